@@ -1,0 +1,5 @@
+//! Rekindle: training for Candle that survives being killed.
+#![deny(missing_docs)]
+
+pub mod rng;
+pub mod state;

@@ -1,0 +1,157 @@
+//! What has memory, and how it is saved: the one trait behind every checkpoint.
+//!
+//! Optimizers, schedulers, averages, a user's own part: each implements [`Part`], says what it remembers as a
+//! [`State`], and takes it back. Nothing here knows about files, devices or Candle, so a schedule can have
+//! memory without knowing what a tensor library is.
+
+use std::collections::BTreeMap;
+
+pub use safetensors::Dtype;
+use serde_json::Value;
+use thiserror::Error;
+
+/// A part of a run that has memory: a checkpoint saves it and gives it back.
+///
+/// The contract is exactness: after `b.load(&a.save()?)`, `b` behaves bit for bit as `a` would have.
+pub trait Part {
+    /// What must be remembered to continue bit for bit.
+    ///
+    /// # Errors
+    /// When the memory cannot be read, from a device for example, or cannot be named.
+    fn save(&self) -> Result<State, StateError>;
+
+    /// Says whether `state` fits this part, and changes nothing. A checkpoint is applied only after every part
+    /// has agreed to its share, so a refusal leaves all of them as they were.
+    ///
+    /// # Errors
+    /// Names what does not fit, with both values.
+    fn check(&self, state: &State) -> Result<(), StateError>;
+
+    /// Takes `state` back. Called after [`Part::check`] has accepted the same state.
+    ///
+    /// # Errors
+    /// As [`Part::check`], or when the device fails.
+    fn load(&mut self, state: &State) -> Result<(), StateError>;
+}
+
+/// The memory of one [`Part`]: a JSON value for what is small, named tensors for what is large.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// Counters and settings; `Null` where there are none.
+    pub json: Value,
+    /// Tensors by name, in name order.
+    pub tensors: BTreeMap<String, HostTensor>,
+}
+
+impl State {
+    /// A state of JSON alone.
+    pub fn from_json(json: Value) -> Self {
+        Self { json, tensors: BTreeMap::new() }
+    }
+
+    /// Checks that `tensors` holds exactly the tensors of `expected`, with their dtypes and shapes.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing, unexpected, or of another dtype or shape.
+    pub fn expect_tensors<'a>(
+        &self,
+        expected: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
+    ) -> Result<(), StateError> {
+        let mut unseen: std::collections::BTreeSet<&str> = self.tensors.keys().map(String::as_str).collect();
+        for (name, dtype, shape) in expected {
+            let tensor = self.tensors.get(name).ok_or_else(|| StateError::MissingTensor(name.to_owned()))?;
+            if tensor.dtype != dtype || tensor.shape != shape {
+                return Err(StateError::TensorMismatch {
+                    name: name.to_owned(),
+                    saved: tensor.kind(),
+                    expected: kind(dtype, shape),
+                });
+            }
+            unseen.remove(name);
+        }
+        match unseen.first() {
+            Some(name) => Err(StateError::UnexpectedTensor((*name).to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A tensor in host memory: its dtype, its shape, and its elements as little-endian bytes in row-major order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostTensor {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Length of each dimension; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// `shape.product() * size_of(dtype)` bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl HostTensor {
+    /// A one-dimensional tensor of `f64`.
+    pub fn from_f64s(values: &[f64]) -> Self {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self { dtype: Dtype::F64, shape: vec![values.len()], bytes }
+    }
+
+    /// The elements, where the tensor is one-dimensional and of dtype `F64`.
+    pub fn to_f64s(&self) -> Option<Vec<f64>> {
+        let is_vector = self.dtype == Dtype::F64 && self.shape.len() == 1;
+        is_vector.then(|| {
+            let (chunks, _) = self.bytes.as_chunks::<8>();
+            chunks.iter().map(|c| f64::from_le_bytes(*c)).collect()
+        })
+    }
+
+    /// Dtype and shape as messages print them: `F32[64, 128]`.
+    pub fn kind(&self) -> String {
+        kind(self.dtype, &self.shape)
+    }
+}
+
+fn kind(dtype: Dtype, shape: &[usize]) -> String {
+    format!("{dtype:?}{shape:?}")
+}
+
+/// Why a state cannot be saved or taken back.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The checkpoint lacks a tensor that the part needs.
+    #[error("tensor `{0}` is missing from the checkpoint")]
+    MissingTensor(String),
+    /// The checkpoint holds a tensor that the part does not know.
+    #[error("the checkpoint holds a tensor `{0}` that nothing here knows")]
+    UnexpectedTensor(String),
+    /// A tensor has another dtype or shape than the part's own.
+    #[error("tensor `{name}` is {saved} in the checkpoint and {expected} here")]
+    TensorMismatch {
+        /// The tensor.
+        name: String,
+        /// Dtype and shape in the checkpoint.
+        saved: String,
+        /// Dtype and shape in the part.
+        expected: String,
+    },
+    /// A setting that cannot change between a save and a resume has changed.
+    #[error("{what} is {saved} in the checkpoint and {expected} here")]
+    Mismatch {
+        /// What differs.
+        what: String,
+        /// The value in the checkpoint.
+        saved: String,
+        /// The value in the part.
+        expected: String,
+    },
+    /// The JSON of the state is not of the form that the part writes.
+    #[error("the saved state is not understood: {0}")]
+    Malformed(String),
+    /// The part cannot be saved or loaded as it is.
+    #[error("{0}")]
+    Unable(String),
+}
+
+impl From<serde_json::Error> for StateError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
