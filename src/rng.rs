@@ -85,6 +85,26 @@ fn open_unit_f64(low: u32, high: u32) -> f64 {
     ((bits >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
+/// The randomness of one step: a [`Stream`] for each purpose, all read at that step.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    seed: u64,
+    /// The update these numbers are for.
+    pub step: u64,
+}
+
+impl Draws {
+    /// The randomness of `step` under `seed`.
+    pub fn at(seed: u64, step: u64) -> Self {
+        Self { seed, step }
+    }
+
+    /// The stream of `purpose`; read it at [`Draws::step`].
+    pub fn stream(&self, purpose: &str) -> Stream {
+        Stream::new(self.seed, purpose)
+    }
+}
+
 /// A permutation of `0..len` that is computed one position at a time: nothing is stored, and reading position
 /// a million costs what reading position zero does.
 ///

@@ -1,0 +1,153 @@
+//! A multilayer perceptron: linear layers with an activation and dropout between them.
+
+use candle_core::{Device, Result, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Model, init};
+use crate::ops;
+use crate::parameters::Parameters;
+
+/// The nonlinearity between two layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// `x Φ(x)` with the exact normal distribution function, as `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
+    Gelu,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+/// The shape of an [`Mlp`] between its inputs and its outputs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MlpConfig {
+    /// Width of each hidden layer; none makes the model linear.
+    #[serde(default)]
+    pub hidden: Vec<usize>,
+    /// Nonlinearity after each hidden layer.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Probability in `[0, 1)` with which a hidden unit is dropped in training.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+/// A multilayer perceptron. Its weights are named as in a `torch.nn.Sequential` that alternates linear layers and
+/// activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
+#[derive(Debug)]
+pub struct Mlp {
+    config: MlpConfig,
+    layers: Vec<Linear>,
+    parameters: Parameters,
+}
+
+#[derive(Debug)]
+struct Linear {
+    weight: Var,
+    bias: Var,
+}
+
+impl Mlp {
+    /// A model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn new(config: MlpConfig, inputs: usize, outputs: usize, seed: u64, device: &Device) -> Result<Self> {
+        let (mut layers, mut parameters) = (Vec::new(), Parameters::new());
+        let widths: Vec<usize> = [inputs].into_iter().chain(config.hidden.iter().copied()).chain([outputs]).collect();
+        for (index, pair) in widths.windows(2).enumerate() {
+            let (fan_in, fan_out) = (pair[0], pair[1]);
+            let mut draw = |part: &str, shape: &[usize]| {
+                let name = format!("{}.{part}", 2 * index);
+                let var = init::linear_default(&name, shape, fan_in, seed, device)?;
+                parameters.insert(name, var.clone());
+                Ok::<_, candle_core::Error>(var)
+            };
+            let weight = draw("weight", &[fan_out, fan_in])?;
+            layers.push(Linear { weight, bias: draw("bias", &[fan_out])? });
+        }
+        Ok(Self { config, layers, parameters })
+    }
+}
+
+impl Model for Mlp {
+    /// `inputs` is `[rows, …]`, flattened to `[rows, inputs]`; the result is `[rows, outputs]`.
+    fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        let mut x = inputs.flatten_from(1)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = x.matmul(&layer.weight.t()?)?.broadcast_add(&layer.bias)?;
+            if index + 1 == self.layers.len() {
+                break;
+            }
+            x = match self.config.activation {
+                Activation::Relu => ops::relu(&x)?,
+                Activation::Gelu => x.gelu_erf()?,
+                Activation::Tanh => x.tanh()?,
+            };
+            if let Mode::Train(draws) = mode {
+                x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
+            }
+        }
+        Ok(x)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+    use crate::rng::Draws;
+    use crate::state::Part;
+
+    fn mlp(activation: Activation, dropout: f64) -> Mlp {
+        let config = MlpConfig { hidden: vec![8, 6], activation, dropout };
+        Mlp::new(config, 4, 3, 1, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn weights_are_named_and_sized_as_in_pytorch() {
+        let model = mlp(Activation::Relu, 0.5);
+        let shapes: Vec<_> = model.parameters().iter().map(|(name, var)| (name, var.dims().to_vec())).collect();
+        let expected = [
+            ("0.bias", vec![8]),
+            ("0.weight", vec![8, 4]),
+            ("2.bias", vec![6]),
+            ("2.weight", vec![6, 8]),
+            ("4.bias", vec![3]),
+            ("4.weight", vec![3, 6]),
+        ];
+        assert_eq!(shapes, expected);
+        let largest = model.parameters().get("0.weight").unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        assert!((0.4..=0.5).contains(&largest.to_scalar::<f32>().unwrap()));
+    }
+
+    #[test]
+    fn initial_weights_are_a_function_of_the_seed() {
+        let weights = |seed| {
+            let config = MlpConfig { hidden: vec![8], ..MlpConfig::default() };
+            Mlp::new(config, 4, 3, seed, &Device::Cpu).unwrap().parameters().save().unwrap()
+        };
+        assert_eq!(weights(1), weights(1));
+        assert_ne!(weights(1), weights(2));
+    }
+
+    #[test]
+    fn every_activation_trains_every_parameter_and_evaluation_has_no_dropout() {
+        let x = Tensor::ones((5, 4), DType::F32, &Device::Cpu).unwrap();
+        for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
+            let model = mlp(activation, 0.5);
+            let loss = model.forward(&x, Mode::Train(&Draws::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
+            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
+            let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(evaluated(), evaluated());
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Models, and the trait that a run trains.
+
+mod init;
+mod mlp;
+
+use candle_core::{Result, Tensor};
+
+pub use init::linear_default;
+pub use mlp::{Activation, Mlp, MlpConfig};
+
+use crate::parameters::Parameters;
+use crate::rng::Draws;
+
+/// Whether a forward pass trains or evaluates.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode<'a> {
+    /// Training: dropout is on, with the randomness of this step.
+    Train(&'a Draws),
+    /// Evaluation: a pure function of weights and inputs.
+    Evaluate,
+}
+
+/// Something with named parameters that turns a batch of inputs into outputs.
+pub trait Model {
+    /// The outputs for a batch of inputs, both with the batch as first dimension.
+    ///
+    /// # Errors
+    /// When the inputs have another shape than the model takes, or the device fails.
+    fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor>;
+
+    /// All trainable tensors.
+    fn parameters(&self) -> &Parameters;
+}

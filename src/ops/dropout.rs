@@ -1,0 +1,123 @@
+//! Dropout whose mask is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use num_traits::Float;
+
+use crate::rng::{Draws, Stream};
+
+/// Sets each element to zero with probability `p` and divides the others by `1 - p`.
+///
+/// The mask comes from `(seed, purpose, step, index)` alone; it is the same on every device and is not stored: the
+/// backward pass computes it again. `p` is in `[0, 1)`; with 0 the input is returned as it is.
+///
+/// # Errors
+/// When the device fails.
+pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
+    if p == 0.0 {
+        return Ok(x.clone());
+    }
+    let mask = Mask { stream: draws.stream(purpose), step: draws.step, p };
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(mask);
+    }
+    let factors = mask.factors::<f32>(x.elem_count());
+    x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
+}
+
+#[derive(Clone, Copy)]
+struct Mask {
+    stream: Stream,
+    step: u64,
+    p: f64,
+}
+
+impl Mask {
+    /// Elements whose word is below this are dropped.
+    fn threshold(&self) -> u32 {
+        (self.p * 2f64.powi(32)) as u32
+    }
+
+    fn factors<T: Float>(&self, count: usize) -> Vec<T> {
+        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
+        self.stream.words(self.step, count).map(|word| if word < threshold { T::zero() } else { kept }).collect()
+    }
+
+    /// Four elements share a block of random words, so that each thread computes its own blocks.
+    fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
+        use rayon::prelude::*;
+        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
+        let mut result = x.to_vec();
+        let mask_block = |(index, block): (usize, &mut [T])| {
+            for (x, word) in block.iter_mut().zip(self.stream.block(self.step, index as u64)) {
+                // Multiplying would turn an infinity into a NaN and leave a sign on zero.
+                *x = if word < threshold { T::zero() } else { *x * kept };
+            }
+        };
+        if x.len() <= super::CHUNK {
+            result.chunks_mut(4).enumerate().for_each(mask_block);
+        } else {
+            result.par_chunks_mut(4).with_min_len(super::CHUNK / 4).enumerate().for_each(mask_block);
+        }
+        result
+    }
+}
+
+impl CustomOp1 for Mask {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let Some((start, end)) = layout.contiguous_offsets() else { bail!("dropout: not contiguous") };
+        let result = match storage {
+            CpuStorage::F32(x) => CpuStorage::F32(self.apply(&x[start..end])),
+            CpuStorage::F64(x) => CpuStorage::F64(self.apply(&x[start..end])),
+            _ => bail!("dropout needs f32 or f64"),
+        };
+        Ok((result, layout.shape().clone()))
+    }
+
+    /// Dropout is linear in its input: its gradient is the same mask applied to the gradient.
+    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(gradient.contiguous()?.apply_op1_no_bwd(self)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    fn ones(count: usize) -> Var {
+        Var::from_vec(vec![1f32; count], count, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn the_mask_depends_on_step_and_purpose_alone() {
+        let x = ones(64);
+        let at = |step, purpose| dropout(&x, 0.5, &Draws::at(1, step), purpose).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(at(3, "a"), at(3, "a"));
+        assert_ne!(at(3, "a"), at(4, "a"));
+        assert_ne!(at(3, "a"), at(3, "b"));
+    }
+
+    /// 100,000 draws at p = 0.3: five standard errors are 0.0073.
+    #[test]
+    fn the_share_dropped_is_p_and_the_mean_is_kept() {
+        let y = dropout(&ones(100_000), 0.3, &Draws::at(0, 0), "a").unwrap().to_vec1::<f32>().unwrap();
+        let dropped = y.iter().filter(|&&y| y == 0.0).count() as f64 / 1e5;
+        assert!((dropped - 0.3).abs() < 0.0073, "{dropped}");
+        assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / 0.7));
+    }
+
+    #[test]
+    fn the_gradient_passes_through_the_same_mask() {
+        let x = ones(40_001);
+        let y = dropout(&x, 0.4, &Draws::at(9, 2), "a").unwrap();
+        let gradient = y.sum_all().unwrap().backward().unwrap().get(&x).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
+        let mask = Mask { stream: Draws::at(9, 2).stream("a"), step: 2, p: 0.4 };
+        assert_eq!(gradient, mask.factors::<f32>(40_001), "other devices see the same mask");
+    }
+}

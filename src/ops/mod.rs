@@ -1,0 +1,19 @@
+//! Differentiable operations that Candle lacks, or whose gradient it gets wrong, each with its backward pass.
+
+pub mod dropout;
+pub mod loss;
+mod pointwise;
+
+pub use pointwise::{relu, softplus};
+
+/// Elements that one task works on; smaller tensors are not worth a second thread.
+const CHUNK: usize = 1 << 15;
+
+/// Applies `f` to each element of `source` with its index, on several threads where there is enough to do.
+fn map<T: Copy + Send + Sync>(source: &[T], f: impl Fn(usize, T) -> T + Sync) -> Vec<T> {
+    use rayon::prelude::*;
+    if source.len() <= CHUNK {
+        return source.iter().enumerate().map(|(i, &x)| f(i, x)).collect();
+    }
+    source.par_iter().with_min_len(CHUNK).enumerate().map(|(i, &x)| f(i, x)).collect()
+}

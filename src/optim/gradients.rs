@@ -1,0 +1,168 @@
+//! Gradients by parameter: those the optimizer needs, all of them, and their global norm.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor};
+
+use super::{OptimError, in_place};
+use crate::parameters::Parameters;
+
+/// One gradient for each parameter, in name order, with the norm of all of them together.
+#[derive(Debug)]
+pub struct Gradients {
+    names: Vec<String>,
+    tensors: Vec<Tensor>,
+    norm: f64,
+    scale: f64,
+}
+
+impl Gradients {
+    /// Back-propagates `loss`, a scalar, to `parameters`.
+    ///
+    /// # Errors
+    /// Names the parameters that no gradient reached: several of Candle's operations have no backward pass and
+    /// lose it silently.
+    pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Self, OptimError> {
+        Self::from_store(&loss.backward()?, parameters)
+    }
+
+    /// Takes the gradients of `parameters` from what a backward pass left.
+    ///
+    /// # Errors
+    /// As [`Gradients::of`].
+    pub fn from_store(store: &GradStore, parameters: &Parameters) -> Result<Self, OptimError> {
+        Self::collect(store, parameters.iter().map(|(name, var)| (name, var.as_tensor())))
+    }
+
+    pub(super) fn collect<'a>(
+        store: &GradStore,
+        parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
+    ) -> Result<Self, OptimError> {
+        let (mut names, mut tensors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, parameter) in parameters {
+            match store.get(parameter) {
+                Some(gradient) => {
+                    names.push(name.to_owned());
+                    tensors.push(gradient.contiguous()?);
+                }
+                None => missing.push(name.to_owned()),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(OptimError::NoGradient(missing));
+        }
+        let mut squares = 0.0;
+        for tensor in &tensors {
+            squares += sum_of_squares(tensor)?;
+        }
+        Ok(Self { names, tensors, norm: squares.sqrt(), scale: 1.0 })
+    }
+
+    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order.
+    pub fn norm(&self) -> f64 {
+        self.norm
+    }
+
+    /// Scales all gradients so that their norm is at most `max_norm`, as PyTorch's `clip_grad_norm_` does: by
+    /// `max_norm / (norm + 1e-6)` where that is below 1. The factor is applied by the update, not by a pass here.
+    pub fn clip(mut self, max_norm: f64) -> Self {
+        self.scale = (max_norm / (self.norm + 1e-6)).min(1.0);
+        self
+    }
+
+    /// Checks that every gradient is finite.
+    ///
+    /// # Errors
+    /// Names those that are not.
+    pub fn check_finite(&self) -> Result<(), OptimError> {
+        if self.norm.is_finite() {
+            return Ok(());
+        }
+        let mut bad = Vec::new();
+        for (name, tensor) in self.names.iter().zip(&self.tensors) {
+            if !sum_of_squares(tensor)?.is_finite() {
+                bad.push(name.clone());
+            }
+        }
+        Err(OptimError::NotFinite(bad))
+    }
+
+    /// The factor that clipping asks for; 1 without.
+    pub(super) fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The gradients, in name order.
+    pub(super) fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+}
+
+fn sum_of_squares(tensor: &Tensor) -> Result<f64, OptimError> {
+    Ok(match tensor.dtype() {
+        DType::F32 if in_place::is_sliceable(tensor) => in_place::read::<f32, _>(tensor, sum)?,
+        DType::F64 if in_place::is_sliceable(tensor) => in_place::read::<f64, _>(tensor, sum)?,
+        DType::F64 => tensor.sqr()?.sum_all()?.to_scalar::<f64>()?,
+        _ => f64::from(tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?),
+    })
+}
+
+fn sum<T: candle_core::WithDType>(elements: &[T]) -> candle_core::Result<f64> {
+    Ok(in_place::sum_of_squares(elements))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    fn parameters() -> Parameters {
+        let var = |values: &[f32]| Var::from_slice(values, values.len(), &Device::Cpu).unwrap();
+        [("a".to_owned(), var(&[3.0])), ("b".to_owned(), var(&[2.0, -2.0]))].into_iter().collect()
+    }
+
+    fn squares(parameters: &Parameters) -> Tensor {
+        let sum = |name: &str| parameters.get(name).unwrap().sqr().unwrap().sum_all().unwrap();
+        ((sum("a") + sum("b")).unwrap() * 0.5).unwrap()
+    }
+
+    #[test]
+    fn the_norm_is_that_of_all_gradients_together() {
+        let parameters = parameters();
+        let gradients = Gradients::of(&squares(&parameters), &parameters).unwrap();
+        assert_eq!(gradients.norm(), 17f64.sqrt());
+        assert_eq!(gradients.clip(1.0).scale(), 1.0 / (17f64.sqrt() + 1e-6));
+    }
+
+    #[test]
+    fn clipping_leaves_short_gradients_alone() {
+        let parameters = parameters();
+        assert_eq!(Gradients::of(&squares(&parameters), &parameters).unwrap().clip(5.0).scale(), 1.0);
+    }
+
+    #[test]
+    fn a_parameter_without_a_gradient_is_named() {
+        let parameters = parameters();
+        let loss = parameters.get("a").unwrap().sum_all().unwrap();
+        let message = Gradients::of(&loss, &parameters).unwrap_err().to_string();
+        assert!(message.starts_with("no gradient reached `b`:"), "{message}");
+    }
+
+    /// Candle's softmax over the last dimension has no backward pass; training on would leave `a` as it was.
+    #[test]
+    fn an_operation_that_loses_gradients_is_noticed() {
+        let parameters = parameters();
+        let softmax = candle_nn::ops::softmax_last_dim(parameters.get("a").unwrap()).unwrap();
+        let loss = (softmax.sum_all().unwrap() + parameters.get("b").unwrap().sum_all().unwrap()).unwrap();
+        assert!(matches!(Gradients::of(&loss, &parameters), Err(OptimError::NoGradient(names)) if names == ["a"]));
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_named() {
+        let parameters = parameters();
+        let loss = (squares(&parameters) + parameters.get("b").unwrap().log().unwrap().sum_all().unwrap()).unwrap();
+        parameters.get("b").unwrap().set(&Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let gradients = Gradients::of(&loss, &parameters).unwrap();
+        assert_eq!(gradients.check_finite().unwrap_err().to_string(), "the gradient of `b` is not finite");
+    }
+}

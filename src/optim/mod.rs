@@ -1,0 +1,88 @@
+//! Optimizers: SGD, Adam and AdamW with parameter groups, clipping, and a state that can be saved.
+//!
+//! Read [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what an update consumes, and
+//! [`Optimizer`] for the update itself. An optimizer knows nothing of schedules: each update is handed its rates.
+
+mod adam;
+mod config;
+mod gradients;
+mod groups;
+mod in_place;
+mod optimizer;
+mod sgd;
+
+use thiserror::Error;
+
+pub use config::{Adam, AdamW, GroupConfig, OptimizerConfig, Sgd};
+pub use gradients::Gradients;
+pub use groups::{Decay, Group};
+pub use optimizer::Optimizer;
+
+/// Why an optimizer cannot be built or cannot update.
+#[derive(Debug, Error)]
+pub enum OptimError {
+    /// A hyperparameter outside its range.
+    #[error("optimizer.{field} = {value}: {rule}")]
+    Hyperparameter {
+        /// The field of the configuration.
+        field: String,
+        /// Its value.
+        value: String,
+        /// The range it must be in.
+        rule: &'static str,
+    },
+    /// A pattern of a parameter group is not a glob.
+    #[error("optimizer.groups: the pattern `{pattern}` is not understood: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A parameter group that no parameter belongs to.
+    #[error("optimizer.groups: no parameter is left for the patterns {patterns:?}; the parameters are {names}")]
+    EmptyGroup {
+        /// The group's patterns.
+        patterns: Vec<String>,
+        /// All parameter names.
+        names: String,
+    },
+    /// Parameters that the backward pass did not reach.
+    #[error(
+        "no gradient reached {}: an operation between them and the loss has no backward pass, or they are not used",
+        list(.0)
+    )]
+    NoGradient(Vec<String>),
+    /// Parameters whose gradient holds a NaN or an infinity.
+    #[error("the gradient of {} is not finite", list(.0))]
+    NotFinite(Vec<String>),
+    /// As many rates as groups are needed.
+    #[error("{rates} rates were given for {groups} parameter groups")]
+    RateCount {
+        /// How many were given.
+        rates: usize,
+        /// How many are needed.
+        groups: usize,
+    },
+    /// A rate that no update may use.
+    #[error("the rate {rate} of parameter group {group} is negative or not finite")]
+    Rate {
+        /// The rate.
+        rate: f64,
+        /// The group it was meant for.
+        group: usize,
+    },
+    /// The tensor library failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Names as a message lists them, the first few of many.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! Trainable tensors by name, in name order.
+//!
+//! Candle's `VarMap` is a hash map, so its variables come in another order in every process. Everything here that
+//! visits parameters (norms, updates, checkpoints) visits a [`Parameters`], whose order is that of the names.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarMap;
+
+use crate::state::{Dtype, HostTensor, Part, State, StateError};
+
+/// Trainable tensors by name. Cloning shares the variables.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters(BTreeMap<String, Var>);
+
+impl Parameters {
+    /// No parameters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The variables of a Candle `VarMap`, shared with it.
+    pub fn from_varmap(map: &VarMap) -> Self {
+        let vars = map.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Self(vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect())
+    }
+
+    /// Adds a variable under `name`, replacing one of the same name.
+    pub fn insert(&mut self, name: impl Into<String>, var: Var) {
+        self.0.insert(name.into(), var);
+    }
+
+    /// The variable of that name.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.0.get(name)
+    }
+
+    /// Names and variables, in name order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.0.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// How many tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many numbers in all tensors together.
+    pub fn element_count(&self) -> usize {
+        self.0.values().map(|var| var.elem_count()).sum()
+    }
+}
+
+impl FromIterator<(String, Var)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, Var)>>(vars: I) -> Self {
+        Self(vars.into_iter().collect())
+    }
+}
+
+impl Part for Parameters {
+    fn save(&self) -> Result<State, StateError> {
+        let tensors = self.iter().map(|(name, var)| Ok((name.to_owned(), to_host(var)?)));
+        Ok(State { json: serde_json::Value::Null, tensors: tensors.collect::<Result<_, StateError>>()? })
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        state.expect_tensors(self.iter().map(|(name, var)| (name, host_dtype(var.dtype()), var.dims())))
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)?;
+        for (name, var) in self.iter() {
+            if let Some(saved) = state.tensors.get(name) {
+                var.set(&from_host(saved, var.device())?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<candle_core::Error> for StateError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Unable(error.to_string())
+    }
+}
+
+/// Copies a tensor from its device to host memory.
+///
+/// # Errors
+/// When the device fails, or the dtype has no place in a safetensors file.
+pub fn to_host(tensor: &Tensor) -> Result<HostTensor, StateError> {
+    let flat = tensor.flatten_all()?;
+    let bytes = match tensor.dtype() {
+        DType::U8 => flat.to_vec1::<u8>()?,
+        DType::U32 => flat.to_vec1::<u32>()?.into_iter().flat_map(u32::to_le_bytes).collect(),
+        DType::I16 => flat.to_vec1::<i16>()?.into_iter().flat_map(i16::to_le_bytes).collect(),
+        DType::I32 => flat.to_vec1::<i32>()?.into_iter().flat_map(i32::to_le_bytes).collect(),
+        DType::I64 => flat.to_vec1::<i64>()?.into_iter().flat_map(i64::to_le_bytes).collect(),
+        DType::F32 => flat.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect(),
+        DType::F64 => flat.to_vec1::<f64>()?.into_iter().flat_map(f64::to_le_bytes).collect(),
+        DType::F16 => flat.to_vec1::<half::f16>()?.into_iter().flat_map(half::f16::to_le_bytes).collect(),
+        DType::BF16 => flat.to_vec1::<half::bf16>()?.into_iter().flat_map(half::bf16::to_le_bytes).collect(),
+        other => return Err(StateError::Unable(format!("tensors of dtype {other:?} cannot be saved"))),
+    };
+    Ok(HostTensor { dtype: host_dtype(tensor.dtype()), shape: tensor.dims().to_vec(), bytes })
+}
+
+/// Copies a tensor from host memory to `device`.
+///
+/// # Errors
+/// When Candle has no such dtype, the bytes do not fill the shape, or the device fails.
+pub fn from_host(tensor: &HostTensor, device: &Device) -> Result<Tensor, StateError> {
+    let dtype = DType::try_from(tensor.dtype)?;
+    let expected = tensor.shape.iter().try_fold(dtype.size_in_bytes(), |bytes, dim| bytes.checked_mul(*dim));
+    if expected != Some(tensor.bytes.len()) {
+        return Err(StateError::Malformed(format!("{} bytes cannot be {}", tensor.bytes.len(), tensor.kind())));
+    }
+    Ok(Tensor::from_raw_buffer(&tensor.bytes, dtype, &tensor.shape, device)?)
+}
+
+/// The safetensors name of a Candle dtype.
+pub fn host_dtype(dtype: DType) -> Dtype {
+    dtype.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_parameters() -> Parameters {
+        let weight = Var::from_vec(vec![1f32, -0.0, f32::MIN_POSITIVE, 4.0], (2, 2), &Device::Cpu).unwrap();
+        let scale = Var::from_vec(vec![0.1f64], (), &Device::Cpu).unwrap();
+        [("weight".to_owned(), weight), ("scale".to_owned(), scale)].into_iter().collect()
+    }
+
+    #[test]
+    fn parameters_come_in_name_order() {
+        let parameters = two_parameters();
+        assert_eq!(parameters.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["scale", "weight"]);
+        assert_eq!(parameters.element_count(), 5);
+    }
+
+    #[test]
+    fn saving_and_loading_is_the_identity() {
+        let saved = two_parameters().save().unwrap();
+        let mut other = two_parameters();
+        other.get("weight").unwrap().set(&Tensor::zeros((2, 2), DType::F32, &Device::Cpu).unwrap()).unwrap();
+        other.load(&saved).unwrap();
+        assert_eq!(other.save().unwrap(), saved);
+    }
+
+    #[test]
+    fn a_missing_an_extra_and_a_reshaped_tensor_are_refused_by_name() {
+        let parameters = two_parameters();
+        let refusal = |change: &dyn Fn(&mut State)| {
+            let mut state = parameters.save().unwrap();
+            change(&mut state);
+            parameters.check(&state).unwrap_err().to_string()
+        };
+        let missing = refusal(&|state| drop(state.tensors.remove("scale")));
+        assert_eq!(missing, "tensor `scale` is missing from the checkpoint");
+        let extra = refusal(&|state| drop(state.tensors.insert("ghost".into(), HostTensor::from_f64s(&[1.0]))));
+        assert_eq!(extra, "the checkpoint holds a tensor `ghost` that nothing here knows");
+        let reshaped = refusal(&|state| state.tensors.get_mut("weight").unwrap().shape = vec![4]);
+        assert_eq!(reshaped, "tensor `weight` is F32[4] in the checkpoint and F32[2, 2] here");
+    }
+}
