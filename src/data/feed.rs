@@ -1,0 +1,141 @@
+//! What a training loop holds: a data set, its split and its order, from which the batch of any step follows.
+
+use std::sync::OnceLock;
+
+use candle_core::Device;
+
+use super::file::DataFile;
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Order, Split, Table, TargetKind};
+use crate::state::{Part, State, StateError};
+
+/// How many rows a batch of an evaluation holds, the last one perhaps fewer. It is fixed, and so is the order of
+/// the rows, so that the bits of a validation metric depend on the weights and the data alone, and not on how
+/// the training batches are made.
+pub const EVALUATION_ROWS: usize = 256;
+
+/// The data of a run: the batch of every step, and the rows it is validated on. Steps are counted from 0.
+///
+/// Reading a batch changes nothing, so batches may be prepared ahead on other threads.
+#[derive(Debug)]
+pub struct Data<D = Table> {
+    dataset: D,
+    split: Split,
+    order: Order,
+    /// The batch of every step, where it is the same for all.
+    whole: OnceLock<Batch>,
+}
+
+impl Data {
+    /// Reads what `config` describes and brings it to `device`; `seed` fixes the split and the order.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the options or the file, by option, line and column.
+    pub fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<Self, DataError> {
+        let reader = config.reader()?;
+        let file = DataFile::read(&config.path)?;
+        let rows = reader.read(&file)?;
+        let split = Split::new(rows.len(), config.validation, seed)?;
+        let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
+        let mut table = Table::new(rows, file.fingerprint, device)?;
+        if config.standardize.unwrap_or(reader.standardizes()) {
+            table = table.standardized(&split)?;
+        }
+        Self::new(table, split, order)
+    }
+}
+
+impl<D: Dataset> Data<D> {
+    /// The data of a run from a data set of your own. The order is that of the split's training rows.
+    ///
+    /// # Errors
+    /// The split is for another number of rows than the data set has, or the order than the training rows.
+    pub fn new(dataset: D, split: Split, order: Order) -> Result<Self, DataError> {
+        if split.rows() != dataset.len() {
+            return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: dataset.len() });
+        }
+        if order.rows() != split.train().len() {
+            return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
+        }
+        Ok(Self { dataset, split, order, whole: OnceLock::new() })
+    }
+
+    /// The batch that update number `step` learns from. Where every step learns from all rows as they stand,
+    /// they are gathered once, and each call hands out the same tensors.
+    ///
+    /// # Errors
+    /// The data set cannot gather the rows.
+    pub fn batch(&self, step: u64) -> Result<Batch, DataError> {
+        if let Some(whole) = self.whole.get() {
+            return Ok(whole.clone());
+        }
+        let positions = self.order.rows_of(step);
+        let rows: Vec<usize> = positions.into_iter().map(|position| self.split.train()[position]).collect();
+        let batch = self.dataset.gather(&rows)?;
+        Ok(if self.order.is_whole() { self.whole.get_or_init(|| batch).clone() } else { batch })
+    }
+
+    /// The validation rows in ascending order, [`EVALUATION_ROWS`] at a time; none where no share is set aside.
+    pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
+        self.split.validation().chunks(EVALUATION_ROWS).map(|rows| Ok(self.dataset.gather(rows)?))
+    }
+
+    /// The epoch that update number `step` is in.
+    pub fn epoch_of(&self, step: u64) -> u64 {
+        self.order.epoch_of(step)
+    }
+
+    /// Updates per epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.order.steps_per_epoch()
+    }
+
+    /// How many samples have been seen after `step` updates.
+    pub fn samples_before(&self, step: u64) -> u64 {
+        self.order.samples_before(step)
+    }
+
+    /// The rows of the data set to train on, ascending.
+    pub fn train_rows(&self) -> &[usize] {
+        self.split.train()
+    }
+
+    /// The rows of the data set to validate on, ascending.
+    pub fn validation_rows(&self) -> &[usize] {
+        self.split.validation()
+    }
+
+    /// The shape of one row's inputs.
+    pub fn input_shape(&self) -> &[usize] {
+        self.dataset.input_shape()
+    }
+
+    /// What the targets are.
+    pub fn targets(&self) -> TargetKind {
+        self.dataset.targets()
+    }
+
+    /// What identifies the content. A resume goes on only where it equals the one in the checkpoint.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        self.dataset.fingerprint()
+    }
+
+    /// The data set itself.
+    pub fn dataset(&self) -> &D {
+        &self.dataset
+    }
+}
+
+impl<D: Dataset + Part> Part for Data<D> {
+    fn save(&self) -> Result<State, StateError> {
+        self.dataset.save()
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        self.dataset.check(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.whole = OnceLock::new();
+        self.dataset.load(state)
+    }
+}

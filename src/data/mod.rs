@@ -1,0 +1,38 @@
+//! Data: what a run learns from, and which rows of it each step sees.
+//!
+//! Nothing here has a position. The batch of a step is computed from the step, so a resumed run reads on in
+//! mid-epoch without skipping through what came before. What is remembered is two things: the statistics of
+//! standardization, which a checkpoint saves, and a fingerprint, by which a resume refuses other content.
+//!
+//! Read in this order:
+//! 1. `order.rs`: which rows batch number `step` holds.
+//! 2. `split.rs`: which rows are for training and which for validation.
+//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
+//! 4. `table.rs`: the data set in memory; `standardize.rs`: mean 0 and deviation 1, and its memory.
+//! 5. `config.rs`: what a user may write about data; `file.rs`, `csv.rs`, `tensors.rs`: from a file to `rows.rs`.
+//! 6. `feed.rs`: all of it tied together, which is what a training loop holds.
+//! 7. `error.rs`: everything that can be wrong, in words.
+
+mod config;
+mod csv;
+mod dataset;
+mod error;
+mod feed;
+mod file;
+mod order;
+mod rows;
+mod split;
+mod standardize;
+mod table;
+mod tensors;
+
+pub use config::{DataConfig, Format, Label, Task};
+pub use dataset::{Batch, Dataset, TargetKind};
+pub use error::{DataError, Problem};
+pub use feed::{Data, EVALUATION_ROWS};
+pub use file::Fingerprint;
+pub use order::{BatchSize, LastBatch, Order};
+pub use rows::{Rows, Targets};
+pub use split::Split;
+pub use standardize::Statistics;
+pub use table::Table;

@@ -1,0 +1,155 @@
+//! Rows in host memory, as a reader hands them over: nothing but vectors.
+
+use std::path::Path;
+
+use super::{DataError, Problem, TargetKind};
+
+/// Inputs and targets of some rows, row after row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows {
+    input_shape: Vec<usize>,
+    inputs: Vec<f32>,
+    targets: Targets,
+}
+
+/// The targets of some rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// `width` numbers for each row, row after row.
+    Values {
+        /// The numbers.
+        values: Vec<f32>,
+        /// How many belong to one row.
+        width: usize,
+    },
+    /// A class for each row.
+    Classes {
+        /// The class of each row, less than `count`.
+        labels: Vec<u32>,
+        /// How many classes there are.
+        count: usize,
+    },
+}
+
+impl Rows {
+    /// Rows whose inputs are of `input_shape` each. The number of rows follows from the targets.
+    ///
+    /// # Errors
+    /// A row without inputs or targets, inputs and targets for different numbers of rows, or a label that is
+    /// no class.
+    pub fn new(input_shape: Vec<usize>, inputs: Vec<f32>, targets: Targets) -> Result<Self, DataError> {
+        let width = input_shape.iter().copied().try_fold(1, usize::checked_mul).unwrap_or(0);
+        let rows = targets.rows();
+        if width == 0 || rows.is_none() || rows.and_then(|rows| rows.checked_mul(width)) != Some(inputs.len()) {
+            return Err(DataError::Uneven { inputs: inputs.len(), input_shape, targets: targets.len() });
+        }
+        if let Targets::Classes { labels, count } = &targets {
+            for (row, &label) in labels.iter().enumerate() {
+                class_below(label, *count).map_err(|problem| DataError::Row { row, problem })?;
+            }
+        }
+        Ok(Self { input_shape, inputs, targets })
+    }
+
+    /// The shape of one row's inputs.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// The inputs, row after row.
+    pub fn inputs(&self) -> &[f32] {
+        &self.inputs
+    }
+
+    /// The targets.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.targets.rows().unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape, inputs and targets, to take over without a copy.
+    pub(super) fn into_parts(self) -> (Vec<usize>, Vec<f32>, Targets) {
+        (self.input_shape, self.inputs, self.targets)
+    }
+}
+
+impl Targets {
+    /// What kind of target they are.
+    pub fn kind(&self) -> TargetKind {
+        match self {
+            Self::Values { width, .. } => TargetKind::Values { width: *width },
+            Self::Classes { count, .. } => TargetKind::Classes { count: *count },
+        }
+    }
+
+    /// How many rows they are for, where that is a whole number.
+    fn rows(&self) -> Option<usize> {
+        match self {
+            Self::Values { width: 0, .. } => None,
+            Self::Values { values, width } => values.len().is_multiple_of(*width).then(|| values.len() / width),
+            Self::Classes { labels, .. } => Some(labels.len()),
+        }
+    }
+
+    /// How many numbers they are.
+    fn len(&self) -> usize {
+        match self {
+            Self::Values { values, .. } => values.len(),
+            Self::Classes { labels, .. } => labels.len(),
+        }
+    }
+}
+
+/// The label, where it is one of `classes`.
+pub(super) fn class_below(label: u32, classes: usize) -> Result<u32, Problem> {
+    if (label as usize) < classes { Ok(label) } else { Err(Problem::ClassTooLarge { label, classes }) }
+}
+
+/// How many classes the labels of the file at `path` are of: as many as the largest label asks for.
+///
+/// Every class costs a row of weights, so a column of prices taken for labels should fail here and not in the
+/// allocator: more than a thousand classes, and more than there are rows, must be declared.
+pub(super) fn infer_classes(path: &Path, labels: &[u32]) -> Result<usize, DataError> {
+    const UNSUSPICIOUS: usize = 1000;
+    let largest = labels.iter().copied().max().unwrap_or(0);
+    let classes = (largest as usize).saturating_add(1);
+    if classes > labels.len().max(UNSUSPICIOUS) {
+        return Err(DataError::TooManyClasses { path: path.into(), largest, rows: labels.len() });
+    }
+    Ok(classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_must_come_out_even() {
+        let targets = || Targets::Values { values: vec![0.0; 4], width: 2 };
+        assert_eq!(Rows::new(vec![3], vec![0.0; 6], targets()).unwrap().len(), 2);
+        let message = Rows::new(vec![3], vec![0.0; 7], targets()).unwrap_err().to_string();
+        assert_eq!(message, "7 inputs of shape [3] a row and 4 targets do not come out as the same number of rows");
+        assert!(Rows::new(vec![0], vec![], targets()).is_err());
+        assert!(Rows::new(vec![usize::MAX, 2], vec![0.0; 4], targets()).is_err());
+        assert!(Rows::new(vec![1], vec![0.0], Targets::Values { values: vec![], width: 0 }).is_err());
+    }
+
+    #[test]
+    fn a_label_must_be_a_class() {
+        let targets = Targets::Classes { labels: vec![0, 2], count: 2 };
+        let message = Rows::new(vec![1], vec![0.0; 2], targets).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "row 1 (counted from 0): label 2 is not below the number of classes, 2; labels count from 0"
+        );
+    }
+}

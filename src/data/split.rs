@@ -1,0 +1,93 @@
+//! Which rows a run trains on and which it only validates on: fixed by the seed, never by the step.
+
+use super::DataError;
+use crate::rng::{Permutation, Stream};
+
+/// The rows `0..n` in two parts, disjoint and complete, each in ascending order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    train: Vec<usize>,
+    validation: Vec<usize>,
+}
+
+impl Split {
+    /// Sets `share` of `rows` rows aside for validation, rounded to the nearest row (halves up): those that
+    /// stand first in the seed's permutation.
+    ///
+    /// # Errors
+    /// There are no rows, the share is not in `[0, 1)`, or it is not 0 and leaves one side without rows.
+    pub fn new(rows: usize, share: f64, seed: u64) -> Result<Self, DataError> {
+        if rows == 0 {
+            return Err(DataError::NothingToVisit);
+        }
+        if !(0.0..1.0).contains(&share) {
+            return Err(DataError::Share(share));
+        }
+        let count = (rows as f64 * share).round() as usize;
+        if share > 0.0 && (count == 0 || count >= rows) {
+            return Err(DataError::OneSided { share, rows, validation: count });
+        }
+        let permutation = Permutation::new(Stream::new(seed, "split"), 0, rows);
+        let mut set_aside = vec![false; rows];
+        for position in 0..count {
+            set_aside[permutation.at(position)] = true;
+        }
+        let (validation, train) = (0..rows).partition(|&row| set_aside[row]);
+        Ok(Self { train, validation })
+    }
+
+    /// How many rows there are on both sides together.
+    pub fn rows(&self) -> usize {
+        self.train.len() + self.validation.len()
+    }
+
+    /// The rows to train on; at least one.
+    pub fn train(&self) -> &[usize] {
+        &self.train
+    }
+
+    /// The rows to validate on; none where the share was 0.
+    pub fn validation(&self) -> &[usize] {
+        &self.validation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_zero_trains_on_everything() {
+        let split = Split::new(4, 0.0, 9).unwrap();
+        assert_eq!((split.train(), split.validation()), ([0, 1, 2, 3].as_slice(), [].as_slice()));
+    }
+
+    #[test]
+    fn the_share_is_rounded_to_the_nearest_row() {
+        assert_eq!(Split::new(1797, 0.2, 0).unwrap().validation().len(), 359);
+        assert_eq!(Split::new(10, 0.25, 0).unwrap().validation().len(), 3);
+    }
+
+    #[test]
+    fn a_share_that_empties_a_side_is_refused() {
+        assert_eq!(
+            Split::new(10, 0.01, 0).unwrap_err().to_string(),
+            "`data.validation` = 0.01 of 10 rows is 0 for validation and 10 for training; both need at least one"
+        );
+        assert_eq!(
+            Split::new(10, 0.99, 0).unwrap_err().to_string(),
+            "`data.validation` = 0.99 of 10 rows is 10 for validation and 0 for training; both need at least one"
+        );
+    }
+
+    #[test]
+    fn a_share_outside_zero_to_one_is_refused() {
+        for share in [1.0, -0.1, f64::NAN, f64::INFINITY] {
+            let message = Split::new(10, share, 0).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!("`data.validation` is a share of the rows, from 0 up to but not 1; it is {share}")
+            );
+        }
+    }
+}

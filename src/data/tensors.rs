@@ -1,0 +1,133 @@
+//! Rows from a safetensors file: one tensor of inputs, one of targets.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::error::hint;
+use super::rows::{class_below, infer_classes};
+use super::{DataError, Problem, Rows, Targets};
+
+/// How to read a safetensors file.
+pub(super) struct TensorReader<'a> {
+    pub inputs: &'a str,
+    pub targets: &'a str,
+    pub classes: Option<NonZeroUsize>,
+}
+
+impl TensorReader<'_> {
+    /// The rows of `content`, which is that of the file at `path`. The header is checked against the length of
+    /// the content before anything is allocated by what it says.
+    pub fn read(&self, path: &Path, content: &[u8]) -> Result<Rows, DataError> {
+        let file =
+            SafeTensors::deserialize(content).map_err(|source| DataError::Safetensors { path: path.into(), source })?;
+        let inputs = Named::find(path, &file, "inputs", self.inputs)?;
+        let targets = Named::find(path, &file, "targets", self.targets)?;
+        let (rows, input_shape) = inputs.as_rows()?;
+        let (target_rows, target_width) = targets.as_columns()?;
+        if rows != target_rows {
+            return Err(DataError::RowsDisagree { path: path.into(), inputs: rows, targets: target_rows });
+        }
+        if rows == 0 {
+            return Err(DataError::NoRows { path: path.into() });
+        }
+        let targets = match targets.view.dtype() {
+            Dtype::F32 => {
+                if self.classes.is_some() {
+                    return Err(DataError::Meaningless { option: "classes", place: "targets of dtype F32" });
+                }
+                Targets::Values { values: targets.floats(target_width)?, width: target_width }
+            }
+            _ if target_width == 1 => {
+                let labels = targets.labels(self.classes.map_or(usize::MAX, NonZeroUsize::get))?;
+                let count = self.classes.map_or_else(|| infer_classes(path, &labels), |count| Ok(count.get()))?;
+                Targets::Classes { labels, count }
+            }
+            _ => return Err(targets.must_be(CLASSES)),
+        };
+        let width = input_shape.iter().product();
+        Rows::new(input_shape, inputs.floats(width)?, targets)
+    }
+}
+
+const INPUTS: &str = "F32 of shape [rows, …]";
+const TARGETS: &str = "F32 [rows] or [rows, width] for values, or I64, U32 or U8 [rows] for classes";
+const CLASSES: &str = "one class a row, [rows] or [rows, 1], where the dtype is an integer";
+
+/// A tensor of the file, and which option named it.
+struct Named<'a> {
+    path: &'a Path,
+    option: &'static str,
+    name: &'a str,
+    view: TensorView<'a>,
+}
+
+impl<'a> Named<'a> {
+    fn find(path: &'a Path, file: &SafeTensors<'a>, option: &'static str, name: &'a str) -> Result<Self, DataError> {
+        match file.tensor(name) {
+            Ok(view) => Ok(Self { path, option, name, view }),
+            Err(_) => {
+                let mut names = file.names();
+                names.sort_unstable();
+                Err(DataError::NoSuchTensor { path: path.into(), option, name: name.into(), hint: hint(name, &names) })
+            }
+        }
+    }
+
+    /// The number of rows and the shape of one, for inputs.
+    fn as_rows(&self) -> Result<(usize, Vec<usize>), DataError> {
+        match self.view.shape() {
+            [rows, shape @ ..] if !shape.is_empty() && !shape.contains(&0) && self.view.dtype() == Dtype::F32 => {
+                Ok((*rows, shape.to_vec()))
+            }
+            _ => Err(self.must_be(INPUTS)),
+        }
+    }
+
+    /// The number of rows and the numbers in one, for targets.
+    fn as_columns(&self) -> Result<(usize, usize), DataError> {
+        match (self.view.dtype(), self.view.shape()) {
+            (Dtype::F32 | Dtype::I64 | Dtype::U32 | Dtype::U8, &[rows]) => Ok((rows, 1)),
+            (Dtype::F32 | Dtype::I64 | Dtype::U32 | Dtype::U8, &[rows, width]) if width > 0 => Ok((rows, width)),
+            _ => Err(self.must_be(TARGETS)),
+        }
+    }
+
+    fn must_be(&self, expected: &'static str) -> DataError {
+        let kind = format!("{:?}{:?}", self.view.dtype(), self.view.shape());
+        DataError::TensorKind { path: self.path.into(), name: self.name.into(), option: self.option, kind, expected }
+    }
+
+    /// The elements of an F32 tensor, `width` a row, each of them finite.
+    fn floats(&self, width: usize) -> Result<Vec<f32>, DataError> {
+        let (chunks, _) = self.view.data().as_chunks::<4>();
+        let values: Vec<f32> = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        match values.iter().position(|x| !x.is_finite()) {
+            None => Ok(values),
+            Some(at) => Err(self.problem(at / width, Problem::NotFinite(values[at].to_string()))),
+        }
+    }
+
+    /// The elements of an integer tensor as labels below `classes`.
+    fn labels(&self, classes: usize) -> Result<Vec<u32>, DataError> {
+        let numbers: Vec<i64> = match self.view.dtype() {
+            Dtype::I64 => self.view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+            Dtype::U32 => {
+                self.view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes).into()).collect()
+            }
+            _ => self.view.data().iter().map(|&byte| byte.into()).collect(),
+        };
+        let label = |number: i64| {
+            let label = u32::try_from(number).map_err(|_| Problem::NotAClass(number.to_string()))?;
+            class_below(label, classes)
+        };
+        let labels = numbers.into_iter().enumerate();
+        labels.map(|(row, number)| label(number).map_err(|problem| self.problem(row, problem))).collect()
+    }
+
+    fn problem(&self, row: usize, problem: Problem) -> DataError {
+        DataError::Element { path: self.path.into(), name: self.name.into(), row, problem }
+    }
+}
