@@ -1,1 +1,106 @@
-fn main() {}
+//! `train`: starts a run from a configuration, or resumes one.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Parser;
+use rekindle::train::{Console, Control, Observer, Outcome, Run, Setting, TrainError, from_file, resume};
+
+/// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
+#[derive(Parser)]
+#[command(version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    /// The configuration of a new run, a TOML file.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// Continue a run: its directory, a folder of checkpoints, or one checkpoint.
+    #[arg(long, value_name = "PATH")]
+    resume: Option<PathBuf>,
+    /// The run directory; by default `runs/` and the name of the configuration.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Change a setting, such as `optimizer.lr=0.01`; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
+                          130 or 143 stopped by SIGINT or SIGTERM, after saving.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .without_time()
+        .init();
+    match run(&arguments) {
+        Ok(Outcome::Finished) => ExitCode::SUCCESS,
+        Ok(Outcome::Stopped { signal }) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+        Err(error) => {
+            // stderr may be gone; the exit code still tells.
+            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            let is_input_error = error.downcast_ref().is_none_or(TrainError::is_input_error);
+            ExitCode::from(if is_input_error { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Outcome> {
+    let settings = arguments.settings.iter().map(|text| Setting::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let control = Control::from_signals()?;
+    let mut console = Console::new();
+    let mut run = match (&arguments.resume, &arguments.config) {
+        (Some(path), _) => {
+            let resumed = resume::resume(path, &settings, arguments.out.as_deref(), control)?;
+            resumed.messages.iter().for_each(|message| console.message(message));
+            resumed.run
+        }
+        (None, Some(path)) => {
+            let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
+            Run::start(from_file(path, &settings)?, &out, control)?
+        }
+        (None, None) => unreachable!("the parser requires one of the two"),
+    };
+    let (first_step, began) = (run.session().step(), Instant::now());
+    let outcome = run.train(&mut console)?;
+    summarize(&run, &outcome, first_step, began, &mut console);
+    Ok(outcome)
+}
+
+fn default_out(config: &Path) -> PathBuf {
+    Path::new("runs").join(config.file_stem().unwrap_or(config.as_os_str()))
+}
+
+/// Says what was done, where the state is, and how to go on.
+fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, console: &mut Console) {
+    let session = run.session();
+    let (step, total) = (session.step(), session.total_steps());
+    let (made, seconds) = (step - first_step, began.elapsed().as_secs_f64());
+    let speed = if made > 0 { format!(", {:.0} steps/s", made as f64 / seconds) } else { String::new() };
+    let checkpoint = run.last_checkpoint().map(|path| path.display().to_string()).unwrap_or_default();
+    let run = run.path().display();
+    match outcome {
+        Outcome::Finished if made == 0 => {
+            console.message(&format!("nothing left to do: all {total} steps are made"));
+        }
+        Outcome::Finished => {
+            console.message(&format!("done: {made} steps in {seconds:.1} s{speed}"));
+        }
+        Outcome::Stopped { .. } => {
+            console.message(&format!("stopped after step {step} of {total}: {made} steps in {seconds:.1} s{speed}"));
+        }
+    }
+    console.message(&format!("checkpoint: {checkpoint}"));
+    match outcome {
+        Outcome::Finished => {
+            let unit = if session.config().train.epochs.is_some() { "epochs" } else { "steps" };
+            console.message(&format!("to train longer: train --resume {run} --set train.{unit}=…"));
+        }
+        Outcome::Stopped { .. } => console.message(&format!("to go on: train --resume {run}")),
+    }
+}

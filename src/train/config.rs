@@ -1,0 +1,232 @@
+//! What a run is: the configuration, as a TOML file writes it and as a checkpoint keeps it.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+
+use super::every::Every;
+use super::{TrainError, paths};
+use crate::data::DataConfig;
+use crate::model::MlpConfig;
+use crate::optim::OptimizerConfig;
+use crate::schedule::Schedule;
+
+/// Everything that a run is computed from. Two runs of one configuration have the same bits.
+///
+/// Paths are absolute in memory; in a file they are relative to that file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Decides initial weights, split, shuffling and dropout.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where tensors live: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// What to learn from.
+    pub data: DataConfig,
+    /// What learns.
+    pub model: ModelConfig,
+    /// What is minimized.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// How weights are updated.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate moves; constant by default.
+    #[serde(default = "default_schedule")]
+    pub schedule: Schedule,
+    /// How long, and with what safeguards.
+    pub train: TrainConfig,
+    /// When the model is evaluated on the validation rows.
+    #[serde(default)]
+    pub validation: ValidationConfig,
+    /// When the state is saved.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+}
+
+/// A model's kind and shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ModelConfig {
+    /// A multilayer perceptron.
+    Mlp(MlpConfig),
+}
+
+/// The loss; by default the usual one for the data's targets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossConfig {
+    /// Which loss; by default mean squared error for values and cross-entropy for classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<LossKind>,
+    /// Share in `[0, 1)` of the target that is spread over all classes.
+    #[serde(default)]
+    pub label_smoothing: f64,
+}
+
+/// The losses there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// Mean squared error against values.
+    Mse,
+    /// Cross-entropy of one logit for each class.
+    CrossEntropy,
+    /// Binary cross-entropy of a single logit against two classes.
+    BinaryCrossEntropy,
+}
+
+/// How long a run is; exactly one of `epochs` and `steps` is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Optimizer updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Largest global norm of the gradients; longer ones are scaled down to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// A safetensors file to take the initial weights from, by parameter name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<PathBuf>,
+    /// What a schedule that follows a metric is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
+}
+
+/// A figure that a schedule can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// The mean loss over an epoch's updates, told at the end of each epoch.
+    TrainingLoss,
+    /// The loss over the validation rows, told after each validation.
+    ValidationLoss,
+    /// The share of validation rows that are classified right, told after each validation.
+    ValidationAccuracy,
+}
+
+/// When to validate. Without validation rows nothing is validated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationConfig {
+    /// `"1 epoch"`, `"500 steps"`.
+    pub every: Every,
+}
+
+/// When to save. The last step is always saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`.
+    pub every: Every,
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self { every: Every::Epochs(1) }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every: Every::Epochs(1) }
+    }
+}
+
+fn default_device() -> String {
+    "cpu".to_owned()
+}
+
+fn default_schedule() -> Schedule {
+    Schedule::constant()
+}
+
+impl Config {
+    /// Checks what can be checked before any data is read.
+    ///
+    /// # Errors
+    /// Names the field and its value.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let wrong = |field: &str, value: String, rule: &str| {
+            Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
+        };
+        self.optimizer.validate()?;
+        let ModelConfig::Mlp(mlp) = &self.model;
+        if !(0.0..1.0).contains(&mlp.dropout) {
+            return wrong("model.dropout", mlp.dropout.to_string(), "must be at least 0 and below 1");
+        }
+        if mlp.hidden.contains(&0) {
+            return wrong("model.hidden", format!("{:?}", mlp.hidden), "a layer needs at least one unit");
+        }
+        if !(0.0..1.0).contains(&self.loss.label_smoothing) {
+            let value = self.loss.label_smoothing.to_string();
+            return wrong("loss.label_smoothing", value, "must be at least 0 and below 1");
+        }
+        match (self.train.epochs, self.train.steps) {
+            (None, None) => return wrong("train", "{}".to_owned(), "give either `epochs` or `steps`"),
+            (Some(epochs), Some(steps)) => {
+                return wrong("train", format!("{epochs} epochs and {steps} steps"), "give only one of the two");
+            }
+            _ => {}
+        }
+        if let Some(norm) = self.train.clip_norm.filter(|norm| !(*norm > 0.0)) {
+            return wrong("train.clip_norm", norm.to_string(), "must be positive");
+        }
+        if let Every::Minutes(_) = self.validation.every {
+            let rule = "a validation by the clock would not come at the same step again; give steps or epochs";
+            return wrong("validation.every", self.validation.every.to_string(), rule);
+        }
+        Ok(())
+    }
+
+    /// How many updates the run has, where an epoch has `steps_per_epoch`.
+    pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
+        match (self.train.steps, self.train.epochs) {
+            (Some(steps), _) => steps,
+            (None, epochs) => epochs.unwrap_or_default().saturating_mul(steps_per_epoch),
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When the name is unknown, this build has no support for it, or there is no such device.
+    pub fn open_device(&self) -> Result<Device, TrainError> {
+        let (kind, ordinal) = self.device.split_once(':').unwrap_or((&self.device, "0"));
+        let opened = match (kind, ordinal.parse::<usize>()) {
+            ("cpu", Ok(0)) => Ok(Device::Cpu),
+            ("cuda", Ok(ordinal)) => Device::new_cuda(ordinal),
+            ("metal", Ok(ordinal)) => Device::new_metal(ordinal),
+            _ => {
+                let rule = "must be `cpu`, `cuda`, `metal`, or one of the last two with a number, such as `cuda:1`";
+                let (field, value) = ("device".to_owned(), self.device.clone());
+                return Err(TrainError::Field { field, value, rule: rule.to_owned() });
+            }
+        };
+        opened.map_err(|source| TrainError::Device { device: self.device.clone(), source: Box::new(source) })
+    }
+
+    /// The configuration as a checkpoint or a file in `folder` holds it, paths relative to `folder`.
+    pub fn relative_to(&self, folder: &Path) -> Self {
+        let mut config = self.clone();
+        config.each_path(|path| *path = paths::relative(path, folder));
+        config
+    }
+
+    /// The opposite of [`Config::relative_to`]: paths made absolute, relative ones against `folder`.
+    pub(super) fn resolved_against(mut self, folder: &Path) -> Self {
+        self.each_path(|path| *path = paths::absolute(path, folder));
+        self
+    }
+
+    fn each_path(&mut self, mut change: impl FnMut(&mut PathBuf)) {
+        change(&mut self.data.path);
+        self.train.initial_weights.iter_mut().for_each(change);
+    }
+}

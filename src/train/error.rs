@@ -1,0 +1,160 @@
+//! Why a run cannot start, go on or end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::checkpoint::CheckpointError;
+use crate::data::DataError;
+use crate::optim::OptimError;
+use crate::schedule::ScheduleError;
+
+/// Why a run cannot start, go on or end.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder of the run cannot be written.
+    #[error("{}: cannot {operation}: {source}; choose another place with --out, or make room there", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A configuration is not understood.
+    #[error("{origin}: {}{reason}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
+    Config {
+        /// File and line, or where else it comes from.
+        origin: String,
+        /// The field, as a dotted name.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field of the configuration has a value it cannot have.
+    #[error("{field} = {value}: {rule}")]
+    Field {
+        /// The field, as a dotted name.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+    /// A `--set` is not understood.
+    #[error("--set {text}: {reason}")]
+    Setting {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The device cannot be opened.
+    #[error("device `{device}` cannot be opened: {source}; `--set device=cpu` trains on the processor")]
+    Device {
+        /// The device.
+        device: String,
+        /// Why.
+        source: Box<candle_core::Error>,
+    },
+    /// The optimizer's configuration, or an update.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
+    /// The schedule.
+    #[error("schedule: {0}")]
+    Schedule(#[from] ScheduleError),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The tensor library.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// The folder for a new run has one already.
+    #[error(
+        "{0} already holds a run: continue it with `train --resume {0}`, or choose another folder with --out",
+        path.display()
+    )]
+    HoldsARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process trains in the run directory.
+    #[error("{} is in use by {holder}; wait for it to end, or stop it", path.display())]
+    InUse {
+        /// The run directory.
+        path: PathBuf,
+        /// Who has it.
+        holder: String,
+    },
+    /// There is nothing to resume at a path.
+    #[error("{}: {reason}", path.display())]
+    NothingToResume {
+        /// The path.
+        path: PathBuf,
+        /// What was looked for.
+        reason: String,
+    },
+    /// Something was changed that cannot change within a run.
+    #[error("{what} cannot change within a run: it is {saved} in the checkpoint and {asked} now{remedy}")]
+    Refused {
+        /// What was changed.
+        what: String,
+        /// Its value in the checkpoint.
+        saved: String,
+        /// Its value now.
+        asked: String,
+        /// What to do, or nothing.
+        remedy: String,
+    },
+    /// The run has diverged; nothing was saved after it did.
+    #[error(
+        "the {what} is not finite at step {step}, where the rate is {rates:?}; {}",
+        last_good(last_checkpoint.as_deref())
+    )]
+    NotFinite {
+        /// The loss, or the gradient.
+        what: String,
+        /// The update that was not made.
+        step: u64,
+        /// The rate of each group.
+        rates: Vec<f64>,
+        /// The newest checkpoint, from before.
+        last_checkpoint: Option<PathBuf>,
+    },
+}
+
+fn last_good(checkpoint: Option<&Path>) -> String {
+    match checkpoint {
+        Some(path) => format!(
+            "the last good checkpoint is {0}: `train --resume {0} --set optimizer.lr=…` goes on from there",
+            path.display()
+        ),
+        None => "there is no checkpoint from before".to_owned(),
+    }
+}
+
+impl TrainError {
+    /// Whether the request was wrong, rather than the run it asked for having failed.
+    pub fn is_input_error(&self) -> bool {
+        !matches!(self, Self::NotFinite { .. } | Self::Tensor(_) | Self::Optim(OptimError::Tensor(_)))
+    }
+
+    /// For `map_err`: a failed write to `path`.
+    pub(super) fn write(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, operation, source }
+    }
+}

@@ -1,0 +1,249 @@
+//! From a TOML file or a checkpoint, with what `--set` changes, to a [`Config`].
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::config::Config;
+use super::{TrainError, paths};
+
+/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    key: String,
+    value: Value,
+}
+
+/// Settings that name files, for which a path on the command line is relative to the working directory.
+const PATH_KEYS: [&str; 2] = ["data.path", "train.initial_weights"];
+
+/// Settings of which only one can be given; setting one takes the other away.
+const EXCLUSIVE: [(&str, &str); 2] = [("train.steps", "train.epochs"), ("train.epochs", "train.steps")];
+
+impl Setting {
+    /// Reads `key=value`.
+    ///
+    /// # Errors
+    /// When there is no `=`, or the value is a number that is not finite.
+    pub fn parse(text: &str) -> Result<Self, TrainError> {
+        let wrong = |reason: &str| TrainError::Setting { text: text.to_owned(), reason: reason.to_owned() };
+        let (key, value) = text.split_once('=').ok_or_else(|| wrong("write it as key=value"))?;
+        let (key, value) = (key.trim().to_owned(), value.trim());
+        if key.split('.').any(str::is_empty) {
+            return Err(wrong("the key is a dotted name such as `optimizer.lr`"));
+        }
+        let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+        let value = match parsed {
+            Some(toml::Value::String(text)) => Value::String(text),
+            Some(parsed) => to_json(parsed, &key).map_err(|error| wrong(&error))?,
+            None => Value::String(value.to_owned()),
+        };
+        let value = match value {
+            Value::String(path) if PATH_KEYS.contains(&key.as_str()) => {
+                let absolute = paths::absolute(Path::new(&path), Path::new(""));
+                Value::String(absolute.to_string_lossy().into_owned())
+            }
+            value => value,
+        };
+        Ok(Self { key, value })
+    }
+
+    /// Changes `config`, a table, as the setting says.
+    fn apply(&self, config: &mut Value) -> Result<(), TrainError> {
+        let wrong = |reason: String| TrainError::Setting { text: self.key.clone(), reason };
+        for (set, removed) in EXCLUSIVE {
+            if self.key == set {
+                remove(config, removed);
+            }
+        }
+        let (parents, last) = self.key.rsplit_once('.').map_or((None, self.key.as_str()), |(p, l)| (Some(p), l));
+        let mut place = config;
+        for name in parents.into_iter().flat_map(|parents| parents.split('.')) {
+            place = match place {
+                Value::Array(items) => {
+                    let count = items.len();
+                    let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+                    item.ok_or_else(|| wrong(format!("`{name}` is not one of its {count} entries")))?
+                }
+                Value::Object(table) => table.entry(name).or_insert_with(|| Value::Object(Map::new())),
+                other => return Err(wrong(format!("`{name}` is looked for in {other}, which is no table"))),
+            };
+        }
+        let Value::Object(table) = place else {
+            return Err(wrong(format!("`{last}` is looked for in {place}, which is no table")));
+        };
+        // Another kind has other fields: those of the old one would only be refused.
+        if last == "kind" && table.get("kind").is_some_and(|kind| *kind != self.value) {
+            table.clear();
+        }
+        table.insert(last.to_owned(), self.value.clone());
+        Ok(())
+    }
+}
+
+fn remove(config: &mut Value, key: &str) {
+    if let Some((parent, name)) = key.split_once('.')
+        && let Some(Value::Object(table)) = config.get_mut(parent)
+    {
+        table.remove(name);
+    }
+}
+
+/// Reads a configuration file and applies `settings` to it.
+///
+/// # Errors
+/// When the file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file,
+/// line and field, and the nearest known name.
+pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
+    let syntax = |message: &str, line: Option<usize>| TrainError::Config {
+        origin: place(path, line),
+        field: String::new(),
+        reason: message.to_owned(),
+    };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map(|span| line_of(&text, span.start));
+        syntax(error.message(), line)
+    })?;
+    let value = to_json(toml::Value::Table(table), "").map_err(|error| syntax(&error, None))?;
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    build(value, settings, &folder, |field| place(path, line_of_field(&text, field)))
+}
+
+/// Takes the configuration that a checkpoint holds and applies `settings` to it; its paths are relative to `folder`.
+///
+/// # Errors
+/// As [`from_file`].
+pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Result<Config, TrainError> {
+    build(saved.clone(), settings, folder, |_| "the checkpoint's configuration".to_owned())
+}
+
+fn build(
+    mut value: Value,
+    settings: &[Setting],
+    folder: &Path,
+    origin: impl Fn(&str) -> String,
+) -> Result<Config, TrainError> {
+    // Kinds first: a changed kind starts its table anew, and the other settings are meant for that.
+    let (kinds, others): (Vec<_>, Vec<_>) = settings.iter().partition(|setting| setting.key.ends_with(".kind"));
+    for setting in kinds.into_iter().chain(others) {
+        setting.apply(&mut value)?;
+    }
+    let config: Config = serde_path_to_error::deserialize(&value).map_err(|error| {
+        let (parent, reason) = (error.path().to_string(), error.inner().to_string());
+        let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+        let field = match unknown {
+            Some(name) if parent == "." => name.to_owned(),
+            Some(name) if parent.rsplit('.').next() != Some(name) => format!("{parent}.{name}"),
+            _ if parent == "." => String::new(),
+            _ => parent,
+        };
+        let by_setting = settings.iter().any(|setting| setting.key == field);
+        let origin = if by_setting { "--set".to_owned() } else { origin(&field) };
+        TrainError::Config { origin, field, reason: with_nearest(&reason) }
+    })?;
+    let config = config.resolved_against(folder);
+    config.validate()?;
+    Ok(config)
+}
+
+/// Adds the nearest of the expected names to serde's message about an unknown one.
+fn with_nearest(reason: &str) -> String {
+    let mut quoted = reason.split('`').skip(1).step_by(2);
+    let is_unknown = reason.starts_with("unknown field") || reason.starts_with("unknown variant");
+    let (true, Some(name)) = (is_unknown, quoted.next()) else { return reason.to_owned() };
+    let distance = |candidate: &str| strsim::osa_distance(name, candidate);
+    match quoted.min_by_key(|candidate| distance(candidate)) {
+        Some(nearest) if distance(nearest) <= 1 + name.len() / 3 => format!("{reason}; did you mean `{nearest}`?"),
+        _ => reason.to_owned(),
+    }
+}
+
+fn place(path: &Path, line: Option<usize>) -> String {
+    line.map_or_else(|| path.display().to_string(), |line| format!("{}, line {line}", path.display()))
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+}
+
+/// The line on which `field`, a dotted path such as `optimizer.groups[0].lr`, is written; that of the nearest table
+/// around it where it is not.
+fn line_of_field(text: &str, field: &str) -> Option<usize> {
+    let root = toml::de::DeTable::parse(text).ok()?;
+    let mut table = root.get_ref();
+    let mut found = None;
+    for name in field.split('.') {
+        let (name, index) = name.split_once('[').map_or((name, None), |(name, index)| (name, Some(index)));
+        let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
+        found = Some(line_of(text, key.span().start));
+        let index = index.and_then(|index| index.trim_end_matches(']').parse::<usize>().ok());
+        let value = match (value.get_ref(), index) {
+            (toml::de::DeValue::Array(items), Some(index)) => items.get(index)?.get_ref(),
+            (value, _) => value,
+        };
+        let toml::de::DeValue::Table(inner) = value else { break };
+        table = inner;
+    }
+    found
+}
+
+/// TOML as JSON. TOML has numbers that JSON has not, and none of them makes sense in a configuration.
+fn to_json(value: toml::Value, key: &str) -> Result<Value, String> {
+    let inside = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => match serde_json::Number::from_f64(number) {
+            Some(number) => Value::Number(number),
+            None => return Err(format!("{key} = {number}: must be a finite number")),
+        },
+        toml::Value::Boolean(flag) => flag.into(),
+        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Array(items) => {
+            let items = items.into_iter().enumerate().map(|(i, item)| to_json(item, &format!("{key}[{i}]")));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(table) => {
+            let entries = table.into_iter().map(|(name, item)| {
+                let converted = to_json(item, &inside(&name))?;
+                Ok((name, converted))
+            });
+            Value::Object(entries.collect::<Result<_, String>>()?)
+        }
+    })
+}
+
+/// Every leaf in which two configurations differ: its dotted key, the old value and the new one.
+pub(super) fn differences(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
+    let mut found = Vec::new();
+    collect_differences(String::new(), old, new, &mut found);
+    found
+}
+
+fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(String, Value, Value)>) {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for name in names {
+                let inner = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                collect_differences(inner, a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null), found);
+            }
+        }
+        _ if old != new => found.push((key, old.clone(), new.clone())),
+        _ => {}
+    }
+}
+
+/// Where the paths of a configuration in a checkpoint start: the run directory, which for `RUN/checkpoints/step-…` is
+/// `RUN`, and for a folder of checkpoints on its own is that folder.
+pub(super) fn base_of(checkpoint: &Path) -> PathBuf {
+    let folder = checkpoint.parent().unwrap_or(checkpoint);
+    match folder.parent() {
+        Some(run) if folder.file_name().is_some_and(|name| name == "checkpoints") => run.to_owned(),
+        _ => folder.to_owned(),
+    }
+}
+

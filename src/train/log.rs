@@ -1,0 +1,179 @@
+//! `log.jsonl`, one line for each step, and `timing.jsonl`, what the clock says.
+//!
+//! The log of a resumed run is that of an uninterrupted one: it is cut back to the checkpoint first, and holds
+//! nothing that depends on the clock.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::TrainError;
+use super::metrics::Evaluation;
+
+/// One line of `log.jsonl`.
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'a> {
+    /// Number of the update, from 0.
+    pub step: u64,
+    /// Number of the epoch it belongs to, from 1.
+    pub epoch: u64,
+    /// The rate it used, of each group.
+    pub lr: &'a [f64],
+    /// The loss of its batch, before the update.
+    pub loss: f64,
+    /// The global norm of its gradients, before clipping.
+    pub grad_norm: f64,
+    /// What a validation after it found.
+    #[serde(flatten)]
+    pub validation: Option<&'a Evaluation>,
+}
+
+/// The log, open for appending.
+#[derive(Debug)]
+pub(super) struct Log {
+    path: PathBuf,
+    writer: BufWriter<File>,
+    flushed: Instant,
+}
+
+/// How long a line may wait in memory. Only what a checkpoint needs is flushed to disk.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+impl Log {
+    /// Opens the log at `path` and cuts it back to the lines of the first `steps` updates.
+    pub fn open(path: &Path, steps: u64) -> Result<Self, TrainError> {
+        let failed = |operation| TrainError::write(path, operation);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
+        let (length, lines) = length_of(&file, steps).map_err(failed("read the log"))?;
+        if lines < steps {
+            tracing::warn!("{} has {lines} lines before step {steps}; the earlier ones are missing", path.display());
+        }
+        file.set_len(length).map_err(failed("cut the log back"))?;
+        Ok(Self { path: path.to_owned(), writer: BufWriter::new(file), flushed: Instant::now() })
+    }
+
+    /// Appends a line.
+    pub fn write(&mut self, line: &Line<'_>) -> Result<(), TrainError> {
+        let append = || {
+            serde_json::to_writer(&mut self.writer, line)?;
+            self.writer.write_all(b"\n")?;
+            if self.flushed.elapsed() >= FLUSH_EVERY {
+                self.writer.flush()?;
+                self.flushed = Instant::now();
+            }
+            Ok(())
+        };
+        append().map_err(TrainError::write(&self.path, "write the log"))
+    }
+
+    /// Flushes what was written to disk: a checkpoint must not be newer than its log.
+    pub fn sync(&mut self) -> Result<(), TrainError> {
+        let sync = || {
+            self.writer.flush()?;
+            self.writer.get_ref().sync_data()
+        };
+        sync().map_err(TrainError::write(&self.path, "flush the log"))
+    }
+}
+
+/// Bytes and number of the lines before update number `steps`. A line that is torn or is none of ours ends them.
+fn length_of(file: &File, steps: u64) -> io::Result<(u64, u64)> {
+    #[derive(Deserialize)]
+    struct Step {
+        step: u64,
+    }
+    let (mut reader, mut line) = (BufReader::new(file), String::new());
+    let (mut length, mut lines) = (0, 0);
+    loop {
+        line.clear();
+        let bytes = match reader.read_line(&mut line) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => 0,
+            Err(error) => return Err(error),
+        };
+        let before = serde_json::from_str(&line).is_ok_and(|line: Step| line.step < steps);
+        if !(before && line.ends_with('\n')) {
+            return Ok((length, lines));
+        }
+        length += bytes as u64;
+        lines += 1;
+    }
+}
+
+/// Copies the lines of the first `steps` updates from one log to another, for a run that branches off.
+pub(super) fn copy_before(from: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
+    let Ok(source) = File::open(from) else { return Ok(()) };
+    let copy = || {
+        let (length, _) = length_of(&source, steps)?;
+        let mut target = File::create(to)?;
+        io::copy(&mut io::Read::take(File::open(from)?, length), &mut target)?;
+        target.sync_all()
+    };
+    copy().map_err(TrainError::write(to, "copy the log"))
+}
+
+/// Appends to `timing.jsonl`: at which step the clock said what.
+pub(super) fn record_time(path: &Path, event: &str, step: u64, seconds: f64) -> Result<(), TrainError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let line = json!({"event": event, "step": step, "seconds": seconds, "unix_time": now});
+    let append = || writeln!(OpenOptions::new().append(true).create(true).open(path)?, "{line}");
+    append().map_err(TrainError::write(path, "write the times"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: u64) -> String {
+        let line = Line { step, epoch: 1, lr: &[0.1], loss: 0.25, grad_norm: 1.5, validation: None };
+        serde_json::to_string(&line).unwrap() + "\n"
+    }
+
+    fn cut(content: &str, steps: u64) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        std::fs::write(&path, content).unwrap();
+        drop(Log::open(&path, steps).unwrap());
+        std::fs::read_to_string(&path).unwrap()
+    }
+
+    #[test]
+    fn a_line_says_what_an_update_did() {
+        assert_eq!(line(3), "{\"step\":3,\"epoch\":1,\"lr\":[0.1],\"loss\":0.25,\"grad_norm\":1.5}\n");
+    }
+
+    /// Steps that a resumed run repeats must not stand in its log twice.
+    #[test]
+    fn the_log_is_cut_back_to_the_checkpoint() {
+        let all: String = (0..5).map(line).collect();
+        assert_eq!(cut(&all, 3), (0..3).map(line).collect::<String>());
+        assert_eq!(cut(&all, 9), all);
+        assert_eq!(cut(&all, 0), "");
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off() {
+        let (two, third) = ((0..2).map(line).collect::<String>(), line(2));
+        for end in 1..third.len() {
+            assert_eq!(cut(&format!("{two}{}", &third[..end]), 3), two);
+        }
+        assert_eq!(cut(&format!("{two}\u{fffd}garbage\n"), 3), two);
+    }
+
+    #[test]
+    fn appending_goes_on_where_the_log_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
+        let mut log = Log::open(&path, 2).unwrap();
+        let next = Line { step: 2, epoch: 1, lr: &[0.1], loss: 0.25, grad_norm: 1.5, validation: None };
+        log.write(&next).unwrap();
+        log.sync().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+    }
+}

@@ -1,0 +1,31 @@
+//! Runs: the configuration, the run directory, the loop, and how a run is taken up again.
+//!
+//! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
+//! to go on, [`Config`] is what a run is computed from.
+
+mod config;
+mod console;
+mod control;
+mod directory;
+mod error;
+mod every;
+mod load;
+mod log;
+mod metrics;
+mod paths;
+pub mod resume;
+mod run;
+mod session;
+
+pub use config::{
+    CheckpointConfig, Config, LossConfig, LossKind, Metric, ModelConfig, TrainConfig, ValidationConfig,
+};
+pub use console::Console;
+pub use control::Control;
+pub use directory::RunDirectory;
+pub use error::TrainError;
+pub use every::Every;
+pub use load::{Setting, from_file};
+pub use metrics::Evaluation;
+pub use run::{EpochReport, Observer, Outcome, Run, StepReport};
+pub use session::Session;

@@ -1,0 +1,38 @@
+//! Paths in configurations: relative to the file that holds them, so that a project can be moved as a whole.
+
+use std::path::{Component, Path, PathBuf};
+
+/// `path`, or `folder` joined with it where it is relative, without `.` and `..` in it as far as the file system
+/// can tell.
+pub(super) fn absolute(path: &Path, folder: &Path) -> PathBuf {
+    let joined = std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path));
+    joined.canonicalize().unwrap_or(joined)
+}
+
+/// How to get from `folder` to `path`.
+pub(super) fn relative(path: &Path, folder: &Path) -> PathBuf {
+    let (path, folder) = (absolute(path, Path::new("")), absolute(folder, Path::new("")));
+    let shared = path.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    if shared == 0 {
+        return path;
+    }
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(shared)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_and_absolute_are_inverse() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("runs/one")).unwrap();
+        std::fs::create_dir(root.join("data")).unwrap();
+        std::fs::write(root.join("data/x.csv"), "").unwrap();
+        let relative = relative(&root.join("data/x.csv"), &root.join("runs/one"));
+        assert_eq!(relative, Path::new("../../data/x.csv"));
+        assert_eq!(absolute(&relative, &root.join("runs/one")), root.join("data/x.csv"));
+    }
+}

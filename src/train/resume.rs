@@ -1,0 +1,171 @@
+//! Taking up a run: which checkpoint, with which configuration, in which directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::control::Control;
+use super::directory::RunDirectory;
+use super::load::{self, Setting};
+use super::run::Run;
+use super::session::Session;
+use super::{TrainError, log};
+use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
+
+/// A run that was taken up, and what a person should know about it.
+pub struct Resumed {
+    /// The run, ready to train.
+    pub run: Run,
+    /// Damaged checkpoints that were passed over, changes, differences of machine.
+    pub messages: Vec<String>,
+}
+
+/// What a path given to `--resume` is.
+#[derive(Debug)]
+enum Place {
+    /// A run directory: continue there with the newest checkpoint.
+    Run(PathBuf),
+    /// A folder of checkpoints outside a run: continue with the newest, in a new run directory.
+    Folder(PathBuf),
+    /// One checkpoint that is not the newest of its run, or in none: continue with it, in a new run directory.
+    Single(PathBuf),
+}
+
+/// Takes up the run at `path`: a run directory, a folder of checkpoints, or one checkpoint.
+///
+/// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint that is not in a run
+/// directory, or that later ones follow, starts a new one and stays as it is: `out`, or a free name under `runs`.
+/// `settings` change the configuration that the checkpoint holds.
+///
+/// # Errors
+/// When there is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
+pub fn resume(path: &Path, settings: &[Setting], out: Option<&Path>, control: Control) -> Result<Resumed, TrainError> {
+    match locate(path)? {
+        Place::Run(run) if out.is_none_or(|out| same_file(out, &run)) => in_place(&run, settings, control),
+        Place::Run(run) => {
+            let (checkpoint, messages) = newest(&run.join("checkpoints"))?;
+            branch(&checkpoint, messages, settings, out, control)
+        }
+        Place::Folder(folder) => {
+            let (checkpoint, messages) = newest(&folder)?;
+            branch(&checkpoint, messages, settings, out, control)
+        }
+        Place::Single(path) => branch(&Checkpoint::read(&path)?, Vec::new(), settings, out, control),
+    }
+}
+
+fn locate(path: &Path) -> Result<Place, TrainError> {
+    let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
+    let entries = fs::metadata(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
+    if !entries.is_dir() {
+        return Err(nothing("is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory"));
+    }
+    // A path such as `.` has a name only once it is resolved.
+    let resolved = path.canonicalize().map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
+    let path = if path.file_name().is_some() { path.to_owned() } else { resolved };
+    if path.join("manifest.json").exists() || checkpoint::step_of(&path).is_some() {
+        return Ok(place_of_checkpoint(path));
+    }
+    if is_run(&path) {
+        return Ok(Place::Run(path));
+    }
+    match path.parent() {
+        Some(parent) if path.file_name().is_some_and(|name| name == "checkpoints") && is_run(parent) => {
+            Ok(Place::Run(parent.to_owned()))
+        }
+        _ if !Folder::new(&path).list()?.is_empty() => Ok(Place::Folder(path)),
+        _ => Err(nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it")),
+    }
+}
+
+fn is_run(path: &Path) -> bool {
+    path.join("config.toml").is_file()
+}
+
+/// The newest checkpoint of a run stands for the run.
+fn place_of_checkpoint(path: PathBuf) -> Place {
+    let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
+    let newest = Folder::new(folder).list().ok().and_then(|all| all.into_iter().next_back());
+    let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
+    if run != folder && is_run(&run) && is_newest { Place::Run(run) } else { Place::Single(path) }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The newest valid checkpoint in `folder`, and a message for each newer one that is not.
+fn newest(folder: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
+    let newest = Folder::new(folder).require_newest()?;
+    let message = |damaged: &checkpoint::Damaged| format!("passed over a damaged checkpoint: {damaged}");
+    Ok((newest.checkpoint, newest.damaged.iter().map(message).collect()))
+}
+
+fn in_place(run: &Path, settings: &[Setting], control: Control) -> Result<Resumed, TrainError> {
+    let directory = RunDirectory::open(run)?;
+    let folder = directory.checkpoints();
+    if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file()) {
+        // Killed before its first checkpoint was whole: nothing is lost by beginning again.
+        let session = Session::new(load::from_file(&directory.config_file(), settings)?)?;
+        let messages = vec!["the run has no checkpoint yet and begins at its first step".to_owned()];
+        return Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages });
+    }
+    let (checkpoint, mut messages) = newest(&folder)?;
+    let session = session(&checkpoint, settings, &mut messages)?;
+    let last = Some(checkpoint.path().to_owned());
+    Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
+}
+
+fn is_empty_file(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |metadata| metadata.len() == 0)
+}
+
+fn branch(
+    checkpoint: &Checkpoint,
+    mut messages: Vec<String>,
+    settings: &[Setting],
+    out: Option<&Path>,
+    control: Control,
+) -> Result<Resumed, TrainError> {
+    let session = session(checkpoint, settings, &mut messages)?;
+    let origin = load::base_of(checkpoint.path());
+    let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
+    let directory = RunDirectory::create(&out)?;
+    log::copy_before(&origin.join("log.jsonl"), &directory.log_file(), checkpoint.step())?;
+    messages.push(format!("goes on in {}; {} stays as it is", out.display(), checkpoint.path().display()));
+    Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages })
+}
+
+/// A name under `runs` that says where the run comes from and is not taken.
+fn free_name(origin: &Path, step: u64) -> PathBuf {
+    let name = origin.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
+    let base = Path::new("runs").join(format!("{name}-from-step-{step}"));
+    let numbered = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", base.display())));
+    std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
+}
+
+fn session(
+    checkpoint: &Checkpoint,
+    settings: &[Setting],
+    messages: &mut Vec<String>,
+) -> Result<Session, TrainError> {
+    let config = checkpoint.field("config").ok_or_else(|| TrainError::NothingToResume {
+        path: checkpoint.path().to_owned(),
+        reason: "holds no configuration: it was saved by another program, which is the one to resume it".to_owned(),
+    })?;
+    let config = load::from_checkpoint(config, settings, &load::base_of(checkpoint.path()))?;
+    let session = Session::resume(config, checkpoint)?;
+    let here = WrittenBy::this_build(session.device_name());
+    let differences = checkpoint.manifest().written_by.differences(&here);
+    if !differences.is_empty() {
+        let differences = differences.join("; ");
+        messages.push(format!("the same bits are not promised, for this is not where it was saved: {differences}"));
+    }
+    let step = checkpoint.step();
+    if let Some(latest) = session.history().last().filter(|entry| entry["step"] == step) {
+        for change in latest["changes"].as_array().into_iter().flatten() {
+            let key = change["key"].as_str().unwrap_or_default();
+            messages.push(format!("{key} was {} and is {} from step {step} on", change["from"], change["to"]));
+        }
+    }
+    Ok(session)
+}

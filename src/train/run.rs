@@ -1,0 +1,234 @@
+//! The loop, and the run directory that it fills.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::config::Config;
+use super::control::Control;
+use super::directory::RunDirectory;
+use super::log::{self, Line, Log};
+use super::metrics::Evaluation;
+use super::session::Session;
+use super::TrainError;
+use crate::checkpoint::{self, Folder, WrittenBy};
+use crate::optim::{Gradients, OptimError};
+
+/// A run in its directory, ready to train.
+pub struct Run {
+    session: Session,
+    directory: RunDirectory,
+    log: Log,
+    control: Control,
+    last_checkpoint: Option<PathBuf>,
+    /// Why the newest save failed, if it did: training goes on, and the next save tries again.
+    unsaved: Option<TrainError>,
+    saved_at: Instant,
+}
+
+/// How a run ended, other than by an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All updates are made.
+    Finished,
+    /// It was asked to stop by this signal; the state is saved.
+    Stopped {
+        /// The number of the signal.
+        signal: usize,
+    },
+}
+
+/// What an update did.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport<'a> {
+    /// How many updates are made.
+    pub done: u64,
+    /// The rate it used, of each group.
+    pub rates: &'a [f64],
+    /// The loss of its batch.
+    pub loss: f64,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Debug)]
+pub struct EpochReport {
+    /// Its number, from 1.
+    pub epoch: u64,
+    /// The rate that the next update will use, of each group.
+    pub rates: Vec<f64>,
+    /// The mean loss over its updates.
+    pub loss: f64,
+    /// What a validation at its end found.
+    pub validation: Option<Evaluation>,
+}
+
+/// Somebody who watches a run.
+pub trait Observer {
+    /// The loop begins.
+    fn begin(&mut self, _done: u64, _total: u64) {}
+    /// An update was made.
+    fn step(&mut self, _report: &StepReport<'_>) {}
+    /// An epoch has ended.
+    fn epoch(&mut self, _report: &EpochReport) {}
+    /// Something a person should know.
+    fn message(&mut self, _text: &str) {}
+    /// The loop has ended.
+    fn end(&mut self) {}
+}
+
+impl Observer for () {}
+
+impl Run {
+    /// A new run in the directory `out`, with its initial state saved there.
+    ///
+    /// # Errors
+    /// When the session cannot be made, or the directory holds a run, is in use or cannot be written.
+    pub fn start(config: Config, out: &Path, control: Control) -> Result<Self, TrainError> {
+        let session = Session::new(config)?;
+        let directory = RunDirectory::create(out)?;
+        Self::enter(session, directory, control, None)
+    }
+
+    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and
+    /// the first checkpoint, after which the run can be resumed whatever happens.
+    pub(super) fn enter(
+        session: Session,
+        directory: RunDirectory,
+        control: Control,
+        last_checkpoint: Option<PathBuf>,
+    ) -> Result<Self, TrainError> {
+        directory.write_config(session.config())?;
+        let log = Log::open(&directory.log_file(), session.step())?;
+        let (unsaved, saved_at) = (None, Instant::now());
+        let mut run = Self { session, directory, log, control, last_checkpoint, unsaved, saved_at };
+        if run.last_checkpoint.is_none() {
+            run.save()?;
+        }
+        Ok(run)
+    }
+
+    /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
+    ///
+    /// # Errors
+    /// When loss or gradients are not finite, a device or the log fails, or the last save failed. A save that fails
+    /// before is told to the observer, and training goes on.
+    pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        observer.begin(self.session.step(), self.session.total_steps());
+        let began = Instant::now();
+        let outcome = self.steps(observer);
+        observer.end();
+        log::record_time(&self.directory.timing_file(), "end", self.session.step(), began.elapsed().as_secs_f64())?;
+        outcome
+    }
+
+    fn steps(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        for step in self.session.step()..self.session.total_steps() {
+            let rates = self.session.rates();
+            let batch = self.session.batch()?;
+            let (loss, value) = self.session.loss(&batch)?;
+            self.require_finite("loss", value, step, &rates)?;
+            let gradients = self.session.gradients(&loss)?;
+            self.require_finite_gradients(&gradients, step, &rates)?;
+            self.session.update(&gradients, &rates, value)?;
+            let validation = self.session.validate_when_due()?;
+            self.record(step, value, &rates, &gradients, validation.as_ref())?;
+            observer.step(&StepReport { done: step + 1, rates: &rates, loss: value });
+            self.end_epoch_when_due(validation, observer)?;
+            self.save_when_due(observer);
+            if let Some(signal) = self.control.stop_requested() {
+                return self.finish(Outcome::Stopped { signal });
+            }
+        }
+        self.finish(Outcome::Finished)
+    }
+
+    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[f64]) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let (rates, last_checkpoint) = (rates.to_vec(), self.last_checkpoint.clone());
+        Err(TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint })
+    }
+
+    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[f64]) -> Result<(), TrainError> {
+        match gradients.check_finite() {
+            Err(OptimError::NotFinite(names)) => {
+                let what = format!("gradient of `{}`", names.join("`, `"));
+                self.require_finite(&what, f64::NAN, step, rates)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn record(
+        &mut self,
+        step: u64,
+        loss: f64,
+        lr: &[f64],
+        gradients: &Gradients,
+        validation: Option<&Evaluation>,
+    ) -> Result<(), TrainError> {
+        let epoch = step / self.session.steps_per_epoch() + 1;
+        self.log.write(&Line { step, epoch, lr, loss, grad_norm: gradients.norm(), validation })
+    }
+
+    fn end_epoch_when_due(
+        &mut self,
+        validation: Option<Evaluation>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        if let Some((epoch, loss)) = self.session.end_epoch_when_due() {
+            observer.epoch(&EpochReport { epoch, rates: self.session.rates(), loss, validation });
+        }
+        Ok(())
+    }
+
+    /// A save that fails here is not the end: the state is still in memory, and older checkpoints are as they were.
+    fn save_when_due(&mut self, observer: &mut dyn Observer) {
+        let every = self.session.config().checkpoint.every;
+        let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saved_at.elapsed());
+        if !(self.control.take_save_request() || is_due) {
+            return;
+        }
+        if let Err(error) = self.save() {
+            observer.message(&format!("step {} is not saved: {error}; training goes on", self.session.step()));
+            self.unsaved = Some(error);
+        }
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.saved_at = Instant::now();
+        self.log.sync()?;
+        let snapshot = self.session.snapshot(self.directory.path())?;
+        let written_by = WrittenBy::this_build(self.session.device_name());
+        let saved = Folder::new(self.directory.checkpoints()).save(&snapshot, &written_by)?;
+        self.last_checkpoint = Some(saved.path);
+        self.unsaved = None;
+        let seconds = self.saved_at.elapsed().as_secs_f64();
+        log::record_time(&self.directory.timing_file(), "saved", self.session.step(), seconds)
+    }
+
+    /// Saves the state where the newest checkpoint is older.
+    fn finish(&mut self, outcome: Outcome) -> Result<Outcome, TrainError> {
+        let step = self.session.step();
+        let is_saved = self.last_checkpoint.as_deref().and_then(checkpoint::step_of) == Some(step);
+        if !is_saved || self.unsaved.is_some() {
+            self.save()?;
+        }
+        Ok(outcome)
+    }
+
+    /// What has memory in it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The run directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The newest checkpoint.
+    pub fn last_checkpoint(&self) -> Option<&Path> {
+        self.last_checkpoint.as_deref()
+    }
+}

@@ -1,0 +1,303 @@
+//! Everything in a run that has memory, made from a configuration, saved to and restored from checkpoints.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor, safetensors};
+use serde_json::{Value, json};
+
+use super::config::{Config, Metric, ModelConfig};
+use super::metrics::{EpochMean, Evaluation, EvaluationSums, Objective, to_f64};
+use super::{TrainError, load};
+use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
+use crate::data::{Batch, Data};
+use crate::model::{Mlp, Mode, Model};
+use crate::optim::{Gradients, Optimizer};
+use crate::parameters::{Parameters, host_dtype};
+use crate::rng::Draws;
+use crate::schedule::{RunLength, Scheduler};
+use crate::state::Part;
+
+/// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
+pub struct Session {
+    config: Config,
+    device: Device,
+    data: Data,
+    model: Box<dyn Model>,
+    parameters: Parameters,
+    objective: Objective,
+    optimizer: Optimizer,
+    scheduler: Scheduler,
+    metric: Metric,
+    epoch_mean: EpochMean,
+    step: u64,
+    /// What was changed on which resume.
+    history: Vec<Value>,
+}
+
+impl Session {
+    /// A run at its start.
+    ///
+    /// # Errors
+    /// When the data cannot be read, or configuration, data and model do not fit together.
+    pub fn new(config: Config) -> Result<Self, TrainError> {
+        let device = config.open_device()?;
+        let data = Data::open(&config.data, config.seed, &device)?;
+        let objective = Objective::new(&config.loss, data.targets())?;
+        let inputs = data.input_shape().iter().product();
+        let ModelConfig::Mlp(mlp) = &config.model;
+        let model = Mlp::new(mlp.clone(), inputs, objective.outputs, config.seed, &device)?;
+        let parameters = model.parameters().clone();
+        if let Some(path) = &config.train.initial_weights {
+            load_weights(path, &parameters, &device)?;
+        }
+        let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
+        let steps_per_epoch = data.steps_per_epoch();
+        let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
+        let scheduler = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
+        let metric = metric(&config, &data, objective, &scheduler)?;
+        Ok(Self {
+            device,
+            data,
+            model: Box::new(model),
+            parameters,
+            objective,
+            optimizer,
+            scheduler,
+            metric,
+            epoch_mean: EpochMean::default(),
+            step: 0,
+            history: Vec::new(),
+            config,
+        })
+    }
+
+    /// The run of `config` at the state of `checkpoint`. The configuration may differ from the one in the checkpoint
+    /// where a run can change; what changed is added to the history.
+    ///
+    /// # Errors
+    /// As [`Session::new`]; when something was changed that cannot change within a run; or when the checkpoint does
+    /// not fit.
+    pub fn resume(config: Config, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
+        let changes = changes(&config, checkpoint)?;
+        // The checkpoint has the weights; the file that they once started from may be gone.
+        let mut without_start = config.clone();
+        without_start.train.initial_weights = None;
+        let mut session = Self { config, ..Self::new(without_start)? };
+        let fingerprint = serde_json::to_value(session.data.fingerprint()).unwrap_or_default();
+        if let Some(saved) = checkpoint.field("data").filter(|saved| **saved != fingerprint) {
+            return Err(TrainError::Refused {
+                what: format!("the content of {}", session.config.data.path.display()),
+                saved: saved.to_string(),
+                asked: fingerprint.to_string(),
+                remedy: "; `--set data.path=…` says where the run's data lives now".to_owned(),
+            });
+        }
+        session.restore(checkpoint)?;
+        let saved_history = checkpoint.field("history").and_then(Value::as_array);
+        session.history = saved_history.cloned().unwrap_or_default();
+        if !changes.is_empty() {
+            session.history.push(json!({"step": session.step, "changes": changes}));
+        }
+        Ok(session)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        checkpoint.restore(&mut [
+            ("model", &mut self.parameters),
+            ("optimizer", &mut self.optimizer),
+            ("schedulers.lr", &mut self.scheduler),
+            ("standardization", &mut self.data),
+            ("epoch_mean", &mut self.epoch_mean),
+        ])?;
+        self.step = checkpoint.step();
+        Ok(())
+    }
+
+    /// The state after the updates made so far, for a run in `folder`.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read from its device.
+    pub fn snapshot(&self, folder: &Path) -> Result<Snapshot, CheckpointError> {
+        let config = serde_json::to_value(self.config.relative_to(folder)).unwrap_or_default();
+        let fingerprint = serde_json::to_value(self.data.fingerprint()).unwrap_or_default();
+        Snapshot::at(self.step)
+            .field("epoch", self.step / self.data.steps_per_epoch())?
+            .field("samples", self.data.samples_before(self.step))?
+            .field("steps_per_epoch", self.data.steps_per_epoch())?
+            .field("total_steps", self.total_steps())?
+            .field("seed", self.config.seed)?
+            .field("config", config)?
+            .field("data", fingerprint)?
+            .field("history", self.history.clone())?
+            .part("model", &self.parameters)?
+            .part("optimizer", &self.optimizer)?
+            .part("schedulers.lr", &self.scheduler)?
+            .part("standardization", &self.data)?
+            .part("epoch_mean", &self.epoch_mean)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How many updates were made; the number of the next.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// How many updates the run has.
+    pub fn total_steps(&self) -> u64 {
+        self.config.total_steps(self.data.steps_per_epoch())
+    }
+
+    /// How many updates an epoch has.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.data.steps_per_epoch()
+    }
+
+    /// What was changed on which resume, oldest first.
+    pub fn history(&self) -> &[Value] {
+        &self.history
+    }
+
+    /// The device, as a checkpoint names it.
+    pub fn device_name(&self) -> &str {
+        &self.config.device
+    }
+
+    /// The rate that the next update uses, of each group.
+    pub fn rates(&self) -> Vec<f64> {
+        self.scheduler.rates()
+    }
+
+    /// The batch that the next update learns from.
+    pub(super) fn batch(&self) -> Result<Batch, TrainError> {
+        Ok(self.data.batch(self.step)?)
+    }
+
+    /// The loss of a batch in training, with the dropout of this step: the tensor and its value.
+    pub(super) fn loss(&self, batch: &Batch) -> Result<(Tensor, f64), TrainError> {
+        let draws = Draws::at(self.config.seed, self.step);
+        let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
+        let loss = self.objective.loss(&outputs, &batch.targets)?;
+        let value = to_f64(&loss)?;
+        Ok((loss, value))
+    }
+
+    /// The clipped gradients of a loss.
+    pub(super) fn gradients(&self, loss: &Tensor) -> Result<Gradients, TrainError> {
+        let gradients = Gradients::of(loss, &self.parameters)?;
+        Ok(match self.config.train.clip_norm {
+            Some(max_norm) => gradients.clip(max_norm),
+            None => gradients,
+        })
+    }
+
+    /// Makes an update, after which the next step begins.
+    pub(super) fn update(&mut self, gradients: &Gradients, rates: &[f64], loss: f64) -> Result<(), TrainError> {
+        self.optimizer.update(gradients, rates)?;
+        self.scheduler.advance();
+        self.epoch_mean.add(loss);
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Evaluates the model on the validation rows where that is due, and tells the schedule.
+    pub(super) fn validate_when_due(&mut self) -> Result<Option<Evaluation>, TrainError> {
+        let every = self.config.validation.every;
+        if !every.is_due(self.step, self.data.steps_per_epoch(), Default::default()) {
+            return Ok(None);
+        }
+        let mut sums = EvaluationSums::default();
+        for batch in self.data.validation_batches() {
+            let batch = batch?;
+            sums.add(&self.objective, &self.model.forward(&batch.inputs, Mode::Evaluate)?, &batch.targets)?;
+        }
+        let evaluation = sums.mean();
+        if let Some(evaluation) = evaluation {
+            match self.metric {
+                Metric::ValidationLoss => self.scheduler.report(evaluation.loss),
+                Metric::ValidationAccuracy => self.scheduler.report(evaluation.accuracy.unwrap_or(f64::NAN)),
+                Metric::TrainingLoss => {}
+            }
+        }
+        Ok(evaluation)
+    }
+
+    /// At the end of an epoch its number, from 1, and the mean loss of its updates; tells the schedule.
+    pub(super) fn end_epoch_when_due(&mut self) -> Option<(u64, f64)> {
+        if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
+            return None;
+        }
+        let mean = self.epoch_mean.take();
+        if self.metric == Metric::TrainingLoss {
+            self.scheduler.report(mean);
+        }
+        Some((self.step / self.data.steps_per_epoch(), mean))
+    }
+}
+
+/// What the schedule is told: as configured, or the validation loss where there is one.
+fn metric(config: &Config, data: &Data, objective: Objective, scheduler: &Scheduler) -> Result<Metric, TrainError> {
+    let validates = !data.validation_rows().is_empty();
+    let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
+    let metric = config.train.metric.unwrap_or(usual);
+    let wrong = |rule: &str| {
+        let (field, value) = ("train.metric".to_owned(), format!("{metric:?}"));
+        Err(TrainError::Field { field, value, rule: rule.to_owned() })
+    };
+    match metric {
+        _ if !scheduler.wants_metric() => Ok(metric),
+        Metric::ValidationLoss | Metric::ValidationAccuracy if !validates => {
+            wrong("there are no validation rows; set `data.validation` to a share of the rows")
+        }
+        Metric::ValidationAccuracy if !objective.has_classes() => wrong("the data has values, not classes"),
+        _ => Ok(metric),
+    }
+}
+
+/// Sets `parameters` from the tensors of their names in a safetensors file; other tensors in it are left alone.
+fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result<(), TrainError> {
+    let wrong = |rule: String| TrainError::Field {
+        field: "train.initial_weights".to_owned(),
+        value: path.display().to_string(),
+        rule,
+    };
+    let tensors = safetensors::load(path, device).map_err(|error| wrong(error.to_string()))?;
+    for (name, parameter) in parameters.iter() {
+        let tensor = tensors.get(name).ok_or_else(|| wrong(format!("has no tensor `{name}`")))?;
+        if tensor.dims() != parameter.dims() || tensor.dtype() != parameter.dtype() {
+            let (has, needs) = (host_dtype(tensor.dtype()), host_dtype(parameter.dtype()));
+            let (shape, own) = (tensor.dims(), parameter.dims());
+            return Err(wrong(format!("has `{name}` as {has:?}{shape:?}, and the model as {needs:?}{own:?}")));
+        }
+        parameter.set(tensor)?;
+    }
+    Ok(())
+}
+
+/// Settings that a run's position or shape depends on.
+fn is_fixed(key: &str) -> bool {
+    let decides_rows = key.starts_with("data.") && key != "data.path";
+    decides_rows || ["seed", "model.kind", "model.hidden", "optimizer.kind"].contains(&key)
+}
+
+/// Where `config` differs from the one in the checkpoint, for the history.
+fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
+    let base = load::base_of(checkpoint.path());
+    let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
+    let asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
+    let mut changes = Vec::new();
+    for (key, from, to) in load::differences(saved, &asked) {
+        if is_fixed(&key) {
+            let (saved, asked, remedy) = (from.to_string(), to.to_string(), String::new());
+            return Err(TrainError::Refused { what: key, saved, asked, remedy });
+        }
+        // The same data elsewhere is the same data.
+        if key != "data.path" {
+            changes.push(json!({"key": key, "from": from, "to": to}));
+        }
+    }
+    Ok(changes)
+}
