@@ -1,0 +1,91 @@
+//! Checkpoints: a run's state as a directory that is complete and verified, or does not exist.
+//!
+//! Nothing here knows what training is: a [`Snapshot`] is a step, some JSON and the [states](crate::state::State)
+//! of named [parts](crate::state::Part), and a [`Checkpoint`] is the same, read back.
+//!
+//! ```
+//! use rekindle::checkpoint::{Folder, Snapshot, WrittenBy};
+//! use rekindle::state::{Part, State, StateError};
+//!
+//! struct Counter(u64);
+//! impl Part for Counter {
+//!     fn save(&self) -> Result<State, StateError> {
+//!         Ok(State::from_json(self.0.into()))
+//!     }
+//!     fn check(&self, state: &State) -> Result<(), StateError> {
+//!         state.json.as_u64().map(|_| ()).ok_or_else(|| StateError::Malformed("not a count".into()))
+//!     }
+//!     fn load(&mut self, state: &State) -> Result<(), StateError> {
+//!         self.check(state)?;
+//!         self.0 = state.json.as_u64().unwrap_or_default();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # let temporary = tempfile::tempdir()?;
+//! # let path = temporary.path().join("checkpoints");
+//! let (folder, mut counter, mut step) = (Folder::new(path), Counter(7), 100);
+//! let snapshot = Snapshot::at(step).field("epoch", 3)?.part("counter", &counter)?;
+//! folder.save(&snapshot, &WrittenBy::this_build("cpu"))?;
+//!
+//! (counter, step) = (Counter(0), 0);
+//! if let Some(newest) = folder.newest()? {
+//!     newest.damaged.iter().for_each(|damaged| eprintln!("passed over: {damaged}"));
+//!     newest.checkpoint.restore(&mut [("counter", &mut counter)])?;
+//!     step = newest.checkpoint.step();
+//! }
+//! assert_eq!((counter.0, step), (7, 100));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The format, version 1
+//! ```text
+//! step-0000000100/           the number of updates made, ten digits or more
+//!   manifest.json            {"format": "rekindle.checkpoint", "version": 1, "step": 100,
+//!                             "files": [{"name", "bytes", "blake3"}], "written_by": {…}, "blake3": "…"}
+//!   state.json               {"step": 100, "parts": ["model", "schedulers.lr"], "epoch": 3, "schedulers": {"lr": {…}}, …}
+//!   model.safetensors        the tensors of the part `model`; a part without tensors has no such file
+//! ```
+//! Every file but the manifest depends on nothing but the state, to the byte. The manifest lists each of them with
+//! its size and BLAKE3, and its own last line is the BLAKE3 of every byte before `"blake3"` on that line, so that no
+//! byte of a checkpoint can change unnoticed. The digests guard against accidents, not against forgers.
+//!
+//! # Writing
+//! 1. The files are written to a hidden directory beside the final one, `.step-0000000100.tmp-<process>-<n>`, and
+//!    each is flushed: a rename can reach the disk before the data it makes visible.
+//! 2. `manifest.json` comes last, so a directory that has one was written to the end; it is flushed as well.
+//! 3. The hidden directory is flushed: the files' names are its content.
+//! 4. One rename to the final name. Before it there is no checkpoint, after it a whole one.
+//! 5. The folder is flushed, so that the rename outlives a power cut.
+//!
+//! A failure on the way removes the hidden directory and touches no other. Where a directory of that step is there
+//! already, it stays if it holds the same state, and otherwise exchanges names with the new one and is kept beside it
+//! as `step-0000000100.replaced-1`, which nothing reads.
+//!
+//! # Reading
+//! In this order: the manifest is bounded in size, of a known version, of the step that the directory is named after,
+//! lists nothing but plain names, and matches its seal; nothing else is in the directory; each file is a regular file
+//! (links are not followed) of the right size; then each file's content, read once, matches its BLAKE3, and is
+//! understood. Nothing is allocated that the size of a file does not account for, and nothing is handed out
+//! before all was checked.
+
+mod document;
+mod error;
+mod folder;
+pub mod fs;
+mod manifest;
+mod name;
+mod read;
+pub mod save;
+mod snapshot;
+mod tensors;
+mod written_by;
+
+pub use error::CheckpointError;
+pub use folder::{Damaged, Folder, Newest};
+pub use manifest::{FileEntry, Manifest};
+pub use name::{dir_name, step_of};
+pub use read::Checkpoint;
+pub use save::{Outcome, Saved};
+pub use snapshot::Snapshot;
+pub use written_by::WrittenBy;

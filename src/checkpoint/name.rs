@@ -1,0 +1,110 @@
+//! What may be called what: checkpoint directories, parts, and the files of parts.
+
+use std::path::Path;
+
+use super::error::CheckpointError;
+
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const STATE: &str = "state.json";
+
+/// Entries of `state.json` that are ours, and names whose files would look like ours.
+const RESERVED: [&str; 4] = ["step", "parts", "manifest", "state"];
+
+/// The directory name of the checkpoint at `step`: `step-0000000100`. Ten digits, more when the step needs them.
+pub fn dir_name(step: u64) -> String {
+    format!("step-{step:010}")
+}
+
+/// The step in a directory's name, where it is exactly the name of a checkpoint.
+///
+/// Only the name is looked at: a damaged checkpoint has a step too.
+pub fn step_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (dir_name(step) == name).then_some(step)
+}
+
+/// The file of a part's tensors.
+pub(super) fn tensor_file(part: &str) -> String {
+    format!("{part}.safetensors")
+}
+
+/// The part whose tensors `file` holds, where it can be the file of one.
+pub(super) fn part_of(file: &str) -> Option<&str> {
+    file.strip_suffix(".safetensors").filter(|part| check("part", part).is_ok())
+}
+
+/// Checks the name of a `part` or `field`. A part's name is words joined by dots, a field's a single word.
+pub(super) fn check(kind: &'static str, name: &str) -> Result<(), CheckpointError> {
+    let refuse = |reason| Err(CheckpointError::Name { kind, name: name.to_owned(), reason });
+    let is_word_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    if name.len() > 200 {
+        refuse("it is longer than 200 bytes")
+    } else if !name.bytes().all(|b| is_word_byte(b) || b == b'.') {
+        refuse("only lower-case letters, digits, `_`, `-` and `.` are allowed")
+    } else if name.split('.').any(str::is_empty) {
+        refuse("dots must have a word on either side")
+    } else if kind == "field" && name.contains('.') {
+        refuse("only the names of parts have dots")
+    } else if RESERVED.contains(&root(name)) {
+        refuse("it is the format's own")
+    } else {
+        Ok(())
+    }
+}
+
+/// The first word of a name: its entry at the top of `state.json`.
+pub(super) fn root(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Whether two parts would stand in the same place of `state.json`, one within the other.
+pub(super) fn parts_clash(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_names_are_checkpoints() {
+        assert_eq!(dir_name(100), "step-0000000100");
+        for step in [0, 100, 9_999_999_999, 12_345_678_901, u64::MAX] {
+            assert_eq!(step_of(Path::new(&dir_name(step))), Some(step));
+        }
+        let others = [
+            "step-100",
+            "step-00000000100",
+            "step-0000000100.replaced-1",
+            ".step-0000000100.tmp-7-0",
+            "step-+000000100",
+            "step-99999999999999999999",
+            "Step-0000000100",
+        ];
+        for other in others {
+            assert_eq!(step_of(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_part_name_is_words_joined_by_dots() {
+        for good in ["model", "schedulers.lr", "ema-2", "a.b.c", "_x"] {
+            assert!(check("part", good).is_ok(), "{good}");
+        }
+        let bad =
+            ["", ".", "..", ".a", "a.", "a..b", "a/b", "../a", "Model", "ü", "a b", "step", "state", "manifest.x"];
+        for bad in bad {
+            assert!(check("part", bad).is_err(), "{bad}");
+        }
+        assert!(check("part", &"x".repeat(201)).is_err());
+        assert!(check("field", "schedulers.lr").is_err());
+    }
+
+    #[test]
+    fn parts_clash_when_one_lies_within_the_other() {
+        assert!(parts_clash("a", "a") && parts_clash("a.b", "a") && parts_clash("a", "a.b.c"));
+        assert!(!parts_clash("a", "ab") && !parts_clash("a.b", "a.c") && !parts_clash("a.b", "a.bc"));
+    }
+}

@@ -1,0 +1,101 @@
+//! What is to be saved, gathered in memory.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::error::CheckpointError;
+use super::manifest::FileEntry;
+use super::{document, name, tensors};
+use crate::state::{Part, State};
+
+/// The state of a run after a number of updates, ready to be saved.
+///
+/// It owns all it holds: training can go on while a snapshot is written.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    step: u64,
+    fields: BTreeMap<String, Value>,
+    parts: Vec<(String, State)>,
+}
+
+impl Snapshot {
+    /// An empty snapshot of the state after `step` updates.
+    pub fn at(step: u64) -> Self {
+        Self { step, fields: BTreeMap::new(), parts: Vec::new() }
+    }
+
+    /// The step it was taken at.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Adds an entry to the top of `state.json`: epoch, seed, the resolved configuration.
+    ///
+    /// # Errors
+    /// When the name is not one lower-case word, or is taken.
+    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Result<Self, CheckpointError> {
+        name::check("field", name)?;
+        let taken = self.parts.iter().map(|(part, _)| part).find(|part| name::root(part) == name);
+        if let Some(first) = taken.or(self.fields.get_key_value(name).map(|(field, _)| field)) {
+            return Err(CheckpointError::NameClash { first: first.clone(), second: name.to_owned() });
+        }
+        self.fields.insert(name.to_owned(), value.into());
+        Ok(self)
+    }
+
+    /// Adds what `part` remembers, under `name`.
+    ///
+    /// # Errors
+    /// When the part cannot be saved, or as [`Snapshot::state`].
+    pub fn part(self, name: &str, part: &(impl Part + ?Sized)) -> Result<Self, CheckpointError> {
+        let state = part.save().map_err(|error| CheckpointError::Unsaved { part: name.to_owned(), error })?;
+        self.state(name, state)
+    }
+
+    /// Adds the state of a part that has been saved already.
+    ///
+    /// Its JSON goes to `state.json` under `name`, where dots nest (`"schedulers.lr"` is `lr` within `schedulers`),
+    /// and its tensors to `<name>.safetensors`.
+    ///
+    /// # Errors
+    /// When the name is not lower-case words joined by dots, or its place in `state.json` is taken.
+    pub fn state(mut self, name: &str, state: State) -> Result<Self, CheckpointError> {
+        name::check("part", name)?;
+        let taken = self.parts.iter().map(|(part, _)| part).find(|part| name::parts_clash(part, name));
+        if let Some(first) = taken.or(self.fields.keys().find(|field| *field == name::root(name))) {
+            return Err(CheckpointError::NameClash { first: first.clone(), second: name.to_owned() });
+        }
+        self.parts.push((name.to_owned(), state));
+        Ok(self)
+    }
+
+    /// Every file but the manifest, by name.
+    pub(super) fn files(&self) -> Result<Vec<Encoded<'_>>, CheckpointError> {
+        let state = document::encode(self.step, &self.fields, &self.parts)?;
+        let mut files = vec![Encoded { name: name::STATE.to_owned(), pieces: vec![Cow::Owned(state)] }];
+        for (part, state) in self.parts.iter().filter(|(_, state)| !state.tensors.is_empty()) {
+            files.push(Encoded { name: name::tensor_file(part), pieces: tensors::encode(part, &state.tensors)? });
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+}
+
+/// A file to be: its name and its content in pieces, which are the snapshot's own where they are large.
+pub(super) struct Encoded<'a> {
+    pub(super) name: String,
+    pub(super) pieces: Vec<Cow<'a, [u8]>>,
+}
+
+impl Encoded<'_> {
+    /// How the manifest lists the file.
+    pub(super) fn entry(&self) -> FileEntry {
+        let mut hasher = blake3::Hasher::new();
+        for piece in &self.pieces {
+            hasher.update(piece);
+        }
+        FileEntry { name: self.name.clone(), bytes: hasher.count(), blake3: hasher.finalize().to_string() }
+    }
+}
