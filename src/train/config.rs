@@ -144,7 +144,7 @@ fn default_device() -> String {
 }
 
 fn default_schedule() -> Schedule {
-    Schedule::constant()
+    Schedule::constant().into()
 }
 
 impl Config {

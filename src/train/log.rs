@@ -59,7 +59,7 @@ impl Log {
 
     /// Appends a line.
     pub fn write(&mut self, line: &Line<'_>) -> Result<(), TrainError> {
-        let append = || {
+        let mut append = || {
             serde_json::to_writer(&mut self.writer, line)?;
             self.writer.write_all(b"\n")?;
             if self.flushed.elapsed() >= FLUSH_EVERY {
@@ -73,7 +73,7 @@ impl Log {
 
     /// Flushes what was written to disk: a checkpoint must not be newer than its log.
     pub fn sync(&mut self) -> Result<(), TrainError> {
-        let sync = || {
+        let mut sync = || {
             self.writer.flush()?;
             self.writer.get_ref().sync_data()
         };

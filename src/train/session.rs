@@ -15,7 +15,6 @@ use crate::optim::{Gradients, Optimizer};
 use crate::parameters::{Parameters, host_dtype};
 use crate::rng::Draws;
 use crate::schedule::{RunLength, Scheduler};
-use crate::state::Part;
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
 pub struct Session {
