@@ -2,4 +2,5 @@
 #![deny(missing_docs)]
 
 pub mod rng;
+pub mod schedule;
 pub mod state;
