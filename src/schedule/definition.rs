@@ -1,0 +1,219 @@
+//! How a kind of schedule is defined: its parameters once, and from them all three faces of it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::error::{Problem, ScheduleError, suggestion};
+use super::length::Length;
+use super::plan::{Context, Curve};
+use super::value::{Argument, Data, Value};
+
+/// A kind of schedule with its parameters: what it takes to follow it.
+pub(crate) trait Kind: Parameters {
+    /// Resolves lengths, checks every value, and gives the function from `t` and base rate to rate.
+    fn plan(&self, context: &Context) -> Result<Box<dyn Curve>, ScheduleError>;
+
+    /// How long until nothing changes any more, where the parameters say so: what `a -> b` needs to know of `a`.
+    fn length(&self) -> Option<Length> {
+        None
+    }
+}
+
+/// The parameters of a kind, as [`kind!`] writes them down.
+pub(crate) trait Parameters: Debug + Send + Sync {
+    /// What the kind is and takes.
+    fn definition(&self) -> &'static Definition;
+    /// The parameters that have to be written: all that are needed, and those that differ from their default.
+    fn written(&self) -> Vec<(&'static Parameter, Value)>;
+}
+
+/// The name of a parameter, and whether there is no schedule without it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Parameter {
+    pub name: &'static str,
+    pub needed: bool,
+}
+
+/// What there is to know of a kind before there is a schedule of it.
+pub(crate) struct Definition {
+    pub name: &'static str,
+    /// In the order in which the text form takes them without names.
+    pub parameters: &'static [Parameter],
+    pub read: fn(&Arguments) -> Result<Arc<dyn Kind>, Problem>,
+}
+
+impl Definition {
+    /// Complains of a parameter that the kind does not have.
+    pub fn unknown(&self, name: &str) -> Problem {
+        let names = self.parameters.iter().map(|parameter| parameter.name).chain(["unit"]);
+        Problem::new(format!("`{}` has no parameter `{name}`; {}", self.name, suggestion(name, names)))
+    }
+}
+
+/// The arguments given for one schedule, by name.
+pub(crate) struct Arguments<'a> {
+    pub kind: &'a str,
+    pub entries: &'a [(String, Value)],
+}
+
+impl Arguments<'_> {
+    /// The argument `name`, if it is given; `null` is as good as not.
+    pub fn optional<T: Argument>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let given = self.entries.iter().find(|(key, value)| key == name && value.data != Data::Null);
+        let read = |(_, value): &(String, Value)| {
+            T::read(value).map_err(|problem| problem.of(self.kind).at(value.at).inside(name))
+        };
+        given.map(read).transpose()
+    }
+
+    /// The argument `name`, which must be given.
+    pub fn needed<T: Argument>(&self, name: &str) -> Result<T, Problem> {
+        self.optional(name)?.ok_or_else(|| Problem::new(format!("`{}` needs `{name}`", self.kind)))
+    }
+}
+
+/// Defines a kind of schedule: `name => Type { parameters }`.
+///
+/// A parameter is `name: Type` where it is needed, `name: Type = default`, or `name?: Type` where it may be absent.
+/// From this come the struct, the constructor `Schedule::name(…)` that takes what is needed, a method for each
+/// other parameter, and the reading and writing of both data and text.
+macro_rules! kind {
+    ($(#[$doc:meta])* $name:ident => $Kind:ident { $($body:tt)* }) => {
+        kind!(@sort { [$(#[$doc])*] $name $Kind } [] [] [] $($body)*);
+    };
+    (@sort $head:tt $needed:tt [$($set:tt)*] [$($all:tt)*]
+        $(#[$doc:meta])* $field:ident?: $ty:ty, $($rest:tt)*) => {
+        kind!(@sort $head $needed
+            [$($set)* { [$(#[$doc])*] $field $ty, Some }]
+            [$($all)* { [$(#[$doc])*] $field (Option<$ty>) (optional) }]
+            $($rest)*);
+    };
+    (@sort $head:tt $needed:tt [$($set:tt)*] [$($all:tt)*]
+        $(#[$doc:meta])* $field:ident: $ty:ty = $default:expr, $($rest:tt)*) => {
+        kind!(@sort $head $needed
+            [$($set)* { [$(#[$doc])*] $field $ty, std::convert::identity }]
+            [$($all)* { [$(#[$doc])*] $field ($ty) (default $default) }]
+            $($rest)*);
+    };
+    (@sort $head:tt [$($needed:tt)*] $set:tt [$($all:tt)*]
+        $(#[$doc:meta])* $field:ident: $ty:ty, $($rest:tt)*) => {
+        kind!(@sort $head
+            [$($needed)* { $field $ty }]
+            $set
+            [$($all)* { [$(#[$doc])*] $field ($ty) (needed) }]
+            $($rest)*);
+    };
+    (@sort { [$(#[$doc:meta])*] $name:ident $Kind:ident }
+        [$({ $needed:ident $needed_ty:ty })*]
+        [$({ [$(#[$set_doc:meta])*] $set:ident $set_ty:ty, $wrap:path })*]
+        [$({ [$(#[$field_doc:meta])*] $field:ident ($field_ty:ty) $how:tt })*]
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $Kind {
+            $($(#[$field_doc])* pub $field: $field_ty,)*
+        }
+
+        impl $crate::schedule::Schedule {
+            #[doc = concat!("A schedule of kind `", stringify!($name), "`: see [`", stringify!($Kind), "`].")]
+            pub fn $name($($needed: impl Into<$needed_ty>),*) -> $Kind {
+                $Kind { $($field: kind!(@initial $field $how),)* }
+            }
+        }
+
+        impl $Kind {
+            $($(#[$set_doc])*
+            pub fn $set(mut self, $set: impl Into<$set_ty>) -> Self {
+                self.$set = $wrap($set.into());
+                self
+            })*
+
+            #[doc = "What it counts in: steps or epochs."]
+            pub fn unit(self, unit: $crate::schedule::Unit) -> $crate::schedule::Schedule {
+                $crate::schedule::Schedule::from(self).unit(unit)
+            }
+
+            /// What the catalogue lists.
+            pub(crate) const DEFINITION: $crate::schedule::definition::Definition =
+                $crate::schedule::definition::Definition {
+                    name: stringify!($name),
+                    parameters: &[$($crate::schedule::definition::Parameter {
+                        name: stringify!($field),
+                        needed: kind!(@is_needed $how),
+                    }),*],
+                    read: |_arguments| Ok(std::sync::Arc::new(Self {
+                        $($field: kind!(@read _arguments $field $how),)*
+                    })),
+                };
+        }
+
+        impl $crate::schedule::definition::Parameters for $Kind {
+            fn definition(&self) -> &'static $crate::schedule::definition::Definition {
+                &Self::DEFINITION
+            }
+
+            fn written(
+                &self,
+            ) -> Vec<(&'static $crate::schedule::definition::Parameter, $crate::schedule::value::Value)> {
+                let values = [$(kind!(@write self $field $how)),*];
+                let parameters = Self::DEFINITION.parameters.iter();
+                parameters.zip(values).filter_map(|(parameter, value)| Some((parameter, value?))).collect()
+            }
+        }
+
+        impl From<$Kind> for $crate::schedule::Schedule {
+            fn from(kind: $Kind) -> Self {
+                Self::of(std::sync::Arc::new(kind))
+            }
+        }
+    };
+    (@initial $field:ident (needed)) => { $field.into() };
+    (@initial $field:ident (optional)) => { None };
+    (@initial $field:ident (default $default:expr)) => { $default };
+    (@is_needed (needed)) => { true };
+    (@is_needed $how:tt) => { false };
+    (@read $arguments:ident $field:ident (needed)) => { $arguments.needed(stringify!($field))? };
+    (@read $arguments:ident $field:ident (optional)) => { $arguments.optional(stringify!($field))? };
+    (@read $arguments:ident $field:ident (default $default:expr)) => {
+        $arguments.optional(stringify!($field))?.unwrap_or_else(|| $default)
+    };
+    (@write $self:ident $field:ident (needed)) => {
+        Some($crate::schedule::value::Argument::write(&$self.$field))
+    };
+    (@write $self:ident $field:ident (optional)) => {
+        $self.$field.as_ref().map($crate::schedule::value::Argument::write)
+    };
+    (@write $self:ident $field:ident (default $default:expr)) => {
+        ($self.$field != $default).then(|| $crate::schedule::value::Argument::write(&$self.$field))
+    };
+}
+pub(crate) use kind;
+
+/// Defines an enum whose values are words in data and text: `Variant = "word"`.
+macro_rules! words {
+    ($(#[$doc:meta])* $Name:ident { $($(#[$word_doc:meta])* $Variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $Name { $($(#[$word_doc])* $Variant,)* }
+
+        impl $crate::schedule::value::Argument for $Name {
+            fn read(
+                value: &$crate::schedule::value::Value,
+            ) -> Result<Self, $crate::schedule::error::Problem> {
+                match &value.data {
+                    $($crate::schedule::value::Data::Text(text) if text == $word => Ok(Self::$Variant),)*
+                    _ => {
+                        let words = [$(concat!("\"", $word, "\"")),*].join(", ");
+                        Err($crate::schedule::error::Problem::takes(format!("one of {words}"), value))
+                    }
+                }
+            }
+
+            fn write(&self) -> $crate::schedule::value::Value {
+                let word = match self { $(Self::$Variant => $word,)* };
+                $crate::schedule::value::Data::Text(word.to_owned()).into()
+            }
+        }
+    };
+}
+pub(crate) use words;

@@ -1,0 +1,98 @@
+use super::*;
+
+words! {
+    /// What a cosine does after its end.
+    After {
+        /// It stays at the floor, as in Megatron, Keras, optax and timm.
+        Hold = "hold",
+        /// It rises and falls again with period `2 * t_max`, as in PyTorch and transformers.
+        Cycle = "cycle",
+    }
+}
+
+kind! {
+    /// `eta_min + (base - eta_min) / 2 * (1 + cos(pi * u^k / t_max^k))`, with `u = min(t, t_max)` and `k = k_decay`.
+    ///
+    /// The rate at `t = 0` is `base`; `eta_min` is reached at `t == t_max` and held. With `after = "cycle"`, `u = t`.
+    /// `eta_min` is a rate, not a fraction of `base`.
+    ///
+    /// Source: Loshchilov and Hutter, "SGDR" (2017), eq. 5, without restarts; PyTorch's `CosineAnnealingLR` in closed
+    /// form; `k_decay` as in timm's `CosineLRScheduler`, after Zhang and Li, "k-decay" (2020).
+    cosine => Cosine {
+        /// When the floor is reached.
+        t_max: Length,
+        /// The floor; 0 by default.
+        eta_min: f64 = 0.0,
+        /// What comes after `t_max`; it holds by default.
+        after: After = After::Hold,
+        /// Above 1 it falls later and faster; 1 by default.
+        k_decay: f64 = 1.0,
+    }
+}
+
+impl Kind for Cosine {
+    fn plan(&self, context: &Context) -> Planned {
+        let t_max = context.period("t_max", self.t_max)?;
+        let eta_min = context.not_negative("eta_min", self.eta_min)?;
+        let k = context.positive("k_decay", self.k_decay)?;
+        match self.after {
+            After::Hold if k == 1.0 => curve(move |t, base| half_cosine(base, eta_min, progress(t, t_max))),
+            After::Hold => curve(move |t, base| half_cosine(base, eta_min, progress(t, t_max).powf(k))),
+            After::Cycle => curve(move |t, base| half_cosine(base, eta_min, phase(t, t_max, k))),
+        }
+    }
+
+    fn length(&self) -> Option<Length> {
+        (self.after == After::Hold).then_some(self.t_max)
+    }
+}
+
+/// `(t / t_max)^k` up to whole waves, which are 2 long. Whole waves are taken off before anything is rounded; where
+/// `k` lets the power grow beyond what f64 tells apart, the wave is taken to start anew.
+fn phase(t: u64, t_max: u64, k: f64) -> f64 {
+    if k == 1.0 {
+        let wave = t_max.checked_mul(2).map_or(t, |period| t % period);
+        return wave as f64 / t_max as f64;
+    }
+    let phase = (t as f64 / t_max as f64).powf(k);
+    if phase.is_finite() { phase % 2.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn it_starts_at_the_base_rate_and_holds_the_floor() {
+        let schedule = Schedule::cosine(20).eta_min(0.5);
+        assert_eq!(rates(schedule, [0, 20, 21, 40, u64::MAX]), [1.0, 0.5, 0.5, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn half_way_it_is_half_way() {
+        assert_close(rates(Schedule::cosine(20), [10]), [0.5]);
+        assert_close(rates(Schedule::cosine(20).k_decay(2.0), [10]), [0.5 + 0.5f64.sqrt() / 2.0]);
+    }
+
+    #[test]
+    fn asked_to_cycle_it_rises_again() {
+        let schedule = Schedule::cosine(20).after(After::Cycle);
+        assert_close(rates(schedule, [20, 30, 40, 60, 40_000_000_000_000_000]), [0.0, 0.5, 1.0, 0.0, 1.0]);
+    }
+
+    /// The largest u64 is 15 modulo 40, so the wave is at 15 / 20.
+    #[test]
+    fn cycling_is_exact_at_the_end_of_time() {
+        assert_eq!(u64::MAX % 40, 15);
+        let schedule = Schedule::cosine(20).after(After::Cycle);
+        assert_eq!(rates(schedule.clone(), [u64::MAX]), rates(schedule, [15]));
+    }
+
+    #[test]
+    fn a_period_of_zero_is_refused() {
+        assert_eq!(refusal(Schedule::cosine(0)), "`cosine`: t_max is 0; it must be at least 1");
+        let message = refusal(Schedule::cosine(Length::Percent(0.1)));
+        assert_eq!(message, "`cosine`: t_max is \"0.1%\"; that is 0 of this run, and it must be at least 1");
+    }
+}

@@ -1,0 +1,102 @@
+//! The catalogue: one file for each kind of schedule, with its formula, its edges in words, and its source.
+//!
+//! To add a kind, write its file and its line in `catalogue!` below.
+
+use super::definition::{Definition, Kind, kind, words};
+use super::error::{Problem, ScheduleError, suggestion};
+use super::length::Length;
+use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
+use super::plan::{At, Context, Curve};
+use super::value::{List, PerGroup};
+use super::Schedule;
+
+/// Names the files of the catalogue and the kind that each defines.
+macro_rules! catalogue {
+    ($($file:ident::$Kind:ident,)*) => {
+        $(mod $file;
+        pub use $file::$Kind;)*
+
+        static CATALOGUE: &[&Definition] = &[$(&$Kind::DEFINITION),*];
+    };
+}
+
+catalogue! {
+    constant::Constant,
+    linear::Linear,
+    step::Step,
+    multi_step::MultiStep,
+    exponential::Exponential,
+    cosine::Cosine,
+    warmup::Warmup,
+    sequential::Sequential,
+    plateau::Plateau,
+}
+
+pub use cosine::After;
+
+/// The definition of the kind called `name`.
+pub(super) fn find(name: &str) -> Result<&'static Definition, Problem> {
+    let known = CATALOGUE.iter().find(|definition| definition.name == name);
+    known.copied().ok_or_else(|| {
+        let names = CATALOGUE.iter().map(|definition| definition.name);
+        Problem::new(format!("there is no kind of schedule called `{name}`; {}", suggestion(name, names)))
+    })
+}
+
+/// What planning a kind gives.
+type Planned = Result<Box<dyn Curve>, ScheduleError>;
+
+/// A plan that is a plain function of `t` and base rate.
+fn curve(function: impl Fn(u64, f64) -> f64 + Send + Sync + 'static) -> Planned {
+    Ok(Box::new(function))
+}
+
+/// How much of `total` has passed at `t`: from 0 to 1, where it stays.
+fn progress(t: u64, total: u64) -> f64 {
+    t.min(total) as f64 / total as f64
+}
+
+/// `factor^count`, for any count.
+fn power(factor: f64, count: u64) -> f64 {
+    factor.powf(count as f64)
+}
+
+/// Half a cosine wave, from `from` at 0 to `to` at 1.
+fn half_cosine(from: f64, to: f64, x: f64) -> f64 {
+    to + (from - to) / 2.0 * (1.0 + (std::f64::consts::PI * x).cos())
+}
+
+#[cfg(test)]
+mod testing {
+    //! What the tests of all kinds use.
+
+    use super::super::{Plan, RunLength, ScheduleError};
+    use super::*;
+
+    /// A run of 100 steps in 10 epochs.
+    pub const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
+
+    /// The plan of `schedule` for [`RUN`] with one group.
+    pub fn plan(schedule: impl Into<Schedule>) -> Result<Plan, ScheduleError> {
+        schedule.into().plan(&RUN, 1)
+    }
+
+    /// The rates at `ts` for a base rate of 1.
+    pub fn rates<const N: usize>(schedule: impl Into<Schedule>, ts: [u64; N]) -> [f64; N] {
+        let plan = plan(schedule).unwrap();
+        ts.map(|t| plan.rate(t, 1.0, 0))
+    }
+
+    /// The message with which planning is refused.
+    pub fn refusal(schedule: impl Into<Schedule>) -> String {
+        plan(schedule).unwrap_err().to_string()
+    }
+
+    /// Asserts equality within 1e-14 of the larger of both: a few roundings, no more.
+    #[track_caller]
+    pub fn assert_close<const N: usize>(actual: [f64; N], expected: [f64; N]) {
+        for (a, e) in actual.iter().zip(&expected) {
+            assert!((a - e).abs() <= 1e-14 * a.abs().max(e.abs()).max(1e-3), "{actual:?} is not {expected:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use super::*;
+
+kind! {
+    /// `base * gamma^n`, where `n` is how many milestones are at or before `t`.
+    ///
+    /// The drop is at `t == milestone`; a milestone that stands twice counts twice.
+    ///
+    /// Source: PyTorch's `MultiStepLR`.
+    multi_step => MultiStep {
+        /// When the rate drops, in order.
+        milestones: List<Length>,
+        /// What each drop multiplies the rate by; 0.1 by default.
+        gamma: f64 = 0.1,
+    }
+}
+
+impl Kind for MultiStep {
+    fn plan(&self, context: &Context) -> Planned {
+        let milestones = context.in_order("milestones", &self.milestones)?;
+        let gamma = context.decay("gamma", self.gamma)?;
+        curve(move |t, base| base * power(gamma, passed(&milestones, t) as u64))
+    }
+}
+
+/// How many of `milestones` are at or before `t`.
+pub(super) fn passed(milestones: &[u64], t: u64) -> usize {
+    milestones.partition_point(|&milestone| milestone <= t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn it_drops_at_the_milestone_and_twice_where_it_stands_twice() {
+        let schedule = Schedule::multi_step([5, 10, 10]).gamma(0.5);
+        assert_eq!(rates(schedule, [4, 5, 9, 10, u64::MAX]), [1.0, 0.5, 0.5, 0.125, 0.125]);
+    }
+
+    #[test]
+    fn milestones_out_of_order_are_refused() {
+        let message = refusal(Schedule::multi_step([10, 5]));
+        assert_eq!(message, "`multi_step`: milestones[1] is 5; it comes before the one ahead of it; put them in order");
+    }
+}

@@ -1,0 +1,58 @@
+use super::*;
+
+kind! {
+    /// `base * gamma^floor(t / step_size)`.
+    ///
+    /// The first drop is at `t == step_size`.
+    ///
+    /// Source: PyTorch's `StepLR`; optax's `exponential_decay` with `staircase`.
+    step => Step {
+        /// How long each rate lasts.
+        step_size: Length,
+        /// What each drop multiplies the rate by; 0.1 by default.
+        gamma: f64 = 0.1,
+    }
+}
+
+impl Kind for Step {
+    fn plan(&self, context: &Context) -> Planned {
+        let step_size = context.period("step_size", self.step_size)?;
+        let gamma = context.decay("gamma", self.gamma)?;
+        curve(move |t, base| base * power(gamma, t / step_size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::super::Unit;
+    use super::*;
+
+    #[test]
+    fn it_drops_every_step_size() {
+        let schedule = Schedule::step(5).gamma(0.5);
+        assert_eq!(rates(schedule, [0, 4, 5, 10, u64::MAX]), [1.0, 1.0, 0.5, 0.25, 0.0]);
+    }
+
+    /// Ten steps are one epoch here.
+    #[test]
+    fn in_epochs_it_drops_every_so_many_epochs() {
+        let schedule = Schedule::step(2).gamma(0.5).unit(Unit::Epoch);
+        assert_eq!(rates(schedule, [0, 19, 20, 39, 40]), [1.0, 1.0, 0.5, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn a_share_is_a_share_of_the_run() {
+        let schedule = Schedule::step(Length::Percent(25.0)).gamma(0.5);
+        assert_eq!(rates(schedule.clone(), [24, 25]), [1.0, 0.5]);
+        assert_eq!(rates(schedule.unit(Unit::Epoch), [29, 30]), [1.0, 0.5], "2.5 epochs are rounded to 3");
+    }
+
+    #[test]
+    fn a_gamma_that_does_not_decay_is_refused() {
+        for gamma in [0.0, -0.5, 1.5] {
+            let message = refusal(Schedule::step(5).gamma(gamma));
+            assert_eq!(message, format!("`step`: gamma is {gamma}; a decay must be above 0 and at most 1"));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! How long something lasts: so many steps, or a share of the run.
+
+use std::fmt;
+
+use super::error::Problem;
+use super::value::{Argument, Data, Value, number};
+
+/// A length of time within a schedule, counted in the schedule's unit, or a share of the whole run.
+///
+/// In data and text it is a whole number, or a percentage such as `"10%"`. A share becomes a number when the run
+/// starts, rounded to the nearest step (or epoch); a run whose end is not known refuses it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    /// So many steps, or epochs where the schedule counts epochs.
+    Steps(u64),
+    /// So many percent of the run.
+    Percent(f64),
+}
+
+impl Length {
+    /// The length of two stretches, one after the other; none where one is in steps and the other is a share.
+    pub(crate) fn plus(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Steps(a), Self::Steps(b)) => a.checked_add(b).map(Self::Steps),
+            (Self::Percent(a), Self::Percent(b)) => Some(Self::Percent(a + b)),
+            _ => None,
+        }
+    }
+}
+
+impl From<u64> for Length {
+    fn from(steps: u64) -> Self {
+        Self::Steps(steps)
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => steps.fmt(f),
+            Self::Percent(percent) => write!(f, "\"{}%\"", number(*percent)),
+        }
+    }
+}
+
+impl Argument for Length {
+    fn read(value: &Value) -> Result<Self, Problem> {
+        let expected = "a whole number or a share such as \"10%\"";
+        if let Data::Text(text) = &value.data {
+            let percent = text.strip_suffix('%').and_then(|digits| digits.trim().parse().ok());
+            return percent.map(Self::Percent).ok_or_else(|| Problem::takes(expected, value));
+        }
+        value.whole().map(Self::Steps).ok_or_else(|| Problem::takes(expected, value))
+    }
+
+    fn write(&self) -> Value {
+        match self {
+            Self::Steps(steps) => steps.write(),
+            Self::Percent(percent) => Data::Text(format!("{}%", number(*percent))).into(),
+        }
+    }
+}

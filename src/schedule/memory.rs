@@ -1,0 +1,172 @@
+//! What metric-driven kinds remember between updates, and how it is saved.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::definition::words;
+use super::error::ScheduleError;
+use super::plan::Context;
+
+/// The memory of one metric-driven schedule: its current rates, and what it has seen.
+pub(crate) trait Memory: Debug + Send + Sync {
+    /// The rate in force for `group`.
+    fn rate(&self, group: usize) -> f64;
+    /// Takes a metric into account. A NaN is worse than anything.
+    fn report(&mut self, metric: f64);
+    /// What has to be remembered.
+    fn save(&self) -> Json;
+    /// Takes back what [`Memory::save`] gave, for groups whose base rates may since have changed.
+    fn load(&mut self, saved: &Json, bases: &[BaseChange]) -> Result<(), String>;
+}
+
+/// The place of one metric-driven schedule within a plan.
+pub(crate) struct Slot {
+    /// Its path in the outermost schedule; empty for that one itself.
+    pub place: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The groups that it serves.
+    pub groups: Range<usize>,
+    /// Its memory when nothing has been reported, given the base rates of its groups.
+    pub make: Box<dyn Fn(&[f64]) -> Box<dyn Memory> + Send + Sync>,
+}
+
+/// A group's base rate when a memory was saved, and now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BaseChange {
+    pub old: f64,
+    pub new: f64,
+}
+
+impl BaseChange {
+    /// The rate that is to the new base as `rate` was to the old one; the same bits where the base is the same.
+    fn carry(self, rate: f64) -> f64 {
+        if self.old == self.new {
+            rate
+        } else if self.old == 0.0 {
+            self.new
+        } else {
+            (rate * (self.new / self.old)).min(f64::MAX)
+        }
+    }
+}
+
+/// What a memory saves: numbers, which JSON can always hold.
+pub(crate) fn to_json(seen: &impl Serialize) -> Json {
+    serde_json::to_value(seen).unwrap_or_default()
+}
+
+/// What [`to_json`] gave, as it was.
+pub(crate) fn from_json<T: for<'de> Deserialize<'de>>(saved: &Json) -> Result<T, String> {
+    T::deserialize(saved).map_err(|error| error.to_string())
+}
+
+/// Carries saved rates over to the present base rates.
+pub(crate) fn carry_rates(saved: &[f64], bases: &[BaseChange]) -> Result<Vec<f64>, String> {
+    if saved.len() != bases.len() {
+        return Err(format!("it holds rates of {} groups where there are {}", saved.len(), bases.len()));
+    }
+    if let Some(bad) = saved.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+        return Err(format!("it holds a rate of {bad}"));
+    }
+    Ok(saved.iter().zip(bases).map(|(rate, base)| base.carry(*rate)).collect())
+}
+
+words! {
+    /// Which metrics are better.
+    Mode {
+        /// Lower ones: a loss.
+        Min = "min",
+        /// Higher ones: an accuracy.
+        Max = "max",
+    }
+}
+
+words! {
+    /// How much better than the best a metric must be, to count as an improvement.
+    ThresholdMode {
+        /// By the threshold times the best.
+        Rel = "rel",
+        /// By the threshold.
+        Abs = "abs",
+    }
+}
+
+
+/// When a metric is an improvement: the rule of PyTorch's ReduceLROnPlateau, which GreedyLR shares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Improvement {
+    pub mode: Mode,
+    pub threshold: f64,
+    pub threshold_mode: ThresholdMode,
+}
+
+impl Improvement {
+    /// The best before anything has been seen: worse than any metric.
+    pub fn worst(&self) -> f64 {
+        match self.mode {
+            Mode::Min => f64::INFINITY,
+            Mode::Max => f64::NEG_INFINITY,
+        }
+    }
+
+    /// Whether `metric` improves on `best`. A NaN never does.
+    pub fn is_better(&self, metric: f64, best: f64) -> bool {
+        match (self.mode, self.threshold_mode) {
+            (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
+            (Mode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
+            (Mode::Max, ThresholdMode::Rel) => metric > best * (1.0 + self.threshold),
+            (Mode::Max, ThresholdMode::Abs) => metric > best + self.threshold,
+        }
+    }
+}
+
+/// A number that JSON may have no word for: infinities are written `"inf"` and `"-inf"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub(crate) struct Extended(pub f64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(f64),
+    Word(String),
+}
+
+impl From<Extended> for Written {
+    fn from(Extended(x): Extended) -> Self {
+        if x.is_finite() { Self::Number(x) } else { Self::Word(format!("{x}").to_lowercase()) }
+    }
+}
+
+impl TryFrom<Written> for Extended {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Number(x) => Ok(Self(x)),
+            Written::Word(word) if word == "inf" => Ok(Self(f64::INFINITY)),
+            Written::Word(word) if word == "-inf" => Ok(Self(f64::NEG_INFINITY)),
+            Written::Word(word) => Err(format!("\"{word}\" is not a number, \"inf\" or \"-inf\"")),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The rule for improvement, with its threshold checked.
+    pub fn improvement(
+        &self,
+        mode: Mode,
+        threshold: f64,
+        threshold_mode: ThresholdMode,
+    ) -> Result<Improvement, ScheduleError> {
+        let threshold = self.not_negative("threshold", threshold)?;
+        if threshold_mode == ThresholdMode::Rel && threshold >= 1.0 {
+            return Err(self.refuse("threshold", threshold, "a relative one must be below 1"));
+        }
+        Ok(Improvement { mode, threshold, threshold_mode })
+    }
+}

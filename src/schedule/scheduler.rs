@@ -1,0 +1,230 @@
+//! What a training loop holds: a planned schedule, the time, the base rates, and the memory of metric-driven kinds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+use super::memory::{BaseChange, Memory, Slot};
+use super::plan::{At, Plan, RunLength};
+use super::{Schedule, ScheduleError};
+use crate::state::{Part, State, StateError};
+
+/// A schedule on its way through a run.
+///
+/// A loop reads [`rates`](Self::rates), updates, then calls [`advance`](Self::advance), and hands over a metric with
+/// [`report`](Self::report) whenever there is one: after the update that it judges.
+///
+/// Its state is `t`, the base rates, the schedule, and what metric-driven kinds remember. On loading, `t` and memory
+/// are taken back; schedule and base rates are the ones that the program asked for, and where the saved ones differ,
+/// [`differences`](Self::differences) says so.
+#[derive(Debug)]
+pub struct Scheduler {
+    schedule: Schedule,
+    plan: Plan,
+    t: u64,
+    base_lrs: Vec<f64>,
+    memory: Vec<Box<dyn Memory>>,
+    differences: Vec<String>,
+}
+
+impl Scheduler {
+    /// Starts at `t = 0` with one base rate for each parameter group.
+    ///
+    /// # Errors
+    /// Refuses base rates that are negative or not finite, and whatever [`Schedule::plan`] refuses.
+    pub fn new(schedule: impl Into<Schedule>, base_lrs: Vec<f64>, run: RunLength) -> Result<Self, ScheduleError> {
+        if let Some((group, &value)) = base_lrs.iter().enumerate().find(|(_, lr)| !(lr.is_finite() && **lr >= 0.0)) {
+            return Err(ScheduleError::BaseRate { group, value });
+        }
+        let schedule = schedule.into();
+        let plan = schedule.plan(&run, base_lrs.len())?;
+        let memory = fresh_memory(&plan, &base_lrs);
+        Ok(Self { schedule, plan, t: 0, base_lrs, memory, differences: Vec::new() })
+    }
+
+    /// How many updates have been made, which is the number of the next one.
+    pub fn t(&self) -> u64 {
+        self.t
+    }
+
+    /// The base rate of each group.
+    pub fn base_lrs(&self) -> &[f64] {
+        &self.base_lrs
+    }
+
+    /// The schedule that is followed.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The rate of each group for the next update, which is number `t`.
+    pub fn rates(&self) -> Vec<f64> {
+        self.rates_at(self.t)
+    }
+
+    /// As [`rates`](Self::rates), into `rates`, whose former contents go.
+    pub fn rates_into(&self, rates: &mut Vec<f64>) {
+        rates.clear();
+        rates.extend(self.rates_of(self.t));
+    }
+
+    /// The rate of each group for update number `t`, whatever it is. Metric-driven kinds answer as if no further
+    /// metric came.
+    pub fn rates_at(&self, t: u64) -> Vec<f64> {
+        self.rates_of(t).collect()
+    }
+
+    fn rates_of(&self, t: u64) -> impl Iterator<Item = f64> {
+        let groups = self.base_lrs.iter().enumerate();
+        groups.map(move |(group, &base)| self.plan.rate_with(At { t, base, group, memory: &self.memory }))
+    }
+
+    /// The momentum (or beta1) of `group` for update number `t`, where the schedule drives it.
+    pub fn momentum_at(&self, t: u64, group: usize) -> Option<f64> {
+        self.plan.momentum(t, group)
+    }
+
+    /// Goes on to the next update.
+    pub fn advance(&mut self) {
+        self.t = self.t.saturating_add(1);
+    }
+
+    /// Goes to update number `t`. What metrics have taught stays.
+    pub fn seek(&mut self, t: u64) {
+        self.t = t;
+    }
+
+    /// Whether the schedule listens to [`report`](Self::report).
+    pub fn wants_metric(&self) -> bool {
+        self.plan.wants_metric()
+    }
+
+    /// Hands over a metric of the last update, after [`advance`](Self::advance); it acts on the next update. Kinds
+    /// that are not driven by a metric ignore it. A NaN counts as no improvement.
+    pub fn report(&mut self, metric: f64) {
+        self.plan.report(self.t, metric, &mut self.memory);
+    }
+
+    /// In what the last loaded state differed from what was asked for, in words; empty where nothing did.
+    pub fn differences(&self) -> &[String] {
+        &self.differences
+    }
+
+    /// Reads a state and says what it means here, changing nothing.
+    fn understand(&self, state: &State) -> Result<Resumed, StateError> {
+        state.expect_tensors([])?;
+        let saved = Saved::deserialize(&state.json)?;
+        if saved.base_lrs.len() != self.base_lrs.len() {
+            return Err(StateError::Mismatch {
+                what: "the number of parameter groups".to_owned(),
+                saved: saved.base_lrs.len().to_string(),
+                expected: self.base_lrs.len().to_string(),
+            });
+        }
+        let mut differences = Vec::new();
+        if saved.spec != self.schedule {
+            differences.push(format!("the schedule was {} and is {}", saved.spec, self.schedule));
+        }
+        if saved.base_lrs != self.base_lrs {
+            differences.push(format!("the base rates were {:?} and are {:?}", saved.base_lrs, self.base_lrs));
+        }
+        let bases: Vec<BaseChange> =
+            saved.base_lrs.iter().zip(&self.base_lrs).map(|(&old, &new)| BaseChange { old, new }).collect();
+        let mut memory = fresh_memory(&self.plan, &self.base_lrs);
+        let mut memories = saved.memories()?;
+        for (slot, memory) in self.plan.slots().iter().zip(&mut memory) {
+            match memories.remove(&slot.place) {
+                Some(saved) => take_back(slot, memory.as_mut(), saved, &bases)?,
+                None => differences.push(format!("`{}`{} starts without memory", slot.kind, at(&slot.place))),
+            }
+        }
+        let left: Vec<String> = memories.into_iter().map(|(place, _)| at(&place)).collect();
+        differences.extend(left.into_iter().map(|at| format!("the saved memory{at} is of no use to the schedule")));
+        Ok(Resumed { t: saved.t, memory, differences })
+    }
+}
+
+impl Part for Scheduler {
+    /// `{"t", "base_lrs", "spec", "memory"}`. The memory is that of the schedule where it is itself metric-driven, a
+    /// table of memories by place where metric-driven schedules stand inside it, and null where there are none.
+    fn save(&self) -> Result<State, StateError> {
+        let mut memories = Map::new();
+        for (slot, memory) in self.plan.slots().iter().zip(&self.memory) {
+            let mut saved = memory.save();
+            if let Json::Object(fields) = &mut saved {
+                fields.insert("kind".to_owned(), slot.kind.into());
+            }
+            memories.insert(slot.place.clone(), saved);
+        }
+        let memory = match memories.remove("") {
+            Some(own) => own,
+            None if memories.is_empty() => Json::Null,
+            None => Json::Object(memories),
+        };
+        Ok(State::from_json(json!({ "t": self.t, "base_lrs": self.base_lrs, "spec": self.schedule, "memory": memory })))
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        self.understand(state).map(drop)
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        let Resumed { t, memory, differences } = self.understand(state)?;
+        for difference in &differences {
+            tracing::warn!("{difference}");
+        }
+        (self.t, self.memory, self.differences) = (t, memory, differences);
+        Ok(())
+    }
+}
+
+/// What a state means to a scheduler that is about to continue from it.
+struct Resumed {
+    t: u64,
+    memory: Vec<Box<dyn Memory>>,
+    differences: Vec<String>,
+}
+
+/// The state as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    t: u64,
+    base_lrs: Vec<f64>,
+    spec: Schedule,
+    memory: Json,
+}
+
+impl Saved {
+    /// The memories by place.
+    fn memories(&self) -> Result<Map<String, Json>, StateError> {
+        match &self.memory {
+            Json::Null => Ok(Map::new()),
+            Json::Object(own) if own.get("kind").is_some_and(Json::is_string) => {
+                Ok(Map::from_iter([(String::new(), self.memory.clone())]))
+            }
+            Json::Object(memories) => Ok(memories.clone()),
+            other => Err(StateError::Malformed(format!("the memory of a schedule is {other}"))),
+        }
+    }
+}
+
+fn fresh_memory(plan: &Plan, base_lrs: &[f64]) -> Vec<Box<dyn Memory>> {
+    let make = |slot: &Slot| (slot.make)(base_lrs.get(slot.groups.clone()).unwrap_or_default());
+    plan.slots().iter().map(make).collect()
+}
+
+fn take_back(slot: &Slot, memory: &mut dyn Memory, mut saved: Json, bases: &[BaseChange]) -> Result<(), StateError> {
+    let what = format!("the kind of the memory{}", at(&slot.place));
+    let kind = saved.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
+    if kind != slot.kind {
+        let saved = kind.as_str().map_or_else(|| kind.to_string(), str::to_owned);
+        return Err(StateError::Mismatch { what, saved, expected: slot.kind.to_owned() });
+    }
+    let bases = bases.get(slot.groups.clone()).unwrap_or_default();
+    memory.load(&saved, bases).map_err(|fault| StateError::Malformed(format!("memory of `{}`: {fault}", slot.kind)))
+}
+
+/// Where something stands, for a message; nothing for the outermost schedule.
+fn at(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(" at {place}") }
+}

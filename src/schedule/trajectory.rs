@@ -1,0 +1,101 @@
+//! A schedule seen before it runs: its rates over some steps, as a table, as CSV, or as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{RunLength, Schedule, ScheduleError, Scheduler};
+
+/// The rates, and the momentum where the schedule drives it, of updates 0, 1, 2, … for each group.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trajectory {
+    /// `lrs[t][group]`.
+    pub lrs: Vec<Vec<f64>>,
+    /// `momentum[t][group]`; `None` where nothing in the schedule ever drives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<Vec<Vec<Option<f64>>>>,
+}
+
+impl Trajectory {
+    /// Follows `schedule` for `steps` updates. `metrics[t]` is handed over after update `t`, as far as there are any.
+    ///
+    /// # Errors
+    /// As [`Scheduler::new`].
+    pub fn new(
+        schedule: &Schedule,
+        base_lrs: &[f64],
+        run: RunLength,
+        steps: u64,
+        metrics: &[f64],
+    ) -> Result<Self, ScheduleError> {
+        let mut scheduler = Scheduler::new(schedule.clone(), base_lrs.to_vec(), run)?;
+        let (mut lrs, mut momentum) = (Vec::new(), Vec::new());
+        let mut metrics = metrics.iter();
+        for t in 0..steps {
+            lrs.push(scheduler.rates());
+            momentum.push((0..base_lrs.len()).map(|group| scheduler.momentum_at(t, group)).collect::<Vec<_>>());
+            scheduler.advance();
+            if let Some(&metric) = metrics.next() {
+                scheduler.report(metric);
+            }
+        }
+        let driven = momentum.iter().flatten().any(Option::is_some);
+        Ok(Self { lrs, momentum: driven.then_some(momentum) })
+    }
+
+    /// One line of JSON: `{"lrs": [[rate of group 0, rate of group 1], …]}`, and `"momentum"` beside it where it is
+    /// driven.
+    ///
+    /// # Errors
+    /// None in practice: all numbers are finite.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
+
+    /// Comma-separated values under a header, every digit of them.
+    pub fn to_csv(&self) -> String {
+        self.rows(|rate| format!("{rate}")).iter().fold(String::new(), |csv, row| csv + &row.join(",") + "\n")
+    }
+
+    /// Columns aligned at the right, with eight digits of each number.
+    pub fn to_table(&self) -> String {
+        let rows = self.rows(eight_digits);
+        let columns = rows.first().map_or(0, Vec::len);
+        let width = |column| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut table = String::new();
+        for row in &rows {
+            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
+            let _ = writeln!(table, "{}", cells.join("  "));
+        }
+        table
+    }
+
+    /// The header and one row for each step.
+    fn rows(&self, print: impl Fn(f64) -> String) -> Vec<Vec<String>> {
+        let groups = self.lrs.first().map_or(0, Vec::len);
+        let name = |column: &str, group| if groups == 1 { column.to_owned() } else { format!("{column}.{group}") };
+        let columns = ["lr", "momentum"].into_iter().take(if self.momentum.is_some() { 2 } else { 1 });
+        let names = columns.flat_map(|column| (0..groups).map(move |group| name(column, group)));
+        let mut rows = vec![std::iter::once("t".to_owned()).chain(names).collect::<Vec<_>>()];
+        for (t, lrs) in self.lrs.iter().enumerate() {
+            let momentum = self.momentum.iter().filter_map(|rows| rows.get(t)).flatten();
+            let momentum = momentum.map(|momentum| momentum.map(&print).unwrap_or_default());
+            rows.push(std::iter::once(t.to_string()).chain(lrs.iter().copied().map(&print)).chain(momentum).collect());
+        }
+        rows
+    }
+}
+
+/// A number as people read it: eight significant digits, in decimals where it is neither tiny nor huge.
+fn eight_digits(x: f64) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = x.abs().log10().floor();
+    if (-5.0..8.0).contains(&magnitude) {
+        format!("{x:.*}", (7.0 - magnitude) as usize)
+    } else {
+        format!("{x:.7e}")
+    }
+}

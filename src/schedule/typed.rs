@@ -1,0 +1,84 @@
+//! What a user types on a command line where a schedule is wanted.
+
+use std::fs;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::{Schedule, ScheduleError};
+
+/// Reads a schedule from its text form, from a JSON table, or from a TOML file.
+///
+/// What begins with `{` is JSON. What ends in `.toml`, or is the path of a file, is a TOML file that either is the
+/// schedule or holds it as `schedule`, a table or a line of text. Everything else is the text form.
+///
+/// # Errors
+/// Says which of the three was read, and what is wrong with it.
+pub fn read_schedule(typed: &str) -> Result<Schedule, TypedError> {
+    if typed.trim_start().starts_with('{') {
+        return serde_json::from_str(typed).map_err(TypedError::Json);
+    }
+    if typed.ends_with(".toml") || Path::new(typed).is_file() {
+        return read_toml(Path::new(typed));
+    }
+    Ok(typed.parse()?)
+}
+
+fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
+    let wrong = |message: String| TypedError::Toml { path: path.display().to_string(), message };
+    let mut table: toml::Table = toml::from_str(&read(path)?).map_err(|error| wrong(error.to_string()))?;
+    let schedule = if table.contains_key("kind") {
+        toml::Value::Table(table)
+    } else {
+        table.remove("schedule").ok_or_else(|| wrong("there is no `schedule` in it, and no `kind`".to_owned()))?
+    };
+    schedule.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
+}
+
+/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers.
+///
+/// # Errors
+/// When the file cannot be read or holds something else.
+pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
+    serde_json::from_str(&read(path)?)
+        .map_err(|source| TypedError::Metrics { path: path.display().to_string(), source })
+}
+
+fn read(path: &Path) -> Result<String, TypedError> {
+    fs::read_to_string(path).map_err(|source| TypedError::File { path: path.display().to_string(), source })
+}
+
+/// Why what was typed is no schedule, or no metrics.
+#[derive(Debug, Error)]
+pub enum TypedError {
+    /// The text form is wrong.
+    #[error(transparent)]
+    Text(#[from] ScheduleError),
+    /// The JSON table is wrong.
+    #[error("the JSON table is no schedule: {0}")]
+    Json(#[source] serde_json::Error),
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The TOML file holds no schedule.
+    #[error("{path}: {message}")]
+    Toml {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The file of metrics holds something else.
+    #[error("{path}: expected a JSON array of numbers: {source}")]
+    Metrics {
+        /// The file.
+        path: String,
+        /// The reason.
+        source: serde_json::Error,
+    },
+}
