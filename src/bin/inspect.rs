@@ -1,23 +1,43 @@
-//! Looks at schedules, checkpoints and runs, and changes nothing.
+//! `inspect`: looks at schedules, checkpoints and runs, and changes nothing.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rekindle::checkpoint::Checkpoint;
+use rekindle::report::Standing;
 use rekindle::schedule::{RunLength, Trajectory, read_metrics, read_schedule};
+use rekindle::train::resume;
 
+/// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Exit codes: 0 done; 1 the thing asked about is bad; 2 the request is wrong.")]
 struct Cli {
+    /// A run directory, a folder of checkpoints, or one checkpoint
+    #[arg(required = true)]
+    path: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check every byte of one checkpoint, or of all in a run
+    Verify(Verify),
     /// Show the rates of a schedule before it runs
     Lr(Lr),
+}
+
+/// What `inspect verify` takes.
+#[derive(Args)]
+struct Verify {
+    /// A run directory, a folder of checkpoints, or one checkpoint
+    path: PathBuf,
 }
 
 /// What `inspect lr` takes.
@@ -53,17 +73,61 @@ enum Format {
 }
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
-    let output = match command {
-        Command::Lr(lr) => show_rates(&lr),
+    let cli = Cli::parse();
+    let answer = match (&cli.command, &cli.path) {
+        (Some(Command::Lr(lr)), _) => show_rates(lr).map(Answer::good),
+        (Some(Command::Verify(verify)), _) => verify_all(&verify.path),
+        (None, Some(path)) => show_standing(path, cli.json).map(Answer::good),
+        (None, None) => unreachable!("the parser requires one of the two"),
     };
-    match output.and_then(|text| print(&text)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match answer.and_then(|answer| print(&answer.text).map(|()| answer.is_good)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // stderr may be gone; the exit code still tells.
+            drop(writeln!(io::stderr(), "error: {error:#}"));
             ExitCode::from(2)
         }
     }
+}
+
+/// What is printed, and whether the thing asked about is good.
+struct Answer {
+    text: String,
+    is_good: bool,
+}
+
+impl Answer {
+    fn good(text: String) -> Self {
+        Self { text, is_good: true }
+    }
+}
+
+fn show_standing(path: &Path, json: bool) -> anyhow::Result<String> {
+    let (checkpoint, messages) = resume::newest_at(path)?;
+    for message in messages {
+        drop(writeln!(io::stderr(), "{message}"));
+    }
+    let standing = Standing::of(&checkpoint);
+    Ok(if json { serde_json::to_string_pretty(&standing)? + "\n" } else { standing.to_string() })
+}
+
+fn verify_all(path: &Path) -> anyhow::Result<Answer> {
+    let mut answer = Answer::good(String::new());
+    for path in resume::all_at(path)? {
+        let line = match Checkpoint::verify(&path) {
+            Ok(manifest) => {
+                let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
+                format!("{}: ok, {} files, {bytes} bytes", path.display(), manifest.files.len())
+            }
+            Err(error) => {
+                answer.is_good = false;
+                format!("{}: BAD: {error}", path.display())
+            }
+        };
+        answer.text += &(line + "\n");
+    }
+    Ok(answer)
 }
 
 fn show_rates(lr: &Lr) -> anyhow::Result<String> {

@@ -189,7 +189,8 @@ impl fmt::Display for Standing {
 }
 
 fn hyperparameters(values: &Value) -> String {
-    let shown = values.as_object().into_iter().flatten().filter(|(name, _)| !["kind", "groups"].contains(&name.as_str()));
+    let shown =
+        values.as_object().into_iter().flatten().filter(|(name, _)| !["kind", "groups"].contains(&name.as_str()));
     shown.map(|(name, value)| format!(" {name}={value}")).collect()
 }
 

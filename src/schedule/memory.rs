@@ -95,7 +95,6 @@ words! {
     }
 }
 
-
 /// When a metric is an improvement: the rule of PyTorch's ReduceLROnPlateau, which GreedyLR shares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Improvement {

@@ -232,7 +232,11 @@ impl Context<'_> {
             return Err(self.refuse(field, length, "a share of the run is a finite percentage and not negative"));
         }
         let total = self.total().ok_or_else(|| {
-            self.refuse(field, length, "a share needs a run of known length; set its number of steps or give a number here")
+            self.refuse(
+                field,
+                length,
+                "a share needs a run of known length; set its number of steps or give a number here",
+            )
         })?;
         Ok((percent / 100.0 * total).round() as u64)
     }

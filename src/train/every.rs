@@ -35,7 +35,9 @@ impl FromStr for Every {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`")
+            format!(
+                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`"
+            )
         };
         let (number, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
         let count = || number.parse().ok().filter(|&count: &u64| count > 0).ok_or_else(wrong);

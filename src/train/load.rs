@@ -95,8 +95,7 @@ fn remove(config: &mut Value, key: &str) {
 /// When the file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file,
 /// line and field, and the nearest known name.
 pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
     let syntax = |message: &str, line: Option<usize>| TrainError::Config {
         origin: place(path, line),
         field: String::new(),
@@ -228,7 +227,12 @@ fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(S
             let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for name in names {
                 let inner = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                collect_differences(inner, a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null), found);
+                collect_differences(
+                    inner,
+                    a.get(name).unwrap_or(&Value::Null),
+                    b.get(name).unwrap_or(&Value::Null),
+                    found,
+                );
             }
         }
         _ if old != new => found.push((key, old.clone(), new.clone())),
@@ -245,4 +249,3 @@ pub(super) fn base_of(checkpoint: &Path) -> PathBuf {
         _ => folder.to_owned(),
     }
 }
-

@@ -26,7 +26,8 @@ impl Objective {
             TargetKind::Classes { .. } => LossKind::CrossEntropy,
         };
         let kind = config.kind.unwrap_or(usual);
-        let wrong = |field: &str, value: String, rule: String| TrainError::Field { field: field.to_owned(), value, rule };
+        let wrong =
+            |field: &str, value: String, rule: String| TrainError::Field { field: field.to_owned(), value, rule };
         let outputs = match (kind, targets) {
             (LossKind::Mse, TargetKind::Values { width }) => width,
             (LossKind::CrossEntropy, TargetKind::Classes { count }) => count,

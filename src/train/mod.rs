@@ -17,9 +17,7 @@ pub mod resume;
 mod run;
 mod session;
 
-pub use config::{
-    CheckpointConfig, Config, LossConfig, LossKind, Metric, ModelConfig, TrainConfig, ValidationConfig,
-};
+pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, ModelConfig, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::Control;
 pub use directory::RunDirectory;

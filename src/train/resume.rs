@@ -9,7 +9,7 @@ use super::load::{self, Setting};
 use super::run::Run;
 use super::session::Session;
 use super::{TrainError, log};
-use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, WrittenBy};
 
 /// A run that was taken up, and what a person should know about it.
 pub struct Resumed {
@@ -53,7 +53,45 @@ pub fn resume(path: &Path, settings: &[Setting], out: Option<&Path>, control: Co
     }
 }
 
+/// The checkpoint that a resume of `path` would take, and a message for each damaged one that is passed over.
+///
+/// # Errors
+/// When there is none, or none is valid.
+pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
+    match what_is(path)? {
+        Place::Run(run) => newest(&run.join("checkpoints")),
+        Place::Folder(folder) => newest(&folder),
+        Place::Single(path) => Ok((Checkpoint::read(&path)?, Vec::new())),
+    }
+}
+
+/// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
+///
+/// # Errors
+/// When there is none.
+pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let folder = match what_is(path)? {
+        Place::Run(run) => run.join("checkpoints"),
+        Place::Folder(folder) => folder,
+        Place::Single(path) => return Ok(vec![path]),
+    };
+    let found = Folder::new(&folder).list()?;
+    if found.is_empty() {
+        return Err(CheckpointError::Empty { folder }.into());
+    }
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Where a resume of `path` goes on.
 fn locate(path: &Path) -> Result<Place, TrainError> {
+    Ok(match what_is(path)? {
+        Place::Single(path) => place_of_checkpoint(path),
+        place => place,
+    })
+}
+
+/// What `path` is, by what lies in it.
+fn what_is(path: &Path) -> Result<Place, TrainError> {
     let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
     let entries = fs::metadata(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
     if !entries.is_dir() {
@@ -63,7 +101,7 @@ fn locate(path: &Path) -> Result<Place, TrainError> {
     let resolved = path.canonicalize().map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
     let path = if path.file_name().is_some() { path.to_owned() } else { resolved };
     if path.join("manifest.json").exists() || checkpoint::step_of(&path).is_some() {
-        return Ok(place_of_checkpoint(path));
+        return Ok(Place::Single(path));
     }
     if is_run(&path) {
         return Ok(Place::Run(path));
@@ -143,11 +181,7 @@ fn free_name(origin: &Path, step: u64) -> PathBuf {
     std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
 }
 
-fn session(
-    checkpoint: &Checkpoint,
-    settings: &[Setting],
-    messages: &mut Vec<String>,
-) -> Result<Session, TrainError> {
+fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<String>) -> Result<Session, TrainError> {
     let config = checkpoint.field("config").ok_or_else(|| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
         reason: "holds no configuration: it was saved by another program, which is the one to resume it".to_owned(),

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::TrainError;
 use super::config::Config;
 use super::control::Control;
 use super::directory::RunDirectory;
 use super::log::{self, Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
-use super::TrainError;
 use crate::checkpoint::{self, Folder, WrittenBy};
 use crate::optim::{Gradients, OptimError};
 

@@ -19,7 +19,6 @@ use crate::schedule::{RunLength, Scheduler};
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
 pub struct Session {
     config: Config,
-    device: Device,
     data: Data,
     model: Box<dyn Model>,
     parameters: Parameters,
@@ -55,7 +54,6 @@ impl Session {
         let scheduler = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
         let metric = metric(&config, &data, objective, &scheduler)?;
         Ok(Self {
-            device,
             data,
             model: Box::new(model),
             parameters,
