@@ -172,7 +172,7 @@ pub enum CheckpointError {
         /// The name.
         name: String,
     },
-    /// A manifest that does not list a file that every checkpoint has, or that one of its parts needs.
+    /// A manifest that does not list a file that every checkpoint has.
     #[error("{} does not list `{name}`, which every checkpoint has", path.display())]
     NotListed {
         /// The manifest.

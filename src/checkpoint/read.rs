@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
+use serde_json::Value;
 
-use super::document;
+use super::document::{self, Object};
 use super::error::{CheckpointError, During};
 use super::manifest::{self, FileEntry, Manifest};
 use super::{name, tensors};
 use crate::state::{Part, State};
-use document::Object;
-use serde_json::Value;
 
 /// A checkpoint that was read whole, every byte of it checked.
 ///
