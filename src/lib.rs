@@ -1,4 +1,17 @@
-//! Rekindle: training for Candle that survives being killed.
+//! Rekindle trains Candle models so that a run survives being killed: resumed, its weights, its learning rates and
+//! its log are the same bits as in a run that was never interrupted.
+//!
+//! To read the code, follow the arrows of its dependencies upwards:
+//!
+//! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
+//!    has memory. Nothing else in the crate is as important as these two.
+//! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
+//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
+//! 3. [`checkpoint`]: a state as a directory that is whole or not there.
+//! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`report`]: what a run left behind.
+//!
+//! The programs `train` and `inspect` are thin faces of the last two. A loop of your own uses the others; the
+//! repository's `examples/custom_loop.rs` is one.
 #![deny(missing_docs)]
 
 pub mod checkpoint;
