@@ -201,7 +201,8 @@ impl Config {
         let (kind, ordinal) = self.device.split_once(':').unwrap_or((&self.device, "0"));
         let opened = match (kind, ordinal.parse::<usize>()) {
             ("cpu", Ok(0)) => Ok(Device::Cpu),
-            ("cuda", Ok(ordinal)) => Device::new_cuda(ordinal),
+            // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
+            ("cuda", Ok(ordinal)) => Device::new_cuda_with_stream(ordinal),
             ("metal", Ok(ordinal)) => Device::new_metal(ordinal),
             _ => {
                 let rule = "must be `cpu`, `cuda`, `metal`, or one of the last two with a number, such as `cuda:1`";

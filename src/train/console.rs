@@ -1,9 +1,10 @@
 //! A run as a terminal shows it: results on stdout, progress and messages on stderr.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::run::{EpochReport, Observer, StepReport};
 
@@ -26,7 +27,7 @@ impl Default for Console {
     }
 }
 
-const TEMPLATE: &str = "step {pos}/{len} {bar:24} {msg} | {per_sec:>14} | {eta_precise} left";
+const TEMPLATE: &str = "step {pos}/{len} {bar:24} {msg} | {speed} | {eta_precise} left";
 
 impl Observer for Console {
     fn begin(&mut self, done: u64, total: u64) {
@@ -34,7 +35,11 @@ impl Observer for Console {
             return;
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+        let speed = |state: &ProgressState, text: &mut dyn fmt::Write| {
+            drop(write!(text, "{:.0} steps/s", state.per_sec()));
+        };
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("speed", speed);
         self.bar = bar.with_style(style).with_position(done);
         self.bar.reset_eta();
         self.bar.enable_steady_tick(Duration::from_millis(500));
