@@ -16,6 +16,7 @@ mod paths;
 pub mod resume;
 mod run;
 mod session;
+mod wording;
 
 pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, ModelConfig, TrainConfig, ValidationConfig};
 pub use console::Console;
