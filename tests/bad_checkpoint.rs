@@ -120,11 +120,11 @@ fn assert_does_not_fit(place: &Workplace, parts: &[&str]) {
 
 #[test]
 fn a_tensor_of_another_shape_or_dtype_is_refused_with_both() {
-    let bytes = [0; 64];
+    static ZEROS: [u8; 64] = [0; 64];
     for (dtype, shape, kind) in [(Dtype::F32, vec![2, 8], "F32[2, 8]"), (Dtype::F16, vec![8, 2], "F16[8, 2]")] {
         let place = Workplace::with_run();
         let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-        let view = TensorView::new(dtype, shape, &bytes[..length]).unwrap();
+        let view = TensorView::new(dtype, shape, &ZEROS[..length]).unwrap();
         forge_model(&place.newest(), |tensors| {
             tensors.retain(|(name, _)| name != "0.weight");
             tensors.push(("0.weight".to_owned(), view));

@@ -100,15 +100,15 @@ fn a_full_disk_is_said_and_what_was_saved_stays() {
     let place = Workplace::new();
     let script = format!(
         "mount -t tmpfs -o size=96k tmpfs mounted && {TRAIN} config.toml --out mounted/run --set train.epochs=30
-        echo code $?; cp -r mounted/run kept; umount mounted"
+        echo code $?; mkdir kept; cp -r mounted/run kept; umount mounted"
     );
     let Some(told) = where_mounts_are_possible(&place, &script) else { return };
     assert!(told.out.contains("epoch 30") && told.out.contains("code 1"), "{told:?}");
     assert!(told.err.contains("is not saved: ") && told.err.contains("No space left on device"), "{}", told.err);
     assert!(told.err.contains("the last checkpoint is mounted/run/checkpoints/step-"), "{}", told.err);
-    let saved = place.valid_checkpoints("kept");
+    let saved = place.valid_checkpoints("kept/run");
     assert!(saved.len() > 1 && saved.iter().all(|name| name.starts_with("step-")), "{saved:?}");
-    place.train(&["--resume", "kept"]).says(0, &["done"]);
+    place.train(&["--resume", "kept/run"]).says(0, &["done"]);
 }
 
 #[test]
