@@ -36,7 +36,7 @@ impl Observer for Console {
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
         let speed = |state: &ProgressState, text: &mut dyn fmt::Write| {
-            drop(write!(text, "{:.0} steps/s", state.per_sec()));
+            let _ = write!(text, "{:.0} steps/s", state.per_sec());
         };
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         let style = style.with_key("speed", speed);
