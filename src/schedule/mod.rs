@@ -56,7 +56,7 @@ pub use plan::{Plan, RunLength};
 pub use scheduler::Scheduler;
 pub use trajectory::Trajectory;
 pub use typed::{TypedError, read_metrics, read_schedule};
-pub use value::{List, PerGroup};
+pub use value::{ForGroups, List, Momentum, Point};
 
 /// A learning-rate schedule, or one of any other scalar of a parameter group.
 ///

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::error::{ScheduleError, join};
 use super::length::Length;
 use super::memory::{Memory, Slot};
-use super::value::{PerGroup, number};
+use super::value::{Argument, ForGroups, Momentum, number};
 use super::{Schedule, Unit};
 
 /// How long the run is: what a share of it, and an epoch, are measured against.
@@ -289,10 +289,10 @@ impl Context<'_> {
     }
 
     /// Numbers that are not negative, one for each group.
-    pub fn per_group(&self, field: &str, values: &PerGroup) -> Result<Vec<f64>, ScheduleError> {
+    pub fn for_groups(&self, field: &str, values: &ForGroups) -> Result<Vec<f64>, ScheduleError> {
         let values = match values {
-            PerGroup::All(x) => vec![self.not_negative(field, *x)?; self.groups()],
-            PerGroup::Each(each) => each.clone(),
+            ForGroups::All(x) => vec![self.not_negative(field, *x)?; self.groups()],
+            ForGroups::Each(each) => each.clone(),
         };
         if values.len() != self.groups() {
             let rule = format!("there must be one for each parameter group, and there are {}", self.groups());
@@ -302,6 +302,17 @@ impl Context<'_> {
             self.not_negative(&format!("{field}[{index}]"), *x)?;
         }
         Ok(values)
+    }
+
+    /// A range of momentum: from 0 to below 1, low end first.
+    pub fn momentum(&self, momentum: Option<Momentum>) -> Result<Option<Momentum>, ScheduleError> {
+        let refuse = |momentum: Momentum, rule| Err(self.refuse("momentum", momentum.write(), rule));
+        match momentum {
+            Some(range) if range.low < 0.0 => refuse(range, "it must not be negative"),
+            Some(range) if range.high >= 1.0 => refuse(range, "it must be below 1"),
+            Some(range) if range.low > range.high => refuse(range, "the lower one comes first"),
+            momentum => Ok(momentum),
+        }
     }
 
     /// A curve that follows the memory which `make` starts from base rates, one for each of the context's groups.

@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Schedule;
 use super::error::Problem;
+use super::length::Length;
 
 /// A value, and where it stood in the text that it was read from, if it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,32 +238,32 @@ impl<T: Argument> Argument for List<T> {
 
 /// One number for all parameter groups, or a list with one for each.
 #[derive(Clone, Debug, PartialEq)]
-pub enum PerGroup {
+pub enum ForGroups {
     /// The same for all.
     All(f64),
     /// One for each, in the order of the groups.
     Each(Vec<f64>),
 }
 
-impl From<f64> for PerGroup {
+impl From<f64> for ForGroups {
     fn from(all: f64) -> Self {
         Self::All(all)
     }
 }
 
-impl From<Vec<f64>> for PerGroup {
+impl From<Vec<f64>> for ForGroups {
     fn from(each: Vec<f64>) -> Self {
         Self::Each(each)
     }
 }
 
-impl<const N: usize> From<[f64; N]> for PerGroup {
+impl<const N: usize> From<[f64; N]> for ForGroups {
     fn from(each: [f64; N]) -> Self {
         Self::Each(each.into())
     }
 }
 
-impl Argument for PerGroup {
+impl Argument for ForGroups {
     fn read(value: &Value) -> Result<Self, Problem> {
         match &value.data {
             Data::List(_) => List::read(value).map(|list: List<f64>| Self::Each(list.0)),
@@ -276,5 +277,76 @@ impl Argument for PerGroup {
             Self::All(all) => all.write(),
             Self::Each(each) => Data::List(each.iter().map(Argument::write).collect()).into(),
         }
+    }
+}
+
+/// The range that momentum (or beta1) moves in, against the rate: `[low, high]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Momentum {
+    /// Where the rate is highest.
+    pub low: f64,
+    /// Where the rate is lowest.
+    pub high: f64,
+}
+
+impl From<[f64; 2]> for Momentum {
+    fn from([low, high]: [f64; 2]) -> Self {
+        Self { low, high }
+    }
+}
+
+impl Argument for Momentum {
+    fn read(value: &Value) -> Result<Self, Problem> {
+        let [low, high] = pair(value, "two numbers, [low, high],")?;
+        Ok(Self { low: f64::read(low)?, high: f64::read(high)? })
+    }
+
+    fn write(&self) -> Value {
+        Data::List(vec![self.low.write(), self.high.write()]).into()
+    }
+}
+
+/// A factor at a time: `[t, factor]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// When.
+    pub t: Length,
+    /// What the base rate is multiplied by.
+    pub factor: f64,
+}
+
+impl<T: Into<Length>> From<(T, f64)> for Point {
+    fn from((t, factor): (T, f64)) -> Self {
+        Self { t: t.into(), factor }
+    }
+}
+
+impl Argument for Point {
+    fn read(value: &Value) -> Result<Self, Problem> {
+        let [t, factor] = pair(value, "points of two numbers, [t, factor],")?;
+        Ok(Self { t: Length::read(t)?, factor: f64::read(factor)? })
+    }
+
+    fn write(&self) -> Value {
+        Data::List(vec![self.t.write(), self.factor.write()]).into()
+    }
+}
+
+/// The two values of a list that holds so many.
+fn pair<'a>(value: &'a Value, expected: &str) -> Result<&'a [Value; 2], Problem> {
+    let list = if let Data::List(items) = &value.data { items.as_slice() } else { &[] };
+    list.try_into().map_err(|_| Problem::takes(expected, value))
+}
+
+impl Argument for bool {
+    fn read(value: &Value) -> Result<Self, Problem> {
+        match value.data {
+            Data::Bool(yes) => Ok(yes),
+            _ => Err(Problem::takes("true or false", value)),
+        }
+    }
+
+    fn write(&self) -> Value {
+        Data::Bool(*self).into()
     }
 }

@@ -7,7 +7,7 @@ use super::error::{Problem, ScheduleError, suggestion};
 use super::length::Length;
 use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
 use super::plan::{At, Context, Curve};
-use super::value::{List, PerGroup};
+use super::value::{ForGroups, List, Momentum};
 use super::Schedule;
 
 /// Names the files of the catalogue and the kind that each defines.
@@ -26,13 +26,30 @@ catalogue! {
     step::Step,
     multi_step::MultiStep,
     exponential::Exponential,
+    polynomial::Polynomial,
     cosine::Cosine,
+    cosine_restarts::CosineRestarts,
+    cyclic::Cyclic,
+    one_cycle::OneCycle,
+    inverse_sqrt::InverseSqrt,
+    wsd::Wsd,
+    noam::Noam,
+    tanh::Tanh,
+    inverse_time::InverseTime,
+    piecewise::Piecewise,
     warmup::Warmup,
     sequential::Sequential,
+    chained::Chained,
+    per_group::PerGroup,
     plateau::Plateau,
+    greedy::Greedy,
 }
 
 pub use cosine::After;
+pub use cyclic::CycleMode;
+pub use one_cycle::Anneal;
+pub use piecewise::Interpolate;
+pub use wsd::{Shape, StableShape};
 
 /// The definition of the kind called `name`.
 pub(super) fn find(name: &str) -> Result<&'static Definition, Problem> {
