@@ -42,8 +42,11 @@ fn plain() -> impl Strategy<Value = Schedule> {
             let schedule = Schedule::constant().factor(factor);
             total.map_or(schedule.clone(), |total| schedule.total(total)).into()
         }),
-        (factor(), factor(), length())
-            .prop_map(|(a, b, total)| Schedule::linear().start_factor(a).end_factor(b).total(total).into()),
+        (factor(), factor(), length()).prop_map(|(a, b, total)| Schedule::linear()
+            .start_factor(a)
+            .end_factor(b)
+            .total(total)
+            .into()),
         (length(), decay()).prop_map(|(size, gamma)| Schedule::step(size).gamma(gamma).into()),
         (milestones(3), decay()).prop_map(|(m, gamma)| Schedule::multi_step(m).gamma(gamma).into()),
         decay().prop_map(|gamma| Schedule::exponential(gamma).into()),
@@ -53,8 +56,11 @@ fn plain() -> impl Strategy<Value = Schedule> {
             let after = if hold { After::Hold } else { After::Cycle };
             Schedule::cosine(t_max).eta_min(eta).after(after).k_decay(k).into()
         }),
-        (length(), 1u64..4, decay(), floor())
-            .prop_map(|(t_0, m, d, eta)| Schedule::cosine_restarts(t_0).t_mult(m).cycle_decay(d).eta_min(eta).into()),
+        (length(), 1u64..4, decay(), floor()).prop_map(|(t_0, m, d, eta)| Schedule::cosine_restarts(t_0)
+            .t_mult(m)
+            .cycle_decay(d)
+            .eta_min(eta)
+            .into()),
         length().prop_map(|timescale| Schedule::inverse_sqrt(timescale).into()),
         (1u64..2000, length()).prop_map(|(dim, warmup)| Schedule::noam(dim, warmup).into()),
         (length(), -9.0..0.0, 0.1..9.0).prop_map(|(t_max, lb, ub)| Schedule::tanh(t_max).lb(lb).ub(ub).into()),
@@ -73,11 +79,13 @@ fn elaborate() -> impl Strategy<Value = Schedule> {
             let schedule = Schedule::cyclic(max).step_size_up(up).mode(mode).gamma(gamma);
             momentum.map_or(schedule.clone(), |momentum| schedule.momentum(momentum)).into()
         }),
-        (length(), 0.0..1.0, any::<bool>(), any::<bool>(), momentum()).prop_map(|(total, pct, cos, three, momentum)| {
-            let anneal = if cos { Anneal::Cos } else { Anneal::Linear };
-            let schedule = Schedule::one_cycle(total).pct_start(pct).anneal(anneal).three_phase(three);
-            momentum.map_or(schedule.clone(), |momentum| schedule.momentum(momentum)).into()
-        }),
+        (length(), 0.0..1.0, any::<bool>(), any::<bool>(), momentum()).prop_map(
+            |(total, pct, cos, three, momentum)| {
+                let anneal = if cos { Anneal::Cos } else { Anneal::Linear };
+                let schedule = Schedule::one_cycle(total).pct_start(pct).anneal(anneal).three_phase(three);
+                momentum.map_or(schedule.clone(), |momentum| schedule.momentum(momentum)).into()
+            }
+        ),
         (length(), length(), length(), shape(), shape(), floor(), any::<bool>()).prop_map(
             |(warmup, stable, decay, up, down, eta, falls)| {
                 let schedule = Schedule::wsd(stable, decay).warmup(warmup).warmup_shape(up).decay_shape(down);

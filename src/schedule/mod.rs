@@ -33,9 +33,9 @@ mod length;
 mod memory;
 mod plan;
 mod scheduler;
-mod typed;
 mod text;
 mod trajectory;
+mod typed;
 mod value;
 
 use std::fmt;
@@ -119,7 +119,8 @@ impl Schedule {
             return Err(Problem::new("a schedule needs its `kind`, such as kind = \"cosine\""));
         };
         let definition = kinds::find(kind)?;
-        let known = |name: &str| name == "kind" || name == "unit" || definition.parameters.iter().any(|p| p.name == name);
+        let known =
+            |name: &str| name == "kind" || name == "unit" || definition.parameters.iter().any(|p| p.name == name);
         if let Some((unknown, _)) = table.iter().find(|(name, _)| !known(name)) {
             return Err(definition.unknown(unknown));
         }

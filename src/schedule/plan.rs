@@ -69,7 +69,8 @@ impl Plan {
     /// No kind gives a rate below zero or beyond the finite for parameters that it accepts, unless base rate and
     /// factors multiply to more than f64 holds; that, and rounding below zero, end here.
     pub(super) fn rate_with(&self, at: At<'_>) -> f64 {
-        self.curve.rate(at).max(0.0).min(f64::MAX)
+        let rate = self.curve.rate(at);
+        if rate > 0.0 { rate.min(f64::MAX) } else { 0.0 }
     }
 
     pub(super) fn report(&self, t: u64, metric: f64, memory: &mut [Box<dyn Memory>]) {
@@ -232,7 +233,11 @@ impl Context<'_> {
             return Err(self.refuse(field, length, "a share of the run is a finite percentage and not negative"));
         }
         let total = self.total().ok_or_else(|| {
-            self.refuse(field, length, "a share needs a run of known length; set its number of steps or give a number here")
+            self.refuse(
+                field,
+                length,
+                "a share needs a run of known length; set its number of steps or give a number here",
+            )
         })?;
         Ok((percent / 100.0 * total).round() as u64)
     }

@@ -93,9 +93,5 @@ fn eight_digits(x: f64) -> String {
         return "0".to_owned();
     }
     let magnitude = x.abs().log10().floor();
-    if (-5.0..8.0).contains(&magnitude) {
-        format!("{x:.*}", (7.0 - magnitude) as usize)
-    } else {
-        format!("{x:.7e}")
-    }
+    if (-5.0..8.0).contains(&magnitude) { format!("{x:.*}", (7.0 - magnitude) as usize) } else { format!("{x:.7e}") }
 }
