@@ -6,9 +6,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::context::Context;
 use super::definition::words;
 use super::error::ScheduleError;
-use super::plan::Context;
 
 /// The memory of one metric-driven schedule: its current rates, and what it has seen.
 pub(crate) trait Memory: Debug + Send + Sync {

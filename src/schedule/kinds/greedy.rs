@@ -162,9 +162,9 @@ impl GreedyMemory {
     fn judge(&mut self, metric: f64) {
         if self.rules.improvement.is_better(metric, self.seen.best.0) {
             self.seen.best = Extended(metric);
-            (self.seen.num_good, self.seen.num_bad) = (self.seen.num_good + 1, 0);
+            (self.seen.num_good, self.seen.num_bad) = (self.seen.num_good.saturating_add(1), 0);
         } else {
-            (self.seen.num_good, self.seen.num_bad) = (0, self.seen.num_bad + 1);
+            (self.seen.num_good, self.seen.num_bad) = (0, self.seen.num_bad.saturating_add(1));
         }
     }
 

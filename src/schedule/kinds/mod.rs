@@ -3,12 +3,13 @@
 //! To add a kind, write its file and its line in `catalogue!` below.
 
 use super::Schedule;
+use super::argument::{ForGroups, List, Momentum};
+use super::context::Context;
 use super::definition::{Definition, Kind, kind, words};
 use super::error::{Problem, ScheduleError, suggestion};
 use super::length::Length;
 use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
-use super::plan::{At, Context, Curve};
-use super::value::{ForGroups, List, Momentum};
+use super::plan::{At, Curve};
 
 /// Names the files of the catalogue and the kind that each defines.
 macro_rules! catalogue {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::schedule::value::Point;
+use crate::schedule::Point;
 
 words! {
     /// What lies between two points.

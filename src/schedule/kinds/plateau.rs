@@ -105,7 +105,7 @@ impl Memory for PlateauMemory {
             self.seen.best = Extended(metric);
             self.seen.num_bad = 0;
         } else {
-            self.seen.num_bad += 1;
+            self.seen.num_bad = self.seen.num_bad.saturating_add(1);
         }
         if self.seen.cooldown_counter > 0 {
             self.seen.cooldown_counter -= 1;
