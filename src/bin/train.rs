@@ -23,7 +23,7 @@ struct Arguments {
     /// The run directory; by default `runs/` and the name of the configuration.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a setting, such as `optimizer.lr=0.01`; may be given again.
+    /// Change a setting, such as `optimizer.lr=0.01`, or take it away: `train.clip_norm=`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
