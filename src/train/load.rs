@@ -10,7 +10,8 @@ use super::{TrainError, paths, wording};
 use crate::kinded;
 use crate::optim::OptimError;
 
-/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text.
+/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
+/// away, back to its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     key: String,
@@ -37,6 +38,7 @@ impl Setting {
         }
         let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
         let value = match parsed {
+            _ if value.is_empty() => Value::Null,
             Some(toml::Value::String(text)) => Value::String(text),
             Some(parsed) => to_json(parsed, &key).map_err(|_| wrong("must be a finite number"))?,
             None => Value::String(value.to_owned()),
@@ -70,7 +72,10 @@ impl Setting {
         {
             table.clear();
         }
-        *self.entry(place, last)? = self.value.clone();
+        match place {
+            Value::Object(table) if self.value.is_null() => drop(table.remove(last)),
+            place => *self.entry(place, last)? = self.value.clone(),
+        }
         Ok(())
     }
 

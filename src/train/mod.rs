@@ -15,6 +15,7 @@ mod metrics;
 mod paths;
 pub mod resume;
 mod run;
+mod schedulers;
 mod session;
 mod wording;
 
