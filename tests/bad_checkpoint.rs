@@ -237,14 +237,14 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
 fn a_schedule_that_is_wrong_is_refused_by_inspect() {
     let place = Workplace::new();
     let cases: [(&[&str], &str); 8] = [
-        (&["nowhere.toml"], "nowhere.toml: No such file"),
+        (&["nowhere.toml"], "nowhere.toml cannot be read: No such file"),
         (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
         (&["cosine(0)"], "`cosine`: t_max is 0; it must be at least 1"),
         (&["cosine(9"], "expected `,` or `)`, found the end\n  cosine(9\n          ^"),
         (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
         (&["rows.csv"], "rows.csv: "),
         (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
-        (&["cosine(9)", "--metrics", "rows.csv"], "rows.csv: expected a JSON array of numbers"),
+        (&["cosine(9)", "--metrics", "rows.csv"], "rows.csv is no JSON array of numbers: expected value at line 1"),
     ];
     for (arguments, message) in cases {
         place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);

@@ -453,7 +453,7 @@ mod tests {
         assert_eq!(kind, "the optimizer's kind is `adam` in the checkpoint and `adamw` here");
         let group = GroupConfig { parameters: vec!["b".into()], ..GroupConfig::default() };
         let groups = refusal(Adam { groups: vec![group], ..Adam::default() }.into());
-        assert_eq!(groups, "the optimizer's parameter groups is `a`, `b` in the checkpoint and `a`; `b` here");
+        assert_eq!(groups, "the division into parameter groups is `a`, `b` in the checkpoint and `a`; `b` here");
     }
 
     /// A checkpoint must not bring back the hyperparameters that a program has just changed.
