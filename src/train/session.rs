@@ -183,6 +183,11 @@ impl Session {
         &self.config.device
     }
 
+    /// The base rate of each group.
+    pub fn base_lrs(&self) -> Vec<f64> {
+        self.optimizer.base_lrs()
+    }
+
     /// What the next update uses in each group.
     pub fn rates(&self) -> Vec<Rates> {
         self.schedulers.rates()
