@@ -198,7 +198,7 @@ impl Config {
             }
             _ => {}
         }
-        if let Some(norm) = self.train.clip_norm.filter(|norm| !(*norm > 0.0)) {
+        if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return wrong("train.clip_norm", norm.to_string(), "must be positive");
         }
         if let Every::Minutes(_) = self.validation.every {

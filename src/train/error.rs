@@ -85,14 +85,14 @@ pub enum TrainError {
     Optim(#[from] OptimError),
     /// The schedule.
     #[error("schedule: {0}")]
-    Schedule(#[from] ScheduleError),
+    Schedule(Box<ScheduleError>),
     /// The schedule of something other than the learning rate.
     #[error("{field}: {source}")]
     OtherSchedule {
         /// The field of the configuration.
         field: &'static str,
         /// What is wrong with it.
-        source: ScheduleError,
+        source: Box<ScheduleError>,
     },
     /// The parts of a checkpoint are of different steps.
     #[error(
@@ -109,7 +109,7 @@ pub enum TrainError {
     },
     /// The data.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -168,6 +168,18 @@ pub enum TrainError {
         /// The newest valid checkpoint from before this step.
         last_checkpoint: Option<PathBuf>,
     },
+}
+
+impl From<ScheduleError> for TrainError {
+    fn from(error: ScheduleError) -> Self {
+        Self::Schedule(Box::new(error))
+    }
+}
+
+impl From<DataError> for TrainError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 fn last_good(checkpoint: Option<&Path>) -> String {
