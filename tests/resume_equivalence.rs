@@ -20,7 +20,7 @@ const STEPS_PER_EPOCH: u64 = 4;
 #[track_caller]
 fn assert_any_step_can_be_the_last_before_a_resume(optimizer: &str) {
     for schedule in SCHEDULES {
-        let lab = Lab::new(&small(optimizer, schedule, EVERY_STEP));
+        let lab = Lab::in_memory(&small(optimizer, schedule, EVERY_STEP));
         let whole = lab.start("whole");
         assert_eq!(steps(&lab.path("whole")), (0..=STEPS).collect::<Vec<_>>());
         let first_rates = &rates(&lab.path("whole"));
@@ -58,7 +58,7 @@ fn adamw_with_two_groups_interrupted_after_any_step_comes_to_the_same_bits() {
 #[test]
 fn a_run_stopped_and_taken_up_again_after_every_single_step_comes_to_the_same_bits() {
     for schedule in SCHEDULES {
-        let lab = Lab::new(&small(ADAMW_IN_TWO_GROUPS, schedule, EVERY_STEP));
+        let lab = Lab::in_memory(&small(ADAMW_IN_TWO_GROUPS, schedule, EVERY_STEP));
         lab.start("whole");
         let (config, folder) = (lab.path("config.toml"), lab.path("stepwise"));
         for step in 0..STEPS {

@@ -56,7 +56,16 @@ pub struct Ended {
 
 impl Lab {
     pub fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// In memory, where the system has a folder for that: thousands of small saves would mostly wait for a disk.
+    pub fn in_memory(config: &str) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_folder(folder.unwrap(), config)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, config: &str) -> Self {
         fs::write(folder.path().join("data.csv"), table()).unwrap();
         fs::write(folder.path().join("config.toml"), config).unwrap();
         Self { folder }
