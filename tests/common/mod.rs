@@ -75,10 +75,15 @@ impl Lab {
         self.folder.path().join(name)
     }
 
-    /// `train` with `arguments`, to be run in the folder.
+    /// `train` with `arguments`, to be run in the folder. It has one thread: for so small a model others only wait.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
-        command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("RUST_LOG")
+            .env("RAYON_NUM_THREADS", "1")
+            .stdin(Stdio::null());
         command
     }
 
