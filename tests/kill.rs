@@ -11,7 +11,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Ended, Lab, assert_same_bits, checkpoint, log, small, state, steps};
+use common::{Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps};
 use rekindle::rng::Stream;
 
 /// Long enough for 25 kills: thousands of updates, and hundreds of saves for kills to land in.
@@ -150,6 +150,27 @@ fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
         lab.train(&again(&lab, "killed")).well();
         assert_same_bits(&lab.path("whole"), &lab.path("killed"));
         fs::remove_dir_all(lab.path("killed")).unwrap();
+    }
+}
+
+/// A branch whose first checkpoint is not there yet must not be taken for a run that has not begun.
+#[test]
+fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", ""));
+    lab.start("whole");
+    copy_tree(&checkpoint(&lab.path("whole"), 8), &lab.path("kept/step-0000000008"));
+    for microseconds in (0..20_000).step_by(500) {
+        let training = Training::spawn(&lab, &["--resume", "kept", "--out", "branch"]);
+        sleep(Duration::from_micros(microseconds));
+        training.kill();
+        let path = if lab.path("branch/config.toml").exists() { "branch" } else { "kept" };
+        lab.train(&["--resume", path, "--out", if path == "kept" { "another" } else { path }]).well();
+        let run = lab.path(if path == "kept" { "another" } else { path });
+        assert_eq!(steps(&run), [8, 12], "killed after {microseconds} µs");
+        assert!(state(&checkpoint(&run, 12)) == state(&checkpoint(&lab.path("whole"), 12)));
+        for run in ["branch", "another"].map(|name| lab.path(name)).iter().filter(|run| run.exists()) {
+            fs::remove_dir_all(run).unwrap();
+        }
     }
 }
 
