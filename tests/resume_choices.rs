@@ -6,9 +6,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use candle_core::{Device, Var};
 use common::{
     ADAMW, EVERY_STEP, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, rates, small, state, steps, tree,
 };
+use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
+use rekindle::optim::{Optimizer, Sgd};
+use rekindle::parameters::Parameters;
+use rekindle::schedule::{RunLength, Schedule, Scheduler};
+use rekindle::state::Part;
 use serde_json::{Value, json};
 
 /// A finished run `whole` of twelve updates, with a checkpoint after each.
@@ -71,7 +77,7 @@ fn a_folder_of_checkpoints_outside_a_run_stays_as_it_is_and_a_new_run_goes_on() 
     let lab = interrupted();
     fs::rename(lab.path("run/checkpoints"), lab.path("kept")).unwrap();
     let before = tree(&lab.path("kept"));
-    let resumed = lab.train(&["--resume", "kept", "--set", "data.path=data.csv"]).well();
+    let resumed = lab.train(&["--resume", "kept"]).well();
     assert!(tree(&lab.path("kept")) == before, "the folder was changed");
     assert!(resumed.stderr.contains("goes on in runs/kept-from-step-6"), "{}", resumed.stderr);
     assert_eq!(steps(&lab.path("runs/kept-from-step-6")), [6, 7, 8, 9, 10, 11, 12]);
@@ -235,6 +241,22 @@ fn hyperparameters_asked_for_on_resume_are_the_ones_used() {
     assert_eq!(optimizer["groups"][0]["weight_decay"], 0.3, "{optimizer}");
 }
 
+/// What was changed stays changed, although the process that was told of it was killed before its first save.
+#[test]
+fn a_change_outlives_a_kill_before_the_next_checkpoint() {
+    let lab = finished();
+    let settings = ["--set", "optimizer.lr=0.01"];
+    for (run, kill) in [("changed", false), ("killed", true)] {
+        lab.interrupted_copy("whole", run, 6);
+        lab.train(&[&["--resume", run], settings.as_slice()].concat()).well();
+        if kill {
+            lab.interrupted_copy(run, "restarted", 6);
+            lab.train(&["--resume", "restarted"]).well();
+        }
+    }
+    assert_same_bits(&lab.path("changed"), &lab.path("restarted"));
+}
+
 /// The seeds of a run and everything its position depends on.
 #[test]
 fn what_cannot_change_within_a_run_is_refused_with_both_values() {
@@ -297,6 +319,38 @@ fn the_checkpoint_at_step_s_holds_s_updates_and_its_scheduler_is_at_s() {
         if let Some(rate) = rates.get(step as usize) {
             assert_eq!(shown["groups"][0]["lr"].as_f64(), Some(*rate), "the next update's rate, at step {step}");
         }
+    }
+}
+
+/// pytorch #119168, #162591: the rates after a resume depended on whether optimizer or scheduler was restored first.
+#[test]
+fn parts_may_be_restored_in_any_order() {
+    let parts = || {
+        let mut parameters = Parameters::new();
+        parameters.insert("w", Var::new(&[1f32, 2.0], &Device::Cpu).unwrap());
+        let optimizer = Optimizer::new(&parameters, Sgd { lr: 0.1, momentum: 0.9, ..Sgd::default() }).unwrap();
+        let schedule = Schedule::warmup(4, Schedule::step(3).gamma(0.5));
+        let run = RunLength { total_steps: Some(20), steps_per_epoch: 5 };
+        let scheduler = Scheduler::new(schedule, optimizer.base_lrs(), run).unwrap();
+        (optimizer, scheduler)
+    };
+    let (optimizer, mut scheduler) = parts();
+    (0..9).for_each(|_| scheduler.advance());
+    let snapshot = Snapshot::at(9).part("optimizer", &optimizer).unwrap().part("schedulers.lr", &scheduler).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = Folder::new(folder.path()).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap();
+    let saved = Checkpoint::read(&saved.path).unwrap();
+
+    let (mut optimizer_a, mut scheduler_a) = parts();
+    saved.restore(&mut [("optimizer", &mut optimizer_a), ("schedulers.lr", &mut scheduler_a)]).unwrap();
+    let (mut optimizer_b, mut scheduler_b) = parts();
+    saved.restore(&mut [("schedulers.lr", &mut scheduler_b), ("optimizer", &mut optimizer_b)]).unwrap();
+    for restored in [&scheduler_a, &scheduler_b] {
+        assert_eq!((restored.t(), restored.rates()), (9, scheduler.rates()));
+        assert_eq!(restored.save().unwrap(), scheduler.save().unwrap());
+    }
+    for restored in [&optimizer_a, &optimizer_b] {
+        assert_eq!(restored.save().unwrap(), optimizer.save().unwrap());
     }
 }
 
