@@ -46,7 +46,7 @@ struct Lr {
     /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table, or the path of a TOML file
     spec: String,
     /// Base rate of each parameter group
-    #[arg(long, value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_delimiter = ',', default_value = "1", allow_negative_numbers = true)]
     base_lr: Vec<f64>,
     /// How many updates to show; shares such as "10%" are shares of it
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=10_000_000))]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use rekindle::train::{Console, Control, Observer, Outcome, Run, Setting, TrainError, from_file, resume};
+use tracing_subscriber::EnvFilter;
 
 /// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
 #[derive(Parser)]
@@ -22,10 +23,13 @@ struct Arguments {
     /// The run directory; by default `runs/` and the name of the configuration.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a setting, such as `optimizer.lr=0.01`; may be given again.
+    /// Change a setting, such as `optimizer.lr=0.01`, or take it away: `train.clip_norm=`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
+
+/// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
+const SHOWN: &str = "warn,rekindle::schedule=error";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           130 or 143 stopped by SIGINT or SIGTERM, after saving.";
@@ -33,7 +37,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SHOWN)))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .without_time()

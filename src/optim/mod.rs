@@ -16,7 +16,7 @@ use thiserror::Error;
 pub use config::{Adam, AdamW, GroupConfig, OptimizerConfig, Sgd};
 pub use gradients::Gradients;
 pub use groups::{Decay, Group};
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, Rates};
 
 /// Why an optimizer cannot be built or cannot update.
 #[derive(Debug, Error)]
@@ -64,13 +64,17 @@ pub enum OptimError {
         /// How many are needed.
         groups: usize,
     },
-    /// A rate that no update may use.
-    #[error("the rate {rate} of parameter group {group} is negative or not finite")]
+    /// A rate, momentum or weight decay that no update may use.
+    #[error("the {what} {value} of parameter group {group} is {rule}")]
     Rate {
-        /// The rate.
-        rate: f64,
+        /// Which of them.
+        what: &'static str,
+        /// Its value.
+        value: f64,
         /// The group it was meant for.
         group: usize,
+        /// What is wrong with it.
+        rule: &'static str,
     },
     /// The tensor library failed.
     #[error(transparent)]

@@ -11,6 +11,40 @@ use super::{Gradients, OptimError, adam, in_place, sgd};
 use crate::parameters::{Parameters, from_host, host_dtype, to_host};
 use crate::state::{HostTensor, Part, State, StateError};
 
+/// What an update uses in one parameter group. A plain number is a learning rate with the group's own other settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Learning rate.
+    pub lr: f64,
+    /// Momentum, for Adam kinds the first beta, in `[0, 1)`; the group's own where it is `None`.
+    pub momentum: Option<f64>,
+    /// Weight decay; the group's own where it is `None`.
+    pub weight_decay: Option<f64>,
+}
+
+impl Rates {
+    fn validate(&self, group: usize) -> Result<(), OptimError> {
+        let weight_decay = self.weight_decay.unwrap_or_default();
+        let at_least_zero = [("rate", self.lr), ("weight decay", weight_decay)];
+        if let Some((what, value)) = at_least_zero.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0))
+        {
+            return Err(OptimError::Rate { what, value, group, rule: "negative or not finite" });
+        }
+        match self.momentum {
+            Some(value) if !(0.0..1.0).contains(&value) => {
+                Err(OptimError::Rate { what: "momentum", value, group, rule: "not at least 0 and below 1" })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<f64> for Rates {
+    fn from(lr: f64) -> Self {
+        Self { lr, momentum: None, weight_decay: None }
+    }
+}
+
 /// An optimizer over named parameters.
 ///
 /// Its state is saved and restored by parameter name, so it does not matter in which order a program makes its
@@ -94,21 +128,23 @@ impl Optimizer {
         &self.config
     }
 
-    /// Updates all parameters in name order; `lrs` has the learning rate of each group.
+    /// Updates all parameters in name order; `rates` has the learning rate of each group, as a number or with more in
+    /// [`Rates`].
     ///
     /// # Errors
-    /// When the number of rates is not that of the groups, or a rate is negative or not finite (nothing is changed
-    /// then), or when the device fails.
-    pub fn update(&mut self, gradients: &Gradients, lrs: &[f64]) -> Result<(), OptimError> {
-        if lrs.len() != self.groups.len() {
-            return Err(OptimError::RateCount { rates: lrs.len(), groups: self.groups.len() });
+    /// When the number of rates is not that of the groups, or one is outside its range (nothing is changed then), or
+    /// when the device fails.
+    pub fn update<R: Copy + Into<Rates>>(&mut self, gradients: &Gradients, rates: &[R]) -> Result<(), OptimError> {
+        if rates.len() != self.groups.len() {
+            return Err(OptimError::RateCount { rates: rates.len(), groups: self.groups.len() });
         }
-        if let Some(group) = lrs.iter().position(|rate| !(rate.is_finite() && *rate >= 0.0)) {
-            return Err(OptimError::Rate { rate: lrs[group], group });
+        let rates: Vec<Rates> = rates.iter().map(|&rates| rates.into()).collect();
+        for (group, rates) in rates.iter().enumerate() {
+            rates.validate(group)?;
         }
         for (slot, gradient) in self.slots.iter().zip(gradients.tensors()) {
             let sliceable = in_place::is_sliceable(&slot.parameter) && in_place::is_sliceable(gradient);
-            match self.coefficients(slot, lrs[slot.group], gradients.scale()) {
+            match self.coefficients(slot, rates[slot.group], gradients.scale()) {
                 Coefficients::Sgd(c) => {
                     let (p, m) = (&slot.parameter, slot.moments.first());
                     match p.dtype() {
@@ -131,12 +167,13 @@ impl Optimizer {
         Ok(())
     }
 
-    fn coefficients(&self, slot: &Slot, lr: f64, gradient_scale: f64) -> Coefficients {
-        let group = &self.groups[slot.group];
-        let weight_decay = if slot.decays { group.weight_decay } else { 0.0 };
+    fn coefficients(&self, slot: &Slot, rates: Rates, gradient_scale: f64) -> Coefficients {
+        let (group, lr) = (&self.groups[slot.group], rates.lr);
+        let momentum = rates.momentum.unwrap_or(group.momentum);
+        let weight_decay = if slot.decays { rates.weight_decay.unwrap_or(group.weight_decay) } else { 0.0 };
         let updates_before = self.updates;
         let adam = |betas: [f64; 2], eps, decoupled| {
-            let betas = [group.momentum, betas[1]];
+            let betas = [momentum, betas[1]];
             Coefficients::Adam(adam::Coefficients {
                 lr,
                 betas,
@@ -149,7 +186,7 @@ impl Optimizer {
         };
         match &self.config {
             OptimizerConfig::Sgd(c) => {
-                let (momentum, dampening, nesterov) = (group.momentum, c.dampening, c.nesterov);
+                let (dampening, nesterov) = (c.dampening, c.nesterov);
                 let c = sgd::Coefficients { lr, momentum, dampening, nesterov, weight_decay, gradient_scale };
                 Coefficients::Sgd(c.for_update(updates_before))
             }
@@ -312,7 +349,7 @@ mod tests {
                 let slots = other.slots.iter().map(|slot| (slot, slot.parameter.powf(3.0).unwrap()));
                 for (slot, gradient) in slots.map(|(slot, cube)| (slot, (cube * 4.0).unwrap())) {
                     let other = Optimizer { updates, ..Optimizer::new(&composed, config.clone()).unwrap() };
-                    match other.coefficients(slot, 0.02, 1.0) {
+                    match other.coefficients(slot, 0.02.into(), 1.0) {
                         Coefficients::Sgd(c) => {
                             sgd::update_composed(&slot.parameter, slot.moments.first(), &gradient, c).unwrap();
                         }
@@ -362,6 +399,26 @@ mod tests {
         assert_ne!(parameters.get("w").unwrap().to_vec1::<half::bf16>().unwrap(), [half::bf16::ONE; 3]);
     }
 
+    /// A schedule may drive momentum and weight decay as well: an update with the group's own values written out is
+    /// the same, and one with others is not.
+    #[test]
+    fn an_update_can_be_given_its_momentum_and_weight_decay() {
+        let weights_after = |rates: Rates| {
+            let parameters = parameters(&[1.0, -0.5, 0.25, 2.0]);
+            let mut optimizer = Optimizer::new(&parameters, AdamW::default()).unwrap();
+            for _ in 0..3 {
+                let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
+                let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
+                optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[rates]).unwrap();
+            }
+            parameters.save().unwrap()
+        };
+        let own = weights_after(Rates { lr: 0.1, momentum: Some(0.9), weight_decay: Some(0.01) });
+        assert_eq!(own, weights_after(0.1.into()));
+        assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: Some(0.5), weight_decay: None }));
+        assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: None, weight_decay: Some(0.5) }));
+    }
+
     #[test]
     fn a_bad_rate_changes_nothing() {
         let parameters = parameters(&[1.0, 2.0]);
@@ -371,6 +428,9 @@ mod tests {
         for rate in [f64::NAN, f64::INFINITY, -0.1] {
             assert!(matches!(optimizer.update(&gradients, &[rate]), Err(OptimError::Rate { .. })));
         }
+        let momentum = Rates { lr: 0.1, momentum: Some(1.0), weight_decay: None };
+        let message = optimizer.update(&gradients, &[momentum]).unwrap_err().to_string();
+        assert_eq!(message, "the momentum 1 of parameter group 0 is not at least 0 and below 1");
         assert!(matches!(optimizer.update(&gradients, &[0.1, 0.1]), Err(OptimError::RateCount { .. })));
         assert_eq!(parameters.get("a").unwrap().to_vec1::<f32>().unwrap(), [1.0]);
         assert_eq!(optimizer.updates(), 0);

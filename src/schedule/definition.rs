@@ -3,10 +3,12 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::argument::Argument;
+use super::context::Context;
 use super::error::{Problem, ScheduleError, suggestion};
 use super::length::Length;
-use super::plan::{Context, Curve};
-use super::value::{Argument, Data, Value};
+use super::plan::Curve;
+use super::value::{Data, Value};
 
 /// A kind of schedule with its parameters: what it takes to follow it.
 pub(crate) trait Kind: Parameters {
@@ -178,13 +180,13 @@ macro_rules! kind {
         $arguments.optional(stringify!($field))?.unwrap_or_else(|| $default)
     };
     (@write $self:ident $field:ident (needed)) => {
-        Some($crate::schedule::value::Argument::write(&$self.$field))
+        Some($crate::schedule::argument::Argument::write(&$self.$field))
     };
     (@write $self:ident $field:ident (optional)) => {
-        $self.$field.as_ref().map($crate::schedule::value::Argument::write)
+        $self.$field.as_ref().map($crate::schedule::argument::Argument::write)
     };
     (@write $self:ident $field:ident (default $default:expr)) => {
-        ($self.$field != $default).then(|| $crate::schedule::value::Argument::write(&$self.$field))
+        ($self.$field != $default).then(|| $crate::schedule::argument::Argument::write(&$self.$field))
     };
 }
 pub(crate) use kind;
@@ -196,7 +198,7 @@ macro_rules! words {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $Name { $($(#[$word_doc])* $Variant,)* }
 
-        impl $crate::schedule::value::Argument for $Name {
+        impl $crate::schedule::argument::Argument for $Name {
             fn read(
                 value: &$crate::schedule::value::Value,
             ) -> Result<Self, $crate::schedule::error::Problem> {

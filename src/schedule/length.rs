@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::argument::Argument;
 use super::error::Problem;
-use super::value::{Argument, Data, Value, number};
+use super::value::{Data, Value, number};
 
 /// A length of time within a schedule, counted in the schedule's unit, or a share of the whole run.
 ///

@@ -6,9 +6,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::context::Context;
 use super::definition::words;
 use super::error::ScheduleError;
-use super::plan::Context;
 
 /// The memory of one metric-driven schedule: its current rates, and what it has seen.
 pub(crate) trait Memory: Debug + Send + Sync {
@@ -22,6 +22,9 @@ pub(crate) trait Memory: Debug + Send + Sync {
     fn load(&mut self, saved: &Json, bases: &[BaseChange]) -> Result<(), String>;
 }
 
+/// Starts a memory, given the base rates of the groups that it serves.
+pub(crate) type Make = dyn Fn(&[f64]) -> Box<dyn Memory> + Send + Sync;
+
 /// The place of one metric-driven schedule within a plan.
 pub(crate) struct Slot {
     /// Its path in the outermost schedule; empty for that one itself.
@@ -30,8 +33,8 @@ pub(crate) struct Slot {
     pub kind: &'static str,
     /// The groups that it serves.
     pub groups: Range<usize>,
-    /// Its memory when nothing has been reported, given the base rates of its groups.
-    pub make: Box<dyn Fn(&[f64]) -> Box<dyn Memory> + Send + Sync>,
+    /// Its memory when nothing has been reported.
+    pub make: Box<Make>,
 }
 
 /// A group's base rate when a memory was saved, and now.

@@ -26,6 +26,8 @@
 //! Read on in [`kinds`], the catalogue; `plan`, where a schedule meets a run; and [`Scheduler`], which is what a
 //! training loop holds.
 
+mod argument;
+mod context;
 mod definition;
 mod error;
 pub mod kinds;
@@ -45,10 +47,12 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
+use argument::Argument;
 use definition::{Arguments, Definition, Kind, words};
 use error::Problem;
-use value::{Argument, Data, Value};
+use value::{Data, Value};
 
+pub use argument::{ForGroups, List, Momentum, Point};
 pub use error::ScheduleError;
 pub use length::Length;
 pub use memory::{Mode, ThresholdMode};
@@ -56,7 +60,6 @@ pub use plan::{Plan, RunLength};
 pub use scheduler::Scheduler;
 pub use trajectory::Trajectory;
 pub use typed::{TypedError, read_metrics, read_schedule};
-pub use value::{List, PerGroup};
 
 /// A learning-rate schedule, or one of any other scalar of a parameter group.
 ///

@@ -2,13 +2,9 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::Range;
 
-use super::error::{ScheduleError, join};
-use super::length::Length;
 use super::memory::{Memory, Slot};
-use super::value::{PerGroup, number};
-use super::{Schedule, Unit};
+use super::{Schedule, ScheduleError, context};
 
 /// How long the run is: what a share of it, and an epoch, are measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +32,7 @@ impl Plan {
             return Err(ScheduleError::NoGroups);
         }
         let slots = RefCell::default();
-        let context = Context {
-            kind: schedule.kind(),
-            place: String::new(),
-            run,
-            unit: Unit::Step,
-            groups: 0..groups,
-            slots: &slots,
-        };
-        let curve = context.curve_of(schedule)?;
+        let curve = context::outermost(schedule, run, groups, &slots)?;
         Ok(Self { curve, slots: slots.into_inner() })
     }
 
@@ -69,7 +57,8 @@ impl Plan {
     /// No kind gives a rate below zero or beyond the finite for parameters that it accepts, unless base rate and
     /// factors multiply to more than f64 holds; that, and rounding below zero, end here.
     pub(super) fn rate_with(&self, at: At<'_>) -> f64 {
-        self.curve.rate(at).max(0.0).min(f64::MAX)
+        let rate = self.curve.rate(at);
+        if rate > 0.0 { rate.min(f64::MAX) } else { 0.0 }
     }
 
     pub(super) fn report(&self, t: u64, metric: f64, memory: &mut [Box<dyn Memory>]) {
@@ -118,9 +107,9 @@ impl<F: Fn(u64, f64) -> f64 + Send + Sync> Curve for F {
 }
 
 /// A curve that counts epochs inside one that counts steps.
-struct InEpochs {
-    steps_per_epoch: u64,
-    curve: Box<dyn Curve>,
+pub(super) struct InEpochs {
+    pub steps_per_epoch: u64,
+    pub curve: Box<dyn Curve>,
 }
 
 impl Curve for InEpochs {
@@ -138,192 +127,9 @@ impl Curve for InEpochs {
     }
 }
 
-/// What a kind needs to know to be planned, and the checks that it applies to its parameters.
-pub(crate) struct Context<'a> {
-    kind: &'static str,
-    place: String,
-    run: &'a RunLength,
-    unit: Unit,
-    /// The groups of the run that this schedule serves.
-    groups: Range<usize>,
-    slots: &'a RefCell<Vec<Slot>>,
-}
-
-impl Context<'_> {
-    /// How many parameter groups the schedule serves.
-    pub fn groups(&self) -> usize {
-        self.groups.len()
-    }
-
-    /// The run in the schedule's unit, where its end is known.
-    pub fn total(&self) -> Option<f64> {
-        let total = self.run.total_steps? as f64;
-        Some(if self.unit == Unit::Epoch { total / self.run.steps_per_epoch as f64 } else { total })
-    }
-
-    /// The schedule that stands in the parameter `field` (or at an index of it), for all groups.
-    pub fn child(&self, field: &str, schedule: &Schedule) -> Result<Box<dyn Curve>, ScheduleError> {
-        self.child_for(self.groups.clone(), field, schedule)
-    }
-
-    /// The schedule that stands in `field`, for the one group `group`. It sees that as its group 0.
-    pub fn child_of_group(
-        &self,
-        group: usize,
-        field: &str,
-        schedule: &Schedule,
-    ) -> Result<Box<dyn Curve>, ScheduleError> {
-        let group = self.groups.start + group;
-        self.child_for(group..group + 1, field, schedule)
-    }
-
-    fn child_for(
-        &self,
-        groups: Range<usize>,
-        field: &str,
-        schedule: &Schedule,
-    ) -> Result<Box<dyn Curve>, ScheduleError> {
-        let place = join(&self.place, field);
-        let child = Context { kind: schedule.kind(), place, groups, ..*self };
-        child.curve_of(schedule)
-    }
-
-    /// Plans `schedule`, to which this context belongs. Where an outer schedule counts epochs already, an inner
-    /// one does too, whatever its own unit.
-    fn curve_of(&self, schedule: &Schedule) -> Result<Box<dyn Curve>, ScheduleError> {
-        self.refuse_what_is_not_finite(schedule)?;
-        if schedule.unit == self.unit || self.unit == Unit::Epoch {
-            return schedule.kind.plan(self);
-        }
-        let place = self.place.clone();
-        let context = Context { unit: Unit::Epoch, place, groups: self.groups.clone(), ..*self };
-        let curve = schedule.kind.plan(&context)?;
-        Ok(Box::new(InEpochs { steps_per_epoch: self.run.steps_per_epoch, curve }))
-    }
-
-    fn refuse_what_is_not_finite(&self, schedule: &Schedule) -> Result<(), ScheduleError> {
-        for (parameter, value) in schedule.kind.written() {
-            if let Some((inner, x)) = value.first_not_finite() {
-                let field = format!("{}{inner}", parameter.name);
-                return Err(self.refuse(&field, number(x), "it must be a finite number"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses the value of a parameter, with the rule that it breaks.
-    pub fn refuse(&self, field: &str, value: impl fmt::Display, rule: &str) -> ScheduleError {
-        ScheduleError::Refused {
-            kind: self.kind,
-            place: self.place.clone(),
-            field: field.to_owned(),
-            value: value.to_string(),
-            rule: rule.to_owned(),
-        }
-    }
-
-    /// A length as a number of steps (or epochs).
-    pub fn length(&self, field: &str, length: Length) -> Result<u64, ScheduleError> {
-        let percent = match length {
-            Length::Steps(steps) => return Ok(steps),
-            Length::Percent(percent) => percent,
-        };
-        if !(percent >= 0.0 && percent.is_finite()) {
-            return Err(self.refuse(field, length, "a share of the run is a finite percentage and not negative"));
-        }
-        let total = self.total().ok_or_else(|| {
-            self.refuse(
-                field,
-                length,
-                "a share needs a run of known length; set its number of steps or give a number here",
-            )
-        })?;
-        Ok((percent / 100.0 * total).round() as u64)
-    }
-
-    /// A length that is not 0.
-    pub fn period(&self, field: &str, length: Length) -> Result<u64, ScheduleError> {
-        let steps = self.length(field, length)?;
-        if steps == 0 {
-            let rule = match length {
-                Length::Steps(_) => "it must be at least 1",
-                Length::Percent(_) => "that is 0 of this run, and it must be at least 1",
-            };
-            return Err(self.refuse(field, length, rule));
-        }
-        Ok(steps)
-    }
-
-    /// Lengths in order, equal ones allowed.
-    pub fn in_order(&self, field: &str, lengths: &[Length]) -> Result<Vec<u64>, ScheduleError> {
-        let mut resolved: Vec<u64> = Vec::with_capacity(lengths.len());
-        for (index, length) in lengths.iter().enumerate() {
-            let field = format!("{field}[{index}]");
-            let steps = self.length(&field, *length)?;
-            if resolved.last().is_some_and(|&last| steps < last) {
-                return Err(self.refuse(&field, length, "it comes before the one ahead of it; put them in order"));
-            }
-            resolved.push(steps);
-        }
-        Ok(resolved)
-    }
-
-    /// A number that is not negative.
-    pub fn not_negative(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x >= 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must not be negative")) }
-    }
-
-    /// A number above 0.
-    pub fn positive(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x > 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must be above 0")) }
-    }
-
-    /// A factor by which something decays.
-    pub fn decay(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x > 0.0 && x <= 1.0 {
-            Ok(x)
-        } else {
-            Err(self.refuse(field, number(x), "a decay must be above 0 and at most 1"))
-        }
-    }
-
-    /// A number from 0 to 1.
-    pub fn fraction(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if (0.0..=1.0).contains(&x) { Ok(x) } else { Err(self.refuse(field, number(x), "it must be from 0 to 1")) }
-    }
-
-    /// Numbers that are not negative, one for each group.
-    pub fn per_group(&self, field: &str, values: &PerGroup) -> Result<Vec<f64>, ScheduleError> {
-        let values = match values {
-            PerGroup::All(x) => vec![self.not_negative(field, *x)?; self.groups()],
-            PerGroup::Each(each) => each.clone(),
-        };
-        if values.len() != self.groups() {
-            let rule = format!("there must be one for each parameter group, and there are {}", self.groups());
-            return Err(self.refuse(field, format!("a list of {}", values.len()), &rule));
-        }
-        for (index, x) in values.iter().enumerate() {
-            self.not_negative(&format!("{field}[{index}]"), *x)?;
-        }
-        Ok(values)
-    }
-
-    /// A curve that follows the memory which `make` starts from base rates, one for each of the context's groups.
-    pub fn remembered(
-        &self,
-        make: impl Fn(&[f64]) -> Box<dyn Memory> + Send + Sync + 'static,
-    ) -> Result<Box<dyn Curve>, ScheduleError> {
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.len();
-        let (place, kind, groups) = (self.place.clone(), self.kind, self.groups.clone());
-        slots.push(Slot { place, kind, groups, make: Box::new(make) });
-        Ok(Box::new(Remembered { slot }))
-    }
-}
-
 /// The curve of a metric-driven kind: whatever its memory says.
-struct Remembered {
-    slot: usize,
+pub(super) struct Remembered {
+    pub slot: usize,
 }
 
 impl Curve for Remembered {

@@ -15,10 +15,11 @@
 use std::fmt;
 
 use super::Schedule;
+use super::argument::Argument;
 use super::definition::{Arguments, Definition};
 use super::error::{Problem, ScheduleError};
 use super::kinds::{Sequential, Warmup, find};
-use super::value::{Argument, Data, Value};
+use super::value::{Data, Value};
 
 /// Stages and nested schedules together; far beyond any use, and far from the end of the stack.
 const DEEPEST: usize = 100;

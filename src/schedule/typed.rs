@@ -55,10 +55,10 @@ pub enum TypedError {
     #[error(transparent)]
     Text(#[from] ScheduleError),
     /// The JSON table is wrong.
-    #[error("the JSON table is no schedule: {0}")]
+    #[error("the JSON table is no schedule")]
     Json(#[source] serde_json::Error),
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read")]
     File {
         /// The file.
         path: String,
@@ -74,7 +74,7 @@ pub enum TypedError {
         message: String,
     },
     /// The file of metrics holds something else.
-    #[error("{path}: expected a JSON array of numbers: {source}")]
+    #[error("{path} is no JSON array of numbers")]
     Metrics {
         /// The file.
         path: String,

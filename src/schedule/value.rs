@@ -1,13 +1,11 @@
 //! The tree between the three faces of a schedule: text and data are read into it, and written from it.
 
 use std::fmt;
-use std::ops::Deref;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Schedule;
-use super::error::Problem;
 
 /// A value, and where it stood in the text that it was read from, if it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,118 +161,6 @@ impl Serialize for Value {
                 map.end()
             }
             Data::Schedule(schedule) => schedule.serialize(serializer),
-        }
-    }
-}
-
-/// A type that a parameter of a schedule can have.
-pub(crate) trait Argument: Sized {
-    /// The value as this type.
-    fn read(value: &Value) -> Result<Self, Problem>;
-    /// This as a value; reading it gives this again.
-    fn write(&self) -> Value;
-}
-
-impl Argument for f64 {
-    fn read(value: &Value) -> Result<Self, Problem> {
-        match value.data {
-            Data::Number(x) => Ok(x),
-            Data::Integer(n) => Ok(n as f64),
-            _ => Err(Problem::takes("a number", value)),
-        }
-    }
-
-    fn write(&self) -> Value {
-        Data::Number(*self).into()
-    }
-}
-
-impl Argument for u64 {
-    fn read(value: &Value) -> Result<Self, Problem> {
-        value.whole().ok_or_else(|| Problem::takes("a whole number", value))
-    }
-
-    fn write(&self) -> Value {
-        Data::Integer(*self).into()
-    }
-}
-
-/// A list of lengths, schedules or whatever else a parameter has several of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct List<T>(Vec<T>);
-
-impl<T> Deref for List<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0
-    }
-}
-
-impl<T, U: Into<T>> From<Vec<U>> for List<T> {
-    fn from(items: Vec<U>) -> Self {
-        Self(items.into_iter().map(Into::into).collect())
-    }
-}
-
-impl<T, U: Into<T>, const N: usize> From<[U; N]> for List<T> {
-    fn from(items: [U; N]) -> Self {
-        Self(items.into_iter().map(Into::into).collect())
-    }
-}
-
-impl<T: Argument> Argument for List<T> {
-    fn read(value: &Value) -> Result<Self, Problem> {
-        let Data::List(items) = &value.data else { return Err(Problem::takes("a list", value)) };
-        let read = |(index, item)| T::read(item).map_err(|p| p.at(item.at).inside(&format!("[{index}]")));
-        items.iter().enumerate().map(read).collect::<Result<_, _>>().map(Self)
-    }
-
-    fn write(&self) -> Value {
-        Data::List(self.0.iter().map(Argument::write).collect()).into()
-    }
-}
-
-/// One number for all parameter groups, or a list with one for each.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PerGroup {
-    /// The same for all.
-    All(f64),
-    /// One for each, in the order of the groups.
-    Each(Vec<f64>),
-}
-
-impl From<f64> for PerGroup {
-    fn from(all: f64) -> Self {
-        Self::All(all)
-    }
-}
-
-impl From<Vec<f64>> for PerGroup {
-    fn from(each: Vec<f64>) -> Self {
-        Self::Each(each)
-    }
-}
-
-impl<const N: usize> From<[f64; N]> for PerGroup {
-    fn from(each: [f64; N]) -> Self {
-        Self::Each(each.into())
-    }
-}
-
-impl Argument for PerGroup {
-    fn read(value: &Value) -> Result<Self, Problem> {
-        match &value.data {
-            Data::List(_) => List::read(value).map(|list: List<f64>| Self::Each(list.0)),
-            Data::Number(_) | Data::Integer(_) => f64::read(value).map(Self::All),
-            _ => Err(Problem::takes("a number, or a list with one for each parameter group", value)),
-        }
-    }
-
-    fn write(&self) -> Value {
-        match self {
-            Self::All(all) => all.write(),
-            Self::Each(each) => Data::List(each.iter().map(Argument::write).collect()).into(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::run::{EpochReport, Observer, StepReport};
+use crate::optim::Rates;
 
 /// Shows a run: a line for each epoch on stdout, and on stderr, where that is a terminal, a bar.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Observer for Console {
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
         let speed = |state: &ProgressState, text: &mut dyn fmt::Write| {
-            drop(write!(text, "{:.0} steps/s", state.per_sec()));
+            let _ = write!(text, "{:.0} steps/s", state.per_sec());
         };
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         let style = style.with_key("speed", speed);
@@ -75,6 +76,6 @@ impl Observer for Console {
 }
 
 /// Rates as the notebook prints them, one for each group.
-fn rates(rates: &[f64]) -> String {
-    rates.iter().map(|rate| format!("{rate:.6}")).collect::<Vec<_>>().join(",")
+fn rates(rates: &[Rates]) -> String {
+    rates.iter().map(|rates| format!("{:.6}", rates.lr)).collect::<Vec<_>>().join(",")
 }

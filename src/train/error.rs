@@ -73,6 +73,27 @@ pub enum TrainError {
     /// The schedule.
     #[error("schedule: {0}")]
     Schedule(#[from] ScheduleError),
+    /// The schedule of something other than the learning rate.
+    #[error("{field}: {source}")]
+    OtherSchedule {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What is wrong with it.
+        source: ScheduleError,
+    },
+    /// The parts of a checkpoint are of different steps.
+    #[error(
+        "{}: part `{part}` is at step {step}, and the checkpoint is not: the program that saved it mixed two states",
+        path.display()
+    )]
+    StepsDisagree {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The part that disagrees.
+        part: &'static str,
+        /// The step it is at.
+        step: u64,
+    },
     /// The data.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use super::{TrainError, paths};
 
-/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text.
+/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
+/// away, back to its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     key: String,
@@ -34,6 +35,7 @@ impl Setting {
         }
         let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
         let value = match parsed {
+            _ if value.is_empty() => Value::Null,
             Some(toml::Value::String(text)) => Value::String(text),
             Some(parsed) => to_json(parsed, &key).map_err(|error| wrong(&error))?,
             None => Value::String(value.to_owned()),
@@ -76,7 +78,11 @@ impl Setting {
         if last == "kind" && table.get("kind").is_some_and(|kind| *kind != self.value) {
             table.clear();
         }
-        table.insert(last.to_owned(), self.value.clone());
+        if self.value.is_null() {
+            table.remove(last);
+        } else {
+            table.insert(last.to_owned(), self.value.clone());
+        }
         Ok(())
     }
 }

@@ -22,7 +22,13 @@ pub(super) struct Line<'a> {
     /// Number of the epoch it belongs to, from 1.
     pub epoch: u64,
     /// The rate it used, of each group.
-    pub lr: &'a [f64],
+    pub lr: Vec<f64>,
+    /// The momentum it used, of each group, where a schedule drives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<Vec<f64>>,
+    /// The weight decay it used, of each group, where a schedule drives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<Vec<f64>>,
     /// The loss of its batch, before the update.
     pub loss: f64,
     /// The global norm of its gradients, before clipping.
@@ -129,9 +135,13 @@ pub(super) fn record_time(path: &Path, event: &str, step: u64, seconds: f64) -> 
 mod tests {
     use super::*;
 
+    fn record(step: u64) -> Line<'static> {
+        let (momentum, weight_decay, validation) = (None, None, None);
+        Line { step, epoch: 1, lr: vec![0.1], momentum, weight_decay, loss: 0.25, grad_norm: 1.5, validation }
+    }
+
     fn line(step: u64) -> String {
-        let line = Line { step, epoch: 1, lr: &[0.1], loss: 0.25, grad_norm: 1.5, validation: None };
-        serde_json::to_string(&line).unwrap() + "\n"
+        serde_json::to_string(&record(step)).unwrap() + "\n"
     }
 
     fn cut(content: &str, steps: u64) -> String {
@@ -171,8 +181,7 @@ mod tests {
         let path = folder.path().join("log.jsonl");
         std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
         let mut log = Log::open(&path, 2).unwrap();
-        let next = Line { step: 2, epoch: 1, lr: &[0.1], loss: 0.25, grad_norm: 1.5, validation: None };
-        log.write(&next).unwrap();
+        log.write(&record(2)).unwrap();
         log.sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
     }

@@ -11,7 +11,7 @@ use super::log::{self, Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
 use crate::checkpoint::{self, Folder, WrittenBy};
-use crate::optim::{Gradients, OptimError};
+use crate::optim::{Gradients, OptimError, Rates};
 
 /// A run in its directory, ready to train.
 pub struct Run {
@@ -42,8 +42,8 @@ pub enum Outcome {
 pub struct StepReport<'a> {
     /// How many updates are made.
     pub done: u64,
-    /// The rate it used, of each group.
-    pub rates: &'a [f64],
+    /// What it used in each group.
+    pub rates: &'a [Rates],
     /// The loss of its batch.
     pub loss: f64,
 }
@@ -53,8 +53,8 @@ pub struct StepReport<'a> {
 pub struct EpochReport {
     /// Its number, from 1.
     pub epoch: u64,
-    /// The rate that the next update will use, of each group.
-    pub rates: Vec<f64>,
+    /// What the next update will use in each group.
+    pub rates: Vec<Rates>,
     /// The mean loss over its updates.
     pub loss: f64,
     /// What a validation at its end found.
@@ -151,15 +151,16 @@ impl Run {
         self.finish(Outcome::Finished)
     }
 
-    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[f64]) -> Result<(), TrainError> {
+    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
         }
-        let (rates, last_checkpoint) = (rates.to_vec(), self.last_checkpoint.clone());
+        let rates = rates.iter().map(|rates| rates.lr).collect();
+        let last_checkpoint = self.last_checkpoint.clone();
         Err(TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint })
     }
 
-    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[f64]) -> Result<(), TrainError> {
+    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
         match gradients.check_finite() {
             Err(OptimError::NotFinite(names)) => {
                 let what = format!("gradient of `{}`", names.join("`, `"));
@@ -173,12 +174,22 @@ impl Run {
         &mut self,
         step: u64,
         loss: f64,
-        lr: &[f64],
+        rates: &[Rates],
         gradients: &Gradients,
         validation: Option<&Evaluation>,
     ) -> Result<(), TrainError> {
         let epoch = step / self.session.steps_per_epoch() + 1;
-        self.log.write(&Line { step, epoch, lr, loss, grad_norm: gradients.norm(), validation })
+        let of_groups = |value: fn(&Rates) -> Option<f64>| rates.iter().map(value).collect();
+        self.log.write(&Line {
+            step,
+            epoch,
+            lr: rates.iter().map(|rates| rates.lr).collect(),
+            momentum: of_groups(|rates| rates.momentum),
+            weight_decay: of_groups(|rates| rates.weight_decay),
+            loss,
+            grad_norm: gradients.norm(),
+            validation,
+        })
     }
 
     fn end_epoch_when_due(

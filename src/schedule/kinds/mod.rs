@@ -3,12 +3,13 @@
 //! To add a kind, write its file and its line in `catalogue!` below.
 
 use super::Schedule;
+use super::argument::{ForGroups, List, Momentum};
+use super::context::Context;
 use super::definition::{Definition, Kind, kind, words};
 use super::error::{Problem, ScheduleError, suggestion};
 use super::length::Length;
 use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
-use super::plan::{At, Context, Curve};
-use super::value::{List, PerGroup};
+use super::plan::{At, Curve};
 
 /// Names the files of the catalogue and the kind that each defines.
 macro_rules! catalogue {
@@ -26,13 +27,30 @@ catalogue! {
     step::Step,
     multi_step::MultiStep,
     exponential::Exponential,
+    polynomial::Polynomial,
     cosine::Cosine,
+    cosine_restarts::CosineRestarts,
+    cyclic::Cyclic,
+    one_cycle::OneCycle,
+    inverse_sqrt::InverseSqrt,
+    wsd::Wsd,
+    noam::Noam,
+    tanh::Tanh,
+    inverse_time::InverseTime,
+    piecewise::Piecewise,
     warmup::Warmup,
     sequential::Sequential,
+    chained::Chained,
+    per_group::PerGroup,
     plateau::Plateau,
+    greedy::Greedy,
 }
 
 pub use cosine::After;
+pub use cyclic::CycleMode;
+pub use one_cycle::Anneal;
+pub use piecewise::Interpolate;
+pub use wsd::{Shape, StableShape};
 
 /// The definition of the kind called `name`.
 pub(super) fn find(name: &str) -> Result<&'static Definition, Problem> {

@@ -24,7 +24,7 @@ kind! {
         /// How many reports after a reduction are not counted as bad; 0 by default.
         cooldown: u64 = 0,
         /// The lowest rate, one for all groups or one for each; 0 by default.
-        min_lr: PerGroup = PerGroup::All(0.0),
+        min_lr: ForGroups = ForGroups::All(0.0),
         /// The smallest reduction that is made; 1e-8 by default.
         eps: f64 = 1e-8,
     }
@@ -41,7 +41,7 @@ impl Kind for Plateau {
             factor,
             patience: self.patience,
             cooldown: self.cooldown,
-            min_lrs: context.per_group("min_lr", &self.min_lr)?,
+            min_lrs: context.for_groups("min_lr", &self.min_lr)?,
             eps: context.not_negative("eps", self.eps)?,
         };
         context.remembered(move |base_lrs| Box::new(PlateauMemory::new(rules.clone(), base_lrs)))
@@ -105,7 +105,7 @@ impl Memory for PlateauMemory {
             self.seen.best = Extended(metric);
             self.seen.num_bad = 0;
         } else {
-            self.seen.num_bad += 1;
+            self.seen.num_bad = self.seen.num_bad.saturating_add(1);
         }
         if self.seen.cooldown_counter > 0 {
             self.seen.cooldown_counter -= 1;

@@ -1,0 +1,42 @@
+use super::*;
+
+kind! {
+    /// `base * sqrt(timescale / (t + timescale))`.
+    ///
+    /// The rate at `t = 0` is `base`; at `t == 3 * timescale` it is half of that. It falls forever.
+    ///
+    /// Source: transformers' `get_inverse_sqrt_schedule`, after its warm-up.
+    inverse_sqrt => InverseSqrt {
+        /// How slowly it falls.
+        timescale: Length,
+    }
+}
+
+impl Kind for InverseSqrt {
+    fn plan(&self, context: &Context) -> Planned {
+        let timescale = context.period("timescale", self.timescale)? as f64;
+        curve(move |t, base| base * (timescale / (t as f64 + timescale)).sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn it_halves_in_three_timescales() {
+        assert_close(rates(Schedule::inverse_sqrt(20), [0, 60, 300]), [1.0, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn it_falls_forever() {
+        let [rate] = rates(Schedule::inverse_sqrt(1), [u64::MAX]);
+        assert_close([rate], [2f64.powi(-32)]);
+    }
+
+    #[test]
+    fn a_timescale_of_zero_is_refused() {
+        assert_eq!(refusal(Schedule::inverse_sqrt(0)), "`inverse_sqrt`: timescale is 0; it must be at least 1");
+    }
+}

@@ -1,0 +1,52 @@
+use super::*;
+
+kind! {
+    /// `base / (1 + rate * t / decay)`; with `staircase`, `t / decay` is rounded down.
+    ///
+    /// The rate at `t = 0` is `base`. It falls forever.
+    ///
+    /// Source: Keras' `InverseTimeDecay` (`decay_steps`, `decay_rate`).
+    inverse_time => InverseTime {
+        /// The unit of time.
+        decay: Length,
+        /// How much the divisor grows in it.
+        rate: f64,
+        /// Whether the rate changes only when a whole unit has passed; not by default.
+        staircase: bool = false,
+    }
+}
+
+impl Kind for InverseTime {
+    fn plan(&self, context: &Context) -> Planned {
+        let decay = context.period("decay", self.decay)?;
+        let rate = context.not_negative("rate", self.rate)?;
+        let staircase = self.staircase;
+        curve(move |t, base| {
+            let units = if staircase { (t / decay) as f64 } else { t as f64 / decay as f64 };
+            base / (1.0 + rate * units)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn it_falls_as_one_over_time() {
+        assert_close(rates(Schedule::inverse_time(10, 0.5), [0, 10, 20, 60]), [1.0, 1.0 / 1.5, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn as_a_staircase_it_waits_for_whole_units() {
+        let schedule = Schedule::inverse_time(10, 1.0).staircase(true);
+        assert_close(rates(schedule, [0, 9, 10, 19, 20]), [1.0, 1.0, 0.5, 0.5, 1.0 / 3.0]);
+    }
+
+    #[test]
+    fn a_rate_below_zero_is_refused() {
+        assert_eq!(refusal(Schedule::inverse_time(10, -1.0)), "`inverse_time`: rate is -1; it must not be negative");
+        assert_eq!(refusal(Schedule::inverse_time(0, 1.0)), "`inverse_time`: decay is 0; it must be at least 1");
+    }
+}

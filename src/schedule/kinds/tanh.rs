@@ -1,0 +1,61 @@
+use super::*;
+
+kind! {
+    /// `eta_min + (base - eta_min) / 2 * (1 - tanh(lb * (1 - x) + ub * x))` with `x = t / t_max`, then `eta_min`.
+    ///
+    /// It starts a little below `base`, by `(1 + tanh(lb)) / 2` of the way, and jumps to `eta_min` at `t == t_max`
+    /// from `(1 - tanh(ub)) / 2` of the way.
+    ///
+    /// Source: Hsueh, Li and Wu, "Stochastic gradient descent with hyperbolic-tangent decay" (2019); timm's
+    /// `TanhLRScheduler`.
+    tanh => Tanh {
+        /// When the floor is reached.
+        t_max: Length,
+        /// Where on the hyperbolic tangent it starts; -7 by default.
+        lb: f64 = -7.0,
+        /// Where it ends; 3 by default.
+        ub: f64 = 3.0,
+        /// The floor; 0 by default.
+        eta_min: f64 = 0.0,
+    }
+}
+
+impl Kind for Tanh {
+    fn plan(&self, context: &Context) -> Planned {
+        let t_max = context.period("t_max", self.t_max)?;
+        let eta_min = context.not_negative("eta_min", self.eta_min)?;
+        let (lb, ub) = (self.lb, self.ub);
+        if lb >= ub {
+            return Err(context.refuse("lb", lb, &format!("it must be below ub, which is {ub}")));
+        }
+        curve(move |t, base| {
+            if t >= t_max {
+                return eta_min;
+            }
+            let x = progress(t, t_max);
+            eta_min + (base - eta_min) / 2.0 * (1.0 - (lb * (1.0 - x) + ub * x).tanh())
+        })
+    }
+
+    fn length(&self) -> Option<Length> {
+        Some(self.t_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn it_falls_to_the_floor_and_holds_it() {
+        let schedule = Schedule::tanh(10).lb(-2.0).ub(2.0).eta_min(0.5);
+        let first = 0.5 + 0.25 * (1.0 + 2f64.tanh());
+        assert_close(rates(schedule, [0, 5, 10, u64::MAX]), [first, 0.75, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn bounds_out_of_order_are_refused() {
+        assert_eq!(refusal(Schedule::tanh(10).lb(4.0)), "`tanh`: lb is 4; it must be below ub, which is 3");
+    }
+}

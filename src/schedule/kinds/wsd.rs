@@ -1,0 +1,182 @@
+use super::*;
+
+words! {
+    /// How a phase goes from nothing to all; a decay is the same, backwards in value.
+    Shape {
+        /// Along a straight line.
+        Linear = "linear",
+        /// Along half a cosine.
+        Cosine = "cosine",
+        /// Up as `1 - sqrt(1 - x)`, down as `1 - sqrt(x)`.
+        OneMinusSqrt = "1-sqrt",
+    }
+}
+
+words! {
+    /// What the rate does between warm-up and decay.
+    StableShape {
+        /// It stays.
+        Constant = "constant",
+        /// It falls as `1 / sqrt(1 + t / stable_timescale)`, and goes on falling in the decay.
+        Rsqrt = "rsqrt",
+    }
+}
+
+kind! {
+    /// Warm up for `warmup`, hold for `stable`, decay for `decay`.
+    ///
+    /// With `min_ratio` r, each phase's factor f from 0 to 1 becomes `f * (1 - r) + r` times `base`; the warm-up then
+    /// starts at `base * r`. With `eta_min` instead, the decay goes from the stable value down to that rate, and a
+    /// stable value that falls is held at it. The rate is `base` at `t == warmup`; the floor is reached at
+    /// `t == warmup + stable + decay`, and held.
+    ///
+    /// Source: Hu and others, "MiniCPM" (2024); transformers' `get_wsd_schedule` (`min_ratio`); timm's
+    /// `WSDLRScheduler` (`eta_min`, `stable_shape`).
+    wsd => Wsd {
+        /// How long it warms up; 0 by default.
+        warmup: Length = Length::Steps(0),
+        /// How long it holds.
+        stable: Length,
+        /// How long it decays.
+        decay: Length,
+        /// The way up; a straight line by default.
+        warmup_shape: Shape = Shape::Linear,
+        /// The way down; a straight line by default.
+        decay_shape: Shape = Shape::Linear,
+        /// The floor as a share of `base`; 0 by default.
+        min_ratio?: f64,
+        /// The floor as a rate, in place of `min_ratio`.
+        eta_min?: f64,
+        /// What it does in between; it stays by default.
+        stable_shape: StableShape = StableShape::Constant,
+        /// How slowly "rsqrt" falls; the length of the warm-up by default.
+        stable_timescale?: Length,
+    }
+}
+
+impl Kind for Wsd {
+    fn plan(&self, context: &Context) -> Planned {
+        let warmup = context.length("warmup", self.warmup)?;
+        let stable = context.length("stable", self.stable)?;
+        let decay = context.length("decay", self.decay)?;
+        let Some(decay_start) = warmup.checked_add(stable) else {
+            return Err(context.refuse("stable", stable, "warm-up and stable phase together are longer than time"));
+        };
+        let floor = match (self.min_ratio, self.eta_min) {
+            (Some(_), Some(eta_min)) => {
+                return Err(context.refuse("eta_min", eta_min, "there is a min_ratio already; give one of the two"));
+            }
+            (None, Some(eta_min)) => Floor::Rate(context.not_negative("eta_min", eta_min)?),
+            (ratio, None) => Floor::Ratio(context.fraction("min_ratio", ratio.unwrap_or(0.0))?),
+        };
+        let timescale = self.timescale(context, warmup)?;
+        let (up, down) = (self.warmup_shape, self.decay_shape);
+        curve(move |t, base| {
+            if t < warmup {
+                let risen = up.rise(progress(t, warmup));
+                return match floor {
+                    Floor::Ratio(ratio) => base * (risen * (1.0 - ratio) + ratio),
+                    Floor::Rate(_) => base * risen,
+                };
+            }
+            let fallen = timescale.map_or(1.0, |timescale| 1.0 / (1.0 + (t - warmup) as f64 / timescale).sqrt());
+            let left = if t < decay_start { 1.0 } else { down.fall(share(t - decay_start, decay)) };
+            match floor {
+                Floor::Ratio(ratio) => base * (fallen * left * (1.0 - ratio) + ratio),
+                Floor::Rate(eta_min) => eta_min + ((base * fallen).max(eta_min) - eta_min) * left,
+            }
+        })
+    }
+
+    fn length(&self) -> Option<Length> {
+        self.warmup.plus(self.stable)?.plus(self.decay)
+    }
+}
+
+impl Wsd {
+    /// How slowly the stable phase falls, where it does.
+    fn timescale(&self, context: &Context, warmup: u64) -> Result<Option<f64>, ScheduleError> {
+        let given = self.stable_timescale.map(|given| context.period("stable_timescale", given)).transpose()?;
+        match (self.stable_shape, given.unwrap_or(warmup)) {
+            (StableShape::Constant, _) => Ok(None),
+            (StableShape::Rsqrt, 0) => {
+                Err(context.refuse("stable_timescale", "not given", "without a warm-up, \"rsqrt\" needs one"))
+            }
+            (StableShape::Rsqrt, timescale) => Ok(Some(timescale as f64)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Floor {
+    Ratio(f64),
+    Rate(f64),
+}
+
+/// As [`progress`], where `total` may be 0: then all of it has passed at once.
+fn share(t: u64, total: u64) -> f64 {
+    if total == 0 { 1.0 } else { progress(t, total) }
+}
+
+impl Shape {
+    /// From 0 at 0 to 1 at 1.
+    fn rise(self, x: f64) -> f64 {
+        match self {
+            Self::Linear => x,
+            Self::Cosine => half_cosine(0.0, 1.0, x),
+            Self::OneMinusSqrt => 1.0 - (1.0 - x).sqrt(),
+        }
+    }
+
+    /// From 1 at 0 to 0 at 1.
+    fn fall(self, x: f64) -> f64 {
+        match self {
+            Self::Linear => 1.0 - x,
+            Self::Cosine => half_cosine(1.0, 0.0, x),
+            Self::OneMinusSqrt => 1.0 - x.sqrt(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn it_warms_up_holds_and_decays() {
+        let schedule = Schedule::wsd(10, 4).warmup(4);
+        assert_close(rates(schedule, [0, 2, 4, 13, 14, 16, 18, u64::MAX]), [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_ratio_lifts_the_warm_up_too() {
+        let schedule = Schedule::wsd(10, 4).warmup(4).min_ratio(0.5);
+        assert_close(rates(schedule, [0, 2, 4, 16, 18]), [0.5, 0.75, 1.0, 0.75, 0.5]);
+    }
+
+    #[test]
+    fn with_a_floor_in_rates_the_decay_ends_there() {
+        let schedule = Schedule::wsd(10, 4).eta_min(0.25).decay_shape(Shape::OneMinusSqrt);
+        assert_close(rates(schedule, [0, 10, 11, 14, 99]), [1.0, 1.0, 0.625, 0.25, 0.25]);
+    }
+
+    #[test]
+    fn a_falling_stable_phase_goes_on_falling_and_stops_at_the_floor() {
+        let schedule = Schedule::wsd(9, 6).stable_shape(StableShape::Rsqrt).stable_timescale(3).eta_min(0.0);
+        assert_close(rates(schedule.clone(), [0, 9, 12]), [1.0, 0.5, 0.5 / 5f64.sqrt()]);
+        assert_close(rates(schedule.eta_min(0.9), [9, 12]), [0.9, 0.9]);
+    }
+
+    #[test]
+    fn two_floors_are_refused() {
+        let message = refusal(Schedule::wsd(10, 4).min_ratio(0.1).eta_min(0.1));
+        assert_eq!(message, "`wsd`: eta_min is 0.1; there is a min_ratio already; give one of the two");
+    }
+
+    #[test]
+    fn a_falling_stable_phase_without_timescale_is_refused() {
+        let message = refusal(Schedule::wsd(10, 4).stable_shape(StableShape::Rsqrt));
+        assert_eq!(message, "`wsd`: stable_timescale is not given; without a warm-up, \"rsqrt\" needs one");
+    }
+}
