@@ -163,9 +163,12 @@ fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
         let training = Training::spawn(&lab, &["--resume", "kept", "--out", "branch"]);
         sleep(Duration::from_micros(microseconds));
         training.kill();
-        let path = if lab.path("branch/config.toml").exists() { "branch" } else { "kept" };
-        lab.train(&["--resume", path, "--out", if path == "kept" { "another" } else { path }]).well();
-        let run = lab.path(if path == "kept" { "another" } else { path });
+        let (path, out) = match lab.path("branch/config.toml").exists() {
+            true => ("branch", "branch"),
+            false => ("kept", "another"),
+        };
+        lab.train(&["--resume", path, "--out", out]).well();
+        let run = lab.path(out);
         assert_eq!(steps(&run), [8, 12], "killed after {microseconds} µs");
         assert!(state(&checkpoint(&run, 12)) == state(&checkpoint(&lab.path("whole"), 12)));
         for run in ["branch", "another"].map(|name| lab.path(name)).iter().filter(|run| run.exists()) {

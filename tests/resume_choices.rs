@@ -257,7 +257,6 @@ fn a_change_outlives_a_kill_before_the_next_checkpoint() {
     assert_same_bits(&lab.path("changed"), &lab.path("restarted"));
 }
 
-/// The seeds of a run and everything its position depends on.
 #[test]
 fn what_cannot_change_within_a_run_is_refused_with_both_values() {
     let lab = interrupted();
