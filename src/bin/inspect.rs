@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rekindle::checkpoint::Checkpoint;
 use rekindle::report::Standing;
 use rekindle::schedule::{RunLength, Trajectory, read_metrics, read_schedule};
-use rekindle::train::resume;
+use rekindle::train::{TrainError, resume};
 
 /// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
 #[derive(Parser)]
@@ -85,10 +85,15 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             // stderr may be gone; the exit code still tells.
-            drop(writeln!(io::stderr(), "error: {error:#}"));
-            ExitCode::from(2)
+            drop(writeln!(io::stderr(), "error: {error}"));
+            ExitCode::from(if is_damage(&error) { 1 } else { 2 })
         }
     }
+}
+
+/// Whether the thing asked about is there, and bad.
+fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::Checkpoint(error)) if error.is_damage())
 }
 
 /// What is printed, and whether the thing asked about is good.

@@ -18,6 +18,7 @@ pub mod resume;
 mod run;
 mod schedulers;
 mod session;
+mod wording;
 
 pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, ModelConfig, TrainConfig, ValidationConfig};
 pub use console::Console;

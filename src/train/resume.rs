@@ -85,7 +85,7 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
 /// Where a resume of `path` goes on.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {
-        Place::Single(path) => place_of_checkpoint(path),
+        Place::Single(path) => place_of_checkpoint(path)?,
         place => place,
     })
 }
@@ -119,12 +119,16 @@ fn is_run(path: &Path) -> bool {
     path.join("config.toml").is_file()
 }
 
-/// The newest checkpoint of a run stands for the run.
-fn place_of_checkpoint(path: PathBuf) -> Place {
+/// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
+fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
     let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
     let newest = Folder::new(folder).list().ok().and_then(|all| all.into_iter().next_back());
     let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
-    if run != folder && is_run(&run) && is_newest { Place::Run(run) } else { Place::Single(path) }
+    if !(is_newest && run != folder && is_run(&run)) {
+        return Ok(Place::Single(path));
+    }
+    Checkpoint::verify(&path)?;
+    Ok(Place::Run(run))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -25,7 +25,7 @@ impl Schedulers {
         let lr = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
         let of = |field: &'static str, schedule: &Option<_>, bases: Vec<f64>| {
             let scheduler = schedule.clone().map(|schedule| Scheduler::new(schedule, bases, length)).transpose();
-            scheduler.map_err(|source| TrainError::OtherSchedule { field, source })
+            scheduler.map_err(|source| TrainError::OtherSchedule { field, source: Box::new(source) })
         };
         let momentum = of("momentum_schedule", &config.momentum_schedule, momenta.clone())?;
         let weight_decay = of("weight_decay_schedule", &config.weight_decay_schedule, decays)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor, safetensors};
 use serde_json::{Value, json};
 
-use super::config::{Config, Metric, ModelConfig};
+use super::config::{Config, Metric, ModelConfig, word};
 use super::metrics::{EpochMean, Evaluation, EvaluationSums, Objective, to_f64};
 use super::schedulers::Schedulers;
 use super::{TrainError, load};
@@ -225,6 +225,11 @@ impl Session {
         Ok(())
     }
 
+    /// The first parameter that holds a NaN or an infinity.
+    pub(super) fn parameter_not_finite(&self) -> Result<Option<&str>, TrainError> {
+        Ok(self.parameters.first_not_finite()?)
+    }
+
     /// Evaluates the model on the validation rows where that is due, and tells the schedule.
     pub(super) fn validate_when_due(&mut self) -> Result<Option<Evaluation>, TrainError> {
         let every = self.config.validation.every;
@@ -283,7 +288,7 @@ fn metric(config: &Config, data: &Data, objective: Objective, schedulers: &Sched
     let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
     let metric = config.train.metric.unwrap_or(usual);
     let wrong = |rule: &str| {
-        let (field, value) = ("train.metric".to_owned(), format!("{metric:?}"));
+        let (field, value) = ("train.metric".to_owned(), word(&metric));
         Err(TrainError::Field { field, value, rule: rule.to_owned() })
     };
     match metric {
@@ -322,21 +327,26 @@ fn is_fixed(key: &str) -> bool {
     decides_rows || ["seed", "model.kind", "model.hidden", "optimizer.kind"].contains(&key)
 }
 
+/// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
+pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
+    match load::differences(saved, asked).into_iter().find(|(key, ..)| is_fixed(key)) {
+        Some((what, saved, asked)) => Err(TrainError::Refused {
+            what,
+            saved: saved.to_string(),
+            asked: asked.to_string(),
+            remedy: "; start a new run for that".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Where `config` differs from the one in the checkpoint, for the history.
 fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
     let base = load::base_of(checkpoint.path());
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
     let asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
-    let mut changes = Vec::new();
-    for (key, from, to) in load::differences(saved, &asked) {
-        if is_fixed(&key) {
-            let (saved, asked, remedy) = (from.to_string(), to.to_string(), String::new());
-            return Err(TrainError::Refused { what: key, saved, asked, remedy });
-        }
-        // The same data elsewhere is the same data.
-        if key != "data.path" {
-            changes.push(json!({"key": key, "from": from, "to": to}));
-        }
-    }
-    Ok(changes)
+    refuse_fixed(saved, &asked)?;
+    // The same data elsewhere is the same data.
+    let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| key != "data.path");
+    Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
 }
