@@ -1,7 +1,9 @@
 //! What a run left behind, for people and for programs to read.
 
+mod plan;
 mod standing;
 mod statistics;
 
+pub use plan::{LrPlan, PlanError};
 pub use standing::{GroupStanding, Standing};
 pub use statistics::{TensorSummary, summarize};

@@ -115,6 +115,14 @@ impl RunDirectory {
     }
 }
 
+/// Closing the file would free the lock too, but not while a process that another thread is just starting still has a
+/// copy of it.
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

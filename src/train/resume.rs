@@ -153,7 +153,9 @@ fn in_place(run: &Path, settings: &[Setting], control: Control) -> Result<Resume
     }
     let (checkpoint, mut messages) = newest(&folder)?;
     let session = session(&checkpoint, settings, &mut messages)?;
-    let last = Some(checkpoint.path().to_owned());
+    // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
+    let is_changed = changes_at(&session, checkpoint.step()).is_some();
+    let last = (!is_changed).then(|| checkpoint.path().to_owned());
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
 }
 
@@ -199,11 +201,16 @@ fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<Str
         messages.push(format!("the same bits are not promised, for this is not where it was saved: {differences}"));
     }
     let step = checkpoint.step();
-    if let Some(latest) = session.history().last().filter(|entry| entry["step"] == step) {
+    if let Some(latest) = changes_at(&session, step) {
         for change in latest["changes"].as_array().into_iter().flatten() {
             let key = change["key"].as_str().unwrap_or_default();
             messages.push(format!("{key} was {} and is {} from step {step} on", change["from"], change["to"]));
         }
     }
     Ok(session)
+}
+
+/// The latest entry of the history, if it was made at `step`.
+fn changes_at(session: &Session, step: u64) -> Option<&serde_json::Value> {
+    session.history().last().filter(|entry| entry["step"] == step)
 }

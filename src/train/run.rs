@@ -88,20 +88,30 @@ impl Run {
         Self::enter(session, directory, control, None)
     }
 
-    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and
-    /// the first checkpoint, after which the run can be resumed whatever happens.
+    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and,
+    /// without a `last_checkpoint` that holds its state, a checkpoint, after which the run can be resumed whatever
+    /// happens.
+    ///
+    /// A directory with a configuration and no checkpoint is a run that begins at step 0. One that goes on from
+    /// elsewhere is therefore saved before its configuration is written.
     pub(super) fn enter(
         session: Session,
         directory: RunDirectory,
         control: Control,
         last_checkpoint: Option<PathBuf>,
     ) -> Result<Self, TrainError> {
-        directory.write_config(session.config())?;
+        let begins = session.step() == 0;
+        if begins {
+            directory.write_config(session.config())?;
+        }
         let log = Log::open(&directory.log_file(), session.step())?;
         let (unsaved, saved_at) = (None, Instant::now());
         let mut run = Self { session, directory, log, control, last_checkpoint, unsaved, saved_at };
         if run.last_checkpoint.is_none() {
             run.save()?;
+        }
+        if !begins {
+            run.directory.write_config(run.session.config())?;
         }
         Ok(run)
     }

@@ -65,6 +65,11 @@ impl Schedulers {
         self.lr.rates().into_iter().enumerate().map(group).collect()
     }
 
+    /// That of the learning rate.
+    pub fn lr(&self) -> &Scheduler {
+        &self.lr
+    }
+
     /// How many updates were made.
     pub fn t(&self) -> u64 {
         self.lr.t()

@@ -15,7 +15,7 @@ use crate::model::{Mlp, Mode, Model};
 use crate::optim::{Gradients, Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
 use crate::rng::Draws;
-use crate::schedule::RunLength;
+use crate::schedule::{RunLength, Scheduler};
 use crate::state::{Part, State, StateError};
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
@@ -181,6 +181,16 @@ impl Session {
     /// The device, as a checkpoint names it.
     pub fn device_name(&self) -> &str {
         &self.config.device
+    }
+
+    /// The schedule of the learning rate, where it is.
+    pub fn scheduler(&self) -> &Scheduler {
+        self.schedulers.lr()
+    }
+
+    /// How long the run is, as its schedules see it.
+    pub fn length(&self) -> RunLength {
+        RunLength { total_steps: Some(self.total_steps()), steps_per_epoch: self.steps_per_epoch() }
     }
 
     /// The base rate of each group.
