@@ -1,5 +1,6 @@
 //! What a run left behind, for people and for programs to read.
 
+pub mod chart;
 mod plan;
 mod standing;
 mod statistics;
