@@ -1,18 +1,23 @@
 //! `train`: starts a run from a configuration, or resumes one.
 
-use std::io::IsTerminal;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
-use clap::Parser;
-use rekindle::train::{Console, Control, Observer, Outcome, Run, Setting, TrainError, from_file, resume};
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use rekindle::report::pictures;
+use rekindle::train::{
+    Console, Control, Observer, Outcome, RangeTest, RangeTestOptions, Run, Setting, TrainError, find_lr, from_file,
+    resume,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
 #[derive(Parser)]
-#[command(version, about, after_help = EXIT_CODES)]
+#[command(version, about, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     /// The configuration of a new run, a TOML file.
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
@@ -24,6 +29,36 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a setting, such as `optimizer.lr=0.01`, or take it away: `train.clip_norm=`; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find a learning rate: train for a few steps at ever larger rates, and see where the loss falls fastest.
+    FindLr(FindLr),
+}
+
+/// What `train find-lr` takes. It trains in memory; no run is touched.
+#[derive(Args)]
+struct FindLr {
+    /// The configuration of a run, a TOML file.
+    config: PathBuf,
+    /// The first rate.
+    #[arg(long, default_value_t = RangeTestOptions::default().start)]
+    start: f64,
+    /// The last rate.
+    #[arg(long, default_value_t = RangeTestOptions::default().end)]
+    end: f64,
+    /// How many steps lead from one to the other.
+    #[arg(long, default_value_t = RangeTestOptions::default().steps)]
+    steps: u32,
+    /// Where table and picture go; by default `runs/` and the name of the configuration with `-find-lr`.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Change a setting for the test.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
@@ -43,6 +78,15 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let mut console = Console::new();
+    if let Some(Command::FindLr(arguments)) = &arguments.command {
+        return match test_range(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                console.message(&format!("error: {error:#}"));
+                ExitCode::from(2)
+            }
+        };
+    }
     let code = match prepare(&arguments, &mut console) {
         Ok(mut run) => train(&mut run, &mut console),
         Err(error) => {
@@ -54,9 +98,40 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Runs a range test and writes down what it found: `find-lr.csv`, `find-lr.svg`, and on stdout the plot.
+fn test_range(arguments: &FindLr) -> Result<()> {
+    let settings = settings(&arguments.settings)?;
+    let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
+    let test = find_lr(from_file(&arguments.config, &settings)?, options)?;
+    let stem = arguments.config.file_stem().unwrap_or_default().to_string_lossy();
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{stem}-find-lr")));
+    let chart = pictures::of_range_test(&format!("Learning-rate range test of {stem}"), &test);
+    fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
+    for (name, content) in [("find-lr.csv", table(&test)), ("find-lr.svg", chart.to_svg())] {
+        fs::write(out.join(name), content)
+            .with_context(|| format!("{} cannot be written", out.join(name).display()))?;
+    }
+    let found = match test.suggestion {
+        Some(lr) => format!("suggested lr={lr:.2e}: --set optimizer.lr={lr:.2e}"),
+        None => "no suggestion: the loss never fell; try another range with --start and --end".to_owned(),
+    };
+    // A reader that has gone away has seen enough.
+    let _ = write!(io::stdout(), "{}\n{found}\nwritten to {}\n", chart.to_braille(100, 18), out.display());
+    Ok(())
+}
+
+fn table(test: &RangeTest) -> String {
+    let row = |point: &rekindle::train::RangePoint| format!("{},{},{}\n", point.lr, point.loss, point.smoothed);
+    "lr,loss,smoothed_loss\n".to_owned() + &test.points.iter().map(row).collect::<String>()
+}
+
+fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {
+    texts.iter().map(|text| Setting::parse(text)).collect()
+}
+
 /// The run that is asked for, ready to train.
 fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
-    let settings = arguments.settings.iter().map(|text| Setting::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let settings = settings(&arguments.settings)?;
     let control = Control::from_signals()?;
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {

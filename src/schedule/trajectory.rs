@@ -43,6 +43,17 @@ impl Trajectory {
         Ok(Self { lrs, momentum: driven.then_some(momentum) })
     }
 
+    /// The groups of `self` and then those of `other`, over the steps that both have.
+    pub fn beside(&self, other: &Self) -> Self {
+        let lrs = self.lrs.iter().zip(&other.lrs).map(|(a, b)| [a.as_slice(), b].concat()).collect::<Vec<_>>();
+        let undriven = |trajectory: &Self| trajectory.lrs.iter().map(|lrs| vec![None; lrs.len()]).collect();
+        let momentum = (self.momentum.is_some() || other.momentum.is_some()).then(|| {
+            let [a, b]: [Vec<_>; 2] = [self, other].map(|t| t.momentum.clone().unwrap_or_else(|| undriven(t)));
+            a.into_iter().zip(b).map(|(a, b)| [a, b].concat()).collect()
+        });
+        Self { lrs, momentum }
+    }
+
     /// One line of JSON: `{"lrs": [[rate of group 0, rate of group 1], …]}`, and `"momentum"` beside it where it is
     /// driven.
     ///
