@@ -30,6 +30,7 @@ mod argument;
 mod context;
 mod definition;
 mod error;
+mod formula;
 pub mod kinds;
 mod length;
 mod memory;

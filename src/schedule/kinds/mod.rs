@@ -3,10 +3,10 @@
 //! To add a kind, write its file and its line in `catalogue!` below.
 
 use super::Schedule;
-use super::argument::{ForGroups, List, Momentum};
+use super::argument::{Argument, ForGroups, List, Momentum};
 use super::context::Context;
 use super::definition::{Definition, Kind, kind, words};
-use super::error::{Problem, ScheduleError, suggestion};
+use super::error::{Problem, ScheduleError, caret, suggestion};
 use super::length::Length;
 use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
 use super::plan::{At, Curve};
@@ -38,6 +38,7 @@ catalogue! {
     tanh::Tanh,
     inverse_time::InverseTime,
     piecewise::Piecewise,
+    expr::Expr,
     warmup::Warmup,
     sequential::Sequential,
     chained::Chained,
