@@ -37,6 +37,16 @@ pub enum ScheduleError {
         /// What it would have to be.
         rule: String,
     },
+    /// A schedule of one's own that has refused its parameters.
+    #[error("`{kind}`{}: {message}", if place.is_empty() { String::new() } else { format!(" at {place}") })]
+    Custom {
+        /// The name that it is registered by.
+        kind: &'static str,
+        /// As in [`ScheduleError::Refused`].
+        place: String,
+        /// What it says.
+        message: String,
+    },
     /// A base rate that no schedule can start from.
     #[error("the base rate of group {group} is {value}; it must be a finite number and not negative")]
     BaseRate {
