@@ -16,6 +16,7 @@
 
 pub mod checkpoint;
 pub mod data;
+mod kinded;
 pub mod model;
 pub mod ops;
 pub mod optim;

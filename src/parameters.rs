@@ -51,6 +51,21 @@ impl Parameters {
         self.0.is_empty()
     }
 
+    /// The first parameter that holds a NaN or an infinity.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn first_not_finite(&self) -> candle_core::Result<Option<&str>> {
+        for (name, var) in self.iter().filter(|(_, var)| var.dtype().is_float()) {
+            // The difference of a number and itself is 0, and that of a NaN or an infinity is NaN.
+            let difference = (var.as_tensor() - var.as_tensor())?.sum_all()?.to_dtype(DType::F32)?;
+            if difference.to_scalar::<f32>()?.is_nan() {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     /// How many numbers in all tensors together.
     pub fn element_count(&self) -> usize {
         self.0.values().map(|var| var.elem_count()).sum()

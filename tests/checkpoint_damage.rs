@@ -1,9 +1,12 @@
 //! Every way a checkpoint can be bad is refused, by name, and a good one is found behind it.
 
+mod common_forge;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use common_forge::{forge, forge_entry, forge_file, manifest};
 use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy, dir_name};
 use rekindle::state::{HostTensor, State};
 use serde_json::{Value, json};
@@ -23,38 +26,6 @@ fn saved() -> (TempDir, PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
     let path = save(temporary.path(), 100);
     (temporary, path)
-}
-
-fn manifest(checkpoint: &Path) -> Value {
-    serde_json::from_slice(&fs::read(checkpoint.join("manifest.json")).unwrap()).unwrap()
-}
-
-/// Writes a manifest as somebody would who knows the format: its seal is right, whatever it says.
-fn forge(checkpoint: &Path, mut manifest: Value) {
-    manifest.as_object_mut().unwrap().remove("blake3");
-    let mut text = manifest.to_string();
-    assert_eq!(text.pop(), Some('}'));
-    text.push(',');
-    let digest = blake3::hash(text.as_bytes());
-    fs::write(checkpoint.join("manifest.json"), format!("{text}\"blake3\": \"{digest}\"\n}}\n")).unwrap();
-}
-
-/// Replaces a file and makes the manifest agree with it.
-fn forge_file(checkpoint: &Path, name: &str, content: &[u8]) {
-    fs::write(checkpoint.join(name), content).unwrap();
-    let mut manifest = manifest(checkpoint);
-    let files = manifest["files"].as_array_mut().unwrap();
-    files.retain(|file| file["name"] != name);
-    files.push(json!({"name": name, "bytes": content.len(), "blake3": blake3::hash(content).to_string()}));
-    forge(checkpoint, manifest);
-}
-
-/// Lists one more file, of one byte.
-fn forge_entry(checkpoint: &Path, name: &str) {
-    let mut manifest = manifest(checkpoint);
-    let entry = json!({"name": name, "bytes": 1, "blake3": blake3::hash(b"x").to_string()});
-    manifest["files"].as_array_mut().unwrap().push(entry);
-    forge(checkpoint, manifest);
 }
 
 /// Reading and verifying must refuse alike; gives the message.

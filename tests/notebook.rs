@@ -136,7 +136,7 @@ fn all_six_runs_agree_with_pytorch() {
             assert!((epoch.loss / row.loss - 1.0).abs() < 1e-4, "{place}: loss {} not {}", epoch.loss, row.loss);
             assert_eq!(epoch.rates.len(), row.lr.len(), "{place}");
             for (rate, lr) in epoch.rates.iter().zip(&row.lr) {
-                assert!((rate / lr - 1.0).abs() < 1e-12, "{place}: rate {rate} not {lr}");
+                assert!((rate.lr / lr - 1.0).abs() < 1e-12, "{place}: rate {} not {lr}", rate.lr);
             }
         }
         check_weights(&run, expected);

@@ -116,7 +116,10 @@ fn a_mistake_in_data_is_named_with_its_place() {
     let mistakes = [
         (r#"{"t_max": 20}"#, "a schedule needs its `kind`, such as kind = \"cosine\""),
         (r#"{"kind": "cosine"}"#, "`cosine` needs `t_max`"),
-        (r#"{"kind": "step", "stepsize": 4}"#, "`step` has no parameter `stepsize`; did you mean `step_size`?"),
+        (
+            r#"{"kind": "step", "stepsize": 4}"#,
+            "stepsize: `step` has no parameter `stepsize`; did you mean `step_size`?",
+        ),
         (r#"{"kind": "step", "step_size": 4, "gamma": "x"}"#, "gamma: `step` takes a number here, not \"x\""),
         (
             r#"{"kind": "cosine", "t_max": 4, "after": "stop"}"#,

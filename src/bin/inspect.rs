@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rekindle::checkpoint::Checkpoint;
-use rekindle::report::Standing;
-use rekindle::schedule::{RunLength, Trajectory, read_metrics, read_schedule};
-use rekindle::train::resume;
+use rekindle::report::{LrPlan, Standing};
+use rekindle::schedule::{RunLength, Trajectory, read_metrics};
+use rekindle::train::{TrainError, resume};
 
 /// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
 #[derive(Parser)]
@@ -43,17 +43,18 @@ struct Verify {
 /// What `inspect lr` takes.
 #[derive(Args)]
 struct Lr {
-    /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table, or the path of a TOML file
+    /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table or a TOML file; or a run, by its
+    /// configuration, its directory or one of its checkpoints
     spec: String,
-    /// Base rate of each parameter group
-    #[arg(long, value_delimiter = ',', default_value = "1", allow_negative_numbers = true)]
-    base_lr: Vec<f64>,
-    /// How many updates to show; shares such as "10%" are shares of it
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
-    steps: u64,
-    /// Updates in an epoch, for schedules that count epochs
-    #[arg(long, default_value_t = 1)]
-    steps_per_epoch: u64,
+    /// Base rate of each parameter group [default: the run's, or 1]
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    base_lr: Option<Vec<f64>>,
+    /// How many updates to show, of which shares such as "10%" are taken where no run says more [default: all, or 100]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=MOST_STEPS))]
+    steps: Option<u64>,
+    /// Updates in an epoch, for schedules that count epochs [default: the run's, or 1]
+    #[arg(long)]
+    steps_per_epoch: Option<u64>,
     /// JSON array of metrics, of which number t is handed over after update t
     #[arg(long)]
     metrics: Option<PathBuf>,
@@ -61,6 +62,9 @@ struct Lr {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
+
+/// More steps than anybody reads.
+const MOST_STEPS: u64 = 10_000_000;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -85,10 +89,15 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             // stderr may be gone; the exit code still tells.
-            drop(writeln!(io::stderr(), "error: {error:#}"));
-            ExitCode::from(2)
+            drop(writeln!(io::stderr(), "error: {error}"));
+            ExitCode::from(if is_damage(&error) { 1 } else { 2 })
         }
     }
+}
+
+/// Whether the thing asked about is there, and bad.
+fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::Checkpoint(error)) if error.is_damage())
 }
 
 /// What is printed, and whether the thing asked about is good.
@@ -131,10 +140,17 @@ fn verify_all(path: &Path) -> anyhow::Result<Answer> {
 }
 
 fn show_rates(lr: &Lr) -> anyhow::Result<String> {
-    let schedule = read_schedule(&lr.spec)?;
+    let plan = LrPlan::read(&lr.spec)?;
     let metrics = lr.metrics.as_deref().map(read_metrics).transpose()?.unwrap_or_default();
-    let run = RunLength { total_steps: Some(lr.steps), steps_per_epoch: lr.steps_per_epoch };
-    let trajectory = Trajectory::new(&schedule, &lr.base_lr, run, lr.steps, &metrics)?;
+    let total_steps = plan.run.and_then(|run| run.total_steps);
+    let steps = lr.steps.or(total_steps).unwrap_or(100).min(MOST_STEPS);
+    let run_steps_per_epoch = plan.run.map(|run| run.steps_per_epoch);
+    let run = RunLength {
+        total_steps: total_steps.or(Some(steps)),
+        steps_per_epoch: lr.steps_per_epoch.or(run_steps_per_epoch).unwrap_or(1),
+    };
+    let base_lrs = lr.base_lr.clone().or(plan.base_lrs).unwrap_or_else(|| vec![1.0]);
+    let trajectory = Trajectory::new(&plan.schedule, &base_lrs, run, steps, &metrics)?;
     Ok(match lr.format {
         Format::Table => trajectory.to_table(),
         Format::Csv => trajectory.to_csv(),

@@ -1,6 +1,6 @@
 //! `train`: starts a run from a configuration, or resumes one.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,7 +23,7 @@ struct Arguments {
     /// The run directory; by default `runs/` and the name of the configuration.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a setting, such as `optimizer.lr=0.01`; may be given again.
+    /// Change a setting, such as `optimizer.lr=0.01`, or take it away: `train.clip_norm=`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
@@ -42,38 +42,57 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .without_time()
         .init();
-    match run(&arguments) {
-        Ok(Outcome::Finished) => ExitCode::SUCCESS,
-        Ok(Outcome::Stopped { signal }) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+    let mut console = Console::new();
+    let code = match prepare(&arguments, &mut console) {
+        Ok(mut run) => train(&mut run, &mut console),
         Err(error) => {
-            // stderr may be gone; the exit code still tells.
-            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            console.message(&format!("error: {error}"));
             let is_input_error = error.downcast_ref().is_none_or(TrainError::is_input_error);
-            ExitCode::from(if is_input_error { 2 } else { 1 })
+            if is_input_error { 2 } else { 1 }
         }
-    }
+    };
+    ExitCode::from(code)
 }
 
-fn run(arguments: &Arguments) -> Result<Outcome> {
+/// The run that is asked for, ready to train.
+fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     let settings = arguments.settings.iter().map(|text| Setting::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let control = Control::from_signals()?;
-    let mut console = Console::new();
-    let mut run = match (&arguments.resume, &arguments.config) {
+    match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
             let resumed = resume::resume(path, &settings, arguments.out.as_deref(), control)?;
             resumed.messages.iter().for_each(|message| console.message(message));
-            resumed.run
+            Ok(resumed.run)
         }
         (None, Some(path)) => {
             let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
-            Run::start(from_file(path, &settings)?, &out, control)?
+            Ok(Run::start(from_file(path, &settings)?, &out, control)?)
         }
         (None, None) => unreachable!("the parser requires one of the two"),
-    };
+    }
+}
+
+/// Trains, says how it went, and gives the exit code.
+fn train(run: &mut Run, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
-    let outcome = run.train(&mut console)?;
-    summarize(&run, &outcome, first_step, began, &mut console);
-    Ok(outcome)
+    match run.train(console) {
+        Ok(outcome) => {
+            summarize(run, &outcome, first_step, began, console);
+            match outcome {
+                Outcome::Finished => 0,
+                Outcome::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(1),
+            }
+        }
+        Err(error) => {
+            console.message(&format!("error: {error}"));
+            let names_the_checkpoint = matches!(error, TrainError::NotFinite { .. });
+            if let Some(last) = run.last_checkpoint().filter(|_| !names_the_checkpoint) {
+                console.message(&format!("the last checkpoint is {}", last.display()));
+                console.message(&format!("to go on from there: train --resume {}", run.path().display()));
+            }
+            1
+        }
+    }
 }
 
 fn default_out(config: &Path) -> PathBuf {

@@ -91,7 +91,11 @@ pub enum CheckpointError {
         folder: PathBuf,
     },
     /// A folder with checkpoints, none of which is valid.
-    #[error("every checkpoint in {} is damaged:{}", folder.display(), lines(damaged))]
+    #[error(
+        "every checkpoint in {} is damaged, so none can be used; copy one back from elsewhere, or start a new run:{}",
+        folder.display(),
+        lines(damaged)
+    )]
     OnlyDamaged {
         /// The folder.
         folder: PathBuf,
@@ -275,6 +279,33 @@ pub enum CheckpointError {
         /// What it said.
         error: Box<StateError>,
     },
+}
+
+impl CheckpointError {
+    /// Whether there is a checkpoint, or several, and it is bad: rather than absent, unreadable, or unfit for a program.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::OnlyDamaged { .. }
+                | Self::NoManifest { .. }
+                | Self::TooLarge { .. }
+                | Self::Malformed { .. }
+                | Self::Format { .. }
+                | Self::Version { .. }
+                | Self::Step { .. }
+                | Self::FileName { .. }
+                | Self::ListedTwice { .. }
+                | Self::NotListed { .. }
+                | Self::Seal { .. }
+                | Self::MissingFile { .. }
+                | Self::ExtraFile { .. }
+                | Self::NotAFile { .. }
+                | Self::Size { .. }
+                | Self::Digest { .. }
+                | Self::Header { .. }
+                | Self::Unclaimed { .. }
+        )
+    }
 }
 
 /// Turns an error of the file system into one that says what was tried on what.

@@ -1,12 +1,13 @@
 //! What can be asked of an optimizer: hyperparameters as data, with PyTorch's names and defaults.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::OptimError;
 use super::groups::Decay;
+use crate::kinded::Kinded;
 
 /// An optimizer's kind and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
@@ -157,6 +158,18 @@ impl From<Adam> for OptimizerConfig {
 impl From<AdamW> for OptimizerConfig {
     fn from(config: AdamW) -> Self {
         Self::AdamW(config)
+    }
+}
+
+impl<'de> Deserialize<'de> for OptimizerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Kinded::deserialize(deserializer)?;
+        match table.kind() {
+            "sgd" => table.read().map(Self::Sgd),
+            "adam" => table.read().map(Self::Adam),
+            "adamw" => table.read().map(Self::AdamW),
+            _ => Err(table.unknown(&["sgd", "adam", "adamw"])),
+        }
     }
 }
 

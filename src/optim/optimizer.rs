@@ -248,11 +248,17 @@ impl Part for Optimizer {
             let (saved, own) = (format!("`{}`", saved.kind), format!("`{}`", self.config.kind()));
             return Err(mismatch("the optimizer's kind", saved, own));
         }
+        // Momentum that was or is nowhere has no buffers, so it can neither begin nor end within a run.
+        let largest = |groups: &[Group]| groups.iter().map(|group| group.momentum).fold(0.0, f64::max);
+        let (before, now) = (largest(&saved.groups), largest(&self.groups));
+        if (before > 0.0) != (now > 0.0) && matches!(self.config, OptimizerConfig::Sgd(_)) {
+            return Err(mismatch("the optimizer's momentum", before.to_string(), now.to_string()));
+        }
         let names =
             |groups: &[Group]| groups.iter().map(|group| super::list(&group.parameters)).collect::<Vec<_>>().join("; ");
         let same_groups = saved.groups.iter().map(|g| &g.parameters).eq(self.groups.iter().map(|g| &g.parameters));
         if !same_groups {
-            return Err(mismatch("the optimizer's parameter groups", names(&saved.groups), names(&self.groups)));
+            return Err(mismatch("the division into parameter groups", names(&saved.groups), names(&self.groups)));
         }
         let moments: Vec<_> = self.moments().collect();
         state.expect_tensors(moments.iter().map(|(name, var)| (name.as_str(), host_dtype(var.dtype()), var.dims())))
@@ -447,7 +453,7 @@ mod tests {
         assert_eq!(kind, "the optimizer's kind is `adam` in the checkpoint and `adamw` here");
         let group = GroupConfig { parameters: vec!["b".into()], ..GroupConfig::default() };
         let groups = refusal(Adam { groups: vec![group], ..Adam::default() }.into());
-        assert_eq!(groups, "the optimizer's parameter groups is `a`, `b` in the checkpoint and `a`; `b` here");
+        assert_eq!(groups, "the division into parameter groups is `a`, `b` in the checkpoint and `a`; `b` here");
     }
 
     /// A checkpoint must not bring back the hyperparameters that a program has just changed.

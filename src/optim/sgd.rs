@@ -49,7 +49,7 @@ pub(super) fn update<T: Element>(
                     for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
                         let g = *g * scale + decay * *p;
                         *m = *m * keep + g * take;
-                        *p = *p - lr * if c.nesterov { g + keep * *m } else { *m };
+                        *p -= lr * if c.nesterov { g + keep * *m } else { *m };
                     }
                 });
                 Ok(())

@@ -1,7 +1,10 @@
 //! What a run left behind, for people and for programs to read.
 
+pub mod chart;
+mod plan;
 mod standing;
 mod statistics;
 
+pub use plan::{LrPlan, PlanError};
 pub use standing::{GroupStanding, Standing};
 pub use statistics::{TensorSummary, summarize};

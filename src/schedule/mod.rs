@@ -125,11 +125,11 @@ impl Schedule {
         let Some(Data::Text(kind)) = kind else {
             return Err(Problem::new("a schedule needs its `kind`, such as kind = \"cosine\""));
         };
-        let definition = kinds::find(kind)?;
+        let definition = kinds::find(kind).map_err(|problem| problem.inside("kind"))?;
         let known =
             |name: &str| name == "kind" || name == "unit" || definition.parameters.iter().any(|p| p.name == name);
         if let Some((unknown, _)) = table.iter().find(|(name, _)| !known(name)) {
-            return Err(definition.unknown(unknown));
+            return Err(definition.unknown(unknown).inside(unknown));
         }
         Self::from_arguments(definition, &Arguments { kind: definition.name, entries: table })
     }

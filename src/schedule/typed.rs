@@ -55,10 +55,10 @@ pub enum TypedError {
     #[error(transparent)]
     Text(#[from] ScheduleError),
     /// The JSON table is wrong.
-    #[error("the JSON table is no schedule")]
+    #[error("the JSON table is no schedule: {0}")]
     Json(#[source] serde_json::Error),
     /// The file cannot be read.
-    #[error("{path} cannot be read")]
+    #[error("{path} cannot be read: {source}")]
     File {
         /// The file.
         path: String,
@@ -74,7 +74,7 @@ pub enum TypedError {
         message: String,
     },
     /// The file of metrics holds something else.
-    #[error("{path} is no JSON array of numbers")]
+    #[error("{path} is no JSON array of numbers: {source}")]
     Metrics {
         /// The file.
         path: String,

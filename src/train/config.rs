@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::every::Every;
 use super::{TrainError, paths};
 use crate::data::DataConfig;
+use crate::kinded::Kinded;
 use crate::model::MlpConfig;
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
@@ -36,6 +37,12 @@ pub struct Config {
     /// How the learning rate moves; constant by default.
     #[serde(default = "default_schedule")]
     pub schedule: Schedule,
+    /// How the momentum moves, for Adam kinds the first beta, from each group's own value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum_schedule: Option<Schedule>,
+    /// How the weight decay moves, from each group's own value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay_schedule: Option<Schedule>,
     /// How long, and with what safeguards.
     pub train: TrainConfig,
     /// When the model is evaluated on the validation rows.
@@ -47,11 +54,21 @@ pub struct Config {
 }
 
 /// A model's kind and shape.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum ModelConfig {
     /// A multilayer perceptron.
     Mlp(MlpConfig),
+}
+
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Kinded::deserialize(deserializer)?;
+        match table.kind() {
+            "mlp" => table.read().map(Self::Mlp),
+            _ => Err(table.unknown(&["mlp"])),
+        }
+    }
 }
 
 /// The loss; by default the usual one for the data's targets.
@@ -76,6 +93,12 @@ pub enum LossKind {
     CrossEntropy,
     /// Binary cross-entropy of a single logit against two classes.
     BinaryCrossEntropy,
+}
+
+/// An option as it is written in a configuration.
+pub(super) fn word(option: &impl Serialize) -> String {
+    let word = serde_json::to_value(option).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_owned()
 }
 
 /// How long a run is; exactly one of `epochs` and `steps` is given.
@@ -169,13 +192,13 @@ impl Config {
             return wrong("loss.label_smoothing", value, "must be at least 0 and below 1");
         }
         match (self.train.epochs, self.train.steps) {
-            (None, None) => return wrong("train", "{}".to_owned(), "give either `epochs` or `steps`"),
+            (None, None) => return wrong("train", "neither epochs nor steps".to_owned(), "give one of the two"),
             (Some(epochs), Some(steps)) => {
                 return wrong("train", format!("{epochs} epochs and {steps} steps"), "give only one of the two");
             }
             _ => {}
         }
-        if let Some(norm) = self.train.clip_norm.filter(|norm| !(*norm > 0.0)) {
+        if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return wrong("train.clip_norm", norm.to_string(), "must be positive");
         }
         if let Every::Minutes(_) = self.validation.every {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::run::{EpochReport, Observer, StepReport};
+use crate::optim::Rates;
 
 /// Shows a run: a line for each epoch on stdout, and on stderr, where that is a terminal, a bar.
 #[derive(Debug)]
@@ -75,6 +76,6 @@ impl Observer for Console {
 }
 
 /// Rates as the notebook prints them, one for each group.
-fn rates(rates: &[f64]) -> String {
-    rates.iter().map(|rate| format!("{rate:.6}")).collect::<Vec<_>>().join(",")
+fn rates(rates: &[Rates]) -> String {
+    rates.iter().map(|rates| format!("{:.6}", rates.lr)).collect::<Vec<_>>().join(",")
 }

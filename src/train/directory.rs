@@ -11,7 +11,7 @@ use super::config::Config;
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl RunDirectory {
@@ -26,7 +26,7 @@ impl RunDirectory {
         if held.iter().any(|path| path.exists()) {
             return Err(TrainError::HoldsARun { path: path.to_owned() });
         }
-        Ok(directory)
+        directory.sign()
     }
 
     /// Takes the directory of an existing run.
@@ -34,7 +34,7 @@ impl RunDirectory {
     /// # Errors
     /// When another process trains there, or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        Self::hold(path)
+        Self::hold(path)?.sign()
     }
 
     /// The operating system holds the lock for the process, so a killed one leaves none behind, and it belongs to the
@@ -43,25 +43,30 @@ impl RunDirectory {
         let file = path.join("lock");
         let failed = |operation| TrainError::write(&file, operation);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
-        let mut lock = options.open(&file).map_err(failed("open the lock file"))?;
+        let lock = options.open(&file).map_err(failed("open the lock file"))?;
         match lock.try_lock() {
-            Ok(()) => {}
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let read = lock.take(200).read_to_string(&mut holder);
                 let known = read.is_ok() && !holder.trim().is_empty();
                 let holder = if known { holder.trim() } else { "another process" }.to_owned();
-                return Err(TrainError::InUse { path: path.to_owned(), holder });
+                Err(TrainError::InUse { path: path.to_owned(), holder })
             }
-            Err(TryLockError::Error(source)) => return Err(failed("lock the run directory")(source)),
+            Err(TryLockError::Error(source)) => Err(failed("lock the run directory")(source)),
         }
-        let name_holder = |lock: &mut File| {
-            lock.set_len(0)?;
-            lock.seek(SeekFrom::Start(0))?;
-            writeln!(lock, "process {}", std::process::id())
+    }
+
+    /// Writes into the lock file who holds it, for the message that another process gets.
+    fn sign(mut self) -> Result<Self, TrainError> {
+        let file = self.path.join("lock");
+        let mut sign = || {
+            self.lock.set_len(0)?;
+            self.lock.seek(SeekFrom::Start(0))?;
+            writeln!(self.lock, "process {}", std::process::id())
         };
-        name_holder(&mut lock).map_err(failed("write the lock file"))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        sign().map_err(TrainError::write(&file, "write the lock file"))?;
+        Ok(self)
     }
 
     /// The directory.
@@ -107,6 +112,14 @@ impl RunDirectory {
             File::open(&self.path)?.sync_all()
         };
         write().map_err(failed("write the configuration"))
+    }
+}
+
+/// Closing the file would free the lock too, but not while a process that another thread is just starting still has a
+/// copy of it.
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

@@ -13,10 +13,23 @@ use crate::schedule::ScheduleError;
 /// Why a run cannot start, go on or end.
 #[derive(Debug, Error)]
 pub enum TrainError {
-    /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
+    /// A configuration cannot be read.
+    #[error("cannot read the configuration {0}: {source}; {1}", path.display(), config_remedy(path, *is_folder))]
+    ReadConfig {
         /// The file.
+        path: PathBuf,
+        /// Whether it is a folder.
+        is_folder: bool,
+        /// Why.
+        source: io::Error,
+    },
+    /// What should be resumed cannot be read.
+    #[error(
+        "cannot read {}: {source}; give a run directory, a folder of checkpoints, or one checkpoint's directory",
+        path.display()
+    )]
+    Read {
+        /// The path.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -72,10 +85,31 @@ pub enum TrainError {
     Optim(#[from] OptimError),
     /// The schedule.
     #[error("schedule: {0}")]
-    Schedule(#[from] ScheduleError),
+    Schedule(Box<ScheduleError>),
+    /// The schedule of something other than the learning rate.
+    #[error("{field}: {source}")]
+    OtherSchedule {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What is wrong with it.
+        source: Box<ScheduleError>,
+    },
+    /// The parts of a checkpoint are of different steps.
+    #[error(
+        "{}: part `{part}` is at step {step}, and the checkpoint is not: the program that saved it mixed two states",
+        path.display()
+    )]
+    StepsDisagree {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The part that disagrees.
+        part: &'static str,
+        /// The step it is at.
+        step: u64,
+    },
     /// The data.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -131,9 +165,21 @@ pub enum TrainError {
         step: u64,
         /// The rate of each group.
         rates: Vec<f64>,
-        /// The newest checkpoint, from before.
+        /// The newest valid checkpoint from before this step.
         last_checkpoint: Option<PathBuf>,
     },
+}
+
+impl From<ScheduleError> for TrainError {
+    fn from(error: ScheduleError) -> Self {
+        Self::Schedule(Box::new(error))
+    }
+}
+
+impl From<DataError> for TrainError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 fn last_good(checkpoint: Option<&Path>) -> String {
@@ -142,8 +188,15 @@ fn last_good(checkpoint: Option<&Path>) -> String {
             "the last good checkpoint is {0}: `train --resume {0} --set optimizer.lr=…` goes on from there",
             path.display()
         ),
-        None => "there is no checkpoint from before".to_owned(),
+        None => "no checkpoint is from before it; check the data and the initial weights".to_owned(),
     }
+}
+
+fn config_remedy(path: &Path, is_folder: bool) -> String {
+    if is_folder {
+        return format!("a run directory is continued with `train --resume {}`", path.display());
+    }
+    "give the path of a TOML file".to_owned()
 }
 
 impl TrainError {

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::config::Config;
-use super::{TrainError, paths};
+use super::session::refuse_fixed;
+use super::{TrainError, paths, wording};
+use crate::kinded;
+use crate::optim::OptimError;
 
-/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text.
+/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
+/// away, back to its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     key: String,
@@ -34,8 +38,9 @@ impl Setting {
         }
         let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
         let value = match parsed {
+            _ if value.is_empty() => Value::Null,
             Some(toml::Value::String(text)) => Value::String(text),
-            Some(parsed) => to_json(parsed, &key).map_err(|error| wrong(&error))?,
+            Some(parsed) => to_json(parsed, &key).map_err(|_| wrong("must be a finite number"))?,
             None => Value::String(value.to_owned()),
         };
         let value = match value {
@@ -50,7 +55,6 @@ impl Setting {
 
     /// Changes `config`, a table, as the setting says.
     fn apply(&self, config: &mut Value) -> Result<(), TrainError> {
-        let wrong = |reason: String| TrainError::Setting { text: self.key.clone(), reason };
         for (set, removed) in EXCLUSIVE {
             if self.key == set {
                 remove(config, removed);
@@ -59,26 +63,60 @@ impl Setting {
         let (parents, last) = self.key.rsplit_once('.').map_or((None, self.key.as_str()), |(p, l)| (Some(p), l));
         let mut place = config;
         for name in parents.into_iter().flat_map(|parents| parents.split('.')) {
-            place = match place {
-                Value::Array(items) => {
-                    let count = items.len();
-                    let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-                    item.ok_or_else(|| wrong(format!("`{name}` is not one of its {count} entries")))?
-                }
-                Value::Object(table) => table.entry(name).or_insert_with(|| Value::Object(Map::new())),
-                other => return Err(wrong(format!("`{name}` is looked for in {other}, which is no table"))),
-            };
+            place = self.entry(place, name)?;
         }
-        let Value::Object(table) = place else {
-            return Err(wrong(format!("`{last}` is looked for in {place}, which is no table")));
-        };
         // Another kind has other fields: those of the old one would only be refused.
-        if last == "kind" && table.get("kind").is_some_and(|kind| *kind != self.value) {
+        if let Value::Object(table) = place
+            && last == "kind"
+            && table.get("kind").is_some_and(|kind| *kind != self.value)
+        {
             table.clear();
         }
-        table.insert(last.to_owned(), self.value.clone());
+        match place {
+            Value::Object(table) if self.value.is_null() => drop(table.remove(last)),
+            place => *self.entry(place, last)? = self.value.clone(),
+        }
         Ok(())
     }
+
+    /// Whether `field` has its value from this setting: it was set itself, or lies in what was set, or is what was
+    /// made on the way, not being in the `original`.
+    fn made(&self, field: &str, original: &Value) -> bool {
+        let (key, field) = (segments(&self.key), segments(field));
+        field.starts_with(&key) || (key.starts_with(&field) && lookup(original, &field).is_none())
+    }
+
+    /// Whether this changes the kind of the table `field`, which loses all else by it.
+    fn starts_anew(&self, field: &str, original: &Value) -> bool {
+        let (key, field) = (segments(&self.key), segments(field));
+        key.split_last() == Some((&"kind", &field[..])) && lookup(original, &key).is_some_and(|old| *old != self.value)
+    }
+
+    /// What is called `name` in a table, made where it is not there, or number `name` of a list.
+    fn entry<'a>(&self, place: &'a mut Value, name: &str) -> Result<&'a mut Value, TrainError> {
+        let wrong = |reason: String| TrainError::Setting { text: self.key.clone(), reason };
+        match place {
+            Value::Array(items) => {
+                let count = items.len();
+                let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+                item.ok_or_else(|| wrong(format!("`{name}` is none of the list's {count} entries, which count from 0")))
+            }
+            Value::Object(table) => Ok(table.entry(name).or_insert_with(|| Value::Object(Map::new()))),
+            other => Err(wrong(format!("`{name}` is looked for in {other}, which is no table"))),
+        }
+    }
+}
+
+/// The names in a dotted key, where a place in a list is written `groups[1]` or `groups.1`.
+fn segments(key: &str) -> Vec<&str> {
+    key.split(['.', '[', ']']).filter(|name| !name.is_empty()).collect()
+}
+
+fn lookup<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
+    names.iter().try_fold(value, |value, name| match value {
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        table => table.get(name),
+    })
 }
 
 fn remove(config: &mut Value, key: &str) {
@@ -95,68 +133,79 @@ fn remove(config: &mut Value, key: &str) {
 /// When the file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file,
 /// line and field, and the nearest known name.
 pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-    let syntax = |message: &str, line: Option<usize>| TrainError::Config {
-        origin: place(path, line),
-        field: String::new(),
-        reason: message.to_owned(),
+    let text = std::fs::read_to_string(path).map_err(|source| TrainError::ReadConfig {
+        path: path.to_owned(),
+        is_folder: path.is_dir(),
+        source,
+    })?;
+    let wrong = |line: Option<usize>, field: String, reason: &str| {
+        let (origin, reason) = (place(path, line), reason.to_owned());
+        TrainError::Config { origin, field, reason }
     };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| line_of(&text, span.start));
-        syntax(error.message(), line)
+        wrong(line, "not TOML".to_owned(), error.message())
     })?;
-    let value = to_json(toml::Value::Table(table), "").map_err(|error| syntax(&error, None))?;
+    let value = to_json(toml::Value::Table(table), "").map_err(|NotFinite { key, number }| {
+        wrong(line_of_field(&text, &key), format!("{key} = {number}"), "must be a finite number")
+    })?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    build(value, settings, &folder, |field| place(path, line_of_field(&text, field)))
+    build(value, settings, &folder, |_| Ok(()), |field| place(path, line_of_field(&text, field)))
 }
 
 /// Takes the configuration that a checkpoint holds and applies `settings` to it; its paths are relative to `folder`.
 ///
 /// # Errors
-/// As [`from_file`].
+/// As [`from_file`]; and when a setting changes what cannot change within a run.
 pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Result<Config, TrainError> {
-    build(saved.clone(), settings, folder, |_| "the checkpoint's configuration".to_owned())
+    // Said first: another kind of optimizer, say, would only be told that its fields are missing.
+    let check = |asked: &Value| refuse_fixed(saved, asked);
+    build(saved.clone(), settings, folder, check, |_| "the checkpoint's configuration".to_owned())
 }
 
 fn build(
-    mut value: Value,
+    original: Value,
     settings: &[Setting],
     folder: &Path,
+    check: impl Fn(&Value) -> Result<(), TrainError>,
     origin: impl Fn(&str) -> String,
 ) -> Result<Config, TrainError> {
+    let mut value = original.clone();
     // Kinds first: a changed kind starts its table anew, and the other settings are meant for that.
     let (kinds, others): (Vec<_>, Vec<_>) = settings.iter().partition(|setting| setting.key.ends_with(".kind"));
     for setting in kinds.into_iter().chain(others) {
         setting.apply(&mut value)?;
     }
+    check(&value)?;
+    let origin_of = |field: &str| {
+        let is_set = settings.iter().any(|setting| setting.made(field, &original));
+        if is_set { "--set".to_owned() } else { origin(field) }
+    };
     let config: Config = serde_path_to_error::deserialize(&value).map_err(|error| {
-        let (parent, reason) = (error.path().to_string(), error.inner().to_string());
-        let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-        let field = match unknown {
-            Some(name) if parent == "." => name.to_owned(),
-            Some(name) if parent.rsplit('.').next() != Some(name) => format!("{parent}.{name}"),
-            _ if parent == "." => String::new(),
-            _ => parent,
-        };
-        let by_setting = settings.iter().any(|setting| setting.key == field);
-        let origin = if by_setting { "--set".to_owned() } else { origin(&field) };
-        TrainError::Config { origin, field, reason: with_nearest(&reason) }
+        let (field, reason) = kinded::locate(&error);
+        let restarted = settings.iter().find(|setting| setting.starts_anew(&field, &original));
+        match restarted.filter(|_| reason.starts_with("missing field")) {
+            Some(Setting { key, .. }) => TrainError::Config {
+                origin: format!("--set {key}"),
+                reason: format!("{reason}: another kind takes over nothing from the old one; set this too"),
+                field,
+            },
+            None => TrainError::Config { origin: origin_of(&field), reason: wording::plain(&reason), field },
+        }
     })?;
     let config = config.resolved_against(folder);
-    config.validate()?;
+    config.validate().map_err(|error| match error {
+        TrainError::Field { field, value, rule } => {
+            TrainError::Config { origin: origin_of(&field), field: format!("{field} = {value}"), reason: rule }
+        }
+        TrainError::Optim(OptimError::Hyperparameter { field, value, rule }) => {
+            let field = format!("optimizer.{field}");
+            let origin = origin_of(&field);
+            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule.to_owned() }
+        }
+        other => other,
+    })?;
     Ok(config)
-}
-
-/// Adds the nearest of the expected names to serde's message about an unknown one.
-fn with_nearest(reason: &str) -> String {
-    let mut quoted = reason.split('`').skip(1).step_by(2);
-    let is_unknown = reason.starts_with("unknown field") || reason.starts_with("unknown variant");
-    let (true, Some(name)) = (is_unknown, quoted.next()) else { return reason.to_owned() };
-    let distance = |candidate: &str| strsim::osa_distance(name, candidate);
-    match quoted.min_by_key(|candidate| distance(candidate)) {
-        Some(nearest) if distance(nearest) <= 1 + name.len() / 3 => format!("{reason}; did you mean `{nearest}`?"),
-        _ => reason.to_owned(),
-    }
 }
 
 fn place(path: &Path, line: Option<usize>) -> String {
@@ -179,7 +228,11 @@ fn line_of_field(text: &str, field: &str) -> Option<usize> {
         found = Some(line_of(text, key.span().start));
         let index = index.and_then(|index| index.trim_end_matches(']').parse::<usize>().ok());
         let value = match (value.get_ref(), index) {
-            (toml::de::DeValue::Array(items), Some(index)) => items.get(index)?.get_ref(),
+            (toml::de::DeValue::Array(items), Some(index)) => {
+                let item = items.get(index)?;
+                found = Some(line_of(text, item.span().start));
+                item.get_ref()
+            }
             (value, _) => value,
         };
         let toml::de::DeValue::Table(inner) = value else { break };
@@ -188,15 +241,21 @@ fn line_of_field(text: &str, field: &str) -> Option<usize> {
     found
 }
 
-/// TOML as JSON. TOML has numbers that JSON has not, and none of them makes sense in a configuration.
-fn to_json(value: toml::Value, key: &str) -> Result<Value, String> {
+/// A number that TOML has and JSON has not. None of them makes sense in a configuration.
+struct NotFinite {
+    key: String,
+    number: f64,
+}
+
+/// TOML as JSON.
+fn to_json(value: toml::Value, key: &str) -> Result<Value, NotFinite> {
     let inside = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     Ok(match value {
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(number) => number.into(),
         toml::Value::Float(number) => match serde_json::Number::from_f64(number) {
             Some(number) => Value::Number(number),
-            None => return Err(format!("{key} = {number}: must be a finite number")),
+            None => return Err(NotFinite { key: key.to_owned(), number }),
         },
         toml::Value::Boolean(flag) => flag.into(),
         toml::Value::Datetime(time) => Value::String(time.to_string()),
@@ -209,7 +268,7 @@ fn to_json(value: toml::Value, key: &str) -> Result<Value, String> {
                 let converted = to_json(item, &inside(&name))?;
                 Ok((name, converted))
             });
-            Value::Object(entries.collect::<Result<_, String>>()?)
+            Value::Object(entries.collect::<Result<_, NotFinite>>()?)
         }
     })
 }

@@ -4,7 +4,7 @@
 //! nothing that depends on the clock.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,13 @@ pub(super) struct Line<'a> {
     /// Number of the epoch it belongs to, from 1.
     pub epoch: u64,
     /// The rate it used, of each group.
-    pub lr: &'a [f64],
+    pub lr: Vec<f64>,
+    /// The momentum it used, of each group, where a schedule drives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<Vec<f64>>,
+    /// The weight decay it used, of each group, where a schedule drives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<Vec<f64>>,
     /// The loss of its batch, before the update.
     pub loss: f64,
     /// The global norm of its gradients, before clipping.
@@ -36,11 +42,13 @@ pub(super) struct Line<'a> {
 #[derive(Debug)]
 pub(super) struct Log {
     path: PathBuf,
-    writer: BufWriter<File>,
+    file: File,
+    /// What is not yet written: new lines, and older ones while the disk takes no more.
+    pending: Vec<u8>,
     flushed: Instant,
 }
 
-/// How long a line may wait in memory. Only what a checkpoint needs is flushed to disk.
+/// How long a line waits in memory where the disk takes it. Only what a checkpoint needs is flushed to disk.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
 impl Log {
@@ -54,30 +62,44 @@ impl Log {
             tracing::warn!("{} has {lines} lines before step {steps}; the earlier ones are missing", path.display());
         }
         file.set_len(length).map_err(failed("cut the log back"))?;
-        Ok(Self { path: path.to_owned(), writer: BufWriter::new(file), flushed: Instant::now() })
+        Ok(Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now() })
     }
 
-    /// Appends a line.
-    pub fn write(&mut self, line: &Line<'_>) -> Result<(), TrainError> {
-        let mut append = || {
-            serde_json::to_writer(&mut self.writer, line)?;
-            self.writer.write_all(b"\n")?;
-            if self.flushed.elapsed() >= FLUSH_EVERY {
-                self.writer.flush()?;
-                self.flushed = Instant::now();
+    /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
+    pub fn write(&mut self, line: &Line<'_>) {
+        // A line holds nothing that cannot be written as JSON.
+        self.pending.extend(serde_json::to_vec(line).unwrap_or_default());
+        self.pending.push(b'\n');
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            drop(self.flush());
+            self.flushed = Instant::now();
+        }
+    }
+
+    /// Writes what is pending, as far as the disk takes it; a line may be cut then, and is completed later.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.pending.is_empty() {
+            match self.file.write(&self.pending) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            Ok(())
-        };
-        append().map_err(TrainError::write(&self.path, "write the log"))
+        }
+        Ok(())
     }
 
-    /// Flushes what was written to disk: a checkpoint must not be newer than its log.
+    /// Brings all lines to the disk: a checkpoint must not be newer than its log.
     pub fn sync(&mut self) -> Result<(), TrainError> {
-        let mut sync = || {
-            self.writer.flush()?;
-            self.writer.get_ref().sync_data()
-        };
-        sync().map_err(TrainError::write(&self.path, "flush the log"))
+        let synced = self.flush().and_then(|()| self.file.sync_data());
+        synced.map_err(TrainError::write(&self.path, "write the log"))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Whoever needed the lines on disk has called `sync` and knows.
+        drop(self.flush());
     }
 }
 
@@ -117,21 +139,27 @@ pub(super) fn copy_before(from: &Path, to: &Path, steps: u64) -> Result<(), Trai
     copy().map_err(TrainError::write(to, "copy the log"))
 }
 
-/// Appends to `timing.jsonl`: at which step the clock said what.
-pub(super) fn record_time(path: &Path, event: &str, step: u64, seconds: f64) -> Result<(), TrainError> {
+/// Appends to `timing.jsonl`: at which step the clock said what. Nothing depends on it, so a run does not fail by it.
+pub(super) fn record_time(path: &Path, event: &str, step: u64, seconds: f64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let line = json!({"event": event, "step": step, "seconds": seconds, "unix_time": now});
     let append = || writeln!(OpenOptions::new().append(true).create(true).open(path)?, "{line}");
-    append().map_err(TrainError::write(path, "write the times"))
+    if let Err(error) = append() {
+        tracing::warn!("{}: cannot write the times: {error}", path.display());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn record(step: u64) -> Line<'static> {
+        let (momentum, weight_decay, validation) = (None, None, None);
+        Line { step, epoch: 1, lr: vec![0.1], momentum, weight_decay, loss: 0.25, grad_norm: 1.5, validation }
+    }
+
     fn line(step: u64) -> String {
-        let line = Line { step, epoch: 1, lr: &[0.1], loss: 0.25, grad_norm: 1.5, validation: None };
-        serde_json::to_string(&line).unwrap() + "\n"
+        serde_json::to_string(&record(step)).unwrap() + "\n"
     }
 
     fn cut(content: &str, steps: u64) -> String {
@@ -171,8 +199,7 @@ mod tests {
         let path = folder.path().join("log.jsonl");
         std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
         let mut log = Log::open(&path, 2).unwrap();
-        let next = Line { step: 2, epoch: 1, lr: &[0.1], loss: 0.25, grad_norm: 1.5, validation: None };
-        log.write(&next).unwrap();
+        log.write(&record(2));
         log.sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
     }

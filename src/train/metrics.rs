@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::config::{LossConfig, LossKind};
+use super::config::{LossConfig, LossKind, word};
 use crate::data::TargetKind;
 use crate::ops::loss;
 use crate::state::{Part, State, StateError};
@@ -34,7 +34,7 @@ impl Objective {
             (LossKind::BinaryCrossEntropy, TargetKind::Classes { count: 2 }) => 1,
             (_, targets) => {
                 let rule = format!("does not fit the data, whose targets are {}", describe(targets));
-                return Err(wrong("loss.kind", format!("{kind:?}"), rule));
+                return Err(wrong("loss.kind", word(&kind), rule));
             }
         };
         if kind == LossKind::Mse && config.label_smoothing > 0.0 {

@@ -85,7 +85,7 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
 /// Where a resume of `path` goes on.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {
-        Place::Single(path) => place_of_checkpoint(path),
+        Place::Single(path) => place_of_checkpoint(path)?,
         place => place,
     })
 }
@@ -119,12 +119,16 @@ fn is_run(path: &Path) -> bool {
     path.join("config.toml").is_file()
 }
 
-/// The newest checkpoint of a run stands for the run.
-fn place_of_checkpoint(path: PathBuf) -> Place {
+/// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
+fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
     let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
     let newest = Folder::new(folder).list().ok().and_then(|all| all.into_iter().next_back());
     let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
-    if run != folder && is_run(&run) && is_newest { Place::Run(run) } else { Place::Single(path) }
+    if !(is_newest && run != folder && is_run(&run)) {
+        return Ok(Place::Single(path));
+    }
+    Checkpoint::verify(&path)?;
+    Ok(Place::Run(run))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -149,7 +153,9 @@ fn in_place(run: &Path, settings: &[Setting], control: Control) -> Result<Resume
     }
     let (checkpoint, mut messages) = newest(&folder)?;
     let session = session(&checkpoint, settings, &mut messages)?;
-    let last = Some(checkpoint.path().to_owned());
+    // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
+    let is_changed = changes_at(&session, checkpoint.step()).is_some();
+    let last = (!is_changed).then(|| checkpoint.path().to_owned());
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
 }
 
@@ -195,11 +201,16 @@ fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<Str
         messages.push(format!("the same bits are not promised, for this is not where it was saved: {differences}"));
     }
     let step = checkpoint.step();
-    if let Some(latest) = session.history().last().filter(|entry| entry["step"] == step) {
+    if let Some(latest) = changes_at(&session, step) {
         for change in latest["changes"].as_array().into_iter().flatten() {
             let key = change["key"].as_str().unwrap_or_default();
             messages.push(format!("{key} was {} and is {} from step {step} on", change["from"], change["to"]));
         }
     }
     Ok(session)
+}
+
+/// The latest entry of the history, if it was made at `step`.
+fn changes_at(session: &Session, step: u64) -> Option<&serde_json::Value> {
+    session.history().last().filter(|entry| entry["step"] == step)
 }

@@ -10,8 +10,8 @@ use super::directory::RunDirectory;
 use super::log::{self, Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
-use crate::checkpoint::{self, Folder, WrittenBy};
-use crate::optim::{Gradients, OptimError};
+use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
+use crate::optim::{Gradients, OptimError, Rates};
 
 /// A run in its directory, ready to train.
 pub struct Run {
@@ -42,8 +42,8 @@ pub enum Outcome {
 pub struct StepReport<'a> {
     /// How many updates are made.
     pub done: u64,
-    /// The rate it used, of each group.
-    pub rates: &'a [f64],
+    /// What it used in each group.
+    pub rates: &'a [Rates],
     /// The loss of its batch.
     pub loss: f64,
 }
@@ -53,8 +53,8 @@ pub struct StepReport<'a> {
 pub struct EpochReport {
     /// Its number, from 1.
     pub epoch: u64,
-    /// The rate that the next update will use, of each group.
-    pub rates: Vec<f64>,
+    /// What the next update will use in each group.
+    pub rates: Vec<Rates>,
     /// The mean loss over its updates.
     pub loss: f64,
     /// What a validation at its end found.
@@ -88,20 +88,30 @@ impl Run {
         Self::enter(session, directory, control, None)
     }
 
-    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and
-    /// the first checkpoint, after which the run can be resumed whatever happens.
+    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and,
+    /// without a `last_checkpoint` that holds its state, a checkpoint, after which the run can be resumed whatever
+    /// happens.
+    ///
+    /// A directory with a configuration and no checkpoint is a run that begins at step 0. One that goes on from
+    /// elsewhere is therefore saved before its configuration is written.
     pub(super) fn enter(
         session: Session,
         directory: RunDirectory,
         control: Control,
         last_checkpoint: Option<PathBuf>,
     ) -> Result<Self, TrainError> {
-        directory.write_config(session.config())?;
+        let begins = session.step() == 0;
+        if begins {
+            directory.write_config(session.config())?;
+        }
         let log = Log::open(&directory.log_file(), session.step())?;
         let (unsaved, saved_at) = (None, Instant::now());
         let mut run = Self { session, directory, log, control, last_checkpoint, unsaved, saved_at };
         if run.last_checkpoint.is_none() {
             run.save()?;
+        }
+        if !begins {
+            run.directory.write_config(run.session.config())?;
         }
         Ok(run)
     }
@@ -109,14 +119,14 @@ impl Run {
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
     ///
     /// # Errors
-    /// When loss or gradients are not finite, a device or the log fails, or the last save failed. A save that fails
-    /// before is told to the observer, and training goes on.
+    /// When loss, gradients or saved parameters are not finite, a device fails, or the last save failed. A save that
+    /// fails before is told to the observer, and training goes on.
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         observer.begin(self.session.step(), self.session.total_steps());
         let began = Instant::now();
         let outcome = self.steps(observer);
         observer.end();
-        log::record_time(&self.directory.timing_file(), "end", self.session.step(), began.elapsed().as_secs_f64())?;
+        log::record_time(&self.directory.timing_file(), "end", self.session.step(), began.elapsed().as_secs_f64());
         outcome
     }
 
@@ -130,10 +140,10 @@ impl Run {
             self.require_finite_gradients(&gradients, step, &rates)?;
             self.session.update(&gradients, &rates, value)?;
             let validation = self.session.validate_when_due()?;
-            self.record(step, value, &rates, &gradients, validation.as_ref())?;
+            self.record(step, value, &rates, &gradients, validation.as_ref());
             observer.step(&StepReport { done: step + 1, rates: &rates, loss: value });
             self.end_epoch_when_due(validation, observer)?;
-            self.save_when_due(observer);
+            self.save_when_due(observer)?;
             if let Some(signal) = self.control.stop_requested() {
                 return self.finish(Outcome::Stopped { signal });
             }
@@ -141,15 +151,23 @@ impl Run {
         self.finish(Outcome::Finished)
     }
 
-    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[f64]) -> Result<(), TrainError> {
+    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
         }
-        let (rates, last_checkpoint) = (rates.to_vec(), self.last_checkpoint.clone());
-        Err(TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint })
+        Err(self.not_finite(what, step, rates))
     }
 
-    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[f64]) -> Result<(), TrainError> {
+    /// A checkpoint of this very step holds the weights that led here, so it is no good one.
+    fn not_finite(&self, what: &str, step: u64, rates: &[Rates]) -> TrainError {
+        let all = Folder::new(self.directory.checkpoints()).list().unwrap_or_default();
+        let earlier = all.into_iter().rev().filter(|(saved_at, _)| *saved_at < step).map(|(_, path)| path);
+        let last_checkpoint = earlier.into_iter().find(|path| Checkpoint::verify(path).is_ok());
+        let rates = rates.iter().map(|rates| rates.lr).collect();
+        TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint }
+    }
+
+    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
         match gradients.check_finite() {
             Err(OptimError::NotFinite(names)) => {
                 let what = format!("gradient of `{}`", names.join("`, `"));
@@ -163,12 +181,22 @@ impl Run {
         &mut self,
         step: u64,
         loss: f64,
-        lr: &[f64],
+        rates: &[Rates],
         gradients: &Gradients,
         validation: Option<&Evaluation>,
-    ) -> Result<(), TrainError> {
+    ) {
         let epoch = step / self.session.steps_per_epoch() + 1;
-        self.log.write(&Line { step, epoch, lr, loss, grad_norm: gradients.norm(), validation })
+        let of_groups = |value: fn(&Rates) -> Option<f64>| rates.iter().map(value).collect();
+        self.log.write(&Line {
+            step,
+            epoch,
+            lr: rates.iter().map(|rates| rates.lr).collect(),
+            momentum: of_groups(|rates| rates.momentum),
+            weight_decay: of_groups(|rates| rates.weight_decay),
+            loss,
+            grad_norm: gradients.norm(),
+            validation,
+        });
     }
 
     fn end_epoch_when_due(
@@ -183,20 +211,28 @@ impl Run {
     }
 
     /// A save that fails here is not the end: the state is still in memory, and older checkpoints are as they were.
-    fn save_when_due(&mut self, observer: &mut dyn Observer) {
+    fn save_when_due(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let every = self.session.config().checkpoint.every;
         let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saved_at.elapsed());
         if !(self.control.take_save_request() || is_due) {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.save() {
-            observer.message(&format!("step {} is not saved: {error}; training goes on", self.session.step()));
-            self.unsaved = Some(error);
+        match self.save() {
+            Err(error @ TrainError::NotFinite { .. }) => return Err(error),
+            Err(error) => {
+                observer.message(&format!("step {} is not saved: {error}; training goes on", self.session.step()));
+                self.unsaved = Some(error);
+            }
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
         self.saved_at = Instant::now();
+        if let Some(name) = self.session.parameter_not_finite()? {
+            return Err(self.not_finite(&format!("parameter `{name}`"), self.session.step(), &self.session.rates()));
+        }
         self.log.sync()?;
         let snapshot = self.session.snapshot(self.directory.path())?;
         let written_by = WrittenBy::this_build(self.session.device_name());
@@ -204,7 +240,8 @@ impl Run {
         self.last_checkpoint = Some(saved.path);
         self.unsaved = None;
         let seconds = self.saved_at.elapsed().as_secs_f64();
-        log::record_time(&self.directory.timing_file(), "saved", self.session.step(), seconds)
+        log::record_time(&self.directory.timing_file(), "saved", self.session.step(), seconds);
+        Ok(())
     }
 
     /// Saves the state where the newest checkpoint is older.

@@ -5,16 +5,18 @@ use std::path::Path;
 use candle_core::{Device, Tensor, safetensors};
 use serde_json::{Value, json};
 
-use super::config::{Config, Metric, ModelConfig};
+use super::config::{Config, Metric, ModelConfig, word};
 use super::metrics::{EpochMean, Evaluation, EvaluationSums, Objective, to_f64};
+use super::schedulers::Schedulers;
 use super::{TrainError, load};
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::data::{Batch, Data};
 use crate::model::{Mlp, Mode, Model};
-use crate::optim::{Gradients, Optimizer};
+use crate::optim::{Gradients, Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
 use crate::rng::Draws;
 use crate::schedule::{RunLength, Scheduler};
+use crate::state::{Part, State, StateError};
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
 pub struct Session {
@@ -24,7 +26,7 @@ pub struct Session {
     parameters: Parameters,
     objective: Objective,
     optimizer: Optimizer,
-    scheduler: Scheduler,
+    schedulers: Schedulers,
     metric: Metric,
     epoch_mean: EpochMean,
     step: u64,
@@ -51,15 +53,15 @@ impl Session {
         let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
         let steps_per_epoch = data.steps_per_epoch();
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
-        let scheduler = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
-        let metric = metric(&config, &data, objective, &scheduler)?;
+        let schedulers = Schedulers::new(&config, &optimizer, length)?;
+        let metric = metric(&config, &data, objective, &schedulers)?;
         Ok(Self {
             data,
             model: Box::new(model),
             parameters,
             objective,
             optimizer,
-            scheduler,
+            schedulers,
             metric,
             epoch_mean: EpochMean::default(),
             step: 0,
@@ -90,6 +92,11 @@ impl Session {
             });
         }
         session.restore(checkpoint)?;
+        session.step = checkpoint.step();
+        let steps = [("schedulers.lr", session.schedulers.t()), ("optimizer", session.optimizer.updates())];
+        if let Some((part, step)) = steps.into_iter().find(|(_, step)| *step != session.step) {
+            return Err(TrainError::StepsDisagree { path: checkpoint.path().to_owned(), part, step });
+        }
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
         if !changes.is_empty() {
@@ -98,16 +105,29 @@ impl Session {
         Ok(session)
     }
 
+    /// Restores every part. A schedule that was added on this resume begins at the checkpoint's step, and the memory of
+    /// one that was taken away is let go; both stand in the history.
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        checkpoint.restore(&mut [
+        let saved: Vec<&str> = checkpoint.parts().collect();
+        let mut parts: Vec<(&str, &mut dyn Part)> = vec![
             ("model", &mut self.parameters),
             ("optimizer", &mut self.optimizer),
-            ("schedulers.lr", &mut self.scheduler),
             ("standardization", &mut self.data),
             ("epoch_mean", &mut self.epoch_mean),
-        ])?;
-        self.step = checkpoint.step();
-        Ok(())
+        ];
+        for (name, scheduler) in self.schedulers.all_mut() {
+            if saved.contains(&name) {
+                parts.push((name, scheduler));
+            } else {
+                scheduler.seek(checkpoint.step());
+            }
+        }
+        let mut let_go: Vec<LetGo> = Vec::new();
+        let removed = saved.iter().filter(|name| Schedulers::OPTIONAL.contains(name));
+        let removed: Vec<&str> = removed.copied().filter(|name| parts.iter().all(|(part, _)| part != name)).collect();
+        let_go.resize_with(removed.len(), || LetGo);
+        parts.extend(removed.into_iter().zip(let_go.iter_mut().map(|part| part as &mut dyn Part)));
+        checkpoint.restore(&mut parts)
     }
 
     /// The state after the updates made so far, for a run in `folder`.
@@ -117,7 +137,7 @@ impl Session {
     pub fn snapshot(&self, folder: &Path) -> Result<Snapshot, CheckpointError> {
         let config = serde_json::to_value(self.config.relative_to(folder)).unwrap_or_default();
         let fingerprint = serde_json::to_value(self.data.fingerprint()).unwrap_or_default();
-        Snapshot::at(self.step)
+        let snapshot = Snapshot::at(self.step)
             .field("epoch", self.step / self.data.steps_per_epoch())?
             .field("samples", self.data.samples_before(self.step))?
             .field("steps_per_epoch", self.data.steps_per_epoch())?
@@ -128,9 +148,9 @@ impl Session {
             .field("history", self.history.clone())?
             .part("model", &self.parameters)?
             .part("optimizer", &self.optimizer)?
-            .part("schedulers.lr", &self.scheduler)?
             .part("standardization", &self.data)?
-            .part("epoch_mean", &self.epoch_mean)
+            .part("epoch_mean", &self.epoch_mean)?;
+        self.schedulers.all().try_fold(snapshot, |snapshot, (name, scheduler)| snapshot.part(name, scheduler))
     }
 
     /// The configuration.
@@ -163,9 +183,24 @@ impl Session {
         &self.config.device
     }
 
-    /// The rate that the next update uses, of each group.
-    pub fn rates(&self) -> Vec<f64> {
-        self.scheduler.rates()
+    /// The schedule of the learning rate, where it is.
+    pub fn scheduler(&self) -> &Scheduler {
+        self.schedulers.lr()
+    }
+
+    /// How long the run is, as its schedules see it.
+    pub fn length(&self) -> RunLength {
+        RunLength { total_steps: Some(self.total_steps()), steps_per_epoch: self.steps_per_epoch() }
+    }
+
+    /// The base rate of each group.
+    pub fn base_lrs(&self) -> Vec<f64> {
+        self.optimizer.base_lrs()
+    }
+
+    /// What the next update uses in each group.
+    pub fn rates(&self) -> Vec<Rates> {
+        self.schedulers.rates()
     }
 
     /// The batch that the next update learns from.
@@ -192,12 +227,17 @@ impl Session {
     }
 
     /// Makes an update, after which the next step begins.
-    pub(super) fn update(&mut self, gradients: &Gradients, rates: &[f64], loss: f64) -> Result<(), TrainError> {
+    pub(super) fn update(&mut self, gradients: &Gradients, rates: &[Rates], loss: f64) -> Result<(), TrainError> {
         self.optimizer.update(gradients, rates)?;
-        self.scheduler.advance();
+        self.schedulers.advance();
         self.epoch_mean.add(loss);
         self.step += 1;
         Ok(())
+    }
+
+    /// The first parameter that holds a NaN or an infinity.
+    pub(super) fn parameter_not_finite(&self) -> Result<Option<&str>, TrainError> {
+        Ok(self.parameters.first_not_finite()?)
     }
 
     /// Evaluates the model on the validation rows where that is due, and tells the schedule.
@@ -214,8 +254,8 @@ impl Session {
         let evaluation = sums.mean();
         if let Some(evaluation) = evaluation {
             match self.metric {
-                Metric::ValidationLoss => self.scheduler.report(evaluation.loss),
-                Metric::ValidationAccuracy => self.scheduler.report(evaluation.accuracy.unwrap_or(f64::NAN)),
+                Metric::ValidationLoss => self.schedulers.report(evaluation.loss),
+                Metric::ValidationAccuracy => self.schedulers.report(evaluation.accuracy.unwrap_or(f64::NAN)),
                 Metric::TrainingLoss => {}
             }
         }
@@ -229,23 +269,40 @@ impl Session {
         }
         let mean = self.epoch_mean.take();
         if self.metric == Metric::TrainingLoss {
-            self.scheduler.report(mean);
+            self.schedulers.report(mean);
         }
         Some((self.step / self.data.steps_per_epoch(), mean))
     }
 }
 
+/// The place of a part that a run no longer has: it takes whatever was saved.
+struct LetGo;
+
+impl Part for LetGo {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(State::default())
+    }
+
+    fn check(&self, _: &State) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    fn load(&mut self, _: &State) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
 /// What the schedule is told: as configured, or the validation loss where there is one.
-fn metric(config: &Config, data: &Data, objective: Objective, scheduler: &Scheduler) -> Result<Metric, TrainError> {
+fn metric(config: &Config, data: &Data, objective: Objective, schedulers: &Schedulers) -> Result<Metric, TrainError> {
     let validates = !data.validation_rows().is_empty();
     let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
     let metric = config.train.metric.unwrap_or(usual);
     let wrong = |rule: &str| {
-        let (field, value) = ("train.metric".to_owned(), format!("{metric:?}"));
+        let (field, value) = ("train.metric".to_owned(), word(&metric));
         Err(TrainError::Field { field, value, rule: rule.to_owned() })
     };
     match metric {
-        _ if !scheduler.wants_metric() => Ok(metric),
+        _ if !schedulers.wants_metric() => Ok(metric),
         Metric::ValidationLoss | Metric::ValidationAccuracy if !validates => {
             wrong("there are no validation rows; set `data.validation` to a share of the rows")
         }
@@ -280,21 +337,26 @@ fn is_fixed(key: &str) -> bool {
     decides_rows || ["seed", "model.kind", "model.hidden", "optimizer.kind"].contains(&key)
 }
 
+/// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
+pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
+    match load::differences(saved, asked).into_iter().find(|(key, ..)| is_fixed(key)) {
+        Some((what, saved, asked)) => Err(TrainError::Refused {
+            what,
+            saved: saved.to_string(),
+            asked: asked.to_string(),
+            remedy: "; start a new run for that".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Where `config` differs from the one in the checkpoint, for the history.
 fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
     let base = load::base_of(checkpoint.path());
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
     let asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
-    let mut changes = Vec::new();
-    for (key, from, to) in load::differences(saved, &asked) {
-        if is_fixed(&key) {
-            let (saved, asked, remedy) = (from.to_string(), to.to_string(), String::new());
-            return Err(TrainError::Refused { what: key, saved, asked, remedy });
-        }
-        // The same data elsewhere is the same data.
-        if key != "data.path" {
-            changes.push(json!({"key": key, "from": from, "to": to}));
-        }
-    }
-    Ok(changes)
+    refuse_fixed(saved, &asked)?;
+    // The same data elsewhere is the same data.
+    let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| key != "data.path");
+    Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
 }

@@ -1,0 +1,32 @@
+//! The drawing as pixels.
+
+use std::sync::Arc;
+
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree, fontdb};
+
+use super::{Chart, ChartError, svg, text};
+
+/// Pixels for each unit of the SVG: fine enough for screens that show two pixels for one.
+const SCALE: u16 = 2;
+
+impl Chart {
+    /// The chart as PNG, 1920 by 1080 pixels: what [`Chart::to_svg`] draws, in a typeface that is built in.
+    ///
+    /// # Errors
+    ///
+    /// [`ChartError`], should the drawing defeat the renderer.
+    pub fn to_png(&self) -> Result<Vec<u8>, ChartError> {
+        let drawing = |reason: String| ChartError::Drawing { title: self.title.clone(), reason };
+        let mut fonts = fontdb::Database::new();
+        fonts.load_font_data(text::FONT.to_vec());
+        let options = Options { fontdb: Arc::new(fonts), ..Options::default() };
+        let tree = Tree::from_str(&self.to_svg(), &options).map_err(|error| drawing(error.to_string()))?;
+        let [width, height] = [svg::WIDTH, svg::HEIGHT].map(|length| u32::from(length) * u32::from(SCALE));
+        let mut pixels = Pixmap::new(width, height).ok_or_else(|| drawing("it has no size".to_owned()))?;
+        let scale = f32::from(SCALE);
+        resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
+        let encoding = |reason: String| ChartError::Encoding { title: self.title.clone(), reason };
+        pixels.encode_png().map_err(|error| encoding(error.to_string()))
+    }
+}

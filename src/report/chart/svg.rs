@@ -1,0 +1,324 @@
+//! The drawing as SVG: one file that needs nothing else, the same bytes for the same chart.
+
+use super::axis::{Axis, Tick};
+use super::sample::{self, Line};
+use super::{Chart, text};
+
+/// The size of the drawing, in its own units.
+pub const WIDTH: u16 = 960;
+pub const HEIGHT: u16 = 540;
+
+/// Colours that people with any kind of colour vision tell apart: Okabe and Ito, "Color Universal Design" (2008),
+/// without the yellow, which is faint on white.
+const COLOURS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+/// Further series repeat the colours with other dashes.
+const DASHES: [&str; 3] = ["", "8 4", "2 4"];
+const SHADES: [&str; 2] = ["#F4F6FA", "#E7EBF3"];
+const INK: &str = "#222222";
+const FAINT_INK: &str = "#5A6372";
+const GRID: &str = "#D3D8E0";
+const FAINT_GRID: &str = "#E9ECF0";
+
+const TITLE: f64 = 17.0;
+const LABEL: f64 = 13.0;
+const SMALL: f64 = 12.0;
+/// The height of a row of names above the chart.
+const ROW: f64 = 17.0;
+/// The narrowest gap between two words in a row.
+const GAP: f64 = 12.0;
+const LEGEND_ROWS: usize = 3;
+const NAME_ROWS: usize = 3;
+/// As many points as this many full series have are shared by all series, which bounds the size of the file.
+const FULL_SERIES: usize = 4;
+
+impl Chart {
+    /// The chart as SVG, 960 by 540 units, with text as text. Equal charts give equal bytes.
+    pub fn to_svg(&self) -> String {
+        let (x, y) = (self.x_axis(), self.y_axis(0.05));
+        let y_ticks = y.ticks_that(|_| true, 8);
+        let widest = y_ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max);
+        let mut plot = Plot { x, y, left: 52.0 + widest, right: f64::from(WIDTH) - 32.0, top: 48.0, bottom: 0.0 };
+        plot.bottom = f64::from(HEIGHT) - 58.0;
+        let legend = self.legend(&plot);
+        plot.top += legend.last().map_or(0.0, |entry| 22.0 * (entry.row + 1) as f64);
+        let phases = self.phase_names(&plot);
+        let phase_rows = height(&phases);
+        let marks = self.mark_labels(&plot);
+        plot.top += phase_rows + height(&marks);
+
+        let mut canvas = Canvas::new(&self.title);
+        self.draw_phases(&mut canvas, &plot);
+        plot.draw_axes(&mut canvas, &y_ticks);
+        self.draw_labels(&mut canvas, &plot);
+        self.draw_series(&mut canvas, &plot);
+        self.draw_marks(&mut canvas, &plot);
+        legend.iter().for_each(|entry| entry.draw(&mut canvas));
+        draw_names(&mut canvas, &phases, plot.top - height(&marks) - phase_rows, FAINT_INK);
+        draw_names(&mut canvas, &marks, plot.top - height(&marks), INK);
+        canvas.finish()
+    }
+
+    /// The legend's entries from left to right, in rows; the last one says how many found no room.
+    fn legend(&self, plot: &Plot) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let (mut left, mut row) = (plot.left, 0);
+        for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
+            let name = text::fitted(&series.name, 300.0, |name| text::width(name, SMALL));
+            let width = 34.0 + text::width(&name, SMALL) + 22.0;
+            let room = if row + 1 == LEGEND_ROWS { plot.right - 110.0 } else { plot.right };
+            if left + width > room && left > plot.left {
+                if row + 1 == LEGEND_ROWS {
+                    let name = format!("and {} more", self.series.len() - number);
+                    entries.push(Entry { series: None, name, left, row });
+                    break;
+                }
+                (left, row) = (plot.left, row + 1);
+            }
+            entries.push(Entry { series: Some(number), name, left, row });
+            left += width;
+        }
+        entries
+    }
+
+    /// Names of the phases, each centred over its band.
+    fn phase_names(&self, plot: &Plot) -> Vec<Name> {
+        let centred = |(_, name, from, to): (usize, &str, f64, f64)| {
+            let name = plot.fitted(name);
+            let width = text::width(&name, SMALL);
+            let left = plot.x((from + to) / 2.0) - width / 2.0;
+            (left.clamp(plot.left, plot.right - width), width, name)
+        };
+        arranged(self.phases_on(&plot.x).into_iter().map(centred).collect())
+    }
+
+    /// Labels of the marks, each beginning at its line, or ending there where the chart ends.
+    fn mark_labels(&self, plot: &Plot) -> Vec<Name> {
+        let beside = |(at, label): (f64, &str)| {
+            let label = plot.fitted(label);
+            let width = text::width(&label, SMALL);
+            let line = plot.x(at);
+            let left = if line + width <= plot.right + 24.0 { line } else { line - width };
+            (left.max(plot.left), width, label)
+        };
+        arranged(self.marks_on(&plot.x).into_iter().map(beside).collect())
+    }
+
+    fn draw_phases(&self, canvas: &mut Canvas, plot: &Plot) {
+        for (number, _, from, to) in self.phases_on(&plot.x) {
+            let (left, width) = (plot.x(from), plot.x(to) - plot.x(from));
+            // What is narrower than a pixel can't be seen, and there may be very many.
+            if width >= 1.0 {
+                canvas.rectangle(left, plot.top, width, plot.bottom - plot.top, SHADES[number % SHADES.len()]);
+            }
+        }
+    }
+
+    fn draw_labels(&self, canvas: &mut Canvas, plot: &Plot) {
+        let title = text::fitted(&self.title, plot.right - plot.left, |title| text::width(title, TITLE));
+        canvas.text(plot.left, 32.0, TITLE, "start", INK, &title);
+        let x_label = text::fitted(&self.x_label, plot.right - plot.left, |label| text::width(label, LABEL));
+        canvas.text((plot.left + plot.right) / 2.0, f64::from(HEIGHT) - 14.0, LABEL, "middle", INK, &x_label);
+        let y_label = text::fitted(&self.y_label, plot.bottom - plot.top, |label| text::width(label, LABEL));
+        canvas.upright_text(24.0, (plot.top + plot.bottom) / 2.0, LABEL, INK, &y_label);
+    }
+
+    fn draw_series(&self, canvas: &mut Canvas, plot: &Plot) {
+        let columns = (plot.right - plot.left) / self.series.len().div_ceil(FULL_SERIES).max(1) as f64;
+        for (number, series) in self.series.iter().enumerate() {
+            let lines = sample::lines(series, &plot.x, &plot.y, columns as usize);
+            let path: String = lines.iter().map(|line| plot.path(line)).collect();
+            if !path.is_empty() {
+                canvas.line(&path, number);
+            }
+        }
+    }
+
+    fn draw_marks(&self, canvas: &mut Canvas, plot: &Plot) {
+        for (at, _) in self.marks_on(&plot.x) {
+            let x = plot.x(at);
+            canvas.rule([x, plot.top, x, plot.bottom], INK, "stroke-width=\"1.5\" stroke-dasharray=\"5 4\"");
+        }
+    }
+}
+
+/// The rectangle that holds the lines.
+struct Plot {
+    x: Axis,
+    y: Axis,
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Plot {
+    fn x(&self, share: f64) -> f64 {
+        self.left + share * (self.right - self.left)
+    }
+
+    fn y(&self, share: f64) -> f64 {
+        self.bottom - share * (self.bottom - self.top)
+    }
+
+    fn fitted(&self, name: &str) -> String {
+        text::fitted(name, (self.right - self.left) / 2.0, |name| text::width(name, SMALL))
+    }
+
+    /// A line as the commands of a path. A line of one point is a dot.
+    fn path(&self, line: &Line) -> String {
+        let points = line.iter().map(|&(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y)));
+        let path = points.collect::<Vec<_>>().join(" ");
+        if line.len() == 1 { format!("M{path}h0") } else { format!("M{path}") }
+    }
+
+    fn draw_axes(&self, canvas: &mut Canvas, y_ticks: &[Tick]) {
+        for x in self.x.minor_ticks().into_iter().map(|share| self.x(share)) {
+            canvas.rule([x, self.top, x, self.bottom], FAINT_GRID, "");
+        }
+        for y in self.y.minor_ticks().into_iter().map(|share| self.y(share)) {
+            canvas.rule([self.left, y, self.right, y], FAINT_GRID, "");
+        }
+        for tick in y_ticks {
+            let y = self.y(tick.at);
+            canvas.rule([self.left, y, self.right, y], GRID, "");
+            canvas.text(self.left - 8.0, y + 4.0, SMALL, "end", FAINT_INK, &tick.label);
+        }
+        for tick in self.x.ticks_that(|ticks| self.have_room(ticks), 10) {
+            let x = self.x(tick.at);
+            canvas.rule([x, self.top, x, self.bottom + 5.0], GRID, "");
+            let half = text::width(&tick.label, SMALL) / 2.0;
+            let x = x.min(f64::from(WIDTH) - half - 2.0);
+            canvas.text(x, self.bottom + 19.0, SMALL, "middle", FAINT_INK, &tick.label);
+        }
+        canvas.rule([self.left, self.bottom, self.right, self.bottom], FAINT_INK, "");
+        canvas.rule([self.left, self.top, self.left, self.bottom], FAINT_INK, "");
+    }
+
+    /// Whether these ticks of the horizontal axis keep clear of each other.
+    fn have_room(&self, ticks: &[Tick]) -> bool {
+        let half = |tick: &Tick| text::width(&tick.label, SMALL) / 2.0;
+        let clear = |a: &Tick, b: &Tick| self.x(a.at) + half(a) + GAP <= self.x(b.at) - half(b);
+        ticks.is_sorted_by(clear)
+    }
+}
+
+/// An entry of the legend; without a series it is a remark.
+struct Entry {
+    series: Option<usize>,
+    name: String,
+    left: f64,
+    row: usize,
+}
+
+impl Entry {
+    fn draw(&self, canvas: &mut Canvas) {
+        let y = 54.0 + 22.0 * self.row as f64;
+        if let Some(number) = self.series {
+            canvas.line(&format!("M{:.1},{y:.1}h26", self.left), number);
+        }
+        let indent = if self.series.is_some() { 34.0 } else { 0.0 };
+        canvas.text(self.left + indent, y + 4.0, SMALL, "start", INK, &self.name);
+    }
+}
+
+/// A name above the chart: its left end, and its row counted from the chart.
+struct Name {
+    left: f64,
+    row: usize,
+    name: String,
+}
+
+/// The names `(left, width, name)` that find room in rows above the chart.
+fn arranged(names: Vec<(f64, f64, String)>) -> Vec<Name> {
+    let stretches: Vec<(f64, f64)> = names.iter().map(|&(left, width, _)| (left, left + width + GAP)).collect();
+    let rows = text::rows(&stretches, NAME_ROWS);
+    names.into_iter().zip(rows).filter_map(|((left, _, name), row)| Some(Name { left, row: row?, name })).collect()
+}
+
+/// The height of the rows that `names` take.
+fn height(names: &[Name]) -> f64 {
+    ROW * names.iter().map(|name| name.row + 1).max().unwrap_or(0) as f64
+}
+
+/// Draws names in rows from `top` on, the first row lowest.
+fn draw_names(canvas: &mut Canvas, names: &[Name], top: f64, colour: &str) {
+    for name in names {
+        let y = top + height(names) - ROW * name.row as f64 - 5.0;
+        canvas.text(name.left, y, SMALL, "start", colour, &name.name);
+    }
+}
+
+/// SVG in the making.
+struct Canvas(String);
+
+impl Canvas {
+    fn new(title: &str) -> Self {
+        let mut canvas = Self(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
+             viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" \
+             font-family=\"DejaVu Sans, Verdana, sans-serif\">\n",
+            escaped(title)
+        ));
+        canvas.rectangle(0.0, 0.0, f64::from(WIDTH), f64::from(HEIGHT), "#FFFFFF");
+        canvas
+    }
+
+    fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
+        self.put(&format!(
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\"/>"
+        ));
+    }
+
+    /// A straight line from the first two numbers to the last two.
+    fn rule(&mut self, [x1, y1, x2, y2]: [f64; 4], colour: &str, style: &str) {
+        self.put(&format!("<path d=\"M{x1:.1},{y1:.1}L{x2:.1},{y2:.1}\" stroke=\"{colour}\" {style}/>"));
+    }
+
+    /// A path in the colour and dashes of series `number`.
+    fn line(&mut self, path: &str, number: usize) {
+        let colour = COLOURS[number % COLOURS.len()];
+        let dashes = DASHES[number / COLOURS.len() % DASHES.len()];
+        let dashes = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
+        let joins = "stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"";
+        self.put(&format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" {joins}{dashes}/>"));
+    }
+
+    fn text(&mut self, x: f64, y: f64, size: f64, anchor: &str, fill: &str, words: &str) {
+        let place = format!("x=\"{x:.1}\" y=\"{y:.1}\"");
+        let style = format!("font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{fill}\"");
+        self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
+    }
+
+    /// Words that are read from below, centred at `(x, y)`.
+    fn upright_text(&mut self, x: f64, y: f64, size: f64, fill: &str, words: &str) {
+        let place = format!("transform=\"translate({x:.1},{y:.1}) rotate(-90)\"");
+        let style = format!("font-size=\"{size}\" text-anchor=\"middle\" fill=\"{fill}\"");
+        self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
+    }
+
+    fn put(&mut self, element: &str) {
+        self.0.push_str(element);
+        self.0.push('\n');
+    }
+
+    fn finish(self) -> String {
+        self.0 + "</svg>\n"
+    }
+}
+
+/// `words` as XML can hold them: markup escaped, characters that no XML document may contain replaced.
+fn escaped(words: &str) -> String {
+    let mut escaped = String::with_capacity(words.len());
+    for letter in words.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            letter if letter.is_control() => escaped.push(' '),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}

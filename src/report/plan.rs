@@ -1,0 +1,79 @@
+//! What the learning rate of a run will do: read from its configuration, from a checkpoint, or from a schedule alone.
+
+use std::path::Path;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::checkpoint::Checkpoint;
+use crate::schedule::{RunLength, Schedule, TypedError, read_schedule};
+use crate::train::{Session, TrainError, from_file, resume};
+
+/// A schedule with as much of its run as is known.
+#[derive(Debug)]
+pub struct LrPlan {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// The base rate of each parameter group.
+    pub base_lrs: Option<Vec<f64>>,
+    /// The length of the run and of an epoch.
+    pub run: Option<RunLength>,
+    /// The next update, where the run has begun.
+    pub step: Option<u64>,
+}
+
+/// Why there is no plan to show.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// It was taken for a schedule, and is none.
+    #[error(transparent)]
+    Schedule(#[from] TypedError),
+    /// It was taken for a configuration or a run, and cannot be used as one.
+    #[error(transparent)]
+    Run(#[from] TrainError),
+    /// The checkpoint was saved without a schedule.
+    #[error("{0} holds no schedule: its part `schedulers.lr` is missing or not understood")]
+    NoSchedule(String),
+}
+
+impl LrPlan {
+    /// Reads what is written: a run directory, a folder of checkpoints, one checkpoint, a configuration, or a schedule
+    /// as text, JSON or TOML.
+    ///
+    /// # Errors
+    /// Says what it was taken for, and what is wrong with it.
+    pub fn read(written: &str) -> Result<Self, PlanError> {
+        let path = Path::new(written);
+        if path.is_dir() {
+            return Self::of_checkpoint(&resume::newest_at(path)?.0);
+        }
+        if is_config(path) {
+            let session = Session::new(from_file(path, &[])?)?;
+            let (scheduler, run) = (session.scheduler(), Some(session.length()));
+            let base_lrs = Some(scheduler.base_lrs().to_vec());
+            return Ok(Self { schedule: scheduler.schedule().clone(), base_lrs, run, step: None });
+        }
+        Ok(Self { schedule: read_schedule(written)?, base_lrs: None, run: None, step: None })
+    }
+
+    fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Self, PlanError> {
+        let missing = || PlanError::NoSchedule(checkpoint.path().display().to_string());
+        let state = checkpoint.state("schedulers.lr").ok_or_else(missing)?;
+        let read = |name: &str| state.json.get(name).cloned().unwrap_or_default();
+        let number = |name| checkpoint.field(name).and_then(Value::as_u64);
+        let run = number("steps_per_epoch")
+            .map(|steps_per_epoch| RunLength { total_steps: number("total_steps"), steps_per_epoch });
+        Ok(Self {
+            schedule: serde_json::from_value(read("spec")).map_err(|_| missing())?,
+            base_lrs: Some(serde_json::from_value(read("base_lrs")).map_err(|_| missing())?),
+            run,
+            step: Some(checkpoint.step()),
+        })
+    }
+}
+
+/// Whether a file is the configuration of a run, rather than a schedule on its own.
+fn is_config(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("data") && table.contains_key("optimizer"))
+}

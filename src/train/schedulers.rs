@@ -1,0 +1,106 @@
+//! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
+
+use super::TrainError;
+use super::config::Config;
+use crate::optim::{Optimizer, OptimizerConfig, Rates};
+use crate::schedule::{RunLength, Scheduler};
+
+/// One scheduler for each scalar that moves. All of them are at the same step.
+#[derive(Debug)]
+pub(super) struct Schedulers {
+    lr: Scheduler,
+    momentum: Option<Scheduler>,
+    weight_decay: Option<Scheduler>,
+}
+
+impl Schedulers {
+    /// The parts that a run may have or not.
+    pub const OPTIONAL: [&'static str; 2] = ["schedulers.momentum", "schedulers.weight_decay"];
+
+    /// The schedules of `config` for the groups of `optimizer`, whose own values are their bases.
+    pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength) -> Result<Self, TrainError> {
+        let groups = optimizer.groups();
+        let (momenta, decays) =
+            (groups.iter().map(|g| g.momentum).collect::<Vec<_>>(), groups.iter().map(|g| g.weight_decay).collect());
+        let lr = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
+        let of = |field: &'static str, schedule: &Option<_>, bases: Vec<f64>| {
+            let scheduler = schedule.clone().map(|schedule| Scheduler::new(schedule, bases, length)).transpose();
+            scheduler.map_err(|source| TrainError::OtherSchedule { field, source: Box::new(source) })
+        };
+        let momentum = of("momentum_schedule", &config.momentum_schedule, momenta.clone())?;
+        let weight_decay = of("weight_decay_schedule", &config.weight_decay_schedule, decays)?;
+        let schedulers = Self { lr, momentum, weight_decay };
+        schedulers.check_momentum(config, &momenta)?;
+        Ok(schedulers)
+    }
+
+    fn check_momentum(&self, config: &Config, momenta: &[f64]) -> Result<(), TrainError> {
+        let wrong = |field: &str, value: String, rule: &str| {
+            Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
+        };
+        let by_rate = (0..momenta.len()).any(|group| self.lr.momentum_at(0, group).is_some());
+        if by_rate && let Some(schedule) = &config.momentum_schedule {
+            let rule = "`schedule` already drives the momentum; leave one of the two out";
+            return wrong("momentum_schedule", schedule.to_string(), rule);
+        }
+        let remembers = momenta.iter().any(|&momentum| momentum > 0.0);
+        if matches!(config.optimizer, OptimizerConfig::Sgd(_)) && !remembers && (by_rate || self.momentum.is_some()) {
+            return wrong("optimizer.momentum", "0".to_owned(), "must be above 0, for a schedule drives it");
+        }
+        Ok(())
+    }
+
+    /// What the next update uses in each group.
+    pub fn rates(&self) -> Vec<Rates> {
+        let t = self.lr.t();
+        let momentum = self.momentum.as_ref().map(Scheduler::rates);
+        let weight_decay = self.weight_decay.as_ref().map(Scheduler::rates);
+        let at =
+            |values: &Option<Vec<f64>>, group: usize| values.as_ref().and_then(|values| values.get(group).copied());
+        let group = |(group, lr)| Rates {
+            lr,
+            momentum: self.lr.momentum_at(t, group).or(at(&momentum, group)),
+            weight_decay: at(&weight_decay, group),
+        };
+        self.lr.rates().into_iter().enumerate().map(group).collect()
+    }
+
+    /// That of the learning rate.
+    pub fn lr(&self) -> &Scheduler {
+        &self.lr
+    }
+
+    /// How many updates were made.
+    pub fn t(&self) -> u64 {
+        self.lr.t()
+    }
+
+    /// Goes on to the next update.
+    pub fn advance(&mut self) {
+        self.all_mut().for_each(|(_, scheduler)| scheduler.advance());
+    }
+
+    /// Whether any of them follows a metric.
+    pub fn wants_metric(&self) -> bool {
+        self.all().any(|(_, scheduler)| scheduler.wants_metric())
+    }
+
+    /// Hands over a metric of the last update.
+    pub fn report(&mut self, metric: f64) {
+        self.all_mut().for_each(|(_, scheduler)| scheduler.report(metric));
+    }
+
+    /// The parts of a checkpoint, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Scheduler)> {
+        let others = Self::OPTIONAL.into_iter().zip([&self.momentum, &self.weight_decay]);
+        let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_ref()?)));
+        std::iter::once(("schedulers.lr", &self.lr)).chain(others)
+    }
+
+    /// As [`Schedulers::all`], to be restored.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Scheduler)> {
+        let others = Self::OPTIONAL.into_iter().zip([&mut self.momentum, &mut self.weight_decay]);
+        let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_mut()?)));
+        std::iter::once(("schedulers.lr", &mut self.lr)).chain(others)
+    }
+}

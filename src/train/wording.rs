@@ -1,0 +1,73 @@
+//! What serde says about a configuration, in words for people who have never seen serde.
+
+/// The same message in plain words; for an unknown name with the nearest known one.
+pub(super) fn plain(reason: &str) -> String {
+    unknown_name(reason).or_else(|| wrong_type(reason)).unwrap_or_else(|| reason.to_owned())
+}
+
+/// From "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
+fn unknown_name(reason: &str) -> Option<String> {
+    let rest = reason.strip_prefix("unknown field ").or_else(|| reason.strip_prefix("unknown variant "))?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let name = quoted.next()?;
+    let known: Vec<&str> = quoted.collect();
+    let distance = |candidate: &&&str| strsim::osa_distance(name, candidate);
+    let nearest = known.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= 1 + name.len() / 3);
+    let question = nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default();
+    Some(format!("`{name}` is unknown; {question}known here: `{}`", known.join("`, `")))
+}
+
+/// From "invalid type: string "fast", expected f64", or "invalid value: …".
+fn wrong_type(reason: &str) -> Option<String> {
+    let rest = reason.strip_prefix("invalid type: ").or_else(|| reason.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.split_once(", expected ")?;
+    let expected = match expected {
+        "f64" => "a number",
+        "u64" | "usize" => "a whole number from 0 up",
+        "a nonzero usize" => "a whole number from 1 up",
+        "a sequence" => "a list in brackets",
+        "a string" => "text in quotes",
+        "a boolean" => "true or false",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    let found = match found {
+        "map" => "a table",
+        "sequence" => "a list",
+        "null" => "nothing",
+        value => value.split_once(' ').map_or(value, |(kind, value)| match kind {
+            "floating" => value.trim_start_matches("point "),
+            _ => value,
+        }),
+    };
+    Some(format!("must be {expected}, not {}", found.trim_matches('`')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_comes_with_the_nearest_known_one() {
+        let field = plain("unknown field `lrr`, expected one of `lr`, `momentum`");
+        assert_eq!(field, "`lrr` is unknown; did you mean `lr`? known here: `lr`, `momentum`");
+        assert_eq!(plain("unknown variant `rnn`, expected `mlp`"), "`rnn` is unknown; known here: `mlp`");
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_without_the_names_of_rust_types() {
+        let told = [
+            ("invalid type: string \"fast\", expected f64", "must be a number, not \"fast\""),
+            ("invalid type: integer `32`, expected a sequence", "must be a list in brackets, not 32"),
+            ("invalid type: floating point `1000.0`, expected u64", "must be a whole number from 0 up, not 1000.0"),
+            ("invalid value: integer `-1`, expected u64", "must be a whole number from 0 up, not -1"),
+            ("invalid type: map, expected a boolean", "must be true or false, not a table"),
+            ("invalid type: integer `3`, expected struct TrainConfig", "must be a table, not 3"),
+            ("missing field `lr`", "missing field `lr`"),
+        ];
+        for (serde, ours) in told {
+            assert_eq!(plain(serde), ours);
+        }
+    }
+}

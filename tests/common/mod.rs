@@ -1,0 +1,221 @@
+//! A small run in a temporary folder, started and resumed as processes, and how runs are compared: byte for byte.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
+pub fn table() -> String {
+    let row = |i: u32| {
+        let (a, b, c) = (f64::from(i * 37 % 61) / 7.0, f64::from(i * i % 53) / 5.0, f64::from(i * 11 % 17) - 8.0);
+        format!("{a},{b},{c},{}\n", (i * 7 + i * i) % 3)
+    };
+    "a,b,c,label\n".to_owned() + &(0..60).map(row).collect::<String>()
+}
+
+/// Four updates an epoch, the last with a smaller batch: 48 rows are trained on and 12 validated on.
+const MODEL: &str = r#"
+    seed = 3
+    [data]
+    path = "data.csv"
+    validation = 0.2
+    batch_size = 13
+    [model]
+    kind = "mlp"
+    hidden = [8, 5]
+    dropout = 0.3
+"#;
+
+/// Twelve updates with dropout, clipping and validation; `more` adds to them or says how they are made.
+pub fn small(optimizer: &str, schedule: &str, more: &str) -> String {
+    let lengths = "train = { epochs = 3, clip_norm = 1.0 }\nvalidation = { every = \"2 steps\" }";
+    format!("optimizer = {optimizer}\nschedule = \"{schedule}\"\n{lengths}\n{more}\n{MODEL}")
+}
+
+pub const ADAMW: &str = "{ kind = 'adamw', lr = 0.05 }";
+pub const ADAMW_IN_TWO_GROUPS: &str =
+    "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['2.*'], lr = 0.01, weight_decay = 0.2, momentum = 0.8 }] }";
+pub const EVERY_STEP: &str = "checkpoint = { every = '1 step' }";
+
+/// A temporary folder with `config.toml` and `data.csv` in it, in which processes work.
+pub struct Lab {
+    folder: tempfile::TempDir,
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Lab {
+    pub fn new(config: &str) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// In memory, where the system has a folder for that: thousands of small saves would mostly wait for a disk.
+    pub fn in_memory(config: &str) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_folder(folder.unwrap(), config)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, config: &str) -> Self {
+        fs::write(folder.path().join("data.csv"), table()).unwrap();
+        fs::write(folder.path().join("config.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `train` with `arguments`, to be run in the folder. It has one thread: for so small a model others only wait.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("RUST_LOG")
+            .env("RAYON_NUM_THREADS", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn train(&self, arguments: &[&str]) -> Ended {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// Starts the run of `config.toml` in the directory `out`, and sees it to its end.
+    pub fn start(&self, out: &str) -> Ended {
+        self.train(&["config.toml", "--out", out]).well()
+    }
+
+    /// Copies a run as it was left when its process was killed after the checkpoint at `step`: the log is longer, and
+    /// its last line is torn.
+    pub fn interrupted_copy(&self, run: &str, copy: &str, step: u64) -> PathBuf {
+        let copy = self.path(copy);
+        copy_tree(&self.path(run), &copy);
+        for later in steps(&copy).into_iter().filter(|&saved| saved > step) {
+            fs::remove_dir_all(checkpoint(&copy, later)).unwrap();
+        }
+        let mut log = fs::read(copy.join("log.jsonl")).unwrap();
+        log.truncate(log.len() - 7);
+        fs::write(copy.join("log.jsonl"), log).unwrap();
+        copy
+    }
+}
+
+impl Ended {
+    /// The same, if it ended well.
+    #[track_caller]
+    pub fn well(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+
+    /// What a refused request says.
+    #[track_caller]
+    pub fn refusal(self) -> String {
+        assert_eq!(self.code, Some(2), "{}", self.stderr);
+        assert_eq!(self.stdout, "");
+        self.stderr
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+pub fn checkpoint(run: &Path, step: u64) -> PathBuf {
+    run.join(format!("checkpoints/step-{step:010}"))
+}
+
+/// The steps of the checkpoints of a run, in order; none where there is no run yet.
+pub fn steps(run: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut steps: Vec<u64> = names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect();
+    steps.sort_unstable();
+    steps
+}
+
+pub fn state(checkpoint: &Path) -> Value {
+    serde_json::from_slice(&fs::read(checkpoint.join("state.json")).unwrap()).unwrap()
+}
+
+/// The lines of a run's log.
+pub fn log(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The rate of the first group in each line of a run's log.
+pub fn rates(run: &Path) -> Vec<f64> {
+    log(run).iter().map(|line| line["lr"][0].as_f64().unwrap()).collect()
+}
+
+/// Every file under `folder` with its bytes.
+pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    collect(folder, Path::new(""), &mut files);
+    files
+}
+
+fn collect(folder: &Path, name: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = name.join(entry.file_name());
+        if entry.path().is_dir() {
+            collect(&entry.path(), &name, files);
+        } else {
+            files.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+pub fn copy_tree(from: &Path, to: &Path) {
+    for (name, bytes) in tree(from) {
+        fs::create_dir_all(to.join(&name).parent().unwrap()).unwrap();
+        fs::write(to.join(name), bytes).unwrap();
+    }
+}
+
+/// The files of a run that its bits are in. The others say when and by which process they were written; what a killed
+/// save has left is hidden, and nothing reads it.
+fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = tree(run);
+    files.retain(|path, _| {
+        let of_its_process =
+            path.ends_with("manifest.json") || path.ends_with("timing.jsonl") || path.ends_with("lock");
+        let hidden = path.iter().any(|name| name.to_string_lossy().starts_with('.'));
+        !of_its_process && !hidden
+    });
+    files
+}
+
+/// Two runs have the same files with the same bytes: configuration, log, and all of every checkpoint.
+#[track_caller]
+pub fn assert_same_bits(whole: &Path, other: &Path) {
+    let (expected, found) = (bits(whole), bits(other));
+    let differs = |path: &&PathBuf| expected.get(*path) != found.get(*path);
+    if let Some(path) = expected.keys().chain(found.keys()).filter(differs).min() {
+        let describe = |files: &BTreeMap<PathBuf, Vec<u8>>| match files.get(path) {
+            Some(bytes) if path.extension().is_some_and(|ending| ending == "safetensors") => {
+                format!("{} bytes with hash {}", bytes.len(), blake3::hash(bytes))
+            }
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            None => "not there".to_owned(),
+        };
+        let (path, other) = (path.display(), other.display());
+        panic!("{path} of {other} differs: it should be\n{}\nand is\n{}", describe(&expected), describe(&found));
+    }
+    assert!(expected.keys().any(|path| path.ends_with("model.safetensors")), "{} is no run", whole.display());
+}

@@ -1,0 +1,264 @@
+//! A real process, stopped at any moment in any way, loses nothing: not one bit, however often.
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps};
+use rekindle::rng::Stream;
+
+/// Long enough for 25 kills: thousands of updates, and hundreds of saves for kills to land in.
+const LONG: &str = r#"
+    seed = 3
+    optimizer = { kind = "adamw", lr = 1e-3 }
+    schedule = "warmup(10%) -> cosine(90%)"
+    train = { steps = 4000, clip_norm = 1.0 }
+    checkpoint = { every = "20 steps" }
+    [data]
+    path = "data.csv"
+    validation = 0.2
+    batch_size = 13
+    [model]
+    kind = "mlp"
+    hidden = [32, 32]
+    dropout = 0.3
+"#;
+
+const KILLS: usize = 25;
+
+/// Decides when kills land; a failure names it.
+const SEED: u64 = 2;
+
+/// A process that trains, killed with the test should that fail first. What it says goes to files, which never fill up
+/// as pipes do.
+struct Training {
+    process: Child,
+    said: [PathBuf; 2],
+}
+
+impl Training {
+    fn spawn(lab: &Lab, arguments: &[&str]) -> Self {
+        let said = [lab.path("stdout"), lab.path("stderr")];
+        let [stdout, stderr] = said.each_ref().map(|path| File::create(path).unwrap());
+        Self { process: lab.command(arguments).stdout(stdout).stderr(stderr).spawn().unwrap(), said }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status().unwrap();
+        assert!(sent.success(), "SIG{name} cannot be sent");
+    }
+
+    /// Kills it, and says whether it still ran.
+    fn kill(mut self) -> bool {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap().signal() == Some(9)
+    }
+
+    /// Waits for `condition`, which a run that goes well fulfils.
+    #[track_caller]
+    fn wait_until(&mut self, condition: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the run takes too long");
+            assert_eq!(self.process.try_wait().unwrap(), None, "the run has ended too soon");
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn ended(mut self) -> Ended {
+        let code = self.process.wait().unwrap().code();
+        let [stdout, stderr] = self.said.each_ref().map(|path| fs::read_to_string(path).unwrap());
+        Ended { code, stdout, stderr }
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        // It has ended, most often; only one that has not is meant.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a user types after a crash: a run is resumed, and where none is yet, started again.
+fn again(lab: &Lab, run: &'static str) -> Vec<&'static str> {
+    match lab.path(run).join("config.toml").exists() {
+        true => vec!["--resume", run],
+        false => vec!["config.toml", "--out", run],
+    }
+}
+
+/// Random shares of `total`, which they add up to.
+fn delays(total: Duration, count: usize, attempt: u64) -> Vec<Duration> {
+    let shares = Stream::new(SEED, "kills").uniform(attempt, count);
+    let sum: f32 = shares.iter().sum();
+    shares.iter().map(|share| total.mul_f32(share / sum)).collect()
+}
+
+/// Kills the run `run` 25 times; `None` if it came to its end before the last of them. Otherwise the steps at which the
+/// newest checkpoint was.
+fn kill_25_times(lab: &Lab, run: &'static str, delays: &[Duration]) -> Option<BTreeSet<Option<u64>>> {
+    let mut newest = BTreeSet::new();
+    for delay in delays {
+        let training = Training::spawn(lab, &again(lab, run));
+        sleep(*delay);
+        if !training.kill() {
+            return None;
+        }
+        newest.insert(steps(&lab.path(run)).last().copied());
+    }
+    Some(newest)
+}
+
+#[test]
+fn a_run_killed_25_times_at_random_moments_has_the_same_bits() {
+    let lab = Lab::new(LONG);
+    let began = Instant::now();
+    lab.start("whole");
+    let duration = began.elapsed();
+    // The kills take less time together than the run, so that all of them find it training. Should the machine have been
+    // busier when the run was timed, kills must come faster.
+    let attempts = ["first", "second", "third", "fourth"].into_iter().zip([0.7, 0.4, 0.2, 0.1]).zip(0..);
+    let mut killed = attempts.map(|((run, share), attempt)| {
+        let kills = kill_25_times(&lab, run, &delays(duration.mul_f64(share), KILLS, attempt));
+        (run, kills)
+    });
+    let (run, newest) = killed.find_map(|(run, newest)| Some((run, newest?))).expect("the run ends before its kills");
+    assert!(newest.len() >= 5, "seed {SEED}: the kills hit hardly any work: {newest:?}");
+    lab.train(&["--resume", run]).well();
+    println!("seed {SEED}: killed with the newest checkpoint at {newest:?}");
+    assert_same_bits(&lab.path("whole"), &lab.path(run));
+}
+
+/// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.
+#[test]
+fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", ""));
+    lab.start("whole");
+    for microseconds in (0..15_000).step_by(500) {
+        let training = Training::spawn(&lab, &["config.toml", "--out", "killed"]);
+        sleep(Duration::from_micros(microseconds));
+        training.kill();
+        lab.train(&again(&lab, "killed")).well();
+        assert_same_bits(&lab.path("whole"), &lab.path("killed"));
+        fs::remove_dir_all(lab.path("killed")).unwrap();
+    }
+}
+
+/// A branch whose first checkpoint is not there yet must not be taken for a run that has not begun.
+#[test]
+fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", ""));
+    lab.start("whole");
+    copy_tree(&checkpoint(&lab.path("whole"), 8), &lab.path("kept/step-0000000008"));
+    for microseconds in (0..20_000).step_by(500) {
+        let training = Training::spawn(&lab, &["--resume", "kept", "--out", "branch"]);
+        sleep(Duration::from_micros(microseconds));
+        training.kill();
+        let (path, out) = match lab.path("branch/config.toml").exists() {
+            true => ("branch", "branch"),
+            false => ("kept", "another"),
+        };
+        lab.train(&["--resume", path, "--out", out]).well();
+        let run = lab.path(out);
+        assert_eq!(steps(&run), [8, 12], "killed after {microseconds} µs");
+        assert!(state(&checkpoint(&run, 12)) == state(&checkpoint(&lab.path("whole"), 12)));
+        for run in ["branch", "another"].map(|name| lab.path(name)).iter().filter(|run| run.exists()) {
+            fs::remove_dir_all(run).unwrap();
+        }
+    }
+}
+
+/// Saves rarely, so that what a signal saves stands out.
+fn rarely_saved() -> Lab {
+    Lab::new(&LONG.replace("20 steps", "1000 steps"))
+}
+
+/// A run that a signal stops and that is then resumed.
+#[track_caller]
+fn assert_a_signal_loses_nothing(signal: &str, code: i32) {
+    let lab = rarely_saved();
+    let whole = lab.start("whole");
+    let mut training = Training::spawn(&lab, &["config.toml", "--out", "stopped"]);
+    let run = lab.path("stopped");
+    training.wait_until(|| steps(&run).contains(&1000));
+    training.signal(signal);
+    let ended = training.ended();
+    assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+    let last = *steps(&run).last().unwrap();
+    assert!(ended.stderr.contains(&format!("stopped after step {last} of 4000")), "{}", ended.stderr);
+    assert!(ended.stderr.contains("to go on: train --resume stopped"), "{}", ended.stderr);
+    assert_eq!(log(&run).len() as u64, last, "every update made is saved");
+    let rest = lab.train(&["--resume", "stopped"]).well();
+    assert!(ended.stdout + &rest.stdout == whole.stdout, "the epoch lines are not those of the whole run");
+    remove_unless_due(&run, last);
+    assert_same_bits(&lab.path("whole"), &run);
+}
+
+/// Removes what only a signal has saved: the whole run does not have it.
+fn remove_unless_due(run: &Path, step: u64) {
+    if !step.is_multiple_of(1000) {
+        fs::remove_dir_all(checkpoint(run, step)).unwrap();
+    }
+}
+
+#[test]
+fn ctrl_c_saves_the_last_step_and_exits_with_130() {
+    assert_a_signal_loses_nothing("INT", 130);
+}
+
+#[test]
+fn sigterm_saves_the_last_step_and_exits_with_143() {
+    assert_a_signal_loses_nothing("TERM", 143);
+}
+
+#[test]
+fn sigusr1_saves_and_training_goes_on() {
+    let lab = rarely_saved();
+    lab.start("whole");
+    let mut training = Training::spawn(&lab, &["config.toml", "--out", "asked"]);
+    let run = lab.path("asked");
+    training.wait_until(|| steps(&run).contains(&1000));
+    // A save that was asked for just when one was due is not to be told from it: ask again.
+    let asked = || steps(&run).into_iter().find(|step| !step.is_multiple_of(1000));
+    while asked().is_none() {
+        training.signal("USR1");
+        let before = steps(&run).len();
+        training.wait_until(|| steps(&run).len() > before);
+    }
+    let step = asked().unwrap();
+    training.ended().well();
+    let path = checkpoint(&run, step);
+    lab.train(&["--resume", path.to_str().unwrap(), "--out", "from-there"]).well();
+    let last = checkpoint(&lab.path("from-there"), 4000);
+    assert_eq!(state(&last), state(&checkpoint(&lab.path("whole"), 4000)));
+    for extra in steps(&run) {
+        remove_unless_due(&run, extra);
+    }
+    assert_same_bits(&lab.path("whole"), &run);
+}
+
+/// Updates that take a large part of a second, so that the second signal comes before the first is heeded.
+#[test]
+fn a_second_ctrl_c_ends_the_process_at_once_and_the_run_can_be_resumed() {
+    let lab = Lab::new(&LONG.replace("batch_size = 13", "batch_size = 48").replace("[32, 32]", "[3500, 3500]"));
+    let mut training =
+        Training::spawn(&lab, &["config.toml", "--out", "run", "--set", "optimizer={kind='sgd', lr=0.1}"]);
+    training.wait_until(|| steps(&lab.path("run")).contains(&0));
+    training.signal("INT");
+    sleep(Duration::from_millis(10));
+    training.signal("INT");
+    let ended = training.ended();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), ""), "it does not stop to say anything");
+    assert_eq!(steps(&lab.path("run")), [0]);
+    let resumed = lab.train(&["--resume", "run", "--set", "train.steps=1"]).well();
+    assert!(resumed.stderr.contains("done: 1 steps"), "{}", resumed.stderr);
+}

@@ -1,0 +1,114 @@
+//! Momentum and weight decay follow schedules as the learning rate does, and are resumed like it.
+
+use std::path::{Path, PathBuf};
+
+use rekindle::train::{Control, Run, Setting, from_file, resume};
+use serde_json::Value;
+
+fn settings(texts: &[&str]) -> Vec<Setting> {
+    texts.iter().map(|text| Setting::parse(text).unwrap()).collect()
+}
+
+/// The notebook's experiment with other settings, for so many epochs of one step.
+fn start(out: &Path, texts: &[&str]) -> Result<Run, rekindle::train::TrainError> {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/notebook.toml");
+    let texts: Vec<&str> = texts.iter().copied().chain(["checkpoint.every='1 step'"]).collect();
+    Run::start(from_file(&config, &settings(&texts))?, out, Control::new())
+}
+
+fn train(out: &Path, texts: &[&str]) -> PathBuf {
+    let mut run = start(out, texts).unwrap();
+    run.train(&mut ()).unwrap();
+    run.path().to_owned()
+}
+
+fn continue_with(from: &Path, out: &Path, texts: &[&str]) -> PathBuf {
+    let mut run = resume::resume(from, &settings(texts), Some(out), Control::new()).unwrap().run;
+    run.train(&mut ()).unwrap();
+    run.path().to_owned()
+}
+
+fn log(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// All bytes that must repeat.
+fn bits(run: &Path) -> Vec<Vec<u8>> {
+    let last = run.join("checkpoints/step-0000000020");
+    let files = ["model.safetensors", "optimizer.safetensors", "state.json"];
+    let mut bits: Vec<_> = files.iter().map(|file| std::fs::read(last.join(file)).unwrap()).collect();
+    bits.push(std::fs::read(run.join("log.jsonl")).unwrap());
+    bits
+}
+
+const DRIVEN: [&str; 3] = [
+    "optimizer={kind='sgd', lr=0.02, momentum=0.9, weight_decay=1e-3}",
+    "momentum_schedule=linear(0.5, 1, 10)",
+    "weight_decay_schedule=step(5, gamma=0.5)",
+];
+
+#[test]
+fn momentum_and_weight_decay_follow_their_schedules() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log(&train(&folder.path().join("run"), &DRIVEN));
+    let column = |name: &str, step: usize| log[step][name][0].as_f64().unwrap();
+    assert!((column("momentum", 0) - 0.45).abs() < 1e-15);
+    assert!((column("momentum", 10) - 0.9).abs() < 1e-15);
+    assert!((column("weight_decay", 7) - 0.5e-3).abs() < 1e-18);
+}
+
+#[test]
+fn a_cycle_of_the_rate_drives_momentum_against_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        ["optimizer={kind='adamw', lr=0.02}", "schedule={kind='one_cycle', total=20, momentum=[0.85, 0.95]}"];
+    let log = log(&train(&folder.path().join("run"), &settings));
+    let momentum = |step: usize| log[step]["momentum"][0].as_f64().unwrap();
+    assert_eq!(momentum(0), 0.95);
+    let lowest = (0..20).map(momentum).fold(f64::INFINITY, f64::min);
+    assert!((lowest - 0.85).abs() < 1e-3, "{lowest}");
+}
+
+#[test]
+fn driven_momentum_is_resumed_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = train(&folder.path().join("whole"), &DRIVEN);
+    for step in [1, 7, 19] {
+        let checkpoint = whole.join(format!("checkpoints/step-{step:010}"));
+        let resumed = continue_with(&checkpoint, &folder.path().join(format!("from-{step}")), &[]);
+        assert!(bits(&resumed) == bits(&whole), "resumed from step {step}");
+    }
+}
+
+#[test]
+fn a_schedule_can_be_added_and_taken_away_on_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = train(&folder.path().join("plain"), &DRIVEN[..1]);
+    let at_seven = |run: &Path| run.join("checkpoints/step-0000000007");
+    let added = continue_with(&at_seven(&plain), &folder.path().join("added"), &DRIVEN[1..]);
+    let line = &log(&added)[8];
+    assert!((line["momentum"][0].as_f64().unwrap() - 0.81).abs() < 1e-15, "the schedule counts the steps before it");
+    let state = std::fs::read_to_string(added.join("checkpoints/step-0000000020/state.json")).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["history"][0]["step"], 7);
+    assert_eq!(state["history"][0]["changes"][0]["key"], "momentum_schedule");
+
+    let without = ["momentum_schedule=", "weight_decay_schedule="];
+    let away = continue_with(&added.join("checkpoints/step-0000000012"), &folder.path().join("away"), &without);
+    let log = log(&away);
+    assert!(log[11].get("momentum").is_some() && log[12].get("momentum").is_none());
+}
+
+#[test]
+fn what_cannot_be_driven_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refusal = |texts: &[&str]| start(&folder.path().join("run"), texts).map(drop).unwrap_err().to_string();
+    let without = refusal(&["optimizer={kind='sgd', lr=0.02}", DRIVEN[1]]);
+    assert_eq!(without, "optimizer.momentum = 0: must be above 0, for a schedule drives it");
+    let cycle = "schedule={kind='one_cycle', total=20, momentum=[0.85, 0.95]}";
+    let twice = refusal(&["optimizer={kind='adamw', lr=0.02}", cycle, DRIVEN[1]]);
+    assert!(twice.contains("`schedule` already drives the momentum"), "{twice}");
+    let bad = refusal(&["weight_decay_schedule=step(0)"]);
+    assert!(bad.starts_with("weight_decay_schedule: "), "{bad}");
+}
