@@ -84,7 +84,11 @@ fn a_mistake_in_text_is_pointed_at() {
              \x20 warmup(5) -> cosine(20, eta_mn=1e-3)\n\
              \x20                         ^",
         ),
-        ("cosin(20)", "there is no kind of schedule called `cosin`; did you mean `cosine`?\n  cosin(20)\n  ^"),
+        (
+            "cosin(20)",
+            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a kind of your own has to be registered \
+             first, with `rekindle::schedule::register`)\n  cosin(20)\n  ^",
+        ),
         ("step(5", "expected `,` or `)`, found the end\n  step(5\n        ^"),
         ("step(5) cosine(3)", "expected `->` or the end, found `c`\n  step(5) cosine(3)\n          ^"),
         ("cosine(20,, 3)", "expected a value, found `,`\n  cosine(20,, 3)\n            ^"),

@@ -1,7 +1,7 @@
 //! What went wrong with schedules in other trainers, and does not here. Each test is named after the defect.
 
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::state::Part;
+use rekindle::state::{Part, State};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
 
@@ -123,6 +123,27 @@ fn a_restored_plateau_follows_a_changed_base_rate() {
     let mut after = Scheduler::new(schedule, vec![0.4, 0.003], RUN).unwrap();
     after.load(&before.save().unwrap()).unwrap();
     assert_eq!(after.rates(), [0.2, 0.0015]);
+}
+
+/// PyTorch's LambdaLR is not saved at all: what is in the checkpoint does not say what the function was.
+#[test]
+fn a_formula_is_saved_with_the_run() {
+    let formula = r#"expr("base * 0.95^t + 1e-4 * sin(pi * t / 7)^2")"#;
+    let mut before = scheduler(formula);
+    (0..30).for_each(|_| before.advance());
+    let saved = serde_json::to_string(&before.save().unwrap().json).unwrap();
+    let state = State::from_json(serde_json::from_str(&saved).unwrap());
+    let spec: Schedule = serde_json::from_value(state.json["spec"].clone()).unwrap();
+    assert_eq!(&spec, before.schedule());
+    let mut after = Scheduler::new(spec, vec![0.1, 0.003], RUN).unwrap();
+    after.load(&state).unwrap();
+    assert!(after.differences().is_empty());
+    let bits = |rates: Vec<f64>| rates.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    for _ in 30..100 {
+        assert_eq!(bits(after.rates()), bits(before.rates()));
+        after.advance();
+        before.advance();
+    }
 }
 
 /// lightning #4655, #1772: a checkpoint taken before the scheduler stepped is one step off. Here the state after `s`

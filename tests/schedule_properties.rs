@@ -61,6 +61,7 @@ fn plain() -> impl Strategy<Value = Schedule> {
             .cycle_decay(d)
             .eta_min(eta)
             .into()),
+        decay().prop_map(|gamma| Schedule::expr(format!("base * {gamma}^(t / 7)")).into()),
         length().prop_map(|timescale| Schedule::inverse_sqrt(timescale).into()),
         (1u64..2000, length()).prop_map(|(dim, warmup)| Schedule::noam(dim, warmup).into()),
         (length(), -9.0..0.0, 0.1..9.0).prop_map(|(t_max, lb, ub)| Schedule::tanh(t_max).lb(lb).ub(ub).into()),

@@ -99,3 +99,84 @@ fn a_changed_schedule_keeps_the_time_and_says_what_became_of_the_memory() {
     back.load(&after.save().unwrap()).unwrap();
     assert_eq!(back.differences()[1], "`plateau` at schedule starts without memory");
 }
+
+#[test]
+fn a_resumed_run_follows_another_schedule_from_where_it_is() {
+    let others =
+        ["step(7, gamma=0.5)", "linear(1, 0, 80)", "one_cycle(90)", "expr(\"base / (1 + t)\")", "cosine(\"50%\")"];
+    for other in others {
+        let mut before = scheduler("warmup(5) -> cosine(45)");
+        (0..30).for_each(|_| before.advance());
+        let mut resumed = scheduler(other);
+        resumed.load(&before.save().unwrap()).unwrap();
+        assert_eq!(resumed.t(), 30);
+        assert_eq!(resumed.differences().len(), 1, "{:?}", resumed.differences());
+        let fresh = scheduler(other);
+        for t in 30..120 {
+            assert_eq!(resumed.rates(), fresh.rates_at(t), "{other} at {t}");
+            resumed.advance();
+        }
+    }
+}
+
+#[test]
+fn a_run_made_longer_stretches_what_is_a_share_of_it() {
+    let plan = |total| {
+        let schedule: Schedule = "warmup(10) -> cosine(90%)".parse().unwrap();
+        let run = RunLength { total_steps: Some(total), steps_per_epoch: 10 };
+        Scheduler::new(schedule, vec![0.1, 0.003], run).unwrap()
+    };
+    let mut before = plan(100);
+    before.seek(60);
+    let mut longer = plan(200);
+    longer.load(&before.save().unwrap()).unwrap();
+    assert_eq!(longer.t(), 60);
+    let written_out = scheduler("warmup(10) -> cosine(180)");
+    for t in 0..250 {
+        assert_eq!(longer.rates_at(t), written_out.rates_at(t));
+    }
+}
+
+#[test]
+fn a_run_past_the_end_of_its_schedule_holds_the_last_rate() {
+    let schedules = [
+        "constant(0.5)",
+        "linear(0.1, 0.7, 40)",
+        "multi_step([10, 40])",
+        "polynomial(40, power=2, eta_min=1e-3)",
+        "cosine(40, eta_min=1e-3)",
+        "cosine_restarts(10, cycle_limit=4, eta_min=1e-3)",
+        "one_cycle(41)",
+        "wsd(5, 20, 15, min_ratio=0.1)",
+        "tanh(40, eta_min=1e-3)",
+        "piecewise([[0, 1], [40, 0.2]], interpolate=\"cosine\")",
+        "warmup(10) -> cosine(30, eta_min=1e-3)",
+        "sequential([10], [constant, linear(1, 0.1, 30)])",
+        "linear(1, 0.1, 4, unit=\"epoch\")",
+        "chained([cosine(40, eta_min=1e-3), multi_step([20])])",
+    ];
+    for schedule in schedules {
+        let scheduler = scheduler(schedule);
+        let last = scheduler.rates_at(40);
+        for t in [41, 50, 99, 100, 101, 100_000, 1 << 53, u64::MAX] {
+            assert_eq!(scheduler.rates_at(t), last, "{schedule} at {t}");
+        }
+    }
+}
+
+/// A memory of a place that the new schedule has too is taken along; the others start afresh.
+#[test]
+fn a_schedule_changed_around_a_plateau_keeps_what_it_has_learned() {
+    let mut before = scheduler("warmup(2) -> plateau(factor=0.5, patience=0)");
+    for _ in 0..5 {
+        before.advance();
+        before.report(1.0);
+    }
+    assert_eq!(before.rates(), [0.025, 0.00075]);
+    let mut after = scheduler("warmup(3) -> plateau(factor=0.1, patience=0)");
+    after.load(&before.save().unwrap()).unwrap();
+    assert_eq!(after.rates(), [0.025, 0.00075]);
+    after.advance();
+    after.report(1.0);
+    assert_eq!(after.rates(), [0.025 * 0.1, 0.00075 * 0.1]);
+}

@@ -38,6 +38,19 @@ impl Argument for u64 {
     }
 }
 
+impl Argument for String {
+    fn read(value: &Value) -> Result<Self, Problem> {
+        match &value.data {
+            Data::Text(text) => Ok(text.clone()),
+            _ => Err(Problem::takes("text in quotes", value)),
+        }
+    }
+
+    fn write(&self) -> Value {
+        Data::Text(self.clone()).into()
+    }
+}
+
 /// A list of lengths, schedules or whatever else a parameter has several of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct List<T>(Vec<T>);

@@ -107,6 +107,11 @@ impl Context<'_> {
         }
     }
 
+    /// Refuses the schedule for what it says of itself.
+    pub fn refuse_as_a_whole(&self, message: String) -> ScheduleError {
+        ScheduleError::Custom { kind: self.kind, place: self.place.clone(), message }
+    }
+
     /// A length as a number of steps (or epochs).
     pub fn length(&self, field: &str, length: Length) -> Result<u64, ScheduleError> {
         let percent = match length {

@@ -37,6 +37,7 @@ pub(crate) struct Parameter {
 }
 
 /// What there is to know of a kind before there is a schedule of it.
+#[derive(Debug)]
 pub(crate) struct Definition {
     pub name: &'static str,
     /// In the order in which the text form takes them without names.

@@ -37,11 +37,37 @@ pub enum ScheduleError {
         /// What it would have to be.
         rule: String,
     },
+    /// A schedule of one's own that has refused its parameters.
+    #[error("`{kind}`{}: {message}", if place.is_empty() { String::new() } else { format!(" at {place}") })]
+    Custom {
+        /// The name that it is registered by.
+        kind: &'static str,
+        /// As in [`ScheduleError::Refused`].
+        place: String,
+        /// What it says.
+        message: String,
+    },
     /// A base rate that no schedule can start from.
     #[error("the base rate of group {group} is {value}; it must be a finite number and not negative")]
     BaseRate {
         /// Index of the parameter group.
         group: usize,
+        /// The rate.
+        value: f64,
+    },
+    /// A schedule whose rate is infinite or not a number somewhere in the run.
+    #[error(
+        "the rate of update {t} is {value} in group {group}, whose base rate is {base}; `{schedule}` must be finite over the whole run"
+    )]
+    NotFinite {
+        /// The schedule.
+        schedule: String,
+        /// Number of the update.
+        t: u64,
+        /// Index of the parameter group.
+        group: usize,
+        /// Its base rate.
+        base: f64,
         /// The rate.
         value: f64,
     },
@@ -54,7 +80,7 @@ pub enum ScheduleError {
 }
 
 /// The line of `text` that holds byte `at`, and under it a caret at that byte.
-fn caret(text: &str, at: usize) -> String {
+pub(crate) fn caret(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();

@@ -23,13 +23,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read on in [`kinds`], the catalogue; `plan`, where a schedule meets a run; and [`Scheduler`], which is what a
+//! Read on in [`kinds`], the catalogue; [`CustomSchedule`], for a kind of your own; `plan`, where a schedule meets a run; and [`Scheduler`], which is what a
 //! training loop holds.
 
 mod argument;
 mod context;
+mod custom;
 mod definition;
 mod error;
+mod fields;
+mod formula;
 pub mod kinds;
 mod length;
 mod memory;
@@ -53,6 +56,7 @@ use error::Problem;
 use value::{Data, Value};
 
 pub use argument::{ForGroups, List, Momentum, Point};
+pub use custom::{CustomError, CustomSchedule, register};
 pub use error::ScheduleError;
 pub use length::Length;
 pub use memory::{Mode, ThresholdMode};

@@ -6,6 +6,9 @@ use std::fmt;
 use super::memory::{Memory, Slot};
 use super::{Schedule, ScheduleError, context};
 
+/// How many rates are looked at before a run starts: some milliseconds' work.
+const LOOKS: u64 = 1 << 18;
+
 /// How long the run is: what a share of it, and an epoch, are measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunLength {
@@ -47,6 +50,20 @@ impl Plan {
     /// The momentum (or beta1) for update `t` in `group`, where the schedule drives it.
     pub fn momentum(&self, t: u64, group: usize) -> Option<f64> {
         self.curve.momentum(t, group)
+    }
+
+    /// Looks for an update of the run whose rate is not finite before it is cut to what can be handed out: `(t, group,
+    /// rate)`. Each update is looked at where that is no great work, else ones evenly spread from the first to the last;
+    /// in a run without end the first ones.
+    pub(super) fn first_not_finite(&self, base_lrs: &[f64], run: &RunLength) -> Option<(u64, usize, f64)> {
+        let looks = (LOOKS / base_lrs.len().max(1) as u64).max(2);
+        let total = run.total_steps.unwrap_or(looks);
+        let spread = |index| (u128::from(index) * u128::from(total - 1) / u128::from(looks - 1)) as u64;
+        let times = (0..looks.min(total)).map(|index| if total <= looks { index } else { spread(index) });
+        let rates = times.flat_map(|t| base_lrs.iter().enumerate().map(move |(group, &base)| (t, group, base)));
+        rates
+            .map(|(t, group, base)| (t, group, self.curve.rate(At { t, base, group, memory: &[] })))
+            .find(|(_, _, rate)| !rate.is_finite())
     }
 
     /// Whether any part of the schedule is driven by a metric.

@@ -30,13 +30,19 @@ impl Scheduler {
     /// Starts at `t = 0` with one base rate for each parameter group.
     ///
     /// # Errors
-    /// Refuses base rates that are negative or not finite, and whatever [`Schedule::plan`] refuses.
+    /// Refuses base rates that are negative or not finite, whatever [`Schedule::plan`] refuses, and a rate
+    /// that is infinite or not a number: of any update where the run is no longer than some hundred thousand updates,
+    /// and of evenly spread ones, the first and the last among them, where it is.
     pub fn new(schedule: impl Into<Schedule>, base_lrs: Vec<f64>, run: RunLength) -> Result<Self, ScheduleError> {
         if let Some((group, &value)) = base_lrs.iter().enumerate().find(|(_, lr)| !(lr.is_finite() && **lr >= 0.0)) {
             return Err(ScheduleError::BaseRate { group, value });
         }
         let schedule = schedule.into();
         let plan = schedule.plan(&run, base_lrs.len())?;
+        if let Some((t, group, value)) = plan.first_not_finite(&base_lrs, &run) {
+            let base = base_lrs.get(group).copied().unwrap_or_default();
+            return Err(ScheduleError::NotFinite { schedule: schedule.to_string(), t, group, base, value });
+        }
         let memory = fresh_memory(&plan, &base_lrs);
         Ok(Self { schedule, plan, t: 0, base_lrs, memory, differences: Vec::new() })
     }

@@ -3,10 +3,11 @@
 //! To add a kind, write its file and its line in `catalogue!` below.
 
 use super::Schedule;
-use super::argument::{ForGroups, List, Momentum};
+use super::argument::{Argument, ForGroups, List, Momentum};
 use super::context::Context;
+use super::custom;
 use super::definition::{Definition, Kind, kind, words};
-use super::error::{Problem, ScheduleError, suggestion};
+use super::error::{Problem, ScheduleError, caret, suggestion};
 use super::length::Length;
 use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
 use super::plan::{At, Curve};
@@ -18,6 +19,9 @@ macro_rules! catalogue {
         pub use $file::$Kind;)*
 
         static CATALOGUE: &[&Definition] = &[$(&$Kind::DEFINITION),*];
+
+        /// The names of the kinds in the catalogue.
+        pub const NAMES: &[&str] = &[$($Kind::DEFINITION.name),*];
     };
 }
 
@@ -38,6 +42,7 @@ catalogue! {
     tanh::Tanh,
     inverse_time::InverseTime,
     piecewise::Piecewise,
+    expr::Expr,
     warmup::Warmup,
     sequential::Sequential,
     chained::Chained,
@@ -52,12 +57,17 @@ pub use one_cycle::Anneal;
 pub use piecewise::Interpolate;
 pub use wsd::{Shape, StableShape};
 
-/// The definition of the kind called `name`.
+/// The definition of the kind called `name`, from the catalogue or registered.
 pub(super) fn find(name: &str) -> Result<&'static Definition, Problem> {
-    let known = CATALOGUE.iter().find(|definition| definition.name == name);
-    known.copied().ok_or_else(|| {
-        let names = CATALOGUE.iter().map(|definition| definition.name);
-        Problem::new(format!("there is no kind of schedule called `{name}`; {}", suggestion(name, names)))
+    if let Some(known) = CATALOGUE.iter().find(|definition| definition.name == name) {
+        return Ok(known);
+    }
+    let registered = custom::definitions();
+    registered.iter().find(|definition| definition.name == name).copied().ok_or_else(|| {
+        let names = NAMES.iter().copied().chain(registered.iter().map(|definition| definition.name));
+        let suggestion = suggestion(name, names);
+        let register = "a kind of your own has to be registered first, with `rekindle::schedule::register`";
+        Problem::new(format!("there is no kind of schedule called `{name}`; {suggestion} ({register})"))
     })
 }
 

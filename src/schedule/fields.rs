@@ -1,0 +1,91 @@
+//! The fields of a schedule of one's own: their names, and their values between serde and the tree of text and data.
+
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor, value::Error};
+use serde::forward_to_deserialize_any;
+use serde_json::Value as Json;
+
+use super::error::Problem;
+use super::value::{Data, Value};
+
+/// The names of the fields that `T` is read from, in order; or why it has none that a schedule could have.
+pub(super) fn fields<T: DeserializeOwned>() -> Result<&'static [&'static str], String> {
+    let mut names = None;
+    // That this fails is how it ends: the names come first.
+    let _ = T::deserialize(Names(&mut names));
+    let names = names.ok_or("its fields are not known; derive `Deserialize` for a struct with named fields")?;
+    match names.iter().find(|name| ["kind", "unit"].contains(name)) {
+        Some(name) => Err(format!("its field `{name}` has a meaning already; give it another name")),
+        None => Ok(names),
+    }
+}
+
+/// A deserializer that learns the names of fields and gives nothing.
+struct Names<'a>(&'a mut Option<&'static [&'static str]>);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Error> {
+        *self.0 = Some(fields);
+        Err(Error::custom("only the names are wanted"))
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, _visitor: V) -> Result<V::Value, Error> {
+        *self.0 = Some(&[]);
+        Err(Error::custom("only the names are wanted"))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
+        Err(Error::custom("it is no struct"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit newtype_struct
+        seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// Whole numbers up to here are exact in f64.
+const EXACT: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
+
+/// A value for serde. A float without a fraction is a whole number, so that `1e4` serves where a `u64` is wanted.
+pub(super) fn to_json(value: &Value) -> Result<Json, Problem> {
+    let is_whole = |x: f64| x.fract() == 0.0 && x.abs() <= EXACT && (x != 0.0 || x.is_sign_positive());
+    Ok(match &value.data {
+        Data::Null => Json::Null,
+        Data::Bool(yes) => (*yes).into(),
+        Data::Integer(n) => (*n).into(),
+        Data::Number(x) if !x.is_finite() => return Err(Problem::takes("a finite number", value)),
+        Data::Number(x) if is_whole(*x) => (*x as i64).into(),
+        Data::Number(x) => (*x).into(),
+        Data::Text(text) => text.clone().into(),
+        Data::List(items) => items.iter().map(to_json).collect::<Result<Vec<_>, _>>()?.into(),
+        Data::Table(_) | Data::Schedule(_) => {
+            return Err(Problem::takes("a number, a text, true, false, or a list of them", value));
+        }
+    })
+}
+
+/// The value that serde wrote.
+pub(super) fn from_json(json: &Json) -> Result<Value, String> {
+    let data = match json {
+        Json::Null => Data::Null,
+        Json::Bool(yes) => Data::Bool(*yes),
+        Json::Number(n) => match n.as_u64() {
+            Some(n) => Data::Integer(n),
+            None => {
+                let exact = n.as_f64().filter(|x| n.is_f64() || x.abs() <= EXACT);
+                Data::Number(exact.ok_or_else(|| format!("{n} is further from 0 than f64 counts exactly"))?)
+            }
+        },
+        Json::String(text) => Data::Text(text.clone()),
+        Json::Array(items) => Data::List(items.iter().map(from_json).collect::<Result<_, _>>()?),
+        Json::Object(_) => return Err("a table cannot be written as text; take numbers, texts or lists".to_owned()),
+    };
+    Ok(data.into())
+}
