@@ -164,10 +164,12 @@ fn verify_all(path: &Path) -> anyhow::Result<Answer> {
 struct Followed {
     plan: LrPlan,
     run: RunLength,
+    base_lrs: Vec<f64>,
     trajectory: Trajectory,
 }
 
-fn follow(lr: &Lr, spec: &str) -> anyhow::Result<Followed> {
+/// Reads a plan and follows it; `usual` are the base rates where neither the user nor the plan has any.
+fn follow(lr: &Lr, spec: &str, usual: &[f64]) -> anyhow::Result<Followed> {
     let plan = LrPlan::read(spec)?;
     let metrics = lr.metrics.as_deref().map(read_metrics).transpose()?.unwrap_or_default();
     let total_steps = plan.run.and_then(|run| run.total_steps);
@@ -177,14 +179,14 @@ fn follow(lr: &Lr, spec: &str) -> anyhow::Result<Followed> {
         total_steps: total_steps.or(Some(steps)),
         steps_per_epoch: lr.steps_per_epoch.or(run_steps_per_epoch).unwrap_or(1),
     };
-    let base_lrs = lr.base_lr.as_ref().or(plan.base_lrs.as_ref()).cloned().unwrap_or_else(|| vec![1.0]);
+    let base_lrs = lr.base_lr.as_ref().or(plan.base_lrs.as_ref()).cloned().unwrap_or_else(|| usual.to_vec());
     let trajectory = Trajectory::new(&plan.schedule, &base_lrs, run, steps, &metrics)?;
-    Ok(Followed { plan, run, trajectory })
+    Ok(Followed { plan, run, base_lrs, trajectory })
 }
 
 fn show_rates(lr: &Lr) -> anyhow::Result<()> {
-    let first = follow(lr, &lr.spec)?;
-    let second = lr.other.as_deref().map(|spec| follow(lr, spec)).transpose()?;
+    let first = follow(lr, &lr.spec, &[1.0])?;
+    let second = lr.other.as_deref().map(|spec| follow(lr, spec, &first.base_lrs)).transpose()?;
     let both = second.as_ref().map(|second| first.trajectory.beside(&second.trajectory));
     let trajectory = both.as_ref().unwrap_or(&first.trajectory);
     let format = lr.format.unwrap_or(if io::stdout().is_terminal() { Format::Plot } else { Format::Table });
