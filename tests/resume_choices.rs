@@ -375,3 +375,64 @@ fn a_save_that_was_cut_off_is_not_picked() {
     assert!(!resumed.stderr.contains("passed over"), "{}", resumed.stderr);
     assert_same_bits(&lab.path("whole"), &run);
 }
+
+// From where a person stands, and what a checkpoint must hold.
+
+/// A short relative path has not the folders above it in its own text; they are there all the same.
+#[test]
+fn a_run_is_resumed_from_inside_its_directory() {
+    let resume = |folder: &str, path: &str| {
+        let lab = interrupted();
+        lab.command(&["--resume", path]).current_dir(lab.path(folder)).status().unwrap();
+        assert_ends_as_the_whole_run(&lab, "run");
+        assert_same_bits(&lab.path("whole"), &lab.path("run"));
+    };
+    resume("run", "checkpoints");
+    resume("run", "checkpoints/step-0000000006");
+    resume("run/checkpoints", "step-0000000006");
+    resume("run/checkpoints", ".");
+}
+
+/// Its schedule would begin again without memory, unsaid.
+#[test]
+fn a_checkpoint_without_its_schedule_is_refused_by_name() {
+    let lab = finished();
+    let whole = Checkpoint::read(&checkpoint(&lab.path("whole"), 6)).unwrap();
+    let mut snapshot = Snapshot::at(6);
+    for field in ["config", "data", "steps_per_epoch", "total_steps"] {
+        snapshot = snapshot.field(field, whole.field(field).unwrap().clone()).unwrap();
+    }
+    for part in whole.parts().filter(|part| *part != "schedulers.lr") {
+        snapshot = snapshot.state(part, whole.state(part).unwrap().clone()).unwrap();
+    }
+    // Two levels down, as in a run, so that the paths in the configuration lead to the data.
+    Folder::new(lab.path("other/checkpoints")).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap();
+    let refusal = lab.train(&["--resume", "other/checkpoints"]).refusal();
+    assert!(refusal.contains("schedulers.lr"), "{refusal}");
+}
+
+#[test]
+fn a_run_cannot_be_made_shorter_than_what_is_done_of_it() {
+    let lab = interrupted();
+    let before = tree(&lab.path("run"));
+    let refusal = lab.train(&["--resume", "run", "--set", "train.steps=4"]).refusal();
+    assert!(refusal.contains("4 steps in all") && refusal.contains("has 6 already"), "{refusal}");
+    assert_eq!(before.len(), tree(&lab.path("run")).len());
+}
+
+#[test]
+fn initial_weights_given_to_a_run_that_has_begun_are_refused() {
+    let lab = interrupted();
+    let refusal = lab.train(&["--resume", "run", "--set", "train.initial_weights=w.safetensors"]).refusal();
+    assert!(refusal.contains("train.initial_weights"), "{refusal}");
+}
+
+/// Accuracy grows as the model gets better; a plateau that waits for less would cut the rate at every success.
+#[test]
+fn a_plateau_that_takes_less_accuracy_for_better_is_refused() {
+    let lab = finished();
+    let less = ["--set", "schedule=plateau(patience=1)", "--set", "train.metric=validation_accuracy"];
+    let arguments = [&["config.toml", "--out", "new"], less.as_slice()].concat();
+    let refusal = lab.train(&arguments).refusal();
+    assert!(refusal.contains("mode=\"max\""), "{refusal}");
+}

@@ -222,7 +222,8 @@ impl OptimizerConfig {
             Self::Adam(Adam { betas, eps, .. }) | Self::AdamW(AdamW { betas, eps, .. }) => {
                 let in_range = betas.iter().all(|beta| (0.0..1.0).contains(beta));
                 require("betas", format!("{betas:?}"), in_range, "each must be at least 0 and below 1")?;
-                require("eps", eps, *eps > 0.0 && eps.is_finite(), "must be positive")?;
+                let is_normal = *eps >= f64::from(f32::MIN_POSITIVE) && eps.is_finite();
+                require("eps", eps, is_normal, "must be positive, and not below what f32 can hold")?;
             }
         }
         self.defaults().validate("")?;

@@ -64,9 +64,15 @@ impl Gradients {
 
     /// Scales all gradients so that their norm is at most `max_norm`, as PyTorch's `clip_grad_norm_` does: by
     /// `max_norm / (norm + 1e-6)` where that is below 1. The factor is applied by the update, not by a pass here.
-    pub fn clip(mut self, max_norm: f64) -> Self {
+    ///
+    /// # Errors
+    /// When `max_norm` is not positive: scaling by it would turn the gradients around, or away.
+    pub fn clip(mut self, max_norm: f64) -> Result<Self, OptimError> {
+        if max_norm.is_nan() || max_norm <= 0.0 {
+            return Err(OptimError::MaxNorm(max_norm));
+        }
         self.scale = (max_norm / (self.norm + 1e-6)).min(1.0);
-        self
+        Ok(self)
     }
 
     /// Checks that every gradient is finite.
@@ -89,6 +95,11 @@ impl Gradients {
     /// The factor that clipping asks for; 1 without.
     pub(super) fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// The names of their parameters, in name order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// The gradients, in name order.
@@ -131,13 +142,22 @@ mod tests {
         let parameters = parameters();
         let gradients = Gradients::of(&squares(&parameters), &parameters).unwrap();
         assert_eq!(gradients.norm(), 17f64.sqrt());
-        assert_eq!(gradients.clip(1.0).scale(), 1.0 / (17f64.sqrt() + 1e-6));
+        assert_eq!(gradients.clip(1.0).unwrap().scale(), 1.0 / (17f64.sqrt() + 1e-6));
     }
 
     #[test]
     fn clipping_leaves_short_gradients_alone() {
         let parameters = parameters();
-        assert_eq!(Gradients::of(&squares(&parameters), &parameters).unwrap().clip(5.0).scale(), 1.0);
+        assert_eq!(Gradients::of(&squares(&parameters), &parameters).unwrap().clip(5.0).unwrap().scale(), 1.0);
+    }
+
+    #[test]
+    fn a_norm_that_is_not_positive_is_refused() {
+        let parameters = parameters();
+        for norm in [0.0, -1.0, f64::NAN] {
+            let gradients = Gradients::of(&squares(&parameters), &parameters).unwrap();
+            assert!(matches!(gradients.clip(norm), Err(OptimError::MaxNorm(_))));
+        }
     }
 
     #[test]

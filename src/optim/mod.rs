@@ -56,6 +56,25 @@ pub enum OptimError {
     /// Parameters whose gradient holds a NaN or an infinity.
     #[error("the gradient of {} is not finite", list(.0))]
     NotFinite(Vec<String>),
+    /// Gradients of other parameters than the optimizer's.
+    #[error("the gradients are of {}, and the optimizer's parameters are {}", list(given), list(own))]
+    OtherParameters {
+        /// The optimizer's parameters.
+        own: Vec<String>,
+        /// Those that the gradients are of.
+        given: Vec<String>,
+    },
+    /// One variable under two names.
+    #[error("`{first}` and `{second}` are one variable, which would be updated twice; give the optimizer one of them")]
+    Tied {
+        /// One of its names.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A largest norm that is none.
+    #[error("gradients cannot be clipped to a norm of {0}, which is not positive")]
+    MaxNorm(f64),
     /// As many rates as groups are needed.
     #[error("{rates} rates were given for {groups} parameter groups")]
     RateCount {

@@ -92,6 +92,7 @@ impl Optimizer {
         let config = config.into();
         config.validate()?;
         let groups = groups::assign(&config, parameters)?;
+        refuse_tied(parameters)?;
         let moments = moment_names(&config);
         let slot = |(name, parameter): (&str, &Var)| {
             let group = groups.iter().position(|group| group.parameters.iter().any(|p| p == name)).unwrap_or_default();
@@ -137,6 +138,11 @@ impl Optimizer {
     pub fn update<R: Copy + Into<Rates>>(&mut self, gradients: &Gradients, rates: &[R]) -> Result<(), OptimError> {
         if rates.len() != self.groups.len() {
             return Err(OptimError::RateCount { rates: rates.len(), groups: self.groups.len() });
+        }
+        if !self.slots.iter().map(|slot| slot.name.as_str()).eq(gradients.names()) {
+            let own: Vec<String> = self.slots.iter().map(|slot| slot.name.clone()).collect();
+            let given: Vec<String> = gradients.names().map(str::to_owned).collect();
+            return Err(OptimError::OtherParameters { own, given });
         }
         let rates: Vec<Rates> = rates.iter().map(|&rates| rates.into()).collect();
         for (group, rates) in rates.iter().enumerate() {
@@ -202,6 +208,17 @@ impl Optimizer {
             names.iter().zip(&slot.moments).map(move |(moment, var)| (format!("{}.{moment}", slot.name), var))
         })
     }
+}
+
+/// A variable under two names would be updated twice in each step.
+fn refuse_tied(parameters: &Parameters) -> Result<(), OptimError> {
+    let mut seen = std::collections::HashMap::new();
+    for (name, var) in parameters.iter() {
+        if let Some(first) = seen.insert(var.id(), name) {
+            return Err(OptimError::Tied { first: first.to_owned(), second: name.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 enum Coefficients {
@@ -337,7 +354,7 @@ mod tests {
         for _ in 0..updates {
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            let gradients = Gradients::of(&loss, parameters).unwrap().clip(3.0);
+            let gradients = Gradients::of(&loss, parameters).unwrap().clip(3.0).unwrap();
             let lrs = vec![0.02; optimizer.groups().len()];
             optimizer.update(&gradients, &lrs).unwrap();
         }
@@ -423,6 +440,39 @@ mod tests {
         assert_eq!(own, weights_after(0.1.into()));
         assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: Some(0.5), weight_decay: None }));
         assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: None, weight_decay: Some(0.5) }));
+    }
+
+    #[test]
+    fn gradients_of_other_parameters_are_refused() {
+        let parameters = parameters(&[1.0, 2.0]);
+        let only_b: Parameters = [("b".to_owned(), parameters.get("b").unwrap().clone())].into_iter().collect();
+        let loss = only_b.get("b").unwrap().sum_all().unwrap();
+        let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
+        let message = optimizer.update(&Gradients::of(&loss, &only_b).unwrap(), &[0.1]).unwrap_err().to_string();
+        assert_eq!(message, "the gradients are of `b`, and the optimizer's parameters are `a`, `b`");
+    }
+
+    #[test]
+    fn one_variable_under_two_names_is_refused() {
+        let var = Var::zeros(1, DType::F32, &Device::Cpu).unwrap();
+        let tied: Parameters = [("a".to_owned(), var.clone()), ("b".to_owned(), var)].into_iter().collect();
+        let message = Optimizer::new(&tied, Sgd::default()).unwrap_err().to_string();
+        assert!(message.starts_with("`a` and `b` are one variable"), "{message}");
+    }
+
+    /// With momentum 0 a group's dampening has nothing to dampen, as in PyTorch.
+    #[test]
+    fn a_group_without_momentum_is_not_dampened() {
+        let parameters = parameters(&[1.0, 1.0]);
+        let group = GroupConfig { parameters: vec!["a".into()], momentum: Some(0.0), ..GroupConfig::default() };
+        let config = Sgd { momentum: 0.9, dampening: 0.5, groups: vec![group], ..Sgd::default() };
+        let mut optimizer = Optimizer::new(&parameters, config).unwrap();
+        for _ in 0..2 {
+            let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
+            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[0.1, 0.1]).unwrap();
+        }
+        let weight = parameters.get("a").unwrap().to_vec1::<f32>().unwrap()[0];
+        assert!((weight - 0.8).abs() < 1e-6, "{weight}");
     }
 
     #[test]

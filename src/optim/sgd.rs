@@ -18,9 +18,10 @@ pub(super) struct Coefficients {
 }
 
 impl Coefficients {
-    /// The first update takes the whole gradient into the momentum, whatever the dampening.
+    /// The first update takes the whole gradient into the momentum, whatever the dampening; without momentum there is
+    /// nothing to dampen.
     pub fn for_update(self, updates_before: u64) -> Self {
-        if updates_before == 0 { Self { dampening: 0.0, ..self } } else { self }
+        if updates_before == 0 || self.momentum == 0.0 { Self { dampening: 0.0, ..self } } else { self }
     }
 }
 

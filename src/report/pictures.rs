@@ -128,7 +128,7 @@ mod tests {
             [phase("warmup", 0.0, 10.0), phase("cosine", 10.0, 100.0)]
         );
         let three = [phase("constant", 0.0, 20.0), phase("warmup", 20.0, 30.0), phase("step", 30.0, 100.0)];
-        assert_eq!(named("sequential([20], [constant(), warmup(10, step(5))])", 1), three);
-        assert_eq!(named("warmup(2, cosine(8), unit=\"epoch\")", 10)[0], phase("warmup", 0.0, 20.0));
+        assert_eq!(named("sequential([20], [constant(), warmup(10) -> step(5)])", 1), three);
+        assert_eq!(named("warmup(2, schedule=cosine(8), unit=\"epoch\")", 10)[0], phase("warmup", 0.0, 20.0));
     }
 }

@@ -95,7 +95,7 @@ impl Standing {
             step_in_epoch: steps_per_epoch.and_then(|steps| step.checked_rem(steps)),
             samples: number("samples"),
             seed: number("seed"),
-            schedule: scheduler.as_ref().map(|scheduler| scheduler.schedule().to_string()),
+            schedule: schedule(checkpoint).map(|schedule| schedule.to_string()),
             memory: checkpoint.state("schedulers.lr").map(|state| state.json["memory"].clone()).unwrap_or_default(),
             optimizer: optimizer.and_then(|json| json["kind"].as_str()).map(str::to_owned),
             hyperparameters: optimizer.map(|json| json["hyperparameters"].clone()).unwrap_or_default(),
@@ -110,10 +110,19 @@ impl Standing {
     }
 }
 
-/// The scheduler as the checkpoint has it.
+/// The schedule as the checkpoint has it.
+fn schedule(checkpoint: &Checkpoint) -> Option<Schedule> {
+    serde_json::from_value(checkpoint.state("schedulers.lr")?.json["spec"].clone()).ok()
+}
+
+/// The scheduler as the checkpoint has it; none where its rates depend on lengths that only the program knows which
+/// saved it.
 fn scheduler(checkpoint: &Checkpoint) -> Option<Scheduler> {
-    let state = checkpoint.state("schedulers.lr")?;
-    let schedule: Schedule = serde_json::from_value(state.json["spec"].clone()).ok()?;
+    let (state, schedule) = (checkpoint.state("schedulers.lr")?, schedule(checkpoint)?);
+    let depends_on_the_run = schedule.to_string().contains(['%', '"']);
+    if depends_on_the_run && checkpoint.field("steps_per_epoch").is_none() {
+        return None;
+    }
     let base_lrs: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
     let steps_per_epoch = checkpoint.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
     let run = RunLength { total_steps: checkpoint.field("total_steps").and_then(Value::as_u64), steps_per_epoch };
@@ -138,7 +147,7 @@ fn groups(optimizer: Option<&Value>, scheduler: Option<&Scheduler>) -> Vec<Group
             lr: next_lrs.first().copied(),
             next_lrs,
             weight_decay: saved["weight_decay"].as_f64(),
-            momentum: saved["momentum"].as_f64(),
+            momentum: scheduler.and_then(|s| s.momentum_at(s.t(), index)).or(saved["momentum"].as_f64()),
         }
     };
     (0..count).map(group).collect()

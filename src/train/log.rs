@@ -61,6 +61,13 @@ impl Log {
         if lines < steps {
             tracing::warn!("{} has {lines} lines before step {steps}; the earlier ones are missing", path.display());
         }
+        let is_longer = file.metadata().is_ok_and(|metadata| metadata.len() > length);
+        if lines < steps && is_longer {
+            // What stands behind a line that is not understood may be all there is of those steps.
+            let kept = path.with_extension("jsonl.damaged");
+            std::fs::copy(path, &kept).map_err(TrainError::write(&kept, "keep a copy of the damaged log"))?;
+            tracing::warn!("{} is damaged after line {lines}; all of it is kept in {}", path.display(), kept.display());
+        }
         file.set_len(length).map_err(failed("cut the log back"))?;
         Ok(Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now() })
     }
@@ -191,6 +198,17 @@ mod tests {
             assert_eq!(cut(&format!("{two}{}", &third[..end]), 3), two);
         }
         assert_eq!(cut(&format!("{two}\u{fffd}garbage\n"), 3), two);
+    }
+
+    /// A damaged line in the middle must not take the steps behind it away.
+    #[test]
+    fn a_damaged_log_is_kept_before_it_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let damaged = (0..5).map(line).collect::<String>().replacen("step", "stop", 1);
+        std::fs::write(&path, &damaged).unwrap();
+        drop(Log::open(&path, 5).unwrap());
+        assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), damaged);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::{Component, Path, PathBuf};
 /// `path`, or `folder` joined with it where it is relative, without `.` and `..` in it as far as the file system
 /// can tell.
 pub(super) fn absolute(path: &Path, folder: &Path) -> PathBuf {
-    let joined = std::path::absolute(folder.join(path)).unwrap_or_else(|_| folder.join(path));
+    // An empty path is the working directory, which `std::path::absolute` refuses to say.
+    let joined = Path::new(".").join(folder).join(path);
+    let joined = std::path::absolute(&joined).unwrap_or(joined);
     joined.canonicalize().unwrap_or(joined)
 }
 
@@ -23,6 +25,12 @@ pub(super) fn relative(path: &Path, folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_path_is_the_working_directory() {
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(absolute(Path::new(""), Path::new("")), here);
+    }
 
     #[test]
     fn relative_and_absolute_are_inverse() {

@@ -97,9 +97,17 @@ fn what_is(path: &Path) -> Result<Place, TrainError> {
     if !entries.is_dir() {
         return Err(nothing("is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory"));
     }
-    // A path such as `.` has a name only once it is resolved.
+    // A path such as `.` has a name only once it is resolved, and a short one lacks the folders above it in which the
+    // run of a checkpoint is looked for.
     let resolved = path.canonicalize().map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-    let path = if path.file_name().is_some() { path.to_owned() } else { resolved };
+    let folders_needed = match path.file_name() {
+        None => usize::MAX,
+        Some(_) if checkpoint::step_of(path).is_some() => 3,
+        Some(name) if name == "checkpoints" => 2,
+        Some(_) => 1,
+    };
+    let is_short = path.is_relative() && path.components().count() < folders_needed;
+    let path = if is_short || path.file_name().is_none() { resolved } else { path.to_owned() };
     if path.join("manifest.json").exists() || checkpoint::step_of(&path).is_some() {
         return Ok(Place::Single(path));
     }

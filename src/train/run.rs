@@ -144,7 +144,8 @@ impl Run {
             observer.step(&StepReport { done: step + 1, rates: &rates, loss: value });
             self.end_epoch_when_due(validation, observer)?;
             self.save_when_due(observer)?;
-            if let Some(signal) = self.control.stop_requested() {
+            // After the last step there is nothing left to stop.
+            if let Some(signal) = self.control.stop_requested().filter(|_| step + 1 < self.session.total_steps()) {
                 return self.finish(Outcome::Stopped { signal });
             }
         }

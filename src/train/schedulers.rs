@@ -1,5 +1,7 @@
 //! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
 
+use serde_json::Value;
+
 use super::TrainError;
 use super::config::Config;
 use crate::optim::{Optimizer, OptimizerConfig, Rates};
@@ -16,6 +18,15 @@ pub(super) struct Schedulers {
 impl Schedulers {
     /// The parts that a run may have or not.
     pub const OPTIONAL: [&'static str; 2] = ["schedulers.momentum", "schedulers.weight_decay"];
+
+    /// The setting of the configuration that a part comes from.
+    pub fn setting(part: &str) -> &'static str {
+        match part {
+            "schedulers.momentum" => "momentum_schedule",
+            "schedulers.weight_decay" => "weight_decay_schedule",
+            _ => "schedule",
+        }
+    }
 
     /// The schedules of `config` for the groups of `optimizer`, whose own values are their bases.
     pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength) -> Result<Self, TrainError> {
@@ -70,11 +81,6 @@ impl Schedulers {
         &self.lr
     }
 
-    /// How many updates were made.
-    pub fn t(&self) -> u64 {
-        self.lr.t()
-    }
-
     /// Goes on to the next update.
     pub fn advance(&mut self) {
         self.all_mut().for_each(|(_, scheduler)| scheduler.advance());
@@ -83,6 +89,11 @@ impl Schedulers {
     /// Whether any of them follows a metric.
     pub fn wants_metric(&self) -> bool {
         self.all().any(|(_, scheduler)| scheduler.wants_metric())
+    }
+
+    /// Whether any of them takes a smaller metric for a better one.
+    pub fn want_less(&self) -> bool {
+        self.all().any(|(_, scheduler)| serde_json::to_value(scheduler.schedule()).is_ok_and(|spec| wants_less(&spec)))
     }
 
     /// Hands over a metric of the last update.
@@ -102,5 +113,17 @@ impl Schedulers {
         let others = Self::OPTIONAL.into_iter().zip([&mut self.momentum, &mut self.weight_decay]);
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_mut()?)));
         std::iter::once(("schedulers.lr", &mut self.lr)).chain(others)
+    }
+}
+
+/// Whether a schedule, or one inside it, follows a metric downwards.
+fn wants_less(spec: &Value) -> bool {
+    match spec {
+        Value::Object(table) => {
+            let follows = ["plateau", "greedy"].iter().any(|kind| spec["kind"] == *kind);
+            (follows && spec["mode"] != "max") || table.values().any(wants_less)
+        }
+        Value::Array(items) => items.iter().any(wants_less),
+        _ => false,
     }
 }

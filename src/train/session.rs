@@ -93,16 +93,28 @@ impl Session {
         }
         session.restore(checkpoint)?;
         session.step = checkpoint.step();
-        let steps = [("schedulers.lr", session.schedulers.t()), ("optimizer", session.optimizer.updates())];
-        if let Some((part, step)) = steps.into_iter().find(|(_, step)| *step != session.step) {
-            return Err(TrainError::StepsDisagree { path: checkpoint.path().to_owned(), part, step });
-        }
+        session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
         if !changes.is_empty() {
             session.history.push(json!({"step": session.step, "changes": changes}));
         }
         Ok(session)
+    }
+
+    /// Refuses a checkpoint whose parts disagree about the step, and a run that is shorter than what is done of it.
+    fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
+        let schedulers = self.schedulers.all().map(|(part, scheduler)| (part, scheduler.t()));
+        let mut steps = schedulers.chain([("optimizer", self.optimizer.updates())]);
+        if let Some((part, step)) = steps.find(|(_, step)| *step != self.step) {
+            return Err(TrainError::StepsDisagree { path: path.to_owned(), part, step });
+        }
+        if self.total_steps() < self.step {
+            let (field, value) = ("train".to_owned(), format!("{} steps in all", self.total_steps()));
+            let rule = format!("{} has {} already; resume an older checkpoint for that", path.display(), self.step);
+            return Err(TrainError::Field { field, value, rule });
+        }
+        Ok(())
     }
 
     /// Restores every part. A schedule that was added on this resume begins at the checkpoint's step, and the memory of
@@ -115,11 +127,14 @@ impl Session {
             ("standardization", &mut self.data),
             ("epoch_mean", &mut self.epoch_mean),
         ];
+        // Only a schedule that the saved configuration does not have can be missing from the checkpoint.
+        let config = checkpoint.field("config").unwrap_or(&Value::Null);
         for (name, scheduler) in self.schedulers.all_mut() {
-            if saved.contains(&name) {
-                parts.push((name, scheduler));
-            } else {
+            let is_new = Schedulers::OPTIONAL.contains(&name) && config[Schedulers::setting(name)].is_null();
+            if is_new {
                 scheduler.seek(checkpoint.step());
+            } else {
+                parts.push((name, scheduler));
             }
         }
         let mut let_go: Vec<LetGo> = Vec::new();
@@ -221,7 +236,7 @@ impl Session {
     pub(super) fn gradients(&self, loss: &Tensor) -> Result<Gradients, TrainError> {
         let gradients = Gradients::of(loss, &self.parameters)?;
         Ok(match self.config.train.clip_norm {
-            Some(max_norm) => gradients.clip(max_norm),
+            Some(max_norm) => gradients.clip(max_norm)?,
             None => gradients,
         })
     }
@@ -307,6 +322,9 @@ fn metric(config: &Config, data: &Data, objective: Objective, schedulers: &Sched
             wrong("there are no validation rows; set `data.validation` to a share of the rows")
         }
         Metric::ValidationAccuracy if !objective.has_classes() => wrong("the data has values, not classes"),
+        Metric::ValidationAccuracy if schedulers.want_less() => {
+            wrong("grows as the model gets better, and the schedule takes less for better; give it mode=\"max\"")
+        }
         _ => Ok(metric),
     }
 }
@@ -334,7 +352,9 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
 /// Settings that a run's position or shape depends on.
 fn is_fixed(key: &str) -> bool {
     let decides_rows = key.starts_with("data.") && key != "data.path";
-    decides_rows || ["seed", "model.kind", "model.hidden", "optimizer.kind"].contains(&key)
+    // The weights that a run began with are long trained on.
+    let others = ["seed", "model.kind", "model.hidden", "optimizer.kind", "loss.kind", "train.initial_weights"];
+    decides_rows || others.contains(&key)
 }
 
 /// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
@@ -354,7 +374,11 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
 fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
     let base = load::base_of(checkpoint.path());
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
-    let asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
+    let mut asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
+    if let Some(weights) = saved["train"].get("initial_weights") {
+        // That file may be gone, and how a path is written then depends on where it was looked for.
+        asked["train"]["initial_weights"] = weights.clone();
+    }
     refuse_fixed(saved, &asked)?;
     // The same data elsewhere is the same data.
     let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| key != "data.path");

@@ -89,7 +89,7 @@ impl Axis {
         if fine.len() <= most || decades.len() < 2 {
             return fine;
         }
-        let stride = decades.len().div_ceil(most.max(1));
+        let stride = (decades.len() - 1).div_ceil(most.max(1));
         self.log_ticks(&[1], i32::try_from(stride).unwrap_or(i32::MAX))
     }
 
@@ -132,7 +132,7 @@ fn linear_label(value: f64, step: f64, largest: f64) -> String {
     let digits = |count: i32| usize::try_from(count).unwrap_or(0).min(15);
     if value == 0.0 {
         "0".to_owned()
-    } else if (1e-3..1e6).contains(&largest) {
+    } else if (1e-2..1e6).contains(&largest) {
         format!("{value:.*}", digits(-exponent(step)))
     } else {
         let label = format!("{value:.*e}", digits(exponent(value) - exponent(step)));
@@ -167,6 +167,7 @@ mod tests {
     fn ticks_are_round_and_as_precise_as_their_distance() {
         assert_eq!(labels([0.0, 1000.0], false, 5), ["0", "200", "400", "600", "800", "1000"]);
         assert_eq!(labels([0.0, 0.1], false, 5), ["0", "0.02", "0.04", "0.06", "0.08", "0.10"]);
+        assert_eq!(labels([0.0, 1e-3], false, 5), ["0", "2e-4", "4e-4", "6e-4", "8e-4", "1e-3"]);
         assert_eq!(labels([0.0, 3e-4], false, 6), ["0", "5e-5", "1e-4", "1.5e-4", "2e-4", "2.5e-4", "3e-4"]);
         assert_eq!(labels([-2e9, 2e9], false, 4), ["-2e9", "-1e9", "0", "1e9", "2e9"]);
     }

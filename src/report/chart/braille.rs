@@ -47,10 +47,17 @@ impl Chart {
         lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
-    /// The legend: each series' letter and name.
-    fn letters(&self, width: usize) -> Option<String> {
-        let entries = self.series.iter().enumerate().map(|(number, series)| format!("{} {}", tag(number), series.name));
-        heading(&entries.collect::<Vec<_>>().join("   "), width).filter(|_| self.series.len() > 1)
+    /// The legend: each series' letter and name, in as many lines as that takes.
+    fn letters(&self, width: usize) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
+            let entry = fitted(&format!("{} {}", tag(number), series.name), width);
+            match lines.last_mut().filter(|line| length(line) + 3 + length(&entry) <= width) {
+                Some(line) => line.extend(["   ", &entry]),
+                None => lines.push(entry),
+            }
+        }
+        lines
     }
 }
 
@@ -89,8 +96,10 @@ impl Grid {
         Self { width, height, dots: vec![0; width * height], letters: vec![None; width * height], trails: Vec::new() }
     }
 
-    /// The dot of a place, from the left and from the top.
+    /// The dot of a place, from the left and from the top. A place beyond an end, as rounding of huge numbers gives it,
+    /// is at that end: a line is drawn dot by dot, and must not be endless.
     fn dot(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        let (x, y) = (x.clamp(0.0, 1.0), y.clamp(0.0, 1.0));
         ((x * (2 * self.width - 1) as f64).round(), ((1.0 - y) * (4 * self.height - 1) as f64).round())
     }
 
@@ -199,7 +208,7 @@ impl Grid {
             }
         };
         let names: Vec<(usize, String)> = names.into_iter().map(beside).collect();
-        let stretch = |(start, name): &(usize, String)| (*start as f64, (start + length(name)) as f64 - 0.5);
+        let stretch = |(start, name): &(usize, String)| (*start as f64, (start + length(name)) as f64 + 0.5);
         let rows = text::rows(&names.iter().map(stretch).collect::<Vec<_>>(), NAME_ROWS);
         let count = rows.iter().flatten().max().map_or(0, |row| row + 1);
         let in_row =

@@ -42,9 +42,8 @@ impl Chart {
         let legend = self.legend(&plot);
         plot.top += legend.last().map_or(0.0, |entry| 22.0 * (entry.row + 1) as f64);
         let phases = self.phase_names(&plot);
-        let phase_rows = height(&phases);
         let marks = self.mark_labels(&plot);
-        plot.top += phase_rows + height(&marks);
+        plot.top += height(&phases) + height(&marks);
 
         let mut canvas = Canvas::new(&self.title);
         self.draw_phases(&mut canvas, &plot);
@@ -53,8 +52,8 @@ impl Chart {
         self.draw_series(&mut canvas, &plot);
         self.draw_marks(&mut canvas, &plot);
         legend.iter().for_each(|entry| entry.draw(&mut canvas));
-        draw_names(&mut canvas, &phases, plot.top - height(&marks) - phase_rows, FAINT_INK);
-        draw_names(&mut canvas, &marks, plot.top - height(&marks), INK);
+        draw_names(&mut canvas, &phases, plot.top - height(&marks), FAINT_INK);
+        draw_names(&mut canvas, &marks, plot.top, INK);
         canvas.finish()
     }
 
@@ -86,7 +85,7 @@ impl Chart {
             let name = plot.fitted(name);
             let width = text::width(&name, SMALL);
             let left = plot.x((from + to) / 2.0) - width / 2.0;
-            (left.clamp(plot.left, plot.right - width), width, name)
+            Name { left: left.clamp(plot.left, plot.right - width), width, row: 0, name, line: None }
         };
         arranged(self.phases_on(&plot.x).into_iter().map(centred).collect())
     }
@@ -94,11 +93,11 @@ impl Chart {
     /// Labels of the marks, each beginning at its line, or ending there where the chart ends.
     fn mark_labels(&self, plot: &Plot) -> Vec<Name> {
         let beside = |(at, label): (f64, &str)| {
-            let label = plot.fitted(label);
-            let width = text::width(&label, SMALL);
+            let name = plot.fitted(label);
+            let width = text::width(&name, SMALL);
             let line = plot.x(at);
-            let left = if line + width <= plot.right + 24.0 { line } else { line - width };
-            (left.max(plot.left), width, label)
+            let left = if line + 4.0 + width <= plot.right + 24.0 { line + 4.0 } else { line - 4.0 - width };
+            Name { left, width, row: 0, name, line: Some(line) }
         };
         arranged(self.marks_on(&plot.x).into_iter().map(beside).collect())
     }
@@ -126,9 +125,10 @@ impl Chart {
         let columns = (plot.right - plot.left) / self.series.len().div_ceil(FULL_SERIES).max(1) as f64;
         for (number, series) in self.series.iter().enumerate() {
             let lines = sample::lines(series, &plot.x, &plot.y, columns as usize);
-            let path: String = lines.iter().map(|line| plot.path(line)).collect();
-            if !path.is_empty() {
-                canvas.line(&path, number);
+            let (dots, lines): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.len() == 1);
+            canvas.line(&lines.iter().map(|line| plot.path(line)).collect::<String>(), number);
+            for (x, y) in dots.into_iter().flatten() {
+                canvas.dot(plot.x(x), plot.y(y), number);
             }
         }
     }
@@ -164,11 +164,10 @@ impl Plot {
         text::fitted(name, (self.right - self.left) / 2.0, |name| text::width(name, SMALL))
     }
 
-    /// A line as the commands of a path. A line of one point is a dot.
+    /// A line as the commands of a path.
     fn path(&self, line: &Line) -> String {
         let points = line.iter().map(|&(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y)));
-        let path = points.collect::<Vec<_>>().join(" ");
-        if line.len() == 1 { format!("M{path}h0") } else { format!("M{path}") }
+        format!("M{}", points.collect::<Vec<_>>().join(" "))
     }
 
     fn draw_axes(&self, canvas: &mut Canvas, y_ticks: &[Tick]) {
@@ -221,18 +220,28 @@ impl Entry {
     }
 }
 
-/// A name above the chart: its left end, and its row counted from the chart.
+/// A name above the chart.
 struct Name {
     left: f64,
+    width: f64,
+    /// Its row, counted upwards from the chart.
     row: usize,
     name: String,
+    /// Where the line runs that it names.
+    line: Option<f64>,
 }
 
-/// The names `(left, width, name)` that find room in rows above the chart.
-fn arranged(names: Vec<(f64, f64, String)>) -> Vec<Name> {
-    let stretches: Vec<(f64, f64)> = names.iter().map(|&(left, width, _)| (left, left + width + GAP)).collect();
-    let rows = text::rows(&stretches, NAME_ROWS);
-    names.into_iter().zip(rows).filter_map(|((left, _, name), row)| Some(Name { left, row: row?, name })).collect()
+/// The names that find room in rows above the chart, with their rows. The names of lines are arranged from the right,
+/// so that a line which is led up to a higher row passes to the left of the names below.
+fn arranged(mut names: Vec<Name>) -> Vec<Name> {
+    let stretch = |name: &Name| match name.line {
+        None => (name.left, name.left + name.width + GAP),
+        Some(_) => (-name.left - name.width, GAP - name.left),
+    };
+    let rows = text::rows(&names.iter().map(stretch).collect::<Vec<_>>(), NAME_ROWS);
+    let mut rows = rows.into_iter();
+    names.retain_mut(|name| rows.next().flatten().map(|row| name.row = row).is_some());
+    names
 }
 
 /// The height of the rows that `names` take.
@@ -240,10 +249,13 @@ fn height(names: &[Name]) -> f64 {
     ROW * names.iter().map(|name| name.row + 1).max().unwrap_or(0) as f64
 }
 
-/// Draws names in rows from `top` on, the first row lowest.
-fn draw_names(canvas: &mut Canvas, names: &[Name], top: f64, colour: &str) {
+/// Draws names in rows that end at `bottom`, and lines up to the names that have one.
+fn draw_names(canvas: &mut Canvas, names: &[Name], bottom: f64, colour: &str) {
     for name in names {
-        let y = top + height(names) - ROW * name.row as f64 - 5.0;
+        let y = bottom - ROW * name.row as f64 - 5.0;
+        if let Some(x) = name.line.filter(|_| !name.name.is_empty()) {
+            canvas.rule([x, bottom, x, y - 9.0], colour, "");
+        }
         canvas.text(name.left, y, SMALL, "start", colour, &name.name);
     }
 }
@@ -276,11 +288,20 @@ impl Canvas {
 
     /// A path in the colour and dashes of series `number`.
     fn line(&mut self, path: &str, number: usize) {
+        if path.is_empty() {
+            return;
+        }
         let colour = COLOURS[number % COLOURS.len()];
         let dashes = DASHES[number / COLOURS.len() % DASHES.len()];
         let dashes = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
         let joins = "stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"";
         self.put(&format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" {joins}{dashes}/>"));
+    }
+
+    /// A point of series `number` that no line leads to.
+    fn dot(&mut self, x: f64, y: f64, number: usize) {
+        let colour = COLOURS[number % COLOURS.len()];
+        self.put(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
     }
 
     fn text(&mut self, x: f64, y: f64, size: f64, anchor: &str, fill: &str, words: &str) {
