@@ -1,13 +1,13 @@
 //! A chart shows what it is given, whatever that is.
 
 use proptest::prelude::*;
-use rekindle::report::chart::{Chart, Mark, Phase, Series};
+use rekindle::report::chart::{Chart, Mark, Phase, Series, Shape, Size};
 use resvg::tiny_skia::{Color, Pixmap};
 use resvg::usvg::roxmltree::Document;
 
 fn series(name: &str, steps: u32, rate: impl Fn(f64) -> f64) -> Series {
     let points = (0..=steps).map(f64::from).map(|step| (step, rate(step))).collect();
-    Series { name: name.to_owned(), points }
+    Series { name: name.to_owned(), shape: Shape::Line, points }
 }
 
 fn phase(name: &str, from: f64, to: f64) -> Phase {
@@ -84,8 +84,49 @@ fn a_million_points_make_a_small_svg() {
     let names = ["a", "b", "c", "d", "e", "f"];
     let chart = Chart { series: names.map(|name| series(name, 1_000_000, noise)).to_vec(), ..Chart::default() };
     assert!(chart.to_svg().len() < 200_000);
+    let mut steps = chart.clone();
+    steps.series.iter_mut().for_each(|series| series.shape = Shape::Steps);
+    assert!(steps.to_svg().len() < 200_000);
     let one = Chart { series: chart.series[..1].to_vec(), ..Chart::default() };
     assert!(one.to_svg().len() < 100_000);
+}
+
+/// Ten updates, of which the first five use twice the rate of the others.
+fn two_steps() -> Chart {
+    let points = (0..10).map(|t| (f64::from(t), if t < 5 { 1.0 } else { 0.5 })).collect();
+    Chart { series: vec![Series { shape: Shape::Steps, points, ..Series::default() }], ..Chart::default() }
+}
+
+#[test]
+fn steps_are_drawn_along_the_axes_up_to_the_end_of_the_last() {
+    let svg = two_steps().to_svg();
+    let document = Document::parse(&svg).unwrap();
+    let line = document.descendants().find(|node| node.attribute("stroke-width") == Some("2")).unwrap();
+    let path = line.attribute("d").unwrap();
+    // Level, down, level: nothing else, and to the right end of the chart.
+    let commands: String = path.chars().filter(char::is_ascii_alphabetic).collect();
+    assert_eq!(commands, "MHVH", "{path}");
+    let labels: Vec<&str> = document.descendants().filter_map(|node| node.text()).map(str::trim).collect();
+    assert!(labels.contains(&"10"), "the last update ends there: {labels:?}");
+}
+
+#[test]
+fn steps_in_the_terminal_are_upright_where_they_fall() {
+    let text = two_steps().to_braille(60, 10);
+    let plot = plot(&text);
+    let columns = |row: &[char]| (0..row.len()).filter(|&column| row[column] != ' ').collect::<Vec<_>>();
+    let (first, last) = (columns(&plot[0]), columns(&plot[9]));
+    let jump = *first.last().unwrap();
+    assert!(first == (0..=jump).collect::<Vec<_>>() && last[0] == jump, "{text}");
+    assert!(plot[1..9].iter().all(|row| columns(row) == [jump]), "{text}");
+}
+
+#[test]
+fn a_chart_is_as_large_as_it_is_asked_to_be() {
+    let small = Chart { size: Size { width: 300, height: 180 }, ..cosine() };
+    assert!(small.to_svg().contains("width=\"300\" height=\"180\" viewBox=\"0 0 300 180\""));
+    let pixels = Pixmap::decode_png(&small.to_png().unwrap()).unwrap();
+    assert_eq!((pixels.width(), pixels.height()), (600, 360));
 }
 
 #[test]
@@ -129,15 +170,19 @@ prop_compose! {
         points in proptest::collection::vec(proptest::collection::vec((number(), number()), 0..6), 0..4),
         phases in proptest::collection::vec((number(), number()), 0..4),
         marks in proptest::collection::vec(number(), 0..4),
+        has_steps in any::<bool>(),
+        (width, height) in (0u16..1200, 0u16..700),
     ) -> Chart {
+        let shape = if has_steps { Shape::Steps } else { Shape::Line };
         let word = |index: usize| words[index].clone();
         Chart {
             title: word(0),
             x_label: word(1),
             y_label: word(2),
+            size: Size { width, height },
             log_x: logs.0,
             log_y: logs.1,
-            series: points.into_iter().map(|points| Series { name: word(3), points }).collect(),
+            series: points.into_iter().map(|points| Series { name: word(3), shape, points }).collect(),
             phases: phases.into_iter().map(|(from, to)| Phase { name: word(4), from, to }).collect(),
             marks: marks.into_iter().map(|x| Mark { x, label: word(5) }).collect(),
         }

@@ -2,26 +2,25 @@
 
 use serde_json::Value;
 
-use super::chart::{Chart, Mark, Phase, Series};
+use super::chart::{Chart, Mark, Phase, Series, Shape};
 use crate::schedule::{RunLength, Schedule, Trajectory};
 use crate::train::RangeTest;
 
-/// The rates of a trajectory over its steps, a line for each group, under the names given.
+/// The rates of a trajectory, each of which holds for its update, a line for each group, under the names given.
 pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log_y: bool) -> Chart {
     let groups = trajectory.lrs.first().map_or(0, Vec::len);
     let line = |group: usize| Series {
         name: names.get(group).cloned().unwrap_or_else(|| format!("group {group}")),
+        shape: Shape::Steps,
         points: trajectory.lrs.iter().enumerate().map(|(t, lrs)| (t as f64, lrs[group])).collect(),
     };
     Chart {
         title: title.to_owned(),
         x_label: "step".to_owned(),
         y_label: "learning rate".to_owned(),
-        log_x: false,
         log_y,
         series: (0..groups).map(line).collect(),
-        phases: Vec::new(),
-        marks: Vec::new(),
+        ..Chart::default()
     }
 }
 
@@ -29,6 +28,7 @@ pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log
 pub fn of_range_test(title: &str, test: &RangeTest) -> Chart {
     let line = |name: &str, loss: fn(&crate::train::RangePoint) -> f64| Series {
         name: name.to_owned(),
+        shape: Shape::Line,
         points: test.points.iter().map(|point| (point.lr, loss(point))).collect(),
     };
     let mark = |lr: f64| Mark { x: lr, label: format!("suggested {lr:.2e}") };
@@ -37,10 +37,9 @@ pub fn of_range_test(title: &str, test: &RangeTest) -> Chart {
         x_label: "learning rate".to_owned(),
         y_label: "loss".to_owned(),
         log_x: true,
-        log_y: false,
         series: vec![line("smoothed", |point| point.smoothed), line("loss of a batch", |point| point.loss)],
-        phases: Vec::new(),
         marks: test.suggestion.map(mark).into_iter().collect(),
+        ..Chart::default()
     }
 }
 

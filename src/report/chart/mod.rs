@@ -6,6 +6,7 @@
 
 mod axis;
 mod braille;
+mod canvas;
 mod png;
 mod sample;
 mod svg;
@@ -16,12 +17,14 @@ use axis::Axis;
 /// What to draw. The default is an empty chart with linear axes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
-    /// Above the chart; may be empty.
+    /// Above the chart. This and the names of the axes may be empty, and then take no room.
     pub title: String,
     /// What the horizontal axis counts, as `step`.
     pub x_label: String,
     /// What the vertical axis measures, as `learning rate`.
     pub y_label: String,
+    /// How large it is as SVG and PNG.
+    pub size: Size,
     /// A logarithmic horizontal axis.
     pub log_x: bool,
     /// A logarithmic vertical axis.
@@ -29,11 +32,34 @@ pub struct Chart {
     /// The lines, the last one on top. Their points may be as many as a run has steps: what is drawn of them is the
     /// first, lowest, highest and last of each pixel column.
     pub series: Vec<Series>,
-    /// Shaded bands behind the lines. Names that would overlap are put in up to three rows; one for which no room is
-    /// left is not written.
+    /// Shaded bands behind the lines. Names that would overlap are put in up to three rows, fewer in a small chart;
+    /// one for which no room is left is not written.
     pub phases: Vec<Phase>,
     /// Vertical lines across the chart; their labels are treated like the names of phases.
     pub marks: Vec<Mark>,
+}
+
+/// How large a chart is drawn: 960 by 540 units by default, at least 200 by 180, at most 4000 by 4000. Letters have the same size in
+/// units whatever the chart's, so a small chart has fewer of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// From left to right.
+    pub width: u16,
+    /// From top to bottom.
+    pub height: u16,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { width: 960, height: 540 }
+    }
+}
+
+impl Size {
+    /// Width and height, within the limits.
+    fn in_units(self) -> (f64, f64) {
+        (f64::from(self.width.clamp(200, 4000)), f64::from(self.height.clamp(180, 4000)))
+    }
 }
 
 /// One line of a [`Chart`].
@@ -41,8 +67,21 @@ pub struct Chart {
 pub struct Series {
     /// Its name in the legend, which is shown when there are several series.
     pub name: String,
+    /// How it leads from point to point.
+    pub shape: Shape,
     /// Points `(x, y)`; sorted by `x` where they aren't.
     pub points: Vec<(f64, f64)>,
+}
+
+/// How a line leads from one of its points to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Straight: what is measured at a few places of something that changes gradually.
+    #[default]
+    Line,
+    /// In steps: each value holds until the next one, and the last for as long as the one before it. So is a rate, which
+    /// has a value for each update and none between two.
+    Steps,
 }
 
 /// A stretch of the horizontal axis with a name, as `warmup`. The part of it outside the chart is cut off.
@@ -87,9 +126,9 @@ pub enum ChartError {
 }
 
 impl Chart {
-    /// The horizontal axis: over the points and marks, or over the phases where there are neither.
+    /// The horizontal axis: over the points, with the width of the last step, and marks, or over the phases where there are neither.
     fn x_axis(&self) -> Axis {
-        let points = self.points().map(|(x, _)| x);
+        let points = self.points().map(|(x, _)| x).chain(self.series.iter().filter_map(Series::end));
         let marks = self.marks.iter().map(|mark| mark.x);
         let phases = self.phases.iter().flat_map(|phase| [phase.from, phase.to]);
         Axis::spanning(points.chain(marks), self.log_x)
@@ -119,5 +158,18 @@ impl Chart {
     /// Each mark that has a place on `x`: the place and its label.
     fn marks_on(&self, x: &Axis) -> Vec<(f64, &str)> {
         self.marks.iter().filter_map(|mark| Some((x.place(mark.x)?, mark.label.as_str()))).collect()
+    }
+}
+
+impl Series {
+    /// Where the last step ends, if the series has steps and there are two to tell how wide they are.
+    fn end(&self) -> Option<f64> {
+        let largest_two = |(largest, second): (f64, f64), x: f64| match x > largest {
+            true => (x, largest),
+            false => (largest, second.max(x)),
+        };
+        let places = self.points.iter().map(|point| point.0).filter(|x| x.is_finite());
+        let (largest, second) = places.fold((f64::NEG_INFINITY, f64::NEG_INFINITY), largest_two);
+        (self.shape == Shape::Steps && second.is_finite()).then_some(largest + (largest - second))
     }
 }

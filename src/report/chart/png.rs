@@ -5,13 +5,13 @@ use std::sync::Arc;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use super::{Chart, ChartError, svg, text};
+use super::{Chart, ChartError, text};
 
 /// Pixels for each unit of the SVG: fine enough for screens that show two pixels for one.
 const SCALE: u16 = 2;
 
 impl Chart {
-    /// The chart as PNG, 1920 by 1080 pixels: what [`Chart::to_svg`] draws, in a typeface that is built in.
+    /// The chart as PNG: what [`Chart::to_svg`] draws, two pixels for each unit, in a typeface that is built in.
     ///
     /// # Errors
     ///
@@ -22,7 +22,8 @@ impl Chart {
         fonts.load_font_data(text::FONT.to_vec());
         let options = Options { fontdb: Arc::new(fonts), ..Options::default() };
         let tree = Tree::from_str(&self.to_svg(), &options).map_err(|error| drawing(error.to_string()))?;
-        let [width, height] = [svg::WIDTH, svg::HEIGHT].map(|length| u32::from(length) * u32::from(SCALE));
+        let (width, height) = self.size.in_units();
+        let [width, height] = [width, height].map(|length| length as u32 * u32::from(SCALE));
         let mut pixels = Pixmap::new(width, height).ok_or_else(|| drawing("it has no size".to_owned()))?;
         let scale = f32::from(SCALE);
         resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());

@@ -1,13 +1,14 @@
 //! A series as the lines that can be seen of it.
 
-use super::Series;
 use super::axis::Axis;
+use super::{Series, Shape};
 
 /// A line: points as shares of the two axes, by rising `x`.
 pub type Line = Vec<(f64, f64)>;
 
-/// The lines of a series, broken where a point has no place, at most four points in each of `columns` columns: its
-/// first, lowest, highest and last one, so that a spike of a single point stays as high as it is.
+/// The lines of a series, broken where a point has no place, through at most four points in each of `columns` columns:
+/// its first, lowest, highest and last one, so that a spike of a single point stays as high as it is. Steps go along the
+/// axes from each of these points to the next, so a jump is upright however many points share its column.
 pub fn lines(series: &Series, x: &Axis, y: &Axis, columns: usize) -> Vec<Line> {
     let columns = columns.max(1);
     let places = series.points.iter().filter_map(|point| Some((x.place(point.0)?, y.place(point.1))));
@@ -18,20 +19,42 @@ pub fn lines(series: &Series, x: &Axis, y: &Axis, columns: usize) -> Vec<Line> {
     let column = |share: f64| ((share * columns as f64) as usize).min(columns - 1);
     let mut lines = Vec::new();
     let mut line = Line::new();
+    let mut end_line = |line: &mut Line, end: Option<f64>| {
+        let points = std::mem::take(line);
+        lines.push(match series.shape {
+            Shape::Line => points,
+            Shape::Steps => staircase(&points, end),
+        });
+    };
     for points in placed.chunk_by(|a, b| column(a.0) == column(b.0)) {
-        let gap = |point: Option<&(f64, Option<f64>)>| point.is_some_and(|point| point.1.is_none());
-        if gap(points.first()) {
-            lines.push(std::mem::take(&mut line));
+        let gap = |point: Option<&(f64, Option<f64>)>| point.filter(|point| point.1.is_none()).map(|point| point.0);
+        if let Some(begin) = gap(points.first()) {
+            end_line(&mut line, Some(begin));
         }
         let drawn: Line = points.iter().filter_map(|point| Some((point.0, point.1?))).collect();
         line.extend(outline(&drawn));
-        if gap(points.last()) {
-            lines.push(std::mem::take(&mut line));
+        if let Some(begin) = gap(points.last()) {
+            end_line(&mut line, Some(begin));
         }
     }
-    lines.push(line);
+    end_line(&mut line, series.end().and_then(|end| x.place(end)));
     lines.retain(|line| !line.is_empty());
     lines
+}
+
+/// The corners of the steps through `points`, of which the last goes on to `end`.
+fn staircase(points: &[(f64, f64)], end: Option<f64>) -> Line {
+    let mut line = Line::new();
+    for &(x, y) in points {
+        match line.last() {
+            Some(&(_, height)) if height == y => continue,
+            Some(&(_, height)) => line.extend([(x, height), (x, y)]),
+            None => line.push((x, y)),
+        }
+    }
+    let last = points.last().zip(end).filter(|(point, end)| point.0 < *end);
+    line.extend(last.map(|(point, end)| (end, point.1)));
+    line
 }
 
 /// The first, lowest, highest and last point, in their order.
@@ -50,9 +73,17 @@ mod tests {
     use super::*;
 
     fn sampled(points: Vec<(f64, f64)>, columns: usize) -> Vec<Line> {
-        let x = Axis::spanning(points.iter().map(|point| point.0), false).unwrap();
-        let y = Axis::spanning(points.iter().map(|point| point.1), false).unwrap();
-        lines(&Series { name: String::new(), points }, &x, &y, columns)
+        drawn(Series { points, ..Series::default() }, columns)
+    }
+
+    fn steps(points: Vec<(f64, f64)>, columns: usize) -> Vec<Line> {
+        drawn(Series { shape: Shape::Steps, points, ..Series::default() }, columns)
+    }
+
+    fn drawn(series: Series, columns: usize) -> Vec<Line> {
+        let x = Axis::spanning(series.points.iter().map(|point| point.0).chain(series.end()), false).unwrap();
+        let y = Axis::spanning(series.points.iter().map(|point| point.1), false).unwrap();
+        lines(&series, &x, &y, columns)
     }
 
     #[test]
@@ -74,5 +105,32 @@ mod tests {
     fn a_point_without_a_place_leaves_a_gap() {
         let lines = sampled(vec![(0.0, 0.0), (1.0, 1.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.0)], 100);
         assert_eq!(lines, [vec![(0.0, 0.0), (0.25, 1.0)], vec![(0.75, 1.0), (1.0, 0.0)]]);
+    }
+
+    #[test]
+    fn steps_hold_their_height_until_the_next_and_the_last_is_as_wide_as_the_one_before() {
+        let lines = steps(vec![(0.0, 0.0), (1.0, 0.0), (2.0, 1.0), (3.0, 0.5)], 100);
+        assert_eq!(lines, [vec![(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.75, 1.0), (0.75, 0.5), (1.0, 0.5)]]);
+    }
+
+    #[test]
+    fn steps_never_slope_however_many_there_are() {
+        for count in [2, 10, 1000, 100_000] {
+            let points = (0..count).map(|step| (f64::from(step), f64::from(step * 7919 % 101)));
+            for columns in [1, 7, 800] {
+                let lines = steps(points.clone().collect(), columns);
+                let [line] = lines.as_slice() else { panic!("{count} steps are {} lines", lines.len()) };
+                let slopes = line.windows(2).filter(|pair| pair[0].0 != pair[1].0 && pair[0].1 != pair[1].1);
+                assert_eq!(slopes.count(), 0, "{count} steps in {columns} columns");
+                assert!(line.len() <= 8 * columns + 2);
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_without_a_place_leaves_a_gap_as_wide_as_it_is() {
+        let lines = steps(vec![(0.0, 0.0), (1.0, 1.0), (2.0, f64::NAN), (3.0, 1.0)], 100);
+        let before = vec![(0.0, 0.0), (0.25, 0.0), (0.25, 1.0), (0.5, 1.0)];
+        assert_eq!(lines, [before, vec![(0.75, 1.0), (1.0, 1.0)]]);
     }
 }

@@ -1,18 +1,10 @@
 //! The drawing as SVG: one file that needs nothing else, the same bytes for the same chart.
 
 use super::axis::{Axis, Tick};
+use super::canvas::Canvas;
 use super::sample::{self, Line};
 use super::{Chart, text};
 
-/// The size of the drawing, in its own units.
-pub const WIDTH: u16 = 960;
-pub const HEIGHT: u16 = 540;
-
-/// Colours that people with any kind of colour vision tell apart: Okabe and Ito, "Color Universal Design" (2008),
-/// without the yellow, which is faint on white.
-const COLOURS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
-/// Further series repeat the colours with other dashes.
-const DASHES: [&str; 3] = ["", "8 4", "2 4"];
 const SHADES: [&str; 2] = ["#F4F6FA", "#E7EBF3"];
 const INK: &str = "#222222";
 const FAINT_INK: &str = "#5A6372";
@@ -26,32 +18,37 @@ const SMALL: f64 = 12.0;
 const ROW: f64 = 17.0;
 /// The narrowest gap between two words in a row.
 const GAP: f64 = 12.0;
-const LEGEND_ROWS: usize = 3;
-const NAME_ROWS: usize = 3;
 /// As many points as this many full series have are shared by all series, which bounds the size of the file.
 const FULL_SERIES: usize = 4;
 
 impl Chart {
-    /// The chart as SVG, 960 by 540 units, with text as text. Equal charts give equal bytes.
+    /// The chart as SVG, with text as text. Equal charts give equal bytes.
     pub fn to_svg(&self) -> String {
+        let (width, height_of_all) = self.size.in_units();
         let (x, y) = (self.x_axis(), self.y_axis(0.05));
-        let y_ticks = y.ticks_that(|_| true, 8);
+        let room = |words: &str, with: f64, without: f64| if words.is_empty() { without } else { with };
+        let (top, bottom) = (room(&self.title, 48.0, 14.0), height_of_all - room(&self.x_label, 58.0, 30.0));
+        let y_ticks = y.ticks_that(|_| true, (((bottom - top) / 40.0) as usize).clamp(2, 8));
         let widest = y_ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max);
-        let mut plot = Plot { x, y, left: 52.0 + widest, right: f64::from(WIDTH) - 32.0, top: 48.0, bottom: 0.0 };
-        plot.bottom = f64::from(HEIGHT) - 58.0;
+        let left = room(&self.y_label, 52.0, 18.0) + widest;
+        let right = width - (width / 30.0).clamp(14.0, 32.0);
+        // All of them together leave some room for the lines.
+        let rows = ((height_of_all - 120.0) / 60.0).clamp(1.0, 3.0) as usize;
+        let mut plot = Plot { x, y, left, right, top, bottom, width, rows };
         let legend = self.legend(&plot);
+        let legend_top = plot.top + 6.0;
         plot.top += legend.last().map_or(0.0, |entry| 22.0 * (entry.row + 1) as f64);
         let phases = self.phase_names(&plot);
         let marks = self.mark_labels(&plot);
         plot.top += height(&phases) + height(&marks);
 
-        let mut canvas = Canvas::new(&self.title);
+        let mut canvas = Canvas::new(width, height_of_all, &self.title);
         self.draw_phases(&mut canvas, &plot);
         plot.draw_axes(&mut canvas, &y_ticks);
         self.draw_labels(&mut canvas, &plot);
         self.draw_series(&mut canvas, &plot);
         self.draw_marks(&mut canvas, &plot);
-        legend.iter().for_each(|entry| entry.draw(&mut canvas));
+        legend.iter().for_each(|entry| entry.draw(&mut canvas, legend_top));
         draw_names(&mut canvas, &phases, plot.top - height(&marks), FAINT_INK);
         draw_names(&mut canvas, &marks, plot.top, INK);
         canvas.finish()
@@ -64,9 +61,9 @@ impl Chart {
         for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
             let name = text::fitted(&series.name, 300.0, |name| text::width(name, SMALL));
             let width = 34.0 + text::width(&name, SMALL) + 22.0;
-            let room = if row + 1 == LEGEND_ROWS { plot.right - 110.0 } else { plot.right };
+            let room = if row + 1 == plot.rows { plot.right - 110.0 } else { plot.right };
             if left + width > room && left > plot.left {
-                if row + 1 == LEGEND_ROWS {
+                if row + 1 == plot.rows {
                     let name = format!("and {} more", self.series.len() - number);
                     entries.push(Entry { series: None, name, left, row });
                     break;
@@ -87,7 +84,7 @@ impl Chart {
             let left = plot.x((from + to) / 2.0) - width / 2.0;
             Name { left: left.clamp(plot.left, plot.right - width), width, row: 0, name, line: None }
         };
-        arranged(self.phases_on(&plot.x).into_iter().map(centred).collect())
+        arranged(self.phases_on(&plot.x).into_iter().map(centred).collect(), plot.rows)
     }
 
     /// Labels of the marks, each beginning at its line, or ending there where the chart ends.
@@ -96,10 +93,10 @@ impl Chart {
             let name = plot.fitted(label);
             let width = text::width(&name, SMALL);
             let line = plot.x(at);
-            let left = if line + 4.0 + width <= plot.right + 24.0 { line + 4.0 } else { line - 4.0 - width };
+            let left = if line + 4.0 + width <= plot.width - 8.0 { line + 4.0 } else { line - 4.0 - width };
             Name { left, width, row: 0, name, line: Some(line) }
         };
-        arranged(self.marks_on(&plot.x).into_iter().map(beside).collect())
+        arranged(self.marks_on(&plot.x).into_iter().map(beside).collect(), plot.rows)
     }
 
     fn draw_phases(&self, canvas: &mut Canvas, plot: &Plot) {
@@ -113,11 +110,12 @@ impl Chart {
     }
 
     fn draw_labels(&self, canvas: &mut Canvas, plot: &Plot) {
-        let title = text::fitted(&self.title, plot.right - plot.left, |title| text::width(title, TITLE));
+        let fitted = |words: &str, most: f64, size: f64| text::fitted(words, most, |words| text::width(words, size));
+        let title = fitted(&self.title, plot.right - plot.left, TITLE);
         canvas.text(plot.left, 32.0, TITLE, "start", INK, &title);
-        let x_label = text::fitted(&self.x_label, plot.right - plot.left, |label| text::width(label, LABEL));
-        canvas.text((plot.left + plot.right) / 2.0, f64::from(HEIGHT) - 14.0, LABEL, "middle", INK, &x_label);
-        let y_label = text::fitted(&self.y_label, plot.bottom - plot.top, |label| text::width(label, LABEL));
+        let x_label = fitted(&self.x_label, plot.right - plot.left, LABEL);
+        canvas.text((plot.left + plot.right) / 2.0, plot.bottom + 44.0, LABEL, "middle", INK, &x_label);
+        let y_label = fitted(&self.y_label, plot.bottom - plot.top, LABEL);
         canvas.upright_text(24.0, (plot.top + plot.bottom) / 2.0, LABEL, INK, &y_label);
     }
 
@@ -149,6 +147,10 @@ struct Plot {
     right: f64,
     top: f64,
     bottom: f64,
+    /// Of the whole drawing.
+    width: f64,
+    /// The most rows of the legend, of the names of phases, and of the labels of marks.
+    rows: usize,
 }
 
 impl Plot {
@@ -164,10 +166,23 @@ impl Plot {
         text::fitted(name, (self.right - self.left) / 2.0, |name| text::width(name, SMALL))
     }
 
-    /// A line as the commands of a path.
+    /// A line as the commands of a path, in tenths of a unit, with the short forms of upright and level stretches.
     fn path(&self, line: &Line) -> String {
-        let points = line.iter().map(|&(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y)));
-        format!("M{}", points.collect::<Vec<_>>().join(" "))
+        let tenths = |&(x, y): &(f64, f64)| (format!("{:.1}", self.x(x)), format!("{:.1}", self.y(y)));
+        let mut points: Vec<(String, String)> = line.iter().map(tenths).collect();
+        points.dedup();
+        let begin = points.first().map(|(x, y)| format!("M{x},{y}")).unwrap_or_default();
+        if points.len() == 1 {
+            return begin + "h0";
+        }
+        points.windows(2).fold(begin, |path, pair| {
+            let ((x, y), (next_x, next_y)) = (&pair[0], &pair[1]);
+            match (x == next_x, y == next_y) {
+                (true, _) => path + "V" + next_y,
+                (_, true) => path + "H" + next_x,
+                _ => path + "L" + next_x + "," + next_y,
+            }
+        })
     }
 
     fn draw_axes(&self, canvas: &mut Canvas, y_ticks: &[Tick]) {
@@ -182,11 +197,12 @@ impl Plot {
             canvas.rule([self.left, y, self.right, y], GRID, "");
             canvas.text(self.left - 8.0, y + 4.0, SMALL, "end", FAINT_INK, &tick.label);
         }
-        for tick in self.x.ticks_that(|ticks| self.have_room(ticks), 10) {
+        let most = (((self.right - self.left) / 80.0) as usize).clamp(2, 10);
+        for tick in self.x.ticks_that(|ticks| self.have_room(ticks), most) {
             let x = self.x(tick.at);
             canvas.rule([x, self.top, x, self.bottom + 5.0], GRID, "");
             let half = text::width(&tick.label, SMALL) / 2.0;
-            let x = x.min(f64::from(WIDTH) - half - 2.0);
+            let x = x.min(self.width - half - 2.0);
             canvas.text(x, self.bottom + 19.0, SMALL, "middle", FAINT_INK, &tick.label);
         }
         canvas.rule([self.left, self.bottom, self.right, self.bottom], FAINT_INK, "");
@@ -210,8 +226,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn draw(&self, canvas: &mut Canvas) {
-        let y = 54.0 + 22.0 * self.row as f64;
+    fn draw(&self, canvas: &mut Canvas, top: f64) {
+        let y = top + 22.0 * self.row as f64;
         if let Some(number) = self.series {
             canvas.line(&format!("M{:.1},{y:.1}h26", self.left), number);
         }
@@ -233,12 +249,12 @@ struct Name {
 
 /// The names that find room in rows above the chart, with their rows. The names of lines are arranged from the right,
 /// so that a line which is led up to a higher row passes to the left of the names below.
-fn arranged(mut names: Vec<Name>) -> Vec<Name> {
+fn arranged(mut names: Vec<Name>, most: usize) -> Vec<Name> {
     let stretch = |name: &Name| match name.line {
         None => (name.left, name.left + name.width + GAP),
         Some(_) => (-name.left - name.width, GAP - name.left),
     };
-    let rows = text::rows(&names.iter().map(stretch).collect::<Vec<_>>(), NAME_ROWS);
+    let rows = text::rows(&names.iter().map(stretch).collect::<Vec<_>>(), most);
     let mut rows = rows.into_iter();
     names.retain_mut(|name| rows.next().flatten().map(|row| name.row = row).is_some());
     names
@@ -258,88 +274,4 @@ fn draw_names(canvas: &mut Canvas, names: &[Name], bottom: f64, colour: &str) {
         }
         canvas.text(name.left, y, SMALL, "start", colour, &name.name);
     }
-}
-
-/// SVG in the making.
-struct Canvas(String);
-
-impl Canvas {
-    fn new(title: &str) -> Self {
-        let mut canvas = Self(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-             viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" \
-             font-family=\"DejaVu Sans, Verdana, sans-serif\">\n",
-            escaped(title)
-        ));
-        canvas.rectangle(0.0, 0.0, f64::from(WIDTH), f64::from(HEIGHT), "#FFFFFF");
-        canvas
-    }
-
-    fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
-        self.put(&format!(
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\"/>"
-        ));
-    }
-
-    /// A straight line from the first two numbers to the last two.
-    fn rule(&mut self, [x1, y1, x2, y2]: [f64; 4], colour: &str, style: &str) {
-        self.put(&format!("<path d=\"M{x1:.1},{y1:.1}L{x2:.1},{y2:.1}\" stroke=\"{colour}\" {style}/>"));
-    }
-
-    /// A path in the colour and dashes of series `number`.
-    fn line(&mut self, path: &str, number: usize) {
-        if path.is_empty() {
-            return;
-        }
-        let colour = COLOURS[number % COLOURS.len()];
-        let dashes = DASHES[number / COLOURS.len() % DASHES.len()];
-        let dashes = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
-        let joins = "stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"";
-        self.put(&format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" {joins}{dashes}/>"));
-    }
-
-    /// A point of series `number` that no line leads to.
-    fn dot(&mut self, x: f64, y: f64, number: usize) {
-        let colour = COLOURS[number % COLOURS.len()];
-        self.put(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
-    }
-
-    fn text(&mut self, x: f64, y: f64, size: f64, anchor: &str, fill: &str, words: &str) {
-        let place = format!("x=\"{x:.1}\" y=\"{y:.1}\"");
-        let style = format!("font-size=\"{size}\" text-anchor=\"{anchor}\" fill=\"{fill}\"");
-        self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
-    }
-
-    /// Words that are read from below, centred at `(x, y)`.
-    fn upright_text(&mut self, x: f64, y: f64, size: f64, fill: &str, words: &str) {
-        let place = format!("transform=\"translate({x:.1},{y:.1}) rotate(-90)\"");
-        let style = format!("font-size=\"{size}\" text-anchor=\"middle\" fill=\"{fill}\"");
-        self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
-    }
-
-    fn put(&mut self, element: &str) {
-        self.0.push_str(element);
-        self.0.push('\n');
-    }
-
-    fn finish(self) -> String {
-        self.0 + "</svg>\n"
-    }
-}
-
-/// `words` as XML can hold them: markup escaped, characters that no XML document may contain replaced.
-fn escaped(words: &str) -> String {
-    let mut escaped = String::with_capacity(words.len());
-    for letter in words.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            letter if letter.is_control() => escaped.push(' '),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }
