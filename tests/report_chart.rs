@@ -91,9 +91,9 @@ fn a_million_points_make_a_small_svg() {
     assert!(one.to_svg().len() < 100_000);
 }
 
-/// Ten updates, of which the first five use twice the rate of the others.
+/// Ten updates, of which the first five use a rate and the others none.
 fn two_steps() -> Chart {
-    let points = (0..10).map(|t| (f64::from(t), if t < 5 { 1.0 } else { 0.5 })).collect();
+    let points = (0..10).map(|t| (f64::from(t), if t < 5 { 1.0 } else { 0.0 })).collect();
     Chart { series: vec![Series { shape: Shape::Steps, points, ..Series::default() }], ..Chart::default() }
 }
 

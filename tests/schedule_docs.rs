@@ -1,6 +1,16 @@
-//! `docs/schedules.md` keeps its word: every schedule on it can be followed, and every kind is on it.
+//! `docs/schedules.md` keeps its word: every schedule on it can be followed, every kind is on it, and its pictures show
+//! what its examples do.
+//!
+//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedule_docs` writes them anew; without it a picture
+//! that is no longer what would be drawn is a failure.
 
-use rekindle::schedule::{RunLength, Schedule, Scheduler, kinds};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rekindle::report::chart::{Chart, Size};
+use rekindle::report::pictures;
+use rekindle::schedule::{RunLength, Schedule, Scheduler, Trajectory, kinds};
 
 const PAGE: &str = include_str!("../docs/schedules.md");
 const RUN: RunLength = RunLength { total_steps: Some(1000), steps_per_epoch: 10 };
@@ -75,4 +85,54 @@ fn the_first_example_is_the_same_in_toml_twice() {
     let mut next = || toml::from_str::<toml::Table>(blocks.next().unwrap()).unwrap()["schedule"].clone();
     let (text, data): (Schedule, Schedule) = (next().try_into().unwrap(), next().try_into().unwrap());
     assert_eq!(text, data);
+}
+
+/// The example of a kind in the catalogue, which comes first on the page.
+fn example(kind: &str) -> &'static str {
+    let cells = rows().into_iter().find(|cells| cells[0] == format!("`{kind}`")).unwrap();
+    code(cells[1]).next().unwrap()
+}
+
+/// A made-up loss after update `t`: it falls, stays for a while, falls again, and stays.
+fn loss(t: u32) -> f64 {
+    let improvements = t.min(35) + t.clamp(60, 75) - 60;
+    2.0 - 0.02 * f64::from(improvements)
+}
+
+/// An example over 120 updates from a base rate of 0.1. `inverse_sqrt` needs more of them to be seen falling.
+fn picture(kind: &str) -> Chart {
+    let schedule: Schedule = example(kind).parse().unwrap();
+    let steps = if kind == "inverse_sqrt" { 5000 } else { 120 };
+    let run = RunLength { total_steps: Some(steps), steps_per_epoch: 10 };
+    let base_lrs = if kind == "per_group" { vec![0.1; 2] } else { vec![0.1] };
+    let metrics: Vec<f64> = (0..120).map(loss).collect();
+    let trajectory = Trajectory::new(&schedule, &base_lrs, run, steps, &metrics).unwrap();
+    Chart {
+        y_label: String::new(),
+        x_label: String::new(),
+        size: Size { width: 300, height: 180 },
+        phases: pictures::phases(&schedule, &run, steps),
+        ..pictures::of_trajectory("", &trajectory, &[], false)
+    }
+}
+
+#[test]
+fn every_kind_has_a_picture_that_shows_what_its_example_does() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+    if std::env::var_os("REKINDLE_DRAW").is_some() {
+        fs::create_dir_all(&folder).unwrap();
+        kinds::NAMES.iter().for_each(|kind| {
+            fs::write(folder.join(format!("{kind}.svg")), picture(kind).to_svg()).unwrap();
+        });
+    }
+    for kind in kinds::NAMES {
+        let shown = fs::read_to_string(folder.join(format!("{kind}.svg"))).unwrap_or_default();
+        assert!(shown == picture(kind).to_svg(), "{kind}.svg is stale; write it anew with REKINDLE_DRAW=1");
+        assert!(shown.len() < 16_000, "{kind}.svg has {} bytes", shown.len());
+        let cell = format!("![{kind}](pictures/{kind}.svg)<br>`{}`", example(kind));
+        assert!(PAGE.contains(&cell), "the page lacks {cell}");
+    }
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let expected: BTreeSet<String> = kinds::NAMES.iter().map(|kind| format!("{kind}.svg")).collect();
+    assert_eq!(names.collect::<BTreeSet<_>>(), expected);
 }

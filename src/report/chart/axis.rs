@@ -40,11 +40,13 @@ impl Axis {
         Some(Self { log, low, high })
     }
 
-    /// With room on both sides, as a share of its length. A linear axis that comes near zero begins at zero.
+    /// With room on both sides, as a share of its length. A linear axis of positive values begins at zero, unless they
+    /// are so close together that it would show little of them.
     pub fn with_margin(self, share: f64) -> Self {
-        let room = (self.high - self.low) * share;
-        let from_zero = !self.log && self.low >= 0.0 && self.low < 0.25 * self.high;
-        Self { low: if from_zero { 0.0 } else { self.low - room }, high: self.high + room, ..self }
+        let from_zero = !self.log && self.low >= 0.0 && self.low < 0.7 * self.high;
+        let low = if from_zero { 0.0 } else { self.low };
+        let room = (self.high - low) * share;
+        Self { low: if from_zero { 0.0 } else { low - room }, high: self.high + room, ..self }
     }
 
     /// Where `value` lies, from 0 at the low end to 1 at the high one; `None` if it has no place.

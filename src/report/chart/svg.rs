@@ -28,7 +28,7 @@ impl Chart {
         let (x, y) = (self.x_axis(), self.y_axis(0.05));
         let room = |words: &str, with: f64, without: f64| if words.is_empty() { without } else { with };
         let (top, bottom) = (room(&self.title, 48.0, 14.0), height_of_all - room(&self.x_label, 58.0, 30.0));
-        let y_ticks = y.ticks_that(|_| true, (((bottom - top) / 40.0) as usize).clamp(2, 8));
+        let y_ticks = y.ticks_that(|_| true, (((bottom - top) / 30.0) as usize).clamp(2, 8));
         let widest = y_ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max);
         let left = room(&self.y_label, 52.0, 18.0) + widest;
         let right = width - (width / 30.0).clamp(14.0, 32.0);
@@ -61,7 +61,8 @@ impl Chart {
         for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
             let name = text::fitted(&series.name, 300.0, |name| text::width(name, SMALL));
             let width = 34.0 + text::width(&name, SMALL) + 22.0;
-            let room = if row + 1 == plot.rows { plot.right - 110.0 } else { plot.right };
+            let may_be_cut_off = row + 1 == plot.rows && number + 1 < self.series.len();
+            let room = if may_be_cut_off { plot.right - 90.0 } else { plot.right + 22.0 };
             if left + width > room && left > plot.left {
                 if row + 1 == plot.rows {
                     let name = format!("and {} more", self.series.len() - number);
