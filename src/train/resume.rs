@@ -153,18 +153,30 @@ fn newest(folder: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
 fn in_place(run: &Path, settings: &[Setting], control: Control) -> Result<Resumed, TrainError> {
     let directory = RunDirectory::open(run)?;
     let folder = directory.checkpoints();
+    let mut messages = swept(&folder);
     if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file()) {
         // Killed before its first checkpoint was whole: nothing is lost by beginning again.
         let session = Session::new(load::from_file(&directory.config_file(), settings)?)?;
-        let messages = vec!["the run has no checkpoint yet and begins at its first step".to_owned()];
+        messages.push("the run has no checkpoint yet and begins at its first step".to_owned());
         return Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages });
     }
-    let (checkpoint, mut messages) = newest(&folder)?;
+    let (checkpoint, damaged) = newest(&folder)?;
+    messages.extend(damaged);
     let session = session(&checkpoint, settings, &mut messages)?;
     // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
     let is_changed = changes_at(&session, checkpoint.step()).is_some();
     let last = (!is_changed).then(|| checkpoint.path().to_owned());
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
+}
+
+/// Clears away what killed saves have left in `folder`, whose run this process holds, and says so.
+fn swept(folder: &Path) -> Vec<String> {
+    match Folder::new(folder).sweep() {
+        Ok(swept) if swept.is_empty() => Vec::new(),
+        Ok(swept) if swept.len() == 1 => vec!["removed what a killed save left".to_owned()],
+        Ok(swept) => vec![format!("removed what {} killed saves left", swept.len())],
+        Err(error) => vec![format!("what a killed save left stays there: {error}")],
+    }
 }
 
 fn is_empty_file(path: &Path) -> bool {
