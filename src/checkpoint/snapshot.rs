@@ -80,12 +80,17 @@ impl Snapshot {
         Ok(self)
     }
 
+    /// The states it holds by the names of their parts, in the order in which they were added.
+    pub fn states(&self) -> impl Iterator<Item = (&str, &State)> {
+        self.parts.iter().map(|(name, state)| (name.as_str(), state))
+    }
+
     /// Refuses a part that holds a NaN or an infinity.
     ///
     /// # Errors
     /// Names the first such tensor.
     pub fn require_finite(&self, part: &str) -> Result<(), CheckpointError> {
-        let states = self.parts.iter().filter(|(name, _)| name == part);
+        let states = self.states().filter(|(name, _)| *name == part);
         let mut tensors = states.flat_map(|(_, state)| &state.tensors);
         match tensors.find(|(_, tensor)| !tensor.is_finite()) {
             Some((name, _)) => Err(CheckpointError::NotFinite { part: part.to_owned(), tensor: name.clone() }),
