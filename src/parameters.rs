@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor, Var};
 use candle_nn::VarMap;
 
 use crate::state::{Dtype, HostTensor, Part, State, StateError};
@@ -51,21 +52,6 @@ impl Parameters {
         self.0.is_empty()
     }
 
-    /// The first parameter that holds a NaN or an infinity.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn first_not_finite(&self) -> candle_core::Result<Option<&str>> {
-        for (name, var) in self.iter().filter(|(_, var)| var.dtype().is_float()) {
-            // The difference of a number and itself is 0, and that of a NaN or an infinity is NaN.
-            let difference = (var.as_tensor() - var.as_tensor())?.sum_all()?.to_dtype(DType::F32)?;
-            if difference.to_scalar::<f32>()?.is_nan() {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
-    }
-
     /// How many numbers in all tensors together.
     pub fn element_count(&self) -> usize {
         self.0.values().map(|var| var.elem_count()).sum()
@@ -80,8 +66,14 @@ impl FromIterator<(String, Var)> for Parameters {
 
 impl Part for Parameters {
     fn save(&self) -> Result<State, StateError> {
-        let tensors = self.iter().map(|(name, var)| Ok((name.to_owned(), to_host(var)?)));
-        Ok(State { json: serde_json::Value::Null, tensors: tensors.collect::<Result<_, StateError>>()? })
+        let mut state = State::default();
+        self.save_into(&mut state)?;
+        Ok(state)
+    }
+
+    fn save_into(&self, state: &mut State) -> Result<(), StateError> {
+        state.json = serde_json::Value::Null;
+        save_tensors(&mut state.tensors, self.iter().map(|(name, var)| (name.to_owned(), var)))
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {
@@ -110,20 +102,59 @@ impl From<candle_core::Error> for StateError {
 /// # Errors
 /// When the device fails, or the dtype has no place in a safetensors file.
 pub fn to_host(tensor: &Tensor) -> Result<HostTensor, StateError> {
-    let flat = tensor.flatten_all()?;
-    let bytes = match tensor.dtype() {
-        DType::U8 => flat.to_vec1::<u8>()?,
-        DType::U32 => flat.to_vec1::<u32>()?.into_iter().flat_map(u32::to_le_bytes).collect(),
-        DType::I16 => flat.to_vec1::<i16>()?.into_iter().flat_map(i16::to_le_bytes).collect(),
-        DType::I32 => flat.to_vec1::<i32>()?.into_iter().flat_map(i32::to_le_bytes).collect(),
-        DType::I64 => flat.to_vec1::<i64>()?.into_iter().flat_map(i64::to_le_bytes).collect(),
-        DType::F32 => flat.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect(),
-        DType::F64 => flat.to_vec1::<f64>()?.into_iter().flat_map(f64::to_le_bytes).collect(),
-        DType::F16 => flat.to_vec1::<half::f16>()?.into_iter().flat_map(half::f16::to_le_bytes).collect(),
-        DType::BF16 => flat.to_vec1::<half::bf16>()?.into_iter().flat_map(half::bf16::to_le_bytes).collect(),
-        other => return Err(StateError::Unable(format!("tensors of dtype {other:?} cannot be saved"))),
+    let mut host = HostTensor { dtype: host_dtype(tensor.dtype()), shape: Vec::new(), bytes: Vec::new() };
+    copy_to_host(tensor, &mut host)?;
+    Ok(host)
+}
+
+/// Makes `saved` the named `tensors`, in the memory that those of the same names had.
+pub(crate) fn save_tensors<'a>(
+    saved: &mut BTreeMap<String, HostTensor>,
+    tensors: impl Iterator<Item = (String, &'a Var)>,
+) -> Result<(), StateError> {
+    let mut earlier = std::mem::take(saved);
+    for (name, var) in tensors {
+        let host = match earlier.remove(&name) {
+            Some(mut host) => copy_to_host(var, &mut host).map(|()| host)?,
+            None => to_host(var)?,
+        };
+        saved.insert(name, host);
+    }
+    Ok(())
+}
+
+fn copy_to_host(tensor: &Tensor, host: &mut HostTensor) -> Result<(), StateError> {
+    // Neither of the two copies what is on the CPU and in order already, as parameters and moments are.
+    let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+        return Err(StateError::Unable("a tensor cannot be copied to host memory".to_owned()));
     };
-    Ok(HostTensor { dtype: host_dtype(tensor.dtype()), shape: tensor.dims().to_vec(), bytes })
+    let size = tensor.dtype().size_in_bytes();
+    host.dtype = host_dtype(tensor.dtype());
+    host.shape = tensor.dims().to_vec();
+    host.bytes.clear();
+    host.bytes.extend_from_slice(&bytes_of(storage)?[start * size..end * size]);
+    Ok(())
+}
+
+#[cfg(target_endian = "big")]
+compile_error!("safetensors files are little-endian, and tensors are copied as they lie in memory");
+
+/// The elements of a storage as they lie in memory.
+fn bytes_of(storage: &CpuStorage) -> Result<&[u8], StateError> {
+    Ok(match storage {
+        CpuStorage::U8(elements) => elements,
+        CpuStorage::U32(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::I16(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::I32(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::I64(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::F32(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::F64(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::F16(elements) => bytemuck::cast_slice(elements),
+        CpuStorage::BF16(elements) => bytemuck::cast_slice(elements),
+        other => return Err(StateError::Unable(format!("tensors of dtype {:?} cannot be saved", other.dtype()))),
+    })
 }
 
 /// Copies a tensor from host memory to `device`.

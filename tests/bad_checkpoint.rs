@@ -250,3 +250,17 @@ fn a_schedule_that_is_wrong_is_refused_by_inspect() {
         place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);
     }
 }
+
+#[test]
+fn a_strict_resume_refuses_instead_of_falling_back() {
+    let place = Workplace::with_run();
+    let file = place.newest().join("model.safetensors");
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, &content[1..]).unwrap();
+    let parts = ["step-0000000020/model.safetensors"];
+    place.train_refuses(&["--resume", "run", "--strict"], &parts);
+    place.train_refuses(&["--resume", "run", "--strict", "--out", "other"], &parts);
+    place.train_refuses(&["config.toml", "--strict", "--out", "other"], &["--strict"]);
+    fs::write(&file, content).unwrap();
+    place.train(&["--resume", "run", "--strict"]).says(0, &["nothing left to do"]);
+}

@@ -1,10 +1,10 @@
 //! A save is all or nothing: what it does in which order, and what is left when any of it fails.
 
-use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
 use rekindle::checkpoint::save::save;
@@ -32,11 +32,11 @@ fn names(folder: &Path) -> Vec<String> {
 /// The local disk, with a list of what was done, and of what fails.
 #[derive(Default)]
 struct Watched {
-    log: Rc<RefCell<Vec<String>>>,
+    log: Arc<Mutex<Vec<String>>>,
     /// The operation that fails, counted from zero, and how.
     failing: Option<(usize, ErrorKind)>,
     cannot_exchange: bool,
-    count: Rc<Cell<usize>>,
+    count: Arc<AtomicUsize>,
 }
 
 impl Watched {
@@ -45,8 +45,8 @@ impl Watched {
     }
 
     fn step(&self, what: &str, path: &Path) -> io::Result<()> {
-        let number = self.count.replace(self.count.get() + 1);
-        self.log.borrow_mut().push(format!("{what} {}", readable(path)));
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        self.log.lock().unwrap().push(format!("{what} {}", readable(path)));
         match self.failing {
             Some((failing, kind)) if failing == number => Err(kind.into()),
             _ => Ok(()),
@@ -54,7 +54,7 @@ impl Watched {
     }
 
     fn log(&self) -> Vec<String> {
-        self.log.borrow().clone()
+        self.log.lock().unwrap().clone()
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::{Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps};
 use rekindle::rng::Stream;
 
-/// Long enough for 25 kills: thousands of updates, and hundreds of saves for kills to land in.
+/// Long enough for 40 kills: thousands of updates, and hundreds of saves for kills to land in.
 const LONG: &str = r#"
     seed = 3
     optimizer = { kind = "adamw", lr = 1e-3 }
@@ -30,8 +30,6 @@ const LONG: &str = r#"
     hidden = [32, 32]
     dropout = 0.3
 "#;
-
-const KILLS: usize = 25;
 
 /// Decides when kills land; a failure names it.
 const SEED: u64 = 2;
@@ -103,24 +101,35 @@ fn delays(total: Duration, count: usize, attempt: u64) -> Vec<Duration> {
     shares.iter().map(|share| total.mul_f32(share / sum)).collect()
 }
 
-/// Kills the run `run` 25 times; `None` if it came to its end before the last of them. Otherwise the steps at which the
-/// newest checkpoint was.
-fn kill_25_times(lab: &Lab, run: &'static str, delays: &[Duration]) -> Option<BTreeSet<Option<u64>>> {
-    let mut newest = BTreeSet::new();
+/// What the kills of a run have found.
+#[derive(Debug, Default)]
+struct Storm {
+    /// The steps at which the newest checkpoint was.
+    newest: BTreeSet<Option<u64>>,
+    /// How many saves were cut off.
+    during_saves: usize,
+}
+
+/// Kills the run `run` after each of the `delays`; `None` if it came to its end before the last of them.
+fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Option<Storm> {
+    let mut storm = Storm::default();
     for delay in delays {
         let training = Training::spawn(lab, &again(lab, run));
         sleep(*delay);
         if !training.kill() {
             return None;
         }
-        newest.insert(steps(&lab.path(run)).last().copied());
+        storm.newest.insert(steps(&lab.path(run)).last().copied());
+        let entries = fs::read_dir(lab.path(run).join("checkpoints")).into_iter().flatten();
+        let cut_off = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".step-");
+        storm.during_saves += usize::from(entries.map(Result::unwrap).any(cut_off));
     }
-    Some(newest)
+    Some(storm)
 }
 
-#[test]
-fn a_run_killed_25_times_at_random_moments_has_the_same_bits() {
-    let lab = Lab::new(LONG);
+/// A run of so many steps has the same bits as one that is killed so often at random moments.
+fn assert_kills_change_nothing(steps: u64, kills: usize) {
+    let lab = Lab::new(&LONG.replace("steps = 4000", &format!("steps = {steps}")));
     let began = Instant::now();
     lab.start("whole");
     let duration = began.elapsed();
@@ -128,14 +137,26 @@ fn a_run_killed_25_times_at_random_moments_has_the_same_bits() {
     // busier when the run was timed, kills must come faster.
     let attempts = ["first", "second", "third", "fourth"].into_iter().zip([0.7, 0.4, 0.2, 0.1]).zip(0..);
     let mut killed = attempts.map(|((run, share), attempt)| {
-        let kills = kill_25_times(&lab, run, &delays(duration.mul_f64(share), KILLS, attempt));
-        (run, kills)
+        let storm = kill_again_and_again(&lab, run, &delays(duration.mul_f64(share), kills, attempt));
+        (run, storm)
     });
-    let (run, newest) = killed.find_map(|(run, newest)| Some((run, newest?))).expect("the run ends before its kills");
-    assert!(newest.len() >= 5, "seed {SEED}: the kills hit hardly any work: {newest:?}");
+    let (run, storm) = killed.find_map(|(run, storm)| Some((run, storm?))).expect("the run ends before its kills");
+    assert!(storm.newest.len() >= kills / 5, "seed {SEED}: the kills hit hardly any work: {storm:?}");
+    assert!(storm.during_saves >= kills / 10, "seed {SEED}: hardly any save was hit: {storm:?}");
     lab.train(&["--resume", run]).well();
-    println!("seed {SEED}: killed with the newest checkpoint at {newest:?}");
+    println!("seed {SEED}: {kills} kills, {} of them during a save, over {duration:.1?}", storm.during_saves);
     assert_same_bits(&lab.path("whole"), &lab.path(run));
+}
+
+#[test]
+fn a_run_killed_40_times_at_random_moments_has_the_same_bits() {
+    assert_kills_change_nothing(4000, 40);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test --release --test kill -- --ignored"]
+fn a_run_killed_500_times_at_random_moments_has_the_same_bits() {
+    assert_kills_change_nothing(100_000, 500);
 }
 
 /// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rekindle::train::{Control, Run, Setting, from_file, resume};
+use rekindle::train::resume::{self, Choices};
+use rekindle::train::{Control, Run, Setting, from_file};
 use serde_json::Value;
 
 fn settings(texts: &[&str]) -> Vec<Setting> {
@@ -23,7 +24,10 @@ fn train(out: &Path, texts: &[&str]) -> PathBuf {
 }
 
 fn continue_with(from: &Path, out: &Path, texts: &[&str]) -> PathBuf {
-    let mut run = resume::resume(from, &settings(texts), Some(out), Control::new()).unwrap().run;
+    let mut run = {
+        let choices = Choices { settings: &settings(texts), out: Some(out), ..Choices::default() };
+        resume::resume(from, choices, Control::new()).unwrap().run
+    };
     run.train(&mut ()).unwrap();
     run.path().to_owned()
 }

@@ -13,6 +13,7 @@ use rekindle::train::{
     Console, Control, Observer, Outcome, RangeTest, RangeTestOptions, Run, Setting, TrainError, find_lr, from_file,
     resume,
 };
+use resume::Choices;
 use tracing_subscriber::EnvFilter;
 
 /// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
@@ -25,6 +26,9 @@ struct Arguments {
     /// Continue a run: its directory, a folder of checkpoints, or one checkpoint.
     #[arg(long, value_name = "PATH")]
     resume: Option<PathBuf>,
+    /// With --resume, refuse when the newest checkpoint is damaged, instead of falling back to an older one.
+    #[arg(long, conflicts_with = "config")]
+    strict: bool,
     /// The run directory; by default `runs/` and the name of the configuration.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -135,7 +139,8 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     let control = Control::from_signals()?;
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
-            let resumed = resume::resume(path, &settings, arguments.out.as_deref(), control)?;
+            let (out, strict) = (arguments.out.as_deref(), arguments.strict);
+            let resumed = resume::resume(path, Choices { settings: &settings, out, strict }, control)?;
             resumed.messages.iter().for_each(|message| console.message(message));
             Ok(resumed.run)
         }

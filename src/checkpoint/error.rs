@@ -63,6 +63,14 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tensor that holds a NaN or an infinity where none should be.
+    #[error("tensor `{tensor}` of the part `{part}` is not finite, and is not saved")]
+    NotFinite {
+        /// The part.
+        part: String,
+        /// The tensor.
+        tensor: String,
+    },
     /// A state too large, or nested too deeply, to be read back.
     #[error("{file} would be a file that cannot be read back: {reason}")]
     Unreadable {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{CheckpointError, During};
 use super::fs::LocalDisk;
-use super::name::step_of;
+use super::name::{dir_name, is_file_of_checkpoint, is_temporary, pin_of, step_of};
 use super::read::Checkpoint;
 use super::save::{self, Saved};
 use super::snapshot::Snapshot;
@@ -82,6 +82,56 @@ impl Folder {
         Ok(found)
     }
 
+    /// Removes what saves that were killed have left here, and says what.
+    ///
+    /// That is a directory, not a link to one, whose name only a save makes, with nothing in it but files of the names
+    /// that a checkpoint has. Call it only while no other process saves here: what is being written looks the same.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed, or something not be removed.
+    pub fn sweep(&self) -> Result<Vec<PathBuf>, CheckpointError> {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.during("list", &self.path)?,
+        };
+        let mut swept = Vec::new();
+        for entry in entries {
+            let path = entry.during("list", &self.path)?.path();
+            if is_left_over(&path) {
+                fs::remove_dir_all(&path).during("remove", &path)?;
+                swept.push(path);
+            }
+        }
+        swept.sort();
+        Ok(swept)
+    }
+
+    /// Keeps the checkpoint of `step` from being deleted by any [`Keep`](super::Keep), by an empty file beside it:
+    /// `step-0000000100.pin`.
+    ///
+    /// # Errors
+    /// When there is no such checkpoint, or the file cannot be written.
+    pub fn pin(&self, step: u64) -> Result<(), CheckpointError> {
+        let path = self.path.join(dir_name(step));
+        if !path.is_dir() {
+            return Err(CheckpointError::NotADirectory { path });
+        }
+        let pin = pin_of(&path);
+        fs::OpenOptions::new().write(true).create(true).truncate(false).open(&pin).during("write", &pin).map(drop)
+    }
+
+    /// Takes back [`Folder::pin`].
+    ///
+    /// # Errors
+    /// When the file is there and cannot be removed.
+    pub fn unpin(&self, step: u64) -> Result<(), CheckpointError> {
+        let pin = pin_of(&self.path.join(dir_name(step)));
+        match fs::remove_file(&pin) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.during("remove", pin),
+        }
+    }
+
     /// The newest valid checkpoint; `None` where there are none at all, as before the first save of a run.
     ///
     /// # Errors
@@ -109,4 +159,14 @@ impl Folder {
     pub fn require_newest(&self) -> Result<Newest, CheckpointError> {
         self.newest()?.ok_or_else(|| CheckpointError::Empty { folder: self.path.clone() })
     }
+}
+
+/// Whether `path` is what a killed save has left.
+fn is_left_over(path: &Path) -> bool {
+    let named = path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary);
+    let is_directory = || path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+    let ours = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_file_of_checkpoint))
+    };
+    named && is_directory() && fs::read_dir(path).is_ok_and(|mut entries| entries.all(ours))
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// What a save asks of a disk. Paths are as the caller gave them; every error is the operating system's.
-pub trait Disk {
+pub trait Disk: Send + Sync {
     /// Creates a directory, which must not exist.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Creates a file, which must not exist, with the permissions that the process gives to new files.

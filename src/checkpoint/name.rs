@@ -1,6 +1,7 @@
 //! What may be called what: checkpoint directories, parts, and the files of parts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::CheckpointError;
 
@@ -22,6 +23,36 @@ pub fn step_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (dir_name(step) == name).then_some(step)
+}
+
+/// A name beside the checkpoint of `step` that no other save in any process uses at this moment:
+/// `.step-0000000100.tmp-<process>-<n>`. What bears such a name is either at work or was left by a process that was
+/// killed.
+pub(super) fn temporary_name(step: u64) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!(".{}.tmp-{}-{}", dir_name(step), std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whether a name is exactly one that [`temporary_name`] makes.
+pub(super) fn is_temporary(name: &str) -> bool {
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u64>().is_ok();
+    let parts = name.strip_prefix('.').and_then(|name| name.split_once(".tmp-"));
+    parts.is_some_and(|(step, made)| {
+        let numbers = made.split_once('-').is_some_and(|(process, n)| number(process) && number(n));
+        step_of(Path::new(step)).is_some() && numbers
+    })
+}
+
+/// Whether a checkpoint can have a file of this name.
+pub(super) fn is_file_of_checkpoint(file: &str) -> bool {
+    file == MANIFEST || file == STATE || part_of(file).is_some()
+}
+
+/// The marker beside the checkpoint at `path` that keeps it from being pruned.
+pub(super) fn pin_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pin");
+    name.into()
 }
 
 /// The file of a part's tensors.
@@ -85,6 +116,24 @@ mod tests {
         ];
         for other in others {
             assert_eq!(step_of(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_exact_names_are_temporary() {
+        assert!(is_temporary(&temporary_name(7)) && is_temporary(".step-0000000100.tmp-7-0"));
+        let others = [
+            "step-0000000100.tmp-7-0",
+            ".step-100.tmp-7-0",
+            ".step-0000000100.tmp-7",
+            ".step-0000000100.tmp-7-",
+            ".step-0000000100.tmp-7-0.bak",
+            ".step-0000000100.tmp--7-0",
+            ".step-0000000100.replaced-1",
+            ".config.toml.tmp",
+        ];
+        for other in others {
+            assert!(!is_temporary(other), "{other}");
         }
     }
 

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{CheckpointError, During};
 use super::fs::Disk;
 use super::manifest::{FileEntry, Manifest};
-use super::name::{self, dir_name};
+use super::name::{self, dir_name, temporary_name};
 use super::read::Checkpoint;
 use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
@@ -54,16 +53,16 @@ pub fn save(
     written_by: &WrittenBy,
 ) -> Result<Saved, CheckpointError> {
     let files = snapshot.files()?;
-    let entries: Vec<FileEntry> = files.iter().map(Encoded::entry).collect();
-    let bytes = entries.iter().map(|entry| entry.bytes).sum();
+    let bytes = files.iter().map(Encoded::bytes).sum();
     let path = folder.join(dir_name(snapshot.step()));
     let occupied = path.symlink_metadata().is_ok();
-    let outcome = if occupied && holds(&path, &entries) {
+    let outcome = if occupied && holds(&path, &files) {
         Outcome::Unchanged
     } else {
         create_folder(disk, folder)?;
         let staged = Staged::create(disk, folder, snapshot.step())?;
-        staged.write_all(&files, &manifest(snapshot.step(), entries, written_by)?)?;
+        let entries = files.iter().map(|file| staged.write(file)).collect::<Result<_, _>>()?;
+        staged.finish(manifest(snapshot.step(), entries, written_by)?)?;
         if occupied {
             Outcome::Replaced { aside: staged.replace(&path)? }
         } else {
@@ -71,13 +70,23 @@ pub fn save(
             Outcome::New
         }
     };
-    disk.sync_dir(here_if_empty(folder)).during("flush", folder)?;
+    again(|| disk.sync_dir(here_if_empty(folder))).during("flush", folder)?;
     Ok(Saved { path, bytes, outcome })
 }
 
+/// Repeats a call of the operating system that a signal interrupted.
+pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Whether `path` is a valid checkpoint of just these files.
-fn holds(path: &Path, entries: &[FileEntry]) -> bool {
-    Checkpoint::verify(path).is_ok_and(|manifest| manifest.files == entries)
+fn holds(path: &Path, files: &[Encoded]) -> bool {
+    Checkpoint::verify(path).is_ok_and(|manifest| manifest.files.into_iter().eq(files.iter().map(Encoded::entry)))
 }
 
 fn manifest(step: u64, files: Vec<FileEntry>, written_by: &WrittenBy) -> Result<Vec<u8>, CheckpointError> {
@@ -98,8 +107,8 @@ fn create_folder(disk: &dyn Disk, folder: &Path) -> Result<(), CheckpointError> 
     }
     let parent = here_if_empty(folder.parent().unwrap_or(folder));
     create_folder(disk, parent)?;
-    disk.create_dir(folder).during("create", folder)?;
-    disk.sync_dir(parent).during("flush", parent)
+    again(|| disk.create_dir(folder)).during("create", folder)?;
+    again(|| disk.sync_dir(parent)).during("flush", parent)
 }
 
 /// The parent of a bare name is the empty path, by which the working directory cannot be opened.
@@ -117,40 +126,46 @@ struct Staged<'a> {
 impl<'a> Staged<'a> {
     /// Takes the first name that is free. One that is not was left by a process that had our id and was killed.
     fn create(disk: &'a dyn Disk, folder: &Path, step: u64) -> Result<Self, CheckpointError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         const ATTEMPTS: usize = 1000;
-        let (process, mut attempts) = (std::process::id(), 0);
+        let mut attempts = 0;
         loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!(".{}.tmp-{process}-{number}", dir_name(step)));
+            let path = folder.join(temporary_name(step));
             attempts += 1;
             match disk.create_dir(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempts < ATTEMPTS => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 created => return created.during("create", &path).map(|()| Self { disk, path, moved: false }),
             }
         }
     }
 
-    /// Writes all files, the manifest last, and makes them and their names durable.
-    fn write_all(&self, files: &[Encoded], manifest: &[u8]) -> Result<(), CheckpointError> {
-        for file in files {
-            self.write(&file.name, &file.pieces)?;
-        }
-        self.write(name::MANIFEST, &[Cow::Borrowed(manifest)])?;
-        self.disk.sync_dir(&self.path).during("flush", &self.path)
+    /// Writes the manifest, after all files, and makes their names durable.
+    fn finish(&self, manifest: Vec<u8>) -> Result<(), CheckpointError> {
+        self.write(&Encoded { name: name::MANIFEST.to_owned(), pieces: vec![Cow::Owned(manifest)] })?;
+        again(|| self.disk.sync_dir(&self.path)).during("flush", &self.path)
     }
 
-    fn write(&self, name: &str, pieces: &[Cow<[u8]>]) -> Result<(), CheckpointError> {
-        let path = self.path.join(name);
-        let mut file = BufWriter::new(self.disk.create_file(&path).during("create", &path)?);
-        pieces.iter().try_for_each(|piece| file.write_all(piece)).during("write", &path)?;
-        let mut file = file.into_inner().map_err(io::IntoInnerError::into_error).during("write", &path)?;
-        file.sync().during("flush", &path)
+    /// Writes a file and makes its content durable. It is hashed on the way, while it is in the processor's cache.
+    fn write(&self, encoded: &Encoded) -> Result<FileEntry, CheckpointError> {
+        const CHUNK: usize = 1 << 20;
+        let path = self.path.join(&encoded.name);
+        let mut file = again(|| self.disk.create_file(&path)).during("create", &path)?;
+        let mut hasher = blake3::Hasher::new();
+        // Short pieces are put together, for each write is a call of the operating system.
+        let mut writer = BufWriter::with_capacity(CHUNK.min(encoded.bytes() as usize), &mut file);
+        for chunk in encoded.pieces.iter().flat_map(|piece| piece.chunks(CHUNK)) {
+            hasher.update(chunk);
+            writer.write_all(chunk).during("write", &path)?;
+        }
+        writer.flush().during("write", &path)?;
+        drop(writer);
+        again(|| file.sync()).during("flush", &path)?;
+        Ok(FileEntry { name: encoded.name.clone(), bytes: hasher.count(), blake3: hasher.finalize().to_string() })
     }
 
     /// Puts it where nothing is.
     fn rename(mut self, place: &Path) -> Result<(), CheckpointError> {
-        self.disk.rename(&self.path, place).during("rename a new checkpoint to", place)?;
+        again(|| self.disk.rename(&self.path, place)).during("rename a new checkpoint to", place)?;
         self.moved = true;
         Ok(())
     }
@@ -163,9 +178,9 @@ impl<'a> Staged<'a> {
     /// have happened, the old one would be lost.
     fn replace(mut self, place: &Path) -> Result<PathBuf, CheckpointError> {
         let aside = free_name(place);
-        self.disk.rename(&self.path, &aside).during("rename a new checkpoint to", &aside)?;
+        again(|| self.disk.rename(&self.path, &aside)).during("rename a new checkpoint to", &aside)?;
         self.moved = true;
-        match self.disk.exchange(&aside, place) {
+        match again(|| self.disk.exchange(&aside, place)) {
             Err(error) if error.kind() == ErrorKind::Unsupported => self.replace_in_two_steps(&aside, place),
             exchanged => exchanged.during("replace", place).map(|()| aside),
         }
@@ -174,11 +189,11 @@ impl<'a> Staged<'a> {
     /// Where names cannot be exchanged, the old one leaves first, and comes back if the new one cannot follow.
     fn replace_in_two_steps(&self, new: &Path, place: &Path) -> Result<PathBuf, CheckpointError> {
         let aside = free_name(place);
-        self.disk.rename(place, &aside).during("move aside", place)?;
-        match self.disk.rename(new, place) {
+        again(|| self.disk.rename(place, &aside)).during("move aside", place)?;
+        match again(|| self.disk.rename(new, place)) {
             Ok(()) => Ok(aside),
             Err(error) => {
-                self.disk.rename(&aside, place).during("move back", place)?;
+                again(|| self.disk.rename(&aside, place)).during("move back", place)?;
                 Err(error).during("replace", place)
             }
         }

@@ -18,12 +18,19 @@ pub struct Snapshot {
     step: u64,
     fields: BTreeMap<String, Value>,
     parts: Vec<(String, State)>,
+    /// States of an earlier snapshot, whose memory is used again.
+    spare: Vec<(String, State)>,
 }
 
 impl Snapshot {
     /// An empty snapshot of the state after `step` updates.
     pub fn at(step: u64) -> Self {
-        Self { step, fields: BTreeMap::new(), parts: Vec::new() }
+        Self { step, fields: BTreeMap::new(), parts: Vec::new(), spare: Vec::new() }
+    }
+
+    /// As [`Snapshot::at`], in the memory of an earlier snapshot: parts of the same names fill it again.
+    pub fn again_at(step: u64, earlier: Self) -> Self {
+        Self { spare: earlier.parts, ..Self::at(step) }
     }
 
     /// The step it was taken at.
@@ -49,8 +56,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the part cannot be saved, or as [`Snapshot::state`].
-    pub fn part(self, name: &str, part: &(impl Part + ?Sized)) -> Result<Self, CheckpointError> {
-        let state = part.save().map_err(|error| CheckpointError::Unsaved { part: name.to_owned(), error })?;
+    pub fn part(mut self, name: &str, part: &(impl Part + ?Sized)) -> Result<Self, CheckpointError> {
+        let earlier = self.spare.iter().position(|(spare, _)| spare == name);
+        let mut state = earlier.map(|index| self.spare.swap_remove(index).1).unwrap_or_default();
+        part.save_into(&mut state).map_err(|error| CheckpointError::Unsaved { part: name.to_owned(), error })?;
         self.state(name, state)
     }
 
@@ -69,6 +78,24 @@ impl Snapshot {
         }
         self.parts.push((name.to_owned(), state));
         Ok(self)
+    }
+
+    /// The states it holds by the names of their parts, in the order in which they were added.
+    pub fn states(&self) -> impl Iterator<Item = (&str, &State)> {
+        self.parts.iter().map(|(name, state)| (name.as_str(), state))
+    }
+
+    /// Refuses a part that holds a NaN or an infinity.
+    ///
+    /// # Errors
+    /// Names the first such tensor.
+    pub fn require_finite(&self, part: &str) -> Result<(), CheckpointError> {
+        let states = self.states().filter(|(name, _)| *name == part);
+        let mut tensors = states.flat_map(|(_, state)| &state.tensors);
+        match tensors.find(|(_, tensor)| !tensor.is_finite()) {
+            Some((name, _)) => Err(CheckpointError::NotFinite { part: part.to_owned(), tensor: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Every file but the manifest, by name.
@@ -90,6 +117,11 @@ pub(super) struct Encoded<'a> {
 }
 
 impl Encoded<'_> {
+    /// Its size.
+    pub(super) fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+
     /// How the manifest lists the file.
     pub(super) fn entry(&self) -> FileEntry {
         let mut hasher = blake3::Hasher::new();

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::config::OptimizerConfig;
 use super::groups::{self, Group};
 use super::{Gradients, OptimError, adam, in_place, sgd};
-use crate::parameters::{Parameters, from_host, host_dtype, to_host};
+use crate::parameters::{Parameters, from_host, host_dtype, save_tensors};
 use crate::state::{HostTensor, Part, State, StateError};
 
 /// What an update uses in one parameter group. A plain number is a learning rate with the group's own other settings.
@@ -239,6 +239,12 @@ fn moment_names(config: &OptimizerConfig) -> &'static [&'static str] {
 
 impl Part for Optimizer {
     fn save(&self) -> Result<State, StateError> {
+        let mut state = State::default();
+        self.save_into(&mut state)?;
+        Ok(state)
+    }
+
+    fn save_into(&self, state: &mut State) -> Result<(), StateError> {
         if self.unnamed {
             return Err(StateError::Unable(
                 "an optimizer made from a list of variables has no names to save its state under; \
@@ -246,12 +252,10 @@ impl Part for Optimizer {
                     .to_owned(),
             ));
         }
-        let tensor = |(name, var): (String, &Var)| Ok((name, to_host(var)?));
-        let tensors = self.moments().map(tensor).collect::<Result<_, StateError>>()?;
-        let mut json =
+        state.json =
             json!(Saved { kind: self.config.kind().to_owned(), updates: self.updates, groups: self.groups.clone() });
-        json["hyperparameters"] = serde_json::to_value(&self.config)?;
-        Ok(State { json, tensors })
+        state.json["hyperparameters"] = serde_json::to_value(&self.config)?;
+        save_tensors(&mut state.tensors, self.moments())
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {

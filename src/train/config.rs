@@ -6,6 +6,7 @@ use candle_core::Device;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::every::Every;
+use super::keep::KeepConfig;
 use super::{TrainError, paths};
 use crate::data::DataConfig;
 use crate::kinded::Kinded;
@@ -147,18 +148,26 @@ pub struct ValidationConfig {
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
     /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`.
+    #[serde(default = "each_epoch")]
     pub every: Every,
+    /// Which checkpoints stay; all by default.
+    #[serde(default, skip_serializing_if = "KeepConfig::is_empty")]
+    pub keep: KeepConfig,
+}
+
+fn each_epoch() -> Every {
+    Every::Epochs(1)
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { every: Every::Epochs(1) }
+        Self { every: each_epoch() }
     }
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every: Every::Epochs(1) }
+        Self { every: each_epoch(), keep: KeepConfig::default() }
     }
 }
 

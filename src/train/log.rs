@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::TrainError;
 use super::metrics::Evaluation;
+use crate::checkpoint::CheckpointError;
 
 /// One line of `log.jsonl`.
 #[derive(Debug, Serialize)]
@@ -96,16 +97,32 @@ impl Log {
         Ok(())
     }
 
-    /// Brings all lines to the disk: a checkpoint must not be newer than its log.
-    pub fn sync(&mut self) -> Result<(), TrainError> {
-        let synced = self.flush().and_then(|()| self.file.sync_data());
-        synced.map_err(TrainError::write(&self.path, "write the log"))
+    /// Writes all lines so far. A checkpoint must not be newer than its log, so they are to be brought to the disk
+    /// before it is there.
+    pub fn written(&mut self) -> Result<Written, TrainError> {
+        let file = self.flush().and_then(|()| self.file.try_clone());
+        let file = file.map_err(TrainError::write(&self.path, "write the log"))?;
+        Ok(Written { path: self.path.clone(), file })
+    }
+}
+
+/// Lines of a log that are written, and may not be on the disk yet.
+pub(super) struct Written {
+    path: PathBuf,
+    file: File,
+}
+
+impl Written {
+    /// Brings the lines to the disk.
+    pub fn sync(self) -> Result<(), CheckpointError> {
+        let Self { path, file } = self;
+        file.sync_data().map_err(|error| CheckpointError::Io { operation: "flush", path, error })
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Whoever needed the lines on disk has called `sync` and knows.
+        // Whoever needed the lines on disk has called `written` and knows.
         drop(self.flush());
     }
 }
@@ -218,7 +235,7 @@ mod tests {
         std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
         let mut log = Log::open(&path, 2).unwrap();
         log.write(&record(2));
-        log.sync().unwrap();
+        log.written().unwrap().sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
     }
 }

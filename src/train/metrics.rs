@@ -93,6 +93,17 @@ pub struct Evaluation {
     pub accuracy: Option<f64>,
 }
 
+/// What was measured after an update, as a checkpoint of that step holds it. Empty between validations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_loss: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+}
+
 /// Sums over the batches of one evaluation.
 #[derive(Debug, Default)]
 pub(super) struct EvaluationSums {

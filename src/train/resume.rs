@@ -19,6 +19,17 @@ pub struct Resumed {
     pub messages: Vec<String>,
 }
 
+/// How a run is to be taken up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choices<'a> {
+    /// What changes in the configuration that the checkpoint holds.
+    pub settings: &'a [Setting],
+    /// The run directory to go on in, where that is another one.
+    pub out: Option<&'a Path>,
+    /// Whether a damaged checkpoint is an error, rather than passed over for an older one.
+    pub strict: bool,
+}
+
 /// What a path given to `--resume` is.
 #[derive(Debug)]
 enum Place {
@@ -34,22 +45,21 @@ enum Place {
 ///
 /// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint that is not in a run
 /// directory, or that later ones follow, starts a new one and stays as it is: `out`, or a free name under `runs`.
-/// `settings` change the configuration that the checkpoint holds.
 ///
 /// # Errors
 /// When there is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
-pub fn resume(path: &Path, settings: &[Setting], out: Option<&Path>, control: Control) -> Result<Resumed, TrainError> {
+pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Resumed, TrainError> {
     match locate(path)? {
-        Place::Run(run) if out.is_none_or(|out| same_file(out, &run)) => in_place(&run, settings, control),
+        Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => in_place(&run, choices, control),
         Place::Run(run) => {
-            let (checkpoint, messages) = newest(&run.join("checkpoints"))?;
-            branch(&checkpoint, messages, settings, out, control)
+            let (checkpoint, messages) = newest(&run.join("checkpoints"), choices.strict)?;
+            branch(&checkpoint, messages, choices, control)
         }
         Place::Folder(folder) => {
-            let (checkpoint, messages) = newest(&folder)?;
-            branch(&checkpoint, messages, settings, out, control)
+            let (checkpoint, messages) = newest(&folder, choices.strict)?;
+            branch(&checkpoint, messages, choices, control)
         }
-        Place::Single(path) => branch(&Checkpoint::read(&path)?, Vec::new(), settings, out, control),
+        Place::Single(path) => branch(&Checkpoint::read(&path)?, Vec::new(), choices, control),
     }
 }
 
@@ -59,8 +69,8 @@ pub fn resume(path: &Path, settings: &[Setting], out: Option<&Path>, control: Co
 /// When there is none, or none is valid.
 pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     match what_is(path)? {
-        Place::Run(run) => newest(&run.join("checkpoints")),
-        Place::Folder(folder) => newest(&folder),
+        Place::Run(run) => newest(&run.join("checkpoints"), false),
+        Place::Folder(folder) => newest(&folder, false),
         Place::Single(path) => Ok((Checkpoint::read(&path)?, Vec::new())),
     }
 }
@@ -143,28 +153,48 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The newest valid checkpoint in `folder`, and a message for each newer one that is not.
-fn newest(folder: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    let newest = Folder::new(folder).require_newest()?;
+/// The newest valid checkpoint in `folder`, and a message for each newer one that is not; with `strict` the newest of
+/// all, which must be valid.
+fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), TrainError> {
+    let mut newest = Folder::new(folder).require_newest()?;
+    if strict && !newest.damaged.is_empty() {
+        return Err(newest.damaged.swap_remove(0).error.into());
+    }
     let message = |damaged: &checkpoint::Damaged| format!("passed over a damaged checkpoint: {damaged}");
     Ok((newest.checkpoint, newest.damaged.iter().map(message).collect()))
 }
 
-fn in_place(run: &Path, settings: &[Setting], control: Control) -> Result<Resumed, TrainError> {
+fn in_place(
+    run: &Path,
+    Choices { settings, strict, .. }: Choices<'_>,
+    control: Control,
+) -> Result<Resumed, TrainError> {
     let directory = RunDirectory::open(run)?;
     let folder = directory.checkpoints();
+    let mut messages = swept(&folder);
     if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file()) {
         // Killed before its first checkpoint was whole: nothing is lost by beginning again.
         let session = Session::new(load::from_file(&directory.config_file(), settings)?)?;
-        let messages = vec!["the run has no checkpoint yet and begins at its first step".to_owned()];
+        messages.push("the run has no checkpoint yet and begins at its first step".to_owned());
         return Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages });
     }
-    let (checkpoint, mut messages) = newest(&folder)?;
+    let (checkpoint, damaged) = newest(&folder, strict)?;
+    messages.extend(damaged);
     let session = session(&checkpoint, settings, &mut messages)?;
     // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
     let is_changed = changes_at(&session, checkpoint.step()).is_some();
     let last = (!is_changed).then(|| checkpoint.path().to_owned());
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
+}
+
+/// Clears away what killed saves have left in `folder`, whose run this process holds, and says so.
+fn swept(folder: &Path) -> Vec<String> {
+    match Folder::new(folder).sweep() {
+        Ok(swept) if swept.is_empty() => Vec::new(),
+        Ok(swept) if swept.len() == 1 => vec!["removed what a killed save left".to_owned()],
+        Ok(swept) => vec![format!("removed what {} killed saves left", swept.len())],
+        Err(error) => vec![format!("what a killed save left stays there: {error}")],
+    }
 }
 
 fn is_empty_file(path: &Path) -> bool {
@@ -174,8 +204,7 @@ fn is_empty_file(path: &Path) -> bool {
 fn branch(
     checkpoint: &Checkpoint,
     mut messages: Vec<String>,
-    settings: &[Setting],
-    out: Option<&Path>,
+    Choices { settings, out, .. }: Choices<'_>,
     control: Control,
 ) -> Result<Resumed, TrainError> {
     let session = session(checkpoint, settings, &mut messages)?;

@@ -1,6 +1,7 @@
 //! The loop, and the run directory that it fills.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::TrainError;
@@ -10,7 +11,8 @@ use super::directory::RunDirectory;
 use super::log::{self, Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
-use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
+use crate::checkpoint::fs::Disk;
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
 use crate::optim::{Gradients, OptimError, Rates};
 
 /// A run in its directory, ready to train.
@@ -19,10 +21,10 @@ pub struct Run {
     directory: RunDirectory,
     log: Log,
     control: Control,
+    saver: Saver,
     last_checkpoint: Option<PathBuf>,
-    /// Why the newest save failed, if it did: training goes on, and the next save tries again.
-    unsaved: Option<TrainError>,
-    saved_at: Instant,
+    /// The step of the newest save, which may be in flight, and when it began.
+    saving: (u64, Instant),
 }
 
 /// How a run ended, other than by an error.
@@ -105,8 +107,10 @@ impl Run {
             directory.write_config(session.config())?;
         }
         let log = Log::open(&directory.log_file(), session.step())?;
-        let (unsaved, saved_at) = (None, Instant::now());
-        let mut run = Self { session, directory, log, control, last_checkpoint, unsaved, saved_at };
+        let written_by = WrittenBy::this_build(session.device_name());
+        let saver = Saver::new(Folder::new(directory.checkpoints()), written_by).keeping(session.keep().clone());
+        let saving = (session.step(), Instant::now());
+        let mut run = Self { session, directory, log, control, saver, last_checkpoint, saving };
         if run.last_checkpoint.is_none() {
             run.save()?;
         }
@@ -114,6 +118,11 @@ impl Run {
             run.directory.write_config(run.session.config())?;
         }
         Ok(run)
+    }
+
+    /// The run, with its checkpoints saved through `disk` from now on.
+    pub fn on(self, disk: Arc<dyn Disk>) -> Self {
+        Self { saver: self.saver.on(disk), ..self }
     }
 
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
@@ -124,7 +133,8 @@ impl Run {
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         observer.begin(self.session.step(), self.session.total_steps());
         let began = Instant::now();
-        let outcome = self.steps(observer);
+        // Weights that a save has found to be no numbers are the cause of whatever came after them.
+        let outcome = self.steps(observer).or_else(|error| self.await_save(observer).and(Err(error)));
         observer.end();
         log::record_time(&self.directory.timing_file(), "end", self.session.step(), began.elapsed().as_secs_f64());
         outcome
@@ -142,14 +152,14 @@ impl Run {
             let validation = self.session.validate_when_due()?;
             self.record(step, value, &rates, &gradients, validation.as_ref());
             observer.step(&StepReport { done: step + 1, rates: &rates, loss: value });
-            self.end_epoch_when_due(validation, observer)?;
+            self.end_epoch_when_due(validation, observer);
             self.save_when_due(observer)?;
             // After the last step there is nothing left to stop.
             if let Some(signal) = self.control.stop_requested().filter(|_| step + 1 < self.session.total_steps()) {
-                return self.finish(Outcome::Stopped { signal });
+                return self.finish(Outcome::Stopped { signal }, observer);
             }
         }
-        self.finish(Outcome::Finished)
+        self.finish(Outcome::Finished, observer)
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
@@ -200,56 +210,88 @@ impl Run {
         });
     }
 
-    fn end_epoch_when_due(
-        &mut self,
-        validation: Option<Evaluation>,
-        observer: &mut dyn Observer,
-    ) -> Result<(), TrainError> {
+    fn end_epoch_when_due(&mut self, validation: Option<Evaluation>, observer: &mut dyn Observer) {
         if let Some((epoch, loss)) = self.session.end_epoch_when_due() {
             observer.epoch(&EpochReport { epoch, rates: self.session.rates(), loss, validation });
         }
-        Ok(())
     }
 
-    /// A save that fails here is not the end: the state is still in memory, and older checkpoints are as they were.
+    /// Begins a save when it is due; until the one before it has ended, training waits.
     fn save_when_due(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let ended = self.saver.finished();
+        self.take_note(ended, observer)?;
         let every = self.session.config().checkpoint.every;
-        let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saved_at.elapsed());
-        if !(self.control.take_save_request() || is_due) {
-            return Ok(());
-        }
-        match self.save() {
-            Err(error @ TrainError::NotFinite { .. }) => return Err(error),
-            Err(error) => {
-                observer.message(&format!("step {} is not saved: {error}; training goes on", self.session.step()));
-                self.unsaved = Some(error);
+        let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saving.1.elapsed());
+        if self.control.take_save_request() || is_due {
+            self.await_save(observer)?;
+            if let Err(error) = self.begin_save() {
+                not_saved(self.session.step(), &error, observer);
             }
-            Ok(()) => {}
         }
         Ok(())
     }
 
-    fn save(&mut self) -> Result<(), TrainError> {
-        self.saved_at = Instant::now();
-        if let Some(name) = self.session.parameter_not_finite()? {
-            return Err(self.not_finite(&format!("parameter `{name}`"), self.session.step(), &self.session.rates()));
-        }
-        self.log.sync()?;
-        let snapshot = self.session.snapshot(self.directory.path())?;
-        let written_by = WrittenBy::this_build(self.session.device_name());
-        let saved = Folder::new(self.directory.checkpoints()).save(&snapshot, &written_by)?;
-        self.last_checkpoint = Some(saved.path);
-        self.unsaved = None;
-        let seconds = self.saved_at.elapsed().as_secs_f64();
-        log::record_time(&self.directory.timing_file(), "saved", self.session.step(), seconds);
+    /// Copies the state, and begins to write the copy.
+    fn begin_save(&mut self) -> Result<(), TrainError> {
+        let (step, began) = (self.session.step(), Instant::now());
+        self.saving = (step, began);
+        let log = self.log.written()?;
+        let snapshot = self.session.fill(self.saver.snapshot_at(step), self.directory.path())?;
+        self.saver.begin(snapshot, move |snapshot| {
+            snapshot.require_finite("model")?;
+            log.sync()
+        });
+        log::record_time(&self.directory.timing_file(), "copied", step, began.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    fn await_save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let ended = self.saver.wait();
+        self.take_note(ended, observer)
+    }
+
+    /// Takes note of how a save ended. One that failed is not the end: the state is still in memory, older checkpoints
+    /// are as they were, and the next save tries again.
+    fn take_note(
+        &mut self,
+        ended: Option<Result<Saved, CheckpointError>>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        match ended.map(|ended| self.saved(ended)) {
+            Some(Err(error @ TrainError::NotFinite { .. })) => return Err(error),
+            Some(Err(error)) => not_saved(self.saving.0, &error, observer),
+            Some(Ok(())) | None => {}
+        }
+        Ok(())
+    }
+
+    fn saved(&mut self, ended: Result<Saved, CheckpointError>) -> Result<(), TrainError> {
+        let (step, began) = self.saving;
+        match ended {
+            Ok(saved) => self.last_checkpoint = Some(saved.path),
+            Err(CheckpointError::NotFinite { tensor, .. }) => {
+                return Err(self.not_finite(&format!("parameter `{tensor}`"), step, &self.session.rates()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        log::record_time(&self.directory.timing_file(), "saved", step, began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Saves the state, and returns once it is durable.
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.begin_save()?;
+        match self.saver.wait() {
+            Some(ended) => self.saved(ended),
+            None => Ok(()),
+        }
     }
 
     /// Saves the state where the newest checkpoint is older.
-    fn finish(&mut self, outcome: Outcome) -> Result<Outcome, TrainError> {
-        let step = self.session.step();
-        let is_saved = self.last_checkpoint.as_deref().and_then(checkpoint::step_of) == Some(step);
-        if !is_saved || self.unsaved.is_some() {
+    fn finish(&mut self, outcome: Outcome, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        self.await_save(observer)?;
+        let last_step = self.last_checkpoint.as_deref().and_then(checkpoint::step_of);
+        if last_step != Some(self.session.step()) {
             self.save()?;
         }
         Ok(outcome)
@@ -269,4 +311,8 @@ impl Run {
     pub fn last_checkpoint(&self) -> Option<&Path> {
         self.last_checkpoint.as_deref()
     }
+}
+
+fn not_saved(step: u64, error: &TrainError, observer: &mut dyn Observer) {
+    observer.message(&format!("step {step} is not saved: {error}; training goes on"));
 }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor, safetensors};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::config::{Config, Metric, ModelConfig, word};
-use super::metrics::{EpochMean, Evaluation, EvaluationSums, Objective, to_f64};
+use super::metrics::{EpochMean, Evaluation, EvaluationSums, Measured, Objective, to_f64};
 use super::schedulers::Schedulers;
 use super::{TrainError, load};
-use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
+use crate::checkpoint::{Checkpoint, CheckpointError, Keep, Snapshot};
 use crate::data::{Batch, Data};
 use crate::model::{Mlp, Mode, Model};
 use crate::optim::{Gradients, Optimizer, Rates};
@@ -29,6 +30,9 @@ pub struct Session {
     schedulers: Schedulers,
     metric: Metric,
     epoch_mean: EpochMean,
+    /// What was measured after the last update.
+    measured: Measured,
+    keep: Keep,
     step: u64,
     /// What was changed on which resume.
     history: Vec<Value>,
@@ -55,6 +59,7 @@ impl Session {
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
         let metric = metric(&config, &data, objective, &schedulers)?;
+        let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), objective, steps_per_epoch)?;
         Ok(Self {
             data,
             model: Box::new(model),
@@ -64,6 +69,8 @@ impl Session {
             schedulers,
             metric,
             epoch_mean: EpochMean::default(),
+            measured: Measured::default(),
+            keep,
             step: 0,
             history: Vec::new(),
             config,
@@ -93,6 +100,8 @@ impl Session {
         }
         session.restore(checkpoint)?;
         session.step = checkpoint.step();
+        let measured = checkpoint.field("metrics").map(Measured::deserialize);
+        session.measured = measured.and_then(Result::ok).unwrap_or_default();
         session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
@@ -150,9 +159,14 @@ impl Session {
     /// # Errors
     /// When a tensor cannot be read from its device.
     pub fn snapshot(&self, folder: &Path) -> Result<Snapshot, CheckpointError> {
+        self.fill(Snapshot::at(self.step), folder)
+    }
+
+    /// As [`Session::snapshot`], into an empty snapshot of this step.
+    pub(super) fn fill(&self, snapshot: Snapshot, folder: &Path) -> Result<Snapshot, CheckpointError> {
         let config = serde_json::to_value(self.config.relative_to(folder)).unwrap_or_default();
         let fingerprint = serde_json::to_value(self.data.fingerprint()).unwrap_or_default();
-        let snapshot = Snapshot::at(self.step)
+        let snapshot = snapshot
             .field("epoch", self.step / self.data.steps_per_epoch())?
             .field("samples", self.data.samples_before(self.step))?
             .field("steps_per_epoch", self.data.steps_per_epoch())?
@@ -161,6 +175,7 @@ impl Session {
             .field("config", config)?
             .field("data", fingerprint)?
             .field("history", self.history.clone())?
+            .field("metrics", serde_json::to_value(self.measured).unwrap_or_default())?
             .part("model", &self.parameters)?
             .part("optimizer", &self.optimizer)?
             .part("standardization", &self.data)?
@@ -191,6 +206,11 @@ impl Session {
     /// What was changed on which resume, oldest first.
     pub fn history(&self) -> &[Value] {
         &self.history
+    }
+
+    /// Which checkpoints stay.
+    pub(super) fn keep(&self) -> &Keep {
+        &self.keep
     }
 
     /// The device, as a checkpoint names it.
@@ -246,13 +266,9 @@ impl Session {
         self.optimizer.update(gradients, rates)?;
         self.schedulers.advance();
         self.epoch_mean.add(loss);
+        self.measured = Measured::default();
         self.step += 1;
         Ok(())
-    }
-
-    /// The first parameter that holds a NaN or an infinity.
-    pub(super) fn parameter_not_finite(&self) -> Result<Option<&str>, TrainError> {
-        Ok(self.parameters.first_not_finite()?)
     }
 
     /// Evaluates the model on the validation rows where that is due, and tells the schedule.
@@ -268,6 +284,8 @@ impl Session {
         }
         let evaluation = sums.mean();
         if let Some(evaluation) = evaluation {
+            self.measured.validation_loss = Some(evaluation.loss);
+            self.measured.validation_accuracy = evaluation.accuracy;
             match self.metric {
                 Metric::ValidationLoss => self.schedulers.report(evaluation.loss),
                 Metric::ValidationAccuracy => self.schedulers.report(evaluation.accuracy.unwrap_or(f64::NAN)),
@@ -283,6 +301,7 @@ impl Session {
             return None;
         }
         let mean = self.epoch_mean.take();
+        self.measured.training_loss = Some(mean);
         if self.metric == Metric::TrainingLoss {
             self.schedulers.report(mean);
         }

@@ -1,0 +1,137 @@
+//! Saves that go on beside training.
+//!
+//! The state is copied at a step boundary, into the memory of the save before; a thread then writes the copy, so it
+//! holds no value of a later step. There is one copy and at most one save in flight: who asks for another one waits.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::error::CheckpointError;
+use super::folder::Folder;
+use super::fs::{Disk, LocalDisk};
+use super::keep::{self, Keep};
+use super::save::{self, Saved};
+use super::snapshot::Snapshot;
+use super::written_by::WrittenBy;
+
+/// Saves snapshots of a run in a folder, one at a time, while the run goes on.
+///
+/// ```
+/// # use rekindle::checkpoint::{Folder, Saver, WrittenBy};
+/// # let temporary = tempfile::tempdir()?;
+/// # let folder = Folder::new(temporary.path().join("checkpoints"));
+/// let mut saver = Saver::new(folder, WrittenBy::this_build("cpu"));
+/// for step in 1..=3 {
+///     // … an update …
+///     if let Some(earlier) = saver.wait() {
+///         earlier?;
+///     }
+///     let snapshot = saver.snapshot_at(step).field("epoch", step)?;
+///     saver.begin(snapshot, |_| Ok(()));
+/// }
+/// assert_eq!(saver.wait().expect("a save was begun")?.path, temporary.path().join("checkpoints/step-0000000003"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Saver {
+    folder: Folder,
+    disk: Arc<dyn Disk>,
+    written_by: WrittenBy,
+    keep: Keep,
+    /// The snapshot of the last save, whose memory the next one takes.
+    earlier: Option<Snapshot>,
+    in_flight: Option<JoinHandle<(Snapshot, Result<Saved, CheckpointError>)>>,
+}
+
+impl Saver {
+    /// Saves in `folder` on the disk of this machine, and keeps all checkpoints.
+    pub fn new(folder: Folder, written_by: WrittenBy) -> Self {
+        let (disk, keep) = (Arc::new(LocalDisk), Keep::default());
+        Self { folder, disk, written_by, keep, earlier: None, in_flight: None }
+    }
+
+    /// Saves through `disk` instead.
+    pub fn on(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// After each save, deletes the checkpoints that `keep` does not want.
+    pub fn keeping(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// An empty snapshot, in the memory of the last one where that is free: after [`Saver::wait`].
+    pub fn snapshot_at(&mut self, step: u64) -> Snapshot {
+        match self.earlier.take() {
+            Some(earlier) => Snapshot::again_at(step, earlier),
+            None => Snapshot::at(step),
+        }
+    }
+
+    /// Begins to save `snapshot` and returns at once, or, where a save is in flight, after that one, whose result is
+    /// then lost: [`Saver::wait`] before. `before` is called first, beside training too; it may check the snapshot,
+    /// or make durable what must not be older than a checkpoint, and if it fails nothing is saved.
+    pub fn begin(
+        &mut self,
+        snapshot: Snapshot,
+        before: impl FnOnce(&Snapshot) -> Result<(), CheckpointError> + Send + 'static,
+    ) {
+        drop(self.wait());
+        let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
+        let (written_by, keep) = (self.written_by.clone(), self.keep.clone());
+        self.in_flight = Some(thread::spawn(move || {
+            let save = || {
+                before(&snapshot)?;
+                let saved = save::save(&*disk, folder.path(), &snapshot, &written_by)?;
+                // What is too much on the disk is no reason to call a save failed.
+                if let Err(error) = keep::prune(&*disk, &folder, &keep) {
+                    tracing::warn!("an old checkpoint is not deleted: {error}");
+                }
+                Ok(saved)
+            };
+            let result = save();
+            (snapshot, result)
+        }));
+    }
+
+    /// Whether a save is in flight that has not ended.
+    pub fn is_saving(&self) -> bool {
+        self.in_flight.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// What became of the save in flight, if it has ended.
+    ///
+    /// # Errors
+    /// As [`save::save`], and what `before` said.
+    pub fn finished(&mut self) -> Option<Result<Saved, CheckpointError>> {
+        if self.is_saving() { None } else { self.wait() }
+    }
+
+    /// Waits for the save in flight, and says what became of it; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Saver::finished`].
+    pub fn wait(&mut self) -> Option<Result<Saved, CheckpointError>> {
+        let ended = self.in_flight.take()?.join();
+        Some(match ended {
+            Ok((snapshot, result)) => {
+                self.earlier = Some(snapshot);
+                result
+            }
+            Err(_) => Err(CheckpointError::Io {
+                operation: "save to",
+                path: self.folder.path().to_owned(),
+                error: io::Error::other("the thread that saves has failed; please report this"),
+            }),
+        })
+    }
+}
+
+/// A save that was begun is brought to its end.
+impl Drop for Saver {
+    fn drop(&mut self) {
+        drop(self.wait());
+    }
+}
