@@ -5,6 +5,7 @@ pub mod pictures;
 mod plan;
 mod standing;
 mod statistics;
+pub mod terminal;
 
 pub use plan::{LrPlan, PlanError};
 pub use standing::{GroupStanding, Standing};

@@ -10,7 +10,7 @@ use crate::schedule::{RunLength, Schedule, TypedError, read_schedule};
 use crate::train::{Session, TrainError, from_file, resume};
 
 /// A schedule with as much of its run as is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LrPlan {
     /// The schedule.
     pub schedule: Schedule,

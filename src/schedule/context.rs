@@ -189,7 +189,7 @@ impl Context<'_> {
             ForGroups::Each(each) => each.clone(),
         };
         if values.len() != self.groups() {
-            let rule = format!("there must be one for each parameter group, and there are {}", self.groups());
+            let rule = format!("there must be one for each parameter group, that is {}", self.groups());
             return Err(self.refuse(field, format!("a list of {}", values.len()), &rule));
         }
         for (index, x) in values.iter().enumerate() {

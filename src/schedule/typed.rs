@@ -74,7 +74,7 @@ pub enum TypedError {
         message: String,
     },
     /// The file of metrics holds something else.
-    #[error("{path} is no JSON array of numbers: {source}")]
+    #[error("{path} is no JSON array of numbers, such as [0.9, 0.7]: see line {0} column {1}", source.line(), source.column())]
     Metrics {
         /// The file.
         path: String,

@@ -44,7 +44,7 @@ pub struct RangeTest {
     pub points: Vec<RangePoint>,
     /// Whether the sweep ended early because the loss diverged.
     pub diverged: bool,
-    /// The rate at which the smoothed loss falls fastest; `None` where it never falls.
+    /// The rate at which the smoothed loss falls fastest; `None` where it does not fall by a twentieth.
     pub suggestion: Option<f64>,
 }
 
@@ -53,6 +53,9 @@ const SMOOTHING: f64 = 0.9;
 
 /// The sweep ends when the smoothed loss is this many times its best.
 const DIVERGED: f64 = 4.0;
+
+/// The share of the first loss by which the smoothed one has to fall before anything is suggested.
+const LEAST_FALL: f64 = 0.05;
 
 /// Runs a range test of `config` from its initial weights. Everything happens in memory; no run is touched.
 ///
@@ -90,17 +93,22 @@ pub fn find_lr(config: Config, options: RangeTestOptions) -> Result<RangeTest, T
 }
 
 impl RangeTestOptions {
-    fn validate(&self) -> Result<(), TrainError> {
-        let in_order = self.start > 0.0 && self.end > self.start && self.end.is_finite();
-        let wrong = |field: &str, value: String, rule: &str| {
-            Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
-        };
-        if !in_order {
-            let value = format!("{} to {}", self.start, self.end);
-            return wrong("the range of rates", value, "must go from a positive rate to a larger one");
+    /// Checks that it is a sweep.
+    ///
+    /// # Errors
+    /// Names the option and its value.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let wrong =
+            |field: &str, value: String, rule: String| Err(TrainError::Field { field: field.to_owned(), value, rule });
+        if !(self.start > 0.0 && self.start.is_finite()) {
+            return wrong("start", self.start.to_string(), "must be a finite rate above 0".to_owned());
+        }
+        if !(self.end > self.start && self.end.is_finite()) {
+            let rule = format!("must be a finite rate above that of the first step, {}", self.start);
+            return wrong("end", self.end.to_string(), rule);
         }
         if self.steps < 2 {
-            return wrong("steps", self.steps.to_string(), "a sweep needs at least 2");
+            return wrong("steps", self.steps.to_string(), "a sweep needs at least 2".to_owned());
         }
         Ok(())
     }
@@ -126,9 +134,13 @@ impl Average {
     }
 }
 
-/// The rate at which the smoothed loss falls fastest per factor of the rate, before its lowest point.
+/// The rate at which the smoothed loss falls fastest per factor of the rate, before its lowest point; none where it
+/// hardly falls at all, for what falls fastest then is noise.
 fn steepest(points: &[RangePoint]) -> Option<f64> {
     let lowest = (0..points.len()).min_by(|&a, &b| points[a].smoothed.total_cmp(&points[b].smoothed))?;
+    if points[lowest].smoothed > (1.0 - LEAST_FALL) * points[0].smoothed {
+        return None;
+    }
     let slope =
         |i: usize| (points[i + 1].smoothed - points[i - 1].smoothed) / (points[i + 1].lr.ln() - points[i - 1].lr.ln());
     let candidates = (1..points.len().saturating_sub(1)).filter(|&i| i < lowest).map(|i| (slope(i), points[i].lr));
@@ -152,6 +164,8 @@ mod tests {
         let rising: Vec<_> = (0..5).map(|i| point(10f64.powi(i), f64::from(i))).collect();
         assert_eq!(steepest(&rising), None);
         assert_eq!(steepest(&[]), None);
+        let noise: Vec<_> = (0..9).map(|i| point(10f64.powi(i), 2.0 - 0.01 * f64::from(i % 3))).collect();
+        assert_eq!(steepest(&noise), None);
     }
 
     #[test]

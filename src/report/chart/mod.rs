@@ -79,8 +79,8 @@ pub enum Shape {
     /// Straight: what is measured at a few places of something that changes gradually.
     #[default]
     Line,
-    /// In steps: each value holds until the next one, and the last for as long as the one before it. So is a rate, which
-    /// has a value for each update and none between two.
+    /// In steps: each value holds until the next one, and the last for as long as the one before it; a single one holds
+    /// for 1. So is a rate, which has a value for each update and none between two.
     Steps,
 }
 
@@ -162,7 +162,7 @@ impl Chart {
 }
 
 impl Series {
-    /// Where the last step ends, if the series has steps and there are two to tell how wide they are.
+    /// Where the last step ends, if the series has steps.
     fn end(&self) -> Option<f64> {
         let largest_two = |(largest, second): (f64, f64), x: f64| match x > largest {
             true => (x, largest),
@@ -170,6 +170,7 @@ impl Series {
         };
         let places = self.points.iter().map(|point| point.0).filter(|x| x.is_finite());
         let (largest, second) = places.fold((f64::NEG_INFINITY, f64::NEG_INFINITY), largest_two);
-        (self.shape == Shape::Steps && second.is_finite()).then_some(largest + (largest - second))
+        let width = if second.is_finite() { largest - second } else { 1.0 };
+        (self.shape == Shape::Steps && largest.is_finite()).then_some(largest + width)
     }
 }

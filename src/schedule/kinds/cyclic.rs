@@ -127,7 +127,7 @@ mod tests {
         let message = refusal(Schedule::cyclic([1.0, 2.0]));
         assert_eq!(
             message,
-            "`cyclic`: max_lr is a list of 2; there must be one for each parameter group, and there are 1"
+            "`cyclic`: max_lr is a list of 2; there must be one for each parameter group, that is 1"
         );
     }
 }

@@ -17,7 +17,7 @@ impl Kind for PerGroup {
     fn plan(&self, context: &Context) -> Planned {
         if self.schedules.len() != context.groups() {
             let value = format!("a list of {}", self.schedules.len());
-            let rule = format!("there must be one for each parameter group, and there are {}", context.groups());
+            let rule = format!("there must be one for each parameter group, that is {}", context.groups());
             return Err(context.refuse("schedules", value, &rule));
         }
         let child = |(group, schedule)| context.child_of_group(group, &format!("schedules[{group}]"), schedule);
@@ -74,7 +74,7 @@ mod tests {
         let message = refusal(Schedule::per_group([Schedule::constant(), Schedule::constant()]));
         assert_eq!(
             message,
-            "`per_group`: schedules is a list of 2; there must be one for each parameter group, and there are 1"
+            "`per_group`: schedules is a list of 2; there must be one for each parameter group, that is 1"
         );
     }
 }
