@@ -1,6 +1,7 @@
 //! Momentum and weight decay follow schedules as the learning rate does, and are resumed like it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rekindle::train::resume::{self, Choices};
 use rekindle::train::{Control, Run, Setting, from_file};
@@ -102,6 +103,67 @@ fn a_schedule_can_be_added_and_taken_away_on_a_resume() {
     let away = continue_with(&added.join("checkpoints/step-0000000012"), &folder.path().join("away"), &without);
     let log = log(&away);
     assert!(log[11].get("momentum").is_some() && log[12].get("momentum").is_none());
+}
+
+fn inspect(arguments: &[&str], checkpoint: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_inspect")).args(arguments).arg(checkpoint).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn inspect_shows_each_schedule_with_its_memory_and_what_comes_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train(
+        &folder.path().join("run"),
+        &[
+            DRIVEN[0],
+            "momentum_schedule=plateau(factor=0.5, patience=0, threshold=0.9)",
+            "weight_decay_schedule=step(5, gamma=0.5)",
+        ],
+    );
+    let (checkpoint, log) = (run.join("checkpoints/step-0000000003"), log(&run));
+    let shown: Value = serde_json::from_str(&inspect(&["--json"], &checkpoint)).unwrap();
+    assert_eq!(shown["momentum_schedule"], "plateau(factor=0.5, patience=0, threshold=0.9)");
+    assert_eq!(shown["weight_decay_schedule"], "step(5, gamma=0.5)");
+    assert_eq!((&shown["memory"], &shown["weight_decay_memory"]), (&Value::Null, &Value::Null));
+    // The first metric is the best so far, and the second and third are none.
+    let memory = &shown["momentum_memory"];
+    assert_eq!((&memory["kind"], &memory["lrs"][0]), (&"plateau".into(), &0.225.into()));
+
+    let group = &shown["groups"][0];
+    let number = |value: &Value| value.as_f64().unwrap();
+    for name in ["lr", "momentum", "weight_decay"] {
+        assert_eq!(group[name], log[3][name][0], "the next update's {name}");
+    }
+    assert_eq!((number(&group["base_momentum"]), number(&group["base_weight_decay"])), (0.9, 1e-3));
+    assert_eq!(group["next_momenta"].as_array().unwrap().len(), 5);
+    let decays: Vec<f64> = group["next_weight_decays"].as_array().unwrap().iter().map(number).collect();
+    assert_eq!(decays, [1e-3, 1e-3, 0.5e-3, 0.5e-3, 0.5e-3]);
+
+    let text = inspect(&[], &checkpoint);
+    for line in [
+        "momentum    plateau(factor=0.5, patience=0, threshold=0.9)\n  memory    {\"best\":",
+        "weight_decay step(5, gamma=0.5)\n",
+        "            momentum=2.250000e-1 now, then 2.250000e-1 ",
+        "            weight_decay=1.000000e-3 now, then 1.000000e-3 5.000000e-4 5.000000e-4 5.000000e-4\n",
+        "            base_lr=0.02 base_weight_decay=0.001 base_momentum=0.9 | ",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn inspect_shows_a_momentum_that_the_cycle_of_the_rate_drives() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        ["optimizer={kind='adamw', lr=0.02}", "schedule={kind='one_cycle', total=20, momentum=[0.85, 0.95]}"];
+    let run = train(&folder.path().join("run"), &settings);
+    let shown = inspect(&["--json"], &run.join("checkpoints/step-0000000004"));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let next: Vec<Value> = (4..9).map(|step| log(&run)[step]["momentum"][0].clone()).collect();
+    assert_eq!(shown["groups"][0]["next_momenta"], Value::from(next));
+    assert_eq!(shown["momentum_schedule"], Value::Null);
 }
 
 #[test]

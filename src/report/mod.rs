@@ -4,6 +4,7 @@ pub mod chart;
 pub mod pictures;
 mod plan;
 mod standing;
+mod standing_text;
 mod statistics;
 pub mod terminal;
 

@@ -1,6 +1,5 @@
 //! Where a run stands, read from one of its checkpoints.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -37,6 +36,14 @@ pub struct Standing {
     pub schedule: Option<String>,
     /// What the schedule remembers of metrics.
     pub memory: Value,
+    /// The schedule of the momentum, where it has one of its own.
+    pub momentum_schedule: Option<String>,
+    /// What that remembers of metrics.
+    pub momentum_memory: Value,
+    /// The schedule of the weight decay, where there is one.
+    pub weight_decay_schedule: Option<String>,
+    /// What that remembers of metrics.
+    pub weight_decay_memory: Value,
     /// Kind of the optimizer.
     pub optimizer: Option<String>,
     /// Its hyperparameters.
@@ -68,10 +75,18 @@ pub struct GroupStanding {
     pub lr: Option<f64>,
     /// Rates of the updates from the next on, as far as no metric moves them.
     pub next_lrs: Vec<f64>,
-    /// Weight decay.
+    /// The group's own weight decay, which a schedule of it starts from.
+    pub base_weight_decay: Option<f64>,
+    /// Weight decay of the next update.
     pub weight_decay: Option<f64>,
-    /// Momentum, or the first beta.
+    /// Weight decays from the next update on, where a schedule drives it.
+    pub next_weight_decays: Vec<f64>,
+    /// The group's own momentum, or first beta, which a schedule of it starts from.
+    pub base_momentum: Option<f64>,
+    /// Momentum of the next update.
     pub momentum: Option<f64>,
+    /// Momenta from the next update on, where a schedule drives it.
+    pub next_momenta: Vec<f64>,
 }
 
 impl Standing {
@@ -81,7 +96,9 @@ impl Standing {
         let field = |name| checkpoint.field(name).cloned().unwrap_or_default();
         let (step, steps_per_epoch) = (checkpoint.step(), number("steps_per_epoch"));
         let optimizer = checkpoint.state("optimizer").map(|state| &state.json);
-        let scheduler = scheduler(checkpoint);
+        let [lr, momentum, weight_decay] = PARTS.map(|part| schedule(checkpoint, part));
+        let [lr_memory, momentum_memory, weight_decay_memory] = PARTS.map(|part| memory(checkpoint, part));
+        let schedulers = Schedulers(PARTS.map(|part| scheduler(checkpoint, part)));
         let tensors = checkpoint.parts().flat_map(|part| {
             let tensors = checkpoint.state(part).map(|state| &state.tensors);
             tensors.into_iter().flatten().map(move |(name, tensor)| summarize(part, name, tensor))
@@ -95,11 +112,15 @@ impl Standing {
             step_in_epoch: steps_per_epoch.and_then(|steps| step.checked_rem(steps)),
             samples: number("samples"),
             seed: number("seed"),
-            schedule: schedule(checkpoint).map(|schedule| schedule.to_string()),
-            memory: checkpoint.state("schedulers.lr").map(|state| state.json["memory"].clone()).unwrap_or_default(),
+            schedule: lr.map(|schedule| schedule.to_string()),
+            memory: lr_memory,
+            momentum_schedule: momentum.map(|schedule| schedule.to_string()),
+            momentum_memory,
+            weight_decay_schedule: weight_decay.map(|schedule| schedule.to_string()),
+            weight_decay_memory,
             optimizer: optimizer.and_then(|json| json["kind"].as_str()).map(str::to_owned),
             hyperparameters: optimizer.map(|json| json["hyperparameters"].clone()).unwrap_or_default(),
-            groups: groups(optimizer, scheduler.as_ref()),
+            groups: schedulers.groups(optimizer),
             data: field("data"),
             config: field("config"),
             history: field("history").as_array().cloned().unwrap_or_default(),
@@ -110,135 +131,70 @@ impl Standing {
     }
 }
 
-/// The schedule as the checkpoint has it.
-fn schedule(checkpoint: &Checkpoint) -> Option<Schedule> {
-    serde_json::from_value(checkpoint.state("schedulers.lr")?.json["spec"].clone()).ok()
+/// The parts of a checkpoint that are schedules: of the learning rate, the momentum and the weight decay.
+const PARTS: [&str; 3] = ["schedulers.lr", "schedulers.momentum", "schedulers.weight_decay"];
+
+/// A schedule as the checkpoint has it.
+fn schedule(checkpoint: &Checkpoint, part: &str) -> Option<Schedule> {
+    serde_json::from_value(checkpoint.state(part)?.json["spec"].clone()).ok()
 }
 
-/// The scheduler as the checkpoint has it; none where its rates depend on lengths that only the program knows which
+fn memory(checkpoint: &Checkpoint, part: &str) -> Value {
+    checkpoint.state(part).map(|state| state.json["memory"].clone()).unwrap_or_default()
+}
+
+/// A scheduler as the checkpoint has it; none where its rates depend on lengths that only the program knows which
 /// saved it.
-fn scheduler(checkpoint: &Checkpoint) -> Option<Scheduler> {
-    let (state, schedule) = (checkpoint.state("schedulers.lr")?, schedule(checkpoint)?);
+fn scheduler(checkpoint: &Checkpoint, part: &str) -> Option<Scheduler> {
+    let (state, schedule) = (checkpoint.state(part)?, schedule(checkpoint, part)?);
     let depends_on_the_run = schedule.to_string().contains(['%', '"']);
     if depends_on_the_run && checkpoint.field("steps_per_epoch").is_none() {
         return None;
     }
-    let base_lrs: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
+    let bases: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
     let steps_per_epoch = checkpoint.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
     let run = RunLength { total_steps: checkpoint.field("total_steps").and_then(Value::as_u64), steps_per_epoch };
-    let mut scheduler = Scheduler::new(schedule, base_lrs, run).ok()?;
+    let mut scheduler = Scheduler::new(schedule, bases, run).ok()?;
     scheduler.load(state).ok()?;
     Some(scheduler)
 }
 
-fn groups(optimizer: Option<&Value>, scheduler: Option<&Scheduler>) -> Vec<GroupStanding> {
-    let saved = optimizer.and_then(|json| json["groups"].as_array()).map(Vec::as_slice).unwrap_or_default();
-    let coming: Vec<Vec<f64>> = scheduler.map_or_else(Vec::new, |scheduler| {
-        (scheduler.t()..scheduler.t().saturating_add(RATES_SHOWN)).map(|t| scheduler.rates_at(t)).collect()
-    });
-    let count = saved.len().max(scheduler.map_or(0, |scheduler| scheduler.base_lrs().len()));
-    let group = |index: usize| {
-        let saved = saved.get(index).unwrap_or(&Value::Null);
-        let next_lrs: Vec<f64> = coming.iter().filter_map(|rates| rates.get(index).copied()).collect();
-        let names = saved["parameters"].as_array().into_iter().flatten();
-        GroupStanding {
-            parameters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
-            base_lr: scheduler.and_then(|s| s.base_lrs().get(index).copied()).or(saved["lr"].as_f64()),
-            lr: next_lrs.first().copied(),
-            next_lrs,
-            weight_decay: saved["weight_decay"].as_f64(),
-            momentum: scheduler.and_then(|s| s.momentum_at(s.t(), index)).or(saved["momentum"].as_f64()),
-        }
-    };
-    (0..count).map(group).collect()
-}
+/// The schedulers of [`PARTS`].
+struct Schedulers([Option<Scheduler>; 3]);
 
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |total: Option<u64>| total.map(|total| format!(" of {total}")).unwrap_or_default();
-        writeln!(f, "checkpoint  {}", self.path.display())?;
-        writeln!(f, "step        {}{}", self.step, of(self.total_steps))?;
-        if let (Some(epoch), Some(step)) = (self.epoch, self.step_in_epoch) {
-            let samples = self.samples.map(|samples| format!("; {samples} samples seen")).unwrap_or_default();
-            let within = of(self.steps_per_epoch);
-            writeln!(f, "epoch       {epoch} completed, {step}{within} updates into the next{samples}")?;
-        }
-        if let Some(schedule) = &self.schedule {
-            writeln!(f, "schedule    {schedule}")?;
-            if !self.memory.is_null() {
-                writeln!(f, "  memory    {}", self.memory)?;
+impl Schedulers {
+    fn groups(&self, optimizer: Option<&Value>) -> Vec<GroupStanding> {
+        let saved = optimizer.and_then(|json| json["groups"].as_array()).map(Vec::as_slice).unwrap_or_default();
+        let [lr, momentum, weight_decay] = &self.0;
+        let group = |index: usize| {
+            let saved = saved.get(index).unwrap_or(&Value::Null);
+            let names = saved["parameters"].as_array().into_iter().flatten();
+            let next_lrs = next(lr, |scheduler, t| scheduler.rates_at(t).get(index).copied());
+            let next_weight_decays = next(weight_decay, |scheduler, t| scheduler.rates_at(t).get(index).copied());
+            let own = next(momentum, |scheduler, t| scheduler.rates_at(t).get(index).copied());
+            // As in training, a schedule of the learning rate may drive the momentum too.
+            let by_rate = next(lr, |scheduler, t| scheduler.momentum_at(t, index));
+            let next_momenta = if by_rate.is_empty() { own } else { by_rate };
+            GroupStanding {
+                parameters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+                base_lr: lr.as_ref().and_then(|s| s.base_lrs().get(index).copied()).or(saved["lr"].as_f64()),
+                lr: next_lrs.first().copied(),
+                next_lrs,
+                base_weight_decay: saved["weight_decay"].as_f64(),
+                weight_decay: next_weight_decays.first().copied().or(saved["weight_decay"].as_f64()),
+                next_weight_decays,
+                base_momentum: saved["momentum"].as_f64(),
+                momentum: next_momenta.first().copied().or(saved["momentum"].as_f64()),
+                next_momenta,
             }
-        }
-        if let Some(optimizer) = &self.optimizer {
-            writeln!(f, "optimizer   {optimizer}{}", hyperparameters(&self.hyperparameters))?;
-        }
-        for (index, group) in self.groups.iter().enumerate() {
-            write_group(f, index, group)?;
-        }
-        if let Some(data) = self.config["data"]["path"].as_str() {
-            writeln!(f, "data        {data}, blake3 {}", self.data["blake3"].as_str().unwrap_or("unknown"))?;
-        }
-        if let Some(seed) = self.seed {
-            writeln!(f, "seed        {seed}")?;
-        }
-        for entry in &self.history {
-            for change in entry["changes"].as_array().into_iter().flatten() {
-                let key = change["key"].as_str().unwrap_or_default();
-                writeln!(f, "changed     {key}: {} -> {} at step {}", change["from"], change["to"], entry["step"])?;
-            }
-        }
-        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
-        writeln!(f, "integrity   verified: {} files, {bytes} bytes", self.files.len())?;
-        let by = &self.written_by;
-        let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
-        writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
-        writeln!(f)?;
-        write_tensors(f, &self.tensors)
+        };
+        let groups = |scheduler: &Option<Scheduler>| scheduler.as_ref().map_or(0, |s| s.base_lrs().len());
+        (0..saved.len().max(groups(lr))).map(group).collect()
     }
 }
 
-fn hyperparameters(values: &Value) -> String {
-    let shown =
-        values.as_object().into_iter().flatten().filter(|(name, _)| !["kind", "groups"].contains(&name.as_str()));
-    shown.map(|(name, value)| format!(" {name}={value}")).collect()
-}
-
-fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding) -> fmt::Result {
-    let rates: Vec<String> = group.next_lrs.iter().skip(1).map(|rate| format!("{rate:.6e}")).collect();
-    let show = |value: Option<f64>| value.map_or("?".to_owned(), |value| value.to_string());
-    let now = group.lr.map_or("?".to_owned(), |rate| format!("{rate:.6e}"));
-    writeln!(f, "group {index:<5} lr={now} now, then {}", rates.join(" "))?;
-    let settings = [("base_lr", group.base_lr), ("weight_decay", group.weight_decay), ("momentum", group.momentum)];
-    let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={}", show(*value))).collect();
-    writeln!(f, "            {} | {}", settings.join(" "), group.parameters.join(" "))
-}
-
-fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::Result {
-    let header = ["part", "tensor", "shape", "dtype", "bytes", "mean", "std", "min", "max", "non-finite"];
-    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4e}"));
-    let row = |t: &TensorSummary| {
-        [
-            t.part.clone(),
-            t.name.clone(),
-            format!("{:?}", t.shape),
-            t.dtype.clone(),
-            t.bytes.to_string(),
-            figure(t.mean),
-            figure(t.std),
-            figure(t.min),
-            figure(t.max),
-            t.non_finite.to_string(),
-        ]
-    };
-    let rows: Vec<[String; 10]> = std::iter::once(header.map(str::to_owned)).chain(tensors.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    for row in &rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let width = width(column);
-            // Words stand on the left, numbers on the right.
-            if column < 4 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+/// What a scheduler says of the coming updates.
+fn next(scheduler: &Option<Scheduler>, value: impl Fn(&Scheduler, u64) -> Option<f64>) -> Vec<f64> {
+    let values = |s: &Scheduler| (0..RATES_SHOWN).filter_map(|ahead| value(s, s.t().saturating_add(ahead))).collect();
+    scheduler.as_ref().map(values).unwrap_or_default()
 }

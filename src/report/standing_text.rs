@@ -1,0 +1,115 @@
+//! Where a run stands, as a person reads it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::standing::{GroupStanding, Standing};
+use super::statistics::TensorSummary;
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |total: Option<u64>| total.map(|total| format!(" of {total}")).unwrap_or_default();
+        writeln!(f, "checkpoint  {}", self.path.display())?;
+        writeln!(f, "step        {}{}", self.step, of(self.total_steps))?;
+        if let (Some(epoch), Some(step)) = (self.epoch, self.step_in_epoch) {
+            let samples = self.samples.map(|samples| format!("; {samples} samples seen")).unwrap_or_default();
+            let within = of(self.steps_per_epoch);
+            writeln!(f, "epoch       {epoch} completed, {step}{within} updates into the next{samples}")?;
+        }
+        write_schedule(f, "schedule", self.schedule.as_ref(), &self.memory)?;
+        write_schedule(f, "momentum", self.momentum_schedule.as_ref(), &self.momentum_memory)?;
+        write_schedule(f, "weight_decay", self.weight_decay_schedule.as_ref(), &self.weight_decay_memory)?;
+        if let Some(optimizer) = &self.optimizer {
+            writeln!(f, "optimizer   {optimizer}{}", hyperparameters(&self.hyperparameters))?;
+        }
+        for (index, group) in self.groups.iter().enumerate() {
+            write_group(f, index, group)?;
+        }
+        if let Some(data) = self.config["data"]["path"].as_str() {
+            writeln!(f, "data        {data}, blake3 {}", self.data["blake3"].as_str().unwrap_or("unknown"))?;
+        }
+        if let Some(seed) = self.seed {
+            writeln!(f, "seed        {seed}")?;
+        }
+        for entry in &self.history {
+            for change in entry["changes"].as_array().into_iter().flatten() {
+                let key = change["key"].as_str().unwrap_or_default();
+                writeln!(f, "changed     {key}: {} -> {} at step {}", change["from"], change["to"], entry["step"])?;
+            }
+        }
+        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
+        writeln!(f, "integrity   verified: {} files, {bytes} bytes", self.files.len())?;
+        let by = &self.written_by;
+        let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
+        writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
+        writeln!(f)?;
+        write_tensors(f, &self.tensors)
+    }
+}
+
+fn hyperparameters(values: &Value) -> String {
+    let shown =
+        values.as_object().into_iter().flatten().filter(|(name, _)| !["kind", "groups"].contains(&name.as_str()));
+    shown.map(|(name, value)| format!(" {name}={value}")).collect()
+}
+
+fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&String>, memory: &Value) -> fmt::Result {
+    let Some(schedule) = schedule else { return Ok(()) };
+    writeln!(f, "{what:<11} {schedule}")?;
+    if memory.is_null() { Ok(()) } else { writeln!(f, "  memory    {memory}") }
+}
+
+fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding) -> fmt::Result {
+    let show = |value: Option<f64>| value.map_or("?".to_owned(), |value| value.to_string());
+    let course = |name: &str, next: &[f64]| {
+        let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();
+        let (now, then) = next.split_first().map_or(("?", &[][..]), |(now, then)| (now, then));
+        format!("{name}={now} now, then {}", then.join(" "))
+    };
+    writeln!(f, "group {index:<5} {}", course("lr", &group.next_lrs))?;
+    let mut settings = vec![format!("base_lr={}", show(group.base_lr))];
+    let driven = [
+        ("weight_decay", &group.next_weight_decays, group.base_weight_decay),
+        ("momentum", &group.next_momenta, group.base_momentum),
+    ];
+    for (name, next, base) in driven {
+        if next.is_empty() {
+            settings.push(format!("{name}={}", show(base)));
+        } else {
+            writeln!(f, "            {}", course(name, next))?;
+            settings.push(format!("base_{name}={}", show(base)));
+        }
+    }
+    writeln!(f, "            {} | {}", settings.join(" "), group.parameters.join(" "))
+}
+
+fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::Result {
+    let header = ["part", "tensor", "shape", "dtype", "bytes", "mean", "std", "min", "max", "non-finite"];
+    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4e}"));
+    let row = |t: &TensorSummary| {
+        [
+            t.part.clone(),
+            t.name.clone(),
+            format!("{:?}", t.shape),
+            t.dtype.clone(),
+            t.bytes.to_string(),
+            figure(t.mean),
+            figure(t.std),
+            figure(t.min),
+            figure(t.max),
+            t.non_finite.to_string(),
+        ]
+    };
+    let rows: Vec<[String; 10]> = std::iter::once(header.map(str::to_owned)).chain(tensors.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column);
+            // Words stand on the left, numbers on the right.
+            if column < 4 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
