@@ -62,6 +62,17 @@ impl Trained {
         Self { parameters, optimizer }
     }
 
+    /// Saves all of it, and gives the time that the copy took.
+    fn save(&self, saver: &mut Saver, step: u64) -> f64 {
+        let began = Instant::now();
+        let snapshot = saver.snapshot_at(step).part("model", &self.parameters).expect("the weights");
+        let snapshot = snapshot.part("optimizer", &self.optimizer).expect("the moments");
+        let copied = began.elapsed().as_secs_f64();
+        saver.begin(snapshot, |_| Ok(()));
+        saver.wait().expect("a save was begun").expect("it is saved");
+        copied
+    }
+
     fn save_into(&self, states: &mut [State; 2]) {
         use rekindle::state::Part;
         self.parameters.save_into(&mut states[0]).expect("the weights");
@@ -92,6 +103,11 @@ fn timed(what: impl FnOnce()) -> f64 {
 
 fn state_of(megabytes: usize, place: &Path) {
     let trained = Trained::new(megabytes);
+    let mut saver = Saver::new(Folder::new(place.join("checkpoints")), WrittenBy::this_build("cpu"));
+    let before = resident();
+    let first = trained.save(&mut saver, 0);
+    let extra = peak().saturating_sub(before) as f64;
+
     let mut states = [State::default(), State::default()];
     trained.save_into(&mut states);
     let sources: Vec<Vec<u8>> =
@@ -99,6 +115,7 @@ fn state_of(megabytes: usize, place: &Path) {
     let bytes: usize = sources.iter().map(Vec::len).sum();
     let gigabytes = bytes as f64 / 1e9;
     println!("\nstate of {gigabytes:.2} GB in {} tensors", sources.len());
+    println!("  memory while saving: {:.2} of the state more than before", extra / bytes as f64);
 
     let mut copies = sources.clone();
     let (plain, stall) = in_turns(
@@ -107,38 +124,26 @@ fn state_of(megabytes: usize, place: &Path) {
     );
     drop((copies, states));
     println!("  plain copy {plain:.3} s; copy of the state for a save {stall:.3} s: {:.2} times", stall / plain);
+    println!("  the copy for the first save, into new memory: {first:.3} s");
 
-    let mut saver = Saver::new(Folder::new(place.join("checkpoints")), WrittenBy::this_build("cpu"));
-    let memory_before = resident();
-    let mut copied = Vec::new();
+    let rate = |seconds: f64| gigabytes / seconds;
     let (bare, saved) = in_turns(
         |turn| timed(|| bare_write(&sources, &place.join(format!("bare-{turn}")))),
         |turn| {
-            let began = Instant::now();
-            let snapshot = saver.snapshot_at(turn as u64).part("model", &trained.parameters).expect("the weights");
-            let snapshot = snapshot.part("optimizer", &trained.optimizer).expect("the moments");
-            copied.push(began.elapsed().as_secs_f64());
-            timed(|| {
-                saver.begin(snapshot, |_| Ok(()));
-                saver.wait().expect("a save was begun").expect("it is saved");
-            })
+            let mut copied = 0.0;
+            timed(|| copied = trained.save(&mut saver, turn as u64 + 1)) - copied
         },
     );
-    let rate = |seconds: f64| gigabytes / seconds;
     println!("  bare write and flush {:.2} GB/s; save {:.2} GB/s: {:.2} of it", rate(bare), rate(saved), bare / saved);
-    let extra = (peak().saturating_sub(memory_before)) as f64 / bytes as f64;
-    println!("  memory at most while saving: {extra:.2} of the state more than before");
-    println!("  the first copy, into new memory: {:.3} s; a later one: {:.3} s", copied[0], copied[TURNS - 1]);
     drop((sources, trained, saver));
 
     let (read, load) = in_turns(
         |turn| {
-            cold(&files(&place.join(format!("bare-{turn}"))), |files| {
-                files.iter().for_each(|file| drop(fs::read(file)))
-            })
+            let files = files(&place.join(format!("bare-{turn}")));
+            cold(&files, |files| files.iter().for_each(|file| drop(fs::read(file))))
         },
         |turn| {
-            let checkpoint = place.join(format!("checkpoints/step-{turn:010}"));
+            let checkpoint = place.join(format!("checkpoints/step-{:010}", turn + 1));
             cold(&files(&checkpoint), |_| drop(Checkpoint::read(&checkpoint).expect("it is whole")))
         },
     );

@@ -264,6 +264,9 @@ impl Hashed {
     const CHUNK: usize = 1 << 20;
 
     fn new(file: File, bytes: u64) -> Self {
+        // A hint to read ahead; where it is not understood, nothing is lost.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         Self { file: file.take(bytes), hasher: blake3::Hasher::new() }
     }
 
