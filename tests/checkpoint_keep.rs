@@ -65,6 +65,50 @@ fn a_pinned_checkpoint_is_never_deleted() {
     assert!(Folder::new(lab.path("run/checkpoints")).pin(5).is_err(), "there is no such checkpoint");
 }
 
+fn inspect(lab: &Lab, arguments: &[&str]) -> common::Ended {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_inspect"));
+    command.args(arguments).current_dir(lab.path("")).output().unwrap().into()
+}
+
+#[test]
+fn a_run_is_pruned_by_hand_and_first_told_what_would_go() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", common::EVERY_STEP));
+    lab.start("run");
+    let run = lab.path("run");
+    let told = inspect(&lab, &["prune", "run", "--last", "2", "--every", "1 epoch", "--dry-run"]).well().stdout;
+    assert_eq!(steps(&run).len(), 13, "a dry run deletes nothing");
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].ends_with("run/checkpoints/step-0000000000  stays: kept for ever"), "{told}");
+    assert!(lines[1].ends_with("run/checkpoints/step-0000000001  would be deleted"), "{told}");
+    assert!(lines[11].ends_with("stays: among the last") && lines[12].ends_with("stays: the newest"), "{told}");
+    assert_eq!(lines[13], "8 of 13 checkpoints would be deleted");
+    inspect(&lab, &["pin", "run/checkpoints/step-0000000003"]).well();
+    let told = inspect(&lab, &["prune", "run", "--last", "2", "--every", "1 epoch"]).well().stdout;
+    assert!(
+        told.contains("step-0000000003  stays: pinned") && told.ends_with("7 of 13 checkpoints deleted\n"),
+        "{told}"
+    );
+    assert_eq!(steps(&run), [0, 3, 4, 8, 11, 12]);
+    inspect(&lab, &["unpin", "run/checkpoints/step-0000000003"]).well();
+    let told = inspect(&lab, &["prune", "run", "--best", "1"]).well().stdout;
+    assert!(told.contains("stays: among the best") || told.contains("stays: the newest"), "{told}");
+    assert!(steps(&run).len() <= 2, "{told}");
+}
+
+#[test]
+fn pruning_by_hand_follows_the_rules_of_the_run_unless_given_others() {
+    let lab = lab("last = 20");
+    lab.start("run");
+    assert!(inspect(&lab, &["prune", "run"]).well().stdout.ends_with("0 of 13 checkpoints deleted\n"));
+    let told = inspect(&lab, &["prune", "run", "--best", "1", "--metric", "loss"]).refusal();
+    assert!(told.contains("known are training_loss, validation_loss, validation_accuracy"), "{told}");
+    assert!(inspect(&lab, &["prune", "run", "--last", "0"]).refusal().contains("must be at least 1"));
+    assert!(inspect(&lab, &["prune", "nowhere"]).refusal().contains("nowhere"));
+    assert!(inspect(&lab, &["prune", "run/checkpoints/step-0000000003", "--last", "1"]).refusal().contains("no run"));
+    assert!(inspect(&lab, &["pin", "run"]).refusal().contains("is no checkpoint"));
+    assert_eq!(steps(&lab.path("run")).len(), 13);
+}
+
 /// What a damaged checkpoint still holds may be all there is of it.
 #[test]
 fn a_damaged_checkpoint_is_not_deleted() {

@@ -260,26 +260,43 @@ struct Hashed {
 }
 
 impl Hashed {
-    /// Bytes per call: small enough that they are hashed while still in the processor's cache.
-    const CHUNK: usize = 256 << 10;
+    /// Bytes that are hashed while the next ones are read.
+    const CHUNK: usize = 1 << 20;
 
     fn new(file: File, bytes: u64) -> Self {
+        // A hint to read ahead; where it is not understood, nothing is lost.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         Self { file: file.take(bytes), hasher: blake3::Hasher::new() }
     }
 
     /// Reads what was not read, and gives the digest of all of it.
     fn finish(mut self) -> io::Result<String> {
-        let mut rest = vec![0; Self::CHUNK.min(self.file.limit() as usize)];
-        while self.read(&mut rest)? > 0 {}
+        let mut buffer = vec![0; (16 * Self::CHUNK).min(self.file.limit() as usize)];
+        while self.file.limit() > 0 {
+            let length = buffer.len().min(self.file.limit() as usize);
+            self.read_exact(&mut buffer[..length])?;
+        }
         Ok(self.hasher.finalize().to_string())
     }
 }
 
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(Self::CHUNK);
-        let read = self.file.read(&mut buffer[..length])?;
+        let read = self.file.read(buffer)?;
         self.hasher.update(&buffer[..read]);
         Ok(read)
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let Self { file, hasher } = self;
+        let mut earlier: &[u8] = &[];
+        for chunk in buffer.chunks_mut(Self::CHUNK) {
+            let (_, read) = rayon::join(|| hasher.update(earlier), || file.read_exact(chunk));
+            read?;
+            earlier = chunk;
+        }
+        hasher.update(earlier);
+        Ok(())
     }
 }

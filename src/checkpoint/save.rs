@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::error::{CheckpointError, During};
 use super::fs::Disk;
@@ -145,22 +146,29 @@ impl<'a> Staged<'a> {
         again(|| self.disk.sync_dir(&self.path)).during("flush", &self.path)
     }
 
-    /// Writes a file and makes its content durable. It is hashed on the way, while it is in the processor's cache.
+    /// Writes a file and makes its content durable. A large one is hashed meanwhile.
     fn write(&self, encoded: &Encoded) -> Result<FileEntry, CheckpointError> {
-        const CHUNK: usize = 1 << 20;
+        const LARGE: u64 = 1 << 20;
+        if encoded.bytes() < LARGE {
+            return self.write_content(encoded).map(|()| encoded.entry());
+        }
+        thread::scope(|scope| {
+            let entry = scope.spawn(|| encoded.entry());
+            self.write_content(encoded)?;
+            let died = || io::Error::other("the thread that hashes it has failed; please report this");
+            entry.join().map_err(|_| died()).during("hash", self.path.join(&encoded.name))
+        })
+    }
+
+    fn write_content(&self, encoded: &Encoded) -> Result<(), CheckpointError> {
         let path = self.path.join(&encoded.name);
         let mut file = again(|| self.disk.create_file(&path)).during("create", &path)?;
-        let mut hasher = blake3::Hasher::new();
         // Short pieces are put together, for each write is a call of the operating system.
-        let mut writer = BufWriter::with_capacity(CHUNK.min(encoded.bytes() as usize), &mut file);
-        for chunk in encoded.pieces.iter().flat_map(|piece| piece.chunks(CHUNK)) {
-            hasher.update(chunk);
-            writer.write_all(chunk).during("write", &path)?;
-        }
+        let mut writer = BufWriter::new(&mut file);
+        encoded.pieces.iter().try_for_each(|piece| writer.write_all(piece)).during("write", &path)?;
         writer.flush().during("write", &path)?;
         drop(writer);
-        again(|| file.sync()).during("flush", &path)?;
-        Ok(FileEntry { name: encoded.name.clone(), bytes: hasher.count(), blake3: hasher.finalize().to_string() })
+        again(|| file.sync()).during("flush", &path)
     }
 
     /// Puts it where nothing is.

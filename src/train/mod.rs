@@ -28,7 +28,7 @@ pub use directory::RunDirectory;
 pub use error::TrainError;
 pub use every::Every;
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
-pub use keep::KeepConfig;
+pub use keep::{KeepConfig, Pruning};
 pub use load::{Setting, from_file};
 pub use metrics::Evaluation;
 pub use run::{EpochReport, Observer, Outcome, Run, StepReport};

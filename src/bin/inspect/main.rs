@@ -1,4 +1,6 @@
-//! `inspect`: looks at schedules, checkpoints and runs, and changes nothing.
+//! `inspect`: looks at schedules, checkpoints and runs, and, asked to prune, clears old checkpoints away.
+
+mod prune;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -35,6 +37,12 @@ enum Command {
     Verify(Verify),
     /// Show the rates of a schedule before it runs
     Lr(Lr),
+    /// Delete the checkpoints of a run that no rule keeps
+    Prune(prune::Prune),
+    /// Keep a checkpoint from ever being deleted
+    Pin(prune::Pin),
+    /// Let a pinned checkpoint be deleted again
+    Unpin(prune::Pin),
 }
 
 /// What `inspect verify` takes.
@@ -112,6 +120,9 @@ fn main() -> ExitCode {
     let answer = match (&cli.command, &cli.path) {
         (Some(Command::Lr(lr)), _) => show_rates(lr).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify_all(&verify.path),
+        (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
+        (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
+        (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),
         (None, Some(path)) => show_standing(path, cli.json).map(Answer::good),
         (None, None) => unreachable!("the parser requires one of the two"),
     };
