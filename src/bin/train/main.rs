@@ -1,18 +1,15 @@
 //! `train`: starts a run from a configuration, or resumes one.
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+mod find_lr;
+
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
-use clap::{Args, Parser, Subcommand};
-use rekindle::report::{pictures, terminal};
-use rekindle::train::{
-    Console, Control, Observer, Outcome, RangeTest, RangeTestOptions, Run, Setting, TrainError, find_lr, from_file,
-    resume,
-};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use rekindle::train::{Console, Control, Observer, Outcome, Run, Setting, TrainError, from_file, resume};
 use resume::Choices;
 use tracing_subscriber::EnvFilter;
 
@@ -42,33 +39,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Find a learning rate: train for a few steps at ever larger rates, and see where the loss falls fastest.
-    FindLr(FindLr),
-}
-
-/// What `train find-lr` takes.
-#[derive(Args)]
-#[command(
-    after_help = "It trains in memory, from the initial weights; no run is touched. The rate is that of the first \
-                        parameter group, the others keep their ratio to it; the schedule is left aside."
-)]
-struct FindLr {
-    /// The configuration of a run, a TOML file.
-    config: PathBuf,
-    /// The rate of the first step.
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, default_value = "1e-6")]
-    start: f64,
-    /// The rate of the last step.
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, default_value = "10")]
-    end: f64,
-    /// How many steps lead from one to the other; it ends earlier where the loss diverges.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = RangeTestOptions::default().steps)]
-    steps: u32,
-    /// Where table and picture go; by default `runs/` and the name of the configuration with `-find-lr`.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Change a setting for the test, such as `data.batch_size=64`; may be given again.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    FindLr(find_lr::FindLr),
 }
 
 /// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
@@ -87,7 +58,7 @@ fn main() -> ExitCode {
         .init();
     let mut console = Console::new();
     if let Some(Command::FindLr(arguments)) = &arguments.command {
-        return match test_range(arguments) {
+        return match find_lr::test_range(arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 console.message(&format!("error: {error}"));
@@ -104,43 +75,6 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
-}
-
-/// Runs a range test and writes down what it found: `find-lr.csv`, `find-lr.svg`, and on stdout the plot.
-fn test_range(arguments: &FindLr) -> Result<()> {
-    let settings = settings(&arguments.settings)?;
-    let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
-    options.validate().map_err(|error| anyhow!("--{error}"))?;
-    let test = find_lr(from_file(&arguments.config, &settings)?, options)?;
-    let stem = arguments.config.file_stem().unwrap_or_default().to_string_lossy();
-    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{stem}-find-lr")));
-    let chart = pictures::of_range_test(&format!("Learning-rate range test of {stem}"), &test);
-    let unwritten = |error| anyhow!("{} cannot be written: {error}; choose another place with --out", out.display());
-    fs::create_dir_all(&out).map_err(unwritten)?;
-    for (name, content) in [("find-lr.csv", table(&test)), ("find-lr.svg", chart.to_svg())] {
-        fs::write(out.join(name), content).map_err(unwritten)?;
-    }
-    let ending = match test.points.last() {
-        Some(last) if test.diverged => format!("the loss diverged beyond lr={:.2e}\n", last.lr),
-        None => format!("the loss was not finite at lr={:.2e} already\n", options.start),
-        Some(_) => String::new(),
-    };
-    let found = match test.suggestion {
-        Some(lr) => {
-            let config = arguments.config.display();
-            format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}")
-        }
-        None => "no suggestion, for the loss did not fall; try another range with --start and --end".to_owned(),
-    };
-    let plot = chart.to_braille(terminal::columns(), 18);
-    // A reader that has gone away has seen enough.
-    let _ = write!(io::stdout(), "{plot}\n{ending}{found}\nwritten to {}\n", out.display());
-    Ok(())
-}
-
-fn table(test: &RangeTest) -> String {
-    let row = |point: &rekindle::train::RangePoint| format!("{},{},{}\n", point.lr, point.loss, point.smoothed);
-    "lr,loss,smoothed_loss\n".to_owned() + &test.points.iter().map(row).collect::<String>()
 }
 
 fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {

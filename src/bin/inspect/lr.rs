@@ -1,0 +1,172 @@
+//! `inspect lr`: the rates of a schedule before it runs, as numbers and as pictures.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, ValueEnum};
+use rekindle::report::chart::{Chart, Mark};
+use rekindle::report::{LrPlan, pictures, terminal};
+use rekindle::schedule::{RunLength, Trajectory, read_metrics};
+
+use crate::print;
+
+/// What `inspect lr` takes.
+#[derive(Args)]
+pub struct Lr {
+    /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table or a TOML file; or a run, by its
+    /// configuration, its directory or one of its checkpoints
+    spec: String,
+    /// Another one, to be laid over the first with --diff; what it does not say of its run is taken from the first
+    #[arg(requires = "diff")]
+    other: Option<String>,
+    /// Show two plans together: as lines in one chart, or as columns side by side over the steps that both have
+    #[arg(long, requires = "other")]
+    diff: bool,
+    /// Base rate of each parameter group, as 0.1 or 0.1,0.01 [default: the run's, or 1]
+    #[arg(long, value_name = "RATES", value_delimiter = ',', allow_negative_numbers = true)]
+    base_lr: Option<Vec<f64>>,
+    /// How many updates to show; where no run says how long it is, shares such as "10%" are shares of this [default:
+    /// the whole run, or 100]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count())]
+    steps: Option<u64>,
+    /// Updates in an epoch, for schedules that count epochs [default: the run's, or 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count())]
+    steps_per_epoch: Option<u64>,
+    /// A file with a JSON array of metrics, of which number t is told after update t: plateau and greedy follow them
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    /// How to show it [default: by the ending of FILE; else plot on a terminal, table elsewhere]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Draw the rate on a logarithmic axis
+    #[arg(long)]
+    log: bool,
+    /// Columns of a plot [default: those of the terminal, or 100]
+    #[arg(long, value_name = "COLUMNS")]
+    width: Option<usize>,
+    /// Write to this file instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// More steps than anybody reads.
+const MOST_STEPS: i64 = 10_000_000;
+
+/// A number of steps, from 1 to [`MOST_STEPS`].
+fn count() -> RangedI64ValueParser<u64> {
+    RangedI64ValueParser::new().range(1..=MOST_STEPS)
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Aligned columns for people
+    Table,
+    /// Comma-separated values, all digits
+    Csv,
+    /// {"lrs": [[rate of group 0, …], …]}, all digits
+    Json,
+    /// A plot in braille dots, for the terminal
+    Plot,
+    /// A picture in vectors
+    Svg,
+    /// A picture in pixels
+    Png,
+}
+
+/// A plan followed over its steps.
+struct Followed {
+    plan: LrPlan,
+    run: RunLength,
+    trajectory: Trajectory,
+}
+
+/// Follows a plan; where neither the user nor the plan says how long a run is, or what its base rates are, the `other`
+/// plan may know.
+fn follow(lr: &Lr, plan: LrPlan, other: Option<&LrPlan>, metrics: &[f64]) -> anyhow::Result<Followed> {
+    let known = plan.run.or(other.and_then(|other| other.run));
+    let total_steps = known.and_then(|run| run.total_steps);
+    let steps = lr.steps.or(total_steps).unwrap_or(100).min(MOST_STEPS.unsigned_abs());
+    let run = RunLength {
+        total_steps: total_steps.or(Some(steps)),
+        steps_per_epoch: lr.steps_per_epoch.or(known.map(|run| run.steps_per_epoch)).unwrap_or(1),
+    };
+    let others = other.and_then(|other| other.base_lrs.as_ref());
+    let base_lrs = lr.base_lr.as_ref().or(plan.base_lrs.as_ref()).or(others).cloned().unwrap_or_else(|| vec![1.0]);
+    let trajectory = Trajectory::new(&plan.schedule, &base_lrs, run, steps, metrics)?;
+    Ok(Followed { plan, run, trajectory })
+}
+
+/// Shows the rates of one plan or two.
+pub fn show(lr: &Lr) -> anyhow::Result<()> {
+    let metrics = lr.metrics.as_deref().map(read_metrics).transpose()?.unwrap_or_default();
+    let (plan, other) = (LrPlan::read(&lr.spec)?, lr.other.as_deref().map(LrPlan::read).transpose()?);
+    let first = follow(lr, plan.clone(), other.as_ref(), &metrics)?;
+    let second = other.map(|other| follow(lr, other, Some(&plan), &metrics)).transpose()?;
+    if metrics.is_empty() && [Some(&first), second.as_ref()].into_iter().flatten().any(Followed::waits) {
+        drop(writeln!(io::stderr(), "no metric is told, so plateau and greedy stay where they start; see --metrics"));
+    }
+    let both = second.as_ref().map(|second| first.trajectory.beside(&second.trajectory));
+    let trajectory = both.as_ref().unwrap_or(&first.trajectory);
+    let chart = || chart(lr, &first, second.as_ref());
+    let shown = match lr.format() {
+        Format::Table => trajectory.to_table().into_bytes(),
+        Format::Csv => trajectory.to_csv().into_bytes(),
+        Format::Json => trajectory.to_json()?.into_bytes(),
+        Format::Plot => chart().to_braille(lr.width.unwrap_or_else(terminal::columns), 20).into_bytes(),
+        Format::Svg => chart().to_svg().into_bytes(),
+        Format::Png if lr.output.is_none() && io::stdout().is_terminal() => {
+            anyhow::bail!("a PNG on the terminal is of no use; name a file with --output")
+        }
+        Format::Png => chart().to_png()?,
+    };
+    match &lr.output {
+        Some(path) => fs::write(path, shown).map_err(|error| {
+            anyhow::anyhow!("{} cannot be written: {error}; choose another place with --output", path.display())
+        }),
+        None => print(&shown),
+    }
+}
+
+impl Lr {
+    /// The format asked for; by default that of the file, or the one to be read where it is shown.
+    fn format(&self) -> Format {
+        let ending = self.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
+        let of_file = ending.and_then(|ending| Format::from_str(ending, true).ok());
+        let on_terminal = self.output.is_none() && io::stdout().is_terminal();
+        self.format.or(of_file).unwrap_or(if on_terminal { Format::Plot } else { Format::Table })
+    }
+}
+
+impl Followed {
+    /// Whether the schedule follows a metric.
+    fn waits(&self) -> bool {
+        let groups = self.trajectory.lrs.first().map_or(1, Vec::len);
+        self.plan.schedule.plan(&self.run, groups).is_ok_and(|plan| plan.wants_metric())
+    }
+
+    /// Its rates as lines called `name`, with the number of the group where there are several.
+    fn chart(&self, title: &str, name: &str, log: bool) -> Chart {
+        let groups = self.trajectory.lrs.first().map_or(0, Vec::len);
+        let name_of = |group| if groups == 1 { name.to_owned() } else { format!("group {group} of {name}") };
+        let names: Vec<String> = (0..groups).map(name_of).collect();
+        pictures::of_trajectory(title, &self.trajectory, &names, log)
+    }
+}
+
+/// The rates as a chart. One plan has its phases shaded, and the current step marked where it is that of a checkpoint;
+/// of two the lines are laid over each other, each over its own steps.
+fn chart(lr: &Lr, first: &Followed, second: Option<&Followed>) -> Chart {
+    if let (Some(second), Some(other)) = (second, &lr.other) {
+        let mut chart = first.chart("Two learning rates", &lr.spec, lr.log);
+        chart.series.extend(second.chart("", other, lr.log).series);
+        return chart;
+    }
+    let mut chart = pictures::of_trajectory(&first.plan.schedule.to_string(), &first.trajectory, &[], lr.log);
+    chart.phases = pictures::phases(&first.plan.schedule, &first.run, first.trajectory.lrs.len() as u64);
+    let mark = |step: u64| Mark { x: step as f64, label: format!("step {step}") };
+    chart.marks = first.plan.step.map(mark).into_iter().collect();
+    chart
+}
