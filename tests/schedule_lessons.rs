@@ -1,5 +1,8 @@
 //! What went wrong with schedules in other trainers, and does not here. Each test is named after the defect.
 
+mod common;
+
+use common::{ADAMW, Lab, rates, small};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
 use rekindle::state::{Part, State};
 
@@ -17,7 +20,7 @@ fn step(scheduler: &mut Scheduler, metric: f64) {
 
 /// PyTorch's CosineAnnealingLR computes each rate from the last, and differs from its own closed form on 87 of 100 steps.
 #[test]
-fn stepping_and_seeking_a_cosine_give_the_same_bits() {
+fn pytorch_recursive_cosine_stepping_and_seeking_give_the_same_bits() {
     let mut stepping = scheduler("cosine(100, eta_min=1e-3)");
     for t in 0..200 {
         let mut seeking = scheduler("cosine(100, eta_min=1e-3)");
@@ -30,7 +33,7 @@ fn stepping_and_seeking_a_cosine_give_the_same_bits() {
 /// pytorch #119168, #162591: Constant, Linear, Chained and Sequential go wrong when the optimizer is restored after the
 /// scheduler, because they work on the optimizer's last rate. Here a scheduler takes nothing from an optimizer.
 #[test]
-fn the_order_of_restoring_does_not_matter() {
+fn pytorch_119168_and_162591_the_order_of_restoring_does_not_matter() {
     let schedules = [
         "constant(0.1, 5)",
         "linear(0.1, 1, 20)",
@@ -56,7 +59,7 @@ fn the_order_of_restoring_does_not_matter() {
 
 /// pytorch #168044, #65342: resuming with `last_epoch` is off by one, or asks for a missing `initial_lr`.
 #[test]
-fn resuming_at_a_step_needs_nothing_but_the_step() {
+fn pytorch_168044_and_65342_resuming_at_a_step_needs_nothing_but_the_step() {
     let mut resumed = scheduler("linear(0, 1, 10)");
     resumed.seek(4);
     assert_eq!(resumed.rates(), scheduler("linear(0, 1, 10)").rates_at(4));
@@ -65,7 +68,7 @@ fn resuming_at_a_step_needs_nothing_but_the_step() {
 
 /// pytorch/examples #816, torchtune #2730: loading a state silently overrides the hyperparameters just asked for.
 #[test]
-fn what_the_program_asks_for_is_not_overridden_by_a_state() {
+fn pytorch_examples_816_and_torchtune_2730_what_is_asked_for_is_not_overridden_by_a_state() {
     let mut before = scheduler("cosine(100)");
     before.seek(30);
     let asked: Schedule = "cosine(200)".parse().unwrap();
@@ -81,7 +84,7 @@ fn what_the_program_asks_for_is_not_overridden_by_a_state() {
 
 /// PyTorch's OneCycleLR climbs back, or turns negative, one step past its end.
 #[test]
-fn past_the_end_of_one_cycle_the_last_rate_holds() {
+fn pytorch_one_cycle_past_its_end_the_last_rate_holds() {
     for schedule in ["one_cycle(50)", r#"one_cycle(50, anneal="linear")"#, "one_cycle(50, three_phase=true)"] {
         let scheduler = scheduler(schedule);
         let last = scheduler.rates_at(49);
@@ -94,7 +97,7 @@ fn past_the_end_of_one_cycle_the_last_rate_holds() {
 
 /// torchtitan's linear decay goes negative past its end.
 #[test]
-fn past_the_end_of_a_linear_decay_the_rate_is_zero() {
+fn torchtitan_linear_decay_past_its_end_the_rate_is_zero() {
     for schedule in ["linear(1, 0, 15)", "polynomial(15)", "wsd(0, 0, 15)"] {
         let scheduler = scheduler(schedule);
         for t in [15, 16, 1000, u64::MAX] {
@@ -105,7 +108,7 @@ fn past_the_end_of_a_linear_decay_the_rate_is_zero() {
 
 /// PyTorch's ReduceLROnPlateau restores its counters, but the reduced rate is in the optimizer alone.
 #[test]
-fn a_restored_plateau_restores_its_rate() {
+fn pytorch_plateau_restored_has_its_rate_again() {
     let mut before = scheduler("plateau(factor=0.5, patience=1)");
     (0..3).for_each(|_| step(&mut before, 1.0));
     assert_eq!(before.rates(), [0.05, 0.0015]);
@@ -116,7 +119,7 @@ fn a_restored_plateau_restores_its_rate() {
 
 /// And where the base rate has been changed since, the restored rate is the same share of it.
 #[test]
-fn a_restored_plateau_follows_a_changed_base_rate() {
+fn pytorch_plateau_restored_follows_a_changed_base_rate() {
     let mut before = scheduler("plateau(factor=0.5, patience=1)");
     (0..3).for_each(|_| step(&mut before, 1.0));
     let schedule: Schedule = "plateau(factor=0.5, patience=1)".parse().unwrap();
@@ -127,7 +130,7 @@ fn a_restored_plateau_follows_a_changed_base_rate() {
 
 /// PyTorch's LambdaLR is not saved at all: what is in the checkpoint does not say what the function was.
 #[test]
-fn a_formula_is_saved_with_the_run() {
+fn pytorch_lambda_a_formula_is_saved_with_the_run() {
     let formula = r#"expr("base * 0.95^t + 1e-4 * sin(pi * t / 7)^2")"#;
     let mut before = scheduler(formula);
     (0..30).for_each(|_| before.advance());
@@ -149,7 +152,7 @@ fn a_formula_is_saved_with_the_run() {
 /// lightning #4655, #1772: a checkpoint taken before the scheduler stepped is one step off. Here the state after `s`
 /// updates says `t = s`, and the resumed run starts with the rate of update `s`.
 #[test]
-fn the_state_after_s_updates_says_s() {
+fn lightning_4655_and_1772_the_state_after_s_updates_says_s() {
     let mut before = scheduler("exponential(0.5)");
     (0..7).for_each(|_| before.advance());
     let state = before.save().unwrap();
@@ -157,4 +160,22 @@ fn the_state_after_s_updates_says_s() {
     let mut after = scheduler("exponential(0.5)");
     after.load(&state).unwrap();
     assert_eq!(after.rates(), before.rates_at(7));
+}
+
+/// burn #5695, accelerate #662: a schedule advanced with every micro-batch, and what did not fill a window was dropped.
+/// Here only an update advances it, however often it is read, and the smaller last batch of an epoch is an update.
+#[test]
+fn burn_5695_and_accelerate_662_only_updates_advance_the_schedule() {
+    let mut scheduler = scheduler("exponential(0.5)");
+    for t in 0..5 {
+        for _micro_batch in 0..4 {
+            assert_eq!(scheduler.rates(), [0.1 * 0.5f64.powi(t), 0.003 * 0.5f64.powi(t)]);
+        }
+        scheduler.advance();
+    }
+    // 48 rows in batches of 13: four updates an epoch, the last with 9 rows.
+    let lab = Lab::in_memory(&small(ADAMW, "exponential(0.5)", ""));
+    lab.start("run");
+    let expected: Vec<f64> = (0..12).map(|t| 0.05 * 0.5f64.powi(t)).collect();
+    assert_eq!(rates(&lab.path("run")), expected);
 }
