@@ -11,6 +11,7 @@ use std::path::Path;
 use rekindle::report::chart::{Chart, Size};
 use rekindle::report::pictures;
 use rekindle::schedule::{RunLength, Schedule, Scheduler, Trajectory, kinds};
+use serde_json::Value;
 
 const PAGE: &str = include_str!("../docs/schedules.md");
 const RUN: RunLength = RunLength { total_steps: Some(1000), steps_per_epoch: 10 };
@@ -76,6 +77,51 @@ fn every_kind_is_on_the_page_with_an_example() {
         let is_of_kind =
             |cells: &Vec<&str>| cells[0] == format!("`{name}`") && cells[1].starts_with(&format!("`{name}("));
         assert!(rows().iter().any(is_of_kind), "{name} is missing in the catalogue");
+    }
+}
+
+/// The parameters of a kind with their defaults, as the brackets at the end of its row have them.
+fn parameters(kind: &str) -> Vec<(&'static str, Option<&'static str>)> {
+    let row = rows().into_iter().find(|cells| cells[0] == format!("`{kind}`")).unwrap();
+    let (_, brackets) = row[2].strip_suffix(')').unwrap().rsplit_once('(').unwrap();
+    let parts = brackets.split(", ").map(|part| part.split_once(' ').map_or((part, None), |(a, b)| (a, Some(b))));
+    parts.collect()
+}
+
+/// A default as JSON; of several words the first.
+fn value(default: &str) -> Value {
+    match default.split(" or ").next().unwrap() {
+        "none" => Value::Null,
+        "1/3" => (1.0 / 3.0).into(),
+        word => serde_json::from_str(word).unwrap(),
+    }
+}
+
+#[test]
+fn the_brackets_hold_all_parameters_in_order_with_their_defaults() {
+    for kind in kinds::NAMES {
+        let parameters = parameters(kind);
+        let known = format!("{kind}(no_such_parameter=1)").parse::<Schedule>().unwrap_err().to_string();
+        let (_, known) = known.split_once("; there is ").unwrap();
+        let expected = parameters.iter().map(|(name, _)| format!("`{name}`")).chain(["`unit`".to_owned()]);
+        let listed = known.lines().next().unwrap();
+        assert_eq!(listed, expected.collect::<Vec<_>>().join(", "), "{kind}");
+        // An example with the default in place of what it says is the example without it.
+        let table = serde_json::to_value(example(kind).parse::<Schedule>().unwrap()).unwrap();
+        let with = |name: &str, value: Option<Value>| {
+            let mut table = table.clone();
+            table.as_object_mut().unwrap().remove(name);
+            value.map(|value| table.as_object_mut().unwrap().insert(name.to_owned(), value));
+            serde_json::from_value::<Schedule>(table)
+        };
+        for (name, default) in parameters {
+            match default {
+                Some(default) => assert_eq!(with(name, Some(value(default))).unwrap(), with(name, None).unwrap()),
+                None => assert!(with(name, None).is_err(), "`{kind}` does not need `{name}`"),
+            }
+            let words = default.into_iter().flat_map(|default| default.split(" or ").skip(1));
+            words.for_each(|word| assert!(with(name, Some(value(word))).is_ok(), "{kind}: {name} {word}"));
+        }
     }
 }
 
