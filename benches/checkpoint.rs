@@ -202,7 +202,9 @@ fn throughput(example: &str, place: &Path) {
         let config =
             from_file(&Path::new("examples").join(example).with_extension("toml"), &settings).expect("it is there");
         let mut run = Run::start(config, &out, Control::new()).expect("it starts");
-        let seconds = timed(|| drop(run.train(&mut ()).expect("it trains")));
+        let seconds = timed(|| {
+            run.train(&mut ()).expect("it trains");
+        });
         run.session().total_steps() as f64 / seconds
     };
     let (mut with, mut without) = (Vec::new(), Vec::new());

@@ -244,7 +244,10 @@ fn a_schedule_that_is_wrong_is_refused_by_inspect() {
         (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
         (&["rows.csv"], "rows.csv: "),
         (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
-        (&["cosine(9)", "--metrics", "rows.csv"], "rows.csv is no JSON array of numbers: expected value at line 1"),
+        (
+            &["cosine(9)", "--metrics", "rows.csv"],
+            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: see line 1",
+        ),
     ];
     for (arguments, message) in cases {
         place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);
