@@ -42,6 +42,11 @@ impl Parameters {
         self.0.iter().map(|(name, var)| (name.as_str(), var))
     }
 
+    /// These and `others`, whose variables take the place of those of the same names.
+    pub fn and(&self, others: &Self) -> Self {
+        Self(self.0.iter().chain(&others.0).map(|(name, var)| (name.clone(), var.clone())).collect())
+    }
+
     /// How many tensors.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,8 +1,11 @@
 //! What a data set is to a training loop: numbered rows that can be gathered into batches.
 
+use std::fmt;
+
 use candle_core::Tensor;
 
 use super::Fingerprint;
+use crate::state::{Part, State, StateError};
 
 /// Rows that a run can learn from. Implement it for your own data and hand it to [`Data::new`](super::Data::new).
 ///
@@ -18,8 +21,8 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// The shape of one row's inputs: `[64]` for 64 features, `[1, 28, 28]` for a grey image.
-    fn input_shape(&self) -> &[usize];
+    /// What one row's inputs are.
+    fn input(&self) -> Input;
 
     /// What the targets are.
     fn targets(&self) -> TargetKind;
@@ -34,6 +37,29 @@ pub trait Dataset: Send + Sync {
     fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch>;
 }
 
+/// What one row's inputs are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Numbers of this shape: `[64]` for 64 features, `[3, 32, 32]` for a coloured image.
+    Numbers(Vec<usize>),
+    /// `context` tokens, each below `vocabulary`.
+    Tokens {
+        /// How many tokens.
+        context: usize,
+        /// How many there are to choose from.
+        vocabulary: usize,
+    },
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Numbers(shape) => write!(f, "numbers of shape {shape:?}"),
+            Self::Tokens { context, vocabulary } => write!(f, "{context} tokens out of {vocabulary}"),
+        }
+    }
+}
+
 /// What a row's target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
@@ -42,7 +68,7 @@ pub enum TargetKind {
         /// Numbers per row.
         width: usize,
     },
-    /// One of `count` classes, numbered from 0.
+    /// One of `count` classes, numbered from 0, or one for each position of the row.
     Classes {
         /// How many classes there are, whether or not each occurs.
         count: usize,
@@ -52,9 +78,10 @@ pub enum TargetKind {
 /// What one update, or one step of an evaluation, looks at.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[rows, …]`, f32; behind the rows the data set's [`Dataset::input_shape`].
+    /// `[rows, …]`, f32, where the data set's [`Dataset::input`] are numbers; `[rows, context]`, u32, where they are
+    /// tokens.
     pub inputs: Tensor,
-    /// `[rows, width]`, f32, where the targets are values; `[rows]`, u32, where they are classes.
+    /// `[rows, width]`, f32, where the targets are values; `[rows]` or `[rows, positions]`, u32, where they are classes.
     pub targets: Tensor,
 }
 
@@ -62,5 +89,46 @@ impl Batch {
     /// How many rows it holds.
     pub fn rows(&self) -> usize {
         self.inputs.dims().first().copied().unwrap_or(0)
+    }
+}
+
+/// A data set that a configuration describes, of whatever kind: rows, and what is remembered of them.
+pub trait Source: Dataset + Part + fmt::Debug {}
+
+impl<D: Dataset + Part + fmt::Debug> Source for D {}
+
+impl Dataset for Box<dyn Source> {
+    fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    fn input(&self) -> Input {
+        self.as_ref().input()
+    }
+
+    fn targets(&self) -> TargetKind {
+        self.as_ref().targets()
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        self.as_ref().fingerprint()
+    }
+
+    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+        self.as_ref().gather(rows)
+    }
+}
+
+impl Part for Box<dyn Source> {
+    fn save(&self) -> Result<State, StateError> {
+        self.as_ref().save()
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        self.as_ref().check(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.as_mut().load(state)
     }
 }

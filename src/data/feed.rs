@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 
 use candle_core::Device;
 
+use super::dataset::Source;
 use super::file::DataFile;
-use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Order, Split, Table, TargetKind};
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Split, Table, TargetKind};
 use crate::state::{Part, State, StateError};
 
 /// How many rows a batch of an evaluation holds, the last one perhaps fewer. It is fixed, and so is the order of
@@ -17,7 +18,7 @@ pub const EVALUATION_ROWS: usize = 256;
 ///
 /// Reading a batch changes nothing, so batches may be prepared ahead on other threads.
 #[derive(Debug)]
-pub struct Data<D = Table> {
+pub struct Data<D = Box<dyn Source>> {
     dataset: D,
     split: Split,
     order: Order,
@@ -40,7 +41,7 @@ impl Data {
         if config.standardize.unwrap_or(reader.standardizes()) {
             table = table.standardized(&split)?;
         }
-        Self::new(table, split, order)
+        Self::new(Box::new(table), split, order)
     }
 }
 
@@ -104,9 +105,9 @@ impl<D: Dataset> Data<D> {
         self.split.validation()
     }
 
-    /// The shape of one row's inputs.
-    pub fn input_shape(&self) -> &[usize] {
-        self.dataset.input_shape()
+    /// What one row's inputs are.
+    pub fn input(&self) -> Input {
+        self.dataset.input()
     }
 
     /// What the targets are.

@@ -27,7 +27,7 @@ mod table;
 mod tensors;
 
 pub use config::{DataConfig, Format, Label, Task};
-pub use dataset::{Batch, Dataset, TargetKind};
+pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
 pub use error::{DataError, Problem};
 pub use feed::{Data, EVALUATION_ROWS};
 pub use file::Fingerprint;

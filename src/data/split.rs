@@ -36,6 +36,17 @@ impl Split {
         Ok(Self { train, validation })
     }
 
+    /// Sets the last `validation` of `rows` rows aside: where the data has an order, or comes with rows for validation.
+    ///
+    /// # Errors
+    /// There would be no row to train on.
+    pub fn last(rows: usize, validation: usize) -> Result<Self, DataError> {
+        let Some(train) = rows.checked_sub(validation).filter(|&train| train > 0) else {
+            return Err(DataError::NothingToVisit);
+        };
+        Ok(Self { train: (0..train).collect(), validation: (train..rows).collect() })
+    }
+
     /// How many rows there are on both sides together.
     pub fn rows(&self) -> usize {
         self.train.len() + self.validation.len()
@@ -60,6 +71,13 @@ mod tests {
     fn a_share_of_zero_trains_on_everything() {
         let split = Split::new(4, 0.0, 9).unwrap();
         assert_eq!((split.train(), split.validation()), ([0, 1, 2, 3].as_slice(), [].as_slice()));
+    }
+
+    #[test]
+    fn the_last_rows_can_be_set_aside() {
+        let split = Split::last(5, 2).unwrap();
+        assert_eq!((split.train(), split.validation()), ([0, 1, 2].as_slice(), [3, 4].as_slice()));
+        assert!(Split::last(2, 2).is_err() && Split::last(2, 3).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::{Batch, DataError, Dataset, Fingerprint, Rows, Split, Statistics, TargetKind, Targets};
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Rows, Split, Statistics, TargetKind, Targets};
 use crate::state::{Part, State, StateError};
 
 /// A data set in memory, standardized or not. What it remembers is the [`Statistics`], where it has any.
@@ -70,8 +70,8 @@ impl Dataset for Table {
         self.raw.dims().first().copied().unwrap_or(0)
     }
 
-    fn input_shape(&self) -> &[usize] {
-        &self.input_shape
+    fn input(&self) -> Input {
+        Input::Numbers(self.input_shape.clone())
     }
 
     fn targets(&self) -> TargetKind {

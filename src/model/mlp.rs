@@ -3,7 +3,8 @@
 use candle_core::{Device, Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Model, init};
+use super::config::check_dropout;
+use super::{Mode, Model, ModelError, init};
 use crate::ops;
 use crate::parameters::Parameters;
 
@@ -33,6 +34,16 @@ pub struct MlpConfig {
     /// Probability in `[0, 1)` with which a hidden unit is dropped in training.
     #[serde(default)]
     pub dropout: f64,
+}
+
+impl MlpConfig {
+    /// Checks every field.
+    pub(super) fn validate(&self) -> std::result::Result<(), ModelError> {
+        if self.hidden.contains(&0) {
+            return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
+        }
+        check_dropout(self.dropout)
+    }
 }
 
 /// A multilayer perceptron. Its weights are named as in a `torch.nn.Sequential` that alternates linear layers and
@@ -78,7 +89,7 @@ impl Model for Mlp {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut x = inputs.flatten_from(1)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = x.matmul(&layer.weight.t()?)?.broadcast_add(&layer.bias)?;
+            x = ops::linear(&x, &layer.weight, Some(&layer.bias))?;
             if index + 1 == self.layers.len() {
                 break;
             }

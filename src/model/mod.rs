@@ -1,10 +1,12 @@
 //! Models, and the trait that a run trains.
 
+mod config;
 mod init;
 mod mlp;
 
 use candle_core::{Result, Tensor};
 
+pub use config::{ModelConfig, ModelError};
 pub use init::linear_default;
 pub use mlp::{Activation, Mlp, MlpConfig};
 
@@ -30,4 +32,9 @@ pub trait Model {
 
     /// All trainable tensors.
     fn parameters(&self) -> &Parameters;
+
+    /// Tensors that no gradient reaches, but training changes: running statistics. They are saved beside the parameters.
+    fn buffers(&self) -> Parameters {
+        Parameters::new()
+    }
 }

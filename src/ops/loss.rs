@@ -10,7 +10,7 @@ pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> 
     (outputs - targets)?.sqr()?.mean_all()
 }
 
-/// Cross-entropy of `logits` `[rows, classes]` against class numbers `targets` `[rows]` (u32), as
+/// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (u32), as
 /// `torch.nn.CrossEntropyLoss`: with `label_smoothing` ε the target distribution is `1 - ε` on the class and `ε`
 /// spread evenly over all classes (Szegedy et al., CVPR 2016, section 7).
 ///
@@ -18,7 +18,7 @@ pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> 
 /// When the shapes do not fit or the device fails.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
     let log_probabilities = log_softmax(logits)?;
-    let nll = log_probabilities.gather(&targets.unsqueeze(1)?, 1)?.mean_all()?.neg()?;
+    let nll = log_probabilities.gather(&targets.unsqueeze(D::Minus1)?, D::Minus1)?.mean_all()?.neg()?;
     if label_smoothing == 0.0 {
         return Ok(nll);
     }

@@ -1,9 +1,11 @@
 //! Differentiable operations that Candle lacks, or whose gradient it gets wrong, each with its backward pass.
 
 pub mod dropout;
+mod linear;
 pub mod loss;
 mod pointwise;
 
+pub use linear::linear;
 pub use pointwise::{relu, softplus};
 
 /// Elements that one task works on; smaller tensors are not worth a second thread.

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::every::Every;
 use super::keep::KeepConfig;
 use super::{TrainError, paths};
 use crate::data::DataConfig;
-use crate::kinded::Kinded;
-use crate::model::MlpConfig;
+use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
 
@@ -52,24 +51,6 @@ pub struct Config {
     /// When the state is saved.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
-}
-
-/// A model's kind and shape.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum ModelConfig {
-    /// A multilayer perceptron.
-    Mlp(MlpConfig),
-}
-
-impl<'de> Deserialize<'de> for ModelConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = Kinded::deserialize(deserializer)?;
-        match table.kind() {
-            "mlp" => table.read().map(Self::Mlp),
-            _ => Err(table.unknown(&["mlp"])),
-        }
-    }
 }
 
 /// The loss; by default the usual one for the data's targets.
@@ -189,13 +170,7 @@ impl Config {
             Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
         };
         self.optimizer.validate()?;
-        let ModelConfig::Mlp(mlp) = &self.model;
-        if !(0.0..1.0).contains(&mlp.dropout) {
-            return wrong("model.dropout", mlp.dropout.to_string(), "must be at least 0 and below 1");
-        }
-        if mlp.hidden.contains(&0) {
-            return wrong("model.hidden", format!("{:?}", mlp.hidden), "a layer needs at least one unit");
-        }
+        self.model.validate()?;
         if !(0.0..1.0).contains(&self.loss.label_smoothing) {
             let value = self.loss.label_smoothing.to_string();
             return wrong("loss.label_smoothing", value, "must be at least 0 and below 1");

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
 
@@ -110,6 +111,9 @@ pub enum TrainError {
     /// The data.
     #[error(transparent)]
     Data(Box<DataError>),
+    /// The model does not fit the data.
+    #[error(transparent)]
+    Model(ModelError),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -173,6 +177,16 @@ pub enum TrainError {
 impl From<ScheduleError> for TrainError {
     fn from(error: ScheduleError) -> Self {
         Self::Schedule(Box::new(error))
+    }
+}
+
+impl From<ModelError> for TrainError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Field { field, value, rule } => Self::Field { field: format!("model.{field}"), value, rule },
+            ModelError::Device(error) => error.into(),
+            error => Self::Model(error),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::state::{Part, State, StateError};
 pub(super) struct Objective {
     kind: LossKind,
     label_smoothing: f64,
-    /// How many numbers the model puts out for each row.
+    /// How many numbers the model puts out for each row, or for each position of one.
     pub outputs: usize,
 }
 
@@ -62,15 +62,15 @@ impl Objective {
         self.kind != LossKind::Mse
     }
 
-    /// How many rows are classified right; none for values.
+    /// How many targets are classified right; none for values.
     fn correct(&self, outputs: &Tensor, targets: &Tensor) -> candle_core::Result<Option<f64>> {
         let predicted = match self.kind {
             LossKind::Mse => return Ok(None),
             LossKind::CrossEntropy => outputs.argmax(D::Minus1)?,
             LossKind::BinaryCrossEntropy => outputs.flatten_all()?.gt(0f64)?.to_dtype(DType::U32)?,
         };
-        let right = predicted.eq(targets)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
-        Ok(Some(f64::from(right)))
+        let right = predicted.eq(targets)?.flatten_all()?.to_vec1::<u8>()?;
+        Ok(Some(right.into_iter().map(f64::from).sum()))
     }
 }
 
@@ -85,10 +85,10 @@ fn describe(targets: TargetKind) -> String {
 /// What a validation finds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Mean loss over the rows, without label smoothing.
+    /// Mean loss over the targets, without label smoothing.
     #[serde(rename = "val_loss")]
     pub loss: f64,
-    /// Share of rows that are classified right, where there are classes.
+    /// Share of targets that are classified right, where there are classes.
     #[serde(rename = "val_accuracy", skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
 }
@@ -104,10 +104,10 @@ pub(super) struct Measured {
     pub validation_accuracy: Option<f64>,
 }
 
-/// Sums over the batches of one evaluation.
+/// Sums over the batches of one evaluation. Where a row has a class for each position, all positions count alike.
 #[derive(Debug, Default)]
 pub(super) struct EvaluationSums {
-    rows: f64,
+    targets: f64,
     loss: f64,
     correct: Option<f64>,
 }
@@ -115,9 +115,9 @@ pub(super) struct EvaluationSums {
 impl EvaluationSums {
     /// Adds a batch.
     pub fn add(&mut self, objective: &Objective, outputs: &Tensor, targets: &Tensor) -> Result<(), TrainError> {
-        let rows = outputs.dim(0)? as f64;
-        self.rows += rows;
-        self.loss += rows * to_f64(&objective.with_smoothing(0.0, outputs, targets)?)?;
+        let count = if objective.has_classes() { targets.elem_count() } else { targets.dim(0)? } as f64;
+        self.targets += count;
+        self.loss += count * to_f64(&objective.with_smoothing(0.0, outputs, targets)?)?;
         if let Some(correct) = objective.correct(outputs, targets)? {
             *self.correct.get_or_insert(0.0) += correct;
         }
@@ -126,8 +126,8 @@ impl EvaluationSums {
 
     /// The means; none without rows.
     pub fn mean(&self) -> Option<Evaluation> {
-        let mean = || Evaluation { loss: self.loss / self.rows, accuracy: self.correct.map(|n| n / self.rows) };
-        (self.rows > 0.0).then(mean)
+        let mean = || Evaluation { loss: self.loss / self.targets, accuracy: self.correct.map(|n| n / self.targets) };
+        (self.targets > 0.0).then(mean)
     }
 }
 

@@ -21,7 +21,7 @@ mod schedulers;
 mod session;
 mod wording;
 
-pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, ModelConfig, TrainConfig, ValidationConfig};
+pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::Control;
 pub use directory::RunDirectory;

@@ -6,13 +6,13 @@ use candle_core::{Device, Tensor, safetensors};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::config::{Config, Metric, ModelConfig, word};
+use super::config::{Config, Metric, word};
 use super::metrics::{EpochMean, Evaluation, EvaluationSums, Measured, Objective, to_f64};
 use super::schedulers::Schedulers;
 use super::{TrainError, load};
 use crate::checkpoint::{Checkpoint, CheckpointError, Keep, Snapshot};
 use crate::data::{Batch, Data};
-use crate::model::{Mlp, Mode, Model};
+use crate::model::{Mode, Model};
 use crate::optim::{Gradients, Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
 use crate::rng::Draws;
@@ -24,7 +24,10 @@ pub struct Session {
     config: Config,
     data: Data,
     model: Box<dyn Model>,
+    /// What the optimizer updates.
     parameters: Parameters,
+    /// The same, and what else the model remembers.
+    weights: Parameters,
     objective: Objective,
     optimizer: Optimizer,
     schedulers: Schedulers,
@@ -47,12 +50,11 @@ impl Session {
         let device = config.open_device()?;
         let data = Data::open(&config.data, config.seed, &device)?;
         let objective = Objective::new(&config.loss, data.targets())?;
-        let inputs = data.input_shape().iter().product();
-        let ModelConfig::Mlp(mlp) = &config.model;
-        let model = Mlp::new(mlp.clone(), inputs, objective.outputs, config.seed, &device)?;
+        let model = config.model.build(&data.input(), objective.outputs, config.seed, &device)?;
         let parameters = model.parameters().clone();
+        let weights = parameters.and(&model.buffers());
         if let Some(path) = &config.train.initial_weights {
-            load_weights(path, &parameters, &device)?;
+            load_weights(path, &weights, &device)?;
         }
         let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
         let steps_per_epoch = data.steps_per_epoch();
@@ -62,8 +64,9 @@ impl Session {
         let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), objective, steps_per_epoch)?;
         Ok(Self {
             data,
-            model: Box::new(model),
+            model,
             parameters,
+            weights,
             objective,
             optimizer,
             schedulers,
@@ -131,7 +134,7 @@ impl Session {
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let saved: Vec<&str> = checkpoint.parts().collect();
         let mut parts: Vec<(&str, &mut dyn Part)> = vec![
-            ("model", &mut self.parameters),
+            ("model", &mut self.weights),
             ("optimizer", &mut self.optimizer),
             ("standardization", &mut self.data),
             ("epoch_mean", &mut self.epoch_mean),
@@ -176,7 +179,7 @@ impl Session {
             .field("data", fingerprint)?
             .field("history", self.history.clone())?
             .field("metrics", serde_json::to_value(self.measured).unwrap_or_default())?
-            .part("model", &self.parameters)?
+            .part("model", &self.weights)?
             .part("optimizer", &self.optimizer)?
             .part("standardization", &self.data)?
             .part("epoch_mean", &self.epoch_mean)?;
@@ -371,9 +374,10 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
 /// Settings that a run's position or shape depends on.
 fn is_fixed(key: &str) -> bool {
     let decides_rows = key.starts_with("data.") && key != "data.path";
+    let decides_shape = key.starts_with("model.") && !["model.dropout", "model.activation"].contains(&key);
     // The weights that a run began with are long trained on.
-    let others = ["seed", "model.kind", "model.hidden", "optimizer.kind", "loss.kind", "train.initial_weights"];
-    decides_rows || others.contains(&key)
+    let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
+    decides_rows || decides_shape || others.contains(&key)
 }
 
 /// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.

@@ -1,0 +1,108 @@
+//! What a user may write about a model, and the model that comes of it.
+
+use candle_core::Device;
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use super::{Mlp, MlpConfig, Model};
+use crate::data::Input;
+use crate::kinded::Kinded;
+
+/// A model's kind and shape, the `[model]` table of a config.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ModelConfig {
+    /// A multilayer perceptron.
+    Mlp(MlpConfig),
+}
+
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Kinded::deserialize(deserializer)?;
+        match table.kind() {
+            "mlp" => table.read().map(Self::Mlp),
+            _ => Err(table.unknown(&["mlp"])),
+        }
+    }
+}
+
+/// Why there is no model for a configuration.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// A field has a value it cannot have.
+    #[error("model.{field} = {value}: {rule}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+    /// The model is for other data.
+    #[error("{model} takes {takes}, and a row of the data is {data}")]
+    OtherData {
+        /// The model.
+        model: &'static str,
+        /// What it takes.
+        takes: String,
+        /// What one row of the data is.
+        data: Input,
+    },
+    /// The device fails, for lack of memory for example.
+    #[error(transparent)]
+    Device(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    /// The error of a field.
+    pub(super) fn field(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+        Self::Field { field, value: value.to_string(), rule: rule.into() }
+    }
+}
+
+impl ModelConfig {
+    /// Checks what can be checked without the data.
+    ///
+    /// # Errors
+    /// Names the field and its value.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Mlp(config) => config.validate(),
+        }
+    }
+
+    /// The model for rows of `input`, with `outputs` numbers for each row, or for each position of one, and initial
+    /// weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// The model does not fit the data, or the device fails.
+    pub fn build(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        match self {
+            Self::Mlp(config) => match input {
+                Input::Numbers(shape) => {
+                    Ok(Box::new(Mlp::new(config.clone(), shape.iter().product(), outputs, seed, device)?))
+                }
+                Input::Tokens { .. } => Err(ModelError::OtherData {
+                    model: "an mlp",
+                    takes: "rows of numbers".to_owned(),
+                    data: input.clone(),
+                }),
+            },
+        }
+    }
+}
+
+/// Refuses a share of dropped units that is none.
+pub(super) fn check_dropout(dropout: f64) -> Result<(), ModelError> {
+    if (0.0..1.0).contains(&dropout) {
+        return Ok(());
+    }
+    Err(ModelError::field("dropout", dropout, "must be at least 0 and below 1"))
+}
