@@ -61,6 +61,17 @@ impl State {
         Self { json, tensors: BTreeMap::new() }
     }
 
+    /// Checks that this is the state of something that remembers nothing.
+    ///
+    /// # Errors
+    /// There are settings or tensors.
+    pub fn expect_nothing(&self) -> Result<(), StateError> {
+        if !self.json.is_null() {
+            return Err(StateError::Malformed("there are no settings to remember here, and some are saved".to_owned()));
+        }
+        self.expect_tensors([])
+    }
+
     /// Checks that `tensors` holds exactly the tensors of `expected`, with their dtypes and shapes.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ fn a_directory_is_no_data_file() {
 fn an_unknown_ending_asks_for_the_format() {
     assert_eq!(
         refusal("a.txt", b"1,2", ""),
-        "the name of a.txt does not tell its format; set `data.format` to \"csv\" or \"safetensors\""
+        "the name of a.txt does not tell its format; set `data.format` to \"csv\", \"safetensors\" or \"idx\""
     );
 }
 

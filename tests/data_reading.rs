@@ -28,7 +28,7 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
 
 /// Inputs and targets of all training rows, in the order of an unshuffled epoch.
 fn training_rows(data: &Data) -> Batch {
-    data.dataset().gather(data.train_rows()).unwrap()
+    data.dataset().gather(&data.train_rows().to_vec()).unwrap()
 }
 
 #[test]

@@ -1,22 +1,22 @@
-//! What a user may write about data, and what it means.
+//! What a user may write about data: one flat table, of which every format takes its own options.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv::CsvReader;
-use super::file::DataFile;
-use super::tensors::TensorReader;
-use super::{BatchSize, DataError, LastBatch, Rows};
+use super::csv::{Label, Task};
+use super::format::Format;
+use super::{BatchSize, LastBatch};
 
-/// The `[data]` table of a config, as it was typed. Options left out have the defaults named here.
+/// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has no
+/// meaning for the format is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The file, plain or gzip.
+    /// The file, plain or gzip; for IDX the folder of the files.
     pub path: PathBuf,
-    /// What the file is; left out, the ending of its name says it, `.gz` aside.
+    /// What it is; left out, the ending of a file's name says it, `.gz` aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// CSV: whether the first line names the columns. Default true.
@@ -38,6 +38,19 @@ pub struct DataConfig {
     /// `[rows, 1]` are classes. Default "y".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
+    /// IDX: the file of images in the folder. Default "train-images-idx3-ubyte", and then "t10k-images-idx3-ubyte"
+    /// for validation where that is there. Each may be packed, with `.gz` after its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
+    /// IDX: the file of labels in the folder. Default "train-labels-idx1-ubyte".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// IDX: a file of images of their own for validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_images: Option<PathBuf>,
+    /// IDX: the labels of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_labels: Option<PathBuf>,
     /// How many classes there are. Default: one more than the largest label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
@@ -59,42 +72,15 @@ pub struct DataConfig {
     pub drop_last: bool,
 }
 
-/// A file format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Comma-separated values.
-    Csv,
-    /// Tensors by name.
-    Safetensors,
-}
-
-/// What is to be learned from a CSV file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// The label is a class, a whole number from 0.
-    Classification,
-    /// The label is a number.
-    Regression,
-}
-
-/// A column of a CSV file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "`label` is the name of a column, or its number: 0 is the first, -1 the last")]
-pub enum Label {
-    /// By its number, from 0; negative numbers count from the end.
-    Index(i64),
-    /// By its name in the header.
-    Name(String),
-}
-
 fn default_batch_size() -> BatchSize {
     BatchSize::Rows(NonZeroUsize::MIN.saturating_add(31))
 }
 
 impl DataConfig {
-    /// The defaults for the file at `path`.
+    /// The options that say where something lies, and nothing about what it is.
+    pub const PATHS: [&str; 1] = ["path"];
+
+    /// The defaults for the file or folder at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -105,6 +91,10 @@ impl DataConfig {
             task: None,
             inputs: None,
             targets: None,
+            images: None,
+            labels: None,
+            validation_images: None,
+            validation_labels: None,
             classes: None,
             standardize: None,
             validation: 0.0,
@@ -112,6 +102,11 @@ impl DataConfig {
             shuffle: None,
             drop_last: false,
         }
+    }
+
+    /// The values of [`DataConfig::PATHS`], where they are given.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        std::iter::once(&mut self.path)
     }
 
     /// What becomes of the rows that do not fill a batch.
@@ -123,101 +118,11 @@ impl DataConfig {
     pub(super) fn shuffle_seed(&self, seed: u64) -> Option<u64> {
         self.shuffle.unwrap_or(self.batch_size != BatchSize::All).then_some(seed)
     }
-
-    /// How the file is to be read.
-    pub(super) fn reader(&self) -> Result<Reader<'_>, DataError> {
-        match self.format()? {
-            Format::Csv => {
-                let foreign = [("inputs", self.inputs.is_some()), ("targets", self.targets.is_some())];
-                refuse(&foreign, "CSV")?;
-                let task = self.task.unwrap_or(Task::Classification);
-                if task == Task::Regression {
-                    refuse(&[("classes", self.classes.is_some())], "regression")?;
-                }
-                Ok(Reader::Csv(CsvReader {
-                    header: self.header.unwrap_or(true),
-                    skip_lines: self.skip_lines.unwrap_or(0),
-                    label: self.label.as_ref().unwrap_or(&Label::Index(-1)),
-                    task,
-                    classes: self.classes,
-                }))
-            }
-            Format::Safetensors => {
-                let foreign = [
-                    ("header", self.header.is_some()),
-                    ("skip_lines", self.skip_lines.is_some()),
-                    ("label", self.label.is_some()),
-                    ("task", self.task.is_some()),
-                ];
-                refuse(&foreign, "safetensors")?;
-                Ok(Reader::Tensors(TensorReader {
-                    inputs: self.inputs.as_deref().unwrap_or("x"),
-                    targets: self.targets.as_deref().unwrap_or("y"),
-                    classes: self.classes,
-                }))
-            }
-        }
-    }
-
-    fn format(&self) -> Result<Format, DataError> {
-        let named = || {
-            let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
-            let bare = if is(&self.path, "gz") { self.path.with_extension("") } else { self.path.clone() };
-            match bare {
-                path if is(&path, "csv") => Some(Format::Csv),
-                path if is(&path, "safetensors") => Some(Format::Safetensors),
-                _ => None,
-            }
-        };
-        self.format.or_else(named).ok_or_else(|| DataError::UnknownFormat { path: self.path.clone() })
-    }
-}
-
-/// Names the first option that was given though it has no meaning for `place`.
-fn refuse(options: &[(&'static str, bool)], place: &'static str) -> Result<(), DataError> {
-    match options.iter().find(|(_, given)| *given) {
-        Some(&(option, _)) => Err(DataError::Meaningless { option, place }),
-        None => Ok(()),
-    }
-}
-
-/// A format with its options: what the typed words mean.
-pub(super) enum Reader<'a> {
-    Csv(CsvReader<'a>),
-    Tensors(TensorReader<'a>),
-}
-
-impl Reader<'_> {
-    /// The rows of `file`.
-    pub fn read(&self, file: &DataFile) -> Result<Rows, DataError> {
-        match self {
-            Self::Csv(reader) => reader.read(file.path, &file.content),
-            Self::Tensors(reader) => reader.read(file.path, &file.content),
-        }
-    }
-
-    /// Whether features are standardized where the user does not say.
-    pub fn standardizes(&self) -> bool {
-        matches!(self, Self::Csv(_))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ending_of_the_name_tells_the_format() {
-        let format = |path: &str| DataConfig::new(path).format();
-        for csv in ["a.csv", "a.CSV", "a.csv.gz", "dir.safetensors/a.csv"] {
-            assert_eq!(format(csv).unwrap(), Format::Csv);
-        }
-        assert_eq!(format("a.safetensors").unwrap(), Format::Safetensors);
-        assert_eq!(
-            format("a.dat").unwrap_err().to_string(),
-            "the name of a.dat does not tell its format; set `data.format` to \"csv\" or \"safetensors\""
-        );
-    }
 
     #[test]
     fn a_config_is_written_as_it_was_typed() {

@@ -4,10 +4,32 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use serde::{Deserialize, Serialize};
 
 use super::error::{hint, quoted};
+use super::file::DataFile;
 use super::rows::{class_below, infer_classes};
-use super::{DataError, Label, Problem, Rows, Targets, Task};
+use super::{DataConfig, DataError, Problem, Rows, Targets};
+
+/// What is to be learned from a CSV file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// The label is a class, a whole number from 0.
+    Classification,
+    /// The label is a number.
+    Regression,
+}
+
+/// A column of a CSV file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "`label` is the name of a column, or its number: 0 is the first, -1 the last")]
+pub enum Label {
+    /// By its number, from 0; negative numbers count from the end.
+    Index(i64),
+    /// By its name in the header.
+    Name(String),
+}
 
 /// How to read a CSV file.
 pub(super) struct CsvReader<'a> {
@@ -18,9 +40,28 @@ pub(super) struct CsvReader<'a> {
     pub classes: Option<NonZeroUsize>,
 }
 
-impl CsvReader<'_> {
-    /// The rows of `content`, which is that of the file at `path`.
-    pub fn read(&self, path: &Path, content: &[u8]) -> Result<Rows, DataError> {
+impl<'a> CsvReader<'a> {
+    /// What `config` says, with the defaults of what it leaves out.
+    pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
+        let task = config.task.unwrap_or(Task::Classification);
+        if task == Task::Regression && config.classes.is_some() {
+            return Err(DataError::meaningless("classes", "regression"));
+        }
+        Ok(Self {
+            header: config.header.unwrap_or(true),
+            skip_lines: config.skip_lines.unwrap_or(0),
+            label: config.label.as_ref().unwrap_or(&Label::Index(-1)),
+            task,
+            classes: config.classes,
+        })
+    }
+
+    /// The rows of `file`.
+    pub fn read(&self, file: &DataFile) -> Result<Rows, DataError> {
+        self.parse(file.path, &file.content)
+    }
+
+    fn parse(&self, path: &Path, content: &[u8]) -> Result<Rows, DataError> {
         let mut records = Records::new(path, content, self.skip_lines);
         let mut record = records.next()?.ok_or_else(|| DataError::NoRows { path: path.into() })?;
         let columns = Columns::new(&records, &record, self)?;
@@ -201,7 +242,7 @@ mod tests {
     fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<Rows, DataError> {
         let reader =
             CsvReader { header, skip_lines, label: &Label::Index(label), task: Task::Classification, classes: None };
-        reader.read(Path::new("a.csv"), text.as_bytes())
+        reader.parse(Path::new("a.csv"), text.as_bytes())
     }
 
     #[test]

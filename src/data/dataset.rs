@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::Fingerprint;
 use crate::state::{Part, State, StateError};
@@ -30,7 +30,8 @@ pub trait Dataset: Send + Sync {
     /// What identifies the content: a run resumes only on data of the same fingerprint.
     fn fingerprint(&self) -> &Fingerprint;
 
-    /// The rows of these numbers, in this order, on the device that the run trains on.
+    /// The rows of these numbers, in this order: in host memory, from where [`Data`](super::Data) brings them to the
+    /// device of the run, or on that device, where the rows are there already.
     ///
     /// # Errors
     /// A row number is not less than [`Dataset::len`], or the device fails.
@@ -86,6 +87,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The same on `device`.
+    pub(super) fn on(self, device: &Device) -> candle_core::Result<Self> {
+        Ok(Self { inputs: self.inputs.to_device(device)?, targets: self.targets.to_device(device)? })
+    }
+
     /// How many rows it holds.
     pub fn rows(&self) -> usize {
         self.inputs.dims().first().copied().unwrap_or(0)

@@ -1,15 +1,17 @@
 //! Everything that can be wrong with data: what, where, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use super::IdxError;
 
 /// Why data cannot be read, divided or gathered.
 #[derive(Debug, Error)]
 pub enum DataError {
     /// The file is missing, or may not be read.
-    #[error("cannot read the data file {path}: {source}; `data.path` says where it is")]
+    #[error("cannot read the data file {path}: {source}; {}", remedy(path, source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -37,7 +39,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// The file's name says nothing about its format.
-    #[error("the name of {path} does not tell its format; set `data.format` to \"csv\" or \"safetensors\"")]
+    #[error("the name of {path} does not tell its format; set `data.format` to \"csv\", \"safetensors\" or \"idx\"")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -46,7 +48,7 @@ pub enum DataError {
     #[error("`data.{option}` has no meaning for {place}; remove it")]
     Meaningless {
         /// The option.
-        option: &'static str,
+        option: String,
         /// What it was given for.
         place: &'static str,
     },
@@ -267,9 +269,31 @@ pub enum DataError {
         /// The rows there are.
         rows: usize,
     },
+    /// An IDX file.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
     /// The device failed.
     #[error("the data cannot be brought to the device: {0}")]
     Device(#[from] candle_core::Error),
+}
+
+impl DataError {
+    /// The error of an option that has no meaning.
+    pub(super) fn meaningless(option: &str, place: &'static str) -> Self {
+        Self::Meaningless { option: option.to_owned(), place }
+    }
+}
+
+/// What to do about a file that cannot be read. Debian has each data set in a package of its own.
+fn remedy(path: &Path, source: &io::Error) -> String {
+    let packaged = path.strip_prefix("/usr/share/datasets").ok().and_then(|rest| rest.iter().next());
+    match packaged.filter(|_| source.kind() == io::ErrorKind::NotFound) {
+        Some(name) => {
+            let name = name.to_string_lossy();
+            format!("`apt-get install dataset-{name}` brings it, or `data.path` says where it is")
+        }
+        None => "`data.path` says where it is".to_owned(),
+    }
 }
 
 /// What is wrong with a single value.

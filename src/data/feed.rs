@@ -5,8 +5,7 @@ use std::sync::OnceLock;
 use candle_core::Device;
 
 use super::dataset::Source;
-use super::file::DataFile;
-use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Split, Table, TargetKind};
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Split, TargetKind, format};
 use crate::state::{Part, State, StateError};
 
 /// How many rows a batch of an evaluation holds, the last one perhaps fewer. It is fixed, and so is the order of
@@ -22,6 +21,8 @@ pub struct Data<D = Box<dyn Source>> {
     dataset: D,
     split: Split,
     order: Order,
+    /// Where batches go; left out, they stay where the data set gathers them.
+    device: Option<Device>,
     /// The batch of every step, where it is the same for all.
     whole: OnceLock<Batch>,
 }
@@ -32,16 +33,9 @@ impl Data {
     /// # Errors
     /// Whatever is wrong with the options or the file, by option, line and column.
     pub fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<Self, DataError> {
-        let reader = config.reader()?;
-        let file = DataFile::read(&config.path)?;
-        let rows = reader.read(&file)?;
-        let split = Split::new(rows.len(), config.validation, seed)?;
+        let (source, split) = format::open(config, seed, device)?;
         let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
-        let mut table = Table::new(rows, file.fingerprint, device)?;
-        if config.standardize.unwrap_or(reader.standardizes()) {
-            table = table.standardized(&split)?;
-        }
-        Self::new(Box::new(table), split, order)
+        Ok(Self::new(source, split, order)?.on(device))
     }
 }
 
@@ -57,7 +51,12 @@ impl<D: Dataset> Data<D> {
         if order.rows() != split.train().len() {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
-        Ok(Self { dataset, split, order, whole: OnceLock::new() })
+        Ok(Self { dataset, split, order, device: None, whole: OnceLock::new() })
+    }
+
+    /// The same, with every batch brought to `device`.
+    pub fn on(self, device: &Device) -> Self {
+        Self { device: Some(device.clone()), whole: OnceLock::new(), ..self }
     }
 
     /// The batch that update number `step` learns from. Where every step learns from all rows as they stand,
@@ -70,14 +69,24 @@ impl<D: Dataset> Data<D> {
             return Ok(whole.clone());
         }
         let positions = self.order.rows_of(step);
-        let rows: Vec<usize> = positions.into_iter().map(|position| self.split.train()[position]).collect();
-        let batch = self.dataset.gather(&rows)?;
+        let rows: Vec<usize> = positions.into_iter().filter_map(|position| self.split.train().at(position)).collect();
+        let batch = self.gather(&rows)?;
         Ok(if self.order.is_whole() { self.whole.get_or_init(|| batch).clone() } else { batch })
     }
 
     /// The validation rows in ascending order, [`EVALUATION_ROWS`] at a time; none where no share is set aside.
     pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
-        self.split.validation().chunks(EVALUATION_ROWS).map(|rows| Ok(self.dataset.gather(rows)?))
+        let rows = self.split.validation();
+        let starts = (0..rows.len()).step_by(EVALUATION_ROWS);
+        starts.map(|start| self.gather(&rows.slice(start..start + EVALUATION_ROWS)))
+    }
+
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        let batch = self.dataset.gather(rows)?;
+        Ok(match &self.device {
+            Some(device) => batch.on(device)?,
+            None => batch,
+        })
     }
 
     /// The epoch that update number `step` is in.
@@ -96,12 +105,12 @@ impl<D: Dataset> Data<D> {
     }
 
     /// The rows of the data set to train on, ascending.
-    pub fn train_rows(&self) -> &[usize] {
+    pub fn train_rows(&self) -> &RowSet {
         self.split.train()
     }
 
     /// The rows of the data set to validate on, ascending.
-    pub fn validation_rows(&self) -> &[usize] {
+    pub fn validation_rows(&self) -> &RowSet {
         self.split.validation()
     }
 

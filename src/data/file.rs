@@ -24,6 +24,18 @@ impl Fingerprint {
     pub fn of(bytes: &[u8]) -> Self {
         Self { blake3: blake3::hash(bytes).to_hex().to_string(), bytes: bytes.len() as u64 }
     }
+
+    /// The fingerprint of several files in this order: of their names, their sizes and their contents.
+    pub fn of_files<'a>(files: impl IntoIterator<Item = (String, &'a Self)>) -> Self {
+        let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
+        for (name, file) in files {
+            // Lengths first, so that no two lists read the same.
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            hasher.update(&file.bytes.to_le_bytes()).update(file.blake3.as_bytes());
+            bytes += file.bytes;
+        }
+        Self { blake3: hasher.finalize().to_hex().to_string(), bytes }
+    }
 }
 
 impl fmt::Display for Fingerprint {
@@ -65,4 +77,22 @@ fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
         .read_to_end(&mut content)
         .map_err(|source| DataError::Gzip { path: path.into(), source })?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_files_are_known_by_names_sizes_and_contents_in_order() {
+        let files = [Fingerprint::of(b"a"), Fingerprint::of(b"bc")];
+        let of = |names: [&str; 2], order: [usize; 2]| {
+            Fingerprint::of_files(names.into_iter().zip(order).map(|(name, i)| (name.to_owned(), &files[i])))
+        };
+        let one = of(["x", "y"], [0, 1]);
+        assert_eq!((one.bytes, &one), (3, &of(["x", "y"], [0, 1])));
+        for other in [of(["y", "x"], [0, 1]), of(["x", "y"], [1, 0]), of(["xy", ""], [0, 1])] {
+            assert_ne!(one, other);
+        }
+    }
 }

@@ -1,15 +1,17 @@
 //! Data: what a run learns from, and which rows of it each step sees.
 //!
 //! Nothing here has a position. The batch of a step is computed from the step, so a resumed run reads on in
-//! mid-epoch without skipping through what came before. What is remembered is two things: the statistics of
-//! standardization, which a checkpoint saves, and a fingerprint, by which a resume refuses other content.
+//! mid-epoch without skipping through what came before. What is remembered is two things: what was learned of the
+//! training rows, such as the statistics of standardization, which a checkpoint saves, and a fingerprint, by which a
+//! resume refuses other content.
 //!
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
-//! 4. `table.rs`: the data set in memory; `standardize.rs`: mean 0 and deviation 1, and its memory.
-//! 5. `config.rs`: what a user may write about data; `file.rs`, `csv.rs`, `tensors.rs`: from a file to `rows.rs`.
+//! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
+//! 5. `table.rs`: a table in memory, from `csv.rs` or `tensors.rs` by way of `rows.rs`; `standardize.rs`: mean 0 and
+//!    deviation 1, and its memory. `images.rs`: images in memory, from `idx.rs`.
 //! 6. `feed.rs`: all of it tied together, which is what a training loop holds.
 //! 7. `error.rs`: everything that can be wrong, in words.
 
@@ -19,6 +21,9 @@ mod dataset;
 mod error;
 mod feed;
 mod file;
+mod format;
+mod idx;
+mod images;
 mod order;
 mod rows;
 mod split;
@@ -26,13 +31,17 @@ mod standardize;
 mod table;
 mod tensors;
 
-pub use config::{DataConfig, Format, Label, Task};
+pub use config::DataConfig;
+pub use csv::{Label, Task};
 pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
 pub use error::{DataError, Problem};
 pub use feed::{Data, EVALUATION_ROWS};
 pub use file::Fingerprint;
+pub use format::Format;
+pub use idx::IdxError;
+pub use images::Images;
 pub use order::{BatchSize, LastBatch, Order};
 pub use rows::{Rows, Targets};
-pub use split::Split;
+pub use split::{RowSet, Split};
 pub use standardize::Statistics;
 pub use table::Table;

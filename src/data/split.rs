@@ -1,13 +1,64 @@
 //! Which rows a run trains on and which it only validates on: fixed by the seed, never by the step.
 
+use std::ops::Range;
+
 use super::DataError;
 use crate::rng::{Permutation, Stream};
+
+/// Some rows of a data set, by their numbers in ascending order. Rows that follow each other cost nothing, however many
+/// they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSet(Numbers);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Numbers {
+    Range(Range<usize>),
+    List(Vec<usize>),
+}
+
+impl RowSet {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Numbers::Range(range) => range.len(),
+            Numbers::List(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The row at `position`, which counts from 0; none where that is not below the length.
+    pub fn at(&self, position: usize) -> Option<usize> {
+        match &self.0 {
+            Numbers::Range(range) => range.clone().nth(position),
+            Numbers::List(list) => list.get(position).copied(),
+        }
+    }
+
+    /// The rows one after another.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).filter_map(|position| self.at(position))
+    }
+
+    /// The rows at these positions; those beyond the end are left out.
+    pub fn slice(&self, positions: Range<usize>) -> Vec<usize> {
+        positions.map_while(|position| self.at(position)).collect()
+    }
+
+    /// All rows as a list.
+    pub fn to_vec(&self) -> Vec<usize> {
+        self.slice(0..self.len())
+    }
+}
 
 /// The rows `0..n` in two parts, disjoint and complete, each in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    train: Vec<usize>,
-    validation: Vec<usize>,
+    train: RowSet,
+    validation: RowSet,
 }
 
 impl Split {
@@ -17,15 +68,9 @@ impl Split {
     /// # Errors
     /// There are no rows, the share is not in `[0, 1)`, or it is not 0 and leaves one side without rows.
     pub fn new(rows: usize, share: f64, seed: u64) -> Result<Self, DataError> {
-        if rows == 0 {
-            return Err(DataError::NothingToVisit);
-        }
-        if !(0.0..1.0).contains(&share) {
-            return Err(DataError::Share(share));
-        }
-        let count = (rows as f64 * share).round() as usize;
-        if share > 0.0 && (count == 0 || count >= rows) {
-            return Err(DataError::OneSided { share, rows, validation: count });
+        let count = Self::count(rows, share)?;
+        if count == 0 {
+            return Self::last(rows, 0);
         }
         let permutation = Permutation::new(Stream::new(seed, "split"), 0, rows);
         let mut set_aside = vec![false; rows];
@@ -33,7 +78,7 @@ impl Split {
             set_aside[permutation.at(position)] = true;
         }
         let (validation, train) = (0..rows).partition(|&row| set_aside[row]);
-        Ok(Self { train, validation })
+        Ok(Self { train: RowSet(Numbers::List(train)), validation: RowSet(Numbers::List(validation)) })
     }
 
     /// Sets the last `validation` of `rows` rows aside: where the data has an order, or comes with rows for validation.
@@ -44,7 +89,23 @@ impl Split {
         let Some(train) = rows.checked_sub(validation).filter(|&train| train > 0) else {
             return Err(DataError::NothingToVisit);
         };
-        Ok(Self { train: (0..train).collect(), validation: (train..rows).collect() })
+        let range = |range| RowSet(Numbers::Range(range));
+        Ok(Self { train: range(0..train), validation: range(train..rows) })
+    }
+
+    /// How many of `rows` a share is, rounded to the nearest (halves up).
+    pub(super) fn count(rows: usize, share: f64) -> Result<usize, DataError> {
+        if rows == 0 {
+            return Err(DataError::NothingToVisit);
+        }
+        if !(0.0..1.0).contains(&share) {
+            return Err(DataError::Share(share));
+        }
+        let count = (rows as f64 * share).round() as usize;
+        if share > 0.0 && (count == 0 || count >= rows) {
+            return Err(DataError::OneSided { share, rows, validation: count });
+        }
+        Ok(count)
     }
 
     /// How many rows there are on both sides together.
@@ -53,12 +114,12 @@ impl Split {
     }
 
     /// The rows to train on; at least one.
-    pub fn train(&self) -> &[usize] {
+    pub fn train(&self) -> &RowSet {
         &self.train
     }
 
     /// The rows to validate on; none where the share was 0.
-    pub fn validation(&self) -> &[usize] {
+    pub fn validation(&self) -> &RowSet {
         &self.validation
     }
 }
@@ -70,14 +131,26 @@ mod tests {
     #[test]
     fn a_share_of_zero_trains_on_everything() {
         let split = Split::new(4, 0.0, 9).unwrap();
-        assert_eq!((split.train(), split.validation()), ([0, 1, 2, 3].as_slice(), [].as_slice()));
+        assert_eq!((split.train().to_vec(), split.validation().to_vec()), (vec![0, 1, 2, 3], vec![]));
     }
 
     #[test]
     fn the_last_rows_can_be_set_aside() {
         let split = Split::last(5, 2).unwrap();
-        assert_eq!((split.train(), split.validation()), ([0, 1, 2].as_slice(), [3, 4].as_slice()));
+        assert_eq!((split.train().to_vec(), split.validation().to_vec()), (vec![0, 1, 2], vec![3, 4]));
         assert!(Split::last(2, 2).is_err() && Split::last(2, 3).is_err());
+    }
+
+    /// As a list, half of these rows would take all the memory there can be.
+    #[test]
+    fn rows_that_follow_each_other_cost_nothing() {
+        let split = Split::last(usize::MAX, usize::MAX / 2).unwrap();
+        let train = split.train().len();
+        assert_eq!(
+            (split.rows(), split.train().at(train - 1), split.train().at(train)),
+            (usize::MAX, Some(train - 1), None)
+        );
+        assert_eq!(split.validation().slice(1..3), [train + 1, train + 2]);
     }
 
     #[test]

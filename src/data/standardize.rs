@@ -60,6 +60,9 @@ impl Statistics {
 
     fn read(&self, state: &State) -> Result<Self, StateError> {
         let shape = [self.mean.len()];
+        if !state.json.is_null() {
+            return Err(StateError::Malformed("statistics have no settings, and some are saved".to_owned()));
+        }
         state.expect_tensors([(MEAN, Dtype::F64, &shape[..]), (STD, Dtype::F64, &shape[..])])?;
         let values = |name: &str| {
             let values = state.tensors.get(name).and_then(HostTensor::to_f64s);
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn only_training_rows_count() {
         let split = Split::new(3, 0.3, 1).unwrap();
-        let values: Vec<f32> = (0..3).map(|row| if split.validation() == [row] { 1e9 } else { 4.0 }).collect();
+        let values: Vec<f32> = (0..3).map(|row| if split.validation().to_vec() == [row] { 1e9 } else { 4.0 }).collect();
         assert_eq!(Statistics::of(&values, 1, &split).mean(), [4.0]);
     }
 

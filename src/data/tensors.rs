@@ -7,8 +7,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::hint;
+use super::file::DataFile;
 use super::rows::{class_below, infer_classes};
-use super::{DataError, Problem, Rows, Targets};
+use super::{DataConfig, DataError, Problem, Rows, Targets};
 
 /// How to read a safetensors file.
 pub(super) struct TensorReader<'a> {
@@ -17,26 +18,35 @@ pub(super) struct TensorReader<'a> {
     pub classes: Option<NonZeroUsize>,
 }
 
-impl TensorReader<'_> {
-    /// The rows of `content`, which is that of the file at `path`. The header is checked against the length of
-    /// the content before anything is allocated by what it says.
-    pub fn read(&self, path: &Path, content: &[u8]) -> Result<Rows, DataError> {
-        let file =
-            SafeTensors::deserialize(content).map_err(|source| DataError::Safetensors { path: path.into(), source })?;
+impl<'a> TensorReader<'a> {
+    /// What `config` says, with the defaults of what it leaves out.
+    pub fn new(config: &'a DataConfig) -> Self {
+        Self {
+            inputs: config.inputs.as_deref().unwrap_or("x"),
+            targets: config.targets.as_deref().unwrap_or("y"),
+            classes: config.classes,
+        }
+    }
+
+    /// The rows of a file. The header is checked against the length of the content before anything is allocated by
+    /// what it says.
+    pub fn read(&self, DataFile { path, content, .. }: &DataFile) -> Result<Rows, DataError> {
+        let file = SafeTensors::deserialize(content)
+            .map_err(|source| DataError::Safetensors { path: (*path).into(), source })?;
         let inputs = Named::find(path, &file, "inputs", self.inputs)?;
         let targets = Named::find(path, &file, "targets", self.targets)?;
         let (rows, input_shape) = inputs.as_rows()?;
         let (target_rows, target_width) = targets.as_columns()?;
         if rows != target_rows {
-            return Err(DataError::RowsDisagree { path: path.into(), inputs: rows, targets: target_rows });
+            return Err(DataError::RowsDisagree { path: (*path).into(), inputs: rows, targets: target_rows });
         }
         if rows == 0 {
-            return Err(DataError::NoRows { path: path.into() });
+            return Err(DataError::NoRows { path: (*path).into() });
         }
         let targets = match targets.view.dtype() {
             Dtype::F32 => {
                 if self.classes.is_some() {
-                    return Err(DataError::Meaningless { option: "classes", place: "targets of dtype F32" });
+                    return Err(DataError::meaningless("classes", "targets of dtype F32"));
                 }
                 Targets::Values { values: targets.floats(target_width)?, width: target_width }
             }
@@ -71,7 +81,12 @@ impl<'a> Named<'a> {
             Err(_) => {
                 let mut names = file.names();
                 names.sort_unstable();
-                Err(DataError::NoSuchTensor { path: path.into(), option, name: name.into(), hint: hint(name, &names) })
+                Err(DataError::NoSuchTensor {
+                    path: (*path).into(),
+                    option,
+                    name: name.into(),
+                    hint: hint(name, &names),
+                })
             }
         }
     }

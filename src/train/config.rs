@@ -234,7 +234,7 @@ impl Config {
     }
 
     fn each_path(&mut self, mut change: impl FnMut(&mut PathBuf)) {
-        change(&mut self.data.path);
+        self.data.paths_mut().for_each(&mut change);
         self.train.initial_weights.iter_mut().for_each(change);
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use super::session::refuse_fixed;
 use super::{TrainError, paths, wording};
+use crate::data::DataConfig;
 use crate::kinded;
 use crate::optim::OptimError;
 
@@ -18,8 +19,15 @@ pub struct Setting {
     value: Value,
 }
 
-/// Settings that name files, for which a path on the command line is relative to the working directory.
-const PATH_KEYS: [&str; 2] = ["data.path", "train.initial_weights"];
+/// Whether a setting names a file, for which a path on the command line is relative to the working directory.
+fn is_path(key: &str) -> bool {
+    is_data_path(key) || key == "train.initial_weights"
+}
+
+/// Whether a setting says where data lies, and nothing about what it is.
+pub(super) fn is_data_path(key: &str) -> bool {
+    key.strip_prefix("data.").is_some_and(|option| DataConfig::PATHS.contains(&option))
+}
 
 /// Settings of which only one can be given; setting one takes the other away.
 const EXCLUSIVE: [(&str, &str); 2] = [("train.steps", "train.epochs"), ("train.epochs", "train.steps")];
@@ -44,7 +52,7 @@ impl Setting {
             None => Value::String(value.to_owned()),
         };
         let value = match value {
-            Value::String(path) if PATH_KEYS.contains(&key.as_str()) => {
+            Value::String(path) if is_path(&key) => {
                 let absolute = paths::absolute(Path::new(&path), Path::new(""));
                 Value::String(absolute.to_string_lossy().into_owned())
             }

@@ -136,7 +136,8 @@ impl Session {
         let mut parts: Vec<(&str, &mut dyn Part)> = vec![
             ("model", &mut self.weights),
             ("optimizer", &mut self.optimizer),
-            ("standardization", &mut self.data),
+            // Before data had more to remember, it was called by what it had.
+            (if saved.contains(&"standardization") { "standardization" } else { "dataset" }, &mut self.data),
             ("epoch_mean", &mut self.epoch_mean),
         ];
         // Only a schedule that the saved configuration does not have can be missing from the checkpoint.
@@ -181,7 +182,7 @@ impl Session {
             .field("metrics", serde_json::to_value(self.measured).unwrap_or_default())?
             .part("model", &self.weights)?
             .part("optimizer", &self.optimizer)?
-            .part("standardization", &self.data)?
+            .part("dataset", &self.data)?
             .part("epoch_mean", &self.epoch_mean)?;
         self.schedulers.all().try_fold(snapshot, |snapshot, (name, scheduler)| snapshot.part(name, scheduler))
     }
@@ -373,7 +374,7 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
 
 /// Settings that a run's position or shape depends on.
 fn is_fixed(key: &str) -> bool {
-    let decides_rows = key.starts_with("data.") && key != "data.path";
+    let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
     let decides_shape = key.starts_with("model.") && !["model.dropout", "model.activation"].contains(&key);
     // The weights that a run began with are long trained on.
     let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
@@ -404,6 +405,6 @@ fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, Train
     }
     refuse_fixed(saved, &asked)?;
     // The same data elsewhere is the same data.
-    let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| key != "data.path");
+    let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| !load::is_data_path(key));
     Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
 }

@@ -1,0 +1,127 @@
+//! Images that fit in memory: a byte for each value, made into numbers where a batch is gathered.
+
+use candle_core::{Device, Tensor, bail};
+
+use super::rows::class_below;
+use super::{Batch, DataError, Dataset, Fingerprint, Input, TargetKind};
+use crate::state::{Part, State, StateError};
+
+/// Images of one shape, each of a class.
+///
+/// A gathered value is its byte divided by 255, so that black is 0 and white is 1.
+#[derive(Debug)]
+pub struct Images {
+    /// Row after row.
+    bytes: Vec<u8>,
+    shape: Vec<usize>,
+    labels: Vec<u32>,
+    classes: usize,
+    fingerprint: Fingerprint,
+}
+
+impl Images {
+    /// Images of `shape`, for example `[1, 28, 28]`, in `bytes` one after another, with a label below `classes` for each.
+    ///
+    /// # Errors
+    /// Bytes and labels are for different numbers of images, or a label is no class.
+    pub fn new(
+        shape: Vec<usize>,
+        bytes: Vec<u8>,
+        labels: Vec<u32>,
+        classes: usize,
+        fingerprint: Fingerprint,
+    ) -> Result<Self, DataError> {
+        let width = shape.iter().copied().try_fold(1, usize::checked_mul).unwrap_or(0);
+        if width == 0 || labels.len().checked_mul(width) != Some(bytes.len()) {
+            return Err(DataError::Uneven { inputs: bytes.len(), input_shape: shape, targets: labels.len() });
+        }
+        for (row, &label) in labels.iter().enumerate() {
+            class_below(label, classes).map_err(|problem| DataError::Row { row, problem })?;
+        }
+        Ok(Self { bytes, shape, labels, classes, fingerprint })
+    }
+}
+
+impl Dataset for Images {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn input(&self) -> Input {
+        Input::Numbers(self.shape.clone())
+    }
+
+    fn targets(&self) -> TargetKind {
+        TargetKind::Classes { count: self.classes }
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+        let width = self.bytes.len() / self.labels.len().max(1);
+        let mut values = Vec::with_capacity(rows.len() * width);
+        let mut labels = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let Some(&label) = self.labels.get(row) else { bail!("there is no row {row} among {}", self.len()) };
+            labels.push(label);
+            values.extend(self.bytes[row * width..][..width].iter().map(|&byte| UNIT[usize::from(byte)]));
+        }
+        let shape: Vec<usize> = [rows.len()].into_iter().chain(self.shape.iter().copied()).collect();
+        let inputs = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        Ok(Batch { inputs, targets: Tensor::from_vec(labels, rows.len(), &Device::Cpu)? })
+    }
+}
+
+/// Every byte divided by 255.
+pub(super) const UNIT: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte as f32 / 255.0;
+        byte += 1;
+    }
+    table
+};
+
+/// Images remember nothing: all there is to know is in the files.
+impl Part for Images {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(State::default())
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        state.expect_nothing()
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(labels: Vec<u32>) -> Result<Images, DataError> {
+        Images::new(vec![1, 1, 2], vec![0, 255, 51, 102], labels, 2, Fingerprint::of(b""))
+    }
+
+    #[test]
+    fn bytes_become_numbers_from_zero_to_one() {
+        let batch = images(vec![1, 0]).unwrap().gather(&[1, 0]).unwrap();
+        assert_eq!(batch.inputs.dims(), [2, 1, 1, 2]);
+        assert_eq!(batch.inputs.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.2, 0.4, 0.0, 1.0]);
+        assert_eq!(batch.targets.to_vec1::<u32>().unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn images_that_are_none_are_refused() {
+        assert!(images(vec![1]).unwrap_err().to_string().contains("4 inputs of shape [1, 1, 2] a row and 1 targets"));
+        assert!(
+            images(vec![1, 2]).unwrap_err().to_string().starts_with("row 1 (counted from 0): label 2 is not below")
+        );
+        assert_eq!(images(vec![1, 0]).unwrap().gather(&[2]).unwrap_err().to_string(), "there is no row 2 among 2");
+    }
+}
