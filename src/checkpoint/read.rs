@@ -76,6 +76,11 @@ impl Checkpoint {
         self.document.get(name)
     }
 
+    /// All of `state.json`.
+    pub fn document(&self) -> &serde_json::Map<String, Value> {
+        &self.document
+    }
+
     /// The names of its parts, in the order in which they were saved.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(|(name, _)| name.as_str())

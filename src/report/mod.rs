@@ -1,6 +1,7 @@
 //! What a run left behind, for people and for programs to read.
 
 pub mod chart;
+pub mod diff;
 pub mod pictures;
 mod plan;
 mod standing;

@@ -309,7 +309,7 @@ fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(S
 
 /// Where the paths of a configuration in a checkpoint start: the run directory, which for `RUN/checkpoints/step-…` is
 /// `RUN`, and for a folder of checkpoints on its own is that folder.
-pub(super) fn base_of(checkpoint: &Path) -> PathBuf {
+pub(crate) fn base_of(checkpoint: &Path) -> PathBuf {
     let folder = checkpoint.parent().unwrap_or(checkpoint);
     match folder.parent() {
         Some(run) if folder.file_name().is_some_and(|name| name == "checkpoints") => run.to_owned(),

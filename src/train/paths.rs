@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// `path`, or `folder` joined with it where it is relative, without `.` and `..` in it as far as the file system
 /// can tell.
-pub(super) fn absolute(path: &Path, folder: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
     // An empty path is the working directory, which `std::path::absolute` refuses to say.
     let joined = Path::new(".").join(folder).join(path);
     let joined = std::path::absolute(&joined).unwrap_or(joined);

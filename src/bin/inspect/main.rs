@@ -1,5 +1,6 @@
 //! `inspect`: looks at schedules, checkpoints and runs, and, asked to prune, clears old checkpoints away.
 
+mod diff;
 mod lr;
 mod prune;
 
@@ -31,6 +32,8 @@ struct Cli {
 enum Command {
     /// Check every byte of one checkpoint, or of all in a run
     Verify(Verify),
+    /// Show where two runs or two checkpoints differ
+    Diff(diff::Diff),
     /// Show the rates of a schedule before it runs
     Lr(lr::Lr),
     /// Delete the checkpoints of a run that no rule keeps
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let answer = match (&cli.command, &cli.path) {
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify_all(&verify.path),
+        (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),

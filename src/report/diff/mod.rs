@@ -1,0 +1,222 @@
+//! Where two runs or two checkpoints differ, to the last bit.
+//!
+//! ```no_run
+//! # use std::path::Path;
+//! # use rekindle::report::diff::Difference;
+//! let difference = Difference::between(Path::new("runs/one"), Path::new("runs/two"))?;
+//! if !difference.is_identical() {
+//!     println!("{difference}");
+//! }
+//! # Ok::<(), rekindle::report::diff::DiffError>(())
+//! ```
+
+mod checkpoint;
+mod json;
+mod log;
+mod tensor;
+mod text;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+
+pub use checkpoint::CheckpointDifference;
+pub use json::FieldDifference;
+pub use log::LogDifference;
+pub use tensor::{ElementDifference, FirstDifference, TensorChange, TensorDifference};
+
+use crate::checkpoint::{CheckpointError, dir_name, step_of};
+use crate::train::{TrainError, base_of, resume};
+
+/// Where A and B differ: two runs, two folders of checkpoints, or two checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Difference {
+    /// What is called A.
+    pub a: PathBuf,
+    /// What is called B.
+    pub b: PathBuf,
+    /// What of a run B lacks: its configuration, its log, a checkpoint.
+    pub only_in_a: Vec<String>,
+    /// What of a run A lacks.
+    pub only_in_b: Vec<String>,
+    /// Whether there was a configuration and a log to compare: in two runs there are, in checkpoints alone not.
+    pub of_runs: bool,
+    /// Where the configurations of two runs differ.
+    pub config: Vec<FieldDifference>,
+    /// Where the configurations say that the data lives, which does not count as a difference.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<FieldDifference>,
+    /// Where the logs of two runs part.
+    pub log: Option<LogDifference>,
+    /// Each pair of checkpoints that was compared, by step.
+    pub checkpoints: Vec<CheckpointDifference>,
+}
+
+/// Why two things cannot be compared.
+#[derive(Debug, Error)]
+pub enum DiffError {
+    /// There is no checkpoint where one should be.
+    #[error(transparent)]
+    Place(#[from] TrainError),
+    /// A checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Another file of a run cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// One checkpoint is compared with a run that has none of its step.
+    #[error(
+        "{} holds no checkpoint of step {step} to compare with; name one of its checkpoints, or compare the runs",
+        path.display()
+    )]
+    NoSuchStep {
+        /// The run or folder.
+        path: PathBuf,
+        /// The step of the other checkpoint.
+        step: u64,
+    },
+}
+
+impl Difference {
+    /// Compares what is at `a` and `b`: run directories, folders of checkpoints, or single checkpoints. One checkpoint
+    /// beside a run is compared with the run's checkpoint of the same step.
+    ///
+    /// # Errors
+    /// When there is no checkpoint at a path, or something there cannot be read. What is damaged differs.
+    pub fn between(a: &Path, b: &Path) -> Result<Self, DiffError> {
+        let (side_a, side_b) = (Side::at(a)?, Side::at(b)?);
+        let mut found = Self { a: a.to_owned(), b: b.to_owned(), ..Self::default() };
+        for (first, second) in found.pairs(&side_a, &side_b)? {
+            found.checkpoints.push(CheckpointDifference::between(first, second)?);
+        }
+        if let (Some(run_a), Some(run_b)) = (&side_a.run, &side_b.run) {
+            found.of_runs = true;
+            found.compare_files(run_a, run_b)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether nothing differs but who wrote it and where it lies.
+    pub fn is_identical(&self) -> bool {
+        self.only_in_a.is_empty()
+            && self.only_in_b.is_empty()
+            && self.config.is_empty()
+            && self.log.is_none()
+            && self.checkpoints.iter().all(CheckpointDifference::is_identical)
+    }
+
+    /// The checkpoints to compare with each other. Those that have no partner are noted.
+    fn pairs<'a>(&mut self, a: &'a Side, b: &'a Side) -> Result<Vec<(&'a Path, &'a Path)>, DiffError> {
+        if let (true, true, Some(first), Some(second)) =
+            (a.is_single, b.is_single, a.checkpoints.first(), b.checkpoints.first())
+        {
+            return Ok(vec![(first, second)]);
+        }
+        let mut pairs = Vec::new();
+        for path in &a.checkpoints {
+            match b.like(path) {
+                Some(other) => pairs.push((path.as_path(), other)),
+                None if a.is_single => return Err(b.lacks(path)),
+                None if b.is_single => {}
+                None => self.only_in_a.push(name(path)),
+            }
+        }
+        for path in b.checkpoints.iter().filter(|path| a.like(path).is_none()) {
+            match () {
+                () if b.is_single => return Err(a.lacks(path)),
+                () if a.is_single => {}
+                () => self.only_in_b.push(name(path)),
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn compare_files(&mut self, a: &Path, b: &Path) -> Result<(), DiffError> {
+        for file in ["config.toml", "log.jsonl"] {
+            let (in_a, in_b) = (a.join(file), b.join(file));
+            match (in_a.exists(), in_b.exists()) {
+                (true, true) if file == "config.toml" => self.compare_configs(&in_a, &in_b)?,
+                (true, true) => {
+                    let error = |error| DiffError::Read { path: in_a.clone(), error };
+                    self.log = log::compare(&in_a, &in_b).map_err(error)?;
+                }
+                (true, false) => self.only_in_a.push(file.to_owned()),
+                (false, true) => self.only_in_b.push(file.to_owned()),
+                (false, false) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_configs(&mut self, a: &Path, b: &Path) -> Result<(), DiffError> {
+        let read = |path: &Path| {
+            let bytes = fs::read(path).map_err(|error| DiffError::Read { path: path.to_owned(), error })?;
+            Ok::<_, DiffError>(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (text_a, text_b) = (read(a)?, read(b)?);
+        if text_a == text_b {
+            return Ok(());
+        }
+        let parsed = |text: &str| toml::from_str::<Value>(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        // A checkpoint's paths start where those of the configuration do.
+        let places = [a, b].map(|file| file.with_file_name("step-0000000000"));
+        let found = json::differences(&parsed(&text_a), &parsed(&text_b));
+        let is_place = |found: &FieldDifference| checkpoint::is_same_place(&found.field, found, &places[0], &places[1]);
+        (self.places, self.config) = found.into_iter().partition(is_place);
+        if self.places.is_empty() && self.config.is_empty() {
+            let (a, b) = (Some(text_a.into()), Some(text_b.into()));
+            self.config.push(FieldDifference { field: String::new(), a, b });
+        }
+        Ok(())
+    }
+}
+
+/// A or B.
+struct Side {
+    path: PathBuf,
+    /// The directories of its checkpoints, oldest first.
+    checkpoints: Vec<PathBuf>,
+    /// Whether it is one checkpoint, rather than a folder that has one.
+    is_single: bool,
+    /// The directory in which a configuration or a log lie beside the checkpoints.
+    run: Option<PathBuf>,
+}
+
+impl Side {
+    fn at(path: &Path) -> Result<Self, DiffError> {
+        let checkpoints = resume::all_at(path)?;
+        let same = |other: &PathBuf| matches!((path.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        let is_single = checkpoints.first().is_some_and(same);
+        let base = checkpoints.first().filter(|_| !is_single).map(|first| base_of(first));
+        let run = base.filter(|base| ["config.toml", "log.jsonl"].iter().any(|file| base.join(file).exists()));
+        Ok(Self { path: path.to_owned(), checkpoints, is_single, run })
+    }
+
+    /// Its checkpoint of the same step as `other`.
+    fn like(&self, other: &Path) -> Option<&Path> {
+        let step = resolved_step(other);
+        self.checkpoints.iter().find(|path| resolved_step(path) == step).map(PathBuf::as_path)
+    }
+
+    fn lacks(&self, other: &Path) -> DiffError {
+        DiffError::NoSuchStep { path: self.path.clone(), step: resolved_step(other).unwrap_or_default() }
+    }
+}
+
+/// The step in the name of a checkpoint's directory, which a link to it need not have.
+fn resolved_step(path: &Path) -> Option<u64> {
+    step_of(path).or_else(|| step_of(&path.canonicalize().ok()?))
+}
+
+fn name(checkpoint: &Path) -> String {
+    step_of(checkpoint).map_or_else(|| checkpoint.display().to_string(), dir_name)
+}
