@@ -64,8 +64,8 @@ fn a_directory_is_no_data_file() {
 #[test]
 fn an_unknown_ending_asks_for_the_format() {
     assert_eq!(
-        refusal("a.txt", b"1,2", ""),
-        "the name of a.txt does not tell its format; set `data.format` to \"csv\", \"safetensors\" or \"idx\""
+        refusal("a.dat", b"1,2", ""),
+        "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"safetensors\", \"idx\" or \"text\""
     );
 }
 

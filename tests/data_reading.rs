@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use rekindle::data::{
-    Batch, BatchSize, Data, DataConfig, Dataset, EVALUATION_ROWS, Fingerprint, Input, LastBatch, Order, Rows, Split,
-    Table, TargetKind, Targets,
+    Batch, BatchSize, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Fingerprint, Input, LastBatch, Order,
+    Rows, Split, Table, TargetKind, Targets,
 };
 use rekindle::state::Part;
 
@@ -206,9 +206,9 @@ impl Dataset for Doubles {
     fn fingerprint(&self) -> &Fingerprint {
         &self.0
     }
-    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
         let column = |factor: f32| {
-            let values = rows.iter().map(|&row| factor * row as f32).collect();
+            let values: Vec<f32> = rows.iter().map(|&row| factor * row as f32).collect();
             Tensor::from_vec(values, (rows.len(), 1), &Device::Cpu)
         };
         Ok(Batch { inputs: column(1.0)?, targets: column(2.0)? })

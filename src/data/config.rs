@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::{Label, Task};
 use super::format::Format;
+use super::text::TokenKind;
 use super::{BatchSize, LastBatch};
 
 /// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has no
@@ -51,13 +52,26 @@ pub struct DataConfig {
     /// IDX: the labels of those.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_labels: Option<PathBuf>,
+    /// Text: what a token is, "characters" or "bytes". Default "characters".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenKind>,
+    /// Text: a `tokenizer.json` whose tokens they are instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// Text: how many tokens a row holds. It has no default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<NonZeroUsize>,
+    /// Text: the folder in which the tokens are kept for later runs. Default `rekindle` in the user's folder for caches:
+    /// `$XDG_CACHE_HOME`, or `~/.cache`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// How many classes there are. Default: one more than the largest label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
     /// Whether every feature gets mean 0 and deviation 1. Default true for CSV, false for safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standardize: Option<bool>,
-    /// The share of the rows that is set aside for validation, in `[0, 1)`. Default 0.
+    /// The share of the rows that is set aside for validation, in `[0, 1)`; of a text, its last part. Default 0.
     #[serde(default)]
     pub validation: f64,
     /// Rows per update, or "all". Default 32.
@@ -78,7 +92,7 @@ fn default_batch_size() -> BatchSize {
 
 impl DataConfig {
     /// The options that say where something lies, and nothing about what it is.
-    pub const PATHS: [&str; 1] = ["path"];
+    pub const PATHS: [&str; 3] = ["path", "tokenizer", "cache"];
 
     /// The defaults for the file or folder at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -95,6 +109,10 @@ impl DataConfig {
             labels: None,
             validation_images: None,
             validation_labels: None,
+            tokens: None,
+            tokenizer: None,
+            context: None,
+            cache: None,
             classes: None,
             standardize: None,
             validation: 0.0,
@@ -106,7 +124,7 @@ impl DataConfig {
 
     /// The values of [`DataConfig::PATHS`], where they are given.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        std::iter::once(&mut self.path)
+        std::iter::once(&mut self.path).chain(&mut self.tokenizer).chain(&mut self.cache)
     }
 
     /// What becomes of the rows that do not fill a batch.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use candle_core::{Device, Tensor};
 
-use super::Fingerprint;
+use super::{DataError, Fingerprint};
 use crate::state::{Part, State, StateError};
 
 /// Rows that a run can learn from. Implement it for your own data and hand it to [`Data::new`](super::Data::new).
@@ -34,8 +34,8 @@ pub trait Dataset: Send + Sync {
     /// device of the run, or on that device, where the rows are there already.
     ///
     /// # Errors
-    /// A row number is not less than [`Dataset::len`], or the device fails.
-    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch>;
+    /// A row number is not less than [`Dataset::len`], a row cannot be read, or the device fails.
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError>;
 }
 
 /// What one row's inputs are.
@@ -120,7 +120,7 @@ impl Dataset for Box<dyn Source> {
         self.as_ref().fingerprint()
     }
 
-    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
         self.as_ref().gather(rows)
     }
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::IdxError;
+use super::{IdxError, TextError};
+
+/// The formats there are, for a message.
+const FORMATS: &str = r#""csv", "safetensors", "idx" or "text""#;
 
 /// Why data cannot be read, divided or gathered.
 #[derive(Debug, Error)]
@@ -39,7 +42,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// The file's name says nothing about its format.
-    #[error("the name of {path} does not tell its format; set `data.format` to \"csv\", \"safetensors\" or \"idx\"")]
+    #[error("the name of {path} does not tell its format; set `data.format` to {FORMATS}")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -272,6 +275,20 @@ pub enum DataError {
     /// An IDX file.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// Text.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A row was asked for that is not there.
+    #[error("there is no row {row} (counted from 0) among {rows}")]
+    NoSuchRow {
+        /// Its number, from 0.
+        row: usize,
+        /// How many there are.
+        rows: usize,
+    },
+    /// A data set of your own cannot read its rows.
+    #[error(transparent)]
+    Own(Box<dyn std::error::Error + Send + Sync>),
     /// The device failed.
     #[error("the data cannot be brought to the device: {0}")]
     Device(#[from] candle_core::Error),

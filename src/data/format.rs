@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::Source;
 use super::file::DataFile;
-use super::{DataConfig, DataError, Rows, Split, Table, csv, idx, tensors};
+use super::{DataConfig, DataError, Rows, Split, Table, csv, idx, tensors, text};
 
 /// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub enum Format {
     Safetensors,
     /// Images and labels as MNIST has them.
     Idx,
+    /// Text, as rows of tokens.
+    Text,
 }
 
 /// Options that every format takes: where the data is, how it is divided, and in which order it comes.
@@ -32,6 +34,7 @@ impl Format {
         let named = match bare {
             path if is(&path, "csv") => Some(Self::Csv),
             path if is(&path, "safetensors") => Some(Self::Safetensors),
+            path if is(&path, "txt") => Some(Self::Text),
             _ => None,
         };
         config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })
@@ -43,6 +46,7 @@ impl Format {
             Self::Csv => "CSV",
             Self::Safetensors => "safetensors",
             Self::Idx => "IDX",
+            Self::Text => "text",
         }
     }
 
@@ -52,6 +56,7 @@ impl Format {
             Self::Csv => &["header", "skip_lines", "label", "task", "classes", "standardize"],
             Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
+            Self::Text => &["tokens", "tokenizer", "context", "cache"],
         }
     }
 
@@ -75,6 +80,7 @@ pub(super) fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<(B
         Format::Csv => table(config, seed, device, true, |file| csv::CsvReader::new(config)?.read(file)),
         Format::Safetensors => table(config, seed, device, false, |file| tensors::TensorReader::new(config).read(file)),
         Format::Idx => idx::open(config, seed),
+        Format::Text => text::open(config),
     }
 }
 
@@ -106,9 +112,10 @@ mod tests {
             assert_eq!(format(csv).unwrap(), Format::Csv);
         }
         assert_eq!(format("a.safetensors").unwrap(), Format::Safetensors);
+        assert_eq!(format("a.txt.gz").unwrap(), Format::Text);
         assert_eq!(
             format("a.dat").unwrap_err().to_string(),
-            "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"safetensors\" or \"idx\""
+            "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"safetensors\", \"idx\" or \"text\""
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Images that fit in memory: a byte for each value, made into numbers where a batch is gathered.
 
-use candle_core::{Device, Tensor, bail};
+use candle_core::{Device, Tensor};
 
 use super::rows::class_below;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, TargetKind};
@@ -59,12 +59,12 @@ impl Dataset for Images {
         &self.fingerprint
     }
 
-    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
         let width = self.bytes.len() / self.labels.len().max(1);
         let mut values = Vec::with_capacity(rows.len() * width);
         let mut labels = Vec::with_capacity(rows.len());
         for &row in rows {
-            let Some(&label) = self.labels.get(row) else { bail!("there is no row {row} among {}", self.len()) };
+            let label = *self.labels.get(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
             labels.push(label);
             values.extend(self.bytes[row * width..][..width].iter().map(|&byte| UNIT[usize::from(byte)]));
         }
@@ -122,6 +122,9 @@ mod tests {
         assert!(
             images(vec![1, 2]).unwrap_err().to_string().starts_with("row 1 (counted from 0): label 2 is not below")
         );
-        assert_eq!(images(vec![1, 0]).unwrap().gather(&[2]).unwrap_err().to_string(), "there is no row 2 among 2");
+        assert_eq!(
+            images(vec![1, 0]).unwrap().gather(&[2]).unwrap_err().to_string(),
+            "there is no row 2 (counted from 0) among 2"
+        );
     }
 }

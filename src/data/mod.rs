@@ -11,7 +11,7 @@
 //! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
 //! 5. `table.rs`: a table in memory, from `csv.rs` or `tensors.rs` by way of `rows.rs`; `standardize.rs`: mean 0 and
-//!    deviation 1, and its memory. `images.rs`: images in memory, from `idx.rs`.
+//!    deviation 1, and its memory. `images.rs`: images in memory, from `idx.rs`. `text`: tokens.
 //! 6. `feed.rs`: all of it tied together, which is what a training loop holds.
 //! 7. `error.rs`: everything that can be wrong, in words.
 
@@ -30,6 +30,7 @@ mod split;
 mod standardize;
 mod table;
 mod tensors;
+mod text;
 
 pub use config::DataConfig;
 pub use csv::{Label, Task};
@@ -45,3 +46,4 @@ pub use rows::{Rows, Targets};
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;
 pub use table::Table;
+pub use text::{Text, TextError, TokenKind, Vocabulary};

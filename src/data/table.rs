@@ -82,7 +82,10 @@ impl Dataset for Table {
         &self.fingerprint
     }
 
-    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        if let Some(&row) = rows.iter().find(|&&row| row >= self.len()) {
+            return Err(DataError::NoSuchRow { row, rows: self.len() });
+        }
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let rows = Tensor::new(rows, &self.device)?;
         Ok(Batch { inputs: self.inputs.index_select(&rows, 0)?, targets: self.targets.index_select(&rows, 0)? })

@@ -1,0 +1,243 @@
+//! The tokens of a text, made once and kept in a file that is mapped into memory, so that a text of any length costs
+//! nothing but the pages that are looked at.
+//!
+//! A file of tokens is: [`MAGIC`], the key (BLAKE3 of what the tokens were made from), BLAKE3 of all that follows the
+//! header, three numbers of 64 bits (bytes per token, tokens, bytes of the list of characters), that list padded to 8
+//! bytes, and the tokens. Numbers have their lowest byte first. It is written beside its place and renamed, so a file that
+//! was torn, or made from another text, is told by its hashes and made again.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use super::Vocabulary;
+use super::source::TextFile;
+use crate::data::DataError;
+
+/// The last character is the version: of this format, and of how text is cut into tokens.
+const MAGIC: &[u8; 16] = b"rekindle.tokens1";
+const HEADER: usize = 16 + 32 + 32 + 3 * 8;
+
+/// The tokens of a text.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    bytes: Bytes,
+    start: usize,
+    /// Bytes per token: 1, 2 or 4.
+    width: usize,
+    count: usize,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(Mmap),
+    Memory(Vec<u8>),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Memory(bytes) => bytes,
+        }
+    }
+}
+
+impl Tokens {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Appends the tokens at these places, which must be there, to `tokens`.
+    pub fn read(&self, places: Range<usize>, tokens: &mut Vec<u32>) {
+        let bytes =
+            &self.bytes.as_slice()[self.start + places.start * self.width..self.start + places.end * self.width];
+        match self.width {
+            1 => tokens.extend(bytes.iter().map(|&byte| u32::from(byte))),
+            2 => tokens.extend(bytes.as_chunks::<2>().0.iter().map(|&token| u32::from(u16::from_le_bytes(token)))),
+            _ => tokens.extend(bytes.as_chunks::<4>().0.iter().map(|&token| u32::from_le_bytes(token))),
+        }
+    }
+
+    /// Takes a file of tokens, and its list of characters, if it is whole and has this key.
+    fn check(map: Mmap, key: &[u8; 32]) -> Option<(Self, String)> {
+        let (header, rest) = map.split_at_checked(HEADER)?;
+        let (magic, header) = header.split_at(16);
+        let (own_key, header) = header.split_at(32);
+        let (hash, numbers) = header.split_at(32);
+        let mut numbers = numbers.as_chunks::<8>().0.iter().map(|number| usize::try_from(u64::from_le_bytes(*number)));
+        let [width, count, listed] = [numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?];
+        let padded = listed.checked_next_multiple_of(8)?;
+        let is_whole = count.checked_mul(width)?.checked_add(padded)? == rest.len() && [1, 2, 4].contains(&width);
+        if magic != MAGIC || own_key != key || !is_whole || blake3::hash(rest).as_bytes() != hash {
+            return None;
+        }
+        let characters = std::str::from_utf8(&rest[..listed]).ok()?.to_owned();
+        Some((Self { bytes: Bytes::Mapped(map), start: HEADER + padded, width, count }, characters))
+    }
+}
+
+/// Tokens that are to be made, or found made: those of a text. The vocabulary is that of the text's characters where it
+/// does not stand already.
+pub(super) struct Job<'a> {
+    pub text: &'a TextFile,
+    pub fixed: Option<Vocabulary>,
+}
+
+/// Why tokens were not made: for what they are made from, or for where they go.
+enum Failure {
+    Data(DataError),
+    Disk(io::Error),
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::Data(error)
+    }
+}
+
+impl Job<'_> {
+    /// The tokens from the file in `folder` (left out, the user's folder for such files) where it has them; otherwise
+    /// they are made and kept there. Where they cannot be kept, they stay in memory.
+    pub fn tokens(&self, folder: Option<&Path>) -> Result<(Tokens, Vocabulary), DataError> {
+        let Some(folder) = folder.map(Path::to_owned).or_else(users_folder) else { return self.in_memory() };
+        let place = folder.join(self.file_name());
+        let lock = fs::create_dir_all(&folder).and_then(|()| lock(&place));
+        // What another user has made can be read, even where nothing can be written.
+        if let Some(found) = self.kept(&place) {
+            return Ok(found);
+        }
+        let made = lock.map_err(Failure::Disk).and_then(|_lock| self.make(&place));
+        match made {
+            Ok(()) => self.kept(&place).map_or_else(|| self.in_memory(), Ok),
+            Err(Failure::Data(error)) => Err(error),
+            Err(Failure::Disk(error)) => {
+                let (text, place) = (self.text.path.display(), place.display());
+                tracing::warn!("{place} cannot be written, so the tokens of {text} are kept in memory: {error}");
+                self.in_memory()
+            }
+        }
+    }
+
+    /// What identifies the tokens: the text, and how it is cut. Characters follow from the text.
+    fn key(&self) -> [u8; 32] {
+        let kind = self.fixed.as_ref().map_or_else(|| "characters".to_owned(), ToString::to_string);
+        *blake3::hash(format!("{} {kind}", self.text.fingerprint.blake3).as_bytes()).as_bytes()
+    }
+
+    /// One file for each text and kind of tokens, so that a text that changes does not leave old ones behind.
+    fn file_name(&self) -> String {
+        let path = self.text.path.canonicalize().unwrap_or_else(|_| self.text.path.clone());
+        let kind = self.fixed.as_ref().map_or("characters", Vocabulary::kind);
+        let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        format!("{name}-{}-{kind}.tokens", &hash[..16])
+    }
+
+    /// What the file at `place` holds, if that is what is wanted.
+    fn kept(&self, place: &Path) -> Option<(Tokens, Vocabulary)> {
+        let file = File::open(place).ok()?;
+        // SAFETY: nobody writes to a file of tokens. It is written under another name and renamed to its place, and a
+        // new one takes the place of an old one the same way, which leaves the old content to those who have it open.
+        let map = unsafe { Mmap::map(&file) }.ok()?;
+        let (tokens, characters) = Tokens::check(map, &self.key())?;
+        Some((tokens, self.fixed.clone().unwrap_or_else(|| Vocabulary::characters(&characters))))
+    }
+
+    fn in_memory(&self) -> Result<(Tokens, Vocabulary), DataError> {
+        let vocabulary = self.vocabulary()?;
+        let mut bytes = Vec::new();
+        let count = self.encode::<DataError>(&vocabulary, |tokens| {
+            bytes.extend_from_slice(tokens);
+            Ok(())
+        })?;
+        Ok((Tokens { bytes: Bytes::Memory(bytes), start: 0, width: width(&vocabulary), count }, vocabulary))
+    }
+
+    /// Writes the file of tokens at `place`.
+    fn make(&self, place: &Path) -> Result<(), Failure> {
+        let vocabulary = self.vocabulary()?;
+        let temporary = place.with_extension("tmp");
+        let written = self.write(&vocabulary, &temporary);
+        let renamed = written.and_then(|()| fs::rename(&temporary, place).map_err(Failure::Disk));
+        match renamed {
+            Ok(()) => tracing::info!("the tokens of {} are kept in {}", self.text.path.display(), place.display()),
+            Err(_) => drop(fs::remove_file(&temporary)),
+        }
+        renamed
+    }
+
+    fn write(&self, vocabulary: &Vocabulary, place: &Path) -> Result<(), Failure> {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(place).map_err(Failure::Disk)?);
+        let mut characters = vocabulary.listed().into_bytes();
+        let listed = characters.len();
+        characters.resize(listed.next_multiple_of(8), 0);
+        out.write_all(&[0; HEADER]).and_then(|()| out.write_all(&characters)).map_err(Failure::Disk)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&characters);
+        let count = self.encode(vocabulary, |tokens| {
+            hasher.update(tokens);
+            out.write_all(tokens).map_err(Failure::Disk)
+        })?;
+        let numbers = [width(vocabulary), count, listed].map(|number| (number as u64).to_le_bytes());
+        let header = [&MAGIC[..], &self.key(), hasher.finalize().as_bytes(), numbers.as_flattened()].concat();
+        let headed = out.seek(SeekFrom::Start(0)).and_then(|_| out.write_all(&header));
+        headed.and_then(|()| out.into_inner()?.sync_all()).map_err(Failure::Disk)
+    }
+
+    fn vocabulary(&self) -> Result<Vocabulary, DataError> {
+        self.fixed.clone().map_or_else(|| Vocabulary::of(self.text), Ok)
+    }
+
+    /// Hands the tokens to `out`, as bytes, and says how many they are.
+    fn encode<E: From<DataError>>(
+        &self,
+        vocabulary: &Vocabulary,
+        mut out: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let (width, mut count, mut bytes) = (width(vocabulary), 0, Vec::new());
+        let mut encode = |before, piece: &[u8]| {
+            bytes.clear();
+            let see = |token: u32| {
+                count += 1;
+                bytes.extend_from_slice(&token.to_le_bytes()[..width]);
+            };
+            vocabulary.encode_piece(before, piece, see).map_err(DataError::from)?;
+            out(&bytes)
+        };
+        if vocabulary.takes_any_bytes() {
+            self.text.pieces(encode)?;
+        } else {
+            self.text.text(|before, piece| encode(before, piece.as_bytes()))?;
+        }
+        Ok(count)
+    }
+}
+
+/// How many bytes a token takes.
+fn width(vocabulary: &Vocabulary) -> usize {
+    match vocabulary.len() {
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
+    }
+}
+
+/// `$XDG_CACHE_HOME/rekindle`, or `~/.cache/rekindle`.
+fn users_folder() -> Option<PathBuf> {
+    let folder = |variable, rest: &str| {
+        let path = PathBuf::from(std::env::var_os(variable)?).join(rest);
+        path.is_absolute().then_some(path)
+    };
+    folder("XDG_CACHE_HOME", "rekindle").or_else(|| folder("HOME", ".cache/rekindle"))
+}
+
+/// Held while the file at `place` is looked at and made, so that of two runs that start together one makes it.
+fn lock(place: &Path) -> io::Result<File> {
+    let file = File::options().create(true).append(true).open(place.with_extension("lock"))?;
+    file.lock()?;
+    Ok(file)
+}

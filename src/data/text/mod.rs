@@ -1,0 +1,149 @@
+//! Text: windows of tokens, each with the tokens that come next.
+//!
+//! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and back to text. It is what a checkpoint remembers.
+//! 2. `source.rs`: a text of any length, in pieces.
+//! 3. `cache.rs`: its tokens, made once and kept in a file that is mapped into memory.
+
+mod cache;
+mod error;
+mod source;
+mod vocabulary;
+
+use std::num::NonZeroUsize;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+pub use error::TextError;
+pub use vocabulary::Vocabulary;
+
+use self::cache::{Job, Tokens};
+use super::dataset::Source;
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Split, TargetKind};
+use crate::state::{Part, State, StateError};
+
+/// What a token is, where no tokenizer says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// A character of the text; the vocabulary is every character in it, in the order of Unicode.
+    #[default]
+    Characters,
+    /// A byte of the text as UTF-8, or of whatever the file holds.
+    Bytes,
+}
+
+/// A text as rows of `context` tokens, whose targets are the tokens one place further on.
+///
+/// The first rows are for training: a window at every offset of the text's first part. The rest are for validation:
+/// windows of the last part that do not overlap, so that each of its tokens counts once.
+#[derive(Debug)]
+pub struct Text {
+    tokens: Tokens,
+    vocabulary: Vocabulary,
+    context: usize,
+    /// How many windows, one at every offset.
+    train: usize,
+    /// Where the last part begins, and how many windows it has.
+    validation_start: usize,
+    validation: usize,
+    fingerprint: Fingerprint,
+}
+
+/// The data set of the text at `config.path`, and its split.
+pub(super) fn open(config: &DataConfig) -> Result<(Box<dyn Source>, Split), DataError> {
+    let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
+    let text = source::TextFile::open(&config.path)?;
+    let fixed = match (&config.tokenizer, config.tokens.unwrap_or_default()) {
+        (Some(_), _) if config.tokens.is_some() => {
+            return Err(DataError::meaningless("tokens", "text with a tokenizer"));
+        }
+        (Some(path), _) => Some(Vocabulary::from_file(path)?),
+        (None, TokenKind::Bytes) => Some(Vocabulary::bytes()),
+        (None, TokenKind::Characters) => None,
+    };
+    let (tokens, vocabulary) = Job { text: &text, fixed }.tokens(config.cache.as_deref())?;
+    if tokens.len() == 0 {
+        return Err(DataError::EmptyFile { path: text.path });
+    }
+    let set_aside = Split::count(tokens.len(), config.validation)?;
+    let first_part = tokens.len() - set_aside;
+    let (train, validation) = (first_part.saturating_sub(context), set_aside.saturating_sub(1) / context);
+    let too_short = |part, tokens| TextError::TooShort { path: config.path.clone(), part, tokens, context };
+    if train == 0 {
+        return Err(too_short("training", first_part).into());
+    }
+    if set_aside > 0 && validation == 0 {
+        return Err(too_short("validation", set_aside).into());
+    }
+    let split = Split::last(train + validation, validation)?;
+    let fingerprint = text.fingerprint;
+    let text = Text { tokens, vocabulary, context, train, validation_start: first_part, validation, fingerprint };
+    Ok((Box::new(text), split))
+}
+
+impl Text {
+    /// What its tokens stand for.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// Where the window of a row begins.
+    fn start(&self, row: usize) -> Option<usize> {
+        match row.checked_sub(self.train) {
+            None => Some(row),
+            Some(window) => (window < self.validation).then(|| self.validation_start + window * self.context),
+        }
+    }
+}
+
+impl Dataset for Text {
+    fn len(&self) -> usize {
+        self.train + self.validation
+    }
+
+    fn input(&self) -> Input {
+        Input::Tokens { context: self.context, vocabulary: self.vocabulary.len() }
+    }
+
+    fn targets(&self) -> TargetKind {
+        TargetKind::Classes { count: self.vocabulary.len() }
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        let size = rows.len() * self.context;
+        let (mut inputs, mut targets) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        for &row in rows {
+            let start = self.start(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
+            self.tokens.read(start..start + self.context, &mut inputs);
+            self.tokens.read(start + 1..start + 1 + self.context, &mut targets);
+        }
+        let tensor = |tokens| Tensor::from_vec(tokens, (rows.len(), self.context), &Device::Cpu);
+        Ok(Batch { inputs: tensor(inputs)?, targets: tensor(targets)? })
+    }
+}
+
+/// The vocabulary is remembered, so that a checkpoint alone can turn tokens into text.
+impl Part for Text {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(self.vocabulary.save())
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        let saved = Vocabulary::load(state)?;
+        if saved != self.vocabulary {
+            let what = "the vocabulary".to_owned();
+            let (saved, expected) = (saved.to_string(), self.vocabulary.to_string());
+            return Err(StateError::Mismatch { what, saved, expected });
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)
+    }
+}

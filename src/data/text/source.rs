@@ -1,0 +1,111 @@
+//! A text file of any length, plain or gzip, read in pieces that fit in memory.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::TextError;
+use crate::data::{DataError, Fingerprint};
+
+/// A piece has at most so many bytes. It ends with a line where there is one in it, so that a tokenizer does not see a
+/// word in two parts.
+const PIECE: usize = 1 << 20;
+
+/// A text file, and what it is.
+pub(super) struct TextFile {
+    pub path: PathBuf,
+    pub fingerprint: Fingerprint,
+}
+
+impl TextFile {
+    /// Reads the file through once, for its fingerprint.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let unreadable = |source| DataError::Read { path: path.into(), source };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(DataError::NotAFile { path: path.into() });
+        }
+        if metadata.len() == 0 {
+            return Err(DataError::EmptyFile { path: path.into() });
+        }
+        let mut hasher = blake3::Hasher::new();
+        File::open(path).and_then(|file| hasher.update_reader(file).map(drop)).map_err(unreadable)?;
+        let fingerprint = Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() };
+        Ok(Self { path: path.to_owned(), fingerprint })
+    }
+
+    /// Shows `see` the unpacked bytes in pieces, each with the number of bytes before it.
+    pub fn pieces<E: From<DataError>>(&self, mut see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let unreadable = |source| DataError::Read { path: self.path.clone(), source };
+        let mut file = BufReader::new(File::open(&self.path).map_err(unreadable)?);
+        let is_packed = io::BufRead::fill_buf(&mut file).map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
+        let mut reader: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let (mut buffer, mut before) = (Vec::with_capacity(PIECE), 0);
+        loop {
+            let missing = (PIECE - buffer.len()) as u64;
+            let read = reader.by_ref().take(missing).read_to_end(&mut buffer).map_err(|source| match is_packed {
+                true => DataError::Gzip { path: self.path.clone(), source },
+                false => unreadable(source),
+            })?;
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            let end = if (read as u64) < missing { buffer.len() } else { end_of_piece(&buffer) };
+            see(before, &buffer[..end])?;
+            before += end as u64;
+            buffer.drain(..end);
+        }
+    }
+
+    /// As [`TextFile::pieces`], of text.
+    pub fn text<E: From<DataError>>(&self, mut see: impl FnMut(u64, &str) -> Result<(), E>) -> Result<(), E> {
+        self.pieces(|before, bytes| match std::str::from_utf8(bytes) {
+            Ok(text) => see(before, text),
+            Err(error) => {
+                let byte = before + error.valid_up_to() as u64;
+                Err(DataError::from(TextError::NotText { path: self.path.clone(), byte }).into())
+            }
+        })
+    }
+}
+
+/// Where a full buffer is cut: after its last line, or where it has none before its last character.
+fn end_of_piece(buffer: &[u8]) -> usize {
+    let line = buffer.iter().rposition(|&byte| byte == b'\n').map(|end| end + 1);
+    let last_character = || buffer.iter().rposition(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    line.or_else(last_character).filter(|&end| end > 0).unwrap_or(buffer.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(content: &str) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let mut pieces: Vec<String> = Vec::new();
+        let text = TextFile::open(file.path()).unwrap();
+        text.text::<DataError>(|before, piece| {
+            assert_eq!(before as usize, pieces.iter().map(String::len).sum::<usize>());
+            pieces.push(piece.to_owned());
+            Ok(())
+        })
+        .unwrap();
+        pieces
+    }
+
+    #[test]
+    fn pieces_are_the_text_and_end_with_lines_or_characters() {
+        let lines = "a line of text\n".repeat(150_000);
+        let long = "ä€".repeat(500_000);
+        for content in [&lines, &long, &"x".repeat(PIECE), &"\n".repeat(2 * PIECE), &lines[..lines.len() - 1]] {
+            let pieces = pieces(content);
+            assert_eq!(&pieces.concat(), content);
+            assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE));
+        }
+        let (last, full) = pieces(&lines).split_last().map(|(last, full)| (last.clone(), full.to_vec())).unwrap();
+        assert!(full.len() == 2 && full.iter().all(|piece| piece.ends_with('\n')) && last.ends_with('\n'));
+    }
+}
