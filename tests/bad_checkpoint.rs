@@ -246,7 +246,7 @@ fn a_schedule_that_is_wrong_is_refused_by_inspect() {
         (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
         (
             &["cosine(9)", "--metrics", "rows.csv"],
-            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: see line 1",
+            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: it holds `",
         ),
     ];
     for (arguments, message) in cases {

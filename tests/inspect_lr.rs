@@ -220,9 +220,13 @@ fn a_schedule_that_is_told_no_metric_says_so() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "t,lr\n0,1\n1,1\n2,0.5\n3,0.25\n");
     assert!(output.stderr.is_empty());
 
+    fs::write(&metrics, "[NaN, Infinity,\n null, \"inf\"]").unwrap();
+    let output = inspect(&[arguments.as_slice(), &[metrics.to_str().unwrap()]].concat());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "t,lr\n0,1\n1,0.5\n2,0.25\n3,0.125\n", "each is a bad one");
+
     fs::write(&metrics, "[1.0, \"low\"]").unwrap();
     let message = stderr_of_a_failure(&[arguments.as_slice(), &[metrics.to_str().unwrap()]].concat());
-    assert!(message.contains("is no JSON array of numbers, such as [0.9, 0.7]: see line 1 column"), "{message}");
+    assert!(message.contains("is no JSON array of numbers, such as [0.9, 0.7]: it holds `\"low\"`"), "{message}");
 }
 
 // The plan of a run.

@@ -1,29 +1,35 @@
 //! Formulas of `t` and `base`, read and evaluated: what [`Expr`](super::kinds::Expr) follows.
 //!
-//! ```text
-//! formula  = operand { operator operand }     operators: + -, then * / %, then ^ (or **), which binds most tightly
-//! operand  = { "-" | "+" } ( number | name | name "(" formula { "," formula } ")" | "(" formula ")" )
-//! ```
-//!
-//! It reads as Python does: `-t^2` is `-(t^2)`, `2^3^2` is `2^(3^2)`, `2^-1` is a half. The grammar is our own because
-//! the expression crates that we tried read the first of these as `(-t)^2`, some the second as `(2^3)^2`, some know no
-//! `1e-3`, and none says where in the formula the fault is. There is nothing that a formula could call or change.
+//! They are read by winnow and its [`expression`], which is told how tightly each operator binds: as Python has it, so
+//! that `-t^2` is `-(t^2)`, `2^3^2` is `2^(3^2)` and `2^-1` is a half. The crates that evaluate as well mean something
+//! else by some of these, and none says where in a formula the fault is: exmex 0.21 has `(-t)^2` and `(2^3)^2`, takes
+//! `* t base` for a product, and cannot read a `min` at the end of another; evalexpr's licence is not ours. There is
+//! nothing that a formula could call or change.
 
 use std::f64::consts::PI;
 
+use thiserror::Error;
+use winnow::ascii::{digit0, digit1, multispace0};
+use winnow::combinator::{
+    Infix, Prefix, alt, cut_err, delimited, dispatch, eof, expression, fail, opt, peek, preceded, separated, terminated,
+};
+use winnow::error::{ContextError, ErrMode, StrContext, StrContextValue};
+use winnow::token::{any, one_of, take_while};
+use winnow::{ModalResult, Parser};
+
 use super::error::suggestion;
 
-/// The longest formula in bytes. It bounds the depth of the tree as well.
+/// The longest formula in bytes. It bounds how many signs and powers can be in one another.
 const LONGEST: usize = 1000;
 
-/// Parentheses, signs and powers in one another; far beyond any use, and far from the end of the stack.
-const DEEPEST: usize = 50;
+/// Far beyond any use, and far from the end of the stack.
+const MOST_PARENTHESES: usize = 100;
 
 /// How tightly the operators bind.
-const SUM: u8 = 1;
-const PRODUCT: u8 = 2;
-const SIGN: u8 = 3;
-const POWER: u8 = 4;
+const SUM: i64 = 1;
+const PRODUCT: i64 = 2;
+const SIGN: i64 = 3;
+const POWER: i64 = 4;
 
 /// A formula that has been read.
 #[derive(Debug)]
@@ -47,12 +53,16 @@ impl Formula {
         if text.len() > LONGEST {
             return Err(Fault { message: format!("a formula has at most {LONGEST} characters"), at: LONGEST });
         }
-        let mut reader = Reader { text, at: 0, depth: 0 };
-        let formula = reader.formula(SUM)?;
-        match reader.peek() {
-            None => Ok(formula),
-            Some(_) => Err(reader.expected("an operator or the end")),
+        if let Some((at, _)) = text.match_indices('(').nth(MOST_PARENTHESES) {
+            return Err(Fault { message: format!("a formula has at most {MOST_PARENTHESES} parentheses"), at });
         }
+        let end = (multispace0, eof).context(expected("an operator or the end"));
+        terminated(formula, end).parse(text).map_err(|error| {
+            let (at, expected) = (error.offset(), error.inner().to_string());
+            let found = text[at..].chars().next().map_or("the end".to_owned(), |c| format!("`{c}`"));
+            let said = error.inner().cause().map(ToString::to_string);
+            Fault { message: said.unwrap_or_else(|| format!("{expected}, found {found}")), at }
+        })
     }
 
     pub fn value(&self, t: f64, base: f64) -> f64 {
@@ -73,34 +83,46 @@ impl Formula {
     }
 }
 
-/// A function by the number of its arguments.
-#[derive(Clone, Copy)]
-enum Function {
+/// What a name stands for; functions by the number of their arguments.
+enum Meaning {
+    Value(Formula),
     One(fn(f64) -> f64),
     Two(fn(f64, f64) -> f64),
     /// Two or more, taken together from the left.
     Several(fn(f64, f64) -> f64),
 }
 
-const VARIABLES: [&str; 3] = ["t", "base", "pi"];
+impl Meaning {
+    fn takes(&self) -> &'static str {
+        match self {
+            Self::Value(_) => "no arguments",
+            Self::One(_) => "one argument in parentheses",
+            Self::Two(_) => "two arguments in parentheses",
+            Self::Several(_) => "two arguments or more in parentheses",
+        }
+    }
+}
 
-const FUNCTIONS: [(&str, Function); 16] = [
-    ("sqrt", Function::One(f64::sqrt)),
-    ("exp", Function::One(f64::exp)),
-    ("ln", Function::One(f64::ln)),
-    ("log10", Function::One(f64::log10)),
-    ("log2", Function::One(f64::log2)),
-    ("sin", Function::One(f64::sin)),
-    ("cos", Function::One(f64::cos)),
-    ("tan", Function::One(f64::tan)),
-    ("tanh", Function::One(f64::tanh)),
-    ("abs", Function::One(f64::abs)),
-    ("floor", Function::One(f64::floor)),
-    ("ceil", Function::One(f64::ceil)),
-    ("round", Function::One(f64::round)),
-    ("pow", Function::Two(f64::powf)),
-    ("min", Function::Several(least)),
-    ("max", Function::Several(greatest)),
+const NAMES: [(&str, Meaning); 19] = [
+    ("t", Meaning::Value(Formula::T)),
+    ("base", Meaning::Value(Formula::Base)),
+    ("pi", Meaning::Value(Formula::Number(PI))),
+    ("sqrt", Meaning::One(f64::sqrt)),
+    ("exp", Meaning::One(f64::exp)),
+    ("ln", Meaning::One(f64::ln)),
+    ("log10", Meaning::One(f64::log10)),
+    ("log2", Meaning::One(f64::log2)),
+    ("sin", Meaning::One(f64::sin)),
+    ("cos", Meaning::One(f64::cos)),
+    ("tan", Meaning::One(f64::tan)),
+    ("tanh", Meaning::One(f64::tanh)),
+    ("abs", Meaning::One(f64::abs)),
+    ("floor", Meaning::One(f64::floor)),
+    ("ceil", Meaning::One(f64::ceil)),
+    ("round", Meaning::One(f64::round)),
+    ("pow", Meaning::Two(f64::powf)),
+    ("min", Meaning::Several(least)),
+    ("max", Meaning::Several(greatest)),
 ];
 
 /// The lesser one; unlike `f64::min`, NaN where either is.
@@ -112,168 +134,90 @@ fn greatest(a: f64, b: f64) -> f64 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// An operator between operands: how it is written, how tightly it binds, and from where on the right-hand side may.
-type Operator = (&'static str, u8, u8, fn(f64, f64) -> f64);
+type Failure = ErrMode<ContextError>;
 
-/// `**` stands before `*`, so that it is seen first. The rest of a division has the sign of the divisor, as in Python.
-const OPERATORS: [Operator; 7] = [
-    ("+", SUM, PRODUCT, |a, b| a + b),
-    ("-", SUM, PRODUCT, |a, b| a - b),
-    ("**", POWER, POWER, f64::powf),
-    ("^", POWER, POWER, f64::powf),
-    ("*", PRODUCT, SIGN, |a, b| a * b),
-    ("/", PRODUCT, SIGN, |a, b| a / b),
-    ("%", PRODUCT, SIGN, |a, b| a - b * (a / b).floor()),
-];
-
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    depth: usize,
+fn expected(what: &'static str) -> StrContext {
+    StrContext::Expected(StrContextValue::Description(what))
 }
 
-impl<'a> Reader<'a> {
-    /// Reads as far as operators bind at least as tightly as `lowest`.
-    fn formula(&mut self, lowest: u8) -> Result<Formula, Fault> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(self.fault(format!("there are more than {DEEPEST} formulas in one another here")));
-        }
-        let mut left = self.operand()?;
-        while let Some((sign, _, right, function)) = self.operator(lowest) {
-            self.eat(sign);
-            left = Formula::two(function, left, self.formula(right)?);
-        }
-        self.depth -= 1;
-        Ok(left)
-    }
+/// Operands with operators between them.
+fn formula(input: &mut &str) -> ModalResult<Formula> {
+    expression(preceded(multispace0, operand)).prefix(sign).infix(operator).parse_next(input)
+}
 
-    fn operator(&mut self, lowest: u8) -> Option<Operator> {
-        self.peek();
-        let found = OPERATORS.into_iter().find(|(sign, ..)| self.rest().starts_with(sign));
-        found.filter(|(_, power, ..)| *power >= lowest)
-    }
+fn sign<'a>(input: &mut &'a str) -> ModalResult<Prefix<&'a str, Formula, Failure>> {
+    let minus = '-'.value(Prefix(SIGN, |_: &mut _, x| Ok(Formula::One(|x| -x, Box::new(x)))));
+    let plus = '+'.value(Prefix(SIGN, |_: &mut _, x| Ok(x)));
+    // It is asked last for what an operand can begin with.
+    let signs = alt((minus, plus)).context(expected("a number, `t`, `base`, `pi`, a function or `(`"));
+    preceded(multispace0, signs).parse_next(input)
+}
 
-    fn operand(&mut self) -> Result<Formula, Fault> {
-        match self.peek() {
-            Some('-') => {
-                self.eat("-");
-                Ok(Formula::One(|x| -x, Box::new(self.formula(SIGN)?)))
-            }
-            Some('+') => {
-                self.eat("+");
-                self.formula(SIGN)
-            }
-            Some('(') => {
-                self.eat("(");
-                let inside = self.formula(SUM)?;
-                if self.eat(")") { Ok(inside) } else { Err(self.expected("an operator or `)`")) }
-            }
-            Some(c) if c.is_ascii_digit() || c == '.' => self.number(),
-            Some(c) if is_name(c) => self.name(),
-            _ => Err(self.expected("a number, `t`, `base`, `pi`, a function or `(`")),
-        }
-    }
+/// `**` stands before `*`, so that it is seen first. The rest of a division has the sign of the divisor, as in Python.
+fn operator<'a>(input: &mut &'a str) -> ModalResult<Infix<&'a str, Formula, Failure>> {
+    use Infix::{Left, Right};
+    let operators = alt((
+        alt(("**", "^")).value(Right(POWER, |_: &mut _, a, b| Ok(Formula::two(f64::powf, a, b)))),
+        '*'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(|a, b| a * b, a, b)))),
+        '/'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(|a, b| a / b, a, b)))),
+        '%'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(|a, b| a - b * (a / b).floor(), a, b)))),
+        '+'.value(Left(SUM, |_: &mut _, a, b| Ok(Formula::two(|a, b| a + b, a, b)))),
+        '-'.value(Left(SUM, |_: &mut _, a, b| Ok(Formula::two(|a, b| a - b, a, b)))),
+    ));
+    preceded(multispace0, operators).parse_next(input)
+}
 
-    /// Digits, then perhaps `e`, a sign and more digits.
-    fn number(&mut self) -> Result<Formula, Fault> {
-        let rest = self.rest();
-        let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let mut end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
-        if let Some(exponent) = rest[end..].strip_prefix(['e', 'E']) {
-            let unsigned = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-            if digits(unsigned) > 0 {
-                end = rest.len() - unsigned.len() + digits(unsigned);
-            }
-        }
-        let written = &rest[..end];
-        let number = written.parse().map_err(|_| self.fault(format!("`{written}` is no number")))?;
-        self.at += end;
-        Ok(Formula::Number(number))
+fn operand(input: &mut &str) -> ModalResult<Formula> {
+    dispatch! {peek(any);
+        '(' => delimited('(', cut_err(formula), close("an operator or `)`")),
+        '0'..='9' | '.' => number,
+        c if is_name(c) => cut_err(named),
+        _ => fail,
     }
+    .parse_next(input)
+}
 
-    fn name(&mut self) -> Result<Formula, Fault> {
-        let start = self.at;
-        let rest = self.rest();
-        let name = &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())];
-        self.at += name.len();
-        let fault = |message| Err(Fault { message, at: start });
-        match name {
-            "t" => return Ok(Formula::T),
-            "base" => return Ok(Formula::Base),
-            "pi" => return Ok(Formula::Number(PI)),
-            _ => {}
-        }
-        let Some((_, function)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
-            let known = VARIABLES.into_iter().chain(FUNCTIONS.into_iter().map(|(name, _)| name));
-            return fault(format!("a formula knows no `{name}`; {}", suggestion(name, known)));
-        };
-        if !self.eat("(") {
-            return fault(format!("`{name}` is a function; write `{name}(…)`"));
-        }
-        let arguments = self.arguments()?;
-        let count = arguments.len();
-        call(function, arguments)
-            .map_or_else(|expected| fault(format!("`{name}` takes {expected}, and here are {count}")), Ok)
-    }
+fn close<'a>(otherwise: &'static str) -> impl Parser<&'a str, char, Failure> {
+    cut_err(preceded(multispace0, ')'.context(expected(otherwise))))
+}
 
-    /// Formulas with commas between them, up to the closing parenthesis.
-    fn arguments(&mut self) -> Result<Vec<Formula>, Fault> {
-        let mut arguments = vec![self.formula(SUM)?];
-        while self.eat(",") {
-            arguments.push(self.formula(SUM)?);
-        }
-        if self.eat(")") { Ok(arguments) } else { Err(self.expected("an operator, `,` or `)`")) }
-    }
+fn number(input: &mut &str) -> ModalResult<Formula> {
+    let digits = alt(((digit1, opt(('.', digit0))).void(), ('.', digit1).void()));
+    let exponent = (one_of(['e', 'E']), opt(one_of(['-', '+'])), digit1);
+    (digits, opt(exponent)).take().parse_to().map(Formula::Number).parse_next(input)
+}
 
-    fn eat(&mut self, token: &str) -> bool {
-        self.peek();
-        let eaten = self.rest().starts_with(token);
-        self.at += if eaten { token.len() } else { 0 };
-        eaten
-    }
-
-    /// The first character of the next token, which the reader then stands at.
-    fn peek(&mut self) -> Option<char> {
-        self.at = self.text.len() - self.rest().trim_start().len();
-        self.rest().chars().next()
-    }
-
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn fault(&self, message: String) -> Fault {
-        Fault { message, at: self.at }
-    }
-
-    fn expected(&mut self, what: &str) -> Fault {
-        let found = self.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
-        self.fault(format!("expected {what}, found {found}"))
-    }
+fn named(input: &mut &str) -> ModalResult<Formula> {
+    let name = take_while(1.., is_name);
+    let several = separated(1.., formula, preceded(multispace0, ','));
+    let arguments = delimited((multispace0, '('), cut_err(several), close("an operator, `,` or `)`"));
+    (name, opt(arguments)).try_map(|(name, arguments)| meaning(name, arguments.unwrap_or_default())).parse_next(input)
 }
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The call of `function`, or how many arguments it takes.
-fn call(function: Function, arguments: Vec<Formula>) -> Result<Formula, &'static str> {
-    match function {
-        Function::One(function) => {
-            let [x] = <[Formula; 1]>::try_from(arguments).map_err(|_| "one argument")?;
-            Ok(Formula::One(function, Box::new(x)))
-        }
-        Function::Two(function) => {
-            let operands = <[Formula; 2]>::try_from(arguments).map_err(|_| "two arguments")?;
-            Ok(Formula::Two(function, Box::new(operands)))
-        }
-        Function::Several(_) if arguments.len() < 2 => Err("two arguments or more"),
-        Function::Several(function) => {
-            let together = arguments.into_iter().reduce(|a, b| Formula::two(function, a, b));
-            together.ok_or("two arguments or more")
-        }
-    }
+/// Why a name does not mean anything.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Meaningless(String);
+
+/// What `name` with its arguments stands for.
+fn meaning(name: &str, arguments: Vec<Formula>) -> Result<Formula, Meaningless> {
+    let Some((_, meaning)) = NAMES.into_iter().find(|(known, _)| *known == name) else {
+        let known = NAMES.map(|(name, _)| name);
+        return Err(Meaningless(format!("a formula knows no `{name}`; {}", suggestion(name, known))));
+    };
+    let (count, takes) = (arguments.len(), meaning.takes());
+    let mut arguments = arguments.into_iter();
+    let found = match (meaning, count) {
+        (Meaning::Value(value), 0) => Some(value),
+        (Meaning::One(one), 1) => arguments.next().map(|x| Formula::One(one, Box::new(x))),
+        (Meaning::Two(two), 2) | (Meaning::Several(two), 2..) => arguments.reduce(|a, b| Formula::two(two, a, b)),
+        _ => None,
+    };
+    found.ok_or_else(|| Meaningless(format!("`{name}` takes {takes}, and here are {count}")))
 }
 
 #[cfg(test)]
@@ -352,16 +296,26 @@ mod tests {
         let faults = [
             ("", format!("{operand} the end"), 0),
             ("base *", format!("{operand} the end"), 6),
+            ("base * ", format!("{operand} the end"), 7),
             ("2 + * t", format!("{operand} `*`"), 4),
+            ("* t base", format!("{operand} `*`"), 0),
+            ("(1 + )", format!("{operand} `)`"), 5),
+            ("max(t, , 1)", format!("{operand} `,`"), 7),
+            ("sqrt()", format!("{operand} `)`"), 5),
+            ("sqrt(t + -)", format!("{operand} `)`"), 10),
+            (".", format!("{operand} `.`"), 0),
             ("2t", "expected an operator or the end, found `t`".to_owned(), 1),
             ("2e", "expected an operator or the end, found `e`".to_owned(), 1),
+            ("1.2.3", "expected an operator or the end, found `.`".to_owned(), 3),
+            ("-(t, base)", "expected an operator or `)`, found `,`".to_owned(), 3),
             ("(t", "expected an operator or `)`, found the end".to_owned(), 2),
             ("t)", "expected an operator or the end, found `)`".to_owned(), 1),
-            ("1.2.3", "`1.2.3` is no number".to_owned(), 0),
+            ("max(1, 2", "expected an operator, `,` or `)`, found the end".to_owned(), 8),
             ("base * sqr(t)", "a formula knows no `sqr`; did you mean `sqrt`?".to_owned(), 7),
-            ("sqrt t", "`sqrt` is a function; write `sqrt(…)`".to_owned(), 0),
-            ("sqrt(t, 2)", "`sqrt` takes one argument, and here are 2".to_owned(), 0),
-            ("1 + max(t)", "`max` takes two arguments or more, and here are 1".to_owned(), 4),
+            ("sqrt t", "`sqrt` takes one argument in parentheses, and here are 0".to_owned(), 0),
+            ("1 + sqrt(t, 2)", "`sqrt` takes one argument in parentheses, and here are 2".to_owned(), 4),
+            ("1 + max(t)", "`max` takes two arguments or more in parentheses, and here are 1".to_owned(), 4),
+            ("2 * t(3)", "`t` takes no arguments, and here are 1".to_owned(), 4),
             ("t é", "expected an operator or the end, found `é`".to_owned(), 2),
         ];
         for (text, message, at) in faults {
@@ -371,10 +325,19 @@ mod tests {
 
     #[test]
     fn a_hostile_formula_is_refused() {
-        for text in ["(".repeat(900), "-".repeat(900) + "t", "t^".repeat(400) + "t", "sqrt(".repeat(150)] {
-            assert!(fault(&text).0.contains("more than 50"), "{text}");
+        for text in ["(".repeat(900), "sqrt(".repeat(150), "-(".repeat(200), "max(1,".repeat(101)] {
+            assert!(fault(&text).0.contains("at most 100 parentheses"), "{text}");
         }
-        assert!(fault(&"t+".repeat(1_000_000)).0.contains("at most 1000"));
+        assert!(fault(&"t+".repeat(1_000_000)).0.contains("at most 1000 characters"));
+    }
+
+    #[test]
+    fn the_deepest_formulas_leave_room_on_the_stack() {
+        let nested = format!("{}t{}", "sqrt(2^-".repeat(99), ")".repeat(99));
+        let long = ["-".repeat(998) + "t", "+".repeat(999) + "t", "1^-".repeat(333) + "t", "1^".repeat(499) + "1"];
+        for text in [nested].into_iter().chain(long) {
+            assert!(value(&text).is_finite(), "{text}");
+        }
         assert_eq!(value(&("t".to_owned() + &"+t".repeat(499))), 1500.0);
     }
 }

@@ -35,13 +35,26 @@ fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
     schedule.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
 }
 
-/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers.
+/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers. What programs write where JSON
+/// has no word is read too: `NaN`, `Infinity` and `inf`, and `null` for NaN.
 ///
 /// # Errors
 /// When the file cannot be read or holds something else.
 pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
-    serde_json::from_str(&read(path)?)
-        .map_err(|source| TypedError::Metrics { path: path.display().to_string(), source })
+    let text = read(path)?;
+    let wrong = |found: &str| TypedError::Metrics {
+        path: path.display().to_string(),
+        found: found.trim().chars().take(20).collect(),
+    };
+    let items = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).ok_or_else(|| wrong(&text))?;
+    if items.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let number = |item: &str| match item.trim().trim_matches('"') {
+        "null" => Ok(f64::NAN),
+        number => number.parse().map_err(|_| wrong(item)),
+    };
+    items.split(',').map(number).collect()
 }
 
 fn read(path: &Path) -> Result<String, TypedError> {
@@ -74,11 +87,11 @@ pub enum TypedError {
         message: String,
     },
     /// The file of metrics holds something else.
-    #[error("{path} is no JSON array of numbers, such as [0.9, 0.7]: see line {0} column {1}", source.line(), source.column())]
+    #[error("{path} is no JSON array of numbers, such as [0.9, 0.7]: it holds `{found}`")]
     Metrics {
         /// The file.
         path: String,
-        /// The reason.
-        source: serde_json::Error,
+        /// The first thing in it that is no number.
+        found: String,
     },
 }
