@@ -11,7 +11,8 @@ use std::f64::consts::PI;
 use thiserror::Error;
 use winnow::ascii::{digit0, digit1, multispace0};
 use winnow::combinator::{
-    Infix, Prefix, alt, cut_err, delimited, dispatch, eof, expression, fail, opt, peek, preceded, separated, terminated,
+    Infix, Prefix, alt, cut_err, delimited, dispatch, eof, expression, fail, opt, peek, preceded, repeat, separated,
+    terminated,
 };
 use winnow::error::{ContextError, ErrMode, StrContext, StrContextValue};
 use winnow::token::{any, one_of, take_while};
@@ -19,11 +20,12 @@ use winnow::{ModalResult, Parser};
 
 use super::error::suggestion;
 
-/// The longest formula in bytes. It bounds how many signs and powers can be in one another.
+/// The longest formula in bytes.
 const LONGEST: usize = 1000;
 
-/// Far beyond any use, and far from the end of the stack.
-const MOST_PARENTHESES: usize = 100;
+/// How many parentheses and powers it may have, for they can be in one another: far beyond any use, and far from the end
+/// of the stack.
+const DEEPEST: usize = 50;
 
 /// How tightly the operators bind.
 const SUM: i64 = 1;
@@ -53,8 +55,9 @@ impl Formula {
         if text.len() > LONGEST {
             return Err(Fault { message: format!("a formula has at most {LONGEST} characters"), at: LONGEST });
         }
-        if let Some((at, _)) = text.match_indices('(').nth(MOST_PARENTHESES) {
-            return Err(Fault { message: format!("a formula has at most {MOST_PARENTHESES} parentheses"), at });
+        let deeper = |&(at, c): &(usize, char)| matches!(c, '(' | '^') || text[at..].starts_with("**");
+        if let Some((at, _)) = text.char_indices().filter(deeper).nth(DEEPEST) {
+            return Err(Fault { message: format!("a formula has at most {DEEPEST} parentheses and powers"), at });
         }
         let end = (multispace0, eof).context(expected("an operator or the end"));
         terminated(formula, end).parse(text).map_err(|error| {
@@ -134,6 +137,12 @@ fn greatest(a: f64, b: f64) -> f64 {
     if b > a || b.is_nan() { b } else { a }
 }
 
+/// The rest of a division, exact and with the sign of the divisor, as in Python.
+fn remainder(a: f64, b: f64) -> f64 {
+    let rest = a % b;
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
+}
+
 type Failure = ErrMode<ContextError>;
 
 fn expected(what: &'static str) -> StrContext {
@@ -145,22 +154,23 @@ fn formula(input: &mut &str) -> ModalResult<Formula> {
     expression(preceded(multispace0, operand)).prefix(sign).infix(operator).parse_next(input)
 }
 
+/// Signs in a row are one.
 fn sign<'a>(input: &mut &'a str) -> ModalResult<Prefix<&'a str, Formula, Failure>> {
-    let minus = '-'.value(Prefix(SIGN, |_: &mut _, x| Ok(Formula::One(|x| -x, Box::new(x)))));
-    let plus = '+'.value(Prefix(SIGN, |_: &mut _, x| Ok(x)));
     // It is asked last for what an operand can begin with.
-    let signs = alt((minus, plus)).context(expected("a number, `t`, `base`, `pi`, a function or `(`"));
-    preceded(multispace0, signs).parse_next(input)
+    let sign = one_of(['-', '+']).context(expected("a number, `t`, `base`, `pi`, a function or `(`"));
+    let signs = repeat(1.., preceded(multispace0, sign));
+    let negative = signs.fold(|| false, |negative, sign| negative != (sign == '-')).parse_next(input)?;
+    Ok(if negative { Prefix(SIGN, |_, x| Ok(Formula::One(|x| -x, Box::new(x)))) } else { Prefix(SIGN, |_, x| Ok(x)) })
 }
 
-/// `**` stands before `*`, so that it is seen first. The rest of a division has the sign of the divisor, as in Python.
+/// `**` stands before `*`, so that it is seen first.
 fn operator<'a>(input: &mut &'a str) -> ModalResult<Infix<&'a str, Formula, Failure>> {
     use Infix::{Left, Right};
     let operators = alt((
         alt(("**", "^")).value(Right(POWER, |_: &mut _, a, b| Ok(Formula::two(f64::powf, a, b)))),
         '*'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(|a, b| a * b, a, b)))),
         '/'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(|a, b| a / b, a, b)))),
-        '%'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(|a, b| a - b * (a / b).floor(), a, b)))),
+        '%'.value(Left(PRODUCT, |_: &mut _, a, b| Ok(Formula::two(remainder, a, b)))),
         '+'.value(Left(SUM, |_: &mut _, a, b| Ok(Formula::two(|a, b| a + b, a, b)))),
         '-'.value(Left(SUM, |_: &mut _, a, b| Ok(Formula::two(|a, b| a - b, a, b)))),
     ));
@@ -189,8 +199,8 @@ fn number(input: &mut &str) -> ModalResult<Formula> {
 
 fn named(input: &mut &str) -> ModalResult<Formula> {
     let name = take_while(1.., is_name);
-    let several = separated(1.., formula, preceded(multispace0, ','));
-    let arguments = delimited((multispace0, '('), cut_err(several), close("an operator, `,` or `)`"));
+    let several = separated(1.., cut_err(formula), preceded(multispace0, ','));
+    let arguments = delimited((multispace0, '('), several, close("an operator, `,` or `)`"));
     (name, opt(arguments)).try_map(|(name, arguments)| meaning(name, arguments.unwrap_or_default())).parse_next(input)
 }
 
@@ -252,6 +262,8 @@ mod tests {
             ("- - +t", 3.0),
             ("7 % 4 * 2", 6.0),
             ("-1 % 4", 3.0),
+            ("1 % -4", -3.0),
+            ("2 % 0.1", 2.0 % 0.1),
             ("1 / 2", 0.5),
         ];
         for (text, expected) in formulas {
@@ -325,18 +337,17 @@ mod tests {
 
     #[test]
     fn a_hostile_formula_is_refused() {
-        for text in ["(".repeat(900), "sqrt(".repeat(150), "-(".repeat(200), "max(1,".repeat(101)] {
-            assert!(fault(&text).0.contains("at most 100 parentheses"), "{text}");
+        for text in ["(".repeat(900), "sqrt(".repeat(150), "-(".repeat(200), "t^-".repeat(99), "t**".repeat(99)] {
+            assert!(fault(&text).0.contains("at most 50 parentheses and powers"), "{text}");
         }
         assert!(fault(&"t+".repeat(1_000_000)).0.contains("at most 1000 characters"));
     }
 
     #[test]
     fn the_deepest_formulas_leave_room_on_the_stack() {
-        let nested = format!("{}t{}", "sqrt(2^-".repeat(99), ")".repeat(99));
-        let long = ["-".repeat(998) + "t", "+".repeat(999) + "t", "1^-".repeat(333) + "t", "1^".repeat(499) + "1"];
-        for text in [nested].into_iter().chain(long) {
-            assert!(value(&text).is_finite(), "{text}");
+        let nested = format!("{}t{}", "sqrt(--2+-".repeat(50), ")".repeat(50));
+        for text in [nested, "-".repeat(998) + "t", "+ ".repeat(499) + "t", "1^-".repeat(50) + "t"] {
+            assert!(!value(&text).is_infinite(), "{text}");
         }
         assert_eq!(value(&("t".to_owned() + &"+t".repeat(499))), 1500.0);
     }
