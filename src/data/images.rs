@@ -122,9 +122,7 @@ mod tests {
         assert!(
             images(vec![1, 2]).unwrap_err().to_string().starts_with("row 1 (counted from 0): label 2 is not below")
         );
-        assert_eq!(
-            images(vec![1, 0]).unwrap().gather(&[2]).unwrap_err().to_string(),
-            "there is no row 2 (counted from 0) among 2"
-        );
+        let message = images(vec![1, 0]).unwrap().gather(&[2]).unwrap_err().to_string();
+        assert!(message.starts_with("there is no row 2 (counted from 0) among 2"), "{message}");
     }
 }
