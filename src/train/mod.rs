@@ -10,6 +10,8 @@ mod directory;
 mod error;
 mod every;
 mod find_lr;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keep;
 mod load;
 mod log;
