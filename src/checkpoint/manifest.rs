@@ -1,6 +1,7 @@
 //! `manifest.json`: which files a checkpoint has, and what is in them to the last bit.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,10 @@ use super::written_by::WrittenBy;
 const FORMAT: &str = "rekindle.checkpoint";
 const VERSION: u64 = 1;
 
+/// The versions of the format that this build reads; it writes the last. Of each the repository has a sample, in
+/// `checkpoints`, and a test that goes on from it.
+pub const VERSIONS: RangeInclusive<u64> = 1..=VERSION;
+
 /// A manifest of more bytes than this is not read.
 pub(super) const LIMIT: u64 = 16 << 20;
 
@@ -19,7 +24,8 @@ pub(super) const LIMIT: u64 = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     format: String,
-    version: u64,
+    /// The version of the format, one of [`VERSIONS`].
+    pub version: u64,
     /// The step of the checkpoint: how many updates it holds.
     pub step: u64,
     /// Every other file of the checkpoint, by name.
@@ -102,7 +108,7 @@ fn check_format(bytes: &[u8], path: &Path) -> Result<(), CheckpointError> {
         return Err(CheckpointError::Format { path: path.to_owned(), found: head.format, expected: FORMAT });
     }
     match head.version {
-        VERSION => Ok(()),
+        version if VERSIONS.contains(&version) => Ok(()),
         0 => Err(CheckpointError::Malformed { path: path.to_owned(), reason: "there is no version 0".to_owned() }),
         found => Err(CheckpointError::Version { path: path.to_owned(), found, known: VERSION }),
     }

@@ -86,7 +86,7 @@ mod written_by;
 pub use error::CheckpointError;
 pub use folder::{Damaged, Folder, Newest};
 pub use keep::Keep;
-pub use manifest::{FileEntry, Manifest};
+pub use manifest::{FileEntry, Manifest, VERSIONS};
 pub use name::{dir_name, step_of};
 pub use read::Checkpoint;
 pub use save::{Outcome, Saved};
