@@ -125,6 +125,11 @@ fn no_manifest_breaks_a_promise() {
 }
 
 #[test]
+fn no_state_to_go_on_from_breaks_a_promise() {
+    smoke("resume");
+}
+
+#[test]
 fn no_tensor_file_breaks_a_promise() {
     smoke("safetensors");
 }

@@ -8,6 +8,7 @@ use candle_core::{Result, Tensor};
 
 pub use config::{ModelConfig, ModelError};
 pub use init::linear_default;
+pub(crate) use init::with_room_for;
 pub use mlp::{Activation, Mlp, MlpConfig};
 
 use crate::parameters::Parameters;

@@ -12,7 +12,7 @@ use super::schedulers::Schedulers;
 use super::{TrainError, load};
 use crate::checkpoint::{Checkpoint, CheckpointError, Keep, Snapshot};
 use crate::data::{Batch, Data};
-use crate::model::{Mode, Model};
+use crate::model::{Mode, Model, with_room_for};
 use crate::optim::{Gradients, Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
 use crate::rng::Draws;
@@ -91,7 +91,7 @@ impl Session {
         // The checkpoint has the weights; the file that they once started from may be gone.
         let mut without_start = config.clone();
         without_start.train.initial_weights = None;
-        let mut session = Self { config, ..Self::new(without_start)? };
+        let mut session = Self { config, ..with_room_for(room(checkpoint), || Self::new(without_start))? };
         let fingerprint = serde_json::to_value(session.data.fingerprint()).unwrap_or_default();
         if let Some(saved) = checkpoint.field("data").filter(|saved| **saved != fingerprint) {
             return Err(TrainError::Refused {
@@ -311,6 +311,14 @@ impl Session {
         }
         Some((self.step / self.data.steps_per_epoch(), mean))
     }
+}
+
+/// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them, and
+/// some more, so that the tensors of a small one are compared by name and shape.
+fn room(checkpoint: &Checkpoint) -> usize {
+    const SLACK: usize = 1 << 20;
+    let tensors = checkpoint.state("model").into_iter().flat_map(|state| state.tensors.values());
+    tensors.map(|tensor| tensor.bytes.len()).sum::<usize>() + SLACK
 }
 
 /// The place of a part that a run no longer has: it takes whatever was saved.

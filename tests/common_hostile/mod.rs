@@ -18,7 +18,8 @@ use memory::bounded;
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
 use rekindle::report::{LrPlan, Standing};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::train::{Config, Setting, from_file, fuzzing};
+use rekindle::train::resume::{self, Choices};
+use rekindle::train::{Config, Control, Setting, from_file, fuzzing};
 use serde_json::Value;
 use tempfile::TempDir;
 use watch::Watch;
@@ -27,11 +28,12 @@ use watch::Watch;
 pub type Target = fn(&Arena, &[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("config", config),
     ("formula", formula),
     ("log", log),
     ("manifest", manifest),
+    ("resume", resume),
     ("safetensors", safetensors),
     ("schedule_json", schedule_json),
     ("schedule_text", schedule_text),
@@ -41,6 +43,8 @@ pub const TARGETS: [(&str, Target); 8] = [
 const MANIFEST: &[u8] = include_bytes!("../../checkpoints/notebook/step-0000000010/manifest.json");
 const STATE: &[u8] = include_bytes!("../../checkpoints/notebook/step-0000000010/state.json");
 const MODEL: &[u8] = include_bytes!("../../checkpoints/notebook/step-0000000010/model.safetensors");
+
+const DATA: &[u8] = include_bytes!("../../examples/data/experiment.safetensors");
 
 /// A checkpoint to be changed, with something beside it that nothing may touch.
 pub struct Arena {
@@ -58,6 +62,7 @@ impl Arena {
         for name in ["model.safetensors", "x.safetensors", "state.json"] {
             fs::write(outside.join(name), MODEL).unwrap();
         }
+        fs::write(folder.path().join("data.safetensors"), DATA).unwrap();
         let watch = Watch::new(&outside, &[folder.path(), &checkpoint]);
         let arena = Self { folder, watch };
         arena.reset();
@@ -127,6 +132,34 @@ pub fn state(arena: &Arena, bytes: &[u8]) {
         arena.watch.assert_untouched();
     }
     arena.reset();
+}
+
+/// `state.json` again, for a run that is to go on from it, with its data in `data.safetensors` beside it: if all of it
+/// fits, an update is made. The configuration in it may ask for a model of any size.
+pub fn resume(arena: &Arena, bytes: &[u8]) {
+    const MODEL_AND_DATA: usize = 1 << 20;
+    forge_file(&arena.checkpoint(), "state.json", bytes);
+    let (checkpoint, out, control) = (arena.checkpoint(), arena.file("branch"), Control::new());
+    control.stop(2);
+    bounded(bytes.len() + MODEL_AND_DATA, 128, || {
+        let choices = Choices { out: Some(&out), ..Choices::default() };
+        if let Ok(mut resumed) = resume::resume(&checkpoint, choices, control) {
+            drop(resumed.run.train(&mut ()));
+        }
+    });
+    drop(fs::remove_dir_all(out));
+    assert!(fs::read(checkpoint.join("state.json")).unwrap() == bytes);
+    assert_eq!(names(arena.folder.path()), ["data.safetensors", "outside", "step-0000000010"]);
+    assert_eq!(names(&checkpoint), ["manifest.json", "model.safetensors", "state.json"]);
+    arena.reset();
+}
+
+/// What is in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 /// `model.safetensors`, in a checkpoint whose digests all agree.
