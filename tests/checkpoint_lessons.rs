@@ -286,7 +286,7 @@ fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     lab.start("run");
     let of_the_data = |step| {
         let path = checkpoint(&lab.path("run"), step);
-        (state(&path)["data"].clone(), Checkpoint::read(&path).unwrap().state("standardization").cloned())
+        (state(&path)["data"].clone(), Checkpoint::read(&path).unwrap().state("dataset").cloned())
     };
     let first = of_the_data(0);
     assert!(first.1.is_some() && (1..=12).all(|step| of_the_data(step) == first));
