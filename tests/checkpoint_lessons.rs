@@ -15,7 +15,9 @@ use candle_core::{Device, Tensor, Var};
 use common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, rates, small, state, steps};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
 use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, Snapshot, WrittenBy};
-use rekindle::data::{Batch, BatchSize, Data, Dataset, Fingerprint, Input, LastBatch, Order, Split, TargetKind};
+use rekindle::data::{
+    Batch, BatchSize, Data, DataError, Dataset, Fingerprint, Input, LastBatch, Order, Split, TargetKind,
+};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
 use rekindle::state::{Part, State};
@@ -258,7 +260,7 @@ impl Dataset for Counted {
         &self.fingerprint
     }
 
-    fn gather(&self, rows: &[usize]) -> candle_core::Result<Batch> {
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
         self.gathered.fetch_add(rows.len(), Ordering::Relaxed);
         let column = Tensor::from_vec(rows.iter().map(|&row| row as f32).collect(), (rows.len(), 1), &Device::Cpu)?;
         Ok(Batch { inputs: column.clone(), targets: column })
