@@ -91,17 +91,26 @@ pub struct Draws {
     seed: u64,
     /// The update these numbers are for.
     pub step: u64,
+    micro_batch: usize,
 }
 
 impl Draws {
     /// The randomness of `step` under `seed`.
     pub fn at(seed: u64, step: u64) -> Self {
-        Self { seed, step }
+        Self { seed, step, micro_batch: 0 }
+    }
+
+    /// The randomness of micro-batch number `micro_batch` of the step, from 0: no two of them share a number.
+    pub fn of_micro_batch(self, micro_batch: usize) -> Self {
+        Self { micro_batch, ..self }
     }
 
     /// The stream of `purpose`; read it at [`Draws::step`].
     pub fn stream(&self, purpose: &str) -> Stream {
-        Stream::new(self.seed, purpose)
+        match self.micro_batch {
+            0 => Stream::new(self.seed, purpose),
+            later => Stream::new(self.seed, &format!("{purpose}#{later}")),
+        }
     }
 }
 
@@ -177,6 +186,13 @@ mod tests {
         for (counter, key, answer) in cases {
             assert_eq!(philox4x32_10(counter, key), answer);
         }
+    }
+
+    #[test]
+    fn every_micro_batch_of_a_step_has_numbers_of_its_own() {
+        let stream = |micro_batch| Draws::at(1, 5).of_micro_batch(micro_batch).stream("dropout/0");
+        assert_eq!(stream(0), Draws::at(1, 5).stream("dropout/0"));
+        assert!(stream(1) != stream(0) && stream(2) != stream(1) && stream(2) != stream(0));
     }
 
     #[test]

@@ -294,6 +294,31 @@ fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     assert!(first.1.is_some() && (1..=12).all(|step| of_the_data(step) == first));
 }
 
+/// transformers #22143: gradients that were accumulated when a checkpoint was taken are lost. Here one is only taken between
+/// updates, when there are none.
+#[test]
+fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP).replace("train = {", "train = { accumulate = 3,"));
+    lab.start("whole");
+    for step in 1..12 {
+        let run = lab.interrupted_copy("whole", &format!("from-{step}"), step);
+        lab.train(&["--resume", run.to_str().unwrap()]).well();
+        assert_same_bits(&lab.path("whole"), &run);
+    }
+    let parts = Checkpoint::read(&checkpoint(&lab.path("whole"), 5)).unwrap();
+    assert!(parts.parts().all(|part| !part.contains("grad")));
+}
+
+/// burn #5695, accelerate #662: the schedule advanced with every micro-batch, and the last window of an epoch was dropped.
+#[test]
+fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_window_counts() {
+    let lab = Lab::in_memory(&small(ADAMW, "exponential(0.5)", "").replace("train = {", "train = { accumulate = 4,"));
+    lab.start("run");
+    // 48 rows in batches of 13: the fourth update of each of the three epochs has 9 of them.
+    assert_eq!(rates(&lab.path("run")), (0..12).map(|t| 0.05 * 0.5f64.powi(t)).collect::<Vec<_>>());
+    assert_eq!(state(&checkpoint(&lab.path("run"), 12))["samples"], 144);
+}
+
 /// burn: the shuffle order restarts from epoch 1 after a resume.
 #[test]
 fn burn_the_shuffle_order_goes_on_after_a_resume() {

@@ -96,6 +96,20 @@ impl Batch {
     pub fn rows(&self) -> usize {
         self.inputs.dims().first().copied().unwrap_or(0)
     }
+
+    /// Its rows in order, in at most `count` batches of as many rows each, the last one perhaps of fewer.
+    ///
+    /// # Errors
+    /// When inputs and targets differ in rows.
+    pub fn pieces(&self, count: usize) -> candle_core::Result<Vec<Self>> {
+        let rows = self.rows();
+        let length = rows.div_ceil(count.max(1)).max(1);
+        let piece = |start: usize| {
+            let length = length.min(rows - start);
+            Ok(Self { inputs: self.inputs.narrow(0, start, length)?, targets: self.targets.narrow(0, start, length)? })
+        };
+        (0..rows).step_by(length).map(piece).collect()
+    }
 }
 
 /// A data set that a configuration describes, of whatever kind: rows, and what is remembered of them.

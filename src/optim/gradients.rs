@@ -50,11 +50,28 @@ impl Gradients {
         if !missing.is_empty() {
             return Err(OptimError::NoGradient(missing));
         }
+        Self::from_tensors(names, tensors)
+    }
+
+    fn from_tensors(names: Vec<String>, tensors: Vec<Tensor>) -> Result<Self, OptimError> {
         let mut squares = 0.0;
         for tensor in &tensors {
             squares += sum_of_squares(tensor)?;
         }
         Ok(Self { names, tensors, norm: squares.sqrt(), scale: 1.0 })
+    }
+
+    /// The sum of these and `others`, which are of the same parameters: what one backward pass over the sum of both
+    /// losses would give. Neither may be clipped yet.
+    ///
+    /// # Errors
+    /// When they are of other parameters, or the device fails.
+    pub fn plus(self, others: &Self) -> Result<Self, OptimError> {
+        if self.names != others.names {
+            return Err(OptimError::OtherParameters { own: self.names, given: others.names.clone() });
+        }
+        let sums = self.tensors.iter().zip(&others.tensors).map(|(one, other)| one + other);
+        Self::from_tensors(self.names, sums.collect::<candle_core::Result<_>>()?)
     }
 
     /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order.

@@ -93,6 +93,10 @@ pub struct TrainConfig {
     /// Optimizer updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
+    /// In how many micro-batches the rows of an update are computed, one after the other; 1 by default. The update is that
+    /// of the whole batch, a shorter last one included, but only one of them has to fit in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<usize>,
     /// Largest global norm of the gradients; longer ones are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
@@ -181,6 +185,9 @@ impl Config {
                 return wrong("train", format!("{epochs} epochs and {steps} steps"), "give only one of the two");
             }
             _ => {}
+        }
+        if self.train.accumulate == Some(0) {
+            return wrong("train.accumulate", "0".to_owned(), "must be at least 1, which is the whole batch at once");
         }
         if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return wrong("train.clip_norm", norm.to_string(), "must be positive");

@@ -72,21 +72,20 @@ pub fn find_lr(config: Config, options: RangeTestOptions) -> Result<RangeTest, T
     let (mut points, mut best, mut diverged) = (Vec::new(), f64::INFINITY, false);
     for step in 0..options.steps {
         let lr = options.rate(step);
-        let (loss, value) = session.loss(&session.batch()?)?;
-        let smoothed = average.add(value);
-        if !value.is_finite() || smoothed > DIVERGED * best {
+        let (loss, gradients) = session.gradients(&session.batch()?)?;
+        let smoothed = average.add(loss);
+        if !loss.is_finite() || smoothed > DIVERGED * best {
             diverged = true;
             break;
         }
         best = best.min(smoothed);
-        points.push(RangePoint { lr, loss: value, smoothed });
-        let gradients = session.gradients(&loss)?;
+        points.push(RangePoint { lr, loss, smoothed });
         if gradients.check_finite().is_err() {
             diverged = true;
             break;
         }
         let rates: Vec<Rates> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
-        session.update(&gradients, &rates, value)?;
+        session.update(&gradients, &rates, loss)?;
     }
     let suggestion = steepest(&points);
     Ok(RangeTest { points, diverged, suggestion })

@@ -144,14 +144,13 @@ impl Run {
         for step in self.session.step()..self.session.total_steps() {
             let rates = self.session.rates();
             let batch = self.session.batch()?;
-            let (loss, value) = self.session.loss(&batch)?;
-            self.require_finite("loss", value, step, &rates)?;
-            let gradients = self.session.gradients(&loss)?;
+            let (loss, gradients) = self.session.gradients(&batch)?;
+            self.require_finite("loss", loss, step, &rates)?;
             self.require_finite_gradients(&gradients, step, &rates)?;
-            self.session.update(&gradients, &rates, value)?;
+            self.session.update(&gradients, &rates, loss)?;
             let validation = self.session.validate_when_due()?;
-            self.record(step, value, &rates, &gradients, validation.as_ref());
-            observer.step(&StepReport { done: step + 1, rates: &rates, loss: value });
+            self.record(step, loss, &rates, &gradients, validation.as_ref());
+            observer.step(&StepReport { done: step + 1, rates: &rates, loss });
             self.end_epoch_when_due(validation, observer);
             self.save_when_due(observer)?;
             // After the last step there is nothing left to stop.

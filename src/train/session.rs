@@ -11,7 +11,7 @@ use super::metrics::{EpochMean, Evaluation, EvaluationSums, Measured, Objective,
 use super::schedulers::Schedulers;
 use super::{TrainError, load};
 use crate::checkpoint::{Checkpoint, CheckpointError, Keep, Snapshot};
-use crate::data::{Batch, Data};
+use crate::data::{Batch, Data, DataError};
 use crate::model::{Mode, Model, with_room_for};
 use crate::optim::{Gradients, Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
@@ -247,22 +247,34 @@ impl Session {
         Ok(self.data.batch(self.step)?)
     }
 
-    /// The loss of a batch in training, with the dropout of this step: the tensor and its value.
-    pub(super) fn loss(&self, batch: &Batch) -> Result<(Tensor, f64), TrainError> {
-        let draws = Draws::at(self.config.seed, self.step);
+    /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients. What
+    /// is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
+    pub(super) fn gradients(&self, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
+        let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
+        for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
+            let share = piece.rows() as f64 / batch.rows() as f64;
+            let (loss, value) = self.loss(piece, number)?;
+            mean += share * value;
+            let gradients = Gradients::of(&if share < 1.0 { (loss * share)? } else { loss }, &self.parameters)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&gradients)?,
+                None => gradients,
+            });
+        }
+        let gradients = sum.ok_or(DataError::NothingToVisit)?;
+        Ok(match self.config.train.clip_norm {
+            Some(max_norm) => (mean, gradients.clip(max_norm)?),
+            None => (mean, gradients),
+        })
+    }
+
+    /// The mean loss over the rows of a micro-batch: the tensor and its value.
+    fn loss(&self, batch: &Batch, micro_batch: usize) -> Result<(Tensor, f64), TrainError> {
+        let draws = Draws::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
         let loss = self.objective.loss(&outputs, &batch.targets)?;
         let value = to_f64(&loss)?;
         Ok((loss, value))
-    }
-
-    /// The clipped gradients of a loss.
-    pub(super) fn gradients(&self, loss: &Tensor) -> Result<Gradients, TrainError> {
-        let gradients = Gradients::of(loss, &self.parameters)?;
-        Ok(match self.config.train.clip_norm {
-            Some(max_norm) => gradients.clip(max_norm)?,
-            None => gradients,
-        })
     }
 
     /// Makes an update, after which the next step begins.
