@@ -1,0 +1,82 @@
+//! Plain candle-nn in the bench: its own layers, losses and optimizers, as its examples use them.
+//!
+//! Two of its fused operations, the layer norm and the softmax over the last dimension, have no backward pass: gradients
+//! before them are lost silently. Whoever trains a GPT with it has to take the slow ones, and so does this program.
+
+#[path = "../../protocol.rs"]
+mod protocol;
+mod models;
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::{AdamW, Optimizer, ParamsAdamW, SGD, VarBuilder, VarMap, loss};
+use models::{ConvNet, Gpt, Mlp, Model};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [command, workload, start] = &arguments[..] else { panic!("usage: steps WORKLOAD START") };
+    assert_eq!(command, "steps");
+    let mut training = Training::new(workload, start)?;
+    let mut step = || training.step().expect("the model trains");
+    protocol::serve("candle-nn 0.11", &mut step, &mut |words| panic!("there is no request {words:?}"));
+    Ok(())
+}
+
+struct Training {
+    model: Box<dyn Model>,
+    optimizer: Either,
+    batches: Vec<(Tensor, Tensor)>,
+    step: usize,
+}
+
+/// Candle's optimizers have no trait object.
+enum Either {
+    Sgd(SGD),
+    AdamW(AdamW),
+}
+
+impl Training {
+    fn new(workload: &str, start: &str) -> Result<Self> {
+        let mut tensors = candle_core::safetensors::load(start, &Device::Cpu)?;
+        let mut take = |name: &str| tensors.remove(name).expect("the data is there");
+        let (x, y) = (take("x"), take("y"));
+        let batches = (0..x.dim(0)?).map(|i| Ok((x.get(i)?.copy()?, y.get(i)?.copy()?))).collect::<Result<_>>()?;
+        let map = VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let model: Box<dyn Model> = match workload {
+            "W1" => Box::new(Mlp::new(&[10, 32, 1], vb)?),
+            "W2" => Box::new(Mlp::new(&[784, 1024, 1024, 10], vb)?),
+            "W3" => Box::new(ConvNet::new(vb)?),
+            _ => Box::new(Gpt::new(vb)?),
+        };
+        begin_with(&map, &tensors)?;
+        let optimizer = match workload {
+            "W1" => Either::Sgd(SGD::new(map.all_vars(), 0.1)?),
+            _ => Either::AdamW(AdamW::new(map.all_vars(), ParamsAdamW { lr: 1e-3, ..Default::default() })?),
+        };
+        Ok(Self { model, optimizer, batches, step: 0 })
+    }
+
+    fn step(&mut self) -> Result<f32> {
+        let (x, y) = &self.batches[self.step % self.batches.len()];
+        let outputs = self.model.forward(x)?;
+        let loss = match &self.optimizer {
+            Either::Sgd(_) => loss::mse(&outputs, y)?,
+            Either::AdamW(_) => loss::cross_entropy(&outputs, &y.flatten_all()?)?,
+        };
+        match &mut self.optimizer {
+            Either::Sgd(sgd) => sgd.backward_step(&loss)?,
+            Either::AdamW(adamw) => adamw.backward_step(&loss)?,
+        }
+        self.step += 1;
+        loss.to_scalar()
+    }
+}
+
+/// Sets the weights of `map` to those that all contestants begin with.
+fn begin_with(map: &VarMap, weights: &HashMap<String, Tensor>) -> Result<()> {
+    let vars = map.data().lock().expect("nobody else has it");
+    assert_eq!(vars.len(), weights.len(), "the model has other weights than the start");
+    vars.iter().try_for_each(|(name, var)| var.set(&weights[name]))
+}

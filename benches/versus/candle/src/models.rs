@@ -1,0 +1,149 @@
+//! The models of the workloads, of Candle's layers.
+
+use candle_core::{D, Device, Module, Result, Tensor};
+use candle_nn::{Conv2d, Conv2dConfig, Dropout, Embedding, LayerNorm, Linear, VarBuilder, conv2d, linear, ops};
+
+/// What takes a batch to logits, or to values.
+pub trait Model {
+    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+}
+
+/// Linear layers with ReLU between them.
+pub struct Mlp(Vec<Linear>);
+
+impl Mlp {
+    pub fn new(widths: &[usize], vb: VarBuilder<'_>) -> Result<Self> {
+        let layer = |(i, pair): (usize, &[usize])| linear(pair[0], pair[1], vb.pp(2 * i));
+        widths.windows(2).enumerate().map(layer).collect::<Result<_>>().map(Self)
+    }
+}
+
+impl Model for Mlp {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut x = self.0[0].forward(x)?;
+        for layer in &self.0[1..] {
+            x = layer.forward(&x.relu()?)?;
+        }
+        Ok(x)
+    }
+}
+
+/// Two convolutions and two linear layers.
+pub struct ConvNet {
+    convolutions: [Conv2d; 2],
+    linears: [Linear; 2],
+    dropouts: [Dropout; 2],
+}
+
+impl ConvNet {
+    pub fn new(vb: VarBuilder<'_>) -> Result<Self> {
+        let config = Conv2dConfig::default();
+        Ok(Self {
+            convolutions: [conv2d(1, 32, 3, config, vb.pp(0))?, conv2d(32, 64, 3, config, vb.pp(2))?],
+            linears: [linear(9216, 128, vb.pp(7))?, linear(128, 10, vb.pp(10))?],
+            dropouts: [Dropout::new(0.25), Dropout::new(0.5)],
+        })
+    }
+}
+
+impl Model for ConvNet {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.convolutions[0].forward(x)?.relu()?;
+        let x = self.convolutions[1].forward(&x)?.relu()?.max_pool2d(2)?;
+        let x = self.dropouts[0].forward(&x, true)?.flatten_from(1)?;
+        let x = self.linears[0].forward(&x)?.relu()?;
+        self.linears[1].forward(&self.dropouts[1].forward(&x, true)?)
+    }
+}
+
+const WIDTH: usize = 128;
+const HEADS: usize = 4;
+const LAYERS: usize = 4;
+const CONTEXT: usize = 64;
+const VOCABULARY: usize = 65;
+
+/// GPT-2, small: learned positions, pre-norm, and an output layer that is the embedding.
+pub struct Gpt {
+    tokens: Embedding,
+    positions: Embedding,
+    position_ids: Tensor,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+}
+
+struct Block {
+    norms: [LayerNorm; 2],
+    attention: Linear,
+    attention_out: Linear,
+    up: Linear,
+    down: Linear,
+    mask: Tensor,
+}
+
+fn layer_norm(vb: VarBuilder<'_>) -> Result<LayerNorm> {
+    Ok(LayerNorm::new(vb.get(WIDTH, "weight")?, vb.get(WIDTH, "bias")?, 1e-5))
+}
+
+/// The layer norm that has a backward pass.
+fn normalize(norm: &LayerNorm, x: &Tensor) -> Result<Tensor> {
+    ops::layer_norm_slow(x, norm.weight(), norm.bias().expect("it has one"), 1e-5)
+}
+
+impl Gpt {
+    pub fn new(vb: VarBuilder<'_>) -> Result<Self> {
+        let mask: Vec<f32> = (0..CONTEXT * CONTEXT)
+            .map(|i| if i % CONTEXT > i / CONTEXT { f32::NEG_INFINITY } else { 0.0 })
+            .collect();
+        let mask = Tensor::from_vec(mask, (CONTEXT, CONTEXT), &Device::Cpu)?;
+        let blocks = (0..LAYERS).map(|layer| Block::new(vb.pp(format!("h.{layer}")), mask.clone()));
+        Ok(Self {
+            tokens: candle_nn::embedding(VOCABULARY, WIDTH, vb.pp("wte"))?,
+            positions: candle_nn::embedding(CONTEXT, WIDTH, vb.pp("wpe"))?,
+            position_ids: Tensor::arange(0, CONTEXT as u32, &Device::Cpu)?,
+            blocks: blocks.collect::<Result<_>>()?,
+            norm: layer_norm(vb.pp("ln_f"))?,
+        })
+    }
+}
+
+impl Model for Gpt {
+    fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        let positions = self.positions.forward(&self.position_ids)?;
+        let mut x = self.tokens.forward(tokens)?.broadcast_add(&positions)?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        let x = normalize(&self.norm, &x)?.reshape(((), WIDTH))?;
+        x.matmul(&self.tokens.embeddings().t()?)
+    }
+}
+
+impl Block {
+    fn new(vb: VarBuilder<'_>, mask: Tensor) -> Result<Self> {
+        Ok(Self {
+            norms: [layer_norm(vb.pp("ln_1"))?, layer_norm(vb.pp("ln_2"))?],
+            attention: linear(WIDTH, 3 * WIDTH, vb.pp("attn.c_attn"))?,
+            attention_out: linear(WIDTH, WIDTH, vb.pp("attn.c_proj"))?,
+            up: linear(WIDTH, 4 * WIDTH, vb.pp("mlp.c_fc"))?,
+            down: linear(4 * WIDTH, WIDTH, vb.pp("mlp.c_proj"))?,
+            mask,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = (x + self.attend(&normalize(&self.norms[0], x)?)?)?;
+        let hidden = self.up.forward(&normalize(&self.norms[1], &x)?)?.gelu_erf()?;
+        &x + self.down.forward(&hidden)?
+    }
+
+    fn attend(&self, x: &Tensor) -> Result<Tensor> {
+        let (rows, context, width) = x.dims3()?;
+        let qkv = self.attention.forward(x)?.reshape((rows, context, 3, HEADS, width / HEADS))?;
+        let part = |i| qkv.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+        let (q, k, v): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
+        let scale = 1.0 / ((width / HEADS) as f64).sqrt();
+        let scores = (q.matmul(&k.t()?)? * scale)?.broadcast_add(&self.mask)?;
+        let y = ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
+        self.attention_out.forward(&y.transpose(1, 2)?.reshape((rows, context, width))?)
+    }
+}

@@ -1,0 +1,68 @@
+//! How the bench talks to a contestant, the contestant's side.
+//!
+//! A contestant is a process of its own. It prints one line of JSON when it is ready, and one for each request that it
+//! reads, a line of words, until there are no more. `time 0.5` asks for steps during half a second.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, Write as _};
+use std::time::{Duration, Instant};
+
+/// Steps whose losses are told when a contestant is ready, so that one sees all contestants train the same.
+const TOLD: usize = 20;
+
+/// How long to warm up at least.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Trains until everything is warm, says so, and answers requests for more until there are none. `other` answers what
+/// is asked beyond `time`.
+pub fn serve(version: &str, step: &mut dyn FnMut() -> f32, other: &mut dyn FnMut(&[&str]) -> String) {
+    let began = Instant::now();
+    let losses: Vec<f32> = (0..TOLD).map(|_| step()).collect();
+    while began.elapsed() < WARM_UP {
+        step();
+    }
+    answer(&format!("{{\"version\": \"{version}\", \"losses\": {losses:?}}}"));
+    each_request(&mut |words| match words {
+        ["time", seconds] => time(seconds.parse().expect("a number of seconds"), step),
+        words => other(words),
+    });
+}
+
+/// Answers requests until there are none.
+pub fn each_request(respond: &mut dyn FnMut(&[&str]) -> String) {
+    for line in io::stdin().lock().lines() {
+        let line = line.expect("a line of text");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        answer(&respond(&words));
+    }
+}
+
+/// Prints a line of JSON.
+pub fn answer(json: &str) {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{json}").and_then(|()| stdout.flush()).expect("the bench listens");
+}
+
+/// The time of each step in microseconds, of steps that take `seconds` together.
+fn time(seconds: f64, step: &mut dyn FnMut() -> f32) -> String {
+    let mut times = String::new();
+    let began = Instant::now();
+    let loss = loop {
+        let before = Instant::now();
+        let loss = step();
+        let _ = write!(times, "{:.1}", before.elapsed().as_secs_f64() * 1e6);
+        if began.elapsed().as_secs_f64() >= seconds {
+            break loss;
+        }
+        times.push_str(", ");
+    };
+    assert!(loss.is_finite(), "the loss is {loss}");
+    format!("{{\"microseconds\": [{times}], \"loss\": {loss}, \"peak_kilobytes\": {}}}", peak_kilobytes())
+}
+
+/// The most memory that this process had at once; 0 where the system does not say.
+fn peak_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    peak.split_whitespace().next().and_then(|kilobytes| kilobytes.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,275 @@
+"""PyTorch in the bench: one process that trains a workload, or saves and loads, on request.
+
+    contestant.py steps W2 START THREADS eager|compile
+    contestant.py storage MEGABYTES
+    contestant.py prepare FOLDER        # a state to resume, and its data
+    contestant.py resume FOLDER         # says "done" after the first step
+
+It prints one line of JSON when it is ready, and one for each line of words that it reads.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+TOLD = 20
+WARM_UP = 1.0
+
+
+def mlp(*widths):
+    layers = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def convnet():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
+        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
+    )
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.c_attn = nn.Linear(width, 3 * width)
+        self.c_proj = nn.Linear(width, width)
+
+    def forward(self, x):
+        rows, context, width = x.shape
+        q, k, v = (
+            part.view(rows, context, self.heads, width // self.heads).transpose(1, 2)
+            for part in self.c_attn(x).split(width, dim=2)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).reshape(rows, context, width))
+
+
+class Feedforward(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        return self.c_proj(F.gelu(self.c_fc(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ln_1, self.attn = nn.LayerNorm(width), Attention(width, heads)
+        self.ln_2, self.mlp = nn.LayerNorm(width), Feedforward(width)
+
+    def forward(self, x):
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp(self.ln_2(x))
+
+
+class Gpt(nn.Module):
+    def __init__(self, vocabulary=65, context=64, width=128, layers=4, heads=4):
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
+        self.h = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.ln_f = nn.LayerNorm(width)
+        self.register_buffer("positions", torch.arange(context), persistent=False)
+
+    def forward(self, tokens):
+        x = self.wte(tokens) + self.wpe(self.positions)
+        for block in self.h:
+            x = block(x)
+        return F.linear(self.ln_f(x), self.wte.weight)
+
+
+def cross_entropy(outputs, targets):
+    return F.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+
+
+# Fused AdamW is the fastest that PyTorch has on the CPU; for the few parameters of W1 its plain SGD is.
+def adamw(parameters):
+    return torch.optim.AdamW(parameters, lr=1e-3, fused=True)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+WORKLOADS = {
+    "W1": (lambda: mlp(10, 32, 1), F.mse_loss, sgd),
+    "W2": (lambda: mlp(784, 1024, 1024, 10), cross_entropy, adamw),
+    "W3": (convnet, cross_entropy, adamw),
+    "W4": (Gpt, cross_entropy, adamw),
+}
+
+
+class Training:
+    """A model in training, and its data."""
+
+    def __init__(self, workload, start, compiled):
+        tensors = load_file(start)
+        x, y = tensors.pop("x"), tensors.pop("y")
+        as_classes = lambda t: t if t.is_floating_point() else t.long()
+        self.batches = list(zip(as_classes(x).unbind(), as_classes(y).unbind()))
+        model, loss, optimizer = WORKLOADS[workload]
+        torch.manual_seed(0)
+        self.model = model()
+        self.model.load_state_dict(tensors)
+        self.optimizer = optimizer(self.model.parameters())
+        self.loss = lambda x, y: loss(self.model(x), y)
+        self.update = self.optimizer.step
+        if compiled:
+            self.loss = torch.compile(self.loss)
+            self.update = torch.compile(self.update)
+        self.done = 0
+
+    def step(self):
+        x, y = self.batches[self.done % len(self.batches)]
+        self.optimizer.zero_grad()
+        loss = self.loss(x, y)
+        loss.backward()
+        self.update()
+        self.done += 1
+        return loss.item()
+
+    def state(self):
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+
+def save(state, path):
+    """torch.save, and then to disk."""
+    with open(path, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def save_safetensors(tensors, path):
+    save_file(tensors, path)
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def answer(value):
+    print(json.dumps(value), flush=True)
+
+
+def time_steps(training, seconds):
+    times, began = [], time.perf_counter()
+    while True:
+        before = time.perf_counter()
+        loss = training.step()
+        now = time.perf_counter()
+        times.append(round((now - before) * 1e6, 1))
+        if now - began >= seconds:
+            break
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"microseconds": times, "loss": loss, "peak_kilobytes": peak}
+
+
+def run(training, steps, every, folder):
+    """The seconds that so many steps take with a save after every so many; 0 is never."""
+    os.makedirs(folder, exist_ok=True)
+    began = time.perf_counter()
+    for done in range(1, steps + 1):
+        training.step()
+        if every and done % every == 0:
+            save(training.state(), os.path.join(folder, f"step-{training.done}.pt"))
+    return {"seconds": time.perf_counter() - began}
+
+
+def steps(workload, start, threads, variant):
+    torch.set_num_threads(int(threads))
+    training = Training(workload, start, variant == "compile")
+    began = time.perf_counter()
+    losses = [training.step() for _ in range(TOLD)]
+    while time.perf_counter() - began < WARM_UP:
+        training.step()
+    answer({"version": torch.__version__, "losses": losses})
+    for line in sys.stdin:
+        match line.split():
+            case ["time", seconds]:
+                answer(time_steps(training, float(seconds)))
+            case ["run", count, every, folder]:
+                answer(run(training, int(count), int(every), folder))
+
+
+def storage(megabytes):
+    """Saves and loads weights with the moments of AdamW, by torch and by safetensors."""
+    elements = 4 << 20
+    count = -(-int(megabytes) * 1_000_000 // 12 // elements)
+    values = torch.arange(elements, dtype=torch.float32) / elements
+    model = nn.ParameterDict({f"layer{i:02}": nn.Parameter(values + i) for i in range(count)})
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(p.square().sum() for p in model.parameters()).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+    def state():
+        return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+
+    def restore(path):
+        loaded = torch.load(path)
+        model.load_state_dict(loaded["model"])
+        optimizer.load_state_dict(loaded["optimizer"])
+
+    def tensors():
+        moments = zip(model, optimizer.state_dict()["state"].values())
+        weights = {f"model.{name}": p.detach() for name, p in model.items()}
+        return weights | {f"{m}.{name}": s[m] for name, s in moments for m in ("exp_avg", "exp_avg_sq")}
+
+    requests = {
+        "save": lambda folder: save(state(), f"{folder}/state.pt"),
+        "load": lambda folder: torch.load(f"{folder}/state.pt"),
+        "restore": lambda folder: restore(f"{folder}/state.pt"),
+        "save-safetensors": lambda folder: save_safetensors(tensors(), f"{folder}/state.safetensors"),
+        "load-safetensors": lambda folder: load_file(f"{folder}/state.safetensors"),
+    }
+    answer({"version": torch.__version__, "bytes": 12 * elements * count})
+    for line in sys.stdin:
+        request, folder = line.split()
+        began = time.perf_counter()
+        requests[request](folder)
+        answer({"seconds": time.perf_counter() - began})
+
+
+def resumable():
+    """The model of W2 with optimizer and scheduler, at its start."""
+    model = mlp(784, 1024, 1024, 10)
+    optimizer = adamw(model.parameters())
+    return model, optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1000)
+
+
+def full_batch_step(parts, folder):
+    model, optimizer, scheduler = parts
+    data = load_file(f"{folder}/data.safetensors")
+    optimizer.zero_grad()
+    cross_entropy(model(data["x"]), data["y"].long()).backward()
+    optimizer.step()
+    scheduler.step()
+
+
+def prepare(folder):
+    parts = resumable()
+    full_batch_step(parts, folder)
+    torch.save([part.state_dict() for part in parts], f"{folder}/state.pt")
+
+
+def resume(folder):
+    parts = resumable()
+    for part, state in zip(parts, torch.load(f"{folder}/state.pt")):
+        part.load_state_dict(state)
+    full_batch_step(parts, folder)
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    {"steps": steps, "storage": storage, "prepare": prepare, "resume": resume}[sys.argv[1]](*sys.argv[2:])

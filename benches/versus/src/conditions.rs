@@ -1,0 +1,96 @@
+//! The machine, and what else it was doing: figures mean nothing without them.
+
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::results::median;
+
+/// Conditions while they are being watched.
+pub struct Conditions {
+    load_before: String,
+    /// The share of all processors that others used while everybody of the bench was idle.
+    busy: Vec<f64>,
+}
+
+/// Conditions as they are told.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Told {
+    pub date: String,
+    pub processor: String,
+    pub cores: usize,
+    pub memory_gigabytes: f64,
+    pub system: String,
+    pub rustc: String,
+    pub commit: String,
+    pub load_before: String,
+    pub load_after: String,
+    /// Share of the processors used by others, in percent: median and largest.
+    pub busy_percent: f64,
+    pub most_busy_percent: f64,
+}
+
+impl Conditions {
+    /// The conditions before anything runs.
+    pub fn before() -> Self {
+        let mut conditions = Self { load_before: load(), busy: Vec::new() };
+        conditions.sample(Duration::from_secs(2));
+        conditions
+    }
+
+    /// Looks how busy the machine is while the bench does nothing for so long.
+    pub fn sample(&mut self, pause: Duration) {
+        let before = cpu_times();
+        sleep(pause);
+        if let (Some((busy_before, all_before)), Some((busy, all))) = (before, cpu_times()) {
+            self.busy.push((busy - busy_before) / (all - all_before).max(1.0));
+        }
+    }
+
+    /// All that is told, after everything has run.
+    pub fn after(self) -> Told {
+        let cpuinfo = read("/proc/cpuinfo");
+        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+        let memory = read("/proc/meminfo");
+        let kilobytes = memory.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok());
+        Told {
+            date: output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            processor: processor.trim_start_matches([' ', '\t', ':']).to_owned(),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_gigabytes: (kilobytes.unwrap_or_default() / 1e5).round() / 10.0,
+            system: output("uname", &["-srm"]),
+            rustc: output("rustc", &["--version"]),
+            commit: output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
+            load_before: self.load_before,
+            load_after: load(),
+            busy_percent: (1000.0 * median(&self.busy)).round() / 10.0,
+            most_busy_percent: (1000.0 * self.busy.iter().copied().fold(0.0, f64::max)).round() / 10.0,
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The load averages of the last 1, 5 and 15 minutes.
+fn load() -> String {
+    read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Time that processors were busy, and all time, in ticks since the system's start.
+fn cpu_times() -> Option<(f64, f64)> {
+    let stat = read("/proc/stat");
+    let ticks: Vec<f64> = stat.lines().next()?.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    let all: f64 = ticks.iter().take(8).sum();
+    Some((all - idle, all))
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).trim().to_owned()
+}

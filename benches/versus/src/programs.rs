@@ -1,0 +1,169 @@
+//! The contestants' programs: built here, or found.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::Arguments;
+use crate::contestant::Contestant;
+use crate::results::Results;
+
+/// The contestants: as they are chosen, and as they are told.
+pub const CONTESTANTS: [(&str, &str); 5] = [
+    ("rekindle", "Rekindle"),
+    ("torch", "PyTorch eager"),
+    ("compile", "torch.compile"),
+    ("candle", "candle-nn"),
+    ("burn", "burn"),
+];
+
+/// Where everybody's program is.
+pub struct Programs {
+    /// Rekindle's own workloads, a bench target of the main crate.
+    rekindle: PathBuf,
+    /// The program `train` of the main crate.
+    pub train: PathBuf,
+    candle: Option<PathBuf>,
+    burn: Option<PathBuf>,
+    /// A Python with torch.
+    pub python: Option<PathBuf>,
+    script: PathBuf,
+    /// The folder with the start of each workload.
+    pub start: PathBuf,
+    out: PathBuf,
+}
+
+impl Programs {
+    /// Builds the programs, in the release profile and without any flags, as users do; leaves out, loudly, what is not
+    /// there.
+    pub fn build(root: &Path, out: &Path, arguments: &Arguments, results: &mut Results) -> Result<Self> {
+        let own = root.join("benches/versus");
+        let train = cargo_build(root, &["--bin", "train"])?;
+        let rekindle = cargo_build(root, &["--bench", "workloads"])?;
+        let mut built = |choice: &str, package: &str| {
+            if !arguments.contestants.iter().any(|contestant| contestant == choice) {
+                return None;
+            }
+            cargo_build(&own, &["--package", package])
+                .map_err(|error| results.leave_out("everything", choice, &error.to_string()))
+                .ok()
+        };
+        let (candle, burn) = (built("candle", "versus-candle"), built("burn", "versus-burn"));
+        let wants_python = arguments.contestants.iter().any(|contestant| ["torch", "compile"].contains(&&**contestant));
+        let python = if wants_python { python(arguments, results)? } else { None };
+        let start = out.join("start");
+        fs::create_dir_all(&start)?;
+        let script = own.join("pytorch/contestant.py");
+        let programs = Self { rekindle, train, candle, burn, python, script, start, out: out.to_owned() };
+        let written = Command::new(&programs.rekindle).arg("write").arg(&programs.start).status()?;
+        if !written.success() {
+            bail!("the start of the workloads is not written: {written}");
+        }
+        Ok(programs)
+    }
+
+    /// Starts a contestant on a workload; nothing where it is not there, which was told already.
+    pub fn steps(&self, contestant: &str, workload: &str, threads: usize) -> Result<Option<Contestant>> {
+        let start = self.start.join(workload).with_extension("safetensors");
+        let command = match (contestant, &self.python, &self.candle, &self.burn) {
+            ("rekindle", ..) => self.with(&self.rekindle, &["steps", workload]),
+            ("candle", _, Some(candle), _) => self.with(candle, &["steps", workload, &start.to_string_lossy()]),
+            ("burn", _, _, Some(burn)) => self.with(burn, &["steps", workload, &start.to_string_lossy()]),
+            ("torch" | "compile", Some(python), ..) => {
+                let variant = if contestant == "torch" { "eager" } else { "compile" };
+                let (start, threads) = (start.to_string_lossy(), threads.to_string());
+                self.script(python, &["steps", workload, &start, &threads, variant])
+            }
+            _ => return Ok(None),
+        };
+        self.start(command, contestant, threads).map(Some)
+    }
+
+    /// Starts those who save and load: Rekindle, and PyTorch where it is there.
+    pub fn storage(&self, megabytes: usize) -> Result<(Contestant, Option<Contestant>)> {
+        let (megabytes, threads) = (megabytes.to_string(), 2);
+        let rekindle = self.with(&self.rekindle, &["storage", &megabytes]);
+        let torch = self.python.as_ref().map(|python| self.script(python, &["storage", &megabytes]));
+        let torch = torch.map(|command| self.start(command, "torch", threads)).transpose()?;
+        Ok((self.start(rekindle, "rekindle", threads)?, torch))
+    }
+
+    /// A command for the PyTorch script.
+    pub fn script(&self, python: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(python);
+        command.arg(&self.script).args(arguments);
+        command
+    }
+
+    /// A folder for what is saved, empty.
+    pub fn empty_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.out.join("saved").join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    fn with(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    }
+
+    fn start(&self, mut command: Command, name: &str, threads: usize) -> Result<Contestant> {
+        for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
+            command.env(variable, threads.to_string());
+        }
+        Contestant::start(command, self.out.join(format!("{name}.stderr")))
+    }
+}
+
+/// Builds a program of the crate or workspace in `folder`, and returns where it is.
+fn cargo_build(folder: &Path, what: &[&str]) -> Result<PathBuf> {
+    eprintln!("building {} …", what[1]);
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(folder).args(["build", "--release", "--locked", "--message-format=json"]).args(what);
+    let output = command.stderr(std::process::Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("it does not build: {command:?}");
+    }
+    let messages = String::from_utf8(output.stdout)?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let executables = messages.filter(|message| message["target"]["name"] == what[1]);
+    let path = executables.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+    path.with_context(|| format!("cargo has built no {}", what[1]))
+}
+
+/// The Python that was named, or the one in the cache.
+fn python(arguments: &Arguments, results: &mut Results) -> Result<Option<PathBuf>> {
+    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).unwrap_or_else(env::temp_dir);
+    let folder = cache.join("rekindle-versus");
+    let made = folder.join("bin/python");
+    if arguments.make_python {
+        run(Command::new("python3").arg("-m").arg("venv").arg(&folder))?;
+        run(Command::new(&made).args(["-m", "pip", "install", "--upgrade", "torch", "numpy", "safetensors"]))?;
+    }
+    let python = arguments.python.clone().unwrap_or(made);
+    let works = Command::new(&python).args(["-c", "import torch, safetensors.torch, numpy"]).output();
+    if works.is_ok_and(|output| output.status.success()) {
+        return Ok(Some(python));
+    }
+    let why = format!(
+        "{} has no torch, safetensors and numpy; name one that has with --python or VERSUS_PYTHON, or give \
+         --make-python",
+        python.display()
+    );
+    results.leave_out("everything", "PyTorch eager and torch.compile", &why);
+    Ok(None)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} does not start"))?;
+    if status.success() { Ok(()) } else { bail!("{command:?} failed: {status}") }
+}

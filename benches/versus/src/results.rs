@@ -1,0 +1,82 @@
+//! What was measured, as `results.json` keeps it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::Told;
+
+/// All that was measured in one run.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Results {
+    pub conditions: Told,
+    /// Versions, by contestant.
+    pub versions: BTreeMap<String, String>,
+    /// Who did not take part in what, and why.
+    pub absent: Vec<Absent>,
+    pub steps: Vec<Steps>,
+    pub figures: Vec<Figure>,
+}
+
+/// Somebody who did not take part.
+#[derive(Serialize, Deserialize)]
+pub struct Absent {
+    pub what: String,
+    pub contestant: String,
+    pub why: String,
+}
+
+/// The steps of one contestant on one workload.
+#[derive(Serialize, Deserialize)]
+pub struct Steps {
+    pub workload: String,
+    pub threads: usize,
+    pub contestant: String,
+    /// The median of the rounds' medians.
+    pub microseconds: f64,
+    /// The median of each round.
+    pub rounds: Vec<f64>,
+    pub peak_megabytes: f64,
+    /// The losses of the first steps, by which one sees that all train the same.
+    pub losses: Vec<f64>,
+}
+
+/// Another figure: the median of several turns.
+#[derive(Serialize, Deserialize)]
+pub struct Figure {
+    pub what: String,
+    pub contestant: String,
+    pub value: f64,
+    pub unit: String,
+    pub turns: Vec<f64>,
+}
+
+impl Results {
+    /// Notes down, loudly, that somebody does not take part.
+    pub fn leave_out(&mut self, what: &str, contestant: &str, why: &str) {
+        eprintln!("LEFT OUT of {what}: {contestant}: {why}");
+        self.absent.push(Absent { what: what.to_owned(), contestant: contestant.to_owned(), why: why.to_owned() });
+    }
+
+    /// Adds a figure from its turns.
+    pub fn add(&mut self, what: &str, contestant: &str, unit: &str, turns: Vec<f64>) {
+        let (value, unit) = (median(&turns), unit.to_owned());
+        eprintln!("{what}: {contestant}: {value:.4} {unit}");
+        self.figures.push(Figure { what: what.to_owned(), contestant: contestant.to_owned(), value, unit, turns });
+    }
+
+    /// The steps of a contestant.
+    pub fn of(&self, workload: &str, threads: usize, contestant: &str) -> Option<&Steps> {
+        self.steps
+            .iter()
+            .find(|steps| steps.workload == workload && steps.threads == threads && steps.contestant == contestant)
+    }
+}
+
+/// The middle one; of an even number the mean of the middle two.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted.get((sorted.len().max(1) - 1) / 2), sorted.get(sorted.len() / 2));
+    low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
+}

@@ -1,0 +1,96 @@
+//! The time of a step: all contestants on a workload at once, in turns.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::Arguments;
+use crate::conditions::Conditions;
+use crate::contestant::Contestant;
+use crate::programs::{CONTESTANTS, Programs};
+use crate::results::{Results, Steps, median};
+
+/// To get ready; `torch.compile` compiles meanwhile.
+const READY: Duration = Duration::from_secs(600);
+
+/// Between two turns, so that threads of the last one have gone to sleep.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Measures every workload with every number of threads.
+pub fn measure(
+    arguments: &Arguments,
+    programs: &Programs,
+    conditions: &mut Conditions,
+    results: &mut Results,
+) -> Result<()> {
+    for workload in &arguments.workloads {
+        for &threads in &arguments.threads {
+            let mut taking_part = Vec::new();
+            for (choice, name) in CONTESTANTS {
+                if choice != "rekindle" && !arguments.contestants.iter().any(|contestant| contestant == choice) {
+                    continue;
+                }
+                match start(programs, choice, name, workload, threads, results) {
+                    Ok(contestant) => taking_part.extend(contestant),
+                    Err(error) => results.leave_out(workload, name, &format!("{error:#}")),
+                }
+            }
+            for round in 0..arguments.rounds {
+                eprintln!("{workload}, {threads} threads, round {} of {}", round + 1, arguments.rounds);
+                // In alternating order, so that nobody always follows the same other.
+                if round > 0 {
+                    taking_part.reverse();
+                }
+                taking_part.retain_mut(|(contestant, steps)| {
+                    conditions.sample(PAUSE);
+                    let done = turn(contestant, arguments.seconds, steps);
+                    done.inspect_err(|error| results.leave_out(workload, &steps.contestant, &format!("{error:#}")))
+                        .is_ok()
+                });
+            }
+            for (_, mut steps) in taking_part {
+                steps.microseconds = median(&steps.rounds);
+                results.steps.push(steps);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start(
+    programs: &Programs,
+    choice: &str,
+    name: &str,
+    workload: &str,
+    threads: usize,
+    results: &mut Results,
+) -> Result<Option<(Contestant, Steps)>> {
+    let Some(mut contestant) = programs.steps(choice, workload, threads)? else { return Ok(None) };
+    let ready = contestant.answer(READY)?;
+    let version = ready["version"].as_str().unwrap_or_default().to_owned();
+    results.versions.insert(name.to_owned(), version);
+    let steps = Steps {
+        workload: workload.to_owned(),
+        threads,
+        contestant: name.to_owned(),
+        microseconds: f64::NAN,
+        rounds: Vec::new(),
+        peak_megabytes: 0.0,
+        losses: numbers(&ready["losses"]),
+    };
+    Ok(Some((contestant, steps)))
+}
+
+/// One turn of one contestant.
+fn turn(contestant: &mut Contestant, seconds: f64, steps: &mut Steps) -> Result<()> {
+    let patience = Duration::from_secs_f64(60.0 + 20.0 * seconds);
+    let answer = contestant.ask(&format!("time {seconds}"), patience)?;
+    steps.rounds.push(median(&numbers(&answer["microseconds"])));
+    steps.peak_megabytes = answer["peak_kilobytes"].as_f64().context("no peak memory was told")? / 1000.0;
+    Ok(())
+}
+
+fn numbers(list: &Value) -> Vec<f64> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+}

@@ -1,0 +1,141 @@
+//! Saving and loading, and what saves cost a run, beside PyTorch, safetensors' Python, and bare writes and reads.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::fs::{Advice, fadvise};
+
+use crate::conditions::Conditions;
+use crate::contestant::Contestant;
+use crate::programs::Programs;
+use crate::results::{Results, median};
+
+const TURNS: usize = 5;
+
+/// Steps of a run with and without saves, and between two saves.
+const STEPS: usize = 200;
+const EVERY: usize = 50;
+
+const READY: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What can be asked of somebody who saves and loads.
+struct Column {
+    name: &'static str,
+    folder: PathBuf,
+    save: &'static str,
+    load: &'static str,
+    restore: Option<&'static str>,
+}
+
+/// Measures saving and loading a state of so many megabytes.
+pub fn measure(
+    megabytes: usize,
+    programs: &Programs,
+    conditions: &mut Conditions,
+    results: &mut Results,
+) -> Result<()> {
+    let (mut rekindle, mut torch) = programs.storage(megabytes)?;
+    let bytes = rekindle.answer(READY)?["bytes"].as_u64().context("no size was told")? as usize;
+    if let Some(torch) = &mut torch {
+        torch.answer(READY)?;
+    }
+    let column = |name, save, load, restore| -> Result<Column> {
+        Ok(Column { name, folder: programs.empty_folder(name)?, save, load, restore })
+    };
+    let own = column("Rekindle", "save", "load", Some("restore"))?;
+    let others = [
+        column("PyTorch", "save", "load", Some("restore"))?,
+        column("safetensors", "save-safetensors", "load-safetensors", None)?,
+    ];
+    let bare = programs.empty_folder("bare")?.join("state");
+    let content = vec![1_u8; bytes];
+
+    let mut times = Times::default();
+    for _ in 0..TURNS {
+        conditions.sample(PAUSE);
+        times.turn(&own, &mut rekindle)?;
+        if let Some(torch) = &mut torch {
+            others.iter().try_for_each(|column| times.turn(column, torch))?;
+        }
+        times.add("save until it is on disk", "bare", timed(|| write(&bare, &content))?);
+        times.add("load, file in memory", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
+        forget(&bare)?;
+        times.add("load, file on disk", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
+    }
+    for (what, name, turns) in times.0 {
+        results.add(&format!("{what}, {} MB", bytes / 1_000_000), name, "s", turns);
+    }
+    fs::remove_dir_all(bare.parent().and_then(Path::parent).context("a folder of saves")?)?;
+    Ok(())
+}
+
+/// The turns of each measurement, in the order in which they first came.
+#[derive(Default)]
+struct Times(Vec<(&'static str, &'static str, Vec<f64>)>);
+
+impl Times {
+    fn add(&mut self, what: &'static str, name: &'static str, seconds: f64) {
+        match self.0.iter_mut().find(|(w, n, _)| (*w, *n) == (what, name)) {
+            Some((_, _, turns)) => turns.push(seconds),
+            None => self.0.push((what, name, vec![seconds])),
+        }
+    }
+
+    fn turn(&mut self, column: &Column, contestant: &mut Contestant) -> Result<()> {
+        let folder = column.folder.display();
+        let mut ask = |request: &str| contestant.seconds(&format!("{request} {folder}"));
+        self.add("save until it is on disk", column.name, ask(column.save)?);
+        self.add("load, file in memory", column.name, ask(column.load)?);
+        forget(&column.folder)?;
+        self.add("load, file on disk", column.name, ask(column.load)?);
+        if let Some(restore) = column.restore {
+            self.add("load and restore, file in memory", column.name, ask(restore)?);
+        }
+        Ok(())
+    }
+}
+
+/// Measures how much longer a run takes with a save every 50 steps, in percent.
+pub fn measure_saves(programs: &Programs, conditions: &mut Conditions, results: &mut Results) -> Result<()> {
+    for (choice, name) in [("rekindle", "Rekindle"), ("torch", "PyTorch")] {
+        let Some(mut contestant) = programs.steps(choice, "W2", 2)? else { continue };
+        contestant.answer(READY)?;
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            conditions.sample(PAUSE);
+            let folder = programs.empty_folder(choice)?;
+            let mut run = |every| contestant.seconds(&format!("run {STEPS} {every} {}", folder.display()));
+            without.push(run(0)?);
+            with.push(run(EVERY)?);
+        }
+        let lost = with.iter().zip(&without).map(|(with, without)| 100.0 * (1.0 - without / with)).collect();
+        let what = format!("steps/s lost to a save every {EVERY} steps, W2");
+        results.add(&what, name, "%", lost);
+        eprintln!("  {:.2} s with saves, {:.2} s without", median(&with), median(&without));
+    }
+    Ok(())
+}
+
+fn timed(what: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let began = Instant::now();
+    what()?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    Ok(file.sync_all()?)
+}
+
+/// Lets the system's memory go of a file, or of all files in a folder and its folders.
+fn forget(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return fs::read_dir(path)?.try_for_each(|entry| forget(&entry?.path()));
+    }
+    Ok(fadvise(&File::open(path)?, 0, None, Advice::DontNeed)?)
+}

@@ -1,0 +1,192 @@
+//! Results as tables in Markdown.
+
+use std::fmt::Write as _;
+
+use crate::programs::CONTESTANTS;
+use crate::results::{Figure, Results, Steps};
+
+/// What the workloads are, for a reader.
+pub const WORKLOADS: [(&str, &str); 4] = [
+    ("W1", "MLP 10-32-1, 512 rows, SGD"),
+    ("W2", "MLP 784-1024-1024-10, 512 rows, AdamW"),
+    ("W3", "ConvNet, 64 images of 28×28, AdamW"),
+    ("W4", "GPT, 4 layers of width 128, 12×64 tokens, AdamW"),
+];
+
+/// All tables and the conditions.
+pub fn full(results: &Results) -> String {
+    let rounds = "The median of each round, in microseconds, and the loss at the first step and the 20th:\n\n";
+    format!("{}\n{rounds}{}", brief(results), every_round(results))
+}
+
+/// The tables that the README has.
+pub fn brief(results: &Results) -> String {
+    let mut text = String::new();
+    for threads in thread_counts(results) {
+        let plural = if threads == 1 { "" } else { "s" };
+        let cell = |own: f64, steps: &Steps| format!("{} ({})", microseconds(steps.microseconds), times(steps.microseconds / own));
+        let _ = writeln!(text, "Microseconds per step, {threads} thread{plural}; in brackets how many times as long as Rekindle:\n");
+        text += &by_workload(results, threads, |steps| steps.microseconds, cell);
+        text.push('\n');
+    }
+    if let Some(threads) = thread_counts(results).first() {
+        let _ = writeln!(text, "Peak memory of the process in MB, {threads} threads:\n");
+        let cell = |_: f64, steps: &Steps| format!("{:.0}", steps.peak_megabytes);
+        text += &by_workload(results, *threads, |steps| steps.peak_megabytes, cell);
+        text.push('\n');
+    }
+    text += &other_figures(results);
+    text += &differences(results);
+    for absent in &results.absent {
+        let _ = writeln!(text, "Left out of {}: {}: {}\n", absent.what, absent.contestant, absent.why);
+    }
+    text + &conditions(results)
+}
+
+fn thread_counts(results: &Results) -> Vec<usize> {
+    let mut counts: Vec<usize> = Vec::new();
+    for steps in &results.steps {
+        if !counts.contains(&steps.threads) {
+            counts.push(steps.threads);
+        }
+    }
+    counts
+}
+
+/// A row for each workload, a column for each contestant.
+fn by_workload(
+    results: &Results,
+    threads: usize,
+    value: impl Fn(&Steps) -> f64,
+    cell: impl Fn(f64, &Steps) -> String,
+) -> String {
+    let names: Vec<&str> = CONTESTANTS.iter().map(|(_, name)| *name).collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| results.steps.iter().any(|s| s.contestant == *name)).collect();
+    let mut text = header("", &names);
+    for (workload, what) in WORKLOADS {
+        let of = |name: &str| results.of(workload, threads, name);
+        if names.iter().all(|name| of(name).is_none()) {
+            continue;
+        }
+        let own = of("Rekindle").map_or(f64::NAN, &value);
+        let cells = names.iter().map(|name| match of(name) {
+            Some(steps) if *name == "Rekindle" => cell(own, steps).split(" (").next().unwrap_or_default().to_owned(),
+            Some(steps) => cell(own, steps),
+            None => "–".to_owned(),
+        });
+        let _ = writeln!(text, "| {workload}: {what} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+    text
+}
+
+fn header(first: &str, names: &[&str]) -> String {
+    format!("| {first} | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(names.len()))
+}
+
+/// What else was measured: a row for each kind of figure, a column for each contestant.
+fn other_figures(results: &Results) -> String {
+    let unique = |value: fn(&Figure) -> &String| {
+        let mut all: Vec<&str> = Vec::new();
+        results.figures.iter().for_each(|figure| {
+            if !all.contains(&value(figure).as_str()) {
+                all.push(value(figure));
+            }
+        });
+        all
+    };
+    let (whats, names) = (unique(|figure| &figure.what), unique(|figure| &figure.contestant));
+    if whats.is_empty() {
+        return String::new();
+    }
+    let mut text = header("", &names);
+    for what in whats {
+        let find = |name: &&str| results.figures.iter().find(|f| f.what == what && f.contestant == **name);
+        let cells = names.iter().map(|name| find(name).map_or("–".to_owned(), amount));
+        let _ = writeln!(text, "| {what} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+    text + "\n"
+}
+
+fn amount(figure: &Figure) -> String {
+    match figure.unit.as_str() {
+        "%" => format!("{:.1} %", figure.value),
+        unit => format!("{:.3} {unit}", figure.value),
+    }
+}
+
+/// Says so where a contestant's losses are not those of Rekindle: then it trains something else.
+fn differences(results: &Results) -> String {
+    let mut text = String::new();
+    for steps in &results.steps {
+        let Some(own) = results.of(&steps.workload, steps.threads, "Rekindle") else { continue };
+        // Everybody draws other dropout masks, so W3's losses agree on average only.
+        let largest = if steps.workload == "W3" {
+            let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+            (mean(&steps.losses) - mean(&own.losses)).abs() / mean(&own.losses) / 5.0
+        } else {
+            steps.losses.iter().zip(&own.losses).map(|(a, b)| (a - b).abs() / b).fold(0.0, f64::max)
+        };
+        if largest.is_nan() || largest > 0.02 {
+            let (name, workload) = (&steps.contestant, &steps.workload);
+            let _ = writeln!(text, "**{name} trains something else than Rekindle on {workload}**: compare the losses.\n");
+        }
+    }
+    text
+}
+
+fn every_round(results: &Results) -> String {
+    let mut text = header("", &["threads", "rounds", "first loss", "20th loss"]);
+    for steps in &results.steps {
+        let rounds: Vec<String> = steps.rounds.iter().map(|round| microseconds(*round)).collect();
+        let loss = |loss: Option<&f64>| loss.map_or("–".to_owned(), |loss| format!("{loss:.5}"));
+        let _ = writeln!(
+            text,
+            "| {} {} | {} | {} | {} | {} |",
+            steps.workload,
+            steps.contestant,
+            steps.threads,
+            rounds.join(" "),
+            loss(steps.losses.first()),
+            loss(steps.losses.last()),
+        );
+    }
+    text
+}
+
+fn conditions(results: &Results) -> String {
+    let told = &results.conditions;
+    let versions = results.versions.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>();
+    format!(
+        "Measured {} on {} ({} cores, {} GB, {}) at commit {} with {}. {}. Load averages {} before and {} after; while \
+         the bench paused, others used {} % of the processors (median) and {} % at most.\n",
+        told.date,
+        told.processor,
+        told.cores,
+        told.memory_gigabytes,
+        told.system,
+        told.commit,
+        told.rustc,
+        versions.join("; "),
+        told.load_before,
+        told.load_after,
+        told.busy_percent,
+        told.most_busy_percent,
+    )
+}
+
+/// With a comma between thousands.
+fn microseconds(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn times(ratio: f64) -> String {
+    format!("{ratio:.2}×")
+}

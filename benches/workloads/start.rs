@@ -1,0 +1,141 @@
+//! Where every contestant begins: data and initial weights of each workload, a function of one seed.
+//!
+//! Weights have the names and shapes of PyTorch, and are drawn as PyTorch draws them; of a GPT, as GPT-2 does.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Result, Tensor};
+use rekindle::rng::Stream;
+
+/// The workloads, in the order in which they are told.
+pub const NAMES: [&str; 4] = ["W1", "W2", "W3", "W4"];
+
+/// The inputs (`x`) and targets (`y`) of all batches, and the weights by name.
+pub struct Start {
+    pub x: Tensor,
+    pub y: Tensor,
+    pub weights: BTreeMap<String, Tensor>,
+}
+
+impl Start {
+    /// The start of a workload, with eight batches that come in turn; the first workload's one batch is all there is.
+    pub fn of(workload: &str) -> Result<Self> {
+        Self::of_size(workload, 8, if workload == "W3" { 64 } else { 512 })
+    }
+
+    /// The start of a workload, with so many batches of so many rows where it has any choice.
+    pub fn of_size(workload: &str, batches: usize, rows: usize) -> Result<Self> {
+        let mut draw = Draw { stream: Stream::new(1, workload), drawn: 0 };
+        let (x, y) = match workload {
+            "W1" => {
+                let x = draw.normal(&[1, 512, 10], 1.0)?;
+                let y = (x.mean_keepdim(2)? + draw.normal(&[1, 512, 1], 0.3)?)?;
+                (x, y)
+            }
+            "W2" => (draw.normal(&[batches, rows, 784], 1.0)?, draw.below(10, &[batches, rows])?),
+            "W3" => (draw.normal(&[batches, rows, 1, 28, 28], 1.0)?, draw.below(10, &[batches, rows])?),
+            "W4" => (draw.below(65, &[batches, 12, 64])?, draw.below(65, &[batches, 12, 64])?),
+            other => candle_core::bail!("there is no workload `{other}`; there are {NAMES:?}"),
+        };
+        let mut weights = BTreeMap::new();
+        let mut layer = |name: &str, shape: &[usize]| {
+            let fan_in = shape[1..].iter().product::<usize>();
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            weights.insert(format!("{name}.weight"), draw.uniform(shape, bound)?);
+            weights.insert(format!("{name}.bias"), draw.uniform(&shape[..1], bound)?);
+            Result::Ok(())
+        };
+        match workload {
+            "W1" => {
+                layer("0", &[32, 10])?;
+                layer("2", &[1, 32])?;
+            }
+            "W2" => {
+                layer("0", &[1024, 784])?;
+                layer("2", &[1024, 1024])?;
+                layer("4", &[10, 1024])?;
+            }
+            "W3" => {
+                layer("0", &[32, 1, 3, 3])?;
+                layer("2", &[64, 32, 3, 3])?;
+                layer("7", &[128, 9216])?;
+                layer("10", &[10, 128])?;
+            }
+            _ => weights = gpt(&mut draw)?,
+        }
+        Ok(Self { x, y, weights })
+    }
+
+    /// Writes all of it to a safetensors file, the weights by their names.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut tensors: HashMap<String, Tensor> =
+            self.weights.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        tensors.insert("x".to_owned(), self.x.clone());
+        tensors.insert("y".to_owned(), self.y.clone());
+        candle_core::safetensors::save(&tensors, path)
+    }
+
+    /// Writes the first batch, as data that `train` can read.
+    pub fn write_one_batch(&self, path: &Path) -> Result<()> {
+        let tensors = HashMap::from([("x", self.x.get(0)?.copy()?), ("y", self.y.get(0)?.copy()?)]);
+        candle_core::safetensors::save(&tensors, path)
+    }
+}
+
+/// Four layers of width 128 over 64 positions and 65 tokens; the output layer shares the embedding's weight.
+fn gpt(draw: &mut Draw) -> Result<BTreeMap<String, Tensor>> {
+    let (layers, width, context, vocabulary) = (4, 128, 64, 65);
+    let mut weights = BTreeMap::new();
+    let ones = |weights: &mut BTreeMap<_, _>, name: String| -> Result<()> {
+        weights.insert(format!("{name}.weight"), Tensor::ones(width, candle_core::DType::F32, &Device::Cpu)?);
+        weights.insert(format!("{name}.bias"), Tensor::zeros(width, candle_core::DType::F32, &Device::Cpu)?);
+        Ok(())
+    };
+    weights.insert("wte.weight".to_owned(), draw.normal(&[vocabulary, width], 0.02)?);
+    weights.insert("wpe.weight".to_owned(), draw.normal(&[context, width], 0.02)?);
+    for layer in 0..layers {
+        ones(&mut weights, format!("h.{layer}.ln_1"))?;
+        ones(&mut weights, format!("h.{layer}.ln_2"))?;
+        let linear = [("attn.c_attn", 3, 1), ("attn.c_proj", 1, 1), ("mlp.c_fc", 4, 1), ("mlp.c_proj", 1, 4)];
+        for (name, outputs, inputs) in linear {
+            let name = format!("h.{layer}.{name}");
+            weights.insert(format!("{name}.weight"), draw.normal(&[outputs * width, inputs * width], 0.02)?);
+            let bias = Tensor::zeros(outputs * width, candle_core::DType::F32, &Device::Cpu)?;
+            weights.insert(format!("{name}.bias"), bias);
+        }
+    }
+    ones(&mut weights, "ln_f".to_owned())?;
+    Ok(weights)
+}
+
+/// Tensors drawn one after the other.
+struct Draw {
+    stream: Stream,
+    drawn: u64,
+}
+
+impl Draw {
+    fn next(&mut self) -> (Stream, u64) {
+        self.drawn += 1;
+        (self.stream, self.drawn)
+    }
+
+    fn normal(&mut self, shape: &[usize], deviation: f64) -> Result<Tensor> {
+        let (stream, number) = self.next();
+        let values = stream.normal(number, shape.iter().product());
+        Tensor::from_vec(values, shape, &Device::Cpu)? * deviation
+    }
+
+    fn uniform(&mut self, shape: &[usize], bound: f64) -> Result<Tensor> {
+        let (stream, number) = self.next();
+        let values = stream.uniform(number, shape.iter().product());
+        Tensor::from_vec(values, shape, &Device::Cpu)?.affine(2.0 * bound, -bound)
+    }
+
+    fn below(&mut self, count: u32, shape: &[usize]) -> Result<Tensor> {
+        let (stream, number) = self.next();
+        let values: Vec<u32> = stream.words(number, shape.iter().product()).map(|word| word % count).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu)
+    }
+}

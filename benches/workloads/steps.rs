@@ -1,0 +1,77 @@
+//! The workloads on Rekindle, a step of each as the training loop makes it.
+
+use candle_core::{Device, Result, Tensor};
+use rekindle::data::Input;
+use rekindle::model::{Mode, Model, ModelConfig};
+use rekindle::ops::loss;
+use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
+use rekindle::rng::Draws;
+
+use crate::start::Start;
+
+/// A model in training, and its data.
+pub struct Training {
+    pub model: Box<dyn Model>,
+    pub optimizer: Optimizer,
+    batches: Vec<(Tensor, Tensor)>,
+    has_classes: bool,
+    pub step: u64,
+}
+
+/// What a configuration of the workload says: model and optimizer.
+fn config(workload: &str) -> (&'static str, &'static str) {
+    match workload {
+        "W1" => ("kind = 'mlp'\nhidden = [32]", "kind = 'sgd'\nlr = 0.1"),
+        "W2" => ("kind = 'mlp'\nhidden = [1024, 1024]", ADAMW),
+        "W3" => ("kind = 'convnet'", ADAMW),
+        _ => ("kind = 'gpt'\nlayers = 4\nheads = 4\nwidth = 128\ndropout = 0.0", ADAMW),
+    }
+}
+
+const ADAMW: &str = "kind = 'adamw'\nlr = 1e-3";
+
+impl Training {
+    /// A workload at `start`.
+    pub fn new(workload: &str, start: &Start) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        let (model, optimizer) = config(workload);
+        let (model, optimizer): (ModelConfig, OptimizerConfig) = (toml::from_str(model)?, toml::from_str(optimizer)?);
+        let (input, outputs) = match workload {
+            "W4" => (Input::Tokens { context: 64, vocabulary: 65 }, 65),
+            "W1" => (Input::Numbers(vec![10]), 1),
+            _ => (Input::Numbers(start.x.dims()[2..].to_vec()), 10),
+        };
+        let model = model.build(&input, outputs, 0, &Device::Cpu)?;
+        let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
+        if !names.iter().eq(start.weights.keys()) {
+            return Err(format!("the model's parameters are {names:?}, not {:?}", start.weights.keys()).into());
+        }
+        for (name, var) in model.parameters().iter() {
+            var.set(&start.weights[name])?;
+        }
+        let optimizer = Optimizer::new(model.parameters(), optimizer)?;
+        let batches = (0..start.x.dim(0)?).map(|i| Ok((start.x.get(i)?.copy()?, start.y.get(i)?.copy()?)));
+        let batches = batches.collect::<Result<_>>()?;
+        Ok(Self { model, optimizer, batches, has_classes: workload != "W1", step: 0 })
+    }
+
+    /// Makes an update, and returns the loss before it.
+    pub fn step(&mut self) -> f32 {
+        self.try_step().expect("the model trains")
+    }
+
+    fn try_step(&mut self) -> std::result::Result<f32, Box<dyn std::error::Error>> {
+        let (x, y) = &self.batches[self.step as usize % self.batches.len()];
+        let outputs = self.model.forward(x, Mode::Train(&Draws::at(0, self.step)))?;
+        let loss = if self.has_classes {
+            loss::cross_entropy(&outputs, y, 0.0)?
+        } else {
+            loss::mean_squared_error(&outputs, y)?
+        };
+        let value = loss.to_scalar::<f32>()?;
+        let gradients = Gradients::of(&loss, self.model.parameters())?;
+        gradients.check_finite()?;
+        self.optimizer.update(&gradients, &self.optimizer.base_lrs())?;
+        self.step += 1;
+        Ok(value)
+    }
+}
