@@ -1,6 +1,6 @@
 //! Where every contestant begins: data and initial weights of each workload, a function of one seed.
 //!
-//! Weights have the names and shapes of PyTorch, and are drawn as PyTorch draws them; of a GPT, as GPT-2 does.
+//! Weights have the shapes of PyTorch's layers and are drawn as PyTorch draws them; of a GPT, as GPT-2 does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -57,10 +57,10 @@ impl Start {
                 layer("4", &[10, 1024])?;
             }
             "W3" => {
-                layer("0", &[32, 1, 3, 3])?;
-                layer("2", &[64, 32, 3, 3])?;
-                layer("7", &[128, 9216])?;
-                layer("10", &[10, 128])?;
+                layer("features.0", &[32, 1, 3, 3])?;
+                layer("features.2", &[64, 32, 3, 3])?;
+                layer("classifier.0", &[128, 9216])?;
+                layer("classifier.3", &[10, 128])?;
             }
             _ => weights = gpt(&mut draw)?,
         }

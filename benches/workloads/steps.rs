@@ -1,10 +1,14 @@
 //! The workloads on Rekindle, a step of each as the training loop makes it.
 
+use std::collections::BTreeMap;
+use std::error::Error;
+
 use candle_core::{Device, Result, Tensor};
 use rekindle::data::Input;
 use rekindle::model::{Mode, Model, ModelConfig};
 use rekindle::ops::loss;
 use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
+use rekindle::parameters::Parameters;
 use rekindle::rng::Draws;
 
 use crate::start::Start;
@@ -23,16 +27,39 @@ fn config(workload: &str) -> (&'static str, &'static str) {
     match workload {
         "W1" => ("kind = 'mlp'\nhidden = [32]", "kind = 'sgd'\nlr = 0.1"),
         "W2" => ("kind = 'mlp'\nhidden = [1024, 1024]", ADAMW),
-        "W3" => ("kind = 'convnet'", ADAMW),
-        _ => ("kind = 'gpt'\nlayers = 4\nheads = 4\nwidth = 128\ndropout = 0.0", ADAMW),
+        "W3" => (CONVNET, ADAMW),
+        _ => ("kind = 'gpt'\nlayers = 4\nheads = 4\nwidth = 128", ADAMW),
     }
 }
 
+const CONVNET: &str = "
+kind = 'convnet'
+blocks = [{ channels = 32 }, { channels = 64, pool = 'max', dropout = 0.25 }]
+hidden = [128]
+dropout = 0.5
+";
+
 const ADAMW: &str = "kind = 'adamw'\nlr = 1e-3";
+
+/// Sets the parameters to the weights that all contestants begin with. A GPT has those of Hugging Face's GPT-2: in the
+/// part `transformer`, and linear maps `[in, out]`.
+fn begin_with(weights: &BTreeMap<String, Tensor>, parameters: &Parameters) -> std::result::Result<(), Box<dyn Error>> {
+    let in_first = |name: &str| name.ends_with(".weight") && (name.contains(".attn.c_") || name.contains(".mlp.c_"));
+    let own = |name: &str| name.strip_prefix("transformer.").unwrap_or(name).to_owned();
+    if !parameters.iter().map(|(name, _)| own(name)).eq(weights.keys().cloned()) {
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name).collect();
+        return Err(format!("the model's parameters are {names:?}, not {:?}", weights.keys()).into());
+    }
+    for (name, var) in parameters.iter() {
+        let weight = &weights[&own(name)];
+        var.set(&if in_first(name) { weight.t()?.contiguous()? } else { weight.clone() })?;
+    }
+    Ok(())
+}
 
 impl Training {
     /// A workload at `start`.
-    pub fn new(workload: &str, start: &Start) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+    pub fn new(workload: &str, start: &Start) -> std::result::Result<Self, Box<dyn Error>> {
         let (model, optimizer) = config(workload);
         let (model, optimizer): (ModelConfig, OptimizerConfig) = (toml::from_str(model)?, toml::from_str(optimizer)?);
         let (input, outputs) = match workload {
@@ -41,13 +68,7 @@ impl Training {
             _ => (Input::Numbers(start.x.dims()[2..].to_vec()), 10),
         };
         let model = model.build(&input, outputs, 0, &Device::Cpu)?;
-        let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
-        if !names.iter().eq(start.weights.keys()) {
-            return Err(format!("the model's parameters are {names:?}, not {:?}", start.weights.keys()).into());
-        }
-        for (name, var) in model.parameters().iter() {
-            var.set(&start.weights[name])?;
-        }
+        begin_with(&start.weights, model.parameters())?;
         let optimizer = Optimizer::new(model.parameters(), optimizer)?;
         let batches = (0..start.x.dim(0)?).map(|i| Ok((start.x.get(i)?.copy()?, start.y.get(i)?.copy()?)));
         let batches = batches.collect::<Result<_>>()?;
@@ -59,7 +80,7 @@ impl Training {
         self.try_step().expect("the model trains")
     }
 
-    fn try_step(&mut self) -> std::result::Result<f32, Box<dyn std::error::Error>> {
+    fn try_step(&mut self) -> std::result::Result<f32, Box<dyn Error>> {
         let (x, y) = &self.batches[self.step as usize % self.batches.len()];
         let outputs = self.model.forward(x, Mode::Train(&Draws::at(0, self.step)))?;
         let loss = if self.has_classes {

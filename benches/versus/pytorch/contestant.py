@@ -30,11 +30,16 @@ def mlp(*widths):
     return nn.Sequential(*layers[:-1])
 
 
-def convnet():
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
-    )
+class ConvNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)
+        )
+        self.classifier = nn.Sequential(nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
 
 
 class Attention(nn.Module):
@@ -106,7 +111,7 @@ def sgd(parameters):
 WORKLOADS = {
     "W1": (lambda: mlp(10, 32, 1), F.mse_loss, sgd),
     "W2": (lambda: mlp(784, 1024, 1024, 10), cross_entropy, adamw),
-    "W3": (convnet, cross_entropy, adamw),
+    "W3": (ConvNet, cross_entropy, adamw),
     "W4": (Gpt, cross_entropy, adamw),
 }
 

@@ -24,8 +24,13 @@ pub fn brief(results: &Results) -> String {
     let mut text = String::new();
     for threads in thread_counts(results) {
         let plural = if threads == 1 { "" } else { "s" };
-        let cell = |own: f64, steps: &Steps| format!("{} ({})", microseconds(steps.microseconds), times(steps.microseconds / own));
-        let _ = writeln!(text, "Microseconds per step, {threads} thread{plural}; in brackets how many times as long as Rekindle:\n");
+        let cell = |own: f64, steps: &Steps| {
+            format!("{} ({})", microseconds(steps.microseconds), times(steps.microseconds / own))
+        };
+        let _ = writeln!(
+            text,
+            "Microseconds per step, {threads} thread{plural}; in brackets how many times as long as Rekindle:\n"
+        );
         text += &by_workload(results, threads, |steps| steps.microseconds, cell);
         text.push('\n');
     }
@@ -61,7 +66,8 @@ fn by_workload(
     cell: impl Fn(f64, &Steps) -> String,
 ) -> String {
     let names: Vec<&str> = CONTESTANTS.iter().map(|(_, name)| *name).collect();
-    let names: Vec<&str> = names.into_iter().filter(|name| results.steps.iter().any(|s| s.contestant == *name)).collect();
+    let names: Vec<&str> =
+        names.into_iter().filter(|name| results.steps.iter().any(|s| s.contestant == *name)).collect();
     let mut text = header("", &names);
     for (workload, what) in WORKLOADS {
         let of = |name: &str| results.of(workload, threads, name);
@@ -128,7 +134,8 @@ fn differences(results: &Results) -> String {
         };
         if largest.is_nan() || largest > 0.02 {
             let (name, workload) = (&steps.contestant, &steps.workload);
-            let _ = writeln!(text, "**{name} trains something else than Rekindle on {workload}**: compare the losses.\n");
+            let _ =
+                writeln!(text, "**{name} trains something else than Rekindle on {workload}**: compare the losses.\n");
         }
     }
     text

@@ -1,8 +1,8 @@
 //! Burn in the bench, on its fastest backend for the CPU: its own layers, losses and optimizers.
 
+mod models;
 #[path = "../../protocol.rs"]
 mod protocol;
-mod models;
 mod start;
 
 use burn::module::Module;

@@ -49,16 +49,15 @@ pub struct ConvNet {
 
 impl ConvNet {
     pub fn new(start: &Start) -> Self {
-        let convolution = |channels, name| {
-            start.fill_convolution(Conv2dConfig::new(channels, [3, 3]).init(&start.device), name)
-        };
+        let convolution =
+            |channels, name| start.fill_convolution(Conv2dConfig::new(channels, [3, 3]).init(&start.device), name);
         Self {
-            first: convolution([1, 32], "0"),
-            second: convolution([32, 64], "2"),
+            first: convolution([1, 32], "features.0"),
+            second: convolution([32, 64], "features.2"),
             pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
             dropout: [DropoutConfig::new(0.25).init(), DropoutConfig::new(0.5).init()],
-            hidden: linear(start, 9216, 128, "7"),
-            out: linear(start, 128, 10, "10"),
+            hidden: linear(start, 9216, 128, "classifier.0"),
+            out: linear(start, 128, 10, "classifier.3"),
         }
     }
 

@@ -47,8 +47,10 @@ impl Start {
     /// All batches of classes, one after the other in each.
     pub fn classes(&self, name: &str) -> Vec<Tensor<1, Int>> {
         let data = self.data(name);
-        let (count, each) = (data.shape[0], data.shape.num_elements() / data.shape[0]);
-        let all = Tensor::<1, Int>::from_data(TensorData { shape: [count * each].into(), ..data }, &self.device);
+        let count = data.shape()[0];
+        let classes = data.try_into_vec::<i64>().expect("classes are whole numbers");
+        let each = classes.len() / count;
+        let all = Tensor::<1, Int>::from_data(classes.as_slice(), &self.device);
         (0..count).map(|i| all.clone().narrow(0, i * each, each)).collect()
     }
 

@@ -3,9 +3,9 @@
 //! Two of its fused operations, the layer norm and the softmax over the last dimension, have no backward pass: gradients
 //! before them are lost silently. Whoever trains a GPT with it has to take the slow ones, and so does this program.
 
+mod models;
 #[path = "../../protocol.rs"]
 mod protocol;
-mod models;
 
 use std::collections::HashMap;
 

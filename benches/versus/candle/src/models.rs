@@ -39,8 +39,11 @@ impl ConvNet {
     pub fn new(vb: VarBuilder<'_>) -> Result<Self> {
         let config = Conv2dConfig::default();
         Ok(Self {
-            convolutions: [conv2d(1, 32, 3, config, vb.pp(0))?, conv2d(32, 64, 3, config, vb.pp(2))?],
-            linears: [linear(9216, 128, vb.pp(7))?, linear(128, 10, vb.pp(10))?],
+            convolutions: [
+                conv2d(1, 32, 3, config, vb.pp("features.0"))?,
+                conv2d(32, 64, 3, config, vb.pp("features.2"))?,
+            ],
+            linears: [linear(9216, 128, vb.pp("classifier.0"))?, linear(128, 10, vb.pp("classifier.3"))?],
             dropouts: [Dropout::new(0.25), Dropout::new(0.5)],
         })
     }
@@ -91,9 +94,8 @@ fn normalize(norm: &LayerNorm, x: &Tensor) -> Result<Tensor> {
 
 impl Gpt {
     pub fn new(vb: VarBuilder<'_>) -> Result<Self> {
-        let mask: Vec<f32> = (0..CONTEXT * CONTEXT)
-            .map(|i| if i % CONTEXT > i / CONTEXT { f32::NEG_INFINITY } else { 0.0 })
-            .collect();
+        let mask: Vec<f32> =
+            (0..CONTEXT * CONTEXT).map(|i| if i % CONTEXT > i / CONTEXT { f32::NEG_INFINITY } else { 0.0 }).collect();
         let mask = Tensor::from_vec(mask, (CONTEXT, CONTEXT), &Device::Cpu)?;
         let blocks = (0..LAYERS).map(|layer| Block::new(vb.pp(format!("h.{layer}")), mask.clone()));
         Ok(Self {
