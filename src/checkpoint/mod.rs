@@ -81,6 +81,7 @@ pub mod save;
 mod saver;
 mod snapshot;
 mod tensors;
+mod verify;
 mod written_by;
 
 pub use error::CheckpointError;
@@ -92,4 +93,5 @@ pub use read::Checkpoint;
 pub use save::{Outcome, Saved};
 pub use saver::Saver;
 pub use snapshot::Snapshot;
+pub use verify::verify_all;
 pub use written_by::WrittenBy;

@@ -3,13 +3,13 @@
 mod diff;
 mod lr;
 mod prune;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use rekindle::checkpoint::Checkpoint;
+use clap::{Parser, Subcommand};
 use rekindle::report::Standing;
 use rekindle::train::{TrainError, resume};
 
@@ -31,7 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Check every byte of one checkpoint, or of all in a run
-    Verify(Verify),
+    Verify(verify::Verify),
     /// Show where two runs or two checkpoints differ
     Diff(diff::Diff),
     /// Show the rates of a schedule before it runs
@@ -44,18 +44,11 @@ enum Command {
     Unpin(prune::Pin),
 }
 
-/// What `inspect verify` takes.
-#[derive(Args)]
-struct Verify {
-    /// A run directory, a folder of checkpoints, or one checkpoint
-    path: PathBuf,
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let answer = match (&cli.command, &cli.path) {
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
-        (Some(Command::Verify(verify)), _) => verify_all(&verify.path),
+        (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
@@ -98,24 +91,6 @@ fn show_standing(path: &Path, json: bool) -> anyhow::Result<String> {
     }
     let standing = Standing::of(&checkpoint);
     Ok(if json { serde_json::to_string_pretty(&standing)? + "\n" } else { standing.to_string() })
-}
-
-fn verify_all(path: &Path) -> anyhow::Result<Answer> {
-    let mut answer = Answer::good(String::new());
-    for path in resume::all_at(path)? {
-        let line = match Checkpoint::verify(&path) {
-            Ok(manifest) => {
-                let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
-                format!("{}: ok, {} files, {bytes} bytes", path.display(), manifest.files.len())
-            }
-            Err(error) => {
-                answer.is_good = false;
-                format!("{}: BAD: {error}", path.display())
-            }
-        };
-        answer.text += &(line + "\n");
-    }
-    Ok(answer)
 }
 
 /// Prints to stdout. A reader that has seen enough and closed the pipe is no error.

@@ -1,0 +1,48 @@
+//! Verifying many checkpoints side by side.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use super::error::CheckpointError;
+use super::manifest::Manifest;
+use super::read::Checkpoint;
+
+/// Verifies the checkpoints in the directories `paths`, at most `threads` of them at a time, and tells `each` what was
+/// found: in the order of `paths`, as soon as all before it are known. Memory grows with `threads`, not with what is
+/// verified.
+pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path, Result<Manifest, CheckpointError>)) {
+    let next = AtomicUsize::new(0);
+    let (found, results) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, paths.len().max(1)) {
+            let (next, found) = (&next, found.clone());
+            scope.spawn(move || {
+                while let Some((index, path)) = take(next, paths) {
+                    if found.send((index, Checkpoint::verify(path))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(found);
+        let (mut waiting, mut in_order) = (BTreeMap::new(), paths.iter().enumerate().peekable());
+        for (index, result) in results {
+            waiting.insert(index, result);
+            while let Some((result, path)) =
+                in_order.peek().and_then(|&(index, path)| Some((waiting.remove(&index)?, path)))
+            {
+                each(path, result);
+                in_order.next();
+            }
+        }
+    });
+}
+
+/// The next path that nobody has taken.
+fn take<'a>(next: &AtomicUsize, paths: &'a [PathBuf]) -> Option<(usize, &'a PathBuf)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    Some((index, paths.get(index)?))
+}
