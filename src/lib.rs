@@ -9,6 +9,7 @@
 //!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there.
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`report`]: what a run left behind.
+//!    [`proof`]: that kills change nothing.
 //!
 //! The programs `train` and `inspect` are thin faces of the last two. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
@@ -21,6 +22,7 @@ pub mod model;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+pub mod proof;
 pub mod report;
 pub mod rng;
 pub mod schedule;

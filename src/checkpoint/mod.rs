@@ -88,6 +88,7 @@ pub use error::CheckpointError;
 pub use folder::{Damaged, Folder, Newest};
 pub use keep::Keep;
 pub use manifest::{FileEntry, Manifest, VERSIONS};
+pub(crate) use name::is_temporary;
 pub use name::{dir_name, step_of};
 pub use read::Checkpoint;
 pub use save::{Outcome, Saved};

@@ -34,7 +34,7 @@ pub(super) fn temporary_name(step: u64) -> String {
 }
 
 /// Whether a name is exactly one that [`temporary_name`] makes.
-pub(super) fn is_temporary(name: &str) -> bool {
+pub(crate) fn is_temporary(name: &str) -> bool {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u64>().is_ok();
     let parts = name.strip_prefix('.').and_then(|name| name.split_once(".tmp-"));
     parts.is_some_and(|(step, made)| {

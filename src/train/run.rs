@@ -69,6 +69,10 @@ pub trait Observer {
     fn begin(&mut self, _done: u64, _total: u64) {}
     /// An update was made.
     fn step(&mut self, _report: &StepReport<'_>) {}
+    /// A validation begins, after so many updates.
+    fn validating(&mut self, _done: u64) {}
+    /// A save begins, after so many updates; it goes on beside those that follow.
+    fn saving(&mut self, _done: u64) {}
     /// An epoch has ended.
     fn epoch(&mut self, _report: &EpochReport) {}
     /// Something a person should know.
@@ -148,6 +152,9 @@ impl Run {
             self.require_finite("loss", loss, step, &rates)?;
             self.require_finite_gradients(&gradients, step, &rates)?;
             self.session.update(&gradients, &rates, loss)?;
+            if self.session.validation_is_due() {
+                observer.validating(step + 1);
+            }
             let validation = self.session.validate_when_due()?;
             self.record(step, loss, &rates, &gradients, validation.as_ref());
             observer.step(&StepReport { done: step + 1, rates: &rates, loss });
@@ -222,6 +229,7 @@ impl Run {
         let every = self.session.config().checkpoint.every;
         let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saving.1.elapsed());
         if self.control.take_save_request() || is_due {
+            observer.saving(self.session.step());
             self.await_save(observer)?;
             if let Err(error) = self.begin_save() {
                 not_saved(self.session.step(), &error, observer);
@@ -291,6 +299,7 @@ impl Run {
         self.await_save(observer)?;
         let last_step = self.last_checkpoint.as_deref().and_then(checkpoint::step_of);
         if last_step != Some(self.session.step()) {
+            observer.saving(self.session.step());
             self.save()?;
         }
         Ok(outcome)

@@ -287,10 +287,16 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there are validation rows and it is time to evaluate the model on them.
+    pub(super) fn validation_is_due(&self) -> bool {
+        let every = self.config.validation.every;
+        let has_rows = !self.data.validation_rows().is_empty();
+        has_rows && every.is_due(self.step, self.data.steps_per_epoch(), Default::default())
+    }
+
     /// Evaluates the model on the validation rows where that is due, and tells the schedule.
     pub(super) fn validate_when_due(&mut self) -> Result<Option<Evaluation>, TrainError> {
-        let every = self.config.validation.every;
-        if !every.is_due(self.step, self.data.steps_per_epoch(), Default::default()) {
+        if !self.validation_is_due() {
             return Ok(None);
         }
         let mut sums = EvaluationSums::default();

@@ -1,6 +1,7 @@
 //! `train`: starts a run from a configuration, or resumes one.
 
 mod find_lr;
+mod prove;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use rekindle::train::{Console, Control, Observer, Outcome, Run, Setting, TrainError, from_file, resume};
+use rekindle::train::{
+    Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, from_file, resume,
+};
 use resume::Choices;
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +43,8 @@ struct Arguments {
 enum Command {
     /// Find a learning rate: train for a few steps at ever larger rates, and see where the loss falls fastest.
     FindLr(find_lr::FindLr),
+    /// Prove that a run survives being killed: run it, run it again under SIGKILL at random moments, compare every bit.
+    Prove(prove::Prove),
 }
 
 /// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
@@ -65,6 +70,12 @@ fn main() -> ExitCode {
                 ExitCode::from(2)
             }
         };
+    }
+    if let Some(Command::Prove(arguments)) = &arguments.command {
+        return prove::run(arguments).unwrap_or_else(|error| {
+            console.message(&format!("error: {error}"));
+            ExitCode::from(2)
+        });
     }
     let code = match prepare(&arguments, &mut console) {
         Ok(mut run) => train(&mut run, &mut console),
@@ -103,7 +114,7 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
 /// Trains, says how it went, and gives the exit code.
 fn train(run: &mut Run, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
-    match run.train(console) {
+    match run.train(&mut Watched { observer: console, progress: Progress::from_environment() }) {
         Ok(outcome) => {
             summarize(run, &outcome, first_step, began, console);
             match outcome {

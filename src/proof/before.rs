@@ -1,0 +1,88 @@
+//! A run as it was before a process went on with it, to begin again there should that process end unharmed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::step_of;
+
+/// A copy of a run directory. The files of checkpoints, which nothing ever writes to again, are shared with it.
+pub(super) struct Before {
+    run: PathBuf,
+    copy: PathBuf,
+}
+
+impl Before {
+    /// Copies `run`, which need not be there yet, to `copy`.
+    pub fn take(run: &Path, copy: &Path) -> io::Result<Self> {
+        remove(copy)?;
+        if run.exists() {
+            copy_folder(run, copy, false)?;
+        }
+        Ok(Self { run: run.to_owned(), copy: copy.to_owned() })
+    }
+
+    /// Puts the copy in the place of the run.
+    pub fn restore(self) -> io::Result<()> {
+        remove(&self.run)?;
+        if self.copy.exists() { fs::rename(&self.copy, &self.run) } else { Ok(()) }
+    }
+}
+
+/// Removes a directory, should it be there.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path, shared: bool) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_folder(&source, &target, shared || step_of(&source).is_some())?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+        } else if !(shared && fs::hard_link(&source, &target).is_ok()) {
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, copy) = (folder.path().join("run"), folder.path().join("copy"));
+        let checkpoint = run.join("checkpoints/step-0000000003");
+        fs::create_dir_all(&checkpoint).unwrap();
+        fs::write(checkpoint.join("state.json"), "three").unwrap();
+        fs::write(run.join("log.jsonl"), "one\n").unwrap();
+        let before = Before::take(&run, &copy).unwrap();
+        fs::remove_dir_all(&checkpoint).unwrap();
+        fs::write(run.join("log.jsonl"), "one\ntwo\n").unwrap();
+        fs::write(run.join("new"), "").unwrap();
+        before.restore().unwrap();
+        assert_eq!(fs::read_to_string(run.join("log.jsonl")).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(checkpoint.join("state.json")).unwrap(), "three");
+        assert!(!run.join("new").exists() && !copy.exists());
+    }
+
+    #[test]
+    fn a_run_that_was_not_there_is_gone_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, copy) = (folder.path().join("run"), folder.path().join("copy"));
+        let before = Before::take(&run, &copy).unwrap();
+        fs::create_dir(&run).unwrap();
+        before.restore().unwrap();
+        assert!(!run.exists() && !copy.exists());
+    }
+}

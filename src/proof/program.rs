@@ -1,0 +1,155 @@
+//! The program whose runs are proved, as processes that are started, killed and started anew.
+
+use std::fs::{File, OpenOptions};
+use std::num::NonZeroUsize;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+use super::error::ProofError;
+use crate::train::Progress;
+
+/// A program whose runs are to be proved.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// `train` with a configuration.
+    Train {
+        /// The program.
+        executable: PathBuf,
+        /// The configuration.
+        config: PathBuf,
+        /// Settings that change it, as `--set` takes them.
+        settings: Vec<String>,
+    },
+    /// A command of the shell in which `{out}` stands for the run directory. Started anew, it goes on where it was
+    /// killed; its checkpoints are in the run directory or in `checkpoints` there.
+    Command(String),
+}
+
+impl Program {
+    /// The place in a command that stands for the run directory.
+    pub const OUT: &str = "{out}";
+
+    pub(super) fn check(&self) -> Result<(), ProofError> {
+        match self {
+            Self::Command(command) if !command.contains(Self::OUT) => {
+                Err(ProofError::NoPlace { command: command.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn command(&self, run: &Path) -> Command {
+        match self {
+            Self::Train { executable, .. } if run.join("config.toml").exists() => {
+                let mut command = Command::new(executable);
+                command.arg("--resume").arg(run);
+                command
+            }
+            Self::Train { executable, config, settings } => {
+                let mut command = Command::new(executable);
+                command.arg(config).arg("--out").arg(run);
+                command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+                command
+            }
+            Self::Command(text) => {
+                let mut command = Command::new("sh");
+                command.arg("-c").arg(text.replace(Self::OUT, &quoted(run)));
+                command
+            }
+        }
+    }
+
+    /// Starts it in the run directory `run`. What it says is added to the file `said`, what it does told to `progress`.
+    pub(super) fn start(
+        &self,
+        run: &Path,
+        said: &Path,
+        progress: Option<&Path>,
+        threads: Option<NonZeroUsize>,
+    ) -> Result<Running, ProofError> {
+        let mut command = self.command(run);
+        let stdout = OpenOptions::new().create(true).append(true).open(said).map_err(ProofError::io("write", said))?;
+        let stderr = stdout.try_clone().map_err(ProofError::io("write", said))?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
+        command.env_remove(Progress::VARIABLE);
+        if let Some(path) = progress {
+            File::create(path).map_err(ProofError::io("write", path))?;
+            command.env(Progress::VARIABLE, path);
+        }
+        if let Some(threads) = threads {
+            command.env("RAYON_NUM_THREADS", threads.to_string());
+        }
+        let began = Instant::now();
+        let program = command.get_program().display().to_string();
+        let child = command.spawn().map_err(|error| ProofError::NotStarted { program, error })?;
+        Ok(Running { child, began, threads })
+    }
+}
+
+/// A path as a word of the shell. The program may change its directory, so it is a whole path.
+fn quoted(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+/// A process, and those that it has started: they are one process group. It is killed when this is dropped.
+pub(super) struct Running {
+    child: Child,
+    began: Instant,
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl Running {
+    /// How long it has been running.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, ProofError> {
+        self.child.try_wait().map_err(|error| ProofError::NotStarted { program: "the program".to_owned(), error })
+    }
+
+    /// Sends SIGKILL and waits until all processes are gone. Says how it had ended, where that was not by this signal.
+    pub fn kill(mut self) -> Result<Option<ExitStatus>, ProofError> {
+        if let Some(status) = self.ended()? {
+            return Ok(Some(status));
+        }
+        self.end_group();
+        Ok(self.ended()?.filter(|status| status.signal() != Some(Signal::KILL.as_raw())))
+    }
+
+    fn end_group(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let group = Pid::from_child(&self.child);
+        // Either fails only where nothing is left to kill or to wait for.
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.child.wait();
+        let began = Instant::now();
+        while test_kill_process_group(group).is_ok() && began.elapsed() < PATIENCE {
+            sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.end_group();
+        }
+    }
+}
+
+/// How a process ended, in words.
+pub(super) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
