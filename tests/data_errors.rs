@@ -65,7 +65,7 @@ fn a_directory_is_no_data_file() {
 fn an_unknown_ending_asks_for_the_format() {
     assert_eq!(
         refusal("a.dat", b"1,2", ""),
-        "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"safetensors\", \"idx\" or \"text\""
+        "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
     );
 }
 
@@ -87,12 +87,12 @@ fn a_ragged_row_is_named_by_its_line() {
 fn a_field_that_is_no_number_is_named_by_line_and_column() {
     assert_eq!(csv("a,b,y\n1,2,0\n1,two,0\n", ""), "a.csv, line 3, column `b`: \"two\" is not a number");
     assert_eq!(
-        csv("x;y\n1,two,0\n", "header = false\nskip_lines = 1"),
-        "a.csv, line 2, column 1 (counted from 0): \"two\" is not a number"
+        csv("x;y\n1,2,0\n1,two,0\n", "header = false\nskip_lines = 1"),
+        "a.csv, line 3, column 1 (counted from 0): \"two\" is not a number"
     );
     assert_eq!(
         csv("a,b\n,0\n", ""),
-        "a.csv, line 2, column `a`: the field is empty; every column needs a number in every row"
+        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to say what stands in for a missing value"
     );
 }
 
@@ -108,7 +108,7 @@ fn a_field_that_is_not_finite_is_named_by_line_and_column() {
 
 #[test]
 fn a_label_that_is_no_class_is_named_by_line_and_column() {
-    for label in ["-1", "1.5", "cat", "1e12", "nan"] {
+    for label in ["-1", "1.5", "1e12", "nan"] {
         assert_eq!(
             csv(&format!("a,y\n0,{label}\n"), ""),
             format!(

@@ -22,7 +22,7 @@ fn with_cache(folder: &Path, options: &str) -> String {
 }
 
 fn said(content: &[u8], options: &str) -> String {
-    refusal(&[("a.txt", content.to_vec())], "a.txt", &format!("cache = \"/nowhere/at/all\"\n{options}"))
+    refusal(&[("a.txt", content.to_vec())], "a.txt", &format!("cache = \"/dev/null/cache\"\n{options}"))
 }
 
 /// The only file of tokens in the cache of `folder`.

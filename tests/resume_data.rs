@@ -35,3 +35,35 @@ fn images_in_idx_files() {
     let data = "path = \".\"\nformat = \"idx\"\nbatch_size = 9";
     assert_any_step_can_be_the_last_before_a_resume(data, MLP, |folder| write(folder, &mnist()));
 }
+
+#[test]
+fn tables_of_categories_and_gaps() {
+    let table = |folder: &Path| {
+        let row = |i: u32| {
+            let gap = |text: String, every: u32| if i.is_multiple_of(every) { String::new() } else { text };
+            let number = gap(format!("{}", f64::from(i * 37 % 61) / 7.0), 7);
+            format!("{number},{},{},class {}\n", gap(format!("k{}", i * i % 5), 11), i % 3, (i * 7 + i * i) % 3)
+        };
+        let content = "x,kind,code,y\n".to_owned() + &(0..50).map(row).collect::<String>();
+        write(folder, &[("people.csv", content.into_bytes())]);
+    };
+    let gaps = "missing = \"mean\"\nmissing_indicator = true\ncategories = [\"code\"]";
+    let data = format!("path = \"people.csv\"\nvalidation = 0.2\nbatch_size = 9\n{gaps}");
+    assert_any_step_can_be_the_last_before_a_resume(&data, MLP, table);
+}
+
+#[test]
+fn folders_of_images() {
+    let images = |folder: &Path| {
+        for image in 0..30_u32 {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 3, 2);
+            encoder.set_color(png::ColorType::Rgb);
+            let samples: Vec<u8> = (0..18).map(|i| (image * 31 + i * i) as u8).collect();
+            encoder.write_header().unwrap().write_image_data(&samples).unwrap();
+            write(folder, &[(&format!("images/{}/{image}.png", ["cat", "cow", "dog"][image as usize % 3]), bytes)]);
+        }
+    };
+    let data = "path = \"images\"\nformat = \"images\"\nvalidation = 0.2\nbatch_size = 7";
+    assert_any_step_can_be_the_last_before_a_resume(data, MLP, images);
+}

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::csv::{Label, Task};
+use super::columns::{Label, Task};
+use super::encoding::{CategoryEncoding, Missing};
 use super::format::Format;
 use super::text::TokenKind;
 use super::{BatchSize, LastBatch};
@@ -15,7 +16,7 @@ use super::{BatchSize, LastBatch};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The file, plain or gzip; for IDX the folder of the files.
+    /// The file, plain or gzip; for IDX and images the folder of the files.
     pub path: PathBuf,
     /// What it is; left out, the ending of a file's name says it, `.gz` aside.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,12 +27,32 @@ pub struct DataConfig {
     /// CSV: how many lines to pass over before the header or the first row. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_lines: Option<usize>,
-    /// CSV: the column that is the target. Default -1, the last.
+    /// Tables: the column that is the target. Default -1, the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// CSV: whether the label is a class or a value. Default classification.
+    /// Tables: whether the label is a class or a value. Default classification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// Tables: columns to leave out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<Vec<Label>>,
+    /// Tables: columns whose values are names though they look like numbers. A column whose first value is no number is
+    /// one of categories anyway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub categories: Option<Vec<Label>>,
+    /// Tables: how categories become numbers, "one_hot" or "ordinal". Default "one_hot".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<CategoryEncoding>,
+    /// Tables: what is done where a value is missing: "error", "mean", "median" or "zero". Default "error".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+    /// Tables: what is written where a value is missing. Default an empty field, `NA`, `N/A`, `NaN`, `nan`, `null`,
+    /// `NULL` and `?`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_values: Option<Vec<String>>,
+    /// Tables: whether a column of numbers with missing values gets a second one that says where. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_indicator: Option<bool>,
     /// safetensors: the name of the inputs, F32 `[rows, …]`. Default "x".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
@@ -65,10 +86,17 @@ pub struct DataConfig {
     /// `$XDG_CACHE_HOME`, or `~/.cache`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// How many classes there are. Default: one more than the largest label.
+    /// Folders of images: another folder with the same classes, whose images are for validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_path: Option<PathBuf>,
+    /// Folders of images: 1 to have them grey, 3 to have them coloured. Default as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Channels>,
+    /// How many classes there are. Default: one more than the largest label, or as many as have names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
-    /// Whether every feature gets mean 0 and deviation 1. Default true for CSV, false for safetensors.
+    /// Whether every feature gets mean 0 and deviation 1, but for those of categories. Default true for tables, false for
+    /// safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standardize: Option<bool>,
     /// The share of the rows that is set aside for validation, in `[0, 1)`; of a text, its last part. Default 0.
@@ -86,13 +114,44 @@ pub struct DataConfig {
     pub drop_last: bool,
 }
 
+/// How many numbers a pixel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub enum Channels {
+    /// One, its brightness.
+    Grey,
+    /// Three: red, green and blue.
+    Colour,
+}
+
+impl TryFrom<u64> for Channels {
+    type Error = &'static str;
+
+    fn try_from(channels: u64) -> Result<Self, Self::Error> {
+        match channels {
+            1 => Ok(Self::Grey),
+            3 => Ok(Self::Colour),
+            _ => Err("must be 1 for grey or 3 for coloured images"),
+        }
+    }
+}
+
+impl From<Channels> for u64 {
+    fn from(channels: Channels) -> Self {
+        match channels {
+            Channels::Grey => 1,
+            Channels::Colour => 3,
+        }
+    }
+}
+
 fn default_batch_size() -> BatchSize {
     BatchSize::Rows(NonZeroUsize::MIN.saturating_add(31))
 }
 
 impl DataConfig {
     /// The options that say where something lies, and nothing about what it is.
-    pub const PATHS: [&str; 3] = ["path", "tokenizer", "cache"];
+    pub const PATHS: [&str; 4] = ["path", "tokenizer", "cache", "validation_path"];
 
     /// The defaults for the file or folder at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -103,6 +162,12 @@ impl DataConfig {
             skip_lines: None,
             label: None,
             task: None,
+            ignore: None,
+            categories: None,
+            encoding: None,
+            missing: None,
+            missing_values: None,
+            missing_indicator: None,
             inputs: None,
             targets: None,
             images: None,
@@ -113,6 +178,8 @@ impl DataConfig {
             tokenizer: None,
             context: None,
             cache: None,
+            validation_path: None,
+            channels: None,
             classes: None,
             standardize: None,
             validation: 0.0,
@@ -124,7 +191,8 @@ impl DataConfig {
 
     /// The values of [`DataConfig::PATHS`], where they are given.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        std::iter::once(&mut self.path).chain(&mut self.tokenizer).chain(&mut self.cache)
+        let others = [&mut self.tokenizer, &mut self.cache, &mut self.validation_path];
+        std::iter::once(&mut self.path).chain(others.into_iter().flatten())
     }
 
     /// What becomes of the rows that do not fill a batch.
@@ -169,7 +237,7 @@ mod tests {
     fn bad_options_say_what_is_expected() {
         let message =
             |line: &str| toml::from_str::<DataConfig>(&format!("path = \"a\"\n{line}")).unwrap_err().to_string();
-        assert!(message("label = 1.5").contains("`label` is the name of a column, or its number"));
+        assert!(message("label = 1.5").contains("a column is given by its name, or by its number"));
         assert!(message("batch_size = 0").contains("`batch_size` is a positive number of rows, or \"all\""));
         assert!(message("classes = 0").contains("nonzero"));
         assert!(message("batchsize = 1").contains("unknown field `batchsize`"));

@@ -1,85 +1,53 @@
-//! Comma-separated values, read into rows. Whatever is wrong is named by line and column.
+//! Comma-separated values, read into a frame. Whatever is wrong is named by line and column.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
-use serde::{Deserialize, Serialize};
 
-use super::error::{hint, quoted};
+use super::columns::{Selection, TableOptions};
 use super::file::DataFile;
-use super::rows::{class_below, infer_classes};
-use super::{DataConfig, DataError, Problem, Rows, Targets};
-
-/// What is to be learned from a CSV file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// The label is a class, a whole number from 0.
-    Classification,
-    /// The label is a number.
-    Regression,
-}
-
-/// A column of a CSV file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "`label` is the name of a column, or its number: 0 is the first, -1 the last")]
-pub enum Label {
-    /// By its number, from 0; negative numbers count from the end.
-    Index(i64),
-    /// By its name in the header.
-    Name(String),
-}
+use super::frame::{Builder, Frame, Value};
+use super::{DataConfig, DataError};
 
 /// How to read a CSV file.
 pub(super) struct CsvReader<'a> {
     pub header: bool,
     pub skip_lines: usize,
-    pub label: &'a Label,
-    pub task: Task,
-    pub classes: Option<NonZeroUsize>,
+    pub table: TableOptions<'a>,
 }
 
 impl<'a> CsvReader<'a> {
     /// What `config` says, with the defaults of what it leaves out.
     pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
-        let task = config.task.unwrap_or(Task::Classification);
-        if task == Task::Regression && config.classes.is_some() {
-            return Err(DataError::meaningless("classes", "regression"));
-        }
         Ok(Self {
             header: config.header.unwrap_or(true),
             skip_lines: config.skip_lines.unwrap_or(0),
-            label: config.label.as_ref().unwrap_or(&Label::Index(-1)),
-            task,
-            classes: config.classes,
+            table: TableOptions::new(config)?,
         })
     }
 
-    /// The rows of `file`.
-    pub fn read(&self, file: &DataFile) -> Result<Rows, DataError> {
+    /// The table in `file`.
+    pub fn read(&self, file: &DataFile) -> Result<Frame, DataError> {
         self.parse(file.path, &file.content)
     }
 
-    fn parse(&self, path: &Path, content: &[u8]) -> Result<Rows, DataError> {
+    fn parse(&self, path: &Path, content: &[u8]) -> Result<Frame, DataError> {
+        let no_rows = || DataError::NoRows { path: path.into() };
         let mut records = Records::new(path, content, self.skip_lines);
-        let mut record = records.next()?.ok_or_else(|| DataError::NoRows { path: path.into() })?;
-        let columns = Columns::new(&records, &record, self)?;
+        let mut record = records.next()?.ok_or_else(no_rows)?;
+        let columns = self.columns(&records, &record)?;
         if self.header {
-            record = records.next()?.ok_or_else(|| DataError::NoRows { path: path.into() })?;
+            record = records.next()?.ok_or_else(no_rows)?;
         }
-        let mut features = Vec::new();
-        let mut labels = Labels::new(self);
+        let mut builder = Builder::new(columns.roles(), self.table.frame.clone());
         let mut next = Some(record);
         while let Some(record) = next {
-            if record.len() != columns.count {
-                let (found, expected) = (record.len(), columns.count);
+            if record.len() != columns.len() {
+                let (found, expected) = (record.len(), columns.len());
                 return Err(DataError::Ragged { path: path.into(), line: records.line(&record), found, expected });
             }
             for (column, field) in record.iter().enumerate() {
-                let result =
-                    if column == columns.label { labels.push(field) } else { number(field).map(|x| features.push(x)) };
-                result.map_err(|problem| DataError::Field {
+                builder.push(column, Value::Text(field)).map_err(|problem| DataError::Field {
                     path: path.into(),
                     line: records.line(&record),
                     column: columns.describe(column),
@@ -88,10 +56,22 @@ impl<'a> CsvReader<'a> {
             }
             next = records.next()?;
         }
-        Rows::new(vec![columns.count - 1], features, labels.into_targets(path)?)
+        builder.finish(path)
+    }
+
+    /// What the first line says about the columns.
+    fn columns(&self, records: &Records, first: &StringRecord) -> Result<Selection, DataError> {
+        let (path, line) = (records.path, records.line(first));
+        if first.len() < 2 {
+            return Err(DataError::NoFeatures { path: path.into(), line });
+        }
+        if self.header && first.iter().all(|field| field.parse::<f64>().is_ok()) {
+            return Err(DataError::HeaderOfNumbers { path: path.into(), line });
+        }
+        let names = self.header.then(|| first.iter().map(str::to_owned).collect());
+        Selection::new(path, names, first.len(), &self.table)
     }
 }
-
 /// The records of a file, which know their lines.
 struct Records<'a> {
     path: &'a Path,
@@ -136,113 +116,22 @@ impl<'a> Records<'a> {
     }
 }
 
-/// What the first line says about all of them.
-struct Columns {
-    names: Option<Vec<String>>,
-    count: usize,
-    label: usize,
-}
-
-impl Columns {
-    fn new(records: &Records, first: &StringRecord, options: &CsvReader) -> Result<Self, DataError> {
-        let path = || records.path.into();
-        if first.len() < 2 {
-            return Err(DataError::NoFeatures { path: path(), line: records.line(first) });
-        }
-        if options.header && first.iter().all(|field| field.parse::<f64>().is_ok()) {
-            return Err(DataError::HeaderOfNumbers { path: path(), line: records.line(first) });
-        }
-        let label = match options.label {
-            Label::Name(name) if options.header => first.iter().position(|column| column == name).ok_or_else(|| {
-                let hint = hint(name, &first.iter().collect::<Vec<_>>());
-                DataError::NoSuchColumn { path: path(), name: name.clone(), hint }
-            })?,
-            Label::Name(name) => return Err(DataError::NoNames { name: name.clone() }),
-            &Label::Index(index) => nth(index, first.len()).ok_or_else(|| DataError::NoSuchIndex {
-                path: path(),
-                index,
-                columns: first.len(),
-            })?,
-        };
-        let names = options.header.then(|| first.iter().map(str::to_owned).collect());
-        Ok(Self { names, count: first.len(), label })
-    }
-
-    fn describe(&self, column: usize) -> String {
-        match self.names.as_ref().and_then(|names| names.get(column)) {
-            Some(name) => format!("column `{name}`"),
-            None => format!("column {column} (counted from 0)"),
-        }
-    }
-}
-
-/// The position that `index` means among `count`, where negative numbers count from the end.
-fn nth(index: i64, count: usize) -> Option<usize> {
-    let position = if index < 0 { index.checked_add(i64::try_from(count).ok()?)? } else { index };
-    usize::try_from(position).ok().filter(|&position| position < count)
-}
-
-/// The labels so far.
-enum Labels {
-    Values(Vec<f32>),
-    Classes { labels: Vec<u32>, declared: Option<NonZeroUsize> },
-}
-
-impl Labels {
-    fn new(options: &CsvReader) -> Self {
-        match options.task {
-            Task::Regression => Self::Values(Vec::new()),
-            Task::Classification => Self::Classes { labels: Vec::new(), declared: options.classes },
-        }
-    }
-
-    fn push(&mut self, field: &str) -> Result<(), Problem> {
-        match self {
-            Self::Values(values) => values.push(number(field)?),
-            Self::Classes { labels, declared } => {
-                labels.push(class_below(class(field)?, declared.map_or(usize::MAX, NonZeroUsize::get))?);
-            }
-        }
-        Ok(())
-    }
-
-    fn into_targets(self, path: &Path) -> Result<Targets, DataError> {
-        Ok(match self {
-            Self::Values(values) => Targets::Values { values, width: 1 },
-            Self::Classes { labels, declared } => {
-                let count = declared.map_or_else(|| infer_classes(path, &labels), |count| Ok(count.get()))?;
-                Targets::Classes { labels, count }
-            }
-        })
-    }
-}
-
-fn number(field: &str) -> Result<f32, Problem> {
-    match field.parse::<f32>() {
-        Ok(x) if x.is_finite() => Ok(x),
-        Ok(_) => Err(Problem::NotFinite(quoted(field))),
-        Err(_) if field.is_empty() => Err(Problem::Empty),
-        Err(_) => Err(Problem::NotANumber(quoted(field))),
-    }
-}
-
-/// A label as a class: `3`, and also `3.0`, as tables are often written that once had a gap.
-fn class(field: &str) -> Result<u32, Problem> {
-    match field.parse::<f64>() {
-        Ok(x) if x.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&x) => Ok(x as u32),
-        Err(_) if field.is_empty() => Err(Problem::Empty),
-        _ => Err(Problem::NotAClass(quoted(field))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::frame::Cells;
+    use super::super::{Label, Targets};
     use super::*;
 
-    fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<Rows, DataError> {
-        let reader =
-            CsvReader { header, skip_lines, label: &Label::Index(label), task: Task::Classification, classes: None };
-        reader.parse(Path::new("a.csv"), text.as_bytes())
+    /// The numbers of each feature, and the labels.
+    fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<(Vec<Vec<f32>>, Targets), DataError> {
+        let config = DataConfig { label: Some(Label::Index(label)), ..DataConfig::new("a.csv") };
+        let reader = CsvReader { header, skip_lines, ..CsvReader::new(&config)? };
+        let frame = reader.parse(Path::new("a.csv"), text.as_bytes())?;
+        let numbers = frame.columns.into_iter().map(|column| match column.cells {
+            Cells::Numbers(numbers) => numbers,
+            Cells::Categories(words) => panic!("{words:?}"),
+        });
+        Ok((numbers.collect(), frame.targets))
     }
 
     #[test]
@@ -250,9 +139,9 @@ mod tests {
         for (label, inputs, labels) in
             [(0, [2.0, 3.0], 1), (1, [1.0, 3.0], 2), (-1, [1.0, 2.0], 3), (-3, [2.0, 3.0], 1)]
         {
-            let rows = read("1, 2 ,3", false, 0, label).unwrap();
-            assert_eq!(rows.inputs(), inputs);
-            assert_eq!(rows.targets(), &Targets::Classes { labels: vec![labels], count: labels as usize + 1 });
+            let (columns, targets) = read("1, 2 ,3", false, 0, label).unwrap();
+            assert_eq!(columns.concat(), inputs);
+            assert_eq!(targets, Targets::Classes { labels: vec![labels], count: labels as usize + 1 });
         }
     }
 

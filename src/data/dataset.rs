@@ -12,6 +12,85 @@ use crate::state::{Part, State, StateError};
 /// Gathering is pure: the same rows give the same bits every time, from any thread. A data set that remembers
 /// something (statistics, a vocabulary) implements [`Part`](crate::state::Part) too, and then so does the
 /// [`Data`](super::Data) around it.
+///
+/// A data set of numbers, whose rows are computed:
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use rekindle::data::{Batch, Data, DataError, Dataset, Fingerprint, Input, Order, Split, TargetKind};
+/// use rekindle::data::{BatchSize, LastBatch};
+///
+/// /// Grey images of 8×8 pixels, bright on the left (class 0) or on the right (class 1).
+/// struct Sides(Fingerprint);
+///
+/// impl Dataset for Sides {
+///     fn len(&self) -> usize {
+///         1000
+///     }
+///     fn input(&self) -> Input {
+///         Input::Numbers(vec![1, 8, 8])
+///     }
+///     fn targets(&self) -> TargetKind {
+///         TargetKind::Classes { count: 2 }
+///     }
+///     fn fingerprint(&self) -> &Fingerprint {
+///         &self.0
+///     }
+///     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+///         let pixel = |row: usize, at: usize| ((row + at) % 7) as f32 / 7.0 + f32::from((at % 8 < 4) == (row % 2 == 0));
+///         let pixels: Vec<f32> = rows.iter().flat_map(|&row| (0..64).map(move |at| pixel(row, at))).collect();
+///         let labels: Vec<u32> = rows.iter().map(|row| (row % 2) as u32).collect();
+///         Ok(Batch {
+///             inputs: Tensor::from_vec(pixels, (rows.len(), 1, 8, 8), &Device::Cpu)?,
+///             targets: Tensor::from_vec(labels, rows.len(), &Device::Cpu)?,
+///         })
+///     }
+/// }
+///
+/// let split = Split::new(1000, 0.1, 42)?;
+/// let order = Order::new(split.train().len(), BatchSize::All, LastBatch::Keep, Some(42))?;
+/// let data = Data::new(Sides(Fingerprint::of(b"sides, version 1")), split, order)?;
+/// assert_eq!(data.batch(1_000_000)?.inputs.dims(), [900, 1, 8, 8]);
+/// # Ok::<(), DataError>(())
+/// ```
+///
+/// Of tokens, the inputs are `u32` of shape `[rows, context]`, and the targets, the tokens that come next, likewise:
+///
+/// ```
+/// # use candle_core::{Device, Tensor};
+/// # use rekindle::data::{Batch, DataError, Dataset, Fingerprint, Input, TargetKind};
+/// /// The digits of a counter, five at a time.
+/// struct Digits(Vec<u8>, Fingerprint);
+///
+/// impl Dataset for Digits {
+///     fn len(&self) -> usize {
+///         self.0.len() - 5
+///     }
+///     fn input(&self) -> Input {
+///         Input::Tokens { context: 5, vocabulary: 10 }
+///     }
+///     fn targets(&self) -> TargetKind {
+///         TargetKind::Classes { count: 10 }
+///     }
+///     fn fingerprint(&self) -> &Fingerprint {
+///         &self.1
+///     }
+///     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+///         let windows = |offset: usize| {
+///             let tokens: Vec<u32> =
+///                 rows.iter().flat_map(|row| &self.0[row + offset..][..5]).map(|&digit| digit.into()).collect();
+///             Tensor::from_vec(tokens, (rows.len(), 5), &Device::Cpu)
+///         };
+///         Ok(Batch { inputs: windows(0)?, targets: windows(1)? })
+///     }
+/// }
+///
+/// let digits: Vec<u8> = (0..100u8).flat_map(|n| [n / 10, n % 10]).collect();
+/// let fingerprint = Fingerprint::of(&digits);
+/// let batch = Digits(digits, fingerprint).gather(&[0, 2])?;
+/// assert_eq!(batch.targets.to_vec2::<u32>()?, [[0, 0, 1, 0, 2], [1, 0, 2, 0, 3]]);
+/// # Ok::<(), DataError>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// How many rows there are.
     fn len(&self) -> usize;
@@ -29,6 +108,12 @@ pub trait Dataset: Send + Sync {
 
     /// What identifies the content: a run resumes only on data of the same fingerprint.
     fn fingerprint(&self) -> &Fingerprint;
+
+    /// Whether the rows are gathered on the device that the run trains on. Such a data set is only ever asked by the
+    /// thread that trains; of others, batches may be gathered ahead on other threads.
+    fn is_on_device(&self) -> bool {
+        false
+    }
 
     /// The rows of these numbers, in this order: in host memory, from where [`Data`](super::Data) brings them to the
     /// device of the run, or on that device, where the rows are there already.
@@ -132,6 +217,10 @@ impl Dataset for Box<dyn Source> {
 
     fn fingerprint(&self) -> &Fingerprint {
         self.as_ref().fingerprint()
+    }
+
+    fn is_on_device(&self) -> bool {
+        self.as_ref().is_on_device()
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{IdxError, TextError};
+use super::{EncodingError, IdxError, ImageError, TextError};
 
 /// The formats there are, for a message.
-const FORMATS: &str = r#""csv", "safetensors", "idx" or "text""#;
+const FORMATS: &str = r#""csv", "parquet", "safetensors", "idx", "text" or "images""#;
 
 /// Why data cannot be read, divided or gathered.
 #[derive(Debug, Error)]
@@ -109,35 +109,67 @@ pub enum DataError {
         /// What is wrong.
         problem: Problem,
     },
-    /// The label column is none of the file's.
-    #[error("`data.label`: {path} has no column `{name}`{hint}")]
+    /// The file is not Parquet, or not whole.
+    #[error("the Parquet file {path} cannot be read: {reason}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// This program was built without Parquet.
+    #[error("{path} is Parquet, which this program was built without; build it with `--features parquet`")]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A field of a Parquet file is not what it should be.
+    #[error("{path}, row {row} (counted from 0), {column}: {problem}")]
+    ParquetField {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// A column is none of the file's.
+    #[error("`data.{option}`: {path} has no column `{name}`{hint}")]
     NoSuchColumn {
         /// The file.
         path: PathBuf,
+        /// The option that names it.
+        option: &'static str,
         /// The column asked for.
         name: String,
         /// The nearest, and all there are.
         hint: String,
     },
-    /// The number of the label column is beyond the columns.
+    /// The number of a column is beyond the columns.
     #[error(
-        "`data.label` = {index}, but {path} has {columns} columns: \
+        "`data.{option}` = {index}, but {path} has {columns} columns: \
          0 to {} from the first, -1 to -{columns} from the last",
         columns - 1
     )]
     NoSuchIndex {
         /// The file.
         path: PathBuf,
+        /// The option that has it.
+        option: &'static str,
         /// The number asked for.
         index: i64,
         /// How many columns there are.
         columns: usize,
     },
-    /// The label column is named, but names are not known.
+    /// A column is named, but names are not known.
     #[error(
-        "`data.label` = \"{name}\" is a name, and `data.header = false` says that columns have none; give its number"
+        "`data.{option}` = \"{name}\" is a name, and `data.header = false` says that columns have none; give its number"
     )]
     NoNames {
+        /// The option that names it.
+        option: &'static str,
         /// The column asked for.
         name: String,
     },
@@ -278,6 +310,12 @@ pub enum DataError {
     /// Text.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// A folder of images, or an image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Columns that do not become numbers.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
     /// A row was asked for that is not there.
     #[error("there is no row {row} (counted from 0) among {rows}")]
     NoSuchRow {
@@ -317,11 +355,20 @@ fn remedy(path: &Path, source: &io::Error) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
     /// The field is empty.
-    #[error("the field is empty; every column needs a number in every row")]
+    #[error("the field is empty; set `data.missing` to say what stands in for a missing value")]
     Empty,
     /// The text is no number.
     #[error("{0} is not a number")]
     NotANumber(String),
+    /// A value of a kind that no feature and no label is.
+    #[error("a value is neither a number nor text; leave the column out with `data.ignore`")]
+    NotPlain,
+    /// A number in a column of categories.
+    #[error("{0} is a number, and the column began with words; name it in `data.categories` if all are names")]
+    NumberAmongWords(String),
+    /// A number among labels that are names.
+    #[error("label {0} is a number, and the labels before it are names")]
+    NumberAmongNames(String),
     /// The number is infinite, too large, or none.
     #[error("{0} is not a finite 32-bit number")]
     NotFinite(String),

@@ -1,9 +1,10 @@
 //! What a training loop holds: a data set, its split and its order, from which the batch of any step follows.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
 
+use super::ahead::Ahead;
 use super::dataset::Source;
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Split, TargetKind, format};
 use crate::state::{Part, State, StateError};
@@ -15,16 +16,38 @@ pub const EVALUATION_ROWS: usize = 256;
 
 /// The data of a run: the batch of every step, and the rows it is validated on. Steps are counted from 0.
 ///
-/// Reading a batch changes nothing, so batches may be prepared ahead on other threads.
+/// A batch is a function of its step. Where gathering one takes long, the next few are gathered ahead on other threads;
+/// nobody can tell but by the clock.
 #[derive(Debug)]
 pub struct Data<D = Box<dyn Source>> {
-    dataset: D,
-    split: Split,
-    order: Order,
+    gathering: Arc<Gathering<D>>,
     /// Where batches go; left out, they stay where the data set gathers them.
     device: Option<Device>,
     /// The batch of every step, where it is the same for all.
     whole: OnceLock<Batch>,
+    /// Made with the first batch.
+    ahead: OnceLock<Ahead>,
+}
+
+/// What batches are made from, on any thread.
+#[derive(Debug)]
+struct Gathering<D> {
+    dataset: D,
+    split: Split,
+    order: Order,
+}
+
+impl<D: Dataset> Gathering<D> {
+    fn training(&self, step: u64) -> Result<Batch, DataError> {
+        let positions = self.order.rows_of(step).into_iter();
+        let rows: Vec<usize> = positions.filter_map(|position| self.split.train().at(position)).collect();
+        self.dataset.gather(&rows)
+    }
+
+    fn validation(&self, number: u64) -> Result<Batch, DataError> {
+        let start = number as usize * EVALUATION_ROWS;
+        self.dataset.gather(&self.split.validation().slice(start..start + EVALUATION_ROWS))
+    }
 }
 
 impl Data {
@@ -39,7 +62,7 @@ impl Data {
     }
 }
 
-impl<D: Dataset> Data<D> {
+impl<D: Dataset + 'static> Data<D> {
     /// The data of a run from a data set of your own. The order is that of the split's training rows.
     ///
     /// # Errors
@@ -51,7 +74,8 @@ impl<D: Dataset> Data<D> {
         if order.rows() != split.train().len() {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
-        Ok(Self { dataset, split, order, device: None, whole: OnceLock::new() })
+        let gathering = Arc::new(Gathering { dataset, split, order });
+        Ok(Self { gathering, device: None, whole: OnceLock::new(), ahead: OnceLock::new() })
     }
 
     /// The same, with every batch brought to `device`.
@@ -68,84 +92,102 @@ impl<D: Dataset> Data<D> {
         if let Some(whole) = self.whole.get() {
             return Ok(whole.clone());
         }
-        let positions = self.order.rows_of(step);
-        let rows: Vec<usize> = positions.into_iter().filter_map(|position| self.split.train().at(position)).collect();
-        let batch = self.gather(&rows)?;
-        Ok(if self.order.is_whole() { self.whole.get_or_init(|| batch).clone() } else { batch })
+        if self.gathering.order.is_whole() {
+            let batch = self.bring(self.gathering.training(step)?)?;
+            return Ok(self.whole.get_or_init(|| batch).clone());
+        }
+        if self.gathering.dataset.is_on_device() {
+            return self.bring(self.gathering.training(step)?);
+        }
+        let ahead = self.ahead.get_or_init(|| {
+            let gathering = self.gathering.clone();
+            Ahead::new(Arc::new(move |step| gathering.training(step)), u64::MAX)
+        });
+        self.bring(ahead.batch(step)?)
     }
 
     /// The validation rows in ascending order, [`EVALUATION_ROWS`] at a time; none where no share is set aside.
     pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
-        let rows = self.split.validation();
-        let starts = (0..rows.len()).step_by(EVALUATION_ROWS);
-        starts.map(|start| self.gather(&rows.slice(start..start + EVALUATION_ROWS)))
+        let gathering = self.gathering.clone();
+        let count = gathering.split.validation().len().div_ceil(EVALUATION_ROWS) as u64;
+        let is_on_device = gathering.dataset.is_on_device();
+        let ahead = Ahead::new(Arc::new(move |number| gathering.validation(number)), count);
+        (0..count).map(move |number| {
+            self.bring(if is_on_device { self.gathering.validation(number) } else { ahead.batch(number) }?)
+        })
     }
 
-    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-        let batch = self.dataset.gather(rows)?;
+    /// Brings a batch to the device of the run. Only the thread that trains does: on CUDA another one would race it.
+    fn bring(&self, batch: Batch) -> Result<Batch, DataError> {
         Ok(match &self.device {
             Some(device) => batch.on(device)?,
             None => batch,
         })
     }
+}
 
+impl<D: Dataset> Data<D> {
     /// The epoch that update number `step` is in.
     pub fn epoch_of(&self, step: u64) -> u64 {
-        self.order.epoch_of(step)
+        self.gathering.order.epoch_of(step)
     }
 
     /// Updates per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
-        self.order.steps_per_epoch()
+        self.gathering.order.steps_per_epoch()
     }
 
     /// How many samples have been seen after `step` updates.
     pub fn samples_before(&self, step: u64) -> u64 {
-        self.order.samples_before(step)
+        self.gathering.order.samples_before(step)
     }
 
     /// The rows of the data set to train on, ascending.
     pub fn train_rows(&self) -> &RowSet {
-        self.split.train()
+        self.gathering.split.train()
     }
 
     /// The rows of the data set to validate on, ascending.
     pub fn validation_rows(&self) -> &RowSet {
-        self.split.validation()
+        self.gathering.split.validation()
     }
 
     /// What one row's inputs are.
     pub fn input(&self) -> Input {
-        self.dataset.input()
+        self.gathering.dataset.input()
     }
 
     /// What the targets are.
     pub fn targets(&self) -> TargetKind {
-        self.dataset.targets()
+        self.gathering.dataset.targets()
     }
 
     /// What identifies the content. A resume goes on only where it equals the one in the checkpoint.
     pub fn fingerprint(&self) -> &Fingerprint {
-        self.dataset.fingerprint()
+        self.gathering.dataset.fingerprint()
     }
 
     /// The data set itself.
     pub fn dataset(&self) -> &D {
-        &self.dataset
+        &self.gathering.dataset
     }
 }
 
 impl<D: Dataset + Part> Part for Data<D> {
     fn save(&self) -> Result<State, StateError> {
-        self.dataset.save()
+        self.gathering.dataset.save()
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {
-        self.dataset.check(state)
+        self.gathering.dataset.check(state)
     }
 
+    /// Batches that were made before are let go.
     fn load(&mut self, state: &State) -> Result<(), StateError> {
-        self.whole = OnceLock::new();
-        self.dataset.load(state)
+        (self.whole, self.ahead) = (OnceLock::new(), OnceLock::new());
+        match Arc::get_mut(&mut self.gathering) {
+            Some(gathering) => gathering.dataset.load(state),
+            None => Err(StateError::Unable("the data is in use by a validation that has not ended".to_owned())),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A data file: its content, unpacked where it is gzip, and the fingerprint by which it is known again.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -55,6 +56,21 @@ pub(super) struct DataFile<'a> {
 }
 
 impl<'a> DataFile<'a> {
+    /// What the file at `path` is, of whatever length.
+    pub fn fingerprint(path: &Path) -> Result<Fingerprint, DataError> {
+        let unreadable = |source| DataError::Read { path: path.into(), source };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(DataError::NotAFile { path: path.into() });
+        }
+        if metadata.len() == 0 {
+            return Err(DataError::EmptyFile { path: path.into() });
+        }
+        let mut hasher = blake3::Hasher::new();
+        File::open(path).and_then(|file| hasher.update_reader(file).map(drop)).map_err(unreadable)?;
+        Ok(Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() })
+    }
+
     /// Reads `path`; that it is gzip is told by its first bytes, not by its name.
     pub fn read(path: &'a Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };

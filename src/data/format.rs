@@ -5,9 +5,12 @@ use std::path::Path;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
+use super::csv::CsvReader;
 use super::dataset::Source;
+use super::encoding::EncodingOptions;
 use super::file::DataFile;
-use super::{DataConfig, DataError, Rows, Split, Table, csv, idx, tensors, text};
+use super::frame::Frame;
+use super::{DataConfig, DataError, Fingerprint, Split, Table, folder, idx, tensors, text};
 
 /// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,13 +18,36 @@ use super::{DataConfig, DataError, Rows, Split, Table, csv, idx, tensors, text};
 pub enum Format {
     /// Comma-separated values.
     Csv,
+    /// Tables by column.
+    Parquet,
     /// Tensors by name.
     Safetensors,
     /// Images and labels as MNIST has them.
     Idx,
     /// Text, as rows of tokens.
     Text,
+    /// A folder of images for each class.
+    Images,
 }
+
+/// What CSV takes.
+const CSV: &[&str] = &[
+    "header",
+    "skip_lines",
+    "missing_values",
+    "label",
+    "task",
+    "ignore",
+    "categories",
+    "encoding",
+    "missing",
+    "missing_indicator",
+    "classes",
+    "standardize",
+];
+
+/// What every table takes.
+const TABLE: &[&str] = CSV.split_at(3).1;
 
 /// Options that every format takes: where the data is, how it is divided, and in which order it comes.
 const COMMON: [&str; 6] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last"];
@@ -33,6 +59,7 @@ impl Format {
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {
             path if is(&path, "csv") => Some(Self::Csv),
+            path if is(&path, "parquet") => Some(Self::Parquet),
             path if is(&path, "safetensors") => Some(Self::Safetensors),
             path if is(&path, "txt") => Some(Self::Text),
             _ => None,
@@ -44,19 +71,24 @@ impl Format {
     fn name(self) -> &'static str {
         match self {
             Self::Csv => "CSV",
+            Self::Parquet => "Parquet",
             Self::Safetensors => "safetensors",
             Self::Idx => "IDX",
             Self::Text => "text",
+            Self::Images => "images",
         }
     }
 
     /// What it takes beside the [`COMMON`] options.
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Csv => &["header", "skip_lines", "label", "task", "classes", "standardize"],
+            Self::Csv => CSV,
+            // A Parquet file names its columns, and says itself what is missing.
+            Self::Parquet => TABLE,
             Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
+            Self::Images => &["validation_path", "channels"],
         }
     }
 
@@ -77,25 +109,55 @@ pub(super) fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<(B
     let format = Format::of(config)?;
     format.check(config)?;
     match format {
-        Format::Csv => table(config, seed, device, true, |file| csv::CsvReader::new(config)?.read(file)),
-        Format::Safetensors => table(config, seed, device, false, |file| tensors::TensorReader::new(config).read(file)),
+        Format::Csv => csv(config, seed, device),
+        Format::Parquet => parquet(config, seed, device),
+        Format::Safetensors => safetensors(config, seed, device),
         Format::Idx => idx::open(config, seed),
         Format::Text => text::open(config),
+        Format::Images => folder::open(config, seed),
     }
+}
+
+fn csv(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+    let reader = CsvReader::new(config)?;
+    let file = DataFile::read(&config.path)?;
+    table(config, reader.read(&file)?, reader.table.encoding, file.fingerprint, seed, device)
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = super::columns::TableOptions::new(config)?;
+    let (frame, fingerprint) = super::parquet::read(config, &options)?;
+    table(config, frame, options.encoding, fingerprint, seed, device)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(config: &DataConfig, _: u64, _: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+    Err(DataError::NoParquet { path: config.path.clone() })
 }
 
 fn table(
     config: &DataConfig,
+    frame: Frame,
+    encoding: EncodingOptions,
+    fingerprint: Fingerprint,
     seed: u64,
     device: &Device,
-    standardize: bool,
-    read: impl FnOnce(&DataFile) -> Result<Rows, DataError>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
+    let split = Split::new(frame.targets.len(), config.validation, seed)?;
+    let mut table = Table::encoded(frame, &split, encoding, fingerprint, device)?;
+    if config.standardize.unwrap_or(true) {
+        table = table.standardized(&split)?;
+    }
+    Ok((Box::new(table), split))
+}
+
+fn safetensors(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
-    let rows = read(&file)?;
+    let rows = tensors::TensorReader::new(config).read(&file)?;
     let split = Split::new(rows.len(), config.validation, seed)?;
     let mut table = Table::new(rows, file.fingerprint, device)?;
-    if config.standardize.unwrap_or(standardize) {
+    if config.standardize.unwrap_or(false) {
         table = table.standardized(&split)?;
     }
     Ok((Box::new(table), split))
@@ -115,7 +177,7 @@ mod tests {
         assert_eq!(format("a.txt.gz").unwrap(), Format::Text);
         assert_eq!(
             format("a.dat").unwrap_err().to_string(),
-            "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"safetensors\", \"idx\" or \"text\""
+            "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
         );
     }
 }

@@ -10,21 +10,30 @@
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
-//! 5. `table.rs`: a table in memory, from `csv.rs` or `tensors.rs` by way of `rows.rs`; `standardize.rs`: mean 0 and
-//!    deviation 1, and its memory. `images.rs`: images in memory, from `idx.rs`. `text`: tokens.
-//! 6. `feed.rs`: all of it tied together, which is what a training loop holds.
-//! 7. `error.rs`: everything that can be wrong, in words.
+//! 5. `table.rs`: a table in memory, from `csv.rs` or `parquet.rs` (`columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers)
+//!    or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and deviation 1.
+//! 6. `images.rs`: images in memory, from `idx.rs`. `folder.rs`: images in files, each a `picture.rs`. `text`: tokens.
+//! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
+//! 8. `error.rs`: everything that can be wrong, in words.
 
+mod ahead;
+mod columns;
 mod config;
 mod csv;
 mod dataset;
+mod encoding;
 mod error;
 mod feed;
 mod file;
+mod folder;
 mod format;
+mod frame;
 mod idx;
 mod images;
 mod order;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod picture;
 mod rows;
 mod split;
 mod standardize;
@@ -32,16 +41,19 @@ mod table;
 mod tensors;
 mod text;
 
-pub use config::DataConfig;
-pub use csv::{Label, Task};
+pub use columns::{Label, Task};
+pub use config::{Channels, DataConfig};
 pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
+pub use encoding::{CategoryEncoding, EncodingError, Missing};
 pub use error::{DataError, Problem};
 pub use feed::{Data, EVALUATION_ROWS};
 pub use file::Fingerprint;
+pub use folder::ImageFolder;
 pub use format::Format;
 pub use idx::IdxError;
 pub use images::Images;
 pub use order::{BatchSize, LastBatch, Order};
+pub use picture::{ImageError, Size};
 pub use rows::{Rows, Targets};
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;

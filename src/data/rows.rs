@@ -92,7 +92,7 @@ impl Targets {
     }
 
     /// How many rows they are for, where that is a whole number.
-    fn rows(&self) -> Option<usize> {
+    pub(super) fn rows(&self) -> Option<usize> {
         match self {
             Self::Values { width: 0, .. } => None,
             Self::Values { values, width } => values.len().is_multiple_of(*width).then(|| values.len() / width),
@@ -101,7 +101,7 @@ impl Targets {
     }
 
     /// How many numbers they are.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Values { values, .. } => values.len(),
             Self::Classes { labels, .. } => labels.len(),

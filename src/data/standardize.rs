@@ -2,7 +2,7 @@
 //! a checkpoint remembers.
 
 use super::Split;
-use crate::state::{Dtype, HostTensor, Part, State, StateError};
+use crate::state::{Dtype, HostTensor, State, StateError};
 
 const MEAN: &str = "mean";
 const STD: &str = "std";
@@ -19,9 +19,11 @@ pub struct Statistics {
 
 impl Statistics {
     /// Mean and population standard deviation of each feature over the training rows of `split`, summed in f64
-    /// in the order of the rows. `values` holds `width` features a row, row after row, for every row of the
-    /// split. A constant feature has a deviation of 0; its divisor is 1, so that it becomes 0.
-    pub(super) fn of(values: &[f32], width: usize, split: &Split) -> Self {
+    /// in the order of the rows. `values` holds a row of features after the other, for every row of the split. A
+    /// constant feature has a deviation of 0; its divisor is 1, so that it becomes 0. A feature that measures nothing,
+    /// by `measures`, is left as it is: mean 0 and divisor 1.
+    pub(super) fn of(values: &[f32], measures: &[bool], split: &Split) -> Self {
+        let width = measures.len();
         let rows = || split.train().iter().map(|row| &values[row * width..][..width]);
         let count = split.train().len() as f64;
         let mut mean = vec![0.0; width];
@@ -36,6 +38,9 @@ impl Statistics {
             }
         }
         std.iter_mut().for_each(|sum| *sum = if *sum > 0.0 { (*sum / count).sqrt() } else { 1.0 });
+        for feature in (0..width).filter(|&feature| !measures[feature]) {
+            (mean[feature], std[feature]) = (0.0, 1.0);
+        }
         Self { mean, std }
     }
 
@@ -58,11 +63,16 @@ impl Statistics {
         }
     }
 
-    fn read(&self, state: &State) -> Result<Self, StateError> {
-        let shape = [self.mean.len()];
-        if !state.json.is_null() {
-            return Err(StateError::Malformed("statistics have no settings, and some are saved".to_owned()));
-        }
+    /// What a checkpoint remembers.
+    pub(super) fn save(&self) -> State {
+        let tensors = [(MEAN, &self.mean), (STD, &self.std)];
+        let tensors = tensors.map(|(name, values)| (name.to_owned(), HostTensor::from_f64s(values)));
+        State { tensors: tensors.into(), ..State::default() }
+    }
+
+    /// The statistics of `width` features that `state` remembers.
+    pub(super) fn read(state: &State, width: usize) -> Result<Self, StateError> {
+        let shape = [width];
         state.expect_tensors([(MEAN, Dtype::F64, &shape[..]), (STD, Dtype::F64, &shape[..])])?;
         let values = |name: &str| {
             let values = state.tensors.get(name).and_then(HostTensor::to_f64s);
@@ -79,29 +89,12 @@ impl Statistics {
     }
 }
 
-impl Part for Statistics {
-    fn save(&self) -> Result<State, StateError> {
-        let tensors = [(MEAN, &self.mean), (STD, &self.std)];
-        let tensors = tensors.map(|(name, values)| (name.to_owned(), HostTensor::from_f64s(values)));
-        Ok(State { tensors: tensors.into(), ..State::default() })
-    }
-
-    fn check(&self, state: &State) -> Result<(), StateError> {
-        self.read(state).map(drop)
-    }
-
-    fn load(&mut self, state: &State) -> Result<(), StateError> {
-        *self = self.read(state)?;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn statistics() -> Statistics {
-        Statistics::of(&[1.0, 5.0, 3.0, 5.0], 2, &Split::new(2, 0.0, 0).unwrap())
+        Statistics::of(&[1.0, 5.0, 3.0, 5.0], &[true; 2], &Split::new(2, 0.0, 0).unwrap())
     }
 
     #[test]
@@ -114,25 +107,33 @@ mod tests {
     }
 
     #[test]
-    fn only_training_rows_count() {
-        let split = Split::new(3, 0.3, 1).unwrap();
-        let values: Vec<f32> = (0..3).map(|row| if split.validation().to_vec() == [row] { 1e9 } else { 4.0 }).collect();
-        assert_eq!(Statistics::of(&values, 1, &split).mean(), [4.0]);
+    fn a_feature_that_measures_nothing_is_left_as_it_is() {
+        let values = [1.0, 1.0, 3.0, 0.0];
+        let statistics = Statistics::of(&values, &[true, false], &Split::new(2, 0.0, 0).unwrap());
+        let mut standardized = values;
+        statistics.apply(&mut standardized);
+        assert_eq!(standardized, [-1.0, 1.0, 1.0, 0.0]);
     }
 
     #[test]
-    fn saved_statistics_replace_the_computed_ones_bit_for_bit() {
+    fn only_training_rows_count() {
+        let split = Split::new(3, 0.3, 1).unwrap();
+        let values: Vec<f32> = (0..3).map(|row| if split.validation().to_vec() == [row] { 1e9 } else { 4.0 }).collect();
+        assert_eq!(Statistics::of(&values, &[true], &split).mean(), [4.0]);
+    }
+
+    #[test]
+    fn saved_statistics_come_back_bit_for_bit() {
         let saved = Statistics { mean: vec![0.1, -0.0], std: vec![f64::MIN_POSITIVE, 1.0 / 3.0] };
-        let mut loaded = statistics();
-        loaded.load(&saved.save().unwrap()).unwrap();
-        assert_eq!(loaded.save().unwrap(), saved.save().unwrap());
+        let loaded = Statistics::read(&saved.save(), 2).unwrap();
+        assert_eq!(loaded.save(), saved.save());
     }
 
     #[test]
     fn statistics_that_cannot_be_are_refused() {
         let refused = |mean: &[f64], std: &[f64]| {
-            let state = Statistics { mean: mean.into(), std: std.into() }.save().unwrap();
-            statistics().check(&state).unwrap_err().to_string()
+            let state = Statistics { mean: mean.into(), std: std.into() }.save();
+            Statistics::read(&state, 2).unwrap_err().to_string()
         };
         assert_eq!(refused(&[0.0; 3], &[1.0; 3]), "tensor `mean` is F64[3] in the checkpoint and F64[2] here");
         assert!(refused(&[0.0, f64::NAN], &[1.0; 2]).contains("`mean` is not finite"));

@@ -1,22 +1,67 @@
-//! The data set that fits in memory: all rows as two tensors on the device, gathered by their numbers.
+//! The data set of a table in memory: all rows as two tensors on the device, gathered by their numbers.
 
 use candle_core::{Device, Tensor};
 
+use super::encoding::{Encoding, EncodingOptions};
+use super::frame::Frame;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Rows, Split, Statistics, TargetKind, Targets};
 use crate::state::{Part, State, StateError};
 
-/// A data set in memory, standardized or not. What it remembers is the [`Statistics`], where it has any.
+/// A table in memory. What it remembers is what it has learned of its training rows: how columns become numbers, where
+/// they are not numbers already, and the [`Statistics`] of standardization, where there is any.
 #[derive(Debug)]
 pub struct Table {
-    /// The inputs as they were read, in host memory: saved statistics are applied to them anew.
-    raw: Tensor,
+    /// What was read, to which saved memory is applied anew.
+    raw: Raw,
     inputs: Tensor,
     targets: Tensor,
-    input_shape: Vec<usize>,
+    rows: usize,
     kind: TargetKind,
     statistics: Option<Statistics>,
     fingerprint: Fingerprint,
     device: Device,
+}
+
+/// Rows before standardization.
+#[derive(Debug)]
+enum Raw {
+    Numbers { values: Vec<f32>, shape: Vec<usize> },
+    Columns { frame: Frame, encoding: Encoding },
+}
+
+impl Raw {
+    fn values(&self) -> Vec<f32> {
+        match self {
+            Self::Numbers { values, .. } => values.clone(),
+            Self::Columns { frame, encoding } => encoding.encode(frame),
+        }
+    }
+
+    /// The shape of one row.
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Numbers { shape, .. } => shape.clone(),
+            Self::Columns { encoding, .. } => vec![encoding.width()],
+        }
+    }
+
+    /// Which numbers of a row are standardized.
+    fn measures(&self) -> Vec<bool> {
+        match self {
+            Self::Numbers { shape, .. } => vec![true; shape.iter().product()],
+            Self::Columns { encoding, .. } => encoding.measures(),
+        }
+    }
+
+    /// The rows as a tensor.
+    fn tensor(&self, rows: usize, statistics: Option<&Statistics>, device: &Device) -> Result<Tensor, DataError> {
+        let mut values = self.values();
+        if let Some(statistics) = statistics {
+            statistics.apply(&mut values);
+        }
+        let shape: Vec<usize> = [rows].into_iter().chain(self.shape()).collect();
+        Ok(Tensor::from_vec(values, shape, device)?)
+    }
 }
 
 impl Table {
@@ -25,20 +70,35 @@ impl Table {
     /// # Errors
     /// The device fails, for lack of memory for example.
     pub fn new(rows: Rows, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
-        let count = rows.len();
-        let (input_shape, inputs, targets) = rows.into_parts();
-        let kind = targets.kind();
-        let shape: Vec<usize> = [count].iter().chain(&input_shape).copied().collect();
-        let raw = Tensor::from_vec(inputs, shape, &Device::Cpu)?;
-        let targets = match targets {
-            Targets::Values { values, width } => Tensor::from_vec(values, (count, width), device)?,
-            Targets::Classes { labels, .. } => Tensor::from_vec(labels, count, device)?,
-        };
-        let inputs = raw.to_device(device)?;
-        Ok(Self { raw, inputs, targets, input_shape, kind, statistics: None, fingerprint, device: device.clone() })
+        let (shape, values, targets) = rows.into_parts();
+        Self::of(Raw::Numbers { values, shape }, targets, fingerprint, device)
     }
 
-    /// The same rows, every feature standardized over the training rows of `split`.
+    /// The rows of a frame, its columns encoded by what the training rows of `split` say.
+    pub(super) fn encoded(
+        frame: Frame,
+        split: &Split,
+        options: EncodingOptions,
+        fingerprint: Fingerprint,
+        device: &Device,
+    ) -> Result<Self, DataError> {
+        let encoding = Encoding::learn(&frame, split.train(), options)?;
+        let targets = frame.targets.clone();
+        Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)
+    }
+
+    fn of(raw: Raw, targets: Targets, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
+        let (kind, rows) = (targets.kind(), targets.rows().unwrap_or(0));
+        let targets = match targets {
+            Targets::Values { values, width } => Tensor::from_vec(values, (rows, width), device)?,
+            Targets::Classes { labels, .. } => Tensor::from_vec(labels, rows, device)?,
+        };
+        let inputs = raw.tensor(rows, None, device)?;
+        Ok(Self { raw, inputs, targets, rows, kind, statistics: None, fingerprint, device: device.clone() })
+    }
+
+    /// The same rows, every feature standardized over the training rows of `split`. Features that say yes or no, of
+    /// categories for example, are left at 0 and 1.
     ///
     /// # Errors
     /// The split is for another number of rows, or the device fails.
@@ -46,9 +106,8 @@ impl Table {
         if split.rows() != self.len() {
             return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: self.len() });
         }
-        let values = self.raw.flatten_all()?.to_vec1::<f32>()?;
-        let statistics = Statistics::of(&values, self.input_shape.iter().product(), split);
-        self.inputs = self.apply(&statistics)?;
+        let statistics = Statistics::of(&self.raw.values(), &self.raw.measures(), split);
+        self.inputs = self.raw.tensor(self.rows, Some(&statistics), &self.device)?;
         self.statistics = Some(statistics);
         Ok(self)
     }
@@ -58,20 +117,37 @@ impl Table {
         self.statistics.as_ref()
     }
 
-    fn apply(&self, statistics: &Statistics) -> candle_core::Result<Tensor> {
-        let mut values = self.raw.flatten_all()?.to_vec1::<f32>()?;
-        statistics.apply(&mut values);
-        Tensor::from_vec(values, self.raw.shape(), &self.device)
+    /// The names of the classes in the order of their numbers, where they have names.
+    pub fn class_names(&self) -> Option<&[String]> {
+        match &self.raw {
+            Raw::Numbers { .. } => None,
+            Raw::Columns { encoding, .. } => encoding.classes(),
+        }
+    }
+
+    /// What `state` says of columns and statistics.
+    fn read(&self, state: &State) -> Result<(Option<Encoding>, Option<Statistics>), StateError> {
+        let encoding = match &self.raw {
+            Raw::Columns { encoding, .. } => Some(encoding.load(&state.json)?),
+            Raw::Numbers { .. } if !state.json.is_null() => return state.expect_nothing().map(|()| (None, None)),
+            Raw::Numbers { .. } => None,
+        };
+        let width = encoding.as_ref().map_or_else(|| self.raw.shape().iter().product(), Encoding::width);
+        let statistics = match &self.statistics {
+            Some(_) => Some(Statistics::read(state, width)?),
+            None => state.expect_tensors([]).map(|()| None)?,
+        };
+        Ok((encoding, statistics))
     }
 }
 
 impl Dataset for Table {
     fn len(&self) -> usize {
-        self.raw.dims().first().copied().unwrap_or(0)
+        self.rows
     }
 
     fn input(&self) -> Input {
-        Input::Numbers(self.input_shape.clone())
+        Input::Numbers(self.raw.shape())
     }
 
     fn targets(&self) -> TargetKind {
@@ -82,9 +158,13 @@ impl Dataset for Table {
         &self.fingerprint
     }
 
+    fn is_on_device(&self) -> bool {
+        !self.device.is_cpu()
+    }
+
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-        if let Some(&row) = rows.iter().find(|&&row| row >= self.len()) {
-            return Err(DataError::NoSuchRow { row, rows: self.len() });
+        if let Some(&row) = rows.iter().find(|&&row| row >= self.rows) {
+            return Err(DataError::NoSuchRow { row, rows: self.rows });
         }
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let rows = Tensor::new(rows, &self.device)?;
@@ -94,23 +174,25 @@ impl Dataset for Table {
 
 impl Part for Table {
     fn save(&self) -> Result<State, StateError> {
-        self.statistics.as_ref().map_or_else(|| Ok(State::default()), Part::save)
+        let mut state = self.statistics.as_ref().map(Statistics::save).unwrap_or_default();
+        if let Raw::Columns { encoding, .. } = &self.raw {
+            state.json = encoding.save()?;
+        }
+        Ok(state)
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {
-        match &self.statistics {
-            Some(statistics) => statistics.check(state),
-            None => state.expect_nothing(),
-        }
+        self.read(state).map(drop)
     }
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {
-        self.check(state)?;
-        if let Some(mut statistics) = self.statistics.clone() {
-            statistics.load(state)?;
-            self.inputs = self.apply(&statistics).map_err(|error| StateError::Unable(error.to_string()))?;
-            self.statistics = Some(statistics);
+        let (saved, statistics) = self.read(state)?;
+        if let (Raw::Columns { encoding, .. }, Some(saved)) = (&mut self.raw, saved) {
+            *encoding = saved;
         }
+        self.statistics = statistics;
+        let inputs = self.raw.tensor(self.rows, self.statistics.as_ref(), &self.device);
+        self.inputs = inputs.map_err(|error| StateError::Unable(error.to_string()))?;
         Ok(())
     }
 }

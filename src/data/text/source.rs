@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::TextError;
+use crate::data::file::DataFile;
 use crate::data::{DataError, Fingerprint};
 
 /// A piece has at most so many bytes. It ends with a line where there is one in it, so that a tokenizer does not see a
@@ -22,17 +23,7 @@ pub(super) struct TextFile {
 impl TextFile {
     /// Reads the file through once, for its fingerprint.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read { path: path.into(), source };
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(DataError::NotAFile { path: path.into() });
-        }
-        if metadata.len() == 0 {
-            return Err(DataError::EmptyFile { path: path.into() });
-        }
-        let mut hasher = blake3::Hasher::new();
-        File::open(path).and_then(|file| hasher.update_reader(file).map(drop)).map_err(unreadable)?;
-        let fingerprint = Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() };
+        let fingerprint = DataFile::fingerprint(path)?;
         Ok(Self { path: path.to_owned(), fingerprint })
     }
 

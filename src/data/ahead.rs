@@ -1,0 +1,305 @@
+//! Batches prepared ahead, on other threads, where preparing one takes long enough to be worth it.
+//!
+//! What is prepared is a pure function of the number of the batch, so nothing here decides what a batch is, only when
+//! it is made: whoever asks for number `n` gets what the function gives for `n`, after a jump, a resume or an error as well.
+//! The tensors it makes are in host memory; bringing them to a device is for the thread that trains.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{Batch, DataError};
+
+/// Makes a batch by its number.
+type Prepare = dyn Fn(u64) -> Result<Batch, DataError> + Send + Sync;
+
+/// To hand a batch from one thread to another costs about a tenth of this.
+const WORTH_IT: Duration = Duration::from_micros(300);
+
+/// How many batches in a row must have taken as long before threads are started: the first of all may have waited for a
+/// disk.
+const SLOW_BATCHES: u32 = 3;
+
+/// More threads than this hardly ever have something to do.
+const MOST_THREADS: usize = 4;
+
+/// Batches by their numbers, of which the next few are made while the caller is busy with one.
+pub(super) struct Ahead {
+    prepare: Arc<Prepare>,
+    /// There is no batch from this number on.
+    end: u64,
+    slow: AtomicU32,
+    workers: Mutex<Option<Workers>>,
+}
+
+impl Ahead {
+    /// For the batches `0..end` that `prepare` makes.
+    pub fn new(prepare: Arc<Prepare>, end: u64) -> Self {
+        Self { prepare, end, slow: AtomicU32::new(0), workers: Mutex::new(None) }
+    }
+
+    /// Batch number `number`.
+    pub fn batch(&self, number: u64) -> Result<Batch, DataError> {
+        let mut workers = lock(&self.workers);
+        if let Some(workers) = workers.as_ref() {
+            // A batch that could not be made there is made here, where the error, or the panic, belongs.
+            return workers.shared.take(number).map_or_else(|| (self.prepare)(number), Ok);
+        }
+        let began = Instant::now();
+        let batch = (self.prepare)(number);
+        let slow = if began.elapsed() < WORTH_IT { 0 } else { self.slow.load(Ordering::Relaxed) + 1 };
+        self.slow.store(slow, Ordering::Relaxed);
+        if slow >= SLOW_BATCHES {
+            *workers = Workers::start(&self.prepare, number + 1, self.end);
+        }
+        batch
+    }
+
+    /// How many batches are held or being made at most, or none where no threads were started.
+    #[cfg(test)]
+    fn most(&self) -> Option<usize> {
+        lock(&self.workers).as_ref().map(|workers| workers.shared.most)
+    }
+}
+
+impl fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ahead")
+    }
+}
+
+/// The threads, which end when this is dropped.
+struct Workers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts to make the batches from `next` on; none where the system gives no threads.
+    fn start(prepare: &Arc<Prepare>, next: u64, end: u64) -> Option<Self> {
+        let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let shared =
+            Arc::new(Shared { queue: Mutex::new(Queue::from(next)), changed: Condvar::new(), most: 2 * count, end });
+        let mut workers = Self { shared, threads: Vec::new() };
+        for _ in 0..count {
+            let (shared, prepare) = (workers.shared.clone(), prepare.clone());
+            let work = move || shared.work(&*prepare);
+            workers.threads.extend(thread::Builder::new().name("batches".to_owned()).spawn(work).ok());
+        }
+        (!workers.threads.is_empty()).then_some(workers)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        lock(&self.shared.queue).stopped = true;
+        self.shared.changed.notify_all();
+        // Each ends with the batch that it is at.
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// What caller and threads have in common.
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    most: usize,
+    end: u64,
+}
+
+struct Queue {
+    /// The batches that are made or being made, by number.
+    slots: BTreeMap<u64, Slot>,
+    /// The number of the next one to be made.
+    next: u64,
+    stopped: bool,
+}
+
+enum Slot {
+    InTheMaking,
+    Made(Batch),
+    Failed,
+}
+
+impl From<u64> for Queue {
+    fn from(next: u64) -> Self {
+        Self { slots: BTreeMap::new(), next, stopped: false }
+    }
+}
+
+impl Shared {
+    /// Batch number `number`, once it is made; none where it must be made by the caller.
+    fn take(&self, number: u64) -> Option<Batch> {
+        let mut queue = lock(&self.queue);
+        if number > queue.next || (number < queue.next && !queue.slots.contains_key(&number)) {
+            // A jump: what was made for elsewhere is let go.
+            *queue = Queue { stopped: queue.stopped, ..Queue::from(number) };
+        }
+        queue.slots = queue.slots.split_off(&number);
+        if number == queue.next {
+            // Nobody is at it yet.
+            queue.next += 1;
+            self.changed.notify_all();
+            return None;
+        }
+        while let Some(Slot::InTheMaking) = queue.slots.get(&number) {
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let slot = queue.slots.remove(&number);
+        self.changed.notify_all();
+        match slot {
+            Some(Slot::Made(batch)) => Some(batch),
+            _ => None,
+        }
+    }
+
+    /// Makes one batch after another until told to stop.
+    fn work(&self, prepare: &Prepare) {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.stopped {
+                return;
+            }
+            if queue.slots.len() >= self.most || queue.next >= self.end {
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let number = queue.next;
+            queue.next += 1;
+            queue.slots.insert(number, Slot::InTheMaking);
+            drop(queue);
+            let made = panic::catch_unwind(AssertUnwindSafe(|| prepare(number)));
+            queue = lock(&self.queue);
+            // After a jump nobody waits for it any more.
+            if let Some(slot) = queue.slots.get_mut(&number) {
+                *slot = made.ok().and_then(Result::ok).map_or(Slot::Failed, Slot::Made);
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// A thread that panicked has left nothing half done: what is guarded is changed in single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread::ThreadId;
+
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    /// Longer than [`WORTH_IT`].
+    const SLOW: Duration = Duration::from_millis(1);
+
+    fn batch(number: u64) -> Batch {
+        let tensor = Tensor::new(&[number as u32], &Device::Cpu).unwrap();
+        Batch { inputs: tensor.clone(), targets: tensor }
+    }
+
+    fn number(batch: &Batch) -> u64 {
+        batch.inputs.to_vec1::<u32>().unwrap()[0].into()
+    }
+
+    /// Which batch was made by which thread.
+    type Log = Arc<Mutex<Vec<(u64, ThreadId)>>>;
+
+    /// Batches that say their numbers, and what is made of them.
+    fn slow() -> (Ahead, Log) {
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let log = made.clone();
+        let prepare = move |number| {
+            thread::sleep(SLOW);
+            lock(&log).push((number, thread::current().id()));
+            Ok(batch(number))
+        };
+        (Ahead::new(Arc::new(prepare), u64::MAX), made)
+    }
+
+    #[test]
+    fn slow_batches_are_made_by_other_threads_once_each() {
+        let (ahead, made) = slow();
+        for step in 10..60 {
+            assert_eq!(number(&ahead.batch(step).unwrap()), step);
+        }
+        let most = ahead.most().unwrap() as u64;
+        drop(ahead);
+        let mut made = lock(&made).clone();
+        made.sort_by_key(|(number, _)| *number);
+        let numbers: Vec<u64> = made.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers[..50], (10..60).collect::<Vec<_>>());
+        // And no more than may be held are made in advance.
+        assert!(numbers.len() as u64 <= 50 + most, "{numbers:?}");
+        assert!(made.iter().any(|(_, thread)| *thread != thread::current().id()));
+    }
+
+    #[test]
+    fn no_thread_is_started_for_quick_batches() {
+        let ahead = Ahead::new(Arc::new(|number| Ok(batch(number))), u64::MAX);
+        assert!((0..100).all(|step| number(&ahead.batch(step).unwrap()) == step));
+        assert_eq!(ahead.most(), None);
+    }
+
+    #[test]
+    fn a_jump_gives_what_walking_there_gives() {
+        let (ahead, _) = slow();
+        for step in [0, 1, 2, 3, 4, 100, 101, 5, 6, 6, 7, 9, 8, 1_000_000, 0, 0] {
+            assert_eq!(number(&ahead.batch(step).unwrap()), step);
+        }
+    }
+
+    #[test]
+    fn no_batch_beyond_the_end_is_made() {
+        let (Ahead { prepare, .. }, made) = slow();
+        let ahead = Ahead::new(prepare, 8);
+        assert!((0..8).all(|step| number(&ahead.batch(step).unwrap()) == step));
+        drop(ahead);
+        assert!(lock(&made).iter().all(|(number, _)| *number < 8));
+    }
+
+    #[test]
+    fn an_error_comes_up_at_the_batch_that_has_it() {
+        let prepare = |number| {
+            thread::sleep(SLOW);
+            if number == 7 { Err(DataError::NoSuchRow { row: 7, rows: 0 }) } else { Ok(batch(number)) }
+        };
+        let ahead = Ahead::new(Arc::new(prepare), u64::MAX);
+        for step in (0..12).chain(5..9) {
+            let found = ahead.batch(step);
+            assert_eq!(found.is_err(), step == 7, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_panic_comes_up_at_the_batch_that_has_it() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let prepare = move |number| {
+            thread::sleep(SLOW);
+            assert!(number != 7 || counted.fetch_add(1, Ordering::SeqCst) > 5, "seven");
+            Ok(batch(number))
+        };
+        let ahead = Ahead::new(Arc::new(prepare), u64::MAX);
+        assert!((0..7).all(|step| number(&ahead.batch(step).unwrap()) == step));
+        let caught = panic::catch_unwind(AssertUnwindSafe(|| ahead.batch(7)));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"seven"));
+        assert!((8..20).all(|step| number(&ahead.batch(step).unwrap()) == step));
+    }
+
+    #[test]
+    fn dropping_it_ends_its_threads() {
+        let (ahead, made) = slow();
+        (0..5).for_each(|step| drop(ahead.batch(step).unwrap()));
+        drop(ahead);
+        let count = Arc::strong_count(&made);
+        assert_eq!(count, 1, "a thread still holds on to what makes batches");
+    }
+}

@@ -1,0 +1,146 @@
+//! Which columns of a table are which: the target, those left out, and those whose values are names.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::encoding::{EncodingOptions, Missing};
+use super::error::hint;
+use super::frame::{FrameOptions, Role};
+use super::{DataConfig, DataError};
+
+/// What is to be learned from a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// The label is a class: a whole number from 0, or a name.
+    Classification,
+    /// The label is a number.
+    Regression,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a column is given by its name, or by its number: 0 is the first, -1 the last")]
+pub enum Label {
+    /// By its number, from 0; negative numbers count from the end.
+    Index(i64),
+    /// By its name in the header.
+    Name(String),
+}
+
+/// What stands where a value is missing, in tables of text.
+const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
+
+/// What a user says about the columns of a table.
+pub(super) struct TableOptions<'a> {
+    label: &'a Label,
+    ignore: &'a [Label],
+    categories: &'a [Label],
+    pub frame: FrameOptions,
+    pub encoding: EncodingOptions,
+}
+
+impl<'a> TableOptions<'a> {
+    /// What `config` says, with the defaults of what it leaves out.
+    pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
+        let task = config.task.unwrap_or(Task::Classification);
+        if task == Task::Regression && config.classes.is_some() {
+            return Err(DataError::meaningless("classes", "regression"));
+        }
+        let missing = config.missing.unwrap_or_default();
+        let allowed = missing != Missing::Error;
+        if !allowed && config.missing_values.is_some() {
+            return Err(DataError::meaningless("missing_values", "a table in which no value may be missing"));
+        }
+        if !allowed && config.missing_indicator.is_some() {
+            return Err(DataError::meaningless("missing_indicator", "a table in which no value may be missing"));
+        }
+        let usual = || MISSING_VALUES.map(str::to_owned).to_vec();
+        let missing_values = allowed.then(|| config.missing_values.clone().unwrap_or_else(usual));
+        Ok(Self {
+            label: config.label.as_ref().unwrap_or(&Label::Index(-1)),
+            ignore: config.ignore.as_deref().unwrap_or_default(),
+            categories: config.categories.as_deref().unwrap_or_default(),
+            frame: FrameOptions { task, classes: config.classes, missing_values },
+            encoding: EncodingOptions {
+                missing,
+                indicator: config.missing_indicator.unwrap_or(false),
+                encoding: config.encoding.unwrap_or_default(),
+            },
+        })
+    }
+}
+
+/// The columns of a table, and what each is for.
+pub(super) struct Selection {
+    names: Option<Vec<String>>,
+    roles: Vec<Role>,
+}
+
+impl Selection {
+    /// For `count` columns of the file at `path`, with their names where they have some.
+    pub fn new(
+        path: &Path,
+        names: Option<Vec<String>>,
+        count: usize,
+        options: &TableOptions,
+    ) -> Result<Self, DataError> {
+        let mut columns = Self { names, roles: vec![Role::Feature; count] };
+        for (option, labels, role) in
+            [("ignore", options.ignore, Role::Ignored), ("categories", options.categories, Role::Category)]
+        {
+            for label in labels {
+                let column = columns.find(path, option, label)?;
+                columns.roles[column] = role;
+            }
+        }
+        let target = columns.find(path, "label", options.label)?;
+        match columns.roles[target] {
+            Role::Ignored => return Err(DataError::meaningless("ignore", "the column of the label")),
+            Role::Category => return Err(DataError::meaningless("categories", "the column of the label")),
+            Role::Feature | Role::Target => columns.roles[target] = Role::Target,
+        }
+        Ok(columns)
+    }
+
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// The name of each column, or its number where it has none, and what it is for.
+    pub fn roles(&self) -> impl Iterator<Item = (String, Role)> {
+        let name = |column: usize| self.names.as_ref().and_then(|names| names.get(column).cloned());
+        let roles = self.roles.iter().enumerate();
+        roles.map(move |(column, &role)| (name(column).unwrap_or_else(|| column.to_string()), role))
+    }
+
+    /// A column as messages name it.
+    pub fn describe(&self, column: usize) -> String {
+        match self.names.as_ref().and_then(|names| names.get(column)) {
+            Some(name) => format!("column `{name}`"),
+            None => format!("column {column} (counted from 0)"),
+        }
+    }
+
+    fn find(&self, path: &Path, option: &'static str, label: &Label) -> Result<usize, DataError> {
+        match (label, &self.names) {
+            (Label::Name(name), Some(names)) => names.iter().position(|column| column == name).ok_or_else(|| {
+                let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+                DataError::NoSuchColumn { path: path.into(), option, name: name.clone(), hint }
+            }),
+            (Label::Name(name), None) => Err(DataError::NoNames { option, name: name.clone() }),
+            (&Label::Index(index), _) => {
+                let columns = self.len();
+                nth(index, columns).ok_or_else(|| DataError::NoSuchIndex { path: path.into(), option, index, columns })
+            }
+        }
+    }
+}
+
+/// The position that `index` means among `count`, where negative numbers count from the end.
+fn nth(index: i64, count: usize) -> Option<usize> {
+    let position = if index < 0 { index.checked_add(i64::try_from(count).ok()?)? } else { index };
+    usize::try_from(position).ok().filter(|&position| position < count)
+}

@@ -1,0 +1,370 @@
+//! How columns become numbers, and what of that is learned from the training rows: what stands in for a missing value,
+//! and which categories there are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::frame::{Cells, Frame, Words};
+use super::{DataError, RowSet};
+use crate::state::StateError;
+
+/// What is done where a value is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// It is an error.
+    #[default]
+    Error,
+    /// The mean of the column's training values stands in. Of categories, a missing one is a category of its own.
+    Mean,
+    /// The median stands in; of an even number of values, the mean of the two in the middle.
+    Median,
+    /// Zero stands in.
+    Zero,
+}
+
+/// How a category is written in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CategoryEncoding {
+    /// A number for each category, of which one is 1 and the others 0; all 0 where no training row has the category.
+    #[default]
+    OneHot,
+    /// The category's place in their order, from 0; -1 where no training row has it.
+    Ordinal,
+}
+
+/// Why columns do not become numbers.
+#[derive(Debug, Error)]
+pub enum EncodingError {
+    /// There is nothing to compute a stand-in from.
+    #[error(
+        "column `{column}` has no value in any training row, so nothing can stand in for one; \
+         leave it out with `data.ignore`"
+    )]
+    NoValue {
+        /// The column.
+        column: String,
+    },
+    /// Every category would be an input of its own.
+    #[error(
+        "column `{column}` has {categories} categories, and {MOST} are the most that become an input each; leave it out \
+         with `data.ignore`, or set `data.encoding = \"ordinal\"`"
+    )]
+    TooManyCategories {
+        /// The column.
+        column: String,
+        /// How many it has.
+        categories: usize,
+    },
+    /// No column is left.
+    #[error("`data.ignore` leaves no column but the label")]
+    NoColumns,
+}
+
+/// More categories than this in one column are rather names or numbers than categories.
+const MOST: usize = 1000;
+
+/// How every column becomes numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Encoding {
+    columns: Vec<ColumnEncoding>,
+    /// The names of the classes, where they have names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnEncoding {
+    name: String,
+    encoding: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Kind {
+    Number {
+        /// What stands in for a missing value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fill: Option<f32>,
+        /// Whether a second number says if the value was missing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        indicator: bool,
+    },
+    OneHot {
+        categories: Vec<String>,
+    },
+    Ordinal {
+        categories: Vec<String>,
+    },
+}
+
+/// How an encoding is learned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EncodingOptions {
+    pub missing: Missing,
+    pub indicator: bool,
+    pub encoding: CategoryEncoding,
+}
+
+impl Encoding {
+    /// What the rows `train` of `frame` say.
+    pub fn learn(frame: &Frame, train: &RowSet, options: EncodingOptions) -> Result<Self, DataError> {
+        if frame.columns.is_empty() {
+            return Err(EncodingError::NoColumns.into());
+        }
+        let columns = frame.columns.iter().map(|column| {
+            let kind = match &column.cells {
+                Cells::Numbers(numbers) => Kind::number(numbers, train, options)
+                    .ok_or_else(|| EncodingError::NoValue { column: column.name.clone() })?,
+                Cells::Categories(words) => Kind::categories(words, train, options.encoding),
+            };
+            if let Kind::OneHot { categories } = &kind
+                && categories.len() > MOST
+            {
+                let (column, categories) = (column.name.clone(), categories.len());
+                return Err(EncodingError::TooManyCategories { column, categories });
+            }
+            Ok(ColumnEncoding { name: column.name.clone(), encoding: kind })
+        });
+        Ok(Self { columns: columns.collect::<Result<_, _>>()?, classes: frame.classes.clone() })
+    }
+
+    /// The names of the classes, where they have names.
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_deref()
+    }
+
+    /// How many numbers a row becomes.
+    pub fn width(&self) -> usize {
+        self.columns.iter().map(|column| column.encoding.width()).sum()
+    }
+
+    /// Whether each number of a row measures something: those that say yes or no do not, and keep their 0 and 1.
+    pub fn measures(&self) -> Vec<bool> {
+        let of = |column: &ColumnEncoding| match &column.encoding {
+            Kind::Number { indicator: true, .. } => vec![true, false],
+            Kind::Number { .. } | Kind::Ordinal { .. } => vec![true],
+            Kind::OneHot { categories } => vec![false; categories.len()],
+        };
+        self.columns.iter().flat_map(of).collect()
+    }
+
+    /// The numbers of all rows of `frame`, row after row.
+    pub fn encode(&self, frame: &Frame) -> Vec<f32> {
+        let width = self.width();
+        let mut values = vec![0.0; frame.targets.len() * width];
+        let mut start = 0;
+        for (column, ColumnEncoding { encoding, .. }) in frame.columns.iter().zip(&self.columns) {
+            let end = start + encoding.width();
+            let places = values.chunks_exact_mut(width).map(|row| &mut row[start..end]);
+            encoding.encode(&column.cells, places);
+            start = end;
+        }
+        values
+    }
+
+    /// What a checkpoint remembers; nothing where every column is numbers, all there, and classes have no names.
+    pub fn save(&self) -> Result<Value, StateError> {
+        let plain = |column: &ColumnEncoding| column.encoding == Kind::Number { fill: None, indicator: false };
+        if self.classes.is_none() && self.columns.iter().all(plain) {
+            return Ok(Value::Null);
+        }
+        Ok(serde_json::to_value(self)?)
+    }
+
+    /// The encoding that a checkpoint remembers, for the same columns as this one.
+    pub fn load(&self, json: &Value) -> Result<Self, StateError> {
+        if *json == self.save()? {
+            return Ok(self.clone());
+        }
+        let saved = Self::deserialize(json)?;
+        let columns = |encoding: &Self| -> Vec<String> {
+            encoding.columns.iter().map(|column| format!("{} {}", column.encoding.word(), column.name)).collect()
+        };
+        if columns(&saved) != columns(self) {
+            let (saved, expected) = (columns(&saved).join(", "), columns(self).join(", "));
+            return Err(StateError::Mismatch { what: "the list of columns".to_owned(), saved, expected });
+        }
+        if saved.width() == 0 {
+            return Err(StateError::Malformed("no column has a category".to_owned()));
+        }
+        Ok(saved)
+    }
+}
+
+impl Kind {
+    /// For a column of numbers; none where a stand-in is needed and there is nothing to compute it from.
+    fn number(numbers: &[f32], train: &RowSet, options: EncodingOptions) -> Option<Self> {
+        if options.missing == Missing::Error {
+            return Some(Self::Number { fill: None, indicator: false });
+        }
+        let mut there: Vec<f32> = train.iter().map(|row| numbers[row]).filter(|number| !number.is_nan()).collect();
+        if there.is_empty() {
+            return None;
+        }
+        let fill = match options.missing {
+            Missing::Mean => mean(&there),
+            Missing::Median => {
+                there.sort_by(f32::total_cmp);
+                mean(&there[(there.len() - 1) / 2..=there.len() / 2])
+            }
+            Missing::Zero | Missing::Error => 0.0,
+        };
+        let indicator = options.indicator && train.iter().any(|row| numbers[row].is_nan());
+        Some(Self::Number { fill: Some(fill), indicator })
+    }
+
+    fn categories(words: &Words, train: &RowSet, encoding: CategoryEncoding) -> Self {
+        let mut seen = vec![false; words.distinct().len()];
+        train.iter().for_each(|row| seen[words.rows()[row] as usize] = true);
+        let of_training = words.distinct().iter().zip(seen).filter(|(_, seen)| *seen);
+        let mut categories: Vec<String> = of_training.map(|(word, _)| word.clone()).collect();
+        categories.sort();
+        match encoding {
+            CategoryEncoding::OneHot => Self::OneHot { categories },
+            CategoryEncoding::Ordinal => Self::Ordinal { categories },
+        }
+    }
+
+    /// Writes a column to the places of its numbers in each row, which are all 0.
+    fn encode<'a>(&self, cells: &Cells, places: impl Iterator<Item = &'a mut [f32]>) {
+        match (self, cells) {
+            (Self::Number { fill, indicator }, Cells::Numbers(numbers)) => {
+                for (&number, place) in numbers.iter().zip(places) {
+                    place[0] = if number.is_nan() { fill.unwrap_or(0.0) } else { number };
+                    if *indicator {
+                        place[1] = f32::from(number.is_nan());
+                    }
+                }
+            }
+            (Self::OneHot { categories }, Cells::Categories(words)) => {
+                let known = known(words, categories);
+                for (&word, place) in words.rows().iter().zip(places) {
+                    known[word as usize].into_iter().for_each(|category| place[category] = 1.0);
+                }
+            }
+            (Self::Ordinal { categories }, Cells::Categories(words)) => {
+                let known = known(words, categories);
+                for (&word, place) in words.rows().iter().zip(places) {
+                    place[0] = known[word as usize].map_or(-1.0, |category| category as f32);
+                }
+            }
+            // Words where numbers were learned from, or the other way round: refused when the encoding was loaded.
+            (Self::Number { .. }, Cells::Categories(_))
+            | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::Number { indicator, .. } => 1 + usize::from(*indicator),
+            Self::OneHot { categories } => categories.len(),
+            Self::Ordinal { .. } => 1,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Number { .. } => "number",
+            Self::OneHot { .. } => "one-hot",
+            Self::Ordinal { .. } => "ordinal",
+        }
+    }
+}
+
+/// The place among `categories`, which are in order, of each distinct word.
+fn known(words: &Words, categories: &[String]) -> Vec<Option<usize>> {
+    words.distinct().iter().map(|word| categories.binary_search(word).ok()).collect()
+}
+
+/// The mean, summed in f64 in this order.
+fn mean(numbers: &[f32]) -> f32 {
+    (numbers.iter().map(|&number| f64::from(number)).sum::<f64>() / numbers.len() as f64) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{Builder, FrameOptions, Role, Value};
+    use super::super::{Split, Task};
+    use super::*;
+
+    /// A table of one feature, whose last row no training has seen.
+    fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f32>), DataError> {
+        let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
+        let frame_options = FrameOptions { task: Task::Regression, classes: None, missing_values };
+        let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target)];
+        let mut builder = Builder::new(columns, frame_options);
+        for cell in cells {
+            builder.push(0, Value::Text(cell)).unwrap();
+            builder.push(1, Value::Number(0.0)).unwrap();
+        }
+        let frame = builder.finish(std::path::Path::new("a")).unwrap();
+        let split = Split::last(cells.len(), 1).unwrap();
+        let encoding = Encoding::learn(&frame, split.train(), options)?;
+        let values = encoding.encode(&frame);
+        Ok((encoding, values))
+    }
+
+    const PLAIN: EncodingOptions =
+        EncodingOptions { missing: Missing::Error, indicator: false, encoding: CategoryEncoding::OneHot };
+
+    #[test]
+    fn a_missing_number_is_replaced_by_what_the_training_rows_say() {
+        let cells = ["1", "", "2", "9", "1e9"];
+        for (missing, fill) in [(Missing::Mean, 4.0), (Missing::Median, 2.0), (Missing::Zero, 0.0)] {
+            let (encoding, values) = learned(&cells, EncodingOptions { missing, ..PLAIN }).unwrap();
+            assert_eq!(values, [1.0, fill, 2.0, 9.0, 1e9]);
+            assert_eq!(encoding.load(&encoding.save().unwrap()).unwrap(), encoding);
+        }
+        let (_, even) =
+            learned(&["1", "", "2", "9", "4", "0"], EncodingOptions { missing: Missing::Median, ..PLAIN }).unwrap();
+        assert_eq!(even[1], 3.0);
+    }
+
+    #[test]
+    fn an_indicator_says_what_was_missing() {
+        let options = EncodingOptions { missing: Missing::Zero, indicator: true, ..PLAIN };
+        let (encoding, values) = learned(&["1", "", "5"], options).unwrap();
+        assert_eq!((values, encoding.measures()), (vec![1.0, 0.0, 0.0, 1.0, 5.0, 0.0], vec![true, false]));
+        assert_eq!(learned(&["1", "2", ""], options).unwrap().1, [1.0, 2.0, 0.0]);
+    }
+
+    #[test]
+    fn categories_are_those_of_the_training_rows_in_their_order() {
+        let cells = ["red", "blue", "red", "green"];
+        let (encoding, values) = learned(&cells, PLAIN).unwrap();
+        assert_eq!(values, [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(encoding.measures(), [false, false]);
+        let (_, values) = learned(&cells, EncodingOptions { encoding: CategoryEncoding::Ordinal, ..PLAIN }).unwrap();
+        assert_eq!(values, [1.0, 0.0, 1.0, -1.0]);
+        let (_, values) = learned(&["red", "", "red"], EncodingOptions { missing: Missing::Zero, ..PLAIN }).unwrap();
+        assert_eq!(values, [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_was_learned_replaces_what_would_be() {
+        let (saved, _) = learned(&["a", "b", "c"], PLAIN).unwrap();
+        let (own, _) = learned(&["c", "a", "c"], PLAIN).unwrap();
+        assert_ne!(saved, own);
+        assert_eq!(own.load(&saved.save().unwrap()).unwrap(), saved);
+        let (number, _) = learned(&["1", "2"], PLAIN).unwrap();
+        assert_eq!(number.save().unwrap(), serde_json::Value::Null);
+        let message = number.load(&saved.save().unwrap()).unwrap_err().to_string();
+        assert_eq!(message, "the list of columns is one-hot x in the checkpoint and number x here");
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_is_named_by_its_column() {
+        let message =
+            learned(&["", "", "1"], EncodingOptions { missing: Missing::Mean, ..PLAIN }).unwrap_err().to_string();
+        assert!(message.starts_with("column `x` has no value in any training row"), "{message}");
+        let names: Vec<String> = (0..1002).map(|i| format!("n{i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let message = learned(&names, PLAIN).unwrap_err().to_string();
+        assert!(message.starts_with("column `x` has 1001 categories, and 1000 are the most"), "{message}");
+    }
+}

@@ -1,0 +1,305 @@
+//! A table as it was read: a column of numbers or of categories for each feature, and a column of targets.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::error::quoted;
+use super::rows::{class_below, infer_classes};
+use super::{DataError, Problem, Targets, Task};
+
+/// A table in memory, with what is missing still missing.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub columns: Vec<Column>,
+    pub targets: Targets,
+    /// The names of the classes in the order of their numbers, where they have names.
+    pub classes: Option<Vec<String>>,
+}
+
+/// The column of a feature.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub name: String,
+    pub cells: Cells,
+}
+
+/// What is in a column, row after row.
+#[derive(Debug)]
+pub(super) enum Cells {
+    /// NaN where a value is missing.
+    Numbers(Vec<f32>),
+    /// Words, where a missing value is the empty word.
+    Categories(Words),
+}
+
+/// Words by number: each distinct one once, and the number of the one in each row.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    distinct: Vec<String>,
+    numbers: HashMap<String, u32>,
+    rows: Vec<u32>,
+}
+
+impl Words {
+    fn push(&mut self, word: &str) -> u32 {
+        let number = match self.numbers.get(word) {
+            Some(&number) => number,
+            None => {
+                let number = self.distinct.len() as u32;
+                self.numbers.insert(word.to_owned(), number);
+                self.distinct.push(word.to_owned());
+                number
+            }
+        };
+        self.rows.push(number);
+        number
+    }
+
+    /// The words that there are, in the order in which they came.
+    pub fn distinct(&self) -> &[String] {
+        &self.distinct
+    }
+
+    /// The place among [`Words::distinct`] of the word of each row.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+}
+
+/// A value on its way into a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Missing,
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no other values than texts"))]
+    Number(f32),
+    /// Text that is none of a number.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
+    Word(&'a str),
+    /// Text that may be a number.
+    Text(&'a str),
+}
+
+/// What a column is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Target,
+    Ignored,
+    Feature,
+    /// A feature whose values are names, even where they look like numbers.
+    Category,
+}
+
+/// How values become targets and features.
+#[derive(Clone, Debug)]
+pub(super) struct FrameOptions {
+    pub task: Task,
+    pub classes: Option<NonZeroUsize>,
+    /// What is written where a value is missing; none where none may be.
+    pub missing_values: Option<Vec<String>>,
+}
+
+/// A [`Frame`] that is being read.
+pub(super) struct Builder {
+    options: FrameOptions,
+    /// By column of the file.
+    columns: Vec<Filling>,
+    names: Vec<String>,
+}
+
+enum Filling {
+    Target(Labels),
+    Ignored,
+    /// So many rows, all missing: the first value that is there says what the column holds.
+    Unknown(usize),
+    Numbers(Vec<f32>),
+    Categories {
+        words: Words,
+        named: bool,
+    },
+}
+
+enum Labels {
+    Unknown { is_value: bool },
+    Values(Vec<f32>),
+    Numbers(Vec<u32>),
+    Names(Words),
+}
+
+impl Builder {
+    /// For columns of these names and roles.
+    pub fn new(columns: impl IntoIterator<Item = (String, Role)>, options: FrameOptions) -> Self {
+        let is_value = options.task == Task::Regression;
+        let filling = |role| match role {
+            Role::Target => Filling::Target(Labels::Unknown { is_value }),
+            Role::Ignored => Filling::Ignored,
+            Role::Feature => Filling::Unknown(0),
+            Role::Category => Filling::Categories { words: Words::default(), named: true },
+        };
+        let (names, columns) = columns.into_iter().map(|(name, role)| (name, filling(role))).unzip();
+        Self { options, columns, names }
+    }
+
+    /// Takes the next value of a column.
+    pub fn push(&mut self, column: usize, value: Value) -> Result<(), Problem> {
+        let known = self.options.missing_values.as_ref();
+        let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
+        let value = match value {
+            Value::Text(text) if is_missing(text) => Value::Missing,
+            Value::Text("") => return Err(Problem::Empty),
+            value => value,
+        };
+        match self.columns.get_mut(column) {
+            Some(Filling::Target(labels)) => labels.push(value, self.options.classes),
+            Some(Filling::Ignored) | None => Ok(()),
+            Some(_) if matches!(value, Value::Missing) && known.is_none() => Err(Problem::Empty),
+            Some(feature) => feature.push(value),
+        }
+    }
+
+    /// The table, of the file at `path`.
+    pub fn finish(self, path: &Path) -> Result<Frame, DataError> {
+        let (mut columns, mut found) = (Vec::new(), None);
+        for (name, filling) in self.names.into_iter().zip(self.columns) {
+            let cells = match filling {
+                Filling::Target(labels) => {
+                    found = Some(labels);
+                    continue;
+                }
+                Filling::Ignored => continue,
+                Filling::Unknown(rows) => Cells::Numbers(vec![f32::NAN; rows]),
+                Filling::Numbers(numbers) => Cells::Numbers(numbers),
+                Filling::Categories { words, .. } => Cells::Categories(words),
+            };
+            columns.push(Column { name, cells });
+        }
+        let labels = found.unwrap_or(Labels::Unknown { is_value: false });
+        let (targets, classes) = labels.finish(path, self.options.classes)?;
+        Ok(Frame { columns, targets, classes })
+    }
+}
+
+impl Filling {
+    /// Takes a value of a feature.
+    fn push(&mut self, value: Value) -> Result<(), Problem> {
+        if let Self::Unknown(missing) = *self {
+            match value {
+                Value::Missing => {
+                    *self = Self::Unknown(missing + 1);
+                    return Ok(());
+                }
+                Value::Text(text) if text.parse::<f64>().is_ok() => *self = Self::Numbers(vec![f32::NAN; missing]),
+                Value::Number(_) => *self = Self::Numbers(vec![f32::NAN; missing]),
+                Value::Text(_) | Value::Word(_) => {
+                    let mut words = Words::default();
+                    for _ in 0..missing {
+                        words.push("");
+                    }
+                    *self = Self::Categories { words, named: false };
+                }
+            }
+        }
+        match self {
+            Self::Numbers(numbers) => numbers.push(match value {
+                Value::Missing => f32::NAN,
+                Value::Number(number) => finite(number)?,
+                Value::Text(text) | Value::Word(text) => number(text)?,
+            }),
+            Self::Categories { words, named } => {
+                match value {
+                    Value::Missing => words.push(""),
+                    Value::Text(text) if !*named && text.parse::<f64>().is_ok() => {
+                        return Err(Problem::NumberAmongWords(quoted(text)));
+                    }
+                    Value::Text(text) | Value::Word(text) => words.push(text),
+                    Value::Number(number) => words.push(&number.to_string()),
+                };
+            }
+            Self::Target(_) | Self::Ignored | Self::Unknown(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Labels {
+    fn push(&mut self, value: Value, declared: Option<NonZeroUsize>) -> Result<(), Problem> {
+        if let Self::Unknown { is_value } = *self {
+            *self = match value {
+                _ if is_value => Self::Values(Vec::new()),
+                Value::Word(_) => Self::Names(Words::default()),
+                Value::Text(text) if !text.is_empty() && text.parse::<f64>().is_err() => Self::Names(Words::default()),
+                _ => Self::Numbers(Vec::new()),
+            };
+        }
+        let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
+        match (self, value) {
+            (_, Value::Missing) => return Err(Problem::Empty),
+            (Self::Values(values), Value::Number(value)) => values.push(finite(value)?),
+            (Self::Values(values), Value::Text(text) | Value::Word(text)) => values.push(number(text)?),
+            (Self::Numbers(labels), Value::Number(label)) => {
+                labels.push(class_below(class(&label.to_string())?, limit)?);
+            }
+            (Self::Numbers(labels), Value::Text(text) | Value::Word(text)) => {
+                labels.push(class_below(class(text)?, limit)?);
+            }
+            (Self::Names(_), Value::Text(text)) if text.parse::<f64>().is_ok() => {
+                return Err(Problem::NumberAmongNames(quoted(text)));
+            }
+            (Self::Names(words), Value::Text(name) | Value::Word(name)) => {
+                class_below(words.push(name), limit)?;
+            }
+            (Self::Names(_), Value::Number(number)) => {
+                return Err(Problem::NumberAmongNames(number.to_string()));
+            }
+            (Self::Unknown { .. }, _) => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self, path: &Path, declared: Option<NonZeroUsize>) -> Result<(Targets, Option<Vec<String>>), DataError> {
+        match self {
+            Self::Unknown { .. } => Err(DataError::NoRows { path: path.into() }),
+            Self::Values(values) => Ok((Targets::Values { values, width: 1 }, None)),
+            Self::Numbers(labels) => {
+                let count = declared.map_or_else(|| infer_classes(path, &labels), |count| Ok(count.get()))?;
+                Ok((Targets::Classes { labels, count }, None))
+            }
+            Self::Names(words) => {
+                let (names, places) = sorted(words.distinct());
+                let labels: Vec<u32> = words.rows().iter().map(|&number| places[number as usize]).collect();
+                infer_classes(path, &labels)?;
+                let count = declared.map_or(names.len(), NonZeroUsize::get);
+                Ok((Targets::Classes { labels, count }, Some(names)))
+            }
+        }
+    }
+}
+
+/// Words in ascending order, and where each of the given ones stands among them.
+fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {
+    let mut order: Vec<usize> = (0..words.len()).collect();
+    order.sort_by_key(|&word| &words[word]);
+    let mut places = vec![0; words.len()];
+    order.iter().enumerate().for_each(|(place, &word)| places[word] = place as u32);
+    (order.into_iter().map(|word| words[word].clone()).collect(), places)
+}
+
+fn finite(number: f32) -> Result<f32, Problem> {
+    if number.is_finite() { Ok(number) } else { Err(Problem::NotFinite(number.to_string())) }
+}
+
+fn number(field: &str) -> Result<f32, Problem> {
+    match field.parse::<f32>() {
+        Ok(x) if x.is_finite() => Ok(x),
+        Ok(_) => Err(Problem::NotFinite(quoted(field))),
+        Err(_) => Err(Problem::NotANumber(quoted(field))),
+    }
+}
+
+/// A label as a class: `3`, and also `3.0`, as tables are often written that once had a gap.
+fn class(field: &str) -> Result<u32, Problem> {
+    match field.parse::<f64>() {
+        Ok(x) if x.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&x) => Ok(x as u32),
+        _ => Err(Problem::NotAClass(quoted(field))),
+    }
+}

@@ -1,0 +1,236 @@
+//! A picture in a file: PNG or JPEG, told by its first bytes, as bytes of grey or of red, green and blue.
+
+use std::fmt;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+
+use png::{ColorType, Transformations};
+use thiserror::Error;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+/// How large a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// 1 for grey, 3 for red, green and blue.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Columns of pixels.
+    pub width: usize,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}×{}", self.width, self.height)
+    }
+}
+
+/// What is wrong with a folder of images, or an image.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {path}: {source}; `data.path` must be a folder with a folder of images for each class")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A name is not text.
+    #[error("the name of {path} is not UTF-8 text; rename it")]
+    Name {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// There is no folder in the folder.
+    #[error("{path} has no folders in it; images of a class are in a folder with the name of the class")]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A class is for validation alone.
+    #[error("{path} is of a class that there is no training image of{hint}")]
+    UnknownClass {
+        /// The folder of the class.
+        path: PathBuf,
+        /// The nearest, and all there are.
+        hint: String,
+    },
+    /// The file is no image.
+    #[error("{path} is neither PNG nor JPEG; remove it, or convert it")]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged, cut short, or of a kind that is not read.
+    #[error("the image {path} cannot be read: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The image has another size than the first one.
+    #[error("{path} is {found} pixels and {first} {expected}; all images must have one size")]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        found: Size,
+        /// The first image.
+        first: PathBuf,
+        /// The size of that.
+        expected: Size,
+    },
+    /// Some images are grey and some are not.
+    #[error(
+        "{path} is {} and {first} {}; set `data.channels` to 1 or 3 to have all of them alike",
+        colour(*found),
+        colour(*expected)
+    )]
+    Channels {
+        /// The file.
+        path: PathBuf,
+        /// Its channels.
+        found: usize,
+        /// The first image.
+        first: PathBuf,
+        /// The channels of that.
+        expected: usize,
+    },
+    /// The image is not as it was when the run began.
+    #[error("{path} is {found} pixels now, and was {expected} when the data was opened")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        found: Size,
+        /// What it was.
+        expected: Size,
+    },
+}
+
+fn colour(channels: usize) -> &'static str {
+    if channels == 1 { "grey" } else { "coloured" }
+}
+
+/// The bytes of the file at `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    std::fs::read(path).map_err(|source| ImageError::Read { path: path.into(), source })
+}
+
+/// The size of the image that `bytes` are, of which only the head is looked at.
+pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
+    match Kind::of(path, bytes)? {
+        Kind::Png => {
+            let reader = png_reader(bytes).map_err(damaged(path))?;
+            let (width, height) = reader.info().size();
+            let channels = if reader.output_color_type().0.samples() < 3 { 1 } else { 3 };
+            Ok(Size { channels, height: height as usize, width: width as usize })
+        }
+        Kind::Jpeg => {
+            let mut decoder = jpeg(bytes, DecoderOptions::default());
+            decoder.decode_headers().map_err(damaged(path))?;
+            let (width, height) = decoder.dimensions().unwrap_or_default();
+            let channels = if decoder.input_colorspace() == Some(ColorSpace::Luma) { 1 } else { 3 };
+            Ok(Size { channels, height, width })
+        }
+    }
+}
+
+/// The pixels of the image that `bytes` are, row after row, with the channels of `size`. Grey is made of colours as
+/// ITU-R BT.601 weighs them, and transparency is left out.
+pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, ImageError> {
+    let (pixels, samples, found) = match Kind::of(path, bytes)? {
+        Kind::Png => unpack_png(bytes).map_err(damaged(path))?,
+        Kind::Jpeg => unpack_jpeg(bytes).map_err(damaged(path))?,
+    };
+    if (found.width, found.height) != (size.width, size.height) {
+        return Err(ImageError::Changed { path: path.into(), found, expected: size });
+    }
+    let pixels = pixels.chunks_exact(samples);
+    let luma = |pixel: &[u8]| {
+        let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+        ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
+    };
+    Ok(match (samples < 3, size.channels) {
+        (true, 1) => pixels.map(|pixel| pixel[0]).collect(),
+        (true, _) => pixels.flat_map(|pixel| [pixel[0]; 3]).collect(),
+        (false, 1) => pixels.map(luma).collect(),
+        (false, _) => pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+    })
+}
+
+enum Kind {
+    Png,
+    Jpeg,
+}
+
+impl Kind {
+    fn of(path: &Path, bytes: &[u8]) -> Result<Self, ImageError> {
+        match bytes {
+            [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
+            _ => Err(ImageError::NotAnImage { path: path.into() }),
+        }
+    }
+}
+
+fn damaged<E: fmt::Display>(path: &Path) -> impl Fn(E) -> ImageError {
+    let path = path.to_owned();
+    move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string() }
+}
+
+/// Palettes are looked up, and 16 bits become 8.
+fn png_reader(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, png::DecodingError> {
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    decoder.read_info()
+}
+
+/// Samples row after row, how many a pixel has, and the size.
+type Unpacked = (Vec<u8>, usize, Size);
+
+fn unpack_png(bytes: &[u8]) -> Result<Unpacked, png::DecodingError> {
+    let mut reader = png_reader(bytes)?;
+    let mut samples = vec![0; reader.output_buffer_size().ok_or(png::DecodingError::LimitsExceeded)?];
+    let frame = reader.next_frame(&mut samples)?;
+    samples.truncate(frame.buffer_size());
+    let per_pixel = match frame.color_type {
+        ColorType::Grayscale => 1,
+        ColorType::GrayscaleAlpha => 2,
+        ColorType::Rgb | ColorType::Indexed => 3,
+        ColorType::Rgba => 4,
+    };
+    let channels = if per_pixel < 3 { 1 } else { 3 };
+    Ok((samples, per_pixel, Size { channels, height: frame.height as usize, width: frame.width as usize }))
+}
+
+/// Whether an end comes after the last start of a scan. The decoder fills up with grey what a file that is cut short
+/// lacks. Within a scan neither marker occurs, and a preview has both before the picture has its own.
+fn ends(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    last([0xff, 0xd9]) > last([0xff, 0xda])
+}
+
+fn jpeg(bytes: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {
+    JpegDecoder::new_with_options(ZCursor::new(bytes), options.set_strict_mode(true))
+}
+
+fn unpack_jpeg(bytes: &[u8]) -> Result<Unpacked, Box<dyn std::error::Error>> {
+    if !ends(bytes) {
+        return Err("the file is cut short".into());
+    }
+    let mut head = jpeg(bytes, DecoderOptions::default());
+    head.decode_headers()?;
+    let is_grey = head.input_colorspace() == Some(ColorSpace::Luma);
+    let colours = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    let mut decoder = jpeg(bytes, DecoderOptions::default().jpeg_set_out_colorspace(colours));
+    let samples = decoder.decode()?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let channels = if is_grey { 1 } else { 3 };
+    Ok((samples, channels, Size { channels, height, width }))
+}
