@@ -46,6 +46,9 @@ impl Huge {
         file.set_len((rows * WIDTH) as u64).unwrap();
         // SAFETY: nobody else knows of the file, and nobody writes to it.
         let map = unsafe { Mmap::map(&file) }.unwrap();
+        // Rows come in no order, so what lies behind one is not worth reading ahead.
+        #[cfg(unix)]
+        map.advise(memmap2::Advice::Random).unwrap();
         Self { rows, bytes: Bytes::Mapped(map), fingerprint: Fingerprint::of(b"mapped") }
     }
 

@@ -62,6 +62,16 @@ impl Tokens {
         }
     }
 
+    /// Tells the system that places come in no order: what it would read ahead of one is not what comes next, and takes
+    /// far longer than the one itself.
+    fn expect_any_order(&self) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &self.bytes {
+            // Advice that is not taken costs time and nothing else.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+    }
+
     /// Takes a file of tokens, and its list of characters, if it is whole and has this key.
     fn check(map: Mmap, key: &[u8; 32]) -> Option<(Self, String)> {
         let (header, rest) = map.split_at_checked(HEADER)?;
@@ -144,6 +154,7 @@ impl Job<'_> {
         // new one takes the place of an old one the same way, which leaves the old content to those who have it open.
         let map = unsafe { Mmap::map(&file) }.ok()?;
         let (tokens, characters) = Tokens::check(map, &self.key())?;
+        tokens.expect_any_order();
         Some((tokens, self.fixed.clone().unwrap_or_else(|| Vocabulary::characters(&characters))))
     }
 
