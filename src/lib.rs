@@ -7,7 +7,7 @@
 //!    has memory. Nothing else in the crate is as important as these two.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
 //!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
-//! 3. [`checkpoint`]: a state as a directory that is whole or not there.
+//! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`report`]: what a run left behind.
 //!    [`proof`]: that kills change nothing.
 //!
@@ -27,4 +27,5 @@ pub mod report;
 pub mod rng;
 pub mod schedule;
 pub mod state;
+pub mod store;
 pub mod train;

@@ -4,18 +4,19 @@
 //! a `source()`, so printing a chain of causes repeats nothing.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::folder::Damaged;
 use crate::state::StateError;
+use crate::store;
 
 /// Why a checkpoint cannot be written, found, read or applied.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// An operation of the file system failed.
-    #[error("cannot {operation} {}: {error}{}", path.display(), remedy(error))]
+    #[error("cannot {operation} {}: {error}{}", path.display(), remedy(path, error))]
     Io {
         /// What was tried, as a verb: `write`, `flush`, `rename`.
         operation: &'static str,
@@ -327,8 +328,9 @@ impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
     }
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(path: &Path, error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if store::is_url(path) => store::remedy(error),
         ErrorKind::StorageFull => "; free some space or save elsewhere",
         ErrorKind::QuotaExceeded => "; raise the quota or save elsewhere",
         ErrorKind::PermissionDenied => "; check who owns the folder and its permissions",

@@ -2,28 +2,35 @@
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::{CheckpointError, During};
-use super::fs::LocalDisk;
-use super::name::{dir_name, is_file_of_checkpoint, is_temporary, pin_of, step_of};
+use super::fs::{Disk, LocalDisk};
+use super::name::{dir_name, is_file_of_checkpoint, is_temporary, pin_of, step_of, temporary_name};
+use super::objects::Objects;
+use super::outline::Outline;
 use super::read::Checkpoint;
-use super::save::{self, Saved};
+use super::save::{self, Saved, again};
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
+use crate::store;
 
-/// A folder in which a run keeps its checkpoints, a directory each. It need not exist before the first save.
-#[derive(Clone, Debug)]
+/// A folder in which a run keeps its checkpoints, a directory each, on the local disk or at the URL of an
+/// [object store](crate::store). It need not exist before the first save.
+#[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
+    /// What is asked before a checkpoint is made whole in an object store.
+    may_commit: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
 }
 
 /// The newest checkpoint of a folder that is valid, and the newer ones that are not.
 #[derive(Debug)]
-pub struct Newest {
+pub struct Newest<T = Checkpoint> {
     /// The one to continue from.
-    pub checkpoint: Checkpoint,
+    pub checkpoint: T,
     /// Those passed over, newest first. They are left as they are; a program should name them to its user.
     pub damaged: Vec<Damaged>,
 }
@@ -45,10 +52,22 @@ impl fmt::Display for Damaged {
     }
 }
 
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Folder").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Folder {
     /// The folder at `path`. Nothing is touched.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), may_commit: Arc::new(|| Ok(())) }
+    }
+
+    /// The folder, and `may_commit` is asked before a checkpoint is made whole in an object store, where no lock of the
+    /// operating system keeps others away. If it refuses, the save fails.
+    pub fn guarded(self, may_commit: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { may_commit: Arc::new(may_commit), ..self }
     }
 
     /// Where it is.
@@ -61,7 +80,20 @@ impl Folder {
     /// # Errors
     /// As [`save::save`], which this is on the local disk.
     pub fn save(&self, snapshot: &Snapshot, written_by: &WrittenBy) -> Result<Saved, CheckpointError> {
-        save::save(&LocalDisk, &self.path, snapshot, written_by)
+        self.save_on(&LocalDisk, snapshot, written_by)
+    }
+
+    /// As [`Folder::save`], through `disk` where the folder is on one.
+    pub(super) fn save_on(
+        &self,
+        disk: &dyn Disk,
+        snapshot: &Snapshot,
+        written_by: &WrittenBy,
+    ) -> Result<Saved, CheckpointError> {
+        match Objects::at(&self.path)? {
+            Some(objects) => objects.save(snapshot, written_by, &*self.may_commit),
+            None => save::save(disk, &self.path, snapshot, written_by),
+        }
     }
 
     /// Step and directory of every checkpoint by its name alone, oldest first; none where there is no folder.
@@ -69,6 +101,9 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+        if let Some(objects) = Objects::at(&self.path)? {
+            return objects.list();
+        }
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.during("list", &self.path)?,
@@ -90,6 +125,9 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be listed, or something not be removed.
     pub fn sweep(&self) -> Result<Vec<PathBuf>, CheckpointError> {
+        if let Some(objects) = Objects::at(&self.path)? {
+            return objects.sweep();
+        }
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.during("list", &self.path)?,
@@ -112,6 +150,9 @@ impl Folder {
     /// # Errors
     /// When there is no such checkpoint, or the file cannot be written.
     pub fn pin(&self, step: u64) -> Result<(), CheckpointError> {
+        if let Some(objects) = Objects::at(&self.path)? {
+            return objects.pin(step);
+        }
         let path = self.path.join(dir_name(step));
         if !path.is_dir() {
             return Err(CheckpointError::NotADirectory { path });
@@ -125,11 +166,32 @@ impl Folder {
     /// # Errors
     /// When the file is there and cannot be removed.
     pub fn unpin(&self, step: u64) -> Result<(), CheckpointError> {
+        if let Some(objects) = Objects::at(&self.path)? {
+            return objects.unpin(step);
+        }
         let pin = pin_of(&self.path.join(dir_name(step)));
         match fs::remove_file(&pin) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed.during("remove", pin),
         }
+    }
+
+    pub(super) fn is_pinned(&self, step: u64) -> Result<bool, CheckpointError> {
+        match Objects::at(&self.path)? {
+            Some(objects) => objects.is_pinned(step),
+            None => Ok(pin_of(&self.path.join(dir_name(step))).symlink_metadata().is_ok()),
+        }
+    }
+
+    /// Deletes the checkpoint of `step`, through `disk` where the folder is on one.
+    pub(super) fn delete(&self, disk: &dyn Disk, step: u64) -> Result<(), CheckpointError> {
+        if let Some(objects) = Objects::at(&self.path)? {
+            return objects.delete(step);
+        }
+        let (path, hidden) = (self.path.join(dir_name(step)), self.path.join(temporary_name(step)));
+        again(|| disk.rename(&path, &hidden)).during("rename for deletion", path)?;
+        again(|| disk.sync_dir(&self.path)).during("flush", &self.path)?;
+        again(|| disk.remove_dir_all(&hidden)).during("delete", hidden)
     }
 
     /// The newest valid checkpoint; `None` where there are none at all, as before the first save of a run.
@@ -138,10 +200,20 @@ impl Folder {
     /// [`CheckpointError::OnlyDamaged`] where there are checkpoints and none is valid: to start afresh there would
     /// throw a run away. Also when the folder cannot be listed.
     pub fn newest(&self) -> Result<Option<Newest>, CheckpointError> {
+        self.newest_by(Checkpoint::read)
+    }
+
+    /// The same, as far as `read` reads a checkpoint.
+    fn newest_by<T>(
+        &self,
+        read: impl Fn(&Path) -> Result<T, CheckpointError>,
+    ) -> Result<Option<Newest<T>>, CheckpointError> {
         let mut damaged = Vec::new();
         for (step, path) in self.list()?.into_iter().rev() {
-            match Checkpoint::read(&path) {
+            match read(&path) {
                 Ok(checkpoint) => return Ok(Some(Newest { checkpoint, damaged })),
+                // A store that does not answer says nothing of what it holds.
+                Err(error @ CheckpointError::Io { .. }) if store::is_url(&path) => return Err(error),
                 Err(error) => damaged.push(Damaged { step, path, error }),
             }
         }
@@ -158,6 +230,14 @@ impl Folder {
     /// [`CheckpointError::Empty`] where there are none, and as [`Folder::newest`].
     pub fn require_newest(&self) -> Result<Newest, CheckpointError> {
         self.newest()?.ok_or_else(|| CheckpointError::Empty { folder: self.path.clone() })
+    }
+
+    /// The newest checkpoint whose outline is valid.
+    ///
+    /// # Errors
+    /// As [`Folder::require_newest`].
+    pub fn newest_outline(&self) -> Result<Newest<Outline>, CheckpointError> {
+        self.newest_by(Outline::read)?.ok_or_else(|| CheckpointError::Empty { folder: self.path.clone() })
     }
 }
 

@@ -7,12 +7,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::error::{CheckpointError, During};
+use super::error::CheckpointError;
 use super::folder::Folder;
 use super::fs::Disk;
-use super::name::{pin_of, temporary_name};
 use super::read::Checkpoint;
-use super::save::again;
 
 /// Which checkpoints stay: those that any rule wants. Without a rule, all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,7 +143,7 @@ pub fn judge(folder: &Folder, keep: &Keep) -> Result<Vec<Verdict>, CheckpointErr
             document.get("metrics")?.get(name)?.as_f64()
         });
         if stays.is_none() {
-            candidates.push(Candidate { step, metric, is_pinned: pin_of(&path).symlink_metadata().is_ok() });
+            candidates.push(Candidate { step, metric, is_pinned: folder.is_pinned(step)? });
         }
         verdicts.push(Verdict { step, path, metric, stays });
     }
@@ -165,14 +163,7 @@ pub fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep) -> Result<Vec<PathBu
         return Ok(Vec::new());
     }
     let doomed = judge(folder, keep)?.into_iter().filter(|verdict| verdict.stays.is_none());
-    doomed.map(|verdict| delete(disk, folder, verdict.step, &verdict.path).map(|()| verdict.path)).collect()
-}
-
-fn delete(disk: &dyn Disk, folder: &Folder, step: u64, path: &std::path::Path) -> Result<(), CheckpointError> {
-    let hidden = folder.path().join(temporary_name(step));
-    again(|| disk.rename(path, &hidden)).during("rename for deletion", path)?;
-    again(|| disk.sync_dir(folder.path())).during("flush", folder.path())?;
-    again(|| disk.remove_dir_all(&hidden)).during("delete", hidden)
+    doomed.map(|verdict| folder.delete(disk, verdict.step).map(|()| verdict.path)).collect()
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@
 //! already, it stays if it holds the same state, and otherwise exchanges names with the new one and is kept beside it
 //! as `step-0000000100.replaced-1`, which nothing reads.
 //!
+//! In an [object store](crate::store) nothing can be renamed. There the files go to their place at once, and the
+//! manifest, created last and only where there is none, makes a checkpoint of them; a mark beside them says until then
+//! that they are ours to clear away.
+//!
 //! # Reading
 //! In this order: the manifest is bounded in size, of a known version, of the step that the directory is named after,
 //! lists nothing but plain names, and matches its seal; nothing else is in the directory; each file is a regular file
@@ -71,16 +75,22 @@
 
 mod document;
 mod error;
+mod files;
 mod folder;
 pub mod fs;
+mod hashed;
 pub mod keep;
 mod manifest;
+mod mark;
 mod name;
+mod objects;
+mod outline;
 mod read;
 pub mod save;
 mod saver;
 mod snapshot;
 mod tensors;
+mod upload;
 mod verify;
 mod written_by;
 
@@ -90,6 +100,7 @@ pub use keep::Keep;
 pub use manifest::{FileEntry, Manifest, VERSIONS};
 pub(crate) use name::is_temporary;
 pub use name::{dir_name, step_of};
+pub use outline::{Outline, TensorOutline};
 pub use read::Checkpoint;
 pub use save::{Outcome, Saved};
 pub use saver::Saver;

@@ -8,6 +8,8 @@ use super::error::CheckpointError;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const STATE: &str = "state.json";
 
+const MARK: &str = ".unfinished";
+
 /// Entries of `state.json` that are ours, and names whose files would look like ours.
 const RESERVED: [&str; 4] = ["step", "parts", "manifest", "state"];
 
@@ -53,6 +55,17 @@ pub(super) fn pin_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pin");
     name.into()
+}
+
+/// The object beside the checkpoint at `path` that says it is being made or deleted: `.step-0000000100.unfinished`.
+pub(super) fn mark_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}{MARK}"))
+}
+
+/// The step in a name that is exactly one of [`mark_of`].
+pub(super) fn step_of_mark(name: &Path) -> Option<u64> {
+    step_of(Path::new(name.to_str()?.strip_prefix('.')?.strip_suffix(MARK)?))
 }
 
 /// The file of a part's tensors.
@@ -134,6 +147,16 @@ mod tests {
         ];
         for other in others {
             assert!(!is_temporary(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_mark_knows_its_step() {
+        let mark = mark_of(Path::new("s3://bucket/run/checkpoints/step-0000000100"));
+        assert_eq!(mark.to_str(), Some("s3://bucket/run/checkpoints/.step-0000000100.unfinished"));
+        assert_eq!(step_of_mark(Path::new(mark.file_name().unwrap())), Some(100));
+        for other in ["step-0000000100.unfinished", ".step-100.unfinished", ".step-0000000100", ".unfinished"] {
+            assert_eq!(step_of_mark(Path::new(other)), None, "{other}");
         }
     }
 

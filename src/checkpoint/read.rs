@@ -1,18 +1,16 @@
 //! Reading a checkpoint, believing nothing: what has become a [`Checkpoint`] is whole and unchanged.
 
-use std::ffi::CStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
-use rustix::io::Errno;
 use serde_json::Value;
 
 use super::document::{self, Object};
 use super::error::{CheckpointError, During};
+use super::files::{self, Files, Opened};
+use super::hashed::Hashed;
 use super::manifest::{self, FileEntry, Manifest};
+use super::outline::{Outline, TensorOutline};
 use super::{name, tensors};
 use crate::state::{Part, State};
 
@@ -33,7 +31,7 @@ impl Checkpoint {
     /// # Errors
     /// One variant of [`CheckpointError`] for each thing that can be wrong; the first one that is found.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
-        load(path, true)
+        load_whole(path, true)
     }
 
     /// Checks all that [`Checkpoint::read`] checks and keeps no tensor, in memory that does not grow with them.
@@ -41,7 +39,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::read`].
     pub fn verify(path: &Path) -> Result<Manifest, CheckpointError> {
-        load(path, false).map(|checkpoint| checkpoint.manifest)
+        load_whole(path, false).map(|checkpoint| checkpoint.manifest)
     }
 
     /// The `state.json` of the checkpoint in the directory `path`, checked itself. Of the other files only the sizes are,
@@ -50,10 +48,31 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::read`].
     pub(super) fn glance(path: &Path) -> Result<Object, CheckpointError> {
-        let directory = Directory::open(path)?;
-        let manifest = directory.open_manifest()?;
-        let state = manifest.entry(name::STATE, &directory.file(name::MANIFEST))?;
-        Ok(directory.document(state)?.0)
+        let source = Source(files::open(path)?);
+        let manifest = source.checked_manifest()?;
+        let state = manifest.entry(name::STATE, &source.file(name::MANIFEST))?;
+        Ok(source.document(state)?.0)
+    }
+
+    /// What can be said of it without its tensors.
+    pub fn outline(&self) -> Outline {
+        let tensors = self.parts.iter().flat_map(|(part, state)| {
+            state.tensors.iter().map(|(name, tensor)| TensorOutline {
+                part: part.clone(),
+                name: name.clone(),
+                dtype: tensor.dtype,
+                shape: tensor.shape.clone(),
+                bytes: tensor.bytes.len() as u64,
+            })
+        });
+        let parts = self.parts.iter().map(|(part, state)| (part.clone(), State::from_json(state.json.clone())));
+        Outline {
+            path: self.path.clone(),
+            manifest: self.manifest.clone(),
+            document: self.document.clone(),
+            parts: parts.collect(),
+            tensors: tensors.collect(),
+        }
     }
 
     /// The step it was taken at: how many updates it holds, and the number of the next one.
@@ -126,106 +145,95 @@ impl Checkpoint {
     }
 }
 
-fn load(path: &Path, keep: bool) -> Result<Checkpoint, CheckpointError> {
-    let directory = Directory::open(path)?;
-    let manifest = directory.open_manifest()?;
-    let state = manifest.entry(name::STATE, &directory.file(name::MANIFEST))?;
-    let (document, names) = directory.document(state)?;
+/// Reads what a checkpoint has in JSON, whole, and of each file of tensors what `tensors` takes from it; that is given to
+/// `keep` with the state of the part that it belongs to.
+fn load<T>(
+    path: &Path,
+    tensors: impl Fn(&Source, &FileEntry) -> Result<T, CheckpointError>,
+    mut keep: impl FnMut(&str, &mut State, T),
+) -> Result<(Manifest, Object, Vec<(String, State)>), CheckpointError> {
+    let source = Source(files::open(path)?);
+    let manifest = source.checked_manifest()?;
+    let (document, names) = source.document(manifest.entry(name::STATE, &source.file(name::MANIFEST))?)?;
     let mut parts: Vec<_> =
         names.into_iter().map(|part| (State::from_json(document::at(&document, &part)), part)).collect();
     for entry in manifest.files.iter().filter(|entry| entry.name != name::STATE) {
-        let tensors = directory.checked(entry, |reader, path| tensors::read(reader, path, entry.bytes, keep))?;
+        let tensors = tensors(&source, entry)?;
         let owner = parts.iter_mut().find(|(_, part)| name::part_of(&entry.name) == Some(part));
-        let (state, _) = owner.ok_or_else(|| CheckpointError::Unclaimed { path: directory.file(&entry.name) })?;
-        state.tensors = tensors;
+        let (state, part) = owner.ok_or_else(|| CheckpointError::Unclaimed { path: source.file(&entry.name) })?;
+        keep(part, state, tensors);
     }
-    let parts = parts.into_iter().map(|(state, part)| (part, state)).collect();
+    Ok((manifest, document, parts.into_iter().map(|(state, part)| (part, state)).collect()))
+}
+
+/// As [`load`], every byte of it.
+fn load_whole(path: &Path, keep: bool) -> Result<Checkpoint, CheckpointError> {
+    let tensors = |source: &Source, entry: &FileEntry| {
+        source.checked(entry, |reader, path| tensors::read(reader, path, entry.bytes, keep))
+    };
+    let (manifest, document, parts) = load(path, tensors, |_, state, tensors| state.tensors = tensors)?;
     Ok(Checkpoint { path: path.to_owned(), manifest, document, parts })
 }
 
-/// The directory of a checkpoint, open: what is read comes from this one, whatever its name comes to mean meanwhile.
-struct Directory {
-    path: PathBuf,
-    handle: OwnedFd,
-    step: u64,
+/// As [`load`], of tensors no more than what the headers say.
+pub(super) fn load_outline(path: &Path) -> Result<Outline, CheckpointError> {
+    let mut tensors = Vec::new();
+    let (manifest, document, parts) = load(path, Source::header, |part, _, found| {
+        tensors.extend(found.into_iter().map(|tensor| TensorOutline { part: part.to_owned(), ..tensor }));
+    })?;
+    Ok(Outline { path: path.to_owned(), manifest, document, parts, tensors })
 }
 
-impl Directory {
-    fn open(path: &Path) -> Result<Self, CheckpointError> {
-        if !path.is_dir() {
-            return Err(CheckpointError::NotADirectory { path: path.to_owned() });
-        }
-        let real = fs::canonicalize(path).during("open", path)?;
-        let step = name::step_of(&real).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = openat(CWD, &real, flags, Mode::empty()).during("open", path)?;
-        Ok(Self { path: path.to_owned(), handle, step })
-    }
+/// Files of which nothing is believed that was not checked.
+struct Source(Box<dyn Files>);
 
-    /// The path of one of its files.
+impl Source {
     fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Opens one of its files and gives its size. A link is not followed, and a pipe not waited for.
-    fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, CheckpointError> {
-        let path = self.file(name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.handle, name, flags, Mode::empty()) {
-            Ok(handle) => File::from(handle),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(CheckpointError::NotAFile { path }),
-            Err(error) => return Err(error).during("open", path),
-        };
-        let metadata = file.metadata().during("open", &path)?;
-        if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(CheckpointError::NotAFile { path }) }
+        self.0.file(name)
     }
 
     /// The manifest, once just the files that it lists are there, of the right sizes.
-    fn open_manifest(&self) -> Result<Manifest, CheckpointError> {
+    fn checked_manifest(&self) -> Result<Manifest, CheckpointError> {
         let manifest = self.manifest()?;
         self.check_extra(&manifest)?;
-        manifest.files.iter().try_for_each(|entry| self.open_listed(entry).map(drop))?;
+        manifest.files.iter().try_for_each(|entry| {
+            let found = self.0.bytes(&entry.name)?;
+            self.check_size(entry, found)
+        })?;
         Ok(manifest)
     }
 
     fn manifest(&self) -> Result<Manifest, CheckpointError> {
         let path = self.file(name::MANIFEST);
         let (file, bytes) =
-            self.open_file(name::MANIFEST)?.ok_or_else(|| CheckpointError::NoManifest { path: path.clone() })?;
+            self.0.open(name::MANIFEST)?.ok_or_else(|| CheckpointError::NoManifest { path: path.clone() })?;
         let content = read_bounded(file, &path, bytes, manifest::LIMIT)?;
-        Manifest::parse(&content, &path, self.step)
+        Manifest::parse(&content, &path, self.0.step())
     }
 
-    /// Refuses a directory that holds anything but the manifest and what it lists.
+    /// Refuses a checkpoint that holds anything but the manifest and what it lists.
     fn check_extra(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
-        let listed = |name: &CStr| {
-            let known = |known: &str| name.to_bytes() == known.as_bytes();
-            [".", "..", name::MANIFEST].into_iter().any(known) || manifest.files.iter().any(|file| known(&file.name))
-        };
-        for entry in Dir::read_from(&self.handle).during("list", &self.path)? {
-            let entry = entry.during("list", &self.path)?;
-            if !listed(entry.file_name()) {
-                return Err(CheckpointError::ExtraFile { path: self.file(&entry.file_name().to_string_lossy()) });
-            }
+        let is_listed = |name: &String| name == name::MANIFEST || manifest.files.iter().any(|file| file.name == *name);
+        match self.0.names()?.iter().find(|name| !is_listed(name)) {
+            Some(name) => Err(CheckpointError::ExtraFile { path: self.file(name) }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Opens a file that the manifest lists, which must be as long as it says.
-    fn open_listed(&self, entry: &FileEntry) -> Result<File, CheckpointError> {
+    /// A file that the manifest lists must be as long as it says.
+    fn check_size(&self, entry: &FileEntry, found: Option<u64>) -> Result<(), CheckpointError> {
         let path = self.file(&entry.name);
-        match self.open_file(&entry.name)? {
+        match found {
             None => Err(CheckpointError::MissingFile { path }),
-            Some((_, found)) if found != entry.bytes => Err(CheckpointError::Size { path, found, listed: entry.bytes }),
-            Some((file, _)) => Ok(file),
+            Some(found) if found != entry.bytes => Err(CheckpointError::Size { path, found, listed: entry.bytes }),
+            Some(_) => Ok(()),
         }
     }
 
     fn document(&self, entry: &FileEntry) -> Result<(Object, Vec<String>), CheckpointError> {
         self.checked(entry, |reader, path| {
             let content = read_bounded(reader, path, entry.bytes, document::LIMIT)?;
-            document::parse(&content, path, self.step)
+            document::parse(&content, path, self.0.step())
         })
     }
 
@@ -238,7 +246,7 @@ impl Directory {
         parse: impl FnOnce(&mut Hashed, &Path) -> Result<T, CheckpointError>,
     ) -> Result<T, CheckpointError> {
         let path = self.file(&entry.name);
-        let mut reader = Hashed::new(self.open_listed(entry)?, entry.bytes);
+        let mut reader = Hashed::new(self.listed(entry, self.0.open(&entry.name)?)?, entry.bytes);
         let parsed = parse(&mut reader, &path);
         let found = reader.finish().during("read", &path)?;
         if found == entry.blake3 {
@@ -246,6 +254,18 @@ impl Directory {
         } else {
             Err(CheckpointError::Digest { path, found, listed: entry.blake3.clone() })
         }
+    }
+
+    /// What the header of a listed file says, of which nothing else is read.
+    fn header(&self, entry: &FileEntry) -> Result<Vec<TensorOutline>, CheckpointError> {
+        let file = self.listed(entry, self.0.peek(&entry.name)?)?;
+        tensors::outline(&mut file.take(entry.bytes), &self.file(&entry.name), entry.bytes)
+    }
+
+    /// The content of a file that was opened because the manifest lists it.
+    fn listed(&self, entry: &FileEntry, opened: Option<Opened>) -> Result<Box<dyn Read + Send>, CheckpointError> {
+        self.check_size(entry, opened.as_ref().map(|(_, bytes)| *bytes))?;
+        opened.map(|(file, _)| file).ok_or_else(|| CheckpointError::MissingFile { path: self.file(&entry.name) })
     }
 }
 
@@ -256,52 +276,4 @@ fn read_bounded(reader: impl Read, path: &Path, bytes: u64, limit: u64) -> Resul
     let mut content = Vec::new();
     reader.take(limit).read_to_end(&mut content).during("read", path)?;
     Ok(content)
-}
-
-/// A file that is hashed as it is read.
-struct Hashed {
-    file: io::Take<File>,
-    hasher: blake3::Hasher,
-}
-
-impl Hashed {
-    /// Bytes that are hashed while the next ones are read.
-    const CHUNK: usize = 1 << 20;
-
-    fn new(file: File, bytes: u64) -> Self {
-        // A hint to read ahead; where it is not understood, nothing is lost.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-        Self { file: file.take(bytes), hasher: blake3::Hasher::new() }
-    }
-
-    /// Reads what was not read, and gives the digest of all of it.
-    fn finish(mut self) -> io::Result<String> {
-        let mut buffer = vec![0; (16 * Self::CHUNK).min(self.file.limit() as usize)];
-        while self.file.limit() > 0 {
-            let length = buffer.len().min(self.file.limit() as usize);
-            self.read_exact(&mut buffer[..length])?;
-        }
-        Ok(self.hasher.finalize().to_string())
-    }
-}
-
-impl Read for Hashed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
-        Ok(read)
-    }
-
-    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let Self { file, hasher } = self;
-        let mut earlier: &[u8] = &[];
-        for chunk in buffer.chunks_mut(Self::CHUNK) {
-            let (_, read) = rayon::join(|| hasher.update(earlier), || file.read_exact(chunk));
-            read?;
-            earlier = chunk;
-        }
-        hasher.update(earlier);
-        Ok(())
-    }
 }

@@ -86,15 +86,33 @@ pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
 }
 
 /// Whether `path` is a valid checkpoint of just these files.
-fn holds(path: &Path, files: &[Encoded]) -> bool {
+pub(super) fn holds(path: &Path, files: &[Encoded]) -> bool {
     Checkpoint::verify(path).is_ok_and(|manifest| manifest.files.into_iter().eq(files.iter().map(Encoded::entry)))
 }
 
-fn manifest(step: u64, files: Vec<FileEntry>, written_by: &WrittenBy) -> Result<Vec<u8>, CheckpointError> {
+pub(super) fn manifest(step: u64, files: Vec<FileEntry>, written_by: &WrittenBy) -> Result<Vec<u8>, CheckpointError> {
     let manifest = Manifest::new(step, files, written_by.clone());
     manifest
         .to_bytes()
         .map_err(|error| CheckpointError::Unreadable { file: name::MANIFEST.to_owned(), reason: error.to_string() })
+}
+
+/// How the manifest lists a file that `write` writes to `path`. A large one is hashed meanwhile.
+pub(super) fn hashed_meanwhile(
+    encoded: &Encoded,
+    path: &Path,
+    write: impl FnOnce() -> Result<(), CheckpointError>,
+) -> Result<FileEntry, CheckpointError> {
+    const LARGE: u64 = 1 << 20;
+    if encoded.bytes() < LARGE {
+        return write().map(|()| encoded.entry());
+    }
+    thread::scope(|scope| {
+        let entry = scope.spawn(|| encoded.entry());
+        write()?;
+        let died = || io::Error::other("the thread that hashes it has failed; please report this");
+        entry.join().map_err(|_| died()).during("hash", path)
+    })
 }
 
 /// Creates `folder` and what is missing above it, each durable in its parent before anything is put into it.
@@ -146,18 +164,9 @@ impl<'a> Staged<'a> {
         again(|| self.disk.sync_dir(&self.path)).during("flush", &self.path)
     }
 
-    /// Writes a file and makes its content durable. A large one is hashed meanwhile.
+    /// Writes a file and makes its content durable.
     fn write(&self, encoded: &Encoded) -> Result<FileEntry, CheckpointError> {
-        const LARGE: u64 = 1 << 20;
-        if encoded.bytes() < LARGE {
-            return self.write_content(encoded).map(|()| encoded.entry());
-        }
-        thread::scope(|scope| {
-            let entry = scope.spawn(|| encoded.entry());
-            self.write_content(encoded)?;
-            let died = || io::Error::other("the thread that hashes it has failed; please report this");
-            entry.join().map_err(|_| died()).during("hash", self.path.join(&encoded.name))
-        })
+        hashed_meanwhile(encoded, &self.path.join(&encoded.name), || self.write_content(encoded))
     }
 
     fn write_content(&self, encoded: &Encoded) -> Result<(), CheckpointError> {

@@ -11,7 +11,7 @@ use super::error::CheckpointError;
 use super::folder::Folder;
 use super::fs::{Disk, LocalDisk};
 use super::keep::{self, Keep};
-use super::save::{self, Saved};
+use super::save::Saved;
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
 
@@ -50,7 +50,7 @@ impl Saver {
         Self { folder, disk, written_by, keep, earlier: None, in_flight: None }
     }
 
-    /// Saves through `disk` instead.
+    /// Saves through `disk` instead, where the folder is on one.
     pub fn on(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = disk;
         self
@@ -84,7 +84,7 @@ impl Saver {
         self.in_flight = Some(thread::spawn(move || {
             let save = || {
                 before(&snapshot)?;
-                let saved = save::save(&*disk, folder.path(), &snapshot, &written_by)?;
+                let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
                 // What is too much on the disk is no reason to call a save failed.
                 if let Err(error) = keep::prune(&*disk, &folder, &keep) {
                     tracing::warn!("an old checkpoint is not deleted: {error}");
@@ -104,7 +104,7 @@ impl Saver {
     /// What became of the save in flight, if it has ended.
     ///
     /// # Errors
-    /// As [`save::save`], and what `before` said.
+    /// As [`Folder::save`], and what `before` said.
     pub fn finished(&mut self) -> Option<Result<Saved, CheckpointError>> {
         if self.is_saving() { None } else { self.wait() }
     }

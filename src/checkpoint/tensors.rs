@@ -12,6 +12,7 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::error::{CheckpointError, During};
+use super::outline::TensorOutline;
 use crate::state::HostTensor;
 
 /// A header of more bytes than this is neither written nor read. It is the limit of the safetensors format.
@@ -94,6 +95,19 @@ pub(super) fn read(
         tensors.insert(name, HostTensor { dtype: *dtype, shape: shape.clone(), bytes });
     }
     Ok(tensors)
+}
+
+/// What the header of the file at `path` says of its tensors, in their order; the part is left empty.
+pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Vec<TensorOutline>, CheckpointError> {
+    let metadata = read_header(reader, path, bytes)?;
+    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let outline = |(name, info): (String, &TensorInfo)| {
+        let (start, end) = info.data_offsets;
+        let (dtype, shape) = (info.dtype, info.shape.clone());
+        TensorOutline { part: String::new(), name, dtype, shape, bytes: (end - start) as u64 }
+    };
+    Ok(tensors.into_iter().map(outline).collect())
 }
 
 /// Reads the header, and checks that the tensors it describes lie one after the other to the end of the file.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::statistics::{TensorSummary, summarize};
-use crate::checkpoint::{Checkpoint, FileEntry, WrittenBy};
+use crate::checkpoint::{Checkpoint, FileEntry, Outline, WrittenBy};
 use crate::schedule::{RunLength, Schedule, Scheduler};
 use crate::state::Part;
 
@@ -58,8 +58,10 @@ pub struct Standing {
     pub history: Vec<Value>,
     /// Every tensor in figures.
     pub tensors: Vec<TensorSummary>,
-    /// The files, each of which was read and agrees with its digest.
+    /// The files.
     pub files: Vec<FileEntry>,
+    /// Whether each file was read and agrees with its digest.
+    pub is_verified: bool,
     /// The build and the machine that wrote it.
     pub written_by: WrittenBy,
 }
@@ -92,6 +94,15 @@ pub struct GroupStanding {
 impl Standing {
     /// Reads the standing from a checkpoint, whoever wrote it: what it does not hold is left out.
     pub fn of(checkpoint: &Checkpoint) -> Self {
+        let tensors = checkpoint.parts().flat_map(|part| {
+            let tensors = checkpoint.state(part).map(|state| &state.tensors);
+            tensors.into_iter().flatten().map(move |(name, tensor)| summarize(part, name, tensor))
+        });
+        Self { tensors: tensors.collect(), is_verified: true, ..Self::of_outline(&checkpoint.outline()) }
+    }
+
+    /// The same from an outline, which says nothing of what is in the tensors.
+    pub fn of_outline(checkpoint: &Outline) -> Self {
         let number = |name| checkpoint.field(name).and_then(Value::as_u64);
         let field = |name| checkpoint.field(name).cloned().unwrap_or_default();
         let (step, steps_per_epoch) = (checkpoint.step(), number("steps_per_epoch"));
@@ -99,10 +110,6 @@ impl Standing {
         let [lr, momentum, weight_decay] = PARTS.map(|part| schedule(checkpoint, part));
         let [lr_memory, momentum_memory, weight_decay_memory] = PARTS.map(|part| memory(checkpoint, part));
         let schedulers = Schedulers(PARTS.map(|part| scheduler(checkpoint, part)));
-        let tensors = checkpoint.parts().flat_map(|part| {
-            let tensors = checkpoint.state(part).map(|state| &state.tensors);
-            tensors.into_iter().flatten().map(move |(name, tensor)| summarize(part, name, tensor))
-        });
         Self {
             path: checkpoint.path().to_owned(),
             step,
@@ -124,8 +131,9 @@ impl Standing {
             data: field("data"),
             config: field("config"),
             history: field("history").as_array().cloned().unwrap_or_default(),
-            tensors: tensors.collect(),
+            tensors: checkpoint.tensors().iter().map(TensorSummary::of_outline).collect(),
             files: checkpoint.manifest().files.clone(),
+            is_verified: false,
             written_by: checkpoint.manifest().written_by.clone(),
         }
     }
@@ -135,17 +143,17 @@ impl Standing {
 const PARTS: [&str; 3] = ["schedulers.lr", "schedulers.momentum", "schedulers.weight_decay"];
 
 /// A schedule as the checkpoint has it.
-fn schedule(checkpoint: &Checkpoint, part: &str) -> Option<Schedule> {
+fn schedule(checkpoint: &Outline, part: &str) -> Option<Schedule> {
     serde_json::from_value(checkpoint.state(part)?.json["spec"].clone()).ok()
 }
 
-fn memory(checkpoint: &Checkpoint, part: &str) -> Value {
+fn memory(checkpoint: &Outline, part: &str) -> Value {
     checkpoint.state(part).map(|state| state.json["memory"].clone()).unwrap_or_default()
 }
 
 /// A scheduler as the checkpoint has it; none where its rates depend on lengths that only the program knows which
 /// saved it.
-fn scheduler(checkpoint: &Checkpoint, part: &str) -> Option<Scheduler> {
+fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
     let (state, schedule) = (checkpoint.state(part)?, schedule(checkpoint, part)?);
     let depends_on_the_run = schedule.to_string().contains(['%', '"']);
     if depends_on_the_run && checkpoint.field("steps_per_epoch").is_none() {

@@ -39,7 +39,8 @@ impl fmt::Display for Standing {
             }
         }
         let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
-        writeln!(f, "integrity   verified: {} files, {bytes} bytes", self.files.len())?;
+        let integrity = if self.is_verified { "verified" } else { "only headers were read" };
+        writeln!(f, "integrity   {integrity}: {} files, {bytes} bytes", self.files.len())?;
         let by = &self.written_by;
         let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
         writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
@@ -98,7 +99,7 @@ fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::
             figure(t.std),
             figure(t.min),
             figure(t.max),
-            t.non_finite.to_string(),
+            t.non_finite.map_or("-".to_owned(), |count| count.to_string()),
         ]
     };
     let rows: Vec<[String; 10]> = std::iter::once(header.map(str::to_owned)).chain(tensors.iter().map(row)).collect();

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use serde::Serialize;
 
+use crate::checkpoint::TensorOutline;
 use crate::state::{Dtype, HostTensor};
 
 /// A tensor in a checkpoint, in figures. Those over its elements are `None` where it has none that are finite.
@@ -26,8 +27,17 @@ pub struct TensorSummary {
     pub min: Option<f64>,
     /// Largest finite element.
     pub max: Option<f64>,
-    /// How many elements are NaN or infinite.
-    pub non_finite: usize,
+    /// How many elements are NaN or infinite; `None` where they were not read.
+    pub non_finite: Option<usize>,
+}
+
+impl TensorSummary {
+    /// A tensor whose elements were not read.
+    pub fn of_outline(tensor: &TensorOutline) -> Self {
+        let TensorOutline { part, name, dtype, shape, bytes } = tensor.clone();
+        let (dtype, bytes) = (format!("{dtype:?}"), bytes as usize);
+        Self { part, name, shape, dtype, bytes, mean: None, std: None, min: None, max: None, non_finite: None }
+    }
 }
 
 /// Sums up the tensor `name` of `part`.
@@ -48,7 +58,7 @@ pub fn summarize(part: &str, name: &str, tensor: &HostTensor) -> TensorSummary {
         std: some(variance.sqrt()),
         min: some(finite.iter().copied().fold(f64::INFINITY, f64::min)),
         max: some(finite.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
-        non_finite: elements.len() - finite.len(),
+        non_finite: Some(elements.len() - finite.len()),
     }
 }
 
@@ -84,7 +94,7 @@ mod tests {
         let tensor = HostTensor::from_f64s(&[1.0, f64::NAN, 3.0, f64::INFINITY]);
         let summary = summarize("model", "w", &tensor);
         assert_eq!((summary.mean, summary.std), (Some(2.0), Some(1.0)));
-        assert_eq!((summary.min, summary.max, summary.non_finite), (Some(1.0), Some(3.0), 2));
+        assert_eq!((summary.min, summary.max, summary.non_finite), (Some(1.0), Some(3.0), Some(2)));
         assert_eq!((summary.dtype.as_str(), summary.bytes), ("F64", 32));
         assert_eq!(summarize("model", "w", &HostTensor::from_f64s(&[])).mean, None);
     }

@@ -3,15 +3,34 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::TrainError;
 use super::config::Config;
+use super::lease::Lease;
+use super::log::Log;
+use super::mirror::Mirror;
+use super::{TrainError, log, scratch};
+use crate::checkpoint::Folder;
+use crate::store::{self, Store};
 
 /// A run directory, held by this process until the value is dropped or the process ends, however it ends.
+///
+/// That of a run in an object store has a directory on the local disk, in which the log grows; it can be lost at any
+/// moment.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
     lock: File,
+    remote: Option<Remote>,
+}
+
+/// The rest of a run directory that is in an object store. It is held by a lease: once the process was killed, until
+/// that has run out.
+struct Remote {
+    url: PathBuf,
+    store: Arc<dyn Store>,
+    lease: Lease,
+    mirror: Arc<Mutex<Mirror>>,
 }
 
 impl RunDirectory {
@@ -20,6 +39,10 @@ impl RunDirectory {
     /// # Errors
     /// When the directory holds a run, another process trains there, or it cannot be written.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
+        if let Some(store) = store_of(path)? {
+            let held = Self::hold_remote(store, path)?;
+            return if held.holds_a_run()? { Err(TrainError::HoldsARun { path: path.to_owned() }) } else { Ok(held) };
+        }
         fs::create_dir_all(path).map_err(TrainError::write(path, "make the run directory"))?;
         let directory = Self::hold(path)?;
         let held = [directory.config_file(), directory.log_file(), directory.checkpoints()];
@@ -34,7 +57,31 @@ impl RunDirectory {
     /// # Errors
     /// When another process trains there, or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        Self::hold(path)?.sign()
+        match store_of(path)? {
+            Some(store) => Self::hold_remote(store, path),
+            None => Self::hold(path)?.sign(),
+        }
+    }
+
+    /// Holds the run at `url`, with a directory here that has its log.
+    fn hold_remote(store: Arc<dyn Store>, url: &Path) -> Result<Self, TrainError> {
+        let failed = |operation| TrainError::write(url, operation);
+        let lease = Lease::take(&store, url)?;
+        let mut local = scratch::hold(url, Self::hold)?.sign()?;
+        let mirror = Mirror::fetch(Arc::clone(&store), url, &local.log_file()).map_err(failed("fetch the log of"))?;
+        let timing = store.fetch(&url.join("timing.jsonl"), u64::MAX).map_err(failed("fetch the times of"))?;
+        let times = timing.map(|(content, _)| content).unwrap_or_default();
+        fs::write(local.timing_file(), times).map_err(TrainError::write(&local.path, "write to"))?;
+        let mirror = Arc::new(Mutex::new(mirror));
+        local.remote = Some(Remote { url: url.to_owned(), store, lease, mirror });
+        Ok(local)
+    }
+
+    /// Whether there is more at the URL than our lock.
+    fn holds_a_run(&self) -> Result<bool, TrainError> {
+        let Some(Remote { store, url, .. }) = &self.remote else { return Ok(false) };
+        let objects = store.list(url).map_err(TrainError::write(url, "list"))?;
+        Ok(objects.iter().any(|object| object.path != url.join("lock")))
     }
 
     /// The operating system holds the lock for the process, so a killed one leaves none behind, and it belongs to the
@@ -45,7 +92,7 @@ impl RunDirectory {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let lock = options.open(&file).map_err(failed("open the lock file"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock, remote: None }),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let read = lock.take(200).read_to_string(&mut holder);
@@ -69,40 +116,82 @@ impl RunDirectory {
         Ok(self)
     }
 
-    /// The directory.
+    /// The directory, or the URL of a run in an object store.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.remote.as_ref().map_or(&self.path, |remote| &remote.url)
     }
 
     /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path().join("checkpoints")
     }
 
-    /// The log of steps.
+    /// The same, in which nothing is saved any more once this process does not hold the run.
+    pub(super) fn folder(&self) -> Folder {
+        let folder = Folder::new(self.checkpoints());
+        match &self.remote {
+            Some(remote) => folder.guarded(remote.lease.check()),
+            None => folder,
+        }
+    }
+
+    /// Refuses to go on with a run that another process has taken over.
+    pub(super) fn require_held(&self) -> Result<(), TrainError> {
+        let lost = self.remote.as_ref().and_then(|remote| Some((&remote.url, remote.lease.lost_to()?)));
+        lost.map_or(Ok(()), |(url, holder)| Err(TrainError::TakenOver { path: url.clone(), holder }))
+    }
+
+    /// Opens the log, cut back to the lines of the first `steps` updates.
+    pub(super) fn open_log(&self, steps: u64) -> Result<Log, TrainError> {
+        let log = Log::open(&self.log_file(), steps)?;
+        match &self.remote {
+            Some(remote) => log.mirrored(Arc::clone(&remote.mirror)),
+            None => Ok(log),
+        }
+    }
+
+    /// Appends to the log of times: at which step the clock said what.
+    pub(super) fn record_time(&self, event: &str, step: u64, seconds: f64) {
+        log::record_time(&self.timing_file(), event, step, seconds);
+    }
+
+    /// Brings the log of times to where the run is. Nothing depends on it, so a run does not fail by it.
+    pub(super) fn put_times(&self) {
+        let Some(Remote { mirror, url, .. }) = &self.remote else { return };
+        let mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = mirror.put(&self.timing_file(), "timing.jsonl") {
+            tracing::warn!("{}: cannot write the times: {error}", url.display());
+        }
+    }
+
+    /// The log of steps, on the local disk.
     pub fn log_file(&self) -> PathBuf {
         self.path.join("log.jsonl")
     }
 
-    /// The log of times.
+    /// The log of times, on the local disk.
     pub fn timing_file(&self) -> PathBuf {
         self.path.join("timing.jsonl")
     }
 
     /// The resolved configuration.
     pub fn config_file(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path().join("config.toml")
     }
 
-    /// Writes the resolved configuration: a temporary file first, so that it is whole or not there.
+    /// Writes the resolved configuration so that it is whole or not there: a temporary file first, or an object.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn write_config(&self, config: &Config) -> Result<(), TrainError> {
         let file = self.config_file();
         let failed = |operation| TrainError::write(&file, operation);
-        let text = toml::to_string(&config.relative_to(&self.path))
+        let text = toml::to_string(&config.relative_to(self.path()))
             .map_err(|error| failed("write the configuration")(std::io::Error::other(error)))?;
+        if let Some(Remote { store, .. }) = &self.remote {
+            let written = store.upload(&file, &mut text.as_bytes(), text.len() as u64);
+            return written.map_err(failed("write the configuration"));
+        }
         let temporary = self.path.join(".config.toml.tmp");
         let write = || {
             let mut out = File::create(&temporary)?;
@@ -115,10 +204,25 @@ impl RunDirectory {
     }
 }
 
+/// The store of a run at a URL.
+fn store_of(path: &Path) -> Result<Option<Arc<dyn Store>>, TrainError> {
+    store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// Closing the file would free the lock too, but not while a process that another thread is just starting still has a
 /// copy of it.
 impl Drop for RunDirectory {
     fn drop(&mut self) {
+        if self.remote.is_some() {
+            // All that counts is in the store.
+            let _ = fs::remove_dir_all(&self.path);
+        }
         let _ = self.lock.unlock();
     }
 }

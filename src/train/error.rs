@@ -10,6 +10,7 @@ use crate::data::DataError;
 use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
+use crate::store;
 
 /// Why a run cannot start, go on or end.
 #[derive(Debug, Error)]
@@ -36,7 +37,7 @@ pub enum TrainError {
         source: io::Error,
     },
     /// A file or folder of the run cannot be written.
-    #[error("{}: cannot {operation}: {source}; choose another place with --out, or make room there", path.display())]
+    #[error("{}: cannot {operation}: {source}{}", path.display(), write_remedy(path, source))]
     Write {
         /// The file or folder.
         path: PathBuf,
@@ -137,6 +138,25 @@ pub enum TrainError {
         /// Who has it.
         holder: String,
     },
+    /// Another process has taken the run over, which this one held.
+    #[error(
+        "{} was taken over by {holder}, for this process did not renew its lease in time; nothing more is saved there",
+        path.display()
+    )]
+    TakenOver {
+        /// The URL of the run.
+        path: PathBuf,
+        /// Who has it.
+        holder: String,
+    },
+    /// An object store cannot be used.
+    #[error("{}: {source}{}", path.display(), store::remedy(source))]
+    Store {
+        /// The URL.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is nothing to resume at a path.
     #[error("{}: {reason}", path.display())]
     NothingToResume {
@@ -206,6 +226,10 @@ fn last_good(checkpoint: Option<&Path>) -> String {
     }
 }
 
+fn write_remedy(path: &Path, source: &io::Error) -> &'static str {
+    if store::is_url(path) { store::remedy(source) } else { "; choose another place with --out, or make room there" }
+}
+
 fn config_remedy(path: &Path, is_folder: bool) -> String {
     if is_folder {
         return format!("a run directory is continued with `train --resume {}`", path.display());
@@ -216,7 +240,10 @@ fn config_remedy(path: &Path, is_folder: bool) -> String {
 impl TrainError {
     /// Whether the request was wrong, rather than the run it asked for having failed.
     pub fn is_input_error(&self) -> bool {
-        !matches!(self, Self::NotFinite { .. } | Self::Tensor(_) | Self::Optim(OptimError::Tensor(_)))
+        !matches!(
+            self,
+            Self::NotFinite { .. } | Self::TakenOver { .. } | Self::Tensor(_) | Self::Optim(OptimError::Tensor(_))
+        )
     }
 
     /// For `map_err`: a failed write to `path`.

@@ -103,14 +103,14 @@ impl Pruning {
     /// When there is no run, a process trains there, no checkpoint is valid, or the rules make no sense.
     pub fn plan(run: &Path, rules: Option<KeepConfig>) -> Result<Self, TrainError> {
         let (newest, _) = resume::newest_at(run)?;
-        if !run.join("config.toml").is_file() {
+        if !resume::is_run(run)? {
             let reason = "is no run directory; checkpoints outside of one are yours to delete".to_owned();
             return Err(TrainError::NothingToResume { path: run.to_owned(), reason });
         }
         let held = RunDirectory::open(run)?;
         let own = || newest.field("config").map(|config| KeepConfig::deserialize(&config["checkpoint"]["keep"]));
         let rules = rules.or_else(|| own()?.ok()).unwrap_or_default();
-        let folder = Folder::new(held.checkpoints());
+        let folder = held.folder();
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
         let is_validated = |verdict: &Verdict| verdict.metric.is_some();
         let by_validation = rules.in_steps(true, steps_per_epoch)?;

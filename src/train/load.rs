@@ -10,6 +10,7 @@ use super::{TrainError, paths, wording};
 use crate::data::DataConfig;
 use crate::kinded;
 use crate::optim::OptimError;
+use crate::store;
 
 /// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
 /// away, back to its default.
@@ -141,7 +142,7 @@ fn remove(config: &mut Value, key: &str) {
 /// When the file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file,
 /// line and field, and the nearest known name.
 pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TrainError::ReadConfig {
+    let text = store::read_to_string(path).map_err(|source| TrainError::ReadConfig {
         path: path.to_owned(),
         is_folder: path.is_dir(),
         source,
@@ -307,7 +308,7 @@ fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(S
     }
 }
 
-/// Where the paths of a configuration in a checkpoint start: the run directory, which for `RUN/checkpoints/step-…` is
+/// Where the paths of a configuration in a checkpoint start, unless that is a URL: the run directory, which for `RUN/checkpoints/step-…` is
 /// `RUN`, and for a folder of checkpoints on its own is that folder.
 pub(crate) fn base_of(checkpoint: &Path) -> PathBuf {
     let folder = checkpoint.parent().unwrap_or(checkpoint);

@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,9 @@ use serde_json::json;
 
 use super::TrainError;
 use super::metrics::Evaluation;
+use super::mirror::Mirror;
 use crate::checkpoint::CheckpointError;
+use crate::store;
 
 /// One line of `log.jsonl`.
 #[derive(Debug, Serialize)]
@@ -47,6 +50,8 @@ pub(super) struct Log {
     /// What is not yet written: new lines, and older ones while the disk takes no more.
     pending: Vec<u8>,
     flushed: Instant,
+    /// The same log in an object store, where the run is in one.
+    mirror: Option<Arc<Mutex<Mirror>>>,
 }
 
 /// How long a line waits in memory where the disk takes it. Only what a checkpoint needs is flushed to disk.
@@ -65,12 +70,39 @@ impl Log {
         let is_longer = file.metadata().is_ok_and(|metadata| metadata.len() > length);
         if lines < steps && is_longer {
             // What stands behind a line that is not understood may be all there is of those steps.
-            let kept = path.with_extension("jsonl.damaged");
+            let kept = damaged_copy_of(path);
             std::fs::copy(path, &kept).map_err(TrainError::write(&kept, "keep a copy of the damaged log"))?;
             tracing::warn!("{} is damaged after line {lines}; all of it is kept in {}", path.display(), kept.display());
         }
         file.set_len(length).map_err(failed("cut the log back"))?;
-        Ok(Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now() })
+        Ok(Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror: None })
+    }
+
+    /// The log, which is in an object store too, where nothing is left now that was cut off here.
+    pub fn mirrored(mut self, mirror: Arc<Mutex<Mirror>>) -> Result<Self, TrainError> {
+        self.mirror = Some(mirror);
+        self.settle()?;
+        Ok(self)
+    }
+
+    /// Makes the log in an object store, where there is one, a single object that holds all lines.
+    pub fn conclude(&mut self) -> Result<(), TrainError> {
+        self.written()?;
+        self.settle()
+    }
+
+    fn settle(&self) -> Result<(), TrainError> {
+        let Some(mirror) = &self.mirror else { return Ok(()) };
+        let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = mirror.path();
+        let mut settle = || {
+            let damaged = damaged_copy_of(&self.path);
+            if damaged.exists() {
+                mirror.put(&damaged, "log.jsonl.damaged")?;
+            }
+            mirror.settle(self.file.metadata()?.len())
+        };
+        settle().map_err(TrainError::write(&path, "write the log"))
     }
 
     /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
@@ -100,9 +132,9 @@ impl Log {
     /// Writes all lines so far. A checkpoint must not be newer than its log, so they are to be brought to the disk
     /// before it is there.
     pub fn written(&mut self) -> Result<Written, TrainError> {
-        let file = self.flush().and_then(|()| self.file.try_clone());
-        let file = file.map_err(TrainError::write(&self.path, "write the log"))?;
-        Ok(Written { path: self.path.clone(), file })
+        let written = self.flush().and_then(|()| Ok((self.file.try_clone()?, self.file.metadata()?.len())));
+        let (file, length) = written.map_err(TrainError::write(&self.path, "write the log"))?;
+        Ok(Written { path: self.path.clone(), file, length, mirror: self.mirror.clone() })
     }
 }
 
@@ -110,13 +142,22 @@ impl Log {
 pub(super) struct Written {
     path: PathBuf,
     file: File,
+    length: u64,
+    mirror: Option<Arc<Mutex<Mirror>>>,
 }
 
 impl Written {
-    /// Brings the lines to the disk.
+    /// Brings the lines to the disk, or to the object store in which the run is.
     pub fn sync(self) -> Result<(), CheckpointError> {
-        let Self { path, file } = self;
-        file.sync_data().map_err(|error| CheckpointError::Io { operation: "flush", path, error })
+        let Self { path, file, length, mirror } = self;
+        let failed = |path, operation| move |error| CheckpointError::Io { operation, path, error };
+        match mirror {
+            Some(mirror) => {
+                let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
+                mirror.push(length).map_err(failed(mirror.path(), "write"))
+            }
+            None => file.sync_data().map_err(failed(path, "flush")),
+        }
     }
 }
 
@@ -125,6 +166,11 @@ impl Drop for Log {
         // Whoever needed the lines on disk has called `written` and knows.
         drop(self.flush());
     }
+}
+
+/// Where a log goes whole that is cut back in its middle.
+fn damaged_copy_of(path: &Path) -> PathBuf {
+    path.with_extension("jsonl.damaged")
 }
 
 /// Bytes and number of the lines before update number `steps`. A line that is torn or is none of ours ends them.
@@ -151,16 +197,22 @@ fn length_of(file: &File, steps: u64) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Copies the lines of the first `steps` updates from one log to another, for a run that branches off.
-pub(super) fn copy_before(from: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
-    let Ok(source) = File::open(from) else { return Ok(()) };
+/// Copies the lines of the first `steps` updates from the log of the run at `origin`, for a run that branches off.
+pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
+    let failed = |error| TrainError::write(to, "copy the log")(error);
+    if let Some(store) = store::at(origin).map_err(failed)? {
+        Mirror::fetch(store, origin, to).map_err(failed)?;
+        return Log::open(to, steps).map(drop);
+    }
+    let from = origin.join("log.jsonl");
+    let Ok(source) = File::open(&from) else { return Ok(()) };
     let copy = || {
         let (length, _) = length_of(&source, steps)?;
         let mut target = File::create(to)?;
-        io::copy(&mut io::Read::take(File::open(from)?, length), &mut target)?;
+        io::copy(&mut io::Read::take(File::open(&from)?, length), &mut target)?;
         target.sync_all()
     };
-    copy().map_err(TrainError::write(to, "copy the log"))
+    copy().map_err(failed)
 }
 
 /// Appends to `timing.jsonl`: at which step the clock said what. Nothing depends on it, so a run does not fail by it.

@@ -13,14 +13,17 @@ mod find_lr;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keep;
+mod lease;
 mod load;
 mod log;
 mod metrics;
+mod mirror;
 pub(crate) mod paths;
 mod progress;
 pub mod resume;
 mod run;
 mod schedulers;
+mod scratch;
 mod session;
 mod wording;
 

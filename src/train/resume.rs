@@ -9,7 +9,8 @@ use super::load::{self, Setting};
 use super::run::Run;
 use super::session::Session;
 use super::{TrainError, log};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, WrittenBy};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Outline, WrittenBy};
+use crate::store;
 
 /// A run that was taken up, and what a person should know about it.
 pub struct Resumed {
@@ -75,6 +76,20 @@ pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     }
 }
 
+/// As [`newest_at`], and of the checkpoint no more than its outline, which is quick where it is large and far away.
+///
+/// # Errors
+/// As [`newest_at`], for what is looked at.
+pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainError> {
+    let folder = match what_is(path)? {
+        Place::Run(run) => run.join("checkpoints"),
+        Place::Folder(folder) => folder,
+        Place::Single(path) => return Ok((Outline::read(&path)?, Vec::new())),
+    };
+    let newest = Folder::new(folder).newest_outline()?;
+    Ok((newest.checkpoint, newest.damaged.iter().map(passed_over).collect()))
+}
+
 /// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
 ///
 /// # Errors
@@ -103,29 +118,16 @@ fn locate(path: &Path) -> Result<Place, TrainError> {
 /// What `path` is, by what lies in it.
 fn what_is(path: &Path) -> Result<Place, TrainError> {
     let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
-    let entries = fs::metadata(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-    if !entries.is_dir() {
-        return Err(nothing("is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory"));
-    }
-    // A path such as `.` has a name only once it is resolved, and a short one lacks the folders above it in which the
-    // run of a checkpoint is looked for.
-    let resolved = path.canonicalize().map_err(|source| TrainError::Read { path: path.to_owned(), source })?;
-    let folders_needed = match path.file_name() {
-        None => usize::MAX,
-        Some(_) if checkpoint::step_of(path).is_some() => 3,
-        Some(name) if name == "checkpoints" => 2,
-        Some(_) => 1,
-    };
-    let is_short = path.is_relative() && path.components().count() < folders_needed;
-    let path = if is_short || path.file_name().is_none() { resolved } else { path.to_owned() };
-    if path.join("manifest.json").exists() || checkpoint::step_of(&path).is_some() {
+    let is_elsewhere = store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })?.is_some();
+    let path = if is_elsewhere { without_slash(path) } else { whole_name(path)? };
+    if is_file(&path.join("manifest.json"))? || checkpoint::step_of(&path).is_some() {
         return Ok(Place::Single(path));
     }
-    if is_run(&path) {
+    if is_run(&path)? {
         return Ok(Place::Run(path));
     }
     match path.parent() {
-        Some(parent) if path.file_name().is_some_and(|name| name == "checkpoints") && is_run(parent) => {
+        Some(parent) if path.file_name().is_some_and(|name| name == "checkpoints") && is_run(parent)? => {
             Ok(Place::Run(parent.to_owned()))
         }
         _ if !Folder::new(&path).list()?.is_empty() => Ok(Place::Folder(path)),
@@ -133,8 +135,38 @@ fn what_is(path: &Path) -> Result<Place, TrainError> {
     }
 }
 
-fn is_run(path: &Path) -> bool {
-    path.join("config.toml").is_file()
+/// The path of a directory here, with all in it that what it is can be told by.
+fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
+    let unread = |source| TrainError::Read { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(unread)?.is_dir() {
+        let reason = "is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory";
+        return Err(TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    // A path such as `.` has a name only once it is resolved, and a short one lacks the folders above it in which the
+    // run of a checkpoint is looked for.
+    let resolved = path.canonicalize().map_err(unread)?;
+    let folders_needed = match path.file_name() {
+        None => usize::MAX,
+        Some(_) if checkpoint::step_of(path).is_some() => 3,
+        Some(name) if name == "checkpoints" => 2,
+        Some(_) => 1,
+    };
+    let is_short = path.is_relative() && path.components().count() < folders_needed;
+    Ok(if is_short || path.file_name().is_none() { resolved } else { path.to_owned() })
+}
+
+/// A URL as it is compared and joined with others.
+fn without_slash(url: &Path) -> PathBuf {
+    url.to_str().map_or_else(|| url.to_owned(), |text| PathBuf::from(text.trim_end_matches('/')))
+}
+
+/// Whether a run is at `path`: a directory or URL with a configuration in it.
+pub(super) fn is_run(path: &Path) -> Result<bool, TrainError> {
+    is_file(&path.join("config.toml"))
+}
+
+fn is_file(path: &Path) -> Result<bool, TrainError> {
+    store::is_file(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })
 }
 
 /// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
@@ -142,7 +174,7 @@ fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
     let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
     let newest = Folder::new(folder).list().ok().and_then(|all| all.into_iter().next_back());
     let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
-    if !(is_newest && run != folder && is_run(&run)) {
+    if !(is_newest && run != folder && is_run(&run)?) {
         return Ok(Place::Single(path));
     }
     Checkpoint::verify(&path)?;
@@ -150,6 +182,9 @@ fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
+    if store::is_url(a) {
+        return without_slash(a) == without_slash(b);
+    }
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
@@ -160,8 +195,11 @@ fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), Trai
     if strict && !newest.damaged.is_empty() {
         return Err(newest.damaged.swap_remove(0).error.into());
     }
-    let message = |damaged: &checkpoint::Damaged| format!("passed over a damaged checkpoint: {damaged}");
-    Ok((newest.checkpoint, newest.damaged.iter().map(message).collect()))
+    Ok((newest.checkpoint, newest.damaged.iter().map(passed_over).collect()))
+}
+
+fn passed_over(damaged: &Damaged) -> String {
+    format!("passed over a damaged checkpoint: {damaged}")
 }
 
 fn in_place(
@@ -211,7 +249,7 @@ fn branch(
     let origin = load::base_of(checkpoint.path());
     let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
-    log::copy_before(&origin.join("log.jsonl"), &directory.log_file(), checkpoint.step())?;
+    log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
     messages.push(format!("goes on in {}; {} stays as it is", out.display(), checkpoint.path().display()));
     Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages })
 }

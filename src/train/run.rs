@@ -8,7 +8,7 @@ use super::TrainError;
 use super::config::Config;
 use super::control::Control;
 use super::directory::RunDirectory;
-use super::log::{self, Line, Log};
+use super::log::{Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
 use crate::checkpoint::fs::Disk;
@@ -18,13 +18,14 @@ use crate::optim::{Gradients, OptimError, Rates};
 /// A run in its directory, ready to train.
 pub struct Run {
     session: Session,
-    directory: RunDirectory,
     log: Log,
     control: Control,
     saver: Saver,
     last_checkpoint: Option<PathBuf>,
     /// The step of the newest save, which may be in flight, and when it began.
     saving: (u64, Instant),
+    /// The last that is let go: until then a save may be in flight.
+    directory: RunDirectory,
 }
 
 /// How a run ended, other than by an error.
@@ -110,11 +111,11 @@ impl Run {
         if begins {
             directory.write_config(session.config())?;
         }
-        let log = Log::open(&directory.log_file(), session.step())?;
+        let log = directory.open_log(session.step())?;
         let written_by = WrittenBy::this_build(session.device_name());
-        let saver = Saver::new(Folder::new(directory.checkpoints()), written_by).keeping(session.keep().clone());
+        let saver = Saver::new(directory.folder(), written_by).keeping(session.keep().clone());
         let saving = (session.step(), Instant::now());
-        let mut run = Self { session, directory, log, control, saver, last_checkpoint, saving };
+        let mut run = Self { session, log, control, saver, last_checkpoint, saving, directory };
         if run.last_checkpoint.is_none() {
             run.save()?;
         }
@@ -140,7 +141,8 @@ impl Run {
         // Weights that a save has found to be no numbers are the cause of whatever came after them.
         let outcome = self.steps(observer).or_else(|error| self.await_save(observer).and(Err(error)));
         observer.end();
-        log::record_time(&self.directory.timing_file(), "end", self.session.step(), began.elapsed().as_secs_f64());
+        self.directory.record_time("end", self.session.step(), began.elapsed().as_secs_f64());
+        self.directory.put_times();
         outcome
     }
 
@@ -226,6 +228,7 @@ impl Run {
     fn save_when_due(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let ended = self.saver.finished();
         self.take_note(ended, observer)?;
+        self.directory.require_held()?;
         let every = self.session.config().checkpoint.every;
         let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saving.1.elapsed());
         if self.control.take_save_request() || is_due {
@@ -248,7 +251,7 @@ impl Run {
             snapshot.require_finite("model")?;
             log.sync()
         });
-        log::record_time(&self.directory.timing_file(), "copied", step, began.elapsed().as_secs_f64());
+        self.directory.record_time("copied", step, began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -281,7 +284,7 @@ impl Run {
             }
             Err(error) => return Err(error.into()),
         }
-        log::record_time(&self.directory.timing_file(), "saved", step, began.elapsed().as_secs_f64());
+        self.directory.record_time("saved", step, began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -302,6 +305,7 @@ impl Run {
             observer.saving(self.session.step());
             self.save()?;
         }
+        self.log.conclude()?;
         Ok(outcome)
     }
 

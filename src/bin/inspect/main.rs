@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rekindle::report::Standing;
+use rekindle::store;
 use rekindle::train::{TrainError, resume};
 
 /// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
@@ -18,12 +19,15 @@ use rekindle::train::{TrainError, resume};
 #[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit codes: 0 done; 1 the thing asked about is bad; 2 the request is wrong.")]
 struct Cli {
-    /// A run directory, a folder of checkpoints, or one checkpoint
+    /// A run directory, a folder of checkpoints, or one checkpoint; here, or at a URL
     #[arg(required = true)]
     path: Option<PathBuf>,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Read whole tensors where the checkpoint is in an object store, to verify them and show figures of them
+    #[arg(long)]
+    stats: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -53,7 +57,7 @@ fn main() -> ExitCode {
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),
-        (None, Some(path)) => show_standing(path, cli.json).map(Answer::good),
+        (None, Some(path)) => show_standing(path, cli.json, cli.stats).map(Answer::good),
         (None, None) => unreachable!("the parser requires one of the two"),
     };
     match answer.and_then(|answer| print(answer.text.as_bytes()).map(|()| answer.is_good)) {
@@ -84,12 +88,18 @@ impl Answer {
     }
 }
 
-fn show_standing(path: &Path, json: bool) -> anyhow::Result<String> {
-    let (checkpoint, messages) = resume::newest_at(path)?;
+/// On the disk of this machine all of a checkpoint is read; from an object store only what is asked for.
+fn show_standing(path: &Path, json: bool, stats: bool) -> anyhow::Result<String> {
+    let (standing, messages) = if stats || !store::is_url(path) {
+        let (checkpoint, messages) = resume::newest_at(path)?;
+        (Standing::of(&checkpoint), messages)
+    } else {
+        let (outline, messages) = resume::newest_outline_at(path)?;
+        (Standing::of_outline(&outline), messages)
+    };
     for message in messages {
         drop(writeln!(io::stderr(), "{message}"));
     }
-    let standing = Standing::of(&checkpoint);
     Ok(if json { serde_json::to_string_pretty(&standing)? + "\n" } else { standing.to_string() })
 }
 

@@ -23,13 +23,13 @@ struct Arguments {
     /// The configuration of a new run, a TOML file.
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     config: Option<PathBuf>,
-    /// Continue a run: its directory, a folder of checkpoints, or one checkpoint.
+    /// Continue a run: its directory, a folder of checkpoints, or one checkpoint; here, or at a URL.
     #[arg(long, value_name = "PATH")]
     resume: Option<PathBuf>,
     /// With --resume, refuse when the newest checkpoint is damaged, instead of falling back to an older one.
     #[arg(long, conflicts_with = "config")]
     strict: bool,
-    /// The run directory; by default `runs/` and the name of the configuration.
+    /// The run directory, or a URL such as s3://bucket/run; by default `runs/` and the name of the configuration.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a setting, such as `optimizer.lr=0.01`, or take it away: `train.clip_norm=`; may be given again.

@@ -1,0 +1,115 @@
+//! The files of one checkpoint, wherever they are: in a directory here, in an object store elsewhere.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use super::error::{CheckpointError, During};
+use super::name;
+use super::objects::Listed;
+use crate::store;
+
+/// A file that was opened, and its size in bytes.
+pub(super) type Opened = (Box<dyn Read + Send>, u64);
+
+/// The files of a checkpoint. What one is asked for is believed of none of them.
+pub(super) trait Files {
+    /// The checkpoint, as it was given.
+    fn path(&self) -> &Path;
+    /// The step that it is named after.
+    fn step(&self) -> u64;
+    /// What is in it.
+    fn names(&self) -> Result<Vec<String>, CheckpointError>;
+    /// The size of a file; `None` where there is none.
+    fn bytes(&self, name: &str) -> Result<Option<u64>, CheckpointError>;
+    /// A file that is to be read to its end; `None` where there is none.
+    fn open(&self, name: &str) -> Result<Option<Opened>, CheckpointError>;
+    /// A file of which only the beginning is to be read.
+    fn peek(&self, name: &str) -> Result<Option<Opened>, CheckpointError>;
+
+    /// The path of a file.
+    fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+}
+
+/// The files of the checkpoint at `path`.
+pub(super) fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
+    Ok(match store::at(path).during("open", path)? {
+        Some(store) => Box::new(Listed::open(store, path)?),
+        None => Box::new(Directory::open(path)?),
+    })
+}
+
+/// The directory of a checkpoint, open: what is read comes from this one, whatever its name comes to mean meanwhile.
+struct Directory {
+    path: PathBuf,
+    handle: OwnedFd,
+    step: u64,
+}
+
+impl Directory {
+    fn open(path: &Path) -> Result<Self, CheckpointError> {
+        if !path.is_dir() {
+            return Err(CheckpointError::NotADirectory { path: path.to_owned() });
+        }
+        let real = fs::canonicalize(path).during("open", path)?;
+        let step = name::step_of(&real).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = openat(CWD, &real, flags, Mode::empty()).during("open", path)?;
+        Ok(Self { path: path.to_owned(), handle, step })
+    }
+
+    /// Opens one of its files and gives its size. A link is not followed, and a pipe not waited for.
+    fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, CheckpointError> {
+        let path = self.file(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(CheckpointError::NotAFile { path }),
+            Err(error) => return Err(error).during("open", path),
+        };
+        let metadata = file.metadata().during("open", &path)?;
+        if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(CheckpointError::NotAFile { path }) }
+    }
+}
+
+impl Files for Directory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn names(&self) -> Result<Vec<String>, CheckpointError> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle).during("list", &self.path)? {
+            let name = entry.during("list", &self.path)?.file_name().to_string_lossy().into_owned();
+            names.extend(Some(name).filter(|name| name != "." && name != ".."));
+        }
+        Ok(names)
+    }
+
+    fn bytes(&self, name: &str) -> Result<Option<u64>, CheckpointError> {
+        Ok(self.open_file(name)?.map(|(_, bytes)| bytes))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Opened>, CheckpointError> {
+        let Some((file, bytes)) = self.open_file(name)? else { return Ok(None) };
+        // A hint to read ahead; where it is not understood, nothing is lost.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        Ok(Some((Box::new(file), bytes)))
+    }
+
+    fn peek(&self, name: &str) -> Result<Option<Opened>, CheckpointError> {
+        Ok(self.open_file(name)?.map(|(file, bytes)| (Box::new(file) as Box<dyn Read + Send>, bytes)))
+    }
+}

@@ -1,0 +1,48 @@
+//! A file of a checkpoint, hashed while it is read.
+
+use std::io::{self, Read};
+
+/// A file that is hashed as it is read.
+pub(super) struct Hashed {
+    file: io::Take<Box<dyn Read + Send>>,
+    hasher: blake3::Hasher,
+}
+
+impl Hashed {
+    /// Bytes that are hashed while the next ones are read.
+    const CHUNK: usize = 1 << 20;
+
+    pub(super) fn new(file: Box<dyn Read + Send>, bytes: u64) -> Self {
+        Self { file: file.take(bytes), hasher: blake3::Hasher::new() }
+    }
+
+    /// Reads what was not read, and gives the digest of all of it.
+    pub(super) fn finish(mut self) -> io::Result<String> {
+        let mut buffer = vec![0; (16 * Self::CHUNK).min(self.file.limit() as usize)];
+        while self.file.limit() > 0 {
+            let length = buffer.len().min(self.file.limit() as usize);
+            self.read_exact(&mut buffer[..length])?;
+        }
+        Ok(self.hasher.finalize().to_string())
+    }
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let Self { file, hasher } = self;
+        let mut earlier: &[u8] = &[];
+        for chunk in buffer.chunks_mut(Self::CHUNK) {
+            let (_, read) = rayon::join(|| hasher.update(earlier), || file.read_exact(chunk));
+            read?;
+            earlier = chunk;
+        }
+        hasher.update(earlier);
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! Checkpoints in an object store: a folder of them, and the files of one.
+//!
+//! A store has no rename that makes a directory visible at once. It has objects that appear whole, so the manifest,
+//! which comes last and only where there is none, is what makes a checkpoint of the objects beside it. While a save or
+//! a deletion is on its way, a [`Mark`] beside the checkpoint says so: what it stands for is ours to clear away.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{CheckpointError, During};
+use super::files::{Files, Opened};
+use super::mark::Mark;
+use super::name::{self, dir_name, is_file_of_checkpoint, mark_of, pin_of, step_of, step_of_mark};
+use crate::store::{self, Object, Reader, Store};
+
+/// A folder of checkpoints in a store.
+pub(super) struct Objects {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) folder: PathBuf,
+}
+
+/// What a folder holds for one step.
+#[derive(Default)]
+struct Found {
+    /// By the names within the checkpoint.
+    files: BTreeMap<String, Object>,
+    is_marked: bool,
+}
+
+impl Found {
+    fn is_whole(&self) -> bool {
+        self.files.contains_key(name::MANIFEST)
+    }
+}
+
+impl Objects {
+    /// The folder at `path`, where that is a URL.
+    pub(super) fn at(path: &Path) -> Result<Option<Self>, CheckpointError> {
+        let store = store::at(path).during("open", path)?;
+        Ok(store.map(|store| Self { store, folder: path.to_owned() }))
+    }
+
+    /// Step and URL of every checkpoint, oldest first. What is being made or deleted is none; objects without a manifest
+    /// that nobody of ours put there are, and a bad one.
+    pub(super) fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+        let found = self
+            .find()?
+            .into_iter()
+            .filter(|(_, found)| found.is_whole() || !(found.is_marked || found.files.is_empty()));
+        Ok(found.map(|(step, _)| (step, self.path(step))).collect())
+    }
+
+    /// Clears away what is marked, and says where something was.
+    pub(super) fn sweep(&self) -> Result<Vec<PathBuf>, CheckpointError> {
+        let marked = self.find()?.into_iter().filter(|(_, found)| found.is_marked);
+        marked.map(|(step, _)| self.clear(step).map(|()| self.path(step))).collect()
+    }
+
+    /// Ends what the mark of a step stands for, by taking it back. A checkpoint that is whole stays, and one that was
+    /// to be replaced comes back.
+    pub(super) fn clear(&self, step: u64) -> Result<(), CheckpointError> {
+        let (path, mark_path) = (self.path(step), self.mark(step));
+        let fetched = self.store.fetch(&mark_path, Mark::LIMIT).during("read", &mark_path)?;
+        let mark = fetched.map_or(Mark::Unfinished, |(text, _)| Mark::parse(&text));
+        let files = self.files(&path)?;
+        let is_whole = files.contains_key(name::MANIFEST);
+        match mark {
+            Mark::Copying(number) => self.remove_all(&self.files(&aside_of(&path, number))?)?,
+            Mark::Unfinished if !is_whole => self.remove_ours(&files)?,
+            Mark::Replacing(number) if !is_whole => {
+                self.remove_ours(&files)?;
+                let aside = self.files(&aside_of(&path, number))?;
+                self.copy_all(&aside, &path)?;
+                self.remove_all(&aside)?;
+            }
+            Mark::Unfinished | Mark::Replacing(_) => {}
+        }
+        self.remove(&mark_path)
+    }
+
+    /// Deletes the checkpoint of `step`, which from the first moment on is none any more.
+    pub(super) fn delete(&self, step: u64) -> Result<(), CheckpointError> {
+        self.set_mark(step, Mark::Unfinished)?;
+        self.remove_all(&self.files(&self.path(step))?)?;
+        self.remove(&self.mark(step))
+    }
+
+    pub(super) fn pin(&self, step: u64) -> Result<(), CheckpointError> {
+        let path = self.path(step);
+        if !self.files(&path)?.contains_key(name::MANIFEST) {
+            return Err(CheckpointError::NotADirectory { path });
+        }
+        let pin = pin_of(&path);
+        self.store.upload(&pin, &mut io::empty(), 0).during("write", pin)
+    }
+
+    pub(super) fn unpin(&self, step: u64) -> Result<(), CheckpointError> {
+        self.remove(&pin_of(&self.path(step)))
+    }
+
+    pub(super) fn is_pinned(&self, step: u64) -> Result<bool, CheckpointError> {
+        let pin = pin_of(&self.path(step));
+        store::is_file(&pin).during("look for", pin)
+    }
+
+    /// Moves what is in the place of `step`, whole or not, to a name that nothing reads, and says which.
+    pub(super) fn set_aside(&self, step: u64) -> Result<PathBuf, CheckpointError> {
+        let path = self.path(step);
+        let files = self.files(&path)?;
+        let mut number = 1;
+        while !self.files(&aside_of(&path, number))?.is_empty() {
+            number += 1;
+        }
+        let aside = aside_of(&path, number);
+        self.set_mark(step, Mark::Copying(number))?;
+        self.copy_all(&files, &aside)?;
+        self.set_mark(step, Mark::Replacing(number))?;
+        self.remove_all(&files)?;
+        Ok(aside)
+    }
+
+    pub(super) fn set_mark(&self, step: u64, mark: Mark) -> Result<(), CheckpointError> {
+        let (path, text) = (self.mark(step), mark.to_string());
+        self.store.upload(&path, &mut text.as_bytes(), text.len() as u64).during("write", path)
+    }
+
+    pub(super) fn is_marked(&self, step: u64) -> Result<bool, CheckpointError> {
+        let mark = self.mark(step);
+        store::is_file(&mark).during("look for", mark)
+    }
+
+    pub(super) fn remove(&self, object: &Path) -> Result<(), CheckpointError> {
+        self.store.remove(object).during("remove", object)
+    }
+
+    pub(super) fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(dir_name(step))
+    }
+
+    pub(super) fn mark(&self, step: u64) -> PathBuf {
+        mark_of(&self.path(step))
+    }
+
+    /// The files below `path` by their names there.
+    pub(super) fn files(&self, path: &Path) -> Result<BTreeMap<String, Object>, CheckpointError> {
+        files_below(&*self.store, path)
+    }
+
+    fn find(&self) -> Result<BTreeMap<u64, Found>, CheckpointError> {
+        let mut all: BTreeMap<u64, Found> = BTreeMap::new();
+        for object in self.store.list(&self.folder).during("list", &self.folder)? {
+            let Ok(inside) = object.path.strip_prefix(&self.folder) else { continue };
+            let mut names = inside.components();
+            let Some(first) = names.next().map(|first| PathBuf::from(first.as_os_str())) else { continue };
+            let rest = names.as_path().to_string_lossy().into_owned();
+            if let Some(step) = step_of_mark(&first).filter(|_| rest.is_empty()) {
+                all.entry(step).or_default().is_marked = true;
+            } else if let Some(step) = step_of(&first).filter(|_| !rest.is_empty()) {
+                all.entry(step).or_default().files.insert(rest, object);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Copies the manifest last.
+    fn copy_all(&self, files: &BTreeMap<String, Object>, to: &Path) -> Result<(), CheckpointError> {
+        for (name, object) in manifest_first(files).into_iter().rev() {
+            store::copy(&self.store, object, &to.join(name)).during("copy", &object.path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the manifest first.
+    fn remove_all(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
+        manifest_first(files).into_iter().try_for_each(|(_, object)| self.remove(&object.path))
+    }
+
+    /// Removes what a save can have put there, and leaves the rest.
+    fn remove_ours(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
+        let ours = files.iter().filter(|(name, _)| is_file_of_checkpoint(name));
+        ours.map(|(_, object)| object).try_for_each(|object| self.remove(&object.path))
+    }
+}
+
+fn manifest_first(files: &BTreeMap<String, Object>) -> Vec<(&String, &Object)> {
+    let mut ordered: Vec<_> = files.iter().collect();
+    ordered.sort_by_key(|(name, _)| *name != name::MANIFEST);
+    ordered
+}
+
+/// Where the checkpoint at `path` goes that another one replaces.
+fn aside_of(path: &Path, number: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".replaced-{number}"));
+    name.into()
+}
+
+fn files_below(store: &dyn Store, path: &Path) -> Result<BTreeMap<String, Object>, CheckpointError> {
+    let objects = store.list(path).during("list", path)?;
+    let named = objects.into_iter().filter_map(|object| {
+        let name = object.path.strip_prefix(path).ok()?.to_str()?.to_owned();
+        Some((name, object))
+    });
+    Ok(named.collect())
+}
+
+/// The files of a checkpoint in a store, as they were listed when it was opened.
+pub(super) struct Listed {
+    store: Arc<dyn Store>,
+    path: PathBuf,
+    step: u64,
+    files: BTreeMap<String, Object>,
+}
+
+impl Listed {
+    pub(super) fn open(store: Arc<dyn Store>, path: &Path) -> Result<Self, CheckpointError> {
+        let files = files_below(&*store, path)?;
+        if files.is_empty() {
+            return Err(CheckpointError::NotADirectory { path: path.to_owned() });
+        }
+        let step = step_of(path).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
+        Ok(Self { store, path: path.to_owned(), step, files })
+    }
+
+    fn reader(
+        &self,
+        name: &str,
+        reader: fn(Arc<dyn Store>, PathBuf, u64) -> Reader,
+    ) -> Result<Option<Opened>, CheckpointError> {
+        let open = |object: &Object| -> Box<dyn Read + Send> {
+            Box::new(reader(Arc::clone(&self.store), object.path.clone(), object.bytes))
+        };
+        Ok(self.files.get(name).map(|object| (open(object), object.bytes)))
+    }
+}
+
+impl Files for Listed {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn names(&self) -> Result<Vec<String>, CheckpointError> {
+        Ok(self.files.keys().cloned().collect())
+    }
+
+    fn bytes(&self, name: &str) -> Result<Option<u64>, CheckpointError> {
+        Ok(self.files.get(name).map(|object| object.bytes))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Opened>, CheckpointError> {
+        self.reader(name, Reader::whole)
+    }
+
+    fn peek(&self, name: &str) -> Result<Option<Opened>, CheckpointError> {
+        self.reader(name, Reader::beginning)
+    }
+}

@@ -1,0 +1,77 @@
+//! What can be said of a checkpoint without its tensors: all that is in JSON, and what the headers of the others say.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::document::Object;
+use super::error::CheckpointError;
+use super::manifest::Manifest;
+use super::read;
+use crate::state::{Dtype, State};
+
+/// A checkpoint without the content of its tensors, for programs that show it. Nothing can be restored from it.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    pub(super) path: PathBuf,
+    pub(super) manifest: Manifest,
+    pub(super) document: Object,
+    pub(super) parts: Vec<(String, State)>,
+    pub(super) tensors: Vec<TensorOutline>,
+}
+
+/// A tensor without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorOutline {
+    /// The part that it belongs to.
+    pub part: String,
+    /// Its name.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Length of each dimension.
+    pub shape: Vec<usize>,
+    /// The size of its elements.
+    pub bytes: u64,
+}
+
+impl Outline {
+    /// Reads the outline of the checkpoint at `path`. Manifest and `state.json` are read whole and checked, of the other
+    /// files the headers are read and the sizes checked, and not their digests.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`](super::Checkpoint::read), for what is looked at.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        read::load_outline(path)
+    }
+
+    /// The step it was taken at.
+    pub fn step(&self) -> u64 {
+        self.manifest.step
+    }
+
+    /// The checkpoint, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its manifest says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// An entry at the top of `state.json`.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.document.get(name)
+    }
+
+    /// What the part `name` remembered in JSON. Its tensors are left out.
+    pub fn state(&self, name: &str) -> Option<&State> {
+        self.parts.iter().find(|(part, _)| part == name).map(|(_, state)| state)
+    }
+
+    /// Every tensor of every part.
+    pub fn tensors(&self) -> &[TensorOutline] {
+        &self.tensors
+    }
+}

@@ -1,0 +1,67 @@
+//! An object as a stream, read in ranges of which some are asked for ahead.
+
+use std::collections::VecDeque;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::Store;
+
+/// The largest range that is asked for at once.
+const LARGEST: u64 = 8 << 20;
+
+/// Ranges in flight where all of an object is wanted: one connection alone seldom fills the line.
+const AHEAD: usize = 4;
+
+/// An object, read from its beginning.
+pub struct Reader {
+    store: Arc<dyn Store>,
+    path: PathBuf,
+    /// The next byte to ask for.
+    next: u64,
+    /// The size of the object.
+    bytes: u64,
+    /// The size of the next range.
+    range: u64,
+    ahead: VecDeque<JoinHandle<io::Result<Vec<u8>>>>,
+    current: Cursor<Vec<u8>>,
+}
+
+impl Reader {
+    /// The object at `path` with so many `bytes`, all of which are wanted.
+    pub fn whole(store: Arc<dyn Store>, path: PathBuf, bytes: u64) -> Self {
+        Self { store, path, next: 0, bytes, range: LARGEST, ahead: VecDeque::new(), current: Cursor::default() }
+    }
+
+    /// The same object, of which only the beginning is wanted: nothing is asked for ahead, and little at first.
+    pub fn beginning(store: Arc<dyn Store>, path: PathBuf, bytes: u64) -> Self {
+        const FIRST: u64 = 16 << 10;
+        Self { range: FIRST, ..Self::whole(store, path, bytes) }
+    }
+
+    /// Asks for the ranges that come next.
+    fn ask(&mut self) -> io::Result<()> {
+        let ahead = if self.range < LARGEST { 1 } else { AHEAD };
+        while self.ahead.len() < ahead && self.next < self.bytes {
+            let range = self.next..self.bytes.min(self.next + self.range);
+            self.next = range.end;
+            self.range = LARGEST.min(2 * self.range);
+            let (store, path) = (Arc::clone(&self.store), self.path.clone());
+            self.ahead.push_back(thread::Builder::new().spawn(move || store.read(&path, range))?);
+        }
+        Ok(())
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.current.position() == self.current.get_ref().len() as u64 {
+            self.ask()?;
+            let Some(next) = self.ahead.pop_front() else { return Ok(0) };
+            let died = |_| io::Error::other("the thread that reads has failed; please report this");
+            self.current = Cursor::new(next.join().map_err(died)??);
+        }
+        self.current.read(buffer)
+    }
+}

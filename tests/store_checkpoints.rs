@@ -1,0 +1,399 @@
+//! Checkpoints in an object store: whatever happens on the way, what is found is a whole one, the old or the new.
+//!
+//! The store here is in memory, so that every request can be counted, refused, or be the last of a process that is
+//! killed. Objects change one at a time and are seen by everybody at once, as in the stores that are meant: what a
+//! killed process leaves is what its first so many requests have made.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rekindle::checkpoint::fs::LocalDisk;
+use rekindle::checkpoint::keep::prune;
+use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Keep, Outcome, Outline, Snapshot, WrittenBy};
+use rekindle::state::{HostTensor, State};
+use rekindle::store::{self, Memory, Object, Store, Version};
+use serde_json::Value;
+
+/// A store that counts what is asked of it, and refuses.
+#[derive(Default)]
+struct Faulty {
+    objects: Memory,
+    plan: Mutex<Plan>,
+    bytes_read: AtomicU64,
+}
+
+/// Which requests are refused.
+#[derive(Clone, Copy, Default)]
+enum Plan {
+    #[default]
+    None,
+    /// The one with this number, and no other.
+    One(u64),
+    /// All from this number on: the process is dead.
+    From(u64),
+    /// All of those that read.
+    Reads,
+}
+
+impl Faulty {
+    /// A store of its own at a URL of its own.
+    fn new() -> (Arc<Self>, PathBuf) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let base = format!("mem://bucket{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let store = Arc::new(Self::default());
+        store::register(&base, store.clone());
+        (store, Path::new(&base).join("run/checkpoints"))
+    }
+
+    fn plan(&self, plan: Plan) {
+        *self.plan.lock().unwrap() = plan;
+    }
+
+    fn request(&self) -> io::Result<()> {
+        let refused = Err(io::Error::other("refused by the test"));
+        let plan = &mut *self.plan.lock().unwrap();
+        match plan {
+            Plan::One(0) => {
+                *plan = Plan::None;
+                refused
+            }
+            Plan::From(0) => refused,
+            Plan::One(left) | Plan::From(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            Plan::None | Plan::Reads => Ok(()),
+        }
+    }
+
+    /// Everything in the store.
+    fn content(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let objects = self.objects.list(Path::new("")).unwrap();
+        objects
+            .into_iter()
+            .map(|Object { path, bytes }| (path.clone(), self.objects.read(&path, 0..bytes).unwrap()))
+            .collect()
+    }
+}
+
+impl Store for Faulty {
+    fn list(&self, folder: &Path) -> io::Result<Vec<Object>> {
+        self.request()?;
+        self.objects.list(folder)
+    }
+
+    fn size(&self, object: &Path) -> io::Result<Option<u64>> {
+        self.request()?;
+        self.objects.size(object)
+    }
+
+    fn read(&self, object: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
+        self.request()?;
+        if matches!(*self.plan.lock().unwrap(), Plan::Reads) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.bytes_read.fetch_add(range.end - range.start, Ordering::Relaxed);
+        self.objects.read(object, range)
+    }
+
+    fn fetch(&self, object: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, Version)>> {
+        self.request()?;
+        self.objects.fetch(object, limit)
+    }
+
+    fn create(&self, object: &Path, content: &[u8]) -> io::Result<Version> {
+        self.request()?;
+        self.objects.create(object, content)
+    }
+
+    fn replace(&self, object: &Path, content: &[u8], version: &Version) -> io::Result<Version> {
+        self.request()?;
+        self.objects.replace(object, content, version)
+    }
+
+    fn upload(&self, object: &Path, content: &mut dyn Read, bytes: u64) -> io::Result<()> {
+        self.request()?;
+        self.objects.upload(object, content, bytes)
+    }
+
+    fn remove(&self, object: &Path) -> io::Result<()> {
+        self.request()?;
+        self.objects.remove(object)
+    }
+}
+
+fn snapshot(step: u64, weight: f64, elements: usize) -> Snapshot {
+    let tensors = [("w".to_owned(), HostTensor::from_f64s(&vec![weight; elements]))];
+    let model = State { json: Value::Null, tensors: tensors.into_iter().collect() };
+    Snapshot::at(step).state("model", model).unwrap().state("note", State::from_json("kept".into())).unwrap()
+}
+
+fn save(folder: &Path, (step, weight): (u64, f64)) -> Result<Outcome, CheckpointError> {
+    let saved = Folder::new(folder).save(&snapshot(step, weight, 50), &WrittenBy::this_build("cpu"));
+    saved.map(|saved| saved.outcome)
+}
+
+fn weight(checkpoint: &Checkpoint) -> f64 {
+    let weights = checkpoint.state("model").unwrap().tensors["w"].to_f64s().unwrap();
+    assert!(weights.iter().all(|weight| *weight == weights[0]), "values of two states in one checkpoint");
+    weights[0]
+}
+
+/// Step and weight of the newest checkpoint; nothing in the folder may be damaged.
+fn newest(folder: &Path) -> Option<(u64, f64)> {
+    let newest = Folder::new(folder).newest().unwrap_or_else(|error| panic!("{error}"))?;
+    assert!(newest.damaged.is_empty(), "{}", newest.damaged[0]);
+    Some((newest.checkpoint.step(), weight(&newest.checkpoint)))
+}
+
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().into(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_checkpoint_in_a_store_has_the_files_of_a_local_one_and_goes_either_way() {
+    let (store, folder) = Faulty::new();
+    let here = tempfile::tempdir().unwrap();
+    save(&folder, (100, 1.5)).unwrap();
+    save(here.path(), (100, 1.5)).unwrap();
+    let (there, name) = (folder.join("step-0000000100"), "step-0000000100");
+    let remote: BTreeMap<PathBuf, Vec<u8>> = store
+        .content()
+        .into_iter()
+        .map(|(path, bytes)| (path.strip_prefix(&there).unwrap().to_owned(), bytes))
+        .collect();
+    assert!(remote == tree(&here.path().join(name)), "the same files, and nothing else");
+    // Down, as any program copies it.
+    let down = tempfile::tempdir().unwrap();
+    fs::create_dir(down.path().join(name)).unwrap();
+    remote.iter().for_each(|(path, bytes)| fs::write(down.path().join(name).join(path), bytes).unwrap());
+    assert_eq!(newest(down.path()), Some((100, 1.5)));
+    // And up.
+    let (store, folder) = Faulty::new();
+    for (path, bytes) in tree(&here.path().join(name)) {
+        store.objects.create(&folder.join(name).join(path), &bytes).unwrap();
+    }
+    assert_eq!(newest(&folder), Some((100, 1.5)));
+    assert_eq!(save(&folder, (100, 1.5)).unwrap(), Outcome::Unchanged);
+}
+
+/// Makes the durable saves, then kills the last one after each number of its requests.
+fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
+    let old = before.last().copied();
+    let mut outcomes = [0, 0];
+    for requests in 0.. {
+        let (store, folder) = Faulty::new();
+        before.iter().for_each(|earlier| drop(save(&folder, *earlier).unwrap()));
+        store.plan(Plan::From(requests));
+        let saved = save(&folder, last);
+        let pruned = prune(&LocalDisk, &Folder::new(&folder), keep);
+        let survived = saved.is_ok() && pruned.is_ok();
+        store.plan(Plan::None);
+        let what = format!("killed after {requests} requests");
+        if old.is_none_or(|old| old.0 != last.0) {
+            // A reader that clears nothing away, in the middle of it.
+            let found = newest(&folder);
+            assert!(found == Some(last) || found == old, "{what}: found {found:?}");
+        }
+        Folder::new(&folder).sweep().unwrap();
+        let found = newest(&folder);
+        assert!(found == Some(last) || (saved.is_err() && found == old), "{what}: after the sweep {found:?}");
+        assert!(store.content().keys().all(|path| !path.to_string_lossy().contains(".unfinished")), "{what}");
+        outcomes[usize::from(found == Some(last))] += 1;
+        save(&folder, (99, 9.0)).unwrap();
+        assert_eq!(newest(&folder), Some((99, 9.0)), "{what}");
+        if survived {
+            break;
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "only one outcome was ever seen: {outcomes:?}");
+}
+
+#[test]
+fn a_killed_first_save_is_there_whole_or_not_at_all() {
+    kill_everywhere(&[], (10, 1.0), &Keep::default());
+}
+
+#[test]
+fn a_killed_save_leaves_the_old_checkpoint_or_the_new() {
+    kill_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Keep { last: Some(1), ..Keep::default() });
+}
+
+#[test]
+fn a_killed_save_in_the_place_of_another_leaves_one_of_the_two() {
+    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
+}
+
+/// A sweep can be killed as well as what it sweeps up.
+#[test]
+fn a_checkpoint_that_was_to_be_replaced_comes_back_however_often_the_sweep_is_killed() {
+    let (store, folder) = Faulty::new();
+    save(&folder, (10, 1.0)).unwrap();
+    for requests in 0.. {
+        // Killed where the old one is gone and the new one not there.
+        store.plan(Plan::From(requests));
+        let replaced = save(&folder, (10, 2.0)).is_ok();
+        store.plan(Plan::None);
+        for swept in 0.. {
+            store.plan(Plan::From(swept));
+            let is_done = Folder::new(&folder).sweep().is_ok();
+            store.plan(Plan::None);
+            if is_done {
+                break;
+            }
+        }
+        assert_eq!(newest(&folder), Some((10, if replaced { 2.0 } else { 1.0 })), "killed after {requests} requests");
+        if replaced {
+            break;
+        }
+    }
+}
+
+/// The process lives: a request that fails costs this save, and neither another checkpoint nor a clean folder.
+#[test]
+fn a_save_that_fails_leaves_nothing_behind_and_succeeds_the_next_time() {
+    let mut failed = 0;
+    for request in 0.. {
+        let (store, folder) = Faulty::new();
+        save(&folder, (10, 1.0)).unwrap();
+        let before = store.content();
+        store.plan(Plan::One(request));
+        let saved = save(&folder, (20, 2.0));
+        store.plan(Plan::None);
+        let Err(error) = saved else { break };
+        failed += 1;
+        let message = error.to_string();
+        assert!(message.contains("refused by the test") && message.contains("mem://"), "{message}");
+        let is_clean = store.content() == before;
+        // Only when the very last request fails, the checkpoint is there: as when a local folder cannot be flushed.
+        assert!(is_clean || newest(&folder) == Some((20, 2.0)), "request {request}: {:?}", store.content().keys());
+        save(&folder, (20, 2.0)).unwrap();
+        assert_eq!(newest(&folder), Some((20, 2.0)));
+    }
+    assert!(failed >= 6, "a save has more requests than {failed}");
+}
+
+#[test]
+fn a_checkpoint_that_is_replaced_is_kept_aside() {
+    let (_, folder) = Faulty::new();
+    save(&folder, (10, 1.0)).unwrap();
+    let aside = folder.join("step-0000000010.replaced-1");
+    assert_eq!(save(&folder, (10, 2.0)).unwrap(), Outcome::Replaced { aside: aside.clone() });
+    assert_eq!(newest(&folder), Some((10, 2.0)));
+    let store = store::at(&folder).unwrap().unwrap();
+    assert_eq!(store.list(&aside).unwrap().len(), 3);
+    assert_eq!(Folder::new(&folder).list().unwrap().len(), 1);
+}
+
+/// Somebody may be copying a checkpoint up at this moment.
+#[test]
+fn objects_that_no_save_of_ours_has_marked_are_never_swept() {
+    let (store, folder) = Faulty::new();
+    save(&folder, (10, 1.0)).unwrap();
+    store.objects.create(&folder.join("step-0000000020/state.json"), b"{}").unwrap();
+    store.objects.create(&folder.join("notes.txt"), b"mine").unwrap();
+    let before = store.content();
+    assert_eq!(Folder::new(&folder).sweep().unwrap(), [] as [PathBuf; 0]);
+    assert!(store.content() == before);
+    let newest = Folder::new(&folder).newest().unwrap().unwrap();
+    assert_eq!(newest.checkpoint.step(), 10);
+    assert!(matches!(newest.damaged[0].error, CheckpointError::NoManifest { .. }), "{}", newest.damaged[0]);
+}
+
+#[test]
+fn what_is_damaged_is_passed_over_and_named_by_its_url() {
+    let (store, folder) = Faulty::new();
+    save(&folder, (10, 1.0)).unwrap();
+    save(&folder, (20, 2.0)).unwrap();
+    let file = folder.join("step-0000000020/model.safetensors");
+    let mut bytes = store.content()[&file].clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    store.objects.upload(&file, &mut &bytes[..], bytes.len() as u64).unwrap();
+    let newest = Folder::new(&folder).newest().unwrap().unwrap();
+    assert_eq!(newest.checkpoint.step(), 10);
+    assert!(newest.damaged[0].to_string().starts_with(file.to_str().unwrap()), "{}", newest.damaged[0]);
+    store.objects.create(&folder.join("step-0000000010/extra.txt"), b"?").unwrap();
+    assert!(matches!(Folder::new(&folder).newest(), Err(CheckpointError::OnlyDamaged { .. })));
+}
+
+/// To go back to an older checkpoint because the line was down would throw work away.
+#[test]
+fn a_store_that_does_not_answer_is_not_taken_for_damage() {
+    let (store, folder) = Faulty::new();
+    save(&folder, (10, 1.0)).unwrap();
+    save(&folder, (20, 2.0)).unwrap();
+    store.plan(Plan::Reads);
+    let error = Folder::new(&folder).newest().unwrap_err();
+    assert!(!error.is_damage() && error.to_string().contains("step-0000000020"), "{error}");
+}
+
+#[test]
+fn pins_and_rules_hold_in_a_store() {
+    let (_, path) = Faulty::new();
+    let folder = Folder::new(&path);
+    (1..=5).for_each(|step| drop(save(&path, (step, 1.0)).unwrap()));
+    folder.pin(2).unwrap();
+    assert!(folder.pin(7).is_err(), "there is no such checkpoint");
+    let keep = Keep { last: Some(1), every: Some(3), ..Keep::default() };
+    assert_eq!(
+        prune(&LocalDisk, &folder, &keep).unwrap(),
+        [path.join("step-0000000001"), path.join("step-0000000004")]
+    );
+    let steps = || folder.list().unwrap().into_iter().map(|(step, _)| step).collect::<Vec<_>>();
+    assert_eq!(steps(), [2, 3, 5]);
+    folder.unpin(2).unwrap();
+    prune(&LocalDisk, &folder, &keep).unwrap();
+    assert_eq!(steps(), [3, 5]);
+}
+
+#[test]
+fn an_outline_reads_headers_and_no_tensors() {
+    let (store, folder) = Faulty::new();
+    let large = snapshot(10, 1.0, 4 << 20);
+    let bytes = Folder::new(&folder).save(&large, &WrittenBy::this_build("cpu")).unwrap().bytes;
+    let read = |what: &dyn Fn()| {
+        store.bytes_read.store(0, Ordering::Relaxed);
+        what();
+        store.bytes_read.load(Ordering::Relaxed)
+    };
+    let path = folder.join("step-0000000010");
+    let outlined = read(&|| {
+        let outline = Outline::read(&path).unwrap();
+        let tensor = &outline.tensors()[0];
+        assert_eq!((tensor.name.as_str(), &tensor.shape[..], tensor.bytes), ("w", &[4 << 20][..], 32 << 20));
+        assert_eq!(outline.state("note").unwrap().json, "kept");
+    });
+    assert!(outlined < 20_000, "{outlined} of {bytes} bytes");
+    let whole = read(&|| assert_eq!(newest(&folder), Some((10, 1.0))));
+    assert!((bytes..bytes + 2000).contains(&whole), "each byte is read once: {whole} of {bytes}");
+}
+
+#[test]
+fn a_save_is_not_committed_once_the_run_is_another_s() {
+    let (store, path) = Faulty::new();
+    let asked = Arc::new(AtomicU64::new(0));
+    let folder = Folder::new(&path).guarded({
+        let asked = asked.clone();
+        // Held when the save begins, and not when it comes to its end.
+        move || if asked.fetch_add(1, Ordering::Relaxed) == 0 { Ok(()) } else { Err(io::Error::other("taken over")) }
+    });
+    let error = folder.save(&snapshot(10, 1.0, 50), &WrittenBy::this_build("cpu")).unwrap_err();
+    assert!(error.to_string().contains("taken over"), "{error}");
+    assert_eq!(newest(&path), None);
+    assert!(store.content().len() > 1, "what is there may be the other's, and is left to it");
+}
+
+#[cfg(not(feature = "object-store"))]
+#[test]
+fn a_program_without_object_stores_says_how_to_build_it_with_them() {
+    let error = Folder::new("s3://bucket/run/checkpoints").newest().unwrap_err().to_string();
+    assert!(error.contains("s3://bucket/run/checkpoints") && error.contains("--features object-store"), "{error}");
+    let message = CheckpointError::is_damage(&Checkpoint::read(Path::new("s3://bucket/step-0000000001")).unwrap_err());
+    assert!(!message);
+}
