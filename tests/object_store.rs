@@ -145,9 +145,15 @@ impl Scene {
 
     /// Trains, beside the test.
     fn spawn(&self, arguments: &[&str]) -> Training {
+        self.spawn_with(arguments, ("REKINDLE_STORE_LEASE", "1"))
+    }
+
+    fn spawn_with(&self, arguments: &[&str], (variable, value): (&str, &str)) -> Training {
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder.path().join(name));
         let [out, err] = [&stdout, &stderr].map(|path| fs::File::create(path).unwrap());
-        Training { process: self.train_command(arguments).stdout(out).stderr(err).spawn().unwrap(), stdout, stderr }
+        let mut command = self.train_command(arguments);
+        let process = command.env(variable, value).stdout(out).stderr(err).spawn().unwrap();
+        Training { process, stdout, stderr }
     }
 
     /// Where the log of a run in the bucket grows.
@@ -277,7 +283,9 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
 fn a_second_process_is_refused_and_told_of_the_first() {
     let config = every_step().replace("epochs = 3", "steps = 2000");
     let Some(scene) = Scene::new(&config) else { return };
-    let mut first = scene.spawn(&["../config.toml", "--out", RUN]);
+    // Long enough that the first renews in time on a machine that has other things to do.
+    let lease = ("REKINDLE_STORE_LEASE", "15");
+    let mut first = scene.spawn_with(&["../config.toml", "--out", RUN], lease);
     first.wait_until(|| steps(&scene.kept()).len() > 3);
     let refusal = scene.train(&["--resume", RUN]).refusal();
     let holder = format!("{RUN} is in use by process {} on ", first.process.id());
@@ -321,17 +329,7 @@ fn a_server_that_is_away_for_a_while_in_the_middle_of_a_save_costs_nothing() {
 fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_goes_on() {
     let Some(mut scene) = Scene::new(&large()) else { return };
     let whole = scene.whole();
-    let mut training = Training {
-        process: scene
-            .train_command(&["../config.toml", "--out", RUN])
-            .env("REKINDLE_STORE_TIMEOUT", "0.5")
-            .stdout(fs::File::create(scene.folder.path().join("stdout")).unwrap())
-            .stderr(fs::File::create(scene.folder.path().join("stderr")).unwrap())
-            .spawn()
-            .unwrap(),
-        stdout: scene.folder.path().join("stdout"),
-        stderr: scene.folder.path().join("stderr"),
-    };
+    let mut training = scene.spawn_with(&["../config.toml", "--out", RUN], ("REKINDLE_STORE_TIMEOUT", "0.5"));
     stop_in_a_save(&mut scene, &mut training);
     let stopped = Instant::now();
     let ended = training.ended();
@@ -387,10 +385,12 @@ fn a_full_disk_behind_the_bucket_fails_saves_and_no_checkpoint() {
     let Some(mut scene) = Scene::new(&every_step()) else { return };
     let whole = scene.whole();
     scene.server.stop();
-    let bucket = scene.server.root.join("bucket");
-    let Some(_mount) = Mount::new(&bucket, 2 << 20) else { return };
+    // The server writes beside the bucket first, and renames.
+    let root = scene.server.root.clone();
+    let Some(_mount) = Mount::new(&root, 2 << 20) else { return };
+    fs::create_dir(root.join("bucket")).unwrap();
     // What is left holds the first few checkpoints.
-    let filler = bucket.join("filler");
+    let filler = root.join("filler");
     fs::write(&filler, vec![1; (2 << 20) - (120 << 10)]).unwrap();
     scene.server.start();
     let command = &mut scene.train_command(&["../config.toml", "--out", RUN]);

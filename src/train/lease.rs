@@ -261,20 +261,20 @@ mod tests {
     #[test]
     fn the_second_process_is_refused_and_told_of_the_first() {
         let store = store();
-        let first = take(&store, 0.3).unwrap();
-        let message = take(&store, 0.3).unwrap_err().to_string();
+        let first = take(&store, 3.0).unwrap();
+        let message = take(&store, 3.0).unwrap_err().to_string();
         assert!(message.contains(&format!("{RUN} is in use by process {} on ", std::process::id())), "{message}");
         drop(first);
-        take(&store, 0.3).unwrap();
+        take(&store, 3.0).unwrap();
     }
 
     #[test]
     fn a_holder_that_renews_holds_for_ever() {
         let store = store();
-        let lease = take(&store, 0.2).unwrap();
-        thread::sleep(Duration::from_millis(700));
+        let lease = take(&store, 2.0).unwrap();
+        thread::sleep(Duration::from_millis(2500));
         lease.check()().unwrap();
-        assert!(matches!(take(&store, 0.2), Err(TrainError::InUse { .. })));
+        assert!(matches!(take(&store, 2.0), Err(TrainError::InUse { .. })));
     }
 
     #[test]

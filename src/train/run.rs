@@ -142,7 +142,9 @@ impl Run {
         let outcome = self.steps(observer).or_else(|error| self.await_save(observer).and(Err(error)));
         observer.end();
         self.directory.record_time("end", self.session.step(), began.elapsed().as_secs_f64());
-        self.directory.put_times();
+        if outcome.is_ok() {
+            self.directory.put_times();
+        }
         outcome
     }
 
