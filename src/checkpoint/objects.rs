@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::error::{CheckpointError, During};
 use super::files::{Files, Opened};
+use super::manifest;
 use super::mark::Mark;
 use super::name::{self, dir_name, is_file_of_checkpoint, mark_of, pin_of, step_of, step_of_mark};
 use crate::store::{self, Object, Reader, Store};
@@ -75,9 +76,22 @@ impl Objects {
                 self.copy_all(&aside, &path)?;
                 self.remove_all(&aside)?;
             }
-            Mark::Unfinished | Mark::Replacing(_) => {}
+            Mark::Replacing(number) => {
+                let aside = aside_of(&path, number);
+                // What is in the place is still what was to be replaced, or it is the new one already.
+                if self.manifest(&path)? == self.manifest(&aside)? {
+                    self.remove_all(&self.files(&aside)?)?;
+                }
+            }
+            Mark::Unfinished => {}
         }
         self.remove(&mark_path)
+    }
+
+    fn manifest(&self, path: &Path) -> Result<Option<Vec<u8>>, CheckpointError> {
+        let path = path.join(name::MANIFEST);
+        let fetched = self.store.fetch(&path, manifest::LIMIT).during("read", path)?;
+        Ok(fetched.map(|(content, _)| content))
     }
 
     /// Deletes the checkpoint of `step`, which from the first moment on is none any more.
