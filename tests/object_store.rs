@@ -254,8 +254,8 @@ fn a_run_in_a_bucket_has_the_bits_of_a_local_one() {
 #[test]
 fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits() {
     const SEED: u64 = 5;
-    let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { last = 3 } }")
-        .replace("epochs = 3", "steps = 400");
+    let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '10 steps', keep = { last = 3 } }")
+        .replace("epochs = 3", "steps = 1200");
     let Some(scene) = Scene::new(&config) else { return };
     let whole = scene.whole();
     let mut newest = std::collections::BTreeSet::new();
@@ -265,8 +265,9 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
         let mut training = scene.spawn(arguments);
         if is_begun {
             // Its predecessor's lease must run out first.
-            let lock = fs::read(scene.kept().join("lock")).unwrap();
-            training.wait_until(|| fs::read(scene.kept().join("lock")).is_ok_and(|now| now != lock));
+            let lock = || fs::read(scene.kept().join("lock")).ok();
+            let earlier = lock();
+            training.wait_until(|| lock() != earlier);
         }
         sleep(Duration::from_secs_f32(0.4 * share));
         assert!(training.kill(), "seed {SEED}: the run ended before kill {number}");
@@ -425,6 +426,12 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
     let verified = scene.inspect(&["verify", RUN]).well().stdout;
     assert_eq!(verified.lines().count(), 13);
     assert!(verified.contains(&format!("{RUN}/checkpoints/step-0000000000: ok")), "{verified}");
+    // Told apart from the run itself only by where it is.
+    let same = scene.inspect(&["diff", local.to_str().unwrap(), RUN]);
+    assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
+    let one = format!("{RUN}/checkpoints/step-0000000003");
+    assert_eq!(scene.inspect(&["diff", RUN, &one]).code, Some(0));
+    assert_eq!(scene.inspect(&["diff", &one, &one.replace("03", "04")]).code, Some(1));
     scene.inspect(&["pin", &format!("{RUN}/checkpoints/step-0000000003")]).well();
     let pruned = scene.inspect(&["prune", RUN, "--last", "2"]).well().stdout;
     assert!(pruned.contains("step-0000000003  stays: pinned"), "{pruned}");

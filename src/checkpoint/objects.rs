@@ -74,13 +74,13 @@ impl Objects {
                 self.remove_ours(&files)?;
                 let aside = self.files(&aside_of(&path, number))?;
                 self.copy_all(&aside, &path)?;
-                self.remove_all(&aside)?;
+                self.remove_copy(&aside)?;
             }
             Mark::Replacing(number) => {
                 let aside = aside_of(&path, number);
                 // What is in the place is still what was to be replaced, or it is the new one already.
                 if self.manifest(&path)? == self.manifest(&aside)? {
-                    self.remove_all(&self.files(&aside)?)?;
+                    self.remove_copy(&self.files(&aside)?)?;
                 }
             }
             Mark::Unfinished => {}
@@ -189,6 +189,15 @@ impl Objects {
     /// Removes the manifest first.
     fn remove_all(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
         manifest_first(files).into_iter().try_for_each(|(_, object)| self.remove(&object.path))
+    }
+
+    /// Removes what is whole elsewhere, its manifest last: what is left of it, should this be cut off, is known by that.
+    /// Where there is none, nothing would tell what is left from the only copy, so it stays.
+    fn remove_copy(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
+        if !files.contains_key(name::MANIFEST) {
+            return Ok(());
+        }
+        manifest_first(files).into_iter().rev().try_for_each(|(_, object)| self.remove(&object.path))
     }
 
     /// Removes what a save can have put there, and leaves the rest.

@@ -146,12 +146,12 @@ impl Checkpoint {
 }
 
 /// Reads what a checkpoint has in JSON, whole, and of each file of tensors what `tensors` takes from it; that is given to
-/// `keep` with the state of the part that it belongs to.
+/// `keep` with the state of the part that it belongs to. The tensors of the outline are left out.
 fn load<T>(
     path: &Path,
     tensors: impl Fn(&Source, &FileEntry) -> Result<T, CheckpointError>,
     mut keep: impl FnMut(&str, &mut State, T),
-) -> Result<(Manifest, Object, Vec<(String, State)>), CheckpointError> {
+) -> Result<Outline, CheckpointError> {
     let source = Source(files::open(path)?);
     let manifest = source.checked_manifest()?;
     let (document, names) = source.document(manifest.entry(name::STATE, &source.file(name::MANIFEST))?)?;
@@ -163,7 +163,8 @@ fn load<T>(
         let (state, part) = owner.ok_or_else(|| CheckpointError::Unclaimed { path: source.file(&entry.name) })?;
         keep(part, state, tensors);
     }
-    Ok((manifest, document, parts.into_iter().map(|(state, part)| (part, state)).collect()))
+    let parts = parts.into_iter().map(|(state, part)| (part, state)).collect();
+    Ok(Outline { path: path.to_owned(), manifest, document, parts, tensors: Vec::new() })
 }
 
 /// As [`load`], every byte of it.
@@ -171,17 +172,19 @@ fn load_whole(path: &Path, keep: bool) -> Result<Checkpoint, CheckpointError> {
     let tensors = |source: &Source, entry: &FileEntry| {
         source.checked(entry, |reader, path| tensors::read(reader, path, entry.bytes, keep))
     };
-    let (manifest, document, parts) = load(path, tensors, |_, state, tensors| state.tensors = tensors)?;
-    Ok(Checkpoint { path: path.to_owned(), manifest, document, parts })
+    let Outline { path, manifest, document, parts, .. } = load(path, tensors, |_, state, found| state.tensors = found)?;
+    Ok(Checkpoint { path, manifest, document, parts })
 }
 
 /// As [`load`], of tensors no more than what the headers say.
 pub(super) fn load_outline(path: &Path) -> Result<Outline, CheckpointError> {
     let mut tensors = Vec::new();
-    let (manifest, document, parts) = load(path, Source::header, |part, _, found| {
+    let outline = load(path, Source::header, |part, _, found| {
         tensors.extend(found.into_iter().map(|tensor| TensorOutline { part: part.to_owned(), ..tensor }));
     })?;
-    Ok(Outline { path: path.to_owned(), manifest, document, parts, tensors })
+    // The files come in the order of their names, the tensors are to be in that of the parts.
+    tensors.sort_by_key(|tensor| outline.parts.iter().position(|(part, _)| *part == tensor.part));
+    Ok(Outline { tensors, ..outline })
 }
 
 /// Files of which nothing is believed that was not checked.

@@ -101,11 +101,19 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
 
 /// The text of a file of the local disk or an object.
 pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
-    /// More bytes are no configuration.
+    if !is_url(path) {
+        return std::fs::read_to_string(path);
+    }
+    String::from_utf8(read_file(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The content of a file of the local disk or an object.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    /// An object of more bytes is no configuration.
     const LIMIT: u64 = 16 << 20;
-    let Some(store) = at(path)? else { return std::fs::read_to_string(path) };
-    let (content, _) = store.fetch(path, LIMIT)?.ok_or(io::ErrorKind::NotFound)?;
-    String::from_utf8(content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let Some(store) = at(path)? else { return std::fs::read(path) };
+    let fetched = store.fetch(path, LIMIT)?;
+    Ok(fetched.ok_or(io::ErrorKind::NotFound)?.0)
 }
 
 /// Whether there is a file of the local disk or an object.

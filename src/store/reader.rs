@@ -40,6 +40,11 @@ impl Reader {
         Self { range: FIRST, ..Self::whole(store, path, bytes) }
     }
 
+    /// The same without its first `bytes`.
+    pub fn after(self, bytes: u64) -> Self {
+        Self { next: bytes, ..self }
+    }
+
     /// Asks for the ranges that come next.
     fn ask(&mut self) -> io::Result<()> {
         let ahead = if self.range < LARGEST { 1 } else { AHEAD };

@@ -197,6 +197,17 @@ fn length_of(file: &File, steps: u64) -> io::Result<(u64, u64)> {
     }
 }
 
+/// The log of the run at `run`, a directory or a URL; `None` where there is none.
+pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
+    if let Some(store) = store::at(run)? {
+        return Mirror::stream(store, run);
+    }
+    match File::open(run.join("log.jsonl")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => Ok(Some(Box::new(file?))),
+    }
+}
+
 /// Copies the lines of the first `steps` updates from the log of the run at `origin`, for a run that branches off.
 pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
     let failed = |error| TrainError::write(to, "copy the log")(error);

@@ -37,38 +37,51 @@ struct Segment {
 impl Mirror {
     /// Makes the file `local` what the log of the run at the URL `run` is in the store.
     pub(super) fn fetch(store: Arc<dyn Store>, run: &Path, local: &Path) -> io::Result<Self> {
+        let mirror = Self::find(store, run, local)?;
+        let mut file = File::create(local)?;
+        io::copy(&mut mirror.read(), &mut file)?;
+        file.sync_data()?;
+        Ok(mirror)
+    }
+
+    /// The log of the run at the URL `run` as a stream; `None` where it has none.
+    pub(super) fn stream(store: Arc<dyn Store>, run: &Path) -> io::Result<Option<Box<dyn Read>>> {
+        let mirror = Self::find(store, run, Path::new(""))?;
+        Ok((mirror.whole.is_some() || !mirror.segments.is_empty()).then(|| mirror.read()))
+    }
+
+    fn find(store: Arc<dyn Store>, run: &Path, local: &Path) -> io::Result<Self> {
         let whole = store.size(&run.join("log.jsonl"))?;
         let mut found: Vec<Segment> = store.list(&run.join("log"))?.iter().filter_map(Segment::parse).collect();
         // Of those that begin together, the longest has the others in it.
         found.sort_by_key(|segment| (segment.start, u64::MAX - segment.end));
-        let mut file = File::create(local)?;
-        let mut mirror = Self {
-            store,
-            run: run.to_owned(),
-            local: local.to_owned(),
-            whole,
-            segments: Vec::new(),
-            spare: Vec::new(),
-        };
-        if let Some(bytes) = whole {
-            io::copy(&mut mirror.reader(&mirror.path(), bytes), &mut file)?;
-        }
+        let (run, local) = (run.to_owned(), local.to_owned());
+        let mut mirror = Self { store, run, local, whole, segments: Vec::new(), spare: Vec::new() };
         for segment in found {
             let end = mirror.end();
-            if segment.end <= end {
-                mirror.spare.push(segment.path);
-            } else if segment.start > end {
+            if segment.start > end {
                 tracing::warn!("{}: the lines before it are missing", segment.path.display());
-                mirror.spare.push(segment.path);
-            } else {
-                let mut reader = mirror.reader(&segment.path, segment.end - segment.start);
-                io::copy(&mut (&mut reader).take(end - segment.start), &mut io::sink())?;
-                io::copy(&mut reader, &mut file)?;
+            }
+            if segment.start <= end && segment.end > end {
                 mirror.segments.push(segment);
+            } else {
+                mirror.spare.push(segment.path);
             }
         }
-        file.sync_data()?;
         Ok(mirror)
+    }
+
+    /// The log as it is in the store.
+    fn read(&self) -> Box<dyn Read> {
+        let reader = |path: &Path, bytes| Reader::whole(Arc::clone(&self.store), path.to_owned(), bytes);
+        let mut end = self.whole.unwrap_or_default();
+        let mut stream: Box<dyn Read> = Box::new(reader(&self.path(), end));
+        for segment in &self.segments {
+            let rest = reader(&segment.path, segment.end - segment.start).after(end - segment.start);
+            stream = Box::new(stream.chain(rest));
+            end = segment.end;
+        }
+        stream
     }
 
     /// The log in the store.
@@ -129,10 +142,6 @@ impl Mirror {
             self.spare.pop();
         }
         Ok(())
-    }
-
-    fn reader(&self, path: &Path, bytes: u64) -> Reader {
-        Reader::whole(Arc::clone(&self.store), path.to_owned(), bytes)
     }
 }
 

@@ -15,7 +15,7 @@ pub mod fuzzing;
 mod keep;
 mod lease;
 mod load;
-mod log;
+pub(crate) mod log;
 mod metrics;
 mod mirror;
 pub(crate) mod paths;

@@ -181,7 +181,7 @@ fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
     Ok(Place::Run(run))
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     if store::is_url(a) {
         return without_slash(a) == without_slash(b);
     }

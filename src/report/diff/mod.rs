@@ -16,7 +16,6 @@ mod log;
 mod tensor;
 mod text;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +29,8 @@ pub use log::LogDifference;
 pub use tensor::{ElementDifference, FirstDifference, TensorChange, TensorDifference};
 
 use crate::checkpoint::{CheckpointError, dir_name, step_of};
-use crate::train::{TrainError, base_of, resume};
+use crate::store;
+use crate::train::{self, TrainError, base_of, resume};
 
 /// Where A and B differ: two runs, two folders of checkpoints, or two checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -141,25 +141,31 @@ impl Difference {
     }
 
     fn compare_files(&mut self, a: &Path, b: &Path) -> Result<(), DiffError> {
-        for file in ["config.toml", "log.jsonl"] {
-            let (in_a, in_b) = (a.join(file), b.join(file));
-            match (in_a.exists(), in_b.exists()) {
-                (true, true) if file == "config.toml" => self.compare_configs(&in_a, &in_b)?,
-                (true, true) => {
-                    let error = |error| DiffError::Read { path: in_a.clone(), error };
-                    self.log = log::compare(&in_a, &in_b).map_err(error)?;
-                }
-                (true, false) => self.only_in_a.push(file.to_owned()),
-                (false, true) => self.only_in_b.push(file.to_owned()),
-                (false, false) => {}
+        let config = "config.toml";
+        let (in_a, in_b) = (a.join(config), b.join(config));
+        match (is_file(&in_a)?, is_file(&in_b)?) {
+            (true, true) => self.compare_configs(&in_a, &in_b)?,
+            (has_a, has_b) => self.note(config, has_a, has_b),
+        }
+        match (log_of(a)?, log_of(b)?) {
+            (Some(log_a), Some(log_b)) => {
+                let error = |error| DiffError::Read { path: a.join("log.jsonl"), error };
+                self.log = log::compare(log_a, log_b).map_err(error)?;
             }
+            (log_a, log_b) => self.note("log.jsonl", log_a.is_some(), log_b.is_some()),
         }
         Ok(())
     }
 
+    /// Takes note of a file that at most one of the runs has.
+    fn note(&mut self, file: &str, has_a: bool, has_b: bool) {
+        self.only_in_a.extend(has_a.then(|| file.to_owned()));
+        self.only_in_b.extend(has_b.then(|| file.to_owned()));
+    }
+
     fn compare_configs(&mut self, a: &Path, b: &Path) -> Result<(), DiffError> {
         let read = |path: &Path| {
-            let bytes = fs::read(path).map_err(|error| DiffError::Read { path: path.to_owned(), error })?;
+            let bytes = store::read_file(path).map_err(|error| DiffError::Read { path: path.to_owned(), error })?;
             Ok::<_, DiffError>(String::from_utf8_lossy(&bytes).into_owned())
         };
         let (text_a, text_b) = (read(a)?, read(b)?);
@@ -194,10 +200,14 @@ struct Side {
 impl Side {
     fn at(path: &Path) -> Result<Self, DiffError> {
         let checkpoints = resume::all_at(path)?;
-        let same = |other: &PathBuf| matches!((path.canonicalize(), other.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        let is_single = checkpoints.first().is_some_and(same);
+        let is_single = checkpoints.first().is_some_and(|first| resume::same_file(path, first));
         let base = checkpoints.first().filter(|_| !is_single).map(|first| base_of(first));
-        let run = base.filter(|base| ["config.toml", "log.jsonl"].iter().any(|file| base.join(file).exists()));
+        let is_run =
+            |base: &PathBuf| Ok::<_, DiffError>(is_file(&base.join("config.toml"))? || log_of(base)?.is_some());
+        let run = match base {
+            Some(base) if is_run(&base)? => Some(base),
+            _ => None,
+        };
         Ok(Self { path: path.to_owned(), checkpoints, is_single, run })
     }
 
@@ -210,6 +220,14 @@ impl Side {
     fn lacks(&self, other: &Path) -> DiffError {
         DiffError::NoSuchStep { path: self.path.clone(), step: resolved_step(other).unwrap_or_default() }
     }
+}
+
+fn is_file(path: &Path) -> Result<bool, DiffError> {
+    store::is_file(path).map_err(|error| DiffError::Read { path: path.to_owned(), error })
+}
+
+fn log_of(run: &Path) -> Result<Option<Box<dyn io::Read>>, DiffError> {
+    train::log::read(run).map_err(|error| DiffError::Read { path: run.join("log.jsonl"), error })
 }
 
 /// The step in the name of a checkpoint's directory, which a link to it need not have.
