@@ -273,7 +273,7 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
         assert!(training.kill(), "seed {SEED}: the run ended before kill {number}");
         newest.insert(steps(&scene.kept()).last().copied());
         // The next machine knows nothing of this one.
-        fs::remove_dir_all(scene.scratch()).unwrap();
+        let _ = fs::remove_dir_all(scene.scratch());
     }
     assert!(newest.len() >= 4, "seed {SEED}: the kills hit hardly any work: {newest:?}");
     scene.train(&["--resume", RUN]).well();
@@ -435,7 +435,9 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
     scene.inspect(&["pin", &format!("{RUN}/checkpoints/step-0000000003")]).well();
     let pruned = scene.inspect(&["prune", RUN, "--last", "2"]).well().stdout;
     assert!(pruned.contains("step-0000000003  stays: pinned"), "{pruned}");
-    assert_eq!(steps(&local), [3, 11, 12]);
+    // The server leaves the folders of what is deleted.
+    let whole = steps(&local).into_iter().filter(|step| checkpoint(&local, *step).join("manifest.json").exists());
+    assert_eq!(whole.collect::<Vec<_>>(), [3, 11, 12]);
 }
 
 #[test]
