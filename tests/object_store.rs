@@ -262,13 +262,11 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
     for (number, share) in Stream::new(SEED, "kills").uniform(0, 12).into_iter().enumerate() {
         let is_begun = scene.kept().join("config.toml").exists();
         let arguments: &[&str] = if is_begun { &["--resume", RUN] } else { &["../config.toml", "--out", RUN] };
+        let lock = || fs::read(scene.kept().join("lock")).ok();
+        let earlier = lock();
         let mut training = scene.spawn(arguments);
-        if is_begun {
-            // Its predecessor's lease must run out first.
-            let lock = || fs::read(scene.kept().join("lock")).ok();
-            let earlier = lock();
-            training.wait_until(|| lock() != earlier);
-        }
+        // Its predecessor's lease must run out first.
+        training.wait_until(|| lock().is_some() && lock() != earlier);
         sleep(Duration::from_secs_f32(0.4 * share));
         assert!(training.kill(), "seed {SEED}: the run ended before kill {number}");
         newest.insert(steps(&scene.kept()).last().copied());
