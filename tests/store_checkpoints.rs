@@ -249,8 +249,11 @@ fn a_checkpoint_that_was_to_be_replaced_comes_back_however_often_the_sweep_is_ki
             }
         }
         assert!(requests < 200, "what is left grows with every kill");
-        assert_eq!(newest(&folder), Some((10, if replaced { 2.0 } else { 1.0 })), "killed after {requests} requests");
-        if replaced {
+        // The last of its requests only takes the mark away: without it the new one is there all the same.
+        let found = newest(&folder).map(|(step, weight)| (step, weight == 2.0));
+        let is_new = found == Some((10, true));
+        assert!(is_new || (!replaced && found == Some((10, false))), "killed after {requests} requests: {found:?}");
+        if is_new {
             break;
         }
     }
