@@ -153,6 +153,28 @@ fn nesting_without_end_is_refused() {
     }
 }
 
+/// What a run follows is written into its configuration and its checkpoints, and must be read back from there. Text of a
+/// hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
+#[test]
+fn the_deepest_schedule_that_a_run_takes_comes_back_from_text_json_and_toml() {
+    let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
+    let innermost = || Schedule::from(Schedule::cosine(5));
+    let nested = |depth: usize| (1..depth).fold(innermost(), |inner, _| Schedule::chained([inner]).into());
+    let arrows: Schedule = ("warmup(1) -> ".repeat(30) + "cosine(1) -> cosine(1)").parse().unwrap();
+    for deepest in [nested(32), arrows] {
+        deepest.plan(&run, 1).unwrap();
+        assert_eq!(deepest.to_string().parse::<Schedule>().unwrap(), deepest);
+        let json = serde_json::json!({"config": {"schedule": deepest}}).to_string();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::from_value::<Schedule>(json["config"]["schedule"].clone()).unwrap(), deepest);
+        let table = std::collections::BTreeMap::from([("schedule", &deepest)]);
+        let table: toml::Table = toml::to_string(&table).unwrap().parse().unwrap();
+        assert_eq!(table["schedule"].clone().try_into::<Schedule>().unwrap(), deepest);
+    }
+    let message = nested(33).plan(&run, 1).unwrap_err().to_string();
+    assert!(message.contains("there are more than 32 schedules in one another here"), "{message}");
+}
+
 #[test]
 fn a_share_needs_a_run_that_ends() {
     let endless = RunLength { total_steps: None, steps_per_epoch: 1 };

@@ -12,10 +12,15 @@ use super::plan::{Curve, InEpochs, Remembered, RunLength};
 use super::value::number;
 use super::{Schedule, Unit};
 
+/// How many schedules can be in one another. It is far beyond any use, and far from what keeps a text, TOML or JSON from
+/// being read back: a schedule in a list is two levels of each.
+const DEEPEST: usize = 32;
+
 /// What a kind needs to know to be planned, and the checks that it applies to its parameters.
 pub(crate) struct Context<'a> {
     kind: &'static str,
     place: String,
+    depth: usize,
     run: &'a RunLength,
     unit: Unit,
     /// The groups of the run that this schedule serves.
@@ -31,7 +36,7 @@ pub(super) fn outermost(
     slots: &RefCell<Vec<Slot>>,
 ) -> Result<Box<dyn Curve>, ScheduleError> {
     let (kind, place) = (schedule.kind(), String::new());
-    Context { kind, place, run, unit: Unit::Step, groups: 0..groups, slots }.curve_of(schedule)
+    Context { kind, place, depth: 1, run, unit: Unit::Step, groups: 0..groups, slots }.curve_of(schedule)
 }
 
 impl Context<'_> {
@@ -68,8 +73,12 @@ impl Context<'_> {
         field: &str,
         schedule: &Schedule,
     ) -> Result<Box<dyn Curve>, ScheduleError> {
-        let place = join(&self.place, field);
-        let child = Context { kind: schedule.kind(), place, groups, ..*self };
+        if self.depth == DEEPEST {
+            let rule = format!("there are more than {DEEPEST} schedules in one another here");
+            return Err(self.refuse(field, format!("`{}`", schedule.kind()), &rule));
+        }
+        let (place, depth) = (join(&self.place, field), self.depth + 1);
+        let child = Context { kind: schedule.kind(), place, depth, groups, ..*self };
         child.curve_of(schedule)
     }
 
