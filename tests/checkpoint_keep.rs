@@ -167,6 +167,18 @@ fn what_killed_saves_left_is_removed_at_the_next_start_and_nothing_else() {
 }
 
 /// Killed again and again, a run that keeps few checkpoints ends with those that one keeps that was not.
+/// Or a run that is killed behind its last save would end with more than one that is not.
+#[test]
+fn what_a_killed_save_had_yet_to_delete_is_deleted_at_the_next_start() {
+    let lab = lab("last = 2");
+    lab.start("run");
+    lab.train(&["config.toml", "--out", "all", "--set", "checkpoint.keep.last=20"]).well();
+    copy_tree(&checkpoint(&lab.path("all"), 10), &checkpoint(&lab.path("run"), 10));
+    assert_eq!(steps(&lab.path("run")), [10, 11, 12]);
+    lab.train(&["--resume", "run"]).well();
+    assert_eq!(steps(&lab.path("run")), [11, 12]);
+}
+
 #[test]
 fn rules_hold_across_resumes() {
     let lab = lab("last = 2, best = 1, every = '6 steps'");

@@ -85,15 +85,18 @@ impl Saver {
             let save = || {
                 before(&snapshot)?;
                 let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
-                // What is too much on the disk is no reason to call a save failed.
-                if let Err(error) = keep::prune(&*disk, &folder, &keep) {
-                    tracing::warn!("an old checkpoint is not deleted: {error}");
-                }
+                prune(&*disk, &folder, &keep);
                 Ok(saved)
             };
             let result = save();
             (snapshot, result)
         }));
+    }
+
+    /// Deletes the checkpoints that are not to be kept, as a save does in its end: one that was killed may have come to
+    /// no end. Call it only while no save is in flight.
+    pub fn prune(&self) {
+        prune(&*self.disk, &self.folder, &self.keep);
     }
 
     /// Whether a save is in flight that has not ended.
@@ -126,6 +129,13 @@ impl Saver {
                 error: io::Error::other("the thread that saves has failed; please report this"),
             }),
         })
+    }
+}
+
+/// What is too much on the disk is no reason to call a save failed.
+fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep) {
+    if let Err(error) = keep::prune(disk, folder, keep) {
+        tracing::warn!("an old checkpoint is not deleted: {error}");
     }
 }
 

@@ -140,8 +140,8 @@ impl<'a> Hunter<'a> {
         Ok((kills, broken))
     }
 
-    /// Makes one kill. Where the process ends before it, the run is put back to what it was, and the next kill comes
-    /// sooner; `Finished` where that does not help.
+    /// Makes one kill. Where the process ends before it, or has saved its last step and leaves nothing to hit for the kills
+    /// to come, the run is put back to what it was, and the next kill comes sooner; `Finished` where that does not help.
     fn kill(&mut self, mut target: Target, pace: &mut Pace) -> Result<Outcome, ProofError> {
         const ATTEMPTS: u32 = 12;
         let (run, copy) = (self.place.killed(), self.place.before());
@@ -150,8 +150,11 @@ impl<'a> Hunter<'a> {
             let from = newest(&run);
             let delay = target.delay(pace, from.unwrap_or(0)).mul_f64(0.5_f64.powi(attempt as i32));
             match self.hunt(&run, target, delay, pace, from)? {
-                Outcome::Finished => before.restore().map_err(ProofError::io("put back", &run))?,
-                outcome => return Ok(outcome),
+                Outcome::Failed(status) => return Ok(Outcome::Failed(status)),
+                Outcome::Killed(kill) if newest(&run) != Some(pace.steps) => return Ok(Outcome::Killed(kill)),
+                Outcome::Killed(_) | Outcome::Finished => {
+                    before.restore().map_err(ProofError::io("put back", &run))?;
+                }
             }
             // There may be no further save to hit.
             target.aim = if target.aim == Aim::Save { Aim::Moment } else { target.aim };

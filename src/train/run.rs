@@ -116,8 +116,9 @@ impl Run {
         let saver = Saver::new(directory.folder(), written_by).keeping(session.keep().clone());
         let saving = (session.step(), Instant::now());
         let mut run = Self { session, log, control, saver, last_checkpoint, saving, directory };
-        if run.last_checkpoint.is_none() {
-            run.save()?;
+        match run.last_checkpoint {
+            None => run.save()?,
+            Some(_) => run.saver.prune(),
         }
         if !begins {
             run.directory.write_config(run.session.config())?;
