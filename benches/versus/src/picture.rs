@@ -49,7 +49,7 @@ pub fn bars(results: &Results) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\" fill=\"#222\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"12\" y=\"24\" font-size=\"15\">Time of a training step, Rekindle = 1, {threads} threads</text>\n\
+         <text x=\"12\" y=\"24\" font-size=\"15\">Time of a training step, Rekindle = 1, {threads} thread(s)</text>\n\
          {body}</svg>\n"
     )
 }

@@ -128,6 +128,8 @@ fn cargo_build(folder: &Path, what: &[&str]) -> Result<PathBuf> {
     eprintln!("building {} …", what[1]);
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder).args(["build", "--release", "--locked", "--message-format=json"]).args(what);
+    // Incremental builds are cut into other pieces, and inline less.
+    command.env("CARGO_INCREMENTAL", "0");
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("it does not build: {command:?}");

@@ -35,7 +35,7 @@ pub fn brief(results: &Results) -> String {
         text.push('\n');
     }
     if let Some(threads) = thread_counts(results).first() {
-        let _ = writeln!(text, "Peak memory of the process in MB, {threads} threads:\n");
+        let _ = writeln!(text, "Peak memory of the process in MB, {threads} thread(s):\n");
         let cell = |_: f64, steps: &Steps| format!("{:.0}", steps.peak_megabytes);
         text += &by_workload(results, *threads, |steps| steps.peak_megabytes, cell);
         text.push('\n');
