@@ -166,6 +166,18 @@ fn a_state_that_is_no_run_is_refused() {
     refuses(&changed, &["the content of ", "rows.csv cannot change within a run", "--set data.path=…"]);
 }
 
+/// The fuzz target `resume` found a count that overflowed with the next update.
+#[test]
+fn a_mean_over_more_updates_than_the_epoch_has_had_is_refused() {
+    let place = Workplace::with_run();
+    let mut state: Value = serde_json::from_slice(&fs::read(place.newest().join("state.json")).unwrap()).unwrap();
+    for updates in [1, u64::MAX] {
+        state["epoch_mean"]["updates"] = json!(updates);
+        forge_file(&place.newest(), "state.json", state.to_string().as_bytes());
+        place.train_refuses(&["--resume", "run"], &["part `epoch_mean` is at step", "mixed two states"]);
+    }
+}
+
 #[test]
 fn only_damaged_checkpoints_are_all_named() {
     let place = Workplace::with_run();

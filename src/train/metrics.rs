@@ -153,6 +153,11 @@ impl EpochMean {
         self.updates += 1;
     }
 
+    /// Over how many updates it is so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
     /// The mean, after which a new epoch begins.
     pub fn take(&mut self) -> f64 {
         let Self { loss_sum, updates } = std::mem::take(self);

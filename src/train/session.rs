@@ -117,7 +117,9 @@ impl Session {
     /// Refuses a checkpoint whose parts disagree about the step, and a run that is shorter than what is done of it.
     fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
         let schedulers = self.schedulers.all().map(|(part, scheduler)| (part, scheduler.t()));
-        let mut steps = schedulers.chain([("optimizer", self.optimizer.updates())]);
+        let epoch_began = self.step - self.step % self.data.steps_per_epoch();
+        let mean = epoch_began.saturating_add(self.epoch_mean.updates());
+        let mut steps = schedulers.chain([("optimizer", self.optimizer.updates()), ("epoch_mean", mean)]);
         if let Some((part, step)) = steps.find(|(_, step)| *step != self.step) {
             return Err(TrainError::StepsDisagree { path: path.to_owned(), part, step });
         }
