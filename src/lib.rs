@@ -8,10 +8,10 @@
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
 //!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
-//! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`report`]: what a run left behind.
-//!    [`proof`]: that kills change nothing.
+//! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
+//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing.
 //!
-//! The programs `train` and `inspect` are thin faces of the last two. A loop of your own uses the others; the
+//! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
 #![deny(missing_docs)]
 
@@ -29,3 +29,4 @@ pub mod schedule;
 pub mod state;
 pub mod store;
 pub mod train;
+pub mod trained;

@@ -120,6 +120,14 @@ impl Checkpoint {
         if let Some(part) = self.parts().find(|&name| parts.iter().all(|(part, _)| *part != name)) {
             return Err(CheckpointError::UnknownPart { path: self.path.clone(), part: part.to_owned() });
         }
+        self.restore_some(parts)
+    }
+
+    /// As [`Checkpoint::restore`], of some parts, for a program that has no use for the others.
+    ///
+    /// # Errors
+    /// Names the part that the checkpoint lacks, or that refuses, and what it said.
+    pub fn restore_some(&self, parts: &mut [(&str, &mut dyn Part)]) -> Result<(), CheckpointError> {
         for (name, part) in parts.iter() {
             let refused = |error| CheckpointError::Refused {
                 path: self.path.clone(),

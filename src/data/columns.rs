@@ -99,7 +99,7 @@ impl Selection {
         match columns.roles[target] {
             Role::Ignored => return Err(DataError::meaningless("ignore", "the column of the label")),
             Role::Category => return Err(DataError::meaningless("categories", "the column of the label")),
-            Role::Feature | Role::Target => columns.roles[target] = Role::Target,
+            Role::Feature | Role::Number | Role::Target => columns.roles[target] = Role::Target,
         }
         Ok(columns)
     }

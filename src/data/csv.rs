@@ -1,11 +1,12 @@
 //! Comma-separated values, read into a frame. Whatever is wrong is named by line and column.
 
-use std::path::Path;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::columns::{Selection, TableOptions};
-use super::file::DataFile;
+use super::file::{self, DataFile};
 use super::frame::{Builder, Frame, Value};
 use super::{DataConfig, DataError};
 
@@ -33,7 +34,7 @@ impl<'a> CsvReader<'a> {
 
     fn parse(&self, path: &Path, content: &[u8]) -> Result<Frame, DataError> {
         let no_rows = || DataError::NoRows { path: path.into() };
-        let mut records = Records::new(path, content, self.skip_lines);
+        let mut records = Records::of(path, content, self.skip_lines)?;
         let mut record = records.next()?.ok_or_else(no_rows)?;
         let columns = self.columns(&records, &record)?;
         if self.header {
@@ -61,7 +62,7 @@ impl<'a> CsvReader<'a> {
 
     /// What the first line says about the columns.
     fn columns(&self, records: &Records, first: &StringRecord) -> Result<Selection, DataError> {
-        let (path, line) = (records.path, records.line(first));
+        let (path, line) = (records.path.as_path(), records.line(first));
         if first.len() < 2 {
             return Err(DataError::NoFeatures { path: path.into(), line });
         }
@@ -72,48 +73,88 @@ impl<'a> CsvReader<'a> {
         Selection::new(path, names, first.len(), &self.table)
     }
 }
-/// The records of a file, which know their lines.
-struct Records<'a> {
-    path: &'a Path,
-    /// What is left after the lines passed over, and how many those were.
-    content: &'a [u8],
-    skipped: usize,
-    reader: csv::Reader<&'a [u8]>,
+/// Opens a text at its first byte.
+type Open<'a> = Box<dyn Fn() -> io::Result<Box<dyn BufRead + 'a>> + 'a>;
+
+/// The records of a text, one at a time. Lines are counted only where one is to be named, by reading the text again.
+pub(super) struct Records<'a> {
+    path: PathBuf,
+    open: Open<'a>,
+    /// How many lines are passed over before the first record.
+    skip_lines: usize,
+    is_packed: bool,
+    reader: csv::Reader<Box<dyn BufRead + 'a>>,
 }
 
 impl<'a> Records<'a> {
-    fn new(path: &'a Path, content: &'a [u8], skip_lines: usize) -> Self {
-        let end_of_line = |rest: &[u8]| rest.iter().position(|&b| b == b'\n').map_or(rest.len(), |end| end + 1);
-        let content =
-            (0..skip_lines).try_fold(content, |rest, _| (!rest.is_empty()).then(|| &rest[end_of_line(rest)..]));
-        let content = content.unwrap_or_default();
-        // Lengths are checked by the caller, which knows what to say about them.
-        let reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(content);
-        Self { path, content, skipped: skip_lines, reader }
+    /// Those of `content`, which is that of the file at `path`.
+    fn of(path: &Path, content: &'a [u8], skip_lines: usize) -> Result<Self, DataError> {
+        Self::new(path, Box::new(move || Ok(Box::new(content))), skip_lines, false)
     }
 
-    fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
+    /// Those of the file at `path`, which may be larger than memory.
+    pub fn in_file(path: &Path, skip_lines: usize) -> Result<Records<'static>, DataError> {
+        file::require_file(path)?;
+        let (_, is_packed) = file::unpacked(path).map_err(|source| DataError::Read { path: path.into(), source })?;
+        let owned = path.to_owned();
+        Records::new(path, Box::new(move || Ok(file::unpacked(&owned)?.0)), skip_lines, is_packed)
+    }
+
+    fn new(path: &Path, open: Open<'a>, skip_lines: usize, is_packed: bool) -> Result<Self, DataError> {
+        let text = after_lines(&open, skip_lines).map_err(|source| failed(path, is_packed, source))?;
+        // Lengths are checked by the caller, which knows what to say about them.
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
+        Ok(Self { path: path.to_owned(), open, skip_lines, is_packed, reader })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
         let mut record = StringRecord::new();
         match self.reader.read_record(&mut record) {
             Ok(more) => Ok(more.then_some(record)),
             Err(error) => {
-                let line = self.line_at(error.position().map_or(0, csv::Position::byte));
-                Err(DataError::NotText { path: self.path.into(), line })
+                let byte = error.position().map_or(0, csv::Position::byte);
+                Err(match error.into_kind() {
+                    csv::ErrorKind::Io(source) => failed(&self.path, self.is_packed, source),
+                    _ => DataError::NotText { path: self.path.clone(), line: self.line_at(byte) },
+                })
             }
         }
     }
 
     /// The line in the file that `record` starts on, from 1.
-    fn line(&self, record: &StringRecord) -> usize {
+    pub fn line(&self, record: &StringRecord) -> usize {
         self.line_at(record.position().map_or(0, csv::Position::byte))
     }
 
     /// The line of the record that is found from `byte` on: the reader passes over empty lines first.
     fn line_at(&self, byte: u64) -> usize {
-        let start = (byte as usize).min(self.content.len());
-        let empty = self.content[start..].iter().take_while(|b| b"\r\n".contains(b)).count();
-        1 + self.skipped + self.content[..start + empty].iter().filter(|&&b| b == b'\n').count()
+        let Ok(text) = after_lines(&self.open, self.skip_lines) else { return 1 + self.skip_lines };
+        let is_end = |byte: &u8| *byte == b'\n';
+        let mut bytes = text.bytes().map_while(Result::ok);
+        let before = bytes.by_ref().take(byte as usize).filter(is_end).count();
+        let empty = bytes.take_while(|byte| b"\r\n".contains(byte)).filter(is_end).count();
+        1 + self.skip_lines + before + empty
     }
+}
+
+/// What is left of a text after its first lines.
+fn after_lines<'a>(open: &Open<'a>, lines: usize) -> io::Result<Box<dyn BufRead + 'a>> {
+    let mut text = open()?;
+    for _ in 0..lines {
+        if text.skip_until(b'\n')? == 0 {
+            break;
+        }
+    }
+    Ok(text)
+}
+
+fn failed(path: &Path, is_packed: bool, source: io::Error) -> DataError {
+    let path = path.to_owned();
+    if is_packed { DataError::Gzip { path, source } } else { DataError::Read { path, source } }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
-use super::{DataError, Fingerprint};
+use super::{DataError, Fingerprint, Names};
 use crate::state::{Part, State, StateError};
 
 /// Rows that a run can learn from. Implement it for your own data and hand it to [`Data::new`](super::Data::new).
@@ -109,6 +110,11 @@ pub trait Dataset: Send + Sync {
     /// What identifies the content: a run resumes only on data of the same fingerprint.
     fn fingerprint(&self) -> &Fingerprint;
 
+    /// What columns and classes are called, where they have names.
+    fn names(&self) -> Names {
+        Names::default()
+    }
+
     /// Whether the rows are gathered on the device that the run trains on. Such a data set is only ever asked by the
     /// thread that trains; of others, batches may be gathered ahead on other threads.
     fn is_on_device(&self) -> bool {
@@ -124,7 +130,8 @@ pub trait Dataset: Send + Sync {
 }
 
 /// What one row's inputs are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Input {
     /// Numbers of this shape: `[64]` for 64 features, `[3, 32, 32]` for a coloured image.
     Numbers(Vec<usize>),
@@ -147,7 +154,8 @@ impl fmt::Display for Input {
 }
 
 /// What a row's target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// `width` real numbers.
     Values {
@@ -173,7 +181,7 @@ pub struct Batch {
 
 impl Batch {
     /// The same on `device`.
-    pub(super) fn on(self, device: &Device) -> candle_core::Result<Self> {
+    pub(crate) fn on(self, device: &Device) -> candle_core::Result<Self> {
         Ok(Self { inputs: self.inputs.to_device(device)?, targets: self.targets.to_device(device)? })
     }
 
@@ -217,6 +225,10 @@ impl Dataset for Box<dyn Source> {
 
     fn fingerprint(&self) -> &Fingerprint {
         self.as_ref().fingerprint()
+    }
+
+    fn names(&self) -> Names {
+        self.as_ref().names()
     }
 
     fn is_on_device(&self) -> bool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::frame::{Cells, Frame, Words};
+use super::frame::{Cells, Column, Frame, Role, Words};
 use super::{DataError, RowSet};
 use crate::state::StateError;
 
@@ -153,12 +153,12 @@ impl Encoding {
         self.columns.iter().flat_map(of).collect()
     }
 
-    /// The numbers of all rows of `frame`, row after row.
-    pub fn encode(&self, frame: &Frame) -> Vec<f32> {
+    /// The numbers of all `rows` of `columns`, row after row.
+    pub fn encode(&self, columns: &[Column], rows: usize) -> Vec<f32> {
         let width = self.width();
-        let mut values = vec![0.0; frame.targets.len() * width];
+        let mut values = vec![0.0; rows * width];
         let mut start = 0;
-        for (column, ColumnEncoding { encoding, .. }) in frame.columns.iter().zip(&self.columns) {
+        for (column, ColumnEncoding { encoding, .. }) in columns.iter().zip(&self.columns) {
             let end = start + encoding.width();
             let places = values.chunks_exact_mut(width).map(|row| &mut row[start..end]);
             encoding.encode(&column.cells, places);
@@ -174,6 +174,32 @@ impl Encoding {
             return Ok(Value::Null);
         }
         Ok(serde_json::to_value(self)?)
+    }
+
+    /// The encoding that a checkpoint remembers of the columns of these names, where there is no other one yet.
+    pub fn restore(json: &Value, names: &[&str]) -> Result<Self, StateError> {
+        let number = |name: &&str| {
+            let encoding = Kind::Number { fill: None, indicator: false };
+            ColumnEncoding { name: (*name).to_owned(), encoding }
+        };
+        if json.is_null() {
+            return Ok(Self { columns: names.iter().map(number).collect(), classes: None });
+        }
+        let saved = Self::deserialize(json)?;
+        let own: Vec<&str> = saved.columns.iter().map(|column| column.name.as_str()).collect();
+        if own != names {
+            let (what, saved, expected) = ("the list of columns".to_owned(), own.join(", "), names.join(", "));
+            return Err(StateError::Mismatch { what, saved, expected });
+        }
+        Ok(saved)
+    }
+
+    /// The names of the columns, and what values each takes.
+    pub fn roles(&self) -> impl Iterator<Item = (String, Role)> {
+        self.columns.iter().map(|column| {
+            let role = if matches!(column.encoding, Kind::Number { .. }) { Role::Number } else { Role::Category };
+            (column.name.clone(), role)
+        })
     }
 
     /// The encoding that a checkpoint remembers, for the same columns as this one.
@@ -305,7 +331,7 @@ mod tests {
         let frame = builder.finish(std::path::Path::new("a")).unwrap();
         let split = Split::last(cells.len(), 1).unwrap();
         let encoding = Encoding::learn(&frame, split.train(), options)?;
-        let values = encoding.encode(&frame);
+        let values = encoding.encode(&frame.columns, cells.len());
         Ok((encoding, values))
     }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{EncodingError, IdxError, ImageError, TextError};
+use super::{EncodingError, IdxError, ImageError, Input, TextError};
+use crate::state::StateError;
 
 /// The formats there are, for a message.
 const FORMATS: &str = r#""csv", "parquet", "safetensors", "idx", "text" or "images""#;
@@ -135,6 +136,49 @@ pub enum DataError {
         /// What is wrong.
         problem: Problem,
     },
+    /// A column that a model was trained on is not there.
+    #[error("{path} has no column `{name}`, which the model was trained on{hint}")]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        name: String,
+        /// The nearest, and all there are.
+        hint: String,
+    },
+    /// There are other columns than a model was trained on.
+    #[error("{path} has {found} columns, and the model was trained on {trained}, of which column {label} is the label")]
+    OtherColumns {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        found: usize,
+        /// How many the model's data had, with the label.
+        trained: usize,
+        /// Which of them was the label, from 0.
+        label: usize,
+    },
+    /// Rows of another shape than a model takes.
+    #[error("{path}: a row is numbers of shape {found:?}, and the model takes {expected}")]
+    OtherShape {
+        /// The file.
+        path: PathBuf,
+        /// The shape of its rows.
+        found: Vec<usize>,
+        /// What the model takes.
+        expected: Input,
+    },
+    /// What a checkpoint says of its data fits no data.
+    #[error("the data does not fit what the checkpoint remembers of its own: {0}")]
+    Memory(#[from] StateError),
+    /// Rows of this kind are not read one after the other.
+    #[error("{path}: the model reads {input}; `train sample` lets it go on with a text")]
+    NotRows {
+        /// The file.
+        path: PathBuf,
+        /// What the model takes.
+        input: Input,
+    },
     /// A column is none of the file's.
     #[error("`data.{option}`: {path} has no column `{name}`{hint}")]
     NoSuchColumn {
@@ -193,6 +237,14 @@ pub enum DataError {
         path: PathBuf,
         /// What is wrong with it.
         source: safetensors::SafeTensorError,
+    },
+    /// The header of a safetensors file is not one.
+    #[error("{path} is not a valid safetensors file: {reason}")]
+    BadTensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A tensor is missing.
     #[error("`data.{option}`: {path} has no tensor `{name}`{hint}")]
@@ -369,6 +421,9 @@ pub enum Problem {
     /// A number among labels that are names.
     #[error("label {0} is a number, and the labels before it are names")]
     NumberAmongNames(String),
+    /// A class that is none of the model's.
+    #[error("label {0} is none of the classes that the model was trained on")]
+    UnknownClass(String),
     /// The number is infinite, too large, or none.
     #[error("{0} is not a finite 32-bit number")]
     NotFinite(String),

@@ -6,7 +6,9 @@ use candle_core::Device;
 
 use super::ahead::Ahead;
 use super::dataset::Source;
-use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Split, TargetKind, format};
+use super::{
+    Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Schema, Split, TargetKind, format,
+};
 use crate::state::{Part, State, StateError};
 
 /// How many rows a batch of an evaluation holds, the last one perhaps fewer. It is fixed, and so is the order of
@@ -44,9 +46,10 @@ impl<D: Dataset> Gathering<D> {
         self.dataset.gather(&rows)
     }
 
-    fn validation(&self, number: u64) -> Result<Batch, DataError> {
+    /// Batch `number` of an evaluation on `rows`.
+    fn evaluation(&self, rows: &RowSet, number: u64) -> Result<Batch, DataError> {
         let start = number as usize * EVALUATION_ROWS;
-        self.dataset.gather(&self.split.validation().slice(start..start + EVALUATION_ROWS))
+        self.dataset.gather(&rows.slice(start..start + EVALUATION_ROWS))
     }
 }
 
@@ -108,12 +111,21 @@ impl<D: Dataset + 'static> Data<D> {
 
     /// The validation rows in ascending order, [`EVALUATION_ROWS`] at a time; none where no share is set aside.
     pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
-        let gathering = self.gathering.clone();
-        let count = gathering.split.validation().len().div_ceil(EVALUATION_ROWS) as u64;
+        self.evaluation_batches(self.gathering.split.validation().clone())
+    }
+
+    /// These rows of the data set in their order, [`EVALUATION_ROWS`] at a time, as in a validation.
+    pub fn evaluation_batches(&self, rows: RowSet) -> impl Iterator<Item = Result<Batch, DataError>> {
+        let (gathering, rows) = (self.gathering.clone(), Arc::new(rows));
+        let count = rows.len().div_ceil(EVALUATION_ROWS) as u64;
         let is_on_device = gathering.dataset.is_on_device();
-        let ahead = Ahead::new(Arc::new(move |number| gathering.validation(number)), count);
+        let ahead = {
+            let rows = rows.clone();
+            Ahead::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count)
+        };
         (0..count).map(move |number| {
-            self.bring(if is_on_device { self.gathering.validation(number) } else { ahead.batch(number) }?)
+            let batch = if is_on_device { self.gathering.evaluation(&rows, number) } else { ahead.batch(number) };
+            self.bring(batch?)
         })
     }
 
@@ -150,6 +162,16 @@ impl<D: Dataset> Data<D> {
     /// The rows of the data set to validate on, ascending.
     pub fn validation_rows(&self) -> &RowSet {
         self.gathering.split.validation()
+    }
+
+    /// All rows of the data set, ascending.
+    pub fn all_rows(&self) -> RowSet {
+        self.gathering.split.all()
+    }
+
+    /// What the rows are.
+    pub fn schema(&self) -> Schema {
+        Schema { input: self.input(), targets: self.targets(), names: self.gathering.dataset.names() }
     }
 
     /// What one row's inputs are.

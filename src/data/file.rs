@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -55,17 +55,31 @@ pub(super) struct DataFile<'a> {
     pub fingerprint: Fingerprint,
 }
 
+/// The content of the file at `path` from its first byte on, unpacked where it is gzip, and whether it is.
+pub(super) fn unpacked(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
+    let mut file = BufReader::new(File::open(path)?);
+    let is_packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let unpacked = |file| Box::new(BufReader::new(MultiGzDecoder::new(file)));
+    Ok((if is_packed { unpacked(file) } else { Box::new(file) }, is_packed))
+}
+
+/// Refuses a path that is no file, or an empty one.
+pub(super) fn require_file(path: &Path) -> Result<(), DataError> {
+    let metadata = std::fs::metadata(path).map_err(|source| DataError::Read { path: path.into(), source })?;
+    if !metadata.is_file() {
+        return Err(DataError::NotAFile { path: path.into() });
+    }
+    if metadata.len() == 0 {
+        return Err(DataError::EmptyFile { path: path.into() });
+    }
+    Ok(())
+}
+
 impl<'a> DataFile<'a> {
     /// What the file at `path` is, of whatever length.
     pub fn fingerprint(path: &Path) -> Result<Fingerprint, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(DataError::NotAFile { path: path.into() });
-        }
-        if metadata.len() == 0 {
-            return Err(DataError::EmptyFile { path: path.into() });
-        }
+        require_file(path)?;
         let mut hasher = blake3::Hasher::new();
         File::open(path).and_then(|file| hasher.update_reader(file).map(drop)).map_err(unreadable)?;
         Ok(Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() })

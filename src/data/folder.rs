@@ -14,7 +14,7 @@ use super::dataset::Source;
 use super::error::hint;
 use super::images::UNIT;
 use super::picture::{self, ImageError, Size};
-use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Split, TargetKind};
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Names, Split, TargetKind};
 use crate::state::{Part, State, StateError};
 
 /// Images in files, the class of each being the folder that it is in.
@@ -142,9 +142,32 @@ fn size_of_all(found: &[Found], channels: Option<usize>) -> Result<Size, DataErr
 }
 
 impl ImageFolder {
-    /// The names of the classes in the order of their numbers.
-    pub fn class_names(&self) -> &[String] {
-        &self.classes
+    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`.
+    pub(super) fn unlabelled(folder: &Path, input: &Input) -> Result<Self, DataError> {
+        let Input::Numbers(shape) = input else {
+            return Err(DataError::NotRows { path: folder.into(), input: input.clone() });
+        };
+        let &[channels, height, width] = shape.as_slice() else {
+            return Err(DataError::NotRows { path: folder.into(), input: input.clone() });
+        };
+        let places = names(folder, Path::is_dir)?.into_iter().map(|name| folder.join(name));
+        let mut files = Vec::new();
+        for place in std::iter::once(folder.to_owned()).chain(places) {
+            let names = names(&place, |path| !path.is_dir())?;
+            files.extend(names.into_iter().map(|name| ImageFile { path: place.join(name), class: 0 }));
+        }
+        if files.is_empty() {
+            return Err(DataError::NoRows { path: folder.into() });
+        }
+        let (size, fingerprint) = (Size { channels, height, width }, Fingerprint::of(&[]));
+        Ok(Self { files, classes: vec![String::new()], size, fingerprint })
+    }
+
+    /// The path of each image, from `folder` on.
+    pub(super) fn file_names(&self, folder: &Path) -> Vec<String> {
+        let name =
+            |file: &ImageFile| file.path.strip_prefix(folder).unwrap_or(&file.path).to_string_lossy().into_owned();
+        self.files.iter().map(name).collect()
     }
 }
 
@@ -163,6 +186,10 @@ impl Dataset for ImageFolder {
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    fn names(&self) -> Names {
+        Names { classes: Some(self.classes.clone()), ..Names::default() }
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {

@@ -54,7 +54,7 @@ const COMMON: [&str; 6] = ["path", "format", "validation", "batch_size", "shuffl
 
 impl Format {
     /// The format that is named, or else told by the ending of the file's name.
-    fn of(config: &DataConfig) -> Result<Self, DataError> {
+    pub(super) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {
@@ -65,6 +65,15 @@ impl Format {
             _ => None,
         };
         config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })
+    }
+
+    /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table
+    /// may come as CSV or as Parquet.
+    pub(crate) fn of_other(config: &DataConfig, path: &Path) -> Result<Self, DataError> {
+        let trained = Self::of(config)?;
+        let named = Self::of(&DataConfig::new(path)).ok();
+        let are_tables = [Some(trained), named].iter().all(|format| matches!(format, Some(Self::Csv | Self::Parquet)));
+        Ok(named.filter(|_| are_tables).unwrap_or(trained))
     }
 
     /// Its name in a message.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::quoted;
 use super::rows::{class_below, infer_classes};
-use super::{DataError, Problem, Targets, Task};
+use super::{Columns, DataError, Problem, Targets, Task};
 
 /// A table in memory, with what is missing still missing.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Frame {
     pub targets: Targets,
     /// The names of the classes in the order of their numbers, where they have names.
     pub classes: Option<Vec<String>>,
+    /// All columns of the file.
+    pub layout: Columns,
 }
 
 /// The column of a feature.
@@ -86,6 +88,8 @@ pub(super) enum Role {
     Target,
     Ignored,
     Feature,
+    /// A feature whose values are numbers.
+    Number,
     /// A feature whose values are names, even where they look like numbers.
     Category,
 }
@@ -134,6 +138,7 @@ impl Builder {
             Role::Target => Filling::Target(Labels::Unknown { is_value }),
             Role::Ignored => Filling::Ignored,
             Role::Feature => Filling::Unknown(0),
+            Role::Number => Filling::Numbers(Vec::new()),
             Role::Category => Filling::Categories { words: Words::default(), named: true },
         };
         let (names, columns) = columns.into_iter().map(|(name, role)| (name, filling(role))).unzip();
@@ -159,23 +164,38 @@ impl Builder {
 
     /// The table, of the file at `path`.
     pub fn finish(self, path: &Path) -> Result<Frame, DataError> {
+        let declared = self.options.classes;
+        let (columns, labels, layout) = self.into_columns();
+        let labels = labels.unwrap_or(Labels::Unknown { is_value: false });
+        let (targets, classes) = labels.finish(path, declared)?;
+        Ok(Frame { columns, targets, classes, layout })
+    }
+
+    /// The columns of features alone, for rows that may have no target.
+    pub fn features(self) -> Vec<Column> {
+        self.into_columns().0
+    }
+
+    fn into_columns(self) -> (Vec<Column>, Option<Labels>, Columns) {
         let (mut columns, mut found) = (Vec::new(), None);
-        for (name, filling) in self.names.into_iter().zip(self.columns) {
+        let mut layout = Columns { all: self.names.clone(), ..Columns::default() };
+        for (place, (name, filling)) in self.names.into_iter().zip(self.columns).enumerate() {
             let cells = match filling {
                 Filling::Target(labels) => {
-                    found = Some(labels);
+                    (found, layout.label) = (Some(labels), place);
                     continue;
                 }
-                Filling::Ignored => continue,
+                Filling::Ignored => {
+                    layout.ignored.push(place);
+                    continue;
+                }
                 Filling::Unknown(rows) => Cells::Numbers(vec![f32::NAN; rows]),
                 Filling::Numbers(numbers) => Cells::Numbers(numbers),
                 Filling::Categories { words, .. } => Cells::Categories(words),
             };
             columns.push(Column { name, cells });
         }
-        let labels = found.unwrap_or(Labels::Unknown { is_value: false });
-        let (targets, classes) = labels.finish(path, self.options.classes)?;
-        Ok(Frame { columns, targets, classes })
+        (columns, found, layout)
     }
 }
 
@@ -284,11 +304,11 @@ fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {
     (order.into_iter().map(|word| words[word].clone()).collect(), places)
 }
 
-fn finite(number: f32) -> Result<f32, Problem> {
+pub(super) fn finite(number: f32) -> Result<f32, Problem> {
     if number.is_finite() { Ok(number) } else { Err(Problem::NotFinite(number.to_string())) }
 }
 
-fn number(field: &str) -> Result<f32, Problem> {
+pub(super) fn number(field: &str) -> Result<f32, Problem> {
     match field.parse::<f32>() {
         Ok(x) if x.is_finite() => Ok(x),
         Ok(_) => Err(Problem::NotFinite(quoted(field))),
@@ -297,7 +317,7 @@ fn number(field: &str) -> Result<f32, Problem> {
 }
 
 /// A label as a class: `3`, and also `3.0`, as tables are often written that once had a gap.
-fn class(field: &str) -> Result<u32, Problem> {
+pub(super) fn class(field: &str) -> Result<u32, Problem> {
     match field.parse::<f64>() {
         Ok(x) if x.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&x) => Ok(x as u32),
         _ => Err(Problem::NotAClass(quoted(field))),

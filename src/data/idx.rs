@@ -121,6 +121,21 @@ pub(super) fn open(config: &DataConfig, seed: u64) -> Result<(Box<dyn Source>, S
     Ok((Box::new(Images::new(pair.shape, pair.bytes, pair.labels, classes, fingerprint)?), split))
 }
 
+/// The images of the file at `config.path`, whatever their labels; where that is a folder, of the file in it that
+/// `data.images` names, or of MNIST's test images.
+pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
+    let name = config.images.as_deref().unwrap_or(Path::new(VALIDATION[0]));
+    let path = if config.path.is_dir() { find(config.path.join(name)) } else { config.path.clone() };
+    let (count, dims, bytes, file) = elements(path, IMAGES)?;
+    if count == 0 {
+        return Err(DataError::NoRows { path: file.path });
+    }
+    if dims.contains(&0) {
+        return Err(IdxError::NoPixels { path: file.path, shape: dims }.into());
+    }
+    Images::new([1].into_iter().chain(dims).collect(), bytes, vec![0; count], 1, file.fingerprint)
+}
+
 /// The files whose images are for validation alone: those that are named, or the usual ones where all names are usual
 /// and no share of the training images was asked for.
 fn validation_files(config: &DataConfig) -> Result<Option<(PathBuf, PathBuf)>, DataError> {

@@ -14,7 +14,8 @@
 //!    or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and deviation 1.
 //! 6. `images.rs`: images in memory, from `idx.rs`. `folder.rs`: images in files, each a `picture.rs`. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
-//! 8. `error.rs`: everything that can be wrong, in words.
+//! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
+//! 9. `error.rs`: everything that can be wrong, in words.
 
 mod ahead;
 mod columns;
@@ -34,7 +35,9 @@ mod order;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod picture;
+mod reader;
 mod rows;
+mod schema;
 mod split;
 mod standardize;
 mod table;
@@ -54,8 +57,11 @@ pub use idx::IdxError;
 pub use images::Images;
 pub use order::{BatchSize, LastBatch, Order};
 pub use picture::{ImageError, Size};
+pub use reader::{ReadRows, RowReader};
 pub use rows::{Rows, Targets};
+pub use schema::{Columns, Names, Schema};
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;
 pub use table::Table;
+pub(crate) use text::open_known as open_text;
 pub use text::{Text, TextError, TokenKind, Vocabulary};

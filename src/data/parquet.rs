@@ -39,7 +39,7 @@ pub(super) fn read(config: &DataConfig, options: &TableOptions) -> Result<(Frame
 
 /// Numbers are rounded to 32 bits as those of a text are. Dates are days, and times milli- or microseconds, as they are
 /// written.
-fn value(field: &Field) -> Result<Value<'_>, Problem> {
+pub(super) fn value(field: &Field) -> Result<Value<'_>, Problem> {
     Ok(match field {
         Field::Null => Value::Missing,
         Field::Float(x) if x.is_nan() => Value::Missing,

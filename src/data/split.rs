@@ -113,6 +113,11 @@ impl Split {
         self.train.len() + self.validation.len()
     }
 
+    /// All rows, of both sides.
+    pub fn all(&self) -> RowSet {
+        RowSet(Numbers::Range(0..self.rows()))
+    }
+
     /// The rows to train on; at least one.
     pub fn train(&self) -> &RowSet {
         &self.train

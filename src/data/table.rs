@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::encoding::{Encoding, EncodingOptions};
 use super::frame::Frame;
-use super::{Batch, DataError, Dataset, Fingerprint, Input, Rows, Split, Statistics, TargetKind, Targets};
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, Targets};
 use crate::state::{Part, State, StateError};
 
 /// A table in memory. What it remembers is what it has learned of its training rows: how columns become numbers, where
@@ -33,7 +33,7 @@ impl Raw {
     fn values(&self) -> Vec<f32> {
         match self {
             Self::Numbers { values, .. } => values.clone(),
-            Self::Columns { frame, encoding } => encoding.encode(frame),
+            Self::Columns { frame, encoding } => encoding.encode(&frame.columns, frame.targets.rows().unwrap_or(0)),
         }
     }
 
@@ -117,14 +117,6 @@ impl Table {
         self.statistics.as_ref()
     }
 
-    /// The names of the classes in the order of their numbers, where they have names.
-    pub fn class_names(&self) -> Option<&[String]> {
-        match &self.raw {
-            Raw::Numbers { .. } => None,
-            Raw::Columns { encoding, .. } => encoding.classes(),
-        }
-    }
-
     /// What `state` says of columns and statistics.
     fn read(&self, state: &State) -> Result<(Option<Encoding>, Option<Statistics>), StateError> {
         let encoding = match &self.raw {
@@ -156,6 +148,15 @@ impl Dataset for Table {
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    fn names(&self) -> Names {
+        match &self.raw {
+            Raw::Numbers { .. } => Names::default(),
+            Raw::Columns { frame, encoding } => {
+                Names { columns: Some(frame.layout.clone()), classes: encoding.classes().map(<[String]>::to_vec) }
+            }
+        }
     }
 
     fn is_on_device(&self) -> bool {

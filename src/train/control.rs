@@ -52,7 +52,7 @@ impl Control {
     }
 
     /// The signal that asked the run to stop.
-    pub(super) fn stop_requested(&self) -> Option<usize> {
+    pub fn stop_requested(&self) -> Option<usize> {
         Some(self.stop.load(Ordering::Relaxed)).filter(|&signal| signal != 0)
     }
 

@@ -62,6 +62,16 @@ impl Setting {
         Ok(Self { key, value })
     }
 
+    /// The dotted key.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether it says where something lies or is computed, and nothing about what is learned.
+    pub(crate) fn is_of_place(&self) -> bool {
+        is_data_path(&self.key) || self.key == "device"
+    }
+
     /// Changes `config`, a table, as the setting says.
     fn apply(&self, config: &mut Value) -> Result<(), TrainError> {
         for (set, removed) in EXCLUSIVE {

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::config::{LossConfig, LossKind, word};
-use crate::data::TargetKind;
+use crate::data::{Batch, DataError, TargetKind};
+use crate::model::{Mode, Model};
 use crate::ops::loss;
 use crate::state::{Part, State, StateError};
 
 /// A loss that fits the data's targets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Objective {
-    kind: LossKind,
+pub(crate) struct Objective {
+    pub kind: LossKind,
     label_smoothing: f64,
     /// How many numbers the model puts out for each row, or for each position of one.
     pub outputs: usize,
@@ -106,7 +107,7 @@ pub(super) struct Measured {
 
 /// Sums over the batches of one evaluation. Where a row has a class for each position, all positions count alike.
 #[derive(Debug, Default)]
-pub(super) struct EvaluationSums {
+struct EvaluationSums {
     targets: f64,
     loss: f64,
     correct: Option<f64>,
@@ -129,6 +130,20 @@ impl EvaluationSums {
         let mean = || Evaluation { loss: self.loss / self.targets, accuracy: self.correct.map(|n| n / self.targets) };
         (self.targets > 0.0).then(mean)
     }
+}
+
+/// What a model comes to on these batches; nothing without rows.
+pub(crate) fn evaluate(
+    model: &dyn Model,
+    objective: &Objective,
+    batches: impl IntoIterator<Item = Result<Batch, DataError>>,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut sums = EvaluationSums::default();
+    for batch in batches {
+        let batch = batch?;
+        sums.add(objective, &model.forward(&batch.inputs, Mode::Evaluate)?, &batch.targets)?;
+    }
+    Ok(sums.mean())
 }
 
 /// Reads a scalar of any float dtype.

@@ -269,12 +269,7 @@ fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<Str
     })?;
     let config = load::from_checkpoint(config, settings, &load::base_of(checkpoint.path()))?;
     let session = Session::resume(config, checkpoint)?;
-    let here = WrittenBy::this_build(session.device_name());
-    let differences = checkpoint.manifest().written_by.differences(&here);
-    if !differences.is_empty() {
-        let differences = differences.join("; ");
-        messages.push(format!("the same bits are not promised, for this is not where it was saved: {differences}"));
-    }
+    messages.extend(other_machine(checkpoint, session.device_name()));
     let step = checkpoint.step();
     if let Some(latest) = changes_at(&session, step) {
         for change in latest["changes"].as_array().into_iter().flatten() {
@@ -283,6 +278,13 @@ fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<Str
         }
     }
     Ok(session)
+}
+
+/// What to say where a checkpoint is used by another build or on another machine than that which saved it.
+pub(crate) fn other_machine(checkpoint: &Checkpoint, device: &str) -> Option<String> {
+    let differences = checkpoint.manifest().written_by.differences(&WrittenBy::this_build(device));
+    let message = "the same bits are not promised, for this is not where it was saved";
+    (!differences.is_empty()).then(|| format!("{message}: {}", differences.join("; ")))
 }
 
 /// The latest entry of the history, if it was made at `step`.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::config::{Config, Metric, word};
-use super::metrics::{EpochMean, Evaluation, EvaluationSums, Measured, Objective, to_f64};
+use super::metrics::{self, EpochMean, Evaluation, Measured, Objective, to_f64};
 use super::schedulers::Schedulers;
 use super::{TrainError, load};
 use crate::checkpoint::{Checkpoint, CheckpointError, Keep, Snapshot};
@@ -92,15 +92,7 @@ impl Session {
         let mut without_start = config.clone();
         without_start.train.initial_weights = None;
         let mut session = Self { config, ..with_room_for(room(checkpoint), || Self::new(without_start))? };
-        let fingerprint = serde_json::to_value(session.data.fingerprint()).unwrap_or_default();
-        if let Some(saved) = checkpoint.field("data").filter(|saved| **saved != fingerprint) {
-            return Err(TrainError::Refused {
-                what: format!("the content of {}", session.config.data.path.display()),
-                saved: saved.to_string(),
-                asked: fingerprint.to_string(),
-                remedy: "; `--set data.path=…` says where the run's data lives now".to_owned(),
-            });
-        }
+        refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
         session.restore(checkpoint)?;
         session.step = checkpoint.step();
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
@@ -138,8 +130,7 @@ impl Session {
         let mut parts: Vec<(&str, &mut dyn Part)> = vec![
             ("model", &mut self.weights),
             ("optimizer", &mut self.optimizer),
-            // Before data had more to remember, it was called by what it had.
-            (if saved.contains(&"standardization") { "standardization" } else { "dataset" }, &mut self.data),
+            (data_part(checkpoint), &mut self.data),
             ("epoch_mean", &mut self.epoch_mean),
         ];
         // Only a schedule that the saved configuration does not have can be missing from the checkpoint.
@@ -180,6 +171,7 @@ impl Session {
             .field("seed", self.config.seed)?
             .field("config", config)?
             .field("data", fingerprint)?
+            .field("schema", serde_json::to_value(self.data.schema()).unwrap_or_default())?
             .field("history", self.history.clone())?
             .field("metrics", serde_json::to_value(self.measured).unwrap_or_default())?
             .part("model", &self.weights)?
@@ -301,12 +293,7 @@ impl Session {
         if !self.validation_is_due() {
             return Ok(None);
         }
-        let mut sums = EvaluationSums::default();
-        for batch in self.data.validation_batches() {
-            let batch = batch?;
-            sums.add(&self.objective, &self.model.forward(&batch.inputs, Mode::Evaluate)?, &batch.targets)?;
-        }
-        let evaluation = sums.mean();
+        let evaluation = metrics::evaluate(self.model.as_ref(), &self.objective, self.data.validation_batches())?;
         if let Some(evaluation) = evaluation {
             self.measured.validation_loss = Some(evaluation.loss);
             self.measured.validation_accuracy = evaluation.accuracy;
@@ -335,10 +322,31 @@ impl Session {
 
 /// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them, and
 /// some more, so that the tensors of a small one are compared by name and shape.
-fn room(checkpoint: &Checkpoint) -> usize {
+pub(crate) fn room(checkpoint: &Checkpoint) -> usize {
     const SLACK: usize = 1 << 20;
     let tensors = checkpoint.state("model").into_iter().flat_map(|state| state.tensors.values());
     tensors.map(|tensor| tensor.bytes.len()).sum::<usize>() + SLACK
+}
+
+/// The part of a checkpoint that the data remembers itself by. Before it had more to remember, it was called by what it
+/// had.
+pub(crate) fn data_part(checkpoint: &Checkpoint) -> &'static str {
+    let is_old = checkpoint.parts().any(|name| name == "standardization");
+    if is_old { "standardization" } else { "dataset" }
+}
+
+/// Refuses data of another content than a run's, of which `saved` is the fingerprint in its checkpoint.
+pub(crate) fn refuse_other_content(config: &Config, data: &Data, saved: Option<&Value>) -> Result<(), TrainError> {
+    let fingerprint = serde_json::to_value(data.fingerprint()).unwrap_or_default();
+    match saved.filter(|saved| **saved != fingerprint) {
+        Some(saved) => Err(TrainError::Refused {
+            what: format!("the content of {}", config.data.path.display()),
+            saved: saved.to_string(),
+            asked: fingerprint.to_string(),
+            remedy: "; `--set data.path=…` says where the run's data lives now".to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The place of a part that a run no longer has: it takes whatever was saved.

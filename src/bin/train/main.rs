@@ -1,7 +1,10 @@
-//! `train`: starts a run from a configuration, or resumes one.
+//! `train`: starts a run from a configuration, resumes one, or uses what one has learned.
 
+mod eval;
 mod find_lr;
+mod predict;
 mod prove;
+mod sample;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use clap::{Parser, Subcommand};
 use rekindle::train::{
     Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, from_file, resume,
 };
+use rekindle::trained::TrainedError;
 use resume::Choices;
 use tracing_subscriber::EnvFilter;
 
@@ -45,6 +49,12 @@ enum Command {
     FindLr(find_lr::FindLr),
     /// Prove that a run survives being killed: run it, run it again under SIGKILL at random moments, compare every bit.
     Prove(prove::Prove),
+    /// Evaluate what a run has learned: loss and accuracy on its rows, or on others.
+    Eval(eval::Eval),
+    /// Say what a run's model makes of rows: classes with their probabilities, or values.
+    Predict(predict::Predict),
+    /// Let a run's model go on with a text.
+    Sample(sample::Sample),
 }
 
 /// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
@@ -62,20 +72,26 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let mut console = Console::new();
-    if let Some(Command::FindLr(arguments)) = &arguments.command {
-        return match find_lr::test_range(arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
+    let done = |()| ExitCode::SUCCESS;
+    match &arguments.command {
+        Some(Command::FindLr(arguments)) => {
+            return find_lr::test_range(arguments).map(done).unwrap_or_else(|error| {
                 console.message(&format!("error: {error}"));
                 ExitCode::from(2)
-            }
-        };
-    }
-    if let Some(Command::Prove(arguments)) = &arguments.command {
-        return prove::run(arguments).unwrap_or_else(|error| {
-            console.message(&format!("error: {error}"));
-            ExitCode::from(2)
-        });
+            });
+        }
+        Some(Command::Eval(arguments)) => return used(eval::evaluate(arguments, &mut console).map(done), &mut console),
+        Some(Command::Predict(arguments)) => return used(predict::predict(arguments, &mut console), &mut console),
+        Some(Command::Sample(arguments)) => {
+            return used(sample::sample(arguments, &mut console).map(done), &mut console);
+        }
+        Some(Command::Prove(arguments)) => {
+            return prove::run(arguments).unwrap_or_else(|error| {
+                console.message(&format!("error: {error}"));
+                ExitCode::from(2)
+            });
+        }
+        None => {}
     }
     let code = match prepare(&arguments, &mut console) {
         Ok(mut run) => train(&mut run, &mut console),
@@ -86,6 +102,17 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// How the use of a run ends. A reader that has seen enough and closed the pipe is no error.
+fn used(ended: Result<ExitCode, TrainedError>, console: &mut Console) -> ExitCode {
+    ended.unwrap_or_else(|error| match &error {
+        TrainedError::Write { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        error => {
+            console.message(&format!("error: {error}"));
+            ExitCode::from(if error.is_input_error() { 2 } else { 1 })
+        }
+    })
 }
 
 fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {

@@ -158,7 +158,8 @@ impl Job<'_> {
         Some((tokens, self.fixed.clone().unwrap_or_else(|| Vocabulary::characters(&characters))))
     }
 
-    fn in_memory(&self) -> Result<(Tokens, Vocabulary), DataError> {
+    /// The tokens made anew, and kept nowhere.
+    pub fn in_memory(&self) -> Result<(Tokens, Vocabulary), DataError> {
         let vocabulary = self.vocabulary()?;
         let mut bytes = Vec::new();
         let count = self.encode::<DataError>(&vocabulary, |tokens| {

@@ -82,6 +82,21 @@ pub(super) fn open(config: &DataConfig) -> Result<(Box<dyn Source>, Split), Data
     Ok((Box::new(text), split))
 }
 
+/// The text at `config.path` in the tokens of a vocabulary that stands already, all of it as rows that do not overlap.
+/// The tokens stay in memory.
+pub(crate) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
+    let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
+    let text = source::TextFile::open(&config.path)?;
+    let (tokens, vocabulary) = Job { text: &text, fixed: Some(vocabulary) }.in_memory()?;
+    let windows = tokens.len().saturating_sub(1) / context;
+    if windows == 0 {
+        let (path, tokens) = (text.path, tokens.len());
+        return Err(TextError::TooShort { path, part: "evaluation", tokens, context }.into());
+    }
+    let fingerprint = text.fingerprint;
+    Ok(Text { tokens, vocabulary, context, train: 0, validation_start: 0, validation: windows, fingerprint })
+}
+
 impl Text {
     /// What its tokens stand for.
     pub fn vocabulary(&self) -> &Vocabulary {
@@ -145,5 +160,32 @@ impl Part for Text {
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {
         self.check(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(content: &str) -> Result<Text, DataError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let config = DataConfig { context: NonZeroUsize::new(3), ..DataConfig::new(file.path()) };
+        open_known(&config, Vocabulary::characters("abcdefgh"))
+    }
+
+    #[test]
+    fn a_text_in_known_tokens_is_windows_that_do_not_overlap() {
+        let text = known("hgfedcba").unwrap();
+        assert_eq!((text.len(), text.input()), (2, Input::Tokens { context: 3, vocabulary: 8 }));
+        let batch = text.gather(&[0, 1]).unwrap();
+        assert_eq!(batch.inputs.to_vec2::<u32>().unwrap(), [[7, 6, 5], [4, 3, 2]]);
+        assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[6, 5, 4], [3, 2, 1]]);
+    }
+
+    #[test]
+    fn a_text_with_other_characters_or_too_few_is_refused() {
+        assert!(known("abcx").unwrap_err().to_string().contains("character 'x' at byte 3 is unknown"));
+        assert!(known("abc").unwrap_err().to_string().contains("evaluation has 3 tokens, and a row needs 4"));
     }
 }

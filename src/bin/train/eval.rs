@@ -1,0 +1,80 @@
+//! `train eval`: loss and accuracy of what a run has learned.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use rekindle::train::{Console, Observer};
+use rekindle::trained::{Evaluated, EvaluationRows, Trained, TrainedError};
+use serde::Serialize;
+
+use crate::settings;
+
+/// What `train eval` takes.
+#[derive(Args)]
+#[command(
+    after_help = "On the validation rows it finds what the run has logged at the step of the checkpoint, to the \
+                        last bit. Optimizer and schedule are not looked at, and nothing is changed."
+)]
+pub struct Eval {
+    /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
+    run: PathBuf,
+    /// Which rows of the run's data.
+    #[arg(long, value_name = "ROWS", default_value = "validation", conflicts_with = "data")]
+    rows: Rows,
+    /// Other data, all of it: a file in the format of the run's, or a folder of such files.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Say where something is: `data.path=…` for the run's data, or `device=cpu`; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Rows {
+    Validation,
+    Train,
+    All,
+}
+
+/// What is printed for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    checkpoint: &'a str,
+    step: u64,
+    data: &'a str,
+    #[serde(flatten)]
+    evaluated: Evaluated,
+}
+
+/// Evaluates a run and prints what that found.
+pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedError> {
+    let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
+    messages.iter().for_each(|message| console.message(message));
+    let (evaluated, data) = match &arguments.data {
+        Some(path) => (trained.evaluate_on(path)?, path.display().to_string()),
+        None => {
+            let rows = match arguments.rows {
+                Rows::Validation => EvaluationRows::Validation,
+                Rows::Train => EvaluationRows::Train,
+                Rows::All => EvaluationRows::All,
+            };
+            (trained.evaluate(rows)?, format!("{rows} rows"))
+        }
+    };
+    let (checkpoint, step) = (trained.path().display().to_string(), trained.step());
+    let text = if arguments.json {
+        let report = Report { checkpoint: &checkpoint, step, data: &data, evaluated };
+        serde_json::to_string_pretty(&report).unwrap_or_default()
+    } else {
+        let accuracy = evaluated.accuracy.map(|accuracy| format!(" | accuracy={accuracy}")).unwrap_or_default();
+        let Evaluated { rows, loss, .. } = evaluated;
+        format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}")
+    };
+    // A reader that has gone away has seen enough.
+    drop(writeln!(io::stdout(), "{text}"));
+    Ok(())
+}

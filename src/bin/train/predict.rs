@@ -1,0 +1,61 @@
+//! `train predict`: what a run has learned, applied to rows.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use rekindle::train::{Console, Control, Observer};
+use rekindle::trained::{TableWriter, Trained, TrainedError};
+
+use crate::settings;
+
+/// What `train predict` takes.
+#[derive(Args)]
+#[command(
+    after_help = "A table may lack the column of the label. Columns are found by name; without names they must be \
+                        as many as in the run's data, with the label or without. Rows are read and written in batches, \
+                        so they may be more than fit in memory."
+)]
+pub struct Predict {
+    /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
+    run: PathBuf,
+    /// The rows: a file in the format of the run's data, or a folder of images.
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Where predictions go, a file that ends with .csv or .parquet; CSV on stdout by default.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Say where something is: `device=cpu`, or `data.path=…` for the run's data; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+/// Writes down what the model says of every row.
+pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
+    let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
+    messages.iter().for_each(|message| console.message(message));
+    let rows = trained.predict(&arguments.data)?;
+    let stdout = || PathBuf::from("stdout");
+    let mut table = match &arguments.output {
+        Some(path) => TableWriter::create(&trained, path)?,
+        None => TableWriter::to(&trained, Box::new(io::stdout()))
+            .map_err(|source| TrainedError::Write { path: stdout(), source })?,
+    };
+    // A file that was begun is cleared away after a signal, too.
+    let control = Control::from_signals().map_err(|source| TrainedError::Write { path: stdout(), source })?;
+    let mut count = 0;
+    for rows in rows {
+        let rows = rows?;
+        table.write(&rows)?;
+        count += rows.predicted.len();
+        if let Some(signal) = control.stop_requested() {
+            return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
+        }
+    }
+    table.finish()?;
+    if let Some(path) = &arguments.output {
+        console.message(&format!("{count} rows written to {}", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,58 @@
+//! `train sample`: text that a run's model goes on with.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use rekindle::train::{Console, Observer};
+use rekindle::trained::{SampleOptions, Trained, TrainedError};
+
+use crate::settings;
+
+/// What `train sample` takes.
+#[derive(Args)]
+#[command(after_help = "The text is the same every time for the same checkpoint, prompt, options and seed, with any \
+                        number of threads. The run's data is not needed.")]
+pub struct Sample {
+    /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
+    run: PathBuf,
+    /// The text to go on with.
+    #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true, allow_hyphen_values = true)]
+    prompt: String,
+    /// How many tokens are added.
+    #[arg(long, value_name = "N", default_value_t = SampleOptions::default().tokens)]
+    tokens: usize,
+    /// Below 1 the text keeps to what is probable, above it is bolder; 0 always takes the most probable token.
+    #[arg(long, value_name = "T", allow_negative_numbers = true, default_value = "1")]
+    temperature: f64,
+    /// Choose from so many of the most probable tokens; by default from all.
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Another seed, another text.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Say where the model is computed: `device=cpu`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+/// Prints the prompt and what comes after it, as it comes.
+pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedError> {
+    let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
+    messages.iter().for_each(|message| console.message(message));
+    let Sample { tokens, temperature, top_k, seed, ref prompt, .. } = *arguments;
+    let pieces = trained.sample(prompt, &SampleOptions { tokens, temperature, top_k, seed })?;
+    let mut out = io::stdout().lock();
+    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    // A reader that has gone away has read enough.
+    if print(prompt).is_err() {
+        return Ok(());
+    }
+    for piece in pieces {
+        if print(&piece?).is_err() {
+            return Ok(());
+        }
+    }
+    drop(print("\n"));
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! From the fields of a record to the numbers that a model takes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use super::ReadRows;
+use crate::data::columns::TableOptions;
+use crate::data::encoding::Encoding;
+use crate::data::error::{hint, quoted};
+use crate::data::frame::{self, Builder, FrameOptions, Value};
+use crate::data::rows::class_below;
+use crate::data::{Columns, DataConfig, DataError, EVALUATION_ROWS, Input, Problem, Schema, Statistics, TargetKind};
+use crate::state::{State, StateError};
+
+/// How the records of a file become rows.
+pub(super) struct Decoder {
+    places: Places,
+    encoding: Encoding,
+    statistics: Option<Statistics>,
+    options: FrameOptions,
+    targets: TargetKind,
+    classes: Option<Vec<String>>,
+    builder: Builder,
+    rows: usize,
+    values: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+/// Where in a record the features are, in the order of the model, and the label where it is asked for.
+struct Places {
+    features: Vec<usize>,
+    label: Option<usize>,
+}
+
+impl Decoder {
+    /// For a file at `path` whose columns have these `names`, or have none and are `count`.
+    pub fn new(
+        config: &DataConfig,
+        schema: &Schema,
+        memory: &State,
+        with_targets: bool,
+        names: Option<&[String]>,
+        count: usize,
+    ) -> Result<Self, DataError> {
+        let absent = || StateError::Malformed("the columns of the table are not there".to_owned());
+        let layout = schema.names.columns.as_ref().filter(|layout| layout.label < layout.all.len());
+        let layout = layout.ok_or_else(absent)?;
+        let known: Option<Vec<&str>> =
+            layout.features().map(|place| layout.all.get(place).map(String::as_str)).collect();
+        let encoding = Encoding::restore(&memory.json, &known.ok_or_else(absent)?)?;
+        let width = encoding.width();
+        if schema.input != Input::Numbers(vec![width]) {
+            return Err(
+                StateError::Malformed(format!("columns are {width} numbers, and a row {}", schema.input)).into()
+            );
+        }
+        let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, width)).transpose()?;
+        let places = Places::find(&config.path, layout, names, count, with_targets)?;
+        let options = TableOptions::new(config)?.frame;
+        Ok(Self {
+            builder: Builder::new(encoding.roles(), options.clone()),
+            places,
+            encoding,
+            statistics,
+            options,
+            targets: schema.targets,
+            classes: schema.names.classes.clone(),
+            rows: 0,
+            values: Vec::new(),
+            labels: Vec::new(),
+        })
+    }
+
+    /// Takes the next record, whose field in a column of the file is `value`. A problem comes with the column.
+    pub fn push<'a>(&mut self, value: impl Fn(usize) -> Result<Value<'a>, Problem>) -> Result<(), (usize, Problem)> {
+        for feature in 0..self.places.features.len() {
+            let column = self.places.features[feature];
+            let pushed = value(column).and_then(|value| self.builder.push(feature, value));
+            pushed.map_err(|problem| (column, problem))?;
+        }
+        if let Some(column) = self.places.label {
+            value(column).and_then(|value| self.push_label(value)).map_err(|problem| (column, problem))?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn push_label(&mut self, value: Value<'_>) -> Result<(), Problem> {
+        let written;
+        let text = match value {
+            Value::Missing | Value::Text("") => return Err(Problem::Empty),
+            Value::Text(text) | Value::Word(text) => text,
+            Value::Number(number) => {
+                written = number.to_string();
+                &written
+            }
+        };
+        match (self.targets, &self.classes) {
+            (TargetKind::Values { .. }, _) => self.values.push(frame::number(text)?),
+            (TargetKind::Classes { .. }, Some(names)) => {
+                let class = names.iter().position(|name| name == text);
+                self.labels.push(class.ok_or_else(|| Problem::UnknownClass(quoted(text)))? as u32);
+            }
+            (TargetKind::Classes { count }, None) => self.labels.push(class_below(frame::class(text)?, count)?),
+        }
+        Ok(())
+    }
+
+    /// Whether a batch is full.
+    pub fn is_full(&self) -> bool {
+        self.rows >= EVALUATION_ROWS
+    }
+
+    /// The records taken since the last call as rows; none where there were none.
+    pub fn take(&mut self) -> Result<Option<ReadRows>, DataError> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let fresh = Builder::new(self.encoding.roles(), self.options.clone());
+        let columns = std::mem::replace(&mut self.builder, fresh).features();
+        let mut inputs = self.encoding.encode(&columns, rows);
+        if let Some(statistics) = &self.statistics {
+            statistics.apply(&mut inputs);
+        }
+        let inputs = Tensor::from_vec(inputs, (rows, self.encoding.width()), &Device::Cpu)?;
+        let (values, labels) = (std::mem::take(&mut self.values), std::mem::take(&mut self.labels));
+        let targets = match self.targets {
+            _ if self.places.label.is_none() => None,
+            TargetKind::Values { width } => Some(Tensor::from_vec(values, (rows, width), &Device::Cpu)?),
+            TargetKind::Classes { .. } => Some(Tensor::from_vec(labels, rows, &Device::Cpu)?),
+        };
+        Ok(Some(ReadRows { inputs, targets, names: None }))
+    }
+}
+
+impl Places {
+    /// By name where the columns have names; else by number, in the places of the data that the model was trained on.
+    fn find(
+        path: &Path,
+        layout: &Columns,
+        names: Option<&[String]>,
+        count: usize,
+        with_label: bool,
+    ) -> Result<Self, DataError> {
+        let is_distinct = layout.all.iter().collect::<BTreeSet<_>>().len() == layout.all.len();
+        let Some(names) = names.filter(|_| is_distinct) else { return Self::count(path, layout, count, with_label) };
+        let place = |name: &String| {
+            names.iter().position(|found| found == name).ok_or_else(|| {
+                let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+                DataError::MissingColumn { path: path.into(), name: name.clone(), hint }
+            })
+        };
+        let features = layout.features().filter_map(|feature| layout.all.get(feature)).map(place);
+        let features = features.collect::<Result<_, _>>()?;
+        let label = layout.all.get(layout.label).filter(|_| with_label).map(place).transpose()?;
+        Ok(Self { features, label })
+    }
+
+    fn count(path: &Path, layout: &Columns, count: usize, with_label: bool) -> Result<Self, DataError> {
+        let (trained, label) = (layout.all.len(), layout.label);
+        if count == trained {
+            return Ok(Self { features: layout.features().collect(), label: with_label.then_some(label) });
+        }
+        if count + 1 == trained && !with_label {
+            let features = layout.features().map(|feature| feature - usize::from(feature > label)).collect();
+            return Ok(Self { features, label: None });
+        }
+        Err(DataError::OtherColumns { path: path.into(), found: count, trained, label })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Columns {
+        Columns { all: ["a", "label", "note", "b"].map(str::to_owned).to_vec(), label: 1, ignored: vec![2] }
+    }
+
+    fn places(names: Option<&[&str]>, count: usize, with_label: bool) -> Result<(Vec<usize>, Option<usize>), String> {
+        let names: Option<Vec<String>> = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        let found = Places::find(Path::new("new.csv"), &layout(), names.as_deref(), count, with_label);
+        found.map(|places| (places.features, places.label)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn columns_are_found_by_name_wherever_they_stand() {
+        assert_eq!(places(Some(&["more", "b", "a"]), 3, false), Ok((vec![2, 1], None)));
+        assert_eq!(places(Some(&["label", "b", "a"]), 3, true), Ok((vec![2, 1], Some(0))));
+        let message = places(Some(&["a", "B"]), 2, false).unwrap_err();
+        assert_eq!(
+            message,
+            "new.csv has no column `b`, which the model was trained on; did you mean `B`?; it has `a`, `B`"
+        );
+        assert!(places(Some(&["a", "b"]), 2, true).unwrap_err().contains("no column `label`"));
+    }
+
+    #[test]
+    fn columns_without_names_are_counted_with_or_without_the_label() {
+        assert_eq!(places(None, 4, true), Ok((vec![0, 3], Some(1))));
+        assert_eq!(places(None, 4, false), Ok((vec![0, 3], None)));
+        assert_eq!(places(None, 3, false), Ok((vec![0, 2], None)));
+        for (count, with_label) in [(3, true), (2, false), (5, false)] {
+            let message = places(None, count, with_label).unwrap_err();
+            let expected = "and the model was trained on 4, of which column 1 is the label";
+            assert!(message.starts_with(&format!("new.csv has {count} columns, ")) && message.ends_with(expected));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Loss and accuracy of a model on the rows of its run, or on others.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Trained, TrainedError};
+use crate::data::{
+    Batch, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Format, Input, RowReader, Vocabulary, open_text,
+};
+use crate::state::Part;
+use crate::train::{evaluate, refuse_other_content};
+
+/// Which rows of a run's data a model is evaluated on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EvaluationRows {
+    /// Those for validation.
+    #[default]
+    Validation,
+    /// Those it was trained on.
+    Train,
+    /// Both, in their order.
+    All,
+}
+
+impl fmt::Display for EvaluationRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Validation => "validation",
+            Self::Train => "training",
+            Self::All => "own",
+        })
+    }
+}
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluated {
+    /// On how many rows.
+    pub rows: usize,
+    /// Mean loss over the targets, without label smoothing.
+    pub loss: f64,
+    /// Share of targets that are classified right, where there are classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+}
+
+impl Trained {
+    /// Evaluates the model on rows of its run's data. On the validation rows it finds what the run has logged at this
+    /// step, to the last bit.
+    ///
+    /// # Errors
+    /// The data is not there, or another one, or has no such rows.
+    pub fn evaluate(&self, rows: EvaluationRows) -> Result<Evaluated, TrainedError> {
+        let mut data = Data::open(&self.config.data, self.config.seed, &self.device)?;
+        refuse_other_content(&self.config, &data, self.fingerprint.as_ref())?;
+        self.remind(&mut data)?;
+        let rows_of_run = match rows {
+            EvaluationRows::Validation => data.validation_rows().clone(),
+            EvaluationRows::Train => data.train_rows().clone(),
+            EvaluationRows::All => data.all_rows(),
+        };
+        let found = self.evaluate_batches(data.evaluation_batches(rows_of_run))?;
+        found.ok_or_else(|| TrainedError::NoRows { rows: rows.to_string() })
+    }
+
+    /// Evaluates the model on all rows at `path`, which are as those of its run: in the same format, the columns of a table
+    /// found by their names. Classes, categories and statistics are those of the run.
+    ///
+    /// # Errors
+    /// There are no such rows; the place of what is wrong with them is named.
+    pub fn evaluate_on(&self, path: &Path) -> Result<Evaluated, TrainedError> {
+        let config = self.data_at(path)?;
+        let found = if let Input::Tokens { .. } = self.schema.input {
+            let vocabulary = Vocabulary::load(&self.memory).map_err(DataError::from)?;
+            let text = open_text(&config, vocabulary)?;
+            let starts = (0..text.len()).step_by(EVALUATION_ROWS);
+            let gather = |start| {
+                let rows: Vec<usize> = (start..text.len().min(start + EVALUATION_ROWS)).collect();
+                Ok(text.gather(&rows)?.on(&self.device)?)
+            };
+            self.evaluate_batches(starts.map(gather))?
+        } else if RowReader::reads_targets(&config)? {
+            let reader = RowReader::open(&config, &self.schema, &self.memory, true)?;
+            let with_targets = reader.filter_map(|rows| match rows {
+                Ok(rows) => rows.targets.map(|targets| Ok(Batch { inputs: rows.inputs, targets }.on(&self.device)?)),
+                Err(error) => Some(Err(error)),
+            });
+            self.evaluate_batches(with_targets)?
+        } else {
+            let mut data = Data::open(&config, self.config.seed, &self.device)?;
+            if data.input() != self.schema.input {
+                let (input, path) = (data.input(), path.to_owned());
+                return Err(match input {
+                    Input::Numbers(found) => DataError::OtherShape { path, found, expected: self.schema.input.clone() },
+                    input @ Input::Tokens { .. } => DataError::NotRows { path, input },
+                }
+                .into());
+            }
+            self.remind(&mut data)?;
+            self.evaluate_batches(data.evaluation_batches(data.all_rows()))?
+        };
+        found.ok_or_else(|| DataError::NoRows { path: path.to_owned() }.into())
+    }
+
+    /// The options of the run's data for other data at `path`.
+    pub(super) fn data_at(&self, path: &Path) -> Result<DataConfig, TrainedError> {
+        let mut config = self.config.data.clone();
+        config.format = Some(Format::of_other(&config, path)?);
+        config.path = path.to_owned();
+        config.validation = 0.0;
+        (config.validation_images, config.validation_labels, config.validation_path) = (None, None, None);
+        Ok(config)
+    }
+
+    /// Gives `data` what the run remembers of its own.
+    fn remind(&self, data: &mut Data) -> Result<(), TrainedError> {
+        data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
+        Ok(())
+    }
+
+    fn evaluate_batches(
+        &self,
+        batches: impl Iterator<Item = Result<Batch, DataError>>,
+    ) -> Result<Option<Evaluated>, TrainedError> {
+        let mut rows = 0;
+        let counted = batches.inspect(|batch| rows += batch.as_ref().map_or(0, Batch::rows));
+        let found = evaluate(self.model.as_ref(), &self.objective, counted)?;
+        Ok(found.map(|found| Evaluated { rows, loss: found.loss, accuracy: found.accuracy }))
+    }
+}

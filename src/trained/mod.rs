@@ -1,0 +1,155 @@
+//! Using what a run has learned: a model and what the run remembers of its data, from a checkpoint alone.
+//!
+//! [`Trained`] is made without optimizer, schedule and data, so that a checkpoint can be used wherever it is copied to.
+//!
+//! ```no_run
+//! use rekindle::trained::{SampleOptions, Trained};
+//!
+//! let (trained, _messages) = Trained::open("runs/table".as_ref(), &[])?;
+//! for batch in trained.predict("new.csv".as_ref())? {
+//!     println!("{:?}", batch?.predicted);
+//! }
+//! let (trained, _messages) = Trained::open("runs/text".as_ref(), &[])?;
+//! let text: String = trained.sample("In the beginning", &SampleOptions::default())?.collect::<Result<_, _>>()?;
+//! # Ok::<(), rekindle::trained::TrainedError>(())
+//! ```
+//!
+//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs` and `new_file.rs`: into a
+//!    file that is there whole or not at all.
+//! 2. `sample.rs`: text that a model goes on with; `spoken.rs`: from tokens to text while they come.
+
+mod error;
+mod evaluate;
+mod new_file;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod predict;
+mod sample;
+mod spoken;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use error::TrainedError;
+pub use evaluate::{Evaluated, EvaluationRows};
+pub use predict::{Predicted, PredictedRows};
+pub use sample::{SampleOptions, Sampler};
+pub use table::{TableFormat, TableWriter};
+
+use crate::checkpoint::Checkpoint;
+use crate::data::{Data, Input, Schema, TargetKind};
+use crate::model::{Mode, Model, with_room_for};
+use crate::state::State;
+use crate::train::{self, Config, Objective, Setting, TrainError, resume};
+
+/// A model that a run has trained, and what the run remembers of its data.
+pub struct Trained {
+    /// The checkpoint that it is from.
+    path: PathBuf,
+    step: u64,
+    config: Config,
+    schema: Schema,
+    /// What the data set remembers.
+    memory: State,
+    /// What identifies the run's own data.
+    fingerprint: Option<Value>,
+    model: Box<dyn Model>,
+    objective: Objective,
+    device: Device,
+}
+
+impl Trained {
+    /// The newest valid checkpoint of the run at `path` or in a folder of checkpoints, or the one checkpoint that `path`
+    /// is; and what a person should know: damaged checkpoints that were passed over, and whether this is another machine.
+    /// Of `settings` only those are allowed that say where something is: `device`, and the paths of data.
+    ///
+    /// # Errors
+    /// There is no valid checkpoint, or as [`Trained::from_checkpoint`].
+    pub fn open(path: &Path, settings: &[Setting]) -> Result<(Self, Vec<String>), TrainedError> {
+        let (checkpoint, mut messages) = resume::newest_at(path)?;
+        let trained = Self::from_checkpoint(&checkpoint, settings)?;
+        messages.extend(resume::other_machine(&checkpoint, &trained.config.device));
+        Ok((trained, messages))
+    }
+
+    /// The model of a checkpoint. One that was saved before checkpoints said what rows the model takes needs the run's
+    /// data to tell.
+    ///
+    /// # Errors
+    /// The checkpoint is not that of a run, a setting is not allowed, the device cannot be opened, or weights and model do
+    /// not fit together.
+    pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
+        let path = checkpoint.path().to_owned();
+        if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
+            return Err(TrainedError::Setting { key: setting.key().to_owned() });
+        }
+        let config = checkpoint.field("config").ok_or_else(|| TrainedError::NoConfig { path: path.clone() })?;
+        let config = train::from_checkpoint(config, settings, &train::base_of(&path))?;
+        let device = config.open_device()?;
+        let schema = match checkpoint.field("schema") {
+            Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
+            None => Data::open(&config.data, config.seed, &device)?.schema(),
+        };
+        let objective = Objective::new(&config.loss, schema.targets)?;
+        let build = || config.model.build(&schema.input, objective.outputs, config.seed, &device);
+        let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
+        let mut weights = model.parameters().and(&model.buffers());
+        checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
+        let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
+        let (step, fingerprint) = (checkpoint.step(), checkpoint.field("data").cloned());
+        Ok(Self { path, step, config, schema, memory, fingerprint, model, objective, device })
+    }
+
+    /// The directory of the checkpoint.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many updates the model has learned from.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The configuration of the run.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What rows the model takes.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The model.
+    pub fn model(&self) -> &dyn Model {
+        self.model.as_ref()
+    }
+
+    /// What the model puts out for inputs that are as it takes them: standardized, for example, `[rows, …]`.
+    ///
+    /// # Errors
+    /// They have another shape, or the device fails.
+    pub fn outputs(&self, inputs: &Tensor) -> Result<Tensor, TrainedError> {
+        Ok(self.model.forward(&inputs.to_device(&self.device)?, Mode::Evaluate)?)
+    }
+}
+
+/// What a checkpoint says its rows are, where that can be.
+fn read_schema(saved: &Value) -> Result<Schema, String> {
+    const MOST: usize = 1 << 31;
+    let schema = Schema::deserialize(saved).map_err(|_| "it describes none".to_owned())?;
+    let numbers = match &schema.input {
+        Input::Numbers(shape) => shape.iter().copied().try_fold(1, usize::checked_mul),
+        Input::Tokens { context, vocabulary } => Some(*context.max(vocabulary)),
+    };
+    let (TargetKind::Values { width: outputs } | TargetKind::Classes { count: outputs }) = schema.targets;
+    let possible = |count: usize| (1..MOST).contains(&count);
+    if numbers.is_some_and(possible) && possible(outputs) {
+        return Ok(schema);
+    }
+    Err(format!("no rows are {} with {outputs} outputs", schema.input))
+}

@@ -1,0 +1,77 @@
+//! A file that is there under its name once it is whole, and not before.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that is being written beside its place.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    place: PathBuf,
+    is_whole: bool,
+}
+
+impl NewFile {
+    /// Begins a file that will be at `place`, where another one may be until then.
+    pub fn create(place: &Path) -> io::Result<Self> {
+        // What a link leads to is replaced, and not the link.
+        let place = place.canonicalize().unwrap_or_else(|_| place.to_owned());
+        if fs::metadata(&place).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is not a file"));
+        }
+        let name = place.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no name"))?;
+        let temporary = place.with_file_name(format!(".{}.tmp-{}", name.to_string_lossy(), std::process::id()));
+        let file = File::create(&temporary)?;
+        Ok(Self { file, temporary, place, is_whole: false })
+    }
+
+    /// Brings the file to the disk and to its place.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.place)?;
+        self.is_whole = true;
+        Ok(())
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            drop(fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a.csv");
+        fs::write(&place, "old").unwrap();
+        let mut half = NewFile::create(&place).unwrap();
+        half.write_all(b"ne").unwrap();
+        drop(half);
+        assert_eq!(fs::read_to_string(&place).unwrap(), "old");
+        let mut whole = NewFile::create(&place).unwrap();
+        whole.write_all(b"new").unwrap();
+        whole.finish().unwrap();
+        assert_eq!(fs::read_to_string(&place).unwrap(), "new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(NewFile::create(folder.path()).is_err());
+    }
+}

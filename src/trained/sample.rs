@@ -1,0 +1,272 @@
+//! Text that a model goes on with, a token at a time.
+
+use std::collections::VecDeque;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::predict::largest;
+use super::spoken::Spoken;
+use super::{Trained, TrainedError};
+use crate::data::{DataError, Input, Vocabulary};
+use crate::model::{Mode, Model};
+use crate::rng::Stream;
+
+/// How a text goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleOptions {
+    /// How many tokens are added.
+    pub tokens: usize,
+    /// What logits are divided by: below 1 the model keeps to what is probable, above it is bolder. At 0 the most probable
+    /// token is taken, of equals the first.
+    pub temperature: f64,
+    /// How many of the most probable tokens are chosen from; of equals those of lower number. None for all.
+    pub top_k: Option<usize>,
+    /// Decides what is chosen: the same text every time.
+    pub seed: u64,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        Self { tokens: 200, temperature: 1.0, top_k: None, seed: 0 }
+    }
+}
+
+impl SampleOptions {
+    fn check(&self) -> Result<(), TrainedError> {
+        let wrong = |option, value: String, rule| Err(TrainedError::Option { option, value, rule });
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return wrong("temperature", self.temperature.to_string(), "must be a number from 0 up");
+        }
+        if self.top_k == Some(0) {
+            return wrong("top-k", "0".to_owned(), "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl Trained {
+    /// What the tokens of the model's text stand for.
+    ///
+    /// # Errors
+    /// It is no model of text.
+    pub fn vocabulary(&self) -> Result<Vocabulary, TrainedError> {
+        match &self.schema.input {
+            Input::Tokens { .. } => Ok(Vocabulary::load(&self.memory).map_err(DataError::from)?),
+            input => Err(TrainedError::NotText { path: self.path.clone(), input: input.clone() }),
+        }
+    }
+
+    /// The text with which the model goes on after `prompt`, in pieces as they come. It is a function of the weights, the
+    /// prompt and the options: the same every time, for any number of threads.
+    ///
+    /// The model sees as many tokens as a row of its data had, the last ones.
+    ///
+    /// # Errors
+    /// It is no model of text, the prompt is empty or has a character that the vocabulary does not have, or an option is
+    /// wrong.
+    pub fn sample(&self, prompt: &str, options: &SampleOptions) -> Result<Sampler<'_>, TrainedError> {
+        let vocabulary = self.vocabulary()?;
+        options.check()?;
+        let prompt = vocabulary.encode(prompt).map_err(TrainedError::Prompt)?;
+        let context = match self.schema.input {
+            Input::Tokens { context, .. } => context,
+            Input::Numbers(_) => 1,
+        };
+        let next = NextToken { model: self.model.as_ref(), device: &self.device, context, options: *options };
+        Sampler::new(next, vocabulary, &prompt)
+    }
+}
+
+/// A text that goes on: an iterator over its pieces, each the text that a token adds, which may be empty.
+pub struct Sampler<'a> {
+    next: NextToken<'a>,
+    /// The last tokens, as many as the model sees.
+    seen: VecDeque<u32>,
+    spoken: Spoken,
+    made: usize,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(next: NextToken<'a>, vocabulary: Vocabulary, prompt: &[u32]) -> Result<Self, TrainedError> {
+        if prompt.is_empty() {
+            return Err(TrainedError::EmptyPrompt);
+        }
+        let seen = &prompt[prompt.len().saturating_sub(next.context)..];
+        Ok(Self { seen: seen.iter().copied().collect(), spoken: Spoken::after(vocabulary, prompt), next, made: 0 })
+    }
+
+    fn piece(&mut self) -> Result<String, TrainedError> {
+        let token = self.next.after(self.seen.make_contiguous(), self.made as u64)?;
+        if self.seen.len() == self.next.context {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(token);
+        self.made += 1;
+        self.spoken.say(token, self.made == self.next.options.tokens)
+    }
+}
+
+impl Iterator for Sampler<'_> {
+    type Item = Result<String, TrainedError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.made >= self.next.options.tokens {
+            return None;
+        }
+        let piece = self.piece();
+        if piece.is_err() {
+            self.made = self.next.options.tokens;
+        }
+        Some(piece)
+    }
+}
+
+/// What a model says after some tokens.
+struct NextToken<'a> {
+    model: &'a dyn Model,
+    device: &'a Device,
+    context: usize,
+    options: SampleOptions,
+}
+
+impl NextToken<'_> {
+    /// Token number `number` of a text, after `tokens`.
+    fn after(&self, tokens: &[u32], number: u64) -> Result<u32, TrainedError> {
+        let inputs = Tensor::from_slice(tokens, (1, tokens.len()), self.device)?;
+        let outputs = self.model.forward(&inputs, Mode::Evaluate)?;
+        let logits = outputs.get(0)?.get(tokens.len() - 1)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            return Err(TrainedError::NotFinite { what: format!("token {number} (counted from 0)") });
+        }
+        let bits = Stream::new(self.options.seed, "sample").bits(number, 0);
+        // The upper 53 bits, which f64 holds exactly.
+        let uniform = (bits >> 11) as f64 / (1u64 << 53) as f64;
+        Ok(choose(&logits, &self.options, uniform))
+    }
+}
+
+/// The token that `uniform`, a number in `[0, 1)`, chooses: candidates lie side by side in the order of their numbers,
+/// each as wide as it is probable.
+fn choose(logits: &[f32], options: &SampleOptions, uniform: f64) -> u32 {
+    let most = largest(logits);
+    if options.temperature == 0.0 {
+        return most;
+    }
+    let candidates = most_probable(logits, options.top_k.unwrap_or(usize::MAX));
+    let top = f64::from(logits[most as usize]);
+    let weight = |token: &usize| ((f64::from(logits[*token]) - top) / options.temperature).exp();
+    let total: f64 = candidates.iter().map(weight).sum();
+    let (mut reached, goal) = (0.0, uniform * total);
+    let chosen = candidates.iter().find(|token| {
+        reached += weight(token);
+        reached > goal
+    });
+    // A sum that was rounded up can be missed by a hair.
+    chosen.map_or(most, |token| *token as u32)
+}
+
+/// The numbers of the `count` most probable tokens in ascending order; of equals those of lower number.
+fn most_probable(logits: &[f32], count: usize) -> Vec<usize> {
+    let mut tokens: Vec<usize> = (0..logits.len()).collect();
+    if count < tokens.len() {
+        tokens.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        tokens.truncate(count);
+        tokens.sort_unstable();
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::Parameters;
+
+    const LOGITS: [f32; 4] = [0.0, 2.0, 1.0, 2.0];
+
+    fn options(temperature: f64, top_k: Option<usize>) -> SampleOptions {
+        SampleOptions { temperature, top_k, ..SampleOptions::default() }
+    }
+
+    /// How often each of the four tokens is chosen of 10,000 evenly spread numbers.
+    fn shares(options: SampleOptions) -> [f64; 4] {
+        let mut counts = [0.0; 4];
+        for i in 0..10_000 {
+            counts[choose(&LOGITS, &options, f64::from(i) / 1e4) as usize] += 1e-4;
+        }
+        counts
+    }
+
+    #[test]
+    fn a_token_is_chosen_as_often_as_it_is_probable() {
+        for temperature in [0.5, 1.0, 3.0] {
+            let weights = LOGITS.map(|logit| (f64::from(logit) / temperature).exp());
+            let sum: f64 = weights.iter().sum();
+            for (share, weight) in shares(options(temperature, None)).iter().zip(weights) {
+                // Four bounds between 10,000 points, each off by at most one.
+                assert!((share - weight / sum).abs() < 2.5e-4, "{share} {}", weight / sum);
+            }
+        }
+    }
+
+    #[test]
+    fn temperature_zero_is_greedy_and_the_top_tokens_alone_are_chosen_from() {
+        assert_eq!(shares(options(0.0, None)).map(f64::round), [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(shares(options(1.0, Some(1))).map(f64::round), [0.0, 1.0, 0.0, 0.0]);
+        let two = shares(options(1.0, Some(2)));
+        assert!(two[0] == 0.0 && two[2] == 0.0 && (two[1] - 0.5).abs() < 1e-3, "{two:?}");
+        assert_eq!(shares(options(1.0, Some(9))), shares(options(1.0, None)));
+    }
+
+    #[test]
+    fn a_temperature_near_zero_is_nearly_greedy() {
+        assert_eq!(shares(options(1e-300, None))[2], 0.0);
+        assert!(options(f64::NAN, None).check().is_err() && options(-1.0, None).check().is_err());
+        assert!(options(1.0, Some(0)).check().is_err());
+    }
+
+    /// After a number comes the next one, and 9 after as many tokens as the model can see.
+    struct Counting(Parameters);
+
+    impl Model for Counting {
+        fn forward(&self, inputs: &Tensor, _: Mode<'_>) -> candle_core::Result<Tensor> {
+            let tokens = inputs.to_vec2::<u32>()?.remove(0);
+            assert!(tokens.len() <= 3, "{tokens:?}");
+            let next = |token: u32| (0..10).map(move |other| if other == (token + 1) % 10 { 5f32 } else { 0.0 });
+            Tensor::from_iter(tokens.iter().flat_map(|&token| next(token)), &Device::Cpu)?.reshape((
+                1,
+                tokens.len(),
+                10,
+            ))
+        }
+
+        fn parameters(&self) -> &Parameters {
+            &self.0
+        }
+    }
+
+    fn text(prompt: &str, options: SampleOptions) -> String {
+        let model = Counting(Parameters::new());
+        let next = NextToken { model: &model, device: &Device::Cpu, context: 3, options };
+        let vocabulary = Vocabulary::characters("0123456789");
+        let prompt = vocabulary.encode(prompt).unwrap();
+        Sampler::new(next, vocabulary, &prompt).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_text_goes_on_with_as_much_context_as_the_model_sees() {
+        let greedy = |tokens| SampleOptions { tokens, ..options(0.0, None) };
+        assert_eq!(text("7", greedy(5)), "89012");
+        assert_eq!(text("01234567", greedy(3)), "890");
+        assert_eq!(text("1", greedy(0)), "");
+    }
+
+    #[test]
+    fn the_seed_alone_decides() {
+        let seeded = |seed| text("5", SampleOptions { tokens: 40, seed, ..options(2.0, None) });
+        assert_eq!(seeded(1), seeded(1));
+        assert_ne!(seeded(1), seeded(2));
+        // What comes first does not depend on how much comes.
+        let short = text("5", SampleOptions { tokens: 7, seed: 1, ..options(2.0, None) });
+        assert!(seeded(1).starts_with(&short));
+    }
+}

@@ -1,0 +1,184 @@
+//! Predictions as a table: a column for the class and one for the probability of each, or one for each value.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::new_file::NewFile;
+use super::{Predicted, PredictedRows, Trained, TrainedError};
+use crate::data::{Format, TargetKind};
+
+/// How predictions are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableFormat {
+    /// Comma-separated values, the first line with the names of the columns.
+    Csv,
+    /// Parquet, where this program is built with the feature `parquet`.
+    Parquet,
+}
+
+impl TableFormat {
+    /// The format that the ending of a file's name says.
+    ///
+    /// # Errors
+    /// It is another ending, or Parquet and this program has none.
+    pub fn of(path: &Path) -> Result<Self, TrainedError> {
+        match path.extension() {
+            Some(ending) if ending.eq_ignore_ascii_case("csv") => Ok(Self::Csv),
+            Some(ending) if ending.eq_ignore_ascii_case("parquet") => match cfg!(feature = "parquet") {
+                true => Ok(Self::Parquet),
+                false => Err(TrainedError::NoParquet { path: path.to_owned() }),
+            },
+            _ => Err(TrainedError::UnknownFormat { path: path.to_owned() }),
+        }
+    }
+}
+
+/// The columns of predictions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    /// Whether each row has the name of a file.
+    pub has_names: bool,
+    /// The names of the classes, where there are classes.
+    pub classes: Option<Vec<String>>,
+    /// Whether those are words, and not just their numbers.
+    pub are_words: bool,
+    /// The numbers of a row: probabilities or values.
+    pub numbers: Vec<String>,
+}
+
+impl Columns {
+    fn of(trained: &Trained) -> Self {
+        let classes = trained.class_names();
+        let numbers = match (&classes, trained.schema.targets) {
+            (Some(names), _) => names.iter().map(|name| format!("p_{name}")).collect(),
+            (None, TargetKind::Values { width: 1 }) => vec!["value".to_owned()],
+            (None, TargetKind::Values { width } | TargetKind::Classes { count: width }) => {
+                (0..width).map(|place| format!("value_{place}")).collect()
+            }
+        };
+        Self {
+            has_names: trained.config.data.format == Some(Format::Images),
+            are_words: trained.schema.names.classes.is_some(),
+            classes,
+            numbers,
+        }
+    }
+}
+
+/// Writes predictions row by row: to a file, which is there once it is whole, or to whatever takes bytes.
+pub struct TableWriter {
+    writer: Writer,
+    place: Option<PathBuf>,
+}
+
+enum Writer {
+    Csv(CsvTable<Box<dyn Write>>),
+    CsvFile(CsvTable<NewFile>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<super::parquet::ParquetTable>),
+}
+
+impl TableWriter {
+    /// CSV to `out`.
+    ///
+    /// # Errors
+    /// It does not take the names of the columns.
+    pub fn to(trained: &Trained, out: Box<dyn Write>) -> io::Result<Self> {
+        Ok(Self { writer: Writer::Csv(CsvTable::new(Columns::of(trained), out)?), place: None })
+    }
+
+    /// A file at `path`, in the format that its name tells.
+    ///
+    /// # Errors
+    /// The format is unknown, or the file cannot be begun.
+    pub fn create(trained: &Trained, path: &Path) -> Result<Self, TrainedError> {
+        let format = TableFormat::of(path)?;
+        let unwritten = |source| TrainedError::Write { path: path.to_owned(), source };
+        let (columns, file) = (Columns::of(trained), NewFile::create(path).map_err(unwritten)?);
+        let writer = match format {
+            TableFormat::Csv => Writer::CsvFile(CsvTable::new(columns, file).map_err(unwritten)?),
+            #[cfg(feature = "parquet")]
+            TableFormat::Parquet => {
+                Writer::Parquet(Box::new(super::parquet::ParquetTable::new(columns, file).map_err(unwritten)?))
+            }
+            #[cfg(not(feature = "parquet"))]
+            TableFormat::Parquet => return Err(TrainedError::NoParquet { path: path.to_owned() }),
+        };
+        Ok(Self { writer, place: Some(path.to_owned()) })
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&mut self, rows: &PredictedRows) -> Result<(), TrainedError> {
+        let written = match &mut self.writer {
+            Writer::Csv(table) => table.write(rows),
+            Writer::CsvFile(table) => table.write(rows),
+            #[cfg(feature = "parquet")]
+            Writer::Parquet(table) => table.write(rows),
+        };
+        written.map_err(|source| Self::failed(self.place.as_deref(), source))
+    }
+
+    /// Writes what is left, and brings a file to its place.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(self) -> Result<(), TrainedError> {
+        let finished = match self.writer {
+            Writer::Csv(table) => table.finish().and_then(|mut out| out.flush()),
+            Writer::CsvFile(table) => table.finish().and_then(NewFile::finish),
+            #[cfg(feature = "parquet")]
+            Writer::Parquet(table) => table.finish().and_then(NewFile::finish),
+        };
+        finished.map_err(|source| Self::failed(self.place.as_deref(), source))
+    }
+
+    fn failed(place: Option<&Path>, source: io::Error) -> TrainedError {
+        TrainedError::Write { path: place.unwrap_or(Path::new("stdout")).to_owned(), source }
+    }
+}
+
+/// A table of CSV on its way to `W`.
+struct CsvTable<W: Write> {
+    columns: Columns,
+    out: csv::Writer<BufWriter<W>>,
+}
+
+impl<W: Write> CsvTable<W> {
+    fn new(columns: Columns, out: W) -> io::Result<Self> {
+        let mut out = csv::Writer::from_writer(BufWriter::new(out));
+        let names = columns.has_names.then_some("file").into_iter();
+        let class = columns.classes.as_ref().map(|_| "class");
+        out.write_record(names.chain(class).chain(columns.numbers.iter().map(String::as_str)))?;
+        Ok(Self { columns, out })
+    }
+
+    fn write(&mut self, rows: &PredictedRows) -> io::Result<()> {
+        let numbers = match &rows.predicted {
+            Predicted::Classes { probabilities, .. } => probabilities,
+            Predicted::Values(values) => values,
+        };
+        for (row, numbers) in numbers.iter().enumerate() {
+            if self.columns.has_names {
+                self.out
+                    .write_field(rows.names.as_ref().and_then(|names| names.get(row)).map_or("", String::as_str))?;
+            }
+            if let (Predicted::Classes { classes, .. }, Some(names)) = (&rows.predicted, &self.columns.classes) {
+                self.out.write_field(&names[classes[row] as usize])?;
+            }
+            for number in numbers {
+                // The shortest text that is read as the same number.
+                self.out.write_field(format!("{number:?}"))?;
+            }
+            self.out.write_record(None::<&[u8]>)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<W> {
+        let out = self.out.into_inner().map_err(|error| error.into_error())?;
+        out.into_inner().map_err(|error| error.into_error())
+    }
+}

@@ -1,0 +1,238 @@
+//! `train predict`: what a run has learned, applied to rows of a table, a tensor or images.
+
+mod common;
+
+use std::fs;
+
+use common::{ADAMW, Lab, small, table};
+use serde_json::Value;
+
+/// The lines of a prediction, the first with the names of the columns.
+fn predict(lab: &Lab, data: &str) -> Vec<Vec<String>> {
+    let told = lab.train(&["predict", "run", "--data", data]).well();
+    assert_eq!(told.stderr, "");
+    told.stdout.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+}
+
+fn lab() -> Lab {
+    let lab = Lab::in_memory(&small(ADAMW, "constant()", ""));
+    lab.start("run");
+    lab
+}
+
+/// Each line without the columns `left_out`, counted from 0.
+fn without(table: &str, left_out: &[usize]) -> String {
+    let line = |line: &str| {
+        let kept = line.split(',').enumerate().filter(|(column, _)| !left_out.contains(column));
+        kept.map(|(_, field)| field).collect::<Vec<_>>().join(",") + "\n"
+    };
+    table.lines().map(line).collect()
+}
+
+#[test]
+fn predictions_are_what_the_evaluation_counts() {
+    let lab = lab();
+    let predicted = predict(&lab, "data.csv");
+    assert_eq!(predicted[0], ["class", "p_0", "p_1", "p_2"]);
+    let labels: Vec<String> = table().lines().skip(1).map(|line| line[line.len() - 1..].to_owned()).collect();
+    assert_eq!(predicted.len(), 1 + labels.len());
+    let right = predicted[1..].iter().zip(&labels).filter(|(row, label)| row[0] == **label).count();
+    let told = lab.train(&["eval", "run", "--rows", "all", "--json"]).well();
+    let evaluated: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(right as f64 / 60.0, evaluated["accuracy"].as_f64().unwrap());
+    let mut loss = 0.0;
+    for (row, label) in predicted[1..].iter().zip(&labels) {
+        let p: Vec<f64> = row[1..].iter().map(|p| p.parse().unwrap()).collect();
+        // Three probabilities, each rounded to 24 bits.
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 2e-7, "{p:?}");
+        let class: usize = row[0].parse().unwrap();
+        assert!(p.iter().all(|&other| other <= p[class]), "{p:?}");
+        loss -= p[label.parse::<usize>().unwrap()].ln() / 60.0;
+    }
+    assert!((loss - evaluated["loss"].as_f64().unwrap()).abs() < 1e-5, "{loss} {evaluated}");
+}
+
+#[test]
+fn rows_need_no_label_and_no_order_of_columns() {
+    let lab = lab();
+    let expected = predict(&lab, "data.csv");
+    let turned = table().lines().map(|line| line.split(',').rev().collect::<Vec<_>>().join(",") + "\n").collect();
+    for (name, content) in [("bare.csv", without(&table(), &[3])), ("turned.csv", turned)] {
+        fs::write(lab.path(name), content).unwrap();
+        assert_eq!(predict(&lab, name), expected, "{name}");
+    }
+    // The run's own data is not needed.
+    fs::remove_file(lab.path("data.csv")).unwrap();
+    assert_eq!(predict(&lab, "bare.csv"), expected);
+    fs::write(lab.path("less.csv"), without(&table(), &[1, 3])).unwrap();
+    let refusal = lab.train(&["predict", "run", "--data", "less.csv"]).refusal();
+    assert!(refusal.contains("less.csv has no column `b`, which the model was trained on"), "{refusal}");
+    assert!(refusal.contains("; it has `a`, `c`"), "{refusal}");
+}
+
+#[test]
+fn columns_without_names_are_taken_in_their_order() {
+    let bare = |table: &str| table.lines().skip(1).map(|line| line.to_owned() + "\n").collect::<String>();
+    let config = small(ADAMW, "constant()", "").replace("batch_size", "header = false\nlabel = 1\nbatch_size");
+    let lab = Lab::in_memory(&config.replace("validation = 0.2", "task = \"regression\""));
+    fs::write(lab.path("data.csv"), bare(&table())).unwrap();
+    lab.start("run");
+    let expected = predict(&lab, "data.csv");
+    assert_eq!((expected.len(), &expected[0][..]), (61, &["value".to_owned()][..]));
+    fs::write(lab.path("bare.csv"), bare(&without(&table(), &[1]))).unwrap();
+    assert_eq!(predict(&lab, "bare.csv"), expected);
+    fs::write(lab.path("less.csv"), bare(&without(&table(), &[1, 2]))).unwrap();
+    let refusal = lab.train(&["predict", "run", "--data", "less.csv"]).refusal();
+    let expected = "less.csv has 2 columns, and the model was trained on 4, of which column 1 is the label";
+    assert!(refusal.contains(expected), "{refusal}");
+}
+
+#[test]
+fn classes_have_the_names_that_the_run_knows() {
+    let lab = Lab::in_memory(&small(ADAMW, "constant()", ""));
+    let row = |i: usize| format!("{},{},{}\n", ["red", "blue"][i % 2], i % 7, ["owl", "cat, wild"][i / 2 % 2]);
+    let quoted = |row: String| row.replace("cat, wild", "\"cat, wild\"");
+    let rows: String = (0..60).map(row).map(quoted).collect();
+    fs::write(lab.path("data.csv"), format!("colour,size,animal\n{rows}")).unwrap();
+    lab.start("run");
+    fs::write(lab.path("new.csv"), "size,colour\n3,red\n5,blue\n").unwrap();
+    let told = lab.train(&["predict", "run", "--data", "new.csv"]).well();
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "class,\"p_cat, wild\",p_owl"));
+    assert!(lines[1..].iter().all(|line| line.starts_with("owl,") || line.starts_with("\"cat, wild\",")), "{lines:?}");
+}
+
+#[test]
+fn what_is_half_written_is_not_left_behind() {
+    let lab = lab();
+    fs::write(lab.path("out.csv"), "of an earlier run").unwrap();
+    let rows = "1,2,3\n".repeat(3000);
+    fs::write(lab.path("bad.csv"), format!("a,b,c\n{rows}1,two,3\n")).unwrap();
+    let before = fs::read_dir(lab.path("")).unwrap().count();
+    for output in ["out.csv", "new.csv"] {
+        let refusal = lab.train(&["predict", "run", "--data", "bad.csv", "-o", output]).refusal();
+        assert!(refusal.contains("bad.csv, line 3002, column `b`: \"two\" is not a number"), "{refusal}");
+    }
+    assert_eq!(fs::read_to_string(lab.path("out.csv")).unwrap(), "of an earlier run");
+    assert_eq!(fs::read_dir(lab.path("")).unwrap().count(), before);
+    let told = lab.train(&["predict", "run", "--data", "data.csv", "-o", "out.csv"]).well();
+    assert_eq!((told.stdout.as_str(), told.stderr.as_str()), ("", "60 rows written to out.csv\n"));
+    let written = fs::read_to_string(lab.path("out.csv")).unwrap();
+    assert_eq!(written, lab.train(&["predict", "run", "--data", "data.csv"]).well().stdout);
+}
+
+/// The most memory that the process has had so far, in bytes; none once it has ended.
+#[cfg(target_os = "linux")]
+fn peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+/// Ten times the rows take no more memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_prediction_streams_in_bounded_memory() {
+    let lab = lab();
+    let peak_of = |rows: usize, name: &str| {
+        let row = format!("{:0100},{:0100},{:0100}\n", 1, 2, 3);
+        fs::write(lab.path(name), "a,b,c\n".to_owned() + &row.repeat(rows)).unwrap();
+        let mut command = lab.command(&["predict", "run", "--data", name, "-o", "out.csv"]);
+        let mut process = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut most = 0;
+        while process.try_wait().unwrap().is_none() {
+            most = most.max(peak(process.id()).unwrap_or(0));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(process.wait().unwrap().success() && most > 0);
+        assert_eq!(fs::read_to_string(lab.path("out.csv")).unwrap().lines().count(), rows + 1);
+        most
+    };
+    let (few, many) = (peak_of(20_000, "few.csv"), peak_of(200_000, "many.csv"));
+    // The larger file has 60 MB, and its predictions 8 MB.
+    assert!(many < few + (6 << 20), "{few} and {many} bytes");
+}
+
+#[test]
+fn rows_of_a_tensor_need_no_targets() {
+    use candle_core::{Device, Tensor};
+    let config = small(ADAMW, "constant()", "").replace("data.csv", "data.safetensors");
+    let lab = Lab::in_memory(&config);
+    let x = Tensor::from_iter((0..300u32).map(|i| (i * 37 % 101) as f32 / 9.0), &Device::Cpu).unwrap();
+    let x = x.reshape((60, 5)).unwrap();
+    let y = Tensor::from_iter((0..60u32).map(|i| i % 3), &Device::Cpu).unwrap();
+    let save = |name: &str, tensors: &[(&str, &Tensor)]| {
+        let tensors = tensors.iter().map(|&(name, tensor)| (name.to_owned(), tensor.clone())).collect();
+        candle_core::safetensors::save(&tensors, lab.path(name)).unwrap();
+    };
+    save("data.safetensors", &[("x", &x), ("y", &y)]);
+    lab.start("run");
+    let expected = predict(&lab, "data.safetensors");
+    assert_eq!(expected.len(), 61);
+    save("bare.safetensors", &[("x", &x)]);
+    assert_eq!(predict(&lab, "bare.safetensors"), expected);
+    save("wide.safetensors", &[("x", &x.reshape((50, 6)).unwrap())]);
+    let refusal = lab.train(&["predict", "run", "--data", "wide.safetensors"]).refusal();
+    let expected = "wide.safetensors: a row is numbers of shape [6], and the model takes numbers of shape [5]";
+    assert!(refusal.contains(expected), "{refusal}");
+    save("other.safetensors", &[("z", &x)]);
+    let refusal = lab.train(&["predict", "run", "--data", "other.safetensors"]).refusal();
+    assert!(refusal.contains("other.safetensors has no tensor `x`"), "{refusal}");
+    let mut bytes = fs::read(lab.path("bare.safetensors")).unwrap();
+    bytes.truncate(bytes.len() - 1);
+    fs::write(lab.path("cut.safetensors"), bytes).unwrap();
+    let refusal = lab.train(&["predict", "run", "--data", "cut.safetensors"]).refusal();
+    assert!(
+        refusal.contains("cut.safetensors is not a valid safetensors file: its tensors fill 1200 bytes"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn images_need_no_labels() {
+    let config = small(ADAMW, "constant()", "").replace("path = \"data.csv\"", "path = \"digits\"\nformat = \"idx\"");
+    let lab = Lab::in_memory(&config);
+    let pixels: Vec<u8> = (0..40 * 6).map(|i| (i * 31 % 251) as u8).collect();
+    let images = |count: u8, rows: u8, columns: u8| {
+        let head = [0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, rows, 0, 0, 0, columns];
+        [&head[..], &pixels].concat()
+    };
+    fs::create_dir(lab.path("digits")).unwrap();
+    fs::write(lab.path("digits/train-images-idx3-ubyte"), images(40, 2, 3)).unwrap();
+    let labels: Vec<u8> = [0, 0, 8, 1, 0, 0, 0, 40].into_iter().chain((0..40).map(|i| i % 4)).collect();
+    fs::write(lab.path("digits/train-labels-idx1-ubyte"), labels).unwrap();
+    lab.start("run");
+    let predicted = predict(&lab, "digits/train-images-idx3-ubyte");
+    assert_eq!((predicted.len(), predicted[0].len()), (41, 5));
+    let told = lab.train(&["eval", "run", "--rows", "all", "--json"]).well();
+    let accuracy = serde_json::from_str::<Value>(&told.stdout).unwrap()["accuracy"].as_f64().unwrap();
+    let right = predicted[1..].iter().zip(0..).filter(|(row, i)| row[0] == (i % 4).to_string()).count();
+    assert_eq!(right as f64 / 40.0, accuracy);
+    let again: Value =
+        serde_json::from_str(&lab.train(&["eval", "run", "--data", "digits", "--json"]).well().stdout).unwrap();
+    assert_eq!((again["rows"].as_u64(), again["accuracy"].as_f64()), (Some(40), Some(accuracy)));
+    fs::write(lab.path("wide"), images(40, 1, 6)).unwrap();
+    let refusal = lab.train(&["predict", "run", "--data", "wide"]).refusal();
+    assert!(refusal.contains("wide: a row is numbers of shape [1, 1, 6], and the model takes"), "{refusal}");
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn predictions_can_be_parquet() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let lab = lab();
+    let expected = predict(&lab, "data.csv");
+    lab.train(&["predict", "run", "--data", "data.csv", "-o", "out.parquet"]).well();
+    let reader = SerializedFileReader::new(fs::File::open(lab.path("out.parquet")).unwrap()).unwrap();
+    let rows: Vec<Vec<String>> = reader
+        .get_row_iter(None)
+        .unwrap()
+        .map(|row| row.unwrap().get_column_iter().map(|(_, field)| field.to_string()).collect())
+        .collect();
+    assert_eq!(rows.len(), 60);
+    for (row, expected) in rows.iter().zip(&expected[1..]) {
+        assert_eq!(row[0], expected[0]);
+        let number = |text: &String| text.parse::<f32>().unwrap();
+        assert!(row[1..].iter().map(number).eq(expected[1..].iter().map(number)), "{row:?} {expected:?}");
+    }
+}
