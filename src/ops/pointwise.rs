@@ -19,6 +19,11 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
     apply::<Softplus>(x)
 }
 
+/// `max(x, 0)`, written so that a NaN stays one: `max` would turn it into 0 and hide that a run has diverged.
+pub(super) fn rectified<T: Float>(x: T) -> T {
+    if x <= T::zero() { T::zero() } else { x }
+}
+
 /// A function of one number and its derivative.
 trait Pointwise: Default + Send + Sync + 'static {
     const NAME: &'static str;
@@ -35,8 +40,7 @@ impl Pointwise for Relu {
     const NAME: &'static str = "relu";
 
     fn value<T: Float>(x: T) -> T {
-        // Written so that a NaN stays one: `max` would turn it into 0 and hide that a run has diverged.
-        if x <= T::zero() { T::zero() } else { x }
+        rectified(x)
     }
 
     fn derivative<T: Float>(x: T) -> T {

@@ -1,0 +1,114 @@
+//! Products of matrices that lie in slices, computed on the thread that asks for them.
+
+use candle_core::WithDType;
+use num_traits::Float;
+
+/// A number that the products here are computed in: `f32` or `f64`.
+pub(super) trait Real: WithDType + Float {}
+
+impl Real for f32 {}
+
+impl Real for f64 {}
+
+/// A matrix in a slice.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a, T> {
+    elements: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Rows that begin `row_stride` apart.
+    pub fn new(elements: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
+        Self { elements, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// Rows and columns exchanged.
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// Whether a matrix of this form lies within `len` elements.
+fn lies_within(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
+    rows == 0 || columns == 0 || (rows - 1) * row_stride + (columns - 1) * column_stride < len
+}
+
+/// Writes `left · right` to `into`, whose rows begin `row_stride` apart, or adds it to what is there.
+///
+/// The order of the additions depends on the shapes and the processor alone.
+pub(super) fn product<T: Real>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    into: &mut [T],
+    row_stride: usize,
+    add: bool,
+) {
+    let (rows, columns) = (left.rows, right.columns);
+    assert_eq!(left.columns, right.rows, "inner dimensions of a product");
+    for matrix in [left, right] {
+        let Matrix { elements, rows, columns, row_stride, column_stride } = matrix;
+        assert!(lies_within(elements.len(), rows, columns, row_stride, column_stride), "a factor beyond its slice");
+    }
+    assert!(lies_within(into.len(), rows, columns, row_stride, 1), "a product beyond its slice");
+    assert!(row_stride >= columns || rows <= 1, "rows of a product that overlap");
+    // SAFETY: the assertions above say that every element of the three matrices lies within its slice, and that those
+    // of the product are distinct; `into` is borrowed mutably, so it is none of the factors. `Real` is implemented for
+    // f32 and f64 only, which `gemm` knows.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            left.columns,
+            into.as_mut_ptr(),
+            1,
+            row_stride as isize,
+            add,
+            left.elements.as_ptr(),
+            left.column_stride as isize,
+            left.row_stride as isize,
+            right.elements.as_ptr(),
+            right.column_stride as isize,
+            right.row_stride as isize,
+            T::one(),
+            T::one(),
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_matrices_and_their_transposes() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, -1.0, 0.5, 2.0]);
+        let mut into = [1.0; 9];
+        // [1 2; 3 4; 5 6] · [1 -1; 0.5 2], into rows of three elements.
+        product(Matrix::new(&a, 3, 2, 2), Matrix::new(&b, 2, 2, 2), &mut into, 3, false);
+        assert_eq!(into, [2.0, 3.0, 1.0, 5.0, 5.0, 1.0, 8.0, 7.0, 1.0]);
+        // [1 3 5; 2 4 6] · [1 2; 3 4; 5 6], added.
+        let mut sum = [1.0; 4];
+        product(Matrix::new(&a, 3, 2, 2).transposed(), Matrix::new(&a, 3, 2, 2), &mut sum, 2, true);
+        assert_eq!(sum, [36.0, 45.0, 45.0, 57.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a product beyond its slice")]
+    fn a_product_that_does_not_fit_is_caught() {
+        product(Matrix::new(&[1.0], 1, 1, 1), Matrix::new(&[1.0; 4], 1, 4, 4), &mut [0.0; 3], 4, false);
+    }
+}

@@ -1,0 +1,336 @@
+//! Pooling: the largest number in each window of an image, or the mean.
+
+use std::ops::Range;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
+use rayon::prelude::*;
+
+use super::cpu::{self, Reading, elements, vectorized, with_float};
+use super::gemm::Real;
+
+/// Windows that move over an image, alike in both directions.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool2d {
+    /// Side of a window.
+    pub kernel: usize,
+    /// Step from one window to the next.
+    pub stride: usize,
+    /// How far windows reach over each edge; at most half of `kernel`.
+    pub padding: usize,
+}
+
+impl Pool2d {
+    /// Windows of side `kernel` beside each other.
+    pub fn new(kernel: usize) -> Self {
+        Self { kernel, stride: kernel, padding: 0 }
+    }
+
+    /// The windows along a side, cut off at its ends.
+    fn windows(self, side: usize) -> Result<Vec<Range<usize>>> {
+        let Self { kernel, stride, padding } = self;
+        if kernel == 0 || stride == 0 || padding > kernel / 2 {
+            bail!(
+                "pooling needs a kernel and a stride of at least 1, and a padding of at most half the kernel: {self:?}"
+            );
+        }
+        let Some(last) = (side + 2 * padding).checked_sub(kernel) else {
+            bail!("pooling: a side of {side} is smaller than the window: {self:?}")
+        };
+        let window = |start: usize| start.saturating_sub(padding)..(start + kernel - padding).min(side);
+        Ok((0..=last).step_by(stride).map(window).collect())
+    }
+}
+
+/// The largest number in each window of `x` `[rows, channels, height, width]`, as `torch.nn.MaxPool2d`. Each side of
+/// the result is `(side + 2 padding - kernel) / stride + 1`, rounded down. Where several numbers are the largest, the
+/// first has the gradient.
+///
+/// # Errors
+/// When the image is smaller than a window, or the device fails.
+pub fn max_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind: Kind::Max }.pool(x)
+}
+
+/// The mean of each window of `x` `[rows, channels, height, width]`, where what lies beyond the edges counts as zeros,
+/// as `torch.nn.AvgPool2d`. The shape is that of [`max_pool2d`].
+///
+/// # Errors
+/// When the image is smaller than a window, or the device fails.
+pub fn avg_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    let kind = Kind::Mean { size: Some(pool.kernel * pool.kernel) };
+    Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind }.pool(x)
+}
+
+/// The means of `height` by `width` windows that cover each image of `x` `[rows, channels, …, …]`, as
+/// `torch.nn.AdaptiveAvgPool2d`: window `i` of `n` over a side reaches from `i side / n`, rounded down, to
+/// `(i + 1) side / n`, rounded up. With 1 and 1 it is the mean of each channel.
+///
+/// # Errors
+/// When a size is 0, or the device fails.
+pub fn adaptive_avg_pool2d(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
+    let (_, _, x_height, x_width) = x.dims4()?;
+    if [height, width, x_height, x_width].contains(&0) {
+        bail!("adaptive pooling needs sides of at least 1: from {x_height} by {x_width} to {height} by {width}");
+    }
+    let windows = |side: usize, n: usize| (0..n).map(move |i| i * side / n..((i + 1) * side).div_ceil(n)).collect();
+    let kind = Kind::Mean { size: None };
+    Windows { rows: windows(x_height, height), columns: windows(x_width, width), kind }.pool(x)
+}
+
+/// Every pair of a range of rows and one of columns is a window.
+#[derive(Clone, Debug)]
+struct Windows {
+    rows: Vec<Range<usize>>,
+    columns: Vec<Range<usize>>,
+    kind: Kind,
+}
+
+/// What a window becomes.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Max,
+    /// The sum over `size`, or over the numbers in the window.
+    Mean {
+        size: Option<usize>,
+    },
+}
+
+impl Windows {
+    fn pool(self, x: &Tensor) -> Result<Tensor> {
+        if cpu::is_fused(x) { x.contiguous()?.apply_op1(self) } else { self.composed(x) }
+    }
+
+    /// The same from operations that every device has: one side after the other, as the largest or the sum of the
+    /// first numbers of all windows, the second numbers and so on. Windows that have fewer numbers repeat their last,
+    /// or have it masked.
+    fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = self.composed_along(x, 2, &self.rows)?;
+        let pooled = self.composed_along(&rows, 3, &self.columns)?;
+        let Kind::Mean { size } = self.kind else { return Ok(pooled) };
+        let pairs = self.rows.iter().flat_map(|rows| self.columns.iter().map(|columns| rows.len() * columns.len()));
+        let factors: Vec<f32> = pairs.map(|numbers| 1.0 / size.unwrap_or(numbers) as f32).collect();
+        let factors = Tensor::from_vec(factors, (self.rows.len(), self.columns.len()), x.device())?;
+        pooled.broadcast_mul(&factors.to_dtype(x.dtype())?)
+    }
+
+    fn composed_along(&self, x: &Tensor, dimension: usize, windows: &[Range<usize>]) -> Result<Tensor> {
+        let most = windows.iter().map(Range::len).max().unwrap_or(0);
+        let mut pooled: Option<Tensor> = None;
+        for offset in 0..most {
+            let index = |window: &Range<usize>| (window.start + offset).min(window.end - 1) as u32;
+            let indices = Tensor::from_vec(windows.iter().map(index).collect(), windows.len(), x.device())?;
+            let mut numbers = x.index_select(&indices, dimension)?;
+            if let Kind::Mean { .. } = self.kind {
+                let mask: Vec<f32> = windows.iter().map(|window| f32::from(u8::from(offset < window.len()))).collect();
+                let shape = if dimension == 2 { (windows.len(), 1) } else { (1, windows.len()) };
+                numbers = numbers.broadcast_mul(&Tensor::from_vec(mask, shape, x.device())?.to_dtype(x.dtype())?)?;
+            }
+            pooled = Some(match (pooled, self.kind) {
+                (None, _) => numbers,
+                (Some(pooled), Kind::Max) => pooled.maximum(&numbers)?,
+                (Some(pooled), Kind::Mean { .. }) => (pooled + numbers)?,
+            });
+        }
+        pooled.ok_or_else(|| candle_core::Error::Msg("pooling: no windows".to_owned()))
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// Planes that one task works on.
+    fn planes(plane: usize) -> usize {
+        (super::CHUNK / plane.max(1)).max(1)
+    }
+
+    fn forward<T: Real>(&self, x: &[T], width: usize, plane: usize) -> Vec<T> {
+        let mut y = vec![T::zero(); x.len() / plane * self.len()];
+        let planes = y.par_chunks_exact_mut(self.len()).zip(x.par_chunks_exact(plane));
+        planes.with_min_len(Self::planes(plane)).for_each(|(y, x)| match self.kind {
+            Kind::Max => self.largest(x, width, y),
+            Kind::Mean { size } => self.means(x, width, size, y),
+        });
+        y
+    }
+
+    /// First the largest of each column, side by side, then that of each row of these.
+    fn largest<T: Real>(&self, x: &[T], width: usize, y: &mut [T]) {
+        // A NaN is the largest of all: it must not vanish.
+        let larger = |a: T, b: T| if b > a || b.is_nan() { b } else { a };
+        let mut of_columns = vec![T::zero(); width];
+        for (rows, y) in self.rows.iter().zip(y.chunks_exact_mut(self.columns.len())) {
+            of_columns.copy_from_slice(&x[rows.start * width..][..width]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for row in rows.clone().skip(1) {
+                        of_columns.iter_mut().zip(&x[row * width..]).for_each(|(a, &b)| *a = larger(*a, b));
+                    }
+                },
+            );
+            for (columns, y) in self.columns.iter().zip(y) {
+                *y = of_columns[columns.start + 1..columns.end]
+                    .iter()
+                    .fold(of_columns[columns.start], |a, &b| larger(a, b));
+            }
+        }
+    }
+
+    fn means<T: Real>(&self, x: &[T], width: usize, size: Option<usize>, y: &mut [T]) {
+        for (rows, y) in self.rows.iter().zip(y.chunks_exact_mut(self.columns.len())) {
+            for (columns, y) in self.columns.iter().zip(y) {
+                let numbers = rows.clone().flat_map(|row| &x[row * width..][columns.clone()]);
+                *y = numbers.fold(T::zero(), |sum, &x| sum + x) * factor(size, rows, columns);
+            }
+        }
+    }
+
+    fn backward<T: Real>(&self, x: &[T], y: &[T], gradient: &[T], width: usize, plane: usize) -> Vec<T> {
+        let mut of_x = vec![T::zero(); x.len()];
+        let outputs = y.par_chunks_exact(self.len()).zip(gradient.par_chunks_exact(self.len()));
+        let planes = of_x.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(outputs);
+        planes.with_min_len(Self::planes(plane)).for_each(|((of_x, x), (y, gradient))| {
+            let windows = self.rows.iter().flat_map(|rows| self.columns.iter().map(move |columns| (rows, columns)));
+            for ((rows, columns), (&y, &g)) in windows.zip(y.iter().zip(gradient)) {
+                match self.kind {
+                    Kind::Max => to_the_first(y, g, x, of_x, rows, columns, width),
+                    Kind::Mean { size } => {
+                        let share = g * factor(size, rows, columns);
+                        for row in rows.clone() {
+                            of_x[row * width..][columns.clone()].iter_mut().for_each(|of_x| *of_x += share);
+                        }
+                    }
+                }
+            }
+        });
+        of_x
+    }
+}
+
+/// What a sum over a window is multiplied by to be its mean.
+fn factor<T: Real>(size: Option<usize>, rows: &Range<usize>, columns: &Range<usize>) -> T {
+    T::one() / T::from_f64(size.unwrap_or(rows.len() * columns.len()) as f64)
+}
+
+/// Adds the gradient `g` to the first number of a window that is `y`. Without branches: which one it is cannot be
+/// foretold.
+fn to_the_first<T: Real>(
+    y: T,
+    g: T,
+    x: &[T],
+    of_x: &mut [T],
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+    width: usize,
+) {
+    let mut left = g;
+    for row in rows.clone() {
+        let range = row * width + columns.start..row * width + columns.end;
+        for (x, of_x) in x[range.clone()].iter().zip(&mut of_x[range]) {
+            let is_it = *x == y || (x.is_nan() && y.is_nan());
+            *of_x += if is_it { left } else { T::zero() };
+            left = if is_it { T::zero() } else { left };
+        }
+    }
+}
+
+impl CustomOp1 for Windows {
+    fn name(&self) -> &'static str {
+        "pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, height, width) = layout.shape().dims4()?;
+        let y = with_float!("pooling", x.dtype(), T => {
+            T::to_cpu_storage_owned(self.forward::<T>(elements(x, layout)?, width, height * width))
+        });
+        Ok((y, Shape::from((batch, channels, self.rows.len(), self.columns.len()))))
+    }
+
+    fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let (_, _, height, width) = x.dims4()?;
+        let gradient = gradient.contiguous()?;
+        with_float!("pooling", x.dtype(), T => {
+            let [x_read, y, gradient] = [x, y, &gradient].map(Reading::of);
+            let (x_elements, y, gradient) = (x_read.elements()?, y.elements()?, gradient.elements()?);
+            let of_x: Vec<T> = self.backward(x_elements, y, gradient, width, height * width);
+            cpu::tensor(of_x, x).map(Some)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Reference, assert_gradients, assert_same_function, numbers, to_vec};
+    use super::*;
+
+    fn pools() -> [Pool2d; 5] {
+        let pool = |kernel, stride, padding| Pool2d { kernel, stride, padding };
+        [Pool2d::new(2), pool(3, 2, 1), pool(3, 1, 0), pool(2, 3, 1), pool(1, 2, 0)]
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_pytorch() {
+        let reference = Reference::open("image_reference.safetensors");
+        let (plain, padded) = (Pool2d::new(2), Pool2d { kernel: 3, stride: 2, padding: 1 });
+        reference.assert("max_pool2d.plain", 1e-12, |t| max_pool2d(&t[0], plain));
+        reference.assert("max_pool2d.padded", 1e-12, |t| max_pool2d(&t[0], padded));
+        reference.assert("avg_pool2d.plain", 1e-12, |t| avg_pool2d(&t[0], plain));
+        reference.assert("avg_pool2d.padded", 1e-12, |t| avg_pool2d(&t[0], padded));
+        reference.assert("adaptive_avg_pool2d.one", 1e-12, |t| adaptive_avg_pool2d(&t[0], 1, 1));
+        reference.assert("adaptive_avg_pool2d.uneven", 1e-12, |t| adaptive_avg_pool2d(&t[0], 3, 4));
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let x = numbers(&[2, 3, 7, 6], 0);
+        for pool in pools() {
+            assert_gradients(&[&x], |t| max_pool2d(&t[0], pool));
+            assert_gradients(&[&x], |t| avg_pool2d(&t[0], pool));
+        }
+        for (height, width) in [(1, 1), (3, 2), (7, 6), (9, 4)] {
+            assert_gradients(&[&x], |t| adaptive_avg_pool2d(&t[0], height, width));
+        }
+    }
+
+    #[test]
+    fn the_composed_form_agrees_with_the_fused_one() {
+        let x = numbers(&[2, 3, 7, 6], 0);
+        for pool in pools() {
+            for kind in [Kind::Max, Kind::Mean { size: Some(9) }, Kind::Mean { size: None }] {
+                let windows = Windows { rows: pool.windows(7).unwrap(), columns: pool.windows(6).unwrap(), kind };
+                assert_same_function(&[&x], 1e-6, |t| windows.clone().pool(&t[0]), |t| windows.composed(&t[0]));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_largest_has_the_gradient_and_a_nan_is_the_largest() {
+        let nan = f64::NAN;
+        let x = Tensor::new(
+            &[[[[1.0, 1.0, 2.0, 0.0], [1.0, 0.0, 0.0, 2.0], [0.0, nan, -1.0, -3.0], [5.0, 0.0, -2.0, -1.0]]]],
+            &candle_core::Device::Cpu,
+        );
+        let x = candle_core::Var::from_tensor(&x.unwrap()).unwrap();
+        let y = max_pool2d(&x, Pool2d::new(2)).unwrap();
+        let largest = to_vec(&y);
+        assert_eq!(largest[..2], [1.0, 2.0]);
+        assert!(largest[2].is_nan() && largest[3] == -1.0);
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let expected = [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(to_vec(gradients.get(&x).unwrap()), expected);
+    }
+
+    #[test]
+    fn windows_that_do_not_fit_are_refused() {
+        let x = numbers(&[1, 1, 2, 5], 0);
+        let refusal = |pool| max_pool2d(&x, pool).unwrap_err().to_string();
+        assert!(refusal(Pool2d::new(3)).contains("a side of 2 is smaller than the window"));
+        assert!(refusal(Pool2d { padding: 2, ..Pool2d::new(3) }).contains("at most half the kernel"));
+        assert!(refusal(Pool2d { stride: 0, ..Pool2d::new(2) }).contains("at least 1"));
+        assert!(adaptive_avg_pool2d(&x, 0, 1).is_err());
+    }
+}

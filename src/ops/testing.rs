@@ -1,0 +1,114 @@
+//! What the tests of the operations share: numbers to compute with, finite differences, and PyTorch's results.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+
+use crate::rng::Stream;
+
+/// Normal numbers of this shape, in f64.
+pub(super) fn numbers(shape: &[usize], seed: u64) -> Tensor {
+    let normal = Stream::new(seed, "test").normal(0, shape.iter().product());
+    Tensor::from_vec(normal, shape, &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap()
+}
+
+pub(super) fn to_vec(x: &Tensor) -> Vec<f64> {
+    x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Two tensors have one shape, and numbers that differ by at most `tolerance`.
+#[track_caller]
+pub(super) fn assert_same_numbers(found: &Tensor, expected: &Tensor, tolerance: f64) {
+    assert_eq!(found.dims(), expected.dims());
+    for (i, (found, expected)) in to_vec(found).into_iter().zip(to_vec(expected)).enumerate() {
+        assert!((found - expected).abs() <= tolerance, "at {i}: {found} instead of {expected}");
+    }
+}
+
+/// The gradients that reach `inputs` from the sum of `f`'s result, each element with a weight of its own.
+pub(super) fn gradients(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
+    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let store = weighted(&f(&tensors).unwrap()).backward().unwrap();
+    vars.iter().map(|var| store.get(var).expect("a gradient for every input").clone()).collect()
+}
+
+fn weighted(y: &Tensor) -> Tensor {
+    (y * numbers(y.dims(), 99).to_dtype(y.dtype()).unwrap()).unwrap().sum_all().unwrap()
+}
+
+/// Central differences in f64 with a step of 1e-6 are good to about 1e-9 for values of size 1; 1e-7 leaves room.
+#[track_caller]
+pub(super) fn assert_gradients(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    let found = gradients(inputs, &f);
+    for (number, (input, gradient)) in inputs.iter().zip(&found).enumerate() {
+        assert_eq!(gradient.dims(), input.dims());
+        let (values, gradient) = (to_vec(input), to_vec(gradient));
+        for i in 0..values.len() {
+            let at = |delta: f64| {
+                let mut values = values.clone();
+                values[i] += delta;
+                let mut inputs: Vec<Tensor> = inputs.iter().map(|&x| x.clone()).collect();
+                inputs[number] = Tensor::from_vec(values, input.dims(), &Device::Cpu).unwrap();
+                weighted(&f(&inputs).unwrap()).to_scalar::<f64>().unwrap()
+            };
+            let expected = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!(
+                (gradient[i] - expected).abs() < 1e-7,
+                "input {number} at {i}: {} instead of {expected}",
+                gradient[i]
+            );
+        }
+    }
+}
+
+/// Two ways to compute one thing agree in value and gradients, within `tolerance` in f64.
+#[track_caller]
+pub(super) fn assert_same_function(
+    inputs: &[&Tensor],
+    tolerance: f64,
+    one: impl Fn(&[Tensor]) -> Result<Tensor>,
+    other: impl Fn(&[Tensor]) -> Result<Tensor>,
+) {
+    let tensors: Vec<Tensor> = inputs.iter().map(|&x| x.clone()).collect();
+    assert_same_numbers(&one(&tensors).unwrap(), &other(&tensors).unwrap(), tolerance);
+    for (one, other) in gradients(inputs, one).iter().zip(gradients(inputs, other)) {
+        assert_same_numbers(one, &other, tolerance);
+    }
+}
+
+/// PyTorch's results, as a script beside them wrote them.
+pub(super) struct Reference(HashMap<String, Tensor>);
+
+impl Reference {
+    /// Those in the file of that name.
+    pub fn open(file: &str) -> Self {
+        let path = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+        Self(candle_core::safetensors::load(path, &Device::Cpu).unwrap())
+    }
+
+    /// `f` of the inputs `case.x0`, `case.x1`, … has PyTorch's result `case.y` and gradients `case.g0`, … of its
+    /// weighted sum, within `tolerance`, in f64; and in f32 within 1e-4, for sums of up to a hundred numbers of size one.
+    #[track_caller]
+    pub fn assert(&self, case: &str, tolerance: f64, f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+        let inputs: Vec<Tensor> = (0..).map_while(|i| self.0.get(&format!("{case}.x{i}")).cloned()).collect();
+        let weights = &self.0[&format!("{case}.w")];
+        for (dtype, tolerance) in [(DType::F64, tolerance), (DType::F32, 1e-4)] {
+            let vars: Vec<Var> =
+                inputs.iter().map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap()).collect();
+            let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+            let y = f(&tensors).unwrap();
+            assert_same_numbers(&y, &self.0[&format!("{case}.y")], tolerance);
+            let store = (y * weights.to_dtype(dtype).unwrap()).unwrap().sum_all().unwrap().backward().unwrap();
+            for (i, var) in vars.iter().enumerate() {
+                let expected = &self.0[&format!("{case}.g{i}")];
+                assert_same_numbers(store.get(var).unwrap(), expected, tolerance);
+            }
+        }
+    }
+
+    /// The tensor `name`.
+    pub fn get(&self, name: &str) -> Tensor {
+        self.0[name].clone()
+    }
+}
