@@ -4,7 +4,7 @@ use candle_core::Device;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use super::{Mlp, MlpConfig, Model};
+use super::{ConvNet, ConvNetConfig, Mlp, MlpConfig, Model, ResNet, ResNetConfig};
 use crate::data::Input;
 use crate::kinded::Kinded;
 
@@ -14,6 +14,10 @@ use crate::kinded::Kinded;
 pub enum ModelConfig {
     /// A multilayer perceptron.
     Mlp(MlpConfig),
+    /// A convolutional network.
+    ConvNet(ConvNetConfig),
+    /// A residual network.
+    ResNet(ResNetConfig),
 }
 
 impl<'de> Deserialize<'de> for ModelConfig {
@@ -21,7 +25,9 @@ impl<'de> Deserialize<'de> for ModelConfig {
         let table = Kinded::deserialize(deserializer)?;
         match table.kind() {
             "mlp" => table.read().map(Self::Mlp),
-            _ => Err(table.unknown(&["mlp"])),
+            "convnet" => table.read().map(Self::ConvNet),
+            "resnet" => table.read().map(Self::ResNet),
+            _ => Err(table.unknown(&["mlp", "convnet", "resnet"])),
         }
     }
 }
@@ -69,6 +75,8 @@ impl ModelConfig {
     pub fn validate(&self) -> Result<(), ModelError> {
         match self {
             Self::Mlp(config) => config.validate(),
+            Self::ConvNet(config) => config.validate(),
+            Self::ResNet(config) => config.validate(),
         }
     }
 
@@ -95,6 +103,8 @@ impl ModelConfig {
                     data: input.clone(),
                 }),
             },
+            Self::ConvNet(config) => Ok(Box::new(ConvNet::new(config.clone(), input, outputs, seed, device)?)),
+            Self::ResNet(config) => Ok(Box::new(ResNet::new(config, input, outputs, seed, device)?)),
         }
     }
 }

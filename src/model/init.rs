@@ -40,10 +40,33 @@ pub(super) fn make_room(name: &str, shape: &Shape) -> Result<()> {
 /// # Errors
 /// When the device fails.
 pub fn linear_default(name: &str, shape: impl Into<Shape>, fan_in: usize, seed: u64, device: &Device) -> Result<Var> {
-    let shape = shape.into();
-    make_room(name, &shape)?;
     let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
-    let uniform = Stream::new(seed, &format!("init/{name}")).uniform(0, shape.elem_count());
-    let values: Vec<f32> = uniform.into_iter().map(|u| (2.0 * u - 1.0) * bound).collect();
-    Var::from_tensor(&Tensor::from_vec(values, shape, device)?)
+    drawn(name, shape.into(), device, |count| {
+        let uniform = Stream::new(seed, &format!("init/{name}")).uniform(0, count);
+        uniform.into_iter().map(|u| (2.0 * u - 1.0) * bound).collect()
+    })
+}
+
+/// Normal with variance `2 / fan`, for layers that a ReLU follows: He et al., "Delving deep into rectifiers", ICCV 2015,
+/// equation 14. torchvision's ResNet takes for `fan` that of the outputs, `out * kernel * kernel`.
+///
+/// # Errors
+/// When the device fails.
+pub fn kaiming_normal(name: &str, shape: impl Into<Shape>, fan: usize, seed: u64, device: &Device) -> Result<Var> {
+    let deviation = (2.0 / fan.max(1) as f32).sqrt();
+    drawn(name, shape.into(), device, |count| {
+        let normal = Stream::new(seed, &format!("init/{name}")).normal(0, count);
+        normal.into_iter().map(|x| x * deviation).collect()
+    })
+}
+
+/// What `draw` makes, where there is room for it.
+fn drawn(name: &str, shape: Shape, device: &Device, draw: impl FnOnce(usize) -> Vec<f32>) -> Result<Var> {
+    make_room(name, &shape)?;
+    Var::from_tensor(&Tensor::from_vec(draw(shape.elem_count()), shape, device)?)
+}
+
+/// The same number everywhere.
+pub(super) fn constant(name: &str, shape: impl Into<Shape>, value: f32, device: &Device) -> Result<Var> {
+    drawn(name, shape.into(), device, |count| vec![value; count])
 }

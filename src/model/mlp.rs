@@ -1,10 +1,11 @@
 //! A multilayer perceptron: linear layers with an activation and dropout between them.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::config::check_dropout;
-use super::{Mode, Model, ModelError, init};
+use super::layers::{Builder, Linear};
+use super::{Mode, Model, ModelError};
 use crate::ops;
 use crate::parameters::Parameters;
 
@@ -19,6 +20,17 @@ pub enum Activation {
     Gelu,
     /// Hyperbolic tangent.
     Tanh,
+}
+
+impl Activation {
+    /// The nonlinearity applied to each element.
+    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Relu => ops::relu(x),
+            Self::Gelu => x.gelu_erf(),
+            Self::Tanh => x.tanh(),
+        }
+    }
 }
 
 /// The shape of an [`Mlp`] between its inputs and its outputs.
@@ -55,32 +67,18 @@ pub struct Mlp {
     parameters: Parameters,
 }
 
-#[derive(Debug)]
-struct Linear {
-    weight: Var,
-    bias: Var,
-}
-
 impl Mlp {
     /// A model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
     /// When the device fails.
     pub fn new(config: MlpConfig, inputs: usize, outputs: usize, seed: u64, device: &Device) -> Result<Self> {
-        let (mut layers, mut parameters) = (Vec::new(), Parameters::new());
+        let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device));
         let widths: Vec<usize> = [inputs].into_iter().chain(config.hidden.iter().copied()).chain([outputs]).collect();
         for (index, pair) in widths.windows(2).enumerate() {
-            let (fan_in, fan_out) = (pair[0], pair[1]);
-            let mut draw = |part: &str, shape: &[usize]| {
-                let name = format!("{}.{part}", 2 * index);
-                let var = init::linear_default(&name, shape, fan_in, seed, device)?;
-                parameters.insert(name, var.clone());
-                Ok::<_, candle_core::Error>(var)
-            };
-            let weight = draw("weight", &[fan_out, fan_in])?;
-            layers.push(Linear { weight, bias: draw("bias", &[fan_out])? });
+            layers.push(builder.linear(&(2 * index).to_string(), pair[0], pair[1])?);
         }
-        Ok(Self { config, layers, parameters })
+        Ok(Self { config, layers, parameters: builder.parameters })
     }
 }
 
@@ -89,15 +87,11 @@ impl Model for Mlp {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut x = inputs.flatten_from(1)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = ops::linear(&x, &layer.weight, Some(&layer.bias))?;
+            x = layer.forward(&x)?;
             if index + 1 == self.layers.len() {
                 break;
             }
-            x = match self.config.activation {
-                Activation::Relu => ops::relu(&x)?,
-                Activation::Gelu => x.gelu_erf()?,
-                Activation::Tanh => x.tanh()?,
-            };
+            x = self.config.activation.apply(&x)?;
             if let Mode::Train(draws) = mode {
                 x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
             }

@@ -1,15 +1,20 @@
 //! Models, and the trait that a run trains.
 
 mod config;
+mod convnet;
 mod init;
+mod layers;
 mod mlp;
+mod resnet;
 
 use candle_core::{Result, Tensor};
 
 pub use config::{ModelConfig, ModelError};
-pub use init::linear_default;
+pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
 pub(crate) use init::with_room_for;
+pub use init::{kaiming_normal, linear_default};
 pub use mlp::{Activation, Mlp, MlpConfig};
+pub use resnet::{ResNet, ResNetConfig};
 
 use crate::parameters::Parameters;
 use crate::rng::Draws;

@@ -1,0 +1,354 @@
+//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, and then linear layers.
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::config::check_dropout;
+use super::layers::{BatchNorm, Builder, Conv, Linear};
+use super::{Activation, Mode, Model, ModelError};
+use crate::data::Input;
+use crate::ops::{self, Conv2d, Pool2d};
+use crate::parameters::Parameters;
+
+/// The shape of a [`ConvNet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvNetConfig {
+    /// The convolutions, from the image on.
+    pub blocks: Vec<ConvBlock>,
+    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out, all
+    /// positions go on as they are. 1 leaves the mean of each channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average_to: Option<usize>,
+    /// Width of each hidden linear layer after the blocks.
+    #[serde(default)]
+    pub hidden: Vec<usize>,
+    /// Nonlinearity in each block and after each hidden layer.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Probability in `[0, 1)` with which a unit of a hidden layer is dropped in training.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+/// A block of a [`ConvNet`]: convolution, batch norm where it is asked for, activation, pooling and dropout where they
+/// are asked for, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvBlock {
+    /// Channels that the convolution puts out.
+    pub channels: usize,
+    /// Side of the convolution's kernel.
+    #[serde(default = "three")]
+    pub kernel: usize,
+    /// Step of the convolution.
+    #[serde(default = "one")]
+    pub stride: usize,
+    /// Zeros that the convolution adds at each edge.
+    #[serde(default)]
+    pub padding: usize,
+    /// Whether a batch norm follows the convolution.
+    #[serde(default)]
+    pub batch_norm: bool,
+    /// What pooling follows the activation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolKind>,
+    /// Side of the pooling's windows.
+    #[serde(default = "two")]
+    pub pool_kernel: usize,
+    /// Step of the pooling; left out, the side of its windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_stride: Option<usize>,
+    /// Probability in `[0, 1)` with which a number is dropped in training at the end of the block.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+/// What a window becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolKind {
+    /// Its largest number.
+    Max,
+    /// Its mean.
+    Average,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> usize {
+    2
+}
+
+fn three() -> usize {
+    3
+}
+
+impl ConvNetConfig {
+    /// Checks every field.
+    pub(super) fn validate(&self) -> Result<(), ModelError> {
+        let sizes = |block: &ConvBlock| {
+            [block.channels, block.kernel, block.stride, block.pool_kernel, block.pool_stride.unwrap_or(1)]
+        };
+        if self.blocks.is_empty() || self.blocks.iter().any(|block| sizes(block).contains(&0)) {
+            let value = format!("{} blocks", self.blocks.len());
+            return Err(ModelError::field("blocks", value, "at least one is needed, and no size in it can be 0"));
+        }
+        if self.average_to == Some(0) {
+            return Err(ModelError::field("average_to", 0, "must be at least 1; leave it out to average nothing"));
+        }
+        if self.hidden.contains(&0) {
+            return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
+        }
+        if let Some(block) = self.blocks.iter().find(|block| !(0.0..1.0).contains(&block.dropout)) {
+            return Err(ModelError::field("blocks", block.dropout, "a dropout must be at least 0 and below 1"));
+        }
+        check_dropout(self.dropout)
+    }
+}
+
+impl ConvBlock {
+    fn pool(&self) -> Pool2d {
+        let stride = self.pool_stride.unwrap_or(self.pool_kernel);
+        Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
+    }
+
+    /// Height and width after the block, where they are `sides` before it; or what does not fit.
+    fn sides(&self, sides: [usize; 2]) -> Result<[usize; 2], String> {
+        let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
+            let side =
+                |side: usize| Some((side.saturating_add(padding.saturating_mul(2))).checked_sub(kernel)? / stride + 1);
+            match (side(height), side(width)) {
+                (Some(height), Some(width)) => Ok([height, width]),
+                _ => Err(format!("its {what} of {kernel} by {kernel} meets {height} by {width}")),
+            }
+        };
+        let convolved = along(sides, "convolution", self.kernel, self.stride, self.padding)?;
+        let Pool2d { kernel, stride, .. } = self.pool();
+        if self.pool.is_some() { along(convolved, "pooling", kernel, stride, 0) } else { Ok(convolved) }
+    }
+}
+
+/// Height and width of an image, and its channels; an error for `model` where the data is something else.
+pub(super) fn image(model: &'static str, input: &Input) -> Result<[usize; 3], ModelError> {
+    match input {
+        Input::Numbers(shape) => match shape[..] {
+            [channels, height, width] if ![channels, height, width].contains(&0) => Ok([channels, height, width]),
+            _ => Err(other_data(model, "images, numbers of shape [channels, height, width]", input)),
+        },
+        Input::Tokens { .. } => Err(other_data(model, "images, numbers of shape [channels, height, width]", input)),
+    }
+}
+
+fn other_data(model: &'static str, takes: impl Into<String>, data: &Input) -> ModelError {
+    ModelError::OtherData { model, takes: takes.into(), data: data.clone() }
+}
+
+/// A convolutional network. Its weights are named as those of torchvision's VGG, which is two `torch.nn.Sequential`:
+///
+/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` where there is one, the activation, a pooling where there
+///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel, kernel]`;
+///   a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
+/// - `classifier` has for each hidden layer a `Linear`, the activation and a `Dropout`, and then the last `Linear`:
+///   `classifier.0`, `classifier.3` and so on.
+#[derive(Debug)]
+pub struct ConvNet {
+    config: ConvNetConfig,
+    features: Vec<Block>,
+    classifier: Vec<Linear>,
+    parameters: Parameters,
+    buffers: Parameters,
+}
+
+#[derive(Debug)]
+struct Block {
+    config: ConvBlock,
+    conv: Conv,
+    norm: Option<BatchNorm>,
+    /// The name of its dropout.
+    dropout: String,
+}
+
+impl ConvNet {
+    /// A model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// When the input is no image, or one that is too small, or the device fails.
+    pub fn new(
+        config: ConvNetConfig,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let [mut channels, height, width] = image("a convnet", input)?;
+        let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device), 0);
+        let mut features = Vec::new();
+        for (number, block) in config.blocks.iter().enumerate() {
+            sides = block.sides(sides).map_err(|problem| {
+                other_data("a convnet of these blocks", format!("larger images (blocks[{number}]: {problem})"), input)
+            })?;
+            let relu = config.activation == Activation::Relu && !block.batch_norm;
+            let options = Conv2d { stride: block.stride, padding: block.padding, relu, ..Conv2d::default() };
+            let shape = [channels, block.channels, block.kernel];
+            let conv = builder.conv(&format!("features.{index}"), shape, options)?;
+            index += 1;
+            let norm = if block.batch_norm {
+                index += 1;
+                Some(builder.batch_norm(&format!("features.{}", index - 1), block.channels)?)
+            } else {
+                None
+            };
+            index += 1 + usize::from(block.pool.is_some());
+            let dropout = format!("dropout/features.{index}");
+            index += usize::from(block.dropout > 0.0);
+            features.push(Block { config: block.clone(), conv, norm, dropout });
+            channels = block.channels;
+        }
+        let [height, width] = config.average_to.map_or(sides, |side| [side, side]);
+        let mut inputs = channels.saturating_mul(height.saturating_mul(width));
+        let mut classifier = Vec::new();
+        for (layer, &width) in config.hidden.iter().chain([&outputs]).enumerate() {
+            classifier.push(builder.linear(&format!("classifier.{}", 3 * layer), inputs, width)?);
+            inputs = width;
+        }
+        let Builder { parameters, buffers, .. } = builder;
+        Ok(Self { config, features, classifier, parameters, buffers })
+    }
+
+    fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
+        let activation = self.config.activation;
+        let x = block.conv.forward(x)?;
+        let x = match &block.norm {
+            Some(norm) => activation.apply(&norm.forward(&x, mode)?)?,
+            // The convolution has rectified its own result.
+            None if activation == Activation::Relu => x,
+            None => activation.apply(&x)?,
+        };
+        let x = match block.config.pool {
+            Some(PoolKind::Max) => ops::max_pool2d(&x, block.config.pool())?,
+            Some(PoolKind::Average) => ops::avg_pool2d(&x, block.config.pool())?,
+            None => x,
+        };
+        dropout(&x, block.config.dropout, mode, &block.dropout)
+    }
+}
+
+fn dropout(x: &Tensor, p: f64, mode: Mode<'_>, purpose: &str) -> candle_core::Result<Tensor> {
+    match mode {
+        Mode::Train(draws) => ops::dropout::dropout(x, p, draws, purpose),
+        Mode::Evaluate => Ok(x.clone()),
+    }
+}
+
+impl Model for ConvNet {
+    /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
+    fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
+        let mut x = inputs.clone();
+        for block in &self.features {
+            x = self.block(block, &x, mode)?;
+        }
+        if let Some(side) = self.config.average_to {
+            x = ops::adaptive_avg_pool2d(&x, side, side)?;
+        }
+        x = x.flatten_from(1)?;
+        for (index, layer) in self.classifier.iter().enumerate() {
+            x = layer.forward(&x)?;
+            if index + 1 < self.classifier.len() {
+                x = self.config.activation.apply(&x)?;
+                x = dropout(&x, self.config.dropout, mode, &format!("dropout/classifier.{}", 3 * index + 2))?;
+            }
+        }
+        Ok(x)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn buffers(&self) -> Parameters {
+        self.buffers.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+
+    fn config(text: &str) -> ConvNetConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    fn build(text: &str, shape: &[usize]) -> Result<ConvNet, ModelError> {
+        ConvNet::new(config(text), &Input::Numbers(shape.to_vec()), 10, 0, &Device::Cpu)
+    }
+
+    fn names(parameters: &Parameters) -> Vec<String> {
+        parameters.iter().map(|(name, var)| format!("{name} {:?}", var.dims())).collect()
+    }
+
+    #[test]
+    fn weights_are_named_as_in_a_sequential_of_pytorch() {
+        let blocks = "hidden = [5]\nblocks = [{ channels = 2 }, { channels = 3, pool = 'max', dropout = 0.25 }, \
+                      { channels = 4, batch_norm = true, padding = 1 }]";
+        let model = build(blocks, &[1, 8, 8]).unwrap();
+        let expected = [
+            "classifier.0.bias [5]",
+            "classifier.0.weight [5, 16]",
+            "classifier.3.bias [10]",
+            "classifier.3.weight [10, 5]",
+            "features.0.bias [2]",
+            "features.0.weight [2, 1, 3, 3]",
+            "features.2.bias [3]",
+            "features.2.weight [3, 2, 3, 3]",
+            "features.6.bias [4]",
+            "features.6.weight [4, 3, 3, 3]",
+            "features.7.bias [4]",
+            "features.7.weight [4]",
+        ];
+        assert_eq!(names(model.parameters()), expected);
+        assert_eq!(names(&model.buffers()), ["features.7.running_mean [4]", "features.7.running_var [4]"]);
+    }
+
+    #[test]
+    fn an_image_that_is_too_small_is_refused_with_the_block() {
+        let message = |text, shape: &[usize]| build(text, shape).unwrap_err().to_string();
+        assert_eq!(
+            message("blocks = [{ channels = 2 }, { channels = 2, pool = 'max', pool_kernel = 4 }]", &[1, 7, 9]),
+            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row of \
+             the data is numbers of shape [1, 7, 9]"
+        );
+        assert!(message("blocks = [{ channels = 2 }]", &[1, 2, 9]).contains("its convolution of 3 by 3 meets 2 by 9"));
+        assert!(build("blocks = [{ channels = 2, padding = 1 }]", &[1, 1, 1]).is_ok());
+    }
+
+    #[test]
+    fn data_that_is_no_image_is_refused_with_both_shapes() {
+        let expected = "a convnet takes images, numbers of shape [channels, height, width], and a row of the data is \
+                        numbers of shape [64]";
+        assert_eq!(build("blocks = [{ channels = 2 }]", &[64]).unwrap_err().to_string(), expected);
+        let tokens = Input::Tokens { context: 8, vocabulary: 3 };
+        let refused = ConvNet::new(config("blocks = [{ channels = 2 }]"), &tokens, 2, 0, &Device::Cpu).unwrap_err();
+        assert!(refused.to_string().ends_with("8 tokens out of 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_size_of_zero_is_refused_by_name() {
+        let message = |text: &str| {
+            let config: ModelConfig = toml::from_str(&format!("kind = 'convnet'\n{text}")).unwrap();
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(message("blocks = []").starts_with("model.blocks = 0 blocks"));
+        for size in
+            ["channels = 0", "channels = 1, kernel = 0", "channels = 1, stride = 0", "channels = 1, pool_stride = 0"]
+        {
+            assert!(message(&format!("blocks = [{{ {size} }}]")).contains("no size in it can be 0"), "{size}");
+        }
+        assert!(message("blocks = [{ channels = 1, dropout = 1.0 }]").contains("a dropout must be"));
+        assert!(message("blocks = [{ channels = 1 }]\naverage_to = 0").contains("model.average_to = 0"));
+        assert!(message("blocks = [{ channels = 1 }]\nhidden = [0]").contains("model.hidden = [0]"));
+    }
+}

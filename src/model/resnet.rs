@@ -1,0 +1,216 @@
+//! A residual network for small images: He et al., "Deep residual learning for image recognition", CVPR 2016.
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::convnet::image;
+use super::layers::{BatchNorm, Builder, Conv, Linear};
+use super::{Mode, Model, ModelError};
+use crate::data::Input;
+use crate::ops::{self, Conv2d};
+use crate::parameters::Parameters;
+
+/// The shape of a [`ResNet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Channels of each stage. From one stage to the next, height and width are halved.
+    #[serde(default = "default_widths")]
+    pub widths: Vec<usize>,
+    /// Blocks of each stage, each of them two convolutions.
+    #[serde(default = "default_depths")]
+    pub depths: Vec<usize>,
+}
+
+/// Those of the paper's section 4.2, for CIFAR-10.
+fn default_widths() -> Vec<usize> {
+    vec![16, 32, 64]
+}
+
+/// With 3 blocks a stage it is the paper's ResNet-20.
+fn default_depths() -> Vec<usize> {
+    vec![3, 3, 3]
+}
+
+impl Default for ResNetConfig {
+    fn default() -> Self {
+        Self { widths: default_widths(), depths: default_depths() }
+    }
+}
+
+impl ResNetConfig {
+    /// Checks every field.
+    pub(super) fn validate(&self) -> Result<(), ModelError> {
+        let value = |sizes: &[usize]| format!("{sizes:?}");
+        if self.widths.is_empty() || self.widths.contains(&0) {
+            return Err(ModelError::field("widths", value(&self.widths), "a stage needs at least one channel"));
+        }
+        if self.depths.len() != self.widths.len() || self.depths.contains(&0) {
+            let rule = format!("each of the {} stages of `widths` needs at least one block", self.widths.len());
+            return Err(ModelError::field("depths", value(&self.depths), rule));
+        }
+        Ok(())
+    }
+}
+
+/// A residual network of basic blocks, with a first convolution of 3 by 3 and stride 1 as for CIFAR-10. Its weights are
+/// named as torchvision's ResNet names them, and start as they do there: `conv1`, `bn1`, `layer1.0.conv1`,
+/// `layer1.0.bn1`, `layer1.0.conv2`, `layer1.0.bn2`, where the shape changes `layer2.0.downsample.0` and
+/// `layer2.0.downsample.1`, and at the end `fc`.
+#[derive(Debug)]
+pub struct ResNet {
+    conv1: Conv,
+    bn1: BatchNorm,
+    blocks: Vec<Block>,
+    fc: Linear,
+    parameters: Parameters,
+    buffers: Parameters,
+}
+
+/// Two convolutions around which the input goes on.
+#[derive(Debug)]
+struct Block {
+    first: (Conv, BatchNorm),
+    second: (Conv, BatchNorm),
+    downsample: Option<(Conv, BatchNorm)>,
+}
+
+impl ResNet {
+    /// A model from images of `input` to `outputs` numbers, with torchvision's initial weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// When the input is no image, or the device fails.
+    pub fn new(
+        config: &ResNetConfig,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let [channels, ..] = image("a resnet", input)?;
+        let mut builder = Builder::new(seed, device);
+        let mut inputs = config.widths.first().copied().unwrap_or(1);
+        let conv1 = builder.conv_kaiming("conv1", [channels, inputs, 3], padded(1))?;
+        let bn1 = builder.batch_norm("bn1", inputs)?;
+        let mut blocks = Vec::new();
+        for (stage, (&width, &depth)) in config.widths.iter().zip(&config.depths).enumerate() {
+            for block in 0..depth {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                let name = format!("layer{}.{block}", stage + 1);
+                blocks.push(Block::new(&mut builder, &name, inputs, width, stride)?);
+                inputs = width;
+            }
+        }
+        let fc = builder.linear("fc", inputs, outputs)?;
+        let Builder { parameters, buffers, .. } = builder;
+        Ok(Self { conv1, bn1, blocks, fc, parameters, buffers })
+    }
+}
+
+fn padded(stride: usize) -> Conv2d {
+    Conv2d { stride, padding: 1, ..Conv2d::default() }
+}
+
+impl Block {
+    fn new(
+        builder: &mut Builder<'_>,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        stride: usize,
+    ) -> candle_core::Result<Self> {
+        let mut pair = |conv: &str, norm: &str, shape: [usize; 3], options: Conv2d| {
+            let conv = builder.conv_kaiming(&format!("{name}.{conv}"), shape, options)?;
+            Ok::<_, candle_core::Error>((conv, builder.batch_norm(&format!("{name}.{norm}"), outputs)?))
+        };
+        let first = pair("conv1", "bn1", [inputs, outputs, 3], padded(stride))?;
+        let second = pair("conv2", "bn2", [outputs, outputs, 3], padded(1))?;
+        let changes = stride != 1 || inputs != outputs;
+        let options = Conv2d { stride, ..Conv2d::default() };
+        let downsample = changes.then(|| pair("downsample.0", "downsample.1", [inputs, outputs, 1], options));
+        Ok(Self { first, second, downsample: downsample.transpose()? })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
+        let apply = |(conv, norm): &(Conv, BatchNorm), x: &Tensor| norm.forward(&conv.forward(x)?, mode);
+        let inner = apply(&self.second, &ops::relu(&apply(&self.first, x)?)?)?;
+        let around = self.downsample.as_ref().map_or_else(|| Ok(x.clone()), |pair| apply(pair, x))?;
+        ops::relu(&(inner + around)?)
+    }
+}
+
+impl Model for ResNet {
+    /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
+    fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
+        let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(inputs)?, mode)?)?;
+        for block in &self.blocks {
+            x = block.forward(&x, mode)?;
+        }
+        self.fc.forward(&ops::adaptive_avg_pool2d(&x, 1, 1)?.flatten_from(1)?)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn buffers(&self) -> Parameters {
+        self.buffers.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+
+    fn resnet(widths: &[usize], depths: &[usize]) -> ResNet {
+        let config = ResNetConfig { widths: widths.to_vec(), depths: depths.to_vec() };
+        ResNet::new(&config, &Input::Numbers(vec![3, 8, 8]), 10, 0, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn weights_are_named_as_in_torchvision() {
+        let model = resnet(&[4, 6], &[1, 2]);
+        let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).filter(|n| !n.contains("bn")).collect();
+        let expected = [
+            "conv1.weight",
+            "fc.bias",
+            "fc.weight",
+            "layer1.0.conv1.weight",
+            "layer1.0.conv2.weight",
+            "layer2.0.conv1.weight",
+            "layer2.0.conv2.weight",
+            "layer2.0.downsample.0.weight",
+            "layer2.0.downsample.1.bias",
+            "layer2.0.downsample.1.weight",
+            "layer2.1.conv1.weight",
+            "layer2.1.conv2.weight",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(model.parameters().get("layer2.0.downsample.0.weight").unwrap().dims(), [6, 4, 1, 1]);
+        // One norm for each of eight convolutions.
+        assert_eq!((model.buffers().len(), model.parameters().len()), (16, 8 + 16 + 2));
+    }
+
+    /// Of 3 * 3 * 64 * 64 draws the variance is within 3 % of `2 / fan_out`: five standard errors are 2.6 %.
+    #[test]
+    fn convolutions_start_as_in_torchvision() {
+        let model = resnet(&[64], &[1]);
+        let weight = model.parameters().get("layer1.0.conv1.weight").unwrap();
+        let variance = weight.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+        let expected = 2.0 / (9.0 * 64.0);
+        assert!((variance / expected - 1.0).abs() < 0.03, "{variance}");
+    }
+
+    #[test]
+    fn stages_that_do_not_come_out_even_are_refused() {
+        let message = |text: &str| {
+            let config: ModelConfig = toml::from_str(&format!("kind = 'resnet'\n{text}")).unwrap();
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(message("widths = []").starts_with("model.widths = []"));
+        assert!(message("widths = [8, 0, 8]").contains("a stage needs at least one channel"));
+        assert!(message("depths = [1]").contains("each of the 3 stages of `widths` needs at least one block"));
+        assert!(message("depths = [1, 0, 1]").contains("at least one block"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Models of images: the same numbers as in PyTorch, with weight files that go both ways; the same bits after any
+//! interruption and for any number of threads.
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use common::{Ended, Lab, assert_same_bits, checkpoint, state, steps};
+use rekindle::data::Input;
+use rekindle::model::{Mode, ModelConfig};
+
+/// The models of `tests/data/image_reference.py`, without the dropout that PyTorch would draw otherwise.
+const CONVNET: &str = "{ kind = 'convnet', hidden = [7], blocks = [{ channels = 4 }, \
+     { channels = 5, padding = 1, batch_norm = true, pool = 'max' }, \
+     { channels = 6, kernel = 2, padding = 1, pool = 'average', pool_stride = 1 }] }";
+const RESNET: &str = "{ kind = 'resnet', widths = [4, 6], depths = [1, 2] }";
+
+fn reference(file: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(reference_path(file), &Device::Cpu).unwrap()
+}
+
+fn reference_path(file: &str) -> String {
+    format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[track_caller]
+fn assert_close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f32) {
+    assert_eq!(found.dims(), expected.dims(), "{name}");
+    let difference = (found - expected).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+    let difference = difference.to_scalar::<f32>().unwrap();
+    assert!(difference <= tolerance, "{name} differs by {difference}");
+}
+
+/// Sums of some tens of numbers of size one, in f32: 1e-5 is a hundred units in the last place.
+#[test]
+fn weights_of_pytorch_give_the_outputs_of_pytorch() {
+    for (file, config) in [("convnet.safetensors", CONVNET), ("resnet.safetensors", RESNET)] {
+        let reference = reference(file);
+        let input = Input::Numbers(reference["x"].dims()[1..].to_vec());
+        let table: BTreeMap<String, ModelConfig> = toml::from_str(&format!("model = {config}")).unwrap();
+        let model = table["model"].build(&input, 3, 0, &Device::Cpu).unwrap();
+        for (name, var) in model.parameters().and(&model.buffers()).iter() {
+            var.set(&reference[name]).unwrap();
+        }
+        let outputs = model.forward(&reference["x"], Mode::Evaluate).unwrap();
+        assert_close(file, &outputs, &reference["outputs"], 1e-5);
+    }
+}
+
+/// Every weight and every running statistic: through the loss, all gradients and the optimizer, from a file of PyTorch's
+/// to a file that PyTorch can load.
+#[test]
+fn a_step_from_a_file_of_pytorch_comes_to_the_weights_of_pytorch() {
+    for (file, config) in [("convnet.safetensors", CONVNET), ("resnet.safetensors", RESNET)] {
+        let lab = Lab::new(&format!(
+            "model = {config}\noptimizer = {{ kind = 'sgd', lr = 0.1 }}\n\
+             train = {{ steps = 1, initial_weights = '{0}' }}\ndata = {{ path = '{0}', batch_size = 'all' }}",
+            reference_path(file)
+        ));
+        lab.start("run");
+        let saved = checkpoint(&lab.path("run"), 1).join("model.safetensors");
+        let mut saved = candle_core::safetensors::load(saved, &Device::Cpu).unwrap();
+        for (name, expected) in reference(file) {
+            // PyTorch counts batches for a momentum that it does not have by default, and starts from 0 without.
+            let Some(name) = name.strip_prefix("after.").filter(|name| !name.ends_with("num_batches_tracked")) else {
+                continue;
+            };
+            let found = saved.remove(name).unwrap_or_else(|| panic!("{file}: {name} is missing"));
+            assert_close(name, &found, &expected, 1e-5);
+        }
+        assert_eq!(saved.keys().collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+}
+
+const STEPS: u64 = 12;
+
+/// Sixty images of 8 by 8, and one of three classes each; the models of the matrix.
+fn lab(model: &str) -> Lab {
+    let lab = Lab::in_memory(&format!(
+        "seed = 3\nmodel = {model}\noptimizer = {{ kind = 'adamw', lr = 0.01, decay = 'matrices' }}\n\
+         schedule = 'cosine(12)'\ntrain = {{ epochs = 3, clip_norm = 1.0 }}\nvalidation = {{ every = '2 steps' }}\n\
+         checkpoint = {{ every = '1 step' }}\n\
+         data = {{ path = 'images.safetensors', validation = 0.2, batch_size = 13 }}\n"
+    ));
+    write_images(&lab.path("images.safetensors"));
+    lab
+}
+
+fn write_images(path: &Path) {
+    let pixels: Vec<f32> = (0..60 * 64_u32).map(|i| (i * i % 251) as f32 / 125.0 - 1.0).collect();
+    let classes: Vec<u32> = (0..60).map(|i| (i * 7 + i * i) % 3).collect();
+    let x = Tensor::from_vec(pixels, (60, 1, 8, 8), &Device::Cpu).unwrap();
+    let y = Tensor::from_vec(classes, 60, &Device::Cpu).unwrap();
+    candle_core::safetensors::save(&HashMap::from([("x", x), ("y", y)]), path).unwrap();
+}
+
+const WITH_DROPOUT: &str = "{ kind = 'convnet', hidden = [9], activation = 'gelu', dropout = 0.4, average_to = 2, \
+     blocks = [{ channels = 6, batch_norm = true, pool = 'max', dropout = 0.2 }, { channels = 5, kernel = 2 }] }";
+
+#[test]
+fn models_of_images_interrupted_after_any_step_come_to_the_same_bits() {
+    for model in [CONVNET, WITH_DROPOUT, RESNET] {
+        let lab = lab(model);
+        let whole = lab.start("whole");
+        assert_eq!(steps(&lab.path("whole")), (0..=STEPS).collect::<Vec<_>>());
+        for step in 0..STEPS {
+            let name = format!("interrupted-{step}");
+            let copy = lab.interrupted_copy("whole", &name, step);
+            let resumed = lab.train(&["--resume", &name]).well();
+            assert_same_bits(&lab.path("whole"), &copy);
+            let rest: Vec<&str> = whole.stdout.lines().skip((step / 4) as usize).collect();
+            assert_eq!(resumed.stdout.lines().collect::<Vec<_>>(), rest, "{model}, resumed at step {step}");
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_models_of_images_the_same_bits() {
+    for model in [CONVNET, WITH_DROPOUT, RESNET] {
+        let lab = lab(model);
+        for threads in ["1", "2", "3"] {
+            let arguments = ["config.toml", "--out", threads];
+            Ended::from(lab.command(&arguments).env("RAYON_NUM_THREADS", threads).output().unwrap()).well();
+            assert_same_bits(&lab.path("1"), &lab.path(threads));
+        }
+    }
+}
+
+fn weights(lab: &Lab, run: &str, step: u64) -> HashMap<String, Tensor> {
+    let path = checkpoint(&lab.path(run), step).join("model.safetensors");
+    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn running_statistics_are_saved_beside_the_weights_and_no_part_of_the_optimizer() {
+    let lab = lab(CONVNET);
+    lab.start("run");
+    let (first, last) = (weights(&lab, "run", 0), weights(&lab, "run", STEPS));
+    for name in ["features.3.running_mean", "features.3.running_var"] {
+        assert_ne!(bits(&first[name]), bits(&last[name]), "{name}");
+        assert_eq!(last[name].dtype(), DType::F32);
+    }
+    let optimizer = state(&checkpoint(&lab.path("run"), STEPS))["parts"]["optimizer"].to_string();
+    let moments = fs::read(checkpoint(&lab.path("run"), STEPS).join("optimizer.safetensors")).unwrap();
+    let moments = String::from_utf8_lossy(&moments);
+    assert!(moments.contains("features.3.weight") && !moments.contains("running_"), "{optimizer}");
+    assert!(!optimizer.contains("running_"), "{optimizer}");
+}
+
+#[test]
+fn decay_on_matrices_leaves_norms_and_biases_alone() {
+    let lab = lab(RESNET);
+    for (run, decay) in [("none", "0"), ("much", "0.5")] {
+        let setting = format!("optimizer.weight_decay={decay}");
+        lab.train(&["config.toml", "--out", run, "--set", "train.epochs=1", "--set", &setting]).well();
+    }
+    let (none, much) = (weights(&lab, "none", 1), weights(&lab, "much", 1));
+    for (name, weight) in none {
+        let same = bits(&weight) == bits(&much[&name]);
+        assert_eq!(same, weight.rank() < 2, "{name}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_the_images_is_refused_before_the_first_step() {
+    let lab = lab("{ kind = 'convnet', blocks = [{ channels = 2, pool = 'max' }, { channels = 2, kernel = 4 }] }");
+    let refusal = lab.train(&["config.toml", "--out", "run"]).refusal();
+    assert!(refusal.contains("blocks[1]: its convolution of 4 by 4 meets 3 by 3"), "{refusal}");
+    assert!(refusal.contains("numbers of shape [1, 8, 8]"), "{refusal}");
+    let table = ["config.toml", "--out", "run", "--set", "data.path=data.csv"];
+    let refusal = lab.train(&table).refusal();
+    assert!(refusal.contains("a convnet takes images") && refusal.contains("numbers of shape [3]"), "{refusal}");
+    assert!(!lab.path("run").exists());
+}
