@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use common::{Ended, Lab, assert_same_bits, checkpoint, state, steps};
+use common::{Ended, Lab, assert_same_bits, checkpoint, log, state, steps};
 use rekindle::data::Input;
 use rekindle::model::{Mode, ModelConfig};
 
@@ -79,11 +79,15 @@ const STEPS: u64 = 12;
 
 /// Sixty images of 8 by 8, and one of three classes each; the models of the matrix.
 fn lab(model: &str) -> Lab {
+    lab_with(model, "{}")
+}
+
+fn lab_with(model: &str, augment: &str) -> Lab {
     let lab = Lab::in_memory(&format!(
         "seed = 3\nmodel = {model}\noptimizer = {{ kind = 'adamw', lr = 0.01, decay = 'matrices' }}\n\
          schedule = 'cosine(12)'\ntrain = {{ epochs = 3, clip_norm = 1.0 }}\nvalidation = {{ every = '2 steps' }}\n\
          checkpoint = {{ every = '1 step' }}\n\
-         data = {{ path = 'images.safetensors', validation = 0.2, batch_size = 13 }}\n"
+         data = {{ path = 'images.safetensors', validation = 0.2, batch_size = 13, augment = {augment} }}\n"
     ));
     write_images(&lab.path("images.safetensors"));
     lab
@@ -100,10 +104,14 @@ fn write_images(path: &Path) {
 const WITH_DROPOUT: &str = "{ kind = 'convnet', hidden = [9], activation = 'gelu', dropout = 0.4, average_to = 2, \
      blocks = [{ channels = 6, batch_norm = true, pool = 'max', dropout = 0.2 }, { channels = 5, kernel = 2 }] }";
 
+const AUGMENT: &str = "{ flip = true, shift = 2, normalize = { mean = [0.1], std = [0.9] } }";
+
+const MATRIX: [(&str, &str); 3] = [(CONVNET, "{}"), (WITH_DROPOUT, AUGMENT), (RESNET, "{ flip = true }")];
+
 #[test]
 fn models_of_images_interrupted_after_any_step_come_to_the_same_bits() {
-    for model in [CONVNET, WITH_DROPOUT, RESNET] {
-        let lab = lab(model);
+    for (model, augment) in MATRIX {
+        let lab = lab_with(model, augment);
         let whole = lab.start("whole");
         assert_eq!(steps(&lab.path("whole")), (0..=STEPS).collect::<Vec<_>>());
         for step in 0..STEPS {
@@ -119,8 +127,8 @@ fn models_of_images_interrupted_after_any_step_come_to_the_same_bits() {
 
 #[test]
 fn any_number_of_threads_gives_models_of_images_the_same_bits() {
-    for model in [CONVNET, WITH_DROPOUT, RESNET] {
-        let lab = lab(model);
+    for (model, augment) in MATRIX {
+        let lab = lab_with(model, augment);
         for threads in ["1", "2", "3"] {
             let arguments = ["config.toml", "--out", threads];
             Ended::from(lab.command(&arguments).env("RAYON_NUM_THREADS", threads).output().unwrap()).well();
@@ -166,6 +174,32 @@ fn decay_on_matrices_leaves_norms_and_biases_alone() {
         let same = bits(&weight) == bits(&much[&name]);
         assert_eq!(same, weight.rank() < 2, "{name}");
     }
+}
+
+/// With a rate of 0 the weights stay, and what differs is what the model sees.
+#[test]
+fn training_sees_images_flipped_and_shifted_and_evaluation_as_they_are() {
+    let lab = lab("{ kind = 'convnet', blocks = [{ channels = 3 }] }");
+    let figures = |run: &str, augment: &str| {
+        let augment = format!("data.augment={augment}");
+        let rate = ["--set", "optimizer.lr=0", "--set", "optimizer.weight_decay=0", "--set", &augment];
+        lab.train(&[&["config.toml", "--out", run][..], &rate].concat()).well();
+        let log = log(&lab.path(run));
+        let column = |name: &str| log.iter().map(|line| line[name].to_string()).collect::<Vec<_>>();
+        (column("loss"), column("val_loss"))
+    };
+    let (plain, plain_validation) = figures("plain", "{}");
+    let (moved, moved_validation) = figures("moved", "{ flip = true, shift = 2 }");
+    assert!(plain.iter().zip(&moved).all(|(plain, moved)| plain != moved), "{plain:?} {moved:?}");
+    assert_eq!(plain_validation, moved_validation);
+    let (normalized, validation) = figures("normalized", "{ normalize = { mean = [0.5], std = [0.5] } }");
+    assert!(plain.iter().zip(&normalized).all(|(plain, normalized)| plain != normalized));
+    assert_ne!(plain_validation, validation);
+    let table = ["data.path=data.csv", "model={kind='mlp'}", "data.augment.flip=true"];
+    let settings = table.iter().flat_map(|setting| ["--set", setting]);
+    let arguments: Vec<&str> = ["config.toml", "--out", "run"].into_iter().chain(settings).collect();
+    let refusal = lab.train(&arguments).refusal();
+    assert!(refusal.contains("`data.augment` is for images"), "{refusal}");
 }
 
 #[test]

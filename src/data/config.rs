@@ -9,7 +9,7 @@ use super::columns::{Label, Task};
 use super::encoding::{CategoryEncoding, Missing};
 use super::format::Format;
 use super::text::TokenKind;
-use super::{BatchSize, LastBatch};
+use super::{Augment, BatchSize, LastBatch};
 
 /// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has no
 /// meaning for the format is refused.
@@ -112,6 +112,9 @@ pub struct DataConfig {
     /// Whether a last batch that is not full is left out. Default false.
     #[serde(default)]
     pub drop_last: bool,
+    /// Images: how they are changed at every step. Default: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
 }
 
 /// How many numbers a pixel is.
@@ -186,6 +189,7 @@ impl DataConfig {
             batch_size: default_batch_size(),
             shuffle: None,
             drop_last: false,
+            augment: None,
         }
     }
 

@@ -56,6 +56,14 @@ pub enum DataError {
         /// What it was given for.
         place: &'static str,
     },
+    /// Images cannot be changed as they should be.
+    #[error("`data.augment{option}` {reason}")]
+    Augment {
+        /// The option in the table, with a dot before it; empty for the table itself.
+        option: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
     /// There are no rows of data in the file.
     #[error("{path} holds no rows of data")]
     NoRows {

@@ -7,8 +7,10 @@ use candle_core::Device;
 use super::ahead::Ahead;
 use super::dataset::Source;
 use super::{
-    Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Schema, Split, TargetKind, format,
+    Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Schema, Split, TargetKind,
+    format,
 };
+use crate::rng::Draws;
 use crate::state::{Part, State, StateError};
 
 /// How many rows a batch of an evaluation holds, the last one perhaps fewer. It is fixed, and so is the order of
@@ -37,19 +39,34 @@ struct Gathering<D> {
     dataset: D,
     split: Split,
     order: Order,
+    /// How images are changed at every step, and by which seed.
+    augment: Option<(Augment, u64)>,
 }
 
 impl<D: Dataset> Gathering<D> {
     fn training(&self, step: u64) -> Result<Batch, DataError> {
         let positions = self.order.rows_of(step).into_iter();
         let rows: Vec<usize> = positions.filter_map(|position| self.split.train().at(position)).collect();
-        self.dataset.gather(&rows)
+        let batch = self.dataset.gather(&rows)?;
+        match &self.augment {
+            Some((augment, seed)) => augment.train(batch, &Draws::at(*seed, step)),
+            None => Ok(batch),
+        }
+    }
+
+    /// Whether every step learns from the same batch.
+    fn is_whole(&self) -> bool {
+        self.order.is_whole() && !self.augment.as_ref().is_some_and(|(augment, _)| augment.moves())
     }
 
     /// Batch `number` of an evaluation on `rows`.
     fn evaluation(&self, rows: &RowSet, number: u64) -> Result<Batch, DataError> {
         let start = number as usize * EVALUATION_ROWS;
-        self.dataset.gather(&rows.slice(start..start + EVALUATION_ROWS))
+        let batch = self.dataset.gather(&rows.slice(start..start + EVALUATION_ROWS))?;
+        match &self.augment {
+            Some((augment, _)) => augment.evaluate(batch),
+            None => Ok(batch),
+        }
     }
 }
 
@@ -61,7 +78,11 @@ impl Data {
     pub fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<Self, DataError> {
         let (source, split) = format::open(config, seed, device)?;
         let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
-        Ok(Self::new(source, split, order)?.on(device))
+        let data = Self::new(source, split, order)?.on(device);
+        match &config.augment {
+            Some(augment) => data.augmented(augment.clone(), seed),
+            None => Ok(data),
+        }
     }
 }
 
@@ -77,13 +98,30 @@ impl<D: Dataset + 'static> Data<D> {
         if order.rows() != split.train().len() {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
-        let gathering = Arc::new(Gathering { dataset, split, order });
+        let gathering = Arc::new(Gathering { dataset, split, order, augment: None });
         Ok(Self { gathering, device: None, whole: OnceLock::new(), ahead: OnceLock::new() })
     }
 
     /// The same, with every batch brought to `device`.
     pub fn on(self, device: &Device) -> Self {
         Self { device: Some(device.clone()), whole: OnceLock::new(), ..self }
+    }
+
+    /// The same, with images changed at every step as `augment` says, drawn from `seed`.
+    ///
+    /// # Errors
+    /// The data is not images, or none to which this can be done.
+    pub fn augmented(mut self, augment: Augment, seed: u64) -> Result<Self, DataError> {
+        augment.check(&self.input())?;
+        (self.whole, self.ahead) = (OnceLock::new(), OnceLock::new());
+        match Arc::get_mut(&mut self.gathering) {
+            Some(gathering) => gathering.augment = Some((augment, seed)),
+            None => {
+                let reason = "cannot begin while a validation has not ended".to_owned();
+                return Err(DataError::Augment { option: "", reason });
+            }
+        }
+        Ok(self)
     }
 
     /// The batch that update number `step` learns from. Where every step learns from all rows as they stand,
@@ -95,7 +133,7 @@ impl<D: Dataset + 'static> Data<D> {
         if let Some(whole) = self.whole.get() {
             return Ok(whole.clone());
         }
-        if self.gathering.order.is_whole() {
+        if self.gathering.is_whole() {
             let batch = self.bring(self.gathering.training(step)?)?;
             return Ok(self.whole.get_or_init(|| batch).clone());
         }

@@ -49,8 +49,9 @@ const CSV: &[&str] = &[
 /// What every table takes.
 const TABLE: &[&str] = CSV.split_at(3).1;
 
-/// Options that every format takes: where the data is, how it is divided, and in which order it comes.
-const COMMON: [&str; 6] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last"];
+/// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
+/// changed on the way.
+const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
 
 impl Format {
     /// The format that is named, or else told by the ending of the file's name.

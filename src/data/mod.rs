@@ -12,12 +12,14 @@
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
 //! 5. `table.rs`: a table in memory, from `csv.rs` or `parquet.rs` (`columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers)
 //!    or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and deviation 1.
-//! 6. `images.rs`: images in memory, from `idx.rs`. `folder.rs`: images in files, each a `picture.rs`. `text`: tokens.
+//! 6. `images.rs`: images in memory, from `idx.rs`. `folder.rs`: images in files, each a `picture.rs`; `augment.rs`: images
+//!    another at each step. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
 //! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
 //! 9. `error.rs`: everything that can be wrong, in words.
 
 mod ahead;
+mod augment;
 mod columns;
 mod config;
 mod csv;
@@ -44,6 +46,7 @@ mod table;
 mod tensors;
 mod text;
 
+pub use augment::{Augment, Normalize};
 pub use columns::{Label, Task};
 pub use config::{Channels, DataConfig};
 pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
