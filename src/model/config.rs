@@ -4,7 +4,7 @@ use candle_core::Device;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use super::{ConvNet, ConvNetConfig, Mlp, MlpConfig, Model, ResNet, ResNetConfig};
+use super::{ConvNet, ConvNetConfig, Gpt, GptConfig, Mlp, MlpConfig, Model, ResNet, ResNetConfig};
 use crate::data::Input;
 use crate::kinded::Kinded;
 
@@ -18,6 +18,8 @@ pub enum ModelConfig {
     ConvNet(ConvNetConfig),
     /// A residual network.
     ResNet(ResNetConfig),
+    /// A decoder of tokens.
+    Gpt(GptConfig),
 }
 
 impl<'de> Deserialize<'de> for ModelConfig {
@@ -27,7 +29,8 @@ impl<'de> Deserialize<'de> for ModelConfig {
             "mlp" => table.read().map(Self::Mlp),
             "convnet" => table.read().map(Self::ConvNet),
             "resnet" => table.read().map(Self::ResNet),
-            _ => Err(table.unknown(&["mlp", "convnet", "resnet"])),
+            "gpt" => table.read().map(Self::Gpt),
+            _ => Err(table.unknown(&["mlp", "convnet", "resnet", "gpt"])),
         }
     }
 }
@@ -77,6 +80,7 @@ impl ModelConfig {
             Self::Mlp(config) => config.validate(),
             Self::ConvNet(config) => config.validate(),
             Self::ResNet(config) => config.validate(),
+            Self::Gpt(config) => config.validate(),
         }
     }
 
@@ -105,6 +109,16 @@ impl ModelConfig {
             },
             Self::ConvNet(config) => Ok(Box::new(ConvNet::new(config.clone(), input, outputs, seed, device)?)),
             Self::ResNet(config) => Ok(Box::new(ResNet::new(config, input, outputs, seed, device)?)),
+            Self::Gpt(config) => match *input {
+                Input::Tokens { context, vocabulary } => {
+                    Ok(Box::new(Gpt::new(config.clone(), context, vocabulary, outputs, seed, device)?))
+                }
+                Input::Numbers(_) => Err(ModelError::OtherData {
+                    model: "a gpt",
+                    takes: "rows of tokens".to_owned(),
+                    data: input.clone(),
+                }),
+            },
         }
     }
 }

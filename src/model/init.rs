@@ -53,7 +53,14 @@ pub fn linear_default(name: &str, shape: impl Into<Shape>, fan_in: usize, seed: 
 /// # Errors
 /// When the device fails.
 pub fn kaiming_normal(name: &str, shape: impl Into<Shape>, fan: usize, seed: u64, device: &Device) -> Result<Var> {
-    let deviation = (2.0 / fan.max(1) as f32).sqrt();
+    normal(name, shape, (2.0 / fan.max(1) as f32).sqrt(), seed, device)
+}
+
+/// Normal with mean 0 and this standard deviation.
+///
+/// # Errors
+/// When the device fails.
+pub fn normal(name: &str, shape: impl Into<Shape>, deviation: f32, seed: u64, device: &Device) -> Result<Var> {
     drawn(name, shape.into(), device, |count| {
         let normal = Stream::new(seed, &format!("init/{name}")).normal(0, count);
         normal.into_iter().map(|x| x * deviation).collect()

@@ -27,7 +27,7 @@ impl Activation {
     pub(super) fn apply(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Relu => ops::relu(x),
-            Self::Gelu => x.gelu_erf(),
+            Self::Gelu => ops::gelu(x),
             Self::Tanh => x.tanh(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod config;
 mod convnet;
+mod gpt;
 mod init;
 mod layers;
 mod mlp;
@@ -11,8 +12,9 @@ use candle_core::{Result, Tensor};
 
 pub use config::{ModelConfig, ModelError};
 pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
+pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;
-pub use init::{kaiming_normal, linear_default};
+pub use init::{kaiming_normal, linear_default, normal};
 pub use mlp::{Activation, Mlp, MlpConfig};
 pub use resnet::{ResNet, ResNetConfig};
 

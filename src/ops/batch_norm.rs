@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, V
 use rayon::prelude::*;
 
 use super::cpu::{self, Reading, elements, vectorized, with_float};
-use super::gemm::Real;
+use super::math::Real;
 
 /// Each channel normalized to mean 0 and variance 1, and then scaled and shifted, as `torch.nn.BatchNorm1d` and
 /// `BatchNorm2d`.

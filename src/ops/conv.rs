@@ -11,7 +11,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::cpu::{self, Reading, elements, total, vectorized, with_float};
-use super::gemm::{Matrix, Real, product};
+use super::gemm::{Matrix, product};
+use super::math::Real;
 use super::pointwise::rectified;
 
 /// How [`conv2d`] moves over an image, alike in both directions, and what becomes of its result.

@@ -3,8 +3,15 @@
 //! Bits do not depend on the number of threads, for chunks are the same for any number, nor on how wide the
 //! processor's registers are, for sums run in a fixed number of lanes.
 
-use candle_core::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
 use num_traits::Float;
+use rayon::prelude::*;
+
+/// Elements that one task works on.
+const CHUNK: usize = 1 << 13;
+
+/// Fewer elements are not worth a second thread.
+const WORTH_A_THREAD: usize = 1 << 15;
 
 /// Partial sums that advance side by side: as many as the widest registers hold numbers.
 const LANES: usize = 16;
@@ -29,13 +36,23 @@ pub(super) use with_float;
 
 /// Whether the fused form of an operation can take `x`; other devices and dtypes get the composed one.
 pub(super) fn is_fused(x: &Tensor) -> bool {
-    x.device().is_cpu() && matches!(x.dtype(), candle_core::DType::F32 | candle_core::DType::F64)
+    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
 /// The elements of a contiguous layout.
 pub(super) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("a contiguous tensor was expected") };
     Ok(&storage.as_slice::<T>()?[start..end])
+}
+
+/// The dtype of a storage.
+pub(super) fn dtype(storage: &CpuStorage) -> DType {
+    candle_core::backend::BackendStorage::dtype(storage)
+}
+
+/// A storage of these elements.
+pub(super) fn storage<T: WithDType>(elements: Vec<T>) -> CpuStorage {
+    T::to_cpu_storage_owned(elements)
 }
 
 /// A contiguous tensor whose elements are being read.
@@ -57,13 +74,64 @@ impl<'a> Reading<'a> {
 
 /// A tensor on the CPU of these elements.
 pub(super) fn tensor<T: WithDType>(elements: Vec<T>, like: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(elements, like.shape(), &candle_core::Device::Cpu)
+    Tensor::from_vec(elements, like.shape(), &Device::Cpu)
+}
+
+/// The last dimension of `layout`, which must not be empty, and the number of rows before it.
+pub(super) fn rows_and_width(operation: &str, dims: &[usize]) -> Result<(usize, usize)> {
+    match dims.split_last() {
+        Some((&width, outer)) if width > 0 => Ok((outer.iter().product(), width)),
+        _ => bail!("{operation}: the last dimension of {dims:?} is empty"),
+    }
 }
 
 /// Runs `f`, compiled for the best instructions that this processor has. What `f` calls must be inlined into it.
 #[inline(always)]
 pub(super) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
+}
+
+/// How many rows of `width` elements one task works on.
+pub(super) fn rows_per_task(width: usize) -> usize {
+    (CHUNK / width.max(1)).max(1)
+}
+
+/// Calls `work` with each chunk of `length` elements of `target` and its number, on several threads where there are
+/// `effort` elements to visit or more.
+pub(super) fn for_chunks<T: Send>(
+    target: &mut [T],
+    length: usize,
+    effort: usize,
+    work: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let length = length.max(1);
+    if effort <= WORTH_A_THREAD {
+        target.chunks_mut(length).enumerate().for_each(|(i, chunk)| work(i, chunk));
+    } else {
+        target.par_chunks_mut(length).enumerate().for_each(|(i, chunk)| work(i, chunk));
+    }
+}
+
+/// Fills `target`, rows of `width`, a task's rows at a time: `work` gets the number of the first row and the rows.
+pub(super) fn for_rows<T: Send>(target: &mut [T], width: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    let (rows, effort) = (rows_per_task(width), target.len());
+    for_chunks(target, rows * width, effort, |i, chunk| work(i * rows, chunk));
+}
+
+/// As many results as there are tasks for `rows` rows of `width`, in order: `work` gets the range of the rows.
+pub(super) fn map_rows<R: Send>(
+    rows: usize,
+    width: usize,
+    work: impl Fn(std::ops::Range<usize>) -> R + Sync + Send,
+) -> Vec<R> {
+    let each = rows_per_task(width);
+    let tasks = rows.div_ceil(each);
+    let range = |task: usize| task * each..((task + 1) * each).min(rows);
+    if rows * width <= WORTH_A_THREAD {
+        (0..tasks).map(|task| work(range(task))).collect()
+    } else {
+        (0..tasks).into_par_iter().map(|task| work(range(task))).collect()
+    }
 }
 
 /// Adds up vectors in their order; none of them is a vector of `width` zeros.
@@ -94,9 +162,59 @@ pub(super) fn sum<T: Float>(x: &[T], f: impl Fn(T) -> T) -> T {
     collapse(lanes)
 }
 
+/// The sum of `f` over two rows of one length, element by element.
+#[inline(always)]
+pub(super) fn sum2<T: Float>(x: &[T], y: &[T], f: impl Fn(T, T) -> T) -> T {
+    let mut lanes = [T::zero(); LANES];
+    let ((x_blocks, x_rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in x_blocks.iter().zip(y_blocks) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane = *lane + f(x, y);
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane = *lane + f(x, y);
+    }
+    collapse(lanes)
+}
+
 #[inline(always)]
 fn collapse<T: Float>(lanes: [T; LANES]) -> T {
     lanes.iter().fold(T::zero(), |sum, &lane| sum + lane)
+}
+
+/// The largest element of a row; a NaN is passed over.
+#[inline(always)]
+pub(super) fn max<T: Float>(x: &[T]) -> T {
+    let mut lanes = [T::neg_infinity(); LANES];
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for block in blocks {
+        for (lane, &x) in lanes.iter_mut().zip(block) {
+            *lane = larger(*lane, x);
+        }
+    }
+    let rest = rest.iter().fold(T::neg_infinity(), |a, &b| larger(a, b));
+    lanes.iter().fold(rest, |a, &b| larger(a, b))
+}
+
+/// The sum of each column of `x`, rows of `width`: a task's rows first, then the tasks in order.
+pub(super) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<T> {
+    let parts = map_rows(x.len() / width.max(1), width, |rows| {
+        let mut sums = vec![T::zero(); width];
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in x[rows.start * width..rows.end * width].chunks_exact(width) {
+                    for (sum, &x) in sums.iter_mut().zip(row) {
+                        *sum = *sum + x;
+                    }
+                }
+            },
+        );
+        sums
+    });
+    total(parts, width)
 }
 
 #[cfg(test)]
@@ -105,10 +223,21 @@ mod tests {
 
     /// Whole numbers, whose sums are exact in any order.
     #[test]
-    fn sums_visit_every_element() {
+    fn sums_and_maxima_visit_every_element() {
         for length in [1, 15, 16, 17, 40, 1000] {
             let x: Vec<f64> = (0..length).map(|i| f64::from(i * 7 % 11) - 3.0).collect();
             assert_eq!(sum(&x, |x| x * x), x.iter().map(|x| x * x).sum::<f64>());
+            assert_eq!(sum2(&x, &x, |x, y| x * y + 1.0), x.iter().map(|x| x * x + 1.0).sum::<f64>());
+            assert_eq!(max(&x), x.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+        }
+    }
+
+    #[test]
+    fn columns_are_summed_over_all_rows() {
+        for (rows, width) in [(1, 5), (700, 3), (300, 900), (0, 4)] {
+            let x: Vec<f64> = (0..rows * width).map(|i| (i % 13) as f64).collect();
+            let expected: Vec<f64> = (0..width).map(|j| (0..rows).map(|i| x[i * width + j]).sum()).collect();
+            assert_eq!(column_sums(&x, width), expected);
         }
     }
 }

@@ -13,10 +13,7 @@ use crate::rng::{Draws, Stream};
 /// # Errors
 /// When the device fails.
 pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
-    if p == 0.0 {
-        return Ok(x.clone());
-    }
-    let mask = Mask { stream: draws.stream(purpose), step: draws.step, p };
+    let Some(mask) = Mask::new(p, draws, purpose) else { return Ok(x.clone()) };
     if x.device().is_cpu() {
         return x.contiguous()?.apply_op1(mask);
     }
@@ -24,22 +21,43 @@ pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tenso
     x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
 }
 
-#[derive(Clone, Copy)]
-struct Mask {
+/// Which elements are dropped in one place of a model at one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask {
     stream: Stream,
     step: u64,
     p: f64,
 }
 
 impl Mask {
+    /// The mask of `purpose` that drops an element with probability `p`, which is in `[0, 1)`; none for 0.
+    pub fn new(p: f64, draws: &Draws, purpose: &str) -> Option<Self> {
+        (p > 0.0).then(|| Self { stream: draws.stream(purpose), step: draws.step, p })
+    }
+
     /// Elements whose word is below this are dropped.
     fn threshold(&self) -> u32 {
         (self.p * 2f64.powi(32)) as u32
     }
 
-    fn factors<T: Float>(&self, count: usize) -> Vec<T> {
+    /// What the first `count` elements are multiplied with.
+    pub(super) fn factors<T: Float>(&self, count: usize) -> Vec<T> {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
         self.stream.words(self.step, count).map(|word| if word < threshold { T::zero() } else { kept }).collect()
+    }
+
+    /// Applies the mask to the elements from number `start` on.
+    pub(super) fn apply_from<T: Float>(&self, start: usize, elements: &mut [T]) {
+        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
+        let (mut at, mut rest) = (start, elements);
+        while !rest.is_empty() {
+            let (words, used) = (self.stream.block(self.step, at as u64 / 4), at % 4);
+            let (block, later) = rest.split_at_mut(rest.len().min(4 - used));
+            for (x, &word) in block.iter_mut().zip(&words[used..]) {
+                *x = if word < threshold { T::zero() } else { *x * kept };
+            }
+            (at, rest) = (at + block.len(), later);
+        }
     }
 
     /// Four elements share a block of random words, so that each thread computes its own blocks.
@@ -119,5 +137,8 @@ mod tests {
         assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
         let mask = Mask { stream: Draws::at(9, 2).stream("a"), step: 2, p: 0.4 };
         assert_eq!(gradient, mask.factors::<f32>(40_001), "other devices see the same mask");
+        let mut part = vec![1f32; 30];
+        mask.apply_from(1021, &mut part);
+        assert_eq!(part, gradient[1021..1051], "and so does whoever begins in the middle");
     }
 }

@@ -1,14 +1,6 @@
 //! Products of matrices that lie in slices, computed on the thread that asks for them.
 
-use candle_core::WithDType;
-use num_traits::Float;
-
-/// A number that the products here are computed in: `f32` or `f64`.
-pub(super) trait Real: WithDType + Float {}
-
-impl Real for f32 {}
-
-impl Real for f64 {}
+use super::math::Real;
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
@@ -24,6 +16,11 @@ impl<'a, T> Matrix<'a, T> {
     /// Rows that begin `row_stride` apart.
     pub fn new(elements: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         Self { elements, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// The rows from `start` up to but not `end`.
+    pub fn rows(self, start: usize, end: usize) -> Self {
+        Self { elements: &self.elements[start * self.row_stride..], rows: end - start, ..self }
     }
 
     /// Rows and columns exchanged.

@@ -1,6 +1,9 @@
 //! Losses, each the mean over the rows of a batch.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
+
+use super::cpu::{self, Reading, with_float};
+use super::math::Real;
 
 /// Mean of `(output - target)^2` over all elements, as `torch.nn.MSELoss`. Both are `[rows, width]`.
 ///
@@ -17,12 +20,103 @@ pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> 
 /// # Errors
 /// When the shapes do not fit or the device fails.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
+    let fits = logits.dims().split_last().is_some_and(|(_, rows)| rows == targets.dims());
+    if !fits {
+        bail!("cross-entropy: logits {:?} and targets {:?} do not fit together", logits.dims(), targets.dims());
+    }
+    if cpu::is_fused(logits) {
+        let targets = targets.to_dtype(DType::U32)?.contiguous()?;
+        return logits.contiguous()?.apply_op2(&targets, CrossEntropy { label_smoothing });
+    }
+    composed_cross_entropy(logits, targets, label_smoothing)
+}
+
+fn composed_cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
     let log_probabilities = log_softmax(logits)?;
     let nll = log_probabilities.gather(&targets.unsqueeze(D::Minus1)?, D::Minus1)?.mean_all()?.neg()?;
     if label_smoothing == 0.0 {
         return Ok(nll);
     }
     (nll * (1.0 - label_smoothing))? - (log_probabilities.mean_all()? * label_smoothing)?
+}
+
+/// Nothing but the loss is kept: the backward pass computes the probabilities again.
+struct CrossEntropy {
+    label_smoothing: f64,
+}
+
+impl CrossEntropy {
+    /// The loss of one row: the logarithm of the sum of the exponentials, less the target's logit, less smoothing's mean.
+    #[inline(always)]
+    fn of_row<T: Real>(&self, row: &[T], target: usize) -> T {
+        let smoothing = T::of(self.label_smoothing);
+        let largest = cpu::max(row);
+        let log_sum = cpu::sum(row, |x| (x - largest).exponential()).ln();
+        let of_target = (largest - row[target]) + log_sum;
+        if smoothing == T::zero() {
+            return of_target;
+        }
+        let mean = cpu::sum(row, |x| largest - x) / T::of(row.len() as f64) + log_sum;
+        of_target + smoothing * (mean - of_target)
+    }
+
+    /// The gradient of one row: its probabilities less the target distribution, times `scale`.
+    #[inline(always)]
+    fn gradient_of_row<T: Real>(&self, row: &[T], target: usize, scale: T, result: &mut [T]) {
+        let largest = cpu::max(row);
+        for (result, &x) in result.iter_mut().zip(row) {
+            *result = (x - largest).exponential();
+        }
+        let factor = scale / cpu::sum(result, |x| x);
+        let uniform = scale * T::of(self.label_smoothing / row.len() as f64);
+        for result in result.iter_mut() {
+            *result = *result * factor - uniform;
+        }
+        result[target] = result[target] - scale * T::of(1.0 - self.label_smoothing);
+    }
+}
+
+impl CustomOp2 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, t: &CpuStorage, tl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, classes) = cpu::rows_and_width("cross-entropy", xl.dims())?;
+        let targets = cpu::elements::<u32>(t, tl)?;
+        if let Some(target) = targets.iter().find(|&&target| target as usize >= classes) {
+            bail!("cross-entropy: class {target} is not below the number of classes, {classes}");
+        }
+        with_float!("cross-entropy", cpu::dtype(x), T => {
+            let x = cpu::elements::<T>(x, xl)?;
+            let sums = cpu::map_rows(rows, classes, |range| {
+                cpu::vectorized(#[inline(always)] || {
+                    let of_row = |row: usize| self.of_row(&x[row * classes..][..classes], targets[row] as usize);
+                    range.map(|row| f64::from(of_row(row))).sum::<f64>()
+                })
+            });
+            let mean = T::of(sums.iter().sum::<f64>() / rows as f64);
+            Ok((cpu::storage(vec![mean]), Shape::from(())))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, t: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (rows, classes) = cpu::rows_and_width("cross-entropy", x.dims())?;
+        with_float!("cross-entropy", x.dtype(), T => {
+            let (read_x, read_t) = (Reading::of(x), Reading::of(t));
+            let (logits, targets) = (read_x.elements::<T>()?, read_t.elements::<u32>()?);
+            let scale = gradient.to_scalar::<T>()? / T::of(rows as f64);
+            let mut result = vec![T::of(0.0); logits.len()];
+            cpu::for_rows(&mut result, classes, |first, rows| {
+                cpu::vectorized(#[inline(always)] || {
+                    for (row, result) in (first..).zip(rows.chunks_exact_mut(classes)) {
+                        self.gradient_of_row(&logits[row * classes..][..classes], targets[row] as usize, scale, result);
+                    }
+                });
+            });
+            Ok((Some(cpu::tensor(result, x)?), None))
+        })
+    }
 }
 
 /// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]` (u32), as
@@ -49,6 +143,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
+    use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, numbers};
 
     fn logits() -> Var {
         Var::from_slice(&[1.0f64, 2.0, 0.5, -1.0, 0.0, 3.0], (2, 3), &Device::Cpu).unwrap()
@@ -98,6 +193,34 @@ mod tests {
                 assert!(((at(1e-6) - at(-1e-6)) / 2e-6 - gradient[i]).abs() < 1e-8);
             }
         }
+    }
+
+    #[test]
+    fn the_fused_cross_entropy_agrees_with_the_composed_one_for_a_class_at_each_position() {
+        let (x, classes) = (numbers(&[40, 9, 37], 5), Tensor::from_iter((0..360u32).map(|i| i * 7 % 37), &Device::Cpu));
+        let classes = classes.unwrap().reshape((40, 9)).unwrap();
+        for smoothing in [0.0, 0.3] {
+            let fused = cross_entropy(&x, &classes, smoothing).unwrap();
+            assert_same_numbers(&fused, &composed_cross_entropy(&x, &classes, smoothing).unwrap(), 1e-13);
+        }
+        let (x, classes) = (x.narrow(0, 0, 2).unwrap(), classes.narrow(0, 0, 2).unwrap());
+        assert_gradients(&[&x], |x| cross_entropy(&x[0], &classes, 0.1));
+    }
+
+    #[test]
+    fn cross_entropy_and_its_gradient_are_those_of_pytorch() {
+        let reference = Reference::open("gpt_reference.safetensors");
+        let targets = reference.get("cross_entropy.targets");
+        reference.assert("cross_entropy", 1e-12, |x| cross_entropy(&x[0], &targets, 0.0));
+        reference.assert("cross_entropy_smooth", 1e-12, |x| cross_entropy(&x[0], &targets, 0.2));
+    }
+
+    #[test]
+    fn a_class_that_there_is_not_is_refused() {
+        let message = cross_entropy(&logits(), &classes(&[1, 3]), 0.0).unwrap_err().to_string();
+        assert!(message.contains("class 3 is not below the number of classes, 3"), "{message}");
+        let message = cross_entropy(&logits(), &classes(&[1]), 0.0).unwrap_err().to_string();
+        assert!(message.contains("[2, 3]") && message.contains("[1]"), "{message}");
     }
 
     #[test]

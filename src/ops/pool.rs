@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDTyp
 use rayon::prelude::*;
 
 use super::cpu::{self, Reading, elements, vectorized, with_float};
-use super::gemm::Real;
+use super::math::Real;
 
 /// Windows that move over an image, alike in both directions.
 #[derive(Clone, Copy, Debug)]

@@ -411,7 +411,8 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
 /// Settings that a run's position or shape depends on.
 fn is_fixed(key: &str) -> bool {
     let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
-    let decides_shape = key.starts_with("model.") && !["model.dropout", "model.activation"].contains(&key);
+    let decides_shape = key.starts_with("model.")
+        && !["model.dropout", "model.activation", "model.checkpoint_activations"].contains(&key);
     // The weights that a run began with are long trained on.
     let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
     decides_rows || decides_shape || others.contains(&key)

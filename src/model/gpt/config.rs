@@ -1,0 +1,180 @@
+//! The shape of a GPT: what a user may write, and what follows from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::ModelError;
+use super::super::config::check_dropout;
+
+/// How a model knows where a token stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Positions {
+    /// A vector for each position, added to that of the token.
+    #[default]
+    Learned,
+    /// Queries and keys are turned by an angle that grows with the position.
+    Rotary,
+}
+
+/// The nonlinearity of a block's perceptron.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GptActivation {
+    /// `x Φ(x)`, as `torch.nn.GELU`.
+    #[default]
+    Gelu,
+    /// Its approximation by a hyperbolic tangent, which GPT-2 was trained with (`gelu_new`).
+    GeluTanh,
+    /// A gate, `silu(gate x) * (up x)`, which takes a third matrix.
+    Swiglu,
+}
+
+/// The normalization before each part of a block and at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GptNorm {
+    /// Layer norm with a scale, and a bias where the model has biases; `eps` is 1e-5.
+    #[default]
+    Layer,
+    /// RMS norm with a scale; `eps` is 1e-6.
+    Rms,
+}
+
+/// The shape of a [`Gpt`](super::Gpt).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GptConfig {
+    /// Blocks, one after the other.
+    pub layers: usize,
+    /// Heads of attention in each block; they divide the width.
+    pub heads: usize,
+    /// Heads of keys and values, each shared by `heads / kv_heads` heads of queries; without it as many as heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_heads: Option<usize>,
+    /// Numbers that stand for a token on its way through the model.
+    pub width: usize,
+    /// Width inside a block's perceptron. Without it four times the width; with a gate, which has three matrices, two
+    /// thirds of that, rounded up to a multiple of 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// The longest sequence that the model takes; without it as long as those of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
+    /// How the model knows where a token stands.
+    #[serde(default)]
+    pub positions: Positions,
+    /// The base of the angles of rotary positions.
+    #[serde(default = "default_rotary_base")]
+    pub rotary_base: f64,
+    /// Nonlinearity of the perceptrons.
+    #[serde(default)]
+    pub activation: GptActivation,
+    /// Normalization.
+    #[serde(default)]
+    pub norm: GptNorm,
+    /// Whether linear maps and layer norms have biases.
+    #[serde(default = "default_true")]
+    pub bias: bool,
+    /// Whether the output map is the table of token embeddings.
+    #[serde(default = "default_true")]
+    pub tied: bool,
+    /// Probability in `[0, 1)` of dropping, in training: numbers of the embeddings, weights of attention, and numbers that
+    /// a block's two parts add.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same bits,
+    /// less memory, about a third more time.
+    #[serde(default)]
+    pub checkpoint_activations: bool,
+}
+
+fn default_rotary_base() -> f64 {
+    10_000.0
+}
+
+fn default_true() -> bool {
+    true
+}
+
+impl GptConfig {
+    /// A model of this size, everything else as it is where nothing is said.
+    pub fn new(layers: usize, heads: usize, width: usize) -> Self {
+        Self {
+            layers,
+            heads,
+            kv_heads: None,
+            width,
+            hidden: None,
+            context: None,
+            positions: Positions::default(),
+            rotary_base: default_rotary_base(),
+            activation: GptActivation::default(),
+            norm: GptNorm::default(),
+            bias: true,
+            tied: true,
+            dropout: 0.0,
+            checkpoint_activations: false,
+        }
+    }
+
+    /// Checks every field.
+    pub(in crate::model) fn validate(&self) -> Result<(), ModelError> {
+        let sizes = [
+            ("layers", Some(self.layers)),
+            ("heads", Some(self.heads)),
+            ("kv_heads", self.kv_heads),
+            ("width", Some(self.width)),
+            ("hidden", self.hidden),
+            ("context", self.context),
+        ];
+        if let Some((field, _)) = sizes.into_iter().find(|(_, size)| *size == Some(0)) {
+            return Err(ModelError::field(field, 0, "must be at least 1"));
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            let rule = format!("must divide the width, {}", self.width);
+            return Err(ModelError::field("heads", self.heads, rule));
+        }
+        if !self.heads.is_multiple_of(self.kv_heads()) {
+            let rule = format!("must divide the number of heads, {}", self.heads);
+            return Err(ModelError::field("kv_heads", self.kv_heads(), rule));
+        }
+        if self.positions == Positions::Rotary && !self.head_size().is_multiple_of(2) {
+            let rule = format!(
+                "rotary positions turn pairs of numbers, and a head has {}: give an even width to a head",
+                self.head_size()
+            );
+            return Err(ModelError::field("heads", self.heads, rule));
+        }
+        if !(self.rotary_base.is_finite() && self.rotary_base > 1.0) {
+            return Err(ModelError::field("rotary_base", self.rotary_base, "must be a finite number above 1"));
+        }
+        check_dropout(self.dropout)
+    }
+
+    /// Heads of keys and values.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads.unwrap_or(self.heads)
+    }
+
+    /// Numbers in a head.
+    pub fn head_size(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// Width inside a block's perceptron.
+    pub fn hidden(&self) -> usize {
+        let usual = match self.activation {
+            GptActivation::Swiglu => (8 * self.width).div_ceil(3).next_multiple_of(32),
+            GptActivation::Gelu | GptActivation::GeluTanh => 4 * self.width,
+        };
+        self.hidden.unwrap_or(usual)
+    }
+
+    /// Whether the model is one that GPT-2's files describe; any other has the names of Llama's.
+    pub fn is_gpt2(&self) -> bool {
+        self.positions == Positions::Learned
+            && self.norm == GptNorm::Layer
+            && self.activation != GptActivation::Swiglu
+            && self.kv_heads() == self.heads
+    }
+}

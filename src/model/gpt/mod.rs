@@ -1,0 +1,177 @@
+//! A GPT: a decoder that reads tokens and says at each place what comes next. Vaswani et al., 2017, with the norms before
+//! each part, as Radford et al., "Language models are unsupervised multitask learners", 2019.
+
+mod config;
+mod weights;
+
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor, Var};
+
+pub use config::{GptActivation, GptConfig, GptNorm, Positions};
+use weights::{BlockWeights, Maker, Norm, Qkv};
+
+use super::{Mode, Model, ModelError};
+use crate::ops::dropout::{Mask, dropout};
+use crate::ops::{self, Heads};
+use crate::parameters::Parameters;
+use crate::rng::Draws;
+
+/// A GPT. Its weights have the names and layouts that Hugging Face gives them: those of `GPT2LMHeadModel` where the model
+/// is a GPT-2 (learned positions, layer norm, GELU, as many heads of keys as of queries), else those of
+/// `LlamaForCausalLM`.
+#[derive(Debug)]
+pub struct Gpt {
+    config: GptConfig,
+    context: usize,
+    tokens: Var,
+    positions: Option<Var>,
+    blocks: Vec<Arc<Block>>,
+    norm: Norm,
+    head: Option<Var>,
+    parameters: Parameters,
+}
+
+impl Gpt {
+    /// A model for sequences of up to `context` tokens out of `vocabulary`, or of up to the configuration's own number, with
+    /// `outputs` numbers at each position. Weights are drawn from `seed` as GPT-2's: normal with a deviation of 0.02, and of
+    /// `0.02 / sqrt(2 layers)` where a block adds to its input; biases are 0 and scales 1.
+    ///
+    /// # Errors
+    /// A field is out of range, model and data do not fit, or the device fails.
+    pub fn new(
+        config: GptConfig,
+        context: usize,
+        vocabulary: usize,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> std::result::Result<Self, ModelError> {
+        config.validate()?;
+        let longest = config.context.unwrap_or(context);
+        if longest < context {
+            let rule = format!("is less than the {context} tokens of a row of the data");
+            return Err(ModelError::field("context", longest, rule));
+        }
+        if config.tied && outputs != vocabulary {
+            let rule = format!("the table of {vocabulary} tokens cannot give {outputs} outputs; set it to false");
+            return Err(ModelError::field("tied", true, rule));
+        }
+        let mut maker = Maker { config: &config, seed, device, parameters: Parameters::new() };
+        let (tokens, positions) = maker.embeddings(vocabulary, longest)?;
+        let block = |index| Ok(Arc::new(Block { config: config.clone(), index, weights: maker.block(index)? }));
+        let blocks = (0..config.layers).map(block).collect::<Result<_>>()?;
+        let (norm, head) = (maker.last_norm()?, maker.head(outputs)?);
+        let parameters = maker.parameters;
+        Ok(Self { context: longest, tokens, positions, blocks, norm, head, parameters, config })
+    }
+
+    /// The longest sequence that it takes.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+        match &self.positions {
+            Some(positions) => ops::embedding_with_positions(&self.tokens, positions, tokens),
+            None => ops::embedding(&self.tokens, tokens),
+        }
+    }
+}
+
+impl Model for Gpt {
+    /// `inputs` is `[rows, context]` (u32) with at most as many tokens as the model takes; the result is `[rows, context,
+    /// outputs]`.
+    fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        let (_, context) = inputs.dims2()?;
+        if context > self.context {
+            candle_core::bail!("{context} tokens are more than the {} that the model takes", self.context);
+        }
+        let draws = match mode {
+            Mode::Train(draws) => Some(*draws),
+            Mode::Evaluate => None,
+        };
+        let mut x = drop_some(self.embed(inputs)?, self.config.dropout, draws, "dropout/embedding")?;
+        for block in &self.blocks {
+            x = if self.config.checkpoint_activations && draws.is_some() {
+                let again = Arc::clone(block);
+                ops::checkpoint(&x, block.weights.vars(), move |x| again.forward(x, draws))?
+            } else {
+                block.forward(&x, draws)?
+            };
+        }
+        ops::linear(&self.norm.forward(&x)?, self.head.as_ref().unwrap_or(&self.tokens), None)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
+/// Attention, then a perceptron, each on the normalized input and added to it.
+#[derive(Debug)]
+struct Block {
+    config: GptConfig,
+    index: usize,
+    weights: BlockWeights,
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
+        let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws)?;
+        let x = (x + self.drop_some(attended, draws, "projection")?)?;
+        let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
+        &x + self.drop_some(transformed, draws, "mlp")?
+    }
+
+    fn attention(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
+        let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads() };
+        let mask = draws.and_then(|draws| Mask::new(self.config.dropout, &draws, &self.purpose("attention")));
+        let attended = match &self.weights.qkv {
+            Qkv::Packed(qkv) => ops::attention_packed(&qkv.forward(x)?, heads, mask)?,
+            Qkv::Separate([q, k, v]) => {
+                let q = self.turn(q.forward(x)?, heads.queries)?;
+                let k = self.turn(k.forward(x)?, heads.keys)?;
+                ops::attention(&q, &k, &v.forward(x)?, heads, mask)?
+            }
+        };
+        self.weights.projection.forward(&attended)
+    }
+
+    /// Applies rotary positions where the model has them.
+    fn turn(&self, x: Tensor, heads: usize) -> Result<Tensor> {
+        match self.config.positions {
+            Positions::Rotary => ops::rotary(&x, heads, self.config.rotary_base),
+            Positions::Learned => Ok(x),
+        }
+    }
+
+    fn mlp(&self, x: &Tensor) -> Result<Tensor> {
+        let up = self.weights.up.forward(x)?;
+        let hidden = match (&self.weights.gate, self.config.activation) {
+            (Some(gate), _) => ops::swiglu(&gate.forward(x)?, &up)?,
+            (None, GptActivation::GeluTanh) => ops::gelu_tanh(&up)?,
+            (None, GptActivation::Gelu | GptActivation::Swiglu) => ops::gelu(&up)?,
+        };
+        self.weights.down.forward(&hidden)
+    }
+
+    fn drop_some(&self, x: Tensor, draws: Option<Draws>, part: &str) -> Result<Tensor> {
+        drop_some(x, self.config.dropout, draws, &self.purpose(part))
+    }
+
+    fn purpose(&self, part: &str) -> String {
+        format!("dropout/{}/{part}", self.index)
+    }
+}
+
+/// Dropout in training, and nothing else.
+fn drop_some(x: Tensor, p: f64, draws: Option<Draws>, purpose: &str) -> Result<Tensor> {
+    match draws {
+        Some(draws) => dropout(&x, p, &draws, purpose),
+        None => Ok(x),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! The tensors of a GPT: their names and layouts in files, and where they start.
+//!
+//! A model that is a GPT-2 has the names of Hugging Face's `GPT2LMHeadModel`, whose linear maps are `[in, out]`; any
+//! other has those of `LlamaForCausalLM`, whose maps are `[out, in]`. What Llama does not have is named by its pattern:
+//! `model.embed_positions.weight` for learned positions, `mlp.up_proj` and `mlp.down_proj` alone for a perceptron without a
+//! gate, biases beside every weight. A tied output map is in no file, as there.
+
+use candle_core::{Device, Result, Tensor, Var};
+
+use super::super::init;
+use super::config::{GptActivation, GptConfig, GptNorm, Positions};
+use crate::ops;
+use crate::parameters::Parameters;
+
+/// The standard deviation of initial weights: Radford et al., "Language models are unsupervised multitask learners",
+/// 2019, as GPT-2's code has it.
+const DEVIATION: f32 = 0.02;
+
+/// Makes the tensors of a model, each drawn from the seed and its name.
+pub(super) struct Maker<'a> {
+    pub config: &'a GptConfig,
+    pub seed: u64,
+    pub device: &'a Device,
+    pub parameters: Parameters,
+}
+
+impl Maker<'_> {
+    fn add(&mut self, name: &str, var: Var) -> Var {
+        self.parameters.insert(name, var.clone());
+        var
+    }
+
+    fn constant(&mut self, name: &str, width: usize, value: f32) -> Result<Var> {
+        let var = Var::from_tensor(&Tensor::full(value, width, self.device)?)?;
+        Ok(self.add(name, var))
+    }
+
+    /// A matrix of normal numbers.
+    pub fn matrix(&mut self, name: &str, rows: usize, columns: usize, deviation: f32) -> Result<Var> {
+        let var = init::normal(name, (rows, columns), deviation, self.seed, self.device)?;
+        Ok(self.add(name, var))
+    }
+
+    /// A table with a row of the model's width for each token or position.
+    pub fn table(&mut self, name: &str, rows: usize) -> Result<Var> {
+        self.matrix(name, rows, self.config.width, DEVIATION)
+    }
+
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize, deviation: f32) -> Result<Linear> {
+        let in_first = self.config.is_gpt2();
+        let (rows, columns) = if in_first { (inputs, outputs) } else { (outputs, inputs) };
+        let weight = self.matrix(&format!("{name}.weight"), rows, columns, deviation)?;
+        let bias = self.config.bias.then(|| self.constant(&format!("{name}.bias"), outputs, 0.0)).transpose()?;
+        Ok(Linear { weight, bias, in_first })
+    }
+
+    pub fn norm(&mut self, name: &str) -> Result<Norm> {
+        let width = self.config.width;
+        let weight = self.constant(&format!("{name}.weight"), width, 1.0)?;
+        Ok(match self.config.norm {
+            GptNorm::Rms => Norm::Rms { weight },
+            GptNorm::Layer => {
+                let bias = self.config.bias.then(|| self.constant(&format!("{name}.bias"), width, 0.0)).transpose()?;
+                Norm::Layer { weight, bias }
+            }
+        })
+    }
+
+    /// The tables of tokens, and of positions where they are learned.
+    pub fn embeddings(&mut self, vocabulary: usize, context: usize) -> Result<(Var, Option<Var>)> {
+        let (tokens, positions) = match self.config.is_gpt2() {
+            true => ("transformer.wte.weight", "transformer.wpe.weight"),
+            false => ("model.embed_tokens.weight", "model.embed_positions.weight"),
+        };
+        let tokens = self.table(tokens, vocabulary)?;
+        let learned = self.config.positions == Positions::Learned;
+        Ok((tokens, learned.then(|| self.table(positions, context)).transpose()?))
+    }
+
+    pub fn last_norm(&mut self) -> Result<Norm> {
+        self.norm(if self.config.is_gpt2() { "transformer.ln_f" } else { "model.norm" })
+    }
+
+    /// The tensors of block number `index`. What a block adds to its input starts smaller the more blocks there are, so that
+    /// the sum does not grow with their number.
+    pub fn block(&mut self, index: usize) -> Result<BlockWeights> {
+        let (width, hidden) = (self.config.width, self.config.hidden());
+        let keys = self.config.kv_heads() * self.config.head_size();
+        let residual = DEVIATION / (2.0 * self.config.layers as f32).sqrt();
+        if self.config.is_gpt2() {
+            let name = |part: &str| format!("transformer.h.{index}.{part}");
+            let packed = self.linear(&name("attn.c_attn"), width, width + 2 * keys, DEVIATION)?;
+            return Ok(BlockWeights {
+                attention_norm: self.norm(&name("ln_1"))?,
+                qkv: Qkv::Packed(packed),
+                projection: self.linear(&name("attn.c_proj"), width, width, residual)?,
+                mlp_norm: self.norm(&name("ln_2"))?,
+                gate: None,
+                up: self.linear(&name("mlp.c_fc"), width, hidden, DEVIATION)?,
+                down: self.linear(&name("mlp.c_proj"), hidden, width, residual)?,
+            });
+        }
+        let name = |part: &str| format!("model.layers.{index}.{part}");
+        let gated = self.config.activation == GptActivation::Swiglu;
+        let separate = [
+            self.linear(&name("self_attn.q_proj"), width, width, DEVIATION)?,
+            self.linear(&name("self_attn.k_proj"), width, keys, DEVIATION)?,
+            self.linear(&name("self_attn.v_proj"), width, keys, DEVIATION)?,
+        ];
+        let gate = gated.then(|| self.linear(&name("mlp.gate_proj"), width, hidden, DEVIATION)).transpose()?;
+        Ok(BlockWeights {
+            attention_norm: self.norm(&name("input_layernorm"))?,
+            qkv: Qkv::Separate(separate),
+            projection: self.linear(&name("self_attn.o_proj"), width, width, residual)?,
+            mlp_norm: self.norm(&name("post_attention_layernorm"))?,
+            gate,
+            up: self.linear(&name("mlp.up_proj"), width, hidden, DEVIATION)?,
+            down: self.linear(&name("mlp.down_proj"), hidden, width, residual)?,
+        })
+    }
+
+    /// The output map, where it is not the table of tokens.
+    pub fn head(&mut self, outputs: usize) -> Result<Option<Var>> {
+        let own = !self.config.tied;
+        own.then(|| self.table("lm_head.weight", outputs)).transpose()
+    }
+}
+
+/// A linear map.
+#[derive(Debug)]
+pub(super) struct Linear {
+    weight: Var,
+    bias: Option<Var>,
+    /// Whether the weight is `[in, out]`.
+    in_first: bool,
+}
+
+impl Linear {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(Var::as_tensor);
+        if self.in_first { ops::affine(x, &self.weight, bias) } else { ops::linear(x, &self.weight, bias) }
+    }
+
+    fn vars(&self) -> impl Iterator<Item = &Var> {
+        [&self.weight].into_iter().chain(&self.bias)
+    }
+}
+
+/// A normalization.
+#[derive(Debug)]
+pub(super) enum Norm {
+    Layer { weight: Var, bias: Option<Var> },
+    Rms { weight: Var },
+}
+
+impl Norm {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Layer { weight, bias } => ops::layer_norm(x, weight, bias.as_ref().map(Var::as_tensor), 1e-5),
+            Self::Rms { weight } => ops::rms_norm(x, weight, 1e-6),
+        }
+    }
+
+    fn vars(&self) -> impl Iterator<Item = &Var> {
+        let (weight, bias) = match self {
+            Self::Layer { weight, bias } => (weight, bias.as_ref()),
+            Self::Rms { weight } => (weight, None),
+        };
+        [weight].into_iter().chain(bias)
+    }
+}
+
+/// From a block's input to queries, keys and values.
+#[derive(Debug)]
+pub(super) enum Qkv {
+    /// One map, whose outputs stand side by side.
+    Packed(Linear),
+    /// A map for each.
+    Separate([Linear; 3]),
+}
+
+/// The tensors of a block.
+#[derive(Debug)]
+pub(super) struct BlockWeights {
+    pub attention_norm: Norm,
+    pub qkv: Qkv,
+    pub projection: Linear,
+    pub mlp_norm: Norm,
+    pub gate: Option<Linear>,
+    pub up: Linear,
+    pub down: Linear,
+}
+
+impl BlockWeights {
+    /// All of them.
+    pub fn vars(&self) -> Vec<Var> {
+        let qkv: &[Linear] = match &self.qkv {
+            Qkv::Packed(linear) => std::slice::from_ref(linear),
+            Qkv::Separate(linears) => linears,
+        };
+        let linears = qkv.iter().chain([&self.projection, &self.up, &self.down]).chain(&self.gate);
+        let norms = [&self.attention_norm, &self.mlp_norm];
+        linears.flat_map(Linear::vars).chain(norms.into_iter().flat_map(Norm::vars)).cloned().collect()
+    }
+}

@@ -1,0 +1,223 @@
+//! Activation checkpointing: a stretch of a model whose inner results are not kept, but computed again for its gradients.
+//! Chen et al., "Training deep nets with sublinear memory cost", 2016.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::backend::{BackendDevice, BackendStorage};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, MetalStorage, Result, Shape, Storage, Tensor, Var, bail,
+};
+
+/// `segment(x)`, of which only `x` and the result are kept. The backward pass runs `segment` again, and so holds the inner
+/// results of one segment at a time.
+///
+/// `segment` is a pure function of `x` and of `parameters`, which are all that it uses of what is trained; dropout in it
+/// comes from counters, and so is the same the second time. Result and gradients are the bits of `segment` itself.
+///
+/// # Errors
+/// Those of `segment`, here and in the backward pass.
+pub fn checkpoint<F>(x: &Tensor, parameters: Vec<Var>, segment: F) -> Result<Tensor>
+where
+    F: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+{
+    let result = segment(&x.detach())?.detach().contiguous()?;
+    // The graph has no place for many inputs. Each parameter becomes a number, which passes its gradient on.
+    let slots: Vec<Slot> = parameters.iter().map(|_| Slot::default()).collect();
+    let ends = parameters.iter().zip(&slots).map(|(parameter, slot)| parameter.apply_op1(Arrival(slot.clone())));
+    let ends = Tensor::stack(&ends.collect::<Result<Vec<_>>>()?, 0)?;
+    x.apply_op2(&ends, Segment { segment, parameters, slots, result: Mutex::new(Some(result)) })
+}
+
+/// The gradient of a parameter on its way from a segment's backward pass to the parameter's own place in the graph.
+#[derive(Clone, Default)]
+struct Slot(Arc<Mutex<Option<Tensor>>>);
+
+impl Slot {
+    fn put(&self, gradient: Option<Tensor>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = gradient;
+    }
+
+    fn take(&self) -> Option<Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A zero in place of a parameter, whose gradient waits in the slot.
+struct Arrival(Slot);
+
+impl CustomOp1 for Arrival {
+    fn name(&self) -> &'static str {
+        "checkpoint"
+    }
+
+    fn cpu_fwd(&self, parameter: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        zero(parameter)
+    }
+
+    fn cuda_fwd(&self, parameter: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        zero(parameter)
+    }
+
+    fn metal_fwd(&self, parameter: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
+        zero(parameter)
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.0.take())
+    }
+}
+
+/// A zero on the device of `like`.
+fn zero<S: BackendStorage>(like: &S) -> Result<(S, Shape)>
+where
+    S::Device: BackendDevice<Storage = S>,
+{
+    let shape = Shape::from(());
+    Ok((like.device().zeros_impl(&shape, like.dtype())?, shape))
+}
+
+struct Segment<F> {
+    segment: F,
+    parameters: Vec<Var>,
+    slots: Vec<Slot>,
+    /// The result, from its computation to the forward pass of this operation.
+    result: Mutex<Option<Tensor>>,
+}
+
+impl<F> Segment<F> {
+    fn take_result<S>(&self, copy: impl FnOnce(&Storage, &Layout) -> Result<S>) -> Result<(S, Shape)> {
+        let Some(result) = self.result.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            bail!("a segment runs forward once");
+        };
+        let (storage, layout) = result.storage_and_layout();
+        if layout.start_offset() != 0 {
+            bail!("the result of a segment is part of another tensor");
+        }
+        Ok((copy(&storage, layout)?, layout.shape().clone()))
+    }
+}
+
+impl<F: Fn(&Tensor) -> Result<Tensor>> CustomOp2 for Segment<F> {
+    fn name(&self) -> &'static str {
+        "checkpoint"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.take_result(|storage, layout| match storage {
+            Storage::Cpu(storage) => storage.try_clone(layout),
+            _ => bail!("a segment stays on its device"),
+        })
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.take_result(|storage, layout| match storage {
+            Storage::Cuda(storage) => storage.try_clone(layout),
+            _ => bail!("a segment stays on its device"),
+        })
+    }
+
+    fn metal_fwd(&self, _: &MetalStorage, _: &Layout, _: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
+        self.take_result(|storage, layout| match storage {
+            Storage::Metal(storage) => storage.try_clone(layout),
+            _ => bail!("a segment stays on its device"),
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        ends: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let start = Var::from_tensor(&x.detach())?;
+        let result = (self.segment)(start.as_tensor())?;
+        let mut store = result.apply_op1(Departure(gradient.clone()))?.backward()?;
+        for (parameter, slot) in self.parameters.iter().zip(&self.slots) {
+            slot.put(store.remove(parameter));
+        }
+        Ok((store.remove(&start), Some(ends.zeros_like()?)))
+    }
+}
+
+/// A zero whose backward pass begins with a gradient that is known.
+struct Departure(Tensor);
+
+impl CustomOp1 for Departure {
+    fn name(&self) -> &'static str {
+        "checkpoint"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        zero(x)
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        zero(x)
+    }
+
+    fn metal_fwd(&self, x: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
+        zero(x)
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::ops::testing::{numbers, to_vec};
+    use crate::ops::{dropout::dropout, gelu, linear};
+    use crate::rng::Draws;
+
+    fn var(shape: &[usize], seed: u64) -> Var {
+        Var::from_tensor(&numbers(shape, seed).to_dtype(DType::F32).unwrap()).unwrap()
+    }
+
+    fn segment(x: &Tensor, weight: &Var) -> Result<Tensor> {
+        dropout(&gelu(&linear(x, weight, None)?)?, 0.4, &Draws::at(1, 2), "segment")
+    }
+
+    #[test]
+    fn segments_computed_again_give_the_same_bits() {
+        let (x, weights) = (var(&[6, 4], 1), [var(&[4, 4], 2), var(&[4, 4], 3)]);
+        let results = [false, true].map(|again| {
+            let mut y = x.as_tensor().clone();
+            for weight in weights.clone() {
+                y = match again {
+                    true => checkpoint(&y, vec![weight.clone()], move |x| segment(x, &weight)).unwrap(),
+                    false => segment(&y, &weight).unwrap(),
+                };
+            }
+            let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients = [&x, &weights[0], &weights[1]].map(|var| to_vec(store.get(var).unwrap()));
+            (to_vec(&y), gradients)
+        });
+        assert_eq!(results[0], results[1]);
+    }
+
+    #[test]
+    fn a_parameter_that_the_segment_does_not_use_gets_no_gradient() {
+        let (x, used, unused) = (var(&[2, 4], 1), var(&[4, 4], 2), var(&[3], 3));
+        let weight = used.clone();
+        let y = checkpoint(&x, vec![used.clone(), unused.clone()], move |x| linear(x, &weight, None)).unwrap();
+        let store = y.sum_all().unwrap().backward().unwrap();
+        assert!(store.get(&used).is_some() && store.get(&unused).is_none());
+    }
+
+    #[test]
+    fn an_error_in_the_second_run_is_that_of_the_backward_pass() {
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let failing = move |x: &Tensor| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => Ok(x.clone()),
+            _ => bail!("no memory left"),
+        };
+        let x = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();
+        let y = checkpoint(&x, vec![var(&[1], 1)], failing).unwrap();
+        assert!(y.sum_all().unwrap().backward().unwrap_err().to_string().contains("no memory left"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Rotary positions: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::cpu::{self, Reading, with_float};
+use super::math::Real;
+
+/// Turns each pair of numbers of each head by an angle that grows with the position, as Hugging Face's Llama does: in
+/// a head of size `n`, numbers `i` and `i + n/2` turn by `t / base^(2i/n)` at position `t`.
+///
+/// `x` is `[batch, context, heads * n]`, and so is the result; `n` is even.
+///
+/// # Errors
+/// When the heads do not divide the width, or the device fails.
+pub fn rotary(x: &Tensor, heads: usize, base: f64) -> Result<Tensor> {
+    let (_, _, width) = x.dims3()?;
+    if heads == 0 || !width.is_multiple_of(2 * heads) {
+        bail!("rotary positions: a width of {width} is not {heads} heads of even size");
+    }
+    let rotation = Rotation { size: width / heads, base, sign: 1.0 };
+    if cpu::is_fused(x) { x.contiguous()?.apply_op1(rotation) } else { rotation.composed(x) }
+}
+
+struct Rotation {
+    /// Numbers in a head.
+    size: usize,
+    base: f64,
+    /// 1 forward, -1 to turn back.
+    sign: f64,
+}
+
+impl Rotation {
+    /// Cosine and sine at each of `context` positions, half a head's worth at each.
+    fn table<T: Real>(&self, context: usize) -> (Vec<T>, Vec<T>) {
+        let half = self.size / 2;
+        let angle = |at: usize| {
+            let frequency = self.base.powf(-2.0 * (at % half) as f64 / self.size as f64);
+            (at / half) as f64 * frequency
+        };
+        let angles = (0..context * half).map(angle);
+        angles.map(|angle| (T::of(angle.cos()), T::of(self.sign * angle.sin()))).unzip()
+    }
+
+    fn apply<T: Real>(&self, x: &[T], context: usize, width: usize) -> Vec<T> {
+        let half = self.size / 2;
+        let (cosines, sines) = self.table::<T>(context);
+        let mut result = x.to_vec();
+        cpu::for_rows(&mut result, width, |first, rows| {
+            cpu::vectorized(
+                #[inline(always)]
+                || {
+                    for (row, values) in (first..).zip(rows.chunks_exact_mut(width)) {
+                        let at = row % context * half;
+                        let (cosines, sines) = (&cosines[at..at + half], &sines[at..at + half]);
+                        for head in values.chunks_exact_mut(self.size) {
+                            let (a, b) = head.split_at_mut(half);
+                            for (((a, b), &cosine), &sine) in a.iter_mut().zip(b).zip(cosines).zip(sines) {
+                                (*a, *b) = (*a * cosine - *b * sine, *b * cosine + *a * sine);
+                            }
+                        }
+                    }
+                },
+            );
+        });
+        result
+    }
+
+    fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, context, width) = x.dims3()?;
+        let half = self.size / 2;
+        let (cosines, sines) = self.table::<f64>(context);
+        let on_device =
+            |values: Vec<f64>| Tensor::from_vec(values, (context, 1, half), x.device())?.to_dtype(x.dtype());
+        let (cosines, sines) = (on_device(cosines)?, on_device(sines)?);
+        let x = x.reshape((batch, context, width / self.size, self.size))?;
+        let (a, b) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
+        let turned_a = (a.broadcast_mul(&cosines)? - b.broadcast_mul(&sines)?)?;
+        let turned_b = (b.broadcast_mul(&cosines)? + a.broadcast_mul(&sines)?)?;
+        Tensor::cat(&[turned_a, turned_b], 3)?.reshape((batch, context, width))
+    }
+}
+
+impl CustomOp1 for Rotation {
+    fn name(&self) -> &'static str {
+        "rotary"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, context, width) = layout.shape().dims3()?;
+        with_float!("rotary positions", cpu::dtype(x), T => {
+            let y = self.apply::<T>(cpu::elements(x, layout)?, context, width);
+            Ok((cpu::storage(y), layout.shape().clone()))
+        })
+    }
+
+    /// A rotation's gradient is turned back by the same angle.
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let ((_, context, width), gradient) = (x.dims3()?, gradient.contiguous()?);
+        let back = Self { sign: -self.sign, ..*self };
+        with_float!("rotary positions", x.dtype(), T => {
+            let turned = back.apply::<T>(Reading::of(&gradient).elements()?, context, width);
+            cpu::tensor(turned, x).map(Some)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, numbers};
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        assert_gradients(&[&numbers(&[2, 3, 12], 1)], |x| rotary(&x[0], 2, 10_000.0));
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_hugging_face() {
+        Reference::open("gpt_reference.safetensors").assert("rotary", 1e-12, |x| rotary(&x[0], 3, 10_000.0));
+    }
+
+    #[test]
+    fn the_composed_form_agrees_with_the_fused_one() {
+        let x = numbers(&[9, 50, 96], 1);
+        let composed = Rotation { size: 24, base: 500.0, sign: 1.0 }.composed(&x).unwrap();
+        assert_same_numbers(&rotary(&x, 4, 500.0).unwrap(), &composed, 1e-14);
+    }
+
+    #[test]
+    fn a_head_of_odd_size_is_refused() {
+        let message = rotary(&numbers(&[1, 2, 9], 1), 3, 1e4).unwrap_err().to_string();
+        assert!(message.contains("a width of 9 is not 3 heads of even size"), "{message}");
+    }
+}
