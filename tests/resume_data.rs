@@ -67,3 +67,28 @@ fn folders_of_images() {
     let data = "path = \"images\"\nformat = \"images\"\nvalidation = 0.2\nbatch_size = 7";
     assert_any_step_can_be_the_last_before_a_resume(data, MLP, images);
 }
+
+/// A text of 400 characters, of which eight are different.
+fn write_text(folder: &Path) {
+    let characters = (0..400u32).map(|i| char::from(b'a' + (i * i / 7 % 8) as u8));
+    write(folder, &[("a.txt", characters.collect::<String>().into_bytes())]);
+}
+
+const TEXT: &str =
+    "path = \"a.txt\"\nformat = \"text\"\ncontext = 10\nvalidation = 0.2\nbatch_size = 5\ncache = \"cache\"";
+
+/// The choices that a GPT has, each with dropout.
+const GPTS: [&str; 4] = [
+    "bias = true",
+    "positions = \"rotary\"\nactivation = \"swiglu\"\nnorm = \"rms\"\nbias = false\nkv_heads = 1",
+    "activation = \"gelu_tanh\"\ntied = false\ncontext = 12\nkv_heads = 1\nhidden = 20",
+    "checkpoint_activations = true",
+];
+
+#[test]
+fn text_and_a_gpt_in_several_shapes() {
+    for shape in GPTS {
+        let model = format!("kind = \"gpt\"\nlayers = 2\nheads = 2\nwidth = 8\ndropout = 0.2\n{shape}");
+        assert_any_step_can_be_the_last_before_a_resume(TEXT, &model, write_text);
+    }
+}

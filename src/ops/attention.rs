@@ -432,10 +432,10 @@ mod tests {
         reference.assert("attention_grouped", 1e-11, |x| attention(&x[0], &x[1], &x[2], GROUPED, None));
     }
 
-    /// Contexts of several blocks, the last of which is not full.
+    /// Contexts of several blocks, the last of which is not full. The composed form has the dropout's factors in f32.
     #[test]
     fn the_composed_and_the_packed_form_agree_with_the_fused_one() {
-        for (context, dropout) in [(1, None), (150, None), (150, mask())] {
+        for (context, dropout, tolerance) in [(1, None, 1e-12), (150, None, 1e-11), (150, mask(), 1e-6)] {
             let (q, kv) = (numbers(&[2, context, 20], 1), [2, 3].map(|seed| numbers(&[2, context, 10], seed)));
             let inputs = [&q, &kv[0], &kv[1]];
             let fused = |x: &[Tensor]| attention(&x[0], &x[1], &x[2], GROUPED, dropout);
@@ -443,11 +443,14 @@ mod tests {
             let packed = |x: &[Tensor]| attention_packed(&Tensor::cat(x, 2)?, GROUPED, dropout);
             let owned = inputs.map(Tensor::clone);
             let expected = plain(&owned).unwrap();
-            assert_same_numbers(&fused(&owned).unwrap(), &expected, 1e-12);
-            assert_same_numbers(&packed(&owned).unwrap(), &expected, 1e-12);
+            assert_same_numbers(&fused(&owned).unwrap(), &expected, tolerance);
+            assert_same_numbers(&packed(&owned).unwrap(), &expected, tolerance);
             let expected = gradients(&inputs, plain);
             for found in [gradients(&inputs, fused), gradients(&inputs, packed)] {
-                found.iter().zip(&expected).for_each(|(found, expected)| assert_same_numbers(found, expected, 1e-11));
+                found
+                    .iter()
+                    .zip(&expected)
+                    .for_each(|(found, expected)| assert_same_numbers(found, expected, tolerance));
             }
         }
     }
