@@ -59,7 +59,8 @@ fn normal(name: &str, shape: &[usize]) -> Result<Var> {
 }
 
 fn tokens() -> Result<Tensor> {
-    let words = Stream::new(0, "tokens").words(0, ROWS * CONTEXT).map(|word| word % VOCABULARY as u32);
+    let stream = Stream::new(0, "tokens");
+    let words = stream.words(0, ROWS * CONTEXT).map(|word| word % VOCABULARY as u32);
     Tensor::from_iter(words, &Device::Cpu)?.reshape((ROWS, CONTEXT))
 }
 

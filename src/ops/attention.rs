@@ -169,7 +169,7 @@ impl Attention {
                 for (query, row) in (start..end).zip(result.chunks_exact_mut(end)) {
                     let (seen, later) = row.split_at_mut(query + 1);
                     for score in seen.iter_mut() {
-                        *score = *score * scale;
+                        *score *= scale;
                     }
                     softmax_of_row(seen);
                     later.fill(T::of(0.0));
@@ -277,7 +277,7 @@ fn slopes_of_scores<T: Real>(weights: &[T], slopes: &mut [T], start: usize, end:
                 let (seen, later) = slopes.split_at_mut(query + 1);
                 softmax_gradient_of_row(&weights[..=query], seen);
                 for slope in seen.iter_mut() {
-                    *slope = *slope * scale;
+                    *slope *= scale;
                 }
                 later.fill(T::of(0.0));
             }

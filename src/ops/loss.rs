@@ -1,6 +1,6 @@
 //! Losses, each the mean over the rows of a batch.
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
@@ -72,7 +72,7 @@ impl CrossEntropy {
         for result in result.iter_mut() {
             *result = *result * factor - uniform;
         }
-        result[target] = result[target] - scale * T::of(1.0 - self.label_smoothing);
+        result[target] -= scale * T::of(1.0 - self.label_smoothing);
     }
 }
 
@@ -92,7 +92,7 @@ impl CustomOp2 for CrossEntropy {
             let sums = cpu::map_rows(rows, classes, |range| {
                 cpu::vectorized(#[inline(always)] || {
                     let of_row = |row: usize| self.of_row(&x[row * classes..][..classes], targets[row] as usize);
-                    range.map(|row| f64::from(of_row(row))).sum::<f64>()
+                    range.map(|row| WithDType::to_f64(of_row(row))).sum::<f64>()
                 })
             });
             let mean = T::of(sums.iter().sum::<f64>() / rows as f64);

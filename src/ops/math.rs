@@ -55,7 +55,7 @@ impl Real for f32 {
     /// fit in `t = 1/(1 + 0.36 a)` on `[0, 14.5]`, good to 5e-8 of its value.
     #[inline(always)]
     fn normal(self) -> (f32, f32) {
-        const DENSITY_AT_ZERO: f32 = 0.398_942_28;
+        const DENSITY_AT_ZERO: f32 = 0.398_942_3;
         let a = self.abs();
         let bell = (-0.5 * a * a).exponential();
         let t = 1.0 / (1.0 + 0.36 * a);
@@ -74,7 +74,7 @@ const TAIL: [f32; 10] = [
     0.041_976_29,
     0.050_919_62,
     -0.177_444_89,
-    0.118_406_586,
+    0.118_406_59,
     -0.026_111_487,
 ];
 

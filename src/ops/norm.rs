@@ -91,7 +91,7 @@ impl Norm {
                             *y = (x - mean) * scale * weight;
                         }
                         for (y, &bias) in y.iter_mut().zip(bias.unwrap_or_default()) {
-                            *y = *y + bias;
+                            *y += bias;
                         }
                     }
                 },
@@ -115,10 +115,10 @@ impl Norm {
                     for ((x, gradient), result) in inputs.zip(result.chunks_exact_mut(width)) {
                         let (mean, scale) = self.statistics(x);
                         for ((sum, &x), &g) in of_weight.iter_mut().zip(x).zip(gradient) {
-                            *sum = *sum + g * ((x - mean) * scale);
+                            *sum += g * ((x - mean) * scale);
                         }
                         for (sum, &g) in of_bias.iter_mut().zip(gradient) {
-                            *sum = *sum + g;
+                            *sum += g;
                         }
                         for ((h, &g), &weight) in result.iter_mut().zip(gradient).zip(weight) {
                             *h = g * weight;
@@ -251,7 +251,7 @@ pub(super) fn softmax_of_row<T: Real>(row: &mut [T]) {
     }
     let factor = T::one() / cpu::sum(row, |x| x);
     for x in row.iter_mut() {
-        *x = *x * factor;
+        *x *= factor;
     }
 }
 
