@@ -7,7 +7,7 @@ use std::fs;
 use common::{Lab, checkpoint};
 
 /// Eleven characters, as many as the small GPT-2 in `tests/data` has tokens.
-const TEXT: &str = "abcdefghijk abracadabra";
+const TEXT: &str = "abcdefghijk abacabadacab";
 
 fn lab(model: &str) -> Lab {
     let data = "path = \"a.txt\"\nformat = \"text\"\ncontext = 7\nbatch_size = 2\ncache = \"cache\"";

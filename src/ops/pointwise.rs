@@ -325,7 +325,7 @@ mod tests {
         }
     }
 
-    /// The gradient of Candle's own `gelu_erf` has a constant of seven digits: 1e-7 for numbers of size one.
+    /// The gradients of Candle's own forms of GELU have constants of six digits: 1e-5 for numbers of up to 14.
     #[test]
     fn the_composed_forms_agree_with_the_fused_ones() {
         type Form = fn(&Tensor) -> Result<Tensor>;
@@ -340,7 +340,7 @@ mod tests {
         for (fused, composed) in forms {
             let ((value, gradient), (other, other_gradient)) =
                 (value_and_gradient(fused, &x), value_and_gradient(composed, &x));
-            let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-7);
+            let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
             assert!(close(&value, &other) && close(&gradient, &other_gradient), "{value:?} {other:?}");
         }
     }
