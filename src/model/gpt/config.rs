@@ -164,8 +164,11 @@ impl GptConfig {
     /// Width inside a block's perceptron.
     pub fn hidden(&self) -> usize {
         let usual = match self.activation {
-            GptActivation::Swiglu => (8 * self.width).div_ceil(3).next_multiple_of(32),
-            GptActivation::Gelu | GptActivation::GeluTanh => 4 * self.width,
+            GptActivation::Swiglu => {
+                let two_thirds = self.width.saturating_mul(8).div_ceil(3);
+                two_thirds.checked_next_multiple_of(32).unwrap_or(usize::MAX)
+            }
+            GptActivation::Gelu | GptActivation::GeluTanh => self.width.saturating_mul(4),
         };
         self.hidden.unwrap_or(usual)
     }

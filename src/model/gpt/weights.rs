@@ -31,7 +31,7 @@ impl Maker<'_> {
     }
 
     fn constant(&mut self, name: &str, width: usize, value: f32) -> Result<Var> {
-        let var = Var::from_tensor(&Tensor::full(value, width, self.device)?)?;
+        let var = init::constant(name, width, value, self.device)?;
         Ok(self.add(name, var))
     }
 
@@ -89,7 +89,7 @@ impl Maker<'_> {
         let residual = DEVIATION / (2.0 * self.config.layers as f32).sqrt();
         if self.config.is_gpt2() {
             let name = |part: &str| format!("transformer.h.{index}.{part}");
-            let packed = self.linear(&name("attn.c_attn"), width, width + 2 * keys, DEVIATION)?;
+            let packed = self.linear(&name("attn.c_attn"), width, width.saturating_add(2 * keys), DEVIATION)?;
             return Ok(BlockWeights {
                 attention_norm: self.norm(&name("ln_1"))?,
                 qkv: Qkv::Packed(packed),
