@@ -1,5 +1,5 @@
-//! What the operations of a language model cost, beside Candle's own, and a whole training step. `cargo bench --bench gpt`,
-//! with `RAYON_NUM_THREADS` for another number of threads.
+//! What the operations of a language model cost, beside Candle's own, and a whole training step: `CANDLE_NUM_THREADS=1 cargo
+//! bench --bench gpt`, which is how `train` sets it, with `RAYON_NUM_THREADS` for another number of threads.
 //!
 //! The shapes are those of a GPT of 4 layers, 4 heads, width 128, context 64 and 65 tokens, on 12 rows. Each figure is the
 //! median of the time of one call, in microseconds, forward and backward; the two sides take turns.
@@ -11,6 +11,10 @@ use rekindle::model::{Gpt, GptConfig, Mode, Model};
 use rekindle::ops::{self, Heads, loss::cross_entropy};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::rng::{Draws, Stream};
+
+/// As in `train`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TURNS: usize = 41;
 const ROWS: usize = 12;
