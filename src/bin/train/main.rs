@@ -69,7 +69,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    keep_candle_from_spinning();
+    settle_threads();
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SHOWN)))
@@ -122,12 +122,16 @@ fn used(ended: Result<ExitCode, TrainedError>, console: &mut Console) -> ExitCod
 }
 
 /// Candle adds tensors on threads of its own, which wait for each other in loops: on a machine that has other work too,
-/// three quarters of the processor's time went to that. What is worth several threads here has those of rayon.
-fn keep_candle_from_spinning() {
-    const THREADS: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(THREADS).is_none() {
-        // SAFETY: `main` calls this first, when there is no other thread that could read the environment meanwhile.
-        unsafe { std::env::set_var(THREADS, "1") };
+/// three quarters of the processor's time went to that. What is worth several threads here has those of rayon. And it
+/// counts the cores anew for each product, from files of the system, where it is not told their number.
+fn settle_threads() {
+    let cores = candle_core::utils::get_num_threads();
+    let cores = std::thread::available_parallelism().map_or(cores, |available| cores.min(available.get()));
+    for (variable, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", cores)] {
+        if std::env::var_os(variable).is_none() {
+            // SAFETY: `main` calls this first, when there is no other thread that could read the environment meanwhile.
+            unsafe { std::env::set_var(variable, threads.to_string()) };
+        }
     }
 }
 
