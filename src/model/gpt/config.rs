@@ -82,8 +82,8 @@ pub struct GptConfig {
     /// a block's two parts add.
     #[serde(default)]
     pub dropout: f64,
-    /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same bits,
-    /// less memory, about a third more time.
+    /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same bits, and
+    /// less memory for the time of another forward pass.
     #[serde(default)]
     pub checkpoint_activations: bool,
 }
