@@ -19,6 +19,10 @@ use storage::Stored;
 /// Rows of W2 where instructions are counted: an emulated processor takes a minute for a product of 512 rows.
 const COUNTED_ROWS: usize = 32;
 
+/// As in `train`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
