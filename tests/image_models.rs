@@ -89,12 +89,12 @@ fn lab_with(model: &str, augment: &str) -> Lab {
          checkpoint = {{ every = '1 step' }}\n\
          data = {{ path = 'images.safetensors', validation = 0.2, batch_size = 13, augment = {augment} }}\n"
     ));
-    write_images(&lab.path("images.safetensors"));
+    write_images(&lab.path("images.safetensors"), |x| x);
     lab
 }
 
-fn write_images(path: &Path) {
-    let pixels: Vec<f32> = (0..60 * 64_u32).map(|i| (i * i % 251) as f32 / 125.0 - 1.0).collect();
+fn write_images(path: &Path, pixel: impl Fn(f32) -> f32) {
+    let pixels: Vec<f32> = (0..60 * 64_u32).map(|i| pixel((i * i % 251) as f32 / 125.0 - 1.0)).collect();
     let classes: Vec<u32> = (0..60).map(|i| (i * 7 + i * i) % 3).collect();
     let x = Tensor::from_vec(pixels, (60, 1, 8, 8), &Device::Cpu).unwrap();
     let y = Tensor::from_vec(classes, 60, &Device::Cpu).unwrap();
@@ -200,6 +200,21 @@ fn training_sees_images_flipped_and_shifted_and_evaluation_as_they_are() {
     let arguments: Vec<&str> = ["config.toml", "--out", "run"].into_iter().chain(settings).collect();
     let refusal = lab.train(&arguments).refusal();
     assert!(refusal.contains("`data.augment` is for images"), "{refusal}");
+}
+
+/// Of images that are normalized on the way a run and its predictions say what they say of images normalized before.
+#[test]
+fn predictions_are_of_normalized_images_too() {
+    let augment = "{ normalize = { mean = [0.25], std = [0.5] } }";
+    let (inside, before) = (lab_with(CONVNET, augment), lab(CONVNET));
+    write_images(&before.path("images.safetensors"), |x| (x - 0.25) / 0.5);
+    let told = |lab: &Lab| {
+        lab.start("run");
+        (lab.train(&["predict", "run", "--data", "images.safetensors"]).well().stdout, weights(lab, "run", STEPS))
+    };
+    let ((inside, weights), (before, expected)) = (told(&inside), told(&before));
+    assert_eq!(inside, before);
+    assert!(weights.iter().all(|(name, weight)| bits(weight) == bits(&expected[name])));
 }
 
 #[test]

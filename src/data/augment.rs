@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, DataError, Input};
+use super::{DataError, Input};
 use crate::rng::Draws;
 
 /// The `[data.augment]` table of a config.
@@ -69,19 +69,19 @@ impl Augment {
         self.flip || self.shift > 0
     }
 
-    /// What training sees of `batch` at a step.
-    pub(super) fn train(&self, batch: Batch, draws: &Draws) -> Result<Batch, DataError> {
+    /// What training sees of a batch's `inputs` at a step.
+    pub(super) fn train(&self, inputs: Tensor, draws: &Draws) -> Result<Tensor, DataError> {
         let moves = |index: usize| Move {
             flip: self.flip && draws.stream("augment/flip").bits(draws.step, index as u64) & 1 == 1,
             down: self.offset(draws, "augment/down", index),
             right: self.offset(draws, "augment/right", index),
         };
-        self.apply(batch, self.moves(), moves)
+        self.apply(inputs, self.moves(), moves)
     }
 
-    /// What an evaluation sees of `batch`.
-    pub(super) fn evaluate(&self, batch: Batch) -> Result<Batch, DataError> {
-        self.apply(batch, false, |_| Move::default())
+    /// What an evaluation sees of a batch's `inputs`, and a prediction.
+    pub(super) fn evaluate(&self, inputs: Tensor) -> Result<Tensor, DataError> {
+        self.apply(inputs, false, |_| Move::default())
     }
 
     /// A whole number from `-shift` to `shift`, each as likely as any other but for one in 2^60.
@@ -91,12 +91,12 @@ impl Augment {
         drawn as isize - self.shift as isize
     }
 
-    fn apply(&self, batch: Batch, moves: bool, of: impl Fn(usize) -> Move) -> Result<Batch, DataError> {
+    fn apply(&self, inputs: Tensor, moves: bool, of: impl Fn(usize) -> Move) -> Result<Tensor, DataError> {
         if !moves && self.normalize.is_none() {
-            return Ok(batch);
+            return Ok(inputs);
         }
-        let (rows, channels, height, width) = batch.inputs.dims4()?;
-        let inputs = batch.inputs.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        let (rows, channels, height, width) = inputs.dims4()?;
+        let inputs = inputs.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
         let pixels = inputs.flatten_all()?.to_vec1::<f32>()?;
         let mut moved = vec![0.0; pixels.len()];
         let planes = moved.chunks_exact_mut(height * width).zip(pixels.chunks_exact(height * width)).enumerate();
@@ -107,7 +107,7 @@ impl Augment {
                 into.iter_mut().for_each(|x| *x = (*x - mean) / std);
             }
         }
-        Ok(Batch { inputs: Tensor::from_vec(moved, (rows, channels, height, width), &Device::Cpu)?, ..batch })
+        Ok(Tensor::from_vec(moved, (rows, channels, height, width), &Device::Cpu)?)
     }
 }
 
@@ -145,14 +145,13 @@ impl Move {
 mod tests {
     use super::*;
 
-    fn batch(rows: usize) -> Batch {
+    fn images(rows: usize) -> Tensor {
         let pixels: Vec<f32> = (1..=rows * 2 * 3 * 4).map(|x| x as f32).collect();
-        let inputs = Tensor::from_vec(pixels, (rows, 2, 3, 4), &Device::Cpu).unwrap();
-        Batch { inputs, targets: Tensor::zeros(rows, DType::U32, &Device::Cpu).unwrap() }
+        Tensor::from_vec(pixels, (rows, 2, 3, 4), &Device::Cpu).unwrap()
     }
 
-    fn pixels(batch: &Batch) -> Vec<f32> {
-        batch.inputs.flatten_all().unwrap().to_vec1().unwrap()
+    fn pixels(images: &Tensor) -> Vec<f32> {
+        images.flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
@@ -173,11 +172,11 @@ mod tests {
     #[test]
     fn what_happens_is_a_function_of_seed_and_step() {
         let augment = Augment { flip: true, shift: 2, normalize: None };
-        let at = |seed, step| pixels(&augment.train(batch(8), &Draws::at(seed, step)).unwrap());
+        let at = |seed, step| pixels(&augment.train(images(8), &Draws::at(seed, step)).unwrap());
         assert_eq!(at(1, 5), at(1, 5));
         assert_ne!(at(1, 5), at(1, 6));
         assert_ne!(at(1, 5), at(2, 5));
-        assert_ne!(at(1, 5), pixels(&batch(8)));
+        assert_ne!(at(1, 5), pixels(&images(8)));
     }
 
     /// Both channels of an image, and nothing else, move together; the first images of a longer batch move as in a
@@ -185,7 +184,7 @@ mod tests {
     #[test]
     fn an_image_moves_as_a_whole_and_by_its_place_in_the_batch() {
         let augment = Augment { flip: true, shift: 1, normalize: None };
-        let moved = |rows| pixels(&augment.train(batch(rows), &Draws::at(3, 0)).unwrap());
+        let moved = |rows| pixels(&augment.train(images(rows), &Draws::at(3, 0)).unwrap());
         let eight = moved(8);
         assert_eq!(moved(5), eight[..5 * 24]);
         for image in eight.chunks_exact(24) {
@@ -201,8 +200,7 @@ mod tests {
         let augment = Augment { flip: true, shift: 1, normalize: None };
         let image = [&[0.0; 6][..], &[1.0, 2.0], &[0.0; 7]].concat().repeat(30_000);
         let inputs = Tensor::from_vec(image, (30_000, 1, 3, 5), &Device::Cpu).unwrap();
-        let targets = Tensor::zeros(30_000, DType::U32, &Device::Cpu).unwrap();
-        let moved = pixels(&augment.train(Batch { inputs, targets }, &Draws::at(0, 0)).unwrap());
+        let moved = pixels(&augment.train(inputs, &Draws::at(0, 0)).unwrap());
         let mut seen = std::collections::BTreeMap::new();
         for image in moved.chunks_exact(15) {
             *seen.entry(image.iter().map(|&x| x as u8).collect::<Vec<_>>()).or_insert(0) += 1;
@@ -215,11 +213,11 @@ mod tests {
     fn evaluation_is_normalized_and_not_moved() {
         let normalize = Some(Normalize { mean: vec![1.0, 13.0], std: vec![1.0, 2.0] });
         let augment = Augment { flip: true, shift: 2, normalize };
-        let evaluated = pixels(&augment.evaluate(batch(1)).unwrap());
+        let evaluated = pixels(&augment.evaluate(images(1)).unwrap());
         let expected: Vec<f32> = (0..12).map(|x| x as f32).chain((0..12).map(|x| x as f32 / 2.0)).collect();
         assert_eq!(evaluated, expected);
         let augment = Augment { normalize: None, ..augment };
-        assert_eq!(pixels(&augment.evaluate(batch(1)).unwrap()), pixels(&batch(1)));
+        assert_eq!(pixels(&augment.evaluate(images(1)).unwrap()), pixels(&images(1)));
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl<D: Dataset> Gathering<D> {
         let rows: Vec<usize> = positions.filter_map(|position| self.split.train().at(position)).collect();
         let batch = self.dataset.gather(&rows)?;
         match &self.augment {
-            Some((augment, seed)) => augment.train(batch, &Draws::at(*seed, step)),
+            Some((augment, seed)) => {
+                Ok(Batch { inputs: augment.train(batch.inputs, &Draws::at(*seed, step))?, ..batch })
+            }
             None => Ok(batch),
         }
     }
@@ -64,7 +66,7 @@ impl<D: Dataset> Gathering<D> {
         let start = number as usize * EVALUATION_ROWS;
         let batch = self.dataset.gather(&rows.slice(start..start + EVALUATION_ROWS))?;
         match &self.augment {
-            Some((augment, _)) => augment.evaluate(batch),
+            Some((augment, _)) => Ok(Batch { inputs: augment.evaluate(batch.inputs)?, ..batch }),
             None => Ok(batch),
         }
     }

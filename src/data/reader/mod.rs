@@ -40,7 +40,7 @@ impl RowReader {
     /// # Errors
     /// The file cannot be read, or holds other rows than the model takes.
     pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
-        Ok(Self(match Format::of(config)? {
+        let rows: Box<dyn Iterator<Item = _>> = match Format::of(config)? {
             Format::Csv => Box::new(csv::CsvRows::open(config, schema, memory, with_targets)?),
             #[cfg(feature = "parquet")]
             Format::Parquet => Box::new(parquet::ParquetRows::open(config, schema, memory, with_targets)?),
@@ -52,7 +52,12 @@ impl RowReader {
             Format::Text => {
                 return Err(DataError::NotRows { path: config.path.clone(), input: schema.input.clone() });
             }
-        }))
+        };
+        let Some(augment) = config.augment.clone() else { return Ok(Self(rows)) };
+        Ok(Self(Box::new(rows.map(move |rows| {
+            let rows: ReadRows = rows?;
+            Ok(ReadRows { inputs: augment.evaluate(rows.inputs)?, ..rows })
+        }))))
     }
 
     /// Whether targets can be read in this format, with classes by their names.
