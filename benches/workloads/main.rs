@@ -24,6 +24,8 @@ const COUNTED_ROWS: usize = 32;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    // SAFETY: there is no other thread yet that could read the environment meanwhile. `train` does the same.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
