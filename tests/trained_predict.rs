@@ -236,3 +236,34 @@ fn predictions_can_be_parquet() {
         assert!(row[1..].iter().map(number).eq(expected[1..].iter().map(number)), "{row:?} {expected:?}");
     }
 }
+
+/// A model of a CSV file takes rows from Parquet too, the columns by their names.
+#[cfg(feature = "parquet")]
+#[test]
+fn rows_can_be_parquet() {
+    use std::sync::Arc;
+
+    use parquet::data_type::DoubleType;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    let lab = lab();
+    let expected = predict(&lab, "data.csv");
+    let message = "message rows { REQUIRED DOUBLE c; REQUIRED DOUBLE a; REQUIRED DOUBLE b; }";
+    let schema = Arc::new(parse_message_type(message).unwrap());
+    let file = fs::File::create(lab.path("rows.parquet")).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for place in [2, 0, 1] {
+        let number = |line: &str| line.split(',').nth(place).unwrap().parse::<f64>().unwrap();
+        let numbers: Vec<f64> = table().lines().skip(1).map(number).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(&numbers, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    assert_eq!(predict(&lab, "rows.parquet"), expected);
+    fs::write(lab.path("cut.parquet"), "PAR1").unwrap();
+    let refusal = lab.train(&["predict", "run", "--data", "cut.parquet"]).refusal();
+    assert!(refusal.contains("the Parquet file cut.parquet cannot be read"), "{refusal}");
+}
