@@ -144,6 +144,21 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`](super::EVALUATION_ROWS), or fewer where the logits
+    /// of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
+    pub fn evaluation_rows(&self) -> usize {
+        const MOST_LOGITS: usize = 1 << 24;
+        match self {
+            Self::Numbers(_) => super::EVALUATION_ROWS,
+            Self::Tokens { context, vocabulary } => {
+                let logits = context.saturating_mul(*vocabulary).max(1);
+                (MOST_LOGITS / logits).clamp(1, super::EVALUATION_ROWS)
+            }
+        }
+    }
+}
+
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -251,5 +266,18 @@ impl Part for Box<dyn Source> {
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {
         self.as_mut().load(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 256 windows of 1,024 tokens out of 50,257 would have 53 GB of logits.
+    #[test]
+    fn an_evaluation_of_a_large_language_model_fits_in_memory() {
+        let rows = |context, vocabulary| Input::Tokens { context, vocabulary }.evaluation_rows();
+        assert_eq!([rows(64, 65), rows(256, 1000), rows(1024, 50_257), rows(usize::MAX, 2)], [256, 65, 1, 1]);
+        assert_eq!(Input::Numbers(vec![3, 1024, 1024]).evaluation_rows(), 256);
     }
 }

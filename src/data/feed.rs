@@ -13,9 +13,9 @@ use super::{
 use crate::rng::Draws;
 use crate::state::{Part, State, StateError};
 
-/// How many rows a batch of an evaluation holds, the last one perhaps fewer. It is fixed, and so is the order of
-/// the rows, so that the bits of a validation metric depend on the weights and the data alone, and not on how
-/// the training batches are made.
+/// How many rows a batch of an evaluation holds, the last one perhaps fewer; [`Input::evaluation_rows`] says where long
+/// rows of tokens make it fewer. It is fixed, and so is the order of the rows, so that the bits of a validation metric
+/// depend on the weights and the data alone, and not on how the training batches are made.
 pub const EVALUATION_ROWS: usize = 256;
 
 /// The data of a run: the batch of every step, and the rows it is validated on. Steps are counted from 0.
@@ -63,8 +63,9 @@ impl<D: Dataset> Gathering<D> {
 
     /// Batch `number` of an evaluation on `rows`.
     fn evaluation(&self, rows: &RowSet, number: u64) -> Result<Batch, DataError> {
-        let start = number as usize * EVALUATION_ROWS;
-        let batch = self.dataset.gather(&rows.slice(start..start + EVALUATION_ROWS))?;
+        let count = self.dataset.input().evaluation_rows();
+        let start = number as usize * count;
+        let batch = self.dataset.gather(&rows.slice(start..start + count))?;
         match &self.augment {
             Some((augment, _)) => Ok(Batch { inputs: augment.evaluate(batch.inputs)?, ..batch }),
             None => Ok(batch),
@@ -149,15 +150,15 @@ impl<D: Dataset + 'static> Data<D> {
         self.bring(ahead.batch(step)?)
     }
 
-    /// The validation rows in ascending order, [`EVALUATION_ROWS`] at a time; none where no share is set aside.
+    /// The validation rows in ascending order, [`Input::evaluation_rows`] at a time; none where no share is set aside.
     pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
         self.evaluation_batches(self.gathering.split.validation().clone())
     }
 
-    /// These rows of the data set in their order, [`EVALUATION_ROWS`] at a time, as in a validation.
+    /// These rows of the data set in their order, [`Input::evaluation_rows`] at a time, as in a validation.
     pub fn evaluation_batches(&self, rows: RowSet) -> impl Iterator<Item = Result<Batch, DataError>> {
         let (gathering, rows) = (self.gathering.clone(), Arc::new(rows));
-        let count = rows.len().div_ceil(EVALUATION_ROWS) as u64;
+        let count = rows.len().div_ceil(gathering.dataset.input().evaluation_rows()) as u64;
         let is_on_device = gathering.dataset.is_on_device();
         let ahead = {
             let rows = rows.clone();

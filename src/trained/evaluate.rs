@@ -6,9 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Trained, TrainedError};
-use crate::data::{
-    Batch, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Format, Input, RowReader, Vocabulary, open_text,
-};
+use crate::data::{Batch, Data, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, open_text};
 use crate::state::Part;
 use crate::train::{evaluate, refuse_other_content};
 
@@ -75,9 +73,10 @@ impl Trained {
         let found = if let Input::Tokens { .. } = self.schema.input {
             let vocabulary = Vocabulary::load(&self.memory).map_err(DataError::from)?;
             let text = open_text(&config, vocabulary)?;
-            let starts = (0..text.len()).step_by(EVALUATION_ROWS);
+            let count = text.input().evaluation_rows();
+            let starts = (0..text.len()).step_by(count);
             let gather = |start| {
-                let rows: Vec<usize> = (start..text.len().min(start + EVALUATION_ROWS)).collect();
+                let rows: Vec<usize> = (start..text.len().min(start + count)).collect();
                 Ok(text.gather(&rows)?.on(&self.device)?)
             };
             self.evaluate_batches(starts.map(gather))?
