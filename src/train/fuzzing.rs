@@ -13,10 +13,10 @@ pub fn cut_log(path: &Path, steps: u64) -> Result<(), TrainError> {
     Log::open(path, steps).map(drop)
 }
 
-/// Copies those lines to a new log, as a run does that branches off.
+/// Copies those lines of the log in the run directory `run` to a new log, as a run does that branches off.
 ///
 /// # Errors
 /// When the log cannot be read, or the copy not be written.
-pub fn copy_log(from: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
-    log::copy_before(from, to, steps)
+pub fn copy_log(run: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
+    log::copy_before(run, to, steps)
 }
