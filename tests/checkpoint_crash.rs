@@ -334,7 +334,7 @@ impl Scene {
     }
 
     fn prune(&self, keep: &Keep) {
-        prune(&self.disk, &Folder::new(&self.root), keep).unwrap();
+        prune(&self.disk, &Folder::new(&self.root), keep, None).unwrap();
     }
 
     /// What was done since the last call.

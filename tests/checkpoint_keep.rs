@@ -179,6 +179,24 @@ fn what_a_killed_save_had_yet_to_delete_is_deleted_at_the_next_start() {
     assert_eq!(steps(&lab.path("run")), [11, 12]);
 }
 
+/// A flipped bit in a tensor does not show at a glance; who is the newest must not be decided by that.
+#[test]
+fn a_damaged_newest_checkpoint_does_not_take_the_place_of_one_that_is_whole() {
+    let lab = lab("last = 1");
+    lab.start("run");
+    lab.train(&["config.toml", "--out", "all", "--set", "checkpoint.keep.last=20"]).well();
+    copy_tree(&checkpoint(&lab.path("all"), 10), &checkpoint(&lab.path("run"), 10));
+    let weights = checkpoint(&lab.path("run"), 12).join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let pruned = inspect(&lab, &["prune", "run", "--last", "1"]);
+    assert_eq!((pruned.code, steps(&lab.path("run"))), (Some(0), vec![10, 12]), "{}", pruned.stderr);
+    lab.train(&["--resume", "run"]).well();
+    assert_eq!(steps(&lab.path("run")), [12]);
+    assert!(inspect(&lab, &["verify", "run"]).code == Some(0));
+}
+
 #[test]
 fn rules_hold_across_resumes() {
     let lab = lab("last = 2, best = 1, every = '6 steps'");

@@ -192,7 +192,7 @@ fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
         before.iter().for_each(|earlier| drop(save(&folder, *earlier).unwrap()));
         store.plan(Plan::From(requests));
         let saved = save(&folder, last);
-        let pruned = prune(&LocalDisk, &Folder::new(&folder), keep);
+        let pruned = prune(&LocalDisk, &Folder::new(&folder), keep, None);
         let survived = saved.is_ok() && pruned.is_ok();
         store.plan(Plan::None);
         let what = format!("killed after {requests} requests");
@@ -346,13 +346,13 @@ fn pins_and_rules_hold_in_a_store() {
     assert!(folder.pin(7).is_err(), "there is no such checkpoint");
     let keep = Keep { last: Some(1), every: Some(3), ..Keep::default() };
     assert_eq!(
-        prune(&LocalDisk, &folder, &keep).unwrap(),
+        prune(&LocalDisk, &folder, &keep, None).unwrap(),
         [path.join("step-0000000001"), path.join("step-0000000004")]
     );
     let steps = || folder.list().unwrap().into_iter().map(|(step, _)| step).collect::<Vec<_>>();
     assert_eq!(steps(), [2, 3, 5]);
     folder.unpin(2).unwrap();
-    prune(&LocalDisk, &folder, &keep).unwrap();
+    prune(&LocalDisk, &folder, &keep, None).unwrap();
     assert_eq!(steps(), [3, 5]);
 }
 

@@ -128,16 +128,18 @@ pub struct Verdict {
 /// What `keep` says of each checkpoint in `folder`, oldest first.
 ///
 /// A checkpoint counts as damaged here when its manifest, the sizes of its files, or its `state.json` are not as they
-/// should be; its tensors are not read.
+/// should be; its tensors are not read. So does one beyond the step `at` that its run has come to: a resume, which did read
+/// them, has passed it over, and it must not count as the newest in the place of one that is whole.
 ///
 /// # Errors
 /// When the folder cannot be listed.
-pub fn judge(folder: &Folder, keep: &Keep) -> Result<Vec<Verdict>, CheckpointError> {
+pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdict>, CheckpointError> {
     let mut verdicts = Vec::new();
     let mut candidates = Vec::new();
     for (step, path) in folder.list()? {
         let glance = Checkpoint::glance(&path);
-        let stays = glance.is_err().then_some(Reason::Damaged);
+        let is_passed_over = at.is_some_and(|at| step > at);
+        let stays = (glance.is_err() || is_passed_over).then_some(Reason::Damaged);
         let metric = glance.ok().and_then(|document| {
             let name = &keep.best.as_ref()?.metric;
             document.get("metrics")?.get(name)?.as_f64()
@@ -154,15 +156,15 @@ pub fn judge(folder: &Folder, keep: &Keep) -> Result<Vec<Verdict>, CheckpointErr
     Ok(verdicts)
 }
 
-/// Deletes the checkpoints in `folder` that `keep` lets go, oldest first, and says which.
+/// Deletes the checkpoints in `folder` that `keep` lets go, oldest first, and says which; `at` is as in [`judge`].
 ///
 /// # Errors
 /// When the folder cannot be listed or a checkpoint not deleted; those before it are gone.
-pub fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep) -> Result<Vec<PathBuf>, CheckpointError> {
+pub fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<PathBuf>, CheckpointError> {
     if *keep == Keep::default() {
         return Ok(Vec::new());
     }
-    let doomed = judge(folder, keep)?.into_iter().filter(|verdict| verdict.stays.is_none());
+    let doomed = judge(folder, keep, at)?.into_iter().filter(|verdict| verdict.stays.is_none());
     doomed.map(|verdict| folder.delete(disk, verdict.step).map(|()| verdict.path)).collect()
 }
 

@@ -85,7 +85,7 @@ impl Saver {
             let save = || {
                 before(&snapshot)?;
                 let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
-                prune(&*disk, &folder, &keep);
+                prune(&*disk, &folder, &keep, snapshot.step());
                 Ok(saved)
             };
             let result = save();
@@ -93,10 +93,10 @@ impl Saver {
         }));
     }
 
-    /// Deletes the checkpoints that are not to be kept, as a save does in its end: one that was killed may have come to
-    /// no end. Call it only while no save is in flight.
-    pub fn prune(&self) {
-        prune(&*self.disk, &self.folder, &self.keep);
+    /// Deletes the checkpoints that are not to be kept of a run that goes on from `step`, as a save does in its end: one
+    /// that was killed may have come to no end. Call it only while no save is in flight.
+    pub fn prune(&self, step: u64) {
+        prune(&*self.disk, &self.folder, &self.keep, step);
     }
 
     /// Whether a save is in flight that has not ended.
@@ -133,8 +133,8 @@ impl Saver {
 }
 
 /// What is too much on the disk is no reason to call a save failed.
-fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep) {
-    if let Err(error) = keep::prune(disk, folder, keep) {
+fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep, step: u64) {
+    if let Err(error) = keep::prune(disk, folder, keep, Some(step)) {
         tracing::warn!("an old checkpoint is not deleted: {error}");
     }
 }

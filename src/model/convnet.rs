@@ -96,6 +96,10 @@ impl ConvNetConfig {
             let value = format!("{} blocks", self.blocks.len());
             return Err(ModelError::field("blocks", value, "at least one is needed, and no size in it can be 0"));
         }
+        if let Some(block) = self.blocks.iter().find(|block| block.padding > block.kernel) {
+            let rule = "a padding must be at most the size of its kernel: beyond that are only zeros";
+            return Err(ModelError::field("blocks", block.padding, rule));
+        }
         if self.average_to == Some(0) {
             return Err(ModelError::field("average_to", 0, "must be at least 1; leave it out to average nothing"));
         }
@@ -248,7 +252,7 @@ impl Model for ConvNet {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
         let mut x = inputs.clone();
         for block in &self.features {
-            x = self.block(block, &x, mode)?;
+            x = mode.settled(self.block(block, &x, mode)?);
         }
         if let Some(side) = self.config.average_to {
             x = ops::adaptive_avg_pool2d(&x, side, side)?;

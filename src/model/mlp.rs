@@ -87,7 +87,7 @@ impl Model for Mlp {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut x = inputs.flatten_from(1)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x)?;
+            x = mode.settled(layer.forward(&x)?);
             if index + 1 == self.layers.len() {
                 break;
             }

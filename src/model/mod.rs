@@ -30,6 +30,16 @@ pub enum Mode<'a> {
     Evaluate,
 }
 
+impl Mode<'_> {
+    /// `x`, which in an evaluation no longer holds what led to it: Candle keeps that for gradients that nobody asks for.
+    fn settled(self, x: Tensor) -> Tensor {
+        match self {
+            Self::Train(_) => x,
+            Self::Evaluate => x.detach(),
+        }
+    }
+}
+
 /// Something with named parameters that turns a batch of inputs into outputs.
 pub trait Model {
     /// The outputs for a batch of inputs, both with the batch as first dimension.

@@ -144,7 +144,7 @@ impl Model for ResNet {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
         let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(inputs)?, mode)?)?;
         for block in &self.blocks {
-            x = block.forward(&x, mode)?;
+            x = mode.settled(block.forward(&x, mode)?);
         }
         self.fc.forward(&ops::adaptive_avg_pool2d(&x, 1, 1)?.flatten_from(1)?)
     }

@@ -14,7 +14,7 @@ use crate::rng::{Draws, Stream};
 /// When the device fails.
 pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
     let Some(mask) = Mask::new(p, draws, purpose) else { return Ok(x.clone()) };
-    if x.device().is_cpu() {
+    if super::cpu::is_fused(x) {
         return x.contiguous()?.apply_op1(mask);
     }
     let factors = mask.factors::<f32>(x.elem_count());

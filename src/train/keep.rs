@@ -91,6 +91,8 @@ fn wrong<T>(field: &str, value: String, rule: &str) -> Result<T, TrainError> {
 pub struct Pruning {
     folder: Folder,
     keep: Keep,
+    /// The step of the newest that is valid.
+    newest: u64,
     /// Each checkpoint, oldest first, and why it stays, if it does.
     pub verdicts: Vec<Verdict>,
     _held: RunDirectory,
@@ -114,16 +116,16 @@ impl Pruning {
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
         let is_validated = |verdict: &Verdict| verdict.metric.is_some();
         let by_validation = rules.in_steps(true, steps_per_epoch)?;
-        let verdicts = keep::judge(&folder, &by_validation)?;
+        let verdicts = keep::judge(&folder, &by_validation, Some(newest.step()))?;
         // Where nothing was validated, the best go by the training loss, as they did when the run was trained.
         let (keep, verdicts) = if rules.metric.is_some() || verdicts.iter().any(is_validated) {
             (by_validation, verdicts)
         } else {
             let keep = rules.in_steps(false, steps_per_epoch)?;
-            let verdicts = keep::judge(&folder, &keep)?;
+            let verdicts = keep::judge(&folder, &keep, Some(newest.step()))?;
             (keep, verdicts)
         };
-        Ok(Self { folder, keep, verdicts, _held: held })
+        Ok(Self { folder, keep, newest: newest.step(), verdicts, _held: held })
     }
 
     /// Deletes what does not stay, and says which directories those were.
@@ -131,6 +133,6 @@ impl Pruning {
     /// # Errors
     /// When one cannot be deleted; those before it are gone.
     pub fn carry_out(self) -> Result<Vec<PathBuf>, TrainError> {
-        Ok(keep::prune(&LocalDisk, &self.folder, &self.keep)?)
+        Ok(keep::prune(&LocalDisk, &self.folder, &self.keep, Some(self.newest))?)
     }
 }

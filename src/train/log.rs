@@ -70,7 +70,7 @@ impl Log {
         let is_longer = file.metadata().is_ok_and(|metadata| metadata.len() > length);
         if lines < steps && is_longer {
             // What stands behind a line that is not understood may be all there is of those steps.
-            let kept = damaged_copy_of(path);
+            let kept = free_name(damaged_copy_of(path));
             std::fs::copy(path, &kept).map_err(TrainError::write(&kept, "keep a copy of the damaged log"))?;
             tracing::warn!("{} is damaged after line {lines}; all of it is kept in {}", path.display(), kept.display());
         }
@@ -171,6 +171,12 @@ impl Drop for Log {
 /// Where a log goes whole that is cut back in its middle.
 fn damaged_copy_of(path: &Path) -> PathBuf {
     path.with_extension("jsonl.damaged")
+}
+
+/// `path`, or where that is taken, it with a number: an earlier copy may hold what no later one does.
+fn free_name(path: PathBuf) -> PathBuf {
+    let numbered = (2..).map(|number: u32| path.with_extension(format!("damaged-{number}")));
+    std::iter::once(path.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(path)
 }
 
 /// Bytes and number of the lines before update number `steps`. A line that is torn or is none of ours ends them.
@@ -288,7 +294,13 @@ mod tests {
         let damaged = (0..5).map(line).collect::<String>().replacen("step", "stop", 1);
         std::fs::write(&path, &damaged).unwrap();
         drop(Log::open(&path, 5).unwrap());
-        assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), damaged);
+        let kept = folder.path().join("log.jsonl.damaged");
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
+        // Nor must a second one take the place of the first.
+        std::fs::write(&path, damaged.replace("0.25", "0.75")).unwrap();
+        drop(Log::open(&path, 5).unwrap());
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
+        assert!(folder.path().join("log.jsonl.damaged-2").exists());
     }
 
     #[test]

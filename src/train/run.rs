@@ -118,7 +118,7 @@ impl Run {
         let mut run = Self { session, log, control, saver, last_checkpoint, saving, directory };
         match run.last_checkpoint {
             None => run.save()?,
-            Some(_) => run.saver.prune(),
+            Some(_) => run.saver.prune(run.session.step()),
         }
         if !begins {
             run.directory.write_config(run.session.config())?;

@@ -97,7 +97,7 @@ impl Model for Gpt {
                 let again = Arc::clone(block);
                 ops::checkpoint(&x, block.weights.vars(), move |x| again.forward(x, draws))?
             } else {
-                block.forward(&x, draws)?
+                mode.settled(block.forward(&x, draws)?)
             };
         }
         ops::linear(&self.norm.forward(&x)?, self.head.as_ref().unwrap_or(&self.tokens), None)
