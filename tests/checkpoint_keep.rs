@@ -192,7 +192,7 @@ fn a_damaged_newest_checkpoint_does_not_take_the_place_of_one_that_is_whole() {
     fs::write(&weights, bytes).unwrap();
     let pruned = inspect(&lab, &["prune", "run", "--last", "1"]);
     assert_eq!((pruned.code, steps(&lab.path("run"))), (Some(0), vec![10, 12]), "{}", pruned.stderr);
-    lab.train(&["--resume", "run"]).well();
+    lab.train(&["--resume", "run", "--set", "checkpoint.keep.last=1"]).well();
     assert_eq!(steps(&lab.path("run")), [12]);
     assert!(inspect(&lab, &["verify", "run"]).code == Some(0));
 }
