@@ -16,13 +16,13 @@ pub fn publish(results: &Results, root: &Path) -> Result<()> {
     let readme = root.join("README.md");
     let text = fs::read_to_string(&readme)?;
     fs::write(&readme, with_section(&text, &section(results))?)?;
-    fs::write(root.join("docs/pictures/versus.svg"), picture::bars(results))?;
+    fs::write(root.join("docs/versus.svg"), picture::bars(results))?;
     fs::write(root.join("benches/versus/results.json"), serde_json::to_string_pretty(results)? + "\n")?;
     Ok(())
 }
 
 fn section(results: &Results) -> String {
-    format!("\n![Time of a training step](docs/pictures/versus.svg)\n\n{}\n", table::brief(results))
+    format!("\n![Time of a training step](docs/versus.svg)\n\n{}\n", table::brief(results))
 }
 
 /// The text with `section` between the two marks.
