@@ -73,6 +73,7 @@
 //! understood. Nothing is allocated that the size of a file does not account for, and nothing is handed out
 //! before all was checked.
 
+mod contents;
 mod document;
 mod error;
 mod files;
@@ -89,6 +90,7 @@ mod read;
 pub mod save;
 mod saver;
 mod snapshot;
+mod source;
 mod tensors;
 mod upload;
 mod verify;

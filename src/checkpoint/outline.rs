@@ -1,22 +1,19 @@
 //! What can be said of a checkpoint without its tensors: all that is in JSON, and what the headers of the others say.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::document::Object;
+use super::contents::Contents;
 use super::error::CheckpointError;
 use super::manifest::Manifest;
-use super::read;
+use super::source::Source;
 use crate::state::{Dtype, State};
 
 /// A checkpoint without the content of its tensors, for programs that show it. Nothing can be restored from it.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    pub(super) path: PathBuf,
-    pub(super) manifest: Manifest,
-    pub(super) document: Object,
-    pub(super) parts: Vec<(String, State)>,
+    pub(super) contents: Contents,
     pub(super) tensors: Vec<TensorOutline>,
 }
 
@@ -42,32 +39,38 @@ impl Outline {
     /// # Errors
     /// As [`Checkpoint::read`](super::Checkpoint::read), for what is looked at.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
-        read::load_outline(path)
+        let mut tensors = Vec::new();
+        let contents = Contents::read(path, Source::header, |part, _, found| {
+            tensors.extend(found.into_iter().map(|tensor| TensorOutline { part: part.to_owned(), ..tensor }));
+        })?;
+        // The files come in the order of their names, the tensors are to be in that of the parts.
+        tensors.sort_by_key(|tensor| contents.parts.iter().position(|(part, _)| *part == tensor.part));
+        Ok(Self { contents, tensors })
     }
 
     /// The step it was taken at.
     pub fn step(&self) -> u64 {
-        self.manifest.step
+        self.contents.manifest.step
     }
 
     /// The checkpoint, as it was given.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.contents.path
     }
 
     /// What its manifest says.
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.contents.manifest
     }
 
     /// An entry at the top of `state.json`.
     pub fn field(&self, name: &str) -> Option<&Value> {
-        self.document.get(name)
+        self.contents.field(name)
     }
 
     /// What the part `name` remembered in JSON. Its tensors are left out.
     pub fn state(&self, name: &str) -> Option<&State> {
-        self.parts.iter().find(|(part, _)| part == name).map(|(_, state)| state)
+        self.contents.state(name)
     }
 
     /// Every tensor of every part.

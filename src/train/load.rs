@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::changes::refuse_fixed;
 use super::config::Config;
-use super::session::refuse_fixed;
 use super::{TrainError, paths, wording};
 use crate::data::DataConfig;
 use crate::kinded;

@@ -3,6 +3,7 @@
 //! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
 //! to go on, [`Config`] is what a run is computed from.
 
+mod changes;
 mod config;
 mod console;
 mod control;

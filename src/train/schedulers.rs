@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::TrainError;
-use super::config::Config;
+use super::config::{Config, Metric, word};
+use super::metrics::Objective;
+use crate::data::Data;
 use crate::optim::{Optimizer, OptimizerConfig, Rates};
 use crate::schedule::{RunLength, Scheduler};
 
@@ -61,6 +63,28 @@ impl Schedulers {
         Ok(())
     }
 
+    /// What the schedules are told: as configured, or the validation loss where there is one.
+    pub fn metric(&self, config: &Config, data: &Data, objective: Objective) -> Result<Metric, TrainError> {
+        let validates = !data.validation_rows().is_empty();
+        let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
+        let metric = config.train.metric.unwrap_or(usual);
+        let wrong = |rule: &str| {
+            let (field, value) = ("train.metric".to_owned(), word(&metric));
+            Err(TrainError::Field { field, value, rule: rule.to_owned() })
+        };
+        match metric {
+            _ if !self.wants_metric() => Ok(metric),
+            Metric::ValidationLoss | Metric::ValidationAccuracy if !validates => {
+                wrong("there are no validation rows; set `data.validation` to a share of the rows")
+            }
+            Metric::ValidationAccuracy if !objective.has_classes() => wrong("the data has values, not classes"),
+            Metric::ValidationAccuracy if self.want_less() => {
+                wrong("grows as the model gets better, and the schedule takes less for better; give it mode=\"max\"")
+            }
+            _ => Ok(metric),
+        }
+    }
+
     /// What the next update uses in each group.
     pub fn rates(&self) -> Vec<Rates> {
         let t = self.lr.t();
@@ -87,12 +111,12 @@ impl Schedulers {
     }
 
     /// Whether any of them follows a metric.
-    pub fn wants_metric(&self) -> bool {
+    fn wants_metric(&self) -> bool {
         self.all().any(|(_, scheduler)| scheduler.wants_metric())
     }
 
     /// Whether any of them takes a smaller metric for a better one.
-    pub fn want_less(&self) -> bool {
+    fn want_less(&self) -> bool {
         self.all().any(|(_, scheduler)| serde_json::to_value(scheduler.schedule()).is_ok_and(|spec| wants_less(&spec)))
     }
 

@@ -1,0 +1,113 @@
+//! The files of a checkpoint, of which nothing is believed that was not checked.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::document::{self, Object};
+use super::error::{CheckpointError, During};
+use super::files::{self, Files, Opened};
+use super::hashed::Hashed;
+use super::manifest::{self, FileEntry, Manifest};
+use super::outline::TensorOutline;
+use super::{name, tensors};
+
+/// Files of which nothing is believed that was not checked.
+pub(super) struct Source(Box<dyn Files>);
+
+impl Source {
+    /// Those of the checkpoint at `path`, of which none is read yet.
+    pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
+        files::open(path).map(Self)
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.file(name)
+    }
+
+    /// The manifest, once just the files that it lists are there, of the right sizes.
+    pub(super) fn checked_manifest(&self) -> Result<Manifest, CheckpointError> {
+        let manifest = self.manifest()?;
+        self.check_extra(&manifest)?;
+        manifest.files.iter().try_for_each(|entry| {
+            let found = self.0.bytes(&entry.name)?;
+            self.check_size(entry, found)
+        })?;
+        Ok(manifest)
+    }
+
+    fn manifest(&self) -> Result<Manifest, CheckpointError> {
+        let path = self.file(name::MANIFEST);
+        let (file, bytes) =
+            self.0.open(name::MANIFEST)?.ok_or_else(|| CheckpointError::NoManifest { path: path.clone() })?;
+        let content = read_bounded(file, &path, bytes, manifest::LIMIT)?;
+        Manifest::parse(&content, &path, self.0.step())
+    }
+
+    /// Refuses a checkpoint that holds anything but the manifest and what it lists.
+    fn check_extra(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+        let is_listed = |name: &String| name == name::MANIFEST || manifest.files.iter().any(|file| file.name == *name);
+        match self.0.names()?.iter().find(|name| !is_listed(name)) {
+            Some(name) => Err(CheckpointError::ExtraFile { path: self.file(name) }),
+            None => Ok(()),
+        }
+    }
+
+    /// A file that the manifest lists must be as long as it says.
+    fn check_size(&self, entry: &FileEntry, found: Option<u64>) -> Result<(), CheckpointError> {
+        let path = self.file(&entry.name);
+        match found {
+            None => Err(CheckpointError::MissingFile { path }),
+            Some(found) if found != entry.bytes => Err(CheckpointError::Size { path, found, listed: entry.bytes }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What `state.json` says, and the names of the parts in it.
+    pub(super) fn document(&self, manifest: &Manifest) -> Result<(Object, Vec<String>), CheckpointError> {
+        let entry = manifest.entry(name::STATE, &self.file(name::MANIFEST))?;
+        self.checked(entry, |reader, path| {
+            let content = read_bounded(reader, path, entry.bytes, document::LIMIT)?;
+            document::parse(&content, path, self.0.step())
+        })
+    }
+
+    /// What `parse` makes of a listed file, which it reads once while its bytes are hashed.
+    ///
+    /// A wrong digest is reported before what `parse` found wrong: it is the cause, the other its consequence.
+    pub(super) fn checked<T>(
+        &self,
+        entry: &FileEntry,
+        parse: impl FnOnce(&mut Hashed, &Path) -> Result<T, CheckpointError>,
+    ) -> Result<T, CheckpointError> {
+        let path = self.file(&entry.name);
+        let mut reader = Hashed::new(self.listed(entry, self.0.open(&entry.name)?)?, entry.bytes);
+        let parsed = parse(&mut reader, &path);
+        let found = reader.finish().during("read", &path)?;
+        if found == entry.blake3 {
+            parsed
+        } else {
+            Err(CheckpointError::Digest { path, found, listed: entry.blake3.clone() })
+        }
+    }
+
+    /// What the header of a listed file says, of which nothing else is read.
+    pub(super) fn header(&self, entry: &FileEntry) -> Result<Vec<TensorOutline>, CheckpointError> {
+        let file = self.listed(entry, self.0.peek(&entry.name)?)?;
+        tensors::outline(&mut file.take(entry.bytes), &self.file(&entry.name), entry.bytes)
+    }
+
+    /// The content of a file that was opened because the manifest lists it.
+    fn listed(&self, entry: &FileEntry, opened: Option<Opened>) -> Result<Box<dyn Read + Send>, CheckpointError> {
+        self.check_size(entry, opened.as_ref().map(|(_, bytes)| *bytes))?;
+        opened.map(|(file, _)| file).ok_or_else(|| CheckpointError::MissingFile { path: self.file(&entry.name) })
+    }
+}
+
+fn read_bounded(reader: impl Read, path: &Path, bytes: u64, limit: u64) -> Result<Vec<u8>, CheckpointError> {
+    if bytes > limit {
+        return Err(CheckpointError::TooLarge { path: path.to_owned(), bytes, limit });
+    }
+    let mut content = Vec::new();
+    reader.take(limit).read_to_end(&mut content).during("read", path)?;
+    Ok(content)
+}

@@ -1,0 +1,45 @@
+//! What can change in a run when it is resumed, and what cannot.
+
+use serde_json::{Value, json};
+
+use super::config::Config;
+use super::{TrainError, load};
+use crate::checkpoint::Checkpoint;
+
+/// Settings that a run's position or shape depends on.
+fn is_fixed(key: &str) -> bool {
+    let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
+    let decides_shape = key.starts_with("model.")
+        && !["model.dropout", "model.activation", "model.checkpoint_activations"].contains(&key);
+    // The weights that a run began with are long trained on.
+    let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
+    decides_rows || decides_shape || others.contains(&key)
+}
+
+/// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
+pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
+    match load::differences(saved, asked).into_iter().find(|(key, ..)| is_fixed(key)) {
+        Some((what, saved, asked)) => Err(TrainError::Refused {
+            what,
+            saved: saved.to_string(),
+            asked: asked.to_string(),
+            remedy: "; start a new run for that".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Where `config` differs from the one in the checkpoint, for the history.
+pub(super) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
+    let base = load::base_of(checkpoint.path());
+    let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
+    let mut asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
+    if let Some(weights) = saved["train"].get("initial_weights") {
+        // That file may be gone, and how a path is written then depends on where it was looked for.
+        asked["train"]["initial_weights"] = weights.clone();
+    }
+    refuse_fixed(saved, &asked)?;
+    // The same data elsewhere is the same data.
+    let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| !load::is_data_path(key));
+    Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
+}

@@ -1,0 +1,159 @@
+//! Everything in a run that has memory, made from a configuration.
+
+mod saved;
+mod update;
+
+use std::path::Path;
+
+use candle_core::{Device, safetensors};
+use serde_json::Value;
+
+use super::TrainError;
+use super::config::{Config, Metric};
+use super::metrics::{EpochMean, Measured, Objective};
+use super::schedulers::Schedulers;
+use crate::checkpoint::Keep;
+use crate::data::Data;
+use crate::model::Model;
+use crate::optim::{Optimizer, Rates};
+use crate::parameters::{Parameters, host_dtype};
+use crate::schedule::{RunLength, Scheduler};
+
+pub(crate) use saved::{data_part, refuse_other_content, room};
+
+/// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
+pub struct Session {
+    config: Config,
+    data: Data,
+    model: Box<dyn Model>,
+    /// What the optimizer updates.
+    parameters: Parameters,
+    /// The same, and what else the model remembers.
+    weights: Parameters,
+    objective: Objective,
+    optimizer: Optimizer,
+    schedulers: Schedulers,
+    metric: Metric,
+    epoch_mean: EpochMean,
+    /// What was measured after the last update.
+    measured: Measured,
+    keep: Keep,
+    step: u64,
+    /// What was changed on which resume.
+    history: Vec<Value>,
+}
+
+impl Session {
+    /// A run at its start.
+    ///
+    /// # Errors
+    /// When the data cannot be read, or configuration, data and model do not fit together.
+    pub fn new(config: Config) -> Result<Self, TrainError> {
+        let device = config.open_device()?;
+        let data = Data::open(&config.data, config.seed, &device)?;
+        let objective = Objective::new(&config.loss, data.targets())?;
+        let model = config.model.build(&data.input(), objective.outputs, config.seed, &device)?;
+        let parameters = model.parameters().clone();
+        let weights = parameters.and(&model.buffers());
+        if let Some(path) = &config.train.initial_weights {
+            load_weights(path, &weights, &device)?;
+        }
+        let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
+        let steps_per_epoch = data.steps_per_epoch();
+        let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
+        let schedulers = Schedulers::new(&config, &optimizer, length)?;
+        let metric = schedulers.metric(&config, &data, objective)?;
+        let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), objective, steps_per_epoch)?;
+        Ok(Self {
+            data,
+            model,
+            parameters,
+            weights,
+            objective,
+            optimizer,
+            schedulers,
+            metric,
+            epoch_mean: EpochMean::default(),
+            measured: Measured::default(),
+            keep,
+            step: 0,
+            history: Vec::new(),
+            config,
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How many updates were made; the number of the next.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// How many updates the run has.
+    pub fn total_steps(&self) -> u64 {
+        self.config.total_steps(self.data.steps_per_epoch())
+    }
+
+    /// How many updates an epoch has.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.data.steps_per_epoch()
+    }
+
+    /// What was changed on which resume, oldest first.
+    pub fn history(&self) -> &[Value] {
+        &self.history
+    }
+
+    /// Which checkpoints stay.
+    pub(super) fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    /// The device, as a checkpoint names it.
+    pub fn device_name(&self) -> &str {
+        &self.config.device
+    }
+
+    /// The schedule of the learning rate, where it is.
+    pub fn scheduler(&self) -> &Scheduler {
+        self.schedulers.lr()
+    }
+
+    /// How long the run is, as its schedules see it.
+    pub fn length(&self) -> RunLength {
+        RunLength { total_steps: Some(self.total_steps()), steps_per_epoch: self.steps_per_epoch() }
+    }
+
+    /// The base rate of each group.
+    pub fn base_lrs(&self) -> Vec<f64> {
+        self.optimizer.base_lrs()
+    }
+
+    /// What the next update uses in each group.
+    pub fn rates(&self) -> Vec<Rates> {
+        self.schedulers.rates()
+    }
+}
+
+/// Sets `parameters` from the tensors of their names in a safetensors file; other tensors in it are left alone.
+fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result<(), TrainError> {
+    let wrong = |rule: String| TrainError::Field {
+        field: "train.initial_weights".to_owned(),
+        value: path.display().to_string(),
+        rule,
+    };
+    let tensors = safetensors::load(path, device).map_err(|error| wrong(error.to_string()))?;
+    for (name, parameter) in parameters.iter() {
+        let tensor = tensors.get(name).ok_or_else(|| wrong(format!("has no tensor `{name}`")))?;
+        if tensor.dims() != parameter.dims() || tensor.dtype() != parameter.dtype() {
+            let (has, needs) = (host_dtype(tensor.dtype()), host_dtype(parameter.dtype()));
+            let (shape, own) = (tensor.dims(), parameter.dims());
+            return Err(wrong(format!("has `{name}` as {has:?}{shape:?}, and the model as {needs:?}{own:?}")));
+        }
+        parameter.set(tensor)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What a session does in a step: a batch, its gradients, an update, and what is due after it.
+
+use candle_core::Tensor;
+
+use super::Session;
+use crate::data::{Batch, DataError};
+use crate::model::Mode;
+use crate::optim::{Gradients, Rates};
+use crate::rng::Draws;
+use crate::train::TrainError;
+use crate::train::config::Metric;
+use crate::train::metrics::{self, Evaluation, Measured, to_f64};
+
+impl Session {
+    /// The batch that the next update learns from.
+    pub(in crate::train) fn batch(&self) -> Result<Batch, TrainError> {
+        Ok(self.data.batch(self.step)?)
+    }
+
+    /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients. What
+    /// is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
+    pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
+        let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
+        for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
+            let share = piece.rows() as f64 / batch.rows() as f64;
+            let (loss, value) = self.loss(piece, number)?;
+            mean += share * value;
+            let gradients = Gradients::of(&if share < 1.0 { (loss * share)? } else { loss }, &self.parameters)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&gradients)?,
+                None => gradients,
+            });
+        }
+        let gradients = sum.ok_or(DataError::NothingToVisit)?;
+        Ok(match self.config.train.clip_norm {
+            Some(max_norm) => (mean, gradients.clip(max_norm)?),
+            None => (mean, gradients),
+        })
+    }
+
+    /// The mean loss over the rows of a micro-batch: the tensor and its value.
+    fn loss(&self, batch: &Batch, micro_batch: usize) -> Result<(Tensor, f64), TrainError> {
+        let draws = Draws::at(self.config.seed, self.step).of_micro_batch(micro_batch);
+        let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
+        let loss = self.objective.loss(&outputs, &batch.targets)?;
+        let value = to_f64(&loss)?;
+        Ok((loss, value))
+    }
+
+    /// Makes an update, after which the next step begins.
+    pub(in crate::train) fn update(
+        &mut self,
+        gradients: &Gradients,
+        rates: &[Rates],
+        loss: f64,
+    ) -> Result<(), TrainError> {
+        self.optimizer.update(gradients, rates)?;
+        self.schedulers.advance();
+        self.epoch_mean.add(loss);
+        self.measured = Measured::default();
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Whether there are validation rows and it is time to evaluate the model on them.
+    pub(in crate::train) fn validation_is_due(&self) -> bool {
+        let every = self.config.validation.every;
+        let has_rows = !self.data.validation_rows().is_empty();
+        has_rows && every.is_due(self.step, self.data.steps_per_epoch(), Default::default())
+    }
+
+    /// Evaluates the model on the validation rows where that is due, and tells the schedule.
+    pub(in crate::train) fn validate_when_due(&mut self) -> Result<Option<Evaluation>, TrainError> {
+        if !self.validation_is_due() {
+            return Ok(None);
+        }
+        let evaluation = metrics::evaluate(self.model.as_ref(), &self.objective, self.data.validation_batches())?;
+        if let Some(evaluation) = evaluation {
+            self.measured.validation_loss = Some(evaluation.loss);
+            self.measured.validation_accuracy = evaluation.accuracy;
+            match self.metric {
+                Metric::ValidationLoss => self.schedulers.report(evaluation.loss),
+                Metric::ValidationAccuracy => self.schedulers.report(evaluation.accuracy.unwrap_or(f64::NAN)),
+                Metric::TrainingLoss => {}
+            }
+        }
+        Ok(evaluation)
+    }
+
+    /// At the end of an epoch its number, from 1, and the mean loss of its updates; tells the schedule.
+    pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<(u64, f64)> {
+        if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
+            return None;
+        }
+        let mean = self.epoch_mean.take();
+        self.measured.training_loss = Some(mean);
+        if self.metric == Metric::TrainingLoss {
+            self.schedulers.report(mean);
+        }
+        Some((self.step / self.data.steps_per_epoch(), mean))
+    }
+}
