@@ -303,6 +303,94 @@ fn a_second_process_is_refused_and_told_of_the_first() {
     assert!(first.kill());
 }
 
+/// A thousand updates that take a while, of which every 250th is saved.
+fn seldom() -> String {
+    let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '250 steps' }").replace("[8, 5]", "[200, 200]");
+    config.replace("epochs = 3", "steps = 1000")
+}
+
+fn signal(training: &Training, name: &str) {
+    let process = training.process.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
+}
+
+/// A save writes lines of the log first, which must not come before a look at the lock.
+#[test]
+fn a_process_that_was_stopped_and_taken_over_writes_nothing_more() {
+    let Some(scene) = Scene::new(&seldom()) else { return };
+    let whole = scene.whole();
+    // It does not renew in all this time, so it is at its next save that it finds out.
+    let mut first = scene.spawn_with(&["../config.toml", "--out", RUN], ("REKINDLE_STORE_LEASE", "3600"));
+    first.wait_until(|| steps(&scene.kept()).last() > Some(&0) && !has_unfinished(&scene.kept().join("checkpoints")));
+    sleep(Duration::from_millis(50));
+    signal(&first, "STOP");
+    fs::remove_file(scene.kept().join("lock")).unwrap();
+    scene.train(&["--resume", RUN]).well();
+    assert_same_bits(&whole, &scene.kept());
+    let before = tree(&scene.kept());
+    signal(&first, "CONT");
+    let ended = first.ended();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("{RUN} was taken over by ")), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("training goes on"), "{}", ended.stderr);
+    assert!(tree(&scene.kept()) == before, "the process that had lost the run wrote there");
+    scene.assert_is(&whole);
+}
+
+#[test]
+fn a_lost_scratch_directory_costs_nothing() {
+    let Some(scene) = Scene::new(&seldom()) else { return };
+    let whole = scene.whole();
+    let mut training = scene.spawn(&["../config.toml", "--out", RUN]);
+    training.wait_until(|| steps(&scene.kept()).last() > Some(&0));
+    fs::remove_dir_all(scene.scratch()).unwrap();
+    let ended = training.ended().well();
+    assert!(!ended.stderr.contains("not saved") && !ended.stderr.contains("cannot write"), "{}", ended.stderr);
+    scene.assert_is(&whole);
+    let times = fs::read_to_string(scene.kept().join("timing.jsonl")).unwrap();
+    let saved = times.lines().filter(|line| line.contains("\"saved\"")).count();
+    assert!(saved == 5 && times.contains("\"end\""), "{times}");
+}
+
+#[test]
+fn lines_behind_a_gap_in_the_log_are_kept_under_a_name_that_says_so() {
+    let Some(scene) = Scene::new(&every_step()) else { return };
+    scene.train(&["../config.toml", "--out", RUN]).well();
+    // As a killed process leaves it, with a segment of which the one before it is gone.
+    let log = fs::read_to_string(scene.kept().join("log.jsonl")).unwrap();
+    let ends: Vec<usize> = log.match_indices('\n').map(|(at, _)| at + 1).collect();
+    let (behind, end) = (&log[ends[7]..], log.len());
+    fs::write(scene.kept().join("log.jsonl"), &log[..ends[3]]).unwrap();
+    fs::create_dir_all(scene.kept().join("log")).unwrap();
+    fs::write(scene.kept().join(format!("log/{:015}-{end:015}.jsonl", ends[7])), behind).unwrap();
+    let resumed = scene.train(&["--resume", RUN]).well();
+    for part in ["the lines before it are missing", "has no lines of steps 4 to 11", "is kept as"] {
+        assert!(resumed.stderr.contains(part), "`{part}` is not in: {}", resumed.stderr);
+    }
+    let kept = scene.kept().join("log.jsonl.damaged");
+    assert!(resumed.stderr.contains(&format!("{RUN}/log.jsonl.damaged")), "{}", resumed.stderr);
+    assert_eq!(fs::read_to_string(&kept).unwrap(), behind);
+    // A second damage does not take its place.
+    fs::write(scene.kept().join("log.jsonl"), log.replacen("step", "stop", 1)).unwrap();
+    let resumed = scene.train(&["--resume", RUN]).well();
+    assert!(resumed.stderr.contains(&format!("kept in {RUN}/log.jsonl.damaged-2")), "{}", resumed.stderr);
+    assert_eq!(fs::read_to_string(&kept).unwrap(), behind);
+    assert_eq!(fs::read_to_string(scene.kept().join("log.jsonl.damaged-2")).unwrap(), log.replacen("step", "stop", 1));
+}
+
+/// A number of seconds that no clock holds must not end the program where the clock is asked.
+#[test]
+fn a_patience_that_makes_no_sense_is_refused() {
+    let Some(scene) = Scene::new(&every_step()) else { return };
+    for seconds in ["1.8e19", "604801", "-1", "nan", "inf", "soon", ""] {
+        let mut command = scene.train_command(&["../config.toml", "--out", RUN]);
+        let ended: Ended = command.env("REKINDLE_STORE_TIMEOUT", seconds).output().unwrap().into();
+        let rule = format!("REKINDLE_STORE_TIMEOUT is `{seconds}`, and must be a number of seconds from 0 to 604800");
+        let refusal = ended.refusal();
+        assert!(refusal.contains(&rule) && !refusal.contains("can be reached"), "{refusal}");
+    }
+}
+
 /// Waits until a save is under way that is not the first, and kills the server in it.
 #[track_caller]
 fn stop_in_a_save(scene: &mut Scene, training: &mut Training) {

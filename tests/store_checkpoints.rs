@@ -379,18 +379,30 @@ fn an_outline_reads_headers_and_no_tensors() {
 }
 
 #[test]
-fn a_save_is_not_committed_once_the_run_is_another_s() {
+fn nothing_is_written_and_nothing_removed_once_the_run_is_another_s() {
     let (store, path) = Faulty::new();
-    let asked = Arc::new(AtomicU64::new(0));
-    let folder = Folder::new(&path).guarded({
-        let asked = asked.clone();
-        // Held when the save begins, and not when it comes to its end.
-        move || if asked.fetch_add(1, Ordering::Relaxed) == 0 { Ok(()) } else { Err(io::Error::other("taken over")) }
-    });
-    let error = folder.save(&snapshot(10, 1.0, 50), &WrittenBy::this_build("cpu")).unwrap_err();
-    assert!(error.to_string().contains("taken over"), "{error}");
-    assert_eq!(newest(&path), None);
-    assert!(store.content().len() > 1, "what is there may be the other's, and is left to it");
+    for held in 0.. {
+        // The run is lost after so many writes.
+        let (asked, at_loss) = (AtomicU64::new(0), Arc::new(Mutex::new(None)));
+        let folder = Folder::new(&path).guarded({
+            let (store, at_loss) = (store.clone(), at_loss.clone());
+            move || {
+                if asked.fetch_add(1, Ordering::Relaxed) < held {
+                    return Ok(());
+                }
+                at_loss.lock().unwrap().get_or_insert_with(|| store.content());
+                Err(io::Error::other("taken over"))
+            }
+        });
+        let saved = folder.save(&snapshot(10 + held, 1.0, 50), &WrittenBy::this_build("cpu"));
+        let Some(at_loss) = at_loss.lock().unwrap().take() else {
+            assert!(saved.is_ok() && held > 4, "{saved:?}");
+            break;
+        };
+        let error = saved.unwrap_err().to_string();
+        assert!(error.contains("taken over"), "{error}");
+        assert!(store.content() == at_loss, "after {held} writes something else was written");
+    }
 }
 
 #[cfg(not(feature = "object-store"))]

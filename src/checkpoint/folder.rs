@@ -15,15 +15,15 @@ use super::read::Checkpoint;
 use super::save::{self, Saved, again};
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
-use crate::store;
+use crate::store::{self, MayWrite};
 
 /// A folder in which a run keeps its checkpoints, a directory each, on the local disk or at the URL of an
 /// [object store](crate::store). It need not exist before the first save.
 #[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
-    /// What is asked before a checkpoint is made whole in an object store.
-    may_commit: Arc<dyn Fn() -> io::Result<()> + Send + Sync>,
+    /// What is asked before each write to an object store.
+    may_write: MayWrite,
 }
 
 /// The newest checkpoint of a folder that is valid, and the newer ones that are not.
@@ -61,13 +61,18 @@ impl fmt::Debug for Folder {
 impl Folder {
     /// The folder at `path`. Nothing is touched.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), may_commit: Arc::new(|| Ok(())) }
+        Self { path: path.into(), may_write: Arc::new(|| Ok(())) }
     }
 
-    /// The folder, and `may_commit` is asked before a checkpoint is made whole in an object store, where no lock of the
-    /// operating system keeps others away. If it refuses, the save fails.
-    pub fn guarded(self, may_commit: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
-        Self { may_commit: Arc::new(may_commit), ..self }
+    /// The folder, and `may_write` is asked before each write to an object store, where no lock of the operating system
+    /// keeps others away. If it refuses, what is being done there fails.
+    pub fn guarded(self, may_write: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { may_write: Arc::new(may_write), ..self }
+    }
+
+    /// The folder in its store, where it is in one.
+    fn objects(&self) -> Result<Option<Objects>, CheckpointError> {
+        Objects::at(&self.path, &self.may_write)
     }
 
     /// Where it is.
@@ -90,8 +95,8 @@ impl Folder {
         snapshot: &Snapshot,
         written_by: &WrittenBy,
     ) -> Result<Saved, CheckpointError> {
-        match Objects::at(&self.path)? {
-            Some(objects) => objects.save(snapshot, written_by, &*self.may_commit),
+        match self.objects()? {
+            Some(objects) => objects.save(snapshot, written_by),
             None => save::save(disk, &self.path, snapshot, written_by),
         }
     }
@@ -101,7 +106,7 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
-        if let Some(objects) = Objects::at(&self.path)? {
+        if let Some(objects) = self.objects()? {
             return objects.list();
         }
         let entries = match fs::read_dir(&self.path) {
@@ -125,7 +130,7 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be listed, or something not be removed.
     pub fn sweep(&self) -> Result<Vec<PathBuf>, CheckpointError> {
-        if let Some(objects) = Objects::at(&self.path)? {
+        if let Some(objects) = self.objects()? {
             return objects.sweep();
         }
         let entries = match fs::read_dir(&self.path) {
@@ -150,7 +155,7 @@ impl Folder {
     /// # Errors
     /// When there is no such checkpoint, or the file cannot be written.
     pub fn pin(&self, step: u64) -> Result<(), CheckpointError> {
-        if let Some(objects) = Objects::at(&self.path)? {
+        if let Some(objects) = self.objects()? {
             return objects.pin(step);
         }
         let path = self.path.join(dir_name(step));
@@ -166,7 +171,7 @@ impl Folder {
     /// # Errors
     /// When the file is there and cannot be removed.
     pub fn unpin(&self, step: u64) -> Result<(), CheckpointError> {
-        if let Some(objects) = Objects::at(&self.path)? {
+        if let Some(objects) = self.objects()? {
             return objects.unpin(step);
         }
         let pin = pin_of(&self.path.join(dir_name(step)));
@@ -177,7 +182,7 @@ impl Folder {
     }
 
     pub(super) fn is_pinned(&self, step: u64) -> Result<bool, CheckpointError> {
-        match Objects::at(&self.path)? {
+        match self.objects()? {
             Some(objects) => objects.is_pinned(step),
             None => Ok(pin_of(&self.path.join(dir_name(step))).symlink_metadata().is_ok()),
         }
@@ -185,7 +190,7 @@ impl Folder {
 
     /// Deletes the checkpoint of `step`, through `disk` where the folder is on one.
     pub(super) fn delete(&self, disk: &dyn Disk, step: u64) -> Result<(), CheckpointError> {
-        if let Some(objects) = Objects::at(&self.path)? {
+        if let Some(objects) = self.objects()? {
             return objects.delete(step);
         }
         let (path, hidden) = (self.path.join(dir_name(step)), self.path.join(temporary_name(step)));

@@ -14,7 +14,7 @@ use super::files::{Files, Opened};
 use super::manifest;
 use super::mark::Mark;
 use super::name::{self, dir_name, is_file_of_checkpoint, mark_of, pin_of, step_of, step_of_mark};
-use crate::store::{self, Object, Reader, Store};
+use crate::store::{self, Guarded, MayWrite, Object, Reader, Store};
 
 /// A folder of checkpoints in a store.
 pub(super) struct Objects {
@@ -37,10 +37,11 @@ impl Found {
 }
 
 impl Objects {
-    /// The folder at `path`, where that is a URL.
-    pub(super) fn at(path: &Path) -> Result<Option<Self>, CheckpointError> {
+    /// The folder at `path`, where that is a URL, in which nothing is written unless `may_write` allows it.
+    pub(super) fn at(path: &Path, may_write: &MayWrite) -> Result<Option<Self>, CheckpointError> {
         let store = store::at(path).during("open", path)?;
-        Ok(store.map(|store| Self { store, folder: path.to_owned() }))
+        let guarded = |store| Arc::new(Guarded::new(store, Arc::clone(may_write)));
+        Ok(store.map(|store| Self { store: guarded(store), folder: path.to_owned() }))
     }
 
     /// Step and URL of every checkpoint, oldest first. What is being made or deleted is none; objects without a manifest

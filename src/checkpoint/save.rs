@@ -13,6 +13,7 @@ use super::name::{self, dir_name, temporary_name};
 use super::read::Checkpoint;
 use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
+use crate::task;
 
 /// A checkpoint that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +109,12 @@ pub(super) fn hashed_meanwhile(
         return write().map(|()| encoded.entry());
     }
     thread::scope(|scope| {
-        let entry = scope.spawn(|| encoded.entry());
+        let hashing = task::builder("hash").spawn_scoped(scope, || encoded.entry());
         write()?;
+        // Where there is no thread to be had, it is hashed afterwards.
+        let Ok(hashing) = hashing else { return Ok(encoded.entry()) };
         let died = || io::Error::other("the thread that hashes it has failed; please report this");
-        entry.join().map_err(|_| died()).during("hash", path)
+        hashing.join().map_err(|_| died()).during("hash", path)
     })
 }
 

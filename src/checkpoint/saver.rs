@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use super::error::CheckpointError;
 use super::folder::Folder;
@@ -14,6 +13,7 @@ use super::keep::{self, Keep};
 use super::save::Saved;
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
+use crate::task::Task;
 
 /// Saves snapshots of a run in a folder, one at a time, while the run goes on.
 ///
@@ -40,7 +40,7 @@ pub struct Saver {
     keep: Keep,
     /// The snapshot of the last save, whose memory the next one takes.
     earlier: Option<Snapshot>,
-    in_flight: Option<JoinHandle<(Snapshot, Result<Saved, CheckpointError>)>>,
+    in_flight: Option<Task<(Snapshot, Result<Saved, CheckpointError>)>>,
 }
 
 impl Saver {
@@ -73,6 +73,8 @@ impl Saver {
     /// Begins to save `snapshot` and returns at once, or, where a save is in flight, after that one, whose result is
     /// then lost: [`Saver::wait`] before. `before` is called first, beside training too; it may check the snapshot,
     /// or make durable what must not be older than a checkpoint, and if it fails nothing is saved.
+    ///
+    /// Where the system has no thread to give, this returns once the snapshot is saved.
     pub fn begin(
         &mut self,
         snapshot: Snapshot,
@@ -81,7 +83,7 @@ impl Saver {
         drop(self.wait());
         let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
         let (written_by, keep) = (self.written_by.clone(), self.keep.clone());
-        self.in_flight = Some(thread::spawn(move || {
+        self.in_flight = Some(Task::begin("save", move || {
             let save = || {
                 before(&snapshot)?;
                 let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
@@ -101,7 +103,7 @@ impl Saver {
 
     /// Whether a save is in flight that has not ended.
     pub fn is_saving(&self) -> bool {
-        self.in_flight.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.in_flight.as_ref().is_some_and(|save| !save.is_finished())
     }
 
     /// What became of the save in flight, if it has ended.
@@ -117,13 +119,13 @@ impl Saver {
     /// # Errors
     /// As [`Saver::finished`].
     pub fn wait(&mut self) -> Option<Result<Saved, CheckpointError>> {
-        let ended = self.in_flight.take()?.join();
+        let ended = self.in_flight.take()?.wait();
         Some(match ended {
-            Ok((snapshot, result)) => {
+            Some((snapshot, result)) => {
                 self.earlier = Some(snapshot);
                 result
             }
-            Err(_) => Err(CheckpointError::Io {
+            None => Err(CheckpointError::Io {
                 operation: "save to",
                 path: self.folder.path().to_owned(),
                 error: io::Error::other("the thread that saves has failed; please report this"),
@@ -143,5 +145,30 @@ fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep, step: u64) {
 impl Drop for Saver {
     fn drop(&mut self) {
         drop(self.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::verify_all;
+    use crate::task::starved::without_threads;
+
+    #[test]
+    fn where_there_is_no_thread_to_be_had_the_state_is_saved_and_verified_all_the_same() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path());
+        let mut saver = Saver::new(folder.clone(), WrittenBy::this_build("cpu"));
+        // Large enough that its file is hashed while it is written.
+        let snapshot = Snapshot::at(3).field("text", "x".repeat(2 << 20)).unwrap();
+        let mut found = Vec::new();
+        without_threads(|| {
+            saver.begin(snapshot, |_| Ok(()));
+            assert!(!saver.is_saving(), "it went on beside");
+            let saved = saver.wait().unwrap().unwrap();
+            verify_all(&[saved.path], 2, |_, manifest| found.push(manifest.unwrap().step));
+        });
+        assert_eq!(found, [3]);
+        assert_eq!(folder.newest().unwrap().unwrap().checkpoint.step(), 3);
     }
 }

@@ -12,22 +12,20 @@ use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
 
 impl Objects {
-    /// Saves `snapshot` in the folder. `may_commit` is asked first, and again just before the manifest.
+    /// Saves `snapshot` in the folder.
     ///
     /// # Errors
-    /// When the snapshot cannot be encoded, the store fails, or `may_commit` refuses. The other checkpoints are then as
-    /// they were, and what was put into this one's place is removed, or is marked for the next sweep where the store
-    /// cannot be reached.
-    pub(super) fn save(
-        &self,
-        snapshot: &Snapshot,
-        written_by: &WrittenBy,
-        may_commit: &dyn Fn() -> io::Result<()>,
-    ) -> Result<Saved, CheckpointError> {
+    /// When the snapshot cannot be encoded, the store fails, or this process may not write there. The other checkpoints
+    /// are then as they were, and what was put into this one's place is removed, or is marked for the next sweep where
+    /// the store cannot be reached. What is there may be another's by now, who has taken the run over: it is left to it.
+    ///
+    /// A process that is stopped between its last look and its write, for so long that another takes the run over, can
+    /// still make that write. No valid checkpoint comes to mix two states by it: the manifest is created only where there
+    /// is none, and a file that was written over later does not have the digest that its manifest lists.
+    pub(super) fn save(&self, snapshot: &Snapshot, written_by: &WrittenBy) -> Result<Saved, CheckpointError> {
         let (files, step) = (snapshot.files()?, snapshot.step());
         let bytes = files.iter().map(Encoded::bytes).sum();
         let path = self.path(step);
-        may_commit().during("save to", &path)?;
         if self.is_marked(step)? {
             self.clear(step)?;
         }
@@ -43,7 +41,6 @@ impl Objects {
                 Outcome::New
             };
             let entries = files.iter().map(|file| self.upload(step, file)).collect::<Result<_, _>>()?;
-            may_commit().during("save to", &path)?;
             let manifest_path = path.join(name::MANIFEST);
             let content = manifest(step, entries, written_by)?;
             self.store.create(&manifest_path, &content).during("write", manifest_path)?;
@@ -51,11 +48,8 @@ impl Objects {
             Ok(outcome)
         };
         let outcome = put().inspect_err(|_| {
-            // What is there may by now be another's, who has taken the run over. The error that brought us here says what
-            // is wrong with the store; a second one adds nothing.
-            if may_commit().is_ok() {
-                let _ = self.clear(step);
-            }
+            // The error that brought us here says what is wrong with the store; a second one adds nothing.
+            let _ = self.clear(step);
         })?;
         Ok(Saved { path, bytes, outcome })
     }

@@ -9,6 +9,7 @@ use std::thread;
 use super::error::CheckpointError;
 use super::manifest::Manifest;
 use super::read::Checkpoint;
+use crate::task;
 
 /// Verifies the checkpoints in the directories `paths`, at most `threads` of them at a time, and tells `each` what was
 /// found: in the order of `paths`, as soon as all before it are known. Memory grows with `threads`, not with what is
@@ -17,17 +18,23 @@ pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path,
     let next = AtomicUsize::new(0);
     let (found, results) = mpsc::channel();
     thread::scope(|scope| {
+        let mut started = 0;
         for _ in 0..threads.clamp(1, paths.len().max(1)) {
             let (next, found) = (&next, found.clone());
-            scope.spawn(move || {
+            let thread = task::builder("verify").spawn_scoped(scope, move || {
                 while let Some((index, path)) = take(next, paths) {
                     if found.send((index, Checkpoint::verify(path))).is_err() {
                         break;
                     }
                 }
             });
+            started += usize::from(thread.is_ok());
         }
         drop(found);
+        if started == 0 {
+            // There is no thread to be had but this one.
+            return paths.iter().for_each(|path| each(path, Checkpoint::verify(path)));
+        }
         let (mut waiting, mut in_order) = (BTreeMap::new(), paths.iter().enumerate().peekable());
         for (index, result) in results {
             waiting.insert(index, result);

@@ -36,6 +36,9 @@ const PARTS_AHEAD: usize = 4;
 /// For how many seconds a request is tried again, by default.
 const PATIENCE: f64 = 60.0;
 
+/// No request is tried again for longer than this, whatever is asked for: a week.
+const LONGEST: f64 = 604_800.0;
+
 /// What a single attempt may take beyond that.
 const LAST_ATTEMPT: Duration = Duration::from_secs(35);
 
@@ -73,13 +76,14 @@ pub(super) fn connect(base: &str) -> io::Result<Arc<dyn Store>> {
 /// For how long a request that fails is tried again: `REKINDLE_STORE_TIMEOUT`, in seconds.
 fn patience() -> io::Result<Duration> {
     const VARIABLE: &str = "REKINDLE_STORE_TIMEOUT";
-    let seconds = match env::var(VARIABLE) {
-        Ok(text) => text.parse().unwrap_or(f64::NAN),
-        Err(_) => PATIENCE,
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| {
-        io::Error::new(ErrorKind::InvalidInput, format!("{VARIABLE} must be a number of seconds, such as {PATIENCE}"))
-    })
+    let Ok(text) = env::var(VARIABLE) else { return Ok(Duration::from_secs_f64(PATIENCE)) };
+    match text.parse() {
+        Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => {
+            let rule = format!("{VARIABLE} is `{text}`, and must be a number of seconds from 0 to {LONGEST}");
+            Err(io::Error::new(ErrorKind::InvalidInput, rule))
+        }
+    }
 }
 
 struct Cloud {

@@ -10,6 +10,7 @@
 
 #[cfg(feature = "object-store")]
 mod cloud;
+mod guarded;
 mod memory;
 mod reader;
 
@@ -19,6 +20,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use guarded::{Guarded, MayWrite};
 pub use memory::Memory;
 pub use reader::Reader;
 
@@ -94,7 +96,7 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "; check the credentials in the environment and what they may do there",
         io::ErrorKind::NotFound => "; check that the bucket is there",
-        io::ErrorKind::Unsupported => "",
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput | io::ErrorKind::ResourceBusy => "",
         _ => "; check that the store can be reached and has room",
     }
 }

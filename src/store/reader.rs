@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use super::Store;
+use crate::task::Task;
 
 /// The largest range that is asked for at once.
 const LARGEST: u64 = 8 << 20;
@@ -24,7 +24,7 @@ pub struct Reader {
     bytes: u64,
     /// The size of the next range.
     range: u64,
-    ahead: VecDeque<JoinHandle<io::Result<Vec<u8>>>>,
+    ahead: VecDeque<Task<io::Result<Vec<u8>>>>,
     current: Cursor<Vec<u8>>,
 }
 
@@ -46,26 +46,25 @@ impl Reader {
     }
 
     /// Asks for the ranges that come next.
-    fn ask(&mut self) -> io::Result<()> {
+    fn ask(&mut self) {
         let ahead = if self.range < LARGEST { 1 } else { AHEAD };
         while self.ahead.len() < ahead && self.next < self.bytes {
             let range = self.next..self.bytes.min(self.next + self.range);
             self.next = range.end;
             self.range = LARGEST.min(2 * self.range);
             let (store, path) = (Arc::clone(&self.store), self.path.clone());
-            self.ahead.push_back(thread::Builder::new().spawn(move || store.read(&path, range))?);
+            self.ahead.push_back(Task::begin("read", move || store.read(&path, range)));
         }
-        Ok(())
     }
 }
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.current.position() == self.current.get_ref().len() as u64 {
-            self.ask()?;
+            self.ask();
             let Some(next) = self.ahead.pop_front() else { return Ok(0) };
-            let died = |_| io::Error::other("the thread that reads has failed; please report this");
-            self.current = Cursor::new(next.join().map_err(died)??);
+            let died = || io::Error::other("the thread that reads has failed; please report this");
+            self.current = Cursor::new(next.wait().ok_or_else(died)??);
         }
         self.current.read(buffer)
     }

@@ -9,9 +9,10 @@ use super::config::Config;
 use super::lease::Lease;
 use super::log::Log;
 use super::mirror::Mirror;
-use super::{TrainError, log, scratch};
+use super::timing::Timing;
+use super::{TrainError, scratch};
 use crate::checkpoint::Folder;
-use crate::store::{self, Store};
+use crate::store::{self, Guarded, Store};
 
 /// A run directory, held by this process until the value is dropped or the process ends, however it ends.
 ///
@@ -21,11 +22,14 @@ use crate::store::{self, Store};
 pub struct RunDirectory {
     path: PathBuf,
     lock: File,
+    timing: Timing,
     remote: Option<Remote>,
 }
 
 /// The rest of a run directory that is in an object store. It is held by a lease: once the process was killed, until
 /// that has run out.
+///
+/// All that is written to the store is written through `store`, which looks at the lease before each write.
 struct Remote {
     url: PathBuf,
     store: Arc<dyn Store>,
@@ -67,11 +71,12 @@ impl RunDirectory {
     fn hold_remote(store: Arc<dyn Store>, url: &Path) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(url, operation);
         let lease = Lease::take(&store, url)?;
+        let store: Arc<dyn Store> = Arc::new(Guarded::new(store, Arc::new(lease.check())));
         let mut local = scratch::hold(url, Self::hold)?.sign()?;
         let mirror = Mirror::fetch(Arc::clone(&store), url, &local.log_file()).map_err(failed("fetch the log of"))?;
         let timing = store.fetch(&url.join("timing.jsonl"), u64::MAX).map_err(failed("fetch the times of"))?;
         let times = timing.map(|(content, _)| content).unwrap_or_default();
-        fs::write(local.timing_file(), times).map_err(TrainError::write(&local.path, "write to"))?;
+        fs::write(local.timing.path(), times).map_err(TrainError::write(&local.path, "write to"))?;
         let mirror = Arc::new(Mutex::new(mirror));
         local.remote = Some(Remote { url: url.to_owned(), store, lease, mirror });
         Ok(local)
@@ -92,7 +97,10 @@ impl RunDirectory {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let lock = options.open(&file).map_err(failed("open the lock file"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock, remote: None }),
+            Ok(()) => {
+                let timing = Timing::at(path.join("timing.jsonl"));
+                Ok(Self { path: path.to_owned(), lock, timing, remote: None })
+            }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let read = lock.take(200).read_to_string(&mut holder);
@@ -143,23 +151,20 @@ impl RunDirectory {
 
     /// Opens the log, cut back to the lines of the first `steps` updates.
     pub(super) fn open_log(&self, steps: u64) -> Result<Log, TrainError> {
-        let log = Log::open(&self.log_file(), steps)?;
-        match &self.remote {
-            Some(remote) => log.mirrored(Arc::clone(&remote.mirror)),
-            None => Ok(log),
-        }
+        let mirror = self.remote.as_ref().map(|remote| Arc::clone(&remote.mirror));
+        Log::open(&self.log_file(), steps, mirror)
     }
 
     /// Appends to the log of times: at which step the clock said what.
     pub(super) fn record_time(&self, event: &str, step: u64, seconds: f64) {
-        log::record_time(&self.timing_file(), event, step, seconds);
+        self.timing.record(event, step, seconds);
     }
 
     /// Brings the log of times to where the run is. Nothing depends on it, so a run does not fail by it.
     pub(super) fn put_times(&self) {
         let Some(Remote { mirror, url, .. }) = &self.remote else { return };
         let mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = mirror.put(&self.timing_file(), "timing.jsonl") {
+        if let Err(error) = self.timing.with(|file| mirror.put(file, "timing.jsonl")) {
             tracing::warn!("{}: cannot write the times: {error}", url.display());
         }
     }
@@ -171,7 +176,7 @@ impl RunDirectory {
 
     /// The log of times, on the local disk.
     pub fn timing_file(&self) -> PathBuf {
-        self.path.join("timing.jsonl")
+        self.timing.path().to_owned()
     }
 
     /// The resolved configuration.

@@ -10,7 +10,7 @@ use super::log::{self, Log};
 /// # Errors
 /// When it cannot be read or written.
 pub fn cut_log(path: &Path, steps: u64) -> Result<(), TrainError> {
-    Log::open(path, steps).map(drop)
+    Log::open(path, steps, None).map(drop)
 }
 
 /// Copies those lines of the log in the run directory `run` to a new log, as a run does that branches off.

@@ -166,7 +166,7 @@ impl Held {
         };
         let message = format!("this process holds the run no longer: it is in use by {now_of}");
         state.lost_to = Some(now_of);
-        Err(io::Error::other(message))
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `log.jsonl`, one line for each step, and `timing.jsonl`, what the clock says.
+//! `log.jsonl`, one line for each step.
 //!
 //! The log of a resumed run is that of an uninterrupted one: it is cut back to the checkpoint first, and holds
 //! nothing that depends on the clock.
@@ -7,10 +7,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::TrainError;
 use super::metrics::Evaluation;
@@ -58,31 +57,52 @@ pub(super) struct Log {
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
 impl Log {
-    /// Opens the log at `path` and cuts it back to the lines of the first `steps` updates.
-    pub fn open(path: &Path, steps: u64) -> Result<Self, TrainError> {
+    /// Opens the log at `path` and cuts it back to the lines of the first `steps` updates, also in the object store of
+    /// its `mirror`.
+    pub fn open(path: &Path, steps: u64, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(path, operation);
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
-        let (length, lines) = length_of(&file, steps).map_err(failed("read the log"))?;
-        if lines < steps {
-            tracing::warn!("{} has {lines} lines before step {steps}; the earlier ones are missing", path.display());
-        }
-        let is_longer = file.metadata().is_ok_and(|metadata| metadata.len() > length);
-        if lines < steps && is_longer {
-            // What stands behind a line that is not understood may be all there is of those steps.
-            let kept = free_name(damaged_copy_of(path));
-            std::fs::copy(path, &kept).map_err(TrainError::write(&kept, "keep a copy of the damaged log"))?;
-            tracing::warn!("{} is damaged after line {lines}; all of it is kept in {}", path.display(), kept.display());
-        }
-        file.set_len(length).map_err(failed("cut the log back"))?;
-        Ok(Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror: None })
+        let found = Found::in_file(&file, steps).map_err(failed("read the log"))?;
+        let log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror };
+        log.tell_losses(&found, steps)?;
+        log.file.set_len(found.bytes).map_err(failed("cut the log back"))?;
+        log.settle()?;
+        Ok(log)
     }
 
-    /// The log, which is in an object store too, where nothing is left now that was cut off here.
-    pub fn mirrored(mut self, mirror: Arc<Mutex<Mirror>>) -> Result<Self, TrainError> {
-        self.mirror = Some(mirror);
-        self.settle()?;
-        Ok(self)
+    /// Says what is missing. What stands behind a line that is not understood may be all there is of it, so it is kept.
+    ///
+    /// A gap further up was told when it came about: what counts is whether the lines go up to the checkpoint.
+    fn tell_losses(&self, found: &Found, steps: u64) -> Result<(), TrainError> {
+        let &Found { next, .. } = found;
+        if next >= steps {
+            return Ok(());
+        }
+        let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
+        let (log, last) = (shown.display(), steps - 1);
+        if found.is_damaged {
+            let kept = self.keep_damaged()?;
+            let kept = kept.display();
+            tracing::warn!("{log} is damaged where step {next} should be; all of it is kept in {kept}");
+        }
+        tracing::warn!("{log} has no lines of steps {next} to {last}");
+        Ok(())
+    }
+
+    fn keep_damaged(&self) -> Result<PathBuf, TrainError> {
+        const OPERATION: &str = "keep a copy of the damaged log";
+        if let Some(kept) = self.with_mirror(|mirror| mirror.keep_damaged()) {
+            return kept.map_err(TrainError::write(&self.path, OPERATION));
+        }
+        let kept = free_name(damaged_copy_of(&self.path));
+        std::fs::copy(&self.path, &kept).map_err(TrainError::write(&kept, OPERATION))?;
+        Ok(kept)
+    }
+
+    /// What `work` makes of the log in the object store, where there is one.
+    fn with_mirror<T>(&self, work: impl FnOnce(&mut Mirror) -> T) -> Option<T> {
+        self.mirror.as_ref().map(|mirror| work(&mut mirror.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Makes the log in an object store, where there is one, a single object that holds all lines.
@@ -92,17 +112,11 @@ impl Log {
     }
 
     fn settle(&self) -> Result<(), TrainError> {
-        let Some(mirror) = &self.mirror else { return Ok(()) };
-        let mut mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = mirror.path();
-        let mut settle = || {
-            let damaged = damaged_copy_of(&self.path);
-            if damaged.exists() {
-                mirror.put(&damaged, "log.jsonl.damaged")?;
-            }
-            mirror.settle(self.file.metadata()?.len())
+        let settle = |mirror: &mut Mirror| {
+            let settled = self.file.metadata().and_then(|metadata| mirror.settle(metadata.len()));
+            settled.map_err(TrainError::write(&mirror.path(), "write the log"))
         };
-        settle().map_err(TrainError::write(&path, "write the log"))
+        self.with_mirror(settle).unwrap_or(Ok(()))
     }
 
     /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
@@ -179,27 +193,40 @@ fn free_name(path: PathBuf) -> PathBuf {
     std::iter::once(path.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(path)
 }
 
-/// Bytes and number of the lines before update number `steps`. A line that is torn or is none of ours ends them.
-fn length_of(file: &File, steps: u64) -> io::Result<(u64, u64)> {
-    #[derive(Deserialize)]
-    struct Step {
-        step: u64,
-    }
-    let (mut reader, mut line) = (BufReader::new(file), String::new());
-    let (mut length, mut lines) = (0, 0);
-    loop {
-        line.clear();
-        let bytes = match reader.read_line(&mut line) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => 0,
-            Err(error) => return Err(error),
-        };
-        let before = serde_json::from_str(&line).is_ok_and(|line: Step| line.step < steps);
-        if !(before && line.ends_with('\n')) {
-            return Ok((length, lines));
+/// The lines of a log before a step.
+#[derive(Debug, PartialEq)]
+struct Found {
+    /// Their bytes.
+    bytes: u64,
+    /// The step after the last of them.
+    next: u64,
+    /// Whether they end at a line that is torn or none of ours, rather than at the end of the log or at a later step.
+    is_damaged: bool,
+}
+
+impl Found {
+    /// The lines of updates before number `steps`.
+    fn in_file(file: &File, steps: u64) -> io::Result<Self> {
+        #[derive(Deserialize)]
+        struct Step {
+            step: u64,
         }
-        length += bytes as u64;
-        lines += 1;
+        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        let mut found = Self { bytes: 0, next: 0, is_damaged: false };
+        loop {
+            line.clear();
+            let bytes = reader.read_until(b'\n', &mut line)?;
+            if bytes == 0 {
+                return Ok(found);
+            }
+            match serde_json::from_slice(&line) {
+                Ok(Step { step }) if line.ends_with(b"\n") && step < steps => {
+                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
+                }
+                Ok(Step { step }) if step >= steps => return Ok(found),
+                _ => return Ok(Self { is_damaged: true, ..found }),
+            }
+        }
     }
 }
 
@@ -214,32 +241,27 @@ pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
     }
 }
 
+fn cut_back(log: &Path, steps: u64) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(log)?;
+    file.set_len(Found::in_file(&file, steps)?.bytes)
+}
+
 /// Copies the lines of the first `steps` updates from the log of the run at `origin`, for a run that branches off.
 pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
     let failed = |error| TrainError::write(to, "copy the log")(error);
     if let Some(store) = store::at(origin).map_err(failed)? {
         Mirror::fetch(store, origin, to).map_err(failed)?;
-        return Log::open(to, steps).map(drop);
+        return cut_back(to, steps).map_err(failed);
     }
     let from = origin.join("log.jsonl");
     let Ok(source) = File::open(&from) else { return Ok(()) };
     let copy = || {
-        let (length, _) = length_of(&source, steps)?;
+        let Found { bytes, .. } = Found::in_file(&source, steps)?;
         let mut target = File::create(to)?;
-        io::copy(&mut io::Read::take(File::open(&from)?, length), &mut target)?;
+        io::copy(&mut io::Read::take(File::open(&from)?, bytes), &mut target)?;
         target.sync_all()
     };
     copy().map_err(failed)
-}
-
-/// Appends to `timing.jsonl`: at which step the clock said what. Nothing depends on it, so a run does not fail by it.
-pub(super) fn record_time(path: &Path, event: &str, step: u64, seconds: f64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    let line = json!({"event": event, "step": step, "seconds": seconds, "unix_time": now});
-    let append = || writeln!(OpenOptions::new().append(true).create(true).open(path)?, "{line}");
-    if let Err(error) = append() {
-        tracing::warn!("{}: cannot write the times: {error}", path.display());
-    }
 }
 
 #[cfg(test)]
@@ -259,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         std::fs::write(&path, content).unwrap();
-        drop(Log::open(&path, steps).unwrap());
+        drop(Log::open(&path, steps, None).unwrap());
         std::fs::read_to_string(&path).unwrap()
     }
 
@@ -293,13 +315,36 @@ mod tests {
         let path = folder.path().join("log.jsonl");
         let damaged = (0..5).map(line).collect::<String>().replacen("step", "stop", 1);
         std::fs::write(&path, &damaged).unwrap();
-        drop(Log::open(&path, 5).unwrap());
+        drop(Log::open(&path, 5, None).unwrap());
         let kept = folder.path().join("log.jsonl.damaged");
         assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
         // Nor must a second one take the place of the first.
         std::fs::write(&path, damaged.replace("0.25", "0.75")).unwrap();
-        drop(Log::open(&path, 5).unwrap());
+        drop(Log::open(&path, 5, None).unwrap());
         assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
+        assert!(folder.path().join("log.jsonl.damaged-2").exists());
+    }
+
+    /// A run that went on behind a gap has fewer lines than steps ever after, and that is no new damage.
+    #[test]
+    fn an_earlier_cut_is_not_taken_for_a_new_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let damaged = (0..5).map(line).collect::<String>().replacen("\"step\":3", "\"stop\":3", 1);
+        std::fs::write(&path, &damaged).unwrap();
+        drop(Log::open(&path, 5, None).unwrap());
+        // It trains on from step 5, and is killed after the checkpoint at step 7, in the next line or a later one.
+        let (third, torn) = ((0..3).map(line).collect::<String>(), &line(9)[..10]);
+        for last in [9, 7] {
+            std::fs::write(&path, format!("{third}{}{torn}", (5..last).map(line).collect::<String>())).unwrap();
+            drop(Log::open(&path, 7, None).unwrap());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), third.clone() + &line(5) + &line(6));
+        }
+        let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+        // A new damage is one.
+        std::fs::write(&path, third + &line(5) + "{}\n").unwrap();
+        drop(Log::open(&path, 7, None).unwrap());
         assert!(folder.path().join("log.jsonl.damaged-2").exists());
     }
 
@@ -308,7 +353,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
-        let mut log = Log::open(&path, 2).unwrap();
+        let mut log = Log::open(&path, 2, None).unwrap();
         log.write(&record(2));
         log.written().unwrap().sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());

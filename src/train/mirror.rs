@@ -4,144 +4,85 @@
 //! as a segment, `log/<first byte>-<byte after the last>.jsonl`. A new segment takes in those before it that are not
 //! longer, so that the segments are few, and all uploads together are as the log times the logarithm of their number.
 //! When a run ends or is taken up again, the log becomes one object, `log.jsonl`, and the segments go.
+//!
+//! The store is one that looks, before each write, whether this process still holds the run. A process that is stopped
+//! right after that look, for so long that another one takes the run over, still makes that one write once it goes on: a
+//! segment, or `log.jsonl`. It has the lines that the other process writes as well, for the bits of a run do not depend
+//! on who trains it. They differ only where the other one has changed the configuration: then lines of the old one can
+//! come back into the log. A checkpoint does not depend on the log.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::{Object, Reader, Store};
+use super::segments::Segments;
+use crate::store::Store;
 
-/// What of a log is in the store.
+/// A log on the local disk and what of it is in a store.
 pub(super) struct Mirror {
     store: Arc<dyn Store>,
     run: PathBuf,
-    /// The log on the local disk.
-    local: PathBuf,
-    /// The length of `log.jsonl` in the store, where it is.
-    whole: Option<u64>,
-    /// What follows it, in order.
-    segments: Vec<Segment>,
-    /// Objects whose bytes are in others.
-    spare: Vec<PathBuf>,
-}
-
-/// A part of the log, in bytes from its beginning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Segment {
-    start: u64,
-    end: u64,
-    path: PathBuf,
+    segments: Segments,
+    /// The log on the local disk. It stays open, so it can be read whatever becomes of its name there.
+    local: File,
 }
 
 impl Mirror {
     /// Makes the file `local` what the log of the run at the URL `run` is in the store.
     pub(super) fn fetch(store: Arc<dyn Store>, run: &Path, local: &Path) -> io::Result<Self> {
-        let mirror = Self::find(store, run, local)?;
-        let mut file = File::create(local)?;
-        io::copy(&mut mirror.read(), &mut file)?;
-        file.sync_data()?;
-        Ok(mirror)
+        let segments = Segments::find(Arc::clone(&store), run)?;
+        let mut local = File::options().read(true).write(true).create(true).truncate(true).open(local)?;
+        io::copy(&mut segments.read(), &mut local)?;
+        local.sync_data()?;
+        Ok(Self { store, run: run.to_owned(), segments, local })
     }
 
     /// The log of the run at the URL `run` as a stream; `None` where it has none.
     pub(super) fn stream(store: Arc<dyn Store>, run: &Path) -> io::Result<Option<Box<dyn Read>>> {
-        let mirror = Self::find(store, run, Path::new(""))?;
-        Ok((mirror.whole.is_some() || !mirror.segments.is_empty()).then(|| mirror.read()))
-    }
-
-    fn find(store: Arc<dyn Store>, run: &Path, local: &Path) -> io::Result<Self> {
-        let whole = store.size(&run.join("log.jsonl"))?;
-        let mut found: Vec<Segment> = store.list(&run.join("log"))?.iter().filter_map(Segment::parse).collect();
-        // Of those that begin together, the longest has the others in it.
-        found.sort_by_key(|segment| (segment.start, u64::MAX - segment.end));
-        let (run, local) = (run.to_owned(), local.to_owned());
-        let mut mirror = Self { store, run, local, whole, segments: Vec::new(), spare: Vec::new() };
-        for segment in found {
-            let end = mirror.end();
-            if segment.start > end {
-                tracing::warn!("{}: the lines before it are missing", segment.path.display());
-            }
-            if segment.start <= end && segment.end > end {
-                mirror.segments.push(segment);
-            } else {
-                mirror.spare.push(segment.path);
-            }
-        }
-        Ok(mirror)
-    }
-
-    /// The log as it is in the store.
-    fn read(&self) -> Box<dyn Read> {
-        let reader = |path: &Path, bytes| Reader::whole(Arc::clone(&self.store), path.to_owned(), bytes);
-        let mut end = self.whole.unwrap_or_default();
-        let mut stream: Box<dyn Read> = Box::new(reader(&self.path(), end));
-        for segment in &self.segments {
-            let rest = reader(&segment.path, segment.end - segment.start).after(end - segment.start);
-            stream = Box::new(stream.chain(rest));
-            end = segment.end;
-        }
-        stream
+        let segments = Segments::find(store, run)?;
+        Ok((!segments.is_empty()).then(|| segments.read()))
     }
 
     /// The log in the store.
     pub(super) fn path(&self) -> PathBuf {
-        self.run.join("log.jsonl")
+        self.segments.path()
     }
 
     /// Brings the first `length` bytes of the log to the store.
     pub(super) fn push(&mut self, length: u64) -> io::Result<()> {
-        let mut start = self.end();
-        if length <= start {
+        if length <= self.segments.end() {
             return Ok(());
         }
-        let shorter = |segment: &&Segment, start: u64| segment.end - segment.start <= length - start;
-        let mut kept = self.segments.len();
-        while let Some(last) = self.segments[..kept].last().filter(|last| shorter(last, start)) {
-            start = last.start;
-            kept -= 1;
-        }
-        let path = self.run.join("log").join(format!("{start:015}-{length:015}.jsonl"));
-        self.upload(&path, start, length)?;
-        self.spare.extend(self.segments.drain(kept..).map(|segment| segment.path));
-        self.segments.push(Segment { start, end: length, path });
-        self.remove_spare()
+        let start = self.segments.start_of_next(length);
+        (&self.local).seek(SeekFrom::Start(start))?;
+        self.segments.add(start, length, &mut (&self.local).take(length - start))
     }
 
-    /// Makes the first `length` bytes of the log one object in the store, and all that there is.
+    /// Makes the first `length` bytes of the log one object in the store, and all that there is of it.
     pub(super) fn settle(&mut self, length: u64) -> io::Result<()> {
-        if self.whole.unwrap_or_default() != length || !self.segments.is_empty() {
-            self.upload(&self.path(), 0, length)?;
-            self.whole = Some(length);
-            self.spare.extend(self.segments.drain(..).map(|segment| segment.path));
+        if !self.segments.are_one(length) {
+            (&self.local).rewind()?;
+            self.segments.replace_all(length, &mut (&self.local).take(length))?;
         }
-        self.remove_spare()
+        self.segments.tidy()
+    }
+
+    /// Keeps all of the log, which is damaged, in the store, and says under which name.
+    pub(super) fn keep_damaged(&self) -> io::Result<PathBuf> {
+        let path = self.segments.free_name()?;
+        self.upload(&self.local, &path).map(|()| path)
     }
 
     /// Writes another file of the run to the store, beside the log.
-    pub(super) fn put(&self, local: &Path, name: &str) -> io::Result<()> {
-        let mut file = File::open(local)?;
+    pub(super) fn put(&self, file: &File, name: &str) -> io::Result<()> {
+        self.upload(file, &self.run.join(name))
+    }
+
+    fn upload(&self, mut file: &File, path: &Path) -> io::Result<()> {
+        file.rewind()?;
         let bytes = file.metadata()?.len();
-        self.store.upload(&self.run.join(name), &mut file, bytes)
-    }
-
-    /// How much of the log is in the store.
-    fn end(&self) -> u64 {
-        self.segments.last().map_or(self.whole.unwrap_or_default(), |segment| segment.end)
-    }
-
-    fn upload(&self, path: &Path, start: u64, end: u64) -> io::Result<()> {
-        let mut file = File::open(&self.local)?;
-        file.seek(SeekFrom::Start(start))?;
-        self.store.upload(path, &mut file.take(end - start), end - start)
-    }
-
-    fn remove_spare(&mut self) -> io::Result<()> {
-        while let Some(path) = self.spare.last() {
-            self.store.remove(path)?;
-            self.spare.pop();
-        }
-        Ok(())
+        self.store.upload(path, &mut file.take(bytes), bytes)
     }
 }
 
@@ -151,22 +92,13 @@ impl std::fmt::Debug for Mirror {
     }
 }
 
-impl Segment {
-    /// A segment by its name, whose length must be that of its object.
-    fn parse(object: &Object) -> Option<Self> {
-        let name = object.path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
-        let (start, end) = name.split_once('-')?;
-        let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
-        (end.checked_sub(start)? == object.bytes).then(|| Self { start, end, path: object.path.clone() })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::store::Memory;
+    use crate::store::{Guarded, Memory, Object};
 
     /// A log of so many lines on the local disk, and its mirror in a store.
     struct Scene {
@@ -204,8 +136,23 @@ mod tests {
             Mirror::fetch(self.store.clone(), Self::run(), &self.local()).unwrap()
         }
 
+        fn segment(&self, (start, end): (usize, usize), text: &str) {
+            let path = Self::run().join(format!("log/{start:015}-{end:015}.jsonl"));
+            self.store.create(&path, text.as_bytes()).unwrap();
+        }
+
         fn objects(&self) -> Vec<Object> {
             self.store.list(Self::run()).unwrap()
+        }
+
+        fn names(&self) -> Vec<String> {
+            let name = |object: Object| object.path.strip_prefix(Self::run()).unwrap().display().to_string();
+            self.objects().into_iter().map(name).collect()
+        }
+
+        fn text(&self, name: &str) -> String {
+            let (content, _) = self.store.fetch(&Self::run().join(name), 1 << 20).unwrap().unwrap();
+            String::from_utf8(content).unwrap()
         }
     }
 
@@ -221,8 +168,7 @@ mod tests {
         }
         let length = scene.write(300);
         mirror.settle(length).unwrap();
-        let paths: Vec<PathBuf> = scene.objects().into_iter().map(|object| object.path).collect();
-        assert_eq!(paths, [Scene::run().join("log.jsonl")]);
+        assert_eq!(scene.names(), ["log.jsonl"]);
         assert_eq!(scene.fetched().1, fs::read_to_string(scene.local()).unwrap());
     }
 
@@ -236,7 +182,7 @@ mod tests {
             mirror.push(length).unwrap();
         }
         let (mut mirror, _) = scene.fetched();
-        mirror.local = scene.local();
+        mirror.local = File::open(scene.local()).unwrap();
         let cut = scene.write(20);
         mirror.settle(cut).unwrap();
         fs::write(scene.local(), fs::read_to_string(scene.local()).unwrap() + "other\n").unwrap();
@@ -250,9 +196,70 @@ mod tests {
         let scene = Scene::new();
         let text = "0\n1\n2\n3\n4\n";
         for (start, end) in [(0, 4), (0, 2), (2, 4), (2, 8), (6, 10)] {
-            let path = Scene::run().join(format!("log/{start:015}-{end:015}.jsonl"));
-            scene.store.create(&path, &text.as_bytes()[start..end]).unwrap();
+            scene.segment((start, end), &text[start..end]);
         }
         assert_eq!(scene.fetched().1, text);
+    }
+
+    /// An object that somebody has removed or cut must not take those behind it away.
+    #[test]
+    fn segments_behind_a_gap_are_kept_and_never_read_into_the_log() {
+        let scene = Scene::new();
+        let text = "0\n1\n2\n3\n4\n5\n";
+        scene.segment((0, 2), "0\n");
+        scene.segment((4, 6), "2\n");
+        scene.segment((6, 10), "3\n");
+        scene.segment((10, 12), "5\n");
+        let (mut mirror, log) = scene.fetched();
+        assert_eq!(log, "0\n");
+        assert_eq!(scene.names().len(), 4, "to read a log changes nothing");
+        mirror.settle(2).unwrap();
+        assert_eq!(scene.names(), ["log.jsonl", "log.jsonl.damaged", "log.jsonl.damaged-2", "log.jsonl.damaged-3"]);
+        let kept: Vec<String> = scene.names()[1..].iter().map(|name| scene.text(name)).collect();
+        assert_eq!(kept, ["2\n", "3\n", "5\n"]);
+        // The log grows over the gap and beyond what was behind it.
+        let mut mirror = scene.mirror();
+        fs::write(scene.local(), text).unwrap();
+        for length in [4, 8, 12] {
+            mirror.push(length).unwrap();
+            assert_eq!(scene.fetched().1, text[..length as usize]);
+        }
+        assert_eq!(scene.text("log.jsonl.damaged-2"), "3\n");
+    }
+
+    /// The directory on the local disk is a cache, and those are emptied.
+    #[test]
+    fn a_lost_scratch_directory_loses_no_line() {
+        let scene = Scene::new();
+        let mut mirror = scene.mirror();
+        let first = scene.write(10);
+        mirror.push(first).unwrap();
+        let mut log = File::options().append(true).open(scene.local()).unwrap();
+        fs::remove_file(scene.local()).unwrap();
+        io::Write::write_all(&mut log, b"10\n11\n").unwrap();
+        mirror.push(first + 6).unwrap();
+        let all: String = (0..12).map(|line| format!("{line}\n")).collect();
+        assert_eq!(scene.fetched().1, all);
+        mirror.settle(first + 6).unwrap();
+        assert_eq!(scene.fetched().1, all);
+    }
+
+    #[test]
+    fn a_process_that_does_not_hold_the_run_any_more_writes_nothing_of_its_log() {
+        let scene = Scene::new();
+        let is_held = Arc::new(AtomicBool::new(true));
+        let look = Arc::clone(&is_held);
+        let may_write = move || if look.load(Ordering::Relaxed) { Ok(()) } else { Err(io::Error::other("taken over")) };
+        let store = Arc::new(Guarded::new(scene.store.clone(), Arc::new(may_write)));
+        let mut mirror = Mirror::fetch(store, Scene::run(), &scene.local()).unwrap();
+        let length = scene.write(3);
+        mirror.push(length).unwrap();
+        let (before, length) = (scene.objects(), scene.write(9));
+        is_held.store(false, Ordering::Relaxed);
+        mirror.push(length).unwrap_err();
+        mirror.settle(length).unwrap_err();
+        mirror.keep_damaged().unwrap_err();
+        mirror.put(&File::open(scene.local()).unwrap(), "timing.jsonl").unwrap_err();
+        assert_eq!(scene.objects(), before);
     }
 }

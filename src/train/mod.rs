@@ -25,7 +25,9 @@ pub mod resume;
 mod run;
 mod schedulers;
 mod scratch;
+mod segments;
 mod session;
+mod timing;
 mod wording;
 
 pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, TrainConfig, ValidationConfig};

@@ -209,7 +209,7 @@ fn in_place(
 ) -> Result<Resumed, TrainError> {
     let directory = RunDirectory::open(run)?;
     let folder = directory.checkpoints();
-    let mut messages = swept(&folder);
+    let mut messages = swept(&directory);
     if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file()) {
         // Killed before its first checkpoint was whole: nothing is lost by beginning again.
         let session = Session::new(load::from_file(&directory.config_file(), settings)?)?;
@@ -225,9 +225,9 @@ fn in_place(
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
 }
 
-/// Clears away what killed saves have left in `folder`, whose run this process holds, and says so.
-fn swept(folder: &Path) -> Vec<String> {
-    match Folder::new(folder).sweep() {
+/// Clears away what killed saves have left in a run, which this process holds, and says so.
+fn swept(directory: &RunDirectory) -> Vec<String> {
+    match directory.folder().sweep() {
         Ok(swept) if swept.is_empty() => Vec::new(),
         Ok(swept) if swept.len() == 1 => vec!["removed what a killed save left".to_owned()],
         Ok(swept) => vec![format!("removed what {} killed saves left", swept.len())],

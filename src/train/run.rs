@@ -141,6 +141,8 @@ impl Run {
         let began = Instant::now();
         // Weights that a save has found to be no numbers are the cause of whatever came after them.
         let outcome = self.steps(observer).or_else(|error| self.await_save(observer).and(Err(error)));
+        // Whatever failed because the run is another's by now.
+        let outcome = outcome.or_else(|error| self.directory.require_held().and(Err(error)));
         observer.end();
         self.directory.record_time("end", self.session.step(), began.elapsed().as_secs_f64());
         if outcome.is_ok() {
@@ -272,7 +274,10 @@ impl Run {
     ) -> Result<(), TrainError> {
         match ended.map(|ended| self.saved(ended)) {
             Some(Err(error @ TrainError::NotFinite { .. })) => return Err(error),
-            Some(Err(error)) => not_saved(self.saving.0, &error, observer),
+            Some(Err(error)) => {
+                self.directory.require_held()?;
+                not_saved(self.saving.0, &error, observer);
+            }
             Some(Ok(())) | None => {}
         }
         Ok(())

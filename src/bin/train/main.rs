@@ -171,8 +171,9 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
         }
         Err(error) => {
             console.message(&format!("error: {error}"));
-            let names_the_checkpoint = matches!(error, TrainError::NotFinite { .. });
-            if let Some(last) = run.last_checkpoint().filter(|_| !names_the_checkpoint) {
+            // The first says where to go on from; the second that it is done already.
+            let says_it_all = matches!(error, TrainError::NotFinite { .. } | TrainError::TakenOver { .. });
+            if let Some(last) = run.last_checkpoint().filter(|_| !says_it_all) {
                 console.message(&format!("the last checkpoint is {}", last.display()));
                 console.message(&format!("to go on from there: train --resume {}", run.path().display()));
             }

@@ -1,0 +1,94 @@
+//! Work on a thread of its own, where the system has one to give. Where it has none, the work is done all the same.
+
+use std::sync::mpsc;
+use std::thread::{Builder, JoinHandle};
+
+/// Work that was begun.
+pub(crate) enum Task<T> {
+    /// It goes on beside what else there is to do.
+    Beside(JoinHandle<Option<T>>),
+    /// It is done.
+    Done(T),
+}
+
+impl<T: Send + 'static> Task<T> {
+    /// Begins `work` on a thread, or where there is none to be had, does it before this returns.
+    pub(crate) fn begin<W: FnOnce() -> T + Send + 'static>(thread: &str, work: W) -> Self {
+        // A thread that does not come about drops all that it was given, so it is given the work once it is there.
+        let (give, given) = mpsc::sync_channel::<W>(1);
+        match builder(thread).spawn(move || given.recv().ok().map(|work| work())) {
+            Ok(thread) => {
+                drop(give.send(work));
+                Self::Beside(thread)
+            }
+            Err(_) => Self::Done(work()),
+        }
+    }
+
+    /// Whether it has come to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Self::Beside(thread) => thread.is_finished(),
+            Self::Done(_) => true,
+        }
+    }
+
+    /// What came of it; `None` where its thread has failed.
+    pub(crate) fn wait(self) -> Option<T> {
+        match self {
+            Self::Beside(thread) => thread.join().ok().flatten(),
+            Self::Done(result) => Some(result),
+        }
+    }
+}
+
+/// What makes a thread of that name.
+pub(crate) fn builder(name: &str) -> Builder {
+    let builder = Builder::new().name(name.to_owned());
+    #[cfg(test)]
+    let builder = if starved::is_starved() { builder.stack_size(1 << 60) } else { builder };
+    builder
+}
+
+/// A system without threads to give, for tests: the stacks that are asked for fit into no memory.
+#[cfg(test)]
+pub(crate) mod starved {
+    use std::cell::Cell;
+
+    thread_local!(static STARVED: Cell<bool> = const { Cell::new(false) });
+
+    pub(super) fn is_starved() -> bool {
+        STARVED.get()
+    }
+
+    /// Does `work`, which gets no thread meanwhile.
+    pub(crate) fn without_threads<T>(work: impl FnOnce() -> T) -> T {
+        STARVED.set(true);
+        assert!(super::builder("one").spawn(|| ()).is_err(), "there is a thread to be had");
+        let result = work();
+        STARVED.set(false);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn work_is_done_on_a_thread_and_where_there_is_none_in_its_place() {
+        let here = thread::current().id();
+        let begin = || Task::begin("work", || thread::current().id());
+        assert_ne!(begin().wait(), Some(here));
+        let task = starved::without_threads(begin);
+        assert!(task.is_finished());
+        assert_eq!(task.wait(), Some(here));
+    }
+
+    #[test]
+    fn a_thread_that_fails_is_told() {
+        assert_eq!(Task::<u8>::begin("work", || panic!("on purpose")).wait(), None);
+    }
+}

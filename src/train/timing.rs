@@ -1,0 +1,46 @@
+//! `timing.jsonl`: at which step the clock said what. Nothing depends on it, so a run does not fail by it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+/// The file, which stays open once there is something to write.
+#[derive(Debug)]
+pub(super) struct Timing {
+    path: PathBuf,
+    file: Mutex<Option<File>>,
+}
+
+impl Timing {
+    /// The file at `path`, which is not touched yet.
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path, file: Mutex::new(None) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends a line.
+    pub(super) fn record(&self, event: &str, step: u64, seconds: f64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let line = json!({"event": event, "step": step, "seconds": seconds, "unix_time": now});
+        if let Err(error) = self.with(|mut file| writeln!(file, "{line}")) {
+            tracing::warn!("{}: cannot write the times: {error}", self.path.display());
+        }
+    }
+
+    /// What `work` makes of the open file.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match open.take() {
+            Some(file) => file,
+            None => OpenOptions::new().read(true).append(true).create(true).open(&self.path)?,
+        };
+        work(open.insert(file))
+    }
+}
