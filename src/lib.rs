@@ -28,6 +28,6 @@ pub mod rng;
 pub mod schedule;
 pub mod state;
 pub mod store;
-mod task;
+pub mod threads;
 pub mod train;
 pub mod trained;

@@ -132,6 +132,41 @@ fn a_disk_that_is_full_or_read_only_from_the_start_is_refused() {
     assert_eq!(told.err.matches("choose another place with --out").count(), 2, "{}", told.err);
 }
 
+/// Somebody may train anew under the old name: nothing of the old run may come between the checkpoints of the new one.
+#[test]
+fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
+    let place = Workplace::new();
+    let long = ["config.toml", "--out", "run", "--set", "train.epochs=4000", "--set", "checkpoint.every=500 epochs"];
+    let mut first = place.command(TRAIN, &long);
+    let mut first = first.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(first.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    fs::rename(place.path("run"), place.path("moved")).unwrap();
+    place.train(&["config.toml", "--out", "run"]).says(0, &["done"]);
+    let before = place.files();
+    drop(lines);
+    let told: Told = first.wait_with_output().unwrap().into();
+    let reason = "run: cannot save in the run directory: it was moved, removed or replaced while the run was trained";
+    told.says(1, &["is not saved: ", reason, "training goes on"]);
+    assert!(told.err.split("error: ").nth(1).is_some_and(|end| end.starts_with(reason)), "{}", told.err);
+    let in_run = |files: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {
+        files.clone().into_iter().filter(|(path, _)| path.starts_with(place.path("run"))).collect::<Vec<_>>()
+    };
+    assert!(in_run(&place.files()) == in_run(&before), "the old run wrote into the new one");
+    place.train(&["--resume", "moved", "--set", "train.epochs=40"]).says(0, &["done"]);
+}
+
+#[test]
+fn a_system_without_threads_to_give_is_said_to_be_one() {
+    let place = Workplace::with_run();
+    for (program, arguments) in [(TRAIN, &["--resume", "run"][..]), (INSPECT, &["verify", "run"])] {
+        // No thread has room for such a stack.
+        let mut command = place.command(program, arguments);
+        let told: Told = command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()).output().unwrap().into();
+        told.says(2, &["error: cannot start threads to compute on: ", "RAYON_NUM_THREADS"]);
+    }
+}
+
 #[test]
 fn a_reader_that_leaves_does_not_stop_training() {
     let place = Workplace::new();

@@ -13,7 +13,7 @@ use super::name::{self, dir_name, temporary_name};
 use super::read::Checkpoint;
 use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
-use crate::task;
+use crate::threads;
 
 /// A checkpoint that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(super) fn hashed_meanwhile(
         return write().map(|()| encoded.entry());
     }
     thread::scope(|scope| {
-        let hashing = task::builder("hash").spawn_scoped(scope, || encoded.entry());
+        let hashing = threads::builder("hash").spawn_scoped(scope, || encoded.entry());
         write()?;
         // Where there is no thread to be had, it is hashed afterwards.
         let Ok(hashing) = hashing else { return Ok(encoded.entry()) };

@@ -13,7 +13,7 @@ use super::keep::{self, Keep};
 use super::save::Saved;
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
-use crate::task::Task;
+use crate::threads::Task;
 
 /// Saves snapshots of a run in a folder, one at a time, while the run goes on.
 ///
@@ -152,7 +152,7 @@ impl Drop for Saver {
 mod tests {
     use super::*;
     use crate::checkpoint::verify_all;
-    use crate::task::starved::without_threads;
+    use crate::threads::starved::without_threads;
 
     #[test]
     fn where_there_is_no_thread_to_be_had_the_state_is_saved_and_verified_all_the_same() {

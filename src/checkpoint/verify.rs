@@ -9,7 +9,7 @@ use std::thread;
 use super::error::CheckpointError;
 use super::manifest::Manifest;
 use super::read::Checkpoint;
-use crate::task;
+use crate::threads;
 
 /// Verifies the checkpoints in the directories `paths`, at most `threads` of them at a time, and tells `each` what was
 /// found: in the order of `paths`, as soon as all before it are known. Memory grows with `threads`, not with what is
@@ -21,7 +21,7 @@ pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path,
         let mut started = 0;
         for _ in 0..threads.clamp(1, paths.len().max(1)) {
             let (next, found) = (&next, found.clone());
-            let thread = task::builder("verify").spawn_scoped(scope, move || {
+            let thread = threads::builder("verify").spawn_scoped(scope, move || {
                 while let Some((index, path)) = take(next, paths) {
                     if found.send((index, Checkpoint::verify(path))).is_err() {
                         break;

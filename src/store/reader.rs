@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Store;
-use crate::task::Task;
+use crate::threads::Task;
 
 /// The largest range that is asked for at once.
 const LARGEST: u64 = 8 << 20;

@@ -1,7 +1,8 @@
 //! The run directory: who may write in it, and what is where.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,8 @@ use crate::store::{self, Guarded, Store};
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// The directory itself, whatever its name comes to mean. It is not removed from the disk while it is open.
+    handle: File,
     lock: File,
     timing: Timing,
     remote: Option<Remote>,
@@ -96,10 +99,11 @@ impl RunDirectory {
         let failed = |operation| TrainError::write(&file, operation);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let lock = options.open(&file).map_err(failed("open the lock file"))?;
+        let handle = File::open(path).map_err(TrainError::write(path, "open the run directory"))?;
         match lock.try_lock() {
             Ok(()) => {
                 let timing = Timing::at(path.join("timing.jsonl"));
-                Ok(Self { path: path.to_owned(), lock, timing, remote: None })
+                Ok(Self { path: path.to_owned(), handle, lock, timing, remote: None })
             }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -141,6 +145,21 @@ impl RunDirectory {
             Some(remote) => folder.guarded(remote.lease.check()),
             None => folder,
         }
+    }
+
+    /// Refuses to save where the directory is not the one any more that this process holds, but gone, or a new one under
+    /// the old name, in which somebody else may train by now.
+    pub(super) fn require_in_place(&self) -> Result<(), TrainError> {
+        if self.remote.is_some() {
+            return Ok(());
+        }
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let in_place = match (fs::metadata(&self.path).map(identity), self.handle.metadata().map(identity)) {
+            (Ok(found), Ok(held)) if found == held => Ok(()),
+            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Err(io::Error::other("it was moved, removed or replaced while the run was trained")),
+        };
+        in_place.map_err(TrainError::write(&self.path, "save in the run directory"))
     }
 
     /// Refuses to go on with a run that another process has taken over.

@@ -250,6 +250,7 @@ impl Run {
     fn begin_save(&mut self) -> Result<(), TrainError> {
         let (step, began) = (self.session.step(), Instant::now());
         self.saving = (step, began);
+        self.directory.require_in_place()?;
         let log = self.log.written()?;
         let snapshot = self.session.fill(self.saver.snapshot_at(step), self.directory.path())?;
         self.saver.begin(snapshot, move |snapshot| {

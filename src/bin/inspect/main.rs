@@ -11,12 +11,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rekindle::report::Standing;
-use rekindle::store;
 use rekindle::train::{TrainError, resume};
+use rekindle::{store, threads};
 
 /// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
 #[derive(Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit codes: 0 done; 1 the thing asked about is bad; 2 the request is wrong.")]
 struct Cli {
     /// A run directory, a folder of checkpoints, or one checkpoint; here, or at a URL
@@ -50,6 +50,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = threads::start() {
+        drop(writeln!(io::stderr(), "error: {error}"));
+        return ExitCode::from(2);
+    }
     let answer = match (&cli.command, &cli.path) {
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify::verify(verify),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use rekindle::checkpoint::{Folder, step_of};
 use rekindle::store;
@@ -86,7 +86,8 @@ pub fn unpin(arguments: &Pin) -> Result<Answer> {
 
 /// The folder and the step of the checkpoint at `path`.
 fn place(path: &Path) -> Result<(Folder, u64)> {
-    let resolved = || path.canonicalize().with_context(|| format!("{} cannot be read", path.display()));
+    let missing = |error| anyhow!("there is no checkpoint at {}: {error}", path.display());
+    let resolved = || path.canonicalize().map_err(missing);
     let whole = if store::is_url(path) { path.to_owned() } else { resolved()? };
     let Some((folder, step)) = whole.parent().zip(step_of(&whole)) else {
         bail!("{} is no checkpoint: its name is not like `step-0000000100`", path.display());

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use rekindle::threads;
 use rekindle::train::{
     Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, from_file, resume,
 };
@@ -22,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
 #[derive(Parser)]
-#[command(version, about, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     /// The configuration of a new run, a TOML file.
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
@@ -78,6 +79,10 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let mut console = Console::new();
+    if let Err(error) = threads::start() {
+        console.message(&format!("error: {error}"));
+        return ExitCode::from(2);
+    }
     let done = |()| ExitCode::SUCCESS;
     match &arguments.command {
         Some(Command::FindLr(arguments)) => {

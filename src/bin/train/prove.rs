@@ -30,7 +30,7 @@ pub struct Prove {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     /// Numbers of threads, such as `1,2,4`: the uninterrupted run has the first, and each process after it the next.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number_of_threads)]
     threads: Vec<NonZeroUsize>,
     /// Where the two runs go; by default `runs/` and the name of the configuration with `-proof`.
     #[arg(long, value_name = "DIR")]
@@ -58,6 +58,10 @@ RAYON_NUM_THREADS is set for it as --threads says.
 
 Exit codes: 0 proved; 1 not proved, both runs are kept; 2 the request is wrong, or the program fails without being \
 killed; 130 or 143 stopped by SIGINT or SIGTERM. After 2, 130 and 143 nothing is left behind.";
+
+fn number_of_threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.trim().parse().map_err(|_| "give numbers from 1 on, such as `1,2,4`".to_owned())
+}
 
 /// Carries out the proof: progress goes to stderr, what was found to stdout.
 pub fn run(arguments: &Prove) -> Result<ExitCode> {

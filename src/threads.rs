@@ -1,7 +1,19 @@
-//! Work on a thread of its own, where the system has one to give. Where it has none, the work is done all the same.
+//! Threads, and what becomes of work where the system has none to give: it is done all the same.
 
+use std::io;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
+
+/// Starts the threads that compute, as many as `RAYON_NUM_THREADS` says. A program calls this first:
+/// they are started by whatever needs them else, which has no way to say that there are none.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn start() -> io::Result<()> {
+    let remedy = "end other programs, raise the limit of processes, or set RAYON_NUM_THREADS=1";
+    let none = |error| io::Error::other(format!("cannot start threads to compute on: {error}; {remedy}"));
+    rayon::ThreadPoolBuilder::new().build_global().map_err(none)
+}
 
 /// Work that was begun.
 pub(crate) enum Task<T> {
