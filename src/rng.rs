@@ -7,18 +7,31 @@
 //! (SC 2011). The key is a hash of seed and purpose; the counter is index and step, 64 bits each.
 
 /// Philox4x32-10: 128 random bits for a 128-bit counter and a 64-bit key.
-pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let mut counters = counter.map(|word| [word]);
+    philox4x32_10_of(&mut counters, key);
+    counters.map(|[word]| word)
+}
+
+/// The same for `N` counters at once: their first words, their second words and so on.
+#[inline(always)]
+fn philox4x32_10_of<const N: usize>(counters: &mut [[u32; N]; 4], mut key: [u32; 2]) {
     const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
     const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+    let [first, second, third, fourth] = counters;
     for round in 0..10 {
         if round > 0 {
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
-        let a = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);
-        let b = u64::from(MULTIPLIERS[1]) * u64::from(counter[2]);
-        counter = [(b >> 32) as u32 ^ counter[1] ^ key[0], b as u32, (a >> 32) as u32 ^ counter[3] ^ key[1], a as u32];
+        for i in 0..N {
+            let a = u64::from(MULTIPLIERS[0]) * u64::from(first[i]);
+            let b = u64::from(MULTIPLIERS[1]) * u64::from(third[i]);
+            first[i] = (b >> 32) as u32 ^ second[i] ^ key[0];
+            second[i] = b as u32;
+            third[i] = (a >> 32) as u32 ^ fourth[i] ^ key[1];
+            fourth[i] = a as u32;
+        }
     }
-    counter
 }
 
 /// The random numbers of one purpose under one seed.
@@ -44,6 +57,21 @@ impl Stream {
     pub fn block(&self, step: u64, index: u64) -> [u32; 4] {
         let counter = [index as u32, (index >> 32) as u32, step as u32, (step >> 32) as u32];
         philox4x32_10(counter, self.key)
+    }
+
+    /// The blocks from `first` on, as many as there are in `blocks`; each step of the function is done for all of them
+    /// side by side, so that it can be vectorized.
+    #[inline(always)]
+    pub(crate) fn blocks<const N: usize>(&self, step: u64, first: u64) -> [[u32; 4]; N] {
+        let index = |i: usize| first.wrapping_add(i as u64);
+        let mut counters = [
+            std::array::from_fn(|i| index(i) as u32),
+            std::array::from_fn(|i| (index(i) >> 32) as u32),
+            [step as u32; N],
+            [(step >> 32) as u32; N],
+        ];
+        philox4x32_10_of(&mut counters, self.key);
+        std::array::from_fn(|i| std::array::from_fn(|word| counters[word][i]))
     }
 
     /// 64 random bits at `index` of `step`.
@@ -185,6 +213,15 @@ mod tests {
         ];
         for (counter, key, answer) in cases {
             assert_eq!(philox4x32_10(counter, key), answer);
+        }
+    }
+
+    #[test]
+    fn blocks_side_by_side_are_those_one_by_one() {
+        let stream = Stream::new(3, "dropout/0");
+        for first in [0, 7, u64::from(u32::MAX) - 3] {
+            let blocks = stream.blocks::<16>(9, first);
+            assert_eq!(blocks.to_vec(), (0..16).map(|i| stream.block(9, first + i)).collect::<Vec<_>>());
         }
     }
 

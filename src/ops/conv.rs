@@ -166,6 +166,7 @@ impl Geometry {
 
     /// Visits the runs of numbers that the rows `tile` of the result need of a group's channels: where the run begins
     /// when unrolled, where in the image, and how long it is. In the image its numbers lie a stride apart.
+    #[inline(always)]
     fn runs(&self, tile: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
         let ([_, height, width], Conv2d { stride, padding, groups, .. }) = (self.input, self.options);
         let mut unrolled = 0;
@@ -205,14 +206,23 @@ impl Geometry {
     /// The opposite of [`Geometry::unroll`]: adds what is unrolled to where it came from.
     fn roll_up<T: Real>(&self, unrolled: &[T], tile: &Range<usize>, channels: &mut [T]) {
         let stride = self.options.stride;
-        self.runs(tile, |at, to, len| {
-            let from = &unrolled[at..at + len];
-            if stride == 1 {
-                channels[to..to + len].iter_mut().zip(from).for_each(|(into, &x)| *into += x);
-            } else {
-                channels[to..].iter_mut().step_by(stride).zip(from).for_each(|(into, &x)| *into += x);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                self.runs(
+                    tile,
+                    #[inline(always)]
+                    |at, to, len| {
+                        let from = &unrolled[at..at + len];
+                        if stride == 1 {
+                            channels[to..to + len].iter_mut().zip(from).for_each(|(into, &x)| *into += x);
+                        } else {
+                            channels[to..].iter_mut().step_by(stride).zip(from).for_each(|(into, &x)| *into += x);
+                        }
+                    },
+                );
+            },
+        );
     }
 
     /// Calls `visit` with each group and tile of an image: the group's channels of the input, its rows of the weight,

@@ -3,7 +3,12 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use num_traits::Float;
 
+use super::CHUNK;
+use super::cpu::{for_chunks, vectorized};
 use crate::rng::{Draws, Stream};
+
+/// Elements whose random words are computed side by side.
+const TOGETHER: usize = 64;
 
 /// Sets each element to zero with probability `p` and divides the others by `1 - p`.
 ///
@@ -60,23 +65,31 @@ impl Mask {
         }
     }
 
-    /// Four elements share a block of random words, so that each thread computes its own blocks.
+    /// The masked elements. Four of them share a block of random words.
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
-        use rayon::prelude::*;
-        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
-        let mut result = x.to_vec();
-        let mask_block = |(index, block): (usize, &mut [T])| {
-            for (x, word) in block.iter_mut().zip(self.stream.block(self.step, index as u64)) {
-                // Multiplying would turn an infinity into a NaN and leave a sign on zero.
-                *x = if word < threshold { T::zero() } else { *x * kept };
-            }
-        };
-        if x.len() <= super::CHUNK {
-            result.chunks_mut(4).enumerate().for_each(mask_block);
-        } else {
-            result.par_chunks_mut(4).with_min_len(super::CHUNK / 4).enumerate().for_each(mask_block);
-        }
+        let mut result = vec![T::zero(); x.len()];
+        for_chunks(&mut result, CHUNK, x.len(), |number, result| {
+            let start = number * CHUNK;
+            vectorized(
+                #[inline(always)]
+                || self.fill(start, &x[start..start + result.len()], result),
+            );
+        });
         result
+    }
+
+    /// Writes the masked elements from number `start` on, a multiple of [`TOGETHER`].
+    #[inline(always)]
+    fn fill<T: Float>(&self, start: usize, x: &[T], result: &mut [T]) {
+        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
+        for (number, (x, result)) in x.chunks(TOGETHER).zip(result.chunks_mut(TOGETHER)).enumerate() {
+            let words: [[u32; 4]; TOGETHER / 4] =
+                self.stream.blocks(self.step, (start + number * TOGETHER) as u64 / 4);
+            for ((result, &x), &word) in result.iter_mut().zip(x).zip(words.as_flattened()) {
+                // Multiplying would turn an infinity into a NaN and leave a sign on zero.
+                *result = if word < threshold { T::zero() } else { x * kept };
+            }
+        }
     }
 }
 

@@ -160,7 +160,7 @@ impl Windows {
     fn largest<T: Real>(&self, x: &[T], width: usize, y: &mut [T]) {
         // A NaN is the largest of all: it must not vanish.
         let larger = |a: T, b: T| if b > a || b.is_nan() { b } else { a };
-        let mut of_columns = vec![T::zero(); width];
+        let (mut of_columns, in_pairs) = (vec![T::zero(); width], self.in_pairs());
         for (rows, y) in self.rows.iter().zip(y.chunks_exact_mut(self.columns.len())) {
             of_columns.copy_from_slice(&x[rows.start * width..][..width]);
             vectorized(
@@ -171,12 +171,24 @@ impl Windows {
                     }
                 },
             );
+            if in_pairs {
+                vectorized(
+                    #[inline(always)]
+                    || of_columns.as_chunks::<2>().0.iter().zip(y).for_each(|([a, b], y)| *y = larger(*a, *b)),
+                );
+                continue;
+            }
             for (columns, y) in self.columns.iter().zip(y) {
                 *y = of_columns[columns.start + 1..columns.end]
                     .iter()
                     .fold(of_columns[columns.start], |a, &b| larger(a, b));
             }
         }
+    }
+
+    /// Whether the columns of the windows are pairs side by side, as most often: they are worked on side by side then.
+    fn in_pairs(&self) -> bool {
+        self.columns.iter().enumerate().all(|(i, columns)| *columns == (2 * i..2 * i + 2))
     }
 
     fn means<T: Real>(&self, x: &[T], width: usize, size: Option<usize>, y: &mut [T]) {
@@ -192,7 +204,11 @@ impl Windows {
         let mut of_x = vec![T::zero(); x.len()];
         let outputs = y.par_chunks_exact(self.len()).zip(gradient.par_chunks_exact(self.len()));
         let planes = of_x.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(outputs);
+        let in_pairs = matches!(self.kind, Kind::Max) && self.in_pairs();
         planes.with_min_len(Self::planes(plane)).for_each(|((of_x, x), (y, gradient))| {
+            if in_pairs {
+                return self.to_the_first_in_pairs(y, gradient, x, of_x, width);
+            }
             let windows = self.rows.iter().flat_map(|rows| self.columns.iter().map(move |columns| (rows, columns)));
             for ((rows, columns), (&y, &g)) in windows.zip(y.iter().zip(gradient)) {
                 match self.kind {
@@ -208,6 +224,37 @@ impl Windows {
         });
         of_x
     }
+
+    /// As [`to_the_first`], with a row of windows side by side; see [`Windows::in_pairs`].
+    fn to_the_first_in_pairs<T: Real>(&self, y: &[T], gradient: &[T], x: &[T], of_x: &mut [T], width: usize) {
+        let windows = self.columns.len();
+        let mut left = vec![T::zero(); windows];
+        for (rows, (y, g)) in self.rows.iter().zip(y.chunks_exact(windows).zip(gradient.chunks_exact(windows))) {
+            left.copy_from_slice(g);
+            for row in rows.clone() {
+                let range = row * width..row * width + 2 * windows;
+                let (x, of_x) = (x[range.clone()].as_chunks::<2>().0, of_x[range].as_chunks_mut::<2>().0);
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (((x, of_x), y), left) in x.iter().zip(of_x).zip(y).zip(&mut left) {
+                            pass_on(*y, x[0], &mut of_x[0], left);
+                            pass_on(*y, x[1], &mut of_x[1], left);
+                        }
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Moves the gradient that is `left` of a window whose largest number is `y` to `x`, if that is it. Without branches:
+/// which number it is cannot be foretold.
+#[inline(always)]
+fn pass_on<T: Real>(y: T, x: T, of_x: &mut T, left: &mut T) {
+    let is_it = x == y || (x.is_nan() && y.is_nan());
+    *of_x += if is_it { *left } else { T::zero() };
+    *left = if is_it { T::zero() } else { *left };
 }
 
 /// What a sum over a window is multiplied by to be its mean.
@@ -215,8 +262,7 @@ fn factor<T: Real>(size: Option<usize>, rows: &Range<usize>, columns: &Range<usi
     T::one() / T::from_f64(size.unwrap_or(rows.len() * columns.len()) as f64)
 }
 
-/// Adds the gradient `g` to the first number of a window that is `y`. Without branches: which one it is cannot be
-/// foretold.
+/// Adds the gradient `g` to the first number of a window that is `y`.
 fn to_the_first<T: Real>(
     y: T,
     g: T,
@@ -229,11 +275,7 @@ fn to_the_first<T: Real>(
     let mut left = g;
     for row in rows.clone() {
         let range = row * width + columns.start..row * width + columns.end;
-        for (x, of_x) in x[range.clone()].iter().zip(&mut of_x[range]) {
-            let is_it = *x == y || (x.is_nan() && y.is_nan());
-            *of_x += if is_it { left } else { T::zero() };
-            left = if is_it { T::zero() } else { left };
-        }
+        x[range.clone()].iter().zip(&mut of_x[range]).for_each(|(x, of_x)| pass_on(y, *x, of_x, &mut left));
     }
 }
 
