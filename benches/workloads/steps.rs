@@ -6,7 +6,7 @@ use std::error::Error;
 use candle_core::{Device, Result, Tensor};
 use rekindle::data::Input;
 use rekindle::model::{Mode, Model, ModelConfig};
-use rekindle::ops::loss;
+use rekindle::ops::{Tape, loss};
 use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
 use rekindle::parameters::Parameters;
 use rekindle::rng::Draws;
@@ -82,14 +82,13 @@ impl Training {
 
     fn try_step(&mut self) -> std::result::Result<f32, Box<dyn Error>> {
         let (x, y) = &self.batches[self.step as usize % self.batches.len()];
-        let outputs = self.model.forward(x, Mode::Train(&Draws::at(0, self.step)))?;
-        let loss = if self.has_classes {
-            loss::cross_entropy(&outputs, y, 0.0)?
-        } else {
-            loss::mean_squared_error(&outputs, y)?
-        };
+        let (loss, tape) = Tape::record(|| {
+            let outputs = self.model.forward(x, Mode::Train(&Draws::at(0, self.step)))?;
+            if self.has_classes { loss::cross_entropy(&outputs, y, 0.0) } else { loss::mean_squared_error(&outputs, y) }
+        });
+        let loss = loss?;
         let value = loss.to_scalar::<f32>()?;
-        let gradients = Gradients::of(&loss, self.model.parameters())?;
+        let gradients = Gradients::along(tape, &loss, 1.0, self.model.parameters())?;
         gradients.check_finite()?;
         self.optimizer.update(&gradients, &self.optimizer.base_lrs())?;
         self.step += 1;

@@ -257,7 +257,7 @@ impl Model for ConvNet {
         if let Some(side) = self.config.average_to {
             x = ops::adaptive_avg_pool2d(&x, side, side)?;
         }
-        x = x.flatten_from(1)?;
+        x = ops::flatten(&x)?;
         for (index, layer) in self.classifier.iter().enumerate() {
             x = layer.forward(&x)?;
             if index + 1 < self.classifier.len() {

@@ -135,7 +135,7 @@ impl Block {
         let apply = |(conv, norm): &(Conv, BatchNorm), x: &Tensor| norm.forward(&conv.forward(x)?, mode);
         let inner = apply(&self.second, &ops::relu(&apply(&self.first, x)?)?)?;
         let around = self.downsample.as_ref().map_or_else(|| Ok(x.clone()), |pair| apply(pair, x))?;
-        ops::relu(&(inner + around)?)
+        ops::relu(&ops::add(&inner, &around)?)
     }
 }
 
@@ -146,7 +146,7 @@ impl Model for ResNet {
         for block in &self.blocks {
             x = mode.settled(block.forward(&x, mode)?);
         }
-        self.fc.forward(&ops::adaptive_avg_pool2d(&x, 1, 1)?.flatten_from(1)?)
+        self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)
     }
 
     fn parameters(&self) -> &Parameters {

@@ -12,6 +12,7 @@ use super::dropout::Mask;
 use super::gemm::{Matrix, product};
 use super::math::Real;
 use super::norm::{softmax_gradient_of_row, softmax_of_row};
+use super::tape::{apply1, apply3};
 
 /// Queries that are worked on at once.
 const BLOCK: usize = 64;
@@ -42,7 +43,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, dropout: Opti
     }
     let attention = Attention { heads, size, dropout };
     if cpu::is_fused(q) {
-        return q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, attention);
+        return apply3(&q.contiguous()?, &k.contiguous()?, &v.contiguous()?, attention);
     }
     attention.composed(q, k, v)
 }
@@ -57,7 +58,7 @@ pub fn attention_packed(qkv: &Tensor, heads: Heads, dropout: Option<Mask>) -> Re
     let size = heads.size(width, heads.queries + 2 * heads.keys)?;
     let attention = Attention { heads, size, dropout };
     if cpu::is_fused(qkv) {
-        return qkv.contiguous()?.apply_op1(attention);
+        return apply1(&qkv.contiguous()?, attention);
     }
     let part = |first: usize, count: usize| qkv.narrow(2, first * size, count * size);
     let Heads { queries, keys } = heads;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::cpu::{self, Reading, elements, vectorized, with_float};
 use super::math::Real;
+use super::tape::apply3;
 
 /// Each channel normalized to mean 0 and variance 1, and then scaled and shifted, as `torch.nn.BatchNorm1d` and
 /// `BatchNorm2d`.
@@ -59,7 +60,7 @@ impl BatchNorm {
         let tensor = |values: &[f64]| Tensor::from_slice(values, values.len(), x.device());
         self.follow(&tensor(&mean)?, &tensor(&variance)?, count)?;
         let normalize = Normalize { dims, mean, inverse: self.inverse(&variance), of_batch: true };
-        x.apply_op3(&weight.contiguous()?, &bias.contiguous()?, normalize)
+        apply3(&x, &weight.contiguous()?, &bias.contiguous()?, normalize)
     }
 
     /// Normalizes `x` `[rows, channels, …]` by the running statistics.
@@ -77,7 +78,7 @@ impl BatchNorm {
         let values = |x: Tensor| x.to_dtype(DType::F64)?.to_vec1::<f64>();
         let (mean, variance) = (values(mean)?, values(variance)?);
         let normalize = Normalize { dims, mean, inverse: self.inverse(&variance), of_batch: false };
-        x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, normalize)
+        apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, normalize)
     }
 
     fn check(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Dims> {

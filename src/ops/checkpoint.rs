@@ -8,6 +8,8 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, MetalStorage, Result, Shape, Storage, Tensor, Var, bail,
 };
 
+use super::tape::{Tape, apply2};
+
 /// `segment(x)`, of which only `x` and the result are kept. The backward pass runs `segment` again, and so holds the inner
 /// results of one segment at a time.
 ///
@@ -21,11 +23,13 @@ where
     F: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
 {
     let result = segment(&x.detach())?.detach().contiguous()?;
-    // The graph has no place for many inputs. Each parameter becomes a number, which passes its gradient on.
+    // The graph has no place for many inputs. They become a chain of zeros, each of which passes a gradient on.
     let slots: Vec<Slot> = parameters.iter().map(|_| Slot::default()).collect();
-    let ends = parameters.iter().zip(&slots).map(|(parameter, slot)| parameter.apply_op1(Arrival(slot.clone())));
-    let ends = Tensor::stack(&ends.collect::<Result<Vec<_>>>()?, 0)?;
-    x.apply_op2(&ends, Segment { segment, parameters, slots, result: Mutex::new(Some(result)) })
+    let mut chain = Tensor::zeros((), x.dtype(), x.device())?;
+    for (parameter, slot) in parameters.iter().zip(&slots) {
+        chain = apply2(&chain, parameter, Arrival(slot.clone()))?;
+    }
+    apply2(x, &chain, Segment { segment, parameters, slots, result: Mutex::new(Some(result)) })
 }
 
 /// The gradient of a parameter on its way from a segment's backward pass to the parameter's own place in the graph.
@@ -42,28 +46,34 @@ impl Slot {
     }
 }
 
-/// A zero in place of a parameter, whose gradient waits in the slot.
+/// A zero in place of the chain so far and of a parameter, whose gradient waits in the slot.
 struct Arrival(Slot);
 
-impl CustomOp1 for Arrival {
+impl CustomOp2 for Arrival {
     fn name(&self) -> &'static str {
         "checkpoint"
     }
 
-    fn cpu_fwd(&self, parameter: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        zero(parameter)
+    fn cpu_fwd(&self, chain: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        zero(chain)
     }
 
-    fn cuda_fwd(&self, parameter: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        zero(parameter)
+    fn cuda_fwd(&self, chain: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        zero(chain)
     }
 
-    fn metal_fwd(&self, parameter: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
-        zero(parameter)
+    fn metal_fwd(
+        &self,
+        chain: &MetalStorage,
+        _: &Layout,
+        _: &MetalStorage,
+        _: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        zero(chain)
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.0.take())
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, zero: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(zero.clone()), self.0.take()))
     }
 }
 
@@ -126,17 +136,24 @@ impl<F: Fn(&Tensor) -> Result<Tensor>> CustomOp2 for Segment<F> {
     fn bwd(
         &self,
         x: &Tensor,
-        ends: &Tensor,
+        chain: &Tensor,
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let start = Var::from_tensor(&x.detach())?;
-        let result = (self.segment)(start.as_tensor())?;
-        let mut store = result.apply_op1(Departure(gradient.clone()))?.backward()?;
-        for (parameter, slot) in self.parameters.iter().zip(&self.slots) {
-            slot.put(store.remove(parameter));
-        }
-        Ok((store.remove(&start), Some(ends.zeros_like()?)))
+        let (result, tape) = Tape::record(|| (self.segment)(start.as_tensor()));
+        let result = result?;
+        let wanted = self.parameters.iter().chain([&start]);
+        let mut found: Vec<Option<Tensor>> = match tape.gradients(&result, gradient.clone())? {
+            Some(mut gradients) => wanted.map(|var| gradients.remove(&var.id())).collect(),
+            None => {
+                let mut store = result.apply_op1(Departure(gradient.clone()))?.backward()?;
+                wanted.map(|var| store.remove(var)).collect()
+            }
+        };
+        let of_start = found.pop().flatten();
+        self.slots.iter().zip(found).for_each(|(slot, gradient)| slot.put(gradient));
+        Ok((of_start, Some(chain.zeros_like()?)))
     }
 }
 

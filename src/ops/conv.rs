@@ -14,6 +14,7 @@ use super::cpu::{self, Reading, elements, total, vectorized, with_float};
 use super::gemm::{Matrix, product};
 use super::math::Real;
 use super::pointwise::rectified;
+use super::tape::{apply2, apply3};
 
 /// How [`conv2d`] moves over an image, alike in both directions, and what becomes of its result.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +48,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: Conv2
     }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, options),
-        None => x.apply_op2(&weight, options),
+        Some(bias) => apply3(&x, &weight, &bias.contiguous()?, options),
+        None => apply2(&x, &weight, options),
     }
 }
 

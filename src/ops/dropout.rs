@@ -20,7 +20,7 @@ const TOGETHER: usize = 64;
 pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
     let Some(mask) = Mask::new(p, draws, purpose) else { return Ok(x.clone()) };
     if super::cpu::is_fused(x) {
-        return x.contiguous()?.apply_op1(mask);
+        return super::tape::apply1(&x.contiguous()?, mask);
     }
     let factors = mask.factors::<f32>(x.elem_count());
     x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
@@ -83,8 +83,7 @@ impl Mask {
     fn fill<T: Float>(&self, start: usize, x: &[T], result: &mut [T]) {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
         for (number, (x, result)) in x.chunks(TOGETHER).zip(result.chunks_mut(TOGETHER)).enumerate() {
-            let words: [[u32; 4]; TOGETHER / 4] =
-                self.stream.blocks(self.step, (start + number * TOGETHER) as u64 / 4);
+            let words: [[u32; 4]; TOGETHER / 4] = self.stream.blocks(self.step, (start + number * TOGETHER) as u64 / 4);
             for ((result, &x), &word) in result.iter_mut().zip(x).zip(words.as_flattened()) {
                 // Multiplying would turn an infinity into a NaN and leave a sign on zero.
                 *result = if word < threshold { T::zero() } else { x * kept };

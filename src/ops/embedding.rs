@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use num_traits::Float;
 
 use super::cpu::{self, Reading, with_float};
+use super::tape::{apply2, apply3};
 
 /// The row of `table` `[rows, width]` for each of `ids` `[…]` (u32), as `torch.nn.Embedding`: `[…, width]`.
 ///
@@ -18,7 +19,7 @@ pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
         let shape = [ids.dims(), &[width]].concat();
         return table.index_select(&ids.flatten_all()?, 0)?.reshape(shape);
     }
-    table.contiguous()?.apply_op2(&ids.to_dtype(DType::U32)?.contiguous()?, Embedding)
+    apply2(&table.contiguous()?, &ids.to_dtype(DType::U32)?.contiguous()?, Embedding)
 }
 
 /// [`embedding`] of the tokens `ids` `[batch, context]` plus that of their positions: row `t` of `positions` `[at least
@@ -35,7 +36,7 @@ pub fn embedding_with_positions(table: &Tensor, positions: &Tensor, ids: &Tensor
     if !cpu::is_fused(table) {
         return embedding(table, ids)?.broadcast_add(&positions.narrow(0, 0, context)?);
     }
-    table.contiguous()?.apply_op3(&positions.contiguous()?, &ids.to_dtype(DType::U32)?.contiguous()?, Embedding)
+    apply3(&table.contiguous()?, &positions.contiguous()?, &ids.to_dtype(DType::U32)?.contiguous()?, Embedding)
 }
 
 struct Embedding;

@@ -4,6 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::{self, Reading, column_sums, for_rows, with_float};
+use super::tape::{apply2, apply3};
 
 /// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
 /// `[out]`, and the result `[…, out]`.
@@ -39,8 +40,8 @@ impl Affine {
         }
         let x = x.contiguous()?;
         match bias {
-            Some(bias) => x.apply_op3(weight, &bias.contiguous()?, self),
-            None => x.apply_op2(weight, self),
+            Some(bias) => apply3(&x, weight, &bias.contiguous()?, self),
+            None => apply2(&x, weight, self),
         }
     }
 

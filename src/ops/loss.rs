@@ -4,13 +4,50 @@ use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
+use super::pointwise::zip;
+use super::tape::apply2;
 
 /// Mean of `(output - target)^2` over all elements, as `torch.nn.MSELoss`. Both are `[rows, width]`.
 ///
 /// # Errors
 /// When the shapes differ or the device fails.
 pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    if cpu::is_fused(outputs) && outputs.dims() == targets.dims() && outputs.dtype() == targets.dtype() {
+        return apply2(&outputs.contiguous()?, &targets.contiguous()?, SquaredError);
+    }
     (outputs - targets)?.sqr()?.mean_all()
+}
+
+struct SquaredError;
+
+impl CustomOp2 for SquaredError {
+    fn name(&self) -> &'static str {
+        "mean squared error"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, t: &CpuStorage, tl: &Layout) -> Result<(CpuStorage, Shape)> {
+        with_float!("mean squared error", cpu::dtype(x), T => {
+            let (x, targets) = (cpu::elements::<T>(x, xl)?, cpu::elements::<T>(t, tl)?);
+            let sums = cpu::map_rows(x.len(), 1, |range| {
+                let square = |x: T, target: T| (x - target) * (x - target);
+                let sum = cpu::vectorized(#[inline(always)] || cpu::sum2(&x[range.clone()], &targets[range], square));
+                WithDType::to_f64(sum)
+            });
+            let mean = T::of(sums.iter().sum::<f64>() / x.len() as f64);
+            Ok((cpu::storage(vec![mean]), Shape::from(())))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, t: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        with_float!("mean squared error", x.dtype(), T => {
+            let (read_x, read_t) = (Reading::of(x), Reading::of(t));
+            let (outputs, targets) = (read_x.elements::<T>()?, read_t.elements::<T>()?);
+            let slope = T::of(2.0) * gradient.to_scalar::<T>()? / T::of(outputs.len() as f64);
+            let of_outputs = zip(outputs, targets, |x, target| (x - target) * slope);
+            let of_targets = || cpu::tensor(zip(outputs, targets, |x, target| (target - x) * slope), t);
+            Ok((Some(cpu::tensor(of_outputs, x)?), t.track_op().then(of_targets).transpose()?))
+        })
+    }
 }
 
 /// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (u32), as
@@ -26,7 +63,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) ->
     }
     if cpu::is_fused(logits) {
         let targets = targets.to_dtype(DType::U32)?.contiguous()?;
-        return logits.contiguous()?.apply_op2(&targets, CrossEntropy { label_smoothing });
+        return apply2(&logits.contiguous()?, &targets, CrossEntropy { label_smoothing });
     }
     composed_cross_entropy(logits, targets, label_smoothing)
 }

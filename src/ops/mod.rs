@@ -18,6 +18,7 @@ mod norm;
 mod pointwise;
 mod pool;
 mod rotary;
+mod tape;
 #[cfg(test)]
 mod testing;
 
@@ -28,9 +29,11 @@ pub use conv::{Conv2d, conv2d};
 pub use embedding::{embedding, embedding_with_positions};
 pub use linear::{affine, linear};
 pub use norm::{layer_norm, rms_norm, softmax};
-pub use pointwise::{gelu, gelu_tanh, relu, silu, softplus, swiglu};
+pub use pointwise::{add, gelu, gelu_tanh, relu, silu, softplus, swiglu};
 pub use pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use rotary::rotary;
+pub use tape::Tape;
+pub(crate) use tape::flatten;
 
 /// Elements that one task works on; smaller tensors are not worth a second thread.
 const CHUNK: usize = 1 << 15;

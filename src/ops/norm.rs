@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, Layout, Result
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
+use super::tape::{apply1, apply2, apply3};
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension, as `torch.nn.LayerNorm`: Ba, Kiros and
 /// Hinton, "Layer normalization", 2016. `x` is `[…, width]`, `weight` and `bias` are `[width]`.
@@ -17,8 +18,8 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
         return norm.composed(x, weight, bias);
     }
     match bias {
-        Some(bias) => x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm),
-        None => x.contiguous()?.apply_op2(&weight.contiguous()?, norm),
+        Some(bias) => apply3(&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?, norm),
+        None => apply2(&x.contiguous()?, &weight.contiguous()?, norm),
     }
 }
 
@@ -33,7 +34,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if !cpu::is_fused(x) {
         return norm.composed(x, weight, None);
     }
-    x.contiguous()?.apply_op2(&weight.contiguous()?, norm)
+    apply2(&x.contiguous()?, &weight.contiguous()?, norm)
 }
 
 /// `exp(x) / sum(exp(x))` over the last dimension.
@@ -41,7 +42,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// # Errors
 /// When the device fails.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
-    if cpu::is_fused(x) { x.contiguous()?.apply_op1(Softmax) } else { candle_nn::ops::softmax(x, D::Minus1) }
+    if cpu::is_fused(x) { apply1(&x.contiguous()?, Softmax) } else { candle_nn::ops::softmax(x, D::Minus1) }
 }
 
 /// Nothing is kept of the forward pass: the statistics of a row cost less than reading them back would.

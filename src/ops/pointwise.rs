@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
+use super::tape::{apply1, apply2};
 
 /// `max(x, 0)`, with gradient 0 at 0 as in PyTorch; Candle's own has 1 there.
 ///
@@ -52,10 +53,28 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the shapes differ or the device fails.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    if cpu::is_fused(gate) && gate.dims() == up.dims() {
-        return gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu);
+    if is_elementwise(gate, up) {
+        return apply2(&gate.contiguous()?, &up.contiguous()?, SwiGlu);
     }
     Silu::composed(gate)? * up
+}
+
+/// `a + b`, both of one shape.
+///
+/// # Errors
+/// When the shapes differ or the device fails.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if is_elementwise(a, b) { apply2(&a.contiguous()?, &b.contiguous()?, Add) } else { a + b }
+}
+
+/// [`add`] without a gradient.
+pub(super) fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if is_elementwise(a, b) { a.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &Add) } else { a + b }
+}
+
+/// Whether two tensors are worked on element by element here.
+fn is_elementwise(a: &Tensor, b: &Tensor) -> bool {
+    cpu::is_fused(a) && a.dims() == b.dims() && a.dtype() == b.dtype()
 }
 
 /// `max(x, 0)`, written so that a NaN stays one: `max` would turn it into 0 and hide that a run has diverged.
@@ -190,7 +209,7 @@ impl Pointwise for Silu {
 }
 
 fn apply<F: Pointwise>(x: &Tensor) -> Result<Tensor> {
-    if cpu::is_fused(x) { x.contiguous()?.apply_op1(Apply(F::default())) } else { F::composed(x) }
+    if cpu::is_fused(x) { apply1(&x.contiguous()?, Apply(F::default())) } else { F::composed(x) }
 }
 
 struct Apply<F>(F);
@@ -214,6 +233,26 @@ impl<F: Pointwise> CustomOp1 for Apply<F> {
             let result = zip(read_x.elements::<T>()?, read_g.elements()?, |x, g| g * F::derivative(x));
             cpu::tensor(result, x).map(Some)
         })
+    }
+}
+
+/// Candle's own sum runs on one thread.
+struct Add;
+
+impl CustomOp2 for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn cpu_fwd(&self, a: &CpuStorage, al: &Layout, b: &CpuStorage, bl: &Layout) -> Result<(CpuStorage, Shape)> {
+        with_float!("add", cpu::dtype(a), T => {
+            let sum = zip(cpu::elements::<T>(a, al)?, cpu::elements(b, bl)?, |a, b| a + b);
+            Ok((cpu::storage(sum), al.shape().clone()))
+        })
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(gradient.clone()), Some(gradient.clone())))
     }
 }
 
@@ -268,7 +307,7 @@ fn map<T: Real>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
 }
 
 /// `f` of the elements of two slices of one length.
-fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+pub(super) fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     let mut result = vec![T::zero(); a.len()];
     cpu::for_rows(&mut result, 1, |start, result| {
         cpu::vectorized(
@@ -349,6 +388,13 @@ mod tests {
     fn the_gradients_of_swiglu_agree_with_finite_differences() {
         let (gate, up) = (numbers(&[3, 5], 1), numbers(&[3, 5], 2));
         assert_gradients(&[&gate, &up], |x| swiglu(&x[0], &x[1]));
+    }
+
+    #[test]
+    fn the_gradient_of_a_sum_is_that_of_both() {
+        let (a, b) = (numbers(&[3, 5], 1), numbers(&[3, 5], 2));
+        assert_gradients(&[&a, &b], |x| add(&x[0], &add(&x[1], &x[0])?));
+        assert!(add(&a, &numbers(&[5, 3], 2)).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::cpu::{self, Reading, elements, vectorized, with_float};
 use super::math::Real;
+use super::tape::apply1;
 
 /// Windows that move over an image, alike in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +101,7 @@ enum Kind {
 
 impl Windows {
     fn pool(self, x: &Tensor) -> Result<Tensor> {
-        if cpu::is_fused(x) { x.contiguous()?.apply_op1(self) } else { self.composed(x) }
+        if cpu::is_fused(x) { apply1(&x.contiguous()?, self) } else { self.composed(x) }
     }
 
     /// The same from operations that every device has: one side after the other, as the largest or the sum of the

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
+use super::tape::apply1;
 
 /// Turns each pair of numbers of each head by an angle that grows with the position, as Hugging Face's Llama does: in
 /// a head of size `n`, numbers `i` and `i + n/2` turn by `t / base^(2i/n)` at position `t`.
@@ -18,7 +19,7 @@ pub fn rotary(x: &Tensor, heads: usize, base: f64) -> Result<Tensor> {
         bail!("rotary positions: a width of {width} is not {heads} heads of even size");
     }
     let rotation = Rotation { size: width / heads, base, sign: 1.0 };
-    if cpu::is_fused(x) { x.contiguous()?.apply_op1(rotation) } else { rotation.composed(x) }
+    if cpu::is_fused(x) { apply1(&x.contiguous()?, rotation) } else { rotation.composed(x) }
 }
 
 struct Rotation {

@@ -4,6 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 
 use super::{OptimError, in_place};
+use crate::ops::Tape;
 use crate::parameters::Parameters;
 
 /// One gradient for each parameter, in name order, with the norm of all of them together.
@@ -25,21 +26,35 @@ impl Gradients {
         Self::from_store(&loss.backward()?, parameters)
     }
 
+    /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are all
+    /// that led to `loss`. Where others did too, Candle's graph has them.
+    ///
+    /// # Errors
+    /// As [`Gradients::of`].
+    pub fn along(tape: Tape, loss: &Tensor, scale: f64, parameters: &Parameters) -> Result<Self, OptimError> {
+        let start = Tensor::full(scale, loss.shape(), loss.device())?.to_dtype(loss.dtype())?;
+        match tape.gradients(loss, start)? {
+            Some(found) => Self::collect(|parameter| found.get(&parameter.id()), named(parameters)),
+            None if scale == 1.0 => Self::of(loss, parameters),
+            None => Self::of(&(loss * scale)?, parameters),
+        }
+    }
+
     /// Takes the gradients of `parameters` from what a backward pass left.
     ///
     /// # Errors
     /// As [`Gradients::of`].
     pub fn from_store(store: &GradStore, parameters: &Parameters) -> Result<Self, OptimError> {
-        Self::collect(store, parameters.iter().map(|(name, var)| (name, var.as_tensor())))
+        Self::collect(|parameter| store.get(parameter), named(parameters))
     }
 
     pub(super) fn collect<'a>(
-        store: &GradStore,
+        find: impl Fn(&Tensor) -> Option<&'a Tensor>,
         parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
     ) -> Result<Self, OptimError> {
         let (mut names, mut tensors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for (name, parameter) in parameters {
-            match store.get(parameter) {
+            match find(parameter) {
                 Some(gradient) => {
                     names.push(name.to_owned());
                     tensors.push(gradient.contiguous()?);
@@ -123,6 +138,10 @@ impl Gradients {
     pub(super) fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
+}
+
+fn named(parameters: &Parameters) -> impl Iterator<Item = (&str, &Tensor)> {
+    parameters.iter().map(|(name, var)| (name, var.as_tensor()))
 }
 
 fn sum_of_squares(tensor: &Tensor) -> Result<f64, OptimError> {

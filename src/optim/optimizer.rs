@@ -312,7 +312,8 @@ impl candle_nn::Optimizer for Optimizer {
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
         let parameters = self.slots.iter().map(|slot| (slot.name.as_str(), slot.parameter.as_tensor()));
-        let gradients = Gradients::collect(grads, parameters).map_err(candle_core::Error::wrap)?;
+        let gradients =
+            Gradients::collect(|parameter| grads.get(parameter), parameters).map_err(candle_core::Error::wrap)?;
         let lrs = self.base_lrs();
         self.update(&gradients, &lrs).map_err(candle_core::Error::wrap)
     }

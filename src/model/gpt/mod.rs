@@ -119,9 +119,9 @@ struct Block {
 impl Block {
     fn forward(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
         let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws)?;
-        let x = (x + self.drop_some(attended, draws, "projection")?)?;
+        let x = ops::add(x, &self.drop_some(attended, draws, "projection")?)?;
         let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
-        &x + self.drop_some(transformed, draws, "mlp")?
+        ops::add(&x, &self.drop_some(transformed, draws, "mlp")?)
     }
 
     fn attention(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {

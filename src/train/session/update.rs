@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::Session;
 use crate::data::{Batch, DataError};
 use crate::model::Mode;
+use crate::ops::Tape;
 use crate::optim::{Gradients, Rates};
 use crate::rng::Draws;
 use crate::train::TrainError;
@@ -23,9 +24,10 @@ impl Session {
         let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
         for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
             let share = piece.rows() as f64 / batch.rows() as f64;
-            let (loss, value) = self.loss(piece, number)?;
+            let (loss, tape) = Tape::record(|| self.loss(piece, number));
+            let (loss, value) = loss?;
             mean += share * value;
-            let gradients = Gradients::of(&if share < 1.0 { (loss * share)? } else { loss }, &self.parameters)?;
+            let gradients = Gradients::along(tape, &loss, share, &self.parameters)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(&gradients)?,
                 None => gradients,
