@@ -12,9 +12,8 @@ use rekindle::ops::{self, Heads, loss::cross_entropy};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::rng::{Draws, Stream};
 
-/// As in `train`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/bin/train/memory.rs"]
+mod memory;
 
 const TURNS: usize = 41;
 const ROWS: usize = 12;
@@ -23,6 +22,7 @@ const WIDTH: usize = 128;
 const VOCABULARY: usize = 65;
 
 fn main() -> Result<()> {
+    memory::keep_freed();
     println!("{} threads, microseconds", rayon::current_num_threads());
     let x = normal("x", &[ROWS, CONTEXT, WIDTH])?;
     let (weight, bias) = (normal("weight", &[4 * WIDTH, WIDTH])?, normal("bias", &[4 * WIDTH])?);

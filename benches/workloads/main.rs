@@ -3,6 +3,8 @@
 //! `write FOLDER` writes the start of each workload and the data of a run to resume, `steps W2` trains and answers, `storage 300` saves and loads
 //! 300 MB, and `count W2 4` makes four steps and no more, for counting instructions; W2 has 32 rows then.
 
+#[path = "../../src/bin/train/memory.rs"]
+mod memory;
 #[path = "../versus/protocol.rs"]
 mod protocol;
 mod start;
@@ -19,13 +21,10 @@ use storage::Stored;
 /// Rows of W2 where instructions are counted: an emulated processor takes a minute for a product of 512 rows.
 const COUNTED_ROWS: usize = 32;
 
-/// As in `train`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     // SAFETY: there is no other thread yet that could read the environment meanwhile. `train` does the same.
     unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    memory::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {

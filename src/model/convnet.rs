@@ -259,9 +259,10 @@ impl Model for ConvNet {
         }
         x = ops::flatten(&x)?;
         for (index, layer) in self.classifier.iter().enumerate() {
-            x = layer.forward(&x)?;
-            if index + 1 < self.classifier.len() {
-                x = self.config.activation.apply(&x)?;
+            if index + 1 == self.classifier.len() {
+                x = layer.forward(&x)?;
+            } else {
+                x = layer.activated(&x, self.config.activation)?;
                 x = dropout(&x, self.config.dropout, mode, &format!("dropout/classifier.{}", 3 * index + 2))?;
             }
         }

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
 
-use super::{Mode, init};
+use super::{Activation, Mode, init};
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
@@ -76,6 +76,14 @@ pub(super) struct Linear {
 impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::linear(x, &self.weight, Some(&self.bias))
+    }
+
+    /// The layer, and `activation` of its result.
+    pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        match activation {
+            Activation::Relu => ops::linear_relu(x, &self.weight, &self.bias),
+            other => other.apply(&self.forward(x)?),
+        }
     }
 }
 

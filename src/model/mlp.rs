@@ -87,11 +87,10 @@ impl Model for Mlp {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let mut x = inputs.flatten_from(1)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = mode.settled(layer.forward(&x)?);
             if index + 1 == self.layers.len() {
-                break;
+                return Ok(mode.settled(layer.forward(&x)?));
             }
-            x = self.config.activation.apply(&x)?;
+            x = mode.settled(layer.activated(&x, self.config.activation)?);
             if let Mode::Train(draws) = mode {
                 x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
             }

@@ -4,6 +4,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::{self, Reading, column_sums, for_rows, with_float};
+use super::math::Real;
+use super::pointwise::{rectified, zip};
 use super::tape::{apply2, apply3};
 
 /// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
@@ -12,7 +14,15 @@ use super::tape::{apply2, apply3};
 /// # Errors
 /// When the shapes do not fit or the device fails.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    Affine { transposed: true }.apply(x, weight, bias)
+    Affine { transposed: true, relu: false }.apply(x, weight, bias)
+}
+
+/// [`linear`] and then [`super::relu`], in one operation.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    Affine { transposed: true, relu: true }.apply(x, weight, Some(bias))
 }
 
 /// `x weight + bias` over the last dimension, as the `Conv1D` of Hugging Face's GPT-2: as [`linear`], but `weight` is
@@ -21,7 +31,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// # Errors
 /// As [`linear`].
 pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    Affine { transposed: false }.apply(x, weight, bias)
+    Affine { transposed: false, relu: false }.apply(x, weight, bias)
 }
 
 /// Candle differentiates the same map as four operations, makes zeros and adds for each, and computes the gradient of
@@ -30,6 +40,8 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 struct Affine {
     /// Whether the weight is `[out, in]`.
     transposed: bool,
+    /// Whether negative results are set to zero; then there is a bias.
+    relu: bool,
 }
 
 impl Affine {
@@ -63,8 +75,8 @@ impl Affine {
         let (inputs, outputs) = self.widths(weight.dims2()?);
         let weight = if self.transposed { weight.t()? } else { weight.clone() };
         let y = x.reshape(((), inputs))?.matmul(&weight)?;
-        let y = bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))?;
-        y.reshape(with_last(x.dims(), outputs))
+        let y = bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))?.reshape(with_last(x.dims(), outputs))?;
+        if self.relu { super::relu(&y) } else { Ok(y) }
     }
 
     fn product(self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -74,6 +86,22 @@ impl Affine {
         let weight = if self.transposed { wl.transpose(0, 1)? } else { wl.clone() };
         let y = x.matmul(w, (1, rows, outputs, inputs), &flat, &weight)?;
         Ok((y, with_last(xl.dims(), outputs)))
+    }
+
+    /// What follows the product.
+    fn finish<T: Real>(self, y: &mut [T], bias: &[T]) {
+        for_rows(y, bias.len(), |_, rows| {
+            cpu::vectorized(
+                #[inline(always)]
+                || {
+                    for row in rows.chunks_exact_mut(bias.len()) {
+                        for (y, &bias) in row.iter_mut().zip(bias) {
+                            *y = if self.relu { rectified(*y + bias) } else { *y + bias };
+                        }
+                    }
+                },
+            );
+        });
     }
 
     /// The gradients of input and weight, those that are needed.
@@ -136,8 +164,8 @@ impl CustomOp3 for Affine {
     ) -> Result<(CpuStorage, Shape)> {
         let (mut y, shape) = self.product(x, xl, w, wl)?;
         match &mut y {
-            CpuStorage::F32(y) => add_to_rows(y, cpu::elements(b, bl)?),
-            CpuStorage::F64(y) => add_to_rows(y, cpu::elements(b, bl)?),
+            CpuStorage::F32(y) => self.finish(y, cpu::elements(b, bl)?),
+            CpuStorage::F64(y) => self.finish(y, cpu::elements(b, bl)?),
             other => bail!("linear needs f32 or f64, not {:?}", other.dtype()),
         }
         Ok((y, shape))
@@ -148,9 +176,10 @@ impl CustomOp3 for Affine {
         x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        _: &Tensor,
+        y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradient = if self.relu { &passed(y, &gradient.contiguous()?)? } else { gradient };
         let (gradient, x, weight) = self.gradients(x, weight, gradient)?;
         let of_bias = || {
             with_float!("linear", gradient.dtype(), T => {
@@ -168,19 +197,13 @@ fn with_last(dims: &[usize], width: usize) -> Shape {
     Shape::from([outer, &[width]].concat())
 }
 
-fn add_to_rows<T: num_traits::Float + Send + Sync>(y: &mut [T], bias: &[T]) {
-    for_rows(y, bias.len(), |_, rows| {
-        cpu::vectorized(
-            #[inline(always)]
-            || {
-                for row in rows.chunks_exact_mut(bias.len()) {
-                    for (y, &bias) in row.iter_mut().zip(bias) {
-                        *y = *y + bias;
-                    }
-                }
-            },
-        );
-    });
+/// The gradient that passes through a rectifier whose results are `y`.
+fn passed(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    with_float!("linear", y.dtype(), T => {
+        let (read_y, read_g) = (Reading::of(y), Reading::of(gradient));
+        let passed = zip(read_y.elements::<T>()?, read_g.elements()?, |y, g| if y <= 0.0 { 0.0 } else { g });
+        cpu::tensor(passed, y)
+    })
 }
 
 #[cfg(test)]
@@ -198,6 +221,8 @@ mod tests {
             assert_gradients(&[&x, &weight, &bias], |x| map(&x[0], &x[1], Some(&x[2])));
             assert_gradients(&[&x, &weight], |x| map(&x[0], &x[1], None));
         }
+        let weight = numbers(&[5, 4], 2);
+        assert_gradients(&[&x, &weight, &bias], |x| linear_relu(&x[0], &x[1], &x[2]));
     }
 
     #[test]
@@ -209,9 +234,9 @@ mod tests {
     #[test]
     fn the_composed_form_agrees_with_the_fused_one() {
         let (x, weight, bias) = (numbers(&[7, 2, 6], 1), numbers(&[9, 6], 2), numbers(&[9], 3));
-        for transposed in [true, false] {
+        for (transposed, relu) in [(true, false), (true, true), (false, false)] {
             let weight = if transposed { weight.clone() } else { weight.t().unwrap() };
-            let affine = Affine { transposed };
+            let affine = Affine { transposed, relu };
             let fused = affine.apply(&x, &weight, Some(&bias)).unwrap();
             assert_same_numbers(&fused, &affine.composed(&x, &weight, Some(&bias)).unwrap(), 1e-14);
         }

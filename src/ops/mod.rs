@@ -27,7 +27,7 @@ pub use batch_norm::BatchNorm;
 pub use checkpoint::checkpoint;
 pub use conv::{Conv2d, conv2d};
 pub use embedding::{embedding, embedding_with_positions};
-pub use linear::{affine, linear};
+pub use linear::{affine, linear, linear_relu};
 pub use norm::{layer_norm, rms_norm, softmax};
 pub use pointwise::{add, gelu, gelu_tanh, relu, silu, softplus, swiglu};
 pub use pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};

@@ -2,6 +2,7 @@
 
 mod eval;
 mod find_lr;
+mod memory;
 mod predict;
 mod prove;
 mod sample;
@@ -64,13 +65,9 @@ const SHOWN: &str = "warn,rekindle::schedule=error";
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           130 or 143 stopped by SIGINT or SIGTERM, after saving.";
 
-/// The system's allocator gives the memory of a step back, and takes it anew in the next: a quarter of the time of a small
-/// GPT's step went to that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     settle_threads();
+    memory::keep_freed();
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SHOWN)))
