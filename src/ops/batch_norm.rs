@@ -42,7 +42,8 @@ impl BatchNorm {
         if count < 2 {
             bail!(
                 "batch norm needs more than one value of each channel to train on, and a batch of {:?} has {count}; \
-                 take larger batches, or leave a last one of a single row out (`data.drop_last = true`)",
+                 take larger batches (`data.batch_size`) in fewer pieces (`train.accumulate`), or leave a last one of a \
+                 single row out (`data.drop_last = true`)",
                 x.dims()
             );
         }
@@ -100,8 +101,10 @@ impl BatchNorm {
     /// Moves the running statistics towards those of a batch of `count` values a channel.
     fn follow(&self, mean: &Tensor, variance: &Tensor, count: usize) -> Result<()> {
         let towards = |running: &Var, found: &Tensor, factor: f64| {
-            let kept = (running.to_dtype(DType::F64)? * (1.0 - self.momentum))?;
-            let moved = (kept + (found.detach().to_dtype(DType::F64)? * (self.momentum * factor))?)?;
+            // Metal has no numbers of 64 bits.
+            let wide = if running.device().is_metal() { DType::F32 } else { DType::F64 };
+            let kept = (running.to_dtype(wide)? * (1.0 - self.momentum))?;
+            let moved = (kept + (found.detach().to_dtype(wide)? * (self.momentum * factor))?)?;
             running.set(&moved.to_dtype(running.dtype())?)
         };
         towards(&self.mean, mean, 1.0)?;

@@ -227,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn parameters_may_be_of_several_types_or_none() {
+        let (x, single, double) = (var(&[2, 4], 1), var(&[4, 4], 2), Var::from_tensor(&numbers(&[4], 3)).unwrap());
+        let (weight, shift) = (single.clone(), double.clone());
+        let segment = move |x: &Tensor| linear(x, &weight, None)?.broadcast_add(&shift.to_dtype(DType::F32)?);
+        let plain = segment(&x).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let y = checkpoint(&x, vec![single.clone(), double.clone()], segment).unwrap();
+        let again = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        for var in [&x, &single, &double] {
+            assert_eq!(to_vec(again.get(var).unwrap()), to_vec(plain.get(var).unwrap()));
+        }
+        let y = checkpoint(&x, vec![], |x| x.sqr()).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(to_vec(y.get(&x).unwrap()), to_vec(&(x.as_tensor() * 2.0).unwrap()));
+    }
+
+    #[test]
     fn an_error_in_the_second_run_is_that_of_the_backward_pass() {
         let calls = std::sync::atomic::AtomicUsize::new(0);
         let failing = move |x: &Tensor| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {

@@ -39,6 +39,15 @@ pub(super) fn is_fused(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
+/// `numbers`, which stand for classes or tokens, as u32. Floats are refused: to round them would make something else of
+/// values.
+pub(super) fn whole_numbers(what: &str, numbers: &Tensor) -> Result<Tensor> {
+    if !numbers.dtype().is_int() {
+        bail!("{what} must be whole numbers, such as u32, and are {}", numbers.dtype().as_str());
+    }
+    numbers.to_dtype(DType::U32)
+}
+
 /// The elements of a contiguous layout.
 pub(super) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("a contiguous tensor was expected") };

@@ -1,25 +1,26 @@
 //! Rows of a table by number: embeddings of tokens, and of positions.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use num_traits::Float;
 
 use super::cpu::{self, Reading, with_float};
 use super::tape::{apply2, apply3};
 
-/// The row of `table` `[rows, width]` for each of `ids` `[…]` (u32), as `torch.nn.Embedding`: `[…, width]`.
+/// The row of `table` `[rows, width]` for each of `ids` `[…]` (whole numbers of any type), as `torch.nn.Embedding`:
+/// `[…, width]`.
 ///
 /// The gradient of a row is the sum over the places where it was read, in their order: the same bits for any number of
 /// threads.
 ///
 /// # Errors
-/// An id is not below the number of rows, or the device fails.
+/// An id is not below the number of rows, ids are floats, or the device fails.
 pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let width = table.dim(1)?;
     if !cpu::is_fused(table) {
         let shape = [ids.dims(), &[width]].concat();
-        return table.index_select(&ids.flatten_all()?, 0)?.reshape(shape);
+        return table.index_select(&tokens(ids)?.flatten_all()?, 0)?.reshape(shape);
     }
-    apply2(&table.contiguous()?, &ids.to_dtype(DType::U32)?.contiguous()?, Embedding)
+    apply2(&table.contiguous()?, &tokens(ids)?.contiguous()?, Embedding)
 }
 
 /// [`embedding`] of the tokens `ids` `[batch, context]` plus that of their positions: row `t` of `positions` `[at least
@@ -36,7 +37,11 @@ pub fn embedding_with_positions(table: &Tensor, positions: &Tensor, ids: &Tensor
     if !cpu::is_fused(table) {
         return embedding(table, ids)?.broadcast_add(&positions.narrow(0, 0, context)?);
     }
-    apply3(&table.contiguous()?, &positions.contiguous()?, &ids.to_dtype(DType::U32)?.contiguous()?, Embedding)
+    apply3(&table.contiguous()?, &positions.contiguous()?, &tokens(ids)?.contiguous()?, Embedding)
+}
+
+fn tokens(ids: &Tensor) -> Result<Tensor> {
+    cpu::whole_numbers("embedding: tokens", ids)
 }
 
 struct Embedding;
@@ -160,7 +165,7 @@ impl CustomOp3 for Embedding {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
     use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, gradients, numbers};
@@ -201,6 +206,9 @@ mod tests {
     fn a_token_that_there_is_not_is_refused() {
         let message = embedding(&numbers(&[5, 4], 1), &ids(&[[1, 5, 0]])).unwrap_err().to_string();
         assert!(message.contains("token 5 is not below the number of tokens, 5"), "{message}");
+        let floats = ids(&[[1, 2, 0]]).to_dtype(DType::F64).unwrap();
+        let message = embedding(&numbers(&[5, 4], 1), &floats).unwrap_err().to_string();
+        assert!(message.contains("embedding: tokens must be whole numbers, such as u32, and are f64"), "{message}");
         let short = embedding_with_positions(&numbers(&[5, 4], 1), &numbers(&[2, 4], 1), &ids(&[[1, 2, 0]]));
         assert!(short.unwrap_err().to_string().contains("3 tokens"));
     }

@@ -1,6 +1,6 @@
 //! Losses, each the mean over the rows of a batch.
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
@@ -50,22 +50,22 @@ impl CustomOp2 for SquaredError {
     }
 }
 
-/// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (u32), as
+/// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (whole numbers of any type), as
 /// `torch.nn.CrossEntropyLoss`: with `label_smoothing` ε the target distribution is `1 - ε` on the class and `ε`
 /// spread evenly over all classes (Szegedy et al., CVPR 2016, section 7).
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// When the targets are floats, the shapes do not fit or the device fails.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
     let fits = logits.dims().split_last().is_some_and(|(_, rows)| rows == targets.dims());
     if !fits {
         bail!("cross-entropy: logits {:?} and targets {:?} do not fit together", logits.dims(), targets.dims());
     }
     if cpu::is_fused(logits) {
-        let targets = targets.to_dtype(DType::U32)?.contiguous()?;
+        let targets = cpu::whole_numbers("cross-entropy: targets", targets)?.contiguous()?;
         return apply2(&logits.contiguous()?, &targets, CrossEntropy { label_smoothing });
     }
-    composed_cross_entropy(logits, targets, label_smoothing)
+    composed_cross_entropy(logits, &cpu::whole_numbers("cross-entropy: targets", targets)?, label_smoothing)
 }
 
 fn composed_cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
@@ -156,8 +156,8 @@ impl CustomOp2 for CrossEntropy {
     }
 }
 
-/// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]` (u32), as
-/// `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are `ε/2` and `1 - ε/2`. Exact for logits of
+/// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]`, or where these are floats
+/// against probabilities of class 1, as `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are `ε/2` and `1 - ε/2`. Exact for logits of
 /// any size: `softplus(x) - x * target`.
 ///
 /// # Errors
@@ -177,7 +177,7 @@ fn log_softmax(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use candle_core::{DType, Device, Var};
 
     use super::*;
     use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, numbers};
@@ -256,6 +256,14 @@ mod tests {
     fn a_class_that_there_is_not_is_refused() {
         let message = cross_entropy(&logits(), &classes(&[1, 3]), 0.0).unwrap_err().to_string();
         assert!(message.contains("class 3 is not below the number of classes, 3"), "{message}");
+        let floats = classes(&[1, 0]).to_dtype(DType::F32).unwrap();
+        let message = cross_entropy(&logits(), &floats, 0.0).unwrap_err().to_string();
+        assert!(
+            message.contains("cross-entropy: targets must be whole numbers, such as u32, and are f32"),
+            "{message}"
+        );
+        let long = classes(&[1, 0]).to_dtype(DType::I64).unwrap();
+        assert!(cross_entropy(&logits(), &long, 0.0).is_ok());
         let message = cross_entropy(&logits(), &classes(&[1]), 0.0).unwrap_err().to_string();
         assert!(message.contains("[2, 3]") && message.contains("[1]"), "{message}");
     }

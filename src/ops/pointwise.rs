@@ -109,7 +109,8 @@ impl Pointwise for Relu {
     }
 
     fn composed(x: &Tensor) -> Result<Tensor> {
-        x * x.gt(0f64)?.to_dtype(x.dtype())?
+        // A product with 0 would make a NaN of what is infinite; and what is NaN stays so.
+        x.le(0f64)?.where_cond(&x.zeros_like()?, x)
     }
 }
 
@@ -382,6 +383,14 @@ mod tests {
             let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
             assert!(close(&value, &other) && close(&gradient, &other_gradient), "{value:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn relu_in_its_composed_form_is_the_fused_one_at_zero_and_at_both_infinities() {
+        let x = [f64::NEG_INFINITY, -0.0, 0.0, f64::INFINITY];
+        assert_eq!(value_and_gradient(Relu::composed, &x), value_and_gradient(relu, &x));
+        assert_eq!(value_and_gradient(relu, &x).1, [0.0, 0.0, 0.0, 1.0]);
+        assert!(value_and_gradient(Relu::composed, &[f64::NAN]).0[0].is_nan());
     }
 
     #[test]

@@ -106,10 +106,10 @@ impl Windows {
 
     /// The same from operations that every device has: one side after the other, as the largest or the sum of the
     /// first numbers of all windows, the second numbers and so on. Windows that have fewer numbers repeat their last,
-    /// or have it masked.
+    /// or have it masked. Each row is pooled before the rows are: of several largest numbers that leaves the first.
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
-        let rows = self.composed_along(x, 2, &self.rows)?;
-        let pooled = self.composed_along(&rows, 3, &self.columns)?;
+        let columns = self.composed_along(x, 3, &self.columns)?;
+        let pooled = self.composed_along(&columns, 2, &self.rows)?;
         let Kind::Mean { size } = self.kind else { return Ok(pooled) };
         let pairs = self.rows.iter().flat_map(|rows| self.columns.iter().map(|columns| rows.len() * columns.len()));
         let factors: Vec<f32> = pairs.map(|numbers| 1.0 / size.unwrap_or(numbers) as f32).collect();
@@ -131,7 +131,11 @@ impl Windows {
             }
             pooled = Some(match (pooled, self.kind) {
                 (None, _) => numbers,
-                (Some(pooled), Kind::Max) => pooled.maximum(&numbers)?,
+                // Not `maximum`, which would share the gradient among several largest. What is NaN stays so.
+                (Some(pooled), Kind::Max) => {
+                    let stays = (pooled.ge(&numbers)? + pooled.ne(&pooled)?)?;
+                    stays.where_cond(&pooled, &numbers)?
+                }
                 (Some(pooled), Kind::Mean { .. }) => (pooled + numbers)?,
             });
         }
@@ -347,6 +351,21 @@ mod tests {
                 let windows = Windows { rows: pool.windows(7).unwrap(), columns: pool.windows(6).unwrap(), kind };
                 assert_same_function(&[&x], 1e-6, |t| windows.clone().pool(&t[0]), |t| windows.composed(&t[0]));
             }
+        }
+    }
+
+    #[test]
+    fn of_several_largest_both_forms_give_the_gradient_to_the_first() {
+        // Whole numbers from 0 to 2, so that most windows have several largest; those of the first lie across.
+        let x = Tensor::from_iter((0..252_u32).map(|i| f64::from(i * i / 3 % 3)), &candle_core::Device::Cpu).unwrap();
+        let x = x.reshape((2, 3, 7, 6)).unwrap();
+        let across = Tensor::new(&[[[[0.0, 1.0], [1.0, 0.0]]]], &candle_core::Device::Cpu).unwrap();
+        for (x, [height, width], pool) in
+            pools().map(|pool| (&x, [7, 6], pool)).into_iter().chain([(&across, [2, 2], Pool2d::new(2))])
+        {
+            let (rows, columns) = (pool.windows(height).unwrap(), pool.windows(width).unwrap());
+            let windows = Windows { rows, columns, kind: Kind::Max };
+            assert_same_function(&[x], 0.0, |t| windows.clone().pool(&t[0]), |t| windows.composed(&t[0]));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Rotary positions: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::{self, Reading, with_float};
 use super::math::Real;
@@ -70,8 +70,10 @@ impl Rotation {
         let (batch, context, width) = x.dims3()?;
         let half = self.size / 2;
         let (cosines, sines) = self.table::<f64>(context);
-        let on_device =
-            |values: Vec<f64>| Tensor::from_vec(values, (context, 1, half), x.device())?.to_dtype(x.dtype());
+        // Rounded before they are moved: Metal has no numbers of 64 bits.
+        let on_device = |values: Vec<f64>| {
+            Tensor::from_vec(values, (context, 1, half), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())
+        };
         let (cosines, sines) = (on_device(cosines)?, on_device(sines)?);
         let x = x.reshape((batch, context, width / self.size, self.size))?;
         let (a, b) = (x.narrow(3, 0, half)?, x.narrow(3, half, half)?);
