@@ -1,7 +1,7 @@
 //! `docs/data.md` keeps its word: every option is on it, and every configuration on it is understood.
 
 use candle_core::Device;
-use rekindle::data::{Data, DataConfig, DataError, TextError};
+use rekindle::data::{Data, DataConfig, DataError, TableError, TextError};
 
 const PAGE: &str = include_str!("../docs/data.md");
 
@@ -28,7 +28,7 @@ fn every_configuration_on_the_page_is_understood() {
         });
         match Data::open(&config, 0, &Device::Cpu) {
             Err(DataError::Read { .. } | DataError::Text(TextError::ReadTokenizer { .. }) | DataError::Image(_)) => {}
-            Err(DataError::NoParquet { .. }) => {}
+            Err(DataError::Table(TableError::NoParquet { .. })) => {}
             other => panic!("{snippet}{:?}", other.map(drop)),
         }
     }

@@ -181,13 +181,47 @@ fn an_image_that_is_cut_short_is_named_at_the_step_that_needs_it() {
     }
 }
 
+/// A picture of two by two, whose head speaks of `width` by `height`.
+fn lying(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = grey([7; 4]);
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
+    let mut crc = flate2::Crc::new();
+    crc.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    bytes
+}
+
+/// Sixteen thousand by sixteen thousand would be 256 MB in grey.
+#[test]
+fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
+    let expected = "its head speaks of 16000×16000 pixels, which ";
+    let message = said(&[("cat/a.png", lying(16_000, 16_000))], "");
+    assert!(message.starts_with("the image cat/a.png cannot be read: ") && message.contains(expected), "{message}");
+    let mut jpeg = GREY.to_vec();
+    let start_of_frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    jpeg[start_of_frame + 5..][..4].copy_from_slice(&[0x3e, 0x80, 0x3e, 0x80]);
+    let message = said(&[("cat/a.jpg", jpeg)], "");
+    assert!(message.starts_with("the image cat/a.jpg cannot be read: ") && message.contains(expected), "{message}");
+    // What a file can hold is believed until it is unpacked, and compared with the other images before that.
+    let message = said(&[("cat/a.png", grey([0; 4])), ("cat/b.png", lying(40, 50))], "");
+    assert_eq!(message, "cat/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size");
+}
+
 #[test]
 fn an_image_that_changes_or_goes_away_is_named_at_the_step_that_needs_it() {
     let (folder, data) = opened(&animals(), "batch_size = 1");
     let path = folder.path().join("dog/b.png");
-    fs::write(&path, png(ColorType::Grayscale, BitDepth::Eight, 1, 1, &[0])).unwrap();
-    let message = data.batch(2).unwrap_err().to_string();
-    assert_eq!(message, format!("{} is 1×1 pixels now, and was 2×2 when the data was opened", path.display()));
+    // Another size, and another picture of the same size and length.
+    for other in [png(ColorType::Grayscale, BitDepth::Eight, 1, 1, &[0]), grey([1, 51, 102, 255])] {
+        fs::write(&path, other).unwrap();
+        let message = data.batch(2).unwrap_err().to_string();
+        let remedy = "bring back what it was and resume, or start a new run";
+        let expected = format!("{} is not what it was when the data was opened; {remedy}", path.display());
+        assert_eq!(message, expected);
+    }
+    fs::write(&path, grey([0, 51, 102, 255])).unwrap();
+    assert!(data.batch(2).is_ok());
     fs::remove_file(&path).unwrap();
     assert!(data.batch(2).unwrap_err().to_string().starts_with(&format!("cannot read {}: No such", path.display())));
 }

@@ -2,6 +2,8 @@
 //! get it.
 
 mod common_data;
+#[cfg(feature = "parquet")]
+mod common_parquet;
 
 use std::path::Path;
 
@@ -24,8 +26,10 @@ fn a_program_without_parquet_says_how_to_build_it_with() {
 
 #[cfg(feature = "parquet")]
 mod with_parquet {
-    use common_data::open;
+    use common_data::{folder, gzip, open};
+    use common_parquet::{Cells, write_parquet};
     use rekindle::data::{Input, TargetKind};
+    use rekindle::state::Part;
 
     use super::*;
 
@@ -49,6 +53,37 @@ mod with_parquet {
             );
             assert_eq!(batch.targets.to_vec1::<u32>().unwrap(), [1, 0, 1, 2]);
         }
+    }
+
+    /// As numbers of 32 bits, the first two integers would be one, and the first two of the other columns as well.
+    #[test]
+    fn numbers_that_are_names_are_told_apart_to_their_last_digit() {
+        let folder = folder(&[]);
+        let path = folder.path().join("a.parquet");
+        let integers = [16_777_217, 16_777_216, i64::MAX, 16_777_217];
+        let columns = [
+            ("code", Cells::Integers(integers.map(Some).to_vec())),
+            ("share", Cells::Doubles([0.1, 0.100_000_000_000_1, 5.0, 0.1].map(Some).to_vec())),
+            ("class", Cells::Integers([0, 1, 0, 1].map(Some).to_vec())),
+        ];
+        write_parquet(&path, &columns);
+        let data =
+            open(&path, "categories = [\"code\", \"share\"]\nstandardize = false\nbatch_size = \"all\"").unwrap();
+        let saved = data.save().unwrap().json;
+        let names = |column: usize| saved["columns"][column]["encoding"]["categories"].clone();
+        assert_eq!(names(0), serde_json::json!(["16777216", "16777217", "9223372036854775807"]));
+        assert_eq!(names(1), serde_json::json!(["0.1", "0.1000000000001", "5"]));
+        let rows = data.batch(0).unwrap().inputs.to_vec2::<f32>().unwrap();
+        assert_eq!(rows[0], [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(rows[1], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_file_may_be_packed_once_more() {
+        let whole = std::fs::read(file(PEOPLE[0])).unwrap();
+        let folder = folder(&[("a.parquet.gz", gzip(&whole))]);
+        let data = open(&folder.path().join("a.parquet.gz"), "missing = \"mean\"").unwrap();
+        assert_eq!(data.train_rows().len(), 4);
     }
 
     #[test]

@@ -17,6 +17,16 @@ fn said(content: &str, options: &str) -> String {
     refusal(&[("a.csv", content.into())], "a.csv", options)
 }
 
+/// As numbers of 32 bits, and some as numbers of 64 bits too, they would be one.
+#[test]
+fn codes_that_are_names_are_told_apart_to_their_last_digit() {
+    let codes = ["16777217", "16777216", "007", "7", "7.0", "9007199254740993", "9007199254740992"];
+    let rows: String = codes.iter().enumerate().map(|(row, code)| format!("{code},{}\n", row % 2)).collect();
+    let folder = folder(&[("a.csv", format!("code,y\n{rows}").into())]);
+    let data = open(&folder.path().join("a.csv"), "categories = [\"code\"]").unwrap();
+    assert_eq!(data.input(), Input::Numbers(vec![codes.len()]));
+}
+
 #[test]
 fn categories_and_gaps_become_numbers_and_names_of_classes_are_in_order() {
     let data = people("missing = \"mean\"");

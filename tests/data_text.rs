@@ -124,20 +124,6 @@ fn tokens_are_kept_and_a_file_of_them_that_is_stale_or_torn_is_made_again() {
     assert_ne!(fs::read(kept(folder.path())).unwrap(), whole);
 }
 
-/// What a run that was killed in the middle leaves behind is a file under another name, which the next one writes over.
-#[test]
-fn what_a_killed_run_has_left_of_its_tokens_does_no_harm() {
-    let folder = folder(&[("a.txt", TEXT.into())]);
-    let options = with_cache(folder.path(), "context = 8");
-    open(&folder.path().join("a.txt"), &options).unwrap();
-    let place = kept(folder.path());
-    let whole = fs::read(&place).unwrap();
-    fs::rename(&place, place.with_extension("tmp")).unwrap();
-    open(&folder.path().join("a.txt"), &options).unwrap();
-    assert_eq!(fs::read(&place).unwrap(), whole);
-    assert!(!place.with_extension("tmp").exists());
-}
-
 #[test]
 fn runs_that_start_together_see_the_same_tokens() {
     let folder = folder(&[("a.txt", TEXT.repeat(2000).into())]);

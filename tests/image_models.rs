@@ -108,6 +108,45 @@ const AUGMENT: &str = "{ flip = true, shift = 2, normalize = { mean = [0.1], std
 
 const MATRIX: [(&str, &str); 3] = [(CONVNET, "{}"), (WITH_DROPOUT, AUGMENT), (RESNET, "{ flip = true }")];
 
+/// Batches of 13 of 48 rows: the last of an epoch has 9. A batch norm after the second convolution sees a single number
+/// of each channel in a row; that of the third model sees four.
+#[test]
+fn a_run_whose_batches_are_too_small_for_its_batch_norm_is_refused_before_its_first_step() {
+    let narrow = "{ kind = 'convnet', blocks = [{ channels = 4, kernel = 8, batch_norm = true }] }";
+    let resnet = "{ kind = 'resnet', widths = [2, 2, 2, 2], depths = [1, 1, 1, 1] }";
+    let wide = "{ kind = 'convnet', blocks = [{ channels = 4, kernel = 7, batch_norm = true, pool = 'max' }] }";
+    let start = |model: &str, settings: &[&str]| {
+        let lab = lab(model);
+        let set = settings.iter().flat_map(|setting| ["--set", setting]);
+        let arguments: Vec<&str> = ["config.toml", "--out", "run"].into_iter().chain(set).collect();
+        let ended = lab.train(&arguments);
+        (ended, lab.path("run").join("log.jsonl").exists())
+    };
+    let refused = |model: &str, settings: &[&str], expected: &str| {
+        let (ended, began) = start(model, settings);
+        let message = ended.refusal();
+        assert!(message.contains(expected) && message.contains("`data.drop_last = true`") && !began, "{message}");
+    };
+    for model in [narrow, resnet] {
+        let expected =
+            "train.accumulate = 13: update 0 has 13 rows, and so a micro-batch of 1, too few for a batch norm";
+        refused(model, &["train.accumulate=13"], expected);
+        // Pieces of 3, 3, 3, 3 and 1.
+        refused(
+            model,
+            &["train.accumulate=5"],
+            "train.accumulate = 5: update 0 has 13 rows, and so a micro-batch of 1",
+        );
+        // Pieces of 5, 5 and 3; then of 3, 3 and 3.
+        start(model, &["train.accumulate=3"]).0.well();
+        // 48 rows are 47 and 1.
+        refused(model, &["data.batch_size=47"], "data.batch_size = 47: update 1 has 1 rows, and so a batch of 1");
+        start(model, &["data.batch_size=47", "data.drop_last=true"]).0.well();
+        start(model, &["data.batch_size=47", "train.steps=1"]).0.well();
+    }
+    start(wide, &["train.accumulate=13"]).0.well();
+}
+
 #[test]
 fn models_of_images_interrupted_after_any_step_come_to_the_same_bits() {
     for (model, augment) in MATRIX {

@@ -3,6 +3,8 @@
 
 mod common;
 mod common_data;
+#[cfg(feature = "parquet")]
+mod common_parquet;
 
 use std::path::Path;
 
@@ -49,6 +51,25 @@ fn tables_of_categories_and_gaps() {
     };
     let gaps = "missing = \"mean\"\nmissing_indicator = true\ncategories = [\"code\"]";
     let data = format!("path = \"people.csv\"\nvalidation = 0.2\nbatch_size = 9\n{gaps}");
+    assert_any_step_can_be_the_last_before_a_resume(&data, MLP, table);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn tables_of_categories_and_gaps_in_parquet() {
+    use common_parquet::{Cells, write_parquet};
+    let table = |folder: &Path| {
+        let there = |i: i64, every: i64| i % every != 0;
+        let columns = [
+            ("x", Cells::Doubles((0..50).map(|i| there(i, 7).then_some((i * 37 % 61) as f64 / 7.0)).collect())),
+            ("kind", Cells::Words((0..50).map(|i| there(i, 11).then(|| format!("k{}", i * i % 5))).collect())),
+            ("code", Cells::Integers((0..50).map(|i| Some((1 << 40) + i % 3)).collect())),
+            ("y", Cells::Words((0..50).map(|i| Some(format!("class {}", (i * 7 + i * i) % 3))).collect())),
+        ];
+        write_parquet(&folder.join("people.parquet"), &columns);
+    };
+    let gaps = "missing = \"mean\"\nmissing_indicator = true\ncategories = [\"code\"]";
+    let data = format!("path = \"people.parquet\"\nvalidation = 0.2\nbatch_size = 9\n{gaps}");
     assert_any_step_can_be_the_last_before_a_resume(&data, MLP, table);
 }
 

@@ -1,10 +1,12 @@
 //! `train eval`: what a run has learned, measured again, on its own rows and on others.
 
 mod common;
+mod common_data;
 
 use std::fs;
 
 use common::{ADAMW, EVERY_STEP, Lab, checkpoint, log, small};
+use common_data::{idx, mnist, write};
 use serde_json::Value;
 
 /// A finished run `run` of twelve updates, validated after every second and saved after each.
@@ -139,6 +141,129 @@ fn values_have_a_loss_and_no_accuracy() {
     assert!(found.get("accuracy").is_none());
     let all = eval(&lab, &["run", "--rows", "all"]);
     assert_eq!(eval(&lab, &["run", "--data", "data.csv"])["loss"], all["loss"]);
+}
+
+/// Loss and accuracy of a mean over parts are those of all: each is a mean in f64 of losses in f32.
+#[track_caller]
+fn assert_parts_are_the_whole(whole: &Value, parts: &[Value]) {
+    let number = |found: &Value, name: &str| found[name].as_f64().unwrap();
+    let rows: f64 = parts.iter().map(|part| number(part, "rows")).sum();
+    assert_eq!(rows, number(whole, "rows"));
+    for name in ["loss", "accuracy"] {
+        let sum: f64 = parts.iter().map(|part| number(part, name) * number(part, "rows")).sum();
+        assert!((sum / rows - number(whole, name)).abs() < 1e-6, "{name}");
+    }
+}
+
+/// Other rows may have fewer classes, and too few for a batch of the run; a label beyond its classes is named.
+#[test]
+fn classes_of_tensors_are_those_of_the_run() {
+    use candle_core::{DType, Device, Tensor};
+    let config = small(ADAMW, "constant()", "").replace("data.csv", "data.safetensors");
+    let lab =
+        Lab::in_memory(&config.replace("batch_size = 13", "batch_size = 13\nstandardize = true\ndrop_last = true"));
+    let x = Tensor::from_iter((0..300u32).map(|i| (i * 37 % 101) as f32 / 9.0), &Device::Cpu).unwrap();
+    let x = x.reshape((60, 5)).unwrap();
+    let y = Tensor::from_iter((0..60u32).map(|i| i % 3), &Device::Cpu).unwrap();
+    let save = |name: &str, x: &Tensor, y: &Tensor| {
+        let tensors = [("x".to_owned(), x.clone()), ("y".to_owned(), y.clone())].into();
+        candle_core::safetensors::save(&tensors, lab.path(name)).unwrap();
+    };
+    save("data.safetensors", &x, &y);
+    lab.start("run");
+    let all = eval(&lab, &["run", "--rows", "all"]);
+    assert_eq!(figures(&eval(&lab, &["run", "--data", "data.safetensors"])), figures(&all));
+    let part = |name: &str, start: usize, length: usize, dtype: DType| {
+        let y = y.narrow(0, start, length).unwrap().to_dtype(dtype).unwrap();
+        save(name, &x.narrow(0, start, length).unwrap(), &y.reshape((length, 1)).unwrap());
+        eval(&lab, &["run", "--data", name])
+    };
+    // Two rows have the classes 0 and 1.
+    let parts = [part("two.safetensors", 0, 2, DType::I64), part("rest.safetensors", 2, 58, DType::U8)];
+    assert_parts_are_the_whole(&all, &parts);
+    let refusal = |x: &Tensor, y: &Tensor| {
+        save("other.safetensors", x, y);
+        lab.train(&["eval", "run", "--data", "other.safetensors"]).refusal()
+    };
+    let message = refusal(&x, &(&y + 1.0).unwrap());
+    let expected =
+        "other.safetensors, tensor `y`, row 2 (counted from 0): label 3 is not below the number of classes, 3";
+    assert!(message.contains(expected), "{message}");
+    let message = refusal(&x, &y.to_dtype(DType::F32).unwrap());
+    let expected =
+        "tensor `y` is F32[60]; `data.targets` must be I64, U32 or U8 [rows], since the run's data has classes";
+    assert!(message.contains(expected), "{message}");
+    let message = refusal(&x, &y.narrow(0, 0, 7).unwrap());
+    assert!(message.contains("other.safetensors: the inputs have 60 rows and the targets 7"), "{message}");
+}
+
+#[test]
+fn classes_of_idx_files_are_those_of_the_run() {
+    let config = small(ADAMW, "constant()", "")
+        .replace("path = \"data.csv\"\n    validation = 0.2", "path = \"mnist\"\nformat = \"idx\"");
+    let lab = Lab::in_memory(&config.replace("batch_size = 13", "batch_size = 13\ndrop_last = true"));
+    write(&lab.path("mnist"), &mnist());
+    lab.start("run");
+    let all = eval(&lab, &["run", "--rows", "all"]);
+    assert_eq!(figures(&eval(&lab, &["run", "--data", "mnist"])), figures(&all));
+    // The files to train on alone, those for validation alone.
+    let [train, test] = [0..2, 2..4].map(|files| mnist()[files].to_vec());
+    write(&lab.path("train"), &train);
+    write(&lab.path("test"), &test);
+    let parts = ["train", "test"].map(|name| eval(&lab, &["run", "--data", name]));
+    assert_parts_are_the_whole(&all, &parts);
+    let refusal = |labels: Vec<u8>| {
+        write(&lab.path("test"), &[("t10k-labels-idx1-ubyte", labels)]);
+        lab.train(&["eval", "run", "--data", "test"]).refusal()
+    };
+    let message = refusal(idx(&[10], &[0, 1, 2, 3, 0, 0, 0, 0, 0, 0]));
+    let expected =
+        "test/t10k-labels-idx1-ubyte, image 3 (counted from 0), byte 11: label 3 is not below the number of classes, 3";
+    assert!(message.contains(expected), "{message}");
+    // A single class, and fewer images than a batch of the run has.
+    write(&lab.path("test"), &[("t10k-labels-idx1-ubyte", idx(&[10], &[1; 10]))]);
+    assert_eq!(eval(&lab, &["run", "--data", "test"])["rows"], 10);
+    let message = lab.train(&["eval", "run", "--data", "."]).refusal();
+    assert!(message.contains("cannot read the data file ./train-images-idx3-ubyte: No such file"), "{message}");
+}
+
+#[test]
+fn a_folder_of_images_may_have_some_of_the_classes_of_the_run() {
+    let config = small(ADAMW, "constant()", "").replace("data.csv\"", "animals\"\nformat = \"images\"");
+    let lab = Lab::in_memory(&config.replace(
+        "batch_size = 13",
+        "batch_size = 5\ndrop_last = true\naugment = { normalize = { mean = [0.4], std = [0.3] } }",
+    ));
+    let classes = ["cat", "cow", "dog"];
+    let place = |folder: &str, image: usize| format!("{folder}/{}/{image}.png", classes[image % 3]);
+    (0..30).for_each(|image| write(&lab.path(""), &[(&place("animals", image), picture(image))]));
+    lab.start("run");
+    let all = eval(&lab, &["run", "--rows", "all"]);
+    assert_eq!(figures(&eval(&lab, &["run", "--data", "animals"])), figures(&all));
+    let some = |folder: &str, chosen: fn(usize) -> bool| {
+        (0..30)
+            .filter(|&image| chosen(image))
+            .for_each(|image| write(&lab.path(""), &[(&place(folder, image), picture(image))]));
+        eval(&lab, &["run", "--data", folder])
+    };
+    // Alone, the second of the three classes would be the first.
+    let parts = [some("cows", |image| image % 3 == 1), some("others", |image| image % 3 != 1)];
+    assert_parts_are_the_whole(&all, &parts);
+    write(&lab.path("zoo/cog"), &[("1.png", picture(1))]);
+    let message = lab.train(&["eval", "run", "--data", "zoo"]).refusal();
+    let expected =
+        "zoo/cog is of a class that there is no training image of; did you mean `cow`?; it has `cat`, `cow`, `dog`";
+    assert!(message.contains(expected), "{message}");
+}
+
+/// A grey picture of three by two.
+fn picture(image: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 3, 2);
+    encoder.set_color(png::ColorType::Grayscale);
+    let samples: Vec<u8> = (0..6).map(|i| (image * 31 + i * i * 7) as u8).collect();
+    encoder.write_header().unwrap().write_image_data(&samples).unwrap();
+    bytes
 }
 
 /// The checkpoints in the repository are from before checkpoints said what rows a model takes.

@@ -1,10 +1,12 @@
 //! `train predict`: what a run has learned, applied to rows of a table, a tensor or images.
 
 mod common;
+mod common_data;
 
 use std::fs;
 
 use common::{ADAMW, Lab, small, table};
+use common_data::write;
 use serde_json::Value;
 
 /// The lines of a prediction, the first with the names of the columns.
@@ -214,6 +216,80 @@ fn images_need_no_labels() {
     fs::write(lab.path("wide"), images(40, 1, 6)).unwrap();
     let refusal = lab.train(&["predict", "run", "--data", "wide"]).refusal();
     assert!(refusal.contains("wide: a row is numbers of shape [1, 1, 6], and the model takes"), "{refusal}");
+}
+
+/// Whatever folder they are in, the images are told by their files; a class has the name of its folder in training.
+#[test]
+fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
+    let config = small(ADAMW, "constant()", "").replace("data.csv\"", "animals\"\nformat = \"images\"");
+    let lab = Lab::in_memory(&config.replace("epochs = 3", "epochs = 40"));
+    let picture = |image: usize, width: u32| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, 2);
+        encoder.set_color(png::ColorType::Grayscale);
+        // The columns of a cat are dark, and those of a dog bright.
+        let samples: Vec<u8> =
+            (0..2 * width as usize).map(|i| ((image % 2) * 150 + (image * 7 + i * 31) % 90) as u8).collect();
+        encoder.write_header().unwrap().write_image_data(&samples).unwrap();
+        bytes
+    };
+    let classes = ["cat", "wild, dog"];
+    for image in 0..40 {
+        write(&lab.path("animals").join(classes[image % 2]), &[(&format!("{image}.png"), picture(image, 3))]);
+        let place = if image < 30 { format!("{image:02}.png") } else { format!("box/{image}.png") };
+        write(&lab.path("new"), &[(&place, picture(image, 3))]);
+    }
+    lab.start("run");
+    fs::remove_dir_all(lab.path("animals")).unwrap();
+    let told = lab.train(&["predict", "run", "--data", "new"]).well();
+    let mut table = csv::Reader::from_reader(told.stdout.as_bytes());
+    assert_eq!(table.headers().unwrap(), &["file", "class", "p_cat", "p_wild, dog"][..]);
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let names: Vec<String> =
+        (0..40).map(|image| if image < 30 { format!("{image:02}.png") } else { format!("box/{image}.png") }).collect();
+    assert_eq!(rows.iter().map(|row| &row[0]).collect::<Vec<_>>(), names);
+    let right = rows.iter().enumerate().filter(|(image, row)| &row[1] == classes[image % 2]).count();
+    assert!(right >= 38, "{right} of 40");
+    // The decoder would find its end missing; the size is told by the head before that.
+    let wide = picture(1, 5);
+    write(&lab.path("new"), &[("zoo/wide.png", wide[..wide.len() - 20].to_vec())]);
+    let refusal = lab.train(&["predict", "run", "--data", "new", "-o", "out.csv"]).refusal();
+    let expected =
+        "new/zoo/wide.png: a row is numbers of shape [1, 2, 5], and the model takes numbers of shape [1, 2, 3]";
+    assert!(refusal.contains(expected) && !lab.path("out.csv").exists(), "{refusal}");
+}
+
+/// At whatever moment it comes: before there is a file, when it was just begun, and later.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_prediction_and_leaves_what_was_there_before() {
+    let lab = lab();
+    let row = format!("{:0100},{:0100},{:0100}\n", 1, 2, 3);
+    fs::write(lab.path("many.csv"), "a,b,c\n".to_owned() + &row.repeat(300_000)).unwrap();
+    fs::write(lab.path("out.csv"), "of an earlier run").unwrap();
+    let files = || {
+        let mut names: Vec<_> = fs::read_dir(lab.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for (signal, code, output) in
+        [(rustix::process::Signal::INT, 130, "out.csv"), (rustix::process::Signal::TERM, 143, "new.csv")]
+    {
+        for wait in [0, 20, 100] {
+            let mut command = lab.command(&["predict", "run", "--data", "many.csv", "-o", output]);
+            let mut process = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+            while files() == before {
+                assert!(process.try_wait().unwrap().is_none(), "it ended before its file was seen");
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(wait));
+            rustix::process::kill_process(rustix::process::Pid::from_child(&process), signal).unwrap();
+            assert_eq!(process.wait().unwrap().code(), Some(code));
+            assert_eq!(files(), before);
+            assert_eq!(fs::read_to_string(lab.path("out.csv")).unwrap(), "of an earlier run");
+        }
+    }
 }
 
 #[cfg(feature = "parquet")]

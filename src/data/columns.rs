@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::encoding::{EncodingOptions, Missing};
 use super::error::hint;
 use super::frame::{FrameOptions, Role};
-use super::{DataConfig, DataError};
+use super::{DataConfig, DataError, TableError};
 
 /// What is to be learned from a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,11 +104,6 @@ impl Selection {
         Ok(columns)
     }
 
-    /// How many columns there are.
-    pub fn len(&self) -> usize {
-        self.roles.len()
-    }
-
     /// The name of each column, or its number where it has none, and what it is for.
     pub fn roles(&self) -> impl Iterator<Item = (String, Role)> {
         let name = |column: usize| self.names.as_ref().and_then(|names| names.get(column).cloned());
@@ -116,26 +111,27 @@ impl Selection {
         roles.map(move |(column, &role)| (name(column).unwrap_or_else(|| column.to_string()), role))
     }
 
-    /// A column as messages name it.
-    pub fn describe(&self, column: usize) -> String {
-        match self.names.as_ref().and_then(|names| names.get(column)) {
-            Some(name) => format!("column `{name}`"),
-            None => format!("column {column} (counted from 0)"),
-        }
-    }
-
     fn find(&self, path: &Path, option: &'static str, label: &Label) -> Result<usize, DataError> {
         match (label, &self.names) {
             (Label::Name(name), Some(names)) => names.iter().position(|column| column == name).ok_or_else(|| {
                 let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-                DataError::NoSuchColumn { path: path.into(), option, name: name.clone(), hint }
+                TableError::NoSuchColumn { path: path.into(), option, name: name.clone(), hint }.into()
             }),
-            (Label::Name(name), None) => Err(DataError::NoNames { option, name: name.clone() }),
+            (Label::Name(name), None) => Err(TableError::NoNames { option, name: name.clone() }.into()),
             (&Label::Index(index), _) => {
-                let columns = self.len();
-                nth(index, columns).ok_or_else(|| DataError::NoSuchIndex { path: path.into(), option, index, columns })
+                let columns = self.roles.len();
+                nth(index, columns)
+                    .ok_or_else(|| TableError::NoSuchIndex { path: path.into(), option, index, columns }.into())
             }
         }
+    }
+}
+
+/// A column as messages name it: by its name, where columns have `names`.
+pub(super) fn describe(names: Option<&[String]>, column: usize) -> String {
+    match names.and_then(|names| names.get(column)) {
+        Some(name) => format!("column `{name}`"),
+        None => format!("column {column} (counted from 0)"),
     }
 }
 

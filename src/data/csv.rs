@@ -1,83 +1,109 @@
-//! Comma-separated values, read into a frame. Whatever is wrong is named by line and column.
+//! The records of a file of comma-separated values. Whatever is wrong is named by line and column.
 
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::columns::{Selection, TableOptions};
+use super::columns::{TableOptions, describe};
 use super::file::{self, DataFile};
-use super::frame::{Builder, Frame, Value};
-use super::{DataConfig, DataError};
+use super::frame::Frame;
+use super::records::{self, Records};
+use super::value::Value;
+use super::{DataConfig, DataError, Problem, TableError};
 
-/// How to read a CSV file.
-pub(super) struct CsvReader<'a> {
-    pub header: bool,
-    pub skip_lines: usize,
-    pub table: TableOptions<'a>,
+/// The table in `file`, which `config` describes.
+pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions) -> Result<Frame, DataError> {
+    let records = CsvRecords::new(Text::of(file.path, &file.content, config)?, config)?;
+    records.refuse_strange_head()?;
+    records::frame(records, options)
 }
 
-impl<'a> CsvReader<'a> {
-    /// What `config` says, with the defaults of what it leaves out.
-    pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
-        Ok(Self {
-            header: config.header.unwrap_or(true),
-            skip_lines: config.skip_lines.unwrap_or(0),
-            table: TableOptions::new(config)?,
-        })
-    }
+/// The records of a text.
+pub(super) struct CsvRecords<'a> {
+    text: Text<'a>,
+    names: Option<Vec<String>>,
+    /// The first record, which says how many columns there are.
+    head: StringRecord,
+    /// Whether that is a row of data that is still to be told.
+    head_is_next: bool,
+}
 
-    /// The table in `file`.
-    pub fn read(&self, file: &DataFile) -> Result<Frame, DataError> {
-        self.parse(file.path, &file.content)
-    }
-
-    fn parse(&self, path: &Path, content: &[u8]) -> Result<Frame, DataError> {
-        let no_rows = || DataError::NoRows { path: path.into() };
-        let mut records = Records::of(path, content, self.skip_lines)?;
-        let mut record = records.next()?.ok_or_else(no_rows)?;
-        let columns = self.columns(&records, &record)?;
-        if self.header {
-            record = records.next()?.ok_or_else(no_rows)?;
-        }
-        let mut builder = Builder::new(columns.roles(), self.table.frame.clone());
-        let mut next = Some(record);
-        while let Some(record) = next {
-            if record.len() != columns.len() {
-                let (found, expected) = (record.len(), columns.len());
-                return Err(DataError::Ragged { path: path.into(), line: records.line(&record), found, expected });
-            }
-            for (column, field) in record.iter().enumerate() {
-                builder.push(column, Value::Text(field)).map_err(|problem| DataError::Field {
-                    path: path.into(),
-                    line: records.line(&record),
-                    column: columns.describe(column),
-                    problem,
-                })?;
-            }
-            next = records.next()?;
-        }
-        builder.finish(path)
-    }
-
-    /// What the first line says about the columns.
-    fn columns(&self, records: &Records, first: &StringRecord) -> Result<Selection, DataError> {
-        let (path, line) = (records.path.as_path(), records.line(first));
-        if first.len() < 2 {
-            return Err(DataError::NoFeatures { path: path.into(), line });
-        }
-        if self.header && first.iter().all(|field| field.parse::<f64>().is_ok()) {
-            return Err(DataError::HeaderOfNumbers { path: path.into(), line });
-        }
-        let names = self.header.then(|| first.iter().map(str::to_owned).collect());
-        Selection::new(path, names, first.len(), &self.table)
+impl CsvRecords<'static> {
+    /// Those of the file at `config.path`, which may be larger than memory.
+    pub fn in_file(config: &DataConfig) -> Result<Self, DataError> {
+        Self::new(Text::in_file(config)?, config)
     }
 }
+
+impl<'a> CsvRecords<'a> {
+    fn new(mut text: Text<'a>, config: &DataConfig) -> Result<Self, DataError> {
+        let head = text.next()?.ok_or_else(|| DataError::NoRows { path: text.path.clone() })?;
+        let has_names = config.header.unwrap_or(true);
+        let names = has_names.then(|| head.iter().map(str::to_owned).collect());
+        Ok(Self { text, names, head, head_is_next: !has_names })
+    }
+
+    /// Refuses a first record that is not that of a table to learn from.
+    fn refuse_strange_head(&self) -> Result<(), DataError> {
+        let place = || (self.text.path.clone(), self.text.line(&self.head));
+        if self.width() < 2 {
+            let (path, line) = place();
+            return Err(TableError::NoFeatures { path, line }.into());
+        }
+        if self.names.iter().flatten().any(|name| name.parse::<f64>().is_err()) || self.names.is_none() {
+            return Ok(());
+        }
+        let (path, line) = place();
+        Err(TableError::HeaderOfNumbers { path, line }.into())
+    }
+}
+
+impl Records for CsvRecords<'_> {
+    type Record = StringRecord;
+
+    fn path(&self) -> &Path {
+        &self.text.path
+    }
+
+    fn names(&self) -> Option<&[String]> {
+        self.names.as_deref()
+    }
+
+    fn width(&self) -> usize {
+        self.head.len()
+    }
+
+    fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
+        if std::mem::take(&mut self.head_is_next) {
+            return Ok(Some(self.head.clone()));
+        }
+        let record = self.text.next()?;
+        match record.as_ref().filter(|record| record.len() != self.width()) {
+            Some(record) => {
+                let (found, expected) = (record.len(), self.width());
+                Err(TableError::Ragged { path: self.text.path.clone(), line: self.text.line(record), found, expected }
+                    .into())
+            }
+            None => Ok(record),
+        }
+    }
+
+    fn value<'a>(&self, record: &'a StringRecord, column: usize) -> Result<Value<'a>, Problem> {
+        Ok(Value::Text(record.get(column).unwrap_or_default()))
+    }
+
+    fn wrong(&self, record: &StringRecord, column: usize, problem: Problem) -> DataError {
+        let (path, line) = (self.text.path.clone(), self.text.line(record));
+        TableError::Field { path, line, column: describe(self.names(), column), problem }.into()
+    }
+}
+
 /// Opens a text at its first byte.
 type Open<'a> = Box<dyn Fn() -> io::Result<Box<dyn BufRead + 'a>> + 'a>;
 
-/// The records of a text, one at a time. Lines are counted only where one is to be named, by reading the text again.
-pub(super) struct Records<'a> {
+/// A text that is read a record at a time. Lines are counted only where one is to be named, by reading the text again.
+struct Text<'a> {
     path: PathBuf,
     open: Open<'a>,
     /// How many lines are passed over before the first record.
@@ -86,32 +112,28 @@ pub(super) struct Records<'a> {
     reader: csv::Reader<Box<dyn BufRead + 'a>>,
 }
 
-impl<'a> Records<'a> {
-    /// Those of `content`, which is that of the file at `path`.
-    fn of(path: &Path, content: &'a [u8], skip_lines: usize) -> Result<Self, DataError> {
-        Self::new(path, Box::new(move || Ok(Box::new(content))), skip_lines, false)
+impl<'a> Text<'a> {
+    /// `content`, which is that of the file at `path`.
+    fn of(path: &Path, content: &'a [u8], config: &DataConfig) -> Result<Self, DataError> {
+        Self::new(path, Box::new(move || Ok(Box::new(content))), config, false)
     }
 
-    /// Those of the file at `path`, which may be larger than memory.
-    pub fn in_file(path: &Path, skip_lines: usize) -> Result<Records<'static>, DataError> {
-        file::require_file(path)?;
-        let (_, is_packed) = file::unpacked(path).map_err(|source| DataError::Read { path: path.into(), source })?;
-        let owned = path.to_owned();
-        Records::new(path, Box::new(move || Ok(file::unpacked(&owned)?.0)), skip_lines, is_packed)
+    fn in_file(config: &DataConfig) -> Result<Text<'static>, DataError> {
+        let path = config.path.clone();
+        file::require_file(&path)?;
+        let (_, is_packed) = file::unpacked(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        Text::new(&config.path, Box::new(move || Ok(file::unpacked(&path)?.0)), config, is_packed)
     }
 
-    fn new(path: &Path, open: Open<'a>, skip_lines: usize, is_packed: bool) -> Result<Self, DataError> {
+    fn new(path: &Path, open: Open<'a>, config: &DataConfig, is_packed: bool) -> Result<Self, DataError> {
+        let skip_lines = config.skip_lines.unwrap_or(0);
         let text = after_lines(&open, skip_lines).map_err(|source| failed(path, is_packed, source))?;
         // Lengths are checked by the caller, which knows what to say about them.
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
         Ok(Self { path: path.to_owned(), open, skip_lines, is_packed, reader })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
+    fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
         let mut record = StringRecord::new();
         match self.reader.read_record(&mut record) {
             Ok(more) => Ok(more.then_some(record)),
@@ -119,14 +141,14 @@ impl<'a> Records<'a> {
                 let byte = error.position().map_or(0, csv::Position::byte);
                 Err(match error.into_kind() {
                     csv::ErrorKind::Io(source) => failed(&self.path, self.is_packed, source),
-                    _ => DataError::NotText { path: self.path.clone(), line: self.line_at(byte) },
+                    _ => TableError::NotText { path: self.path.clone(), line: self.line_at(byte) }.into(),
                 })
             }
         }
     }
 
     /// The line in the file that `record` starts on, from 1.
-    pub fn line(&self, record: &StringRecord) -> usize {
+    fn line(&self, record: &StringRecord) -> usize {
         self.line_at(record.position().map_or(0, csv::Position::byte))
     }
 
@@ -160,14 +182,16 @@ fn failed(path: &Path, is_packed: bool, source: io::Error) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::super::frame::Cells;
-    use super::super::{Label, Targets};
+    use super::super::{Fingerprint, Label, Targets};
     use super::*;
 
     /// The numbers of each feature, and the labels.
     fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<(Vec<Vec<f32>>, Targets), DataError> {
-        let config = DataConfig { label: Some(Label::Index(label)), ..DataConfig::new("a.csv") };
-        let reader = CsvReader { header, skip_lines, ..CsvReader::new(&config)? };
-        let frame = reader.parse(Path::new("a.csv"), text.as_bytes())?;
+        let (label, header, skip_lines) = (Some(Label::Index(label)), Some(header), Some(skip_lines));
+        let config = DataConfig { label, header, skip_lines, ..DataConfig::new("a.csv") };
+        let content = text.as_bytes().to_vec();
+        let file = DataFile { path: &config.path, fingerprint: Fingerprint::of(&content), content };
+        let frame = super::read(&file, &config, &TableOptions::new(&config)?)?;
         let numbers = frame.columns.into_iter().map(|column| match column.cells {
             Cells::Numbers(numbers) => numbers,
             Cells::Categories(words) => panic!("{words:?}"),
@@ -198,7 +222,7 @@ mod tests {
     #[test]
     fn a_line_is_the_line_of_the_file() {
         let line = |text: &str, skip| match read(text, true, skip, -1) {
-            Err(DataError::Field { line, .. } | DataError::Ragged { line, .. }) => line,
+            Err(DataError::Table(TableError::Field { line, .. } | TableError::Ragged { line, .. })) => line,
             other => panic!("{other:?}"),
         };
         assert_eq!(line("a,b\n1,2\nx,2\n", 0), 3);

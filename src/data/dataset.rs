@@ -1,6 +1,7 @@
 //! What a data set is to a training loop: numbered rows that can be gathered into batches.
 
 use std::fmt;
+use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -210,14 +211,18 @@ impl Batch {
     /// # Errors
     /// When inputs and targets differ in rows.
     pub fn pieces(&self, count: usize) -> candle_core::Result<Vec<Self>> {
-        let rows = self.rows();
-        let length = rows.div_ceil(count.max(1)).max(1);
-        let piece = |start: usize| {
-            let length = length.min(rows - start);
+        let piece = |rows: Range<usize>| {
+            let (start, length) = (rows.start, rows.len());
             Ok(Self { inputs: self.inputs.narrow(0, start, length)?, targets: self.targets.narrow(0, start, length)? })
         };
-        (0..rows).step_by(length).map(piece).collect()
+        pieces(self.rows(), count).map(piece).collect()
     }
+}
+
+/// Which rows are in each of at most `count` pieces of a batch of `rows`.
+pub(crate) fn pieces(rows: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
+    let length = rows.div_ceil(count.max(1)).max(1);
+    (0..rows).step_by(length).map(move |start| start..(start + length).min(rows))
 }
 
 /// A data set that a configuration describes, of whatever kind: rows, and what is remembered of them.

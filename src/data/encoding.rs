@@ -314,7 +314,8 @@ fn mean(numbers: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{Builder, FrameOptions, Role, Value};
+    use super::super::frame::{Builder, FrameOptions, Role};
+    use super::super::value::{Number, Value};
     use super::super::{Split, Task};
     use super::*;
 
@@ -326,7 +327,7 @@ mod tests {
         let mut builder = Builder::new(columns, frame_options);
         for cell in cells {
             builder.push(0, Value::Text(cell)).unwrap();
-            builder.push(1, Value::Number(0.0)).unwrap();
+            builder.push(1, Value::Number(Number::Single(0.0))).unwrap();
         }
         let frame = builder.finish(std::path::Path::new("a")).unwrap();
         let split = Split::last(cells.len(), 1).unwrap();

@@ -31,6 +31,8 @@ pub struct ImageFolder {
 struct ImageFile {
     path: PathBuf,
     class: u32,
+    /// What it was when the data was opened, where every reading must find the same.
+    hash: Option<blake3::Hash>,
 }
 
 /// The data set of the folder `config.path`, and its split: the images of another folder where there is one for
@@ -51,8 +53,10 @@ pub(super) fn open(config: &DataConfig, seed: u64) -> Result<(Box<dyn Source>, S
         None => Split::new(train, config.validation, seed)?,
     };
     let size = size_of_all(&found, config.channels.map(|channels| u64::from(channels) as usize))?;
-    let fingerprint = Fingerprint::of_files(found.iter().map(|file| (file.name.clone(), &file.fingerprint)));
-    let files = found.into_iter().map(|file| ImageFile { path: file.path, class: file.class }).collect();
+    let fingerprints: Vec<(String, Fingerprint)> = found.iter().map(Found::fingerprint).collect();
+    let fingerprint = Fingerprint::of_files(fingerprints.iter().map(|(name, file)| (name.clone(), file)));
+    let file = |Found { path, class, hash, .. }| ImageFile { path, class, hash: Some(hash) };
+    let files = found.into_iter().map(file).collect();
     Ok((Box::new(ImageFolder { files, classes, size, fingerprint }), split))
 }
 
@@ -63,7 +67,14 @@ struct Found {
     name: String,
     class: u32,
     size: Size,
-    fingerprint: Fingerprint,
+    hash: blake3::Hash,
+    bytes: u64,
+}
+
+impl Found {
+    fn fingerprint(&self) -> (String, Fingerprint) {
+        (self.name.clone(), Fingerprint { blake3: self.hash.to_hex().to_string(), bytes: self.bytes })
+    }
 }
 
 /// The names in a folder in their order, those that start with a dot left out.
@@ -98,8 +109,8 @@ fn refuse_other_classes(folder: &Path, classes: &[String]) -> Result<(), DataErr
     }
 }
 
-/// Every image of the `classes` in `folder`, class after class.
-fn scan(folder: &Path, classes: &[String]) -> Result<Vec<Found>, DataError> {
+/// Every file of the `classes` in `folder`, class after class: the number of the class, the path, and the name.
+fn list(folder: &Path, classes: &[String]) -> Result<Vec<(u32, PathBuf, String)>, DataError> {
     let mut files = Vec::new();
     for (class, class_name) in classes.iter().enumerate() {
         let place = folder.join(class_name);
@@ -109,13 +120,18 @@ fn scan(folder: &Path, classes: &[String]) -> Result<Vec<Found>, DataError> {
     if files.is_empty() {
         return Err(DataError::NoRows { path: folder.into() });
     }
+    Ok(files)
+}
+
+/// Every image of the `classes` in `folder`, class after class.
+fn scan(folder: &Path, classes: &[String]) -> Result<Vec<Found>, DataError> {
     let look = |(class, path, name): (u32, PathBuf, String)| {
         let bytes = picture::read(&path)?;
-        let (size, fingerprint) = (picture::size(&path, &bytes)?, Fingerprint::of(&bytes));
-        Ok(Found { path, name, class, size, fingerprint })
+        let (size, hash) = (picture::size(&path, &bytes)?, blake3::hash(&bytes));
+        Ok(Found { path, name, class, size, hash, bytes: bytes.len() as u64 })
     };
     // The first error in the order of the names is told, whichever is found first.
-    let found: Vec<Result<Found, ImageError>> = files.into_par_iter().map(look).collect();
+    let found: Vec<Result<Found, ImageError>> = list(folder, classes)?.into_par_iter().map(look).collect();
     Ok(found.into_iter().collect::<Result<_, _>>()?)
 }
 
@@ -144,23 +160,36 @@ fn size_of_all(found: &[Found], channels: Option<usize>) -> Result<Size, DataErr
 impl ImageFolder {
     /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`.
     pub(super) fn unlabelled(folder: &Path, input: &Input) -> Result<Self, DataError> {
-        let Input::Numbers(shape) = input else {
-            return Err(DataError::NotRows { path: folder.into(), input: input.clone() });
-        };
-        let &[channels, height, width] = shape.as_slice() else {
-            return Err(DataError::NotRows { path: folder.into(), input: input.clone() });
-        };
         let places = names(folder, Path::is_dir)?.into_iter().map(|name| folder.join(name));
         let mut files = Vec::new();
         for place in std::iter::once(folder.to_owned()).chain(places) {
             let names = names(&place, |path| !path.is_dir())?;
-            files.extend(names.into_iter().map(|name| ImageFile { path: place.join(name), class: 0 }));
+            files.extend(names.into_iter().map(|name| ImageFile { path: place.join(name), class: 0, hash: None }));
         }
         if files.is_empty() {
             return Err(DataError::NoRows { path: folder.into() });
         }
-        let (size, fingerprint) = (Size { channels, height, width }, Fingerprint::of(&[]));
-        Ok(Self { files, classes: vec![String::new()], size, fingerprint })
+        Self::other(folder, files, vec![String::new()], input)
+    }
+
+    /// The images in the folders in `folder`, each of which is called as one of the `classes` of a model that takes `input`.
+    /// Not every class must be there.
+    pub(super) fn labelled(folder: &Path, classes: &[String], input: &Input) -> Result<Self, DataError> {
+        refuse_other_classes(folder, classes)?;
+        let files = list(folder, classes)?.into_iter();
+        let files = files.map(|(class, path, _)| ImageFile { path, class, hash: None }).collect();
+        Self::other(folder, files, classes.to_vec(), input)
+    }
+
+    /// Images that are read once, by a model that takes `input`.
+    fn other(folder: &Path, files: Vec<ImageFile>, classes: Vec<String>, input: &Input) -> Result<Self, DataError> {
+        let size = match input {
+            Input::Numbers(shape) => shape.as_slice().try_into().ok(),
+            Input::Tokens { .. } => None,
+        };
+        let not_images = || DataError::NotRows { path: folder.into(), input: input.clone() };
+        let [channels, height, width] = size.ok_or_else(not_images)?;
+        Ok(Self { files, classes, size: Size { channels, height, width }, fingerprint: Fingerprint::of(&[]) })
     }
 
     /// The path of each image, from `folder` on.
@@ -198,7 +227,11 @@ impl Dataset for ImageFolder {
         let mut labels = Vec::with_capacity(rows.len());
         for &row in rows {
             let file = self.files.get(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
-            let pixels = picture::pixels(&file.path, &picture::read(&file.path)?, self.size)?;
+            let bytes = picture::read(&file.path)?;
+            if file.hash.is_some_and(|hash| hash != blake3::hash(&bytes)) {
+                return Err(ImageError::Changed { path: file.path.clone() }.into());
+            }
+            let pixels = picture::pixels(&file.path, &bytes, self.size)?;
             // A file has the channels of a pixel together; a batch has a picture for each channel.
             for channel in 0..channels {
                 values.extend(pixels.iter().skip(channel).step_by(channels).map(|&byte| UNIT[usize::from(byte)]));

@@ -5,12 +5,12 @@ use std::path::Path;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use super::csv::CsvReader;
+use super::columns::TableOptions;
 use super::dataset::Source;
 use super::encoding::EncodingOptions;
 use super::file::DataFile;
 use super::frame::Frame;
-use super::{DataConfig, DataError, Fingerprint, Split, Table, folder, idx, tensors, text};
+use super::{DataConfig, DataError, Fingerprint, Split, Table, csv, folder, idx, tensors, text};
 
 /// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,31 +119,32 @@ pub(super) fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<(B
     let format = Format::of(config)?;
     format.check(config)?;
     match format {
-        Format::Csv => csv(config, seed, device),
-        Format::Parquet => parquet(config, seed, device),
-        Format::Safetensors => safetensors(config, seed, device),
+        Format::Csv => read_csv(config, seed, device),
+        Format::Parquet => read_parquet(config, seed, device),
+        Format::Safetensors => read_safetensors(config, seed, device),
         Format::Idx => idx::open(config, seed),
         Format::Text => text::open(config),
         Format::Images => folder::open(config, seed),
     }
 }
 
-fn csv(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    let reader = CsvReader::new(config)?;
+fn read_csv(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = TableOptions::new(config)?;
     let file = DataFile::read(&config.path)?;
-    table(config, reader.read(&file)?, reader.table.encoding, file.fingerprint, seed, device)
+    table(config, csv::read(&file, config, &options)?, options.encoding, file.fingerprint, seed, device)
 }
 
 #[cfg(feature = "parquet")]
-fn parquet(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = super::columns::TableOptions::new(config)?;
-    let (frame, fingerprint) = super::parquet::read(config, &options)?;
-    table(config, frame, options.encoding, fingerprint, seed, device)
+fn read_parquet(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = TableOptions::new(config)?;
+    let file = DataFile::read(&config.path)?;
+    let fingerprint = file.fingerprint.clone();
+    table(config, super::parquet::read(file, &options)?, options.encoding, fingerprint, seed, device)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn parquet(config: &DataConfig, _: u64, _: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    Err(DataError::NoParquet { path: config.path.clone() })
+fn read_parquet(config: &DataConfig, _: u64, _: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+    Err(super::TableError::NoParquet { path: config.path.clone() }.into())
 }
 
 fn table(
@@ -162,7 +163,7 @@ fn table(
     Ok((Box::new(table), split))
 }
 
-fn safetensors(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+fn read_safetensors(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
     let rows = tensors::TensorReader::new(config).read(&file)?;
     let split = Split::new(rows.len(), config.validation, seed)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::error::quoted;
 use super::rows::{class_below, infer_classes};
+use super::value::{Value, class, number};
 use super::{Columns, DataError, Problem, Targets, Task};
 
 /// A table in memory, with what is missing still missing.
@@ -67,19 +68,6 @@ impl Words {
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
-}
-
-/// A value on its way into a table.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
-    Missing,
-    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no other values than texts"))]
-    Number(f32),
-    /// Text that is none of a number.
-    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
-    Word(&'a str),
-    /// Text that may be a number.
-    Text(&'a str),
 }
 
 /// What a column is for.
@@ -222,7 +210,7 @@ impl Filling {
         match self {
             Self::Numbers(numbers) => numbers.push(match value {
                 Value::Missing => f32::NAN,
-                Value::Number(number) => finite(number)?,
+                Value::Number(number) => number.rounded()?,
                 Value::Text(text) | Value::Word(text) => number(text)?,
             }),
             Self::Categories { words, named } => {
@@ -254,7 +242,7 @@ impl Labels {
         let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
         match (self, value) {
             (_, Value::Missing) => return Err(Problem::Empty),
-            (Self::Values(values), Value::Number(value)) => values.push(finite(value)?),
+            (Self::Values(values), Value::Number(value)) => values.push(value.rounded()?),
             (Self::Values(values), Value::Text(text) | Value::Word(text)) => values.push(number(text)?),
             (Self::Numbers(labels), Value::Number(label)) => {
                 labels.push(class_below(class(&label.to_string())?, limit)?);
@@ -302,24 +290,4 @@ fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {
     let mut places = vec![0; words.len()];
     order.iter().enumerate().for_each(|(place, &word)| places[word] = place as u32);
     (order.into_iter().map(|word| words[word].clone()).collect(), places)
-}
-
-pub(super) fn finite(number: f32) -> Result<f32, Problem> {
-    if number.is_finite() { Ok(number) } else { Err(Problem::NotFinite(number.to_string())) }
-}
-
-pub(super) fn number(field: &str) -> Result<f32, Problem> {
-    match field.parse::<f32>() {
-        Ok(x) if x.is_finite() => Ok(x),
-        Ok(_) => Err(Problem::NotFinite(quoted(field))),
-        Err(_) => Err(Problem::NotANumber(quoted(field))),
-    }
-}
-
-/// A label as a class: `3`, and also `3.0`, as tables are often written that once had a gap.
-pub(super) fn class(field: &str) -> Result<u32, Problem> {
-    match field.parse::<f64>() {
-        Ok(x) if x.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&x) => Ok(x as u32),
-        _ => Err(Problem::NotAClass(quoted(field))),
-    }
 }

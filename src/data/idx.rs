@@ -136,6 +136,27 @@ pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
     Images::new([1].into_iter().chain(dims).collect(), bytes, vec![0; count], 1, file.fingerprint)
 }
 
+/// All images in the folder `config.path` with their labels, each below `classes`: those of the files to train on and of
+/// those for validation, whichever there are.
+pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, DataError> {
+    let files = |images: &Option<PathBuf>, labels: &Option<PathBuf>, usual: [&str; 2]| {
+        [(images, usual[0]), (labels, usual[1])]
+            .map(|(name, usual)| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual)))))
+    };
+    let train = files(&config.images, &config.labels, TRAIN);
+    let validation = files(&config.validation_images, &config.validation_labels, VALIDATION);
+    let are_there = |files: &[PathBuf; 2]| files.iter().any(|path| path.exists());
+    // Where there are none at all, what is missing is the first.
+    let [images, labels] = if are_there(&train) || !are_there(&validation) { &train } else { &validation };
+    let mut pair = Pair::read(images.clone(), labels.clone())?;
+    if are_there(&train) && are_there(&validation) {
+        let [images, labels] = validation;
+        pair = pair.and(Pair::read(images, labels)?)?;
+    }
+    pair.check_labels(classes)?;
+    Images::new(pair.shape, pair.bytes, pair.labels, classes, Fingerprint::of(&[]))
+}
+
 /// The files whose images are for validation alone: those that are named, or the usual ones where all names are usual
 /// and no share of the training images was asked for.
 fn validation_files(config: &DataConfig) -> Result<Option<(PathBuf, PathBuf)>, DataError> {

@@ -10,13 +10,14 @@
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
-//! 5. `table.rs`: a table in memory, from `csv.rs` or `parquet.rs` (`columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers)
-//!    or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and deviation 1.
+//! 5. `table.rs`: a table in memory, from the records of `csv.rs` or `parquet.rs` (`records.rs`, `value.rs`, `columns.rs`,
+//!    `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and
+//!    deviation 1.
 //! 6. `images.rs`: images in memory, from `idx.rs`. `folder.rs`: images in files, each a `picture.rs`; `augment.rs`: images
 //!    another at each step. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
 //! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
-//! 9. `error.rs`: everything that can be wrong, in words.
+//! 9. `error`: everything that can be wrong, in words.
 
 mod ahead;
 mod augment;
@@ -38,6 +39,7 @@ mod order;
 mod parquet;
 mod picture;
 mod reader;
+mod records;
 mod rows;
 mod schema;
 mod split;
@@ -45,13 +47,15 @@ mod standardize;
 mod table;
 mod tensors;
 mod text;
+mod value;
 
 pub use augment::{Augment, Normalize};
 pub use columns::{Label, Task};
 pub use config::{Channels, DataConfig};
+pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
 pub use encoding::{CategoryEncoding, EncodingError, Missing};
-pub use error::{DataError, Problem};
+pub use error::{DataError, Problem, TableError, TensorError};
 pub use feed::{Data, EVALUATION_ROWS};
 pub use file::Fingerprint;
 pub use folder::ImageFolder;

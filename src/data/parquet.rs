@@ -1,66 +1,145 @@
-//! Parquet, read into a frame. Whatever is wrong is named by row and column.
+//! The records of a Parquet file. Whatever is wrong is named by row and column.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
+use parquet::record::reader::RowIter;
 
-use super::columns::{Selection, TableOptions};
-use super::file::DataFile;
-use super::frame::{Builder, Frame, Value};
-use super::{DataConfig, DataError, Fingerprint, Problem};
+use super::columns::{TableOptions, describe};
+use super::file::{self, DataFile};
+use super::frame::Frame;
+use super::records::{self, Records};
+use super::value::{Number, Value};
+use super::{DataError, Problem, TableError};
 
-/// The table in the file at `config.path`, and what identifies it.
-pub(super) fn read(config: &DataConfig, options: &TableOptions) -> Result<(Frame, Fingerprint), DataError> {
-    let path = config.path.as_path();
-    let fingerprint = DataFile::fingerprint(path)?;
-    let damaged = |reason: String| DataError::Parquet { path: path.into(), reason };
-    let file = File::open(path).map_err(|source| DataError::Read { path: path.into(), source })?;
-    let reader = SerializedFileReader::new(file).map_err(|error| damaged(error.to_string()))?;
-    let fields = reader.metadata().file_metadata().schema().get_fields();
-    let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-    if names.len() < 2 {
-        return Err(damaged("it has no column beside the label".to_owned()));
+/// The table in `file`.
+pub(super) fn read(DataFile { path, content, .. }: DataFile, options: &TableOptions) -> Result<Frame, DataError> {
+    let records = ParquetRecords::new(path, Bytes::from(content))?;
+    if records.width() < 2 {
+        return Err(
+            TableError::Parquet { path: path.into(), reason: "it has no column beside the label".to_owned() }.into()
+        );
     }
-    let columns = Selection::new(path, Some(names.clone()), names.len(), options)?;
-    let mut builder = Builder::new(columns.roles(), options.frame.clone());
-    for (row, record) in reader.get_row_iter(None).map_err(|error| damaged(error.to_string()))?.enumerate() {
-        let record = record.map_err(|error| damaged(format!("row {row} (counted from 0): {error}")))?;
-        for (column, (_, field)) in record.get_column_iter().enumerate() {
-            let pushed = value(field).and_then(|value| builder.push(column, value));
-            pushed.map_err(|problem| {
-                let column = columns.describe(column);
-                DataError::ParquetField { path: path.into(), row, column, problem }
-            })?;
-        }
-    }
-    Ok((builder.finish(path)?, fingerprint))
+    records::frame(records, options)
 }
 
-/// Numbers are rounded to 32 bits as those of a text are. Dates are days, and times milli- or microseconds, as they are
-/// written.
-pub(super) fn value(field: &Field) -> Result<Value<'_>, Problem> {
-    Ok(match field {
+/// The records of a Parquet file.
+pub(super) struct ParquetRecords {
+    path: PathBuf,
+    names: Vec<String>,
+    rows: RowIter<'static>,
+    /// The number of the next row.
+    next: usize,
+}
+
+impl ParquetRecords {
+    /// Those of the file at `path`, which may be larger than memory where it is not packed once more.
+    pub fn in_file(path: &Path) -> Result<Self, DataError> {
+        file::require_file(path)?;
+        let unreadable = |source| DataError::Read { path: path.into(), source };
+        match file::unpacked(path).map_err(unreadable)? {
+            // What is packed can only be read from its start.
+            (_, true) => Self::new(path, Bytes::from(DataFile::read(path)?.content)),
+            (_, false) => Self::new(path, File::open(path).map_err(unreadable)?),
+        }
+    }
+
+    fn new(path: &Path, content: impl ChunkReader + 'static) -> Result<Self, DataError> {
+        let damaged = |error: ParquetError| TableError::Parquet { path: path.into(), reason: error.to_string() };
+        let reader = SerializedFileReader::new(content).map_err(damaged)?;
+        let fields = reader.metadata().file_metadata().schema().get_fields();
+        let names = fields.iter().map(|field| field.name().to_owned()).collect();
+        Ok(Self { path: path.into(), names, rows: RowIter::from_file_into(Box::new(reader)), next: 0 })
+    }
+}
+
+impl Records for ParquetRecords {
+    /// The number of the row, and its fields with the names of their columns.
+    type Record = (usize, Vec<(String, Field)>);
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Option<&[String]> {
+        Some(&self.names)
+    }
+
+    fn width(&self) -> usize {
+        self.names.len()
+    }
+
+    fn next(&mut self) -> Result<Option<Self::Record>, DataError> {
+        let row = self.next;
+        self.next += 1;
+        let damaged = |error: ParquetError| TableError::Parquet {
+            path: self.path.clone(),
+            reason: format!("row {row} (counted from 0): {error}"),
+        };
+        let record = self.rows.next().transpose().map_err(damaged)?;
+        Ok(record.map(|record| (row, record.into_columns())))
+    }
+
+    fn value<'a>(&self, (_, fields): &'a Self::Record, column: usize) -> Result<Value<'a>, Problem> {
+        fields.get(column).map_or(Ok(Value::Missing), |(_, field)| value(field))
+    }
+
+    fn wrong(&self, &(row, _): &Self::Record, column: usize, problem: Problem) -> DataError {
+        TableError::ParquetField { path: self.path.clone(), row, column: describe(self.names(), column), problem }
+            .into()
+    }
+}
+
+/// Dates are days, and times milli- or microseconds, as they are written. Yes is 1 and no is 0.
+fn value(field: &Field) -> Result<Value<'_>, Problem> {
+    let integer = |number: i128| Value::Number(Number::Integer(number));
+    Ok(match *field {
         Field::Null => Value::Missing,
+        Field::Float16(x) if x.is_nan() => Value::Missing,
         Field::Float(x) if x.is_nan() => Value::Missing,
         Field::Double(x) if x.is_nan() => Value::Missing,
-        Field::Bool(yes) => Value::Number(f32::from(*yes)),
-        Field::Byte(x) => Value::Number(f32::from(*x)),
-        Field::Short(x) => Value::Number(f32::from(*x)),
-        Field::Int(x) | Field::Date(x) | Field::TimeMillis(x) => Value::Number(*x as f32),
+        Field::Bool(yes) => integer(yes.into()),
+        Field::Byte(x) => integer(x.into()),
+        Field::Short(x) => integer(x.into()),
+        Field::Int(x) | Field::Date(x) | Field::TimeMillis(x) => integer(x.into()),
         Field::Long(x) | Field::TimeMicros(x) | Field::TimestampMillis(x) | Field::TimestampMicros(x) => {
-            Value::Number(*x as f32)
+            integer(x.into())
         }
-        Field::UByte(x) => Value::Number(f32::from(*x)),
-        Field::UShort(x) => Value::Number(f32::from(*x)),
-        Field::UInt(x) => Value::Number(*x as f32),
-        Field::ULong(x) => Value::Number(*x as f32),
-        Field::Float16(x) => Value::Number(x.to_f32()),
-        Field::Float(x) => Value::Number(*x),
-        Field::Double(x) => Value::Number(*x as f32),
-        Field::Str(text) => Value::Word(text),
+        Field::UByte(x) => integer(x.into()),
+        Field::UShort(x) => integer(x.into()),
+        Field::UInt(x) => integer(x.into()),
+        Field::ULong(x) => integer(x.into()),
+        Field::Float16(x) => Value::Number(Number::Single(x.to_f32())),
+        Field::Float(x) => Value::Number(Number::Single(x)),
+        Field::Double(x) => Value::Number(Number::Double(x)),
+        Field::Str(ref text) => Value::Word(text),
         Field::Decimal(_) | Field::Bytes(_) | Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => {
             return Err(Problem::NotPlain);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DataConfig, Fingerprint};
+    use super::*;
+
+    /// What comes to stand under the name later is another table.
+    #[test]
+    fn a_fingerprint_is_that_of_the_bytes_that_were_read() {
+        let people = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/people.snappy.parquet");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        std::fs::copy(people, &path).unwrap();
+        let file = DataFile::read(&path).unwrap();
+        std::fs::write(&path, "PAR1").unwrap();
+        assert_eq!(file.fingerprint, Fingerprint::of(&std::fs::read(people).unwrap()));
+        let config = DataConfig { missing: Some(crate::data::Missing::Mean), ..DataConfig::new(&path) };
+        let frame = read(file, &TableOptions::new(&config).unwrap()).unwrap();
+        assert_eq!(frame.targets.len(), 4);
+    }
 }

@@ -101,15 +101,23 @@ pub enum ImageError {
         /// The channels of that.
         expected: usize,
     },
-    /// The image is not as it was when the run began.
-    #[error("{path} is {found} pixels now, and was {expected} when the data was opened")]
-    Changed {
+    /// The image has another size than those of the data set.
+    #[error("{path} is {found} pixels, and the images of the data set are {expected}")]
+    OtherSize {
         /// The file.
         path: PathBuf,
         /// Its size.
         found: Size,
-        /// What it was.
+        /// What it should be.
         expected: Size,
+    },
+    /// The image is not as it was when the run began.
+    #[error(
+        "{path} is not what it was when the data was opened; bring back what it was and resume, or start a new run"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -125,32 +133,24 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
 /// The size of the image that `bytes` are, of which only the head is looked at.
 pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
     match Kind::of(path, bytes)? {
-        Kind::Png => {
-            let reader = png_reader(bytes).map_err(damaged(path))?;
-            let (width, height) = reader.info().size();
-            let channels = if reader.output_color_type().0.samples() < 3 { 1 } else { 3 };
-            Ok(Size { channels, height: height as usize, width: width as usize })
-        }
-        Kind::Jpeg => {
-            let mut decoder = jpeg(bytes, DecoderOptions::default());
-            decoder.decode_headers().map_err(damaged(path))?;
-            let (width, height) = decoder.dimensions().unwrap_or_default();
-            let channels = if decoder.input_colorspace() == Some(ColorSpace::Luma) { 1 } else { 3 };
-            Ok(Size { channels, height, width })
-        }
+        Kind::Png => size_of_png(bytes),
+        Kind::Jpeg => size_of_jpeg(bytes),
     }
+    .map_err(damaged(path))
 }
 
-/// The pixels of the image that `bytes` are, row after row, with the channels of `size`. Grey is made of colours as
-/// ITU-R BT.601 weighs them, and transparency is left out.
+/// The pixels of the image that `bytes` are, row after row, with the channels of `size`, which is otherwise the size that
+/// it must have: nothing is unpacked before its head says so. Grey is made of colours as ITU-R BT.601 weighs them, and
+/// transparency is left out.
 pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, ImageError> {
-    let (pixels, samples, found) = match Kind::of(path, bytes)? {
-        Kind::Png => unpack_png(bytes).map_err(damaged(path))?,
-        Kind::Jpeg => unpack_jpeg(bytes).map_err(damaged(path))?,
-    };
+    let found = self::size(path, bytes)?;
     if (found.width, found.height) != (size.width, size.height) {
-        return Err(ImageError::Changed { path: path.into(), found, expected: size });
+        return Err(ImageError::OtherSize { path: path.into(), found, expected: size });
     }
+    let (pixels, samples) = match Kind::of(path, bytes)? {
+        Kind::Png => unpack_png(bytes).map_err(damaged(path))?,
+        Kind::Jpeg => unpack_jpeg(bytes, found.channels).map_err(damaged(path))?,
+    };
     let pixels = pixels.chunks_exact(samples);
     let luma = |pixel: &[u8]| {
         let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
@@ -184,6 +184,9 @@ fn damaged<E: fmt::Display>(path: &Path) -> impl Fn(E) -> ImageError {
     move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string() }
 }
 
+/// Why an image cannot be read.
+type Failure = Box<dyn std::error::Error>;
+
 /// Palettes are looked up, and 16 bits become 8.
 fn png_reader(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, png::DecodingError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
@@ -191,13 +194,41 @@ fn png_reader(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, png::DecodingE
     decoder.read_info()
 }
 
-/// Samples row after row, how many a pixel has, and the size.
-type Unpacked = (Vec<u8>, usize, Size);
+fn size_of_png(bytes: &[u8]) -> Result<Size, Failure> {
+    let reader = png_reader(bytes)?;
+    let (info, channels) = (reader.info(), if reader.output_color_type().0.samples() < 3 { 1 } else { 3 });
+    let size = Size { channels, height: info.height as usize, width: info.width as usize };
+    // Deflate makes at most 1032 bytes of one: a run of 258 in two bits.
+    believable(size, info.raw_bytes() / 1032, bytes)
+}
 
-fn unpack_png(bytes: &[u8]) -> Result<Unpacked, png::DecodingError> {
+fn size_of_jpeg(bytes: &[u8]) -> Result<Size, Failure> {
+    let mut decoder = jpeg(bytes, DecoderOptions::default());
+    decoder.decode_headers()?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let channels = if decoder.input_colorspace() == Some(ColorSpace::Luma) { 1 } else { 3 };
+    // Of each block of 8 by 8 the first scan tells something in at least one bit.
+    believable(Size { channels, height, width }, width.saturating_mul(height) / (64 * 8), bytes)
+}
+
+/// The size that a head speaks of, where the file has the `least` bytes that such an image takes.
+fn believable(size: Size, least: usize, bytes: &[u8]) -> Result<Size, Failure> {
+    if bytes.len() < least {
+        return Err(format!("its head speaks of {size} pixels, which {} bytes cannot hold", bytes.len()).into());
+    }
+    Ok(size)
+}
+
+/// Samples row after row, and how many a pixel has.
+type Unpacked = (Vec<u8>, usize);
+
+fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     let mut reader = png_reader(bytes)?;
     let mut samples = vec![0; reader.output_buffer_size().ok_or(png::DecodingError::LimitsExceeded)?];
     let frame = reader.next_frame(&mut samples)?;
+    if (frame.width, frame.height) != reader.info().size() {
+        return Err("its first picture has another size than its head speaks of".into());
+    }
     samples.truncate(frame.buffer_size());
     let per_pixel = match frame.color_type {
         ColorType::Grayscale => 1,
@@ -205,8 +236,7 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, png::DecodingError> {
         ColorType::Rgb | ColorType::Indexed => 3,
         ColorType::Rgba => 4,
     };
-    let channels = if per_pixel < 3 { 1 } else { 3 };
-    Ok((samples, per_pixel, Size { channels, height: frame.height as usize, width: frame.width as usize }))
+    Ok((samples, per_pixel))
 }
 
 /// Whether an end comes after the last start of a scan. The decoder fills up with grey what a file that is cut short
@@ -220,17 +250,11 @@ fn jpeg(bytes: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {
     JpegDecoder::new_with_options(ZCursor::new(bytes), options.set_strict_mode(true))
 }
 
-fn unpack_jpeg(bytes: &[u8]) -> Result<Unpacked, Box<dyn std::error::Error>> {
+fn unpack_jpeg(bytes: &[u8], channels: usize) -> Result<Unpacked, Failure> {
     if !ends(bytes) {
         return Err("the file is cut short".into());
     }
-    let mut head = jpeg(bytes, DecoderOptions::default());
-    head.decode_headers()?;
-    let is_grey = head.input_colorspace() == Some(ColorSpace::Luma);
-    let colours = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let mut decoder = jpeg(bytes, DecoderOptions::default().jpeg_set_out_colorspace(colours));
-    let samples = decoder.decode()?;
-    let (width, height) = decoder.dimensions().unwrap_or_default();
-    let channels = if is_grey { 1 } else { 3 };
-    Ok((samples, channels, Size { channels, height, width }))
+    Ok((decoder.decode()?, channels))
 }

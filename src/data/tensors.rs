@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::error::hint;
 use super::file::DataFile;
 use super::rows::{class_below, infer_classes};
-use super::{DataConfig, DataError, Problem, Rows, Targets};
+use super::{DataConfig, DataError, Problem, Rows, Targets, TensorError};
 
 /// How to read a safetensors file.
 pub(super) struct TensorReader<'a> {
@@ -32,13 +32,13 @@ impl<'a> TensorReader<'a> {
     /// what it says.
     pub fn read(&self, DataFile { path, content, .. }: &DataFile) -> Result<Rows, DataError> {
         let file = SafeTensors::deserialize(content)
-            .map_err(|source| DataError::Safetensors { path: (*path).into(), source })?;
+            .map_err(|source| TensorError::Safetensors { path: (*path).into(), source })?;
         let inputs = Named::find(path, &file, "inputs", self.inputs)?;
         let targets = Named::find(path, &file, "targets", self.targets)?;
         let (rows, input_shape) = inputs.as_rows()?;
         let (target_rows, target_width) = targets.as_columns()?;
         if rows != target_rows {
-            return Err(DataError::RowsDisagree { path: (*path).into(), inputs: rows, targets: target_rows });
+            return Err(TensorError::RowsDisagree { path: (*path).into(), inputs: rows, targets: target_rows }.into());
         }
         if rows == 0 {
             return Err(DataError::NoRows { path: (*path).into() });
@@ -81,12 +81,13 @@ impl<'a> Named<'a> {
             Err(_) => {
                 let mut names = file.names();
                 names.sort_unstable();
-                Err(DataError::NoSuchTensor {
+                Err(TensorError::NoSuchTensor {
                     path: (*path).into(),
                     option,
                     name: name.into(),
                     hint: hint(name, &names),
-                })
+                }
+                .into())
             }
         }
     }
@@ -112,37 +113,45 @@ impl<'a> Named<'a> {
 
     fn must_be(&self, expected: &'static str) -> DataError {
         let kind = format!("{:?}{:?}", self.view.dtype(), self.view.shape());
-        DataError::TensorKind { path: self.path.into(), name: self.name.into(), option: self.option, kind, expected }
+        TensorError::TensorKind { path: self.path.into(), name: self.name.into(), option: self.option, kind, expected }
+            .into()
     }
 
     /// The elements of an F32 tensor, `width` a row, each of them finite.
     fn floats(&self, width: usize) -> Result<Vec<f32>, DataError> {
-        let (chunks, _) = self.view.data().as_chunks::<4>();
-        let values: Vec<f32> = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        match values.iter().position(|x| !x.is_finite()) {
-            None => Ok(values),
-            Some(at) => Err(self.problem(at / width, Problem::NotFinite(values[at].to_string()))),
-        }
+        floats(self.view.data()).map_err(|(at, problem)| self.problem(at / width, problem))
     }
 
     /// The elements of an integer tensor as labels below `classes`.
     fn labels(&self, classes: usize) -> Result<Vec<u32>, DataError> {
-        let numbers: Vec<i64> = match self.view.dtype() {
-            Dtype::I64 => self.view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
-            Dtype::U32 => {
-                self.view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes).into()).collect()
-            }
-            _ => self.view.data().iter().map(|&byte| byte.into()).collect(),
-        };
-        let label = |number: i64| {
-            let label = u32::try_from(number).map_err(|_| Problem::NotAClass(number.to_string()))?;
-            class_below(label, classes)
-        };
-        let labels = numbers.into_iter().enumerate();
-        labels.map(|(row, number)| label(number).map_err(|problem| self.problem(row, problem))).collect()
+        labels(self.view.dtype(), self.view.data(), classes).map_err(|(row, problem)| self.problem(row, problem))
     }
 
     fn problem(&self, row: usize, problem: Problem) -> DataError {
-        DataError::Element { path: self.path.into(), name: self.name.into(), row, problem }
+        TensorError::Element { path: self.path.into(), name: self.name.into(), row, problem }.into()
     }
+}
+
+/// The elements of an F32 tensor, each of them finite; or which one is not.
+pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, (usize, Problem)> {
+    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(values),
+        Some(at) => Err((at, Problem::NotFinite(values[at].to_string()))),
+    }
+}
+
+/// The elements of a tensor of I64, U32 or U8 as labels below `classes`; or which one is none.
+pub(super) fn labels(dtype: Dtype, bytes: &[u8], classes: usize) -> Result<Vec<u32>, (usize, Problem)> {
+    let numbers: Vec<i64> = match dtype {
+        Dtype::I64 => bytes.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+        Dtype::U32 => bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes).into()).collect(),
+        _ => bytes.iter().map(|&byte| byte.into()).collect(),
+    };
+    let label = |number: i64| {
+        let label = u32::try_from(number).map_err(|_| Problem::NotAClass(number.to_string()))?;
+        class_below(label, classes)
+    };
+    let numbers = numbers.into_iter().enumerate();
+    numbers.map(|(row, number)| label(number).map_err(|problem| (row, problem))).collect()
 }

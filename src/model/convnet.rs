@@ -119,8 +119,8 @@ impl ConvBlock {
         Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
     }
 
-    /// Height and width after the block, where they are `sides` before it; or what does not fit.
-    fn sides(&self, sides: [usize; 2]) -> Result<[usize; 2], String> {
+    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not fit.
+    fn sides(&self, sides: [usize; 2]) -> Result<[[usize; 2]; 2], String> {
         let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
             let side =
                 |side: usize| Some((side.saturating_add(padding.saturating_mul(2))).checked_sub(kernel)? / stride + 1);
@@ -131,7 +131,8 @@ impl ConvBlock {
         };
         let convolved = along(sides, "convolution", self.kernel, self.stride, self.padding)?;
         let Pool2d { kernel, stride, .. } = self.pool();
-        if self.pool.is_some() { along(convolved, "pooling", kernel, stride, 0) } else { Ok(convolved) }
+        let pooled = if self.pool.is_some() { along(convolved, "pooling", kernel, stride, 0)? } else { convolved };
+        Ok([convolved, pooled])
     }
 }
 
@@ -162,6 +163,7 @@ pub struct ConvNet {
     config: ConvNetConfig,
     features: Vec<Block>,
     classifier: Vec<Linear>,
+    fewest_rows: usize,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -189,11 +191,15 @@ impl ConvNet {
     ) -> Result<Self, ModelError> {
         let [mut channels, height, width] = image("a convnet", input)?;
         let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device), 0);
-        let mut features = Vec::new();
+        let (mut features, mut fewest_rows) = (Vec::new(), 1);
         for (number, block) in config.blocks.iter().enumerate() {
-            sides = block.sides(sides).map_err(|problem| {
+            let [convolved, pooled] = block.sides(sides).map_err(|problem| {
                 other_data("a convnet of these blocks", format!("larger images (blocks[{number}]: {problem})"), input)
             })?;
+            sides = pooled;
+            if block.batch_norm && convolved == [1, 1] {
+                fewest_rows = 2;
+            }
             let relu = config.activation == Activation::Relu && !block.batch_norm;
             let options = Conv2d { stride: block.stride, padding: block.padding, relu, ..Conv2d::default() };
             let shape = [channels, block.channels, block.kernel];
@@ -219,7 +225,7 @@ impl ConvNet {
             inputs = width;
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { config, features, classifier, parameters, buffers })
+        Ok(Self { config, features, classifier, fewest_rows, parameters, buffers })
     }
 
     fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -271,6 +277,10 @@ impl Model for ConvNet {
 
     fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    fn fewest_rows(&self) -> usize {
+        self.fewest_rows
     }
 
     fn buffers(&self) -> Parameters {

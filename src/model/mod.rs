@@ -51,6 +51,12 @@ pub trait Model {
     /// All trainable tensors.
     fn parameters(&self) -> &Parameters;
 
+    /// The fewest rows that a batch to train on may have: 2 where a batch norm sees a single number of each channel in
+    /// a row, which alone has no variance.
+    fn fewest_rows(&self) -> usize {
+        1
+    }
+
     /// Tensors that no gradient reaches, but training changes: running statistics. They are saved beside the parameters.
     fn buffers(&self) -> Parameters {
         Parameters::new()

@@ -63,6 +63,7 @@ pub struct ResNet {
     bn1: BatchNorm,
     blocks: Vec<Block>,
     fc: Linear,
+    fewest_rows: usize,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -87,23 +88,24 @@ impl ResNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let [channels, ..] = image("a resnet", input)?;
+        let [channels, mut height, mut width] = image("a resnet", input)?;
         let mut builder = Builder::new(seed, device);
         let mut inputs = config.widths.first().copied().unwrap_or(1);
         let conv1 = builder.conv_kaiming("conv1", [channels, inputs, 3], padded(1))?;
         let bn1 = builder.batch_norm("bn1", inputs)?;
         let mut blocks = Vec::new();
-        for (stage, (&width, &depth)) in config.widths.iter().zip(&config.depths).enumerate() {
+        for (stage, (&outputs, &depth)) in config.widths.iter().zip(&config.depths).enumerate() {
             for block in 0..depth {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{block}", stage + 1);
-                blocks.push(Block::new(&mut builder, &name, inputs, width, stride)?);
-                inputs = width;
+                blocks.push(Block::new(&mut builder, &name, inputs, outputs, stride)?);
+                (inputs, height, width) = (outputs, height.div_ceil(stride), width.div_ceil(stride));
             }
         }
+        let fewest_rows = if (height, width) == (1, 1) { 2 } else { 1 };
         let fc = builder.linear("fc", inputs, outputs)?;
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { conv1, bn1, blocks, fc, parameters, buffers })
+        Ok(Self { conv1, bn1, blocks, fc, fewest_rows, parameters, buffers })
     }
 }
 
@@ -151,6 +153,10 @@ impl Model for ResNet {
 
     fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    fn fewest_rows(&self) -> usize {
+        self.fewest_rows
     }
 
     fn buffers(&self) -> Parameters {

@@ -53,7 +53,7 @@ impl Trained {
     pub fn evaluate(&self, rows: EvaluationRows) -> Result<Evaluated, TrainedError> {
         let mut data = Data::open(&self.config.data, self.config.seed, &self.device)?;
         refuse_other_content(&self.config, &data, self.fingerprint.as_ref())?;
-        self.remind(&mut data)?;
+        data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
         let rows_of_run = match rows {
             EvaluationRows::Validation => data.validation_rows().clone(),
             EvaluationRows::Train => data.train_rows().clone(),
@@ -80,25 +80,13 @@ impl Trained {
                 Ok(text.gather(&rows)?.on(&self.device)?)
             };
             self.evaluate_batches(starts.map(gather))?
-        } else if RowReader::reads_targets(&config)? {
+        } else {
             let reader = RowReader::open(&config, &self.schema, &self.memory, true)?;
             let with_targets = reader.filter_map(|rows| match rows {
                 Ok(rows) => rows.targets.map(|targets| Ok(Batch { inputs: rows.inputs, targets }.on(&self.device)?)),
                 Err(error) => Some(Err(error)),
             });
             self.evaluate_batches(with_targets)?
-        } else {
-            let mut data = Data::open(&config, self.config.seed, &self.device)?;
-            if data.input() != self.schema.input {
-                let (input, path) = (data.input(), path.to_owned());
-                return Err(match input {
-                    Input::Numbers(found) => DataError::OtherShape { path, found, expected: self.schema.input.clone() },
-                    input @ Input::Tokens { .. } => DataError::NotRows { path, input },
-                }
-                .into());
-            }
-            self.remind(&mut data)?;
-            self.evaluate_batches(data.evaluation_batches(data.all_rows()))?
         };
         found.ok_or_else(|| DataError::NoRows { path: path.to_owned() }.into())
     }
@@ -108,15 +96,7 @@ impl Trained {
         let mut config = self.config.data.clone();
         config.format = Some(Format::of_other(&config, path)?);
         config.path = path.to_owned();
-        config.validation = 0.0;
-        (config.validation_images, config.validation_labels, config.validation_path) = (None, None, None);
         Ok(config)
-    }
-
-    /// Gives `data` what the run remembers of its own.
-    fn remind(&self, data: &mut Data) -> Result<(), TrainedError> {
-        data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
-        Ok(())
     }
 
     fn evaluate_batches(

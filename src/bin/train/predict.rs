@@ -33,25 +33,24 @@ pub struct Predict {
 
 /// Writes down what the model says of every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
+    // From here on a signal ends this in order, so that a file that was begun is cleared away.
+    let control = Control::from_signals().map_err(|source| TrainedError::Write { path: "stdout".into(), source })?;
     let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
-    let rows = trained.predict(&arguments.data)?;
-    let stdout = || PathBuf::from("stdout");
+    let mut rows = trained.predict(&arguments.data)?;
     let mut table = match &arguments.output {
         Some(path) => TableWriter::create(&trained, path)?,
         None => TableWriter::to(&trained, Box::new(io::stdout()))
-            .map_err(|source| TrainedError::Write { path: stdout(), source })?,
+            .map_err(|source| TrainedError::Write { path: "stdout".into(), source })?,
     };
-    // A file that was begun is cleared away after a signal, too.
-    let control = Control::from_signals().map_err(|source| TrainedError::Write { path: stdout(), source })?;
     let mut count = 0;
-    for rows in rows {
-        let rows = rows?;
-        table.write(&rows)?;
-        count += rows.predicted.len();
+    loop {
         if let Some(signal) = control.stop_requested() {
             return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
         }
+        let Some(rows) = rows.next().transpose()? else { break };
+        table.write(&rows)?;
+        count += rows.predicted.len();
     }
     table.finish()?;
     if let Some(path) = &arguments.output {

@@ -1,41 +1,56 @@
 //! Images of an IDX file, or in a folder.
 
-use candle_core::Tensor;
+use std::sync::Arc;
 
 use super::ReadRows;
+use crate::data::ahead::Ahead;
 use crate::data::{
-    Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, ImageError, ImageFolder, Images, Input, Schema, Size, idx,
+    Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, ImageError, ImageFolder, Images, Input, Schema, Size,
+    TargetKind, idx,
 };
+use crate::state::StateError;
 
 /// The images of the IDX file at `config.path`; where that is a folder, of the file in it that `data.images` names, or
-/// MNIST's file of test images.
+/// MNIST's file of test images. `with_targets` it is a folder, and they are all images that have labels in it.
 pub(super) fn of_idx(
     config: &DataConfig,
     schema: &Schema,
+    with_targets: bool,
 ) -> Result<impl Iterator<Item = Result<ReadRows, DataError>> + use<>, DataError> {
-    let images: Images = idx::unlabelled(config)?;
+    let images: Images = match schema.targets {
+        TargetKind::Classes { count } if with_targets => idx::labelled(config, count)?,
+        TargetKind::Classes { .. } | TargetKind::Values { .. } => idx::unlabelled(config)?,
+    };
     check(config, &images, schema)?;
     let rows = images.len();
-    Ok(batches(rows, move |rows| images.gather(rows), |_| None))
+    Ok(batches(rows, with_targets, move |rows| images.gather(rows), |_| None))
 }
 
 /// The images in the folder at `config.path` and in the folders in it, in the order of their names, each with its name.
+/// `with_targets` the folders in it are classes of the model, as they were in its own data.
 pub(super) fn of_folder(
     config: &DataConfig,
     schema: &Schema,
+    with_targets: bool,
 ) -> Result<impl Iterator<Item = Result<ReadRows, DataError>> + use<>, DataError> {
-    let folder = ImageFolder::unlabelled(&config.path, &schema.input)?;
+    let folder = if with_targets {
+        let unnamed = || StateError::Malformed("the names of the classes are not there".to_owned());
+        let classes = schema.names.classes.as_deref().ok_or_else(unnamed)?;
+        ImageFolder::labelled(&config.path, classes, &schema.input)?
+    } else {
+        ImageFolder::unlabelled(&config.path, &schema.input)?
+    };
     let names = folder.file_names(&config.path);
     let (rows, expected) = (folder.len(), schema.input.clone());
     let gather = move |rows: &[usize]| {
         folder.gather(rows).map_err(|error| match error {
-            DataError::Image(ImageError::Changed { path, found: Size { channels, height, width }, .. }) => {
+            DataError::Image(ImageError::OtherSize { path, found: Size { channels, height, width }, .. }) => {
                 DataError::OtherShape { path, found: vec![channels, height, width], expected: expected.clone() }
             }
             error => error,
         })
     };
-    Ok(batches(rows, gather, move |row| names.get(row).cloned()))
+    Ok(batches(rows, with_targets, gather, move |row| names.get(row).cloned()))
 }
 
 fn check(config: &DataConfig, images: &Images, schema: &Schema) -> Result<(), DataError> {
@@ -48,14 +63,19 @@ fn check(config: &DataConfig, images: &Images, schema: &Schema) -> Result<(), Da
     }
 }
 
+/// Rows by their numbers, gathered ahead on other threads where that takes long.
 fn batches(
     rows: usize,
-    gather: impl Fn(&[usize]) -> Result<Batch, DataError>,
+    with_targets: bool,
+    gather: impl Fn(&[usize]) -> Result<Batch, DataError> + Send + Sync + 'static,
     name: impl Fn(usize) -> Option<String>,
 ) -> impl Iterator<Item = Result<ReadRows, DataError>> {
-    (0..rows).step_by(EVALUATION_ROWS).map(move |start| {
-        let numbers: Vec<usize> = (start..rows.min(start + EVALUATION_ROWS)).collect();
-        let inputs: Tensor = gather(&numbers)?.inputs;
-        Ok(ReadRows { inputs, targets: None, names: numbers.into_iter().map(&name).collect() })
+    let count = rows.div_ceil(EVALUATION_ROWS);
+    let numbers = move |batch: usize| batch * EVALUATION_ROWS..rows.min((batch + 1) * EVALUATION_ROWS);
+    let prepare = move |batch: u64| gather(&numbers(batch as usize).collect::<Vec<_>>());
+    let ahead = Ahead::new(Arc::new(prepare), count as u64);
+    (0..count).map(move |batch| {
+        let Batch { inputs, targets } = ahead.batch(batch as u64)?;
+        Ok(ReadRows { inputs, targets: with_targets.then_some(targets), names: numbers(batch).map(&name).collect() })
     })
 }

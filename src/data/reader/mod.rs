@@ -1,18 +1,17 @@
 //! Rows for a model that is trained already: read one batch after the other, and made into numbers by what the run
 //! remembers of its own data, not by what these rows say.
 //!
-//! 1. `table.rs`: from the fields of a record to numbers; `csv.rs` and `parquet.rs`: the records.
+//! 1. `table.rs`: records of a table.
 //! 2. `tensors.rs`: rows of a tensor. `images.rs`: images of an IDX file or a folder.
 
-mod csv;
 mod images;
-#[cfg(feature = "parquet")]
-mod parquet;
 mod table;
 mod tensors;
 
 use candle_core::Tensor;
 
+use self::table::TableRows;
+use super::csv::CsvRecords;
 use super::format::Format;
 use super::{DataConfig, DataError, Schema};
 use crate::state::State;
@@ -30,7 +29,7 @@ pub struct ReadRows {
 
 /// Reads rows [`EVALUATION_ROWS`](super::EVALUATION_ROWS) at a time, in memory that does not grow with their number.
 ///
-/// An image file of IDX is read whole.
+/// An image file of IDX is read whole, and so is what is packed with gzip and is no CSV.
 pub struct RowReader(Box<dyn Iterator<Item = Result<ReadRows, DataError>>>);
 
 impl RowReader {
@@ -41,14 +40,19 @@ impl RowReader {
     /// The file cannot be read, or holds other rows than the model takes.
     pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
         let rows: Box<dyn Iterator<Item = _>> = match Format::of(config)? {
-            Format::Csv => Box::new(csv::CsvRows::open(config, schema, memory, with_targets)?),
+            Format::Csv => {
+                Box::new(TableRows::new(CsvRecords::in_file(config)?, config, schema, memory, with_targets)?)
+            }
             #[cfg(feature = "parquet")]
-            Format::Parquet => Box::new(parquet::ParquetRows::open(config, schema, memory, with_targets)?),
+            Format::Parquet => {
+                let records = super::parquet::ParquetRecords::in_file(&config.path)?;
+                Box::new(TableRows::new(records, config, schema, memory, with_targets)?)
+            }
             #[cfg(not(feature = "parquet"))]
-            Format::Parquet => return Err(DataError::NoParquet { path: config.path.clone() }),
-            Format::Safetensors => Box::new(tensors::TensorRows::open(config, schema, memory)?),
-            Format::Idx => Box::new(images::of_idx(config, schema)?),
-            Format::Images => Box::new(images::of_folder(config, schema)?),
+            Format::Parquet => return Err(super::TableError::NoParquet { path: config.path.clone() }.into()),
+            Format::Safetensors => Box::new(tensors::TensorRows::open(config, schema, memory, with_targets)?),
+            Format::Idx => Box::new(images::of_idx(config, schema, with_targets)?),
+            Format::Images => Box::new(images::of_folder(config, schema, with_targets)?),
             Format::Text => {
                 return Err(DataError::NotRows { path: config.path.clone(), input: schema.input.clone() });
             }
@@ -58,11 +62,6 @@ impl RowReader {
             let rows: ReadRows = rows?;
             Ok(ReadRows { inputs: augment.evaluate(rows.inputs)?, ..rows })
         }))))
-    }
-
-    /// Whether targets can be read in this format, with classes by their names.
-    pub(crate) fn reads_targets(config: &DataConfig) -> Result<bool, DataError> {
-        Ok(matches!(Format::of(config)?, Format::Csv | Format::Parquet))
     }
 }
 

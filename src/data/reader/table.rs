@@ -1,4 +1,4 @@
-//! From the fields of a record to the numbers that a model takes.
+//! The rows of a table: from the fields of a record to the numbers that a model takes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,13 +9,59 @@ use super::ReadRows;
 use crate::data::columns::TableOptions;
 use crate::data::encoding::Encoding;
 use crate::data::error::{hint, quoted};
-use crate::data::frame::{self, Builder, FrameOptions, Value};
+use crate::data::frame::{Builder, FrameOptions};
+use crate::data::records::Records;
 use crate::data::rows::class_below;
-use crate::data::{Columns, DataConfig, DataError, EVALUATION_ROWS, Input, Problem, Schema, Statistics, TargetKind};
+use crate::data::value::{self, Value};
+use crate::data::{
+    Columns, DataConfig, DataError, EVALUATION_ROWS, Input, Problem, Schema, Statistics, TableError, TargetKind,
+};
 use crate::state::{State, StateError};
 
+/// The rows of a table, whatever file its records are in.
+pub(super) struct TableRows<R> {
+    records: R,
+    decoder: Decoder,
+    ended: bool,
+}
+
+impl<R: Records> TableRows<R> {
+    pub fn new(
+        records: R,
+        config: &DataConfig,
+        schema: &Schema,
+        memory: &State,
+        with_targets: bool,
+    ) -> Result<Self, DataError> {
+        let decoder = Decoder::new(config, schema, memory, with_targets, records.names(), records.width())?;
+        Ok(Self { records, decoder, ended: false })
+    }
+
+    fn batch(&mut self) -> Result<Option<ReadRows>, DataError> {
+        while !self.decoder.is_full() {
+            let Some(record) = self.records.next()? else { break };
+            let pushed = self.decoder.push(|column| self.records.value(&record, column));
+            pushed.map_err(|(column, problem)| self.records.wrong(&record, column, problem))?;
+        }
+        self.decoder.take()
+    }
+}
+
+impl<R: Records> Iterator for TableRows<R> {
+    type Item = Result<ReadRows, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let batch = self.batch().transpose();
+        self.ended = !matches!(batch, Some(Ok(_)));
+        batch
+    }
+}
+
 /// How the records of a file become rows.
-pub(super) struct Decoder {
+struct Decoder {
     places: Places,
     encoding: Encoding,
     statistics: Option<Statistics>,
@@ -36,7 +82,7 @@ struct Places {
 
 impl Decoder {
     /// For a file at `path` whose columns have these `names`, or have none and are `count`.
-    pub fn new(
+    fn new(
         config: &DataConfig,
         schema: &Schema,
         memory: &State,
@@ -74,7 +120,7 @@ impl Decoder {
     }
 
     /// Takes the next record, whose field in a column of the file is `value`. A problem comes with the column.
-    pub fn push<'a>(&mut self, value: impl Fn(usize) -> Result<Value<'a>, Problem>) -> Result<(), (usize, Problem)> {
+    fn push<'a>(&mut self, value: impl Fn(usize) -> Result<Value<'a>, Problem>) -> Result<(), (usize, Problem)> {
         for feature in 0..self.places.features.len() {
             let column = self.places.features[feature];
             let pushed = value(column).and_then(|value| self.builder.push(feature, value));
@@ -87,34 +133,38 @@ impl Decoder {
         Ok(())
     }
 
-    fn push_label(&mut self, value: Value<'_>) -> Result<(), Problem> {
+    fn push_label(&mut self, label: Value<'_>) -> Result<(), Problem> {
         let written;
-        let text = match value {
-            Value::Missing | Value::Text("") => return Err(Problem::Empty),
-            Value::Text(text) | Value::Word(text) => text,
-            Value::Number(number) => {
+        let text = match (label, self.targets) {
+            (Value::Missing | Value::Text(""), _) => return Err(Problem::Empty),
+            (Value::Number(number), TargetKind::Values { .. }) => {
+                self.values.push(number.rounded()?);
+                return Ok(());
+            }
+            (Value::Number(number), TargetKind::Classes { .. }) => {
                 written = number.to_string();
                 &written
             }
+            (Value::Text(text) | Value::Word(text), _) => text,
         };
         match (self.targets, &self.classes) {
-            (TargetKind::Values { .. }, _) => self.values.push(frame::number(text)?),
+            (TargetKind::Values { .. }, _) => self.values.push(value::number(text)?),
             (TargetKind::Classes { .. }, Some(names)) => {
                 let class = names.iter().position(|name| name == text);
                 self.labels.push(class.ok_or_else(|| Problem::UnknownClass(quoted(text)))? as u32);
             }
-            (TargetKind::Classes { count }, None) => self.labels.push(class_below(frame::class(text)?, count)?),
+            (TargetKind::Classes { count }, None) => self.labels.push(class_below(value::class(text)?, count)?),
         }
         Ok(())
     }
 
     /// Whether a batch is full.
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.rows >= EVALUATION_ROWS
     }
 
     /// The records taken since the last call as rows; none where there were none.
-    pub fn take(&mut self) -> Result<Option<ReadRows>, DataError> {
+    fn take(&mut self) -> Result<Option<ReadRows>, DataError> {
         let rows = std::mem::take(&mut self.rows);
         if rows == 0 {
             return Ok(None);
@@ -150,7 +200,7 @@ impl Places {
         let place = |name: &String| {
             names.iter().position(|found| found == name).ok_or_else(|| {
                 let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-                DataError::MissingColumn { path: path.into(), name: name.clone(), hint }
+                TableError::MissingColumn { path: path.into(), name: name.clone(), hint }
             })
         };
         let features = layout.features().filter_map(|feature| layout.all.get(feature)).map(place);
@@ -168,7 +218,7 @@ impl Places {
             let features = layout.features().map(|feature| feature - usize::from(feature > label)).collect();
             return Ok(Self { features, label: None });
         }
-        Err(DataError::OtherColumns { path: path.into(), found: count, trained, label })
+        Err(TableError::OtherColumns { path: path.into(), found: count, trained, label }.into())
     }
 }
 

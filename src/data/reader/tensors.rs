@@ -1,9 +1,9 @@
-//! Rows of a tensor in a safetensors file, of which a batch at a time is read.
+//! Rows of tensors in a safetensors file, of which a batch at a time is read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use safetensors::Dtype;
@@ -12,7 +12,9 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use super::ReadRows;
 use crate::data::error::hint;
 use crate::data::file::{self, DataFile};
-use crate::data::{DataConfig, DataError, EVALUATION_ROWS, Input, Problem, Schema, Statistics};
+use crate::data::{
+    DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TensorError, tensors,
+};
 use crate::state::State;
 
 /// A longer header is refused, as by the format itself.
@@ -22,20 +24,31 @@ trait ReadSeek: Read + Seek {}
 
 impl<R: Read + Seek> ReadSeek for R {}
 
-/// The rows of a tensor.
+/// The rows of a tensor of inputs, and where they are asked for of one of targets.
 pub(super) struct TensorRows {
     path: PathBuf,
-    name: String,
     content: Box<dyn ReadSeek>,
-    shape: Vec<usize>,
+    inputs: Stored,
+    targets: Option<(Stored, TargetKind)>,
     statistics: Option<Statistics>,
     row: usize,
     rows: usize,
 }
 
+/// A tensor in a file.
+struct Stored {
+    name: String,
+    dtype: Dtype,
+    rows: usize,
+    /// The shape of one row.
+    shape: Vec<usize>,
+    /// Where it begins.
+    start: u64,
+}
+
 impl TensorRows {
-    pub fn open(config: &DataConfig, schema: &Schema, memory: &State) -> Result<Self, DataError> {
-        let (path, name) = (config.path.clone(), config.inputs.clone().unwrap_or_else(|| "x".to_owned()));
+    pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
+        let path = config.path.clone();
         file::require_file(&path)?;
         let unreadable = |source| DataError::Read { path: path.clone(), source };
         let (_, is_packed) = file::unpacked(&path).map_err(unreadable)?;
@@ -43,50 +56,133 @@ impl TensorRows {
             // What is packed can only be read from its start.
             Box::new(Cursor::new(DataFile::read(&path)?.content))
         } else {
-            Box::new(BufReader::new(File::open(&path).map_err(unreadable)?))
+            Box::new(File::open(&path).map_err(unreadable)?)
         };
         let (start, metadata) = header(&mut content)
             .map_err(unreadable)?
-            .map_err(|reason| DataError::BadTensors { path: path.clone(), reason })?;
-        let info = metadata.info(&name).ok_or_else(|| {
-            let names = metadata.offset_keys();
-            let hint = hint(&name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-            DataError::NoSuchTensor { path: path.clone(), option: "inputs", name: name.clone(), hint }
-        })?;
-        let (rows, shape) = match (info.dtype, info.shape.as_slice()) {
-            (Dtype::F32, [rows, shape @ ..]) if !shape.is_empty() => (*rows, shape.to_vec()),
-            (dtype, shape) => {
-                let (option, kind) = ("inputs", format!("{dtype:?}{shape:?}"));
-                return Err(DataError::TensorKind { path, name, option, kind, expected: "F32 of shape [rows, …]" });
-            }
-        };
-        if schema.input != Input::Numbers(shape.clone()) {
-            return Err(DataError::OtherShape { path, found: shape, expected: schema.input.clone() });
+            .map_err(|reason| TensorError::BadTensors { path: path.clone(), reason })?;
+        let find = |option, name: &Option<String>, usual| Stored::find(config, &metadata, start, option, name, usual);
+        let inputs = find("inputs", &config.inputs, "x")?;
+        if inputs.dtype != Dtype::F32 || inputs.shape.is_empty() {
+            return Err(inputs.must_be(path, "inputs", "F32 of shape [rows, …]"));
         }
-        let width = shape.iter().product();
-        let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, width)).transpose()?;
-        content.seek(SeekFrom::Start(start + info.data_offsets.0 as u64)).map_err(unreadable)?;
-        Ok(Self { path, name, content, shape, statistics, row: 0, rows })
+        if schema.input != Input::Numbers(inputs.shape.clone()) {
+            return Err(DataError::OtherShape { path, found: inputs.shape, expected: schema.input.clone() });
+        }
+        let targets = with_targets.then(|| find("targets", &config.targets, "y")).transpose()?;
+        if let Some(targets) = &targets {
+            targets.check_targets(&path, schema.targets)?;
+            if targets.rows != inputs.rows {
+                return Err(TensorError::RowsDisagree { path, inputs: inputs.rows, targets: targets.rows }.into());
+            }
+        }
+        let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, inputs.width())).transpose()?;
+        let (rows, targets) = (inputs.rows, targets.map(|targets| (targets, schema.targets)));
+        Ok(Self { path, content, inputs, targets, statistics, row: 0, rows })
     }
 
     fn batch(&mut self, rows: usize) -> Result<ReadRows, DataError> {
-        let width: usize = self.shape.iter().product();
-        let mut bytes = vec![0; rows * width * size_of::<f32>()];
-        let read = self.content.read_exact(&mut bytes);
-        read.map_err(|source| DataError::Read { path: self.path.clone(), source })?;
-        let mut values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let (path, name, row) = (self.path.clone(), self.name.clone(), self.row + at / width);
-            return Err(DataError::Element { path, name, row, problem: Problem::NotFinite(values[at].to_string()) });
-        }
+        let Self { path, content, row, .. } = self;
+        let element = |stored: &Stored, at: usize, problem| {
+            let (path, name) = (path.clone(), stored.name.clone());
+            TensorError::Element { path, name, row: *row + at / stored.width(), problem }
+        };
+        let mut read = |stored: &Stored| {
+            let bytes = stored.read(content.as_mut(), *row, rows);
+            bytes.map_err(|source| DataError::Read { path: path.clone(), source })
+        };
+        let mut values =
+            tensors::floats(&read(&self.inputs)?).map_err(|(at, problem)| element(&self.inputs, at, problem))?;
+        let targets = match &self.targets {
+            Some((stored, TargetKind::Values { width })) => {
+                let values = tensors::floats(&read(stored)?).map_err(|(at, problem)| element(stored, at, problem))?;
+                Some(Tensor::from_vec(values, (rows, *width), &Device::Cpu)?)
+            }
+            Some((stored, TargetKind::Classes { count })) => {
+                let labels = tensors::labels(stored.dtype, &read(stored)?, *count);
+                let labels = labels.map_err(|(at, problem)| element(stored, at, problem))?;
+                Some(Tensor::from_vec(labels, rows, &Device::Cpu)?)
+            }
+            None => None,
+        };
         if let Some(statistics) = &self.statistics {
             statistics.apply(&mut values);
         }
         self.row += rows;
-        let shape: Vec<usize> = [rows].into_iter().chain(self.shape.iter().copied()).collect();
-        Ok(ReadRows { inputs: Tensor::from_vec(values, shape, &Device::Cpu)?, targets: None, names: None })
+        let shape: Vec<usize> = [rows].into_iter().chain(self.inputs.shape.iter().copied()).collect();
+        Ok(ReadRows { inputs: Tensor::from_vec(values, shape, &Device::Cpu)?, targets, names: None })
     }
 }
+
+impl Stored {
+    fn find(
+        config: &DataConfig,
+        metadata: &Metadata,
+        start: u64,
+        option: &'static str,
+        name: &Option<String>,
+        usual: &str,
+    ) -> Result<Self, DataError> {
+        let name = name.clone().unwrap_or_else(|| usual.to_owned());
+        let info = metadata.info(&name).ok_or_else(|| {
+            let names = metadata.offset_keys();
+            let hint = hint(&name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            TensorError::NoSuchTensor { path: config.path.clone(), option, name: name.clone(), hint }
+        })?;
+        let (dtype, start) = (info.dtype, start + info.data_offsets.0 as u64);
+        match info.shape.as_slice() {
+            [rows, shape @ ..] => Ok(Self { name, dtype, rows: *rows, shape: shape.to_vec(), start }),
+            [] => {
+                let (path, kind) = (config.path.clone(), format!("{dtype:?}[]"));
+                Err(TensorError::TensorKind { path, name, option, kind, expected: "of shape [rows, …]" }.into())
+            }
+        }
+    }
+
+    /// Refuses targets that are none of a model whose targets are of `kind`.
+    fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
+        let (fits, expected) = match (kind, self.dtype) {
+            (TargetKind::Values { width }, dtype) => (
+                dtype == Dtype::F32 && self.width() == width && self.shape.len() < 2,
+                "F32 [rows, width], as many values a row as in the run's data",
+            ),
+            (TargetKind::Classes { .. }, Dtype::I64 | Dtype::U32 | Dtype::U8) => {
+                (self.width() == 1 && self.shape.len() < 2, CLASSES)
+            }
+            (TargetKind::Classes { .. }, _) => (false, CLASSES),
+        };
+        if fits { Ok(()) } else { Err(self.must_be(path.to_owned(), "targets", expected)) }
+    }
+
+    fn must_be(&self, path: PathBuf, option: &'static str, expected: &'static str) -> DataError {
+        let shape: Vec<usize> = [self.rows].into_iter().chain(self.shape.iter().copied()).collect();
+        TensorError::TensorKind {
+            path,
+            name: self.name.clone(),
+            option,
+            kind: format!("{:?}{shape:?}", self.dtype),
+            expected,
+        }
+        .into()
+    }
+
+    /// How many elements a row has.
+    fn width(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The bytes of `rows` rows from number `row` on.
+    fn read(&self, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
+        let row_bytes = self.width() * self.dtype.bitsize() / 8;
+        content.seek(SeekFrom::Start(self.start + (row * row_bytes) as u64))?;
+        let mut bytes = vec![0; rows * row_bytes];
+        content.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// What targets must be for a model of classes.
+const CLASSES: &str = "I64, U32 or U8 [rows], since the run's data has classes";
 
 impl Iterator for TensorRows {
     type Item = Result<ReadRows, DataError>;

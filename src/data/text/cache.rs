@@ -4,12 +4,14 @@
 //! A file of tokens is: [`MAGIC`], the key (BLAKE3 of what the tokens were made from), BLAKE3 of all that follows the
 //! header, three numbers of 64 bits (bytes per token, tokens, bytes of the list of characters), that list padded to 8
 //! bytes, and the tokens. Numbers have their lowest byte first. It is written beside its place and renamed, so a file that
-//! was torn, or made from another text, is told by its hashes and made again.
+//! was torn, or made from another text, is told by its hashes and made again. A text that changes while its tokens are
+//! made is an error, and no file is kept.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::Mmap;
 
@@ -172,7 +174,8 @@ impl Job<'_> {
     /// Writes the file of tokens at `place`.
     fn make(&self, place: &Path) -> Result<(), Failure> {
         let vocabulary = self.vocabulary()?;
-        let temporary = place.with_extension("tmp");
+        clear(place);
+        let temporary = temporary(place);
         let written = self.write(&vocabulary, &temporary);
         let renamed = written.and_then(|()| fs::rename(&temporary, place).map_err(Failure::Disk));
         match renamed {
@@ -183,7 +186,7 @@ impl Job<'_> {
     }
 
     fn write(&self, vocabulary: &Vocabulary, place: &Path) -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(place).map_err(Failure::Disk)?);
+        let mut out = BufWriter::with_capacity(1 << 20, File::create_new(place).map_err(Failure::Disk)?);
         let mut characters = vocabulary.listed().into_bytes();
         let listed = characters.len();
         characters.resize(listed.next_multiple_of(8), 0);
@@ -238,6 +241,29 @@ fn width(vocabulary: &Vocabulary) -> usize {
     }
 }
 
+/// What the names begin with that the processes of this host give to the file at `place` while they write it.
+fn temporary_prefix(place: &Path) -> String {
+    let named = || fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let host = blake3::hash(named().unwrap_or_default().trim().as_bytes()).to_hex();
+    format!(".{}.tmp-{}-", place.file_name().unwrap_or_default().to_string_lossy(), &host[..8])
+}
+
+/// A name beside `place` that no other process writes to, on whatever host: on a shared disk a lock may hold nobody off.
+fn temporary(place: &Path) -> PathBuf {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    place.with_file_name(format!("{}{}-{now}", temporary_prefix(place), std::process::id()))
+}
+
+/// Removes what killed processes of this host have left of the file at `place`. It is for who holds the lock: then no
+/// other process of this host is writing one.
+fn clear(place: &Path) {
+    let prefix = temporary_prefix(place);
+    let entries = place.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        drop(fs::remove_file(entry.path()));
+    }
+}
+
 /// `$XDG_CACHE_HOME/rekindle`, or `~/.cache/rekindle`.
 fn users_folder() -> Option<PathBuf> {
     let folder = |variable, rest: &str| {
@@ -252,4 +278,52 @@ fn lock(place: &Path) -> io::Result<File> {
     let file = File::options().create(true).append(true).open(place.with_extension("lock"))?;
     file.lock()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a text in it, and one for its tokens.
+    fn text(content: &str) -> (tempfile::TempDir, TextFile, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, cache) = (folder.path().join("a.txt"), folder.path().join("cache"));
+        fs::write(&path, content).unwrap();
+        fs::create_dir(&cache).unwrap();
+        (folder, TextFile::open(&path).unwrap(), cache)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.ends_with(".lock")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn tokens_of_a_text_that_changes_meanwhile_are_not_kept() {
+        let (_folder, text, cache) = text("to be or not to be");
+        fs::write(&text.path, "to be or nut to be").unwrap();
+        for fixed in [None, Some(Vocabulary::bytes()), Some(Vocabulary::characters("to be rn"))] {
+            let message = Job { text: &text, fixed }.tokens(Some(&cache)).unwrap_err().to_string();
+            assert!(message.contains("a.txt changed while it was read"), "{message}");
+            assert_eq!(names(&cache), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_of_this_host_has_left_is_cleared_away() {
+        let (_folder, text, cache) = text("to be or not to be");
+        let job = Job { text: &text, fixed: None };
+        let place = cache.join(job.file_name());
+        let (one, other) = (temporary(&place), temporary(&place));
+        assert_ne!(one, other);
+        fs::write(one, "torn").unwrap();
+        fs::write(other, "torn").unwrap();
+        let elsewhere = cache.join(format!(".{}.tmp-host-7-1", job.file_name()));
+        fs::write(&elsewhere, "of another host").unwrap();
+        assert_eq!(job.tokens(Some(&cache)).unwrap().0.len(), 18);
+        let expected = [elsewhere, place].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(names(&cache), expected);
+    }
 }

@@ -1,10 +1,10 @@
 //! A text file of any length, plain or gzip, read in pieces that fit in memory.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use super::TextError;
 use crate::data::file::DataFile;
@@ -27,27 +27,25 @@ impl TextFile {
         Ok(Self { path: path.to_owned(), fingerprint })
     }
 
-    /// Shows `see` the unpacked bytes in pieces, each with the number of bytes before it.
-    pub fn pieces<E: From<DataError>>(&self, mut see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Shows `see` the unpacked bytes in pieces, each with the number of bytes before it. What was shown is the content
+    /// that the fingerprint is of, or else this is an error: the file is hashed again on the way.
+    pub fn pieces<E: From<DataError>>(&self, see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let unreadable = |source| DataError::Read { path: self.path.clone(), source };
-        let mut file = BufReader::new(File::open(&self.path).map_err(unreadable)?);
-        let is_packed = io::BufRead::fill_buf(&mut file).map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
-        let mut reader: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-        let (mut buffer, mut before) = (Vec::with_capacity(PIECE), 0);
-        loop {
-            let missing = (PIECE - buffer.len()) as u64;
-            let read = reader.by_ref().take(missing).read_to_end(&mut buffer).map_err(|source| match is_packed {
-                true => DataError::Gzip { path: self.path.clone(), source },
-                false => unreadable(source),
-            })?;
-            if buffer.is_empty() {
-                return Ok(());
-            }
-            let end = if (read as u64) < missing { buffer.len() } else { end_of_piece(&buffer) };
-            see(before, &buffer[..end])?;
-            before += end as u64;
-            buffer.drain(..end);
+        let file = File::open(&self.path).map_err(unreadable)?;
+        let mut file = BufReader::new(Hashed { file, hasher: blake3::Hasher::new() });
+        let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
+        let shown = if is_packed {
+            let damaged = |source| DataError::Gzip { path: self.path.clone(), source };
+            cut(MultiGzDecoder::new(&mut file), damaged, see)
+        } else {
+            cut(&mut file, unreadable, see)
+        };
+        // A text that is another one by now explains whatever was wrong with it.
+        io::copy(&mut file, &mut io::sink()).map_err(unreadable)?;
+        if file.get_ref().hasher.finalize().to_hex().as_str() != self.fingerprint.blake3 {
+            return Err(DataError::Changed { path: self.path.clone() }.into());
         }
+        shown
     }
 
     /// As [`TextFile::pieces`], of text.
@@ -59,6 +57,40 @@ impl TextFile {
                 Err(DataError::from(TextError::NotText { path: self.path.clone(), byte }).into())
             }
         })
+    }
+}
+
+/// A file that is hashed as it is read.
+struct Hashed {
+    file: File,
+    hasher: blake3::Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Shows `see` what `reader` gives, in pieces with the number of bytes before each.
+fn cut<E: From<DataError>>(
+    mut reader: impl Read,
+    failed: impl Fn(io::Error) -> DataError,
+    mut see: impl FnMut(u64, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut buffer, mut before) = (Vec::with_capacity(PIECE), 0);
+    loop {
+        let missing = (PIECE - buffer.len()) as u64;
+        let read = reader.by_ref().take(missing).read_to_end(&mut buffer).map_err(&failed)?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let end = if (read as u64) < missing { buffer.len() } else { end_of_piece(&buffer) };
+        see(before, &buffer[..end])?;
+        before += end as u64;
+        buffer.drain(..end);
     }
 }
 
@@ -98,5 +130,29 @@ mod tests {
         }
         let (last, full) = pieces(&lines).split_last().map(|(last, full)| (last.clone(), full.to_vec())).unwrap();
         assert!(full.len() == 2 && full.iter().all(|piece| piece.ends_with('\n')) && last.ends_with('\n'));
+    }
+
+    /// Packed or not, and whether or not what is there now is text.
+    #[test]
+    fn a_text_that_changed_since_it_was_opened_is_refused() {
+        let gzip = |content: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            std::io::Write::write_all(&mut encoder, content).unwrap();
+            encoder.finish().unwrap()
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for old in [b"to be or not".to_vec(), gzip(b"to be or not")] {
+            std::fs::write(file.path(), &old).unwrap();
+            let text = TextFile::open(file.path()).unwrap();
+            assert!(text.text::<DataError>(|_, _| Ok(())).is_ok());
+            for new in [b"to be or nut".to_vec(), b"to be".to_vec(), b"\xff".to_vec(), vec![], gzip(b"to be or nut")] {
+                std::fs::write(file.path(), new).unwrap();
+                let message = text.text::<DataError>(|_, _| Ok(())).unwrap_err().to_string();
+                assert!(
+                    message.ends_with("changed while it was read; let nothing write to it, and start again"),
+                    "{message}"
+                );
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Everything in a run that has memory, made from a configuration.
 
+mod batches;
 mod saved;
 mod update;
 
@@ -58,6 +59,7 @@ impl Session {
         if let Some(path) = &config.train.initial_weights {
             load_weights(path, &weights, &device)?;
         }
+        batches::refuse_small(&config, &data, model.fewest_rows())?;
         let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
         let steps_per_epoch = data.steps_per_epoch();
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };

@@ -1,0 +1,31 @@
+//! Whether every batch of a run has as many rows as its model needs to train on.
+
+use serde_json::json;
+
+use crate::data::{Data, pieces};
+use crate::train::TrainError;
+use crate::train::config::Config;
+
+/// Refuses a run in which a model would be given fewer rows at once to train on than it needs. Batches are alike but for
+/// the last of an epoch.
+pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Result<(), TrainError> {
+    let accumulate = config.train.accumulate.unwrap_or(1);
+    let last = data.steps_per_epoch() - 1;
+    for step in [0, last].into_iter().filter(|&step| step < config.total_steps(data.steps_per_epoch())) {
+        let rows = (data.samples_before(step + 1) - data.samples_before(step)) as usize;
+        let Some(small) = pieces(rows, accumulate).map(|piece| piece.len()).find(|&piece| piece < fewest) else {
+            continue;
+        };
+        let (field, value, what) = match accumulate {
+            1 => ("data.batch_size", json!(config.data.batch_size).to_string(), "a batch"),
+            _ => ("train.accumulate", accumulate.to_string(), "a micro-batch"),
+        };
+        let rule = format!(
+            "update {step} has {rows} rows, and so {what} of {small}, too few for a batch norm that sees a single number of each \
+             channel in a row; change `train.accumulate` or `data.batch_size`, or leave a last batch that is not full \
+             out (`data.drop_last = true`)"
+        );
+        return Err(TrainError::Field { field: field.to_owned(), value, rule });
+    }
+    Ok(())
+}

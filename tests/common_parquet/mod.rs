@@ -1,0 +1,59 @@
+//! Parquet files made for tests.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::basic::{ConvertedType, Repetition, Type as Physical};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::Type;
+
+/// What is in a column, row after row.
+#[allow(dead_code, reason = "each test file uses its own part of this")]
+pub enum Cells {
+    Integers(Vec<Option<i64>>),
+    Doubles(Vec<Option<f64>>),
+    Words(Vec<Option<String>>),
+}
+
+/// Writes a file of these columns.
+pub fn write_parquet(path: &Path, columns: &[(&str, Cells)]) {
+    let field = |(name, cells): &(&str, Cells)| {
+        let (physical, converted) = match cells {
+            Cells::Integers(_) => (Physical::INT64, ConvertedType::NONE),
+            Cells::Doubles(_) => (Physical::DOUBLE, ConvertedType::NONE),
+            Cells::Words(_) => (Physical::BYTE_ARRAY, ConvertedType::UTF8),
+        };
+        let field = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
+        Arc::new(field.with_converted_type(converted).build().unwrap())
+    };
+    let fields = columns.iter().map(field).collect();
+    let schema = Arc::new(Type::group_type_builder("rows").with_fields(fields).build().unwrap());
+    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for (_, cells) in columns {
+        match cells {
+            Cells::Integers(cells) => write_column::<Int64Type>(&mut group, cells.iter().copied()),
+            Cells::Doubles(cells) => write_column::<DoubleType>(&mut group, cells.iter().copied()),
+            Cells::Words(cells) => {
+                let words = cells.iter().map(|word| word.as_ref().map(|word| ByteArray::from(word.as_str())));
+                write_column::<ByteArrayType>(&mut group, words);
+            }
+        }
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+fn write_column<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, File>,
+    cells: impl Iterator<Item = Option<T::T>>,
+) {
+    let cells: Vec<Option<T::T>> = cells.collect();
+    let levels: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
+    let there: Vec<T::T> = cells.into_iter().flatten().collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<T>().write_batch(&there, Some(&levels), None).unwrap();
+    column.close().unwrap();
+}
