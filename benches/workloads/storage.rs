@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor, Var};
-use rekindle::checkpoint::{Checkpoint, Folder, Saver, WrittenBy, dir_name};
+use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, WrittenBy, dir_name};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
 
@@ -70,8 +70,9 @@ fn newest(folder: &str, step: u64) -> std::path::PathBuf {
     Path::new(folder).join(dir_name(step))
 }
 
+/// Of all checkpoints it keeps the last, as the others do.
 fn saver(folder: &str) -> Saver {
-    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu"))
+    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu")).keeping(Keep { last: Some(1), ..Keep::default() })
 }
 
 fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optimizer) {
@@ -79,17 +80,19 @@ fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optim
     saver.begin(snapshot.part("optimizer", optimizer).expect("the moments"), |_| Ok(()));
 }
 
-/// The seconds that `steps` take with a save after every so many; 0 is never. The last save is waited for.
+/// The seconds that `steps` take with a save before every so many of them; 0 is never. What is still being written at the
+/// end is what was when the time began, in a run that goes on and on.
 pub fn time_steps(training: &mut Training, steps: u64, every: u64, folder: &str) -> f64 {
     let mut saver = saver(folder);
     let began = Instant::now();
-    for done in 1..=steps {
-        training.step();
+    for done in 0..steps {
         if every > 0 && done % every == 0 {
             saver.wait().transpose().expect("it is saved");
             save(&mut saver, training.step, training.model.parameters(), &training.optimizer);
         }
+        training.step();
     }
+    let seconds = began.elapsed().as_secs_f64();
     saver.wait().transpose().expect("it is saved");
-    began.elapsed().as_secs_f64()
+    seconds
 }

@@ -38,11 +38,12 @@ impl Read for Hashed {
         let Self { file, hasher } = self;
         let mut earlier: &[u8] = &[];
         for chunk in buffer.chunks_mut(Self::CHUNK) {
-            let (_, read) = rayon::join(|| hasher.update(earlier), || file.read_exact(chunk));
+            // Hashing takes longer than reading: the thread that has read helps with it.
+            let (_, read) = rayon::join(|| hasher.update_rayon(earlier), || file.read_exact(chunk));
             read?;
             earlier = chunk;
         }
-        hasher.update(earlier);
+        hasher.update_rayon(earlier);
         Ok(())
     }
 }

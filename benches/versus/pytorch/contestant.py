@@ -157,6 +157,19 @@ def save(state, path):
         os.fsync(file.fileno())
 
 
+def save_the_only(state, folder, write=save):
+    """Saves beside the save before, and then deletes that one: it is not gone before another is there."""
+    earlier = os.listdir(folder)
+    write(state, os.path.join(folder, f"{time.time_ns()}"))
+    for other in earlier:
+        os.remove(os.path.join(folder, other))
+
+
+def the_only(folder):
+    (name,) = os.listdir(folder)
+    return os.path.join(folder, name)
+
+
 def save_safetensors(tensors, path):
     save_file(tensors, path)
     with open(path, "rb") as file:
@@ -181,13 +194,13 @@ def time_steps(training, seconds):
 
 
 def run(training, steps, every, folder):
-    """The seconds that so many steps take with a save after every so many; 0 is never."""
+    """The seconds that so many steps take with a save before every so many of them; 0 is never."""
     os.makedirs(folder, exist_ok=True)
     began = time.perf_counter()
-    for done in range(1, steps + 1):
-        training.step()
+    for done in range(steps):
         if every and done % every == 0:
-            save(training.state(), os.path.join(folder, f"step-{training.done}.pt"))
+            save_the_only(training.state(), folder)
+        training.step()
     return {"seconds": time.perf_counter() - began}
 
 
@@ -221,8 +234,8 @@ def storage(megabytes):
     def state():
         return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
 
-    def restore(path):
-        loaded = torch.load(path)
+    def restore(folder):
+        loaded = torch.load(the_only(folder))
         model.load_state_dict(loaded["model"])
         optimizer.load_state_dict(loaded["optimizer"])
 
@@ -232,11 +245,11 @@ def storage(megabytes):
         return weights | {f"{m}.{name}": s[m] for name, s in moments for m in ("exp_avg", "exp_avg_sq")}
 
     requests = {
-        "save": lambda folder: save(state(), f"{folder}/state.pt"),
-        "load": lambda folder: torch.load(f"{folder}/state.pt"),
-        "restore": lambda folder: restore(f"{folder}/state.pt"),
-        "save-safetensors": lambda folder: save_safetensors(tensors(), f"{folder}/state.safetensors"),
-        "load-safetensors": lambda folder: load_file(f"{folder}/state.safetensors"),
+        "save": lambda folder: save_the_only(state(), folder),
+        "load": lambda folder: torch.load(the_only(folder)),
+        "restore": restore,
+        "save-safetensors": lambda folder: save_the_only(tensors(), folder, save_safetensors),
+        "load-safetensors": lambda folder: load_file(the_only(folder)),
     }
     answer({"version": torch.__version__, "bytes": 12 * elements * count})
     for line in sys.stdin:

@@ -50,8 +50,8 @@ impl Conditions {
         }
     }
 
-    /// All that is told, after everything has run.
-    pub fn after(self) -> Told {
+    /// All that is told of what has run so far.
+    pub fn so_far(&self) -> Told {
         let cpuinfo = read("/proc/cpuinfo");
         let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
         let memory = read("/proc/meminfo");
@@ -64,7 +64,7 @@ impl Conditions {
             system: output("uname", &["-srm"]),
             rustc: output("rustc", &["--version"]),
             commit: output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
-            load_before: self.load_before,
+            load_before: self.load_before.clone(),
             load_after: load(),
             busy_percent: (1000.0 * median(&self.busy)).round() / 10.0,
             most_busy_percent: (1000.0 * self.busy.iter().copied().fold(0.0, f64::max)).round() / 10.0,

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A process that answers requests. It is ended when it is dropped.
@@ -48,6 +49,14 @@ impl Contestant {
                 bail!("{last} ({status})")
             }
         }
+    }
+
+    /// Lets the process say a line, asks it to stop as Ctrl-C does, and waits for its end.
+    pub fn interrupt_after_a_line(mut self, patience: Duration) -> Result<()> {
+        self.line(patience)?;
+        kill_process(Pid::from_child(&self.process), Signal::INT)?;
+        self.process.wait()?;
+        Ok(())
     }
 
     /// The next line, which is JSON.

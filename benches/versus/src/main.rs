@@ -82,16 +82,13 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let out = arguments.out.clone().unwrap_or_else(|| root.join("target/versus"));
     fs::create_dir_all(&out)?;
-    let file = out.join("results.json");
     let results = if arguments.render {
-        let text = fs::read_to_string(&file).with_context(|| format!("no results in {}", out.display()))?;
+        let text = fs::read_to_string(out.join("results.json")).with_context(|| format!("no results in {}", out.display()))?;
         serde_json::from_str(&text)?
     } else {
         measure(&arguments, &root, &out)?
     };
-    fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")?;
-    fs::write(out.join("results.md"), table::full(&results))?;
-    fs::write(out.join("results.svg"), picture::bars(&results))?;
+    write(&results, &out)?;
     if arguments.publish {
         publish::publish(&results, &root)?;
     }
@@ -111,7 +108,15 @@ fn measure(arguments: &Arguments, root: &Path, out: &Path) -> Result<Results> {
             Part::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
             Part::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
         }
+        // What is measured stays, should a later part fail.
+        results.conditions = conditions.so_far();
+        write(&results, out)?;
     }
-    results.conditions = conditions.after();
     Ok(results)
+}
+
+fn write(results: &Results, out: &Path) -> Result<()> {
+    fs::write(out.join("results.json"), serde_json::to_string_pretty(results)? + "\n")?;
+    fs::write(out.join("results.md"), table::full(results))?;
+    Ok(fs::write(out.join("results.svg"), picture::bars(results))?)
 }

@@ -24,7 +24,7 @@ data = { path = "data.safetensors", batch_size = "all" }
 model = { kind = "mlp", hidden = [1024, 1024] }
 optimizer = { kind = "adamw", lr = 1e-3 }
 schedule = "cosine(1000)"
-train = { steps = 3 }
+train = { steps = 1000 }
 checkpoint = { every = "1000 steps" }
 "#;
 
@@ -36,10 +36,12 @@ pub fn measure(programs: &Programs, conditions: &mut Conditions, results: &mut R
     fs::copy(programs.start.join("data.safetensors"), folder.join("data.safetensors"))?;
     fs::write(folder.join("config.toml"), CONFIG)?;
     let run = folder.join("run");
-    wait_for(Command::new(&programs.train).arg(folder.join("config.toml")).arg("--out").arg(&run))?;
+    let mut begin = Command::new(&programs.train);
+    begin.arg(folder.join("config.toml")).arg("--out").arg(&run);
+    Contestant::start(begin, folder.join("stderr"))?.interrupt_after_a_line(PATIENCE)?;
     let resume = || {
         let mut command = Command::new(&programs.train);
-        command.arg("--resume").arg(&run).args(["--set", "train.steps=1000"]);
+        command.arg("--resume").arg(&run);
         command
     };
     let script = |python: &Path, command: &str| programs.script(python, &[command, &folder.to_string_lossy()]);

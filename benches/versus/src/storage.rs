@@ -61,7 +61,7 @@ pub fn measure(
         if let Some(torch) = &mut torch {
             others.iter().try_for_each(|column| times.turn(column, torch))?;
         }
-        times.add("save until it is on disk", "bare", timed(|| write(&bare, &content))?);
+        times.add("save until it is on disk", "bare", timed(|| replace(&bare, &content))?);
         times.add("load, file in memory", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
         forget(&bare)?;
         times.add("load, file on disk", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
@@ -126,10 +126,13 @@ fn timed(what: impl FnOnce() -> Result<()>) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let mut file = File::create(path)?;
+/// Writes a file beside the one that is there, and then puts it in its place.
+fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
     file.write_all(content)?;
-    Ok(file.sync_all()?)
+    file.sync_all()?;
+    Ok(fs::rename(beside, path)?)
 }
 
 /// Lets the system's memory go of a file, or of all files in a folder and its folders.
