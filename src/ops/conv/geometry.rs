@@ -1,0 +1,196 @@
+//! Sizes of a convolution, and how an image is unrolled for it.
+
+use std::ops::Range;
+
+use candle_core::{Result, Shape, Tensor, bail};
+
+use super::Conv2d;
+use crate::ops::cpu::vectorized;
+use crate::ops::math::Real;
+
+/// Parts that a batch is cut into: as many tasks as run side by side, and partial sums of the weights' gradient. It
+/// depends on the shapes alone, so that the sums have the same bits for any number of threads.
+const MOST_PARTS: usize = 16;
+const FEWEST_PARTS: usize = 4;
+/// Elements that the partial sums may have together, as long as there are [`FEWEST_PARTS`].
+const PARTIAL_SUMS: usize = 1 << 22;
+/// Elements of the unrolled part of an image: what stays in the cache of a core, beside the rest.
+const UNROLLED: usize = 1 << 16;
+
+/// The sizes in one convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub options: Conv2d,
+    pub batch: usize,
+    /// Channels, height and width of `x`.
+    input: [usize; 3],
+    /// Channels, height and width of the result.
+    pub output: [usize; 3],
+    kernel: [usize; 2],
+}
+
+impl Geometry {
+    pub fn new(options: Conv2d, x: &[usize], weight: &[usize], bias: Option<&[usize]>) -> Result<Self> {
+        let (&[batch, channels, height, width], &[out, per_group, kernel_height, kernel_width]) = (x, weight) else {
+            bail!("conv2d takes an input and a weight of four dimensions, not {x:?} and {weight:?}")
+        };
+        let Conv2d { stride, padding, groups, .. } = options;
+        if stride == 0 || groups == 0 || weight.contains(&0) || x[1..].contains(&0) {
+            bail!("conv2d: nothing can have a size of 0: input {x:?}, weight {weight:?}, {options:?}");
+        }
+        if per_group.checked_mul(groups) != Some(channels) || !out.is_multiple_of(groups) {
+            bail!("conv2d: a weight of {weight:?} in {groups} groups does not fit an input of {x:?}");
+        }
+        if bias.is_some_and(|bias| bias != [out]) {
+            bail!("conv2d: a bias of {bias:?} does not fit a weight of {weight:?}");
+        }
+        let side = |side: usize, kernel: usize| Some((side + 2 * padding).checked_sub(kernel)? / stride + 1);
+        let (Some(out_height), Some(out_width)) = (side(height, kernel_height), side(width, kernel_width)) else {
+            bail!("conv2d: an input of {x:?} with a padding of {padding} is smaller than the kernel of {weight:?}")
+        };
+        Ok(Self {
+            options,
+            batch,
+            input: [channels, height, width],
+            output: [out, out_height, out_width],
+            kernel: [kernel_height, kernel_width],
+        })
+    }
+
+    /// The convolution from operations that every device has. Candle's backward pass fails where the last step of the
+    /// kernel does not reach the edge alike in both directions; the numbers that no kernel reaches are left out.
+    pub fn composed(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let Conv2d { stride, padding, groups, relu } = self.options;
+        let mut x = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+        for side in [0, 1] {
+            x = x.narrow(2 + side, 0, (self.output[1 + side] - 1) * stride + self.kernel[side])?;
+        }
+        let mut y = x.conv2d(weight, 0, stride, 1, groups)?;
+        if let Some(bias) = bias {
+            y = y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
+        }
+        if relu { crate::ops::relu(&y) } else { Ok(y) }
+    }
+
+    pub fn input_len(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    pub fn output_len(&self) -> usize {
+        self.output.iter().product()
+    }
+
+    /// Positions of the kernel in an image.
+    pub fn positions(&self) -> usize {
+        self.output[1] * self.output[2]
+    }
+
+    /// Weights that one number of the result is made with.
+    pub fn weights(&self) -> usize {
+        self.input[0] / self.options.groups * self.kernel[0] * self.kernel[1]
+    }
+
+    pub fn shape(&self) -> Shape {
+        Shape::from([&[self.batch], &self.output[..]].concat())
+    }
+
+    /// Images in each part of the batch.
+    pub fn part(&self) -> usize {
+        let parts = (PARTIAL_SUMS / (self.output[0] * self.weights())).clamp(FEWEST_PARTS, MOST_PARTS);
+        self.batch.div_ceil(parts).max(1)
+    }
+
+    /// Rows of the result that are worked on together.
+    pub fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let [_, height, width] = self.output;
+        let most = (UNROLLED / (self.weights() * width)).clamp(1, height);
+        let rows = height.div_ceil(height.div_ceil(most));
+        (0..height).step_by(rows).map(move |start| start..(start + rows).min(height))
+    }
+
+    /// Elements of the largest unrolled tile.
+    pub fn unrolled_len(&self) -> usize {
+        self.tiles().map(|tile| tile.len()).max().unwrap_or(0) * self.output[2] * self.weights()
+    }
+
+    /// Where `side` of an image meets one row or column of the kernel, as a range of positions.
+    fn reach(&self, side: usize, offset: usize, positions: usize) -> Range<usize> {
+        let Conv2d { stride, padding, .. } = self.options;
+        let end = (side + padding).saturating_sub(offset).div_ceil(stride).min(positions);
+        padding.saturating_sub(offset).div_ceil(stride).min(end)..end
+    }
+
+    /// Visits the runs of numbers that the rows `tile` of the result need of a group's channels: where the run begins
+    /// when unrolled, where in the image, and how long it is. In the image its numbers lie a stride apart.
+    #[inline(always)]
+    fn runs(&self, tile: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
+        let ([_, height, width], Conv2d { stride, padding, groups, .. }) = (self.input, self.options);
+        let mut unrolled = 0;
+        for channel in 0..self.input[0] / groups {
+            for ky in 0..self.kernel[0] {
+                let rows = self.reach(height, ky, self.output[1]);
+                for kx in 0..self.kernel[1] {
+                    let columns = self.reach(width, kx, self.output[2]);
+                    for row in tile.clone() {
+                        if rows.contains(&row) && !columns.is_empty() {
+                            let (y, x) = (row * stride + ky - padding, columns.start * stride + kx - padding);
+                            visit(unrolled + columns.start, (channel * height + y) * width + x, columns.len());
+                        }
+                        unrolled += self.output[2];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Unrolls what the rows `tile` of the result need of a group's channels: `[weights, positions]`.
+    pub fn unroll<T: Real>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
+        if self.options.padding > 0 {
+            unrolled.fill(T::zero());
+        }
+        let stride = self.options.stride;
+        self.runs(tile, |at, from, len| {
+            let into = &mut unrolled[at..at + len];
+            if stride == 1 {
+                into.copy_from_slice(&channels[from..from + len]);
+            } else {
+                into.iter_mut().zip(channels[from..].iter().step_by(stride)).for_each(|(into, &x)| *into = x);
+            }
+        });
+    }
+
+    /// The opposite of [`Geometry::unroll`]: adds what is unrolled to where it came from.
+    pub fn roll_up<T: Real>(&self, unrolled: &[T], tile: &Range<usize>, channels: &mut [T]) {
+        let stride = self.options.stride;
+        vectorized(
+            #[inline(always)]
+            || {
+                self.runs(
+                    tile,
+                    #[inline(always)]
+                    |at, to, len| {
+                        let from = &unrolled[at..at + len];
+                        if stride == 1 {
+                            channels[to..to + len].iter_mut().zip(from).for_each(|(into, &x)| *into += x);
+                        } else {
+                            channels[to..].iter_mut().step_by(stride).zip(from).for_each(|(into, &x)| *into += x);
+                        }
+                    },
+                );
+            },
+        );
+    }
+
+    /// Calls `visit` with each group and tile of an image: the group's channels of the input, its rows of the weight,
+    /// where its part of the output begins, and the tile.
+    pub fn blocks(&self, mut visit: impl FnMut(Range<usize>, Range<usize>, usize, Range<usize>)) {
+        let (groups, positions, width) = (self.options.groups, self.positions(), self.output[2]);
+        let (input, out) = (self.input_len() / groups, self.output[0] / groups);
+        for group in 0..groups {
+            let (channels, rows) = (group * input..(group + 1) * input, group * out..(group + 1) * out);
+            for tile in self.tiles() {
+                visit(channels.clone(), rows.clone(), rows.start * positions + tile.start * width, tile);
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The optimizer: its updates, groups and refusals, and that a saved one goes on bit for bit.
+
+use candle_core::{Device, Tensor};
+use proptest::prelude::*;
+
+use super::*;
+use crate::optim::{Adam, AdamW, GroupConfig, Sgd};
+
+fn kinds() -> [OptimizerConfig; 5] {
+    let momentum = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };
+    [
+        Sgd::default().into(),
+        Sgd { dampening: 0.1, ..momentum.clone() }.into(),
+        Sgd { nesterov: true, ..momentum }.into(),
+        Adam { weight_decay: 0.02, ..Adam::default() }.into(),
+        AdamW::default().into(),
+    ]
+}
+
+fn parameters(values: &[f32]) -> Parameters {
+    let var = |values: &[f32]| Var::from_slice(values, values.len(), &Device::Cpu).unwrap();
+    let (a, b) = values.split_at(values.len() / 2);
+    [("a".to_owned(), var(a)), ("b".to_owned(), var(b))].into_iter().collect()
+}
+
+/// Half the sum of the fourth powers: gradients that depend on the weights.
+fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
+    for _ in 0..updates {
+        let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
+        let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
+        let gradients = Gradients::of(&loss, parameters).unwrap().clip(3.0).unwrap();
+        let lrs = vec![0.02; optimizer.groups().len()];
+        optimizer.update(&gradients, &lrs).unwrap();
+    }
+}
+
+/// The two forms of each update do the same arithmetic in another order: 1e-6 is a few units in the last place
+/// of weights of size one after five updates.
+#[test]
+fn the_fused_update_agrees_with_tensor_operations() {
+    for config in kinds() {
+        let (fused, composed) = (parameters(&[1.0, -0.5, 0.25, 2.0]), parameters(&[1.0, -0.5, 0.25, 2.0]));
+        let mut one = Optimizer::new(&fused, config.clone()).unwrap();
+        let other = Optimizer::new(&composed, config.clone()).unwrap();
+        for updates in 0..5 {
+            let slots = other.slots.iter().map(|slot| (slot, slot.parameter.powf(3.0).unwrap()));
+            for (slot, gradient) in slots.map(|(slot, cube)| (slot, (cube * 4.0).unwrap())) {
+                let other = Optimizer { updates, ..Optimizer::new(&composed, config.clone()).unwrap() };
+                match other.coefficients(slot, 0.02.into(), 1.0) {
+                    Coefficients::Sgd(c) => {
+                        sgd::update_composed(&slot.parameter, slot.moments.first(), &gradient, c).unwrap();
+                    }
+                    Coefficients::Adam(c) => {
+                        let moments = [&slot.moments[0], &slot.moments[1]];
+                        adam::update_composed(&slot.parameter, moments, &gradient, c).unwrap();
+                    }
+                }
+            }
+            let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
+            let loss = fused.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
+            one.update(&Gradients::of(&loss, &fused).unwrap(), &[0.02]).unwrap();
+        }
+        for ((_, a), (_, b)) in fused.iter().zip(composed.iter()) {
+            let difference = (a.as_tensor() - b.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
+            assert!(difference.to_scalar::<f32>().unwrap() < 1e-6, "{config:?}: {a} {b}");
+        }
+    }
+}
+
+#[test]
+fn biases_and_norms_can_be_left_out_of_decay() {
+    use crate::optim::Decay;
+    let matrix = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
+    let bias = Var::ones(2, DType::F32, &Device::Cpu).unwrap();
+    let both: Parameters = [("w".to_owned(), matrix), ("b".to_owned(), bias)].into_iter().collect();
+    let config = AdamW { weight_decay: 0.5, decay: Decay::Matrices, ..AdamW::default() };
+    let mut optimizer = Optimizer::new(&both, config).unwrap();
+    let zero = both
+        .iter()
+        .map(|(_, v)| (v.as_tensor() - v.as_tensor()).unwrap().sum_all().unwrap())
+        .reduce(|a, b| (a + b).unwrap());
+    optimizer.update(&Gradients::of(&zero.unwrap(), &both).unwrap(), &[0.1]).unwrap();
+    assert_eq!(both.get("b").unwrap().to_vec1::<f32>().unwrap(), [1.0, 1.0]);
+    assert_eq!(both.get("w").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.95; 4]);
+}
+
+#[test]
+fn half_precision_weights_have_moments_in_f32() {
+    let var = Var::ones(3, DType::BF16, &Device::Cpu).unwrap();
+    let parameters: Parameters = [("w".to_owned(), var)].into_iter().collect();
+    let mut optimizer = Optimizer::new(&parameters, AdamW::default()).unwrap();
+    let loss = parameters.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
+    optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[0.1]).unwrap();
+    let state = optimizer.save().unwrap();
+    assert!(state.tensors.values().all(|tensor| tensor.dtype == crate::state::Dtype::F32));
+    assert_ne!(parameters.get("w").unwrap().to_vec1::<half::bf16>().unwrap(), [half::bf16::ONE; 3]);
+}
+
+/// A schedule may drive momentum and weight decay as well: an update with the group's own values written out is
+/// the same, and one with others is not.
+#[test]
+fn an_update_can_be_given_its_momentum_and_weight_decay() {
+    let weights_after = |rates: Rates| {
+        let parameters = parameters(&[1.0, -0.5, 0.25, 2.0]);
+        let mut optimizer = Optimizer::new(&parameters, AdamW::default()).unwrap();
+        for _ in 0..3 {
+            let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
+            let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
+            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[rates]).unwrap();
+        }
+        parameters.save().unwrap()
+    };
+    let own = weights_after(Rates { lr: 0.1, momentum: Some(0.9), weight_decay: Some(0.01) });
+    assert_eq!(own, weights_after(0.1.into()));
+    assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: Some(0.5), weight_decay: None }));
+    assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: None, weight_decay: Some(0.5) }));
+}
+
+#[test]
+fn gradients_of_other_parameters_are_refused() {
+    let parameters = parameters(&[1.0, 2.0]);
+    let only_b: Parameters = [("b".to_owned(), parameters.get("b").unwrap().clone())].into_iter().collect();
+    let loss = only_b.get("b").unwrap().sum_all().unwrap();
+    let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
+    let message = optimizer.update(&Gradients::of(&loss, &only_b).unwrap(), &[0.1]).unwrap_err().to_string();
+    assert_eq!(message, "the gradients are of `b`, and the optimizer's parameters are `a`, `b`");
+}
+
+#[test]
+fn one_variable_under_two_names_is_refused() {
+    let var = Var::zeros(1, DType::F32, &Device::Cpu).unwrap();
+    let tied: Parameters = [("a".to_owned(), var.clone()), ("b".to_owned(), var)].into_iter().collect();
+    let message = Optimizer::new(&tied, Sgd::default()).unwrap_err().to_string();
+    assert!(message.starts_with("`a` and `b` are one variable"), "{message}");
+}
+
+/// With momentum 0 a group's dampening has nothing to dampen, as in PyTorch.
+#[test]
+fn a_group_without_momentum_is_not_dampened() {
+    let parameters = parameters(&[1.0, 1.0]);
+    let group = GroupConfig { parameters: vec!["a".into()], momentum: Some(0.0), ..GroupConfig::default() };
+    let config = Sgd { momentum: 0.9, dampening: 0.5, groups: vec![group], ..Sgd::default() };
+    let mut optimizer = Optimizer::new(&parameters, config).unwrap();
+    for _ in 0..2 {
+        let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
+        optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[0.1, 0.1]).unwrap();
+    }
+    let weight = parameters.get("a").unwrap().to_vec1::<f32>().unwrap()[0];
+    assert!((weight - 0.8).abs() < 1e-6, "{weight}");
+}
+
+#[test]
+fn a_bad_rate_changes_nothing() {
+    let parameters = parameters(&[1.0, 2.0]);
+    let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
+    let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
+    let gradients = Gradients::of(&loss, &parameters).unwrap();
+    for rate in [f64::NAN, f64::INFINITY, -0.1] {
+        assert!(matches!(optimizer.update(&gradients, &[rate]), Err(OptimError::Rate { .. })));
+    }
+    let momentum = Rates { lr: 0.1, momentum: Some(1.0), weight_decay: None };
+    let message = optimizer.update(&gradients, &[momentum]).unwrap_err().to_string();
+    assert_eq!(message, "the momentum 1 of parameter group 0 is not at least 0 and below 1");
+    assert!(matches!(optimizer.update(&gradients, &[0.1, 0.1]), Err(OptimError::RateCount { .. })));
+    assert_eq!(parameters.get("a").unwrap().to_vec1::<f32>().unwrap(), [1.0]);
+    assert_eq!(optimizer.updates(), 0);
+}
+
+#[test]
+fn a_state_of_another_kind_or_grouping_is_refused_with_both() {
+    let parameters = parameters(&[1.0, 2.0]);
+    let saved = Optimizer::new(&parameters, Adam::default()).unwrap().save().unwrap();
+    let refusal =
+        |config: OptimizerConfig| Optimizer::new(&parameters, config).unwrap().check(&saved).unwrap_err().to_string();
+    let kind = refusal(AdamW::default().into());
+    assert_eq!(kind, "the optimizer's kind is `adam` in the checkpoint and `adamw` here");
+    let group = GroupConfig { parameters: vec!["b".into()], ..GroupConfig::default() };
+    let groups = refusal(Adam { groups: vec![group], ..Adam::default() }.into());
+    assert_eq!(groups, "the division into parameter groups is `a`, `b` in the checkpoint and `a`; `b` here");
+}
+
+/// A checkpoint must not bring back the hyperparameters that a program has just changed.
+#[test]
+fn loading_a_state_keeps_the_hyperparameters_asked_for() {
+    let parameters = parameters(&[1.0, 2.0]);
+    let saved = Optimizer::new(&parameters, Adam { lr: 0.5, ..Adam::default() }).unwrap().save().unwrap();
+    let mut optimizer = Optimizer::new(&parameters, Adam { lr: 0.1, ..Adam::default() }).unwrap();
+    optimizer.load(&saved).unwrap();
+    assert_eq!(optimizer.base_lrs(), [0.1]);
+}
+
+#[test]
+fn an_optimizer_of_unnamed_variables_trains_but_refuses_to_be_saved() {
+    use candle_nn::Optimizer as _;
+    let var = Var::from_vec(vec![1f32], 1, &Device::Cpu).unwrap();
+    let config = OptimizerConfig::from(Sgd { lr: 0.5, ..Sgd::default() });
+    let mut optimizer = <Optimizer as candle_nn::Optimizer>::new(vec![var.clone()], config).unwrap();
+    assert_eq!(optimizer.learning_rate(), 0.5);
+    optimizer.set_learning_rate(0.25);
+    optimizer.backward_step(&var.sqr().unwrap().sum_all().unwrap()).unwrap();
+    assert_eq!(var.to_vec1::<f32>().unwrap(), [0.5]);
+    assert!(optimizer.save().unwrap_err().to_string().contains("Parameters::from_varmap"));
+}
+
+proptest! {
+    /// Saved after any number of updates and loaded into a fresh optimizer, the rest of the run has the same
+    /// bits as if nothing had happened.
+    #[test]
+    fn a_saved_and_loaded_optimizer_continues_bit_for_bit(
+        values in proptest::collection::vec(-2f32..2.0, 2..12), before in 0usize..4, after in 1usize..4,
+    ) {
+        for config in kinds() {
+            let whole = parameters(&values);
+            let mut uninterrupted = Optimizer::new(&whole, config.clone()).unwrap();
+            train(&mut uninterrupted, &whole, before);
+            let (weights, state) = (whole.save().unwrap(), uninterrupted.save().unwrap());
+            train(&mut uninterrupted, &whole, after);
+
+            let mut fresh = parameters(&vec![0.0; values.len()]);
+            let mut resumed = Optimizer::new(&fresh, config).unwrap();
+            fresh.load(&weights).unwrap();
+            resumed.load(&state).unwrap();
+            prop_assert_eq!(resumed.save().unwrap(), state);
+            train(&mut resumed, &fresh, after);
+            prop_assert_eq!(fresh.save().unwrap(), whole.save().unwrap());
+            prop_assert_eq!(resumed.save().unwrap(), uninterrupted.save().unwrap());
+        }
+    }
+}
+
+#[test]
+fn large_tensors_are_updated_like_small_ones() {
+    let values: Vec<f32> = (0..100_000).map(|i| (i as f32).sin()).collect();
+    let large: Parameters =
+        [("w".to_owned(), Var::from_slice(&values, values.len(), &Device::Cpu).unwrap())].into_iter().collect();
+    let mut optimizer = Optimizer::new(&large, AdamW::default()).unwrap();
+    let gradient_norm = |_: ()| {
+        let loss = large.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
+        Gradients::of(&loss, &large).unwrap()
+    };
+    let gradients = gradient_norm(());
+    let exact = values.iter().map(|&x| f64::from(2.0 * x).powi(2)).sum::<f64>().sqrt();
+    assert!((gradients.norm() / exact - 1.0).abs() < 1e-12);
+    optimizer.update(&gradients, &[0.1]).unwrap();
+    let small = Var::from_slice(&values[90_000..90_003], 3, &Device::Cpu).unwrap();
+    let few: Parameters = [("w".to_owned(), small)].into_iter().collect();
+    let loss = few.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
+    let mut other = Optimizer::new(&few, AdamW::default()).unwrap();
+    other.update(&Gradients::of(&loss, &few).unwrap(), &[0.1]).unwrap();
+    let tail: Tensor = large.get("w").unwrap().narrow(0, 90_000, 3).unwrap();
+    assert_eq!(tail.to_vec1::<f32>().unwrap(), few.get("w").unwrap().to_vec1::<f32>().unwrap());
+}
