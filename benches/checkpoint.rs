@@ -4,6 +4,9 @@
 //! state, a bare write and flush of the same bytes, a bare read of them. Then the examples, with a save every 50 steps
 //! and without.
 
+#[path = "../src/bin/train/memory.rs"]
+mod memory;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,13 +26,14 @@ const TURNS: usize = 5;
 const ELEMENTS: usize = 4 << 20;
 
 fn main() {
+    memory::keep_freed();
     let megabytes = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1000);
     conditions();
     let place = tempfile::tempdir_in("target").expect("a folder in target");
     state_of(megabytes, place.path());
-    for example in ["digits", "notebook"] {
-        throughput(example, place.path());
-    }
+    throughput("digits", &[], place.path());
+    // The largest state of all examples.
+    throughput("fashion", &["train.epochs=", "train.steps=250"], place.path());
 }
 
 fn conditions() {
@@ -195,10 +199,11 @@ fn status(key: &str) -> usize {
 }
 
 /// Steps a second of an example with and without saves, in turns.
-fn throughput(example: &str, place: &Path) {
+fn throughput(example: &str, settings: &[&str], place: &Path) {
     let steps_per_second = |every: &str, out: PathBuf| {
-        let settings = [format!("checkpoint.every={every}"), "validation.every=1000000 epochs".to_owned()];
-        let settings: Vec<Setting> = settings.iter().map(|text| Setting::parse(text).expect("a setting")).collect();
+        let every = format!("checkpoint.every={every}");
+        let settings = settings.iter().copied().chain([&*every, "validation.every=1000000 epochs"]);
+        let settings: Vec<Setting> = settings.map(|text| Setting::parse(text).expect("a setting")).collect();
         let config =
             from_file(&Path::new("examples").join(example).with_extension("toml"), &settings).expect("it is there");
         let mut run = Run::start(config, &out, Control::new()).expect("it starts");

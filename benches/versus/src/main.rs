@@ -83,7 +83,8 @@ fn main() -> Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| root.join("target/versus"));
     fs::create_dir_all(&out)?;
     let results = if arguments.render {
-        let text = fs::read_to_string(out.join("results.json")).with_context(|| format!("no results in {}", out.display()))?;
+        let text =
+            fs::read_to_string(out.join("results.json")).with_context(|| format!("no results in {}", out.display()))?;
         serde_json::from_str(&text)?
     } else {
         measure(&arguments, &root, &out)?

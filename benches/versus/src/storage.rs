@@ -13,7 +13,7 @@ use crate::contestant::Contestant;
 use crate::programs::Programs;
 use crate::results::{Results, median};
 
-const TURNS: usize = 5;
+const TURNS: usize = 7;
 
 /// Steps of a run with and without saves, and between two saves.
 const STEPS: usize = 200;
@@ -38,39 +38,46 @@ pub fn measure(
     conditions: &mut Conditions,
     results: &mut Results,
 ) -> Result<()> {
+    // The very first turn brings programs into the system's memory.
+    turn(megabytes, programs, conditions, Times::default())?;
+    let (mut bytes, mut times) = (0, Times::default());
+    for _ in 0..TURNS {
+        (bytes, times) = turn(megabytes, programs, conditions, times)?;
+    }
+    for (what, name, turns) in times.0 {
+        results.add(&format!("{what}, {} MB", bytes / 1_000_000), name, "s", turns);
+    }
+    Ok(fs::remove_dir_all(programs.empty_folder("bare")?.parent().context("a folder of saves")?)?)
+}
+
+/// One turn of everybody, in processes of their own: a save or load is the first, as those of a run are, and memory is new
+/// to it.
+fn turn(
+    megabytes: usize,
+    programs: &Programs,
+    conditions: &mut Conditions,
+    mut times: Times,
+) -> Result<(usize, Times)> {
+    let column = |name, save, load, restore| -> Result<Column> {
+        Ok(Column { name, folder: programs.empty_folder(name)?, save, load, restore })
+    };
     let (mut rekindle, mut torch) = programs.storage(megabytes)?;
     let bytes = rekindle.answer(READY)?["bytes"].as_u64().context("no size was told")? as usize;
     if let Some(torch) = &mut torch {
         torch.answer(READY)?;
     }
-    let column = |name, save, load, restore| -> Result<Column> {
-        Ok(Column { name, folder: programs.empty_folder(name)?, save, load, restore })
-    };
-    let own = column("Rekindle", "save", "load", Some("restore"))?;
-    let others = [
-        column("PyTorch", "save", "load", Some("restore"))?,
-        column("safetensors", "save-safetensors", "load-safetensors", None)?,
-    ];
-    let bare = programs.empty_folder("bare")?.join("state");
-    let content = vec![1_u8; bytes];
-
-    let mut times = Times::default();
-    for _ in 0..TURNS {
-        conditions.sample(PAUSE);
-        times.turn(&own, &mut rekindle)?;
-        if let Some(torch) = &mut torch {
-            others.iter().try_for_each(|column| times.turn(column, torch))?;
-        }
-        times.add("save until it is on disk", "bare", timed(|| replace(&bare, &content))?);
-        times.add("load, file in memory", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
-        forget(&bare)?;
-        times.add("load, file on disk", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
+    conditions.sample(PAUSE);
+    times.turn(&column("Rekindle", "save", "load", Some("restore"))?, &mut rekindle)?;
+    if let Some(torch) = &mut torch {
+        times.turn(&column("PyTorch", "save", "load", Some("restore"))?, torch)?;
+        times.turn(&column("safetensors", "save-safetensors", "load-safetensors", None)?, torch)?;
     }
-    for (what, name, turns) in times.0 {
-        results.add(&format!("{what}, {} MB", bytes / 1_000_000), name, "s", turns);
-    }
-    fs::remove_dir_all(bare.parent().and_then(Path::parent).context("a folder of saves")?)?;
-    Ok(())
+    let (bare, content) = (programs.empty_folder("bare")?.join("state"), vec![1_u8; bytes]);
+    times.add("save until it is on disk", "bare", timed(|| write(&bare, &content))?);
+    times.add("load, file in memory", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
+    forget(&bare)?;
+    times.add("load, file on disk", "bare", timed(|| Ok(drop(fs::read(&bare)?)))?);
+    Ok((bytes, times))
 }
 
 /// The turns of each measurement, in the order in which they first came.
@@ -126,13 +133,10 @@ fn timed(what: impl FnOnce() -> Result<()>) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-/// Writes a file beside the one that is there, and then puts it in its place.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let mut file = File::create(path)?;
     file.write_all(content)?;
-    file.sync_all()?;
-    Ok(fs::rename(beside, path)?)
+    Ok(file.sync_all()?)
 }
 
 /// Lets the system's memory go of a file, or of all files in a folder and its folders.

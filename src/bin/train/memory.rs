@@ -1,11 +1,15 @@
-//! The program's allocator.
+//! The program's allocator: mimalloc, told to keep memory and to ask for it in large pages.
+//!
+//! The system's allocator gives the memory of a step back, and takes it anew in the next: a quarter of the time of a small
+//! GPT's step went to that.
 
+use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_long;
 
-/// The system's allocator gives the memory of a step back, and takes it anew in the next: a quarter of the time of a small
-/// GPT's step went to that.
+use mimalloc::MiMalloc;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 /// `mi_option_purge_delay` of `mimalloc.h`, which the crate has no name for.
 const PURGE_DELAY: i32 = 15;
@@ -17,4 +21,54 @@ pub fn keep_freed() {
     const MILLISECONDS: c_long = 2000;
     // SAFETY: it stores a number for a known option; there is no other thread yet that could read it meanwhile.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, MILLISECONDS) };
+}
+
+/// mimalloc, whose large pieces the system may make of large pages. A new page costs it the same whether it is of 4 KiB or
+/// of 2 MiB, so a checkpoint is loaded into new memory several times as fast.
+struct Allocator;
+
+/// Bytes from which on large pages are asked for.
+const LARGE: usize = 4 << 20;
+
+// SAFETY: all memory is mimalloc's, by the same layouts.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the promises that mimalloc wants of it.
+        in_large_pages(unsafe { MiMalloc.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        in_large_pages(unsafe { MiMalloc.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { MiMalloc.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { MiMalloc.dealloc(memory, layout) }
+    }
+}
+
+/// Asks for large pages where a piece of memory is large.
+#[cfg(target_os = "linux")]
+fn in_large_pages(memory: *mut u8, size: usize) -> *mut u8 {
+    use rustix::mm::{Advice, madvise};
+    const PAGE: usize = 2 << 20;
+    if size >= LARGE && !memory.is_null() {
+        let before = memory.align_offset(PAGE);
+        let pages = size.saturating_sub(before) / PAGE;
+        // SAFETY: these are whole pages within the piece, and of what pages they are made changes nothing in them. That
+        // a system does not have large pages is no failure.
+        let _ = unsafe { madvise(memory.wrapping_add(before).cast(), pages * PAGE, Advice::LinuxHugepage) };
+    }
+    memory
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_large_pages(memory: *mut u8, _: usize) -> *mut u8 {
+    memory
 }
