@@ -146,7 +146,7 @@ fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
     let before = place.files();
     drop(lines);
     let told: Told = first.wait_with_output().unwrap().into();
-    let reason = "run: cannot save in the run directory: it was moved, removed or replaced while the run was trained";
+    let reason = "run was moved, removed or replaced while the run was trained";
     told.says(1, &["is not saved: ", reason, "training goes on"]);
     assert!(told.err.split("error: ").nth(1).is_some_and(|end| end.starts_with(reason)), "{}", told.err);
     let in_run = |files: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {

@@ -154,12 +154,13 @@ impl RunDirectory {
             return Ok(());
         }
         let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let in_place = match (fs::metadata(&self.path).map(identity), self.handle.metadata().map(identity)) {
+        match (fs::metadata(&self.path).map(identity), self.handle.metadata().map(identity)) {
             (Ok(found), Ok(held)) if found == held => Ok(()),
-            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Err(io::Error::other("it was moved, removed or replaced while the run was trained")),
-        };
-        in_place.map_err(TrainError::write(&self.path, "save in the run directory"))
+            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => {
+                Err(TrainError::write(&self.path, "save in the run directory")(error))
+            }
+            _ => Err(TrainError::Displaced { path: self.path.clone() }),
+        }
     }
 
     /// Refuses to go on with a run that another process has taken over.

@@ -149,6 +149,15 @@ pub enum TrainError {
         /// Who has it.
         holder: String,
     },
+    /// The directory of a run is not where it was.
+    #[error(
+        "{} was moved, removed or replaced while the run was trained; nothing is saved until it is back in its place",
+        path.display()
+    )]
+    Displaced {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// An object store cannot be used.
     #[error("{}: {source}{}", path.display(), store::remedy(source))]
     Store {
@@ -242,7 +251,11 @@ impl TrainError {
     pub fn is_input_error(&self) -> bool {
         !matches!(
             self,
-            Self::NotFinite { .. } | Self::TakenOver { .. } | Self::Tensor(_) | Self::Optim(OptimError::Tensor(_))
+            Self::NotFinite { .. }
+                | Self::TakenOver { .. }
+                | Self::Displaced { .. }
+                | Self::Tensor(_)
+                | Self::Optim(OptimError::Tensor(_))
         )
     }
 

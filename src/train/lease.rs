@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::store::{Store, Version};
+use crate::threads;
 
 /// How long a run is held without being renewed, by default, in seconds.
 const LENGTH: f64 = 30.0;
@@ -111,13 +112,16 @@ impl Lease {
         let held = Arc::new(Held { store: Arc::clone(store), path: path.clone(), token: claim.token, length, state });
         let (stop, stopped) = mpsc::channel();
         let renewed = Arc::clone(&held);
-        let renewing = thread::Builder::new().name("lease".to_owned()).spawn(move || {
+        let mut lease = Self { held, stop: Some(stop), renewing: None };
+        let renewing = threads::builder("lease").spawn(move || {
             let pause = Duration::from_secs_f64(renewed.length / 3.0);
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 renewed.renew();
             }
         });
-        Ok(Self { held, stop: Some(stop), renewing: Some(renewing.map_err(failed)?) })
+        // Without a thread to be had it is given back at once, rather than left to run out.
+        lease.renewing = Some(renewing.map_err(failed)?);
+        Ok(lease)
     }
 
     /// Who has taken the run over, as far as is known.
@@ -266,6 +270,13 @@ mod tests {
         assert!(message.contains(&format!("{RUN} is in use by process {} on ", std::process::id())), "{message}");
         drop(first);
         take(&store, 3.0).unwrap();
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_renewed_for_want_of_a_thread_is_given_back() {
+        let store = store();
+        threads::starved::without_threads(|| take(&store, 3600.0).unwrap_err());
+        take(&store, 3600.0).unwrap();
     }
 
     #[test]

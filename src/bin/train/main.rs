@@ -173,8 +173,11 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
         }
         Err(error) => {
             console.message(&format!("error: {error}"));
-            // The first says where to go on from; the second that it is done already.
-            let says_it_all = matches!(error, TrainError::NotFinite { .. } | TrainError::TakenOver { .. });
+            // The first says where to go on from; with the others the checkpoints are not this process's any more.
+            let says_it_all = matches!(
+                error,
+                TrainError::NotFinite { .. } | TrainError::TakenOver { .. } | TrainError::Displaced { .. }
+            );
             if let Some(last) = run.last_checkpoint().filter(|_| !says_it_all) {
                 console.message(&format!("the last checkpoint is {}", last.display()));
                 console.message(&format!("to go on from there: train --resume {}", run.path().display()));
