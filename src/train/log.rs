@@ -71,7 +71,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Says what is missing. What stands behind a line that is not understood may be all there is of it, so it is kept.
+    /// Says what is missing. What stands behind the lines that were found may be all there is of it, so it is kept.
     ///
     /// A gap further up was told when it came about: what counts is whether the lines go up to the checkpoint.
     fn tell_losses(&self, found: &Found, steps: u64) -> Result<(), TrainError> {
@@ -81,7 +81,8 @@ impl Log {
         }
         let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
         let (log, last) = (shown.display(), steps - 1);
-        if found.is_damaged {
+        let length = self.file.metadata().map_err(TrainError::write(&self.path, "read the log"))?.len();
+        if found.bytes < length {
             let kept = self.keep_damaged()?;
             let kept = kept.display();
             tracing::warn!("{log} is damaged where step {next} should be; all of it is kept in {kept}");
@@ -200,19 +201,17 @@ struct Found {
     bytes: u64,
     /// The step after the last of them.
     next: u64,
-    /// Whether they end at a line that is torn or none of ours, rather than at the end of the log or at a later step.
-    is_damaged: bool,
 }
 
 impl Found {
-    /// The lines of updates before number `steps`.
+    /// The lines of updates before number `steps`. A line that is torn, none of ours, or of a later update ends them.
     fn in_file(file: &File, steps: u64) -> io::Result<Self> {
         #[derive(Deserialize)]
         struct Step {
             step: u64,
         }
         let (mut reader, mut line) = (BufReader::new(file), Vec::new());
-        let mut found = Self { bytes: 0, next: 0, is_damaged: false };
+        let mut found = Self { bytes: 0, next: 0 };
         loop {
             line.clear();
             let bytes = reader.read_until(b'\n', &mut line)?;
@@ -221,10 +220,9 @@ impl Found {
             }
             match serde_json::from_slice(&line) {
                 Ok(Step { step }) if line.ends_with(b"\n") && step < steps => {
-                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
+                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1 };
                 }
-                Ok(Step { step }) if step >= steps => return Ok(found),
-                _ => return Ok(Self { is_damaged: true, ..found }),
+                _ => return Ok(found),
             }
         }
     }
