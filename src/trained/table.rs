@@ -151,7 +151,8 @@ impl<W: Write> CsvTable<W> {
         let mut out = csv::Writer::from_writer(BufWriter::new(out));
         let names = columns.has_names.then_some("file").into_iter();
         let class = columns.classes.as_ref().map(|_| "class");
-        out.write_record(names.chain(class).chain(columns.numbers.iter().map(String::as_str)))?;
+        let numbers = columns.numbers.iter().map(String::as_str);
+        out.write_record(names.chain(class).chain(numbers)).map_err(cause)?;
         Ok(Self { columns, out })
     }
 
@@ -162,17 +163,17 @@ impl<W: Write> CsvTable<W> {
         };
         for (row, numbers) in numbers.iter().enumerate() {
             if self.columns.has_names {
-                self.out
-                    .write_field(rows.names.as_ref().and_then(|names| names.get(row)).map_or("", String::as_str))?;
+                let name = rows.names.as_ref().and_then(|names| names.get(row));
+                self.out.write_field(name.map_or("", String::as_str)).map_err(cause)?;
             }
             if let (Predicted::Classes { classes, .. }, Some(names)) = (&rows.predicted, &self.columns.classes) {
-                self.out.write_field(&names[classes[row] as usize])?;
+                self.out.write_field(&names[classes[row] as usize]).map_err(cause)?;
             }
             for number in numbers {
                 // The shortest text that is read as the same number.
-                self.out.write_field(format!("{number:?}"))?;
+                self.out.write_field(format!("{number:?}")).map_err(cause)?;
             }
-            self.out.write_record(None::<&[u8]>)?;
+            self.out.write_record(None::<&[u8]>).map_err(cause)?;
         }
         Ok(())
     }
@@ -180,5 +181,13 @@ impl<W: Write> CsvTable<W> {
     fn finish(self) -> io::Result<W> {
         let out = self.out.into_inner().map_err(|error| error.into_error())?;
         out.into_inner().map_err(|error| error.into_error())
+    }
+}
+
+/// What the system says; wrapped by the writer of CSV, it would lose its kind.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(cause) => cause,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
