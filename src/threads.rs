@@ -26,9 +26,23 @@ pub(crate) enum Task<T> {
 impl<T: Send + 'static> Task<T> {
     /// Begins `work` on a thread, or where there is none to be had, does it before this returns.
     pub(crate) fn begin<W: FnOnce() -> T + Send + 'static>(thread: &str, work: W) -> Self {
+        Self::begin_as(thread, || (), work)
+    }
+
+    /// As [`Task::begin`], on a thread that gives way to those that compute: a step whose parts run side by side takes as
+    /// long as the one that is held up.
+    pub(crate) fn begin_aside<W: FnOnce() -> T + Send + 'static>(thread: &str, work: W) -> Self {
+        Self::begin_as(thread, give_way, work)
+    }
+
+    fn begin_as<W: FnOnce() -> T + Send + 'static>(thread: &str, prepare: fn(), work: W) -> Self {
         // A thread that does not come about drops all that it was given, so it is given the work once it is there.
         let (give, given) = mpsc::sync_channel::<W>(1);
-        match builder(thread).spawn(move || given.recv().ok().map(|work| work())) {
+        let run = move || {
+            prepare();
+            given.recv().ok().map(|work| work())
+        };
+        match builder(thread).spawn(run) {
             Ok(thread) => {
                 drop(give.send(work));
                 Self::Beside(thread)
@@ -52,6 +66,12 @@ impl<T: Send + 'static> Task<T> {
             Self::Done(result) => Some(result),
         }
     }
+}
+
+/// Lowers the priority of this thread, and of those that it will start. Only Linux has one for each thread.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 10);
 }
 
 /// What makes a thread of that name.

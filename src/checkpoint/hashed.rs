@@ -10,7 +10,7 @@ pub(super) struct Hashed {
 
 impl Hashed {
     /// Bytes that are hashed while the next ones are read.
-    const CHUNK: usize = 1 << 20;
+    const CHUNK: usize = 2 << 20;
 
     pub(super) fn new(file: Box<dyn Read + Send>, bytes: u64) -> Self {
         Self { file: file.take(bytes), hasher: blake3::Hasher::new() }
@@ -18,7 +18,7 @@ impl Hashed {
 
     /// Reads what was not read, and gives the digest of all of it.
     pub(super) fn finish(mut self) -> io::Result<String> {
-        let mut buffer = vec![0; (16 * Self::CHUNK).min(self.file.limit() as usize)];
+        let mut buffer = vec![0; (8 * Self::CHUNK).min(self.file.limit() as usize)];
         while self.file.limit() > 0 {
             let length = buffer.len().min(self.file.limit() as usize);
             self.read_exact(&mut buffer[..length])?;
@@ -38,8 +38,8 @@ impl Read for Hashed {
         let Self { file, hasher } = self;
         let mut earlier: &[u8] = &[];
         for chunk in buffer.chunks_mut(Self::CHUNK) {
-            // Hashing takes longer than reading: the thread that has read helps with it.
-            let (_, read) = rayon::join(|| hasher.update_rayon(earlier), || file.read_exact(chunk));
+            // Reading begins at once, for the disk must not wait; the thread that has read helps with hashing.
+            let (read, _) = rayon::join(|| file.read_exact(chunk), || hasher.update_rayon(earlier));
             read?;
             earlier = chunk;
         }

@@ -83,7 +83,7 @@ impl Saver {
         drop(self.wait());
         let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
         let (written_by, keep) = (self.written_by.clone(), self.keep.clone());
-        self.in_flight = Some(Task::begin("save", move || {
+        self.in_flight = Some(Task::begin_aside("save", move || {
             let save = || {
                 before(&snapshot)?;
                 let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
