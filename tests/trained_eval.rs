@@ -223,6 +223,11 @@ fn classes_of_idx_files_are_those_of_the_run() {
     // A single class, and fewer images than a batch of the run has.
     write(&lab.path("test"), &[("t10k-labels-idx1-ubyte", idx(&[10], &[1; 10]))]);
     assert_eq!(eval(&lab, &["run", "--data", "test"])["rows"], 10);
+    let message = lab.train(&["eval", "run", "--data", "test/t10k-images-idx3-ubyte"]).refusal();
+    assert!(
+        message.contains("test/t10k-images-idx3-ubyte is a file; images and their labels are looked for"),
+        "{message}"
+    );
     let message = lab.train(&["eval", "run", "--data", "."]).refusal();
     assert!(message.contains("cannot read the data file ./train-images-idx3-ubyte: No such file"), "{message}");
 }

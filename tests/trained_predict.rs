@@ -2,6 +2,8 @@
 
 mod common;
 mod common_data;
+#[cfg(feature = "parquet")]
+mod common_parquet;
 
 use std::fs;
 
@@ -292,6 +294,19 @@ fn a_signal_ends_a_prediction_and_leaves_what_was_there_before() {
     }
 }
 
+/// `train predict … | head` is no error.
+#[test]
+fn a_reader_of_predictions_may_go_away() {
+    let lab = lab();
+    fs::write(lab.path("many.csv"), "a,b,c\n".to_owned() + &"1,2,3\n".repeat(100_000)).unwrap();
+    let mut command = lab.command(&["predict", "run", "--data", "many.csv"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    drop(process.stdout.take());
+    let ended: common::Ended = process.wait_with_output().unwrap().into();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
 #[cfg(feature = "parquet")]
 #[test]
 fn predictions_can_be_parquet() {
@@ -313,31 +328,40 @@ fn predictions_can_be_parquet() {
     }
 }
 
+/// A Parquet file names its columns, though those of the run had no names.
+#[cfg(feature = "parquet")]
+#[test]
+fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names() {
+    use common_parquet::{Cells, write_parquet};
+    let config = small(ADAMW, "constant()", "").replace("batch_size", "header = false\nbatch_size");
+    let lab = Lab::in_memory(&config);
+    let rows: Vec<String> = table().lines().skip(1).map(str::to_owned).collect();
+    fs::write(lab.path("data.csv"), rows.join("\n")).unwrap();
+    lab.start("run");
+    let column = |place: usize| {
+        let number = |row: &String| Some(row.split(',').nth(place).unwrap().parse().unwrap());
+        Cells::Doubles(rows.iter().map(number).collect())
+    };
+    write_parquet(&lab.path("rows.parquet"), &[("x", column(0)), ("y", column(1)), ("z", column(2))]);
+    assert_eq!(predict(&lab, "rows.parquet"), predict(&lab, "data.csv"));
+    write_parquet(&lab.path("less.parquet"), &[("x", column(0)), ("y", column(1))]);
+    let refusal = lab.train(&["predict", "run", "--data", "less.parquet"]).refusal();
+    let expected = "less.parquet has 2 columns, and the model was trained on 4, of which column 3 is the label";
+    assert!(refusal.contains(expected), "{refusal}");
+}
+
 /// A model of a CSV file takes rows from Parquet too, the columns by their names.
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_can_be_parquet() {
-    use std::sync::Arc;
-
-    use parquet::data_type::DoubleType;
-    use parquet::file::writer::SerializedFileWriter;
-    use parquet::schema::parser::parse_message_type;
+    use common_parquet::{Cells, write_parquet};
     let lab = lab();
     let expected = predict(&lab, "data.csv");
-    let message = "message rows { REQUIRED DOUBLE c; REQUIRED DOUBLE a; REQUIRED DOUBLE b; }";
-    let schema = Arc::new(parse_message_type(message).unwrap());
-    let file = fs::File::create(lab.path("rows.parquet")).unwrap();
-    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    for place in [2, 0, 1] {
-        let number = |line: &str| line.split(',').nth(place).unwrap().parse::<f64>().unwrap();
-        let numbers: Vec<f64> = table().lines().skip(1).map(number).collect();
-        let mut column = group.next_column().unwrap().unwrap();
-        column.typed::<DoubleType>().write_batch(&numbers, None, None).unwrap();
-        column.close().unwrap();
-    }
-    group.close().unwrap();
-    writer.close().unwrap();
+    let column = |place: usize| {
+        let number = |line: &str| Some(line.split(',').nth(place).unwrap().parse().unwrap());
+        Cells::Doubles(table().lines().skip(1).map(number).collect())
+    };
+    write_parquet(&lab.path("rows.parquet"), &[("c", column(2)), ("a", column(0)), ("b", column(1))]);
     assert_eq!(predict(&lab, "rows.parquet"), expected);
     fs::write(lab.path("cut.parquet"), "PAR1").unwrap();
     let refusal = lab.train(&["predict", "run", "--data", "cut.parquet"]).refusal();

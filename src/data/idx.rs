@@ -90,6 +90,12 @@ pub enum IdxError {
         /// What is wrong with it.
         problem: Problem,
     },
+    /// A file was given where a folder is needed.
+    #[error("{path} is a file; images and their labels are looked for in a folder that holds both, so give that")]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// One of the two validation files was named without the other.
     #[error("`data.{given}` is given without `data.{missing}`; validation needs both")]
     HalfAPair {
@@ -139,6 +145,9 @@ pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
 /// All images in the folder `config.path` with their labels, each below `classes`: those of the files to train on and of
 /// those for validation, whichever there are.
 pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, DataError> {
+    if config.path.is_file() {
+        return Err(IdxError::NotAFolder { path: config.path.clone() }.into());
+    }
     let files = |images: &Option<PathBuf>, labels: &Option<PathBuf>, usual: [&str; 2]| {
         [(images, usual[0]), (labels, usual[1])]
             .map(|(name, usual)| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual)))))

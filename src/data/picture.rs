@@ -66,7 +66,7 @@ pub enum ImageError {
         path: PathBuf,
     },
     /// The file is damaged, cut short, or of a kind that is not read.
-    #[error("the image {path} cannot be read: {reason}")]
+    #[error("the image {path} cannot be read: {reason}; remove it, or bring a whole one")]
     Damaged {
         /// The file.
         path: PathBuf,

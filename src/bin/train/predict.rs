@@ -49,12 +49,23 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
             return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
         }
         let Some(rows) = rows.next().transpose()? else { break };
-        table.write(&rows)?;
+        match table.write(&rows) {
+            Err(error) if arguments.output.is_none() && has_no_reader(&error) => return Ok(ExitCode::SUCCESS),
+            written => written?,
+        }
         count += rows.predicted.len();
     }
-    table.finish()?;
+    match table.finish() {
+        Err(error) if arguments.output.is_none() && has_no_reader(&error) => return Ok(ExitCode::SUCCESS),
+        finished => finished?,
+    }
     if let Some(path) = &arguments.output {
         console.message(&format!("{count} rows written to {}", path.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether whoever read what is written has gone away, having read enough.
+fn has_no_reader(error: &TrainedError) -> bool {
+    matches!(error, TrainedError::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -103,6 +103,8 @@ impl Decoder {
             );
         }
         let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, width)).transpose()?;
+        // Where the run's columns had no names, those of a file that names its columns say nothing.
+        let names = names.filter(|_| config.header.unwrap_or(true));
         let places = Places::find(&config.path, layout, names, count, with_targets)?;
         let options = TableOptions::new(config)?.frame;
         Ok(Self {

@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::Mmap;
 
-use super::Vocabulary;
 use super::source::TextFile;
+use super::{TextError, Vocabulary};
 use crate::data::DataError;
 
 /// The last character is the version: of this format, and of how text is cut into tokens.
@@ -220,7 +220,10 @@ impl Job<'_> {
                 count += 1;
                 bytes.extend_from_slice(&token.to_le_bytes()[..width]);
             };
-            vocabulary.encode_piece(before, piece, see).map_err(DataError::from)?;
+            vocabulary.encode_piece(before, piece, see).map_err(|error| {
+                let (path, source) = (self.text.path.clone(), Box::new(error));
+                DataError::from(TextError::InFile { path, source })
+            })?;
             out(&bytes)
         };
         if vocabulary.takes_any_bytes() {

@@ -66,6 +66,14 @@ pub enum TextError {
         /// What the vocabulary is.
         known: String,
     },
+    /// The text of a file does not become tokens.
+    #[error("{path}: {source}")]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<TextError>,
+    },
     /// A token is none of the vocabulary's.
     #[error("token {token} is not below the size of the vocabulary of {known}")]
     UnknownToken {

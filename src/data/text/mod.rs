@@ -185,7 +185,13 @@ mod tests {
 
     #[test]
     fn a_text_with_other_characters_or_too_few_is_refused() {
-        assert!(known("abcx").unwrap_err().to_string().contains("character 'x' at byte 3 is unknown"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abcx").unwrap();
+        let config = DataConfig { context: NonZeroUsize::new(3), ..DataConfig::new(file.path()) };
+        let message = open_known(&config, Vocabulary::characters("abc")).unwrap_err().to_string();
+        let expected =
+            format!("{}: character 'x' at byte 3 is unknown to the vocabulary of 3 characters", file.path().display());
+        assert_eq!(message, expected);
         assert!(known("abc").unwrap_err().to_string().contains("evaluation has 3 tokens, and a row needs 4"));
     }
 }
