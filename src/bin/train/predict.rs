@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rekindle::train::{Console, Control, Observer};
-use rekindle::trained::{TableWriter, Trained, TrainedError};
+use rekindle::trained::{PredictedRows, TableWriter, Trained, TrainedError};
 
 use crate::settings;
 
@@ -37,32 +37,49 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
     let control = Control::from_signals().map_err(|source| TrainedError::Write { path: "stdout".into(), source })?;
     let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
-    let mut rows = trained.predict(&arguments.data)?;
-    let mut table = match &arguments.output {
+    let rows = trained.predict(&arguments.data)?;
+    let table = match &arguments.output {
         Some(path) => TableWriter::create(&trained, path)?,
         None => TableWriter::to(&trained, Box::new(io::stdout()))
             .map_err(|source| TrainedError::Write { path: "stdout".into(), source })?,
     };
+    match (write(rows, table, &control), &arguments.output) {
+        (Err(error), None) if has_no_reader(&error) => Ok(ExitCode::SUCCESS),
+        (Err(error), _) => Err(error),
+        (Ok(Written::Stopped(signal)), _) => Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))),
+        (Ok(Written::All(count)), path) => {
+            if let Some(path) = path {
+                console.message(&format!("{count} rows written to {}", path.display()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// How far the writing came.
+enum Written {
+    /// To the end, after so many rows.
+    All(usize),
+    /// To a signal.
+    Stopped(usize),
+}
+
+fn write(
+    mut rows: impl Iterator<Item = Result<PredictedRows, TrainedError>>,
+    mut table: TableWriter,
+    control: &Control,
+) -> Result<Written, TrainedError> {
     let mut count = 0;
     loop {
         if let Some(signal) = control.stop_requested() {
-            return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
+            return Ok(Written::Stopped(signal));
         }
         let Some(rows) = rows.next().transpose()? else { break };
-        match table.write(&rows) {
-            Err(error) if arguments.output.is_none() && has_no_reader(&error) => return Ok(ExitCode::SUCCESS),
-            written => written?,
-        }
+        table.write(&rows)?;
         count += rows.predicted.len();
     }
-    match table.finish() {
-        Err(error) if arguments.output.is_none() && has_no_reader(&error) => return Ok(ExitCode::SUCCESS),
-        finished => finished?,
-    }
-    if let Some(path) = &arguments.output {
-        console.message(&format!("{count} rows written to {}", path.display()));
-    }
-    Ok(ExitCode::SUCCESS)
+    table.finish()?;
+    Ok(Written::All(count))
 }
 
 /// Whether whoever read what is written has gone away, having read enough.
