@@ -3,8 +3,7 @@
 //! Candle's `backward` makes zeros and an addition for every edge of its graph. Where a loss depends on its parameters
 //! through operations of this crate alone, following this list instead gives the same gradients for less: the first one
 //! that reaches a tensor is moved there, and only a second one is added. Operations are applied with [`apply1`],
-//! [`apply2`] and [`apply3`], which tell Candle's graph as well, so a loop that calls `backward` itself
-//! loses nothing.
+//! [`apply2`] and [`apply3`], which tell Candle's graph as well, so a loop that calls `backward` itself loses nothing.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -18,6 +17,18 @@ thread_local! {
 }
 
 /// The operations of a forward pass.
+///
+/// ```
+/// # use candle_core::{DType, Device, Tensor, Var};
+/// # use rekindle::{ops::{self, Tape, loss}, optim::Gradients, parameters::Parameters};
+/// # let weight = Var::ones((1, 3), DType::F32, &Device::Cpu)?;
+/// # let parameters: Parameters = [("weight".to_owned(), weight.clone())].into_iter().collect();
+/// # let (x, y) = (Tensor::ones((5, 3), DType::F32, &Device::Cpu)?, Tensor::zeros((5, 1), DType::F32, &Device::Cpu)?);
+/// let (loss, tape) = Tape::record(|| loss::mean_squared_error(&ops::linear(&x, &weight, None)?, &y));
+/// let gradients = Gradients::along(tape, &loss?, 1.0, &parameters)?;
+/// # assert_eq!(gradients.norm(), 108f64.sqrt());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct Tape(Vec<Node>);
 
