@@ -143,6 +143,38 @@ pub(super) fn map_rows<R: Send>(
     }
 }
 
+/// `f` of each element.
+pub(super) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+    let mut result = vec![T::zero(); x.len()];
+    for_rows(&mut result, 1, |start, result| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (y, &x) in result.iter_mut().zip(&x[start..]) {
+                    *y = f(x);
+                }
+            },
+        );
+    });
+    result
+}
+
+/// `f` of the elements of two slices of one length.
+pub(super) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+    let mut result = vec![T::zero(); a.len()];
+    for_rows(&mut result, 1, |start, result| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((y, &a), &b) in result.iter_mut().zip(&a[start..]).zip(&b[start..]) {
+                    *y = f(a, b);
+                }
+            },
+        );
+    });
+    result
+}
+
 /// Adds up vectors in their order; none of them is a vector of `width` zeros.
 pub(super) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     let mut parts = parts.into_iter();

@@ -54,41 +54,30 @@ impl Mask {
     /// Applies the mask to the elements from number `start` on.
     pub(super) fn apply_from<T: Float>(&self, start: usize, elements: &mut [T]) {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
-        let (mut at, mut rest) = (start, elements);
-        while !rest.is_empty() {
-            let (words, used) = (self.stream.block(self.step, at as u64 / 4), at % 4);
-            let (block, later) = rest.split_at_mut(rest.len().min(4 - used));
-            for (x, &word) in block.iter_mut().zip(&words[used..]) {
-                *x = if word < threshold { T::zero() } else { *x * kept };
-            }
-            (at, rest) = (at + block.len(), later);
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                let (mut at, mut rest) = (start, elements);
+                while !rest.is_empty() {
+                    // Four elements share a block of random words.
+                    let words: [[u32; 4]; TOGETHER / 4] = self.stream.blocks(self.step, at as u64 / 4);
+                    let words = &words.as_flattened()[at % 4..];
+                    let (now, later) = rest.split_at_mut(rest.len().min(words.len()));
+                    for (x, &word) in now.iter_mut().zip(words) {
+                        // Multiplying would turn an infinity into a NaN and leave a sign on zero.
+                        *x = if word < threshold { T::zero() } else { *x * kept };
+                    }
+                    (at, rest) = (at + now.len(), later);
+                }
+            },
+        );
     }
 
-    /// The masked elements. Four of them share a block of random words.
+    /// The masked elements.
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
-        let mut result = vec![T::zero(); x.len()];
-        for_chunks(&mut result, CHUNK, x.len(), |number, result| {
-            let start = number * CHUNK;
-            vectorized(
-                #[inline(always)]
-                || self.fill(start, &x[start..start + result.len()], result),
-            );
-        });
+        let mut result = x.to_vec();
+        for_chunks(&mut result, CHUNK, x.len(), |number, result| self.apply_from(number * CHUNK, result));
         result
-    }
-
-    /// Writes the masked elements from number `start` on, a multiple of [`TOGETHER`].
-    #[inline(always)]
-    fn fill<T: Float>(&self, start: usize, x: &[T], result: &mut [T]) {
-        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
-        for (number, (x, result)) in x.chunks(TOGETHER).zip(result.chunks_mut(TOGETHER)).enumerate() {
-            let words: [[u32; 4]; TOGETHER / 4] = self.stream.blocks(self.step, (start + number * TOGETHER) as u64 / 4);
-            for ((result, &x), &word) in result.iter_mut().zip(x).zip(words.as_flattened()) {
-                // Multiplying would turn an infinity into a NaN and leave a sign on zero.
-                *result = if word < threshold { T::zero() } else { x * kept };
-            }
-        }
     }
 }
 
@@ -139,6 +128,18 @@ mod tests {
         let dropped = y.iter().filter(|&&y| y == 0.0).count() as f64 / 1e5;
         assert!((dropped - 0.3).abs() < 0.0073, "{dropped}");
         assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / 0.7));
+    }
+
+    #[test]
+    fn an_element_has_its_mask_wherever_one_begins() {
+        let mask = Mask::new(0.5, &Draws::at(1, 2), "a").unwrap();
+        let all = mask.apply(&[1f32; 300]);
+        assert_eq!(all, mask.factors::<f32>(300));
+        for start in [1, 3, 4, 62, 64, 67] {
+            let mut rest = vec![1f32; 300 - start];
+            mask.apply_from(start, &mut rest);
+            assert_eq!(rest, all[start..]);
+        }
     }
 
     #[test]

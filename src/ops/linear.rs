@@ -3,9 +3,9 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::cpu::{self, Reading, column_sums, for_rows, with_float};
+use super::cpu::{self, Reading, column_sums, for_rows, with_float, zip};
 use super::math::Real;
-use super::pointwise::{rectified, zip};
+use super::pointwise::{passed, rectified};
 use super::tape::{apply2, apply3};
 
 /// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
@@ -179,7 +179,7 @@ impl CustomOp3 for Affine {
         y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = if self.relu { &passed(y, &gradient.contiguous()?)? } else { gradient };
+        let gradient = if self.relu { &through_relu(y, &gradient.contiguous()?)? } else { gradient };
         let (gradient, x, weight) = self.gradients(x, weight, gradient)?;
         let of_bias = || {
             with_float!("linear", gradient.dtype(), T => {
@@ -198,11 +198,10 @@ fn with_last(dims: &[usize], width: usize) -> Shape {
 }
 
 /// The gradient that passes through a rectifier whose results are `y`.
-fn passed(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+fn through_relu(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     with_float!("linear", y.dtype(), T => {
         let (read_y, read_g) = (Reading::of(y), Reading::of(gradient));
-        let passed = zip(read_y.elements::<T>()?, read_g.elements()?, |y, g| if y <= 0.0 { 0.0 } else { g });
-        cpu::tensor(passed, y)
+        cpu::tensor(zip(read_y.elements::<T>()?, read_g.elements()?, passed), y)
     })
 }
 

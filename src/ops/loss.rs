@@ -2,9 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, WithDType, bail};
 
-use super::cpu::{self, Reading, with_float};
+use super::cpu::{self, Reading, with_float, zip};
 use super::math::Real;
-use super::pointwise::zip;
 use super::tape::apply2;
 
 /// Mean of `(output - target)^2` over all elements, as `torch.nn.MSELoss`. Both are `[rows, width]`.
@@ -157,8 +156,8 @@ impl CustomOp2 for CrossEntropy {
 }
 
 /// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]`, or where these are floats
-/// against probabilities of class 1, as `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are `ε/2` and `1 - ε/2`. Exact for logits of
-/// any size: `softplus(x) - x * target`.
+/// against probabilities of class 1, as `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are `ε/2` and
+/// `1 - ε/2`. Exact for logits of any size: `softplus(x) - x * target`.
 ///
 /// # Errors
 /// When the shapes do not fit or the device fails.

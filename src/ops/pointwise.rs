@@ -1,8 +1,8 @@
-//! Functions of one number, applied to every element.
+//! Functions that are applied to every element, or to each pair of two tensors' elements.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::cpu::{self, Reading, with_float};
+use super::cpu::{self, Reading, map, with_float, zip};
 use super::math::Real;
 use super::tape::{apply1, apply2};
 
@@ -81,6 +81,12 @@ fn is_elementwise(a: &Tensor, b: &Tensor) -> bool {
 #[inline(always)]
 pub(super) fn rectified<T: Real>(x: T) -> T {
     if x <= T::zero() { T::zero() } else { x }
+}
+
+/// The gradient `g` that passes through [`rectified`] with the result `y`.
+#[inline(always)]
+pub(super) fn passed<T: Real>(y: T, g: T) -> T {
+    if y <= T::zero() { T::zero() } else { g }
 }
 
 /// A function of one number and its derivative.
@@ -289,38 +295,6 @@ impl CustomOp2 for SwiGlu {
             Ok((Some(of_gate), Some(of_up)))
         })
     }
-}
-
-/// `f` of each element.
-fn map<T: Real>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
-    let mut result = vec![T::zero(); x.len()];
-    cpu::for_rows(&mut result, 1, |start, result| {
-        cpu::vectorized(
-            #[inline(always)]
-            || {
-                for (y, &x) in result.iter_mut().zip(&x[start..]) {
-                    *y = f(x);
-                }
-            },
-        );
-    });
-    result
-}
-
-/// `f` of the elements of two slices of one length.
-pub(super) fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
-    let mut result = vec![T::zero(); a.len()];
-    cpu::for_rows(&mut result, 1, |start, result| {
-        cpu::vectorized(
-            #[inline(always)]
-            || {
-                for ((y, &a), &b) in result.iter_mut().zip(&a[start..]).zip(&b[start..]) {
-                    *y = f(a, b);
-                }
-            },
-        );
-    });
-    result
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::geometry::Geometry;
 use crate::ops::cpu::{self, total, vectorized};
 use crate::ops::gemm::{Matrix, product};
 use crate::ops::math::Real;
-use crate::ops::pointwise::rectified;
+use crate::ops::pointwise::{passed, rectified};
 
 impl Geometry {
     pub fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
@@ -82,15 +82,15 @@ impl Geometry {
         let zeros = |wanted: bool, len: usize| vec![T::zero(); if wanted { len } else { 0 }];
         let mut of_weight = zeros(wanted.weight, weight.len());
         let mut of_bias = zeros(wanted.bias, self.output[0]);
-        let mut passed = zeros(self.options.relu, self.output_len());
+        let mut rectified = zeros(self.options.relu, self.output_len());
         let mut unrolled = zeros(true, self.unrolled_len());
         let mut of_images = of_input.chunks_exact_mut(self.input_len());
         for image in images {
             let outputs = image * self.output_len()..(image + 1) * self.output_len();
             let mut gradient = &gradient[outputs.clone()];
             if self.options.relu {
-                pass(gradient, &y[outputs], &mut passed);
-                gradient = &passed;
+                pass(gradient, &y[outputs], &mut rectified);
+                gradient = &rectified;
             }
             vectorized(
                 #[inline(always)]
@@ -136,12 +136,12 @@ impl Geometry {
 }
 
 /// The gradient that passes through a rectifier whose results are `y`.
-fn pass<T: Real>(gradient: &[T], y: &[T], passed: &mut [T]) {
+fn pass<T: Real>(gradient: &[T], y: &[T], result: &mut [T]) {
     vectorized(
         #[inline(always)]
         || {
-            for (passed, (&g, &y)) in passed.iter_mut().zip(gradient.iter().zip(y)) {
-                *passed = if y > T::zero() { g } else { T::zero() };
+            for (result, (&g, &y)) in result.iter_mut().zip(gradient.iter().zip(y)) {
+                *result = passed(y, g);
             }
         },
     );
