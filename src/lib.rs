@@ -4,7 +4,7 @@
 //! To read the code, follow the arrows of its dependencies upwards:
 //!
 //! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
-//!    has memory. Nothing else in the crate is as important as these two.
+//!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
 //!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
@@ -19,6 +19,7 @@ pub mod checkpoint;
 pub mod data;
 mod kinded;
 pub mod model;
+mod notice;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
@@ -31,3 +32,5 @@ pub mod store;
 pub mod threads;
 pub mod train;
 pub mod trained;
+
+pub use notice::Notice;

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{DataError, Fingerprint, Names};
+use crate::Notice;
 use crate::state::{Part, State, StateError};
 
 /// Rows that a run can learn from. Implement it for your own data and hand it to [`Data::new`](super::Data::new).
@@ -114,6 +115,11 @@ pub trait Dataset: Send + Sync {
     /// What columns and classes are called, where they have names.
     fn names(&self) -> Names {
         Names::default()
+    }
+
+    /// How the data was understood, and what looks like a mistake in it. A run says it before it begins.
+    fn notices(&self) -> Vec<Notice> {
+        Vec::new()
     }
 
     /// Whether the rows are gathered on the device that the run trains on. Such a data set is only ever asked by the
@@ -249,6 +255,10 @@ impl Dataset for Box<dyn Source> {
 
     fn names(&self) -> Names {
         self.as_ref().names()
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.as_ref().notices()
     }
 
     fn is_on_device(&self) -> bool {

@@ -10,6 +10,7 @@ use super::{
     Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Schema, Split, TargetKind,
     format,
 };
+use crate::Notice;
 use crate::rng::Draws;
 use crate::state::{Part, State, StateError};
 
@@ -180,6 +181,11 @@ impl<D: Dataset + 'static> Data<D> {
 }
 
 impl<D: Dataset> Data<D> {
+    /// How the data was understood, and what looks like a mistake in it.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.gathering.dataset.notices()
+    }
+
     /// The epoch that update number `step` is in.
     pub fn epoch_of(&self, step: u64) -> u64 {
         self.gathering.order.epoch_of(step)

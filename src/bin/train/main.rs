@@ -102,7 +102,10 @@ fn main() -> ExitCode {
         None => {}
     }
     let code = match prepare(&arguments, &mut console) {
-        Ok(mut run) => train(&mut run, &mut console),
+        Ok(mut run) => {
+            run.session().notices().iter().for_each(|notice| console.message(&notice.to_string()));
+            train(&mut run, &mut console)
+        }
         Err(error) => {
             console.message(&format!("error: {error}"));
             let is_input_error = error.downcast_ref().is_none_or(TrainError::is_input_error);

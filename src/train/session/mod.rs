@@ -13,6 +13,7 @@ use super::TrainError;
 use super::config::{Config, Metric};
 use super::metrics::{EpochMean, Measured, Objective};
 use super::schedulers::Schedulers;
+use crate::Notice;
 use crate::checkpoint::Keep;
 use crate::data::Data;
 use crate::model::Model;
@@ -87,6 +88,11 @@ impl Session {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What a person should know before the run begins.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.data.notices()
     }
 
     /// How many updates were made; the number of the next.
