@@ -1,5 +1,7 @@
 //! Whatever is wrong with data is said: what, in which file, line and column, and what to do.
 
+mod common_data;
+
 use std::path::Path;
 
 use candle_core::Device;
@@ -167,6 +169,51 @@ fn a_single_column_has_no_features() {
     assert_eq!(
         csv("a;b\n1;2\n", ""),
         "a.csv, line 1: a single column, so no features beside the label; columns are separated by commas"
+    );
+}
+
+#[test]
+fn an_unclosed_quote_is_told_by_the_line_on_which_it_opens() {
+    let said = |line: usize| {
+        format!(
+            "a.csv, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one \
+             field; close it, or double it where it is a character of a quoted field"
+        )
+    };
+    assert_eq!(csv("a,job,y\n1,cook,0\n2,\"cook,1\n3,nurse,0\n4,nurse,1\n", ""), said(3));
+    assert_eq!(csv("a,y\n1,\"cat\n2,dog\n", ""), said(2));
+    assert_eq!(csv("\"a,y\n1,0\n2,1\n", ""), said(1));
+    assert_eq!(csv("note\n\na,y\n1,0\n2,\"1", "skip_lines = 2"), said(5));
+    let packed = common_data::gzip(b"a,y\n1,0\n2,\"1\n3,0\n");
+    assert_eq!(refusal("a.csv", &packed, ""), said(3));
+}
+
+#[test]
+fn two_columns_of_one_name_are_told_by_their_places() {
+    let doubled = "a.csv has two columns named `y`, columns 0 and 2 (counted from 0); rename one of them in the file, or \
+                   leave one out by its number with `data.ignore`";
+    let rows = "1,2,0\n2,3,1\n";
+    for header in ["y,a,y", "y,a, y ", "\"y\",a,\" y\""] {
+        for options in ["", "label = \"y\"", "ignore = [\"y\"]", "label = 1"] {
+            assert_eq!(csv(&format!("{header}\n{rows}"), options), doubled, "{header} {options}");
+        }
+    }
+}
+
+#[test]
+fn labels_that_are_all_the_same_are_refused_with_what_may_have_been_meant() {
+    let message = csv("label,a,b\n1,2,0\n0,3,0\n1,4,0\n", "");
+    assert_eq!(
+        message,
+        "a.csv, column `b`: every row has the label 0, so nothing can be learned; `data.label` says which column is \
+         the label (the last one where it is not given), and `data.task = \"regression\"` that labels are values"
+    );
+    assert!(csv("a,b\n1,cat\n2,cat\n", "").contains("every row has the label \"cat\""));
+    let x: (&str, Dtype, &[usize], &[u8]) = ("x", Dtype::F32, &[4, 3], &[]);
+    assert_eq!(
+        of_tensors(&[x, ("y", Dtype::U8, &[4], &[])], ""),
+        "a.safetensors, tensor `y`: every row has the label 0, so nothing can be learned; `data.targets` names the \
+         tensor of labels"
     );
 }
 

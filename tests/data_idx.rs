@@ -187,3 +187,16 @@ fn fashion_mnist_is_70000_images_of_10_classes() {
     let first = data.dataset().gather(&[0, 60_000]).unwrap();
     assert_eq!(first.targets.to_vec1::<u32>().unwrap(), [9, 9]);
 }
+
+#[test]
+fn labels_of_one_class_are_refused_and_classes_without_images_are_told() {
+    let one = said(images(3), idx(&[3], &[4, 4, 4]), "");
+    let expected = "train-labels-idx1-ubyte: every row has the label 4, so nothing can be learned; `data.labels` names \
+                    the file of labels";
+    assert_eq!(one, expected);
+    let folder = folder(&[(STANDARD[0], images(3)), (STANDARD[1], idx(&[3], &[1, 2, 2]))]);
+    let told = |options: &str| open(folder.path(), &format!("{IDX}{options}")).unwrap().notices();
+    let text = told("")[0].to_string();
+    assert!(text.contains("the labels are 1 (1 row) and 2 (2 rows), which makes 3 classes"), "{text}");
+    assert_eq!(told("classes = 3"), []);
+}

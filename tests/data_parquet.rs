@@ -79,6 +79,18 @@ mod with_parquet {
     }
 
     #[test]
+    fn two_columns_of_one_name_are_told_by_their_places() {
+        let folder = folder(&[]);
+        let path = folder.path().join("a.parquet");
+        let cells = || Cells::Integers([0, 1].map(Some).to_vec());
+        for name in ["y", " y"] {
+            write_parquet(&path, &[("y", cells()), ("a", cells()), (name, cells())]);
+            let message = open(&path, "label = \"y\"").map(drop).unwrap_err();
+            assert!(message.contains("two columns named `y`, columns 0 and 2 (counted from 0)"), "{message}");
+        }
+    }
+
+    #[test]
     fn a_file_may_be_packed_once_more() {
         let whole = std::fs::read(file(PEOPLE[0])).unwrap();
         let folder = folder(&[("a.parquet.gz", gzip(&whole))]);

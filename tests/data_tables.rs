@@ -139,7 +139,7 @@ fn a_missing_value_is_an_error_unless_something_stands_in() {
     assert!(said("a,y\n-,0\n1,0\n", "missing = \"mean\"").ends_with(
         "\"1\" is a number, and the column began with words; name it in `data.categories` if all are names"
     ));
-    let folder = folder(&[("a.csv", b"a,y\n-,0\n1,0\n".to_vec())]);
+    let folder = folder(&[("a.csv", b"a,y\n-,0\n1,1\n".to_vec())]);
     let options = "missing = \"mean\"\nmissing_values = [\"-\"]\nstandardize = false\nbatch_size = \"all\"";
     let data = open(&folder.path().join("a.csv"), options).unwrap();
     assert_eq!(floats(&data.batch(0).unwrap().inputs), [1.0, 1.0]);
@@ -167,7 +167,7 @@ fn columns_that_are_not_there_are_answered_with_those_that_are() {
         said("a,y\n1,0\n", "ignore = [\"y\"]"),
         "`data.ignore` has no meaning for the column of the label; remove it"
     );
-    assert_eq!(said("a,y\n1,0\n", "ignore = [\"a\"]"), "`data.ignore` leaves no column but the label");
+    assert_eq!(said("a,y\n1,0\n1,1\n", "ignore = [\"a\"]"), "`data.ignore` leaves no column but the label");
 }
 
 #[test]
@@ -185,4 +185,55 @@ fn a_column_without_a_value_is_told_by_its_name() {
         said("a,b,y\n1,,0\n2,NA,1\n", "missing = \"mean\""),
         "column `b` has no value in any training row, so nothing can stand in for one; leave it out with `data.ignore`"
     );
+}
+
+/// What is said of a table before a run begins.
+fn notices(content: &str, options: &str) -> Vec<String> {
+    let folder = folder(&[("a.csv", content.into())]);
+    let data = open(&folder.path().join("a.csv"), options).unwrap();
+    let text = |notice: &rekindle::Notice| notice.to_string().replace(&format!("{}/", folder.path().display()), "");
+    data.notices().iter().map(text).collect()
+}
+
+#[test]
+fn what_stands_in_an_ignored_column_is_not_looked_at() {
+    let content = "id,a,y\n,1,0\nx,2,1\n\"a\nb\",3,0\n";
+    assert_eq!(notices(content, "ignore = [\"id\"]"), [""; 0]);
+}
+
+#[test]
+fn of_two_columns_of_one_name_one_can_be_left_out_by_its_number() {
+    let folder = folder(&[("a.csv", "y,a,y\n7,1,0\n8,2,1\n".into())]);
+    let options = "ignore = [0]\nlabel = \"y\"\nstandardize = false\nbatch_size = \"all\"";
+    let batch = open(&folder.path().join("a.csv"), options).unwrap().batch(0).unwrap();
+    assert_eq!((floats(&batch.inputs), batch.targets.to_vec1().unwrap()), (vec![1.0, 2.0], vec![0u32, 1]));
+}
+
+#[test]
+fn a_field_with_a_line_break_is_told_by_line_and_column() {
+    let told = notices("a,job,y\n1,cook,0\n2,\"cook\n3,nurse\",1\n4,\"x\ny\",0\n", "");
+    assert_eq!(
+        told,
+        [
+            "warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are missing, \
+         a quote opens there that should not"
+        ]
+    );
+    assert!(notices("a,y\n1,cat\n2,\"d\nog\"\n", "")[0].contains("line 3, column `y`: \"d\\nog\" has a line break"));
+    assert!(notices("a,\"b\nc\",y\n1,2,0\n2,2,1\n", "")[0].contains("the column name \"b\\nc\" has a line break"));
+}
+
+#[test]
+fn labels_that_leave_classes_without_rows_are_told_with_the_counts() {
+    let told = notices("a,y\n1,1\n2,2\n3,3\n4,3\n", "");
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with(
+            "warning: a.csv, column `y`: the labels are 1 (1 row), 2 (1 row) and 3 (2 rows), which makes 4 classes, \
+             because labels count from 0: class 0 has no rows"
+        ),
+        "{told:?}"
+    );
+    assert!(notices("a,y\n1,0\n2,7\n", "")[0].contains("makes 8 classes"));
+    assert_eq!(notices("a,y\n1,1\n2,2\n", "classes = 3"), [""; 0]);
 }

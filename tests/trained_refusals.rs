@@ -53,7 +53,7 @@ fn rows_that_are_not_there_are_refused() {
 #[test]
 fn rows_that_are_wrong_are_refused_by_their_place() {
     let place = Workplace::with_run();
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 12] = [
         ("", &["the data file new.csv is empty"]),
         ("width,label\n1,0\n", &["new.csv has no column `height`, which the model was trained on", "it has `width`"]),
         ("1,2,0\n", &["new.csv has no column `width`"]),
@@ -62,6 +62,9 @@ fn rows_that_are_wrong_are_refused_by_their_place() {
         ("width,height\n1,\n", &["new.csv, line 2, column `height`: the field is empty"]),
         ("width,height\n1,1e99\n", &["new.csv, line 2, column `height`: \"1e99\" is not a finite"]),
         ("width,height\n1,\"a\nb\"\n", &["new.csv, line 2, column `height`"]),
+        ("width,height\n1,2\n3,\"4\n5,6\n", &["new.csv, line 3: a quote opens a field here and is never closed"]),
+        ("width,more,height\n1,\"2,3\n5,6,7\n", &["new.csv, line 2: a quote opens a field here and is never closed"]),
+        ("width,height, width\n1,2,3\n", &["new.csv has two columns named `width`, columns 0 and 2"]),
         ("\u{1f}\u{8b}", &["new.csv"]),
     ];
     for (content, parts) in cases {
@@ -72,6 +75,12 @@ fn rows_that_are_wrong_are_refused_by_their_place() {
     place.train_refuses(&["predict", "run", "--data", "new.csv", "-o", "out.csv"], &["new.csv, line 3: not UTF-8"]);
     fs::write(place.path("new.csv"), "width,height\n1,2\n").unwrap();
     place.train_refuses(&["eval", "run", "--data", "new.csv"], &["new.csv has no column `label`"]);
+    fs::write(place.path("new.csv"), "label,width,height,label\n1,1,2,0\n").unwrap();
+    let doubled =
+        "new.csv has two columns named `label`, columns 0 and 3 (counted from 0); rename one of them in the file";
+    place.train_refuses(&["eval", "run", "--data", "new.csv"], &[doubled]);
+    fs::write(place.path("new.csv"), "width,height,label\n1,2,\"1\n").unwrap();
+    place.train_refuses(&["eval", "run", "--data", "new.csv"], &["new.csv, line 2: a quote opens a field here"]);
     fs::write(place.path("new.csv"), "width,height,label\n1,2,2\n").unwrap();
     let beyond = "new.csv, line 2, column `label`: label 2 is not below the number of classes, 2";
     place.train_refuses(&["eval", "run", "--data", "new.csv"], &[beyond]);

@@ -1,5 +1,6 @@
 //! Which columns of a table are which: the target, those left out, and those whose values are names.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -87,9 +88,15 @@ impl Selection {
         options: &TableOptions,
     ) -> Result<Self, DataError> {
         let mut columns = Self { names, roles: vec![Role::Feature; count] };
-        for (option, labels, role) in
-            [("ignore", options.ignore, Role::Ignored), ("categories", options.categories, Role::Category)]
-        {
+        // Of two columns of one name, one can be left out by its number. After that a name means one column.
+        let (numbers, names) = options.ignore.iter().partition::<Vec<_>, _>(|label| matches!(label, Label::Index(_)));
+        for label in numbers {
+            let column = columns.find(path, "ignore", label)?;
+            columns.roles[column] = Role::Ignored;
+        }
+        columns.refuse_doubles(path)?;
+        let categories = options.categories.iter().collect();
+        for (option, labels, role) in [("ignore", names, Role::Ignored), ("categories", categories, Role::Category)] {
             for label in labels {
                 let column = columns.find(path, option, label)?;
                 columns.roles[column] = role;
@@ -111,12 +118,40 @@ impl Selection {
         roles.map(move |(column, &role)| (name(column).unwrap_or_else(|| column.to_string()), role))
     }
 
+    /// The column of the label, as messages name it.
+    pub fn label(&self) -> String {
+        let label = self.roles.iter().position(|&role| role == Role::Target).unwrap_or_default();
+        describe(self.names.as_deref(), label)
+    }
+
+    /// The numbers of the columns that are not left out.
+    pub fn used(&self) -> Vec<usize> {
+        (0..self.roles.len()).filter(|&column| self.roles[column] != Role::Ignored).collect()
+    }
+
+    /// Refuses two columns that are called the same, of which only one would be meant by the name.
+    fn refuse_doubles(&self, path: &Path) -> Result<(), DataError> {
+        let Some(names) = &self.names else { return Ok(()) };
+        match double(names, self.used()) {
+            Some((first, second)) => {
+                let (path, name) = (path.into(), names[first].trim().to_owned());
+                let remedy = "rename one of them in the file, or leave one out by its number with `data.ignore`";
+                Err(TableError::DoubleName { path, name, first, second, remedy }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn find(&self, path: &Path, option: &'static str, label: &Label) -> Result<usize, DataError> {
         match (label, &self.names) {
-            (Label::Name(name), Some(names)) => names.iter().position(|column| column == name).ok_or_else(|| {
-                let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-                TableError::NoSuchColumn { path: path.into(), option, name: name.clone(), hint }.into()
-            }),
+            (Label::Name(name), Some(names)) => {
+                let is_called = |column: &usize| names.get(*column) == Some(name);
+                let used = self.used().into_iter().find(is_called);
+                used.or_else(|| (0..names.len()).find(is_called)).ok_or_else(|| {
+                    let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+                    TableError::NoSuchColumn { path: path.into(), option, name: name.clone(), hint }.into()
+                })
+            }
             (Label::Name(name), None) => Err(TableError::NoNames { option, name: name.clone() }.into()),
             (&Label::Index(index), _) => {
                 let columns = self.roles.len();
@@ -125,6 +160,12 @@ impl Selection {
             }
         }
     }
+}
+
+/// The first two of `columns` whose names are the same, but for blanks around them.
+pub(super) fn double(names: &[String], columns: impl IntoIterator<Item = usize>) -> Option<(usize, usize)> {
+    let mut seen = HashMap::new();
+    columns.into_iter().find_map(|column| Some((seen.insert(names.get(column)?.trim(), column)?, column)))
 }
 
 /// A column as messages name it: by its name, where columns have `names`.

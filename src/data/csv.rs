@@ -8,6 +8,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use super::columns::{TableOptions, describe};
 use super::file::{self, DataFile};
 use super::frame::Frame;
+use super::quotes::{Quotes, Unclosed};
 use super::records::{self, Records};
 use super::value::Value;
 use super::{DataConfig, DataError, Problem, TableError};
@@ -93,6 +94,10 @@ impl Records for CsvRecords<'_> {
         Ok(Value::Text(record.get(column).unwrap_or_default()))
     }
 
+    fn place(&self, record: &StringRecord) -> String {
+        format!("line {}", self.text.line(record))
+    }
+
     fn wrong(&self, record: &StringRecord, column: usize, problem: Problem) -> DataError {
         let (path, line) = (self.text.path.clone(), self.text.line(record));
         TableError::Field { path, line, column: describe(self.names(), column), problem }.into()
@@ -109,7 +114,7 @@ struct Text<'a> {
     /// How many lines are passed over before the first record.
     skip_lines: usize,
     is_packed: bool,
-    reader: csv::Reader<Box<dyn BufRead + 'a>>,
+    reader: csv::Reader<Quotes<Box<dyn BufRead + 'a>>>,
 }
 
 impl<'a> Text<'a> {
@@ -129,7 +134,11 @@ impl<'a> Text<'a> {
         let skip_lines = config.skip_lines.unwrap_or(0);
         let text = after_lines(&open, skip_lines).map_err(|source| failed(path, is_packed, source))?;
         // Lengths are checked by the caller, which knows what to say about them.
-        let reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .trim(Trim::All)
+            .from_reader(Quotes::new(text, skip_lines.saturating_add(1)));
         Ok(Self { path: path.to_owned(), open, skip_lines, is_packed, reader })
     }
 
@@ -176,6 +185,9 @@ fn after_lines<'a>(open: &Open<'a>, lines: usize) -> io::Result<Box<dyn BufRead 
 
 fn failed(path: &Path, is_packed: bool, source: io::Error) -> DataError {
     let path = path.to_owned();
+    if let Some(&Unclosed { line }) = source.get_ref().and_then(|source| source.downcast_ref()) {
+        return TableError::UnclosedQuote { path, line }.into();
+    }
     if is_packed { DataError::Gzip { path, source } } else { DataError::Read { path, source } }
 }
 

@@ -329,7 +329,7 @@ mod tests {
             builder.push(0, Value::Text(cell)).unwrap();
             builder.push(1, Value::Number(Number::Single(0.0))).unwrap();
         }
-        let frame = builder.finish(std::path::Path::new("a")).unwrap();
+        let frame = builder.finish(std::path::Path::new("a"), "column `y`".to_owned()).unwrap();
         let split = Split::last(cells.len(), 1).unwrap();
         let encoding = Encoding::learn(&frame, split.train(), options)?;
         let values = encoding.encode(&frame.columns, cells.len());

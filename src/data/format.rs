@@ -165,9 +165,9 @@ fn table(
 
 fn read_safetensors(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
-    let rows = tensors::TensorReader::new(config).read(&file)?;
+    let (rows, notices) = tensors::TensorReader::new(config).read(&file)?;
     let split = Split::new(rows.len(), config.validation, seed)?;
-    let mut table = Table::new(rows, file.fingerprint, device)?;
+    let mut table = Table::new(rows, file.fingerprint, device)?.saying(notices);
     if config.standardize.unwrap_or(false) {
         table = table.standardized(&split)?;
     }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::classes::LabelsOf;
 use super::error::quoted;
-use super::rows::{class_below, infer_classes};
+use super::rows::class_below;
 use super::value::{Value, class, number};
 use super::{Columns, DataError, Problem, Targets, Task};
+use crate::Notice;
 
 /// A table in memory, with what is missing still missing.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Frame {
     pub classes: Option<Vec<String>>,
     /// All columns of the file.
     pub layout: Columns,
+    /// What looked like a mistake when it was read.
+    pub notices: Vec<Notice>,
 }
 
 /// The column of a feature.
@@ -150,13 +154,14 @@ impl Builder {
         }
     }
 
-    /// The table, of the file at `path`.
-    pub fn finish(self, path: &Path) -> Result<Frame, DataError> {
+    /// The table, of the file at `path`, whose column of labels is called `label` in a message.
+    pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
         let declared = self.options.classes;
         let (columns, labels, layout) = self.into_columns();
         let labels = labels.unwrap_or(Labels::Unknown { is_value: false });
-        let (targets, classes) = labels.finish(path, declared)?;
-        Ok(Frame { columns, targets, classes, layout })
+        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL };
+        let (targets, classes, notices) = labels.finish(&labels_of, declared)?;
+        Ok(Frame { columns, targets, classes, layout, notices })
     }
 
     /// The columns of features alone, for rows that may have no target.
@@ -264,24 +269,30 @@ impl Labels {
         Ok(())
     }
 
-    fn finish(self, path: &Path, declared: Option<NonZeroUsize>) -> Result<(Targets, Option<Vec<String>>), DataError> {
+    /// The targets, the names of the classes where they have names, and what looks like a mistake.
+    fn finish(self, labels_of: &LabelsOf, declared: Option<NonZeroUsize>) -> Result<Finished, DataError> {
         match self {
-            Self::Unknown { .. } => Err(DataError::NoRows { path: path.into() }),
-            Self::Values(values) => Ok((Targets::Values { values, width: 1 }, None)),
+            Self::Unknown { .. } => Err(DataError::NoRows { path: labels_of.path.into() }),
+            Self::Values(values) => Ok((Targets::Values { values, width: 1 }, None, Vec::new())),
             Self::Numbers(labels) => {
-                let count = declared.map_or_else(|| infer_classes(path, &labels), |count| Ok(count.get()))?;
-                Ok((Targets::Classes { labels, count }, None))
+                let (count, notices) = labels_of.classes(&labels, None, declared)?;
+                Ok((Targets::Classes { labels, count }, None, notices))
             }
             Self::Names(words) => {
                 let (names, places) = sorted(words.distinct());
                 let labels: Vec<u32> = words.rows().iter().map(|&number| places[number as usize]).collect();
-                infer_classes(path, &labels)?;
-                let count = declared.map_or(names.len(), NonZeroUsize::get);
-                Ok((Targets::Classes { labels, count }, Some(names)))
+                let (count, notices) = labels_of.classes(&labels, Some(&names), declared)?;
+                Ok((Targets::Classes { labels, count }, Some(names), notices))
             }
         }
     }
 }
+
+type Finished = (Targets, Option<Vec<String>>, Vec<Notice>);
+
+/// What a person does whose label is not the one that was taken.
+const OTHER_LABEL: &str = "`data.label` says which column is the label (the last one where it is not given), and \
+                           `data.task = \"regression\"` that labels are values";
 
 /// Words in ascending order, and where each of the given ones stands among them.
 fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::classes::LabelsOf;
 use super::dataset::Source;
 use super::file::DataFile;
 use super::images::Images;
-use super::rows::{class_below, infer_classes};
+use super::rows::class_below;
 use super::{DataConfig, DataError, Fingerprint, Problem, Split};
 
 /// The names that MNIST gave its files.
@@ -117,14 +118,14 @@ pub(super) fn open(config: &DataConfig, seed: u64) -> Result<(Box<dyn Source>, S
         split = Some(Split::last(train_rows + validation.labels.len(), validation.labels.len())?);
         pair = pair.and(validation)?;
     }
-    let classes = match config.classes {
-        Some(classes) => classes.get(),
-        None => infer_classes(&pair.files[1].path, &pair.labels)?,
-    };
+    let labels_of =
+        LabelsOf { path: &pair.files[1].path, place: None, otherwise: "`data.labels` names the file of labels" };
+    let (classes, notices) = labels_of.classes(&pair.labels, None, config.classes)?;
     pair.check_labels(classes)?;
     let split = split.map_or_else(|| Split::new(train_rows, config.validation, seed), Ok)?;
     let fingerprint = Fingerprint::of_files(pair.files.iter().map(|file| (file.name(), &file.fingerprint)));
-    Ok((Box::new(Images::new(pair.shape, pair.bytes, pair.labels, classes, fingerprint)?), split))
+    let images = Images::new(pair.shape, pair.bytes, pair.labels, classes, fingerprint)?;
+    Ok((Box::new(images.saying(notices)), split))
 }
 
 /// The images of the file at `config.path`, whatever their labels; where that is a folder, of the file in it that

@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::rows::class_below;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, TargetKind};
+use crate::Notice;
 use crate::state::{Part, State, StateError};
 
 /// Images of one shape, each of a class.
@@ -17,6 +18,7 @@ pub struct Images {
     labels: Vec<u32>,
     classes: usize,
     fingerprint: Fingerprint,
+    notices: Vec<Notice>,
 }
 
 impl Images {
@@ -38,7 +40,13 @@ impl Images {
         for (row, &label) in labels.iter().enumerate() {
             class_below(label, classes).map_err(|problem| DataError::Row { row, problem })?;
         }
-        Ok(Self { bytes, shape, labels, classes, fingerprint })
+        Ok(Self { bytes, shape, labels, classes, fingerprint, notices: Vec::new() })
+    }
+
+    /// With something that a person should know.
+    pub(super) fn saying(mut self, notices: Vec<Notice>) -> Self {
+        self.notices.extend(notices);
+        self
     }
 }
 
@@ -57,6 +65,10 @@ impl Dataset for Images {
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.notices.clone()
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {

@@ -21,6 +21,7 @@
 
 mod ahead;
 mod augment;
+mod classes;
 mod columns;
 mod config;
 mod csv;
@@ -38,8 +39,10 @@ mod order;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod picture;
+mod quotes;
 mod reader;
 mod records;
+mod remarks;
 mod rows;
 mod schema;
 mod split;

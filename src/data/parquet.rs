@@ -88,6 +88,10 @@ impl Records for ParquetRecords {
         fields.get(column).map_or(Ok(Value::Missing), |(_, field)| value(field))
     }
 
+    fn place(&self, &(row, _): &Self::Record) -> String {
+        format!("row {row} (counted from 0)")
+    }
+
     fn wrong(&self, &(row, _): &Self::Record, column: usize, problem: Problem) -> DataError {
         TableError::ParquetField { path: self.path.clone(), row, column: describe(self.names(), column), problem }
             .into()

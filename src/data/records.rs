@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::columns::{Selection, TableOptions};
 use super::frame::{Builder, Frame};
+use super::remarks::LineBreaks;
 use super::value::Value;
 use super::{DataError, Problem};
 
@@ -27,20 +28,31 @@ pub(super) trait Records {
     /// What stands in a column of a record.
     fn value<'a>(&self, record: &'a Self::Record, column: usize) -> Result<Value<'a>, Problem>;
 
+    /// Where a record is in the file.
+    fn place(&self, record: &Self::Record) -> String;
+
     /// The error of a field, with its place.
     fn wrong(&self, record: &Self::Record, column: usize, problem: Problem) -> DataError;
 }
 
-/// All records as a frame, with targets and features as `options` say.
+/// All records as a frame, with targets and features as `options` say. What stands in an ignored column is not looked at.
 pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result<Frame, DataError> {
     let width = records.width();
     let columns = Selection::new(records.path(), records.names().map(<[String]>::to_vec), width, options)?;
     let mut builder = Builder::new(columns.roles(), options.frame.clone());
+    let (used, mut breaks) = (columns.used(), LineBreaks::new(width));
     while let Some(record) = records.next()? {
-        for column in 0..width {
-            let pushed = records.value(&record, column).and_then(|value| builder.push(column, value));
+        for &column in &used {
+            let pushed = records.value(&record, column).and_then(|value| {
+                if let Value::Text(text) = value {
+                    breaks.look(column, text, || records.place(&record));
+                }
+                builder.push(column, value)
+            });
             pushed.map_err(|problem| records.wrong(&record, column, problem))?;
         }
     }
-    builder.finish(records.path())
+    let mut frame = builder.finish(records.path(), columns.label())?;
+    frame.notices.extend(breaks.notices(records.path(), records.names()));
+    Ok(frame)
 }

@@ -5,6 +5,7 @@ use candle_core::{Device, Tensor};
 use super::encoding::{Encoding, EncodingOptions};
 use super::frame::Frame;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, Targets};
+use crate::Notice;
 use crate::state::{Part, State, StateError};
 
 /// A table in memory. What it remembers is what it has learned of its training rows: how columns become numbers, where
@@ -20,6 +21,7 @@ pub struct Table {
     statistics: Option<Statistics>,
     fingerprint: Fingerprint,
     device: Device,
+    notices: Vec<Notice>,
 }
 
 /// Rows before standardization.
@@ -83,8 +85,14 @@ impl Table {
         device: &Device,
     ) -> Result<Self, DataError> {
         let encoding = Encoding::learn(&frame, split.train(), options)?;
-        let targets = frame.targets.clone();
-        Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)
+        let (targets, notices) = (frame.targets.clone(), frame.notices.clone());
+        Ok(Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)?.saying(notices))
+    }
+
+    /// With something that a person should know.
+    pub(super) fn saying(mut self, notices: Vec<Notice>) -> Self {
+        self.notices.extend(notices);
+        self
     }
 
     fn of(raw: Raw, targets: Targets, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
@@ -94,7 +102,8 @@ impl Table {
             Targets::Classes { labels, .. } => Tensor::from_vec(labels, rows, device)?,
         };
         let inputs = raw.tensor(rows, None, device)?;
-        Ok(Self { raw, inputs, targets, rows, kind, statistics: None, fingerprint, device: device.clone() })
+        let (device, notices) = (device.clone(), Vec::new());
+        Ok(Self { raw, inputs, targets, rows, kind, statistics: None, fingerprint, device, notices })
     }
 
     /// The same rows, every feature standardized over the training rows of `split`. Features that say yes or no, of
@@ -157,6 +166,10 @@ impl Dataset for Table {
                 Names { columns: Some(frame.layout.clone()), classes: encoding.classes().map(<[String]>::to_vec) }
             }
         }
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.notices.clone()
     }
 
     fn is_on_device(&self) -> bool {

@@ -6,10 +6,12 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use super::classes::LabelsOf;
 use super::error::hint;
 use super::file::DataFile;
-use super::rows::{class_below, infer_classes};
+use super::rows::class_below;
 use super::{DataConfig, DataError, Problem, Rows, Targets, TensorError};
+use crate::Notice;
 
 /// How to read a safetensors file.
 pub(super) struct TensorReader<'a> {
@@ -28,9 +30,10 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// The rows of a file. The header is checked against the length of the content before anything is allocated by
+    /// The rows of a file, and what looks like a mistake in its labels. The header is checked against the length of the content before anything is allocated by
     /// what it says.
-    pub fn read(&self, DataFile { path, content, .. }: &DataFile) -> Result<Rows, DataError> {
+    pub fn read(&self, DataFile { path, content, .. }: &DataFile) -> Result<(Rows, Vec<Notice>), DataError> {
+        let mut notices = Vec::new();
         let file = SafeTensors::deserialize(content)
             .map_err(|source| TensorError::Safetensors { path: (*path).into(), source })?;
         let inputs = Named::find(path, &file, "inputs", self.inputs)?;
@@ -52,13 +55,16 @@ impl<'a> TensorReader<'a> {
             }
             _ if target_width == 1 => {
                 let labels = targets.labels(self.classes.map_or(usize::MAX, NonZeroUsize::get))?;
-                let count = self.classes.map_or_else(|| infer_classes(path, &labels), |count| Ok(count.get()))?;
+                let place = Some(format!("tensor `{}`", self.targets));
+                let labels_of = LabelsOf { path, place, otherwise: "`data.targets` names the tensor of labels" };
+                let (count, said) = labels_of.classes(&labels, None, self.classes)?;
+                notices = said;
                 Targets::Classes { labels, count }
             }
             _ => return Err(targets.must_be(CLASSES)),
         };
         let width = input_shape.iter().product();
-        Rows::new(input_shape, inputs.floats(width)?, targets)
+        Ok((Rows::new(input_shape, inputs.floats(width)?, targets)?, notices))
     }
 }
 

@@ -119,6 +119,16 @@ pub enum DataError {
         /// How many rows there are.
         rows: usize,
     },
+    /// All labels are the same.
+    #[error("{place}: every row has the label {label}, so nothing can be learned; {otherwise}")]
+    OneClass {
+        /// The file, and what in it.
+        place: String,
+        /// The label.
+        label: String,
+        /// What a person does who meant other labels.
+        otherwise: &'static str,
+    },
     /// Rows made in memory are not rows.
     #[error(
         "{inputs} inputs of shape {input_shape:?} a row and {targets} targets \

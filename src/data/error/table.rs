@@ -29,6 +29,17 @@ pub enum TableError {
         /// Columns in the first.
         expected: usize,
     },
+    /// A quote opens a field that nothing closes, so that the rest of the file would be that field.
+    #[error(
+        "{path}, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one field; \
+         close it, or double it where it is a character of a quoted field"
+    )]
+    UnclosedQuote {
+        /// The file.
+        path: PathBuf,
+        /// The line on which the quote opens, from 1.
+        line: usize,
+    },
     /// The line that should name the columns is a row of numbers.
     #[error("{path}, line {line}: numbers where the names of the columns should be; set `data.header = false`")]
     HeaderOfNumbers {
@@ -104,6 +115,20 @@ pub enum TableError {
         trained: usize,
         /// Which of them was the label, from 0.
         label: usize,
+    },
+    /// Two columns have one name.
+    #[error("{path} has two columns named `{name}`, columns {first} and {second} (counted from 0); {remedy}")]
+    DoubleName {
+        /// The file.
+        path: PathBuf,
+        /// Their name, without blanks around it.
+        name: String,
+        /// The number of the first, from 0.
+        first: usize,
+        /// The number of the second, from 0.
+        second: usize,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// A column is none of the file's.
     #[error("`data.{option}`: {path} has no column `{name}`{hint}")]

@@ -1,12 +1,11 @@
 //! The rows of a table: from the fields of a record to the numbers that a model takes.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
 use super::ReadRows;
-use crate::data::columns::TableOptions;
+use crate::data::columns::{TableOptions, double};
 use crate::data::encoding::Encoding;
 use crate::data::error::{hint, quoted};
 use crate::data::frame::{Builder, FrameOptions};
@@ -197,13 +196,25 @@ impl Places {
         count: usize,
         with_label: bool,
     ) -> Result<Self, DataError> {
-        let is_distinct = layout.all.iter().collect::<BTreeSet<_>>().len() == layout.all.len();
-        let Some(names) = names.filter(|_| is_distinct) else { return Self::count(path, layout, count, with_label) };
+        let known: Vec<usize> = layout.features().chain([layout.label]).collect();
+        let is_distinct = double(&layout.all, known).is_none();
+        // The columns of the run's own file stand where they stood, even where two of them have one name.
+        let names = names.filter(|&names| is_distinct && names != layout.all);
+        let Some(names) = names else { return Self::count(path, layout, count, with_label) };
         let place = |name: &String| {
-            names.iter().position(|found| found == name).ok_or_else(|| {
-                let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-                TableError::MissingColumn { path: path.into(), name: name.clone(), hint }
-            })
+            let is_called = |column: &usize| names.get(*column).is_some_and(|found| found.trim() == name.trim());
+            let found: Vec<usize> = (0..names.len()).filter(is_called).collect();
+            match *found.as_slice() {
+                [place] => Ok(place),
+                [first, second, ..] => {
+                    let (path, name, remedy) = (path.into(), name.trim().to_owned(), "rename one of them in the file");
+                    Err(TableError::DoubleName { path, name, first, second, remedy })
+                }
+                [] => {
+                    let hint = hint(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+                    Err(TableError::MissingColumn { path: path.into(), name: name.clone(), hint })
+                }
+            }
         };
         let features = layout.features().filter_map(|feature| layout.all.get(feature)).map(place);
         let features = features.collect::<Result<_, _>>()?;

@@ -1,0 +1,160 @@
+//! How many classes there are, from labels as they were read, and what looks like a mistake in them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::DataError;
+use super::error::quoted;
+use super::rows::infer_classes;
+use crate::Notice;
+
+/// Where labels come from.
+pub(super) struct LabelsOf<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// What in the file, as a message names it; nothing where the file is all labels.
+    pub place: Option<String>,
+    /// What a person does who meant other labels.
+    pub otherwise: &'static str,
+}
+
+impl LabelsOf<'_> {
+    /// How many classes there are: as many as are `declared`, or have `names`, or else one more than the largest label.
+    ///
+    /// # Errors
+    /// All labels are the same, so that nothing can be learned from them; or there are more classes than rows.
+    pub fn classes(
+        &self,
+        labels: &[u32],
+        names: Option<&[String]>,
+        declared: Option<NonZeroUsize>,
+    ) -> Result<(usize, Vec<Notice>), DataError> {
+        let inferred = match declared {
+            Some(declared) if names.is_none() => declared.get(),
+            _ => infer_classes(self.path, labels)?,
+        };
+        let classes = declared.map_or(names.map_or(inferred, <[String]>::len), NonZeroUsize::get);
+        let mut rows = BTreeMap::new();
+        labels.iter().for_each(|&label| *rows.entry(label).or_insert(0_usize) += 1);
+        let name = |label: u32| {
+            names.and_then(|names| names.get(label as usize)).map_or(label.to_string(), |name| quoted(name))
+        };
+        let mut said = Vec::new();
+        if let (1, Some((&label, _))) = (rows.len(), rows.first_key_value()) {
+            if declared.is_none() {
+                let (place, label, otherwise) = (self.place(), name(label), self.otherwise);
+                return Err(DataError::OneClass { place, label, otherwise });
+            }
+            said.push(format!("every row has the label {}, so nothing can be learned", name(label)));
+        } else if declared.is_none() && names.is_none() && rows.len() < classes {
+            let of_each: Vec<String> = rows
+                .iter()
+                .map(|(label, &rows)| format!("{label} ({rows} row{})", if rows == 1 { "" } else { "s" }))
+                .collect();
+            let unused: Vec<u32> = (0..classes as u32).filter(|class| !rows.contains_key(class)).collect();
+            let (class, have) = if unused.len() == 1 { ("class", "has") } else { ("classes", "have") };
+            said.push(format!(
+                "the labels are {}, which makes {classes} classes, because labels count from 0: {class} {} {have} no rows; \
+                 number the labels from 0, or set `data.classes = {classes}` if that is meant",
+                listed(of_each),
+                listed(ranges(&unused)),
+            ));
+        }
+        if labels.len() >= FEW && rows.len() * 2 > labels.len() {
+            said.push(format!(
+                "{} different labels in {} rows, such as {}: each class has hardly more than one row to learn from; {}",
+                rows.len(),
+                labels.len(),
+                name(labels[0]),
+                self.otherwise,
+            ));
+        }
+        let said = said.into_iter().map(|text| Notice::Warning(format!("{}: {text}", self.place()))).collect();
+        Ok((classes, said))
+    }
+
+    fn place(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{}, {place}", self.path.display()),
+            None => self.path.display().to_string(),
+        }
+    }
+}
+
+/// In fewer rows than these, it means nothing that every value is another one.
+pub(super) const FEW: usize = 10;
+
+/// Ascending numbers, those that follow each other as a range.
+fn ranges(numbers: &[u32]) -> Vec<String> {
+    let pieces = numbers.chunk_by(|a, b| a + 1 == *b);
+    pieces
+        .map(|piece| match *piece {
+            [first, .., last] if last - first > 1 => vec![format!("{first} to {last}")],
+            _ => piece.iter().map(u32::to_string).collect(),
+        })
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+/// A list as a sentence has it, of which the first few are told.
+pub(super) fn listed(mut items: Vec<String>) -> String {
+    const SHOWN: usize = 10;
+    if items.len() > SHOWN {
+        let rest = items.len() - (SHOWN - 1);
+        items.truncate(SHOWN - 1);
+        items.push(format!("{rest} more"));
+    }
+    match items.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(labels: &[u32], declared: Option<usize>) -> Result<(usize, Vec<String>), String> {
+        let place = Some("column `y`".to_owned());
+        let labels_of = LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`" };
+        let (classes, notices) =
+            labels_of.classes(labels, None, declared.and_then(NonZeroUsize::new)).map_err(|error| error.to_string())?;
+        Ok((classes, notices.iter().map(Notice::to_string).collect()))
+    }
+
+    #[test]
+    fn labels_of_one_class_are_refused_unless_more_are_declared() {
+        let message = "a.csv, column `y`: every row has the label 3, so nothing can be learned; set `data.label`";
+        assert_eq!(said(&[3, 3], None).unwrap_err(), message);
+        let (classes, told) = said(&[3, 3], Some(4)).unwrap();
+        assert_eq!((classes, told.len()), (4, 1));
+        assert!(told[0].starts_with("warning: a.csv, column `y`: every row has the label 3"), "{told:?}");
+    }
+
+    #[test]
+    fn classes_without_rows_are_told_with_the_counts() {
+        let told = said(&[1, 2, 3, 3], None).unwrap().1;
+        let expected = "warning: a.csv, column `y`: the labels are 1 (1 row), 2 (1 row) and 3 (2 rows), which makes 4 \
+                        classes, because labels count from 0: class 0 has no rows; number the labels from 0, or set \
+                        `data.classes = 4` if that is meant";
+        assert_eq!(told, [expected]);
+        let told = said(&[0, 7], None).unwrap().1;
+        assert!(told[0].contains("makes 8 classes") && told[0].contains("classes 1 to 6 have no rows"), "{told:?}");
+        assert_eq!(said(&[0, 7], Some(8)).unwrap().1, [""; 0]);
+        assert_eq!(said(&[0, 1, 2, 1], None).unwrap(), (3, vec![]));
+    }
+
+    #[test]
+    fn labels_that_are_nearly_all_different_are_told() {
+        let labels: Vec<u32> = (0..20).collect();
+        assert!(said(&labels, None).unwrap().1[0].contains("20 different labels in 20 rows, such as 0"));
+    }
+
+    #[test]
+    fn a_long_list_is_told_in_part() {
+        assert_eq!(listed(ranges(&[0, 2, 3, 4, 7, 8])), "0, 2 to 4, 7 and 8");
+        assert_eq!(listed((0..20).map(|i| i.to_string()).collect()), "0, 1, 2, 3, 4, 5, 6, 7, 8 and 11 more");
+    }
+}
