@@ -45,7 +45,7 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
     let defaults = config.defaults();
     let mut unclaimed: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
     let mut groups = Vec::new();
-    for group in config.groups() {
+    for (index, group) in config.groups().iter().enumerate() {
         let matchers = matchers(group)?;
         let (claimed, rest) =
             unclaimed.into_iter().partition::<Vec<_>, _>(|name| matchers.iter().any(|glob| glob.is_match(name)));
@@ -53,6 +53,11 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
         if claimed.is_empty() {
             let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             return Err(OptimError::EmptyGroup { patterns: group.parameters.clone(), names: list(&names) });
+        }
+        let patterns = unmatched(group, &matchers, parameters);
+        if !patterns.is_empty() {
+            let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+            return Err(OptimError::Unmatched { group: index, patterns, names: list(&names) });
         }
         groups.push(resolve(claimed, group, &defaults));
     }
@@ -69,6 +74,14 @@ fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimError> {
         Ok(glob.compile_matcher())
     };
     group.parameters.iter().map(matcher).collect()
+}
+
+/// The patterns of a group that match no parameter. One whose parameters an earlier group has is not among them: it may
+/// be meant to take the rest.
+fn unmatched(group: &GroupConfig, matchers: &[GlobMatcher], parameters: &Parameters) -> Vec<String> {
+    let matches_none = |glob: &GlobMatcher| parameters.iter().all(|(name, _)| !glob.is_match(name));
+    let pairs = group.parameters.iter().zip(matchers);
+    pairs.filter(|(_, glob)| matches_none(glob)).map(|(pattern, _)| pattern.clone()).collect()
 }
 
 fn resolve(parameters: Vec<String>, group: &GroupConfig, defaults: &GroupConfig) -> Group {
@@ -113,9 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_matches_nothing_is_refused_with_the_names_there_are() {
+    fn a_pattern_for_what_other_groups_leave_is_allowed() {
+        assert_eq!(grouped(&[&["*.bias"], &["*.weight", "*.bias"]]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_is_refused_with_the_names_there_are() {
         let message = grouped(&[&["encoder.*"]]).unwrap_err().to_string();
         assert!(message.contains("[\"encoder.*\"]") && message.contains("`2.weight`"), "{message}");
+        let message = grouped(&[&["2.*"], &["0.*", "head.*", "tail"]]).unwrap_err().to_string();
+        let named = "optimizer.groups[1].parameters: `head.*`, `tail` match no parameter; correct or remove them";
+        assert!(message.starts_with(named) && message.contains("`0.bias`"), "{message}");
         assert!(grouped(&[&["a[b"]]).unwrap_err().to_string().contains("`a[b`"));
     }
 }

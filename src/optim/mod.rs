@@ -47,6 +47,21 @@ pub enum OptimError {
         /// All parameter names.
         names: String,
     },
+    /// Patterns of a parameter group that match no parameter at all, beside others that do.
+    #[error(
+        "optimizer.groups[{group}].parameters: {} match{} no parameter; correct or remove {}: the parameters are {names}",
+        list(patterns),
+        if patterns.len() == 1 { "es" } else { "" },
+        if patterns.len() == 1 { "it" } else { "them" }
+    )]
+    Unmatched {
+        /// The group, counted from 0.
+        group: usize,
+        /// Those of its patterns.
+        patterns: Vec<String>,
+        /// All parameter names.
+        names: String,
+    },
     /// Parameters that the backward pass did not reach.
     #[error(
         "no gradient reached {}: an operation between them and the loss has no backward pass, or they are not used",
