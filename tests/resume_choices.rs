@@ -436,3 +436,32 @@ fn a_plateau_that_takes_less_accuracy_for_better_is_refused() {
     let refusal = lab.train(&arguments).refusal();
     assert!(refusal.contains("mode=\"max\""), "{refusal}");
 }
+
+/// A loss falls as the model gets better; a plateau that waits for more would cut the rate at every success.
+#[test]
+fn a_schedule_that_takes_more_loss_for_better_is_refused_wherever_it_stands() {
+    let lab = finished();
+    let schedules = [
+        "plateau(mode=\"max\")",
+        "greedy(mode=\"max\")",
+        "warmup(1, unit=\"epoch\") -> plateau(mode=\"max\", patience=1)",
+        "sequential([4], [constant, chained([constant, plateau(mode=\"max\")])])",
+    ];
+    for schedule in schedules {
+        for field in ["schedule", "momentum_schedule", "weight_decay_schedule"] {
+            let setting = format!("{field}={schedule}");
+            let refusal = lab.train(&["config.toml", "--out", "new", "--set", &setting]).refusal();
+            let named = refusal.contains(&format!("{field} = ")) && refusal.contains("follows validation_loss");
+            assert!(named && refusal.contains("`train.metric = \"validation_accuracy\"`"), "{refusal}");
+        }
+        let setting = format!("schedule={schedule}");
+        for metric in ["training_loss", "validation_loss"] {
+            let metric = format!("train.metric={metric}");
+            lab.train(&["config.toml", "--out", "new", "--set", &setting, "--set", &metric]).refusal();
+            lab.train(&["--resume", "run", "--set", &setting, "--set", &metric]).refusal();
+        }
+        assert!(!lab.path("new").exists());
+    }
+    let accuracy = ["--set", "schedule=plateau(mode=\"max\")", "--set", "train.metric=validation_accuracy"];
+    lab.train(&[&["config.toml", "--out", "new"], accuracy.as_slice()].concat()).well();
+}

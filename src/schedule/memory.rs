@@ -14,6 +14,8 @@ use super::error::ScheduleError;
 pub(crate) trait Memory: Debug + Send + Sync {
     /// The rate in force for `group`.
     fn rate(&self, group: usize) -> f64;
+    /// Which metrics it takes for better ones.
+    fn mode(&self) -> Mode;
     /// Takes a metric into account. A NaN is worse than anything.
     fn report(&mut self, metric: f64);
     /// What has to be remembered.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::memory::{BaseChange, Memory, Slot};
+use super::memory::{BaseChange, Memory, Mode, Slot};
 use super::plan::{At, Plan, RunLength};
 use super::{Schedule, ScheduleError};
 use crate::state::{Part, State, StateError};
@@ -102,6 +102,12 @@ impl Scheduler {
     /// Whether the schedule listens to [`report`](Self::report).
     pub fn wants_metric(&self) -> bool {
         self.plan.wants_metric()
+    }
+
+    /// The kinds in the schedule that follow a metric, however deep inside it they stand, and which metrics each of them
+    /// takes for better ones.
+    pub fn directions(&self) -> impl Iterator<Item = (&'static str, Mode)> {
+        self.plan.slots().iter().zip(&self.memory).map(|(slot, memory)| (slot.kind, memory.mode()))
     }
 
     /// Hands over a metric of the last update, after [`advance`](Self::advance); it acts on the next update. Kinds

@@ -1,13 +1,11 @@
 //! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
 
-use serde_json::Value;
-
 use super::TrainError;
 use super::config::{Config, Metric, word};
 use super::metrics::Objective;
 use crate::data::Data;
 use crate::optim::{Optimizer, OptimizerConfig, Rates};
-use crate::schedule::{RunLength, Scheduler};
+use crate::schedule::{Mode, RunLength, Scheduler};
 
 /// One scheduler for each scalar that moves. All of them are at the same step.
 #[derive(Debug)]
@@ -68,21 +66,47 @@ impl Schedulers {
         let validates = !data.validation_rows().is_empty();
         let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
         let metric = config.train.metric.unwrap_or(usual);
+        if !self.wants_metric() {
+            return Ok(metric);
+        }
         let wrong = |rule: &str| {
             let (field, value) = ("train.metric".to_owned(), word(&metric));
             Err(TrainError::Field { field, value, rule: rule.to_owned() })
         };
         match metric {
-            _ if !self.wants_metric() => Ok(metric),
             Metric::ValidationLoss | Metric::ValidationAccuracy if !validates => {
                 wrong("there are no validation rows; set `data.validation` to a share of the rows")
             }
             Metric::ValidationAccuracy if !objective.has_classes() => wrong("the data has values, not classes"),
-            Metric::ValidationAccuracy if self.want_less() => {
-                wrong("grows as the model gets better, and the schedule takes less for better; give it mode=\"max\"")
-            }
-            _ => Ok(metric),
+            _ => self.refuse_opposite(metric, objective.has_classes()).map(|()| metric),
         }
+    }
+
+    /// Refuses a schedule that takes `metric` for worse where it is better: it would cut the rate at each success.
+    fn refuse_opposite(&self, metric: Metric, has_classes: bool) -> Result<(), TrainError> {
+        let (better, opposite) = match metric {
+            Metric::ValidationAccuracy => ("grows", Mode::Min),
+            Metric::ValidationLoss | Metric::TrainingLoss => ("falls", Mode::Max),
+        };
+        let mut directions = self.all().flat_map(|(part, scheduler)| {
+            scheduler.directions().map(move |(kind, mode)| (part, scheduler.schedule(), kind, mode))
+        });
+        let Some((part, schedule, kind, _)) = directions.find(|(.., mode)| *mode == opposite) else { return Ok(()) };
+        let remedy = match opposite {
+            Mode::Min => "give it mode=\"max\"",
+            Mode::Max if has_classes => {
+                "set `train.metric = \"validation_accuracy\"`, or leave mode=\"max\" out, and it follows the loss"
+            }
+            Mode::Max => "leave mode=\"max\" out, and it follows the loss",
+        };
+        let (metric, takes) = (word(&metric), if opposite == Mode::Min { "less" } else { "more" });
+        Err(TrainError::Field {
+            field: Self::setting(part).to_owned(),
+            value: schedule.to_string(),
+            rule: format!(
+                "`{kind}` follows {metric}, which {better} as the model gets better, and takes {takes} of it for better; {remedy}"
+            ),
+        })
     }
 
     /// What the next update uses in each group.
@@ -115,11 +139,6 @@ impl Schedulers {
         self.all().any(|(_, scheduler)| scheduler.wants_metric())
     }
 
-    /// Whether any of them takes a smaller metric for a better one.
-    fn want_less(&self) -> bool {
-        self.all().any(|(_, scheduler)| serde_json::to_value(scheduler.schedule()).is_ok_and(|spec| wants_less(&spec)))
-    }
-
     /// Hands over a metric of the last update.
     pub fn report(&mut self, metric: f64) {
         self.all_mut().for_each(|(_, scheduler)| scheduler.report(metric));
@@ -137,17 +156,5 @@ impl Schedulers {
         let others = Self::OPTIONAL.into_iter().zip([&mut self.momentum, &mut self.weight_decay]);
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_mut()?)));
         std::iter::once(("schedulers.lr", &mut self.lr)).chain(others)
-    }
-}
-
-/// Whether a schedule, or one inside it, follows a metric downwards.
-fn wants_less(spec: &Value) -> bool {
-    match spec {
-        Value::Object(table) => {
-            let follows = ["plateau", "greedy"].iter().any(|kind| spec["kind"] == *kind);
-            (follows && spec["mode"] != "max") || table.values().any(wants_less)
-        }
-        Value::Array(items) => items.iter().any(wants_less),
-        _ => false,
     }
 }

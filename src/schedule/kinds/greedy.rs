@@ -204,6 +204,10 @@ impl Memory for GreedyMemory {
         self.seen.lrs.get(group).copied().unwrap_or_default()
     }
 
+    fn mode(&self) -> Mode {
+        self.rules.improvement.mode
+    }
+
     fn report(&mut self, metric: f64) {
         let metric = self.rules.window_size.map_or(metric, |size| self.seen.average(metric, size));
         if self.seen.cooldown_counter > 0 || self.seen.warmup_counter > 0 {

@@ -100,6 +100,10 @@ impl Memory for PlateauMemory {
         self.seen.lrs.get(group).copied().unwrap_or_default()
     }
 
+    fn mode(&self) -> Mode {
+        self.rules.improvement.mode
+    }
+
     fn report(&mut self, metric: f64) {
         if self.rules.improvement.is_better(metric, self.seen.best.0) {
             self.seen.best = Extended(metric);
