@@ -15,8 +15,10 @@
 //! repository's `examples/custom_loop.rs` is one.
 #![deny(missing_docs)]
 
+mod backtrace;
 pub mod checkpoint;
 pub mod data;
+pub mod figures;
 mod kinded;
 pub mod model;
 mod notice;
@@ -24,9 +26,11 @@ pub mod ops;
 pub mod optim;
 pub mod parameters;
 pub mod proof;
+mod remedy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+pub mod shell;
 pub mod state;
 pub mod store;
 pub mod threads;

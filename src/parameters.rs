@@ -9,6 +9,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor, Var};
 use candle_nn::VarMap;
 
+use crate::backtrace::without_backtrace;
 use crate::state::{Dtype, HostTensor, Part, State, StateError};
 
 /// Trainable tensors by name. Cloning shares the variables.
@@ -98,7 +99,7 @@ impl Part for Parameters {
 
 impl From<candle_core::Error> for StateError {
     fn from(error: candle_core::Error) -> Self {
-        Self::Unable(error.to_string())
+        Self::Unable(without_backtrace(error).to_string())
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::folder::Damaged;
 use crate::state::StateError;
-use crate::store;
+use crate::{remedy, store};
 
 /// Why a checkpoint cannot be written, found, read or applied.
 #[derive(Debug, Error)]
@@ -328,7 +328,12 @@ impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
     }
 }
 
-fn remedy(path: &Path, error: &io::Error) -> &'static str {
+fn remedy(path: &Path, error: &io::Error) -> String {
+    let remedy = remedy::of(error).filter(|_| !store::is_url(path) && error.kind() != ErrorKind::PermissionDenied);
+    remedy.map_or_else(|| remedy_of_kind(path, error).to_owned(), |remedy| format!("; {remedy}"))
+}
+
+fn remedy_of_kind(path: &Path, error: &io::Error) -> &'static str {
     match error.kind() {
         _ if store::is_url(path) => store::remedy(error),
         ErrorKind::StorageFull => "; free some space or save elsewhere",

@@ -17,6 +17,8 @@ pub(super) struct LabelsOf<'a> {
     pub place: Option<String>,
     /// What a person does who meant other labels.
     pub otherwise: &'static str,
+    /// What a person does whose labels are more classes than there are rows.
+    pub too_many: &'static str,
 }
 
 impl LabelsOf<'_> {
@@ -32,7 +34,7 @@ impl LabelsOf<'_> {
     ) -> Result<(usize, Vec<Notice>), DataError> {
         let inferred = match declared {
             Some(declared) if names.is_none() => declared.get(),
-            _ => infer_classes(self.path, labels)?,
+            _ => infer_classes(self.path, labels, self.too_many)?,
         };
         let classes = declared.map_or(names.map_or(inferred, <[String]>::len), NonZeroUsize::get);
         let mut rows = BTreeMap::new();
@@ -118,7 +120,7 @@ mod tests {
 
     fn said(labels: &[u32], declared: Option<usize>) -> Result<(usize, Vec<String>), String> {
         let place = Some("column `y`".to_owned());
-        let labels_of = LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`" };
+        let labels_of = LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`", too_many: "" };
         let (classes, notices) =
             labels_of.classes(labels, None, declared.and_then(NonZeroUsize::new)).map_err(|error| error.to_string())?;
         Ok((classes, notices.iter().map(Notice::to_string).collect()))

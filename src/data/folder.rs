@@ -158,8 +158,13 @@ fn size_of_all(found: &[Found], channels: Option<usize>) -> Result<Size, DataErr
 }
 
 impl ImageFolder {
-    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`.
+    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the one
+    /// image that it is.
     pub(super) fn unlabelled(folder: &Path, input: &Input) -> Result<Self, DataError> {
+        if folder.is_file() {
+            let file = ImageFile { path: folder.into(), class: 0, hash: None };
+            return Self::other(folder, vec![file], vec![String::new()], input);
+        }
         let places = names(folder, Path::is_dir)?.into_iter().map(|name| folder.join(name));
         let mut files = Vec::new();
         for place in std::iter::once(folder.to_owned()).chain(places) {
@@ -194,6 +199,7 @@ impl ImageFolder {
 
     /// The path of each image, from `folder` on.
     pub(super) fn file_names(&self, folder: &Path) -> Vec<String> {
+        let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
         let name =
             |file: &ImageFile| file.path.strip_prefix(folder).unwrap_or(&file.path).to_string_lossy().into_owned();
         self.files.iter().map(name).collect()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::classes::LabelsOf;
 use super::error::quoted;
-use super::rows::class_below;
+use super::rows::{OF_A_TABLE, class_below};
 use super::value::{Value, class, number};
 use super::{Columns, DataError, Problem, Targets, Task};
 use crate::Notice;
@@ -159,7 +159,7 @@ impl Builder {
         let declared = self.options.classes;
         let (columns, labels, layout) = self.into_columns();
         let labels = labels.unwrap_or(Labels::Unknown { is_value: false });
-        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL };
+        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE };
         let (targets, classes, notices) = labels.finish(&labels_of, declared)?;
         Ok(Frame { columns, targets, classes, layout, notices })
     }
@@ -259,7 +259,8 @@ impl Labels {
                 return Err(Problem::NumberAmongNames(quoted(text)));
             }
             (Self::Names(words), Value::Text(name) | Value::Word(name)) => {
-                class_below(words.push(name), limit)?;
+                let too_many = |_| Problem::TooManyNames { name: quoted(name), classes: limit };
+                class_below(words.push(name), limit).map_err(too_many)?;
             }
             (Self::Names(_), Value::Number(number)) => {
                 return Err(Problem::NumberAmongNames(number.to_string()));

@@ -118,8 +118,12 @@ pub(super) fn open(config: &DataConfig, seed: u64) -> Result<(Box<dyn Source>, S
         split = Some(Split::last(train_rows + validation.labels.len(), validation.labels.len())?);
         pair = pair.and(validation)?;
     }
-    let labels_of =
-        LabelsOf { path: &pair.files[1].path, place: None, otherwise: "`data.labels` names the file of labels" };
+    let labels_of = LabelsOf {
+        path: &pair.files[1].path,
+        place: None,
+        otherwise: "`data.labels` names the file of labels",
+        too_many: "set `data.classes` for their number",
+    };
     let (classes, notices) = labels_of.classes(&pair.labels, None, config.classes)?;
     pair.check_labels(classes)?;
     let split = split.map_or_else(|| Split::new(train_rows, config.validation, seed), Ok)?;

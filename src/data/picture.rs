@@ -32,7 +32,7 @@ impl fmt::Display for Size {
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// A file or folder cannot be read.
-    #[error("cannot read {path}: {source}; `data.path` must be a folder with a folder of images for each class")]
+    #[error("cannot read {path}: {source}; images are given as a folder that has a folder of images for each class")]
     Read {
         /// The file or folder.
         path: PathBuf,

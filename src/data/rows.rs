@@ -114,16 +114,20 @@ pub(super) fn class_below(label: u32, classes: usize) -> Result<u32, Problem> {
     if (label as usize) < classes { Ok(label) } else { Err(Problem::ClassTooLarge { label, classes }) }
 }
 
+/// The remedy of [`infer_classes`] for a table.
+pub(super) const OF_A_TABLE: &str = "set `data.task = \"regression\"` for values, or `data.classes` for their number";
+
 /// How many classes the labels of the file at `path` are of: as many as the largest label asks for.
 ///
 /// Every class costs a row of weights, so a column of prices taken for labels should fail here and not in the
-/// allocator: more than a thousand classes, and more than there are rows, must be declared.
-pub(super) fn infer_classes(path: &Path, labels: &[u32]) -> Result<usize, DataError> {
+/// allocator: more than a thousand classes, and more than there are rows, must be declared. `remedy` says how, in a file
+/// of this format, and what to do about labels that are values.
+pub(super) fn infer_classes(path: &Path, labels: &[u32], remedy: &'static str) -> Result<usize, DataError> {
     const UNSUSPICIOUS: usize = 1000;
     let largest = labels.iter().copied().max().unwrap_or(0);
     let classes = (largest as usize).saturating_add(1);
     if classes > labels.len().max(UNSUSPICIOUS) {
-        return Err(DataError::TooManyClasses { path: path.into(), largest, rows: labels.len() });
+        return Err(DataError::TooManyClasses { path: path.into(), largest, rows: labels.len(), remedy });
     }
     Ok(classes)
 }

@@ -56,7 +56,8 @@ impl<'a> TensorReader<'a> {
             _ if target_width == 1 => {
                 let labels = targets.labels(self.classes.map_or(usize::MAX, NonZeroUsize::get))?;
                 let place = Some(format!("tensor `{}`", self.targets));
-                let labels_of = LabelsOf { path, place, otherwise: "`data.targets` names the tensor of labels" };
+                let otherwise = "`data.targets` names the tensor of labels";
+                let labels_of = LabelsOf { path, place, otherwise, too_many: OF_TENSORS };
                 let (count, said) = labels_of.classes(&labels, None, self.classes)?;
                 notices = said;
                 Targets::Classes { labels, count }
@@ -69,6 +70,7 @@ impl<'a> TensorReader<'a> {
 }
 
 const INPUTS: &str = "F32 of shape [rows, …]";
+const OF_TENSORS: &str = "store values as F32, or set `data.classes` for the number of classes";
 const TARGETS: &str = "F32 [rows] or [rows, width] for values, or I64, U32 or U8 [rows] for classes";
 const CLASSES: &str = "one class a row, [rows] or [rows, 1], where the dtype is an integer";
 
@@ -155,7 +157,7 @@ pub(super) fn labels(dtype: Dtype, bytes: &[u8], classes: usize) -> Result<Vec<u
         _ => bytes.iter().map(|&byte| byte.into()).collect(),
     };
     let label = |number: i64| {
-        let label = u32::try_from(number).map_err(|_| Problem::NotAClass(number.to_string()))?;
+        let label = u32::try_from(number).map_err(|_| Problem::NotAClassOfTensor(number.to_string()))?;
         class_below(label, classes)
     };
     let numbers = numbers.into_iter().enumerate();

@@ -60,7 +60,7 @@ pub enum ModelError {
     },
     /// The device fails, for lack of memory for example.
     #[error(transparent)]
-    Device(#[from] candle_core::Error),
+    Device(candle_core::Error),
 }
 
 impl ModelError {

@@ -112,7 +112,7 @@ pub enum OptimError {
     },
     /// The tensor library failed.
     #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
 }
 
 /// Names as a message lists them, the first few of many.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::aim::{Aim, Target, targets};
 use super::before::Before;
 use super::error::ProofError;
-use super::place::{Place, checkpoints_of, last_lines};
+use super::place::{Place, checkpoints_of, last_lines, without_place};
 use super::program::{Program, Running, describe};
 use super::{Event, Plan};
 use crate::checkpoint::{Checkpoint, Folder, is_temporary};
@@ -97,7 +97,7 @@ impl<'a> Hunter<'a> {
         let whole = process.elapsed();
         if !status.success() {
             let (how, said) = self.last_words(&run, status);
-            return Err(ProofError::Fails { how, said });
+            return Err(ProofError::Fails { how, said: without_place(&said, &run) });
         }
         let last = Folder::new(checkpoints_of(&run)).list()?.into_iter().next_back();
         let (steps, _) = last.ok_or_else(|| ProofError::NoCheckpoint { path: run.clone() })?;

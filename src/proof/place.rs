@@ -85,6 +85,19 @@ pub(super) fn checkpoints_of(run: &Path) -> PathBuf {
     if folder.is_dir() { folder } else { run.to_owned() }
 }
 
+/// The same lines without what they say of the directory `gone`, as far as anything else is left: it is removed, and
+/// nothing can be done with it.
+pub(super) fn without_place(said: &str, gone: &Path) -> String {
+    let gone = gone.to_string_lossy();
+    let about_the_rest = |line: &str| {
+        let clauses: Vec<&str> = line.split("; ").filter(|clause| !clause.contains(&*gone)).collect();
+        (!clauses.is_empty()).then(|| clauses.join("; "))
+    };
+    let lines: Vec<String> = said.lines().filter_map(about_the_rest).collect();
+    let left = lines.join("\n");
+    if lines.len() < 2 { said.to_owned() } else { left }
+}
+
 /// The last lines of a file, indented. That one is an error is said where they are told.
 pub(super) fn last_lines(path: &Path) -> io::Result<String> {
     const LINES: usize = 10;

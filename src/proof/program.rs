@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::error::ProofError;
+use crate::shell;
 use crate::train::Progress;
 
 /// A program whose runs are to be proved.
@@ -94,7 +95,7 @@ impl Program {
 /// A path as a word of the shell. The program may change its directory, so it is a whole path.
 fn quoted(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+    shell::path(&path)
 }
 
 /// A process, and those that it has started: they are one process group. It is killed when this is dropped.

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::standing::{GroupStanding, Standing};
 use super::statistics::TensorSummary;
+use crate::figures;
+use crate::train::changes::written;
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +37,8 @@ impl fmt::Display for Standing {
         for entry in &self.history {
             for change in entry["changes"].as_array().into_iter().flatten() {
                 let key = change["key"].as_str().unwrap_or_default();
-                writeln!(f, "changed     {key}: {} -> {} at step {}", change["from"], change["to"], entry["step"])?;
+                let (from, to) = (written(&change["from"]), written(&change["to"]));
+                writeln!(f, "changed     {key}: {from} -> {to} at step {}", entry["step"])?;
             }
         }
         let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
@@ -62,7 +65,7 @@ fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&Stri
 }
 
 fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding) -> fmt::Result {
-    let show = |value: Option<f64>| value.map_or("?".to_owned(), |value| value.to_string());
+    let show = |value: Option<f64>| value.map_or("?".to_owned(), figures::exact);
     let course = |name: &str, next: &[f64]| {
         let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();
         let (now, then) = next.split_first().map_or(("?", &[][..]), |(now, then)| (now, then));

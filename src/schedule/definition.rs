@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::Schedule;
 use super::argument::Argument;
 use super::context::Context;
 use super::error::{Problem, ScheduleError, suggestion};
@@ -17,6 +18,12 @@ pub(crate) trait Kind: Parameters {
 
     /// How long until nothing changes any more, where the parameters say so: what `a -> b` needs to know of `a`.
     fn length(&self) -> Option<Length> {
+        None
+    }
+
+    /// The same kind drawn out to `length` in all, where one of its parameters is how long it takes. A warm-up stays as
+    /// long as it is.
+    fn lasting(&self, _length: Length) -> Option<Schedule> {
         None
     }
 }

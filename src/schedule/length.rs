@@ -29,6 +29,17 @@ impl Length {
     }
 }
 
+impl Length {
+    /// What is left of it after `other`; none where that is longer, or one is in steps and the other is a share.
+    pub(crate) fn minus(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Steps(a), Self::Steps(b)) => a.checked_sub(b).map(Self::Steps),
+            (Self::Percent(a), Self::Percent(b)) => (a >= b).then_some(Self::Percent(a - b)),
+            _ => None,
+        }
+    }
+}
+
 impl From<u64> for Length {
     fn from(steps: u64) -> Self {
         Self::Steps(steps)

@@ -35,6 +35,7 @@ mod fields;
 mod formula;
 pub mod kinds;
 mod length;
+mod meant;
 mod memory;
 mod plan;
 mod scheduler;

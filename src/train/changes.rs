@@ -6,6 +6,11 @@ use super::config::Config;
 use super::{TrainError, load};
 use crate::checkpoint::Checkpoint;
 
+/// A value of a configuration as a message shows it. What is not there has its default, which no `null` could tell.
+pub(crate) fn written(value: &Value) -> String {
+    if value.is_null() { "not set".to_owned() } else { value.to_string() }
+}
+
 /// Settings that a run's position or shape depends on.
 fn is_fixed(key: &str) -> bool {
     let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
@@ -21,8 +26,8 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
     match load::differences(saved, asked).into_iter().find(|(key, ..)| is_fixed(key)) {
         Some((what, saved, asked)) => Err(TrainError::Refused {
             what,
-            saved: saved.to_string(),
-            asked: asked.to_string(),
+            saved: written(&saved),
+            asked: written(&asked),
             remedy: "; start a new run for that".to_owned(),
         }),
         None => Ok(()),

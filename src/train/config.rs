@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::every::Every;
 use super::keep::KeepConfig;
 use super::{TrainError, paths};
+use crate::backtrace::without_backtrace;
 use crate::data::DataConfig;
 use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
@@ -224,7 +225,10 @@ impl Config {
                 return Err(TrainError::Field { field, value, rule: rule.to_owned() });
             }
         };
-        opened.map_err(|source| TrainError::Device { device: self.device.clone(), source: Box::new(source) })
+        opened.map_err(|source| {
+            let source = Box::new(without_backtrace(source));
+            TrainError::Device { device: self.device.clone(), source }
+        })
     }
 
     /// The configuration as a checkpoint or a file in `folder` holds it, paths relative to `folder`.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::run::{EpochReport, Observer, StepReport};
+use crate::figures;
 use crate::optim::Rates;
 
 /// Shows a run: a line for each epoch on stdout, and on stderr, where that is a terminal, a bar.
@@ -50,14 +51,15 @@ impl Observer for Console {
         if self.bar.is_hidden() {
             return;
         }
-        self.bar.set_message(format!("loss={:.4} | lr={}", report.loss, rates(report.rates)));
+        self.bar.set_message(format!("loss={} | lr={}", figures::loss(report.loss), rates(report.rates)));
         self.bar.set_position(report.done);
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        let mut line = format!("epoch {:02} | lr={} | loss={:.4}", report.epoch, rates(&report.rates), report.loss);
+        let (rates, loss) = (rates(&report.rates), figures::loss(report.loss));
+        let mut line = format!("epoch {:02} | lr={rates} | loss={loss}", report.epoch);
         if let Some(validation) = report.validation {
-            line += &format!(" | val_loss={:.4}", validation.loss);
+            line += &format!(" | val_loss={}", figures::loss(validation.loss));
             if let Some(accuracy) = validation.accuracy {
                 line += &format!(" | val_accuracy={accuracy:.4}");
             }
@@ -77,5 +79,5 @@ impl Observer for Console {
 
 /// Rates as the notebook prints them, one for each group.
 fn rates(rates: &[Rates]) -> String {
-    rates.iter().map(|rates| format!("{:.6}", rates.lr)).collect::<Vec<_>>().join(",")
+    rates.iter().map(|rates| figures::rate(rates.lr)).collect::<Vec<_>>().join(",")
 }

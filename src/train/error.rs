@@ -10,7 +10,7 @@ use crate::data::DataError;
 use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
-use crate::store;
+use crate::{remedy, shell, store};
 
 /// Why a run cannot start, go on or end.
 #[derive(Debug, Error)]
@@ -39,6 +39,16 @@ pub enum TrainError {
     /// A file or folder of the run cannot be written.
     #[error("{}: cannot {operation}: {source}{}", path.display(), write_remedy(path, source))]
     Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The lock of a run whose checkpoints should be pruned cannot be taken.
+    #[error("{}: cannot {operation}: {source}; {}", path.display(), prune_remedy(source))]
+    Prune {
         /// The file or folder.
         path: PathBuf,
         /// What was tried.
@@ -120,11 +130,12 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     /// The tensor library.
     #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
     /// The folder for a new run has one already.
     #[error(
-        "{0} already holds a run: continue it with `train --resume {0}`, or choose another folder with --out",
-        path.display()
+        "{} already holds a run: continue it with `train --resume {}`, or choose another folder with --out",
+        path.display(),
+        shell::path(path)
     )]
     HoldsARun {
         /// The folder.
@@ -228,20 +239,29 @@ impl From<DataError> for TrainError {
 fn last_good(checkpoint: Option<&Path>) -> String {
     match checkpoint {
         Some(path) => format!(
-            "the last good checkpoint is {0}: `train --resume {0} --set optimizer.lr=…` goes on from there",
-            path.display()
+            "the last good checkpoint is {}: `train --resume {} --set optimizer.lr=…` goes on from there",
+            path.display(),
+            shell::path(path)
         ),
         None => "no checkpoint is from before it; check the data and the initial weights".to_owned(),
     }
 }
 
-fn write_remedy(path: &Path, source: &io::Error) -> &'static str {
-    if store::is_url(path) { store::remedy(source) } else { "; choose another place with --out, or make room there" }
+fn write_remedy(path: &Path, source: &io::Error) -> String {
+    match remedy::of(source) {
+        _ if store::is_url(path) => store::remedy(source).to_owned(),
+        Some(remedy) if source.kind() != io::ErrorKind::PermissionDenied => format!("; {remedy}"),
+        _ => "; choose another place with --out, or make room there".to_owned(),
+    }
+}
+
+fn prune_remedy(source: &io::Error) -> &'static str {
+    remedy::of(source).unwrap_or("what is pruned is deleted, so that must be possible there")
 }
 
 fn config_remedy(path: &Path, is_folder: bool) -> String {
     if is_folder {
-        return format!("a run directory is continued with `train --resume {}`", path.display());
+        return format!("a run directory is continued with `train --resume {}`", shell::path(path));
     }
     "give the path of a TOML file".to_owned()
 }

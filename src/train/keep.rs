@@ -109,7 +109,10 @@ impl Pruning {
             let reason = "is no run directory; checkpoints outside of one are yours to delete".to_owned();
             return Err(TrainError::NothingToResume { path: run.to_owned(), reason });
         }
-        let held = RunDirectory::open(run)?;
+        let held = RunDirectory::open(run).map_err(|error| match error {
+            TrainError::Write { path, operation, source } => TrainError::Prune { path, operation, source },
+            error => error,
+        })?;
         let own = || newest.field("config").map(|config| KeepConfig::deserialize(&config["checkpoint"]["keep"]));
         let rules = rules.or_else(|| own()?.ok()).unwrap_or_default();
         let folder = held.folder();

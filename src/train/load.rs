@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::changes::refuse_fixed;
 use super::config::Config;
+use super::missing::missing;
 use super::{TrainError, paths, wording};
 use crate::data::DataConfig;
 use crate::kinded;
@@ -49,6 +50,12 @@ impl Setting {
         let value = match parsed {
             _ if value.is_empty() => Value::Null,
             Some(toml::Value::String(text)) => Value::String(text),
+            None if value.parse::<i128>().is_ok() => {
+                return Err(wrong(&format!(
+                    "is beyond the whole numbers of a configuration, which go to {}",
+                    i64::MAX
+                )));
+            }
             Some(parsed) => to_json(parsed, &key).map_err(|_| wrong("must be a finite number"))?,
             None => Value::String(value.to_owned()),
         };
@@ -127,7 +134,7 @@ impl Setting {
 }
 
 /// The names in a dotted key, where a place in a list is written `groups[1]` or `groups.1`.
-fn segments(key: &str) -> Vec<&str> {
+pub(super) fn segments(key: &str) -> Vec<&str> {
     key.split(['.', '[', ']']).filter(|name| !name.is_empty()).collect()
 }
 
@@ -163,7 +170,11 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
     };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| line_of(&text, span.start));
-        wrong(line, "not TOML".to_owned(), error.message())
+        let reason = match error.message() {
+            reason if reason.contains("too large") => format!("{reason}; whole numbers go to {}", i64::MAX),
+            reason => reason.to_owned(),
+        };
+        wrong(line, "not TOML".to_owned(), &reason)
     })?;
     let value = to_json(toml::Value::Table(table), "").map_err(|NotFinite { key, number }| {
         wrong(line_of_field(&text, &key), format!("{key} = {number}"), "must be a finite number")
@@ -202,8 +213,14 @@ fn build(
     };
     let config: Config = serde_path_to_error::deserialize(&value).map_err(|error| {
         let (field, reason) = kinded::locate(&error);
+        let is_missing = reason.starts_with("missing field");
+        let all = if is_missing { missing(&value) } else { Vec::new() };
+        if all.len() > 1 {
+            let reason = format!("these are missing: `{}`", all.join("`, `"));
+            return TrainError::Config { origin: origin(""), field: String::new(), reason };
+        }
         let restarted = settings.iter().find(|setting| setting.starts_anew(&field, &original));
-        match restarted.filter(|_| reason.starts_with("missing field")) {
+        match restarted.filter(|_| is_missing) {
             Some(Setting { key, .. }) => TrainError::Config {
                 origin: format!("--set {key}"),
                 reason: format!("{reason}: another kind takes over nothing from the old one; set this too"),

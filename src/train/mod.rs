@@ -3,7 +3,7 @@
 //! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
 //! to go on, [`Config`] is what a run is computed from.
 
-mod changes;
+pub(crate) mod changes;
 mod config;
 mod console;
 mod control;
@@ -19,6 +19,8 @@ mod load;
 pub(crate) mod log;
 mod metrics;
 mod mirror;
+mod missing;
+mod outlook;
 pub(crate) mod paths;
 mod progress;
 pub mod resume;

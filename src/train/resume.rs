@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::changes::written;
 use super::control::Control;
 use super::directory::RunDirectory;
 use super::load::{self, Setting};
@@ -274,7 +275,8 @@ fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<Str
     if let Some(latest) = changes_at(&session, step) {
         for change in latest["changes"].as_array().into_iter().flatten() {
             let key = change["key"].as_str().unwrap_or_default();
-            messages.push(format!("{key} was {} and is {} from step {step} on", change["from"], change["to"]));
+            let (from, to) = (written(&change["from"]), written(&change["to"]));
+            messages.push(format!("{key} was {from} and is {to} from step {step} on"));
         }
     }
     Ok(session)

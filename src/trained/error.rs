@@ -101,7 +101,7 @@ pub enum TrainedError {
     },
     /// The tensor library.
     #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
 }
 
 impl From<DataError> for TrainedError {

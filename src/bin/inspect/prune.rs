@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use rekindle::checkpoint::{Folder, step_of};
+use rekindle::figures;
 use rekindle::store;
 use rekindle::train::{Every, KeepConfig, Metric, Pruning};
 
@@ -54,7 +55,7 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     let pruning = Pruning::plan(&arguments.run, (!given.is_empty()).then_some(given))?;
     let mut text = String::new();
     for verdict in &pruning.verdicts {
-        let metric = verdict.metric.map(|metric| format!("  {metric:.6}")).unwrap_or_default();
+        let metric = verdict.metric.map(|metric| format!("  {}", figures::loss(metric))).unwrap_or_default();
         let fate = match verdict.stays {
             Some(reason) => format!("stays: {reason}"),
             None if arguments.dry_run => "would be deleted".to_owned(),

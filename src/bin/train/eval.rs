@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use rekindle::figures;
 use rekindle::train::{Console, Observer};
 use rekindle::trained::{Evaluated, EvaluationRows, Trained, TrainedError};
 use serde::Serialize;
@@ -71,7 +72,7 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
         serde_json::to_string_pretty(&report).unwrap_or_default()
     } else {
         let accuracy = evaluated.accuracy.map(|accuracy| format!(" | accuracy={accuracy}")).unwrap_or_default();
-        let Evaluated { rows, loss, .. } = evaluated;
+        let (rows, loss) = (evaluated.rows, figures::exact(evaluated.loss));
         format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}")
     };
     // A reader that has gone away has seen enough.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use rekindle::report::{pictures, terminal};
+use rekindle::shell;
 use rekindle::train::{RangePoint, RangeTest, RangeTestOptions, find_lr, from_file};
 
 use crate::settings;
@@ -58,7 +59,7 @@ pub fn test_range(arguments: &FindLr) -> Result<()> {
     };
     let found = match test.suggestion {
         Some(lr) => {
-            let config = arguments.config.display();
+            let config = shell::path(&arguments.config);
             format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}")
         }
         None => "no suggestion, for the loss did not fall; try another range with --start and --end".to_owned(),

@@ -14,11 +14,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use rekindle::threads;
 use rekindle::train::{
     Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, from_file, resume,
 };
 use rekindle::trained::TrainedError;
+use rekindle::{shell, threads};
 use resume::Choices;
 use tracing_subscriber::EnvFilter;
 
@@ -183,7 +183,7 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
             );
             if let Some(last) = run.last_checkpoint().filter(|_| !says_it_all) {
                 console.message(&format!("the last checkpoint is {}", last.display()));
-                console.message(&format!("to go on from there: train --resume {}", run.path().display()));
+                console.message(&format!("to go on from there: train --resume {}", shell::path(run.path())));
             }
             1
         }
@@ -201,7 +201,7 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     let (made, seconds) = (step - first_step, began.elapsed().as_secs_f64());
     let speed = if made > 0 { format!(", {:.0} steps/s", made as f64 / seconds) } else { String::new() };
     let checkpoint = run.last_checkpoint().map(|path| path.display().to_string()).unwrap_or_default();
-    let run = run.path().display();
+    let run = shell::path(run.path());
     match outcome {
         Outcome::Finished if made == 0 => {
             console.message(&format!("nothing left to do: all {total} steps are made"));

@@ -20,7 +20,7 @@ use crate::settings;
 pub struct Predict {
     /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
     run: PathBuf,
-    /// The rows: a file in the format of the run's data, or a folder of images.
+    /// The rows: a file in the format of the run's data, an image, or a folder of images.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Where predictions go, a file that ends with .csv or .parquet; CSV on stdout by default.

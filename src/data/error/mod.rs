@@ -15,6 +15,7 @@ pub(super) use self::problem::{hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
 use super::{EncodingError, IdxError, ImageError, Input, TextError};
+use crate::remedy;
 use crate::state::StateError;
 
 /// The formats there are, for a message.
@@ -107,10 +108,7 @@ pub enum DataError {
         input: Input,
     },
     /// The labels are rather values than classes.
-    #[error(
-        "{path}: label {largest} asks for more classes than there are rows ({rows}); \
-         set `data.task = \"regression\"` for values, or `data.classes` for their number"
-    )]
+    #[error("{path}: label {largest} asks for more classes than there are rows ({rows}); {remedy}")]
     TooManyClasses {
         /// The file.
         path: PathBuf,
@@ -118,6 +116,8 @@ pub enum DataError {
         largest: u32,
         /// How many rows there are.
         rows: usize,
+        /// What to do about it in a file of this format.
+        remedy: &'static str,
     },
     /// All labels are the same.
     #[error("{place}: every row has the label {label}, so nothing can be learned; {otherwise}")]
@@ -222,7 +222,7 @@ pub enum DataError {
     Own(Box<dyn std::error::Error + Send + Sync>),
     /// The device failed.
     #[error("the data cannot be brought to the device: {0}")]
-    Device(#[from] candle_core::Error),
+    Device(candle_core::Error),
 }
 
 impl DataError {
@@ -234,6 +234,9 @@ impl DataError {
 
 /// What to do about a file that cannot be read. Debian has each data set in a package of its own.
 fn remedy(path: &Path, source: &io::Error) -> String {
+    if let Some(remedy) = remedy::of(source) {
+        return remedy.to_owned();
+    }
     let packaged = path.strip_prefix("/usr/share/datasets").ok().and_then(|rest| rest.iter().next());
     match packaged.filter(|_| source.kind() == io::ErrorKind::NotFound) {
         Some(name) => {

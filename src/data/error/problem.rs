@@ -29,6 +29,17 @@ pub enum Problem {
     /// The label is no class.
     #[error("label {0} is not a whole number from 0 up; for other values set `data.task = \"regression\"`")]
     NotAClass(String),
+    /// An element of a tensor of labels is no class.
+    #[error("label {0} is not a whole number from 0 up; a tensor of values has the dtype F32")]
+    NotAClassOfTensor(String),
+    /// The label has a name, and there are as many other names as classes.
+    #[error("label {name} is one name more than the {classes} classes of `data.classes`")]
+    TooManyNames {
+        /// The name.
+        name: String,
+        /// How many classes there are.
+        classes: usize,
+    },
     /// The label is beyond the classes.
     #[error("label {label} is not below the number of classes, {classes}; labels count from 0")]
     ClassTooLarge {

@@ -45,6 +45,10 @@ impl Kind for Cosine {
     fn length(&self) -> Option<Length> {
         (self.after == After::Hold).then_some(self.t_max)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        (self.after == After::Hold).then(|| Self { t_max: length, ..self.clone() }.into())
+    }
 }
 
 /// `(t / t_max)^k` up to whole waves, which are 2 long. Whole waves are taken off before anything is rounded; where

@@ -27,6 +27,10 @@ impl Kind for Linear {
     fn length(&self) -> Option<Length> {
         Some(self.total)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        Some(Self { total: length, ..self.clone() }.into())
+    }
 }
 
 #[cfg(test)]

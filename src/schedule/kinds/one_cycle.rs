@@ -66,6 +66,10 @@ impl Kind for OneCycle {
     fn length(&self) -> Option<Length> {
         Some(self.total)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        Some(Self { total: length, ..self.clone() }.into())
+    }
 }
 
 /// A stretch of time, and the factors and momenta at both ends of it.

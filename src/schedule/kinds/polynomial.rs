@@ -28,6 +28,10 @@ impl Kind for Polynomial {
     fn length(&self) -> Option<Length> {
         Some(self.total)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        Some(Self { total: length, ..self.clone() }.into())
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ impl Kind for Sequential {
         let stages = starts.zip(curves).map(|(start, curve)| Stage { start, curve }).collect();
         Ok(Box::new(Stages(stages)))
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        let (last, others) = self.schedules.split_last()?;
+        let last = last.lasting_inside(length.minus(*self.milestones.last()?)?)?;
+        let schedules: Vec<Schedule> = others.iter().cloned().chain([last]).collect();
+        Some(Self { schedules: schedules.into(), ..self.clone() }.into())
+    }
 }
 
 struct Stage {

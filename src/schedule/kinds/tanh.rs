@@ -40,6 +40,10 @@ impl Kind for Tanh {
     fn length(&self) -> Option<Length> {
         Some(self.t_max)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        Some(Self { t_max: length, ..self.clone() }.into())
+    }
 }
 
 #[cfg(test)]

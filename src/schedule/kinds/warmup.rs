@@ -29,6 +29,11 @@ impl Kind for Warmup {
     fn length(&self) -> Option<Length> {
         self.schedule.length()?.plus(self.steps)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        let rest = length.minus(self.steps)?;
+        Some(Self { schedule: self.schedule.lasting_inside(rest)?, ..self.clone() }.into())
+    }
 }
 
 struct WarmupCurve {

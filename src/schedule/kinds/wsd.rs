@@ -91,6 +91,11 @@ impl Kind for Wsd {
     fn length(&self) -> Option<Length> {
         self.warmup.plus(self.stable)?.plus(self.decay)
     }
+
+    fn lasting(&self, length: Length) -> Option<Schedule> {
+        let stable = length.minus(self.warmup)?.minus(self.decay)?;
+        Some(Self { stable, ..self.clone() }.into())
+    }
 }
 
 impl Wsd {

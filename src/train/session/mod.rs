@@ -12,8 +12,10 @@ use serde_json::Value;
 use super::TrainError;
 use super::config::{Config, Metric};
 use super::metrics::{EpochMean, Measured, Objective};
+use super::outlook;
 use super::schedulers::Schedulers;
 use crate::Notice;
+use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
 use crate::data::Data;
 use crate::model::Model;
@@ -43,6 +45,8 @@ pub struct Session {
     step: u64,
     /// What was changed on which resume.
     history: Vec<Value>,
+    /// What a person should know of the resume that this session began with.
+    resumed: Option<Notice>,
 }
 
 impl Session {
@@ -81,6 +85,7 @@ impl Session {
             keep,
             step: 0,
             history: Vec::new(),
+            resumed: None,
             config,
         })
     }
@@ -92,7 +97,10 @@ impl Session {
 
     /// What a person should know before the run begins.
     pub fn notices(&self) -> Vec<Notice> {
-        self.data.notices()
+        let mut notices = self.data.notices();
+        notices.extend(self.resumed.clone());
+        notices.extend(outlook::standstill(self.schedulers.lr(), self.length(), self.step));
+        notices
     }
 
     /// How many updates were made; the number of the next.
@@ -153,7 +161,7 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
         value: path.display().to_string(),
         rule,
     };
-    let tensors = safetensors::load(path, device).map_err(|error| wrong(error.to_string()))?;
+    let tensors = safetensors::load(path, device).map_err(|error| wrong(without_backtrace(error).to_string()))?;
     for (name, parameter) in parameters.iter() {
         let tensor = tensors.get(name).ok_or_else(|| wrong(format!("has no tensor `{name}`")))?;
         if tensor.dims() != parameter.dims() || tensor.dtype() != parameter.dtype() {

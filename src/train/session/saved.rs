@@ -14,6 +14,7 @@ use crate::train::TrainError;
 use crate::train::changes::changes;
 use crate::train::config::Config;
 use crate::train::metrics::Measured;
+use crate::train::outlook;
 use crate::train::schedulers::Schedulers;
 
 impl Session {
@@ -37,6 +38,7 @@ impl Session {
         session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
+        session.resumed = outlook::jump(checkpoint, session.schedulers.lr(), session.length());
         if !changes.is_empty() {
             session.history.push(json!({"step": session.step, "changes": changes}));
         }

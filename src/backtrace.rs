@@ -1,0 +1,57 @@
+//! Candle adds a backtrace to the text of its errors where `RUST_BACKTRACE` is set. It says nothing to the person who
+//! reads an error, and is taken away where an error of Candle's becomes one of this crate's.
+
+use candle_core::Error;
+
+/// The same error without any backtrace.
+pub(crate) fn without_backtrace(error: Error) -> Error {
+    match error {
+        Error::WithBacktrace { inner, .. } => without_backtrace(*inner),
+        Error::Context { inner, context } => Error::Context { inner: Box::new(without_backtrace(*inner)), context },
+        Error::WithPath { inner, path } => Error::WithPath { inner: Box::new(without_backtrace(*inner)), path },
+        error => error,
+    }
+}
+
+/// `From` Candle's error, without its backtrace, for `Type => Variant` of this crate's errors.
+macro_rules! from_candle {
+    ($($Error:ty => $Variant:ident),* $(,)?) => {$(
+        impl From<candle_core::Error> for $Error {
+            fn from(error: candle_core::Error) -> Self {
+                Self::$Variant(crate::backtrace::without_backtrace(error))
+            }
+        }
+    )*};
+}
+
+from_candle! {
+    crate::data::DataError => Device,
+    crate::model::ModelError => Device,
+    crate::optim::OptimError => Tensor,
+    crate::train::TrainError => Tensor,
+    crate::trained::TrainedError => Tensor,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::backtrace::Backtrace;
+
+    use super::*;
+
+    /// As `Error::bt` makes it where `RUST_BACKTRACE` is set.
+    fn traced(error: Error) -> Error {
+        Error::WithBacktrace { inner: Box::new(error), backtrace: Box::new(Backtrace::force_capture()) }
+    }
+
+    #[test]
+    fn a_backtrace_is_taken_away_wherever_it_stands() {
+        let error = || traced(Error::Msg("no driver".to_owned()));
+        let wrapped =
+            [error(), traced(error()), error().with_path("a"), traced(error().context("opening").with_path("a"))];
+        let shown = wrapped.map(|error| without_backtrace(error).to_string());
+        assert_eq!(shown, ["no driver", "no driver", "path: \"a\" no driver", "path: \"a\" opening\nno driver"]);
+        assert_eq!(crate::train::TrainError::from(error()).to_string(), "no driver");
+        let shown = crate::state::StateError::from(error()).to_string();
+        assert!(shown.contains("no driver") && !shown.contains('\n'), "{shown}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Numbers as people read them: in as many digits as say something, whatever their size.
+//!
+//! Files for programs, such as `log.jsonl`, hold every digit instead.
+
+/// How many digits a person is shown at least.
+const DIGITS: i32 = 4;
+
+/// Numbers from here on are written with a power of ten.
+const LARGE: f64 = 1e6;
+
+/// A learning rate: `0.095106`, and `2.000e-7` where six decimals would show too little of it.
+///
+/// ```
+/// use rekindle::figures::rate;
+///
+/// assert_eq!([rate(0.095106), rate(2e-7), rate(0.0)], ["0.095106", "2.000e-7", "0"]);
+/// ```
+pub fn rate(x: f64) -> String {
+    if x == 0.0 { "0".to_owned() } else { shown(x, &[6]) }
+}
+
+/// A loss, or another metric that has no scale: `2.4531`, `0.012346`, `2.233e11`.
+///
+/// ```
+/// use rekindle::figures::loss;
+///
+/// let shown = [2.4531, 0.0123456, 223256100864.0, 3e-9].map(loss);
+/// assert_eq!(shown, ["2.4531", "0.012346", "2.233e11", "3.000e-9"]);
+/// ```
+pub fn loss(x: f64) -> String {
+    if x == 0.0 { "0.0000".to_owned() } else { shown(x, &[4, 6]) }
+}
+
+/// A number in the shortest form that is read back as the same bits: `0.75`, `2e-7`.
+pub fn exact(x: f64) -> String {
+    let (plain, scientific) = (x.to_string(), format!("{x:e}"));
+    if x.is_finite() && scientific.len() < plain.len() { scientific } else { plain }
+}
+
+/// With the first of these numbers of decimals that shows enough digits, else with a power of ten.
+fn shown(x: f64, decimals: &[i32]) -> String {
+    let enough = |decimals: &&i32| (10f64.powi(DIGITS - 1 - **decimals)..LARGE).contains(&x.abs());
+    match decimals.iter().find(enough) {
+        Some(&decimals) => format!("{x:.*}", decimals as usize),
+        None if x.is_finite() => format!("{x:.*e}", DIGITS as usize - 1),
+        None => x.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_six_decimals_where_they_show_four_digits() {
+        let shown = [0.1, 0.001, 9.999e-4, 1e-30, 12.5, 1e6, f64::NAN, f64::INFINITY].map(rate);
+        assert_eq!(shown, ["0.100000", "0.001000", "9.999e-4", "1.000e-30", "12.500000", "1.000e6", "NaN", "inf"]);
+    }
+
+    #[test]
+    fn a_loss_has_four_decimals_or_six_or_a_power_of_ten() {
+        let shown = [8.15591, 0.1, 0.09999, 0.001, 0.000_999, 999_999.0, -0.5, -3e-8].map(loss);
+        assert_eq!(
+            shown,
+            ["8.1559", "0.1000", "0.099990", "0.001000", "9.990e-4", "999999.0000", "-0.5000", "-3.000e-8"]
+        );
+    }
+
+    #[test]
+    fn an_exact_number_is_read_back_as_it_was() {
+        for x in [0.1, 2e-7, 1.0 / 3.0, 223_256_100_864.0, 5e-324, f64::MAX, -0.0] {
+            assert_eq!(exact(x).parse::<f64>().unwrap().to_bits(), x.to_bits());
+            assert!(exact(x).len() < 25);
+        }
+    }
+}

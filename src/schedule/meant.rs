@@ -1,0 +1,42 @@
+//! What was probably meant by a schedule that stands still for a part of its run.
+
+use super::plan::RunLength;
+use super::{Length, Schedule, Unit};
+
+/// Another schedule for the same run, and what it takes for the reason.
+pub(crate) struct Meant {
+    /// A condition, to be followed by the schedule: `if its lengths are epochs`.
+    pub condition: &'static str,
+    /// The schedule.
+    pub schedule: Schedule,
+}
+
+impl Schedule {
+    /// What may have been meant in place of this, the likeliest first. Whether one of them fits has to be tried.
+    pub(crate) fn meant(&self, run: &RunLength) -> Vec<Meant> {
+        let Some(total) = run.total_steps else { return Vec::new() };
+        let epochs = total / run.steps_per_epoch.max(1);
+        let counts_steps = self.unit == Unit::Step;
+        let in_epochs = counts_steps.then(|| self.clone().unit(Unit::Epoch));
+        let in_epochs = in_epochs.map(|schedule| Meant { condition: "if it counts epochs", schedule });
+        let lengths = [Length::Percent(100.0), Length::Steps(if counts_steps { total } else { epochs })];
+        let whole = lengths.into_iter().find_map(|length| self.lasting(length));
+        let whole = whole.map(|schedule| Meant { condition: "to last as long as the run", schedule });
+        // A length in steps that is the number of epochs, or of which nothing can be told, is rather one of epochs.
+        let is_of_epochs = self.length().is_none_or(|length| length == Length::Steps(epochs));
+        let (first, second) = if is_of_epochs { (in_epochs, whole) } else { (whole, in_epochs) };
+        first.into_iter().chain(second).collect()
+    }
+
+    /// The same schedule drawn out to `length`, in its own unit, where it is one that ends.
+    pub(super) fn lasting(&self, length: Length) -> Option<Self> {
+        Some(self.kind.lasting(length)?.unit(self.unit))
+    }
+
+    /// As [`Schedule::lasting`], for a schedule inside another, of which `length` is a part. Steps of the outer one are
+    /// none of an inner one that counts epochs.
+    pub(super) fn lasting_inside(&self, length: Length) -> Option<Self> {
+        let is_share = matches!(length, Length::Percent(_));
+        (is_share || self.unit == Unit::Step).then(|| self.lasting(length))?
+    }
+}
