@@ -4,7 +4,7 @@ mod common_data;
 
 use common_data::{bits, example, floats, folder, open, open_with_seed, refusal};
 use rekindle::data::{Data, Dataset, Input, TargetKind};
-use rekindle::state::Part;
+use rekindle::state::{HostTensor, Part};
 
 const PEOPLE: &str = "age,job,city,income\n30,cook,Rome,low\n,cook,Oslo,high\n50,nurse,,low\n40,,Rome,mid\n";
 
@@ -107,7 +107,7 @@ fn a_checkpoint_of_other_columns_is_refused() {
 fn a_table_of_numbers_alone_has_nothing_but_statistics_to_remember() {
     let data = open(&example("breast_cancer.csv"), "header = false\nskip_lines = 1").unwrap();
     let state = data.save().unwrap();
-    assert!(state.json.is_null() && state.tensors.len() == 2);
+    assert_eq!((state.json.clone(), state.tensors.len()), (serde_json::json!({ "precision": "f64" }), 2));
     assert_eq!((data.input(), data.targets()), (Input::Numbers(vec![30]), TargetKind::Classes { count: 2 }));
     assert_eq!(data.train_rows().len(), 569);
 }
@@ -236,4 +236,129 @@ fn labels_that_leave_classes_without_rows_are_told_with_the_counts() {
     );
     assert!(notices("a,y\n1,0\n2,7\n", "")[0].contains("makes 8 classes"));
     assert_eq!(notices("a,y\n1,1\n2,2\n", "classes = 3"), [""; 0]);
+}
+
+/// Seconds since 1970 are 128 apart in 32 bits.
+#[test]
+fn numbers_keep_64_bits_until_they_are_standardized() {
+    let rows =
+        |base: u64| "when,y\n".to_owned() + &(0..8).map(|i| format!("{},{}\n", base + i, i % 2)).collect::<String>();
+    let inputs = |base: u64| {
+        let folder = folder(&[("a.csv", rows(base).into())]);
+        floats(&open(&folder.path().join("a.csv"), "batch_size = \"all\"").unwrap().batch(0).unwrap().inputs)
+    };
+    assert_eq!(inputs(1_700_000_000), inputs(0));
+}
+
+#[test]
+fn a_missing_large_number_is_replaced_by_one_of_64_bits() {
+    let content = "when,y\n1700000001,0\n,1\n1700000004,0\n";
+    let folder = folder(&[("a.csv", content.into())]);
+    let data = open(&folder.path().join("a.csv"), "missing = \"mean\"\nbatch_size = \"all\"").unwrap();
+    assert_eq!(data.save().unwrap().json["columns"][0]["encoding"]["fill"], 1_700_000_002.5);
+    assert_eq!(floats(&data.batch(0).unwrap().inputs)[1], 0.0);
+}
+
+/// What a checkpoint remembers from before numbers had 64 bits: it does not name a precision, and the statistics are of
+/// numbers of 32 bits.
+#[test]
+fn a_run_that_rounded_its_numbers_first_goes_on_with_the_same_bits() {
+    let path = example("breast_cancer.csv");
+    let mut data = open(&path, "header = false\nskip_lines = 1\nbatch_size = \"all\"").unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rows: Vec<Vec<f32>> =
+        text.lines().skip(1).map(|line| line.split(',').map(|field| field.trim().parse().unwrap()).collect()).collect();
+    let column = |feature: usize| rows.iter().map(move |row| f64::from(row[feature]));
+    let count = rows.len() as f64;
+    let mean: Vec<f64> = (0..30).map(|feature| column(feature).sum::<f64>() / count).collect();
+    let variance = |feature: usize| column(feature).map(|x| (x - mean[feature]).powi(2)).sum::<f64>() / count;
+    let std: Vec<f64> = (0..30).map(|feature| variance(feature).sqrt()).collect();
+    let mut state = data.save().unwrap();
+    state.json = serde_json::Value::Null;
+    state.tensors.insert("mean".to_owned(), HostTensor::from_f64s(&mean));
+    state.tensors.insert("std".to_owned(), HostTensor::from_f64s(&std));
+    let new = bits(&data.batch(0).unwrap().inputs);
+    data.check(&state).unwrap();
+    data.load(&state).unwrap();
+    let expected: Vec<u32> = rows
+        .iter()
+        .flat_map(|row| (0..30).map(|f| (((f64::from(row[f]) - mean[f]) / std[f]) as f32).to_bits()))
+        .collect();
+    assert_eq!(bits(&data.batch(0).unwrap().inputs), expected);
+    assert_ne!(new, expected);
+    assert_eq!(data.save().unwrap(), state);
+}
+
+/// In them nothing was ever lost.
+#[test]
+fn numbers_of_32_bits_have_the_statistics_and_bits_that_they_always_had() {
+    let mut data = open(&example("digits.csv.gz"), "header = false\nbatch_size = \"all\"").unwrap();
+    let (state, inputs) = (data.save().unwrap(), bits(&data.batch(0).unwrap().inputs));
+    let before = rekindle::state::State { json: serde_json::Value::Null, ..state };
+    data.load(&before).unwrap();
+    assert_eq!(bits(&data.batch(0).unwrap().inputs), inputs);
+}
+
+#[test]
+fn numbers_that_lose_too_much_in_32_bits_are_told() {
+    let rows: String = (0..20).map(|i| format!("{},{}\n", i, 1_700_000_000 + i * 3)).collect();
+    let told = notices(&format!("a,when\n{rows}"), "task = \"regression\"");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("a.csv, column `when`: numbers such as 17000000"), "{told:?}");
+    assert!(told[0].contains("which have steps of 128 there, while they differ by 17."), "{told:?}");
+    let rows: String = (0..20).map(|i| format!("{},{}\n", 1_700_000_000 + i * 3, i % 2)).collect();
+    let plain = format!("when,y\n{rows}");
+    assert!(notices(&plain, "standardize = false")[0].contains("column `when`: numbers such as 17000000"));
+    assert_eq!(notices(&plain, ""), [""; 0]);
+    let told = notices("a,y\n1,2.5\n2,2.5\n", "task = \"regression\"");
+    assert!(told[0].contains("every row has the target 2.5, so nothing can be learned"), "{told:?}");
+}
+
+#[test]
+fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_looks_like() {
+    let column = |value: &dyn Fn(u32) -> String| {
+        let rows: String = (0..30).map(|i| format!("\"{}\",{}\n", value(i), i % 2)).collect();
+        let told = notices(&format!("x,y\n{rows}"), "");
+        assert_eq!(told.len(), 1, "{told:?}");
+        told[0].clone()
+    };
+    assert_eq!(
+        column(&|i| format!("{} km", i * 1000 + 7)),
+        "warning: column `x` has 30 different values in 30 rows, such as \"7 km\", which looks like a number with a unit; \
+         each becomes a category of its own, from which nothing is learned about others; write plain numbers (7), or \
+         leave the column out with `data.ignore`"
+    );
+    let told = column(&|i| format!("$1,1{i:02}.50"));
+    assert!(
+        told.contains("\"$1,100.50\", which looks like a number with a currency") && told.contains("(1100.50)"),
+        "{told}"
+    );
+    assert!(column(&|i| format!("2024-01-{:02}", i + 1)).contains("which looks like a date or a time"));
+    assert!(column(&|i| format!("{i}%")).contains("which looks like a number with a percent sign"));
+    assert!(column(&|i| format!("1,0{i:02}")).contains("which looks like a number with separators of thousands"));
+    assert!(
+        column(&|i| format!("person {i}"))
+            .contains("30 different values in 30 rows, such as \"person 0\"; each becomes")
+    );
+    // Few of many rows, but numbers to a person.
+    let rows: String = (0..60).map(|i| format!("{}%,{}\n", i % 15, i % 2)).collect();
+    let told = notices(&format!("x,y\n{rows}"), "");
+    assert!(told[0].contains("column `x` is taken for categories, and \"0%\" is one, which looks like"), "{told:?}");
+    let rows: String = (0..60).map(|i| format!("{},{}\n", ["cook", "nurse", "smith"][i % 3], i % 2)).collect();
+    assert_eq!(notices(&format!("x,y\n{rows}"), ""), [""; 0]);
+}
+
+#[test]
+fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
+    let rows: String = (0..40).map(|i| format!("{},{}\n", if i < 38 { "red" } else { "pink" }, i % 2)).collect();
+    let told: Vec<String> = (0..20)
+        .flat_map(|seed| {
+            let folder = folder(&[("a.csv", format!("x,y\n{rows}").into())]);
+            let data = open_with_seed(&folder.path().join("a.csv"), "validation = 0.5", seed).unwrap();
+            data.notices().iter().map(ToString::to_string).collect::<Vec<_>>()
+        })
+        .collect();
+    let expected = "warning: of the rows for validation, 2 of 20 have a value in column `x` that no training row has, such as \
+                    \"pink\"; the model takes it for none of its categories";
+    assert!(told.iter().any(|text| text == expected), "{told:?}");
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::DataError;
 use super::error::quoted;
+use super::remarks::of_rounding;
 use super::rows::infer_classes;
 use crate::Notice;
 
@@ -76,6 +77,15 @@ impl LabelsOf<'_> {
         Ok((classes, said))
     }
 
+    /// What looks like a mistake in targets that are values.
+    pub fn values(&self, values: &[f64]) -> Vec<Notice> {
+        let is_constant = values.iter().all(|value| Some(value) == values.first());
+        let constant =
+            || values.first().map(|value| format!("every row has the target {value}, so nothing can be learned"));
+        let said = if is_constant { constant() } else { of_rounding(values) };
+        said.map(|text| Notice::Warning(format!("{}: {text}", self.place()))).into_iter().collect()
+    }
+
     fn place(&self) -> String {
         match &self.place {
             Some(place) => format!("{}, {place}", self.path.display()),
@@ -85,7 +95,7 @@ impl LabelsOf<'_> {
 }
 
 /// In fewer rows than these, it means nothing that every value is another one.
-pub(super) const FEW: usize = 10;
+pub(super) const FEW: usize = 8;
 
 /// Ascending numbers, those that follow each other as a range.
 fn ranges(numbers: &[u32]) -> Vec<String> {

@@ -198,9 +198,10 @@ mod tests {
     use super::*;
 
     /// The numbers of each feature, and the labels.
-    fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<(Vec<Vec<f32>>, Targets), DataError> {
+    fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<(Vec<Vec<f64>>, Targets), DataError> {
         let (label, header, skip_lines) = (Some(Label::Index(label)), Some(header), Some(skip_lines));
-        let config = DataConfig { label, header, skip_lines, ..DataConfig::new("a.csv") };
+        let classes = std::num::NonZeroUsize::new(4);
+        let config = DataConfig { label, header, skip_lines, classes, ..DataConfig::new("a.csv") };
         let content = text.as_bytes().to_vec();
         let file = DataFile { path: &config.path, fingerprint: Fingerprint::of(&content), content };
         let frame = super::read(&file, &config, &TableOptions::new(&config)?)?;
@@ -218,7 +219,7 @@ mod tests {
         {
             let (columns, targets) = read("1, 2 ,3", false, 0, label).unwrap();
             assert_eq!(columns.concat(), inputs);
-            assert_eq!(targets, Targets::Classes { labels: vec![labels], count: labels as usize + 1 });
+            assert_eq!(targets, Targets::Classes { labels: vec![labels], count: 4 });
         }
     }
 

@@ -1,12 +1,14 @@
 //! How columns become numbers, and what of that is learned from the training rows: what stands in for a missing value,
 //! and which categories there are.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::frame::{Cells, Column, Frame, Role, Words};
-use super::{DataError, RowSet};
+use super::{DataError, RowSet, remarks};
 use crate::state::StateError;
 
 /// What is done where a value is missing.
@@ -67,13 +69,36 @@ pub enum EncodingError {
 const MOST: usize = 1000;
 
 /// How every column becomes numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Encoding {
+    /// In what a checkpoint holds, nothing where all columns are numbers that are all there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     columns: Vec<ColumnEncoding>,
     /// The names of the classes, where they have names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     classes: Option<Vec<String>>,
+    /// In how many bits numbers are standardized.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
+}
+
+/// In how many bits the numbers of a row are, until they are standardized and rounded to 32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Precision {
+    /// They are rounded twice. So it was in runs whose checkpoints do not say it, and they go on so. Without
+    /// standardization it is the same as the other.
+    #[default]
+    #[serde(rename = "f32")]
+    Single,
+    #[serde(rename = "f64")]
+    Double,
+}
+
+impl Precision {
+    fn is_single(&self) -> bool {
+        *self == Self::Single
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +114,7 @@ enum Kind {
     Number {
         /// What stands in for a missing value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        fill: Option<f32>,
+        fill: Option<f64>,
         /// Whether a second number says if the value was missing.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         indicator: bool,
@@ -120,7 +145,7 @@ impl Encoding {
             let kind = match &column.cells {
                 Cells::Numbers(numbers) => Kind::number(numbers, train, options)
                     .ok_or_else(|| EncodingError::NoValue { column: column.name.clone() })?,
-                Cells::Categories(words) => Kind::categories(words, train, options.encoding),
+                Cells::Categories(words) => Kind::learned(words, train, options.encoding),
             };
             if let Kind::OneHot { categories } = &kind
                 && categories.len() > MOST
@@ -130,12 +155,20 @@ impl Encoding {
             }
             Ok(ColumnEncoding { name: column.name.clone(), encoding: kind })
         });
-        Ok(Self { columns: columns.collect::<Result<_, _>>()?, classes: frame.classes.clone() })
+        let (columns, classes) = (columns.collect::<Result<_, _>>()?, frame.classes.clone());
+        Ok(Self { columns, classes, precision: Precision::Single })
     }
 
     /// The names of the classes, where they have names.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
+    }
+
+    /// What is said of `unseen` categories in the column at this place, in so many rows.
+    pub fn remark(&self, place: usize, unseen: &Unseen, rows: usize) -> Option<String> {
+        let ColumnEncoding { name, encoding } = self.columns.get(place)?;
+        let known = encoding.categories().unwrap_or_default();
+        Some(remarks::of_unseen(name, &unseen.example, unseen.rows, rows, known))
     }
 
     /// How many numbers a row becomes.
@@ -153,39 +186,41 @@ impl Encoding {
         self.columns.iter().flat_map(of).collect()
     }
 
-    /// The numbers of all `rows` of `columns`, row after row.
-    pub fn encode(&self, columns: &[Column], rows: usize) -> Vec<f32> {
-        let width = self.width();
-        let mut values = vec![0.0; rows * width];
-        let mut start = 0;
-        for (column, ColumnEncoding { encoding, .. }) in columns.iter().zip(&self.columns) {
-            let end = start + encoding.width();
-            let places = values.chunks_exact_mut(width).map(|row| &mut row[start..end]);
-            encoding.encode(&column.cells, places);
-            start = end;
-        }
-        values
+    /// What makes numbers of `columns`.
+    pub fn encoder<'a>(&'a self, columns: &'a [Column]) -> Encoder<'a> {
+        let categories = columns.iter().zip(&self.columns).map(|(column, ColumnEncoding { encoding, .. })| {
+            match (encoding.categories(), &column.cells) {
+                (Some(categories), Cells::Categories(words)) => known(words, categories),
+                _ => Vec::new(),
+            }
+        });
+        Encoder { encoding: self, columns, categories: categories.collect() }
     }
 
     /// What a checkpoint remembers; nothing where every column is numbers, all there, and classes have no names.
     pub fn save(&self) -> Result<Value, StateError> {
-        let plain = |column: &ColumnEncoding| column.encoding == Kind::Number { fill: None, indicator: false };
-        if self.classes.is_none() && self.columns.iter().all(plain) {
+        let plain = |column: &ColumnEncoding| column.encoding == Kind::PLAIN;
+        let is_plain = self.columns.iter().all(plain);
+        if is_plain && self.classes.is_none() && self.precision == Precision::Single {
             return Ok(Value::Null);
         }
-        Ok(serde_json::to_value(self)?)
+        let columns = if is_plain { Vec::new() } else { self.columns.clone() };
+        Ok(serde_json::to_value(Self { columns, classes: self.classes.clone(), ..*self })?)
+    }
+
+    /// What a checkpoint remembers, for columns that are called `names` where they are all numbers.
+    fn read<'a>(json: &Value, names: impl Iterator<Item = &'a str>) -> Result<Self, StateError> {
+        let mut saved = if json.is_null() { Self::default() } else { Self::deserialize(json)? };
+        if saved.columns.is_empty() {
+            let plain = |name: &str| ColumnEncoding { name: name.to_owned(), encoding: Kind::PLAIN };
+            saved.columns = names.map(plain).collect();
+        }
+        Ok(saved)
     }
 
     /// The encoding that a checkpoint remembers of the columns of these names, where there is no other one yet.
     pub fn restore(json: &Value, names: &[&str]) -> Result<Self, StateError> {
-        let number = |name: &&str| {
-            let encoding = Kind::Number { fill: None, indicator: false };
-            ColumnEncoding { name: (*name).to_owned(), encoding }
-        };
-        if json.is_null() {
-            return Ok(Self { columns: names.iter().map(number).collect(), classes: None });
-        }
-        let saved = Self::deserialize(json)?;
+        let saved = Self::read(json, names.iter().copied())?;
         let own: Vec<&str> = saved.columns.iter().map(|column| column.name.as_str()).collect();
         if own != names {
             let (what, saved, expected) = ("the list of columns".to_owned(), own.join(", "), names.join(", "));
@@ -204,16 +239,18 @@ impl Encoding {
 
     /// The encoding that a checkpoint remembers, for the same columns as this one.
     pub fn load(&self, json: &Value) -> Result<Self, StateError> {
-        if *json == self.save()? {
-            return Ok(self.clone());
-        }
-        let saved = Self::deserialize(json)?;
+        let saved = Self::read(json, self.columns.iter().map(|column| column.name.as_str()))?;
         let columns = |encoding: &Self| -> Vec<String> {
             encoding.columns.iter().map(|column| format!("{} {}", column.encoding.word(), column.name)).collect()
         };
         if columns(&saved) != columns(self) {
             let (saved, expected) = (columns(&saved).join(", "), columns(self).join(", "));
             return Err(StateError::Mismatch { what: "the list of columns".to_owned(), saved, expected });
+        }
+        if saved.classes.is_some() != self.classes.is_some() {
+            let names = |encoding: &Self| encoding.classes.as_ref().map_or("none".to_owned(), |names| names.join(", "));
+            let (saved, expected) = (names(&saved), names(self));
+            return Err(StateError::Mismatch { what: "the list of names of classes".to_owned(), saved, expected });
         }
         if saved.width() == 0 {
             return Err(StateError::Malformed("no column has a category".to_owned()));
@@ -223,19 +260,30 @@ impl Encoding {
 }
 
 impl Kind {
+    /// Numbers that are all there.
+    const PLAIN: Self = Self::Number { fill: None, indicator: false };
+
+    /// The categories, where there are any.
+    fn categories(&self) -> Option<&[String]> {
+        match self {
+            Self::Number { .. } => None,
+            Self::OneHot { categories } | Self::Ordinal { categories } => Some(categories),
+        }
+    }
+
     /// For a column of numbers; none where a stand-in is needed and there is nothing to compute it from.
-    fn number(numbers: &[f32], train: &RowSet, options: EncodingOptions) -> Option<Self> {
+    fn number(numbers: &[f64], train: &RowSet, options: EncodingOptions) -> Option<Self> {
         if options.missing == Missing::Error {
             return Some(Self::Number { fill: None, indicator: false });
         }
-        let mut there: Vec<f32> = train.iter().map(|row| numbers[row]).filter(|number| !number.is_nan()).collect();
+        let mut there: Vec<f64> = train.iter().map(|row| numbers[row]).filter(|number| !number.is_nan()).collect();
         if there.is_empty() {
             return None;
         }
         let fill = match options.missing {
             Missing::Mean => mean(&there),
             Missing::Median => {
-                there.sort_by(f32::total_cmp);
+                there.sort_by(f64::total_cmp);
                 mean(&there[(there.len() - 1) / 2..=there.len() / 2])
             }
             Missing::Zero | Missing::Error => 0.0,
@@ -244,7 +292,7 @@ impl Kind {
         Some(Self::Number { fill: Some(fill), indicator })
     }
 
-    fn categories(words: &Words, train: &RowSet, encoding: CategoryEncoding) -> Self {
+    fn learned(words: &Words, train: &RowSet, encoding: CategoryEncoding) -> Self {
         let mut seen = vec![false; words.distinct().len()];
         train.iter().for_each(|row| seen[words.rows()[row] as usize] = true);
         let of_training = words.distinct().iter().zip(seen).filter(|(_, seen)| *seen);
@@ -253,35 +301,6 @@ impl Kind {
         match encoding {
             CategoryEncoding::OneHot => Self::OneHot { categories },
             CategoryEncoding::Ordinal => Self::Ordinal { categories },
-        }
-    }
-
-    /// Writes a column to the places of its numbers in each row, which are all 0.
-    fn encode<'a>(&self, cells: &Cells, places: impl Iterator<Item = &'a mut [f32]>) {
-        match (self, cells) {
-            (Self::Number { fill, indicator }, Cells::Numbers(numbers)) => {
-                for (&number, place) in numbers.iter().zip(places) {
-                    place[0] = if number.is_nan() { fill.unwrap_or(0.0) } else { number };
-                    if *indicator {
-                        place[1] = f32::from(number.is_nan());
-                    }
-                }
-            }
-            (Self::OneHot { categories }, Cells::Categories(words)) => {
-                let known = known(words, categories);
-                for (&word, place) in words.rows().iter().zip(places) {
-                    known[word as usize].into_iter().for_each(|category| place[category] = 1.0);
-                }
-            }
-            (Self::Ordinal { categories }, Cells::Categories(words)) => {
-                let known = known(words, categories);
-                for (&word, place) in words.rows().iter().zip(places) {
-                    place[0] = known[word as usize].map_or(-1.0, |category| category as f32);
-                }
-            }
-            // Words where numbers were learned from, or the other way round: refused when the encoding was loaded.
-            (Self::Number { .. }, Cells::Categories(_))
-            | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
         }
     }
 
@@ -302,14 +321,100 @@ impl Kind {
     }
 }
 
+/// Makes numbers of the columns of a table.
+pub(super) struct Encoder<'a> {
+    encoding: &'a Encoding,
+    columns: &'a [Column],
+    /// For each column the place among the categories of each distinct word, where it is one of them.
+    categories: Vec<Vec<Option<usize>>>,
+}
+
+impl Encoder<'_> {
+    /// The numbers of some rows, row after row.
+    pub fn encode(&self, rows: Range<usize>) -> Vec<f64> {
+        let width = self.encoding.width();
+        let mut values = vec![0.0; rows.len() * width];
+        let mut start = 0;
+        let columns = self.columns.iter().zip(&self.encoding.columns).zip(&self.categories);
+        for ((Column { cells, .. }, ColumnEncoding { encoding, .. }), known) in columns {
+            let end = start + encoding.width();
+            let places = values.chunks_exact_mut(width).map(|row| &mut row[start..end]);
+            encoding.encode(cells, known, rows.clone(), places);
+            start = end;
+        }
+        if self.encoding.precision == Precision::Single {
+            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        }
+        values
+    }
+
+    /// Which of `rows` have categories that no training row has: for each column in which some do.
+    pub fn unseen(&self, rows: impl Iterator<Item = usize> + Clone) -> impl Iterator<Item = (usize, Unseen)> {
+        let columns = self.columns.iter().zip(&self.categories).enumerate();
+        columns.filter_map(move |(place, (column, known))| {
+            let Cells::Categories(words) = &column.cells else { return None };
+            let word = |row: usize| words.rows()[row] as usize;
+            let mut unknown = rows.clone().filter(|&row| known.get(word(row)).is_some_and(Option::is_none));
+            let example = words.distinct()[word(unknown.next()?)].clone();
+            Some((place, Unseen { rows: 1 + unknown.count(), example }))
+        })
+    }
+}
+
+/// Rows whose category no training row has.
+#[derive(Clone, Debug)]
+pub(super) struct Unseen {
+    pub rows: usize,
+    /// The first of those categories.
+    pub example: String,
+}
+
+impl Kind {
+    /// Writes rows of a column to the places of their numbers, which are all 0. The distinct words of the column are
+    /// `known` by their places among the categories.
+    fn encode<'a>(
+        &self,
+        cells: &Cells,
+        known: &[Option<usize>],
+        rows: Range<usize>,
+        places: impl Iterator<Item = &'a mut [f64]>,
+    ) {
+        match (self, cells) {
+            (Self::Number { fill, indicator }, Cells::Numbers(numbers)) => {
+                for (&number, place) in numbers[rows].iter().zip(places) {
+                    place[0] = if number.is_nan() { fill.unwrap_or(0.0) } else { number };
+                    if *indicator {
+                        place[1] = f64::from(number.is_nan());
+                    }
+                }
+            }
+            (Self::OneHot { .. }, Cells::Categories(words)) => {
+                for (&word, place) in words.rows()[rows].iter().zip(places) {
+                    known[word as usize].into_iter().for_each(|category| place[category] = 1.0);
+                }
+            }
+            (Self::Ordinal { .. }, Cells::Categories(words)) => {
+                for (&word, place) in words.rows()[rows].iter().zip(places) {
+                    place[0] = known[word as usize].map_or(-1.0, |category| category as f64);
+                }
+            }
+            // Words where numbers were learned from, or the other way round: refused when the encoding was loaded.
+            (Self::Number { .. }, Cells::Categories(_))
+            | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
+        }
+    }
+}
+
 /// The place among `categories`, which are in order, of each distinct word.
 fn known(words: &Words, categories: &[String]) -> Vec<Option<usize>> {
     words.distinct().iter().map(|word| categories.binary_search(word).ok()).collect()
 }
 
-/// The mean, summed in f64 in this order.
-fn mean(numbers: &[f32]) -> f32 {
-    (numbers.iter().map(|&number| f64::from(number)).sum::<f64>() / numbers.len() as f64) as f32
+/// The mean, summed in this order. Of numbers of 32 bits it is one of them.
+fn mean(numbers: &[f64]) -> f64 {
+    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+    let are_single = numbers.iter().all(|&number| f64::from(number as f32) == number);
+    if are_single { f64::from(mean as f32) } else { mean }
 }
 
 #[cfg(test)]
@@ -320,7 +425,7 @@ mod tests {
     use super::*;
 
     /// A table of one feature, whose last row no training has seen.
-    fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f32>), DataError> {
+    fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f64>), DataError> {
         let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
         let frame_options = FrameOptions { task: Task::Regression, classes: None, missing_values };
         let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target)];
@@ -332,7 +437,7 @@ mod tests {
         let frame = builder.finish(std::path::Path::new("a"), "column `y`".to_owned()).unwrap();
         let split = Split::last(cells.len(), 1).unwrap();
         let encoding = Encoding::learn(&frame, split.train(), options)?;
-        let values = encoding.encode(&frame.columns, cells.len());
+        let values = encoding.encoder(&frame.columns).encode(0..cells.len());
         Ok((encoding, values))
     }
 

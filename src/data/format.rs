@@ -157,9 +157,7 @@ fn table(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let split = Split::new(frame.targets.len(), config.validation, seed)?;
     let mut table = Table::encoded(frame, &split, encoding, fingerprint, device)?;
-    if config.standardize.unwrap_or(true) {
-        table = table.standardized(&split)?;
-    }
+    table = if config.standardize.unwrap_or(true) { table.standardized(&split)? } else { table.not_standardized() };
     Ok((Box::new(table), split))
 }
 

@@ -29,13 +29,15 @@ pub(super) struct Frame {
 pub(super) struct Column {
     pub name: String,
     pub cells: Cells,
+    /// Whether the user says that its values are names.
+    pub named: bool,
 }
 
 /// What is in a column, row after row.
 #[derive(Debug)]
 pub(super) enum Cells {
     /// NaN where a value is missing.
-    Numbers(Vec<f32>),
+    Numbers(Vec<f64>),
     /// Words, where a missing value is the empty word.
     Categories(Words),
 }
@@ -108,7 +110,7 @@ enum Filling {
     Ignored,
     /// So many rows, all missing: the first value that is there says what the column holds.
     Unknown(usize),
-    Numbers(Vec<f32>),
+    Numbers(Vec<f64>),
     Categories {
         words: Words,
         named: bool,
@@ -117,7 +119,7 @@ enum Filling {
 
 enum Labels {
     Unknown { is_value: bool },
-    Values(Vec<f32>),
+    Values(Vec<f64>),
     Numbers(Vec<u32>),
     Names(Words),
 }
@@ -173,6 +175,7 @@ impl Builder {
         let (mut columns, mut found) = (Vec::new(), None);
         let mut layout = Columns { all: self.names.clone(), ..Columns::default() };
         for (place, (name, filling)) in self.names.into_iter().zip(self.columns).enumerate() {
+            let named = matches!(filling, Filling::Categories { named: true, .. });
             let cells = match filling {
                 Filling::Target(labels) => {
                     (found, layout.label) = (Some(labels), place);
@@ -182,11 +185,11 @@ impl Builder {
                     layout.ignored.push(place);
                     continue;
                 }
-                Filling::Unknown(rows) => Cells::Numbers(vec![f32::NAN; rows]),
+                Filling::Unknown(rows) => Cells::Numbers(vec![f64::NAN; rows]),
                 Filling::Numbers(numbers) => Cells::Numbers(numbers),
                 Filling::Categories { words, .. } => Cells::Categories(words),
             };
-            columns.push(Column { name, cells });
+            columns.push(Column { name, cells, named });
         }
         (columns, found, layout)
     }
@@ -201,8 +204,8 @@ impl Filling {
                     *self = Self::Unknown(missing + 1);
                     return Ok(());
                 }
-                Value::Text(text) if text.parse::<f64>().is_ok() => *self = Self::Numbers(vec![f32::NAN; missing]),
-                Value::Number(_) => *self = Self::Numbers(vec![f32::NAN; missing]),
+                Value::Text(text) if text.parse::<f64>().is_ok() => *self = Self::Numbers(vec![f64::NAN; missing]),
+                Value::Number(_) => *self = Self::Numbers(vec![f64::NAN; missing]),
                 Value::Text(_) | Value::Word(_) => {
                     let mut words = Words::default();
                     for _ in 0..missing {
@@ -214,8 +217,8 @@ impl Filling {
         }
         match self {
             Self::Numbers(numbers) => numbers.push(match value {
-                Value::Missing => f32::NAN,
-                Value::Number(number) => number.rounded()?,
+                Value::Missing => f64::NAN,
+                Value::Number(number) => number.value()?,
                 Value::Text(text) | Value::Word(text) => number(text)?,
             }),
             Self::Categories { words, named } => {
@@ -247,7 +250,7 @@ impl Labels {
         let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
         match (self, value) {
             (_, Value::Missing) => return Err(Problem::Empty),
-            (Self::Values(values), Value::Number(value)) => values.push(value.rounded()?),
+            (Self::Values(values), Value::Number(value)) => values.push(value.value()?),
             (Self::Values(values), Value::Text(text) | Value::Word(text)) => values.push(number(text)?),
             (Self::Numbers(labels), Value::Number(label)) => {
                 labels.push(class_below(class(&label.to_string())?, limit)?);
@@ -274,7 +277,11 @@ impl Labels {
     fn finish(self, labels_of: &LabelsOf, declared: Option<NonZeroUsize>) -> Result<Finished, DataError> {
         match self {
             Self::Unknown { .. } => Err(DataError::NoRows { path: labels_of.path.into() }),
-            Self::Values(values) => Ok((Targets::Values { values, width: 1 }, None, Vec::new())),
+            Self::Values(values) => {
+                let notices = labels_of.values(&values);
+                let values = values.into_iter().map(|value| value as f32).collect();
+                Ok((Targets::Values { values, width: 1 }, None, notices))
+            }
             Self::Numbers(labels) => {
                 let (count, notices) = labels_of.classes(&labels, None, declared)?;
                 Ok((Targets::Classes { labels, count }, None, notices))

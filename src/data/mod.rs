@@ -10,9 +10,9 @@
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
-//! 5. `table.rs`: a table in memory, from the records of `csv.rs` or `parquet.rs` (`records.rs`, `value.rs`, `columns.rs`,
-//!    `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and
-//!    deviation 1.
+//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
+//!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
+//!    mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: what looks like a mistake in it.
 //! 6. `images.rs`: images in memory, from `idx.rs`. `folder.rs`: images in files, each a `picture.rs`; `augment.rs`: images
 //!    another at each step. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
@@ -35,6 +35,7 @@ mod format;
 mod frame;
 mod idx;
 mod images;
+mod looks;
 mod order;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -67,6 +68,7 @@ pub use idx::IdxError;
 pub use images::Images;
 pub use order::{BatchSize, LastBatch, Order};
 pub use picture::{ImageError, Size};
+pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub use rows::{Rows, Targets};
 pub use schema::{Columns, Names, Schema};

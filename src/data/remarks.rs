@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use super::classes::FEW;
 use super::columns::describe;
 use super::error::quoted;
+use super::frame::{Cells, Column};
+use super::looks::{Look, look};
 use crate::Notice;
 
 /// Fields with line breaks, by column. In a table of numbers and names they are rare; mostly a quote stands where none
@@ -57,4 +60,83 @@ impl LineBreaks {
         });
         of_names.chain(said).map(Notice::Warning).collect()
     }
+}
+
+/// What looks like a mistake in columns of categories: values that are nearly all different, or that are numbers to a person.
+pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
+    let said = columns.iter().filter_map(|Column { name, cells, named }| {
+        let Cells::Categories(words) = cells else { return None };
+        let (distinct, rows) = (words.distinct().len(), words.rows().len());
+        let is_one_each = rows >= FEW && 2 * distinct > rows;
+        let example = words.distinct().iter().find(|word| !word.is_empty())?;
+        let look = if *named || distinct < FEW { None } else { common_look(words.distinct()) };
+        let advice = match &look {
+            Some((_, Look { plain: Some(plain), .. })) => {
+                format!("write plain numbers ({plain}), or leave the column out with `data.ignore`")
+            }
+            Some(_) => "write a number, such as days or seconds since a moment, or leave the column out with \
+                        `data.ignore`".to_owned(),
+            None => "leave the column out with `data.ignore`".to_owned(),
+        };
+        let (example, looks) = match &look {
+            Some((example, Look { what, .. })) => (*example, format!(", which looks like {what}")),
+            None => (example, String::new()),
+        };
+        let example = quoted(example);
+        if is_one_each {
+            return Some(format!(
+                "column `{name}` has {distinct} different values in {rows} rows, such as {example}{looks}; each becomes a \
+                 category of its own, from which nothing is learned about others; {advice}"
+            ));
+        }
+        look.map(|_| format!("column `{name}` is taken for categories, and {example} is one{looks}; {advice}"))
+    });
+    said.map(Notice::Warning).collect()
+}
+
+/// What nearly all of some words look like, by the first that does.
+fn common_look(words: &[String]) -> Option<(&String, Look)> {
+    let looks = words.iter().filter(|word| !word.is_empty()).map(|word| (word, look(word)));
+    let (mut first, mut like, mut all) = (None, 0, 0);
+    for (word, look) in looks {
+        all += 1;
+        if let Some(look) = look {
+            like += 1;
+            first.get_or_insert((word, look));
+        }
+    }
+    first.filter(|_| like * 10 >= all * 9)
+}
+
+/// What is said of rows whose categories no training row has: so many of `rows`.
+pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, known: &[String]) -> String {
+    let number = |word: &str| word.parse::<f64>().ok();
+    let same = |other: &&String| {
+        other.to_lowercase() == word.to_lowercase() || number(other).is_some_and(|other| number(word) == Some(other))
+    };
+    let meant = known.iter().find(same).map(|known| format!(" (they have {})", quoted(known))).unwrap_or_default();
+    let (example, have) = (quoted(word), if count == 1 { "has" } else { "have" });
+    format!(
+        "{count} of {rows} {have} a value in column `{column}` that no training row has, such as {example}{meant}; the \
+         model takes it for none of its categories"
+    )
+}
+
+/// What is lost when numbers are rounded to 32 bits without being standardized before: nothing to speak of, or else a
+/// sentence.
+pub(super) fn of_rounding(numbers: &[f64]) -> Option<String> {
+    let there = || numbers.iter().copied().filter(|number| !number.is_nan());
+    let count = there().count() as f64;
+    let mean = there().sum::<f64>() / count;
+    let spread = (there().map(|number| (number - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let coarsest =
+        there().max_by(|a, b| (a - f64::from(*a as f32)).abs().total_cmp(&(b - f64::from(*b as f32)).abs()))?;
+    let lost = (coarsest - f64::from(coarsest as f32)).abs();
+    (lost * 1000.0 > spread && spread > 0.0).then(|| {
+        let step = f64::from((coarsest.abs() as f32).next_up()) - f64::from(coarsest.abs() as f32);
+        format!(
+            "numbers such as {coarsest} are rounded to 32 bits, which have steps of {step} there, while they differ by \
+             {spread:.3} (standard deviation); subtract the same number from all of them"
+        )
+    })
 }

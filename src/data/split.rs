@@ -39,7 +39,7 @@ impl RowSet {
     }
 
     /// The rows one after another.
-    pub fn iter(&self) -> impl Iterator<Item = usize> {
+    pub fn iter(&self) -> impl Iterator<Item = usize> + Clone {
         (0..self.len()).filter_map(|position| self.at(position))
     }
 

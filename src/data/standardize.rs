@@ -1,6 +1,8 @@
 //! Standardization: every feature with mean 0 and deviation 1 over the training rows, and the statistics that
 //! a checkpoint remembers.
 
+use std::ops::Range;
+
 use super::Split;
 use crate::state::{Dtype, HostTensor, State, StateError};
 
@@ -19,24 +21,29 @@ pub struct Statistics {
 
 impl Statistics {
     /// Mean and population standard deviation of each feature over the training rows of `split`, summed in f64
-    /// in the order of the rows. `values` holds a row of features after the other, for every row of the split. A
+    /// in the order of the rows. `values` gives some rows of the split, one row of features after the other. A
     /// constant feature has a deviation of 0; its divisor is 1, so that it becomes 0. A feature that measures nothing,
     /// by `measures`, is left as it is: mean 0 and divisor 1.
-    pub(super) fn of(values: &[f32], measures: &[bool], split: &Split) -> Self {
-        let width = measures.len();
-        let rows = || split.train().iter().map(|row| &values[row * width..][..width]);
-        let count = split.train().len() as f64;
+    pub(super) fn of(measures: &[bool], split: &Split, values: impl Fn(Range<usize>) -> Vec<f64>) -> Self {
+        let (width, count) = (measures.len(), split.train().len() as f64);
+        let each = |take: &mut dyn FnMut(&[f64])| {
+            let mut train = split.train().iter().peekable();
+            for block in blocks(split.rows()) {
+                let values = values(block.clone());
+                while let Some(row) = train.next_if(|row| block.contains(row)) {
+                    take(&values[(row - block.start) * width..][..width]);
+                }
+            }
+        };
         let mut mean = vec![0.0; width];
-        for row in rows() {
-            mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
+        each(&mut |row| mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x));
         mean.iter_mut().for_each(|sum| *sum /= count);
         let mut std = vec![0.0; width];
-        for row in rows() {
+        each(&mut |row| {
             for ((sum, &x), mean) in std.iter_mut().zip(row).zip(&mean) {
-                *sum += (f64::from(x) - mean).powi(2);
+                *sum += (x - mean).powi(2);
             }
-        }
+        });
         std.iter_mut().for_each(|sum| *sum = if *sum > 0.0 { (*sum / count).sqrt() } else { 1.0 });
         for feature in (0..width).filter(|&feature| !measures[feature]) {
             (mean[feature], std[feature]) = (0.0, 1.0);
@@ -54,13 +61,10 @@ impl Statistics {
         &self.std
     }
 
-    /// Replaces every value by `(value - mean) / std` of its feature, computed in f64.
-    pub(super) fn apply(&self, values: &mut [f32]) {
-        for row in values.chunks_exact_mut(self.mean.len()) {
-            for ((x, mean), std) in row.iter_mut().zip(&self.mean).zip(&self.std) {
-                *x = ((f64::from(*x) - mean) / std) as f32;
-            }
-        }
+    /// `(value - mean) / std` of every value by its feature, computed in f64 and rounded once, to f32.
+    pub(super) fn apply(&self, values: &[f64]) -> Vec<f32> {
+        let features = self.mean.iter().zip(&self.std).cycle();
+        values.iter().zip(features).map(|(x, (mean, std))| ((x - mean) / std) as f32).collect()
     }
 
     /// What a checkpoint remembers.
@@ -89,37 +93,45 @@ impl Statistics {
     }
 }
 
+/// The rows `0..rows` in pieces, so that a large table is never in memory as numbers of 64 bits.
+pub(super) fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    const ROWS: usize = 1024;
+    (0..rows).step_by(ROWS).map(move |start| start..rows.min(start + ROWS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(values: &[f64], measures: &[bool], split: &Split) -> Statistics {
+        let width = measures.len();
+        Statistics::of(measures, split, |rows| values[rows.start * width..rows.end * width].to_vec())
+    }
+
     fn statistics() -> Statistics {
-        Statistics::of(&[1.0, 5.0, 3.0, 5.0], &[true; 2], &Split::new(2, 0.0, 0).unwrap())
+        of(&[1.0, 5.0, 3.0, 5.0], &[true; 2], &Split::new(2, 0.0, 0).unwrap())
     }
 
     #[test]
     fn a_constant_feature_becomes_zero() {
         let statistics = statistics();
         assert_eq!((statistics.mean(), statistics.std()), ([2.0, 5.0].as_slice(), [1.0, 1.0].as_slice()));
-        let mut values = [1.0, 5.0, 3.0, 5.0];
-        statistics.apply(&mut values);
-        assert_eq!(values, [-1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(statistics.apply(&[1.0, 5.0, 3.0, 5.0]), [-1.0, 0.0, 1.0, 0.0]);
     }
 
     #[test]
     fn a_feature_that_measures_nothing_is_left_as_it_is() {
         let values = [1.0, 1.0, 3.0, 0.0];
-        let statistics = Statistics::of(&values, &[true, false], &Split::new(2, 0.0, 0).unwrap());
-        let mut standardized = values;
-        statistics.apply(&mut standardized);
-        assert_eq!(standardized, [-1.0, 1.0, 1.0, 0.0]);
+        let statistics = of(&values, &[true, false], &Split::new(2, 0.0, 0).unwrap());
+        assert_eq!(statistics.apply(&values), [-1.0, 1.0, 1.0, 0.0]);
     }
 
     #[test]
     fn only_training_rows_count() {
-        let split = Split::new(3, 0.3, 1).unwrap();
-        let values: Vec<f32> = (0..3).map(|row| if split.validation().to_vec() == [row] { 1e9 } else { 4.0 }).collect();
-        assert_eq!(Statistics::of(&values, &[true], &split).mean(), [4.0]);
+        let split = Split::new(5000, 0.3, 1).unwrap();
+        let mut values = vec![4.0; 5000];
+        split.validation().iter().for_each(|row| values[row] = 1e9);
+        assert_eq!(of(&values, &[true], &split).mean(), [4.0]);
     }
 
     #[test]

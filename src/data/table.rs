@@ -1,9 +1,13 @@
 //! The data set of a table in memory: all rows as two tensors on the device, gathered by their numbers.
 
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 
-use super::encoding::{Encoding, EncodingOptions};
-use super::frame::Frame;
+use super::encoding::{Encoding, EncodingOptions, Precision};
+use super::frame::{Cells, Column, Frame};
+use super::remarks;
+use super::standardize::blocks;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, Targets};
 use crate::Notice;
 use crate::state::{Part, State, StateError};
@@ -32,10 +36,19 @@ enum Raw {
 }
 
 impl Raw {
-    fn values(&self) -> Vec<f32> {
+    /// What gives the numbers of some rows, row after row.
+    fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + '_> {
         match self {
-            Self::Numbers { values, .. } => values.clone(),
-            Self::Columns { frame, encoding } => encoding.encode(&frame.columns, frame.targets.rows().unwrap_or(0)),
+            Self::Numbers { values, shape } => {
+                let width: usize = shape.iter().product();
+                Box::new(move |rows| {
+                    values[rows.start * width..rows.end * width].iter().copied().map(f64::from).collect()
+                })
+            }
+            Self::Columns { frame, encoding } => {
+                let encoder = encoding.encoder(&frame.columns);
+                Box::new(move |rows| encoder.encode(rows))
+            }
         }
     }
 
@@ -57,11 +70,16 @@ impl Raw {
 
     /// The rows as a tensor.
     fn tensor(&self, rows: usize, statistics: Option<&Statistics>, device: &Device) -> Result<Tensor, DataError> {
-        let mut values = self.values();
-        if let Some(statistics) = statistics {
-            statistics.apply(&mut values);
-        }
         let shape: Vec<usize> = [rows].into_iter().chain(self.shape()).collect();
+        let (read, mut values) = (self.reader(), Vec::with_capacity(shape.iter().product()));
+        for block in blocks(rows) {
+            let block = read(block);
+            match statistics {
+                Some(statistics) => values.extend(statistics.apply(&block)),
+                None => values.extend(block.into_iter().map(|value| value as f32)),
+            }
+        }
+        drop(read);
         Ok(Tensor::from_vec(values, shape, device)?)
     }
 }
@@ -85,8 +103,25 @@ impl Table {
         device: &Device,
     ) -> Result<Self, DataError> {
         let encoding = Encoding::learn(&frame, split.train(), options)?;
-        let (targets, notices) = (frame.targets.clone(), frame.notices.clone());
+        let (targets, mut notices) = (frame.targets.clone(), frame.notices.clone());
+        notices.extend(remarks::of_categories(&frame.columns));
+        let (rows, encoder) = (split.validation(), encoding.encoder(&frame.columns));
+        let unseen = encoder.unseen(rows.iter());
+        let unseen = unseen.filter_map(|(place, unseen)| encoding.remark(place, &unseen, rows.len()));
+        notices.extend(unseen.map(|text| Notice::Warning(format!("of the rows for validation, {text}"))));
+        drop(encoder);
         Ok(Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)?.saying(notices))
+    }
+
+    /// With what is lost where numbers are not standardized.
+    pub(super) fn not_standardized(self) -> Self {
+        let Raw::Columns { frame, .. } = &self.raw else { return self };
+        let said = frame.columns.iter().filter_map(|Column { name, cells, .. }| match cells {
+            Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", remarks::of_rounding(numbers)?)),
+            Cells::Categories(_) => None,
+        });
+        let notices = said.map(Notice::Warning).collect();
+        self.saying(notices)
     }
 
     /// With something that a person should know.
@@ -115,7 +150,10 @@ impl Table {
         if split.rows() != self.len() {
             return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: self.len() });
         }
-        let statistics = Statistics::of(&self.raw.values(), &self.raw.measures(), split);
+        if let Raw::Columns { encoding, .. } = &mut self.raw {
+            encoding.precision = Precision::Double;
+        }
+        let statistics = Statistics::of(&self.raw.measures(), split, self.raw.reader());
         self.inputs = self.raw.tensor(self.rows, Some(&statistics), &self.device)?;
         self.statistics = Some(statistics);
         Ok(self)

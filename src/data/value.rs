@@ -30,19 +30,29 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// The nearest number of 32 bits.
-    pub fn rounded(self) -> Result<f32, Problem> {
-        let nearest = match self {
-            Self::Integer(number) => number as f32,
-            Self::Single(number) => number,
-            Self::Double(number) => number as f32,
+    /// The number in 64 bits, where it is finite in 32.
+    pub fn value(self) -> Result<f64, Problem> {
+        let (exact, nearest) = match self {
+            Self::Integer(number) => (number as f64, number as f32),
+            Self::Single(number) => (f64::from(number), number),
+            Self::Double(number) => (number, number as f32),
         };
         match self {
-            _ if nearest.is_finite() => Ok(nearest),
+            _ if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
             // In full it would be three hundred digits.
             Self::Double(number) => Err(Problem::NotFinite(format!("{number:e}"))),
             _ => Err(Problem::NotFinite(self.to_string())),
         }
+    }
+}
+
+/// `exact`, moved to its neighbour where that is needed for it to be rounded to `nearest`. Text and large integers were
+/// rounded once to get here; the result may lie in the middle of two numbers of 32 bits, and be rounded to the wrong one.
+fn rounding_to(nearest: f32, exact: f64) -> f64 {
+    match f64::from(nearest) {
+        _ if exact as f32 == nearest => exact,
+        nearest if nearest > exact => exact.next_up(),
+        _ => exact.next_down(),
     }
 }
 
@@ -56,12 +66,12 @@ impl fmt::Display for Number {
     }
 }
 
-/// A text as a number of 32 bits.
-pub(super) fn number(field: &str) -> Result<f32, Problem> {
-    match field.parse::<f32>() {
-        Ok(x) if x.is_finite() => Ok(x),
-        Ok(_) => Err(Problem::NotFinite(quoted(field))),
-        Err(_) => Err(Problem::NotANumber(quoted(field))),
+/// A text as a number in 64 bits, where it is finite in 32.
+pub(super) fn number(field: &str) -> Result<f64, Problem> {
+    match (field.parse::<f32>(), field.parse::<f64>()) {
+        (Ok(nearest), Ok(exact)) if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
+        (Ok(_), _) => Err(Problem::NotFinite(quoted(field))),
+        (Err(_), _) => Err(Problem::NotANumber(quoted(field))),
     }
 }
 
@@ -78,14 +88,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_keeps_every_digit_as_a_name_and_is_rounded_once_as_a_number() {
-        let both = |number: Number| (number.to_string(), number.rounded().ok());
-        assert_eq!(both(Number::Integer(16_777_217)), ("16777217".to_owned(), Some(16_777_216.0)));
-        assert_eq!(both(Number::Integer(u64::MAX.into())), ("18446744073709551615".to_owned(), Some(1.844_674_4e19)));
-        assert_eq!(both(Number::Single(0.1)), ("0.1".to_owned(), Some(0.1)));
-        assert_eq!(both(Number::Double(0.1)), ("0.1".to_owned(), Some(0.1)));
+    fn a_number_keeps_every_digit() {
+        let both = |number: Number| (number.to_string(), number.value().unwrap());
+        assert_eq!(both(Number::Integer(16_777_217)), ("16777217".to_owned(), 16_777_217.0));
+        assert_eq!(
+            both(Number::Integer(u64::MAX.into())),
+            ("18446744073709551615".to_owned(), 1.844_674_407_370_955_2e19)
+        );
+        assert_eq!(both(Number::Single(0.1)), ("0.1".to_owned(), f64::from(0.1_f32)));
+        assert_eq!(both(Number::Double(0.1)), ("0.1".to_owned(), 0.1));
         assert_eq!(both(Number::Double(5.0)).0, "5");
-        let problem = Number::Double(1e300).rounded().unwrap_err();
+        let problem = Number::Double(1e300).value().unwrap_err();
         assert_eq!(problem.to_string(), "1e300 is not a finite 32-bit number");
+    }
+
+    /// Runs that were begun when numbers were rounded to 32 bits at once go on to the same bits.
+    #[test]
+    fn a_number_is_rounded_to_32_bits_as_if_it_had_not_been_64_before() {
+        // A little more and a little less than the middle of two numbers of 32 bits, which is what 64 bits make of both.
+        for text in ["1.00000005960464477540000001", "1.00000017881393432616999999", "0.1", "1e-50", "16777217"] {
+            assert_eq!(number(text).unwrap() as f32, text.parse::<f32>().unwrap(), "{text}");
+        }
+        let integer = (1_i128 << 60) + (1 << 36) + 1;
+        assert_ne!(integer as f64 as f32, integer as f32);
+        assert_eq!(Number::Integer(integer).value().unwrap() as f32, integer as f32);
     }
 }

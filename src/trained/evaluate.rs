@@ -6,7 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Trained, TrainedError};
-use crate::data::{Batch, Data, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, open_text};
+use crate::Notice;
+use crate::data::{
+    Batch, Data, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
+};
 use crate::state::Part;
 use crate::train::{evaluate, refuse_other_content};
 
@@ -64,12 +67,13 @@ impl Trained {
     }
 
     /// Evaluates the model on all rows at `path`, which are as those of its run: in the same format, the columns of a table
-    /// found by their names. Classes, categories and statistics are those of the run.
+    /// found by their names. Classes, categories and statistics are those of the run. With it comes what looks like a
+    /// mistake in these rows.
     ///
     /// # Errors
     /// There are no such rows; the place of what is wrong with them is named.
-    pub fn evaluate_on(&self, path: &Path) -> Result<Evaluated, TrainedError> {
-        let config = self.data_at(path)?;
+    pub fn evaluate_on(&self, path: &Path) -> Result<(Evaluated, Vec<Notice>), TrainedError> {
+        let (config, mut notices) = self.data_at(path, true)?;
         let found = if let Input::Tokens { .. } = self.schema.input {
             let vocabulary = Vocabulary::load(&self.memory).map_err(DataError::from)?;
             let text = open_text(&config, vocabulary)?;
@@ -81,22 +85,44 @@ impl Trained {
             };
             self.evaluate_batches(starts.map(gather))?
         } else {
-            let reader = RowReader::open(&config, &self.schema, &self.memory, true)?;
-            let with_targets = reader.filter_map(|rows| match rows {
+            let mut reader = RowReader::open(&config, &self.schema, &self.memory, true)?;
+            let with_targets = reader.by_ref().filter_map(|rows| match rows {
                 Ok(rows) => rows.targets.map(|targets| Ok(Batch { inputs: rows.inputs, targets }.on(&self.device)?)),
                 Err(error) => Some(Err(error)),
             });
-            self.evaluate_batches(with_targets)?
+            let found = self.evaluate_batches(with_targets)?;
+            notices.extend(reader.notices());
+            found
         };
-        found.ok_or_else(|| DataError::NoRows { path: path.to_owned() }.into())
+        let found = found.ok_or_else(|| DataError::NoRows { path: path.to_owned() })?;
+        Ok((found, notices))
     }
 
-    /// The options of the run's data for other data at `path`.
-    pub(super) fn data_at(&self, path: &Path) -> Result<DataConfig, TrainedError> {
+    /// The options of the run's data for other data at `path`, and what a person should know of them.
+    pub(super) fn data_at(&self, path: &Path, with_targets: bool) -> Result<(DataConfig, Vec<Notice>), TrainedError> {
         let mut config = self.config.data.clone();
-        config.format = Some(Format::of_other(&config, path)?);
+        let format = Format::of_other(&config, path)?;
+        config.format = Some(format);
         config.path = path.to_owned();
-        Ok(config)
+        let usual = config.skip_lines.unwrap_or(0);
+        let lines = match self.skip_lines {
+            Some(_) if format != Format::Csv => {
+                return Err(TrainedError::Option {
+                    option: "skip-lines",
+                    value: path.display().to_string(),
+                    rule: "only a CSV file has lines to pass over",
+                });
+            }
+            Some(lines) => lines,
+            None if format == Format::Csv => lines_before_rows(&config, &self.schema, &self.memory, with_targets),
+            None => usual,
+        };
+        config.skip_lines = Some(lines).filter(|&lines| lines > 0);
+        let (path, is_other) = (path.display(), self.skip_lines.is_none() && lines != usual);
+        let said = || {
+            format!("{path}: {lines} lines are passed over before the rows, and not {usual} as in the run's own file")
+        };
+        Ok((config, is_other.then(said).map(Notice::Note).into_iter().collect()))
     }
 
     fn evaluate_batches(

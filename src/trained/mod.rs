@@ -36,7 +36,7 @@ use serde_json::Value;
 
 pub use error::TrainedError;
 pub use evaluate::{Evaluated, EvaluationRows};
-pub use predict::{Predicted, PredictedRows};
+pub use predict::{Predicted, PredictedRows, Predictions};
 pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
@@ -60,6 +60,8 @@ pub struct Trained {
     model: Box<dyn Model>,
     objective: Objective,
     device: Device,
+    /// How many lines other tables have before their rows, where that is given.
+    skip_lines: Option<usize>,
 }
 
 impl Trained {
@@ -101,7 +103,15 @@ impl Trained {
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
         let (step, fingerprint) = (checkpoint.step(), checkpoint.field("data").cloned());
-        Ok(Self { path, step, config, schema, memory, fingerprint, model, objective, device })
+        Ok(Self { path, step, config, schema, memory, fingerprint, model, objective, device, skip_lines: None })
+    }
+
+    /// Passes over the first `lines` lines of other tables. Without this it is as many as in the run's own file, or fewer
+    /// where the header, or without one the first row, comes earlier.
+    #[must_use]
+    pub fn skipping(mut self, lines: Option<usize>) -> Self {
+        self.skip_lines = lines;
+        self
     }
 
     /// The directory of the checkpoint.

@@ -5,7 +5,8 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use super::{Trained, TrainedError};
-use crate::data::{DataError, Input, RowReader, TargetKind};
+use crate::Notice;
+use crate::data::{DataError, Input, ReadRows, RowReader, TargetKind};
 use crate::train::LossKind;
 
 /// What a model says of some rows, one after the other.
@@ -56,20 +57,13 @@ impl Trained {
     ///
     /// # Errors
     /// The rows are not such as the model takes, or it is one of text. What is wrong with a row is said when it is read.
-    pub fn predict(
-        &self,
-        path: &Path,
-    ) -> Result<impl Iterator<Item = Result<PredictedRows, TrainedError>>, TrainedError> {
+    pub fn predict(&self, path: &Path) -> Result<Predictions<'_>, TrainedError> {
         if let input @ Input::Tokens { .. } = &self.schema.input {
             return Err(DataError::NotRows { path: self.path.clone(), input: input.clone() }.into());
         }
-        let (config, mut before) = (self.data_at(path)?, 0);
-        Ok(RowReader::open(&config, &self.schema, &self.memory, false)?.map(move |rows| {
-            let rows = rows?;
-            let predicted = self.interpret(&self.outputs(&rows.inputs)?, before)?;
-            before += predicted.len();
-            Ok(PredictedRows { names: rows.names, predicted })
-        }))
+        let (config, notices) = self.data_at(path, false)?;
+        let rows = RowReader::open(&config, &self.schema, &self.memory, false)?;
+        Ok(Predictions { trained: self, rows, before: 0, notices })
     }
 
     /// The names of the classes in the order of their numbers, or those numbers; none where the model puts out values.
@@ -99,6 +93,37 @@ impl Trained {
                 Predicted::Classes { classes, probabilities }
             }
         })
+    }
+}
+
+/// What a model says of the rows of a file, a batch at a time.
+pub struct Predictions<'a> {
+    trained: &'a Trained,
+    rows: RowReader,
+    /// How many rows were read.
+    before: usize,
+    notices: Vec<Notice>,
+}
+
+impl Predictions<'_> {
+    /// What looks like a mistake in the rows that were read so far, such as categories that no training row has.
+    pub fn notices(&self) -> Vec<Notice> {
+        [self.notices.clone(), self.rows.notices()].concat()
+    }
+
+    fn of(&mut self, rows: ReadRows) -> Result<PredictedRows, TrainedError> {
+        let predicted = self.trained.interpret(&self.trained.outputs(&rows.inputs)?, self.before)?;
+        self.before += predicted.len();
+        Ok(PredictedRows { names: rows.names, predicted })
+    }
+}
+
+impl Iterator for Predictions<'_> {
+    type Item = Result<PredictedRows, TrainedError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = self.rows.next()?;
+        Some(rows.map_err(TrainedError::from).and_then(|rows| self.of(rows)))
     }
 }
 

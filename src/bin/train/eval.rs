@@ -26,6 +26,10 @@ pub struct Eval {
     /// Other data, all of it: a file in the format of the run's, or a folder of such files.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// Lines to pass over at the start of a CSV file of other data. Default: as many as in the run's own file, or fewer where
+    /// the header, or without one the first row, comes earlier.
+    #[arg(long, value_name = "LINES", requires = "data")]
+    skip_lines: Option<usize>,
     /// Say where something is: `data.path=…` for the run's data, or `device=cpu`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -55,8 +59,13 @@ struct Report<'a> {
 pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedError> {
     let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
+    let trained = trained.skipping(arguments.skip_lines);
     let (evaluated, data) = match &arguments.data {
-        Some(path) => (trained.evaluate_on(path)?, path.display().to_string()),
+        Some(path) => {
+            let (evaluated, notices) = trained.evaluate_on(path)?;
+            notices.iter().for_each(|notice| console.message(&notice.to_string()));
+            (evaluated, path.display().to_string())
+        }
         None => {
             let rows = match arguments.rows {
                 Rows::Validation => EvaluationRows::Validation,

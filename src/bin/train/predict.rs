@@ -26,6 +26,10 @@ pub struct Predict {
     /// Where predictions go, a file that ends with .csv or .parquet; CSV on stdout by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Lines to pass over at the start of a CSV file. Default: as many as in the run's own file, or fewer where the header,
+    /// or without one the first row, comes earlier.
+    #[arg(long, value_name = "LINES")]
+    skip_lines: Option<usize>,
     /// Say where something is: `device=cpu`, or `data.path=…` for the run's data; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -37,13 +41,16 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
     let control = Control::from_signals().map_err(|source| TrainedError::Write { path: "stdout".into(), source })?;
     let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
-    let rows = trained.predict(&arguments.data)?;
+    let trained = trained.skipping(arguments.skip_lines);
+    let mut rows = trained.predict(&arguments.data)?;
     let table = match &arguments.output {
         Some(path) => TableWriter::create(&trained, path)?,
         None => TableWriter::to(&trained, Box::new(io::stdout()))
             .map_err(|source| TrainedError::Write { path: "stdout".into(), source })?,
     };
-    match (write(rows, table, &control), &arguments.output) {
+    let written = write(&mut rows, table, &control);
+    rows.notices().iter().for_each(|notice| console.message(&notice.to_string()));
+    match (written, &arguments.output) {
         (Err(error), None) if has_no_reader(&error) => Ok(ExitCode::SUCCESS),
         (Err(error), _) => Err(error),
         (Ok(Written::Stopped(signal)), _) => Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))),

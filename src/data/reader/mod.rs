@@ -11,9 +11,11 @@ mod tensors;
 use candle_core::Tensor;
 
 use self::table::TableRows;
+pub(crate) use self::table::lines_before_rows;
 use super::csv::CsvRecords;
 use super::format::Format;
-use super::{DataConfig, DataError, Schema};
+use super::{Augment, DataConfig, DataError, Schema};
+use crate::Notice;
 use crate::state::State;
 
 /// Some rows, one after the other.
@@ -30,7 +32,21 @@ pub struct ReadRows {
 /// Reads rows [`EVALUATION_ROWS`](super::EVALUATION_ROWS) at a time, in memory that does not grow with their number.
 ///
 /// An image file of IDX is read whole, and so is what is packed with gzip and is no CSV.
-pub struct RowReader(Box<dyn Iterator<Item = Result<ReadRows, DataError>>>);
+pub struct RowReader {
+    rows: Rows,
+    augment: Option<Augment>,
+}
+
+enum Rows {
+    Table(Box<dyn Remarking>),
+    Others(Box<dyn Iterator<Item = Result<ReadRows, DataError>>>),
+}
+
+/// Rows of which there may be something to say, once they were read.
+trait Remarking: Iterator<Item = Result<ReadRows, DataError>> {
+    /// What looks like a mistake in the rows that were read so far.
+    fn notices(&self) -> Vec<Notice>;
+}
 
 impl RowReader {
     /// Opens `config.path`, which holds rows as `config` describes them, for a model whose data was of `schema` and is
@@ -39,29 +55,36 @@ impl RowReader {
     /// # Errors
     /// The file cannot be read, or holds other rows than the model takes.
     pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
-        let rows: Box<dyn Iterator<Item = _>> = match Format::of(config)? {
+        let rows = match Format::of(config)? {
             Format::Csv => {
-                Box::new(TableRows::new(CsvRecords::in_file(config)?, config, schema, memory, with_targets)?)
+                let records = CsvRecords::in_file(config)?;
+                Rows::Table(Box::new(TableRows::new(records, config, schema, memory, with_targets)?))
             }
             #[cfg(feature = "parquet")]
             Format::Parquet => {
                 let records = super::parquet::ParquetRecords::in_file(&config.path)?;
-                Box::new(TableRows::new(records, config, schema, memory, with_targets)?)
+                Rows::Table(Box::new(TableRows::new(records, config, schema, memory, with_targets)?))
             }
             #[cfg(not(feature = "parquet"))]
             Format::Parquet => return Err(super::TableError::NoParquet { path: config.path.clone() }.into()),
-            Format::Safetensors => Box::new(tensors::TensorRows::open(config, schema, memory, with_targets)?),
-            Format::Idx => Box::new(images::of_idx(config, schema, with_targets)?),
-            Format::Images => Box::new(images::of_folder(config, schema, with_targets)?),
+            Format::Safetensors => {
+                Rows::Others(Box::new(tensors::TensorRows::open(config, schema, memory, with_targets)?))
+            }
+            Format::Idx => Rows::Others(Box::new(images::of_idx(config, schema, with_targets)?)),
+            Format::Images => Rows::Others(Box::new(images::of_folder(config, schema, with_targets)?)),
             Format::Text => {
                 return Err(DataError::NotRows { path: config.path.clone(), input: schema.input.clone() });
             }
         };
-        let Some(augment) = config.augment.clone() else { return Ok(Self(rows)) };
-        Ok(Self(Box::new(rows.map(move |rows| {
-            let rows: ReadRows = rows?;
-            Ok(ReadRows { inputs: augment.evaluate(rows.inputs)?, ..rows })
-        }))))
+        Ok(Self { rows, augment: config.augment.clone() })
+    }
+
+    /// What looks like a mistake in the rows that were read so far, such as categories that no training row has.
+    pub fn notices(&self) -> Vec<Notice> {
+        match &self.rows {
+            Rows::Table(rows) => rows.notices(),
+            Rows::Others(_) => Vec::new(),
+        }
     }
 }
 
@@ -69,6 +92,13 @@ impl Iterator for RowReader {
     type Item = Result<ReadRows, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        let rows = match &mut self.rows {
+            Rows::Table(rows) => rows.next(),
+            Rows::Others(rows) => rows.next(),
+        }?;
+        Some(rows.and_then(|rows| match &self.augment {
+            Some(augment) => Ok(ReadRows { inputs: augment.evaluate(rows.inputs)?, ..rows }),
+            None => Ok(rows),
+        }))
     }
 }

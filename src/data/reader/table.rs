@@ -1,12 +1,15 @@
 //! The rows of a table: from the fields of a record to the numbers that a model takes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use super::ReadRows;
+use super::{ReadRows, Remarking};
+use crate::Notice;
 use crate::data::columns::{TableOptions, double};
-use crate::data::encoding::Encoding;
+use crate::data::csv::CsvRecords;
+use crate::data::encoding::{Encoding, Unseen};
 use crate::data::error::{hint, quoted};
 use crate::data::frame::{Builder, FrameOptions};
 use crate::data::records::Records;
@@ -46,6 +49,37 @@ impl<R: Records> TableRows<R> {
     }
 }
 
+impl<R: Records> Remarking for TableRows<R> {
+    fn notices(&self) -> Vec<Notice> {
+        let Decoder { encoding, unseen, rows_before: rows, .. } = &self.decoder;
+        let said = unseen.iter().filter_map(|(&place, unseen)| encoding.remark(place, unseen, *rows));
+        let path = self.records.path().display();
+        said.map(|text| Notice::Warning(format!("{path}: of the rows, {text}"))).collect()
+    }
+}
+
+/// How many lines are passed over in another CSV file than the run's own, up to as many as in that one: all lines before
+/// the header, or without a header those before the first row that is as the model takes it. Where there is no such line,
+/// it is as many as in the run's own file, and what is wrong there is told when the rows are read.
+pub(crate) fn lines_before_rows(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> usize {
+    let usual = config.skip_lines.unwrap_or(0);
+    let begins_after = |lines: &usize| {
+        let config = DataConfig { skip_lines: Some(*lines), ..config.clone() };
+        let Ok(mut records) = CsvRecords::in_file(&config) else { return false };
+        let decoder = Decoder::new(&config, schema, memory, with_targets, records.names(), records.width());
+        match decoder {
+            Ok(_) if records.names().is_some() => true,
+            Ok(mut decoder) => match records.next() {
+                Ok(Some(record)) => decoder.push(|column| records.value(&record, column)).is_ok(),
+                Ok(None) | Err(_) => false,
+            },
+            Err(_) => false,
+        }
+    };
+    // A file is opened for each; so many lines before a table are no longer an accident.
+    (0..usual.min(100)).find(begins_after).unwrap_or(usual)
+}
+
 impl<R: Records> Iterator for TableRows<R> {
     type Item = Result<ReadRows, DataError>;
 
@@ -71,6 +105,9 @@ struct Decoder {
     rows: usize,
     values: Vec<f32>,
     labels: Vec<u32>,
+    /// How many rows were taken, and by column those whose category no training row has.
+    rows_before: usize,
+    unseen: BTreeMap<usize, Unseen>,
 }
 
 /// Where in a record the features are, in the order of the model, and the label where it is asked for.
@@ -117,6 +154,8 @@ impl Decoder {
             rows: 0,
             values: Vec::new(),
             labels: Vec::new(),
+            rows_before: 0,
+            unseen: BTreeMap::new(),
         })
     }
 
@@ -139,7 +178,7 @@ impl Decoder {
         let text = match (label, self.targets) {
             (Value::Missing | Value::Text(""), _) => return Err(Problem::Empty),
             (Value::Number(number), TargetKind::Values { .. }) => {
-                self.values.push(number.rounded()?);
+                self.values.push(number.value()? as f32);
                 return Ok(());
             }
             (Value::Number(number), TargetKind::Classes { .. }) => {
@@ -149,7 +188,7 @@ impl Decoder {
             (Value::Text(text) | Value::Word(text), _) => text,
         };
         match (self.targets, &self.classes) {
-            (TargetKind::Values { .. }, _) => self.values.push(value::number(text)?),
+            (TargetKind::Values { .. }, _) => self.values.push(value::number(text)? as f32),
             (TargetKind::Classes { .. }, Some(names)) => {
                 let class = names.iter().position(|name| name == text);
                 self.labels.push(class.ok_or_else(|| Problem::UnknownClass(quoted(text)))? as u32);
@@ -172,10 +211,17 @@ impl Decoder {
         }
         let fresh = Builder::new(self.encoding.roles(), self.options.clone());
         let columns = std::mem::replace(&mut self.builder, fresh).features();
-        let mut inputs = self.encoding.encode(&columns, rows);
-        if let Some(statistics) = &self.statistics {
-            statistics.apply(&mut inputs);
+        let encoder = self.encoding.encoder(&columns);
+        for (place, found) in encoder.unseen(0..rows) {
+            let unseen = self.unseen.entry(place).or_insert(Unseen { rows: 0, ..found.clone() });
+            unseen.rows += found.rows;
         }
+        self.rows_before += rows;
+        let numbers = encoder.encode(0..rows);
+        let inputs = match &self.statistics {
+            Some(statistics) => statistics.apply(&numbers),
+            None => numbers.into_iter().map(|number| number as f32).collect(),
+        };
         let inputs = Tensor::from_vec(inputs, (rows, self.encoding.width()), &Device::Cpu)?;
         let (values, labels) = (std::mem::take(&mut self.values), std::mem::take(&mut self.labels));
         let targets = match self.targets {

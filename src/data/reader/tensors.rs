@@ -106,7 +106,7 @@ impl TensorRows {
             None => None,
         };
         if let Some(statistics) = &self.statistics {
-            statistics.apply(&mut values);
+            values = statistics.apply(&values.iter().copied().map(f64::from).collect::<Vec<_>>());
         }
         self.row += rows;
         let shape: Vec<usize> = [rows].into_iter().chain(self.inputs.shape.iter().copied()).collect();
