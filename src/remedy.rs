@@ -1,4 +1,4 @@
-//! What to do about an error of the system that has the same cause whatever was being done.
+//! What an error of the system means for a person, where it has the same cause whatever was being done.
 
 use std::io::{Error, ErrorKind};
 
@@ -6,9 +6,47 @@ use rustix::io::Errno;
 
 /// The remedy, where the error alone says enough for one.
 pub(crate) fn of(error: &Error) -> Option<&'static str> {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE) => Some("too many files are open; raise the limit, as with `ulimit -n 4096`"),
-        _ if error.kind() == ErrorKind::PermissionDenied => Some("check who owns it and its permissions"),
-        _ => None,
+    Some(match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => "too many files are open; raise the limit, as with `ulimit -n 4096`, and try again",
+        Some(Errno::NFILE) => "the whole system has too many files open; close other programs, and try again",
+        Some(Errno::NOMEM | Errno::NOBUFS) => "free some memory, and try again",
+        Some(Errno::IO | Errno::NXIO | Errno::NODEV | Errno::REMOTEIO) => {
+            "the disk or its connection has failed; see the system's log (`dmesg`), copy what can be read, and try again"
+        }
+        Some(Errno::STALE) => "the network file system has lost its place; mount it again, and try again",
+        Some(Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::AGAIN | Errno::BUSY) => {
+            "the file system does not answer now; see that it is connected, and try again"
+        }
+        Some(Errno::LOOP) => "it is a link that leads to itself",
+        _ if error.kind() == ErrorKind::PermissionDenied => {
+            "check who owns it, its permissions and those of the folders above it, and try again"
+        }
+        _ => return None,
+    })
+}
+
+/// The remedy as it follows in a message; empty where there is none.
+pub(crate) fn after(error: &Error) -> String {
+    of(error).map(|remedy| format!("; {remedy}")).unwrap_or_default()
+}
+
+/// Whether there is nothing at a path, rather than something that cannot be looked at.
+pub(crate) fn is_absence(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_system_does_not_give_has_a_remedy_and_is_not_absent() {
+        let remedies = [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::NOMEM].map(|errno| {
+            let error = Error::from(errno);
+            assert!(!is_absence(&error), "{error}");
+            after(&error)
+        });
+        assert!(remedies.iter().all(|remedy| remedy.contains("try again")), "{remedies:?}");
+        assert!(is_absence(&Errno::NOENT.into()) && is_absence(&Errno::NOTDIR.into()));
     }
 }

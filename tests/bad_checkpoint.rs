@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use common_forge::{forge, forge_entry, forge_file, manifest};
-use common_programs::Workplace;
+use common_programs::{INSPECT, TRAIN, Told, Workplace};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn one_flipped_byte_in_any_file_is_found() {
 }
 
 #[test]
-fn a_cut_or_missing_or_foreign_file_is_found() {
+fn a_cut_or_missing_file_is_found() {
     let place = Workplace::with_run();
     let file = place.newest().join("model.safetensors");
     let content = fs::read(&file).unwrap();
@@ -62,13 +62,56 @@ fn a_cut_or_missing_or_foreign_file_is_found() {
     fs::remove_file(&file).unwrap();
     assert_bad(&place, &["model.safetensors is missing, though the manifest lists it"]);
     fs::write(&file, content).unwrap();
-    let foreign = place.newest().join("notes.txt");
-    fs::write(&foreign, "good one").unwrap();
-    assert_bad(&place, &["notes.txt does not belong to the checkpoint", "move it elsewhere"]);
-    fs::remove_file(foreign).unwrap();
     fs::remove_file(place.newest().join("manifest.json")).unwrap();
     assert_bad(&place, &["manifest.json is missing, so the checkpoint was never finished or not copied whole"]);
     assert_passed_over(&place, &[]);
+}
+
+#[test]
+fn a_file_that_a_file_manager_left_is_a_warning() {
+    let place = Workplace::with_run();
+    for step in [0, 5, 10, 15, 20] {
+        fs::write(place.path(&format!("run/checkpoints/step-{step:010}/.DS_Store")), "").unwrap();
+    }
+    let warning = "step-0000000020/.DS_Store is no part of the checkpoint, and nothing reads it";
+    let verified = place.inspect(&["verify", "run"]);
+    verified.says(0, &[]);
+    assert!(verified.out.contains(warning) && verified.out.matches(": ok, ").count() == 5, "{verified:?}");
+    place.inspect(&["run"]).says(0, &[warning]);
+    place.train(&["eval", "run"]).says(0, &[warning]);
+    let resumed = place.train(&["--resume", "run", "--set", "train.epochs=5"]);
+    resumed.says(0, &["warning: run/checkpoints/", warning, "done: 5 steps"]);
+    assert!(!resumed.err.contains("damaged"), "{}", resumed.err);
+    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store is no part"]);
+}
+
+/// With fewer and fewer files that a process may open, a resume comes less and less far. It never takes what it could
+/// not open for damaged.
+#[test]
+fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
+    let place = Workplace::with_run();
+    let files = || {
+        let mut files = place.files();
+        files.retain(|path, _| path.file_name().is_none_or(|name| name != "timing.jsonl"));
+        files
+    };
+    let before = files();
+    let mut named = 0;
+    for limit in 4..12 {
+        for command in [format!("{TRAIN} --resume run"), format!("{TRAIN} eval run"), format!("{INSPECT} verify run")] {
+            let script = format!("ulimit -n {limit}; exec {command}");
+            let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
+            for wrong in ["damaged", "passed over", "start a new run", "begins at its first step", "BAD", "panicked"] {
+                assert!(!(told.err.contains(wrong) || told.out.contains(wrong)), "{limit} files, {command}: {told:?}");
+            }
+            let said = told.err + &told.out;
+            let names_it = said.contains("checkpoints/step-0000000020") && said.contains("Too many open files");
+            named += usize::from(names_it && said.contains("ulimit -n") && told.code == Some(2));
+        }
+    }
+    assert!(named > 0, "no limit was just too small for the checkpoint");
+    assert!(files() == before, "something was changed");
+    place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use common_forge::{forge, forge_entry, forge_file, manifest};
-use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy, dir_name};
+use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy, dir_name, foreign_files};
 use rekindle::state::{HostTensor, State};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -90,7 +90,7 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn a_missing_or_an_extra_file_is_refused_by_name() {
+fn a_missing_file_is_refused_by_name() {
     let (_keep, path) = saved();
     for name in ["model.safetensors", "state.json", "manifest.json"] {
         let content = fs::read(path.join(name)).unwrap();
@@ -98,11 +98,23 @@ fn a_missing_or_an_extra_file_is_refused_by_name() {
         assert_refused(&path, name, "is missing");
         fs::write(path.join(name), content).unwrap();
     }
-    for name in ["ema.safetensors", ".hidden", "notes.txt"] {
+}
+
+/// A file manager, a network file system, or a person has left it there; nothing reads it.
+#[test]
+fn a_file_that_the_manifest_does_not_list_is_named_and_no_damage() {
+    let (_keep, path) = saved();
+    let names = [".DS_Store", "._state.json", ".nfs0001", "Thumbs.db", "desktop.ini", "ema.safetensors", "notes.txt"];
+    for name in names {
         fs::write(path.join(name), "x").unwrap();
-        assert_refused(&path, name, "does not belong to the checkpoint");
-        fs::remove_file(path.join(name)).unwrap();
     }
+    symlink("/dev/zero", path.join("zeros")).unwrap();
+    fs::create_dir(path.join("folder")).unwrap();
+    assert_eq!(Checkpoint::read(&path).unwrap().step(), 100);
+    let manifest = Checkpoint::verify(&path).unwrap();
+    let mut expected: Vec<PathBuf> = names.iter().chain(&["zeros", "folder"]).map(|name| path.join(name)).collect();
+    expected.sort();
+    assert_eq!(foreign_files(&path, &manifest).unwrap(), expected);
 }
 
 #[test]

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex};
 
 use rekindle::checkpoint::fs::LocalDisk;
 use rekindle::checkpoint::keep::prune;
-use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Keep, Outcome, Outline, Snapshot, WrittenBy};
+use rekindle::checkpoint::{
+    Checkpoint, CheckpointError, Folder, Keep, Outcome, Outline, Snapshot, WrittenBy, foreign_files,
+};
 use rekindle::state::{HostTensor, State};
 use rekindle::store::{self, Memory, Object, Store, Version};
 use serde_json::Value;
@@ -322,7 +324,7 @@ fn what_is_damaged_is_passed_over_and_named_by_its_url() {
     let newest = Folder::new(&folder).newest().unwrap().unwrap();
     assert_eq!(newest.checkpoint.step(), 10);
     assert!(newest.damaged[0].to_string().starts_with(file.to_str().unwrap()), "{}", newest.damaged[0]);
-    store.objects.create(&folder.join("step-0000000010/extra.txt"), b"?").unwrap();
+    store.objects.remove(&folder.join("step-0000000010/state.json")).unwrap();
     assert!(matches!(Folder::new(&folder).newest(), Err(CheckpointError::OnlyDamaged { .. })));
 }
 
@@ -335,6 +337,21 @@ fn a_store_that_does_not_answer_is_not_taken_for_damage() {
     store.plan(Plan::Reads);
     let error = Folder::new(&folder).newest().unwrap_err();
     assert!(!error.is_damage() && error.to_string().contains("step-0000000020"), "{error}");
+    let rules = Keep { last: Some(1), ..Keep::default() };
+    assert!(prune(&LocalDisk, &Folder::new(&folder), &rules, None).unwrap().is_empty(), "an unread one was deleted");
+}
+
+#[test]
+fn an_object_that_a_manifest_does_not_list_is_no_damage() {
+    let (store, folder) = Faulty::new();
+    save(&folder, (10, 1.0)).unwrap();
+    let path = folder.join("step-0000000010");
+    for name in [".DS_Store", "notes/today.txt"] {
+        store.objects.create(&path.join(name), b"x").unwrap();
+    }
+    assert_eq!(newest(&folder), Some((10, 1.0)));
+    let manifest = Checkpoint::verify(&path).unwrap();
+    assert_eq!(foreign_files(&path, &manifest).unwrap(), [path.join(".DS_Store"), path.join("notes/today.txt")]);
 }
 
 #[test]

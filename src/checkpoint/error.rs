@@ -81,6 +81,16 @@ pub enum CheckpointError {
         reason: String,
     },
 
+    /// The newest checkpoint of a folder cannot be read, and whether it is damaged is not known. An older one is not
+    /// taken in its place, for that would make again what was done.
+    #[error("{error}; it may be whole, so no older checkpoint is taken in its place{}", by_hand(older.as_deref()))]
+    Unread {
+        /// Why it cannot be read.
+        error: Box<CheckpointError>,
+        /// The one before it.
+        older: Option<PathBuf>,
+    },
+
     /// There is no directory at the path.
     #[error("there is no checkpoint at {}: it is not a directory", path.display())]
     NotADirectory {
@@ -205,12 +215,6 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// A file in the directory that the manifest does not list.
-    #[error("{} does not belong to the checkpoint: the manifest does not list it; move it elsewhere", path.display())]
-    ExtraFile {
-        /// The file.
-        path: PathBuf,
-    },
     /// A link, a directory or a device where a file should be; it was not followed or opened.
     #[error("{} is not a regular file; links inside a checkpoint are not followed", path.display())]
     NotAFile {
@@ -293,6 +297,9 @@ pub enum CheckpointError {
 impl CheckpointError {
     /// Whether there is a checkpoint, or several, and it is bad: rather than absent, unreadable, or unfit for a program.
     pub fn is_damage(&self) -> bool {
+        if let Self::Unread { error, .. } = self {
+            return error.is_damage();
+        }
         matches!(
             self,
             Self::OnlyDamaged { .. }
@@ -307,13 +314,18 @@ impl CheckpointError {
                 | Self::NotListed { .. }
                 | Self::Seal { .. }
                 | Self::MissingFile { .. }
-                | Self::ExtraFile { .. }
                 | Self::NotAFile { .. }
                 | Self::Size { .. }
                 | Self::Digest { .. }
                 | Self::Header { .. }
                 | Self::Unclaimed { .. }
         )
+    }
+
+    /// Whether this says nothing of what the checkpoint holds: the system or a store did not give its files, or they are
+    /// in a form that a newer program reads.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Unread { .. } | Self::Version { .. })
     }
 }
 
@@ -329,20 +341,20 @@ impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
 }
 
 fn remedy(path: &Path, error: &io::Error) -> String {
-    let remedy = remedy::of(error).filter(|_| !store::is_url(path) && error.kind() != ErrorKind::PermissionDenied);
-    remedy.map_or_else(|| remedy_of_kind(path, error).to_owned(), |remedy| format!("; {remedy}"))
-}
-
-fn remedy_of_kind(path: &Path, error: &io::Error) -> &'static str {
-    match error.kind() {
+    let remedy = match error.kind() {
         _ if store::is_url(path) => store::remedy(error),
         ErrorKind::StorageFull => "; free some space or save elsewhere",
         ErrorKind::QuotaExceeded => "; raise the quota or save elsewhere",
-        ErrorKind::PermissionDenied => "; check who owns the folder and its permissions",
         ErrorKind::ReadOnlyFilesystem => "; save to a folder that can be written",
         ErrorKind::NotADirectory => "; a file stands where a folder is needed",
-        _ => "",
-    }
+        _ => return remedy::after(error),
+    };
+    remedy.to_owned()
+}
+
+fn by_hand(older: Option<&Path>) -> String {
+    let say = |path: &Path| format!("; to go on from one all the same, resume it by its path, as {}", path.display());
+    older.map(say).unwrap_or_default()
 }
 
 fn lines(damaged: &[Damaged]) -> String {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::error::{CheckpointError, During};
 use super::name;
 use super::objects::Listed;
-use crate::store;
+use crate::{remedy, store};
 
 /// A file that was opened, and its size in bytes.
 pub(super) type Opened = (Box<dyn Read + Send>, u64);
@@ -45,6 +45,14 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
     })
 }
 
+/// Whether a directory is at `path`. Where the system does not say, that is an error: the directory may well be there.
+pub(super) fn is_dir(path: &Path) -> Result<bool, CheckpointError> {
+    match fs::metadata(path) {
+        Err(error) if remedy::is_absence(&error) => Ok(false),
+        found => found.during("look at", path).map(|found| found.is_dir()),
+    }
+}
+
 /// The directory of a checkpoint, open: what is read comes from this one, whatever its name comes to mean meanwhile.
 struct Directory {
     path: PathBuf,
@@ -54,7 +62,7 @@ struct Directory {
 
 impl Directory {
     fn open(path: &Path) -> Result<Self, CheckpointError> {
-        if !path.is_dir() {
+        if !is_dir(path)? {
             return Err(CheckpointError::NotADirectory { path: path.to_owned() });
         }
         let real = fs::canonicalize(path).during("open", path)?;

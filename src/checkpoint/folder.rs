@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{CheckpointError, During};
+use super::files::is_dir;
 use super::fs::{Disk, LocalDisk};
-use super::name::{dir_name, is_file_of_checkpoint, is_temporary, pin_of, step_of, temporary_name};
+use super::name::{
+    dir_name, is_file_of_checkpoint, is_left_by_a_file_manager, is_temporary, pin_of, step_of, temporary_name,
+};
 use super::objects::Objects;
 use super::outline::Outline;
 use super::read::Checkpoint;
 use super::save::{self, Saved, again};
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
-use crate::store::{self, MayWrite};
+use crate::store::MayWrite;
 
 /// A folder in which a run keeps its checkpoints, a directory each, on the local disk or at the URL of an
 /// [object store](crate::store). It need not exist before the first save.
@@ -116,7 +119,11 @@ impl Folder {
         let mut found = Vec::new();
         for entry in entries {
             let path = entry.during("list", &self.path)?.path();
-            found.extend(step_of(&path).filter(|_| path.is_dir()).map(|step| (step, path)));
+            if let Some(step) = step_of(&path)
+                && is_dir(&path)?
+            {
+                found.push((step, path));
+            }
         }
         found.sort();
         Ok(found)
@@ -159,7 +166,7 @@ impl Folder {
             return objects.pin(step);
         }
         let path = self.path.join(dir_name(step));
-        if !path.is_dir() {
+        if !is_dir(&path)? {
             return Err(CheckpointError::NotADirectory { path });
         }
         let pin = pin_of(&path);
@@ -203,7 +210,8 @@ impl Folder {
     ///
     /// # Errors
     /// [`CheckpointError::OnlyDamaged`] where there are checkpoints and none is valid: to start afresh there would
-    /// throw a run away. Also when the folder cannot be listed.
+    /// throw a run away. [`CheckpointError::Unread`] where one cannot be read before a valid one is found: that it is
+    /// damaged is not known. Also when the folder cannot be listed.
     pub fn newest(&self) -> Result<Option<Newest>, CheckpointError> {
         self.newest_by(Checkpoint::read)
     }
@@ -214,11 +222,16 @@ impl Folder {
         read: impl Fn(&Path) -> Result<T, CheckpointError>,
     ) -> Result<Option<Newest<T>>, CheckpointError> {
         let mut damaged = Vec::new();
-        for (step, path) in self.list()?.into_iter().rev() {
+        let mut newest_first = self.list()?.into_iter().rev();
+        while let Some((step, path)) = newest_first.next() {
             match read(&path) {
                 Ok(checkpoint) => return Ok(Some(Newest { checkpoint, damaged })),
-                // A store that does not answer says nothing of what it holds.
-                Err(error @ CheckpointError::Io { .. }) if store::is_url(&path) => return Err(error),
+                Err(error) if error.is_unread() => {
+                    let older = newest_first.next().map(|(_, path)| path);
+                    return Err(CheckpointError::Unread { error: Box::new(error), older });
+                }
+                // Deleted since the folder was listed.
+                Err(CheckpointError::NotADirectory { .. }) => {}
                 Err(error) => damaged.push(Damaged { step, path, error }),
             }
         }
@@ -251,7 +264,91 @@ fn is_left_over(path: &Path) -> bool {
     let named = path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary);
     let is_directory = || path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     let ours = |entry: std::io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_file_of_checkpoint))
+        let known = |name: &str| is_file_of_checkpoint(name) || is_left_by_a_file_manager(name);
+        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(known))
     };
     named && is_directory() && fs::read_dir(path).is_ok_and(|mut entries| entries.all(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    fn folder_of(steps: &[u64]) -> (tempfile::TempDir, Folder) {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path());
+        for &step in steps {
+            folder.save(&Snapshot::at(step), &WrittenBy::this_build("cpu")).unwrap();
+        }
+        (temporary, folder)
+    }
+
+    /// What the newest checkpoint is, where the system refuses to open files of the one of step 20.
+    fn where_20_fails(folder: &Folder, errno: Errno) -> Result<Option<Newest>, CheckpointError> {
+        folder.newest_by(|path| match step_of(path) {
+            Some(20) => Err(io::Error::from(errno)).during("open", path.join("state.json")),
+            _ => Checkpoint::read(path),
+        })
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_opened_is_not_passed_over() {
+        let (_temporary, folder) = folder_of(&[10, 20]);
+        for errno in [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::NOMEM] {
+            let error = where_20_fails(&folder, errno).unwrap_err();
+            let (message, cause) = (error.to_string(), io::Error::from(errno).to_string());
+            assert!(!error.is_damage() && !message.contains("damaged") && !message.contains("new run"), "{message}");
+            for part in [&cause, "step-0000000020/state.json", "try again", "resume it by its path, as "] {
+                assert!(message.contains(part), "`{part}` is not in: {message}");
+            }
+            assert!(message.ends_with("step-0000000010"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_behind_which_one_cannot_be_opened_does_not_make_all_damaged() {
+        let (temporary, folder) = folder_of(&[20, 30]);
+        fs::remove_file(temporary.path().join("step-0000000030/state.json")).unwrap();
+        let message = where_20_fails(&folder, Errno::IO).unwrap_err().to_string();
+        assert!(message.contains("step-0000000020/state.json") && !message.contains("every checkpoint"), "{message}");
+    }
+
+    #[test]
+    fn a_newer_version_is_not_damage() {
+        let (temporary, folder) = folder_of(&[10, 20]);
+        let manifest = temporary.path().join("step-0000000020/manifest.json");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+        let message = folder.newest().unwrap_err().to_string();
+        assert!(message.contains("update Rekindle") && message.contains("no older checkpoint is taken"), "{message}");
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_looked_at_is_not_taken_for_no_checkpoint() {
+        let (temporary, folder) = folder_of(&[10]);
+        let link = temporary.path().join("step-0000000020");
+        std::os::unix::fs::symlink(&link, &link).unwrap();
+        let message = folder.newest().unwrap_err().to_string();
+        assert!(message.contains("step-0000000020") && message.contains("leads to itself"), "{message}");
+        // One that leads nowhere is none.
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert_eq!(folder.newest().unwrap().unwrap().checkpoint.step(), 10);
+    }
+
+    #[test]
+    fn what_a_killed_save_left_is_swept_although_a_file_manager_was_there() {
+        let (temporary, folder) = folder_of(&[10]);
+        let left = temporary.path().join(temporary_name(20));
+        fs::create_dir(&left).unwrap();
+        for name in ["state.json", ".DS_Store", "._state.json", ".nfs000000001"] {
+            fs::write(left.join(name), "").unwrap();
+        }
+        assert_eq!(folder.sweep().unwrap(), [left.clone()]);
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("notes.txt"), "a person's").unwrap();
+        assert!(folder.sweep().unwrap().is_empty() && left.join("notes.txt").exists());
+    }
 }

@@ -62,6 +62,8 @@ pub enum Reason {
     Pinned,
     /// It is damaged: what it still holds is for a person to decide.
     Damaged,
+    /// It cannot be read, and may be whole.
+    Unread,
 }
 
 impl fmt::Display for Reason {
@@ -74,6 +76,7 @@ impl fmt::Display for Reason {
             Self::Every => "kept for ever",
             Self::Pinned => "pinned",
             Self::Damaged => "damaged",
+            Self::Unread => "it cannot be read now",
         })
     }
 }
@@ -139,7 +142,11 @@ pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdic
     for (step, path) in folder.list()? {
         let glance = Checkpoint::glance(&path);
         let is_passed_over = at.is_some_and(|at| step > at);
-        let stays = (glance.is_err() || is_passed_over).then_some(Reason::Damaged);
+        let stays = match &glance {
+            Err(error) if error.is_unread() => Some(Reason::Unread),
+            Err(_) => Some(Reason::Damaged),
+            Ok(_) => is_passed_over.then_some(Reason::Damaged),
+        };
         let metric = glance.ok().and_then(|document| {
             let name = &keep.best.as_ref()?.metric;
             document.get("metrics")?.get(name)?.as_f64()

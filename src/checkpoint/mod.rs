@@ -68,10 +68,13 @@
 //!
 //! # Reading
 //! In this order: the manifest is bounded in size, of a known version, of the step that the directory is named after,
-//! lists nothing but plain names, and matches its seal; nothing else is in the directory; each file is a regular file
-//! (links are not followed) of the right size; then each file's content, read once, matches its BLAKE3, and is
-//! understood. Nothing is allocated that the size of a file does not account for, and nothing is handed out
-//! before all was checked.
+//! lists nothing but plain names, and matches its seal; each file that it lists is a regular file (links are not
+//! followed) of the right size; then each file's content, read once, matches its BLAKE3, and is understood. Nothing is
+//! allocated that the size of a file does not account for, and nothing is handed out before all was checked. What else
+//! lies in the directory is not opened; [`foreign_files`] names it.
+//!
+//! A checkpoint is damaged when what was read of it is wrong. One that cannot be opened, for want of a permission or of
+//! file descriptors, or because a disk or a store does not answer, is not: then [`Folder::newest`] is an error.
 
 mod contents;
 mod document;
@@ -107,5 +110,5 @@ pub use read::Checkpoint;
 pub use save::{Outcome, Saved};
 pub use saver::Saver;
 pub use snapshot::Snapshot;
-pub use verify::verify_all;
+pub use verify::{foreign_files, verify_all};
 pub use written_by::WrittenBy;

@@ -50,6 +50,12 @@ pub(super) fn is_file_of_checkpoint(file: &str) -> bool {
     file == MANIFEST || file == STATE || part_of(file).is_some()
 }
 
+/// Whether a file is one that a file manager, a network file system or an archive of a Mac leaves wherever it has been.
+pub(super) fn is_left_by_a_file_manager(name: &str) -> bool {
+    let names = [".DS_Store", "Thumbs.db", "desktop.ini", ".directory"];
+    names.contains(&name) || [".nfs", "._"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// The marker beside the checkpoint at `path` that keeps it from being pruned.
 pub(super) fn pin_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -24,10 +24,9 @@ impl Source {
         self.0.file(name)
     }
 
-    /// The manifest, once just the files that it lists are there, of the right sizes.
+    /// The manifest, once the files that it lists are there, of the right sizes.
     pub(super) fn checked_manifest(&self) -> Result<Manifest, CheckpointError> {
         let manifest = self.manifest()?;
-        self.check_extra(&manifest)?;
         manifest.files.iter().try_for_each(|entry| {
             let found = self.0.bytes(&entry.name)?;
             self.check_size(entry, found)
@@ -43,13 +42,13 @@ impl Source {
         Manifest::parse(&content, &path, self.0.step())
     }
 
-    /// Refuses a checkpoint that holds anything but the manifest and what it lists.
-    fn check_extra(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
+    /// What lies beside the manifest and the files that it lists, in order.
+    pub(super) fn foreign(&self, manifest: &Manifest) -> Result<Vec<PathBuf>, CheckpointError> {
         let is_listed = |name: &String| name == name::MANIFEST || manifest.files.iter().any(|file| file.name == *name);
-        match self.0.names()?.iter().find(|name| !is_listed(name)) {
-            Some(name) => Err(CheckpointError::ExtraFile { path: self.file(name) }),
-            None => Ok(()),
-        }
+        let mut names = self.0.names()?;
+        names.retain(|name| !is_listed(name));
+        names.sort();
+        Ok(names.iter().map(|name| self.file(name)).collect())
     }
 
     /// A file that the manifest lists must be as long as it says.

@@ -1,4 +1,4 @@
-//! Verifying many checkpoints side by side.
+//! Verifying many checkpoints side by side, and what lies in one that is no part of it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::thread;
 use super::error::CheckpointError;
 use super::manifest::Manifest;
 use super::read::Checkpoint;
+use super::source::Source;
 use crate::threads;
 
 /// Verifies the checkpoints in the directories `paths`, at most `threads` of them at a time, and tells `each` what was
@@ -46,6 +47,15 @@ pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path,
             }
         }
     });
+}
+
+/// What lies in the checkpoint at `path` that is no part of it, by its `manifest`: a file that a file manager or a network
+/// file system has left, for example. Nothing reads it, so a checkpoint is none the worse for it.
+///
+/// # Errors
+/// When its directory cannot be listed.
+pub fn foreign_files(path: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, CheckpointError> {
+    Source::open(path)?.foreign(manifest)
 }
 
 /// The next path that nobody has taken.

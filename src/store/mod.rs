@@ -24,6 +24,8 @@ pub(crate) use guarded::{Guarded, MayWrite};
 pub use memory::Memory;
 pub use reader::Reader;
 
+use crate::remedy;
+
 /// What this crate asks of an object store. Paths are URLs in full; every error is the store's, after its retries.
 pub trait Store: Send + Sync {
     /// All objects whose path begins with `folder` and a slash, in the order of their paths.
@@ -121,11 +123,14 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// Whether there is a file of the local disk or an object.
 ///
 /// # Errors
-/// When the store does not answer.
+/// When the store does not answer, or the system does not say.
 pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
     match at(path)? {
         Some(store) => Ok(store.size(path)?.is_some()),
-        None => Ok(path.is_file()),
+        None => match std::fs::metadata(path) {
+            Err(error) if remedy::is_absence(&error) => Ok(false),
+            found => Ok(found?.is_file()),
+        },
     }
 }
 
