@@ -41,11 +41,12 @@ mod tests {
 
     #[test]
     fn what_a_system_does_not_give_has_a_remedy_and_is_not_absent() {
-        let remedies = [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::NOMEM].map(|errno| {
-            let error = Error::from(errno);
-            assert!(!is_absence(&error), "{error}");
-            after(&error)
-        });
+        let remedies =
+            [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::NOMEM].map(|errno| {
+                let error = Error::from(errno);
+                assert!(!is_absence(&error), "{error}");
+                after(&error)
+            });
         assert!(remedies.iter().all(|remedy| remedy.contains("try again")), "{remedies:?}");
         assert!(is_absence(&Errno::NOENT.into()) && is_absence(&Errno::NOTDIR.into()));
     }

@@ -7,8 +7,8 @@ use candle_core::Device;
 use super::ahead::Ahead;
 use super::dataset::Source;
 use super::{
-    Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, RowSet, Schema, Split, TargetKind,
-    format,
+    Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Schema, Split,
+    TargetKind, format,
 };
 use crate::Notice;
 use crate::rng::Draws;
@@ -80,7 +80,26 @@ impl Data {
     /// # Errors
     /// Whatever is wrong with the options or the file, by option, line and column.
     pub fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<Self, DataError> {
-        let (source, split) = format::open(config, seed, device)?;
+        Self::open_as(config, seed, device, None)
+    }
+
+    /// The same for the run of a checkpoint, which says what is known of the data.
+    pub(crate) fn reopen(
+        config: &DataConfig,
+        seed: u64,
+        device: &Device,
+        recalled: Recalled<'_>,
+    ) -> Result<Self, DataError> {
+        Self::open_as(config, seed, device, Some(recalled))
+    }
+
+    fn open_as(
+        config: &DataConfig,
+        seed: u64,
+        device: &Device,
+        recalled: Option<Recalled<'_>>,
+    ) -> Result<Self, DataError> {
+        let (source, split) = format::open(config, seed, device, recalled)?;
         let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
         let data = Self::new(source, split, order)?.on(device);
         match &config.augment {

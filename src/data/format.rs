@@ -10,7 +10,7 @@ use super::dataset::Source;
 use super::encoding::EncodingOptions;
 use super::file::DataFile;
 use super::frame::Frame;
-use super::{DataConfig, DataError, Fingerprint, Split, Table, csv, folder, idx, tensors, text};
+use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
 
 /// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +115,12 @@ impl Format {
 }
 
 /// The data set that `config` describes, and its split by `seed`. A table is brought to `device`.
-pub(super) fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+pub(super) fn open(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    recalled: Option<Recalled<'_>>,
+) -> Result<(Box<dyn Source>, Split), DataError> {
     let format = Format::of(config)?;
     format.check(config)?;
     match format {
@@ -123,7 +128,7 @@ pub(super) fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<(B
         Format::Parquet => read_parquet(config, seed, device),
         Format::Safetensors => read_safetensors(config, seed, device),
         Format::Idx => idx::open(config, seed),
-        Format::Text => text::open(config),
+        Format::Text => text::open(config, recalled),
         Format::Images => folder::open(config, seed),
     }
 }

@@ -97,6 +97,16 @@ pub enum IdxError {
         /// The file.
         path: PathBuf,
     },
+    /// A checkpoint names a file that is not in the folder of the images.
+    #[error(
+        "`data.{option}` of the checkpoint is {path}, which leads out of the folder of the images; it is not opened"
+    )]
+    Outside {
+        /// The option.
+        option: &'static str,
+        /// What it says.
+        path: PathBuf,
+    },
     /// One of the two validation files was named without the other.
     #[error("`data.{given}` is given without `data.{missing}`; validation needs both")]
     HalfAPair {

@@ -23,6 +23,16 @@ pub enum TrainedError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// The checkpoint does not say what rows its model takes.
+    #[error(
+        "{} was saved before checkpoints said what rows their model takes; the run's data says it, so give its place with \
+         `--set data.path=…`",
+        path.display()
+    )]
+    NoSchema {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// The checkpoint says nothing that can be about its rows.
     #[error("{}: what it says of the rows of its data is not understood: {reason}", path.display())]
     Schema {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Trained, TrainedError};
 use crate::Notice;
 use crate::data::{
-    Batch, Data, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
+    Batch, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
 };
 use crate::state::Part;
 use crate::train::{evaluate, refuse_other_content};
@@ -54,7 +54,7 @@ impl Trained {
     /// # Errors
     /// The data is not there, or another one, or has no such rows.
     pub fn evaluate(&self, rows: EvaluationRows) -> Result<Evaluated, TrainedError> {
-        let mut data = Data::open(&self.config.data, self.config.seed, &self.device)?;
+        let mut data = self.data()?;
         refuse_other_content(&self.config, &data, self.fingerprint.as_ref())?;
         data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
         let rows_of_run = match rows {

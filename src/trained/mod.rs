@@ -41,7 +41,7 @@ pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
 use crate::checkpoint::Checkpoint;
-use crate::data::{Data, Input, Schema, TargetKind};
+use crate::data::{Data, Input, Recalled, Schema, TargetKind};
 use crate::model::{Mode, Model, with_room_for};
 use crate::state::State;
 use crate::train::{self, Config, Objective, Setting, TrainError, resume};
@@ -57,11 +57,18 @@ pub struct Trained {
     memory: State,
     /// What identifies the run's own data.
     fingerprint: Option<Value>,
+    given: Given,
     model: Box<dyn Model>,
     objective: Objective,
     device: Device,
     /// How many lines other tables have before their rows, where that is given.
     skip_lines: Option<usize>,
+}
+
+/// Which paths a person has named, and not the checkpoint.
+struct Given {
+    tokenizer: bool,
+    cache: bool,
 }
 
 impl Trained {
@@ -79,7 +86,7 @@ impl Trained {
     }
 
     /// The model of a checkpoint. One that was saved before checkpoints said what rows the model takes needs the run's
-    /// data to tell.
+    /// data to tell: then `settings` say where that is.
     ///
     /// # Errors
     /// The checkpoint is not that of a run, a setting is not allowed, the device cannot be opened, or weights and model do
@@ -94,16 +101,25 @@ impl Trained {
         let device = config.open_device()?;
         let schema = match checkpoint.field("schema") {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
-            None => Data::open(&config.data, config.seed, &device)?.schema(),
+            // A stranger's checkpoint does not say which file is opened for that.
+            None if !settings.iter().any(|setting| setting.key() == "data.path") => {
+                return Err(TrainedError::NoSchema { path });
+            }
+            None => {
+                let recalled = train::recalled(checkpoint, settings);
+                Data::reopen(&config.data, config.seed, &device, recalled)?.schema()
+            }
         };
         let objective = Objective::new(&config.loss, schema.targets)?;
         let build = || config.model.build(&schema.input, objective.outputs, config.seed, &device);
         let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
+        let recalled = train::recalled(checkpoint, settings);
+        let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
         let (step, fingerprint) = (checkpoint.step(), checkpoint.field("data").cloned());
-        Ok(Self { path, step, config, schema, memory, fingerprint, model, objective, device, skip_lines: None })
+        Ok(Self { path, step, config, schema, memory, fingerprint, given, model, objective, device, skip_lines: None })
     }
 
     /// Passes over the first `lines` lines of other tables. Without this it is as many as in the run's own file, or fewer
@@ -112,6 +128,17 @@ impl Trained {
     pub fn skipping(mut self, lines: Option<usize>) -> Self {
         self.skip_lines = lines;
         self
+    }
+
+    /// The data of the run, of which nothing else that only the checkpoint names is opened.
+    fn data(&self) -> Result<Data, TrainedError> {
+        let recalled = Recalled {
+            fingerprint: self.fingerprint.as_ref(),
+            memory: Some(&self.memory),
+            tokenizer_is_given: self.given.tokenizer,
+            cache_is_given: self.given.cache,
+        };
+        Ok(Data::reopen(&self.config.data, self.config.seed, &self.device, recalled)?)
     }
 
     /// The directory of the checkpoint.

@@ -52,6 +52,19 @@ pub enum DataError {
         /// What the unpacking says.
         source: io::Error,
     },
+    /// The content is not that which the run of a checkpoint learns from.
+    #[error(
+        "the content of {path} cannot change within a run: it is {saved} in the checkpoint and {found} now; \
+         `--set data.path=…` says where the run's data lives now"
+    )]
+    OtherContent {
+        /// The file.
+        path: PathBuf,
+        /// What the content in the checkpoint is known by.
+        saved: String,
+        /// What was found.
+        found: String,
+    },
     /// The file is not what it was when it was looked at first.
     #[error("{path} changed while it was read; let nothing write to it, and start again")]
     Changed {

@@ -1,12 +1,13 @@
 //! Images of an IDX file, or in a folder.
 
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use super::ReadRows;
 use crate::data::ahead::Ahead;
 use crate::data::{
-    Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, ImageError, ImageFolder, Images, Input, Schema, Size,
-    TargetKind, idx,
+    Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, IdxError, ImageError, ImageFolder, Images, Input, Schema,
+    Size, TargetKind, idx,
 };
 use crate::state::StateError;
 
@@ -17,6 +18,7 @@ pub(super) fn of_idx(
     schema: &Schema,
     with_targets: bool,
 ) -> Result<impl Iterator<Item = Result<ReadRows, DataError>> + use<>, DataError> {
+    require_inside(config)?;
     let images: Images = match schema.targets {
         TargetKind::Classes { count } if with_targets => idx::labelled(config, count)?,
         TargetKind::Classes { .. } | TargetKind::Values { .. } => idx::unlabelled(config)?,
@@ -24,6 +26,23 @@ pub(super) fn of_idx(
     check(config, &images, schema)?;
     let rows = images.len();
     Ok(batches(rows, with_targets, move |rows| images.gather(rows), |_| None))
+}
+
+/// The names of the files come from a checkpoint, and must not lead out of the folder that a person has named.
+fn require_inside(config: &DataConfig) -> Result<(), DataError> {
+    let named = [
+        ("images", &config.images),
+        ("labels", &config.labels),
+        ("validation_images", &config.validation_images),
+        ("validation_labels", &config.validation_labels),
+    ];
+    let is_inside =
+        |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let named = named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    match { named }.find(|(_, path)| !is_inside(path)) {
+        Some((option, path)) => Err(IdxError::Outside { option, path: path.to_owned() }.into()),
+        None => Ok(()),
+    }
 }
 
 /// The images in the folder at `config.path` and in the folders in it, in the order of their names, each with its name.

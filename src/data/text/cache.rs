@@ -134,6 +134,12 @@ impl Job<'_> {
         }
     }
 
+    /// The tokens from the file in `folder`, where it has them; nothing is made.
+    pub fn find(&self, folder: &Path) -> Option<(Tokens, Vocabulary)> {
+        let place = folder.join(self.file_name());
+        self.kept(&place)
+    }
+
     /// What identifies the tokens: the text, and how it is cut. Characters follow from the text.
     fn key(&self) -> [u8; 32] {
         let kind = self.fixed.as_ref().map_or_else(|| "characters".to_owned(), ToString::to_string);
@@ -151,7 +157,7 @@ impl Job<'_> {
 
     /// What the file at `place` holds, if that is what is wanted.
     fn kept(&self, place: &Path) -> Option<(Tokens, Vocabulary)> {
-        let file = File::open(place).ok()?;
+        let file = place.is_file().then(|| File::open(place).ok())??;
         // SAFETY: nobody writes to a file of tokens. It is written under another name and renamed to its place, and a
         // new one takes the place of an old one the same way, which leaves the old content to those who have it open.
         let map = unsafe { Mmap::map(&file) }.ok()?;

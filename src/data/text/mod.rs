@@ -19,7 +19,7 @@ pub use vocabulary::Vocabulary;
 
 use self::cache::{Job, Tokens};
 use super::dataset::Source;
-use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Split, TargetKind};
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, Split, TargetKind};
 use crate::state::{Part, State, StateError};
 
 /// What a token is, where no tokenizer says so.
@@ -50,19 +50,28 @@ pub struct Text {
     fingerprint: Fingerprint,
 }
 
-/// The data set of the text at `config.path`, and its split.
-pub(super) fn open(config: &DataConfig) -> Result<(Box<dyn Source>, Split), DataError> {
+/// The data set of the text at `config.path`, and its split. For the run of a checkpoint, `recalled` has the tokenizer, and
+/// a folder for tokens that only the checkpoint names is looked into, and nothing is made there.
+pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Result<(Box<dyn Source>, Split), DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
+    recalled.map_or(Ok(()), |recalled| recalled.check(config, &text.fingerprint))?;
+    let tokenizer = recalled.filter(|recalled| !recalled.tokenizer_is_given).and_then(|recalled| recalled.memory);
     let fixed = match (&config.tokenizer, config.tokens.unwrap_or_default()) {
         (Some(_), _) if config.tokens.is_some() => {
             return Err(DataError::meaningless("tokens", "text with a tokenizer"));
         }
-        (Some(path), _) => Some(Vocabulary::from_file(path)?),
+        (Some(path), _) => Some(tokenizer.map_or_else(|| Ok(Vocabulary::from_file(path)?), recall)?),
         (None, TokenKind::Bytes) => Some(Vocabulary::bytes()),
         (None, TokenKind::Characters) => None,
     };
-    let (tokens, vocabulary) = Job { text: &text, fixed }.tokens(config.cache.as_deref())?;
+    let (job, cache) = (Job { text: &text, fixed }, config.cache.as_deref());
+    let (tokens, vocabulary) = match recalled {
+        Some(recalled) if !recalled.cache_is_given => {
+            cache.and_then(|folder| job.find(folder)).map_or_else(|| job.tokens(None), Ok)?
+        }
+        _ => job.tokens(cache)?,
+    };
     if tokens.len() == 0 {
         return Err(DataError::EmptyFile { path: text.path });
     }
@@ -80,6 +89,10 @@ pub(super) fn open(config: &DataConfig) -> Result<(Box<dyn Source>, Split), Data
     let fingerprint = text.fingerprint;
     let text = Text { tokens, vocabulary, context, train, validation_start: first_part, validation, fingerprint };
     Ok((Box::new(text), split))
+}
+
+fn recall(memory: &State) -> Result<Vocabulary, DataError> {
+    Ok(Vocabulary::load(memory)?)
 }
 
 /// The text at `config.path` in the tokens of a vocabulary that stands already, all of it as rows that do not overlap.

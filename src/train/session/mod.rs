@@ -17,13 +17,13 @@ use super::schedulers::Schedulers;
 use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
-use crate::data::Data;
+use crate::data::{Data, Recalled};
 use crate::model::Model;
 use crate::optim::{Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
 use crate::schedule::{RunLength, Scheduler};
 
-pub(crate) use saved::{data_part, refuse_other_content, room};
+pub(crate) use saved::{data_part, recalled, refuse_other_content, room};
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
 pub struct Session {
@@ -55,8 +55,16 @@ impl Session {
     /// # Errors
     /// When the data cannot be read, or configuration, data and model do not fit together.
     pub fn new(config: Config) -> Result<Self, TrainError> {
+        Self::with_data(config, None)
+    }
+
+    /// A run at its start, whose data may be that of a checkpoint.
+    fn with_data(config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
         let device = config.open_device()?;
-        let data = Data::open(&config.data, config.seed, &device)?;
+        let data = match recalled {
+            Some(recalled) => Data::reopen(&config.data, config.seed, &device, recalled)?,
+            None => Data::open(&config.data, config.seed, &device)?,
+        };
         let objective = Objective::new(&config.loss, data.targets())?;
         let model = config.model.build(&data.input(), objective.outputs, config.seed, &device)?;
         let parameters = model.parameters().clone();

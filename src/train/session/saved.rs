@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use super::Session;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
-use crate::data::Data;
+use crate::data::{Data, Recalled};
 use crate::model::with_room_for;
 use crate::state::{Part, State, StateError};
-use crate::train::TrainError;
 use crate::train::changes::changes;
 use crate::train::config::Config;
 use crate::train::metrics::Measured;
 use crate::train::outlook;
 use crate::train::schedulers::Schedulers;
+use crate::train::{Setting, TrainError};
 
 impl Session {
     /// The run of `config` at the state of `checkpoint`. The configuration may differ from the one in the checkpoint
@@ -25,11 +25,22 @@ impl Session {
     /// As [`Session::new`]; when something was changed that cannot change within a run; or when the checkpoint does
     /// not fit.
     pub fn resume(config: Config, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
+        Self::resume_with(config, checkpoint, &[])
+    }
+
+    /// The same, where a person has named these settings, and the checkpoint the others.
+    pub(in crate::train) fn resume_with(
+        config: Config,
+        checkpoint: &Checkpoint,
+        settings: &[Setting],
+    ) -> Result<Self, TrainError> {
         let changes = changes(&config, checkpoint)?;
         // The checkpoint has the weights; the file that they once started from may be gone.
         let mut without_start = config.clone();
         without_start.train.initial_weights = None;
-        let mut session = Self { config, ..with_room_for(room(checkpoint), || Self::new(without_start))? };
+        let recalled = recalled(checkpoint, settings);
+        let mut session =
+            Self { config, ..with_room_for(room(checkpoint), || Self::with_data(without_start, Some(recalled)))? };
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
         session.restore(checkpoint)?;
         session.step = checkpoint.step();
@@ -127,6 +138,17 @@ pub(crate) fn room(checkpoint: &Checkpoint) -> usize {
     const SLACK: usize = 1 << 20;
     let tensors = checkpoint.state("model").into_iter().flat_map(|state| state.tensors.values());
     tensors.map(|tensor| tensor.bytes.len()).sum::<usize>() + SLACK
+}
+
+/// What a checkpoint says of its run's data, where a person has named the paths in `settings`.
+pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> Recalled<'a> {
+    let is_given = |key| settings.iter().any(|setting| setting.key() == key);
+    Recalled {
+        fingerprint: checkpoint.field("data"),
+        memory: checkpoint.state(data_part(checkpoint)),
+        tokenizer_is_given: is_given("data.tokenizer"),
+        cache_is_given: is_given("data.cache"),
+    }
 }
 
 /// The part of a checkpoint that the data remembers itself by. Before it had more to remember, it was called by what it
