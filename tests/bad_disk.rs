@@ -32,7 +32,7 @@ fn a_directory_that_holds_a_run_is_left_as_it_is() {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(trace), "somebody's").unwrap();
         let out = folder.to_str().unwrap();
-        place.train_refuses(&["config.toml", "--out", out], &["already holds a run"]);
+        place.train_refuses(&["config.toml", "--out", out], &[trace, "is there already and is no run's", "--out"]);
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn written(value: &Value) -> String {
 }
 
 /// Settings that a run's position or shape depends on.
-fn is_fixed(key: &str) -> bool {
+pub(super) fn is_fixed(key: &str) -> bool {
     let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
     let decides_shape = key.starts_with("model.")
         && !["model.dropout", "model.activation", "model.checkpoint_activations"].contains(&key);

@@ -2,17 +2,18 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
+use super::held_disk::{HeldDisk, is_in_place};
 use super::lease::Lease;
 use super::log::Log;
 use super::mirror::Mirror;
 use super::timing::Timing;
-use super::{TrainError, scratch};
+use super::{TrainError, place, scratch, written_config};
 use crate::checkpoint::Folder;
+use crate::checkpoint::fs::Disk;
 use crate::store::{self, Guarded, Store};
 
 /// A run directory, held by this process until the value is dropped or the process ends, however it ends.
@@ -23,7 +24,7 @@ use crate::store::{self, Guarded, Store};
 pub struct RunDirectory {
     path: PathBuf,
     /// The directory itself, whatever its name comes to mean. It is not removed from the disk while it is open.
-    handle: File,
+    handle: Arc<File>,
     lock: File,
     timing: Timing,
     remote: Option<Remote>,
@@ -46,16 +47,19 @@ impl RunDirectory {
     /// # Errors
     /// When the directory holds a run, another process trains there, or it cannot be written.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
+        place::refuse(path)?;
         if let Some(store) = store_of(path)? {
             let held = Self::hold_remote(store, path)?;
             return if held.holds_a_run()? { Err(TrainError::HoldsARun { path: path.to_owned() }) } else { Ok(held) };
         }
+        if let Err(error) = refuse_occupied(path) {
+            // Who trains there is more to the point than that somebody has. Without a lock, none is made.
+            let in_use = path.join("lock").is_file().then(|| Self::hold(path)).and_then(Result::err);
+            return Err(in_use.unwrap_or(error));
+        }
         fs::create_dir_all(path).map_err(TrainError::write(path, "make the run directory"))?;
         let directory = Self::hold(path)?;
-        let held = [directory.config_file(), directory.log_file(), directory.checkpoints()];
-        if held.iter().any(|path| path.exists()) {
-            return Err(TrainError::HoldsARun { path: path.to_owned() });
-        }
+        refuse_occupied(path)?;
         directory.sign()
     }
 
@@ -99,7 +103,7 @@ impl RunDirectory {
         let failed = |operation| TrainError::write(&file, operation);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
         let lock = options.open(&file).map_err(failed("open the lock file"))?;
-        let handle = File::open(path).map_err(TrainError::write(path, "open the run directory"))?;
+        let handle = Arc::new(File::open(path).map_err(TrainError::write(path, "open the run directory"))?);
         match lock.try_lock() {
             Ok(()) => {
                 let timing = Timing::at(path.join("timing.jsonl"));
@@ -118,14 +122,17 @@ impl RunDirectory {
 
     /// Writes into the lock file who holds it, for the message that another process gets.
     fn sign(mut self) -> Result<Self, TrainError> {
+        self.write_signature().map(|()| self)
+    }
+
+    fn write_signature(&mut self) -> Result<(), TrainError> {
         let file = self.path.join("lock");
         let mut sign = || {
             self.lock.set_len(0)?;
             self.lock.seek(SeekFrom::Start(0))?;
             writeln!(self.lock, "process {}", std::process::id())
         };
-        sign().map_err(TrainError::write(&file, "write the lock file"))?;
-        Ok(self)
+        sign().map_err(TrainError::write(&file, "write the lock file"))
     }
 
     /// The directory, or the URL of a run in an object store.
@@ -148,19 +155,48 @@ impl RunDirectory {
     }
 
     /// Refuses to save where the directory is not the one any more that this process holds, but gone, or a new one under
-    /// the old name, in which somebody else may train by now.
-    pub(super) fn require_in_place(&self) -> Result<(), TrainError> {
+    /// the old name, in which somebody else may train by now. Where only the lock is gone, it is made again, and this says
+    /// so, unless somebody else holds a new one.
+    pub(super) fn require_in_place(&mut self) -> Result<Option<String>, TrainError> {
         if self.remote.is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        match (fs::metadata(&self.path).map(identity), self.handle.metadata().map(identity)) {
-            (Ok(found), Ok(held)) if found == held => Ok(()),
-            (Err(error), _) if error.kind() != io::ErrorKind::NotFound => {
-                Err(TrainError::write(&self.path, "save in the run directory")(error))
+        let is_there = |path: &Path, handle: &File| {
+            is_in_place(path, handle).map_err(|error| TrainError::write(path, "save in the run directory")(error))
+        };
+        if !is_there(&self.path, &self.handle)? {
+            return Err(TrainError::Displaced { path: self.path.clone() });
+        }
+        let file = self.path.join("lock");
+        if is_there(&file, &self.lock)? {
+            return Ok(None);
+        }
+        self.lock_again(&file)?;
+        Ok(Some(format!("{} was removed while the run was trained, and is made again", file.display())))
+    }
+
+    /// Makes the lock again that somebody has removed. Where one is there already, another process has it, or had it and
+    /// has trained here.
+    fn lock_again(&mut self, file: &Path) -> Result<(), TrainError> {
+        let failed = |operation| TrainError::write(file, operation);
+        match OpenOptions::new().read(true).write(true).create_new(true).open(file) {
+            Ok(lock) => {
+                lock.try_lock().map_err(|error| failed("lock the run directory")(error.into()))?;
+                self.lock = lock;
+                self.write_signature()
             }
-            _ => Err(TrainError::Displaced { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let holder = fs::read_to_string(file).unwrap_or_default();
+                let known = Some(holder.trim()).filter(|holder| !holder.is_empty()).unwrap_or("another process");
+                Err(TrainError::LockLost { path: self.path.clone(), holder: known.to_owned() })
+            }
+            Err(error) => Err(failed("make the lock file again")(error)),
         }
+    }
+
+    /// `disk` for the saves of this run: nothing is done on it once the directory is not in its place.
+    pub(super) fn held(&self, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
+        if self.remote.is_some() { disk } else { Arc::new(HeldDisk::new(disk, &self.path, &self.handle)) }
     }
 
     /// Refuses to go on with a run that another process has taken over.
@@ -204,15 +240,20 @@ impl RunDirectory {
         self.path().join("config.toml")
     }
 
-    /// Writes the resolved configuration so that it is whole or not there: a temporary file first, or an object.
+    /// Writes the resolved configuration so that it is whole or not there: a temporary file first, or an object. A file
+    /// that is not as a run wrote it stays as it is.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn write_config(&self, config: &Config) -> Result<(), TrainError> {
         let file = self.config_file();
         let failed = |operation| TrainError::write(&file, operation);
-        let text = toml::to_string(&config.relative_to(self.path()))
+        let text = written_config::encode(&config.relative_to(self.path()))
             .map_err(|error| failed("write the configuration")(std::io::Error::other(error)))?;
+        match written_config::read(&file)? {
+            Some(there) if there == text || !written_config::is_as_written(&there) => return Ok(()),
+            _ => {}
+        }
         if let Some(Remote { store, .. }) = &self.remote {
             let written = store.upload(&file, &mut text.as_bytes(), text.len() as u64);
             return written.map_err(failed("write the configuration"));
@@ -227,6 +268,53 @@ impl RunDirectory {
         };
         write().map_err(failed("write the configuration"))
     }
+
+    /// Gives a configuration that is not as a run wrote it, but should change, another name, and says which.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub(super) fn keep_edited_config(&self) -> Result<Option<String>, TrainError> {
+        let file = self.config_file();
+        let failed = |operation| TrainError::write(&file, operation);
+        let Some(text) = written_config::read(&file)?.filter(|text| !written_config::is_as_written(text)) else {
+            return Ok(None);
+        };
+        let mut kept = self.path().join("config.toml.kept");
+        let mut number = 1;
+        while store::is_file(&kept).map_err(failed("look for earlier copies of"))? {
+            number += 1;
+            kept = self.path().join(format!("config.toml.kept-{number}"));
+        }
+        let moved = match &self.remote {
+            Some(Remote { store, .. }) => {
+                let written = store.upload(&kept, &mut text.as_bytes(), text.len() as u64);
+                written.and_then(|()| store.remove(&file))
+            }
+            None => fs::rename(&file, &kept),
+        };
+        moved.map_err(failed("rename the edited configuration"))?;
+        Ok(Some(format!("{} is not as the run wrote it, and is kept as {}", file.display(), kept.display())))
+    }
+}
+
+/// Refuses a folder for a new run that has one, or something of a person's in the place of a file of a run.
+fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
+    let taken = ["config.toml", "log.jsonl", "checkpoints", "timing.jsonl"].map(|name| path.join(name));
+    if let Some(there) = taken.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        let is_run = place::is_run(path)?;
+        let run = || TrainError::HoldsARun { path: path.to_owned() };
+        return Err(if is_run { run() } else { TrainError::Occupied { path: there } });
+    }
+    // What a run writes into its lock is short.
+    let lock = path.join("lock");
+    let is_a_runs = match lock.symlink_metadata() {
+        Ok(found) if found.is_file() => {
+            let text = fs::read(&lock).unwrap_or_default();
+            text.is_empty() || text.starts_with(b"process ")
+        }
+        found => found.is_err(),
+    };
+    if is_a_runs { Ok(()) } else { Err(TrainError::Occupied { path: lock }) }
 }
 
 /// The store of a run at a URL.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::written_config::Edits;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::model::ModelError;
@@ -26,10 +27,7 @@ pub enum TrainError {
         source: io::Error,
     },
     /// What should be resumed cannot be read.
-    #[error(
-        "cannot read {}: {source}; give a run directory, a folder of checkpoints, or one checkpoint's directory",
-        path.display()
-    )]
+    #[error("cannot read {}: {source}{}", path.display(), read_remedy(source))]
     Read {
         /// The path.
         path: PathBuf,
@@ -169,6 +167,18 @@ pub enum TrainError {
         /// Where it was.
         path: PathBuf,
     },
+    /// The lock of a run was removed, and another process has made a new one.
+    #[error(
+        "the file `lock` of {} was removed while the run was trained, and {holder} has trained there since; nothing more \
+         is saved there",
+        path.display()
+    )]
+    LockLost {
+        /// The run directory.
+        path: PathBuf,
+        /// Who made the new one.
+        holder: String,
+    },
     /// An object store cannot be used.
     #[error("{}: {source}{}", path.display(), store::remedy(source))]
     Store {
@@ -176,6 +186,39 @@ pub enum TrainError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A file of a run, or one that would tell where a run is, cannot be opened.
+    #[error("cannot open {}: {source}{}", path.display(), open_remedy(path, source))]
+    Unopened {
+        /// The file, or its URL.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A person has given the `config.toml` of a run values that the run does not have.
+    #[error("{0}")]
+    Edited(Box<Edits>),
+    /// The `config.toml` of a run is not as a run wrote it, and makes no sense.
+    #[error("{error}; mend the file, or delete it, and the next resume writes {} again", path.display())]
+    BadRunConfig {
+        /// What is wrong with it.
+        error: Box<TrainError>,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder for a new run has something in the place of a file of the run.
+    #[error("{} is there already and is no run's, so it is not written over; choose another folder with --out", path.display())]
+    Occupied {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A folder that no run may be made in.
+    #[error("{} {reason}; choose another folder with --out", path.display())]
+    NoPlace {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        reason: &'static str,
     },
     /// There is nothing to resume at a path.
     #[error("{}: {reason}", path.display())]
@@ -230,6 +273,12 @@ impl From<ModelError> for TrainError {
     }
 }
 
+impl From<Edits> for TrainError {
+    fn from(edits: Edits) -> Self {
+        Self::Edited(Box::new(edits))
+    }
+}
+
 impl From<DataError> for TrainError {
     fn from(error: DataError) -> Self {
         Self::Data(Box::new(error))
@@ -259,6 +308,17 @@ fn prune_remedy(source: &io::Error) -> &'static str {
     remedy::of(source).unwrap_or("what is pruned is deleted, so that must be possible there")
 }
 
+fn open_remedy(path: &Path, source: &io::Error) -> String {
+    if store::is_url(path) { store::remedy(source).to_owned() } else { remedy::after(source) }
+}
+
+fn read_remedy(source: &io::Error) -> String {
+    if remedy::is_absence(source) {
+        return "; give a run directory, a folder of checkpoints, or one checkpoint's directory".to_owned();
+    }
+    remedy::after(source)
+}
+
 fn config_remedy(path: &Path, is_folder: bool) -> String {
     if is_folder {
         return format!("a run directory is continued with `train --resume {}`", shell::path(path));
@@ -274,6 +334,7 @@ impl TrainError {
             Self::NotFinite { .. }
                 | Self::TakenOver { .. }
                 | Self::Displaced { .. }
+                | Self::LockLost { .. }
                 | Self::Tensor(_)
                 | Self::Optim(OptimError::Tensor(_))
         )

@@ -9,7 +9,7 @@ use super::config::{Metric, word};
 use super::directory::RunDirectory;
 use super::every::Every;
 use super::metrics::Objective;
-use super::{TrainError, resume};
+use super::{TrainError, place, resume};
 use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Best, Verdict};
 use crate::checkpoint::{Folder, Keep};
@@ -105,7 +105,7 @@ impl Pruning {
     /// When there is no run, a process trains there, no checkpoint is valid, or the rules make no sense.
     pub fn plan(run: &Path, rules: Option<KeepConfig>) -> Result<Self, TrainError> {
         let (newest, _) = resume::newest_at(run)?;
-        if !resume::is_run(run)? {
+        if !place::is_run(run)? {
             let reason = "is no run directory; checkpoints outside of one are yours to delete".to_owned();
             return Err(TrainError::NothingToResume { path: run.to_owned(), reason });
         }

@@ -22,7 +22,7 @@ pub struct Setting {
 }
 
 /// Whether a setting names a file, for which a path on the command line is relative to the working directory.
-fn is_path(key: &str) -> bool {
+pub(super) fn is_path(key: &str) -> bool {
     is_data_path(key) || key == "train.initial_weights"
 }
 
@@ -32,7 +32,7 @@ pub(super) fn is_data_path(key: &str) -> bool {
 }
 
 /// Settings of which only one can be given; setting one takes the other away.
-const EXCLUSIVE: [(&str, &str); 2] = [("train.steps", "train.epochs"), ("train.epochs", "train.steps")];
+pub(super) const EXCLUSIVE: [(&str, &str); 2] = [("train.steps", "train.epochs"), ("train.epochs", "train.steps")];
 
 impl Setting {
     /// Reads `key=value`.
@@ -67,6 +67,11 @@ impl Setting {
             value => value,
         };
         Ok(Self { key, value })
+    }
+
+    /// Whether it sets just this value.
+    pub(super) fn is(&self, value: &Value) -> bool {
+        self.value == *value
     }
 
     /// The dotted key.
@@ -138,7 +143,7 @@ pub(super) fn segments(key: &str) -> Vec<&str> {
     key.split(['.', '[', ']']).filter(|name| !name.is_empty()).collect()
 }
 
-fn lookup<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
+pub(super) fn lookup<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
     names.iter().try_fold(value, |value, name| match value {
         Value::Array(items) => items.get(name.parse::<usize>().ok()?),
         table => table.get(name),

@@ -4,18 +4,19 @@
 //! nothing that depends on the clock.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::TrainError;
+use super::held_disk::is_in_place;
 use super::metrics::Evaluation;
 use super::mirror::Mirror;
+use super::{TrainError, log_order};
 use crate::checkpoint::CheckpointError;
-use crate::store;
+use crate::{remedy, store};
 
 /// One line of `log.jsonl`.
 #[derive(Debug, Serialize)]
@@ -63,12 +64,41 @@ impl Log {
         let failed = |operation| TrainError::write(path, operation);
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
-        let found = Found::in_file(&file, steps).map_err(failed("read the log"))?;
+        let mut found = Found::in_file(&file, steps).map_err(failed("read the log"))?;
         let log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror };
+        if found.is_disordered {
+            log.put_in_order(&mut found, steps)?;
+        }
         log.tell_losses(&found, steps)?;
         log.file.set_len(found.bytes).map_err(failed("cut the log back"))?;
         log.settle()?;
         Ok(log)
+    }
+
+    /// Puts lines in order that were doubled or swapped, and says so. The log as it was is kept.
+    fn put_in_order(&self, found: &mut Found, steps: u64) -> Result<(), TrainError> {
+        let failed = |operation| TrainError::write(&self.path, operation);
+        let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
+        let Some(ordered) = found.put_in_order(&self.file, steps).map_err(failed("read the log"))? else {
+            if found.next >= steps {
+                tracing::warn!("{} had lines twice at its end, which are cut off", shown.display());
+            }
+            return Ok(());
+        };
+        let kept = self.keep_damaged()?;
+        let rewrite = || {
+            self.file.set_len(0)?;
+            (&self.file).write_all(&ordered)?;
+            self.file.sync_data()
+        };
+        rewrite().map_err(failed("put the log in order"))?;
+        tracing::warn!(
+            "{} had lines twice or out of order; it is put in order, and as it was it is kept in {}",
+            shown.display(),
+            kept.display()
+        );
+        *found = Found::in_file(&self.file, steps).map_err(failed("read the log"))?;
+        Ok(())
     }
 
     /// Says what is missing. What stands behind the lines that were found may be all there is of it, so it is kept.
@@ -144,6 +174,33 @@ impl Log {
         Ok(())
     }
 
+    /// Writes the log again where somebody has removed it, from the file that is still open, and says so. Where another
+    /// file is in its place, that is kept under another name.
+    pub fn restore(&mut self) -> Option<String> {
+        if self.mirror.is_some() || is_in_place(&self.path, &self.file).unwrap_or(true) {
+            return None;
+        }
+        let log = self.path.display();
+        let restore = || {
+            let kept = self.path.symlink_metadata().is_ok().then(|| free_name(damaged_copy_of(&self.path)));
+            if let Some(kept) = &kept {
+                std::fs::rename(&self.path, kept)?;
+            }
+            let mut new = File::options().read(true).append(true).create_new(true).open(&self.path)?;
+            (&self.file).rewind()?;
+            io::copy(&mut &self.file, &mut new)?;
+            Ok::<_, io::Error>((new, kept))
+        };
+        Some(match restore() {
+            Ok((new, kept)) => {
+                self.file = new;
+                let kept = kept.map(|kept| format!("; what was in its place is kept as {}", kept.display()));
+                format!("{log} was removed while the run was trained, and is written again{}", kept.unwrap_or_default())
+            }
+            Err(error) => format!("{log} was removed while the run was trained, and cannot be written again: {error}"),
+        })
+    }
+
     /// Writes all lines so far. A checkpoint must not be newer than its log, so they are to be brought to the disk
     /// before it is there.
     pub fn written(&mut self) -> Result<Written, TrainError> {
@@ -201,30 +258,46 @@ struct Found {
     bytes: u64,
     /// The step after the last of them.
     next: u64,
+    /// Whether the line behind them is of another step than should follow.
+    is_disordered: bool,
 }
 
 impl Found {
-    /// The lines of updates before number `steps`. A line that is torn, none of ours, or of a later update ends them.
-    fn in_file(file: &File, steps: u64) -> io::Result<Self> {
-        #[derive(Deserialize)]
-        struct Step {
-            step: u64,
-        }
+    /// The lines of updates before number `steps`. A line that is torn, none of ours, of a later update, or of one that
+    /// was there already ends them.
+    fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
+        file.rewind()?;
         let (mut reader, mut line) = (BufReader::new(file), Vec::new());
-        let mut found = Self { bytes: 0, next: 0 };
+        let mut found = Self { bytes: 0, next: 0, is_disordered: false };
         loop {
             line.clear();
             let bytes = reader.read_until(b'\n', &mut line)?;
             if bytes == 0 {
                 return Ok(found);
             }
-            match serde_json::from_slice(&line) {
-                Ok(Step { step }) if line.ends_with(b"\n") && step < steps => {
-                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1 };
+            match log_order::step_of(&line) {
+                Some(step) if (found.next..steps).contains(&step) => {
+                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
                 }
-                _ => return Ok(found),
+                Some(step) => {
+                    return Ok(Self { is_disordered: step < found.next || found.next < steps, ..found });
+                }
+                None => return Ok(found),
             }
         }
+    }
+}
+
+impl Found {
+    /// The lines before number `steps` in their order, where some more are in the log, out of place.
+    fn put_in_order(&self, mut file: &File, steps: u64) -> io::Result<Option<Vec<u8>>> {
+        if !self.is_disordered {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut content)?;
+        Ok(Some(log_order::in_order(&content, steps)).filter(|ordered| ordered.len() as u64 > self.bytes))
     }
 }
 
@@ -241,7 +314,11 @@ pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
 
 fn cut_back(log: &Path, steps: u64) -> io::Result<()> {
     let file = File::options().read(true).write(true).open(log)?;
-    file.set_len(Found::in_file(&file, steps)?.bytes)
+    let found = Found::in_file(&file, steps)?;
+    match found.put_in_order(&file, steps)? {
+        Some(ordered) => std::fs::write(log, ordered),
+        None => file.set_len(found.bytes),
+    }
 }
 
 /// Copies the lines of the first `steps` updates from the log of the run at `origin`, for a run that branches off.
@@ -252,11 +329,20 @@ pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), Tr
         return cut_back(to, steps).map_err(failed);
     }
     let from = origin.join("log.jsonl");
-    let Ok(source) = File::open(&from) else { return Ok(()) };
+    let source = match File::open(&from) {
+        Err(error) if remedy::is_absence(&error) => return Ok(()),
+        opened => opened.map_err(|source| TrainError::Unopened { path: from.clone(), source })?,
+    };
     let copy = || {
-        let Found { bytes, .. } = Found::in_file(&source, steps)?;
+        let found = Found::in_file(&source, steps)?;
+        let (ordered, bytes) = (found.put_in_order(&source, steps)?, found.bytes);
         let mut target = File::create(to)?;
-        io::copy(&mut io::Read::take(File::open(&from)?, bytes), &mut target)?;
+        if let Some(ordered) = ordered {
+            target.write_all(&ordered)?;
+            return target.sync_all();
+        }
+        (&source).rewind()?;
+        io::copy(&mut io::Read::take(&source, bytes), &mut target)?;
         target.sync_all()
     };
     copy().map_err(failed)
@@ -344,6 +430,42 @@ mod tests {
         std::fs::write(&path, third + &line(5) + "{}\n").unwrap();
         drop(Log::open(&path, 7, None).unwrap());
         assert!(folder.path().join("log.jsonl.damaged-2").exists());
+    }
+
+    #[test]
+    fn doubled_and_swapped_lines_are_put_in_order_and_the_log_as_it_was_is_kept() {
+        for order in [&[0, 1, 1, 2, 3, 4][..], &[0, 2, 1, 3, 4], &[0, 1, 2, 4, 3], &[0, 1, 0, 1, 2, 3, 4]] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log.jsonl");
+            let disordered: String = order.iter().map(|&step| line(step)).collect();
+            std::fs::write(&path, &disordered).unwrap();
+            drop(Log::open(&path, 5, None).unwrap());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..5).map(line).collect::<String>());
+            assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), disordered);
+        }
+        assert_eq!(cut(&[0, 1, 2, 3, 4, 4].map(line).concat(), 5), (0..5).map(line).collect::<String>());
+    }
+
+    #[test]
+    fn a_log_that_is_removed_meanwhile_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let mut log = Log::open(&path, 0, None).unwrap();
+        log.write(&record(0));
+        log.written().unwrap().sync().unwrap();
+        assert_eq!(log.restore(), None);
+        std::fs::remove_file(&path).unwrap();
+        log.write(&record(1));
+        assert!(log.restore().unwrap().contains("log.jsonl was removed while the run was trained"));
+        log.write(&record(2));
+        log.written().unwrap().sync().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+        // What an editor has put in its place is kept.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "an editor's").unwrap();
+        log.restore().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+        assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), "an editor's");
     }
 
     #[test]

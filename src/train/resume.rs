@@ -4,14 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::changes::written;
+use super::config::Config;
 use super::control::Control;
 use super::directory::RunDirectory;
 use super::load::{self, Setting};
+use super::place::{Place, is_run, what_is, without_slash};
 use super::run::Run;
 use super::session::Session;
-use super::{TrainError, log};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Outline, WrittenBy};
-use crate::store;
+use super::{TrainError, log, log_order, written_config};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline, WrittenBy};
+use crate::{remedy, store};
 
 /// A run that was taken up, and what a person should know about it.
 pub struct Resumed {
@@ -32,17 +34,6 @@ pub struct Choices<'a> {
     pub strict: bool,
 }
 
-/// What a path given to `--resume` is.
-#[derive(Debug)]
-enum Place {
-    /// A run directory: continue there with the newest checkpoint.
-    Run(PathBuf),
-    /// A folder of checkpoints outside a run: continue with the newest, in a new run directory.
-    Folder(PathBuf),
-    /// One checkpoint that is not the newest of its run, or in none: continue with it, in a new run directory.
-    Single(PathBuf),
-}
-
 /// Takes up the run at `path`: a run directory, a folder of checkpoints, or one checkpoint.
 ///
 /// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint that is not in a run
@@ -55,13 +46,17 @@ pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Res
         Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => in_place(&run, choices, control),
         Place::Run(run) => {
             let (checkpoint, messages) = newest(&run.join("checkpoints"), choices.strict)?;
+            written_config::compare(&run, &checkpoint, &configuration(&checkpoint, choices.settings)?)?;
             branch(&checkpoint, messages, choices, control)
         }
         Place::Folder(folder) => {
             let (checkpoint, messages) = newest(&folder, choices.strict)?;
             branch(&checkpoint, messages, choices, control)
         }
-        Place::Single(path) => branch(&Checkpoint::read(&path)?, Vec::new(), choices, control),
+        Place::Single(path) => {
+            let (checkpoint, messages) = single(&path)?;
+            branch(&checkpoint, messages, choices, control)
+        }
     }
 }
 
@@ -73,7 +68,7 @@ pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     match what_is(path)? {
         Place::Run(run) => newest(&run.join("checkpoints"), false),
         Place::Folder(folder) => newest(&folder, false),
-        Place::Single(path) => Ok((Checkpoint::read(&path)?, Vec::new())),
+        Place::Single(path) => single(&path),
     }
 }
 
@@ -88,7 +83,9 @@ pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainErr
         Place::Single(path) => return Ok((Outline::read(&path)?, Vec::new())),
     };
     let newest = Folder::new(folder).newest_outline()?;
-    Ok((newest.checkpoint, newest.damaged.iter().map(passed_over).collect()))
+    let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
+    messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));
+    Ok((newest.checkpoint, messages))
 }
 
 /// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
@@ -108,6 +105,19 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
+/// What is wrong with the log of the run at `path`, with the log's place: its first line that is none, or is doubled or out
+/// of order. `None` where nothing is, and for checkpoints outside a run.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn log_fault_at(path: &Path) -> Result<Option<(PathBuf, String)>, TrainError> {
+    let Place::Run(run) = what_is(path)? else { return Ok(None) };
+    let file = run.join("log.jsonl");
+    let read = || log::read(&run)?.map_or(Ok(None), log_order::find_fault);
+    let fault = read().map_err(|source| TrainError::Unopened { path: file.clone(), source })?;
+    Ok(fault.map(|fault| (file, fault)))
+}
+
 /// Where a resume of `path` goes on.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {
@@ -116,64 +126,10 @@ fn locate(path: &Path) -> Result<Place, TrainError> {
     })
 }
 
-/// What `path` is, by what lies in it.
-fn what_is(path: &Path) -> Result<Place, TrainError> {
-    let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
-    let is_elsewhere = store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })?.is_some();
-    let path = if is_elsewhere { without_slash(path) } else { whole_name(path)? };
-    if is_file(&path.join("manifest.json"))? || checkpoint::step_of(&path).is_some() {
-        return Ok(Place::Single(path));
-    }
-    if is_run(&path)? {
-        return Ok(Place::Run(path));
-    }
-    match path.parent() {
-        Some(parent) if path.file_name().is_some_and(|name| name == "checkpoints") && is_run(parent)? => {
-            Ok(Place::Run(parent.to_owned()))
-        }
-        _ if !Folder::new(&path).list()?.is_empty() => Ok(Place::Folder(path)),
-        _ => Err(nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it")),
-    }
-}
-
-/// The path of a directory here, with all in it that what it is can be told by.
-fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
-    let unread = |source| TrainError::Read { path: path.to_owned(), source };
-    if !fs::metadata(path).map_err(unread)?.is_dir() {
-        let reason = "is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory";
-        return Err(TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() });
-    }
-    // A path such as `.` has a name only once it is resolved, and a short one lacks the folders above it in which the
-    // run of a checkpoint is looked for.
-    let resolved = path.canonicalize().map_err(unread)?;
-    let folders_needed = match path.file_name() {
-        None => usize::MAX,
-        Some(_) if checkpoint::step_of(path).is_some() => 3,
-        Some(name) if name == "checkpoints" => 2,
-        Some(_) => 1,
-    };
-    let is_short = path.is_relative() && path.components().count() < folders_needed;
-    Ok(if is_short || path.file_name().is_none() { resolved } else { path.to_owned() })
-}
-
-/// A URL as it is compared and joined with others.
-fn without_slash(url: &Path) -> PathBuf {
-    url.to_str().map_or_else(|| url.to_owned(), |text| PathBuf::from(text.trim_end_matches('/')))
-}
-
-/// Whether a run is at `path`: a directory or URL with a configuration in it.
-pub(super) fn is_run(path: &Path) -> Result<bool, TrainError> {
-    is_file(&path.join("config.toml"))
-}
-
-fn is_file(path: &Path) -> Result<bool, TrainError> {
-    store::is_file(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })
-}
-
 /// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
 fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
     let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
-    let newest = Folder::new(folder).list().ok().and_then(|all| all.into_iter().next_back());
+    let newest = Folder::new(folder).list()?.pop();
     let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
     if !(is_newest && run != folder && is_run(&run)?) {
         return Ok(Place::Single(path));
@@ -196,7 +152,28 @@ fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), Trai
     if strict && !newest.damaged.is_empty() {
         return Err(newest.damaged.swap_remove(0).error.into());
     }
-    Ok((newest.checkpoint, newest.damaged.iter().map(passed_over).collect()))
+    let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
+    messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));
+    Ok((newest.checkpoint, messages))
+}
+
+/// The checkpoint at `path`, and what a person should know of it.
+fn single(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
+    let checkpoint = Checkpoint::read(path)?;
+    let messages = beside(path, checkpoint.manifest()).collect();
+    Ok((checkpoint, messages))
+}
+
+/// A warning for each file in a checkpoint that is no part of it. Where they cannot be listed, there is nothing to say:
+/// nothing reads them.
+fn beside(path: &Path, manifest: &Manifest) -> impl Iterator<Item = String> + use<> {
+    let foreign = checkpoint::foreign_files(path, manifest).unwrap_or_default();
+    foreign.into_iter().map(|path| format!("warning: {}", not_a_part(&path)))
+}
+
+/// What to say of a file in a checkpoint's directory that its manifest does not list.
+pub fn not_a_part(path: &Path) -> String {
+    format!("{} is no part of the checkpoint, and nothing reads it", path.display())
 }
 
 fn passed_over(damaged: &Damaged) -> String {
@@ -211,15 +188,32 @@ fn in_place(
     let directory = RunDirectory::open(run)?;
     let folder = directory.checkpoints();
     let mut messages = swept(&directory);
-    if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file()) {
+    if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file())? {
         // Killed before its first checkpoint was whole: nothing is lost by beginning again.
         let session = Session::new(load::from_file(&directory.config_file(), settings)?)?;
+        if !settings.is_empty() {
+            messages.extend(directory.keep_edited_config()?);
+        }
         messages.push("the run has no checkpoint yet and begins at its first step".to_owned());
         return Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages });
     }
     let (checkpoint, damaged) = newest(&folder, strict)?;
     messages.extend(damaged);
-    let session = session(&checkpoint, settings, &mut messages)?;
+    let config = configuration(&checkpoint, settings)?;
+    let written = written_config::compare(run, &checkpoint, &config)?;
+    let session = session(&checkpoint, config, settings, &mut messages)?;
+    match written {
+        written_config::Found::Missing => {
+            let file = directory.config_file();
+            messages.push(format!(
+                "{} was missing, and is written again from {}",
+                file.display(),
+                checkpoint.path().display()
+            ));
+        }
+        written_config::Found::Behind => messages.extend(directory.keep_edited_config()?),
+        written_config::Found::AsWritten | written_config::Found::Agrees => {}
+    }
     // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
     let is_changed = changes_at(&session, checkpoint.step()).is_some();
     let last = (!is_changed).then(|| checkpoint.path().to_owned());
@@ -236,8 +230,12 @@ fn swept(directory: &RunDirectory) -> Vec<String> {
     }
 }
 
-fn is_empty_file(path: &Path) -> bool {
-    fs::metadata(path).map_or(true, |metadata| metadata.len() == 0)
+fn is_empty_file(path: &Path) -> Result<bool, TrainError> {
+    match fs::metadata(path) {
+        Err(error) if remedy::is_absence(&error) => Ok(true),
+        Err(error) => Err(TrainError::Unopened { path: path.to_owned(), source: error }),
+        Ok(metadata) => Ok(metadata.len() == 0),
+    }
 }
 
 fn branch(
@@ -246,7 +244,7 @@ fn branch(
     Choices { settings, out, .. }: Choices<'_>,
     control: Control,
 ) -> Result<Resumed, TrainError> {
-    let session = session(checkpoint, settings, &mut messages)?;
+    let session = session(checkpoint, configuration(checkpoint, settings)?, settings, &mut messages)?;
     let origin = load::base_of(checkpoint.path());
     let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
@@ -263,13 +261,22 @@ fn free_name(origin: &Path, step: u64) -> PathBuf {
     std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
 }
 
-fn session(checkpoint: &Checkpoint, settings: &[Setting], messages: &mut Vec<String>) -> Result<Session, TrainError> {
+/// The configuration of a checkpoint, with what `settings` change.
+fn configuration(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Config, TrainError> {
     let config = checkpoint.field("config").ok_or_else(|| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
         reason: "holds no configuration: it was saved by another program, which is the one to resume it".to_owned(),
     })?;
-    let config = load::from_checkpoint(config, settings, &load::base_of(checkpoint.path()))?;
-    let session = Session::resume(config, checkpoint)?;
+    load::from_checkpoint(config, settings, &load::base_of(checkpoint.path()))
+}
+
+fn session(
+    checkpoint: &Checkpoint,
+    config: Config,
+    settings: &[Setting],
+    messages: &mut Vec<String>,
+) -> Result<Session, TrainError> {
+    let session = Session::resume_with(config, checkpoint, settings)?;
     messages.extend(other_machine(checkpoint, session.device_name()));
     let step = checkpoint.step();
     if let Some(latest) = changes_at(&session, step) {

@@ -11,9 +11,10 @@ use super::directory::RunDirectory;
 use super::log::{Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
-use crate::checkpoint::fs::Disk;
+use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
 use crate::optim::{Gradients, OptimError, Rates};
+use crate::store;
 
 /// A run in its directory, ready to train.
 pub struct Run {
@@ -114,6 +115,7 @@ impl Run {
         let log = directory.open_log(session.step())?;
         let written_by = WrittenBy::this_build(session.device_name());
         let saver = Saver::new(directory.folder(), written_by).keeping(session.keep().clone());
+        let saver = saver.on(directory.held(Arc::new(LocalDisk)));
         let saving = (session.step(), Instant::now());
         let mut run = Self { session, log, control, saver, last_checkpoint, saving, directory };
         match run.last_checkpoint {
@@ -128,7 +130,7 @@ impl Run {
 
     /// The run, with its checkpoints saved through `disk` from now on.
     pub fn on(self, disk: Arc<dyn Disk>) -> Self {
-        Self { saver: self.saver.on(disk), ..self }
+        Self { saver: self.saver.on(self.directory.held(disk)), ..self }
     }
 
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
@@ -239,9 +241,27 @@ impl Run {
         if self.control.take_save_request() || is_due {
             observer.saving(self.session.step());
             self.await_save(observer)?;
+            self.tend(observer)?;
             if let Err(error) = self.begin_save() {
                 not_saved(self.session.step(), &error, observer);
             }
+        }
+        Ok(())
+    }
+
+    /// Makes good what has disappeared from the run directory, and says so.
+    ///
+    /// # Errors
+    /// When somebody else has trained there since.
+    fn tend(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        match self.directory.require_in_place() {
+            Ok(told) => told.iter().for_each(|told| observer.message(told)),
+            Err(error @ TrainError::LockLost { .. }) => return Err(error),
+            // The save that follows says it.
+            Err(_) => return Ok(()),
+        }
+        if let Some(told) = self.log.restore() {
+            observer.message(&told);
         }
         Ok(())
     }
@@ -309,9 +329,12 @@ impl Run {
     /// Saves the state where the newest checkpoint is older.
     fn finish(&mut self, outcome: Outcome, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         self.await_save(observer)?;
-        let last_step = self.last_checkpoint.as_deref().and_then(checkpoint::step_of);
+        // One that somebody has removed meanwhile is saved again.
+        let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
+        let last_step = last.and_then(checkpoint::step_of);
         if last_step != Some(self.session.step()) {
             observer.saving(self.session.step());
+            self.tend(observer)?;
             self.save()?;
         }
         self.log.conclude()?;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rekindle::checkpoint::{CheckpointError, Manifest, verify_all};
+use rekindle::checkpoint::{CheckpointError, Manifest, foreign_files, verify_all};
 use rekindle::train::resume;
 
 use crate::{Answer, print};
@@ -26,9 +26,12 @@ pub fn verify(arguments: &Verify) -> Result<Answer> {
     let paths = resume::all_at(&arguments.path)?;
     let bar = bar(paths.iter().map(|path| size(path)).sum());
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let (mut is_good, mut printed) = (true, Ok(()));
+    let (mut is_good, mut unread, mut printed) = (true, 0, Ok(()));
     verify_all(&paths, threads, |path, found| {
-        is_good &= found.is_ok();
+        match &found {
+            Err(error) if !error.is_damage() => unread += 1,
+            found => is_good &= found.is_ok(),
+        }
         let line = line(path, found);
         if printed.is_ok() {
             printed = bar.suspend(|| print(line.as_bytes()));
@@ -36,15 +39,27 @@ pub fn verify(arguments: &Verify) -> Result<Answer> {
         bar.inc(size(path));
     });
     bar.finish_and_clear();
-    printed.map(|()| Answer { text: String::new(), is_good })
+    printed?;
+    if let Some((log, fault)) = resume::log_fault_at(&arguments.path)? {
+        is_good = false;
+        print(format!("{}: BAD: {fault}; a resume puts it in order where it can\n", log.display()).as_bytes())?;
+    }
+    if is_good && unread > 0 {
+        bail!("{unread} of {} checkpoints could not be read, so it is not known whether they are good", paths.len());
+    }
+    Ok(Answer { text: String::new(), is_good })
 }
 
 fn line(path: &Path, found: Result<Manifest, CheckpointError>) -> String {
     match found {
         Ok(manifest) => {
             let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
-            format!("{}: ok, {} files, {bytes} bytes\n", path.display(), manifest.files.len())
+            let foreign = foreign_files(path, &manifest).unwrap_or_default();
+            let beside = foreign.iter().map(|path| format!("warning: {}\n", resume::not_a_part(path)));
+            let ok = format!("{}: ok, {} files, {bytes} bytes\n", path.display(), manifest.files.len());
+            std::iter::once(ok).chain(beside).collect()
         }
+        Err(error) if !error.is_damage() => format!("{}: NOT READ: {error}\n", path.display()),
         Err(error) => format!("{}: BAD: {error}\n", path.display()),
     }
 }

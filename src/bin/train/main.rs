@@ -179,7 +179,10 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
             // The first says where to go on from; with the others the checkpoints are not this process's any more.
             let says_it_all = matches!(
                 error,
-                TrainError::NotFinite { .. } | TrainError::TakenOver { .. } | TrainError::Displaced { .. }
+                TrainError::NotFinite { .. }
+                    | TrainError::TakenOver { .. }
+                    | TrainError::Displaced { .. }
+                    | TrainError::LockLost { .. }
             );
             if let Some(last) = run.last_checkpoint().filter(|_| !says_it_all) {
                 console.message(&format!("the last checkpoint is {}", last.display()));

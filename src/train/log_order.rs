@@ -1,0 +1,85 @@
+//! The order of a log's lines. Each step has one, in their order; a tool that copies or merges logs may double or swap
+//! some, and then a reader that takes the last line for the newest is misled.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
+
+use serde::Deserialize;
+
+/// The step of a line of a log; `None` where the line is torn or something else.
+pub(super) fn step_of(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Step {
+        step: u64,
+    }
+    line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()).map(|Step { step }| step)
+}
+
+/// The lines of the first `steps` updates in `content`, in their order and each once, up to the first step of which there
+/// are two that differ: nothing tells then which one is right. What stands behind a line that is none is not looked at.
+pub(super) fn in_order(content: &[u8], steps: u64) -> Vec<u8> {
+    let (mut lines, mut end): (BTreeMap<u64, &[u8]>, u64) = (BTreeMap::new(), steps);
+    for line in content.split_inclusive(|&byte| byte == b'\n') {
+        let Some(step) = step_of(line) else { break };
+        if step < end && *lines.entry(step).or_insert(line) != line {
+            end = step;
+        }
+    }
+    lines.range(..end).flat_map(|(_, line)| line.iter().copied()).collect()
+}
+
+/// The first thing that is wrong in a log: a line that is none, but for a last one that is torn, or one that does not
+/// follow those before it.
+pub(crate) fn find_fault(log: impl Read) -> io::Result<Option<String>> {
+    let (mut reader, mut line, mut last) = (BufReader::new(log), Vec::new(), None);
+    for number in 1_u64.. {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let Some(step) = step_of(&line) else {
+            let is_torn_end = !line.ends_with(b"\n");
+            return Ok((!is_torn_end).then(|| format!("line {number} is not a line of a log")));
+        };
+        match last {
+            Some(last) if step == last => {
+                return Ok(Some(format!("line {number} is of step {step}, as the one before")));
+            }
+            Some(last) if step < last => {
+                return Ok(Some(format!("line {number} is of step {step}, and the one before of step {last}")));
+            }
+            _ => last = Some(step),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(steps: &[u64]) -> Vec<u8> {
+        steps.iter().flat_map(|step| format!("{{\"step\":{step},\"loss\":0.5}}\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn lines_are_put_in_order_and_doubled_ones_are_one() {
+        assert_eq!(in_order(&log(&[0, 2, 1, 1, 3, 9, 4]), 5), log(&[0, 1, 2, 3, 4]));
+        assert_eq!(in_order(&log(&[0, 1, 2]), 2), log(&[0, 1]));
+    }
+
+    #[test]
+    fn of_two_lines_of_one_step_that_differ_none_is_taken_for_the_right_one() {
+        let other = b"{\"step\":1,\"loss\":0.25}\n";
+        assert_eq!(in_order(&[&log(&[0, 1, 2]), &other[..]].concat(), 3), log(&[0]));
+    }
+
+    #[test]
+    fn faults_are_named_with_their_line() {
+        let fault = |log: &[u8]| find_fault(log).unwrap();
+        assert_eq!(fault(&[&log(&[0, 1, 5]), &b"{\"step\":6"[..]].concat()), None);
+        assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 is of step 1, as the one before");
+        assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 is of step 1, and the one before of step 2");
+        assert_eq!(fault(&[&b"{}\n"[..], &log(&[1])].concat()).unwrap(), "line 1 is not a line of a log");
+    }
+}

@@ -1,0 +1,119 @@
+//! What is at a path: a run, a folder of checkpoints, or one of them; and where a new run may not be made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{TrainError, paths, written_config};
+use crate::checkpoint::{self, Folder};
+use crate::store;
+
+/// What a path given to `--resume` is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A run directory: continue there with the newest checkpoint.
+    Run(PathBuf),
+    /// A folder of checkpoints outside a run: continue with the newest, in a new run directory.
+    Folder(PathBuf),
+    /// One checkpoint that is not the newest of its run, or in none: continue with it, in a new run directory.
+    Single(PathBuf),
+}
+
+/// What `path` is, by what lies in it.
+pub(super) fn what_is(path: &Path) -> Result<Place, TrainError> {
+    let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
+    let is_elsewhere = store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })?.is_some();
+    let path = if is_elsewhere { without_slash(path) } else { whole_name(path)? };
+    if is_file(&path.join("manifest.json"))? || checkpoint::step_of(&path).is_some() {
+        return Ok(Place::Single(path));
+    }
+    if is_run(&path)? {
+        return Ok(Place::Run(path));
+    }
+    match path.parent() {
+        Some(parent) if path.file_name().is_some_and(|name| name == "checkpoints") && is_run(parent)? => {
+            Ok(Place::Run(parent.to_owned()))
+        }
+        _ if !Folder::new(&path).list()?.is_empty() => Ok(Place::Folder(path)),
+        // All that is left of a run are its checkpoints.
+        _ if !Folder::new(path.join("checkpoints")).list()?.is_empty() => Ok(Place::Run(path)),
+        _ if is_file(&path.join("config.toml"))? => Err(nothing(
+            "holds a `config.toml` of your own, and no run; start one with `train CONFIG --out DIR`, in a folder of its own",
+        )),
+        _ => Err(nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it")),
+    }
+}
+
+/// The path of a directory here, with all in it that what it is can be told by.
+fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
+    let unread = |source| TrainError::Read { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(unread)?.is_dir() {
+        let reason = "is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory";
+        return Err(TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    // A path such as `.` has a name only once it is resolved, and a short one lacks the folders above it in which the
+    // run of a checkpoint is looked for.
+    let resolved = path.canonicalize().map_err(unread)?;
+    let folders_needed = match path.file_name() {
+        None => usize::MAX,
+        Some(_) if checkpoint::step_of(path).is_some() => 3,
+        Some(name) if name == "checkpoints" => 2,
+        Some(_) => 1,
+    };
+    let is_short = path.is_relative() && path.components().count() < folders_needed;
+    Ok(if is_short || path.file_name().is_none() { resolved } else { path.to_owned() })
+}
+
+/// A URL as it is compared and joined with others.
+pub(super) fn without_slash(url: &Path) -> PathBuf {
+    url.to_str().map_or_else(|| url.to_owned(), |text| PathBuf::from(text.trim_end_matches('/')))
+}
+
+/// Whether a run is at `path`, a directory or URL: a configuration, and something that only a run leaves beside it, for a
+/// person may keep a `config.toml` of their own anywhere. It is one too where only the configuration is lost.
+pub(crate) fn is_run(path: &Path) -> Result<bool, TrainError> {
+    let config = path.join("config.toml");
+    let has_config = is_file(&config)?;
+    if store::is_url(path) {
+        return Ok(has_config);
+    }
+    let mut traces = false;
+    for name in ["lock", "log.jsonl", "timing.jsonl"] {
+        traces |= is_file(&path.join(name))?;
+    }
+    let holds_checkpoints = || Ok::<_, TrainError>(!Folder::new(path.join("checkpoints")).list()?.is_empty());
+    Ok(match (has_config, traces) {
+        (true, true) => true,
+        (true, false) => {
+            path.join("checkpoints").is_dir()
+                || written_config::read(&config)?.is_some_and(|text| written_config::is_as_written(&text))
+        }
+        (false, traces) => traces && holds_checkpoints()?,
+    })
+}
+
+fn is_file(path: &Path) -> Result<bool, TrainError> {
+    store::is_file(path).map_err(|source| TrainError::Unopened { path: path.to_owned(), source })
+}
+
+/// Refuses a place for a new run that would be within the checkpoints of another one, or is the root of the file system.
+pub(super) fn refuse(path: &Path) -> Result<(), TrainError> {
+    let refused = |reason| Err(TrainError::NoPlace { path: path.to_owned(), reason });
+    let whole = if store::is_url(path) { without_slash(path) } else { paths::absolute(path, Path::new("")) };
+    if whole.parent().is_none() {
+        return refused("is the root of the file system, and no folder for a run");
+    }
+    for folder in whole.ancestors().take_while(|folder| store::is_url(folder) == store::is_url(path)) {
+        if checkpoint::step_of(folder).is_some() && is_file(&folder.join("manifest.json"))? {
+            return refused("is a checkpoint, or in one, and nothing else belongs there");
+        }
+        let run = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "checkpoints"));
+        if run.is_some_and(|run| is_run(run).unwrap_or(true)) {
+            return refused("is a run's folder of checkpoints, or in one, and nothing else belongs there");
+        }
+    }
+    let may_hold_some = store::is_url(path) || path.is_dir();
+    if may_hold_some && !Folder::new(path).list()?.is_empty() {
+        return refused("is a folder of checkpoints");
+    }
+    Ok(())
+}

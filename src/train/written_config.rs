@@ -1,0 +1,183 @@
+//! The `config.toml` of a run: written by the run, read by people, and perhaps edited by one.
+//!
+//! A run goes by its newest checkpoint, and the file says the same. Its first lines hold the BLAKE3 of all that follows:
+//! what agrees with it is as a run wrote it, and may be written over. Anything else is a person's, and stays. Values in it
+//! that the run does not have are refused with the `--set` that takes them, for a resume that ignored them would train
+//! something else than the person has asked for.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::changes::is_fixed;
+use super::config::Config;
+use super::load::{self, Setting};
+use super::{TrainError, paths};
+use crate::checkpoint::Checkpoint;
+use crate::{shell, store};
+
+const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To change something:\n\
+                    # train --resume RUN --set KEY=VALUE\n";
+const DIGEST: &str = "# BLAKE3 of what follows: ";
+
+/// The text of the file that holds `config`, whose paths are relative to it.
+pub(super) fn encode(config: &Config) -> Result<String, toml::ser::Error> {
+    let body = toml::to_string(config)?;
+    Ok(format!("{NOTE}{DIGEST}{}\n{body}", blake3::hash(body.as_bytes())))
+}
+
+/// Whether `text` is, to the byte, what a run wrote. Before runs had a digest to tell it by, it is never certain.
+pub(super) fn is_as_written(text: &str) -> bool {
+    let rest = text.strip_prefix(NOTE).and_then(|rest| rest.strip_prefix(DIGEST));
+    let parts = rest.and_then(|rest| rest.split_once('\n'));
+    parts.is_some_and(|(digest, body)| blake3::hash(body.as_bytes()).to_hex().as_str() == digest)
+}
+
+/// The file at `path`; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<String>, TrainError> {
+    match store::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TrainError::Unopened { path: path.to_owned(), source }),
+    }
+}
+
+/// What the file of a run is, compared with the configuration that the run is about to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is not there.
+    Missing,
+    /// As a run wrote it.
+    AsWritten,
+    /// Not as a run wrote it, and with the values of the run.
+    Agrees,
+    /// Not as a run wrote it, and with values that this resume changes.
+    Behind,
+}
+
+/// Compares the file of the run at `run` with `config`, which the run is about to have, and with the configuration that
+/// its checkpoint holds.
+///
+/// # Errors
+/// When a person has given it values that neither of the two has, or it makes no sense.
+pub(super) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<Found, TrainError> {
+    let file = run.join("config.toml");
+    match read(&file)? {
+        None => return Ok(Found::Missing),
+        Some(text) if is_as_written(&text) => return Ok(Found::AsWritten),
+        Some(_) => {}
+    }
+    let written = load::from_file(&file, &[])
+        .map_err(|error| TrainError::BadRunConfig { error: Box::new(error), path: file.clone() })?;
+    let saved = checkpoint.field("config").cloned().unwrap_or_default();
+    let saved = load::from_checkpoint(&saved, &[], run)?;
+    let [saved, config, written] = [&saved, config, &written].map(|config| comparable(config, run));
+    let differences = load::differences(&config, &written);
+    if differences.is_empty() {
+        return Ok(Found::Agrees);
+    }
+    let is_edit =
+        |key: &str, value: &Value| load::lookup(&saved, &load::segments(key)).unwrap_or(&Value::Null) != value;
+    let edits: Vec<Edit> = differences
+        .into_iter()
+        .filter(|(key, _, value)| is_edit(key, value))
+        .map(|(key, own, value)| Edit::new(key, own, value, run))
+        .collect();
+    if edits.is_empty() { Ok(Found::Behind) } else { Err(Edits { run: run.to_owned(), edits }.into()) }
+}
+
+/// A configuration as values that can be compared and said: schedules in their text form.
+fn comparable(config: &Config, run: &Path) -> Value {
+    let mut value = serde_json::to_value(config.relative_to(run)).unwrap_or_default();
+    let schedules = [
+        ("schedule", Some(&config.schedule)),
+        ("momentum_schedule", config.momentum_schedule.as_ref()),
+        ("weight_decay_schedule", config.weight_decay_schedule.as_ref()),
+    ];
+    for (key, schedule) in schedules {
+        if let Some(schedule) = schedule {
+            value[key] = Value::String(schedule.to_string());
+        }
+    }
+    value
+}
+
+/// Values of a run's `config.toml` that the run does not have.
+#[derive(Debug)]
+pub struct Edits {
+    /// The run directory, or its URL.
+    run: PathBuf,
+    edits: Vec<Edit>,
+}
+
+/// A value that a person has changed.
+#[derive(Debug)]
+struct Edit {
+    key: String,
+    /// The run's value, as text.
+    own: String,
+    /// The file's.
+    edited: String,
+    /// What takes the file's value; `None` where it cannot change within a run.
+    setting: Option<String>,
+}
+
+impl Edit {
+    fn new(key: String, own: Value, edited: Value, run: &Path) -> Self {
+        let setting = (!is_fixed(&key)).then(|| setting(&key, &edited, run));
+        let said = |value: &Value| if value.is_null() { "not given".to_owned() } else { value.to_string() };
+        Self { own: said(&own), edited: said(&edited), setting, key }
+    }
+}
+
+impl Edits {
+    /// All settings that take the file's values. Setting one of two that exclude each other takes the other away, so that
+    /// is not to be taken away again.
+    fn settings(&self) -> Vec<&str> {
+        let is_set = |key: &str| self.edits.iter().any(|edit| edit.key == key && edit.edited != "not given");
+        let is_implied = |edit: &Edit| {
+            edit.edited == "not given"
+                && load::EXCLUSIVE.iter().any(|(set, removed)| *removed == edit.key && is_set(set))
+        };
+        self.edits.iter().filter(|edit| !is_implied(edit)).filter_map(|edit| edit.setting.as_deref()).collect()
+    }
+}
+
+impl fmt::Display for Edits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.run.join("config.toml");
+        let (run, file) = (shell::path(&self.run), shell::path(&file));
+        write!(f, "{file} was edited; a run goes by its newest checkpoint, so that has no effect by itself:")?;
+        for Edit { key, own, edited, setting } in &self.edits {
+            write!(f, "\n  {key} is {edited} in the file and {own} in the run")?;
+            if setting.is_none() {
+                write!(f, ", and cannot change within a run: change it back, or start a new run")?;
+            }
+        }
+        let settings = self.settings();
+        if !settings.is_empty() {
+            write!(f, "\nto take the values of the file: train --resume {run}")?;
+            settings.iter().try_for_each(|setting| write!(f, " --set {setting}"))?;
+        }
+        write!(f, "\nto keep those of the run: delete {file}; the next resume writes it again")
+    }
+}
+
+/// `key=value` for the command line of a shell.
+fn setting(key: &str, value: &Value, run: &Path) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(path) if load::is_path(key) => {
+            let (path, here) = (paths::absolute(Path::new(path), run), paths::absolute(Path::new(""), Path::new("")));
+            path.strip_prefix(here).unwrap_or(&path).to_string_lossy().into_owned()
+        }
+        // A word that is nothing else in TOML needs no quotes.
+        Value::String(text) if Setting::parse(&format!("{key}={text}")).is_ok_and(|setting| setting.is(value)) => {
+            text.clone()
+        }
+        value => toml::Value::try_from(value).map_or_else(|_| value.to_string(), |value| value.to_string()),
+    };
+    shell::word(&format!("{key}={text}"))
+}
