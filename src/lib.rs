@@ -26,6 +26,7 @@ pub mod ops;
 pub mod optim;
 pub mod parameters;
 pub mod proof;
+mod regular;
 mod remedy;
 pub mod report;
 pub mod rng;

@@ -1,14 +1,14 @@
 //! A data file: its content, unpacked where it is gzip, and the fingerprint by which it is known again.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
+use super::gunzip::{Gunzip, MAGIC};
+use crate::regular;
 
 /// What identifies data: a hash of the bytes as they lie on disk, and their number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,17 +57,17 @@ pub(super) struct DataFile<'a> {
 
 /// The content of the file at `path` from its first byte on, unpacked where it is gzip, and whether it is.
 pub(super) fn unpacked(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
-    let mut file = BufReader::new(File::open(path)?);
-    let is_packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let unpacked = |file| Box::new(BufReader::new(MultiGzDecoder::new(file)));
+    let mut file = BufReader::new(regular::open(path)?);
+    let is_packed = file.fill_buf()?.starts_with(&MAGIC);
+    let unpacked = |file| Box::new(BufReader::new(Gunzip::new(file)));
     Ok((if is_packed { unpacked(file) } else { Box::new(file) }, is_packed))
 }
 
-/// Refuses a path that is no file, or an empty one.
+/// Refuses a path that is no regular file, or an empty one.
 pub(super) fn require_file(path: &Path) -> Result<(), DataError> {
     let metadata = std::fs::metadata(path).map_err(|source| DataError::Read { path: path.into(), source })?;
     if !metadata.is_file() {
-        return Err(DataError::NotAFile { path: path.into() });
+        return Err(DataError::NotAFile { path: path.into(), kind: regular::kind(metadata.file_type()) });
     }
     if metadata.len() == 0 {
         return Err(DataError::EmptyFile { path: path.into() });
@@ -81,19 +81,17 @@ impl<'a> DataFile<'a> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
         let mut hasher = blake3::Hasher::new();
-        File::open(path).and_then(|file| hasher.update_reader(file).map(drop)).map_err(unreadable)?;
+        regular::open(path).and_then(|file| hasher.update_reader(file).map(drop)).map_err(unreadable)?;
         Ok(Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() })
     }
 
     /// Reads `path`; that it is gzip is told by its first bytes, not by its name.
     pub fn read(path: &'a Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(DataError::NotAFile { path: path.into() });
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        require_file(path)?;
+        let bytes = regular::read(path).map_err(unreadable)?;
         let fingerprint = Fingerprint::of(&bytes);
-        let content = if bytes.starts_with(&[0x1f, 0x8b]) { unpack(path, &bytes)? } else { bytes };
+        let content = if bytes.starts_with(&MAGIC) { unpack(path, &bytes)? } else { bytes };
         if content.is_empty() {
             return Err(DataError::EmptyFile { path: path.into() });
         }
@@ -103,9 +101,7 @@ impl<'a> DataFile<'a> {
 
 fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
     let mut content = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .read_to_end(&mut content)
-        .map_err(|source| DataError::Gzip { path: path.into(), source })?;
+    Gunzip::new(bytes).read_to_end(&mut content).map_err(|source| DataError::Gzip { path: path.into(), source })?;
     Ok(content)
 }
 

@@ -9,7 +9,8 @@
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
-//! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it.
+//! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it; `file.rs`
+//!    and `gunzip.rs`: a file, unpacked.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
 //!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
 //!    mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: what looks like a mistake in it.
@@ -33,6 +34,7 @@ mod file;
 mod folder;
 mod format;
 mod frame;
+mod gunzip;
 mod idx;
 mod images;
 mod looks;

@@ -1,6 +1,5 @@
 //! The records of a Parquet file. Whatever is wrong is named by row and column.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::frame::Frame;
 use super::records::{self, Records};
 use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
+use crate::regular;
 
 /// The table in `file`.
 pub(super) fn read(DataFile { path, content, .. }: DataFile, options: &TableOptions) -> Result<Frame, DataError> {
@@ -44,7 +44,7 @@ impl ParquetRecords {
         match file::unpacked(path).map_err(unreadable)? {
             // What is packed can only be read from its start.
             (_, true) => Self::new(path, Bytes::from(DataFile::read(path)?.content)),
-            (_, false) => Self::new(path, File::open(path).map_err(unreadable)?),
+            (_, false) => Self::new(path, regular::open(path).map_err(unreadable)?),
         }
     }
 

@@ -127,7 +127,7 @@ fn colour(channels: usize) -> &'static str {
 
 /// The bytes of the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
-    std::fs::read(path).map_err(|source| ImageError::Read { path: path.into(), source })
+    crate::regular::read(path).map_err(|source| ImageError::Read { path: path.into(), source })
 }
 
 /// The size of the image that `bytes` are, of which only the head is looked at.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::checkpoint::Checkpoint;
+use crate::regular;
 use crate::schedule::{RunLength, Schedule, TypedError, read_schedule};
 use crate::train::{Session, TrainError, from_file, resume};
 
@@ -74,6 +75,6 @@ impl LrPlan {
 
 /// Whether a file is the configuration of a run, rather than a schedule on its own.
 fn is_config(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = regular::read_to_string(path).unwrap_or_default();
     text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("data") && table.contains_key("optimizer"))
 }

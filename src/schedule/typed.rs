@@ -1,11 +1,11 @@
 //! What a user types on a command line where a schedule is wanted.
 
-use std::fs;
 use std::path::Path;
 
 use thiserror::Error;
 
 use super::{Schedule, ScheduleError};
+use crate::regular;
 
 /// Reads a schedule from its text form, from a JSON table, or from a TOML file.
 ///
@@ -58,7 +58,7 @@ pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
 }
 
 fn read(path: &Path) -> Result<String, TypedError> {
-    fs::read_to_string(path).map_err(|source| TypedError::File { path: path.display().to_string(), source })
+    regular::read_to_string(path).map_err(|source| TypedError::File { path: path.display().to_string(), source })
 }
 
 /// Why what was typed is no schedule, or no metrics.

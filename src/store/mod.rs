@@ -24,7 +24,7 @@ pub(crate) use guarded::{Guarded, MayWrite};
 pub use memory::Memory;
 pub use reader::Reader;
 
-use crate::remedy;
+use crate::{regular, remedy};
 
 /// What this crate asks of an object store. Paths are URLs in full; every error is the store's, after its retries.
 pub trait Store: Send + Sync {
@@ -106,7 +106,7 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
 /// The text of a file of the local disk or an object.
 pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     if !is_url(path) {
-        return std::fs::read_to_string(path);
+        return regular::read_to_string(path);
     }
     String::from_utf8(read_file(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -115,7 +115,7 @@ pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     /// An object of more bytes is no configuration.
     const LIMIT: u64 = 16 << 20;
-    let Some(store) = at(path)? else { return std::fs::read(path) };
+    let Some(store) = at(path)? else { return regular::read(path) };
     let fetched = store.fetch(path, LIMIT)?;
     Ok(fetched.ok_or(io::ErrorKind::NotFound)?.0)
 }

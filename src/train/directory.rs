@@ -14,6 +14,7 @@ use super::timing::Timing;
 use super::{TrainError, place, scratch, written_config};
 use crate::checkpoint::Folder;
 use crate::checkpoint::fs::Disk;
+use crate::regular;
 use crate::store::{self, Guarded, Store};
 
 /// A run directory, held by this process until the value is dropped or the process ends, however it ends.
@@ -102,6 +103,7 @@ impl RunDirectory {
         let file = path.join("lock");
         let failed = |operation| TrainError::write(&file, operation);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+        regular::require_or_none(&file).map_err(failed("open the lock file"))?;
         let lock = options.open(&file).map_err(failed("open the lock file"))?;
         let handle = Arc::new(File::open(path).map_err(TrainError::write(path, "open the run directory"))?);
         match lock.try_lock() {

@@ -16,7 +16,7 @@ use super::metrics::Evaluation;
 use super::mirror::Mirror;
 use super::{TrainError, log_order};
 use crate::checkpoint::CheckpointError;
-use crate::{remedy, store};
+use crate::{regular, remedy, store};
 
 /// One line of `log.jsonl`.
 #[derive(Debug, Serialize)]
@@ -63,6 +63,7 @@ impl Log {
     pub fn open(path: &Path, steps: u64, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(path, operation);
         let mut options = OpenOptions::new();
+        regular::require_or_none(path).map_err(failed("open the log"))?;
         let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
         let mut found = Found::in_file(&file, steps).map_err(failed("read the log"))?;
         let log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror };
@@ -306,7 +307,7 @@ pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
     if let Some(store) = store::at(run)? {
         return Mirror::stream(store, run);
     }
-    match File::open(run.join("log.jsonl")) {
+    match regular::open(&run.join("log.jsonl")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => Ok(Some(Box::new(file?))),
     }
@@ -329,7 +330,7 @@ pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), Tr
         return cut_back(to, steps).map_err(failed);
     }
     let from = origin.join("log.jsonl");
-    let source = match File::open(&from) {
+    let source = match regular::open(&from) {
         Err(error) if remedy::is_absence(&error) => return Ok(()),
         opened => opened.map_err(|source| TrainError::Unopened { path: from.clone(), source })?,
     };

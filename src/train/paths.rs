@@ -8,28 +8,32 @@ use std::path::{Component, Path, PathBuf};
 use crate::store;
 
 /// `path`, or `folder` joined with it where it is relative, without `.` and `..` in it as far as the file system
-/// can tell.
+/// can tell. Links stay as they were typed: where one leads may change, and the name of what it leads to may say nothing.
+/// Only what stands before a `..` is resolved, for of a link the folder above is not the one that was typed.
 pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
     let folder = if store::is_url(folder) { Path::new("") } else { folder };
     // An empty path is the working directory, which `std::path::absolute` refuses to say.
     let joined = Path::new(".").join(folder).join(path);
     let joined = std::path::absolute(&joined).unwrap_or(joined);
-    joined.canonicalize().unwrap_or(joined)
+    let parts: Vec<Component> = joined.components().collect();
+    let Some(last_up) = parts.iter().rposition(|part| *part == Component::ParentDir) else { return joined };
+    let above: PathBuf = parts[..=last_up].iter().collect();
+    above.canonicalize().map_or(joined.clone(), |above| above.join(parts[last_up + 1..].iter().collect::<PathBuf>()))
 }
 
-/// How to get from `folder` to `path`.
+/// How to get from `folder` to `path`: up to what both are in, and from there on as `path` was typed.
 pub(super) fn relative(path: &Path, folder: &Path) -> PathBuf {
+    let path = absolute(path, Path::new(""));
     if store::is_url(folder) {
-        let (path, here) = (absolute(path, Path::new("")), absolute(Path::new(""), Path::new("")));
+        let here = absolute(Path::new(""), Path::new(""));
         return path.strip_prefix(here).map(Path::to_owned).unwrap_or(path);
     }
-    let (path, folder) = (absolute(path, Path::new("")), absolute(folder, Path::new("")));
-    let shared = path.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
-    if shared == 0 {
-        return path;
-    }
-    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
-    up.chain(path.components().skip(shared)).collect()
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = real(&absolute(folder, Path::new("")));
+    let found = path.ancestors().map(|above| (above, real(above))).find(|(_, above)| folder.starts_with(above));
+    let Some((typed, shared)) = found else { return path };
+    let up = folder.components().skip(shared.components().count()).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(typed.components().count())).collect()
 }
 
 #[cfg(test)]
@@ -60,5 +64,31 @@ mod tests {
         let relative = relative(&root.join("data/x.csv"), &root.join("runs/one"));
         assert_eq!(relative, Path::new("../../data/x.csv"));
         assert_eq!(absolute(&relative, &root.join("runs/one")), root.join("data/x.csv"));
+    }
+
+    /// Links on the way to a file, before it, and as the name of the whole project.
+    #[cfg(unix)]
+    #[test]
+    fn links_are_recorded_as_they_were_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, real.join(name)).unwrap();
+        std::fs::create_dir_all(real.join("project/runs/one")).unwrap();
+        std::fs::create_dir_all(real.join("project/v3/deep")).unwrap();
+        std::fs::write(real.join("project/v3/blob"), "").unwrap();
+        link("v3", "project/current");
+        link("blob", "project/v3/x.csv");
+        link("project/v3/deep", "elsewhere");
+        link("project", "nickname");
+        for root in [real.join("project"), real.join("nickname")] {
+            let run = root.join("runs/one");
+            for typed in ["current/x.csv", "v3/x.csv", "current/none.csv"] {
+                assert_eq!(absolute(Path::new(typed), &root), root.join(typed));
+                assert_eq!(relative(&root.join(typed), &run), Path::new("../..").join(typed));
+                assert_eq!(absolute(&relative(&root.join(typed), &run), &run), real.join("project").join(typed));
+            }
+        }
+        // The folder above a link is that of what it leads to.
+        assert_eq!(absolute(Path::new("elsewhere/../x.csv"), &real), real.join("project/v3/x.csv"));
     }
 }

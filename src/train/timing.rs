@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use crate::regular;
+
 /// The file, which stays open once there is something to write.
 #[derive(Debug)]
 pub(super) struct Timing {
@@ -39,7 +41,10 @@ impl Timing {
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match open.take() {
             Some(file) => file,
-            None => OpenOptions::new().read(true).append(true).create(true).open(&self.path)?,
+            None => {
+                regular::require_or_none(&self.path)?;
+                OpenOptions::new().read(true).append(true).create(true).open(&self.path)?
+            }
         };
         work(open.insert(file))
     }

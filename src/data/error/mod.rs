@@ -33,10 +33,12 @@ pub enum DataError {
         source: io::Error,
     },
     /// The path is a directory, a pipe or a device.
-    #[error("{path} is not a regular file; `data.path` must name one file")]
+    #[error("{path} is {kind}; `data.path` must name one regular file")]
     NotAFile {
         /// The path.
         path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// The file has no content.
     #[error("the data file {path} is empty")]

@@ -1,7 +1,6 @@
 //! Rows of tensors in a safetensors file, of which a batch at a time is read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use crate::data::file::{self, DataFile};
 use crate::data::{
     DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TensorError, tensors,
 };
+use crate::regular;
 use crate::state::State;
 
 /// A longer header is refused, as by the format itself.
@@ -56,7 +56,7 @@ impl TensorRows {
             // What is packed can only be read from its start.
             Box::new(Cursor::new(DataFile::read(&path)?.content))
         } else {
-            Box::new(File::open(&path).map_err(unreadable)?)
+            Box::new(regular::open(&path).map_err(unreadable)?)
         };
         let (start, metadata) = header(&mut content)
             .map_err(unreadable)?

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::TextError;
 use crate::data::file::DataFile;
+use crate::data::gunzip::{Gunzip, MAGIC};
 use crate::data::{DataError, Fingerprint};
+use crate::regular;
 
 /// A piece has at most so many bytes. It ends with a line where there is one in it, so that a tokenizer does not see a
 /// word in two parts.
@@ -31,12 +31,12 @@ impl TextFile {
     /// that the fingerprint is of, or else this is an error: the file is hashed again on the way.
     pub fn pieces<E: From<DataError>>(&self, see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let unreadable = |source| DataError::Read { path: self.path.clone(), source };
-        let file = File::open(&self.path).map_err(unreadable)?;
+        let file = regular::open(&self.path).map_err(unreadable)?;
         let mut file = BufReader::new(Hashed { file, hasher: blake3::Hasher::new() });
-        let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
+        let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(&MAGIC);
         let shown = if is_packed {
             let damaged = |source| DataError::Gzip { path: self.path.clone(), source };
-            cut(MultiGzDecoder::new(&mut file), damaged, see)
+            cut(Gunzip::new(&mut file), damaged, see)
         } else {
             cut(&mut file, unreadable, see)
         };

@@ -11,6 +11,7 @@ use tokenizers::Tokenizer;
 use super::TextError;
 use super::source::TextFile;
 use crate::data::DataError;
+use crate::regular;
 use crate::state::{Dtype, HostTensor, State, StateError};
 
 /// The name of the tensor that holds a `tokenizer.json`.
@@ -77,7 +78,7 @@ impl Vocabulary {
     /// The file cannot be read, is none, or gives other tokens for the same text every time.
     pub fn from_file(path: &Path) -> Result<Self, TextError> {
         let path = path.to_path_buf();
-        let json = std::fs::read(&path).map_err(|source| TextError::ReadTokenizer { path: path.clone(), source })?;
+        let json = regular::read(&path).map_err(|source| TextError::ReadTokenizer { path: path.clone(), source })?;
         if drops_merges(&json) {
             return Err(TextError::RandomTokenizer { path });
         }

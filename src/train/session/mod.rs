@@ -21,6 +21,7 @@ use crate::data::{Data, Recalled};
 use crate::model::Model;
 use crate::optim::{Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
+use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
 
 pub(crate) use saved::{data_part, recalled, refuse_other_content, room};
@@ -169,6 +170,7 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
         value: path.display().to_string(),
         rule,
     };
+    regular::require(path).map_err(|error| wrong(error.to_string()))?;
     let tensors = safetensors::load(path, device).map_err(|error| wrong(without_backtrace(error).to_string()))?;
     for (name, parameter) in parameters.iter() {
         let tensor = tensors.get(name).ok_or_else(|| wrong(format!("has no tensor `{name}`")))?;
