@@ -67,7 +67,7 @@ fn every_kind_of_png_becomes_grey_or_three_colours() {
         ("a/3", png(ColorType::Grayscale, BitDepth::Eight, 1, 1, &[40])),
         ("a/4", png(ColorType::GrayscaleAlpha, BitDepth::Eight, 1, 1, &[40, 7])),
         ("a/5", png(ColorType::Rgb, BitDepth::Sixteen, 1, 1, &[10, 99, 20, 99, 30, 99])),
-        ("a/6", png(ColorType::Grayscale, BitDepth::One, 1, 1, &[0x80])),
+        ("b/6", png(ColorType::Grayscale, BitDepth::One, 1, 1, &[0x80])),
     ];
     let of = |channels| {
         let (_folder, data) = opened(&images, &format!("channels = {channels}"));
@@ -83,7 +83,7 @@ fn every_kind_of_png_becomes_grey_or_three_colours() {
 #[test]
 fn jpeg_files_are_read_in_grey_and_in_colour() {
     let colour = [[1, 0, 202], [43, 0, 200], [79, 1, 199], [122, 0, 201], [161, 0, 199], [202, 0, 202]];
-    let (_folder, data) = opened(&[("a/1.jpg", COLOUR.to_vec())], "");
+    let (_folder, data) = opened(&[("a/1.jpg", COLOUR.to_vec()), ("b/1.jpg", COLOUR.to_vec())], "");
     assert_eq!(data.input(), Input::Numbers(vec![3, 4, 6]));
     let values = floats(&data.batch(0).unwrap().inputs);
     for (x, pixel) in colour.iter().enumerate() {
@@ -91,7 +91,7 @@ fn jpeg_files_are_read_in_grey_and_in_colour() {
             assert!((values[channel * 24 + x] * 255.0 - expected as f32).abs() <= 3.0, "{x} {channel}");
         }
     }
-    let (_folder, data) = opened(&[("a/1.jpg", GREY.to_vec())], "");
+    let (_folder, data) = opened(&[("a/1.jpg", GREY.to_vec()), ("b/1.jpg", GREY.to_vec())], "");
     assert_eq!(data.input(), Input::Numbers(vec![1, 4, 6]));
     let values = floats(&data.batch(0).unwrap().inputs);
     for (value, expected) in values.iter().zip([23.0, 35.0, 47.0, 59.0, 70.0, 83.0, 58.0]) {
@@ -161,24 +161,149 @@ fn what_is_no_image_is_named() {
         files.push((name, bytes));
         said(&files, "")
     };
-    assert_eq!(with("cat/z.txt", b"hello".to_vec()), "cat/z.txt is neither PNG nor JPEG; remove it, or convert it");
-    assert_eq!(with("cat/z.png", vec![]), "cat/z.png is neither PNG nor JPEG; remove it, or convert it");
+    let remedy = "convert it, or leave it out with `--set data.skip_bad=true`";
+    assert_eq!(with("cat/z.txt", b"hello".to_vec()), format!("cat/z.txt is neither PNG nor JPEG; {remedy}"));
+    assert_eq!(with("cat/z.png", vec![]), format!("cat/z.png is neither PNG nor JPEG; {remedy}"));
     assert!(with("cat/z.png", grey([0; 4])[..20].to_vec()).starts_with("the image cat/z.png cannot be read: "));
     assert!(with("cat/z.jpg", COLOUR[..100].to_vec()).starts_with("the image cat/z.jpg cannot be read: "));
 }
 
-/// The head is whole, so that it is only seen to be damaged when its batch is gathered.
+/// Their heads are whole, so that they are only seen to be damaged when they are unpacked.
+fn with_three_cut_short() -> Vec<(&'static str, Vec<u8>)> {
+    let cut = |bytes: &[u8]| bytes[..bytes.len() - 20].to_vec();
+    vec![
+        ("cat/a.jpg", COLOUR.to_vec()),
+        ("cat/b.jpg", cut(COLOUR)),
+        ("dog/a.jpg", COLOUR.to_vec()),
+        ("dog/b.jpg", cut(COLOUR)),
+        ("dog/c.txt", b"hello".to_vec()),
+        ("dog/d.jpg", COLOUR.to_vec()),
+    ]
+}
+
 #[test]
-fn an_image_that_is_cut_short_is_named_at_the_step_that_needs_it() {
-    for (name, bytes, size) in [("cat/z.png", grey([7; 4]), (2, 2)), ("cat/z.jpg", COLOUR.to_vec(), (6, 4))] {
-        let end = bytes.len() - 20;
-        let (folder, data) = opened(&[("cat/a.jpg", bytes.clone()), (name, bytes[..end].to_vec())], "batch_size = 1");
-        assert_eq!(data.input(), Input::Numbers(vec![if size == (2, 2) { 1 } else { 3 }, size.1, size.0]));
-        assert!(data.batch(0).is_ok());
-        let message = data.batch(1).unwrap_err().to_string();
-        let expected = format!("the image {} cannot be read: ", folder.path().join(name).display());
-        assert!(message.starts_with(&expected), "{message}");
+fn every_image_that_is_cut_short_is_named_before_the_first_step() {
+    assert_eq!(
+        said(&with_three_cut_short(), ""),
+        "3 of 6 images cannot be read:\n  cat/b.jpg: the file is cut short\n  dog/b.jpg: the file is cut short\n  \
+         dog/c.txt: neither PNG nor JPEG\nbring whole ones, or leave them out with `--set data.skip_bad=true`"
+    );
+    let mut png = animals();
+    png.push(("cat/z.png", grey([7; 4])));
+    let end = png[5].1.len() - 20;
+    png[5].1.truncate(end);
+    let message = said(&png, "");
+    assert!(message.starts_with("the image cat/z.png cannot be read: "), "{message}");
+}
+
+#[test]
+fn an_image_that_was_not_looked_at_is_named_at_the_step_that_needs_it() {
+    let (files, unchecked) = (&with_three_cut_short()[..4], "batch_size = 1\ncheck_images = false");
+    let (folder, data) = opened(files, unchecked);
+    assert_eq!(data.input(), Input::Numbers(vec![3, 4, 6]));
+    assert!(data.batch(0).is_ok());
+    let message = data.batch(1).unwrap_err().to_string();
+    let path = folder.path().join("cat/b.jpg");
+    let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
+    assert_eq!(message, format!("the image {} cannot be read: the file is cut short; {remedy}", path.display()));
+    let notices: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
+    assert!(notices[0].ends_with("are not unpacked to see whether they are whole; `data.check_images = true` does"));
+}
+
+#[test]
+fn bad_images_are_left_out_on_request_and_listed() {
+    let (_folder, data) = opened(&with_three_cut_short(), "skip_bad = true");
+    assert_eq!(data.batch(0).unwrap().targets.to_vec1::<u32>().unwrap(), [0, 1, 1]);
+    let skipped = ["cat/b.jpg", "dog/b.jpg", "dog/c.txt"];
+    let saved = data.save().unwrap();
+    assert_eq!(saved.json, serde_json::json!({"classes": ["cat", "dog"], "skipped": skipped}));
+    let notices: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
+    let expected = "warning: 3 of 6 images cannot be read and are left out: cat/b.jpg, dog/b.jpg, dog/c.txt";
+    assert_eq!(notices, [expected]);
+    // The rows are those of a folder without them.
+    let without: Vec<_> = with_three_cut_short().into_iter().filter(|(name, _)| !skipped.contains(name)).collect();
+    assert_eq!(opened(&without, "").1.fingerprint(), data.fingerprint());
+    let only = [("cat/a.jpg", COLOUR.to_vec()), ("dog/a.jpg", COLOUR[..COLOUR.len() - 20].to_vec())];
+    let message = said(&only, "skip_bad = true");
+    assert!(
+        message.ends_with(
+            "has folders without an image in them: dog; what has no image cannot be learned: bring \
+                               images, or remove the folder"
+        ),
+        "{message}"
+    );
+    let message = said(&with_three_cut_short(), "skip_bad = true\ncheck_images = false");
+    assert!(message.starts_with("`data.check_images` has no meaning"), "{message}");
+}
+
+/// A preview in a segment has an end of its own, and behind the picture anything may follow.
+#[test]
+fn a_jpeg_ends_where_its_own_picture_does() {
+    let preview = [&[0xff, 0xe1, 0x00, 0x0a][..], &[0xff, 0xd8, 0xff, 0xda, 0x00, 0x02, 0xff, 0xd9]].concat();
+    let with_preview = |bytes: &[u8]| [&bytes[..2], &preview, &bytes[2..]].concat();
+    let film = [0x00, 0xff, 0xda, 0x12].repeat(50);
+    let whole = [&with_preview(COLOUR)[..], &film].concat();
+    let (_folder, data) = opened(&[("a/1.jpg", whole), ("b/1.jpg", COLOUR.to_vec())], "");
+    let values = floats(&data.batch(0).unwrap().inputs);
+    assert_eq!(values[..72], values[72..]);
+    let cut = with_preview(&COLOUR[..COLOUR.len() - 20]);
+    let message = said(&[("a/1.jpg", cut), ("b/1.jpg", COLOUR.to_vec())], "");
+    assert!(message.starts_with("the image a/1.jpg cannot be read: the file is cut short"), "{message}");
+}
+
+#[test]
+fn what_systems_leave_is_no_class_and_no_image() {
+    let mut files = animals();
+    let left =
+        ["@eaDir/x.png", "__MACOSX/dog/._b.png", "lost+found/a.png", ".ipynb_checkpoints/a.png", "cat/Thumbs.db"];
+    files.extend(left.map(|name| (name, b"junk".to_vec())));
+    files.push(("dog/@eaDir/b.png/SYNO.png", grey([0; 4])));
+    let (_folder, data) = opened(&files, "");
+    let (_other, clean) = opened(&animals(), "");
+    assert_eq!((data.fingerprint(), data.targets()), (clean.fingerprint(), clean.targets()));
+    let note = data.notices()[0].to_string();
+    for name in ["@eaDir", "__MACOSX", "lost+found", ".ipynb_checkpoints", "Thumbs.db"] {
+        assert!(note.starts_with("note: in ") && note.contains(name), "{note}");
     }
+}
+
+#[test]
+fn images_that_would_be_left_out_are_an_error_with_an_example() {
+    let mut files = animals();
+    files.push(("dog/raw/1.png", grey([0; 4])));
+    files.push(("dog/raw/deep/2.JPG", grey([0; 4])));
+    files.push(("dog/notes/read.txt", vec![]));
+    let message = said(&files, "");
+    assert!(
+        message.ends_with(
+            ": 2 images would be left out, for they are in folders within those of the classes, such as dog/raw/1.png; \
+             move them up into the folder of their class, or elsewhere"
+        ),
+        "{message}"
+    );
+    let message = said(&[("train/cat/1.png", grey([0; 4])), ("val/cat/2.png", grey([0; 4]))], "");
+    assert!(message.ends_with("`data.path` is the folder of the classes: perhaps train"), "{message}");
+    // Beside the folders of the classes there may be anything, but an image there is said to be left out.
+    let mut files = animals();
+    files.push(("top.png", grey([0; 4])));
+    let (folder, data) = opened(&files, "");
+    let expected = format!("warning: 1 image is left out, such as {}: ", folder.path().join("top.png").display());
+    let notice = data.notices().pop().unwrap().to_string();
+    assert!(notice.starts_with(&expected), "{notice}");
+}
+
+#[test]
+fn a_class_without_images_and_one_class_alone_are_refused() {
+    let mut files = animals();
+    files.push(("cow/.hidden", vec![]));
+    files.push(("zebra/@eaDir/x.png", vec![]));
+    let message = said(&files, "");
+    assert!(message.contains("has folders without an image in them: cow, zebra; what has no image"), "{message}");
+    let message = said(&[("cat/a.png", grey([0; 4]))], "");
+    assert!(
+        message.ends_with("has one class, cat, and to tell classes apart takes two; each has a folder in it"),
+        "{message}"
+    );
 }
 
 /// A picture of two by two, whose head speaks of `width` by `height`.
@@ -196,16 +321,16 @@ fn lying(width: u32, height: u32) -> Vec<u8> {
 #[test]
 fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
     let expected = "its head speaks of 16000×16000 pixels, which ";
-    let message = said(&[("cat/a.png", lying(16_000, 16_000))], "");
+    let message = said(&[("cat/a.png", lying(16_000, 16_000)), ("dog/b.png", grey([0; 4]))], "");
     assert!(message.starts_with("the image cat/a.png cannot be read: ") && message.contains(expected), "{message}");
     let mut jpeg = GREY.to_vec();
     let start_of_frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
     jpeg[start_of_frame + 5..][..4].copy_from_slice(&[0x3e, 0x80, 0x3e, 0x80]);
-    let message = said(&[("cat/a.jpg", jpeg)], "");
+    let message = said(&[("cat/a.jpg", jpeg), ("dog/b.jpg", GREY.to_vec())], "");
     assert!(message.starts_with("the image cat/a.jpg cannot be read: ") && message.contains(expected), "{message}");
     // What a file can hold is believed until it is unpacked, and compared with the other images before that.
-    let message = said(&[("cat/a.png", grey([0; 4])), ("cat/b.png", lying(40, 50))], "");
-    assert_eq!(message, "cat/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size");
+    let message = said(&[("cat/a.png", grey([0; 4])), ("dog/b.png", lying(40, 50))], "");
+    assert_eq!(message, "dog/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size");
 }
 
 #[test]

@@ -92,6 +92,15 @@ pub struct DataConfig {
     /// Folders of images: 1 to have them grey, 3 to have them coloured. Default as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
+    /// Folders of images: whether images that cannot be read are left out. Which they are is said, and listed in the
+    /// checkpoints. It can be set to true on a resume: then another image stands in the place of each. Default false: an
+    /// image that cannot be read is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_bad: Option<bool>,
+    /// Folders of images: whether each image is unpacked once before the run begins, so that all that cannot be read are
+    /// named then. Default true where they are up to 1 GiB together; otherwise one is found when its batch is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_images: Option<bool>,
     /// How many classes there are. Default: one more than the largest label, or as many as have names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
@@ -183,6 +192,8 @@ impl DataConfig {
             cache: None,
             validation_path: None,
             channels: None,
+            skip_bad: None,
+            check_images: None,
             classes: None,
             standardize: None,
             validation: 0.0,

@@ -98,7 +98,7 @@ impl Format {
             Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
-            Self::Images => &["validation_path", "channels"],
+            Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
         }
     }
 
@@ -129,7 +129,7 @@ pub(super) fn open(
         Format::Safetensors => read_safetensors(config, seed, device),
         Format::Idx => idx::open(config, seed),
         Format::Text => text::open(config, recalled),
-        Format::Images => folder::open(config, seed),
+        Format::Images => folder::open(config, seed, recalled.and_then(|recalled| recalled.memory)),
     }
 }
 

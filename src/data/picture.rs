@@ -59,19 +59,67 @@ pub enum ImageError {
         /// The nearest, and all there are.
         hint: String,
     },
+    /// There are folders of classes without any image.
+    #[error(
+        "{path} has folders without an image in them: {}; what has no image cannot be learned: bring images, or remove \
+         the folder",
+        empty.join(", ")
+    )]
+    EmptyClasses {
+        /// The folder that they are in.
+        path: PathBuf,
+        /// Their names.
+        empty: Vec<String>,
+    },
+    /// There is one class, of which everything is.
+    #[error("{path} has one class, {class}, and to tell classes apart takes two; each has a folder in it")]
+    OneClass {
+        /// The folder that it is in.
+        path: PathBuf,
+        /// Its name.
+        class: String,
+    },
+    /// There are images in folders within those of the classes.
+    #[error(
+        "{path}: {count} images would be left out, for they are in folders within those of the classes, such as {example}; \
+         {}",
+        deeper_remedy(meant.as_deref())
+    )]
+    Deeper {
+        /// The folder of the classes.
+        path: PathBuf,
+        /// How many images.
+        count: usize,
+        /// One of them.
+        example: PathBuf,
+        /// The folder that is probably the one of the classes.
+        meant: Option<PathBuf>,
+    },
     /// The file is no image.
-    #[error("{path} is neither PNG nor JPEG; remove it, or convert it")]
+    #[error("{path} is neither PNG nor JPEG; {remedy}")]
     NotAnImage {
         /// The file.
         path: PathBuf,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The file is damaged, cut short, or of a kind that is not read.
-    #[error("the image {path} cannot be read: {reason}; remove it, or bring a whole one")]
+    #[error("the image {path} cannot be read: {reason}; {remedy}")]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Several files cannot be used.
+    #[error("{} of {all} images cannot be read:{}\nbring whole ones, or {SKIP}", bad.len(), list(bad))]
+    Several {
+        /// How many files there are.
+        all: usize,
+        /// What is wrong with each.
+        bad: Vec<ImageError>,
     },
     /// The image has another size than the first one.
     #[error("{path} is {found} pixels and {first} {expected}; all images must have one size")]
@@ -119,6 +167,46 @@ pub enum ImageError {
         /// The file.
         path: PathBuf,
     },
+}
+
+const SKIP: &str = "leave them out with `--set data.skip_bad=true`";
+
+impl ImageError {
+    /// The same, of an image that a run learns from. To take it away is no remedy once the run has begun.
+    pub(super) fn in_training(self) -> Self {
+        match self {
+            Self::NotAnImage { path, .. } => {
+                Self::NotAnImage { path, remedy: "convert it, or leave it out with `--set data.skip_bad=true`" }
+            }
+            Self::Damaged { path, reason, .. } => {
+                let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
+                Self::Damaged { path, reason, remedy }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Each in a line, without a remedy.
+fn list(bad: &[ImageError]) -> String {
+    const SHOWN: usize = 100;
+    let line = |error: &ImageError| match error {
+        ImageError::NotAnImage { path, .. } => format!("\n  {}: neither PNG nor JPEG", path.display()),
+        ImageError::Damaged { path, reason, .. } => format!("\n  {}: {reason}", path.display()),
+        other => format!("\n  {other}"),
+    };
+    let lines: String = bad.iter().take(SHOWN).map(line).collect();
+    match bad.len().saturating_sub(SHOWN) {
+        0 => lines,
+        more => format!("{lines}\n  and {more} more"),
+    }
+}
+
+fn deeper_remedy(meant: Option<&Path>) -> String {
+    match meant {
+        Some(folder) => format!("`data.path` is the folder of the classes: perhaps {}", folder.display()),
+        None => "move them up into the folder of their class, or elsewhere".to_owned(),
+    }
 }
 
 fn colour(channels: usize) -> &'static str {
@@ -174,14 +262,15 @@ impl Kind {
         match bytes {
             [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
-            _ => Err(ImageError::NotAnImage { path: path.into() }),
+            _ => Err(ImageError::NotAnImage { path: path.into(), remedy: "remove it, or convert it" }),
         }
     }
 }
 
 fn damaged<E: fmt::Display>(path: &Path) -> impl Fn(E) -> ImageError {
     let path = path.to_owned();
-    move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string() }
+    let remedy = "remove it, or bring a whole one";
+    move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string(), remedy }
 }
 
 /// Why an image cannot be read.
@@ -239,11 +328,28 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     Ok((samples, per_pixel))
 }
 
-/// Whether an end comes after the last start of a scan. The decoder fills up with grey what a file that is cut short
-/// lacks. Within a scan neither marker occurs, and a preview has both before the picture has its own.
+/// Whether the picture has its end. The decoder fills up with grey what a file that is cut short lacks. Segments say how
+/// long they are, and what is in one, such as a preview, is passed over; behind the end anything may follow, such as a
+/// film.
 fn ends(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    last([0xff, 0xd9]) > last([0xff, 0xda])
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff)) {
+        let marker = rest[at + 1];
+        rest = &rest[at + 2..];
+        match marker {
+            0xd9 => return true,
+            // These stand alone: the start, and places to take up a damaged scan. What is in a scan is passed over by the
+            // search for the next marker.
+            0x01 | 0xd0..=0xd8 => {}
+            _ => {
+                let Some(length) = rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) else {
+                    return false;
+                };
+                rest = rest.get(length..).unwrap_or_default();
+            }
+        }
+    }
+    false
 }
 
 fn jpeg(bytes: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {

@@ -21,9 +21,15 @@ pub(super) fn is_fixed(key: &str) -> bool {
     decides_rows || decides_shape || others.contains(&key)
 }
 
+/// Whether a run can be told this of its data when it is resumed, whatever it was before: to look at images, and to go on
+/// without those that cannot be read.
+fn is_open(key: &str, asked: &Value) -> bool {
+    key == "data.check_images" || (key == "data.skip_bad" && *asked == Value::Bool(true))
+}
+
 /// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
 pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
-    match load::differences(saved, asked).into_iter().find(|(key, ..)| is_fixed(key)) {
+    match load::differences(saved, asked).into_iter().find(|(key, _, asked)| is_fixed(key) && !is_open(key, asked)) {
         Some((what, saved, asked)) => Err(TrainError::Refused {
             what,
             saved: written(&saved),

@@ -156,7 +156,10 @@ impl Run {
     fn steps(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         for step in self.session.step()..self.session.total_steps() {
             let rates = self.session.rates();
-            let batch = self.session.batch()?;
+            let batch = match self.session.batch() {
+                Ok(batch) => batch,
+                Err(error) => return Err(self.save_before(error, observer)),
+            };
             let (loss, gradients) = self.session.gradients(&batch)?;
             self.require_finite("loss", loss, step, &rates)?;
             self.require_finite_gradients(&gradients, step, &rates)?;
@@ -175,6 +178,14 @@ impl Run {
             }
         }
         self.finish(Outcome::Finished, observer)
+    }
+
+    /// Saves the state, to which the batch that failed has done nothing, so that no update is lost by it.
+    fn save_before(&mut self, error: TrainError, observer: &mut dyn Observer) -> TrainError {
+        if let Err(unsaved) = self.finish(Outcome::Finished, observer) {
+            observer.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
+        }
+        error
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {

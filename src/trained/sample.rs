@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::predict::largest;
 use super::spoken::Spoken;
 use super::{Trained, TrainedError};
-use crate::data::{DataError, Input, Vocabulary};
+use crate::data::{DataError, Input, Unknown, Vocabulary};
 use crate::model::{Mode, Model};
 use crate::rng::Stream;
 
@@ -62,18 +62,19 @@ impl Trained {
     /// The model sees as many tokens as a row of its data had, the last ones.
     ///
     /// # Errors
-    /// It is no model of text, the prompt is empty or has a character that the vocabulary does not have, or an option is
-    /// wrong.
+    /// It is no model of text, the prompt is empty or has a character that the vocabulary does not have, or most of it is
+    /// unknown, or an option is wrong.
     pub fn sample(&self, prompt: &str, options: &SampleOptions) -> Result<Sampler<'_>, TrainedError> {
         let vocabulary = self.vocabulary()?;
         options.check()?;
-        let prompt = vocabulary.encode(prompt).map_err(TrainedError::Prompt)?;
+        let tokens = vocabulary.encode(prompt).map_err(TrainedError::Prompt)?;
+        let unknown = vocabulary.require_known(&tokens, prompt).map_err(TrainedError::Prompt)?;
         let context = match self.schema.input {
             Input::Tokens { context, .. } => context,
             Input::Numbers(_) => 1,
         };
         let next = NextToken { model: self.model.as_ref(), device: &self.device, context, options: *options };
-        Sampler::new(next, vocabulary, &prompt)
+        Sampler::new(next, vocabulary, &tokens, unknown)
     }
 }
 
@@ -84,15 +85,27 @@ pub struct Sampler<'a> {
     seen: VecDeque<u32>,
     spoken: Spoken,
     made: usize,
+    unknown: Unknown,
 }
 
 impl<'a> Sampler<'a> {
-    fn new(next: NextToken<'a>, vocabulary: Vocabulary, prompt: &[u32]) -> Result<Self, TrainedError> {
+    fn new(
+        next: NextToken<'a>,
+        vocabulary: Vocabulary,
+        prompt: &[u32],
+        unknown: Unknown,
+    ) -> Result<Self, TrainedError> {
         if prompt.is_empty() {
             return Err(TrainedError::EmptyPrompt);
         }
         let seen = &prompt[prompt.len().saturating_sub(next.context)..];
-        Ok(Self { seen: seen.iter().copied().collect(), spoken: Spoken::after(vocabulary, prompt), next, made: 0 })
+        let spoken = Spoken::after(vocabulary, prompt);
+        Ok(Self { seen: seen.iter().copied().collect(), spoken, next, made: 0, unknown })
+    }
+
+    /// How much of the prompt the vocabulary does not know.
+    pub fn unknown(&self) -> &Unknown {
+        &self.unknown
     }
 
     fn piece(&mut self) -> Result<String, TrainedError> {
@@ -249,7 +262,7 @@ mod tests {
         let next = NextToken { model: &model, device: &Device::Cpu, context: 3, options };
         let vocabulary = Vocabulary::characters("0123456789");
         let prompt = vocabulary.encode(prompt).unwrap();
-        Sampler::new(next, vocabulary, &prompt).unwrap().map(Result::unwrap).collect()
+        Sampler::new(next, vocabulary, &prompt, Unknown::default()).unwrap().map(Result::unwrap).collect()
     }
 
     #[test]

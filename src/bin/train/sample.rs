@@ -42,6 +42,9 @@ pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedEr
     messages.iter().for_each(|message| console.message(message));
     let Sample { tokens, temperature, top_k, seed, ref prompt, .. } = *arguments;
     let pieces = trained.sample(prompt, &SampleOptions { tokens, temperature, top_k, seed })?;
+    if pieces.unknown().count > 0 {
+        console.message(&format!("warning: the prompt: {}", pieces.unknown()));
+    }
     let mut out = io::stdout().lock();
     let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush());
     // A reader that has gone away has read enough.

@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memmap2::Mmap;
 
 use super::source::TextFile;
+use super::vocabulary::{Before, line_ends};
 use super::{TextError, Vocabulary};
 use crate::data::DataError;
 
@@ -51,6 +52,19 @@ impl Bytes {
 impl Tokens {
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many tokens are this one.
+    pub fn count(&self, token: u32) -> usize {
+        let bytes = &self.bytes.as_slice()[self.start..];
+        let bytes = &bytes[..self.count * self.width];
+        match self.width {
+            1 => bytes.iter().filter(|&&byte| u32::from(byte) == token).count(),
+            2 => {
+                bytes.as_chunks::<2>().0.iter().filter(|&&found| u32::from(u16::from_le_bytes(found)) == token).count()
+            }
+            _ => bytes.as_chunks::<4>().0.iter().filter(|&&found| u32::from_le_bytes(found) == token).count(),
+        }
     }
 
     /// Appends the tokens at these places, which must be there, to `tokens`.
@@ -97,6 +111,8 @@ impl Tokens {
 pub(super) struct Job<'a> {
     pub text: &'a TextFile,
     pub fixed: Option<Vocabulary>,
+    /// Whether characters without a token are left out, as they were when the run began that reads the text.
+    pub may_lose: bool,
 }
 
 /// Why tokens were not made: for what they are made from, or for where they go.
@@ -143,7 +159,14 @@ impl Job<'_> {
     /// What identifies the tokens: the text, and how it is cut. Characters follow from the text.
     fn key(&self) -> [u8; 32] {
         let kind = self.fixed.as_ref().map_or_else(|| "characters".to_owned(), ToString::to_string);
-        *blake3::hash(format!("{} {kind}", self.text.fingerprint.blake3).as_bytes()).as_bytes()
+        // Tokens of which it is not known whether something was left out are kept under another key.
+        let strict = if self.is_strict() { " whole" } else { "" };
+        *blake3::hash(format!("{} {kind}{strict}", self.text.fingerprint.blake3).as_bytes()).as_bytes()
+    }
+
+    /// Whether characters could be left out, and must not be.
+    fn is_strict(&self) -> bool {
+        !self.may_lose && self.fixed.as_ref().is_some_and(Vocabulary::may_lose)
     }
 
     /// One file for each text and kind of tokens, so that a text that changes does not leave old ones behind.
@@ -220,13 +243,16 @@ impl Job<'_> {
         mut out: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<usize, E> {
         let (width, mut count, mut bytes) = (width(vocabulary), 0, Vec::new());
+        let mut lines = 0;
         let mut encode = |before, piece: &[u8]| {
             bytes.clear();
+            let before = Before { bytes: before, lines };
+            lines += line_ends(piece);
             let see = |token: u32| {
                 count += 1;
                 bytes.extend_from_slice(&token.to_le_bytes()[..width]);
             };
-            vocabulary.encode_piece(before, piece, see).map_err(|error| {
+            vocabulary.encode_piece(before, piece, self.may_lose, see).map_err(|error| {
                 let (path, source) = (self.text.path.clone(), Box::new(error));
                 DataError::from(TextError::InFile { path, source })
             })?;
@@ -314,7 +340,7 @@ mod tests {
         let (_folder, text, cache) = text("to be or not to be");
         fs::write(&text.path, "to be or nut to be").unwrap();
         for fixed in [None, Some(Vocabulary::bytes()), Some(Vocabulary::characters("to be rn"))] {
-            let message = Job { text: &text, fixed }.tokens(Some(&cache)).unwrap_err().to_string();
+            let message = Job { text: &text, fixed, may_lose: false }.tokens(Some(&cache)).unwrap_err().to_string();
             assert!(message.contains("a.txt changed while it was read"), "{message}");
             assert_eq!(names(&cache), Vec::<String>::new());
         }
@@ -323,7 +349,7 @@ mod tests {
     #[test]
     fn what_a_killed_process_of_this_host_has_left_is_cleared_away() {
         let (_folder, text, cache) = text("to be or not to be");
-        let job = Job { text: &text, fixed: None };
+        let job = Job { text: &text, fixed: None, may_lose: false };
         let place = cache.join(job.file_name());
         let (one, other) = (temporary(&place), temporary(&place));
         assert_ne!(one, other);

@@ -1,12 +1,14 @@
 //! Text: windows of tokens, each with the tokens that come next.
 //!
 //! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and back to text. It is what a checkpoint remembers.
+//!    `tokenizer.rs`: a `tokenizer.json` at work.
 //! 2. `source.rs`: a text of any length, in pieces.
 //! 3. `cache.rs`: its tokens, made once and kept in a file that is mapped into memory.
 
 mod cache;
 mod error;
 mod source;
+mod tokenizer;
 mod vocabulary;
 
 use std::num::NonZeroUsize;
@@ -14,12 +16,13 @@ use std::num::NonZeroUsize;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-pub use error::TextError;
+pub use error::{TextError, Unknown};
 pub use vocabulary::Vocabulary;
 
 use self::cache::{Job, Tokens};
 use super::dataset::Source;
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, Split, TargetKind};
+use crate::Notice;
 use crate::state::{Part, State, StateError};
 
 /// What a token is, where no tokenizer says so.
@@ -48,10 +51,14 @@ pub struct Text {
     validation_start: usize,
     validation: usize,
     fingerprint: Fingerprint,
+    unknown: Unknown,
+    /// Of what is left out, the first.
+    lost: Option<String>,
 }
 
 /// The data set of the text at `config.path`, and its split. For the run of a checkpoint, `recalled` has the tokenizer, and
-/// a folder for tokens that only the checkpoint names is looked into, and nothing is made there.
+/// a folder for tokens that only the checkpoint names is looked into, and nothing is made there. What the tokenizer does not
+/// know is not refused any more then.
 pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Result<(Box<dyn Source>, Split), DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
@@ -65,16 +72,26 @@ pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Resul
         (None, TokenKind::Bytes) => Some(Vocabulary::bytes()),
         (None, TokenKind::Characters) => None,
     };
-    let (job, cache) = (Job { text: &text, fixed }, config.cache.as_deref());
-    let (tokens, vocabulary) = match recalled {
-        Some(recalled) if !recalled.cache_is_given => {
-            cache.and_then(|folder| job.find(folder)).map_or_else(|| job.tokens(None), Ok)?
+    let tokens = |may_lose| {
+        let (job, cache) = (Job { text: &text, fixed: fixed.clone(), may_lose }, config.cache.as_deref());
+        match recalled {
+            Some(recalled) if !recalled.cache_is_given => {
+                cache.and_then(|folder| job.find(folder)).map_or_else(|| job.tokens(None), Ok)
+            }
+            _ => job.tokens(cache),
         }
-        _ => job.tokens(cache)?,
+    };
+    let has_begun = recalled.is_some();
+    let (lost, (tokens, vocabulary)) = match tokens(false) {
+        // A run that began when characters were left out goes on without them.
+        Err(DataError::Text(error)) if has_begun && error.is_lost() => (Some(error.to_string()), tokens(true)?),
+        made => (None, made?),
     };
     if tokens.len() == 0 {
         return Err(DataError::EmptyFile { path: text.path });
     }
+    let unknown = unknown(&tokens, &vocabulary, &text);
+    let unknown = if has_begun { unknown } else { few(unknown, &text)? };
     let set_aside = Split::count(tokens.len(), config.validation)?;
     let first_part = tokens.len() - set_aside;
     let (train, validation) = (first_part.saturating_sub(context), set_aside.saturating_sub(1) / context);
@@ -87,7 +104,8 @@ pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Resul
     }
     let split = Split::last(train + validation, validation)?;
     let fingerprint = text.fingerprint;
-    let text = Text { tokens, vocabulary, context, train, validation_start: first_part, validation, fingerprint };
+    let validation_start = first_part;
+    let text = Text { tokens, vocabulary, context, train, validation_start, validation, fingerprint, unknown, lost };
     Ok((Box::new(text), split))
 }
 
@@ -100,14 +118,30 @@ fn recall(memory: &State) -> Result<Vocabulary, DataError> {
 pub(crate) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
-    let (tokens, vocabulary) = Job { text: &text, fixed: Some(vocabulary) }.in_memory()?;
+    let (tokens, vocabulary) = Job { text: &text, fixed: Some(vocabulary), may_lose: false }.in_memory()?;
+    let unknown = few(unknown(&tokens, &vocabulary, &text), &text)?;
     let windows = tokens.len().saturating_sub(1) / context;
     if windows == 0 {
         let (path, tokens) = (text.path, tokens.len());
         return Err(TextError::TooShort { path, part: "evaluation", tokens, context }.into());
     }
     let fingerprint = text.fingerprint;
-    Ok(Text { tokens, vocabulary, context, train: 0, validation_start: 0, validation: windows, fingerprint })
+    let (train, validation_start, validation) = (0, 0, windows);
+    Ok(Text { tokens, vocabulary, context, train, validation_start, validation, fingerprint, unknown, lost: None })
+}
+
+/// How much of the text is unknown.
+fn unknown(tokens: &Tokens, vocabulary: &Vocabulary, text: &source::TextFile) -> Unknown {
+    let Some((token, _)) = vocabulary.unknown() else { return Unknown::default() };
+    let count = tokens.count(token);
+    let beginning = if count > 0 { text.beginning() } else { String::new() };
+    vocabulary.unknowns(count, tokens.len(), &beginning)
+}
+
+/// Refuses a text that is mostly unknown.
+fn few(unknown: Unknown, text: &source::TextFile) -> Result<Unknown, DataError> {
+    let in_file = |source| TextError::InFile { path: text.path.clone(), source: Box::new(source) };
+    Ok(unknown.require_few().map_err(in_file)?)
 }
 
 impl Text {
@@ -140,6 +174,12 @@ impl Dataset for Text {
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let lost =
+            self.lost.iter().map(|first| Notice::Warning(format!("as when the run began, text is left out: {first}")));
+        lost.chain(self.unknown.notice()).collect()
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
@@ -202,8 +242,10 @@ mod tests {
         std::fs::write(file.path(), "abcx").unwrap();
         let config = DataConfig { context: NonZeroUsize::new(3), ..DataConfig::new(file.path()) };
         let message = open_known(&config, Vocabulary::characters("abc")).unwrap_err().to_string();
-        let expected =
-            format!("{}: character 'x' at byte 3 is unknown to the vocabulary of 3 characters", file.path().display());
+        let expected = format!(
+            "{}: character 'x' at byte 3, line 1, is unknown to the vocabulary of 3 characters",
+            file.path().display()
+        );
         assert_eq!(message, expected);
         assert!(known("abc").unwrap_err().to_string().contains("evaluation has 3 tokens, and a row needs 4"));
     }

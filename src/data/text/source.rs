@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::TextError;
-use crate::data::file::DataFile;
+use crate::data::file::{self, DataFile};
 use crate::data::gunzip::{Gunzip, MAGIC};
 use crate::data::{DataError, Fingerprint};
 use crate::regular;
@@ -25,6 +25,14 @@ impl TextFile {
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let fingerprint = DataFile::fingerprint(path)?;
         Ok(Self { path: path.to_owned(), fingerprint })
+    }
+
+    /// What the text begins with: a piece of it, for an example of something.
+    pub fn beginning(&self) -> String {
+        let mut bytes = Vec::new();
+        let read = file::unpacked(&self.path).and_then(|(text, _)| text.take(PIECE as u64).read_to_end(&mut bytes));
+        // An example that cannot be had is none.
+        read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes[..end_of_piece(&bytes)]).into_owned())
     }
 
     /// Shows `see` the unpacked bytes in pieces, each with the number of bytes before it. What was shown is the content

@@ -1,15 +1,14 @@
 //! What tokens stand for: from text to tokens and back.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-use tokenizers::Tokenizer;
 
 use super::TextError;
+use super::error::Unknown;
 use super::source::TextFile;
+use super::tokenizer::{At, Failure, JsonTokenizer};
 use crate::data::DataError;
 use crate::regular;
 use crate::state::{Dtype, HostTensor, State, StateError};
@@ -28,11 +27,26 @@ enum Kind {
     /// In ascending order; the place of a character is its token.
     Characters(Vec<char>),
     Bytes,
-    Tokenizer {
-        json: Arc<[u8]>,
-        tokenizer: Arc<Tokenizer>,
-        size: usize,
-    },
+    Tokenizer(JsonTokenizer),
+}
+
+/// A place in a text that comes in pieces: how much of it is before this piece.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub bytes: u64,
+    pub lines: u64,
+}
+
+impl Before {
+    /// The byte, from 0, and the line, from 1, of a place in the piece.
+    fn place(self, piece: &[u8], at: usize) -> (u64, u64) {
+        (self.bytes + at as u64, self.lines + line_ends(&piece[..at.min(piece.len())]) + 1)
+    }
+}
+
+/// How many lines end in `piece`.
+pub(super) fn line_ends(piece: &[u8]) -> u64 {
+    piece.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
 /// The JSON of a saved vocabulary.
@@ -87,13 +101,7 @@ impl Vocabulary {
 
     /// A tokenizer from the content of its `tokenizer.json`.
     fn tokenizer(json: Vec<u8>) -> Result<Self, String> {
-        let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
-        tokenizer.with_padding(None).with_truncation(None).map_err(|error| error.to_string())?;
-        let size = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest as usize + 1);
-        if size == 0 {
-            return Err("it has no tokens".to_owned());
-        }
-        Ok(Self(Kind::Tokenizer { json: json.into(), tokenizer: Arc::new(tokenizer), size }))
+        JsonTokenizer::new(json).map(|tokenizer| Self(Kind::Tokenizer(tokenizer)))
     }
 
     /// How many tokens there are; each is below that.
@@ -101,7 +109,7 @@ impl Vocabulary {
         match &self.0 {
             Kind::Characters(characters) => characters.len(),
             Kind::Bytes => 256,
-            Kind::Tokenizer { size, .. } => *size,
+            Kind::Tokenizer(tokenizer) => tokenizer.size(),
         }
     }
 
@@ -116,34 +124,76 @@ impl Vocabulary {
     /// A character is in no token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
         let mut tokens = Vec::with_capacity(text.len());
-        self.encode_piece(0, text.as_bytes(), |token| tokens.push(token))?;
+        self.encode_piece(Before::default(), text.as_bytes(), false, |token| tokens.push(token))?;
         Ok(tokens)
     }
 
-    /// Hands the tokens of a piece of text to `see`. `before` is how many bytes were before it; bytes that are no text
-    /// have tokens only where those are bytes.
-    pub(super) fn encode_piece(&self, before: u64, bytes: &[u8], mut see: impl FnMut(u32)) -> Result<(), TextError> {
+    /// Hands the tokens of a piece of text to `see`; `before` is what was before it. Bytes that are no text have tokens only
+    /// where those are bytes. What a tokenizer has no token for is an error, unless it `may_be_lost`.
+    pub(super) fn encode_piece(
+        &self,
+        before: Before,
+        bytes: &[u8],
+        may_be_lost: bool,
+        mut see: impl FnMut(u32),
+    ) -> Result<(), TextError> {
         match &self.0 {
             Kind::Bytes => bytes.iter().for_each(|&byte| see(byte.into())),
             Kind::Characters(known) => {
-                let unknown = |character, at| TextError::UnknownCharacter {
-                    character,
-                    byte: before + at as u64,
-                    known: self.to_string(),
+                let unknown = |character, at| {
+                    let (byte, line) = before.place(bytes, at);
+                    TextError::UnknownCharacter { character, byte, line, known: self.to_string() }
                 };
                 for (at, character) in String::from_utf8_lossy(bytes).char_indices() {
                     see(known.binary_search(&character).map_err(|_| unknown(character, at))? as u32);
                 }
             }
-            Kind::Tokenizer { tokenizer, .. } => {
+            Kind::Tokenizer(tokenizer) => {
                 let text = String::from_utf8_lossy(bytes);
-                let encoding = tokenizer.encode_fast(text.as_ref(), false);
-                let failed =
-                    |error: tokenizers::Error| TextError::Tokenizer { byte: before, reason: error.to_string() };
-                encoding.map_err(failed)?.get_ids().iter().for_each(|&token| see(token));
+                tokenizer.encode(&text, may_be_lost, see).map_err(|failure| match failure {
+                    Failure::Tokenizer(reason) => TextError::Tokenizer { byte: before.bytes, reason },
+                    Failure::Lost(At { text, byte }) => {
+                        let (byte, line) = before.place(bytes, byte);
+                        TextError::LostCharacter { character: text, byte, line }
+                    }
+                })?;
             }
         }
         Ok(())
+    }
+
+    /// The token that stands for whatever has no other one, and its word.
+    pub(super) fn unknown(&self) -> Option<(u32, String)> {
+        let Kind::Tokenizer(tokenizer) = &self.0 else { return None };
+        tokenizer.unknown().map(|token| (token, tokenizer.word(token)))
+    }
+
+    /// Of `tokens`, how many are unknown; where that is more than half of them, an error that `text` begins with an example
+    /// for.
+    ///
+    /// # Errors
+    /// Nothing much can be learned from, or said after, unknowns.
+    pub(crate) fn require_known(&self, tokens: &[u32], text: &str) -> Result<Unknown, TextError> {
+        let Some((unknown, _)) = self.unknown() else { return Ok(Unknown::default()) };
+        let count = tokens.iter().filter(|&&token| token == unknown).count();
+        self.unknowns(count, tokens.len(), text).require_few()
+    }
+
+    /// `count` of so many tokens are unknown, perhaps one of them in this `text`, with which all text begins.
+    pub(super) fn unknowns(&self, count: usize, tokens: usize, text: &str) -> Unknown {
+        let (Some((_, word)), Kind::Tokenizer(tokenizer)) = (self.unknown(), &self.0) else {
+            return Unknown::default();
+        };
+        let first = (count > 0).then(|| tokenizer.first_unknown(text)).flatten().map(|At { text: of, byte }| {
+            let (byte, line) = Before::default().place(text.as_bytes(), byte);
+            format!(", as that for {of:?} at byte {byte}, line {line}")
+        });
+        Unknown { count, tokens, word, example: first.unwrap_or_default() }
+    }
+
+    /// Whether text may have no token at all, not even that for the unknown.
+    pub(super) fn may_lose(&self) -> bool {
+        matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.may_lose())
     }
 
     /// Whether it has tokens for bytes that are no text.
@@ -164,7 +214,7 @@ impl Vocabulary {
         match self.0 {
             Kind::Characters(_) => "characters",
             Kind::Bytes => "bytes",
-            Kind::Tokenizer { .. } => "tokenizer",
+            Kind::Tokenizer(_) => "tokenizer",
         }
     }
 
@@ -182,9 +232,8 @@ impl Vocabulary {
                 let bytes: Vec<u8> = tokens.iter().map(|&token| token as u8).collect();
                 String::from_utf8_lossy(&bytes).into_owned()
             }
-            Kind::Tokenizer { tokenizer, .. } => {
-                let failed = |error: tokenizers::Error| TextError::Tokenizer { byte: 0, reason: error.to_string() };
-                tokenizer.decode(tokens, false).map_err(failed)?
+            Kind::Tokenizer(tokenizer) => {
+                tokenizer.decode(tokens).map_err(|reason| TextError::Tokenizer { byte: 0, reason })?
             }
         })
     }
@@ -194,7 +243,8 @@ impl Vocabulary {
         let (saved, tensor) = match &self.0 {
             Kind::Characters(characters) => (Saved::Characters { characters: characters.iter().collect() }, None),
             Kind::Bytes => (Saved::Bytes, None),
-            Kind::Tokenizer { json, .. } => {
+            Kind::Tokenizer(tokenizer) => {
+                let json = tokenizer.json();
                 let tensor = HostTensor { dtype: Dtype::U8, shape: vec![json.len()], bytes: json.to_vec() };
                 (Saved::Tokenizer, Some((TOKENIZER.to_owned(), tensor)))
             }
@@ -225,7 +275,7 @@ impl PartialEq for Vocabulary {
         match (&self.0, &other.0) {
             (Kind::Characters(own), Kind::Characters(others)) => own == others,
             (Kind::Bytes, Kind::Bytes) => true,
-            (Kind::Tokenizer { json: own, .. }, Kind::Tokenizer { json: others, .. }) => own == others,
+            (Kind::Tokenizer(own), Kind::Tokenizer(others)) => own.json() == others.json(),
             _ => false,
         }
     }
@@ -236,8 +286,9 @@ impl fmt::Display for Vocabulary {
         match &self.0 {
             Kind::Characters(characters) => write!(f, "{} characters", characters.len()),
             Kind::Bytes => write!(f, "bytes"),
-            Kind::Tokenizer { json, size, .. } => {
-                write!(f, "{size} tokens by a tokenizer with blake3 {}", blake3::hash(json).to_hex())
+            Kind::Tokenizer(tokenizer) => {
+                let hash = blake3::hash(tokenizer.json()).to_hex();
+                write!(f, "{} tokens by a tokenizer with blake3 {hash}", tokenizer.size())
             }
         }
     }
@@ -267,7 +318,7 @@ mod tests {
         let vocabulary = Vocabulary::characters("aö");
         assert_eq!(
             vocabulary.encode("öax").unwrap_err().to_string(),
-            "character 'x' at byte 3 is unknown to the vocabulary of 2 characters"
+            "character 'x' at byte 3, line 1, is unknown to the vocabulary of 2 characters"
         );
         assert_eq!(
             vocabulary.decode(&[0, 2]).unwrap_err().to_string(),

@@ -1,0 +1,287 @@
+//! Which files in a folder are images of which class, and what else lies there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Notice;
+use crate::data::DataError;
+use crate::data::error::hint;
+use crate::data::picture::ImageError;
+
+/// What file servers, archives and systems leave in folders. It is nobody's class and no image.
+const SYSTEM: &[&str] = &[
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "@Recently-Snapshot",
+    "__MACOSX",
+    "__pycache__",
+    "lost+found",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "Thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "Icon\r",
+];
+
+/// A file that should be an image.
+pub(super) struct Listed {
+    pub path: PathBuf,
+    /// Its class and its name in it.
+    pub name: String,
+    pub class: u32,
+}
+
+/// The files of the classes in a folder.
+#[derive(Default)]
+pub(super) struct Listing {
+    pub folder: PathBuf,
+    pub classes: Vec<String>,
+    pub files: Vec<Listed>,
+    /// The names of what was passed over: what is hidden, or a system's.
+    ignored: BTreeSet<String>,
+    /// Images beside the folders of the classes.
+    beside: Aside,
+    /// Images in folders within those of the classes.
+    deeper: Aside,
+}
+
+/// Images that are no rows.
+#[derive(Default)]
+struct Aside {
+    count: usize,
+    example: PathBuf,
+}
+
+impl Aside {
+    fn add(&mut self, path: PathBuf) {
+        if self.count == 0 {
+            self.example = path;
+        }
+        self.count += 1;
+    }
+}
+
+/// What is in a folder.
+struct Entry {
+    name: String,
+    path: PathBuf,
+    is_folder: bool,
+}
+
+impl Entry {
+    /// Whether it is hidden, or a system's.
+    fn is_ignored(&self) -> bool {
+        self.name.starts_with('.') || SYSTEM.contains(&self.name.as_str())
+    }
+
+    fn is_named_as_image(&self) -> bool {
+        let is = |ending: &str| self.path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
+        !self.is_folder && ["png", "jpg", "jpeg", "jpe", "jfif"].into_iter().any(is)
+    }
+}
+
+/// What is in a folder, in the order of the names. A link is what it leads to.
+fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
+    let unreadable = |source| DataError::from(ImageError::Read { path: folder.into(), source });
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name().into_string();
+        let name = name.map_err(|name| ImageError::Name { path: folder.join(name) })?;
+        let path = entry.path();
+        found.push(Entry { name, is_folder: path.is_dir(), path });
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+impl Listing {
+    /// The classes in `folder` and their files. Classes that are `known`, from a run that has learned from them already,
+    /// stay classes whatever they are called and whether or not there is an image of them.
+    ///
+    /// # Errors
+    /// There is no folder in it; and where no classes are known, what there is cannot be learned from, or not as it was
+    /// meant: a class without images, one class alone, images that would be left out.
+    pub fn of(folder: &Path, known: &[String]) -> Result<Self, DataError> {
+        let mut listing = Self { folder: folder.into(), ..Self::default() };
+        let mut classes: BTreeSet<String> = known.iter().cloned().collect();
+        classes.extend(listing.top(known)?);
+        if classes.is_empty() {
+            return Err(ImageError::NoClasses { path: folder.into() }.into());
+        }
+        listing.classes = classes.into_iter().collect();
+        listing.list()?;
+        if known.is_empty() {
+            listing.require_images_of_every_class()?;
+        }
+        Ok(listing)
+    }
+
+    /// The files in `folder` of these classes, of which some may not be there.
+    ///
+    /// # Errors
+    /// There is another class; and unless the run that reads it `has_begun`, images would be left out.
+    pub fn of_known(folder: &Path, classes: &[String], has_begun: bool) -> Result<Self, DataError> {
+        let mut listing = Self { folder: folder.into(), ..Self::default() };
+        let found = listing.top(classes)?;
+        if let Some(name) = found.iter().find(|name| !classes.contains(name)) {
+            let known: Vec<&str> = classes.iter().map(String::as_str).collect();
+            return Err(ImageError::UnknownClass { path: folder.join(name), hint: hint(name, &known) }.into());
+        }
+        if found.is_empty() {
+            return Err(ImageError::NoClasses { path: folder.into() }.into());
+        }
+        classes.clone_into(&mut listing.classes);
+        listing.list()?;
+        if !has_begun {
+            listing.refuse_deeper()?;
+        }
+        listing.require_any()?;
+        Ok(listing)
+    }
+
+    /// All files in `folder` and in the folders in it, whatever their class; or the one file that it is.
+    ///
+    /// # Errors
+    /// There is none, or images would be left out.
+    pub fn unlabelled(folder: &Path) -> Result<Self, DataError> {
+        let mut listing = Self { folder: folder.into(), ..Self::default() };
+        if folder.is_file() {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            listing.files.push(Listed { path: folder.into(), name, class: 0 });
+            return Ok(listing);
+        }
+        let places = listing.top(&[])?;
+        let own = entries(folder)?.into_iter().filter(|entry| !entry.is_folder && !entry.is_ignored());
+        listing.files.extend(own.map(|Entry { name, path, .. }| Listed { path, name, class: 0 }));
+        for place in places {
+            listing.files_in(&place, 0)?;
+        }
+        listing.refuse_deeper()?;
+        listing.require_any()?;
+        Ok(listing)
+    }
+
+    /// The names of the folders that may be classes.
+    fn top(&mut self, known: &[String]) -> Result<Vec<String>, DataError> {
+        let mut folders = Vec::new();
+        for entry in entries(&self.folder)? {
+            if entry.is_folder && (known.contains(&entry.name) || !entry.is_ignored()) {
+                folders.push(entry.name);
+            } else if entry.is_ignored() {
+                self.ignored.insert(entry.name);
+            } else if entry.is_named_as_image() {
+                self.beside.add(entry.path);
+            }
+        }
+        Ok(folders)
+    }
+
+    /// Lists the files of the classes, class after class.
+    fn list(&mut self) -> Result<(), DataError> {
+        for (class, name) in self.classes.clone().iter().enumerate() {
+            if self.folder.join(name).exists() {
+                self.files_in(name, class as u32)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files_in(&mut self, folder: &str, class: u32) -> Result<(), DataError> {
+        for entry in entries(&self.folder.join(folder))? {
+            if entry.is_ignored() {
+                self.ignored.insert(entry.name);
+            } else if entry.is_folder {
+                self.look_deeper(&entry.path, 0);
+            } else {
+                let name = format!("{folder}/{}", entry.name);
+                self.files.push(Listed { path: entry.path, name, class });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the images in a folder that is too deep for them. A folder that cannot be read has none that anybody misses.
+    fn look_deeper(&mut self, folder: &Path, depth: usize) {
+        /// Links can lead in circles.
+        const DEEPEST: usize = 16;
+        for entry in entries(folder).unwrap_or_default().into_iter().filter(|entry| !entry.is_ignored()) {
+            if entry.is_named_as_image() {
+                self.deeper.add(entry.path);
+            } else if entry.is_folder && depth < DEEPEST && !entry.path.is_symlink() {
+                self.look_deeper(&entry.path, depth + 1);
+            }
+        }
+    }
+
+    fn require_images_of_every_class(&self) -> Result<(), DataError> {
+        self.refuse_deeper()?;
+        self.require_any()?;
+        require_each(&self.folder, &self.classes, self.files.iter().map(|file| file.class))?;
+        match &self.classes[..] {
+            [class] => Err(ImageError::OneClass { path: self.folder.clone(), class: class.clone() }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn require_any(&self) -> Result<(), DataError> {
+        if self.files.is_empty() {
+            return Err(DataError::NoRows { path: self.folder.clone() });
+        }
+        Ok(())
+    }
+
+    fn refuse_deeper(&self) -> Result<(), DataError> {
+        if self.deeper.count == 0 {
+            return Ok(());
+        }
+        let Aside { count, example } = &self.deeper;
+        // Where no class has images, the classes are probably the folders within.
+        let meant = self.classes.first().filter(|_| self.files.is_empty());
+        let meant = meant.map(|class| self.folder.join(class));
+        Err(ImageError::Deeper { path: self.folder.clone(), count: *count, example: example.clone(), meant }.into())
+    }
+
+    /// What a person should know of it.
+    pub fn notices(&self) -> Vec<Notice> {
+        let folder = self.folder.display();
+        let left_out = |Aside { count, example }: &Aside, place: &str| {
+            let (images, example) = (if *count == 1 { "image is" } else { "images are" }, example.display());
+            (*count > 0).then(|| Notice::Warning(format!("{count} {images} left out, such as {example}: {place}")))
+        };
+        let ignored: Vec<&str> = self.ignored.iter().map(String::as_str).collect();
+        let ignored = (!ignored.is_empty()).then(|| {
+            let names = some_of(&ignored);
+            Notice::Note(format!("in {folder}, what is hidden or a system's is passed over: {names}"))
+        });
+        let beside = left_out(&self.beside, "images beside the folders of the classes are of no class");
+        let deeper = left_out(&self.deeper, "images in folders within those of the classes are not looked for");
+        [ignored, beside, deeper].into_iter().flatten().collect()
+    }
+}
+
+/// Refuses classes in `folder` of which there is no image: `found` are the classes of those there are.
+pub(super) fn require_each(
+    folder: &Path,
+    classes: &[String],
+    found: impl Iterator<Item = u32>,
+) -> Result<(), DataError> {
+    let found: BTreeSet<u32> = found.collect();
+    let empty = classes.iter().zip(0..).filter(|(_, class)| !found.contains(class));
+    let empty: Vec<String> = empty.map(|(name, _)| name.clone()).collect();
+    if empty.is_empty() { Ok(()) } else { Err(ImageError::EmptyClasses { path: folder.into(), empty }.into()) }
+}
+
+/// The first few names, and how many more there are.
+pub(super) fn some_of(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

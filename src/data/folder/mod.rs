@@ -1,0 +1,159 @@
+//! A folder of images by class: in it a folder for each class, in each of those the PNG and JPEG files of the class.
+//!
+//! 1. `listing.rs`: which files are images of which class, and what else lies there.
+//! 2. `look.rs`: what each is, and whether it is whole. The files are read once for what identifies them, and unpacked
+//!    again when a batch is gathered, so that a folder of any size costs no more memory than its list of names.
+//! 3. `memory.rs`: what a run remembers of them. `rows.rs`: the rows that follow from all that.
+
+mod listing;
+mod look;
+mod memory;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+
+use self::listing::Listing;
+use self::memory::Memory;
+pub(super) use self::rows::open;
+use super::images::UNIT;
+use super::picture::{self, ImageError, Size};
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
+use crate::Notice;
+use crate::state::{Part, State, StateError};
+
+/// Images in files, the class of each being the folder that it is in.
+#[derive(Debug)]
+pub struct ImageFolder {
+    files: Vec<ImageFile>,
+    /// Rows in whose place others stand.
+    stand_ins: BTreeMap<usize, usize>,
+    size: Size,
+    fingerprint: Fingerprint,
+    memory: Memory,
+    notices: Vec<Notice>,
+}
+
+#[derive(Debug)]
+struct ImageFile {
+    path: PathBuf,
+    class: u32,
+    /// What it was when the data was opened, where every reading must find the same.
+    hash: Option<blake3::Hash>,
+}
+
+impl ImageFolder {
+    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the one
+    /// image that it is.
+    pub(super) fn unlabelled(folder: &Path, input: &Input) -> Result<Self, DataError> {
+        let listing = Listing::unlabelled(folder)?;
+        Self::other(listing, vec![String::new()], input)
+    }
+
+    /// The images in the folders in `folder`, each of which is called as one of the `classes` of a model that takes `input`.
+    /// Not every class must be there.
+    pub(super) fn labelled(folder: &Path, classes: &[String], input: &Input) -> Result<Self, DataError> {
+        Self::other(Listing::of_known(folder, classes, false)?, classes.to_vec(), input)
+    }
+
+    /// Images that are read once, by a model that takes `input`.
+    fn other(listing: Listing, classes: Vec<String>, input: &Input) -> Result<Self, DataError> {
+        let size = match input {
+            Input::Numbers(shape) => shape.as_slice().try_into().ok(),
+            Input::Tokens { .. } => None,
+        };
+        let not_images = || DataError::NotRows { path: listing.folder.clone(), input: input.clone() };
+        let [channels, height, width] = size.ok_or_else(not_images)?;
+        let files = listing.files.into_iter();
+        let files = files.map(|file| ImageFile { path: file.path, class: file.class, hash: None }).collect();
+        Ok(Self {
+            files,
+            stand_ins: BTreeMap::new(),
+            size: Size { channels, height, width },
+            fingerprint: Fingerprint::of(&[]),
+            memory: Memory { classes, ..Memory::default() },
+            notices: Vec::new(),
+        })
+    }
+
+    fn pixels(&self, ImageFile { path, hash, .. }: &ImageFile) -> Result<Vec<u8>, ImageError> {
+        let bytes = picture::read(path)?;
+        if hash.is_some_and(|hash| hash != blake3::hash(&bytes)) {
+            return Err(ImageError::Changed { path: path.clone() });
+        }
+        let pixels = picture::pixels(path, &bytes, self.size);
+        // Images that a run has learned from are not simply to be taken away.
+        if hash.is_some() { pixels.map_err(ImageError::in_training) } else { pixels }
+    }
+
+    /// The path of each image, from `folder` on.
+    pub(super) fn file_names(&self, folder: &Path) -> Vec<String> {
+        let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
+        let name =
+            |file: &ImageFile| file.path.strip_prefix(folder).unwrap_or(&file.path).to_string_lossy().into_owned();
+        self.files.iter().map(name).collect()
+    }
+}
+
+impl Dataset for ImageFolder {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn input(&self) -> Input {
+        Input::Numbers(vec![self.size.channels, self.size.height, self.size.width])
+    }
+
+    fn targets(&self) -> TargetKind {
+        TargetKind::Classes { count: self.memory.classes.len() }
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn names(&self) -> Names {
+        Names { classes: Some(self.memory.classes.clone()), ..Names::default() }
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.notices.clone()
+    }
+
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        let Size { channels, height, width } = self.size;
+        let mut values = Vec::with_capacity(rows.len() * channels * height * width);
+        let mut labels = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let row = self.stand_ins.get(&row).copied().unwrap_or(row);
+            let file = self.files.get(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
+            let pixels = self.pixels(file)?;
+            // A file has the channels of a pixel together; a batch has a picture for each channel.
+            for channel in 0..channels {
+                values.extend(pixels.iter().skip(channel).step_by(channels).map(|&byte| UNIT[usize::from(byte)]));
+            }
+            labels.push(file.class);
+        }
+        let inputs = Tensor::from_vec(values, (rows.len(), channels, height, width), &Device::Cpu)?;
+        Ok(Batch { inputs, targets: Tensor::from_vec(labels, rows.len(), &Device::Cpu)? })
+    }
+}
+
+/// The names of the classes are remembered, so that a checkpoint alone can tell what a model says, and which images are no
+/// rows.
+impl Part for ImageFolder {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(State::from_json(serde_json::to_value(&self.memory)?))
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        self.memory.check(&Memory::of(state)?)?;
+        state.expect_tensors([])
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)
+    }
+}

@@ -1,0 +1,178 @@
+//! The rows of a folder of images: those that the files are, without the bad ones where a run leaves them out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::listing::{Listing, require_each, some_of};
+use super::look::{self, Found};
+use super::memory::Memory;
+use super::{ImageFile, ImageFolder};
+use crate::Notice;
+use crate::data::dataset::Source;
+use crate::data::{DataConfig, DataError, Fingerprint, Split};
+use crate::state::State;
+
+/// Unless a run says otherwise, images are unpacked before it begins where they are no more bytes than this together,
+/// which takes about a minute on one core.
+const CHECKED: u64 = 1 << 30;
+
+/// What stands before the names of images for validation in a memory, where they are in a folder of their own.
+const VALIDATION: &str = "validation:";
+
+/// The data set of the folder `config.path`, and its split: the images of another folder where there is one for
+/// validation, or else a share. A run that has begun says by what it has `saved` which rows it has.
+pub(in crate::data) fn open(
+    config: &DataConfig,
+    seed: u64,
+    saved: Option<&State>,
+) -> Result<(Box<dyn Source>, Split), DataError> {
+    let saved = saved.map(Memory::of).transpose()?;
+    let listings = listings(config, saved.as_ref())?;
+    let mut notices: Vec<Notice> = listings.iter().flat_map(Listing::notices).collect();
+    let folders: Vec<PathBuf> = listings.iter().map(|listing| listing.folder.clone()).collect();
+    let mut memory = saved.clone().unwrap_or_default();
+    memory.classes.clone_from(&listings[0].classes);
+
+    let mut parts = Vec::new();
+    for (part, listing) in listings.into_iter().enumerate() {
+        let is_row = |name: &str| !memory.skips(&key(part, name)) && !memory.replaced.contains_key(&key(part, name));
+        let files = listing.files.into_iter().filter(|file| is_row(&file.name)).collect();
+        parts.extend(look::at_heads(files)?.into_iter().map(|found| (part, found)));
+    }
+    let channels = config.channels.map(|channels| u64::from(channels) as usize);
+    let size = look::size_of_all(parts.iter().map(|(_, found)| found), channels)?;
+    // What a run that has begun has is known by its content.
+    let told = config.skip_bad == Some(true);
+    let is_told_now = told && saved.as_ref().is_none_or(|saved| saved.skipped.is_none());
+    let bytes = parts.iter().map(|(_, found)| found.bytes).sum::<u64>();
+    if is_told_now || (saved.is_none() && config.check_images.unwrap_or(bytes <= CHECKED)) {
+        look::at_pixels(parts.iter_mut().map(|(_, found)| found))?;
+    } else if saved.is_none() {
+        notices.push(unchecked(bytes));
+    }
+
+    let all = parts.len() + memory.skipped.iter().flatten().count() + memory.replaced.len();
+    let (good, bad): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(_, found)| found.size.is_ok());
+    if !bad.is_empty() && !is_told_now {
+        let reasons = bad.into_iter().filter_map(|(_, found)| found.size.err());
+        return Err(look::refusal(all, reasons.collect()).into());
+    }
+    if saved.is_some() {
+        memory.replaced.extend(bad.iter().map(|(part, found)| (key(*part, &found.name), found.fingerprint())));
+    }
+    if told {
+        let skipped = bad.iter().filter(|_| saved.is_none()).map(|(part, found)| key(*part, &found.name));
+        memory.skipped.get_or_insert_default().extend(skipped);
+    }
+    let Some(size) = size else { return Err(DataError::NoRows { path: config.path.clone() }) };
+
+    let mut rows: Vec<Row> = good.into_iter().map(|(part, found)| Row::of(part, found)).collect();
+    rows.extend(memory.replaced.iter().filter_map(|(key, was)| Row::replaced(key, was, &folders, &memory.classes)));
+    rows.sort_by(|a, b| (a.part, a.class, &a.name).cmp(&(b.part, b.class, &b.name)));
+    if saved.is_none() {
+        require_each(&config.path, &memory.classes, rows.iter().filter(|row| row.part == 0).map(|row| row.class))?;
+    }
+    let split = match folders.len() {
+        1 => Split::new(rows.len(), config.validation, seed)?,
+        _ => Split::last(rows.len(), rows.iter().filter(|row| row.part == 1).count())?,
+    };
+    let stand_ins = stand_ins(&rows, &split).ok_or_else(|| DataError::NoRows { path: config.path.clone() })?;
+    notices.extend(left_out(&memory, all));
+    let fingerprint = Fingerprint::of_files(rows.iter().map(|row| (row.name.clone(), &row.fingerprint)));
+    let files = rows.into_iter().map(|row| row.file).collect();
+    Ok((Box::new(ImageFolder { files, stand_ins, size, fingerprint, memory, notices }), split))
+}
+
+/// The files of the training images, and those of the validation images where they are in a folder of their own.
+fn listings(config: &DataConfig, saved: Option<&Memory>) -> Result<Vec<Listing>, DataError> {
+    if config.skip_bad == Some(true) && config.check_images == Some(false) {
+        return Err(DataError::meaningless("check_images", "images of which the bad ones are left out"));
+    }
+    let train = Listing::of(&config.path, saved.map_or(&[], |saved| &saved.classes))?;
+    let Some(path) = &config.validation_path else { return Ok(vec![train]) };
+    if config.validation > 0.0 {
+        return Err(DataError::meaningless("validation", "images that come with validation images of their own"));
+    }
+    let validation = Listing::of_known(path, &train.classes, saved.is_some())?;
+    Ok(vec![train, validation])
+}
+
+/// The name of an image in a memory: that in the first folder, or in the second.
+fn key(part: usize, name: &str) -> String {
+    if part == 0 { name.to_owned() } else { format!("{VALIDATION}{name}") }
+}
+
+/// A row, in the first folder or the second.
+struct Row {
+    part: usize,
+    /// Its class and its name in it.
+    name: String,
+    class: u32,
+    fingerprint: Fingerprint,
+    /// Whether it is there, so that no other one stands in its place.
+    is_there: bool,
+    file: ImageFile,
+}
+
+impl Row {
+    fn of(part: usize, found: Found) -> Self {
+        let fingerprint = found.fingerprint();
+        let Found { path, name, class, hash, .. } = found;
+        Self { part, name, class, fingerprint, is_there: true, file: ImageFile { path, class, hash: Some(hash) } }
+    }
+
+    /// The row in whose place another one stands; none where its class is none.
+    fn replaced(key: &str, was: &Fingerprint, folders: &[PathBuf], classes: &[String]) -> Option<Self> {
+        let (part, name) = key.strip_prefix(VALIDATION).map_or((0, key), |name| (1, name));
+        let class_name = name.split('/').next()?;
+        let class = classes.iter().position(|class| class == class_name)? as u32;
+        let file = ImageFile { path: folders.get(part)?.join(name), class, hash: None };
+        Some(Self { part, name: name.to_owned(), class, fingerprint: was.clone(), is_there: false, file })
+    }
+}
+
+/// For each row that is not there the next one of its class that is, on the same side of the split; where there is none
+/// of its class, of any. None where a side has no image at all.
+fn stand_ins(rows: &[Row], split: &Split) -> Option<BTreeMap<usize, usize>> {
+    let missing = || rows.iter().enumerate().filter(|(_, row)| !row.is_there);
+    if missing().next().is_none() {
+        return Some(BTreeMap::new());
+    }
+    let validation: BTreeSet<usize> = split.validation().iter().collect();
+    let stand_in = |(at, row): (usize, &Row)| {
+        let others = (at..rows.len()).chain(0..at);
+        let fit =
+            others.filter(|other| rows[*other].is_there && validation.contains(other) == validation.contains(&at));
+        let fit: Vec<usize> = fit.collect();
+        let of_class = fit.iter().find(|other| rows[**other].class == row.class);
+        Some((at, *of_class.or(fit.first())?))
+    };
+    missing().map(stand_in).collect()
+}
+
+fn unchecked(bytes: u64) -> Notice {
+    let size = bytes as f64 / f64::from(1 << 30);
+    Notice::Note(format!(
+        "the images, {size:.1} GiB, are not unpacked to see whether they are whole; `data.check_images = true` does"
+    ))
+}
+
+/// What to say of images that are no rows.
+fn left_out(memory: &Memory, all: usize) -> Vec<Notice> {
+    let skipped: Vec<&str> = memory.skipped.iter().flatten().map(String::as_str).collect();
+    let replaced: Vec<&str> = memory.replaced.keys().map(String::as_str).collect();
+    let mut notices = Vec::new();
+    if !skipped.is_empty() {
+        let (count, names) = (skipped.len(), some_of(&skipped));
+        notices.push(format!("{count} of {all} images cannot be read and are left out: {names}"));
+    }
+    if !replaced.is_empty() {
+        let (images, place) = match replaced.len() {
+            1 => ("1 image".to_owned(), "its place"),
+            count => (format!("{count} images"), "the place of each"),
+        };
+        let names = some_of(&replaced);
+        notices.push(format!("{images} cannot be read, and another one of its class stands in {place}: {names}"));
+    }
+    notices.into_iter().map(Notice::Warning).collect()
+}
