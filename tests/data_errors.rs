@@ -60,7 +60,7 @@ fn a_missing_file_is_named() {
 fn a_directory_is_no_data_file() {
     let folder = tempfile::tempdir().unwrap();
     let message = open(folder.path(), "format = \"csv\"").unwrap_err();
-    assert!(message.ends_with("is not a regular file; `data.path` must name one file"), "{message}");
+    assert!(message.ends_with("is a folder, not a regular file; `data.path` must name one file"), "{message}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are left out: dog/07.png"), "{told:?}");
     let last = *steps(&lab.path("run")).last().unwrap();
     assert_eq!(last, 21);
-    assert_eq!(state(&lab.path("run"), last)["parts"]["dataset"]["skipped"], serde_json::json!(["dog/07.png"]));
+    assert_eq!(state(&lab.path("run"), last)["dataset"]["skipped"], serde_json::json!(["dog/07.png"]));
     // Another file there, or none, makes no difference: it is no row.
     let copy = lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();

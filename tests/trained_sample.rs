@@ -80,7 +80,7 @@ fn what_cannot_be_sampled_is_refused() {
     let lab = lab("");
     let refusal = |options: &[&str]| lab.train(&[&["sample", "run"], options].concat()).refusal();
     let unknown = refusal(&["--prompt", "In Zion"]);
-    assert!(unknown.contains("the prompt: character 'Z' at byte 3 is unknown to the vocabulary of"), "{unknown}");
+    assert!(unknown.contains("the prompt: character 'Z' at byte 3, line 1, is unknown to the vocabulary of"), "{unknown}");
     assert!(refusal(&["--prompt", ""]).contains("the prompt is empty"));
     assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number from 0 up"));
     assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number from 0 up"));
@@ -117,5 +117,5 @@ fn an_evaluation_of_text_repeats_what_the_log_said() {
     assert_eq!(other["rows"], 2);
     fs::write(lab.path("c.txt"), "the word was in the Word").unwrap();
     let refusal = lab.train(&["eval", "run", "--data", "c.txt"]).refusal();
-    assert!(refusal.contains("character 'W' at byte 20 is unknown"), "{refusal}");
+    assert!(refusal.contains("character 'W' at byte 20, line 1, is unknown"), "{refusal}");
 }

@@ -33,7 +33,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// The path is a directory, a pipe or a device.
-    #[error("{path} is {kind}; `data.path` must name one regular file")]
+    #[error("{path} is {kind}, not a regular file; `data.path` must name one file")]
     NotAFile {
         /// The path.
         path: PathBuf,
