@@ -80,7 +80,10 @@ fn what_cannot_be_sampled_is_refused() {
     let lab = lab("");
     let refusal = |options: &[&str]| lab.train(&[&["sample", "run"], options].concat()).refusal();
     let unknown = refusal(&["--prompt", "In Zion"]);
-    assert!(unknown.contains("the prompt: character 'Z' at byte 3, line 1, is unknown to the vocabulary of"), "{unknown}");
+    assert!(
+        unknown.contains("the prompt: character 'Z' at byte 3, line 1, is unknown to the vocabulary of"),
+        "{unknown}"
+    );
     assert!(refusal(&["--prompt", ""]).contains("the prompt is empty"));
     assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number from 0 up"));
     assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number from 0 up"));
