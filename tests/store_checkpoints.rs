@@ -19,6 +19,8 @@ use rekindle::checkpoint::{
 };
 use rekindle::state::{HostTensor, State};
 use rekindle::store::{self, Memory, Object, Store, Version};
+use rekindle::train::resume::{self, Choices};
+use rekindle::train::{Control, Run, Setting, from_file};
 use serde_json::Value;
 
 /// A store that counts what is asked of it, and refuses.
@@ -352,6 +354,39 @@ fn an_object_that_a_manifest_does_not_list_is_no_damage() {
     assert_eq!(newest(&folder), Some((10, 1.0)));
     let manifest = Checkpoint::verify(&path).unwrap();
     assert_eq!(foreign_files(&path, &manifest).unwrap(), [path.join(".DS_Store"), path.join("notes/today.txt")]);
+}
+
+/// A run directory in a store is told, restored and protected as one on the local disk.
+#[test]
+fn the_configuration_of_a_run_in_a_store_comes_back_and_is_not_written_over() {
+    let (store, folder) = Faulty::new();
+    let (run, here) = (folder.parent().unwrap(), tempfile::tempdir().unwrap());
+    let rows: String = (0..20).map(|row| format!("{row},{}\n", row % 2)).collect();
+    fs::write(here.path().join("rows.csv"), format!("a,label\n{rows}")).unwrap();
+    let text = "data = { path = 'rows.csv' }\nmodel = { kind = 'mlp', hidden = [2] }\n\
+                optimizer = { kind = 'sgd', lr = 0.1 }\ntrain = { steps = 2 }\n";
+    fs::write(here.path().join("config.toml"), text).unwrap();
+    let config = from_file(&here.path().join("config.toml"), &[]).unwrap();
+    Run::start(config, run, Control::new()).unwrap().train(&mut ()).unwrap();
+    let resume = |settings: &[Setting]| {
+        let choices = Choices { settings, ..Choices::default() };
+        let mut resumed = resume::resume(run, choices, Control::new()).map_err(|error| error.to_string())?;
+        resumed.run.train(&mut ()).unwrap();
+        Ok::<_, String>(resumed.messages)
+    };
+    let file = run.join("config.toml");
+    let written = store.content()[&file].clone();
+    store.objects.remove(&file).unwrap();
+    assert!(resume(&[]).unwrap()[0].contains("config.toml was missing, and is written again"));
+    assert_eq!(store.content()[&file], written);
+    let edited = String::from_utf8(written).unwrap().replace("steps = 2", "steps = 4");
+    store.objects.upload(&file, &mut edited.as_bytes(), edited.len() as u64).unwrap();
+    let refused = resume(&[]).unwrap_err();
+    assert!(refused.contains(&format!("train --resume {} --set train.steps=4", run.display())), "{refused}");
+    resume(&[Setting::parse("train.steps=4").unwrap()]).unwrap();
+    assert_eq!(store.content()[&file], edited.clone().into_bytes());
+    resume(&[Setting::parse("train.steps=6").unwrap()]).unwrap();
+    assert_eq!(store.content()[&run.join("config.toml.kept")], edited.into_bytes());
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::read::Checkpoint;
 use super::save::{self, Saved, again};
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
+use crate::remedy;
 use crate::store::MayWrite;
 
 /// A folder in which a run keeps its checkpoints, a directory each, on the local disk or at the URL of an
@@ -132,7 +133,7 @@ impl Folder {
     /// Removes what saves that were killed have left here, and says what.
     ///
     /// That is a directory, not a link to one, whose name only a save makes, with nothing in it but files of the names
-    /// that a checkpoint has. Call it only while no other process saves here: what is being written looks the same.
+    /// that a checkpoint has, and what a file manager has added. Call it only while no other process saves here: what is being written looks the same.
     ///
     /// # Errors
     /// When the folder cannot be listed, or something not be removed.
@@ -191,7 +192,14 @@ impl Folder {
     pub(super) fn is_pinned(&self, step: u64) -> Result<bool, CheckpointError> {
         match self.objects()? {
             Some(objects) => objects.is_pinned(step),
-            None => Ok(pin_of(&self.path.join(dir_name(step))).symlink_metadata().is_ok()),
+            None => {
+                let pin = pin_of(&self.path.join(dir_name(step)));
+                match pin.symlink_metadata() {
+                    Err(error) if remedy::is_absence(&error) => Ok(false),
+                    // Where it cannot be told, a pinned checkpoint must not be deleted.
+                    found => found.during("look at", pin).map(|_| true),
+                }
+            }
         }
     }
 
