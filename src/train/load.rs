@@ -176,7 +176,9 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| line_of(&text, span.start));
         let reason = match error.message() {
-            reason if reason.contains("too large") => format!("{reason}; whole numbers go to {}", i64::MAX),
+            reason if reason.contains("too large") => {
+                format!("a number is too large; whole numbers go to {}", i64::MAX)
+            }
             reason => reason.to_owned(),
         };
         wrong(line, "not TOML".to_owned(), &reason)

@@ -232,7 +232,7 @@ mod tests {
             ),
             ("one_cycle(36)", "is 4.000e-7 in steps 35 to 143", r#"write `one_cycle("100%")`"#),
             ("polynomial(72, power=2)", "is 0 in steps 72 to 143, 50%", r#"write `polynomial("100%", power=2)`"#),
-            ("wsd(10, 20, 30)", "in steps 60 to 143", "write `wsd(10, 104, 30)`"),
+            ("wsd(10, 20, 30)", "in steps 60 to 143", "write `wsd(warmup=10, stable=104, decay=30)`"),
             ("warmup(10) -> cosine(20)", "in steps 30 to 143", "write `warmup(10) -> cosine(134)`"),
             (r#"warmup("10%") -> cosine("40%")"#, "in steps 72 to 143", r#"write `warmup("10%") -> cosine("90%")`"#),
             (
@@ -243,7 +243,7 @@ mod tests {
             (r#"cosine(6, unit="epoch")"#, "in steps 72 to 143", r#"write `cosine("100%", unit="epoch")`"#),
             ("exponential(0.7)", "in steps 39 to 143", r#"write `exponential(0.7, unit="epoch")`"#),
             ("sequential([20], [constant, cosine(20)])", "in steps 40 to 143", "cosine(124)"),
-            ("constant(0)", "in steps 0 to 143, 100%", "schedule = constant(0)"),
+            ("constant(0)", "in steps 0 to 143, 100%", "schedule = constant"),
         ];
         for (schedule, steps, meant) in cases {
             let told = told(schedule).unwrap_or_else(|| panic!("nothing of {schedule}"));
