@@ -17,6 +17,7 @@ pub(crate) fn of(error: &Error) -> Option<&'static str> {
         Some(Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::AGAIN | Errno::BUSY) => {
             "the file system does not answer now; see that it is connected, and try again"
         }
+        Some(Errno::FBIG) => "raise the limit on the size of files (`ulimit -f`)",
         Some(Errno::LOOP) => "it is a link that leads to itself",
         _ if error.kind() == ErrorKind::PermissionDenied => {
             "check who owns it, its permissions and those of the folders above it, and try again"

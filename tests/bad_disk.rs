@@ -65,7 +65,7 @@ fn a_write_that_fails_in_the_middle_costs_no_step_and_no_checkpoint() {
     let place = Workplace::new();
     let settings = "--set train.epochs=40 --set checkpoint.every='5 epochs'";
     place.train(&["config.toml", "--out", "whole", "--set", "train.epochs=40"]).says(0, &["done"]);
-    let script = format!("trap '' XFSZ; ulimit -f 16; exec {TRAIN} config.toml --out run {settings}");
+    let script = format!("ulimit -f 16; exec {TRAIN} config.toml --out run {settings}");
     let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
     assert!(told.err.contains("is not saved: "), "{}", told.err);
     assert!(told.err.contains("training goes on"), "{}", told.err);
@@ -82,6 +82,50 @@ fn a_write_that_fails_in_the_middle_costs_no_step_and_no_checkpoint() {
     assert!(saved.len() > 1 && saved.len() < 9, "{saved:?}");
     place.train(&["--resume", "run"]).says(0, &["done"]);
     assert!(fs::read(place.path("run/log.jsonl")).unwrap() == fs::read(place.path("whole/log.jsonl")).unwrap());
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_said_with_its_remedy() {
+    let place = Workplace::new();
+    let script = format!("ulimit -f 1; exec {TRAIN} config.toml --out run --set 'model.hidden=[512]'");
+    let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
+    told.says(2, &["File too large", "raise the limit on the size of files (`ulimit -f`)"]);
+}
+
+/// A result that nobody can read is none.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let place = Workplace::with_run();
+    let results: [(&str, &[&str], i32); 11] = [
+        (TRAIN, &["eval", "run"], 1),
+        (TRAIN, &["eval", "run", "--json"], 1),
+        (TRAIN, &["predict", "run", "--data", "rows.csv"], 1),
+        (TRAIN, &["find-lr", "config.toml", "--steps", "5"], 1),
+        (TRAIN, &["prove", "config.toml", "--kills", "0", "--set", "train.epochs=1"], 1),
+        (INSPECT, &["run"], 2),
+        (INSPECT, &["run", "--json"], 2),
+        (INSPECT, &["verify", "run"], 2),
+        (INSPECT, &["diff", "run", "run"], 2),
+        (INSPECT, &["lr", "cosine(9)"], 2),
+        (INSPECT, &["lr", "cosine(9)", "--format", "png"], 2),
+    ];
+    for (program, arguments, code) in results {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let told: Told = place.command(program, arguments).stdout(full).output().unwrap().into();
+        told.says(code, &["error: the result cannot be written to stdout: No space left on device"]);
+        // A reader that has gone away has seen enough.
+        let (reader, pipe) = std::io::pipe().unwrap();
+        drop(reader);
+        let told: Told =
+            place.command(program, &[arguments, &more_room(arguments)].concat()).stdout(pipe).output().unwrap().into();
+        told.says(0, &[]);
+    }
+}
+
+/// Another directory for what must not be there yet.
+fn more_room(arguments: &[&str]) -> Vec<&'static str> {
+    if arguments[0] == "prove" { vec!["--out", "another"] } else { vec![] }
 }
 
 /// Runs a shell script where it may mount file systems; `None`, said loudly, where this machine does not let it.

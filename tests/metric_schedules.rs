@@ -5,7 +5,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, rates, small, state, steps};
+use common::{
+    ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, checkpoint, log, rates, small, state, steps,
+};
 use rekindle::train::resume::{self, Choices};
 use rekindle::train::{Control, Outcome, Run, from_file};
 use serde_json::Value;
@@ -47,13 +49,13 @@ fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
     let (config, stopped) = (lab.path("config.toml"), lab.path("stopped"));
     for step in 1..=STEPS {
         let control = Control::new();
-        control.stop(15);
+        let mut observer = StopAfterOne(control.clone());
         let mut run = match step {
             1 => Run::start(from_file(&config, &[]).unwrap(), &stopped, control).unwrap(),
             _ => resume::resume(&stopped, Choices::default(), control).unwrap().run,
         };
         let expected = if step < STEPS { Outcome::Stopped { signal: 15 } } else { Outcome::Finished };
-        assert_eq!(run.train(&mut ()).unwrap(), expected);
+        assert_eq!(run.train(&mut observer).unwrap(), expected);
     }
     assert_same_bits(&lab.path("whole"), &stopped);
     memories
@@ -139,13 +141,13 @@ fn a_best_that_is_infinite_is_saved_and_taken_back_exactly() {
         assert!(text.contains(&format!("\"best\": \"{best}\"")) || text.contains(&format!("\"best\":\"{best}\"")));
         let copy = lab.interrupted_copy("whole", "from-1", 1);
         let control = Control::new();
-        control.stop(15);
+        let mut observer = StopAfterOne(control.clone());
         // One more update is made before the first validation is heard of; the state in between is saved again.
         let choices = Choices { out: Some(&lab.path("again")), ..Choices::default() };
         let mut run = resume::resume(&checkpoint(&copy, 1), choices, control).unwrap().run;
         let again = state(&checkpoint(&lab.path("again"), 1));
         assert_eq!(again["schedulers"], serde_json::from_str::<Value>(&text).unwrap()["schedulers"]);
-        assert_eq!(run.train(&mut ()).unwrap(), Outcome::Stopped { signal: 15 });
+        assert_eq!(run.train(&mut observer).unwrap(), Outcome::Stopped { signal: 15 });
         let heard = &state(&checkpoint(&lab.path("again"), 2))["schedulers"]["lr"]["memory"]["best"];
         assert!(heard.is_number(), "{heard}");
     }

@@ -197,6 +197,27 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
     }
 }
 
+/// Nobody is left to stop it then, and it would train on for ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_proof_that_is_killed_takes_its_child_along() {
+    let place = place();
+    let endless = ["prove", "config.toml", "--out", "proof", "--set", "train.steps=4000000"];
+    let mut prove = place.command(TRAIN, &endless).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            sleep(Duration::from_millis(2));
+        }
+    };
+    let whole = place.path("proof/whole");
+    wait_until("the run does not begin", &|| steps(&whole).len() > 1);
+    prove.kill().unwrap();
+    prove.wait().unwrap();
+    wait_until("the child goes on", &|| !works_in(Path::new("proof/whole")));
+}
+
 /// What saves by the clock has other checkpoints each time. Those that both runs have are still compared.
 #[test]
 fn a_run_that_saves_by_the_clock_is_proved_by_what_both_have() {

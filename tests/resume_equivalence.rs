@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, assert_same_bits, rates, small, steps};
+use common::{ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, rates, small, steps};
 use rekindle::train::{Control, Outcome, Run, from_file, resume};
 
 /// A plateau that hears of hardly any improvement, and so reduces the rate while its patience is part of its memory.
@@ -63,14 +63,14 @@ fn a_run_stopped_and_taken_up_again_after_every_single_step_comes_to_the_same_bi
         let (config, folder) = (lab.path("config.toml"), lab.path("stepwise"));
         for step in 0..STEPS {
             let control = Control::new();
-            control.stop(15);
+            let mut observer = StopAfterOne(control.clone());
             let mut run = match step {
                 0 => Run::start(from_file(&config, &[]).unwrap(), &folder, control).unwrap(),
                 _ => resume::resume(&folder, resume::Choices::default(), control).unwrap().run,
             };
             // After the last step there is nothing left to stop.
             let expected = if step + 1 < STEPS { Outcome::Stopped { signal: 15 } } else { Outcome::Finished };
-            assert_eq!(run.train(&mut ()).unwrap(), expected);
+            assert_eq!(run.train(&mut observer).unwrap(), expected);
             assert_eq!(run.session().step(), step + 1);
         }
         assert_same_bits(&lab.path("whole"), &folder);

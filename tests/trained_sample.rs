@@ -47,6 +47,20 @@ fn the_same_seed_gives_the_same_text() {
     assert!(text.chars().all(|character| TEXT.contains(character)));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_text_that_cannot_be_written_is_an_error() {
+    let lab = lab("");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let told = lab.command(&["sample", "run", "--prompt", "In the"]).stdout(full).output().unwrap();
+    let said = String::from_utf8(told.stderr).unwrap();
+    assert_eq!(
+        (told.status.code(), said.contains("the result cannot be written to stdout")),
+        (Some(1), true),
+        "{said}"
+    );
+}
+
 #[test]
 fn at_temperature_zero_the_seed_says_nothing() {
     let lab = lab("");

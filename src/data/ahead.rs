@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{Batch, DataError};
+use crate::threads;
 
 /// Makes a batch by its number.
 type Prepare = dyn Fn(u64) -> Result<Batch, DataError> + Send + Sync;
@@ -24,6 +26,9 @@ const WORTH_IT: Duration = Duration::from_micros(300);
 /// disk.
 const SLOW_BATCHES: u32 = 3;
 
+/// How often somebody who waits for a batch looks whether to wait on.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(50);
+
 /// More threads than this hardly ever have something to do.
 const MOST_THREADS: usize = 4;
 
@@ -32,6 +37,8 @@ pub(super) struct Ahead {
     prepare: Arc<Prepare>,
     /// There is no batch from this number on.
     end: u64,
+    /// How many were asked for before there were workers.
+    begun: AtomicU32,
     slow: AtomicU32,
     workers: Mutex<Option<Workers>>,
 }
@@ -39,24 +46,76 @@ pub(super) struct Ahead {
 impl Ahead {
     /// For the batches `0..end` that `prepare` makes.
     pub fn new(prepare: Arc<Prepare>, end: u64) -> Self {
-        Self { prepare, end, slow: AtomicU32::new(0), workers: Mutex::new(None) }
+        let begun = AtomicU32::new(0);
+        Self { prepare, end, begun, slow: AtomicU32::new(0), workers: Mutex::new(None) }
+    }
+
+    /// The same, for batches that are known to be quick, or of which too few are asked for to start a thread.
+    pub fn at_hand(self) -> Self {
+        Self { begun: AtomicU32::new(SLOW_BATCHES), ..self }
+    }
+
+    /// Whether threads were started, since preparing a batch takes long.
+    pub fn is_slow(&self) -> bool {
+        lock(&self.workers).is_some()
     }
 
     /// Batch number `number`.
     pub fn batch(&self, number: u64) -> Result<Batch, DataError> {
+        match self.batch_unless(number, &|| false) {
+            Ok(None) => (self.prepare)(number),
+            Ok(Some(batch)) => Ok(batch),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Batch number `number`, or none if `stop` asks not to wait for it any longer.
+    pub fn batch_unless(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
         let mut workers = lock(&self.workers);
         if let Some(workers) = workers.as_ref() {
-            // A batch that could not be made there is made here, where the error, or the panic, belongs.
-            return workers.shared.take(number).map_or_else(|| (self.prepare)(number), Ok);
+            let batch = match workers.shared.take(number, stop) {
+                Taken::Batch(batch) => Ok(Some(batch)),
+                Taken::Stopped => Ok(None),
+                // Nobody is at it, or it could not be made; then the error, or the panic, belongs here.
+                Taken::Nothing => self.elsewhere(number, stop),
+            };
+            lock(&workers.shared.queue).abandoned |= matches!(batch, Ok(None));
+            return batch;
         }
         let began = Instant::now();
-        let batch = (self.prepare)(number);
+        let batch = match self.begun.fetch_add(1, Ordering::Relaxed) {
+            // The first ones may wait for a disk.
+            0..SLOW_BATCHES => self.elsewhere(number, stop)?,
+            _ => Some((self.prepare)(number)?),
+        };
         let slow = if began.elapsed() < WORTH_IT { 0 } else { self.slow.load(Ordering::Relaxed) + 1 };
         self.slow.store(slow, Ordering::Relaxed);
         if slow >= SLOW_BATCHES {
             *workers = Workers::start(&self.prepare, number + 1, self.end);
         }
-        batch
+        Ok(batch)
+    }
+
+    /// A batch that is made on a thread of its own, or none if `stop` asks not to wait for it any longer.
+    fn elsewhere(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
+        let (prepare, (send, made)) = (self.prepare.clone(), mpsc::channel());
+        let work = move || {
+            let batch = prepare(number);
+            drop(prepare);
+            let _ = send.send(batch);
+        };
+        if threads::builder("batches").spawn(work).is_err() {
+            return (self.prepare)(number).map(Some);
+        }
+        loop {
+            match made.recv_timeout(LOOK_UP_EVERY) {
+                Ok(batch) => return batch.map(Some),
+                Err(RecvTimeoutError::Timeout) if stop() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                // It has panicked: that belongs here.
+                Err(RecvTimeoutError::Disconnected) => return (self.prepare)(number).map(Some),
+            }
+        }
     }
 
     /// How many batches are held or being made at most, or none where no threads were started.
@@ -98,6 +157,9 @@ impl Drop for Workers {
     fn drop(&mut self) {
         lock(&self.shared.queue).stopped = true;
         self.shared.changed.notify_all();
+        if lock(&self.shared.queue).abandoned {
+            return;
+        }
         // Each ends with the batch that it is at.
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
@@ -117,6 +179,17 @@ struct Queue {
     /// The number of the next one to be made.
     next: u64,
     stopped: bool,
+    /// Whether the caller did not wait for a batch, and so will not wait for the threads either.
+    abandoned: bool,
+}
+
+/// What a caller gets who asks for a batch.
+enum Taken {
+    Batch(Batch),
+    /// It must be made by the caller.
+    Nothing,
+    /// It was asked not to wait.
+    Stopped,
 }
 
 enum Slot {
@@ -127,13 +200,13 @@ enum Slot {
 
 impl From<u64> for Queue {
     fn from(next: u64) -> Self {
-        Self { slots: BTreeMap::new(), next, stopped: false }
+        Self { slots: BTreeMap::new(), next, stopped: false, abandoned: false }
     }
 }
 
 impl Shared {
-    /// Batch number `number`, once it is made; none where it must be made by the caller.
-    fn take(&self, number: u64) -> Option<Batch> {
+    /// Batch number `number`, once it is made.
+    fn take(&self, number: u64, stop: &dyn Fn() -> bool) -> Taken {
         let mut queue = lock(&self.queue);
         if number > queue.next || (number < queue.next && !queue.slots.contains_key(&number)) {
             // A jump: what was made for elsewhere is let go.
@@ -144,16 +217,19 @@ impl Shared {
             // Nobody is at it yet.
             queue.next += 1;
             self.changed.notify_all();
-            return None;
+            return Taken::Nothing;
         }
         while let Some(Slot::InTheMaking) = queue.slots.get(&number) {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.changed.wait_timeout(queue, LOOK_UP_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            if stop() {
+                return Taken::Stopped;
+            }
         }
         let slot = queue.slots.remove(&number);
         self.changed.notify_all();
         match slot {
-            Some(Slot::Made(batch)) => Some(batch),
-            _ => None,
+            Some(Slot::Made(batch)) => Taken::Batch(batch),
+            _ => Taken::Nothing,
         }
     }
 
@@ -292,6 +368,29 @@ mod tests {
         let caught = panic::catch_unwind(AssertUnwindSafe(|| ahead.batch(7)));
         assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"seven"));
         assert!((8..20).all(|step| number(&ahead.batch(step).unwrap()) == step));
+    }
+
+    /// A signal must not have to wait for a disk that does not answer.
+    #[test]
+    fn a_wait_for_a_batch_ends_when_asked_to() {
+        for waits_at in [0, 20] {
+            let (gate, answers) = mpsc::channel::<()>();
+            let answers = Mutex::new(answers);
+            let prepare = move |number| {
+                thread::sleep(SLOW);
+                if number >= waits_at {
+                    // Until the other end is dropped.
+                    let _ = lock(&answers).recv();
+                }
+                Ok(batch(number))
+            };
+            let ahead = Ahead::new(Arc::new(prepare), u64::MAX);
+            (0..waits_at).for_each(|step| drop(ahead.batch(step).unwrap()));
+            assert!(ahead.batch_unless(waits_at, &|| true).unwrap().is_none());
+            // Nor is the end of the threads waited for.
+            drop(ahead);
+            drop(gate);
+        }
     }
 
     #[test]

@@ -153,41 +153,74 @@ impl<D: Dataset + 'static> Data<D> {
     /// # Errors
     /// The data set cannot gather the rows.
     pub fn batch(&self, step: u64) -> Result<Batch, DataError> {
+        match self.batch_unless(step, &|| false)? {
+            Some(batch) => Ok(batch),
+            None => self.bring(self.gathering.training(step)?),
+        }
+    }
+
+    /// As [`Data::batch`], or none if `stop` asks not to wait for the batch any longer. It is asked now and then, where a
+    /// batch takes long.
+    ///
+    /// # Errors
+    /// As [`Data::batch`].
+    pub fn batch_unless(&self, step: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
         if let Some(whole) = self.whole.get() {
-            return Ok(whole.clone());
+            return Ok(Some(whole.clone()));
         }
         if self.gathering.is_whole() {
             let batch = self.bring(self.gathering.training(step)?)?;
-            return Ok(self.whole.get_or_init(|| batch).clone());
+            return Ok(Some(self.whole.get_or_init(|| batch).clone()));
         }
         if self.gathering.dataset.is_on_device() {
-            return self.bring(self.gathering.training(step)?);
+            return self.bring(self.gathering.training(step)?).map(Some);
         }
         let ahead = self.ahead.get_or_init(|| {
             let gathering = self.gathering.clone();
             Ahead::new(Arc::new(move |step| gathering.training(step)), u64::MAX)
         });
-        self.bring(ahead.batch(step)?)
+        ahead.batch_unless(step, stop)?.map(|batch| self.bring(batch)).transpose()
     }
 
     /// The validation rows in ascending order, [`Input::evaluation_rows`] at a time; none where no share is set aside.
     pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
-        self.evaluation_batches(self.gathering.split.validation().clone())
+        self.validation_batches_unless(&|| false)
+    }
+
+    /// As [`Data::validation_batches`], but they end where `stop` asks for it. It is asked before each, and where one
+    /// takes long.
+    pub fn validation_batches_unless<'a>(
+        &'a self,
+        stop: &'a dyn Fn() -> bool,
+    ) -> impl Iterator<Item = Result<Batch, DataError>> + 'a {
+        self.evaluation_batches_unless(self.gathering.split.validation().clone(), stop)
     }
 
     /// These rows of the data set in their order, [`Input::evaluation_rows`] at a time, as in a validation.
     pub fn evaluation_batches(&self, rows: RowSet) -> impl Iterator<Item = Result<Batch, DataError>> {
+        self.evaluation_batches_unless(rows, &|| false)
+    }
+
+    fn evaluation_batches_unless<'a>(
+        &'a self,
+        rows: RowSet,
+        stop: &'a dyn Fn() -> bool,
+    ) -> impl Iterator<Item = Result<Batch, DataError>> + 'a {
         let (gathering, rows) = (self.gathering.clone(), Arc::new(rows));
         let count = rows.len().div_ceil(gathering.dataset.input().evaluation_rows()) as u64;
         let is_on_device = gathering.dataset.is_on_device();
         let ahead = {
             let rows = rows.clone();
-            Ahead::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count)
+            let ahead = Ahead::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count);
+            if self.ahead.get().is_some_and(Ahead::is_slow) { ahead } else { ahead.at_hand() }
         };
-        (0..count).map(move |number| {
-            let batch = if is_on_device { self.gathering.evaluation(&rows, number) } else { ahead.batch(number) };
-            self.bring(batch?)
-        })
+        let batch = move |number| {
+            if is_on_device {
+                return self.bring(self.gathering.evaluation(&rows, number)?).map(Some);
+            }
+            ahead.batch_unless(number, stop)?.map(|batch| self.bring(batch)).transpose()
+        };
+        (0..count).take_while(move |_| !stop()).map_while(move |number| batch(number).transpose())
     }
 
     /// Brings a batch to the device of the run. Only the thread that trains does: on CUDA another one would race it.

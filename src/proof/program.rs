@@ -1,6 +1,8 @@
 //! The program whose runs are proved, as processes that are started, killed and started anew.
 
 use std::fs::{File, OpenOptions};
+#[cfg(target_os = "linux")]
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -85,11 +87,27 @@ impl Program {
         if let Some(threads) = threads {
             command.env("RAYON_NUM_THREADS", threads.to_string());
         }
+        #[cfg(target_os = "linux")]
+        dies_with_us(&mut command);
         let began = Instant::now();
         let program = command.get_program().display().to_string();
         let child = command.spawn().map_err(|error| ProofError::NotStarted { program, error })?;
         Ok(Running { child, began, threads })
     }
+}
+
+/// Lets the system kill the process should this one end without having done so, as by `kill -9`. A process that it has
+/// started itself goes on then; so does either where the system is not Linux.
+#[cfg(target_os = "linux")]
+fn dies_with_us(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let before_exec = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended before that.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    };
+    // SAFETY: between fork and exec only three calls of the system are made; nothing is allocated and no lock is taken.
+    unsafe { command.pre_exec(before_exec) };
 }
 
 /// A path as a word of the shell. The program may change its directory, so it is a whole path.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::chart::{Chart, Mark, Phase, Series, Shape};
 use crate::schedule::{RunLength, Schedule, Trajectory};
-use crate::train::RangeTest;
+use crate::train::{RangePoint, RangeTest};
 
 /// The rates of a trajectory, each of which holds for its update, a line for each group, under the names given.
 pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log_y: bool) -> Chart {
@@ -24,12 +24,17 @@ pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log
     }
 }
 
-/// The losses of a range test over its rates, and the rate that it suggests.
+/// The losses of a range test over its rates, and the rate that it suggests. It is drawn as far up as the losses before
+/// the lowest go: where it diverges, the end is many times higher, and next to it nothing else would be seen.
 pub fn of_range_test(title: &str, test: &RangeTest) -> Chart {
-    let line = |name: &str, loss: fn(&crate::train::RangePoint) -> f64| Series {
+    let lowest = (0..test.points.len()).min_by(|&a, &b| test.points[a].smoothed.total_cmp(&test.points[b].smoothed));
+    let before = &test.points[..lowest.map_or(0, |lowest| lowest + 1)];
+    let highest = before.iter().map(|point| point.loss.max(point.smoothed)).fold(f64::NEG_INFINITY, f64::max);
+    let drawn = |loss: f64| if loss > highest { f64::NAN } else { loss };
+    let line = |name: &str, loss: fn(&RangePoint) -> f64| Series {
         name: name.to_owned(),
         shape: Shape::Line,
-        points: test.points.iter().map(|point| (point.lr, loss(point))).collect(),
+        points: test.points.iter().map(|point| (point.lr, drawn(loss(point)))).collect(),
     };
     let mark = |lr: f64| Mark { x: lr, label: format!("suggested {lr:.2e}") };
     Chart {
@@ -116,6 +121,16 @@ mod tests {
         let run = RunLength { total_steps: Some(100), steps_per_epoch };
         let phases = phases(&text.parse().unwrap(), &run, 100);
         phases.into_iter().map(|phase| (phase.name, phase.from, phase.to)).collect()
+    }
+
+    #[test]
+    fn the_diverged_end_of_a_range_test_does_not_rule_its_chart() {
+        let losses = [2.0, 2.1, 1.0, 0.5, 0.7, 2.05, 90.0, 1e9];
+        let point = |(step, &loss): (usize, &f64)| RangePoint { lr: 10f64.powi(step as i32), loss, smoothed: loss };
+        let points = losses.iter().enumerate().map(point).collect();
+        let chart = of_range_test("", &RangeTest { points, diverged: true, stopped: None, suggestion: None });
+        let drawn: Vec<f64> = chart.series[0].points.iter().map(|point| point.1).filter(|y| y.is_finite()).collect();
+        assert_eq!(drawn, losses[..6]);
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! A run as a terminal shows it: results on stdout, progress and messages on stderr.
 
-use std::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::io;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-
+use super::bar::Bar;
 use super::run::{EpochReport, Observer, StepReport};
 use crate::figures;
 use crate::optim::Rates;
@@ -13,13 +10,36 @@ use crate::optim::Rates;
 /// Shows a run: a line for each epoch on stdout, and on stderr, where that is a terminal, a bar.
 #[derive(Debug)]
 pub struct Console {
-    bar: ProgressBar,
+    bar: Bar,
 }
 
 impl Console {
     /// A console that shows a bar where stderr is a terminal.
     pub fn new() -> Self {
-        Self { bar: ProgressBar::hidden() }
+        Self { bar: Bar::hidden() }
+    }
+
+    /// Shows lines as [`Observer::message`] does, from any thread.
+    pub fn voice(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |text| bar.write(io::stderr(), text)
+    }
+
+    /// Counts to `total` from now on, on a bar of its own where stderr is a terminal.
+    pub fn count(&mut self, what: &str, total: u64) {
+        self.bar.show(&format!("{what} {{pos}}/{{len}} {{bar:12}} {{wide_msg}} {{elapsed_precise}}"), 0, total);
+    }
+
+    /// How far the counting is, and what to say of it.
+    pub fn at(&mut self, done: u64, text: &str) {
+        if self.bar.is_shown() {
+            self.bar.at(done, text.to_owned());
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&mut self) {
+        self.bar.clear();
     }
 }
 
@@ -29,30 +49,19 @@ impl Default for Console {
     }
 }
 
-const TEMPLATE: &str = "step {pos}/{len} {bar:24} {msg} | {speed} | {eta_precise} left";
+/// What does not fit into the line is cut off the message.
+const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg} | {speed} | {eta} left";
 
 impl Observer for Console {
     fn begin(&mut self, done: u64, total: u64) {
-        if !io::stderr().is_terminal() || done >= total {
-            return;
-        }
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-        let speed = |state: &ProgressState, text: &mut dyn fmt::Write| {
-            let _ = write!(text, "{:.0} steps/s", state.per_sec());
-        };
-        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let style = style.with_key("speed", speed);
-        self.bar = bar.with_style(style).with_position(done);
-        self.bar.reset_eta();
-        self.bar.enable_steady_tick(Duration::from_millis(500));
+        self.bar.show(TEMPLATE, done, total);
     }
 
     fn step(&mut self, report: &StepReport<'_>) {
-        if self.bar.is_hidden() {
-            return;
+        if self.bar.is_shown() {
+            let (loss, rates) = (figures::loss(report.loss), some_rates(report.rates));
+            self.bar.at(report.done, format!("loss={loss} | lr={rates}"));
         }
-        self.bar.set_message(format!("loss={} | lr={}", figures::loss(report.loss), rates(report.rates)));
-        self.bar.set_position(report.done);
     }
 
     fn epoch(&mut self, report: &EpochReport) {
@@ -64,16 +73,24 @@ impl Observer for Console {
                 line += &format!(" | val_accuracy={accuracy:.4}");
             }
         }
-        // A reader that has gone away is no reason to stop training.
-        self.bar.suspend(|| drop(writeln!(io::stdout(), "{line}")));
+        self.bar.write(io::stdout(), &line);
     }
 
     fn message(&mut self, text: &str) {
-        self.bar.suspend(|| drop(writeln!(io::stderr(), "{text}")));
+        self.bar.write(io::stderr(), text);
     }
 
     fn end(&mut self) {
-        self.bar.finish_and_clear();
+        self.clear();
+    }
+}
+
+/// The rates of as many groups as a line has room for.
+fn some_rates(all: &[Rates]) -> String {
+    const MOST: usize = 2;
+    match all.len().checked_sub(MOST) {
+        None | Some(0) => rates(all),
+        Some(more) => format!("{} and {more} more", rates(&all[..MOST])),
     }
 }
 

@@ -1,15 +1,36 @@
 //! How a run is asked to stop or to save from outside: by signals, or by the program it runs in.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Requests to a running loop, which looks at them after each step. Clones share the requests.
+use super::signals;
+
+/// Requests to a running loop, which looks at them after each step, and while it validates or waits for data. Clones
+/// share the requests.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
     /// Number of the signal that asked the run to stop; 0 for none.
-    stop: Arc<AtomicUsize>,
-    save: Arc<AtomicBool>,
+    stop: AtomicUsize,
+    save: AtomicBool,
+    /// When one of them was asked for last.
+    asked: Mutex<Option<Instant>>,
+    stake: Mutex<Option<Stake>>,
+}
+
+/// Work that a signal ends in order, in words for the person who sends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stake {
+    /// What the first signal brings about, such as `stopping after this step`.
+    pub in_order: String,
+    /// What is lost where a second one ends the process at once, and what to do then.
+    pub at_once: String,
 }
 
 impl Control {
@@ -18,46 +39,70 @@ impl Control {
         Self::default()
     }
 
-    /// A control that SIGINT and SIGTERM stop and SIGUSR1 makes save. A second SIGINT or SIGTERM ends the process at
-    /// once, with 130 or 143.
+    /// A control that signals use too. `say` shows a line to a person; it is called on another thread.
+    ///
+    /// Each signal that would end the process makes the run save and stop: SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU and
+    /// so on. SIGUSR1 and SIGUSR2 make it save. A signal that is ignored when this is called stays ignored, as `nohup`
+    /// wants it, and one that has a handler keeps it.
+    ///
+    /// The first is answered at once through `say`. Those within a second of it count as the same. A later SIGHUP,
+    /// SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. Where no work is [at stake](Self::put_at_stake),
+    /// the first one does, with 128 and its number.
     ///
     /// # Errors
-    /// When a signal handler cannot be installed.
-    pub fn from_signals() -> io::Result<Self> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
+    /// When a handler cannot be installed, or there is no thread to be had.
+    pub fn from_signals(say: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Self> {
         let control = Self::new();
-        let stopping = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // Handlers run in this order: the first signal only arms the shutdown for the second.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))?;
-            let number = usize::try_from(signal).unwrap_or_default();
-            signal_hook::flag::register_usize(signal, Arc::clone(&control.stop), number)?;
-        }
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&stopping))?;
-        }
-        #[cfg(unix)]
-        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&control.save))?;
+        signals::listen(control.clone(), Arc::new(say))?;
         Ok(control)
+    }
+
+    /// Says that from now on a signal is to end the work in order. Call it before a loop that looks at
+    /// [`Control::stop_requested`], and again when something else would be lost.
+    pub fn put_at_stake(&self, stake: Stake) {
+        *self.stake() = Some(stake);
+    }
+
+    /// Says that nothing is lost any more if the process ends at once.
+    pub fn nothing_at_stake(&self) {
+        *self.stake() = None;
+    }
+
+    /// What is at stake. It does not change while this is held.
+    pub(super) fn stake(&self) -> MutexGuard<'_, Option<Stake>> {
+        self.shared.stake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the run to save and stop after the step it is at; `signal` is told back in its outcome.
     pub fn stop(&self, signal: usize) {
-        self.stop.store(signal, Ordering::Relaxed);
+        *self.asked() = Some(Instant::now());
+        self.shared.stop.store(signal, Ordering::Release);
     }
 
     /// Asks the run to save after the step it is at, and go on.
     pub fn save(&self) {
-        self.save.store(true, Ordering::Relaxed);
+        *self.asked() = Some(Instant::now());
+        self.shared.save.store(true, Ordering::Release);
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what was asked for has waited as long as it should: a validation that takes no longer comes to its end.
+    pub(super) fn is_pressing(&self) -> bool {
+        const PATIENCE: Duration = Duration::from_millis(200);
+        let is_asked = self.stop_requested().is_some() || self.shared.save.load(Ordering::Acquire);
+        is_asked && self.asked().is_some_and(|asked| asked.elapsed() >= PATIENCE)
     }
 
     /// The signal that asked the run to stop.
     pub fn stop_requested(&self) -> Option<usize> {
-        Some(self.stop.load(Ordering::Relaxed)).filter(|&signal| signal != 0)
+        Some(self.shared.stop.load(Ordering::Acquire)).filter(|&signal| signal != 0)
     }
 
     /// Whether a save was asked for since the last call.
     pub(super) fn take_save_request(&self) -> bool {
-        self.save.swap(false, Ordering::Relaxed)
+        self.shared.save.swap(false, Ordering::Relaxed)
     }
 }

@@ -6,6 +6,7 @@
 
 use super::TrainError;
 use super::config::Config;
+use super::control::{Control, Stake};
 use super::session::Session;
 use crate::optim::Rates;
 
@@ -33,7 +34,7 @@ pub struct RangePoint {
     pub lr: f64,
     /// The loss of the step's batch.
     pub loss: f64,
-    /// The exponential moving average of the losses so far, corrected for its start.
+    /// The mean of the losses around it, with weights that fall off evenly to both sides, so that it does not lag behind.
     pub smoothed: f64,
 }
 
@@ -44,51 +45,86 @@ pub struct RangeTest {
     pub points: Vec<RangePoint>,
     /// Whether the sweep ended early because the loss diverged.
     pub diverged: bool,
+    /// The signal that ended the sweep early.
+    pub stopped: Option<usize>,
     /// The rate at which the smoothed loss falls fastest; `None` where it does not fall by a twentieth.
     pub suggestion: Option<f64>,
 }
 
-/// Share of the average that is kept from step to step.
+/// Share of the running average that is kept from step to step.
 const SMOOTHING: f64 = 0.9;
 
-/// The sweep ends when the smoothed loss is this many times its best.
+/// The sweep ends when the running average of the loss is this many times its best.
 const DIVERGED: f64 = 4.0;
+
+/// The share of the sweep over which losses are smoothed to each side.
+const SMOOTHED_OVER: f64 = 0.06;
 
 /// The share of the first loss by which the smoothed one has to fall before anything is suggested.
 const LEAST_FALL: f64 = 0.05;
 
-/// Runs a range test of `config` from its initial weights. Everything happens in memory; no run is touched.
+/// Runs a range test of `config` from its initial weights. Everything happens in memory; no run is touched. `control` can
+/// stop it, and then what was found so far is the result; `watch` is told how many steps are made, and the rate and loss
+/// of the last.
 ///
 /// # Errors
 /// When the sweep is not one, the session cannot be made, or the device fails. A loss that is not finite is no error:
 /// it ends the sweep.
-pub fn find_lr(config: Config, options: RangeTestOptions) -> Result<RangeTest, TrainError> {
+pub fn find_lr(
+    config: Config,
+    options: RangeTestOptions,
+    control: &Control,
+    watch: &mut dyn FnMut(u32, f64, f64),
+) -> Result<RangeTest, TrainError> {
     options.validate()?;
     let mut session = Session::new(config)?;
+    control.put_at_stake(Stake {
+        in_order: "stopping after this step; what was found is kept".to_owned(),
+        at_once: "nothing of the range test is written".to_owned(),
+    });
+    let stop = || control.stop_requested().is_some();
     let bases = session.base_lrs();
     let first = bases.first().copied().unwrap_or_default();
     let ratio = |base: f64| if first > 0.0 { base / first } else { 1.0 };
     let mut average = Average::default();
-    let (mut points, mut best, mut diverged) = (Vec::new(), f64::INFINITY, false);
+    let (mut rates, mut losses, mut best, mut diverged) = (Vec::new(), Vec::new(), f64::INFINITY, false);
     for step in 0..options.steps {
         let lr = options.rate(step);
-        let (loss, gradients) = session.gradients(&session.batch()?)?;
-        let smoothed = average.add(loss);
-        if !loss.is_finite() || smoothed > DIVERGED * best {
+        let Some(batch) = session.batch(&stop)?.filter(|_| !stop()) else { break };
+        let (loss, gradients) = session.gradients(&batch)?;
+        let running = average.add(loss);
+        if !loss.is_finite() || running > DIVERGED * best {
             diverged = true;
             break;
         }
-        best = best.min(smoothed);
-        points.push(RangePoint { lr, loss, smoothed });
+        best = best.min(running);
+        rates.push(lr);
+        losses.push(loss);
+        watch(step + 1, lr, loss);
         if gradients.check_finite().is_err() {
             diverged = true;
             break;
         }
-        let rates: Vec<Rates> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
-        session.update(&gradients, &rates, loss)?;
+        let of_groups: Vec<Rates> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
+        session.update(&gradients, &of_groups, loss)?;
     }
+    let smoothed = smooth(&losses, (SMOOTHED_OVER * f64::from(options.steps)).ceil() as usize);
+    let point = |((lr, loss), smoothed)| RangePoint { lr, loss, smoothed };
+    let points: Vec<_> = rates.into_iter().zip(losses).zip(smoothed).map(point).collect();
     let suggestion = steepest(&points);
-    Ok(RangeTest { points, diverged, suggestion })
+    let stopped = control.stop_requested().filter(|_| !diverged && points.len() < options.steps as usize);
+    Ok(RangeTest { points, diverged, stopped, suggestion })
+}
+
+/// Each of `values` with those less than `width` steps away from it, the nearer the more. At the ends there are fewer.
+fn smooth(values: &[f64], width: usize) -> Vec<f64> {
+    let mean = |at: usize| {
+        let (from, to) = ((at + 1).saturating_sub(width), values.len().min(at + width));
+        let weights = (from..to).map(|other| (width - at.abs_diff(other)) as f64);
+        let weighted: f64 = weights.clone().zip(&values[from..to]).map(|(weight, value)| weight * value).sum();
+        weighted / weights.sum::<f64>()
+    };
+    (0..values.len()).map(mean).collect()
 }
 
 impl RangeTestOptions {
@@ -165,6 +201,30 @@ mod tests {
         assert_eq!(steepest(&[]), None);
         let noise: Vec<_> = (0..9).map(|i| point(10f64.powi(i), 2.0 - 0.01 * f64::from(i % 3))).collect();
         assert_eq!(steepest(&noise), None);
+    }
+
+    /// A running average would suggest a rate that is twice as high.
+    #[test]
+    fn the_suggestion_does_not_lag_behind_the_curve() {
+        let options = RangeTestOptions::default();
+        // Falls fastest at step 100, and diverges from step 170 on.
+        let fall = |step: u32| 0.2 + 2.0 / (1.0 + ((f64::from(step) - 100.0) / 8.0).exp());
+        let loss = |step: u32| fall(step) + (f64::from(step) - 170.0).exp().min(1e6);
+        let losses: Vec<f64> = (0..180).map(loss).collect();
+        let smoothed = smooth(&losses, 12).into_iter();
+        let points: Vec<_> = (0..180).zip(smoothed).map(|(step, loss)| point(options.rate(step), loss)).collect();
+        let suggested = steepest(&points).unwrap();
+        assert!((suggested / options.rate(100)).ln().abs() < 0.2, "{suggested} and not {}", options.rate(100));
+    }
+
+    #[test]
+    fn what_is_smoothed_keeps_its_place_and_its_mean() {
+        let peak: Vec<f64> = (0..21).map(|i| f64::from(i == 10)).collect();
+        let smoothed = smooth(&peak, 3);
+        let expected = [1.0, 2.0, 3.0, 2.0, 1.0].map(|weight| weight / 9.0);
+        assert!(smoothed[8..13].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{smoothed:?}");
+        assert_eq!(smoothed[7], 0.0);
+        assert_eq!((smooth(&[2.0], 5), smooth(&[2.0; 4], 3), smooth(&[], 3)), (vec![2.0], vec![2.0; 4], vec![]));
     }
 
     #[test]

@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::held_disk::is_in_place;
 use super::metrics::Evaluation;
 use super::mirror::Mirror;
 use super::{TrainError, log_order};
 use crate::checkpoint::CheckpointError;
+use crate::optim::Rates;
 use crate::{regular, remedy, store};
 
 /// One line of `log.jsonl`.
-#[derive(Debug, Serialize)]
-pub(super) struct Line<'a> {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Line {
     /// Number of the update, from 0.
     pub step: u64,
     /// Number of the epoch it belongs to, from 1.
@@ -28,10 +29,10 @@ pub(super) struct Line<'a> {
     /// The rate it used, of each group.
     pub lr: Vec<f64>,
     /// The momentum it used, of each group, where a schedule drives it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<Vec<f64>>,
     /// The weight decay it used, of each group, where a schedule drives it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<Vec<f64>>,
     /// The loss of its batch, before the update.
     pub loss: f64,
@@ -39,7 +40,21 @@ pub(super) struct Line<'a> {
     pub grad_norm: f64,
     /// What a validation after it found.
     #[serde(flatten)]
-    pub validation: Option<&'a Evaluation>,
+    pub validation: Option<Evaluation>,
+}
+
+impl Line {
+    /// The rates that the update used in each group.
+    pub fn rates(&self) -> Vec<Rates> {
+        let at =
+            |values: &Option<Vec<f64>>, group: usize| values.as_ref().and_then(|values| values.get(group).copied());
+        let group = |(group, &lr)| Rates {
+            lr,
+            momentum: at(&self.momentum, group),
+            weight_decay: at(&self.weight_decay, group),
+        };
+        self.lr.iter().enumerate().map(group).collect()
+    }
 }
 
 /// The log, open for appending.
@@ -152,7 +167,7 @@ impl Log {
     }
 
     /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
-    pub fn write(&mut self, line: &Line<'_>) {
+    pub fn write(&mut self, line: &Line) {
         // A line holds nothing that cannot be written as JSON.
         self.pending.extend(serde_json::to_vec(line).unwrap_or_default());
         self.pending.push(b'\n');
@@ -353,7 +368,7 @@ pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), Tr
 mod tests {
     use super::*;
 
-    fn record(step: u64) -> Line<'static> {
+    fn record(step: u64) -> Line {
         let (momentum, weight_decay, validation) = (None, None, None);
         Line { step, epoch: 1, lr: vec![0.1], momentum, weight_decay, loss: 0.25, grad_norm: 1.5, validation }
     }

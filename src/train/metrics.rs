@@ -84,13 +84,13 @@ fn describe(targets: TargetKind) -> String {
 }
 
 /// What a validation finds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Mean loss over the targets, without label smoothing.
     #[serde(rename = "val_loss")]
     pub loss: f64,
     /// Share of targets that are classified right, where there are classes.
-    #[serde(rename = "val_accuracy", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "val_accuracy", default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
 }
 

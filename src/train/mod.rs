@@ -3,6 +3,7 @@
 //! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
 //! to go on, [`Config`] is what a run is computed from.
 
+mod bar;
 pub(crate) mod changes;
 mod config;
 mod console;
@@ -32,13 +33,14 @@ mod schedulers;
 mod scratch;
 mod segments;
 mod session;
+mod signals;
 mod timing;
 mod wording;
 mod written_config;
 
 pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, TrainConfig, ValidationConfig};
 pub use console::Console;
-pub use control::Control;
+pub use control::{Control, Stake};
 pub use directory::RunDirectory;
 pub use error::TrainError;
 pub use every::Every;
@@ -52,4 +54,5 @@ pub use progress::{Phase, Progress, Watched};
 pub use run::{EpochReport, Observer, Outcome, Run, StepReport};
 pub use session::Session;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
+pub use signals::file_size_limit_is_an_error;
 pub use written_config::Edits;

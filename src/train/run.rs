@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use super::TrainError;
 use super::config::Config;
-use super::control::Control;
+use super::control::{Control, Stake};
 use super::directory::RunDirectory;
 use super::log::{Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
+use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
 use crate::optim::{Gradients, OptimError, Rates};
-use crate::store;
+use crate::{shell, store};
 
 /// A run in its directory, ready to train.
 pub struct Run {
@@ -25,6 +26,10 @@ pub struct Run {
     last_checkpoint: Option<PathBuf>,
     /// The step of the newest save, which may be in flight, and when it began.
     saving: (u64, Instant),
+    /// Whether the newest save is of the state before the validation of its step.
+    saved_unvalidated: bool,
+    /// Whether the newest save takes the place of one of the same state before its validation.
+    supersedes: bool,
     /// The last that is let go: until then a save may be in flight.
     directory: RunDirectory,
 }
@@ -112,12 +117,23 @@ impl Run {
         if begins {
             directory.write_config(session.config())?;
         }
-        let log = directory.open_log(session.step())?;
+        let log = directory.open_log(session.logged())?;
         let written_by = WrittenBy::this_build(session.device_name());
         let saver = Saver::new(directory.folder(), written_by).keeping(session.keep().clone());
         let saver = saver.on(directory.held(Arc::new(LocalDisk)));
         let saving = (session.step(), Instant::now());
-        let mut run = Self { session, log, control, saver, last_checkpoint, saving, directory };
+        let saved_unvalidated = session.unvalidated().is_some();
+        let mut run = Self {
+            session,
+            log,
+            control,
+            saver,
+            last_checkpoint,
+            saving,
+            saved_unvalidated,
+            supersedes: false,
+            directory,
+        };
         match run.last_checkpoint {
             None => run.save()?,
             Some(_) => run.saver.prune(run.session.step()),
@@ -139,6 +155,7 @@ impl Run {
     /// When loss, gradients or saved parameters are not finite, a device fails, or the last save failed. A save that
     /// fails before is told to the observer, and training goes on.
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        self.put_at_stake();
         observer.begin(self.session.step(), self.session.total_steps());
         let began = Instant::now();
         // Weights that a save has found to be no numbers are the cause of whatever came after them.
@@ -154,27 +171,26 @@ impl Run {
     }
 
     fn steps(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        if let Some(line) = self.session.unvalidated().cloned()
+            && let Some(stopped) = self.conclude_step(&line.rates(), line, observer)?
+        {
+            return Ok(stopped);
+        }
+        let control = self.control.clone();
+        let stop = || control.stop_requested().is_some();
         for step in self.session.step()..self.session.total_steps() {
             let rates = self.session.rates();
-            let batch = match self.session.batch() {
-                Ok(batch) => batch,
+            let batch = match self.session.batch(&stop) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return self.finish_stopped(observer),
                 Err(error) => return Err(self.save_before(error, observer)),
             };
             let (loss, gradients) = self.session.gradients(&batch)?;
             self.require_finite("loss", loss, step, &rates)?;
             self.require_finite_gradients(&gradients, step, &rates)?;
             self.session.update(&gradients, &rates, loss)?;
-            if self.session.validation_is_due() {
-                observer.validating(step + 1);
-            }
-            let validation = self.session.validate_when_due()?;
-            self.record(step, loss, &rates, &gradients, validation.as_ref());
-            observer.step(&StepReport { done: step + 1, rates: &rates, loss });
-            self.end_epoch_when_due(validation, observer);
-            self.save_when_due(observer)?;
-            // After the last step there is nothing left to stop.
-            if let Some(signal) = self.control.stop_requested().filter(|_| step + 1 < self.session.total_steps()) {
-                return self.finish(Outcome::Stopped { signal }, observer);
+            if let Some(stopped) = self.conclude_step(&rates, self.line(step, loss, &rates, &gradients), observer)? {
+                return Ok(stopped);
             }
         }
         self.finish(Outcome::Finished, observer)
@@ -186,6 +202,51 @@ impl Run {
             observer.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
         }
         error
+    }
+
+    /// What comes after an update: a validation, the line of the log, a save. Says so if the run was asked to stop.
+    fn conclude_step(
+        &mut self,
+        rates: &[Rates],
+        mut line: Line,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Outcome>, TrainError> {
+        let (done, loss) = (line.step + 1, line.loss);
+        if self.session.validation_is_due() || self.session.unvalidated().is_some() {
+            line.validation = self.validate(&line, observer)?;
+            if line.validation.is_none() {
+                return self.finish_stopped(observer).map(Some);
+            }
+        }
+        self.log.write(&line);
+        observer.step(&StepReport { done, rates, loss });
+        self.end_epoch_when_due(line.validation, observer);
+        self.save_when_due(observer)?;
+        // After the last step there is nothing left to stop.
+        let stop = self.control.stop_requested().filter(|_| done < self.session.total_steps());
+        stop.map(|_| self.finish_stopped(observer)).transpose()
+    }
+
+    /// What a validation after the update of `line` finds; nothing if the run was asked to stop meanwhile. Then the
+    /// validation is still to be made, and so it is in a save that was asked for meanwhile.
+    fn validate(&mut self, line: &Line, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainError> {
+        let control = self.control.clone();
+        observer.validating(line.step + 1);
+        match self.session.validate(&|| control.is_pressing()) {
+            Ok(None) => self.session.postpone_validation(line.clone()),
+            Err(error @ TrainError::Data(_)) => {
+                self.session.postpone_validation(line.clone());
+                return Err(self.save_before(error, observer));
+            }
+            found => return found,
+        }
+        if control.stop_requested().is_some() {
+            return Ok(None);
+        }
+        self.save_when_due(observer)?;
+        observer.validating(line.step + 1);
+        // From its beginning, and to its end whatever is to be saved.
+        self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
@@ -214,17 +275,10 @@ impl Run {
         }
     }
 
-    fn record(
-        &mut self,
-        step: u64,
-        loss: f64,
-        rates: &[Rates],
-        gradients: &Gradients,
-        validation: Option<&Evaluation>,
-    ) {
+    fn line(&self, step: u64, loss: f64, rates: &[Rates], gradients: &Gradients) -> Line {
         let epoch = step / self.session.steps_per_epoch() + 1;
         let of_groups = |value: fn(&Rates) -> Option<f64>| rates.iter().map(value).collect();
-        self.log.write(&Line {
+        Line {
             step,
             epoch,
             lr: rates.iter().map(|rates| rates.lr).collect(),
@@ -232,8 +286,8 @@ impl Run {
             weight_decay: of_groups(|rates| rates.weight_decay),
             loss,
             grad_norm: gradients.norm(),
-            validation,
-        });
+            validation: None,
+        }
     }
 
     fn end_epoch_when_due(&mut self, validation: Option<Evaluation>, observer: &mut dyn Observer) {
@@ -280,7 +334,9 @@ impl Run {
     /// Copies the state, and begins to write the copy.
     fn begin_save(&mut self) -> Result<(), TrainError> {
         let (step, began) = (self.session.step(), Instant::now());
+        self.supersedes = self.saved_unvalidated && self.saving.0 == step;
         self.saving = (step, began);
+        self.saved_unvalidated = self.session.unvalidated().is_some();
         self.directory.require_in_place()?;
         let log = self.log.written()?;
         let snapshot = self.session.fill(self.saver.snapshot_at(step), self.directory.path())?;
@@ -318,7 +374,14 @@ impl Run {
     fn saved(&mut self, ended: Result<Saved, CheckpointError>) -> Result<(), TrainError> {
         let (step, began) = self.saving;
         match ended {
-            Ok(saved) => self.last_checkpoint = Some(saved.path),
+            Ok(saved) => {
+                if let (true, Replaced { aside }) = (self.supersedes, saved.outcome) {
+                    // The new one holds all that the one before the validation did. Should it stay, it is in nobody's way.
+                    let _ = std::fs::remove_dir_all(aside);
+                }
+                self.last_checkpoint = Some(saved.path);
+                self.put_at_stake();
+            }
             Err(CheckpointError::NotFinite { tensor, .. }) => {
                 return Err(self.not_finite(&format!("parameter `{tensor}`"), step, &self.session.rates()));
             }
@@ -337,13 +400,30 @@ impl Run {
         }
     }
 
+    /// Says what a signal that ends the process at once would lose.
+    fn put_at_stake(&self) {
+        let saved = self.last_checkpoint.as_deref().and_then(checkpoint::step_of).unwrap_or_default();
+        let run = shell::path(self.directory.path());
+        self.control.put_at_stake(Stake {
+            in_order: "stopping after this step".to_owned(),
+            at_once: format!("nothing after step {saved} is saved; to go on from there: train --resume {run}"),
+        });
+    }
+
+    /// Saves the state for a signal.
+    fn finish_stopped(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        let signal = self.control.stop_requested().unwrap_or_default();
+        self.finish(Outcome::Stopped { signal }, observer)
+    }
+
     /// Saves the state where the newest checkpoint is older.
     fn finish(&mut self, outcome: Outcome, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         self.await_save(observer)?;
         // One that somebody has removed meanwhile is saved again.
         let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
         let last_step = last.and_then(checkpoint::step_of);
-        if last_step != Some(self.session.step()) {
+        let is_older = self.saved_unvalidated && self.session.unvalidated().is_none();
+        if last_step != Some(self.session.step()) || is_older {
             observer.saving(self.session.step());
             self.tend(observer)?;
             self.save()?;

@@ -109,6 +109,18 @@ pub enum TrainedError {
         /// Why.
         source: io::Error,
     },
+    /// What was found cannot be written to stdout.
+    #[error("the result cannot be written to stdout: {source}")]
+    Stdout {
+        /// Why.
+        source: io::Error,
+    },
+    /// Signals cannot be heard.
+    #[error("no handler for signals can be installed: {source}")]
+    Signals {
+        /// Why.
+        source: io::Error,
+    },
     /// The tensor library.
     #[error(transparent)]
     Tensor(candle_core::Error),
@@ -125,7 +137,9 @@ impl TrainedError {
     pub fn is_input_error(&self) -> bool {
         match self {
             Self::Train(error) => error.is_input_error(),
-            error => !matches!(error, Self::Tensor(_) | Self::NotFinite { .. }),
+            error => {
+                !matches!(error, Self::Tensor(_) | Self::NotFinite { .. } | Self::Stdout { .. } | Self::Signals { .. })
+            }
         }
     }
 }

@@ -136,7 +136,10 @@ impl TableWriter {
     }
 
     fn failed(place: Option<&Path>, source: io::Error) -> TrainedError {
-        TrainedError::Write { path: place.unwrap_or(Path::new("stdout")).to_owned(), source }
+        match place {
+            Some(path) => TrainedError::Write { path: path.to_owned(), source },
+            None => TrainedError::Stdout { source },
+        }
     }
 }
 

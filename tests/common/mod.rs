@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rekindle::train::{Control, Observer, StepReport};
 use serde_json::Value;
 
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
@@ -161,6 +162,15 @@ pub fn log(run: &Path) -> Vec<Value> {
 /// The rate of the first group in each line of a run's log.
 pub fn rates(run: &Path) -> Vec<f64> {
     log(run).iter().map(|line| line["lr"][0].as_f64().unwrap()).collect()
+}
+
+/// Asks a run to stop after its next update, and what is due after that.
+pub struct StopAfterOne(pub Control);
+
+impl Observer for StopAfterOne {
+    fn step(&mut self, _: &StepReport<'_>) {
+        self.0.stop(15);
+    }
 }
 
 /// Every file under `folder` with its bytes.

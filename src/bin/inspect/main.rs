@@ -9,9 +9,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use rekindle::report::Standing;
-use rekindle::train::{TrainError, resume};
+use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
 use rekindle::{store, threads};
 
 /// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
@@ -50,6 +51,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = file_size_limit_is_an_error() {
+        drop(writeln!(io::stderr(), "warning: a limit on the size of files would end this process: {error}"));
+    }
     if let Err(error) = threads::start() {
         drop(writeln!(io::stderr(), "error: {error}"));
         return ExitCode::from(2);
@@ -109,8 +113,9 @@ fn show_standing(path: &Path, json: bool, stats: bool) -> anyhow::Result<String>
 
 /// Prints to stdout. A reader that has seen enough and closed the pipe is no error.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(bytes) {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        result => result.map_err(|error| anyhow!("the result cannot be written to stdout: {error}")),
     }
 }

@@ -1,6 +1,5 @@
 //! `train eval`: loss and accuracy of what a run has learned.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -9,7 +8,7 @@ use rekindle::train::{Console, Observer};
 use rekindle::trained::{Evaluated, EvaluationRows, Trained, TrainedError};
 use serde::Serialize;
 
-use crate::settings;
+use crate::{print, settings};
 
 /// What `train eval` takes.
 #[derive(Args)]
@@ -84,7 +83,5 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
         let (rows, loss) = (evaluated.rows, figures::exact(evaluated.loss));
         format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}")
     };
-    // A reader that has gone away has seen enough.
-    drop(writeln!(io::stdout(), "{text}"));
-    Ok(())
+    print(&format!("{text}\n"))
 }

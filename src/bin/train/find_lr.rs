@@ -1,22 +1,23 @@
 //! `train find-lr`: a learning-rate range test, with its table and its picture.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
 use rekindle::report::{pictures, terminal};
-use rekindle::shell;
-use rekindle::train::{RangePoint, RangeTest, RangeTestOptions, find_lr, from_file};
+use rekindle::train::{Console, Control, Observer, RangePoint, RangeTest, RangeTestOptions, find_lr, from_file};
+use rekindle::{figures, shell};
 
-use crate::settings;
+use crate::{print, settings, stopped_by};
 
 /// What `train find-lr` takes.
 #[derive(Args)]
 #[command(
     after_help = "It trains in memory, from the initial weights; no run is touched. The rate is that of the first \
-                        parameter group, the others keep their ratio to it; the schedule is left aside."
+                        parameter group, the others keep their ratio to it; the schedule is left aside. A signal such as \
+                        Ctrl-C ends it; what was found until then is kept."
 )]
 pub struct FindLr {
     /// The configuration of a run, a TOML file.
@@ -39,11 +40,21 @@ pub struct FindLr {
 }
 
 /// Runs a range test and writes down what it found: `find-lr.csv`, `find-lr.svg`, and on stdout the plot.
-pub fn test_range(arguments: &FindLr) -> Result<()> {
+pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode> {
     let settings = settings(&arguments.settings)?;
     let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
     options.validate().map_err(|error| anyhow!("--{error}"))?;
-    let test = find_lr(from_file(&arguments.config, &settings)?, options)?;
+    let control = Control::from_signals(console.voice())?;
+    console.count("step", options.steps.into());
+    let mut watch =
+        |made: u32, lr, loss| console.at(made.into(), &format!("loss={} | lr={lr:.2e}", figures::loss(loss)));
+    let test = find_lr(from_file(&arguments.config, &settings)?, options, &control, &mut watch);
+    console.clear();
+    let test = test?;
+    if let (Some(signal), true) = (test.stopped, test.points.is_empty()) {
+        console.message("stopped before its first step, so there is nothing to keep");
+        return Ok(stopped_by(signal));
+    }
     let stem = arguments.config.file_stem().unwrap_or_default().to_string_lossy();
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{stem}-find-lr")));
     let chart = pictures::of_range_test(&format!("Learning-rate range test of {stem}"), &test);
@@ -53,11 +64,17 @@ pub fn test_range(arguments: &FindLr) -> Result<()> {
         fs::write(out.join(name), content).map_err(unwritten)?;
     }
     let ending = match test.points.last() {
+        Some(last) if test.stopped.is_some() => {
+            format!("stopped at lr={:.2e}, after {} of {} steps\n", last.lr, test.points.len(), options.steps)
+        }
         Some(last) if test.diverged => format!("the loss diverged beyond lr={:.2e}\n", last.lr),
         None => format!("the loss was not finite at lr={:.2e} already\n", options.start),
         Some(_) => String::new(),
     };
     let found = match test.suggestion {
+        Some(lr) if test.stopped.is_some() => {
+            format!("so far the loss fell fastest at lr={lr:.2e}; a whole test may find another rate")
+        }
         Some(lr) => {
             let config = shell::path(&arguments.config);
             format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}")
@@ -65,9 +82,8 @@ pub fn test_range(arguments: &FindLr) -> Result<()> {
         None => "no suggestion, for the loss did not fall; try another range with --start and --end".to_owned(),
     };
     let plot = chart.to_braille(terminal::columns(), 18);
-    // A reader that has gone away has seen enough.
-    let _ = write!(io::stdout(), "{plot}\n{ending}{found}\nwritten to {}\n", out.display());
-    Ok(())
+    print(&format!("{plot}\n{ending}{found}\nwritten to {}\n", out.display()))?;
+    Ok(test.stopped.map_or(ExitCode::SUCCESS, stopped_by))
 }
 
 fn table(test: &RangeTest) -> String {

@@ -7,7 +7,7 @@ mod predict;
 mod prove;
 mod sample;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -15,7 +15,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use rekindle::train::{
-    Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, from_file, resume,
+    Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, file_size_limit_is_an_error,
+    from_file, resume,
 };
 use rekindle::trained::TrainedError;
 use rekindle::{shell, threads};
@@ -63,10 +64,12 @@ enum Command {
 const SHOWN: &str = "warn,rekindle::schedule=error";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
-                          130 or 143 stopped by SIGINT or SIGTERM, after saving.";
+                          128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it, after saving. A \
+                          second signal, a second or more after the first, stops at once without saving, with 1.";
 
 fn main() -> ExitCode {
     settle_threads();
+    let limit = file_size_limit_is_an_error();
     memory::keep_freed();
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
@@ -80,13 +83,13 @@ fn main() -> ExitCode {
         console.message(&format!("error: {error}"));
         return ExitCode::from(2);
     }
+    if let Err(error) = limit {
+        console.message(&format!("warning: a limit on the size of files would end this process: {error}"));
+    }
     let done = |()| ExitCode::SUCCESS;
     match &arguments.command {
         Some(Command::FindLr(arguments)) => {
-            return find_lr::test_range(arguments).map(done).unwrap_or_else(|error| {
-                console.message(&format!("error: {error}"));
-                ExitCode::from(2)
-            });
+            return find_lr::test_range(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
         Some(Command::Eval(arguments)) => return used(eval::evaluate(arguments, &mut console).map(done), &mut console),
         Some(Command::Predict(arguments)) => return used(predict::predict(arguments, &mut console), &mut console),
@@ -94,10 +97,7 @@ fn main() -> ExitCode {
             return used(sample::sample(arguments, &mut console).map(done), &mut console);
         }
         Some(Command::Prove(arguments)) => {
-            return prove::run(arguments).unwrap_or_else(|error| {
-                console.message(&format!("error: {error}"));
-                ExitCode::from(2)
-            });
+            return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
         None => {}
     }
@@ -118,12 +118,41 @@ fn main() -> ExitCode {
 /// How the use of a run ends. A reader that has seen enough and closed the pipe is no error.
 fn used(ended: Result<ExitCode, TrainedError>, console: &mut Console) -> ExitCode {
     ended.unwrap_or_else(|error| match &error {
-        TrainedError::Write { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        TrainedError::Stdout { source } if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         error => {
             console.message(&format!("error: {error}"));
             ExitCode::from(if error.is_input_error() { 2 } else { 1 })
         }
     })
+}
+
+/// Prints a result. A reader that has seen enough and closed the pipe is no error.
+fn print(text: &str) -> Result<(), TrainedError> {
+    match write_out(text) {
+        Err(TrainedError::Stdout { source }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Writes all of `text` to stdout now.
+fn write_out(text: &str) -> Result<(), TrainedError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|source| TrainedError::Stdout { source })
+}
+
+/// Says why there is no result, and gives the exit code.
+fn failed(error: &anyhow::Error, console: &mut Console) -> ExitCode {
+    console.message(&format!("error: {error}"));
+    let is_input_error = match error.downcast_ref() {
+        Some(error) => TrainedError::is_input_error(error),
+        None => error.downcast_ref().is_none_or(TrainError::is_input_error),
+    };
+    ExitCode::from(if is_input_error { 2 } else { 1 })
+}
+
+/// The exit code of what a signal has stopped in order.
+fn stopped_by(signal: usize) -> ExitCode {
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
 
 /// Candle adds tensors on threads of its own, which wait for each other in loops: on a machine that has other work too,
@@ -147,7 +176,7 @@ fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {
 /// The run that is asked for, ready to train.
 fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     let settings = settings(&arguments.settings)?;
-    let control = Control::from_signals()?;
+    let control = Control::from_signals(console.voice())?;
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
             let (out, strict) = (arguments.out.as_deref(), arguments.strict);

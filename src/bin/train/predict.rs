@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rekindle::train::{Console, Control, Observer};
+use rekindle::train::{Console, Control, Observer, Stake};
 use rekindle::trained::{PredictedRows, TableWriter, Trained, TrainedError};
 
-use crate::settings;
+use crate::{settings, stopped_by};
 
 /// What `train predict` takes.
 #[derive(Args)]
@@ -37,23 +37,26 @@ pub struct Predict {
 
 /// Writes down what the model says of every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
-    // From here on a signal ends this in order, so that a file that was begun is cleared away.
-    let control = Control::from_signals().map_err(|source| TrainedError::Write { path: "stdout".into(), source })?;
+    let control = Control::from_signals(console.voice()).map_err(|source| TrainedError::Signals { source })?;
     let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let mut rows = trained.predict(&arguments.data)?;
+    // From here on a signal ends this in order, so that a file that was begun is cleared away.
+    control.put_at_stake(Stake {
+        in_order: "stopping after these rows".to_owned(),
+        at_once: "a file that was begun may be left".to_owned(),
+    });
     let table = match &arguments.output {
         Some(path) => TableWriter::create(&trained, path)?,
-        None => TableWriter::to(&trained, Box::new(io::stdout()))
-            .map_err(|source| TrainedError::Write { path: "stdout".into(), source })?,
+        None => TableWriter::to(&trained, Box::new(io::stdout())).map_err(|source| TrainedError::Stdout { source })?,
     };
     let written = write(&mut rows, table, &control);
     rows.notices().iter().for_each(|notice| console.message(&notice.to_string()));
     match (written, &arguments.output) {
         (Err(error), None) if has_no_reader(&error) => Ok(ExitCode::SUCCESS),
         (Err(error), _) => Err(error),
-        (Ok(Written::Stopped(signal)), _) => Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))),
+        (Ok(Written::Stopped(signal)), _) => Ok(stopped_by(signal)),
         (Ok(Written::All(count)), path) => {
             if let Some(path) = path {
                 console.message(&format!("{count} rows written to {}", path.display()));
@@ -91,5 +94,5 @@ fn write(
 
 /// Whether whoever read what is written has gone away, having read enough.
 fn has_no_reader(error: &TrainedError) -> bool {
-    matches!(error, TrainedError::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    matches!(error, TrainedError::Stdout { source } if source.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,20 +1,15 @@
 //! `train prove`: shows that a run survives being killed, bit for bit.
 
-use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
-use rekindle::train::{Every, from_file};
+use rekindle::train::{Console, Control, Every, Observer, Stake, from_file};
 
-use crate::settings;
+use crate::{print, settings, stopped_by};
 
 /// What `train prove` takes.
 #[derive(Args)]
@@ -57,32 +52,43 @@ the clock, or be named with --ignore. With rekindle::train::Progress it can tell
 RAYON_NUM_THREADS is set for it as --threads says.
 
 Exit codes: 0 proved; 1 not proved, both runs are kept; 2 the request is wrong, or the program fails without being \
-killed; 130 or 143 stopped by SIGINT or SIGTERM. After 2, 130 and 143 nothing is left behind.";
+killed; 128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it. After 2 and a signal nothing is left \
+behind. Should this program be killed itself, Linux kills the run that it has started; elsewhere that one trains on.";
 
 fn number_of_threads(text: &str) -> Result<NonZeroUsize, String> {
     text.trim().parse().map_err(|_| "give numbers from 1 on, such as `1,2,4`".to_owned())
 }
 
 /// Carries out the proof: progress goes to stderr, what was found to stdout.
-pub fn run(arguments: &Prove) -> Result<ExitCode> {
+pub fn run(arguments: &Prove, console: &mut Console) -> Result<ExitCode> {
     let plan = plan(arguments)?;
-    let (stop, is_over) = stop_signal()?;
-    let mut screen = Screen::new(plan.kills);
-    let signal = || i32::try_from(stop.load(Ordering::Relaxed)).ok().filter(|&signal| signal != 0);
-    let proof = prove(&plan, &signal, &mut |event| {
-        is_over.store(matches!(event, Event::Comparing), Ordering::Relaxed);
-        screen.show(&event);
+    let control = Control::from_signals(console.voice())?;
+    // The children do not get a signal that this program gets, for each is in a process group of its own: they are
+    // stopped by the proof.
+    control.put_at_stake(Stake {
+        in_order: "stopping the run and removing what was made".to_owned(),
+        at_once: format!("what was made is left in {}", plan.out.display()),
     });
-    screen.bar.finish_and_clear();
+    console.count("kill", plan.kills.into());
+    let signal = || control.stop_requested().and_then(|signal| i32::try_from(signal).ok());
+    let mut made = 0;
+    let proof = prove(&plan, &signal, &mut |event| {
+        if matches!(event, Event::Comparing) {
+            // Both runs are complete and kept.
+            control.nothing_at_stake();
+        }
+        made += u64::from(matches!(event, Event::Killed(_) | Event::Missed));
+        show(&event, made, console);
+    });
+    console.clear();
     match proof {
         Ok(proof) => {
-            // A reader that has gone away has seen enough; the exit code still tells.
-            let _ = write!(io::stdout(), "{proof}");
+            print(&proof.to_string())?;
             Ok(if proof.is_proved() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Err(ProofError::Stopped { signal }) => {
-            let _ = writeln!(io::stderr(), "{}", ProofError::Stopped { signal });
-            Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)))
+            console.message(&ProofError::Stopped { signal }.to_string());
+            Ok(stopped_by(signal.unsigned_abs() as usize))
         }
         Err(error) => Err(error.into()),
     }
@@ -120,53 +126,20 @@ fn free_name(name: &str) -> PathBuf {
     std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
 }
 
-/// The number of the signal that has asked this program to stop; 0 for none. Its children do not get the signal, for
-/// each is in a process group of its own: they are stopped by the proof. Once the flag beside it is set, there are none
-/// any more, and a signal ends this program at once.
-fn stop_signal() -> io::Result<(Arc<AtomicUsize>, Arc<AtomicBool>)> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let (stop, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&is_over))?;
-        signal_hook::flag::register_usize(signal, Arc::clone(&stop), usize::try_from(signal).unwrap_or_default())?;
-    }
-    Ok((stop, is_over))
-}
-
 /// Shows how far a proof is, where stderr is a terminal.
-struct Screen {
-    bar: ProgressBar,
-}
-
-impl Screen {
-    fn new(kills: u32) -> Self {
-        if !io::stderr().is_terminal() {
-            return Self { bar: ProgressBar::hidden() };
+fn show(event: &Event<'_>, made: u64, console: &mut Console) {
+    match event {
+        Event::Uninterrupted => console.at(made, "the uninterrupted run"),
+        Event::Measured { steps, seconds } => {
+            console.message(&format!("the uninterrupted run took {steps} steps and {seconds:.1} s"));
+            console.at(made, "the run under kills");
         }
-        let style = ProgressStyle::with_template("kill {pos}/{len} {bar:24} {msg} | {elapsed_precise}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let target = ProgressDrawTarget::stderr_with_hz(10);
-        let bar = ProgressBar::with_draw_target(Some(kills.into()), target).with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self { bar }
-    }
-
-    fn show(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Uninterrupted => self.bar.set_message("the uninterrupted run"),
-            Event::Measured { steps, seconds } => {
-                let line = format!("the uninterrupted run took {steps} steps and {seconds:.1} s");
-                self.bar.suspend(|| drop(writeln!(io::stderr(), "{line}")));
-                self.bar.set_message("the run under kills");
-            }
-            Event::Killed(kill) => {
-                let phase = kill.phase.map_or("running", |phase| phase.word());
-                self.bar.set_message(format!("the last at step {}, {phase}", kill.step));
-                self.bar.inc(1);
-            }
-            Event::Missed => self.bar.inc(1),
-            Event::Finishing => self.bar.set_message("the killed run goes on to its end"),
-            Event::Comparing => self.bar.set_message("comparing"),
+        Event::Killed(kill) => {
+            let phase = kill.phase.map_or("running", |phase| phase.word());
+            console.at(made, &format!("the last at step {}, {phase}", kill.step));
         }
+        Event::Missed => console.at(made, "the process had ended before the last kill"),
+        Event::Finishing => console.at(made, "the killed run goes on to its end"),
+        Event::Comparing => console.at(made, "comparing"),
     }
 }

@@ -1,13 +1,12 @@
 //! `train sample`: text that a run's model goes on with.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 use rekindle::train::{Console, Observer};
 use rekindle::trained::{SampleOptions, Trained, TrainedError};
 
-use crate::settings;
+use crate::{settings, write_out};
 
 /// What `train sample` takes.
 #[derive(Args)]
@@ -45,17 +44,9 @@ pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedEr
     if pieces.unknown().count > 0 {
         console.message(&format!("warning: the prompt: {}", pieces.unknown()));
     }
-    let mut out = io::stdout().lock();
-    let mut print = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    // A reader that has gone away has read enough.
-    if print(prompt).is_err() {
-        return Ok(());
-    }
+    write_out(prompt)?;
     for piece in pieces {
-        if print(&piece?).is_err() {
-            return Ok(());
-        }
+        write_out(&piece?)?;
     }
-    drop(print("\n"));
-    Ok(())
+    write_out("\n")
 }

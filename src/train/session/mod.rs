@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::TrainError;
 use super::config::{Config, Metric};
+use super::log::Line;
 use super::metrics::{EpochMean, Measured, Objective};
 use super::outlook;
 use super::schedulers::Schedulers;
@@ -44,6 +45,8 @@ pub struct Session {
     measured: Measured,
     keep: Keep,
     step: u64,
+    /// The line of the last update, as long as the validation after it is to be made.
+    unvalidated: Option<Line>,
     /// What was changed on which resume.
     history: Vec<Value>,
     /// What a person should know of the resume that this session began with.
@@ -93,6 +96,7 @@ impl Session {
             measured: Measured::default(),
             keep,
             step: 0,
+            unvalidated: None,
             history: Vec::new(),
             resumed: None,
             config,
@@ -115,6 +119,11 @@ impl Session {
     /// How many updates were made; the number of the next.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// Of how many updates the log has lines: of all that were made, but for one whose validation is to be made.
+    pub(super) fn logged(&self) -> u64 {
+        self.step - u64::from(self.unvalidated.is_some())
     }
 
     /// How many updates the run has.

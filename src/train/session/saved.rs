@@ -12,6 +12,7 @@ use crate::model::with_room_for;
 use crate::state::{Part, State, StateError};
 use crate::train::changes::changes;
 use crate::train::config::Config;
+use crate::train::log::Line;
 use crate::train::metrics::Measured;
 use crate::train::outlook;
 use crate::train::schedulers::Schedulers;
@@ -46,6 +47,7 @@ impl Session {
         session.step = checkpoint.step();
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
         session.measured = measured.and_then(Result::ok).unwrap_or_default();
+        session.unvalidated = unvalidated(checkpoint)?;
         session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
@@ -59,9 +61,13 @@ impl Session {
     /// Refuses a checkpoint whose parts disagree about the step, and a run that is shorter than what is done of it.
     fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
         let schedulers = self.schedulers.all().map(|(part, scheduler)| (part, scheduler.t()));
-        let epoch_began = self.step - self.step % self.data.steps_per_epoch();
+        // The mean of an epoch that has ended is there until the validation at its end is made.
+        let in_epoch = self.logged() % self.data.steps_per_epoch() + (self.step - self.logged());
+        let epoch_began = self.step - in_epoch;
         let mean = epoch_began.saturating_add(self.epoch_mean.updates());
-        let mut steps = schedulers.chain([("optimizer", self.optimizer.updates()), ("epoch_mean", mean)]);
+        let unvalidated = self.unvalidated.iter().map(|line| ("unvalidated", line.step.saturating_add(1)));
+        let parts = [("optimizer", self.optimizer.updates()), ("epoch_mean", mean)];
+        let mut steps = schedulers.chain(parts).chain(unvalidated);
         if let Some((part, step)) = steps.find(|(_, step)| *step != self.step) {
             return Err(TrainError::StepsDisagree { path: path.to_owned(), part, step });
         }
@@ -128,8 +134,21 @@ impl Session {
             .part("optimizer", &self.optimizer)?
             .part("dataset", &self.data)?
             .part("epoch_mean", &self.epoch_mean)?;
+        let snapshot = match &self.unvalidated {
+            Some(line) => snapshot.field("unvalidated", serde_json::to_value(line).unwrap_or_default())?,
+            None => snapshot,
+        };
         self.schedulers.all().try_fold(snapshot, |snapshot, (name, scheduler)| snapshot.part(name, scheduler))
     }
+}
+
+/// The line of the last update of a checkpoint that was saved before the validation after it.
+fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<Line>, TrainError> {
+    let wrong = |error: serde_json::Error| TrainError::NothingToResume {
+        path: checkpoint.path().to_owned(),
+        reason: format!("its field `unvalidated` is no line of a log: {error}; resume an older checkpoint"),
+    };
+    checkpoint.field("unvalidated").map(Line::deserialize).transpose().map_err(wrong)
 }
 
 /// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them, and

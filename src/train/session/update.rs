@@ -10,12 +10,13 @@ use crate::optim::{Gradients, Rates};
 use crate::rng::Draws;
 use crate::train::TrainError;
 use crate::train::config::Metric;
+use crate::train::log::Line;
 use crate::train::metrics::{self, Evaluation, Measured, to_f64};
 
 impl Session {
-    /// The batch that the next update learns from.
-    pub(in crate::train) fn batch(&self) -> Result<Batch, TrainError> {
-        Ok(self.data.batch(self.step)?)
+    /// The batch that the next update learns from, or none if `stop` asks not to wait for it any longer.
+    pub(in crate::train) fn batch(&self, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, TrainError> {
+        Ok(self.data.batch_unless(self.step, stop)?)
     }
 
     /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients. What
@@ -71,13 +72,24 @@ impl Session {
         has_rows && every.is_due(self.step, self.data.steps_per_epoch(), Default::default())
     }
 
-    /// Evaluates the model on the validation rows where that is due, and tells the schedule.
-    pub(in crate::train) fn validate_when_due(&mut self) -> Result<Option<Evaluation>, TrainError> {
-        if !self.validation_is_due() {
-            return Ok(None);
-        }
-        let evaluation = metrics::evaluate(self.model.as_ref(), &self.objective, self.data.validation_batches())?;
+    /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of now
+    /// holds the line, and a resume makes the validation and writes it.
+    pub(in crate::train) fn postpone_validation(&mut self, line: Line) {
+        self.unvalidated = Some(line);
+    }
+
+    /// The line of the last update, if the validation after it is to be made.
+    pub(in crate::train) fn unvalidated(&self) -> Option<&Line> {
+        self.unvalidated.as_ref()
+    }
+
+    /// Evaluates the model on the validation rows, and tells the schedule. None, and nothing is changed, if `stop` asks
+    /// for an end meanwhile.
+    pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
+        let batches = self.data.validation_batches_unless(stop);
+        let evaluation = metrics::evaluate(self.model.as_ref(), &self.objective, batches)?.filter(|_| !stop());
         if let Some(evaluation) = evaluation {
+            self.unvalidated = None;
             self.measured.validation_loss = Some(evaluation.loss);
             self.measured.validation_accuracy = evaluation.accuracy;
             match self.metric {

@@ -1,0 +1,136 @@
+//! Signals, heard by a thread that has nothing else to do, so that the person who sends one is answered at once whatever
+//! the run is doing.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
+
+use super::control::Control;
+use crate::threads;
+
+/// Shows a line to a person.
+type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Signals within this time of the first are the same request: `timeout` sends one to its child and another to the
+/// group, a person presses Ctrl-C twice.
+const SAME: Duration = Duration::from_secs(1);
+
+/// The exit code of a process that a second signal has ended without a save.
+const NOT_SAVED: i32 = 1;
+
+/// Signals that a person or a batch system sends, a second time when the first takes too long. The system itself repeats
+/// others: SIGXCPU comes every second once the limit of processor time is reached.
+const INSISTING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+const OTHERS: [i32; 5] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGXCPU, libc::SIGIO];
+
+const SAVING: [i32; 2] = [libc::SIGUSR1, libc::SIGUSR2];
+
+/// All signals whose default is to end the process, but those that tell of a fault in it, SIGKILL, SIGPIPE (which Rust
+/// ignores), SIGXFSZ (see [`file_size_limit_is_an_error`]) and the two that ask for a save.
+fn ending() -> Vec<i32> {
+    let mut all = [&INSISTING[..], &OTHERS].concat();
+    #[cfg(target_os = "linux")]
+    {
+        all.extend([libc::SIGPWR, libc::SIGSTKFLT]);
+        all.extend(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    }
+    all
+}
+
+/// Whether a signal does what it does by default: nobody has asked for it to be ignored, and nobody handles it.
+fn is_default(signal: i32) -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one to `found`, which has room for it; of all
+    // zeros it is a valid value, should the call fail.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), found.as_mut_ptr());
+        found.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_DFL
+}
+
+/// Makes a file that grows beyond the limit of the process (`ulimit -f`) an error of the write, as a full disk is,
+/// rather than the end of the process. Programs that this one starts are not affected.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn file_size_limit_is_an_error() -> io::Result<()> {
+    if is_default(libc::SIGXFSZ) {
+        // A handler, for what is ignored would stay ignored in programs that are started. SAFETY: it does nothing.
+        unsafe { low_level::register(libc::SIGXFSZ, || {}) }?;
+    }
+    Ok(())
+}
+
+/// Lets signals use `control` from now on.
+pub(super) fn listen(control: Control, say: Say) -> io::Result<()> {
+    let heard = ending().into_iter().chain(SAVING).filter(|&signal| is_default(signal));
+    let mut signals = Signals::new(heard)?;
+    let mut ear = Ear { control, say, answered: None };
+    let work = move || signals.forever().for_each(|signal| ear.hear(signal));
+    threads::builder("signals").spawn(work).map(drop)
+}
+
+/// What was heard so far.
+struct Ear {
+    control: Control,
+    say: Say,
+    /// When the first signal that asks the run to stop had been answered.
+    answered: Option<Instant>,
+}
+
+impl Ear {
+    fn hear(&mut self, signal: i32) {
+        if SAVING.contains(&signal) {
+            return self.control.save();
+        }
+        match self.answered {
+            None => {
+                self.first(signal);
+                self.answered = Some(Instant::now());
+            }
+            Some(answered) if answered.elapsed() < SAME || !INSISTING.contains(&signal) => {}
+            Some(_) => self.second(signal),
+        }
+    }
+
+    fn first(&self, signal: i32) {
+        let name = name(signal);
+        let stake = self.control.stake();
+        let Some(in_order) = stake.as_ref().map(|stake| stake.in_order.clone()) else {
+            // The lock is held: no work begins while the process ends.
+            self.tell(format!("{name}: stopped at once; nothing is lost, for nothing was computed yet"));
+            low_level::exit(128 + signal);
+        };
+        drop(stake);
+        self.control.stop(usize::try_from(signal).unwrap_or_default());
+        self.tell(format!("{name}: {in_order}; a second one stops at once without saving"));
+    }
+
+    fn second(&self, signal: i32) {
+        let at_once = self.control.stake().as_ref().map(|stake| stake.at_once.clone()).unwrap_or_default();
+        self.tell(format!("{}, the second signal: stopped at once; {at_once}", name(signal)));
+        low_level::exit(NOT_SAVED);
+    }
+
+    /// Says `line`, but does not wait for long where nobody takes it, as on a terminal that was stopped.
+    fn tell(&self, line: String) {
+        const PATIENCE: Duration = Duration::from_millis(500);
+        let (say, (done, told)) = (self.say.clone(), mpsc::channel::<()>());
+        let work = move || {
+            say(&line);
+            drop(done);
+        };
+        if threads::builder("signals").spawn(work).is_ok() {
+            let _ = told.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+fn name(signal: i32) -> String {
+    low_level::signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
