@@ -95,9 +95,8 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert_same_bits(&run, &copy);
 }
 
-/// As a run looks that was made when folders of any kind were classes.
 #[test]
-fn a_run_with_classes_that_have_no_image_is_still_resumed() {
+fn folders_that_are_no_classes_are_said_at_the_start() {
     let lab = lab_of_images("");
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
     fs::create_dir_all(lab.path("animals/@eaDir")).unwrap();

@@ -235,10 +235,7 @@ pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, I
     if (found.width, found.height) != (size.width, size.height) {
         return Err(ImageError::OtherSize { path: path.into(), found, expected: size });
     }
-    let (pixels, samples) = match Kind::of(path, bytes)? {
-        Kind::Png => unpack_png(bytes).map_err(damaged(path))?,
-        Kind::Jpeg => unpack_jpeg(bytes, found.channels).map_err(damaged(path))?,
-    };
+    let (pixels, samples) = unpack(path, bytes, found.channels)?;
     let pixels = pixels.chunks_exact(samples);
     let luma = |pixel: &[u8]| {
         let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
@@ -250,6 +247,19 @@ pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, I
         (false, 1) => pixels.map(luma).collect(),
         (false, _) => pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
     })
+}
+
+/// Refuses an image of this size that is damaged anywhere.
+pub(super) fn check(path: &Path, bytes: &[u8], size: Size) -> Result<(), ImageError> {
+    unpack(path, bytes, size.channels).map(drop)
+}
+
+fn unpack(path: &Path, bytes: &[u8], channels: usize) -> Result<Unpacked, ImageError> {
+    match Kind::of(path, bytes)? {
+        Kind::Png => unpack_png(bytes),
+        Kind::Jpeg => unpack_jpeg(bytes, channels),
+    }
+    .map_err(damaged(path))
 }
 
 enum Kind {

@@ -285,3 +285,39 @@ pub(super) fn some_of(names: &[&str]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    /// As runs look that began when every folder was a class.
+    #[test]
+    fn classes_that_a_run_has_begun_with_stay_classes() {
+        let folder = folder(&["@eaDir/1.png", "cat/1.png", "cat/deep/2.png", "empty/.keep", "__MACOSX/x.png"]);
+        let known = ["@eaDir", "cat", "empty", "gone"].map(str::to_owned);
+        let listing = Listing::of(folder.path(), &known).unwrap();
+        let files: Vec<(&str, u32)> = listing.files.iter().map(|file| (file.name.as_str(), file.class)).collect();
+        assert_eq!((&listing.classes[..], &files[..]), (&known[..], &[("@eaDir/1.png", 0), ("cat/1.png", 1)][..]));
+        let notices: Vec<String> = listing.notices().iter().map(ToString::to_string).collect();
+        assert!(notices[0].ends_with("is passed over: .keep, __MACOSX"), "{notices:?}");
+        assert!(notices[1].contains("1 image is left out, such as ") && notices[1].contains("cat/deep/2.png"));
+        assert!(Listing::of(folder.path(), &[]).is_err());
+    }
+
+    #[test]
+    fn one_class_that_a_run_has_begun_with_is_enough() {
+        let folder = folder(&["cat/1.png"]);
+        assert!(Listing::of(folder.path(), &["cat".to_owned()]).is_ok());
+        assert!(Listing::of(folder.path(), &[]).is_err());
+    }
+}

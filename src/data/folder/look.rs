@@ -51,7 +51,7 @@ pub(super) fn at_pixels<'a>(found: impl Iterator<Item = &'a mut Found>) -> Resul
         if blake3::hash(&bytes) != file.hash {
             return Err(ImageError::Changed { path: file.path.clone() });
         }
-        file.size = picture::pixels(&file.path, &bytes, size).map(|_| size).map_err(ImageError::in_training);
+        file.size = picture::check(&file.path, &bytes, size).map(|()| size).map_err(ImageError::in_training);
         Ok(())
     };
     let found: Vec<&mut Found> = found.collect();

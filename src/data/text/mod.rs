@@ -236,6 +236,35 @@ mod tests {
         assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[6, 5, 4], [3, 2, 1]]);
     }
 
+    /// A run that began when characters without a token were left out goes on without them, and a new one does not begin.
+    #[test]
+    fn what_a_tokenizer_left_out_of_a_text_when_its_run_began_is_left_out_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [text, json, cache] = ["a.txt", "t.json", "cache"].map(|name| folder.path().join(name));
+        std::fs::write(&text, "abab\nab\u{77f3}abba").unwrap();
+        let tokenizer = r#"{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}}"#;
+        std::fs::write(&json, tokenizer).unwrap();
+        let config = DataConfig {
+            context: NonZeroUsize::new(3),
+            tokenizer: Some(json.clone()),
+            cache: Some(cache),
+            ..DataConfig::new(&text)
+        };
+        let message = open(&config, None).map(drop).unwrap_err().to_string();
+        let place = "character \"\\n\" at byte 4, line 1, is in no token of the tokenizer";
+        assert!(message.contains(place), "{message}");
+        let memory = Vocabulary::from_file(&json).unwrap().save();
+        for cache_is_given in [true, true, false] {
+            let recalled =
+                Recalled { fingerprint: None, memory: Some(&memory), tokenizer_is_given: false, cache_is_given };
+            let (data, _) = open(&config, Some(recalled)).unwrap();
+            assert_eq!(data.len(), 10 - 3);
+            let notice = data.notices()[0].to_string();
+            assert!(notice.starts_with("warning: as when the run began, text is left out: "), "{notice}");
+            assert!(open(&config, None).is_err());
+        }
+    }
+
     #[test]
     fn a_text_with_other_characters_or_too_few_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
