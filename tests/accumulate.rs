@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{ADAMW, Lab, assert_same_bits, checkpoint, log, rates, small, state};
+use common::{ADAMW, EVERY_EPOCH, Lab, assert_same_bits, checkpoint, log, rates, small, state};
 use serde_json::Value;
 
 const SGD: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9 }";
@@ -50,7 +50,7 @@ fn loss_and_gradient_are_means_over_all_rows_of_the_update() {
 
 #[test]
 fn one_micro_batch_is_the_batch_bit_for_bit() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", ""));
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_EPOCH));
     lab.start("whole");
     train(&lab, "one", "1");
     let last = |run: &str| std::fs::read(checkpoint(&lab.path(run), 12).join("model.safetensors")).unwrap();
@@ -81,7 +81,7 @@ fn it_can_be_changed_on_a_resume() {
 
 #[test]
 fn two_runs_have_the_same_bits() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", ""));
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_EPOCH));
     train(&lab, "two", "2");
     train(&lab, "again", "2");
     assert_same_bits(&lab.path("two"), &lab.path("again"));

@@ -52,6 +52,163 @@ fn a_run_keeps_the_best_by_a_metric() {
     assert!(training.iter().all(|step| step % 4 == 0), "the training loss is known where an epoch ends: {training:?}");
 }
 
+/// The steps that were validated in a run, by what was found there, the best first.
+fn by_loss(run: &std::path::Path) -> Vec<u64> {
+    let found = log(run).into_iter().zip(1..).filter_map(|(line, done)| Some((line["val_loss"].as_f64()?, done)));
+    let mut found: Vec<(f64, u64)> = found.collect();
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.into_iter().map(|(_, done)| done).collect()
+}
+
+#[test]
+fn the_best_are_saved_and_kept_where_validations_and_saves_fall_on_different_steps() {
+    let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { best = 2 } }");
+    let lab = Lab::new(&config);
+    let told = lab.start("run");
+    let mut best = by_loss(&lab.path("run"))[..2].to_vec();
+    best.extend([12].iter().filter(|step| !best.contains(step)).copied().collect::<Vec<_>>());
+    best.sort_unstable();
+    assert_eq!(steps(&lab.path("run")), best, "no state that was not measured takes the place of one that was");
+    let note = "saves every 5 steps, next at step 5, after each validation for the best, and at the end";
+    assert!(told.stderr.contains(note), "{}", told.stderr);
+}
+
+#[test]
+fn what_is_kept_for_ever_is_saved_whatever_the_rhythm_of_saves() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { every = '3 steps' } }"));
+    lab.start("run");
+    assert_eq!(steps(&lab.path("run")), [0, 3, 6, 9, 12]);
+}
+
+#[test]
+fn a_run_ends_with_its_best_checkpoint_named_and_it_is_used_where_it_is_asked_for() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { best = 20 } }"));
+    let told = lab.start("run");
+    let best = by_loss(&lab.path("run"))[0];
+    let loss = log(&lab.path("run"))[best as usize - 1]["val_loss"].clone();
+    let named = format!("best: step-{best:010} (validation_loss {loss})");
+    assert!(told.stderr.contains(&named), "{named}: {}", told.stderr);
+    let found = lab.train(&["eval", "run", "--best", "--json"]).well();
+    let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!((report["step"].as_u64(), &report["loss"]), (Some(best), &loss));
+    assert!(found.stderr.contains("the best of 6 measured checkpoints: step-"), "{}", found.stderr);
+    let one = format!("run/checkpoints/step-{best:010}");
+    let predicted =
+        |run: &str, more: &[&str]| lab.train(&[&["predict", run, "--data", "data.csv"], more].concat()).well().stdout;
+    assert_eq!(predicted("run", &["--best"]), predicted(&one, &[]));
+    let told = lab.train(&["predict", &one, "--data", "data.csv", "--best"]).refusal();
+    assert!(told.contains("is one checkpoint; `--best` takes a run directory"), "{told}");
+    let told = lab.train(&["sample", "run", "--best"]).refusal();
+    assert!(told.contains("the best of 6") || told.contains("text"), "{told}");
+    // A better one that is damaged is named and passed over.
+    let weights = checkpoint(&lab.path("run"), best).join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let found = lab.train(&["eval", "run", "--best"]).well();
+    assert!(found.stderr.contains("passed over a damaged checkpoint"), "{}", found.stderr);
+    assert!(found.stdout.contains(&format!("step-{:010}", by_loss(&lab.path("run"))[1])), "{}", found.stdout);
+}
+
+#[test]
+fn without_a_measured_checkpoint_there_is_no_best() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps' }"));
+    let told =
+        lab.train(&["config.toml", "--out", "run", "--set", "validation.every=3 steps", "--set", "train={steps=7}"]);
+    assert!(!told.well().stderr.contains("best:"));
+    let told = lab.train(&["eval", "run", "--best"]).refusal();
+    assert!(told.contains("holds no checkpoint that was measured when it was saved"), "{told}");
+}
+
+#[test]
+fn inspect_says_which_checkpoints_are_kept_and_why() {
+    let lab = lab("last = 2, best = 1, every = '6 steps'");
+    lab.start("run");
+    let best = by_loss(&lab.path("run"))[0];
+    let told = inspect(&lab, &["run"]).well().stdout;
+    assert!(told.contains(&format!("best        step-{best:010} (validation_loss ")), "{told}");
+    let lines: Vec<&str> = told.lines().skip_while(|line| !line.starts_with("kept ")).collect();
+    assert!(lines[0].contains(" checkpoints, by best=1 every=\"6 steps\" last=2"), "{told}");
+    assert!(lines[1].starts_with("            step-0000000000  kept for ever"), "{told}");
+    assert!(told.contains("            step-0000000012  the newest  "), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&inspect(&lab, &["run", "--json"]).well().stdout).unwrap();
+    assert_eq!(json["kept"]["best"]["step"], best);
+    let stays = |step: u64| {
+        let all = json["kept"]["checkpoints"].as_array().unwrap();
+        all.iter().find(|one| one["step"] == step).map(|one| one["stays"].clone())
+    };
+    assert_eq!((stays(0), stays(12)), (Some("every".into()), Some("newest".into())));
+    assert!(json["kept"]["rules"]["last"] == 2);
+    let told = inspect(&lab, &["run/checkpoints/step-0000000012"]).well().stdout;
+    assert!(!told.contains("kept  "), "{told}");
+}
+
+/// The names in the folder of checkpoints.
+fn names(run: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(run.join("checkpoints")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_copy_that_was_replaced_goes_by_the_rules_of_the_run() {
+    let lab = lab("last = 2");
+    lab.train(&["config.toml", "--out", "run", "--set", "train={steps=2}"]).well();
+    for steps in ["3", "4"] {
+        lab.train(&["--resume", "run", "--set", &format!("train.steps={steps}")]).well();
+    }
+    assert_eq!(names(&lab.path("run")), ["step-0000000003", "step-0000000004"]);
+}
+
+#[test]
+fn copies_that_were_replaced_are_counted_and_deleted_by_hand_unless_they_may_be_all_there_is() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '20 steps' }"));
+    lab.train(&["config.toml", "--out", "run", "--set", "train={steps=2}"]).well();
+    for steps in [3, 4, 5, 6] {
+        lab.train(&["--resume", "run", "--set", &format!("train.steps={steps}")]).well();
+    }
+    let run = lab.path("run");
+    let copy = |step: u64| format!("step-{step:010}.replaced-1");
+    assert_eq!(names(&run).iter().filter(|name| name.contains("replaced")).count(), 4, "without a rule all stay");
+    // One is damaged, another one of a step that a person has pinned.
+    let weights = run.join("checkpoints").join(copy(3)).join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    inspect(&lab, &["pin", "run/checkpoints/step-0000000004"]).well();
+    let told = inspect(&lab, &["prune", "run", "--last", "1", "--dry-run"]).well().stdout;
+    assert!(told.contains(&format!("{}  would be deleted: superseded", copy(2))), "{told}");
+    assert!(told.contains(&format!("{}  stays: damaged", copy(3))), "{told}");
+    assert!(told.contains(&format!("{}  stays: pinned", copy(4))), "{told}");
+    assert!(told.ends_with("6 of 10 checkpoints would be deleted\n"), "{told}");
+    inspect(&lab, &["prune", "run", "--last", "1"]).well();
+    let left = [
+        copy(3),
+        "step-0000000004".to_owned(),
+        "step-0000000004.pin".to_owned(),
+        copy(4),
+        "step-0000000006".to_owned(),
+    ];
+    let mut left = left.to_vec();
+    left.sort();
+    assert_eq!(names(&run), left);
+    // What another has replaced can be looked at under its name.
+    assert!(inspect(&lab, &[&format!("run/checkpoints/{}", copy(4))]).well().stdout.contains("step        4"));
+}
+
+/// Where names cannot be exchanged, a crash can leave a checkpoint under the name of a copy alone.
+#[test]
+fn a_copy_that_is_the_only_one_of_the_newest_step_stays() {
+    let lab = lab("last = 2");
+    lab.start("run");
+    let newest = checkpoint(&lab.path("run"), 12);
+    fs::rename(&newest, newest.with_file_name("step-0000000012.replaced-1")).unwrap();
+    let told = inspect(&lab, &["prune", "run", "--last", "1"]).well().stdout;
+    assert!(told.contains("step-0000000012.replaced-1  stays: the only one of its step"), "{told}");
+    assert_eq!(names(&lab.path("run")), ["step-0000000011", "step-0000000012.replaced-1"]);
+}
+
 #[test]
 fn a_pinned_checkpoint_is_never_deleted() {
     let lab = lab("last = 2");

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use candle_core::{Device, Tensor, Var};
-use common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, rates, small, state, steps};
+use common::{ADAMW, EVERY_EPOCH, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, rates, small, state, steps};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
 use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, Snapshot, WrittenBy};
 use rekindle::data::{
@@ -312,7 +312,9 @@ fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
 /// burn #5695, accelerate #662: the schedule advanced with every micro-batch, and the last window of an epoch was dropped.
 #[test]
 fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_window_counts() {
-    let lab = Lab::in_memory(&small(ADAMW, "exponential(0.5)", "").replace("train = {", "train = { accumulate = 4,"));
+    let lab = Lab::in_memory(
+        &small(ADAMW, "exponential(0.5)", EVERY_EPOCH).replace("train = {", "train = { accumulate = 4,"),
+    );
     lab.start("run");
     // 48 rows in batches of 13: the fourth update of each of the three epochs has 9 of them.
     assert_eq!(rates(&lab.path("run")), (0..12).map(|t| 0.05 * 0.5f64.powi(t)).collect::<Vec<_>>());
@@ -352,7 +354,7 @@ impl Observer for StopAfter {
 /// burn: work since the last epoch is lost on Ctrl-C.
 #[test]
 fn burn_ctrl_c_loses_no_update_since_the_last_epoch() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", ""));
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_EPOCH));
     lab.start("whole");
     let (config, control) = (from_file(&lab.path("config.toml"), &[]).unwrap(), Control::new());
     let mut run = Run::start(config, &lab.path("run"), control.clone()).unwrap();

@@ -99,6 +99,7 @@ const GPT: &str = r#"
     seed = 5
     train = { steps = 3, clip_norm = 1.0 }
     validation = { every = "3 steps" }
+    checkpoint = { every = "3 steps" }
     [data]
     path = "a.txt"
     format = "text"

@@ -12,7 +12,9 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{ADAMW_IN_TWO_GROUPS, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps};
+use common::{
+    ADAMW_IN_TWO_GROUPS, EVERY_EPOCH, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps,
+};
 use rekindle::rng::Stream;
 use rekindle::train::resume::{self, Choices};
 use rekindle::train::{Control, Observer, Outcome, Phase, Progress, Run, from_file};
@@ -171,7 +173,7 @@ fn a_run_killed_500_times_at_random_moments_has_the_same_bits() {
 /// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.
 #[test]
 fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
-    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", ""));
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
     lab.start("whole");
     for microseconds in (0..15_000).step_by(500) {
         let training = Training::spawn(&lab, &["config.toml", "--out", "killed"]);
@@ -186,7 +188,7 @@ fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
 /// A branch whose first checkpoint is not there yet must not be taken for a run that has not begun.
 #[test]
 fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
-    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", ""));
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
     lab.start("whole");
     copy_tree(&checkpoint(&lab.path("whole"), 8), &lab.path("kept/step-0000000008"));
     for microseconds in (0..20_000).step_by(500) {

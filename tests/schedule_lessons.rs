@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ADAMW, Lab, rates, small};
+use common::{ADAMW, EVERY_EPOCH, Lab, rates, small};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
 use rekindle::state::{Part, State};
 
@@ -174,7 +174,7 @@ fn burn_5695_and_accelerate_662_only_updates_advance_the_schedule() {
         scheduler.advance();
     }
     // 48 rows in batches of 13: four updates an epoch, the last with 9 rows.
-    let lab = Lab::in_memory(&small(ADAMW, "exponential(0.5)", ""));
+    let lab = Lab::in_memory(&small(ADAMW, "exponential(0.5)", EVERY_EPOCH));
     lab.start("run");
     let expected: Vec<f64> = (0..12).map(|t| 0.05 * 0.5f64.powi(t)).collect();
     assert_eq!(rates(&lab.path("run")), expected);

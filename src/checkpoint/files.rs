@@ -66,7 +66,7 @@ impl Directory {
             return Err(CheckpointError::NotADirectory { path: path.to_owned() });
         }
         let real = fs::canonicalize(path).during("open", path)?;
-        let step = name::step_of(&real).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
+        let step = name::step_of_any(&real).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = openat(CWD, &real, flags, Mode::empty()).during("open", path)?;
         Ok(Self { path: path.to_owned(), handle, step })

@@ -10,7 +10,8 @@ use super::error::{CheckpointError, During};
 use super::files::is_dir;
 use super::fs::{Disk, LocalDisk};
 use super::name::{
-    dir_name, is_file_of_checkpoint, is_left_by_a_file_manager, is_temporary, pin_of, step_of, temporary_name,
+    dir_name, is_file_of_checkpoint, is_left_by_a_file_manager, is_temporary, number_of_replaced, pin_of, replaced,
+    step_of, temporary_name,
 };
 use super::objects::Objects;
 use super::outline::Outline;
@@ -130,6 +131,28 @@ impl Folder {
         Ok(found)
     }
 
+    /// The copies of checkpoints that others of the same step have replaced: step, number and directory, in that order.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub(super) fn superseded(&self) -> Result<Vec<(u64, u64, PathBuf)>, CheckpointError> {
+        if let Some(objects) = self.objects()? {
+            return objects.superseded();
+        }
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.during("list", &self.path)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.during("list", &self.path)?.path();
+            let copy = number_of_replaced(&path).filter(|_| path.is_dir());
+            found.extend(copy.map(|(step, number)| (step, number, path)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Removes what saves that were killed have left here, and says what.
     ///
     /// That is a directory, not a link to one, whose name only a save makes, with nothing in it but files of the names
@@ -208,7 +231,19 @@ impl Folder {
         if let Some(objects) = self.objects()? {
             return objects.delete(step);
         }
-        let (path, hidden) = (self.path.join(dir_name(step)), self.path.join(temporary_name(step)));
+        self.delete_dir(disk, step, self.path.join(dir_name(step)))
+    }
+
+    /// Deletes a copy of the checkpoint of `step` that another has replaced.
+    pub(super) fn delete_superseded(&self, disk: &dyn Disk, step: u64, number: u64) -> Result<(), CheckpointError> {
+        if let Some(objects) = self.objects()? {
+            return objects.delete_superseded(step, number);
+        }
+        self.delete_dir(disk, step, replaced(&self.path.join(dir_name(step)), number))
+    }
+
+    fn delete_dir(&self, disk: &dyn Disk, step: u64, path: PathBuf) -> Result<(), CheckpointError> {
+        let hidden = self.path.join(temporary_name(step));
         again(|| disk.rename(&path, &hidden)).during("rename for deletion", path)?;
         again(|| disk.sync_dir(&self.path)).during("flush", &self.path)?;
         again(|| disk.remove_dir_all(&hidden)).during("delete", hidden)

@@ -1,11 +1,15 @@
 //! Which checkpoints stay, and the deletion of the others.
 //!
 //! Only a run that was told to forgets: without a rule every checkpoint stays. The newest one always stays, so does
-//! one that is pinned, and one that is damaged is left for a person to look at. What is deleted first gets
+//! one that is pinned, and one that is damaged is left for a person to look at. A copy that another checkpoint of its step
+//! has replaced is counted by no rule, and goes where any rule lets checkpoints go. What is deleted first gets
 //! a name that nothing reads, in one step, so that a crash in the middle leaves no damaged checkpoint behind.
 
 use std::fmt;
 use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
 
 use super::error::CheckpointError;
 use super::folder::Folder;
@@ -46,7 +50,8 @@ pub struct Candidate {
 }
 
 /// Why a checkpoint stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// There is no rule by which any goes.
     NoRule,
@@ -60,6 +65,8 @@ pub enum Reason {
     Every,
     /// It is pinned.
     Pinned,
+    /// Another one has replaced it, and no other of its step or a later one is whole.
+    OnlyOne,
     /// It is damaged: what it still holds is for a person to decide.
     Damaged,
     /// It cannot be read, and may be whole.
@@ -75,6 +82,7 @@ impl fmt::Display for Reason {
             Self::Best => "among the best",
             Self::Every => "kept for ever",
             Self::Pinned => "pinned",
+            Self::OnlyOne => "the only one of its step",
             Self::Damaged => "damaged",
             Self::Unread => "it cannot be read now",
         })
@@ -122,6 +130,10 @@ pub struct Verdict {
     pub step: u64,
     /// Its directory.
     pub path: PathBuf,
+    /// Its number among the copies of its step, where another checkpoint has replaced it.
+    pub copy: Option<u64>,
+    /// All figures that it holds: the entry `metrics` of its state.
+    pub metrics: Value,
     /// Its figure, where the rule for the best asks for one.
     pub metric: Option<f64>,
     /// Why it stays; `None` where it goes.
@@ -132,7 +144,8 @@ pub struct Verdict {
 ///
 /// A checkpoint counts as damaged here when its manifest, the sizes of its files, or its `state.json` are not as they
 /// should be; its tensors are not read. So does one beyond the step `at` that its run has come to: a resume, which did read
-/// them, has passed it over, and it must not count as the newest in the place of one that is whole.
+/// them, has passed it over, and it must not count as the newest in the place of one that is whole. A copy that goes is
+/// read whole first.
 ///
 /// # Errors
 /// When the folder cannot be listed.
@@ -147,19 +160,39 @@ pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdic
             Err(_) => Some(Reason::Damaged),
             Ok(_) => is_passed_over.then_some(Reason::Damaged),
         };
-        let metric = glance.ok().and_then(|document| {
-            let name = &keep.best.as_ref()?.metric;
-            document.get("metrics")?.get(name)?.as_f64()
-        });
+        let metrics = glance.ok().and_then(|document| document.get("metrics").cloned()).unwrap_or_default();
+        let metric = keep.best.as_ref().and_then(|best| metrics.get(&best.metric)?.as_f64());
         if stays.is_none() {
             candidates.push(Candidate { step, metric, is_pinned: folder.is_pinned(step)? });
         }
-        verdicts.push(Verdict { step, path, metric, stays });
+        verdicts.push(Verdict { step, path, copy: None, metrics, metric, stays });
     }
     let judged = keep.judge(&candidates);
     for (verdict, stays) in verdicts.iter_mut().filter(|verdict| verdict.stays.is_none()).zip(judged) {
         verdict.stays = stays;
     }
+    let is_whole = |step: u64| candidates.iter().any(|candidate| candidate.step == step);
+    let newest = candidates.last().map(|candidate| candidate.step);
+    for (step, number, path) in folder.superseded()? {
+        let is_only_one = newest.is_none_or(|newest| newest < step)
+            || (!is_whole(step) && verdicts.iter().any(|verdict| verdict.step == step));
+        let stays = if *keep == Keep::default() {
+            Some(Reason::NoRule)
+        } else if folder.is_pinned(step)? {
+            Some(Reason::Pinned)
+        } else if is_only_one {
+            Some(Reason::OnlyOne)
+        } else {
+            match Checkpoint::verify(&path) {
+                Err(error) if error.is_unread() => Some(Reason::Unread),
+                Err(_) => Some(Reason::Damaged),
+                Ok(_) => None,
+            }
+        };
+        let (copy, metrics) = (Some(number), Value::Null);
+        verdicts.push(Verdict { step, path, copy, metrics, metric: None, stays });
+    }
+    verdicts.sort_by_key(|verdict| (verdict.step, verdict.copy.is_none(), verdict.copy));
     Ok(verdicts)
 }
 
@@ -172,7 +205,14 @@ pub fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep, at: Option<u64>) -> 
         return Ok(Vec::new());
     }
     let doomed = judge(folder, keep, at)?.into_iter().filter(|verdict| verdict.stays.is_none());
-    doomed.map(|verdict| folder.delete(disk, verdict.step).map(|()| verdict.path)).collect()
+    let delete = |Verdict { step, path, copy, .. }: Verdict| {
+        match copy {
+            Some(number) => folder.delete_superseded(disk, step, number)?,
+            None => folder.delete(disk, step)?,
+        }
+        Ok(path)
+    };
+    doomed.map(delete).collect()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@
 //!
 //! A failure on the way removes the hidden directory and touches no other. Where a directory of that step is there
 //! already, it stays if it holds the same state, and otherwise exchanges names with the new one and is kept beside it
-//! as `step-0000000100.replaced-1`, which nothing reads.
+//! as `step-0000000100.replaced-1`, until a rule of [`Keep`] lets checkpoints go.
 //!
 //! In an [object store](crate::store) nothing can be renamed. There the files go to their place at once, and the
 //! manifest, created last and only where there is none, makes a checkpoint of them; a mark beside them says until then

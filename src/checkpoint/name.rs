@@ -27,6 +27,28 @@ pub fn step_of(path: &Path) -> Option<u64> {
     (dir_name(step) == name).then_some(step)
 }
 
+const REPLACED: &str = ".replaced-";
+
+/// Where copy number `number` of the checkpoint at `path` goes when another one takes its place:
+/// `step-0000000100.replaced-1`.
+pub(super) fn replaced(path: &Path, number: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!("{REPLACED}{number}"));
+    name.into()
+}
+
+/// Step and number in a name that is exactly one of [`replaced`].
+pub(super) fn number_of_replaced(path: &Path) -> Option<(u64, u64)> {
+    let (name, number) = path.file_name()?.to_str()?.split_once(REPLACED)?;
+    let (step, number) = (step_of(Path::new(name))?, number.parse().ok()?);
+    (replaced(Path::new(name), number).file_name() == path.file_name()).then_some((step, number))
+}
+
+/// The step in the name of a checkpoint, or of one that another has replaced.
+pub(super) fn step_of_any(path: &Path) -> Option<u64> {
+    step_of(path).or_else(|| number_of_replaced(path).map(|(step, _)| step))
+}
+
 /// A name beside the checkpoint of `step` that no other save in any process uses at this moment:
 /// `.step-0000000100.tmp-<process>-<n>`. What bears such a name is either at work or was left by a process that was
 /// killed.
@@ -153,6 +175,16 @@ mod tests {
         ];
         for other in others {
             assert!(!is_temporary(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_checkpoint_knows_its_step_and_its_number() {
+        assert_eq!(number_of_replaced(&replaced(Path::new("a/step-0000000100"), 12)), Some((100, 12)));
+        let others =
+            ["step-0000000100", "step-100.replaced-1", "step-0000000100.replaced-01", "step-0000000100.replaced-"];
+        for other in others {
+            assert_eq!(number_of_replaced(Path::new(other)), None, "{other}");
         }
     }
 

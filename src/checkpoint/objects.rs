@@ -69,16 +69,16 @@ impl Objects {
         let files = self.files(&path)?;
         let is_whole = files.contains_key(name::MANIFEST);
         match mark {
-            Mark::Copying(number) => self.remove_all(&self.files(&aside_of(&path, number))?)?,
+            Mark::Copying(number) => self.remove_all(&self.files(&name::replaced(&path, number))?)?,
             Mark::Unfinished if !is_whole => self.remove_ours(&files)?,
             Mark::Replacing(number) if !is_whole => {
                 self.remove_ours(&files)?;
-                let aside = self.files(&aside_of(&path, number))?;
+                let aside = self.files(&name::replaced(&path, number))?;
                 self.copy_all(&aside, &path)?;
                 self.remove_copy(&aside)?;
             }
             Mark::Replacing(number) => {
-                let aside = aside_of(&path, number);
+                let aside = name::replaced(&path, number);
                 // What is in the place is still what was to be replaced, or it is the new one already.
                 if self.manifest(&path)? == self.manifest(&aside)? {
                     self.remove_copy(&self.files(&aside)?)?;
@@ -99,6 +99,27 @@ impl Objects {
     pub(super) fn delete(&self, step: u64) -> Result<(), CheckpointError> {
         self.set_mark(step, Mark::Unfinished)?;
         self.remove_all(&self.files(&self.path(step))?)?;
+        self.remove(&self.mark(step))
+    }
+
+    /// The copies of checkpoints that others have replaced: step, number and URL, in that order.
+    pub(super) fn superseded(&self) -> Result<Vec<(u64, u64, PathBuf)>, CheckpointError> {
+        let objects = self.store.list(&self.folder).during("list", &self.folder)?;
+        let copy = |object: Object| {
+            let first = object.path.strip_prefix(&self.folder).ok()?.components().next()?;
+            let (step, number) = name::number_of_replaced(Path::new(first.as_os_str()))?;
+            Some((step, number, name::replaced(&self.path(step), number)))
+        };
+        let mut found: Vec<_> = objects.into_iter().filter_map(copy).collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Deletes a copy. While it is on its way, the mark says that what is there of the copy is to go.
+    pub(super) fn delete_superseded(&self, step: u64, number: u64) -> Result<(), CheckpointError> {
+        self.set_mark(step, Mark::Copying(number))?;
+        self.remove_all(&self.files(&name::replaced(&self.path(step), number))?)?;
         self.remove(&self.mark(step))
     }
 
@@ -125,10 +146,10 @@ impl Objects {
         let path = self.path(step);
         let files = self.files(&path)?;
         let mut number = 1;
-        while !self.files(&aside_of(&path, number))?.is_empty() {
+        while !self.files(&name::replaced(&path, number))?.is_empty() {
             number += 1;
         }
-        let aside = aside_of(&path, number);
+        let aside = name::replaced(&path, number);
         self.set_mark(step, Mark::Copying(number))?;
         self.copy_all(&files, &aside)?;
         self.set_mark(step, Mark::Replacing(number))?;
@@ -214,13 +235,6 @@ fn manifest_first(files: &BTreeMap<String, Object>) -> Vec<(&String, &Object)> {
     ordered
 }
 
-/// Where the checkpoint at `path` goes that another one replaces.
-fn aside_of(path: &Path, number: u64) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".replaced-{number}"));
-    name.into()
-}
-
 fn files_below(store: &dyn Store, path: &Path) -> Result<BTreeMap<String, Object>, CheckpointError> {
     let objects = store.list(path).during("list", path)?;
     let named = objects.into_iter().filter_map(|object| {
@@ -244,7 +258,7 @@ impl Listed {
         if files.is_empty() {
             return Err(CheckpointError::NotADirectory { path: path.to_owned() });
         }
-        let step = step_of(path).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
+        let step = name::step_of_any(path).ok_or_else(|| CheckpointError::NotNamed { path: path.to_owned() })?;
         Ok(Self { store, path: path.to_owned(), step, files })
     }
 

@@ -35,7 +35,7 @@ pub enum Outcome {
     Unchanged,
     /// Something else was there, another checkpoint or a damaged one; it is kept under another name.
     Replaced {
-        /// Where it is now. Nothing reads it there, and nothing deletes it.
+        /// Where it is now. No resume takes it from there; it is deleted as [`Keep`](super::Keep) says.
         aside: PathBuf,
     },
 }
@@ -233,9 +233,7 @@ impl Drop for Staged<'_> {
 fn free_name(place: &Path) -> PathBuf {
     let mut number = 1;
     loop {
-        let mut name = place.as_os_str().to_owned();
-        name.push(format!(".replaced-{number}"));
-        let path = PathBuf::from(name);
+        let path = name::replaced(place, number);
         if path.symlink_metadata().is_err() {
             return path;
         }

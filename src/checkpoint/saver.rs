@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::error::CheckpointError;
 use super::folder::Folder;
@@ -40,14 +41,16 @@ pub struct Saver {
     keep: Keep,
     /// The snapshot of the last save, whose memory the next one takes.
     earlier: Option<Snapshot>,
-    in_flight: Option<Task<(Snapshot, Result<Saved, CheckpointError>)>>,
+    in_flight: Option<Task<(Snapshot, Result<Saved, CheckpointError>, Duration)>>,
+    /// How long the last save took beside training.
+    took: Duration,
 }
 
 impl Saver {
     /// Saves in `folder` on the disk of this machine, and keeps all checkpoints.
     pub fn new(folder: Folder, written_by: WrittenBy) -> Self {
         let (disk, keep) = (Arc::new(LocalDisk), Keep::default());
-        Self { folder, disk, written_by, keep, earlier: None, in_flight: None }
+        Self { folder, disk, written_by, keep, earlier: None, in_flight: None, took: Duration::ZERO }
     }
 
     /// Saves through `disk` instead, where the folder is on one.
@@ -90,8 +93,9 @@ impl Saver {
                 prune(&*disk, &folder, &keep, snapshot.step());
                 Ok(saved)
             };
+            let began = Instant::now();
             let result = save();
-            (snapshot, result)
+            (snapshot, result, began.elapsed())
         }));
     }
 
@@ -104,6 +108,11 @@ impl Saver {
     /// Whether a save is in flight that has not ended.
     pub fn is_saving(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|save| !save.is_finished())
+    }
+
+    /// How long the last save took that has ended, from [`Saver::begin`] on.
+    pub fn took(&self) -> Duration {
+        self.took
     }
 
     /// What became of the save in flight, if it has ended.
@@ -121,8 +130,8 @@ impl Saver {
     pub fn wait(&mut self) -> Option<Result<Saved, CheckpointError>> {
         let ended = self.in_flight.take()?.wait();
         Some(match ended {
-            Some((snapshot, result)) => {
-                self.earlier = Some(snapshot);
+            Some((snapshot, result, took)) => {
+                (self.earlier, self.took) = (Some(snapshot), took);
                 result
             }
             None => Err(CheckpointError::Io {

@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod diff;
+mod kept;
 pub mod pictures;
 mod plan;
 mod standing;
@@ -9,6 +10,7 @@ mod standing_text;
 mod statistics;
 pub mod terminal;
 
+pub use kept::{KeptCheckpoint, KeptStanding};
 pub use plan::{LrPlan, PlanError};
 pub use standing::{GroupStanding, Standing};
 pub use statistics::{TensorSummary, summarize};

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::kept::KeptStanding;
 use super::statistics::{TensorSummary, summarize};
-use crate::checkpoint::{Checkpoint, FileEntry, Outline, WrittenBy};
+use crate::checkpoint::{Checkpoint, FileEntry, Folder, Outline, WrittenBy};
 use crate::schedule::{RunLength, Schedule, Scheduler};
 use crate::state::Part;
+use crate::train::{Kept, TrainError};
 
 /// How many of the coming rates are shown.
 const RATES_SHOWN: u64 = 5;
@@ -56,6 +58,9 @@ pub struct Standing {
     pub config: Value,
     /// What was changed on which resume.
     pub history: Vec<Value>,
+    /// Which checkpoints of the run stay, and why, where it was looked at as a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptStanding>,
     /// Every tensor in figures.
     pub tensors: Vec<TensorSummary>,
     /// The files.
@@ -131,11 +136,23 @@ impl Standing {
             data: field("data"),
             config: field("config"),
             history: field("history").as_array().cloned().unwrap_or_default(),
+            kept: None,
             tensors: checkpoint.tensors().iter().map(TensorSummary::of_outline).collect(),
             files: checkpoint.manifest().files.clone(),
             is_verified: false,
             written_by: checkpoint.manifest().written_by.clone(),
         }
+    }
+}
+
+impl Standing {
+    /// The same, beside the other checkpoints in the `folder` of its run.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed, or its rules of keeping make no sense.
+    pub fn beside(self, folder: &Folder) -> Result<Self, TrainError> {
+        let kept = Kept::look(folder, self.step, &self.config, self.steps_per_epoch)?;
+        Ok(Self { kept: Some(kept.into()), ..self })
     }
 }
 

@@ -41,6 +41,9 @@ impl fmt::Display for Standing {
                 writeln!(f, "changed     {key}: {from} -> {to} at step {}", entry["step"])?;
             }
         }
+        if let Some(kept) = &self.kept {
+            write!(f, "{kept}")?;
+        }
         let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
         let integrity = if self.is_verified { "verified" } else { "only headers were read" };
         writeln!(f, "integrity   {integrity}: {} files, {bytes} bytes", self.files.len())?;

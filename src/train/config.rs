@@ -121,40 +121,38 @@ pub enum Metric {
     ValidationAccuracy,
 }
 
+impl Metric {
+    /// Whether it grows as the model gets better.
+    pub fn more_is_better(self) -> bool {
+        self == Self::ValidationAccuracy
+    }
+}
+
 /// When to validate. Without validation rows nothing is validated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationConfig {
-    /// `"1 epoch"`, `"500 steps"`.
+    /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; where
+    /// the run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
+    /// depends on the length of the run and the number of rows alone, and a run writes down what it came to.
+    #[serde(default)]
     pub every: Every,
+    /// Whether to validate after the last step too, wherever it is; true where `every` is `"auto"`, else false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_end: Option<bool>,
 }
 
 /// When to save. The last step is always saved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`.
-    #[serde(default = "each_epoch")]
+    /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an epoch
+    /// or after a validation where saves take no more than 3% of the time by it.
+    #[serde(default)]
     pub every: Every,
     /// Which checkpoints stay; all by default.
     #[serde(default, skip_serializing_if = "KeepConfig::is_empty")]
     pub keep: KeepConfig,
-}
-
-fn each_epoch() -> Every {
-    Every::Epochs(1)
-}
-
-impl Default for ValidationConfig {
-    fn default() -> Self {
-        Self { every: each_epoch() }
-    }
-}
-
-impl Default for CheckpointConfig {
-    fn default() -> Self {
-        Self { every: each_epoch(), keep: KeepConfig::default() }
-    }
 }
 
 fn default_device() -> String {

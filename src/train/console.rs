@@ -1,22 +1,29 @@
 //! A run as a terminal shows it: results on stdout, progress and messages on stderr.
 
-use std::io;
+use std::io::{self, IsTerminal};
+
+use indicatif::HumanDuration;
 
 use super::bar::Bar;
-use super::run::{EpochReport, Observer, StepReport};
+use super::heartbeat::Heartbeat;
+use super::metrics::Evaluation;
+use super::run::{EpochReport, Observer, StepReport, ValidationReport};
 use crate::figures;
 use crate::optim::Rates;
 
-/// Shows a run: a line for each epoch on stdout, and on stderr, where that is a terminal, a bar.
+/// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else a
+/// line every so often.
 #[derive(Debug)]
 pub struct Console {
     bar: Bar,
+    /// Where stderr is no terminal.
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Console {
     /// A console that shows a bar where stderr is a terminal.
     pub fn new() -> Self {
-        Self { bar: Bar::hidden() }
+        Self { bar: Bar::hidden(), heartbeat: None }
     }
 
     /// Shows lines as [`Observer::message`] does, from any thread.
@@ -55,9 +62,16 @@ const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg} | {speed} | {eta} le
 impl Observer for Console {
     fn begin(&mut self, done: u64, total: u64) {
         self.bar.show(TEMPLATE, done, total);
+        self.heartbeat = (!io::stderr().is_terminal()).then(|| Heartbeat::new(done, total));
     }
 
     fn step(&mut self, report: &StepReport<'_>) {
+        if let Some(pace) = self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.pace_when_due(report.done)) {
+            let (done, loss, lr) = (report.done, figures::loss(report.loss), some_rates(report.rates));
+            let (total, speed, left) = (pace.total, pace.steps_per_second, HumanDuration(pace.left));
+            let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
+            self.message(&format!("step {done}/{total} | loss={loss} | lr={lr} | {speed} steps/s | {left} left"));
+        }
         if self.bar.is_shown() {
             let (loss, rates) = (figures::loss(report.loss), some_rates(report.rates));
             self.bar.at(report.done, format!("loss={loss} | lr={rates}"));
@@ -67,13 +81,16 @@ impl Observer for Console {
     fn epoch(&mut self, report: &EpochReport) {
         let (rates, loss) = (rates(&report.rates), figures::loss(report.loss));
         let mut line = format!("epoch {:02} | lr={rates} | loss={loss}", report.epoch);
-        if let Some(validation) = report.validation {
-            line += &format!(" | val_loss={}", figures::loss(validation.loss));
-            if let Some(accuracy) = validation.accuracy {
-                line += &format!(" | val_accuracy={accuracy:.4}");
-            }
+        if let Some(validation) = &report.validation {
+            line += &found(validation);
         }
         self.bar.write(io::stdout(), &line);
+    }
+
+    fn validation(&mut self, report: &ValidationReport) {
+        let ValidationReport { done, rates: next, loss, validation } = report;
+        let (rates, loss) = (rates(next), figures::loss(*loss));
+        self.bar.write(io::stdout(), &format!("step {done} | lr={rates} | loss={loss}{}", found(validation)));
     }
 
     fn message(&mut self, text: &str) {
@@ -81,6 +98,7 @@ impl Observer for Console {
     }
 
     fn end(&mut self) {
+        self.heartbeat = None;
         self.clear();
     }
 }
@@ -92,6 +110,12 @@ fn some_rates(all: &[Rates]) -> String {
         None | Some(0) => rates(all),
         Some(more) => format!("{} and {more} more", rates(&all[..MOST])),
     }
+}
+
+/// What a validation found, behind what else is in a line.
+fn found(validation: &Evaluation) -> String {
+    let accuracy = validation.accuracy.map(|accuracy| format!(" | val_accuracy={accuracy:.4}"));
+    format!(" | val_loss={}{}", figures::loss(validation.loss), accuracy.unwrap_or_default())
 }
 
 /// Rates as the notebook prints them, one for each group.

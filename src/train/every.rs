@@ -1,31 +1,32 @@
-//! How often something happens: every so many steps, epochs or minutes.
+//! How often something happens: every few steps, epochs or minutes, or as often as it fits the run.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An interval, written `"500 steps"`, `"2 epochs"` or `"10 minutes"`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// An interval, written `"500 steps"`, `"2 epochs"`, `"10 minutes"` or `"auto"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Every {
-    /// So many optimizer updates.
+    /// A number of optimizer updates.
     Steps(u64),
-    /// So many passes over the data.
+    /// A number of passes over the data.
     Epochs(u64),
-    /// So many minutes by the clock.
+    /// A number of minutes by the clock.
     Minutes(f64),
+    /// As often as it fits the run.
+    #[default]
+    Auto,
 }
 
 impl Every {
-    /// Whether the interval ends with update number `done - 1`, so that `done` updates are made; `since` is the time
-    /// since it last did.
-    pub fn is_due(self, done: u64, steps_per_epoch: u64, since: Duration) -> bool {
+    /// The interval in updates; `None` where it goes by the clock or is left open.
+    pub fn in_steps(self, steps_per_epoch: u64) -> Option<u64> {
         match self {
-            Self::Steps(steps) => done.is_multiple_of(steps),
-            Self::Epochs(epochs) => done.is_multiple_of(steps_per_epoch.saturating_mul(epochs)),
-            Self::Minutes(minutes) => since.as_secs_f64() >= minutes * 60.0,
+            Self::Steps(steps) => Some(steps),
+            Self::Epochs(epochs) => Some(epochs.saturating_mul(steps_per_epoch)),
+            Self::Minutes(_) | Self::Auto => None,
         }
     }
 }
@@ -36,9 +37,12 @@ impl FromStr for Every {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`"
+                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`; or `auto`"
             )
         };
+        if text.trim() == "auto" {
+            return Ok(Self::Auto);
+        }
         let (number, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
         let count = || number.parse().ok().filter(|&count: &u64| count > 0).ok_or_else(wrong);
         match unit.trim() {
@@ -60,6 +64,7 @@ impl fmt::Display for Every {
             Self::Steps(n) => write!(f, "{n} step{}", plural(n == 1)),
             Self::Epochs(n) => write!(f, "{n} epoch{}", plural(n == 1)),
             Self::Minutes(n) => write!(f, "{n} minute{}", plural(n == 1.0)),
+            Self::Auto => f.write_str("auto"),
         }
     }
 }
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     fn intervals_are_read_and_written() {
-        for text in ["1 step", "500 steps", "1 epoch", "2 epochs", "0.5 minutes"] {
+        for text in ["1 step", "500 steps", "1 epoch", "2 epochs", "0.5 minutes", "auto"] {
             assert_eq!(text.parse::<Every>().unwrap().to_string(), text);
         }
         for text in ["", "5", "0 steps", "-1 epochs", "1.5 epochs", "nan minutes", "2 hours", "steps"] {
@@ -93,10 +98,8 @@ mod tests {
     }
 
     #[test]
-    fn intervals_end_where_they_should() {
-        let due = |every: Every| (1..=12).filter(|&done| every.is_due(done, 4, Duration::ZERO)).collect::<Vec<_>>();
-        assert_eq!(due(Every::Steps(5)), [5, 10]);
-        assert_eq!(due(Every::Epochs(2)), [8]);
-        assert!(Every::Minutes(0.5).is_due(1, 4, Duration::from_secs(30)));
+    fn an_interval_is_a_number_of_updates_unless_it_goes_by_the_clock() {
+        let every = [Every::Steps(5), Every::Epochs(2), Every::Epochs(u64::MAX), Every::Minutes(0.5), Every::Auto];
+        assert_eq!(every.map(|every| every.in_steps(4)), [Some(5), Some(8), Some(u64::MAX), None, None]);
     }
 }

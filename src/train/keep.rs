@@ -38,6 +38,17 @@ impl KeepConfig {
         *self == Self::default()
     }
 
+    /// The rules in the configuration that a checkpoint holds; none where there are none.
+    pub(super) fn of(config: &Value) -> Self {
+        Self::deserialize(&config["checkpoint"]["keep"]).unwrap_or_default()
+    }
+
+    /// What `best` goes by, in a run with or without validation rows.
+    pub(super) fn metric(&self, validates: bool) -> Metric {
+        let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
+        self.metric.unwrap_or(usual)
+    }
+
     /// The rules in steps, for a run with or without validation rows.
     pub(super) fn rules(
         &self,
@@ -63,21 +74,20 @@ impl KeepConfig {
                 return wrong(field, "0".to_owned(), "must be at least 1; the newest checkpoint always stays");
             }
         }
-        let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
-        let metric = self.metric.unwrap_or(usual);
+        let metric = self.metric(validates);
         if self.metric.is_some() && self.best.is_none() {
             return wrong("metric", word(&metric), "says what `best` goes by, and there is no `best`");
         }
-        let every = match self.every {
-            None => None,
-            Some(Every::Steps(steps)) => Some(steps),
-            Some(Every::Epochs(epochs)) => Some(epochs.saturating_mul(steps_per_epoch)),
+        let every = self.every.and_then(|every| every.in_steps(steps_per_epoch));
+        match self.every {
             Some(minutes @ Every::Minutes(_)) => {
                 let rule = "which step the clock meets is chance; give steps or epochs";
                 return wrong("every", minutes.to_string(), rule);
             }
-        };
-        let more_is_better = metric == Metric::ValidationAccuracy;
+            Some(Every::Auto) => return wrong("every", "auto".to_owned(), "give steps or epochs"),
+            _ => {}
+        }
+        let more_is_better = metric.more_is_better();
         let best = self.best.map(|count| Best { count, metric: word(&metric), more_is_better });
         Ok(Keep { last: self.last, best, every })
     }
@@ -85,6 +95,26 @@ impl KeepConfig {
 
 fn wrong<T>(field: &str, value: String, rule: &str) -> Result<T, TrainError> {
     Err(TrainError::Field { field: format!("checkpoint.keep.{field}"), value, rule: rule.to_owned() })
+}
+
+impl KeepConfig {
+    /// The rules in steps, and what they say of each checkpoint in the `folder` of a run that has come to step `at`. Where
+    /// nothing was validated, the best go by the training loss, as they did when the run was trained.
+    pub(super) fn judge(
+        &self,
+        folder: &Folder,
+        at: u64,
+        steps_per_epoch: u64,
+    ) -> Result<(Keep, Vec<Verdict>), TrainError> {
+        let keep = self.in_steps(true, steps_per_epoch)?;
+        let verdicts = keep::judge(folder, &keep, Some(at))?;
+        if self.best.is_none() || self.metric.is_some() || verdicts.iter().any(|verdict| verdict.metric.is_some()) {
+            return Ok((keep, verdicts));
+        }
+        let keep = self.in_steps(false, steps_per_epoch)?;
+        let verdicts = keep::judge(folder, &keep, Some(at))?;
+        Ok((keep, verdicts))
+    }
 }
 
 /// What rules say of the checkpoints of a run, and the run held so that nothing else writes there.
@@ -113,21 +143,11 @@ impl Pruning {
             TrainError::Write { path, operation, source } => TrainError::Prune { path, operation, source },
             error => error,
         })?;
-        let own = || newest.field("config").map(|config| KeepConfig::deserialize(&config["checkpoint"]["keep"]));
-        let rules = rules.or_else(|| own()?.ok()).unwrap_or_default();
+        let own = || newest.field("config").map(KeepConfig::of).unwrap_or_default();
+        let rules = rules.unwrap_or_else(own);
         let folder = held.folder();
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
-        let is_validated = |verdict: &Verdict| verdict.metric.is_some();
-        let by_validation = rules.in_steps(true, steps_per_epoch)?;
-        let verdicts = keep::judge(&folder, &by_validation, Some(newest.step()))?;
-        // Where nothing was validated, the best go by the training loss, as they did when the run was trained.
-        let (keep, verdicts) = if rules.metric.is_some() || verdicts.iter().any(is_validated) {
-            (by_validation, verdicts)
-        } else {
-            let keep = rules.in_steps(false, steps_per_epoch)?;
-            let verdicts = keep::judge(&folder, &keep, Some(newest.step()))?;
-            (keep, verdicts)
-        };
+        let (keep, verdicts) = rules.judge(&folder, newest.step(), steps_per_epoch)?;
         Ok(Self { folder, keep, newest: newest.step(), verdicts, _held: held })
     }
 

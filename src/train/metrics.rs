@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::config::{LossConfig, LossKind, word};
+use super::config::{LossConfig, LossKind, Metric, word};
 use crate::data::{Batch, DataError, TargetKind};
 use crate::model::{Mode, Model};
 use crate::ops::loss;
@@ -103,6 +103,17 @@ pub(super) struct Measured {
     pub validation_loss: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+}
+
+impl Measured {
+    /// The figure that is called so, where it is known.
+    pub fn figure(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::TrainingLoss => self.training_loss,
+            Metric::ValidationLoss => self.validation_loss,
+            Metric::ValidationAccuracy => self.validation_accuracy,
+        }
+    }
 }
 
 /// Sums over the batches of one evaluation. Where a row has a class for each position, all positions count alike.

@@ -4,6 +4,7 @@
 //! to go on, [`Config`] is what a run is computed from.
 
 mod bar;
+mod best;
 pub(crate) mod changes;
 mod config;
 mod console;
@@ -14,7 +15,9 @@ mod every;
 mod find_lr;
 #[doc(hidden)]
 pub mod fuzzing;
+mod heartbeat;
 mod held_disk;
+mod intervals;
 mod keep;
 mod lease;
 mod load;
@@ -38,6 +41,7 @@ mod timing;
 mod wording;
 mod written_config;
 
+pub use best::{BestCheckpoint, Kept, best_at};
 pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::{Control, Stake};
@@ -51,7 +55,7 @@ pub(crate) use load::{base_of, from_checkpoint};
 pub use metrics::Evaluation;
 pub(crate) use metrics::{Objective, evaluate};
 pub use progress::{Phase, Progress, Watched};
-pub use run::{EpochReport, Observer, Outcome, Run, StepReport};
+pub use run::{EpochReport, Observer, Outcome, Run, StepReport, ValidationReport};
 pub use session::Session;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
 pub use signals::file_size_limit_is_an_error;

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::run::{EpochReport, Observer, StepReport};
+use super::run::{EpochReport, Observer, StepReport, ValidationReport};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +97,10 @@ impl Observer for Watched<'_> {
     fn saving(&mut self, done: u64) {
         self.progress.tell(Phase::Saving, done);
         self.observer.saving(done);
+    }
+
+    fn validation(&mut self, report: &ValidationReport) {
+        self.observer.validation(report);
     }
 
     fn epoch(&mut self, report: &EpochReport) {

@@ -88,6 +88,19 @@ pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainErr
     Ok((newest.checkpoint, messages))
 }
 
+/// The folder of the checkpoints of the run at `path`, or `path`, where that is such a folder; none where it is one
+/// checkpoint.
+///
+/// # Errors
+/// When there is nothing of the kind.
+pub fn folder_of(path: &Path) -> Result<Option<PathBuf>, TrainError> {
+    Ok(match what_is(path)? {
+        Place::Run(run) => Some(run.join("checkpoints")),
+        Place::Folder(folder) => Some(folder),
+        Place::Single(_) => None,
+    })
+}
+
 /// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
 ///
 /// # Errors

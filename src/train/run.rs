@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::TrainError;
+use super::best::BestCheckpoint;
 use super::config::Config;
 use super::control::{Control, Stake};
 use super::directory::RunDirectory;
+use super::intervals::Saves;
 use super::log::{Line, Log};
 use super::metrics::Evaluation;
 use super::session::Session;
@@ -23,6 +25,8 @@ pub struct Run {
     log: Log,
     control: Control,
     saver: Saver,
+    /// When the state is saved.
+    saves: Saves,
     last_checkpoint: Option<PathBuf>,
     /// The step of the newest save, which may be in flight, and when it began.
     saving: (u64, Instant),
@@ -70,6 +74,19 @@ pub struct EpochReport {
     pub validation: Option<Evaluation>,
 }
 
+/// What a validation found that was not at the end of an epoch.
+#[derive(Clone, Debug)]
+pub struct ValidationReport {
+    /// How many updates are made.
+    pub done: u64,
+    /// What the next update will use in each group.
+    pub rates: Vec<Rates>,
+    /// The loss of the last batch.
+    pub loss: f64,
+    /// What it found.
+    pub validation: Evaluation,
+}
+
 /// Somebody who watches a run.
 pub trait Observer {
     /// The loop begins.
@@ -80,6 +97,8 @@ pub trait Observer {
     fn validating(&mut self, _done: u64) {}
     /// A save begins, after so many updates; it goes on beside those that follow.
     fn saving(&mut self, _done: u64) {}
+    /// A validation has ended, and not the epoch with it.
+    fn validation(&mut self, _report: &ValidationReport) {}
     /// An epoch has ended.
     fn epoch(&mut self, _report: &EpochReport) {}
     /// Something a person should know.
@@ -94,9 +113,11 @@ impl Run {
     /// A new run in the directory `out`, with its initial state saved there.
     ///
     /// # Errors
-    /// When the session cannot be made, or the directory holds a run, is in use or cannot be written.
+    /// When the session cannot be made, a schedule or `checkpoint.keep.best` goes by a figure that is never known in
+    /// this run, or the directory holds a run, is in use or cannot be written.
     pub fn start(config: Config, out: &Path, control: Control) -> Result<Self, TrainError> {
         let session = Session::new(config)?;
+        session.require_figures()?;
         let directory = RunDirectory::create(out)?;
         Self::enter(session, directory, control, None)
     }
@@ -123,11 +144,13 @@ impl Run {
         let saver = saver.on(directory.held(Arc::new(LocalDisk)));
         let saving = (session.step(), Instant::now());
         let saved_unvalidated = session.unvalidated().is_some();
+        let saves = session.saves();
         let mut run = Self {
             session,
             log,
             control,
             saver,
+            saves,
             last_checkpoint,
             saving,
             saved_unvalidated,
@@ -220,7 +243,7 @@ impl Run {
         }
         self.log.write(&line);
         observer.step(&StepReport { done, rates, loss });
-        self.end_epoch_when_due(line.validation, observer);
+        self.tell_what_was_measured(loss, line.validation, observer);
         self.save_when_due(observer)?;
         // After the last step there is nothing left to stop.
         let stop = self.control.stop_requested().filter(|_| done < self.session.total_steps());
@@ -290,9 +313,12 @@ impl Run {
         }
     }
 
-    fn end_epoch_when_due(&mut self, validation: Option<Evaluation>, observer: &mut dyn Observer) {
+    fn tell_what_was_measured(&mut self, loss: f64, validation: Option<Evaluation>, observer: &mut dyn Observer) {
         if let Some((epoch, loss)) = self.session.end_epoch_when_due() {
             observer.epoch(&EpochReport { epoch, rates: self.session.rates(), loss, validation });
+        } else if let Some(validation) = validation {
+            let (done, rates) = (self.session.step(), self.session.rates());
+            observer.validation(&ValidationReport { done, rates, loss, validation });
         }
     }
 
@@ -301,8 +327,7 @@ impl Run {
         let ended = self.saver.finished();
         self.take_note(ended, observer)?;
         self.directory.require_held()?;
-        let every = self.session.config().checkpoint.every;
-        let is_due = every.is_due(self.session.step(), self.session.steps_per_epoch(), self.saving.1.elapsed());
+        let is_due = self.saves.are_due(self.session.step(), self.session.measured(), self.saving.1);
         if self.control.take_save_request() || is_due {
             observer.saving(self.session.step());
             self.await_save(observer)?;
@@ -344,7 +369,8 @@ impl Run {
             snapshot.require_finite("model")?;
             log.sync()
         });
-        self.directory.record_time("copied", step, began.elapsed().as_secs_f64());
+        self.saves.cost = began.elapsed();
+        self.directory.record_time("copied", step, self.saves.cost.as_secs_f64());
         Ok(())
     }
 
@@ -373,6 +399,7 @@ impl Run {
 
     fn saved(&mut self, ended: Result<Saved, CheckpointError>) -> Result<(), TrainError> {
         let (step, began) = self.saving;
+        self.saves.cost += self.saver.took();
         match ended {
             Ok(saved) => {
                 if let (true, Replaced { aside }) = (self.supersedes, saved.outcome) {
@@ -430,6 +457,18 @@ impl Run {
         }
         self.log.conclude()?;
         Ok(outcome)
+    }
+
+    /// The best checkpoint of those that were measured. In an object store, where each would have to be fetched, they are
+    /// looked at only where few are kept.
+    pub fn best(&self) -> Option<BestCheckpoint> {
+        let rules = &self.session.config().checkpoint.keep;
+        if store::is_url(self.path()) && rules.is_empty() {
+            return None;
+        }
+        let judged = rules.judge(&self.directory.folder(), self.session.step(), self.session.steps_per_epoch());
+        let (_, verdicts) = judged.ok()?;
+        BestCheckpoint::ranked(&verdicts, rules).into_iter().next()
     }
 
     /// What has memory in it.

@@ -135,7 +135,7 @@ impl Schedulers {
     }
 
     /// Whether any of them follows a metric.
-    fn wants_metric(&self) -> bool {
+    pub fn wants_metric(&self) -> bool {
         self.all().any(|(_, scheduler)| scheduler.wants_metric())
     }
 

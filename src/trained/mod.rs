@@ -79,7 +79,21 @@ impl Trained {
     /// # Errors
     /// There is no valid checkpoint, or as [`Trained::from_checkpoint`].
     pub fn open(path: &Path, settings: &[Setting]) -> Result<(Self, Vec<String>), TrainedError> {
-        let (checkpoint, mut messages) = resume::newest_at(path)?;
+        Self::of(resume::newest_at(path)?, settings)
+    }
+
+    /// The same for the best checkpoint of a run or a folder, by what was measured when it was saved.
+    ///
+    /// # Errors
+    /// No checkpoint was measured, or as [`Trained::open`].
+    pub fn open_best(path: &Path, settings: &[Setting]) -> Result<(Self, Vec<String>), TrainedError> {
+        Self::of(train::best_at(path)?, settings)
+    }
+
+    fn of(
+        (checkpoint, mut messages): (Checkpoint, Vec<String>),
+        settings: &[Setting],
+    ) -> Result<(Self, Vec<String>), TrainedError> {
         let trained = Self::from_checkpoint(&checkpoint, settings)?;
         messages.extend(resume::other_machine(&checkpoint, &trained.config.device));
         Ok((trained, messages))

@@ -19,7 +19,7 @@ pub fn table() -> String {
 }
 
 /// Four updates an epoch, the last with a smaller batch: 48 rows are trained on and 12 validated on.
-const MODEL: &str = r#"
+pub const MODEL: &str = r#"
     seed = 3
     [data]
     path = "data.csv"
@@ -41,6 +41,7 @@ pub const ADAMW: &str = "{ kind = 'adamw', lr = 0.05 }";
 pub const ADAMW_IN_TWO_GROUPS: &str =
     "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['2.*'], lr = 0.01, weight_decay = 0.2, momentum = 0.8 }] }";
 pub const EVERY_STEP: &str = "checkpoint = { every = '1 step' }";
+pub const EVERY_EPOCH: &str = "checkpoint = { every = '1 epoch' }";
 
 /// A temporary folder with `config.toml` and `data.csv` in it, in which processes work.
 pub struct Lab {

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use rekindle::checkpoint::Folder;
 use rekindle::report::Standing;
 use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
 use rekindle::{store, threads};
@@ -100,7 +101,12 @@ impl Answer {
 fn show_standing(path: &Path, json: bool, stats: bool) -> anyhow::Result<String> {
     let (standing, messages) = if stats || !store::is_url(path) {
         let (checkpoint, messages) = resume::newest_at(path)?;
-        (Standing::of(&checkpoint), messages)
+        let standing = Standing::of(&checkpoint);
+        let standing = match resume::folder_of(path)? {
+            Some(folder) => standing.beside(&Folder::new(folder))?,
+            None => standing,
+        };
+        (standing, messages)
     } else {
         let (outline, messages) = resume::newest_outline_at(path)?;
         (Standing::of_outline(&outline), messages)

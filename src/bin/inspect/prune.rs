@@ -53,13 +53,13 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     let Prune { last, best, metric, every, .. } = *arguments;
     let given = KeepConfig { last, best, metric, every };
     let pruning = Pruning::plan(&arguments.run, (!given.is_empty()).then_some(given))?;
+    let did = if arguments.dry_run { "would be deleted" } else { "deleted" };
     let mut text = String::new();
     for verdict in &pruning.verdicts {
         let metric = verdict.metric.map(|metric| format!("  {}", figures::loss(metric))).unwrap_or_default();
         let fate = match verdict.stays {
             Some(reason) => format!("stays: {reason}"),
-            None if arguments.dry_run => "would be deleted".to_owned(),
-            None => "deleted".to_owned(),
+            None => format!("{did}{}", if verdict.copy.is_some() { ": superseded" } else { "" }),
         };
         text += &format!("{}{metric}  {fate}\n", verdict.path.display());
     }
@@ -67,7 +67,6 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     if !arguments.dry_run {
         pruning.carry_out()?;
     }
-    let did = if arguments.dry_run { "would be deleted" } else { "deleted" };
     Ok(Answer::good(text + &format!("{go} of {all} checkpoints {did}\n")))
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use rekindle::figures;
 use rekindle::train::{Console, Observer};
-use rekindle::trained::{Evaluated, EvaluationRows, Trained, TrainedError};
+use rekindle::trained::{Evaluated, EvaluationRows, TrainedError};
 use serde::Serialize;
 
-use crate::{print, settings};
+use crate::{open, print};
 
 /// What `train eval` takes.
 #[derive(Args)]
@@ -19,6 +19,9 @@ use crate::{print, settings};
 pub struct Eval {
     /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
     run: PathBuf,
+    /// Take the best checkpoint instead of the newest, by what was measured when it was saved.
+    #[arg(long)]
+    best: bool,
     /// Which rows of the run's data.
     #[arg(long, value_name = "ROWS", default_value = "validation", conflicts_with = "data")]
     rows: Rows,
@@ -56,7 +59,7 @@ struct Report<'a> {
 
 /// Evaluates a run and prints what that found.
 pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedError> {
-    let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
+    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let (evaluated, data) = match &arguments.data {

@@ -18,7 +18,7 @@ use rekindle::train::{
     Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, file_size_limit_is_an_error,
     from_file, resume,
 };
-use rekindle::trained::TrainedError;
+use rekindle::trained::{Trained, TrainedError};
 use rekindle::{shell, threads};
 use resume::Choices;
 use tracing_subscriber::EnvFilter;
@@ -173,6 +173,12 @@ fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {
     texts.iter().map(|text| Setting::parse(text)).collect()
 }
 
+/// What the run at `path` has learned, by its newest checkpoint or its best.
+fn open(path: &Path, best: bool, texts: &[String]) -> Result<(Trained, Vec<String>), TrainedError> {
+    let settings = settings(texts)?;
+    if best { Trained::open_best(path, &settings) } else { Trained::open(path, &settings) }
+}
+
 /// The run that is asked for, ready to train.
 fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     let settings = settings(&arguments.settings)?;
@@ -233,6 +239,7 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     let (made, seconds) = (step - first_step, began.elapsed().as_secs_f64());
     let speed = if made > 0 { format!(", {:.0} steps/s", made as f64 / seconds) } else { String::new() };
     let checkpoint = run.last_checkpoint().map(|path| path.display().to_string()).unwrap_or_default();
+    let best = run.best();
     let run = shell::path(run.path());
     match outcome {
         Outcome::Finished if made == 0 => {
@@ -246,6 +253,9 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
         }
     }
     console.message(&format!("checkpoint: {checkpoint}"));
+    if let Some(best) = best {
+        console.message(&format!("best: {best}"));
+    }
     match outcome {
         Outcome::Finished => {
             let unit = if session.config().train.epochs.is_some() { "epochs" } else { "steps" };

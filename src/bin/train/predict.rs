@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rekindle::train::{Console, Control, Observer, Stake};
-use rekindle::trained::{PredictedRows, TableWriter, Trained, TrainedError};
+use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
-use crate::{settings, stopped_by};
+use crate::{open, stopped_by};
 
 /// What `train predict` takes.
 #[derive(Args)]
@@ -20,6 +20,9 @@ use crate::{settings, stopped_by};
 pub struct Predict {
     /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
     run: PathBuf,
+    /// Take the best checkpoint instead of the newest, by what was measured when it was saved.
+    #[arg(long)]
+    best: bool,
     /// The rows: a file in the format of the run's data, an image, or a folder of images.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -38,7 +41,7 @@ pub struct Predict {
 /// Writes down what the model says of every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
     let control = Control::from_signals(console.voice()).map_err(|source| TrainedError::Signals { source })?;
-    let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
+    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let mut rows = trained.predict(&arguments.data)?;

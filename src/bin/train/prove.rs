@@ -100,7 +100,7 @@ fn plan(arguments: &Prove) -> Result<Plan> {
         (None, config) => {
             let config = config.clone().unwrap_or_default();
             let read = from_file(&config, &settings(&arguments.settings)?)?;
-            let by_the_clock = matches!(read.checkpoint.every, Every::Minutes(_));
+            let by_the_clock = matches!(read.checkpoint.every, Every::Minutes(_) | Every::Auto);
             let executable = std::env::current_exe().context("this program cannot be found to be started again")?;
             let program = Program::Train { executable, config, settings: arguments.settings.clone() };
             (program, by_the_clock, "")

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rekindle::train::{Console, Observer};
-use rekindle::trained::{SampleOptions, Trained, TrainedError};
+use rekindle::trained::{SampleOptions, TrainedError};
 
-use crate::{settings, write_out};
+use crate::{open, write_out};
 
 /// What `train sample` takes.
 #[derive(Args)]
@@ -15,6 +15,9 @@ use crate::{settings, write_out};
 pub struct Sample {
     /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
     run: PathBuf,
+    /// Take the best checkpoint instead of the newest, by what was measured when it was saved.
+    #[arg(long)]
+    best: bool,
     /// The text to go on with.
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true, allow_hyphen_values = true)]
     prompt: String,
@@ -37,7 +40,7 @@ pub struct Sample {
 
 /// Prints the prompt and what comes after it, as it comes.
 pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedError> {
-    let (trained, messages) = Trained::open(&arguments.run, &settings(&arguments.settings)?)?;
+    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));
     let Sample { tokens, temperature, top_k, seed, ref prompt, .. } = *arguments;
     let pieces = trained.sample(prompt, &SampleOptions { tokens, temperature, top_k, seed })?;

@@ -1,6 +1,7 @@
 //! Everything in a run that has memory, made from a configuration.
 
 mod batches;
+mod intervals;
 mod saved;
 mod update;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use super::TrainError;
 use super::config::{Config, Metric};
+use super::intervals::{Lengths, Validations};
 use super::log::Line;
 use super::metrics::{EpochMean, Measured, Objective};
 use super::outlook;
@@ -43,6 +45,8 @@ pub struct Session {
     epoch_mean: EpochMean,
     /// What was measured after the last update.
     measured: Measured,
+    /// When the model is validated; `None` without validation rows.
+    validations: Option<Validations>,
     keep: Keep,
     step: u64,
     /// The line of the last update, as long as the validation after it is to be made.
@@ -63,7 +67,7 @@ impl Session {
     }
 
     /// A run at its start, whose data may be that of a checkpoint.
-    fn with_data(config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
+    fn with_data(mut config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
         let device = config.open_device()?;
         let data = match recalled {
             Some(recalled) => Data::reopen(&config.data, config.seed, &device, recalled)?,
@@ -79,6 +83,8 @@ impl Session {
         batches::refuse_small(&config, &data, model.fewest_rows())?;
         let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
         let steps_per_epoch = data.steps_per_epoch();
+        let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
+        let validations = intervals::settle_validations(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
         let metric = schedulers.metric(&config, &data, objective)?;
@@ -94,6 +100,7 @@ impl Session {
             metric,
             epoch_mean: EpochMean::default(),
             measured: Measured::default(),
+            validations,
             keep,
             step: 0,
             unvalidated: None,
@@ -113,6 +120,7 @@ impl Session {
         let mut notices = self.data.notices();
         notices.extend(self.resumed.clone());
         notices.extend(outlook::standstill(self.schedulers.lr(), self.length(), self.step));
+        notices.extend(self.interval_notices());
         notices
     }
 

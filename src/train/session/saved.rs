@@ -35,13 +35,15 @@ impl Session {
         checkpoint: &Checkpoint,
         settings: &[Setting],
     ) -> Result<Self, TrainError> {
-        let changes = changes(&config, checkpoint)?;
+        // Said first: what cannot change would be an error of another kind further down.
+        changes(&config, checkpoint)?;
         // The checkpoint has the weights; the file that they once started from may be gone.
-        let mut without_start = config.clone();
-        without_start.train.initial_weights = None;
+        let mut without_start = config;
+        let initial_weights = without_start.train.initial_weights.take();
         let recalled = recalled(checkpoint, settings);
-        let mut session =
-            Self { config, ..with_room_for(room(checkpoint), || Self::with_data(without_start, Some(recalled)))? };
+        let mut session = with_room_for(room(checkpoint), || Self::with_data(without_start, Some(recalled)))?;
+        session.config.train.initial_weights = initial_weights;
+        let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
         session.restore(checkpoint)?;
         session.step = checkpoint.step();

@@ -67,9 +67,12 @@ impl Session {
 
     /// Whether there are validation rows and it is time to evaluate the model on them.
     pub(in crate::train) fn validation_is_due(&self) -> bool {
-        let every = self.config.validation.every;
-        let has_rows = !self.data.validation_rows().is_empty();
-        has_rows && every.is_due(self.step, self.data.steps_per_epoch(), Default::default())
+        self.validations.is_some_and(|validations| validations.are_due(self.step))
+    }
+
+    /// What was measured after the last update.
+    pub(in crate::train) fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of now

@@ -1,0 +1,69 @@
+//! Which checkpoints of a run stay, and why, beside where it stands.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::checkpoint::keep::{Reason, Verdict};
+use crate::train::{BestCheckpoint, Kept};
+
+/// The checkpoints of a run.
+#[derive(Debug, Default, Serialize)]
+pub struct KeptStanding {
+    /// The rules of its configuration.
+    pub rules: Value,
+    /// The best of those that were measured.
+    pub best: Option<BestCheckpoint>,
+    /// Each of them, oldest first.
+    pub checkpoints: Vec<KeptCheckpoint>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+pub struct KeptCheckpoint {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its step.
+    pub step: u64,
+    /// What was measured right before it was saved.
+    pub metrics: Value,
+    /// Why it stays; none where the next save deletes it.
+    pub stays: Option<Reason>,
+}
+
+impl From<Kept> for KeptStanding {
+    fn from(kept: Kept) -> Self {
+        let checkpoint = |Verdict { path, step, metrics, stays, .. }| KeptCheckpoint { path, step, metrics, stays };
+        Self {
+            rules: serde_json::to_value(&kept.rules).unwrap_or_default(),
+            best: kept.best.into_iter().next(),
+            checkpoints: kept.verdicts.into_iter().map(checkpoint).collect(),
+        }
+    }
+}
+
+/// One line where all stay, else one for each.
+impl fmt::Display for KeptStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = self.rules.as_object().into_iter().flatten();
+        let rules: Vec<String> = rules.map(|(name, value)| format!("{name}={value}")).collect();
+        let count = self.checkpoints.len();
+        if let Some(best) = &self.best {
+            writeln!(f, "best        {best}")?;
+        }
+        if rules.is_empty() {
+            return writeln!(f, "kept        all checkpoints, {count} by now: {}", Reason::NoRule);
+        }
+        writeln!(f, "kept        {count} checkpoints, by {}", rules.join(" "))?;
+        for KeptCheckpoint { path, metrics, stays, .. } in &self.checkpoints {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let metrics = metrics.as_object().into_iter().flatten();
+            let metrics: String = metrics.map(|(name, value)| format!("  {name} {value}")).collect();
+            let why = stays.map_or("goes with the next save".to_owned(), |reason| reason.to_string());
+            writeln!(f, "            {name}  {why}{metrics}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! At which steps a run validates, when it saves, and how that is said before it begins.
+//!
+//! Validations come after the same steps in every process that makes the run, because the log holds them and schedules
+//! follow them. So they depend on the length of the run and on the number of rows, and never on the clock. Saves leave
+//! no trace in the log; where they are not configured, the clock decides.
+
+use std::time::{Duration, Instant};
+
+use super::config::{CheckpointConfig, Metric, ValidationConfig};
+use super::every::Every;
+use super::metrics::Measured;
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lengths {
+    /// Updates of the whole run.
+    pub total: u64,
+    /// Updates of one epoch.
+    pub epoch: u64,
+}
+
+/// After which updates a run validates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validations {
+    every: u64,
+    /// The last update, where the model is evaluated after that one too.
+    end: Option<u64>,
+}
+
+impl Validations {
+    /// Validates at most so often where the interval is left open.
+    const MOST: u64 = 100;
+    /// Validates at least so often where the interval is left open and the run has the steps for it.
+    const LEAST: u64 = 5;
+    /// An epoch of so many updates is too long to be waited for where the run has few of them.
+    const LONG: u64 = 1000;
+
+    /// Those of `config`, in which what was left open is written down. One validation takes as long as `cost` updates.
+    pub fn settle(config: &mut ValidationConfig, lengths: Lengths, cost: f64) -> Self {
+        if config.every == Every::Auto {
+            config.every = Self::fitting(lengths, cost);
+            config.at_end.get_or_insert(true);
+        }
+        let every = config.every.in_steps(lengths.epoch).unwrap_or(lengths.epoch);
+        Self { every, end: config.at_end.unwrap_or(false).then_some(lengths.total) }
+    }
+
+    /// An interval that fits a run: whole epochs, unless the run has only a part of one, or few that are long. Validations
+    /// take a quarter of the time of a run at most, as long as there are [`Self::LEAST`].
+    fn fitting(Lengths { total, epoch }: Lengths, cost: f64) -> Every {
+        let affordable = (3.0 * cost).ceil() as u64;
+        let longest = total.div_ceil(Self::LEAST).max(1);
+        if epoch > total || (epoch > Self::LONG && epoch > longest) {
+            let usual = (total / (2 * Self::LEAST)).max(1);
+            return Every::Steps(if affordable > usual { affordable.min(longest) } else { round_down(usual) });
+        }
+        let shortest = total.div_ceil(Self::MOST).max(affordable);
+        Every::Epochs(shortest.div_ceil(epoch).min(longest / epoch).max(1))
+    }
+
+    /// Whether the model is evaluated once `done` updates are made.
+    pub fn are_due(&self, done: u64) -> bool {
+        done.is_multiple_of(self.every) || self.end == Some(done)
+    }
+
+    /// After how many updates in all the next one comes, `done` of them being made, in a run of `total`.
+    pub fn next(&self, done: u64, total: u64) -> Option<u64> {
+        let regular = next_multiple(self.every, done).filter(|&next| next <= total);
+        regular.or(self.end).filter(|&next| next > done && next <= total)
+    }
+}
+
+/// `number` or somewhat less, with few digits.
+fn round_down(number: u64) -> u64 {
+    let power = 10_u64.pow(number.checked_ilog10().unwrap_or_default());
+    let leading = [5, 2, 1].into_iter().find(|leading| leading * power <= number);
+    leading.unwrap_or(1) * power
+}
+
+/// The first multiple of `every` above `done`.
+fn next_multiple(every: u64, done: u64) -> Option<u64> {
+    (done / every).checked_add(1)?.checked_mul(every)
+}
+
+/// When a run saves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Saves {
+    rhythm: Rhythm,
+    /// The steps whose checkpoints are kept for ever are multiples of this one.
+    kept: Option<u64>,
+    /// Whatever the best checkpoints go by: each state of which it is known is saved.
+    best: Option<Metric>,
+    began: Instant,
+    /// How long the last save took.
+    pub cost: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Rhythm {
+    Steps(u64),
+    Clock(Duration),
+    /// At the end of an epoch of so many updates or after a validation, where that costs little, and by the clock.
+    Fitting(u64),
+}
+
+impl Saves {
+    /// The longest time without a save where the interval is left open.
+    const LONGEST: Duration = Duration::from_secs(600);
+    /// Saves at the ends of epochs are this many times as far apart as they take: 3% of the time.
+    const APART: u32 = 33;
+    /// And no closer than this share of the time trained so far, so that a long run does not fill its disk.
+    const SHARE: u32 = 100;
+
+    /// Those of `config`, whose rule for the best goes by `best`, where there is one.
+    pub fn new(config: &CheckpointConfig, best: Option<Metric>, kept: Option<u64>, lengths: Lengths) -> Self {
+        let rhythm = match config.every {
+            Every::Minutes(minutes) => {
+                Rhythm::Clock(Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX))
+            }
+            every => every.in_steps(lengths.epoch).map_or(Rhythm::Fitting(lengths.epoch), Rhythm::Steps),
+        };
+        Self { rhythm, kept, best, began: Instant::now(), cost: Duration::ZERO }
+    }
+
+    /// Whether the state is saved after `done` updates, of which `measured` is known; the last save began at `last`.
+    pub fn are_due(&self, done: u64, measured: &Measured, last: Instant) -> bool {
+        let is_regular = match self.rhythm {
+            Rhythm::Steps(steps) => done.is_multiple_of(steps),
+            Rhythm::Clock(interval) => last.elapsed() >= interval,
+            Rhythm::Fitting(epoch) => {
+                let since = last.elapsed();
+                let is_good_moment = done.is_multiple_of(epoch) || measured.validation_loss.is_some();
+                since >= Self::LONGEST || (is_good_moment && since >= self.spacing(last))
+            }
+        };
+        is_regular
+            || self.kept.is_some_and(|kept| done.is_multiple_of(kept))
+            || self.best.is_some_and(|metric| measured.figure(metric).is_some())
+    }
+
+    fn spacing(&self, last: Instant) -> Duration {
+        let trained = last.saturating_duration_since(self.began);
+        self.cost.saturating_mul(Self::APART).max(trained / Self::SHARE)
+    }
+}
+
+/// How the intervals of a run are said once `done` updates are made.
+pub(super) fn describe(
+    config: (&ValidationConfig, &CheckpointConfig),
+    validations: Option<&Validations>,
+    saves: &Saves,
+    done: u64,
+    lengths: Lengths,
+) -> String {
+    let (validation, checkpoint) = config;
+    let mut parts = Vec::new();
+    if let Some(validations) = validations {
+        let end = if validations.end.is_some() { " and at the end" } else { "" };
+        let next = validations.next(done, lengths.total).map_or(String::new(), |next| format!(", next at step {next}"));
+        parts.push(format!("validates {}{end}{next}", interval(validation.every, lengths.epoch)));
+    }
+    let mut text = match (saves.rhythm, checkpoint.every) {
+        (Rhythm::Fitting(epoch), _) => {
+            let minutes = Saves::LONGEST.as_secs() / 60;
+            let share = 100 / Saves::APART;
+            let moments = match (epoch < lengths.total, validations.is_some()) {
+                (true, true) => {
+                    format!(" and, in at most {share}% of the time, after epochs ({epoch} steps) and validations")
+                }
+                (true, false) => format!(" and, in at most {share}% of the time, after epochs ({epoch} steps)"),
+                (false, true) => format!(" and, in at most {share}% of the time, after validations"),
+                (false, false) => String::new(),
+            };
+            format!("saves every {minutes} minutes{moments}")
+        }
+        (Rhythm::Clock(_), every) => format!("saves every {every}"),
+        (Rhythm::Steps(steps), every) => {
+            let next = next_multiple(steps, done).filter(|&next| next < lengths.total);
+            let next = next.map_or(String::new(), |next| format!(", next at step {next}"));
+            format!("saves {}{next}", interval(every, lengths.epoch))
+        }
+    };
+    match saves.best {
+        Some(Metric::TrainingLoss) => text += ", after each epoch for the best",
+        Some(_) => text += ", after each validation for the best",
+        None => {}
+    }
+    if let Some(kept) = saves.kept {
+        text += &format!(", every {kept} steps to be kept");
+    }
+    parts.push(text + ", and at the end");
+    parts.join("; ")
+}
+
+/// `every 2 epochs (90 steps)`, `every epoch (45 steps)`, `every 500 steps`.
+fn interval(every: Every, steps_per_epoch: u64) -> String {
+    let steps = every.in_steps(steps_per_epoch).unwrap_or_default();
+    match every {
+        Every::Epochs(1) => format!("every epoch ({steps} steps)"),
+        Every::Epochs(_) => format!("every {every} ({steps} steps)"),
+        Every::Steps(1) => "every step".to_owned(),
+        every => format!("every {every}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fitting(total: u64, epoch: u64, cost: f64) -> String {
+        Validations::fitting(Lengths { total, epoch }, cost).to_string()
+    }
+
+    #[test]
+    fn each_epoch_is_validated_where_epochs_are_neither_many_nor_huge() {
+        assert_eq!(fitting(30 * 45, 45, 4.0), "1 epoch");
+        assert_eq!(fitting(8 * 938, 938, 50.0), "1 epoch");
+        assert_eq!(fitting(12, 4, 0.4), "1 epoch");
+        assert_eq!(fitting(4, 4, 0.4), "1 epoch");
+        assert_eq!(fitting(10 * 20_000, 20_000, 100.0), "1 epoch");
+    }
+
+    #[test]
+    fn a_run_of_many_short_epochs_is_validated_a_hundred_times() {
+        assert_eq!(fitting(1000, 1, 0.1), "10 epochs");
+        assert_eq!(fitting(250 * 4, 4, 0.4), "3 epochs");
+    }
+
+    #[test]
+    fn a_run_that_is_a_part_of_an_epoch_is_validated_several_times() {
+        assert_eq!(fitting(500, 83_618, 0.0), "50 steps");
+        assert_eq!(fitting(503, 83_618, 190.0), "101 steps");
+        assert_eq!(fitting(3 * 83_618, 83_618, 100.0), "20000 steps");
+        assert_eq!(fitting(3, 4, 0.4), "1 steps".trim_end_matches('s'));
+        assert_eq!(fitting(0, 4, 0.4), "1 step");
+    }
+
+    #[test]
+    fn a_validation_that_takes_long_comes_less_often() {
+        assert_eq!(fitting(100 * 10, 10, 30.0), "9 epochs");
+        assert_eq!(fitting(100 * 10, 10, 1e9), "20 epochs");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_left_open_is_validated_at_its_end_and_not_too_often(
+            total in 1_u64..10_000_000, epoch in 1_u64..1_000_000, cost in 0.0..1e4,
+        ) {
+            let mut config = ValidationConfig::default();
+            let lengths = Lengths { total, epoch };
+            let validations = Validations::settle(&mut config, lengths, cost);
+            assert!(config.every.in_steps(epoch).is_some() && config.at_end == Some(true));
+            assert!(validations.are_due(total));
+            assert!(total / validations.every <= Validations::MOST.max(1));
+            // Settled once, it stays so whatever becomes of the length.
+            let longer = Lengths { total: 2 * total, epoch };
+            assert_eq!(Validations::settle(&mut config, longer, cost).every, validations.every);
+        }
+    }
+
+    #[test]
+    fn the_next_validation_is_the_next_multiple_or_the_end() {
+        let validations = Validations { every: 50, end: Some(120) };
+        let next = [0, 49, 50, 99, 100, 119, 120].map(|done| validations.next(done, 120));
+        assert_eq!(next, [Some(50), Some(50), Some(100), Some(100), Some(120), Some(120), None]);
+        assert_eq!(Validations { every: 500, end: None }.next(0, 499), None);
+    }
+
+    #[test]
+    fn an_explicit_interval_is_left_as_it_is() {
+        let mut config = ValidationConfig { every: Every::Epochs(1), at_end: None };
+        let before = config.clone();
+        let validations = Validations::settle(&mut config, Lengths { total: 10, epoch: 4 }, 1e9);
+        assert_eq!((config, validations), (before, Validations { every: 4, end: None }));
+    }
+
+    fn saves(every: Every) -> Saves {
+        let config = CheckpointConfig { every, ..CheckpointConfig::default() };
+        Saves::new(&config, None, None, Lengths { total: 100, epoch: 4 })
+    }
+
+    #[test]
+    fn saves_that_are_left_open_take_a_small_share_of_the_time() {
+        let Some(before) = Instant::now().checked_sub(Duration::from_secs(2)) else { return };
+        let mut saves = saves(Every::Auto);
+        let due = |saves: &Saves, done| saves.are_due(done, &Measured::default(), before);
+        saves.cost = Duration::from_millis(20);
+        assert!(due(&saves, 8) && !due(&saves, 9), "only at the end of an epoch");
+        let measured = Measured { validation_loss: Some(0.5), ..Measured::default() };
+        assert!(saves.are_due(9, &measured, before), "or after a validation");
+        saves.cost = Duration::from_millis(200);
+        assert!(!due(&saves, 8), "a save of 0.2 s is too much every 2 s");
+        saves.cost = Duration::ZERO;
+        saves.began = before.checked_sub(Duration::from_secs(1000)).unwrap_or(before);
+        assert!(saves.began == before || !due(&saves, 8), "2 s are too little after 1000 s");
+    }
+
+    #[test]
+    fn saves_that_are_left_open_come_every_ten_minutes_whatever_they_take() {
+        let Some(before) = Instant::now().checked_sub(Saves::LONGEST) else { return };
+        let mut saves = saves(Every::Auto);
+        saves.cost = Duration::from_secs(100);
+        assert!(saves.are_due(7, &Measured::default(), before));
+    }
+
+    #[test]
+    fn a_state_is_saved_where_the_best_need_it_and_where_it_is_to_be_kept() {
+        let mut saves = saves(Every::Steps(10));
+        let measured = Measured { validation_loss: Some(0.5), ..Measured::default() };
+        let due = |saves: &Saves| [7, 10, 14].map(|done| saves.are_due(done, &measured, Instant::now()));
+        assert_eq!(due(&saves), [false, true, false]);
+        saves.kept = Some(7);
+        assert_eq!(due(&saves), [true, true, true]);
+        saves.kept = None;
+        saves.best = Some(Metric::TrainingLoss);
+        assert_eq!(due(&saves), [false, true, false]);
+        saves.best = Some(Metric::ValidationLoss);
+        assert_eq!(due(&saves), [true, true, true]);
+    }
+}

@@ -1,0 +1,98 @@
+//! When a session validates and saves, and whether whoever follows a figure is ever told it.
+
+use super::Session;
+use crate::Notice;
+use crate::data::Data;
+use crate::train::TrainError;
+use crate::train::config::{Config, Metric, word};
+use crate::train::intervals::{Lengths, Saves, Validations, describe};
+
+/// When the model is validated, if there are rows for it; what `config` leaves open is written down in it.
+pub(super) fn settle_validations(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
+    let rows = data.validation_rows().len();
+    // Forwards and backwards, a row of training takes three times as long.
+    let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
+    (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
+}
+
+impl Session {
+    fn lengths(&self) -> Lengths {
+        Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() }
+    }
+
+    /// What the rule for the best checkpoints goes by, where there is one.
+    fn best_by(&self) -> Option<Metric> {
+        let keep = &self.config.checkpoint.keep;
+        keep.best.map(|_| keep.metric(self.validations.is_some()))
+    }
+
+    /// When the run saves.
+    pub(in crate::train) fn saves(&self) -> Saves {
+        Saves::new(&self.config.checkpoint, self.best_by(), self.keep.every, self.lengths())
+    }
+
+    /// After how many updates a figure is first known, in a run of this length.
+    fn first_known(&self, metric: Metric) -> Option<u64> {
+        let Lengths { total, epoch } = self.lengths();
+        match metric {
+            Metric::TrainingLoss => Some(epoch).filter(|&epoch| epoch <= total),
+            _ => self.validations?.next(0, total),
+        }
+    }
+
+    /// Refuses a run in which a schedule follows a figure, or checkpoints are kept by one, that is never known in time.
+    pub(in crate::train) fn require_figures(&self) -> Result<(), TrainError> {
+        let Lengths { total, epoch } = self.lengths();
+        let refuse = |field: &str, value: String, metric: Metric, from: Option<u64>| {
+            let known = match (from, metric) {
+                (Some(_), _) => format!("which is known after step {total}, the last one, and not before"),
+                (None, Metric::TrainingLoss) => {
+                    format!("which is known at the end of an epoch, after {epoch} steps, and the run has {total}")
+                }
+                (None, _) => format!("and the run of {total} steps ends before its first validation"),
+            };
+            let remedy = match metric {
+                Metric::TrainingLoss => "train for longer, or set `data.validation` to a share of the rows",
+                _ => "validate more often (`validation.every`)",
+            };
+            let rule = format!("goes by the {}, {known}; {remedy}", word(&metric).replace('_', " "));
+            Err(TrainError::Field { field: field.to_owned(), value, rule })
+        };
+        if let Some((part, scheduler)) = self.schedulers.all().find(|(_, scheduler)| scheduler.wants_metric()) {
+            let first = self.first_known(self.metric);
+            if first.is_none_or(|first| first >= total) {
+                let setting = super::Schedulers::setting(part);
+                return refuse(setting, scheduler.schedule().to_string(), self.metric, first);
+            }
+        }
+        match (self.best_by(), self.config.checkpoint.keep.best) {
+            (Some(metric), Some(best)) if self.first_known(metric).is_none() => {
+                refuse("checkpoint.keep.best", best.to_string(), metric, None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When this run validates and saves, and what is never told where it should be.
+    pub(super) fn interval_notices(&self) -> Vec<Notice> {
+        let lengths = self.lengths();
+        if self.step >= lengths.total {
+            return Vec::new();
+        }
+        let config = (&self.config.validation, &self.config.checkpoint);
+        let said = describe(config, self.validations.as_ref(), &self.saves(), self.step, lengths);
+        let mut notices = vec![Notice::Note(said)];
+        if let Err(error) = self.require_figures() {
+            notices.push(Notice::Warning(error.to_string()));
+        } else if self.validations.is_some() && self.first_known(Metric::ValidationLoss).is_none() {
+            let (every, total) = (self.config.validation.every, lengths.total);
+            let text = format!("validation.every = {every}: the run of {total} steps ends before its first validation");
+            notices.push(Notice::Warning(text));
+        }
+        if let Some(metric) = self.config.train.metric.filter(|_| !self.schedulers.wants_metric()) {
+            let text = format!("train.metric = {}: no schedule follows a metric, so it has no effect", word(&metric));
+            notices.push(Notice::Warning(text));
+        }
+        notices
+    }
+}
