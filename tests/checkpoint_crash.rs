@@ -414,6 +414,7 @@ fn the_old_checkpoint_is_not_deleted_before_the_new_one_is_durable() {
 #[test]
 fn a_save_in_the_place_of_another_leaves_one_of_the_two() {
     cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
+    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Keep { last: Some(1), ..Keep::default() });
 }
 
 /// There, for a moment, only the checkpoints before are in place.

@@ -234,6 +234,39 @@ fn a_killed_save_in_the_place_of_another_leaves_one_of_the_two() {
     kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
 }
 
+#[test]
+fn a_killed_save_that_deletes_what_it_has_replaced_leaves_one_of_the_two() {
+    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep { last: Some(1), ..Keep::default() });
+}
+
+#[test]
+fn a_copy_that_was_replaced_goes_by_the_rules_wherever_its_deletion_is_cut_off() {
+    let (keep, mut cut_off) = (Keep { last: Some(3), ..Keep::default() }, 0);
+    for requests in 0.. {
+        let (store, folder) = Faulty::new();
+        save(&folder, (10, 1.0)).unwrap();
+        save(&folder, (10, 2.0)).unwrap();
+        let prune = || prune(&LocalDisk, &Folder::new(&folder), &keep, None);
+        store.plan(Plan::From(requests));
+        let survived = prune().is_ok();
+        store.plan(Plan::None);
+        assert_eq!(newest(&folder), Some((10, 2.0)), "killed after {requests} requests");
+        Folder::new(&folder).sweep().unwrap();
+        prune().unwrap();
+        assert_eq!(newest(&folder), Some((10, 2.0)), "killed after {requests} requests");
+        let left: Vec<String> = store.content().keys().map(|path| path.display().to_string()).collect();
+        assert!(
+            left.iter().all(|path| path.contains("step-0000000010/")),
+            "killed after {requests} requests: {left:?}"
+        );
+        if survived {
+            break;
+        }
+        cut_off += 1;
+    }
+    assert!(cut_off >= 6, "a deletion has more requests than {cut_off}");
+}
+
 /// A sweep can be killed as well as what it sweeps up.
 #[test]
 fn a_checkpoint_that_was_to_be_replaced_comes_back_however_often_the_sweep_is_killed() {
