@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rekindle::checkpoint::{Checkpoint, Folder};
-use rekindle::train::KeepConfig;
+use rekindle::train::{CheckpointConfig, Every, KeepConfig, ValidationConfig};
 
 const PAGE: &str = include_str!("../docs/checkpoints.md");
 
@@ -66,7 +66,12 @@ fn the_snippet_of_python_reads_a_checkpoint() {
 
 #[test]
 fn the_rules_on_the_page_are_rules() {
-    let table: toml::Table = block("toml").parse().unwrap();
+    let blocks = PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let tables: Vec<toml::Table> = blocks.map(|block| block.parse().unwrap()).collect();
+    let [intervals, table] = &tables[..] else { panic!("{} blocks", tables.len()) };
+    let validation: ValidationConfig = intervals["validation"].clone().try_into().unwrap();
+    let checkpoint: CheckpointConfig = intervals["checkpoint"].clone().try_into().unwrap();
+    assert!(validation.at_end.is_some() && checkpoint.every != Every::Auto);
     let keep: KeepConfig = table["checkpoint"]["keep"].clone().try_into().unwrap();
     assert!(!keep.is_empty());
     // All that there is to say is said.
