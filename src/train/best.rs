@@ -101,6 +101,7 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
                 messages.push(format!("the best of {} measured checkpoints: {best}", kept.best.len()));
                 return Ok((checkpoint, messages));
             }
+            Err(error) if error.is_unread() => return Err(error.into()),
             Err(error) => messages.push(format!("passed over a damaged checkpoint: {error}")),
         }
     }
