@@ -159,11 +159,12 @@ pub(super) fn describe(
         let next = validations.next(done, lengths.total).map_or(String::new(), |next| format!(", next at step {next}"));
         parts.push(format!("validates {}{end}{next}", interval(validation.every, lengths.epoch)));
     }
+    let after_each = matches!(saves.best, Some(Metric::ValidationLoss | Metric::ValidationAccuracy));
     let mut text = match (saves.rhythm, checkpoint.every) {
         (Rhythm::Fitting(epoch), _) => {
             let minutes = Saves::LONGEST.as_secs() / 60;
             let share = 100 / Saves::APART;
-            let moments = match (epoch < lengths.total, validations.is_some()) {
+            let moments = match (epoch < lengths.total, validations.is_some() && !after_each) {
                 (true, true) => {
                     format!(" and, in at most {share}% of the time, after epochs ({epoch} steps) and validations")
                 }
