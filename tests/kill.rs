@@ -304,7 +304,7 @@ fn two_signals_within_a_second_are_one() {
 /// there by a message that nobody reads.
 #[test]
 fn a_signal_before_the_first_step_ends_the_process_at_once() {
-    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", ""));
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
     let run = lab.path("run");
     lab.start("run");
     fs::write(checkpoint(&run, 12).join("model.safetensors"), "damaged").unwrap();
