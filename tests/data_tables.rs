@@ -149,7 +149,7 @@ fn a_missing_value_is_an_error_unless_something_stands_in() {
 fn more_names_than_classes_are_refused() {
     assert_eq!(
         said("a,y\n1,cat\n1,dog\n1,cow\n", "classes = 2"),
-        "a.csv, line 4, column `y`: label 2 is not below the number of classes, 2; labels count from 0"
+        "a.csv, line 4, column `y`: label \"cow\" is one name more than the 2 classes of `data.classes`"
     );
 }
 
@@ -361,4 +361,31 @@ fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
     let expected = "warning: of the rows for validation, 2 of 20 have a value in column `x` that no training row has, such as \
                     \"pink\"; the model takes it for none of its categories";
     assert!(told.iter().any(|text| text == expected), "{told:?}");
+}
+
+#[test]
+fn a_number_that_is_written_for_people_is_told_with_what_to_write() {
+    assert_eq!(
+        said("a,y\n900,0\n\"1,100.50\",1\n", ""),
+        "a.csv, line 3, column `a`: \"1,100.50\" is not a number that can be read; it looks like a number with separators \
+         of thousands, or a decimal comma, so write 1100.50"
+    );
+    assert!(said("a,y\n1,7 km\n", "task = \"regression\"").ends_with("it looks like a number with a unit, so write 7"));
+}
+
+#[test]
+fn a_row_that_is_taken_for_the_names_of_columns_is_told() {
+    let told = notices("6.6,2.3,setosa\n6.0,2.4,virginica\n4.0,2.3,setosa\n", "");
+    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it is a \
+                    row, set `data.header = false`";
+    assert_eq!(told, [expected]);
+    assert_eq!(notices("0,1,y\n6.0,2.4,a\n4.0,2.3,b\n", ""), [""; 0]);
+}
+
+#[test]
+fn a_row_that_two_quotes_have_swallowed_others_into_is_told_by_its_line() {
+    let message = said("a,job,y\n1,cook,0\n2,\"cook,1\n3,nurse,\"1\n", "");
+    let expected = "a.csv, line 3: 2 columns where the first line has 3; a field in it has a line break: a quote may open \
+                    where none should";
+    assert_eq!(message, expected);
 }

@@ -11,13 +11,18 @@ use super::frame::Frame;
 use super::quotes::{Quotes, Unclosed};
 use super::records::{self, Records};
 use super::value::Value;
-use super::{DataConfig, DataError, Problem, TableError};
+use super::{DataConfig, DataError, Problem, TableError, remarks};
 
 /// The table in `file`, which `config` describes.
 pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions) -> Result<Frame, DataError> {
     let records = CsvRecords::new(Text::of(file.path, &file.content, config)?, config)?;
     records.refuse_strange_head()?;
-    records::frame(records, options)
+    let has_names = records.names.is_some();
+    let mut frame = records::frame(records, options)?;
+    if has_names {
+        frame.notices.extend(remarks::of_header(file.path, &frame.columns));
+    }
+    Ok(frame)
 }
 
 /// The records of a text.
@@ -82,9 +87,12 @@ impl Records for CsvRecords<'_> {
         let record = self.text.next()?;
         match record.as_ref().filter(|record| record.len() != self.width()) {
             Some(record) => {
-                let (found, expected) = (record.len(), self.width());
-                Err(TableError::Ragged { path: self.text.path.clone(), line: self.text.line(record), found, expected }
-                    .into())
+                let (path, line, found, expected) =
+                    (self.text.path.clone(), self.text.line(record), record.len(), self.width());
+                let is_broken = record.iter().any(|field| field.contains(['\n', '\r']));
+                let hint =
+                    if is_broken { "; a field in it has a line break: a quote may open where none should" } else { "" };
+                Err(TableError::Ragged { path, line, found, expected, hint }.into())
             }
             None => Ok(record),
         }

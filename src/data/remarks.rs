@@ -62,6 +62,24 @@ impl LineBreaks {
     }
 }
 
+/// What looks like a row where the names of the columns should be: a number over every column of numbers. Counted columns
+/// do not.
+pub(super) fn of_header(path: &Path, columns: &[Column]) -> Option<Notice> {
+    let numbers = || columns.iter().enumerate().filter(|(_, column)| matches!(column.cells, Cells::Numbers(_)));
+    let (_, first) = numbers().next()?;
+    let are_numbers = numbers().all(|(_, column)| column.name.parse::<f64>().is_ok());
+    let are_counted =
+        numbers().all(|(place, column)| [place, place + 1].iter().any(|place| column.name == place.to_string()));
+    (are_numbers && !are_counted).then(|| {
+        Notice::Warning(format!(
+            "{}: the first line is taken for the names of the columns, and {} is one; if it is a row, set \
+             `data.header = false`",
+            path.display(),
+            quoted(&first.name)
+        ))
+    })
+}
+
 /// What looks like a mistake in columns of categories: values that are nearly all different, or that are numbers to a person.
 pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
     let said = columns.iter().filter_map(|Column { name, cells, named }| {
@@ -115,7 +133,8 @@ pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, kno
         other.to_lowercase() == word.to_lowercase() || number(other).is_some_and(|other| number(word) == Some(other))
     };
     let meant = known.iter().find(same).map(|known| format!(" (they have {})", quoted(known))).unwrap_or_default();
-    let (example, have) = (quoted(word), if count == 1 { "has" } else { "have" });
+    let example = if word.is_empty() { "a missing one".to_owned() } else { quoted(word) };
+    let (example, have) = (example, if count == 1 { "has" } else { "have" });
     format!(
         "{count} of {rows} {have} a value in column `{column}` that no training row has, such as {example}{meant}; the \
          model takes it for none of its categories"

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Problem;
 use super::error::quoted;
+use super::looks::{Look, look};
 
 /// What stands in a field of a record.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,18 @@ pub(super) fn number(field: &str) -> Result<f64, Problem> {
     match (field.parse::<f32>(), field.parse::<f64>()) {
         (Ok(nearest), Ok(exact)) if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
         (Ok(_), _) => Err(Problem::NotFinite(quoted(field))),
-        (Err(_), _) => Err(Problem::NotANumber(quoted(field))),
+        (Err(_), _) => Err(no_number(field)),
+    }
+}
+
+fn no_number(field: &str) -> Problem {
+    let text = quoted(field);
+    match look(field) {
+        Some(Look { what, plain }) => {
+            let remedy = plain.map(|plain| format!(", so write {plain}")).unwrap_or_default();
+            Problem::WrittenForPeople { text, what, remedy }
+        }
+        None => Problem::NotANumber(text),
     }
 }
 

@@ -11,6 +11,16 @@ pub enum Problem {
     /// The text is no number.
     #[error("{0} is not a number")]
     NotANumber(String),
+    /// The text is a number or a date as people write it.
+    #[error("{text} is not a number that can be read; it looks like {what}{remedy}")]
+    WrittenForPeople {
+        /// The text.
+        text: String,
+        /// What it looks like.
+        what: &'static str,
+        /// The number to be written, after a comma, where there is one.
+        remedy: String,
+    },
     /// A value of a kind that no feature and no label is.
     #[error("a value is neither a number nor text; leave the column out with `data.ignore`")]
     NotPlain,

@@ -18,7 +18,7 @@ pub enum TableError {
         line: usize,
     },
     /// A row has another number of columns than the first.
-    #[error("{path}, line {line}: {found} columns where the first line has {expected}")]
+    #[error("{path}, line {line}: {found} columns where the first line has {expected}{hint}")]
     Ragged {
         /// The file.
         path: PathBuf,
@@ -28,6 +28,8 @@ pub enum TableError {
         found: usize,
         /// Columns in the first.
         expected: usize,
+        /// What may be the cause, where something looks like it.
+        hint: &'static str,
     },
     /// A quote opens a field that nothing closes, so that the rest of the file would be that field.
     #[error(
