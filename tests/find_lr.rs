@@ -4,8 +4,12 @@ mod common_programs;
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
-use common_programs::{Told, Workplace};
+use common_programs::{TRAIN, Told, Workplace};
+use rekindle::train::{Control, RangeTestOptions, from_file};
 use resvg::usvg::roxmltree::Document;
 
 /// A sweep that ends before anything diverges.
@@ -94,6 +98,44 @@ fn a_loss_that_diverges_ends_the_sweep() {
     assert!(rows.iter().flatten().all(|number| number.is_finite()));
     let last = format!("the loss diverged beyond lr={:.2e}", rows.last().unwrap()[0]);
     assert!(wild.out.contains(&last) && wild.out.contains("suggested lr="), "{}", wild.out);
+}
+
+/// As Ctrl-C does it.
+#[test]
+fn a_stop_ends_the_sweep_and_what_was_found_is_kept() {
+    let place = Workplace::new();
+    let (config, control) = (from_file(&place.path("config.toml"), &[]).unwrap(), Control::new());
+    let options = RangeTestOptions::default();
+    let mut told = Vec::new();
+    let mut watch = |made, lr, loss| {
+        told.push((lr, loss));
+        if made == 7 {
+            control.stop(2);
+        }
+    };
+    let test = rekindle::train::find_lr(config, options, &control, &mut watch).unwrap();
+    assert_eq!((test.stopped, test.diverged), (Some(2), false));
+    assert_eq!(told.len(), 7);
+    assert_eq!(told, test.points.iter().map(|point| (point.lr, point.loss)).collect::<Vec<_>>());
+}
+
+/// The same as a program, however far it has come by then.
+#[test]
+fn a_signal_ends_the_sweep_and_its_table_is_written() {
+    let place = Workplace::new();
+    let endless = ["find-lr", "config.toml", "--end", "1.1e-6", "--steps", "100000000"];
+    let stopped_after = |delay: u64| -> Told {
+        let mut command = place.command(TRAIN, &endless);
+        let test = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        sleep(Duration::from_millis(delay));
+        assert!(Command::new("kill").arg(test.id().to_string()).status().unwrap().success());
+        test.wait_with_output().unwrap().into()
+    };
+    // Before its handlers are there, or its first step, nothing is kept.
+    let mut tries = (5..15).map(|power| stopped_after(1 << power));
+    let told = tries.find(|told| told.code == Some(143) && told.out.contains("stopped at lr=")).unwrap();
+    told.says(143, &["SIGTERM: stopping after this step; what was found is kept"]);
+    assert!(!rows(&place, WRITTEN).is_empty());
 }
 
 #[test]

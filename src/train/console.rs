@@ -103,13 +103,9 @@ impl Observer for Console {
     }
 }
 
-/// The rates of as many groups as a line has room for.
+/// The rates of two groups, or of the first of several: a line has no room for more.
 fn some_rates(all: &[Rates]) -> String {
-    const MOST: usize = 2;
-    match all.len().checked_sub(MOST) {
-        None | Some(0) => rates(all),
-        Some(more) => format!("{} and {more} more", rates(&all[..MOST])),
-    }
+    if all.len() <= 2 { rates(all) } else { format!("{} and {} more", rates(&all[..1]), all.len() - 1) }
 }
 
 /// What a validation found, behind what else is in a line.
@@ -121,4 +117,16 @@ fn found(validation: &Evaluation) -> String {
 /// Rates as the notebook prints them, one for each group.
 fn rates(rates: &[Rates]) -> String {
     rates.iter().map(|rates| figures::rate(rates.lr)).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rates_of_many_groups_leave_room_in_a_line() {
+        let all: Vec<Rates> = (1..=12).map(|n| (0.01 * f64::from(n)).into()).collect();
+        assert_eq!(some_rates(&all[..2]), "0.010000,0.020000");
+        assert_eq!(some_rates(&all), "0.010000 and 11 more");
+    }
 }
