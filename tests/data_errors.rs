@@ -321,7 +321,7 @@ fn an_element_that_cannot_be_is_named_by_its_row() {
     assert_eq!(
         of_tensors(&[x, ("y", Dtype::I64, &[4], &(-1i64).to_le_bytes())], ""),
         "a.safetensors, tensor `y`, row 3 (counted from 0): label -1 is not a whole number from 0 up; \
-         a tensor of values has the dtype F32"
+         if these are values, store them as F32"
     );
     assert_eq!(
         of_tensors(&[x, ("y", Dtype::U8, &[4], &[9])], "classes = 5"),

@@ -252,6 +252,11 @@ fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     assert_eq!(rows.iter().map(|row| &row[0]).collect::<Vec<_>>(), names);
     let right = rows.iter().enumerate().filter(|(image, row)| &row[1] == classes[image % 2]).count();
     assert!(right >= 38, "{right} of 40");
+    // One image is a folder of one.
+    let told = lab.train(&["predict", "run", "--data", "new/box/35.png"]).well();
+    let one: Vec<csv::StringRecord> =
+        csv::Reader::from_reader(told.stdout.as_bytes()).into_records().map(Result::unwrap).collect();
+    assert_eq!((one.len(), &one[0][0], &one[0][1]), (1, "35.png", &rows[35][1]));
     // The decoder would find its end missing; the size is told by the head before that.
     let wide = picture(1, 5);
     write(&lab.path("new"), &[("zoo/wide.png", wide[..wide.len() - 20].to_vec())]);

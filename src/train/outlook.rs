@@ -235,11 +235,7 @@ mod tests {
             ("wsd(10, 20, 30)", "in steps 60 to 143", "write `wsd(warmup=10, stable=104, decay=30)`"),
             ("warmup(10) -> cosine(20)", "in steps 30 to 143", "write `warmup(10) -> cosine(134)`"),
             (r#"warmup("10%") -> cosine("40%")"#, "in steps 72 to 143", r#"write `warmup("10%") -> cosine("90%")`"#),
-            (
-                "warmup(1) -> cosine(11)",
-                "in steps 12 to 143",
-                r#"if it counts epochs, write `warmup(1, unit="epoch") -> cosine(11)`"#,
-            ),
+            ("warmup(1) -> cosine(11)", "in steps 12 to 143", "write `warmup(1) -> cosine(143)`"),
             (r#"cosine(6, unit="epoch")"#, "in steps 72 to 143", r#"write `cosine("100%", unit="epoch")`"#),
             ("exponential(0.7)", "in steps 39 to 143", r#"write `exponential(0.7, unit="epoch")`"#),
             ("sequential([20], [constant, cosine(20)])", "in steps 40 to 143", "cosine(124)"),

@@ -40,7 +40,7 @@ pub enum Problem {
     #[error("label {0} is not a whole number from 0 up; for other values set `data.task = \"regression\"`")]
     NotAClass(String),
     /// An element of a tensor of labels is no class.
-    #[error("label {0} is not a whole number from 0 up; a tensor of values has the dtype F32")]
+    #[error("label {0} is not a whole number from 0 up; if these are values, store them as F32")]
     NotAClassOfTensor(String),
     /// The label has a name, and there are as many other names as classes.
     #[error("label {name} is one name more than the {classes} classes of `data.classes`")]
