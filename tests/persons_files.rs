@@ -6,6 +6,7 @@ mod common_programs;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::process::{Child, ChildStdout, Stdio};
 
 use common_forge::forge_file;
@@ -143,7 +144,9 @@ fn a_run_is_not_made_in_a_checkpoint_among_checkpoints_or_at_the_root() {
         ("run/checkpoints/step-0000000020/new", "is a checkpoint, or in one"),
         ("run/checkpoints", among),
         ("run/checkpoints/new/one", among),
+        ("shortcut/new", among),
     ];
+    symlink("run/checkpoints", place.path("shortcut")).unwrap();
     for (out, reason) in cases {
         place.train_refuses(&["config.toml", "--out", out], &[out, reason, "choose another folder with --out"]);
         let older = "run/checkpoints/step-0000000005";

@@ -389,7 +389,7 @@ mod tests {
         for name in ["state.json", ".DS_Store", "._state.json", ".nfs000000001"] {
             fs::write(left.join(name), "").unwrap();
         }
-        assert_eq!(folder.sweep().unwrap(), [left.clone()]);
+        assert_eq!(folder.sweep().unwrap(), std::slice::from_ref(&left));
         fs::create_dir(&left).unwrap();
         fs::write(left.join("notes.txt"), "a person's").unwrap();
         assert!(folder.sweep().unwrap().is_empty() && left.join("notes.txt").exists());

@@ -95,10 +95,17 @@ fn is_file(path: &Path) -> Result<bool, TrainError> {
     store::is_file(path).map_err(|source| TrainError::Unopened { path: path.to_owned(), source })
 }
 
+/// A path here without links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let typed = paths::absolute(path, Path::new(""));
+    let resolve = |above: &Path| Some(above.canonicalize().ok()?.join(typed.strip_prefix(above).ok()?));
+    typed.ancestors().find_map(resolve).unwrap_or_else(|| typed.clone())
+}
+
 /// Refuses a place for a new run that would be within the checkpoints of another one, or is the root of the file system.
 pub(super) fn refuse(path: &Path) -> Result<(), TrainError> {
     let refused = |reason| Err(TrainError::NoPlace { path: path.to_owned(), reason });
-    let whole = if store::is_url(path) { without_slash(path) } else { paths::absolute(path, Path::new("")) };
+    let whole = if store::is_url(path) { without_slash(path) } else { real(path) };
     if whole.parent().is_none() {
         return refused("is the root of the file system, and no folder for a run");
     }
