@@ -27,7 +27,7 @@ pub struct KeptCheckpoint {
     pub path: PathBuf,
     /// Its step.
     pub step: u64,
-    /// What was measured right before it was saved.
+    /// The figures that were measured right before it was saved.
     pub metrics: Value,
     /// Why it stays; none where the next save deletes it.
     pub stays: Option<Reason>,

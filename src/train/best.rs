@@ -1,4 +1,4 @@
-//! The best checkpoint of a run, by what was measured right before it was saved.
+//! The best checkpoint of a run, by a figure that was measured right before it was saved.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ pub struct BestCheckpoint {
     pub path: PathBuf,
     /// Its step.
     pub step: u64,
-    /// What the best go by.
+    /// The metric that the best go by.
     pub metric: Metric,
-    /// What that came to.
+    /// Its value there.
     pub value: f64,
 }
 

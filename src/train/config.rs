@@ -134,7 +134,7 @@ impl Metric {
 pub struct ValidationConfig {
     /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; where
     /// the run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
-    /// depends on the length of the run and the number of rows alone, and a run writes down what it came to.
+    /// depends on the length of the run and the number of rows alone, and the one that results is written down.
     #[serde(default)]
     pub every: Every,
     /// Whether to validate after the last step too, wherever it is; true where `every` is `"auto"`, else false.

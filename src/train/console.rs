@@ -108,7 +108,7 @@ fn some_rates(all: &[Rates]) -> String {
     if all.len() <= 2 { rates(all) } else { format!("{} and {} more", rates(&all[..1]), all.len() - 1) }
 }
 
-/// What a validation found, behind what else is in a line.
+/// The figures of a validation, at the end of a line.
 fn found(validation: &Evaluation) -> String {
     let accuracy = validation.accuracy.map(|accuracy| format!(" | val_accuracy={accuracy:.4}"));
     format!(" | val_loss={}{}", figures::loss(validation.loss), accuracy.unwrap_or_default())

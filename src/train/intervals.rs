@@ -28,11 +28,11 @@ pub(super) struct Validations {
 }
 
 impl Validations {
-    /// Validates at most so often where the interval is left open.
+    /// The most validations of a run, where the interval is left open.
     const MOST: u64 = 100;
-    /// Validates at least so often where the interval is left open and the run has the steps for it.
+    /// The fewest validations, where the interval is left open and the run has the steps for them.
     const LEAST: u64 = 5;
-    /// An epoch of so many updates is too long to be waited for where the run has few of them.
+    /// An epoch of more updates is too long to be waited for, where the run has few of them.
     const LONG: u64 = 1000;
 
     /// Those of `config`, in which what was left open is written down. One validation takes as long as `cost` updates.
@@ -88,7 +88,7 @@ pub(super) struct Saves {
     rhythm: Rhythm,
     /// The steps whose checkpoints are kept for ever are multiples of this one.
     kept: Option<u64>,
-    /// Whatever the best checkpoints go by: each state of which it is known is saved.
+    /// The metric that the best checkpoints go by. Each state for which it is known is saved.
     best: Option<Metric>,
     began: Instant,
     /// How long the last save took.
@@ -99,7 +99,7 @@ pub(super) struct Saves {
 enum Rhythm {
     Steps(u64),
     Clock(Duration),
-    /// At the end of an epoch of so many updates or after a validation, where that costs little, and by the clock.
+    /// At the end of an epoch of this many updates or after a validation, where that costs little, and by the clock.
     Fitting(u64),
 }
 
@@ -111,7 +111,7 @@ impl Saves {
     /// And no closer than this share of the time trained so far, so that a long run does not fill its disk.
     const SHARE: u32 = 100;
 
-    /// Those of `config`, whose rule for the best goes by `best`, where there is one.
+    /// Those of `config`; the rule for the best goes by `best`, where there is such a rule.
     pub fn new(config: &CheckpointConfig, best: Option<Metric>, kept: Option<u64>, lengths: Lengths) -> Self {
         let rhythm = match config.every {
             Every::Minutes(minutes) => {
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(fitting(500, 83_618, 0.0), "50 steps");
         assert_eq!(fitting(503, 83_618, 190.0), "101 steps");
         assert_eq!(fitting(3 * 83_618, 83_618, 100.0), "20000 steps");
-        assert_eq!(fitting(3, 4, 0.4), "1 steps".trim_end_matches('s'));
+        assert_eq!(fitting(3, 4, 0.4), "1 step");
         assert_eq!(fitting(0, 4, 0.4), "1 step");
     }
 

@@ -74,7 +74,7 @@ pub struct EpochReport {
     pub validation: Option<Evaluation>,
 }
 
-/// What a validation found that was not at the end of an epoch.
+/// A validation that was not at the end of an epoch.
 #[derive(Clone, Debug)]
 pub struct ValidationReport {
     /// How many updates are made.
@@ -83,7 +83,7 @@ pub struct ValidationReport {
     pub rates: Vec<Rates>,
     /// The loss of the last batch.
     pub loss: f64,
-    /// What it found.
+    /// Its figures.
     pub validation: Evaluation,
 }
 

@@ -1,4 +1,4 @@
-//! When a session validates and saves, and whether whoever follows a figure is ever told it.
+//! When a session validates and saves, and whether each figure that a schedule or a rule needs is ever known.
 
 use super::Session;
 use crate::Notice;
@@ -10,7 +10,7 @@ use crate::train::intervals::{Lengths, Saves, Validations, describe};
 /// When the model is validated, if there are rows for it; what `config` leaves open is written down in it.
 pub(super) fn settle_validations(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
     let rows = data.validation_rows().len();
-    // Forwards and backwards, a row of training takes three times as long.
+    // Training goes forwards and backwards, which takes three times as long for a row.
     let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
     (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
 }
@@ -20,7 +20,7 @@ impl Session {
         Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() }
     }
 
-    /// What the rule for the best checkpoints goes by, where there is one.
+    /// The metric of the rule for the best checkpoints, where there is such a rule.
     fn best_by(&self) -> Option<Metric> {
         let keep = &self.config.checkpoint.keep;
         keep.best.map(|_| keep.metric(self.validations.is_some()))
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// When this run validates and saves, and what is never told where it should be.
+    /// When this run validates and saves, and a warning where a figure that is needed is never known.
     pub(super) fn interval_notices(&self) -> Vec<Notice> {
         let lengths = self.lengths();
         if self.step >= lengths.total {
