@@ -9,7 +9,8 @@
 //!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
-//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing.
+//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`reference`]: every key of a configuration.
+//!    [`starter`]: a first configuration for data.
 //!
 //! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
@@ -26,12 +27,14 @@ pub mod ops;
 pub mod optim;
 pub mod parameters;
 pub mod proof;
+pub mod reference;
 mod regular;
 mod remedy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
 pub mod shell;
+pub mod starter;
 pub mod state;
 pub mod store;
 pub mod threads;

@@ -4,13 +4,15 @@
 //! run sees what an uninterrupted one does, and nothing is remembered.
 
 use candle_core::{DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{DataError, Input};
 use crate::rng::Draws;
 
 /// The `[data.augment]` table of a config.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
     /// Whether half of the images, drawn anew at each step, are mirrored left to right in training.
@@ -27,12 +29,13 @@ pub struct Augment {
 }
 
 /// Mean and deviation of each channel of the images, as torchvision's `Normalize` takes them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Normalize {
     /// One mean for each channel.
     pub mean: Vec<f32>,
     /// One deviation for each channel.
+    #[schemars(extend("items" = json!({"type": "number", "exclusiveMinimum": 0.0})))]
     pub std: Vec<f32>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::encoding::{EncodingOptions, Missing};
@@ -11,7 +12,7 @@ use super::frame::{FrameOptions, Role};
 use super::{DataConfig, DataError, TableError};
 
 /// What is to be learned from a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// The label is a class: a whole number from 0, or a name.
@@ -21,7 +22,7 @@ pub enum Task {
 }
 
 /// A column of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a column is given by its name, or by its number: 0 is the first, -1 the last")]
 pub enum Label {
     /// By its number, from 0; negative numbers count from the end.
@@ -31,7 +32,7 @@ pub enum Label {
 }
 
 /// What stands where a value is missing, in tables of text.
-const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
+pub(super) const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
 
 /// What a user says about the columns of a table.
 pub(super) struct TableOptions<'a> {

@@ -1,8 +1,10 @@
 //! What a user may write about data: one flat table, of which every format takes its own options.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Label, Task};
@@ -13,7 +15,7 @@ use super::{Augment, BatchSize, LastBatch};
 
 /// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has no
 /// meaning for the format is refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// The file, plain or gzip; for IDX and images the folder of the files.
@@ -110,6 +112,7 @@ pub struct DataConfig {
     pub standardize: Option<bool>,
     /// The share of the rows that is set aside for validation, in `[0, 1)`; of a text, its last part. Default 0.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub validation: f64,
     /// Rows per update, or "all". Default 32.
     #[serde(default = "default_batch_size")]
@@ -154,6 +157,16 @@ impl From<Channels> for u64 {
             Channels::Grey => 1,
             Channels::Colour => 3,
         }
+    }
+}
+
+impl JsonSchema for Channels {
+    fn schema_name() -> Cow<'static, str> {
+        "Channels".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [1, 3]})
     }
 }
 

@@ -122,6 +122,16 @@ pub trait Dataset: Send + Sync {
         Vec::new()
     }
 
+    /// The class of every row, where each row has one and all are at hand without reading the rows.
+    fn labels(&self) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// The columns of a table in which values are missing, and in how many rows.
+    fn missing(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
+
     /// Whether the rows are gathered on the device that the run trains on. Such a data set is only ever asked by the
     /// thread that trains; of others, batches may be gathered ahead on other threads.
     fn is_on_device(&self) -> bool {
@@ -259,6 +269,14 @@ impl Dataset for Box<dyn Source> {
 
     fn notices(&self) -> Vec<Notice> {
         self.as_ref().notices()
+    }
+
+    fn labels(&self) -> Option<Vec<u32>> {
+        self.as_ref().labels()
+    }
+
+    fn missing(&self) -> Vec<(String, usize)> {
+        self.as_ref().missing()
     }
 
     fn is_on_device(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::Device;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::columns::TableOptions;
@@ -13,7 +14,7 @@ use super::frame::Frame;
 use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
 
 /// A format of data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Comma-separated values.

@@ -42,6 +42,19 @@ pub(super) enum Cells {
     Categories(Words),
 }
 
+impl Cells {
+    /// In how many rows the value is missing.
+    pub fn missing(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.iter().filter(|number| number.is_nan()).count(),
+            Self::Categories(words) => {
+                let is_missing = |word: &&u32| words.distinct.get(**word as usize).is_some_and(String::is_empty);
+                words.rows.iter().filter(is_missing).count()
+            }
+        }
+    }
+}
+
 /// Words by number: each distinct one once, and the number of the one in each row.
 #[derive(Debug, Default)]
 pub(super) struct Words {

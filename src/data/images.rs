@@ -71,6 +71,10 @@ impl Dataset for Images {
         self.notices.clone()
     }
 
+    fn labels(&self) -> Option<Vec<u32>> {
+        Some(self.labels.clone())
+    }
+
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
         let width = self.bytes.len() / self.labels.len().max(1);
         let mut values = Vec::with_capacity(rows.len() * width);

@@ -3,8 +3,10 @@
 //! Every epoch has its own permutation of the rows, computed one position at a time, so the batch of step one
 //! million costs what the batch of step zero does, and there is no position to save.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
@@ -19,6 +21,16 @@ pub enum BatchSize {
     /// So many rows.
     #[serde(untagged)]
     Rows(NonZeroUsize),
+}
+
+impl JsonSchema for BatchSize {
+    fn schema_name() -> Cow<'static, str> {
+        "BatchSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}]})
+    }
 }
 
 /// What becomes of the rows at the end of an epoch that do not fill a batch.

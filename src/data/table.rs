@@ -210,6 +210,16 @@ impl Dataset for Table {
         self.notices.clone()
     }
 
+    fn labels(&self) -> Option<Vec<u32>> {
+        self.targets.to_vec1().ok()
+    }
+
+    fn missing(&self) -> Vec<(String, usize)> {
+        let Raw::Columns { frame, .. } = &self.raw else { return Vec::new() };
+        let counts = frame.columns.iter().map(|column| (column.name.clone(), column.cells.missing()));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     fn is_on_device(&self) -> bool {
         !self.device.is_cpu()
     }

@@ -1,6 +1,7 @@
 //! What a user may write about a model, and the model that comes of it.
 
 use candle_core::Device;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
@@ -9,7 +10,7 @@ use crate::data::Input;
 use crate::kinded::Kinded;
 
 /// A model's kind and shape, the `[model]` table of a config.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum ModelConfig {
     /// A multilayer perceptron.
@@ -82,6 +83,24 @@ impl ModelConfig {
             Self::ResNet(config) => config.validate(),
             Self::Gpt(config) => config.validate(),
         }
+    }
+
+    /// The same model, with every default written out that follows from its other fields.
+    pub fn complete(&self) -> Self {
+        let mut config = self.clone();
+        match &mut config {
+            Self::ConvNet(config) => {
+                for block in config.blocks.iter_mut().filter(|block| block.pool.is_some()) {
+                    block.pool_stride.get_or_insert(block.pool_kernel);
+                }
+            }
+            Self::Gpt(config) => {
+                config.kv_heads = Some(config.kv_heads());
+                config.hidden = Some(config.hidden());
+            }
+            Self::Mlp(_) | Self::ResNet(_) => {}
+        }
+        config
     }
 
     /// The model for rows of `input`, with `outputs` numbers for each row, or for each position of one, and initial

@@ -1,6 +1,7 @@
 //! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, and then linear layers.
 
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::check_dropout;
@@ -11,38 +12,45 @@ use crate::ops::{self, Conv2d, Pool2d};
 use crate::parameters::Parameters;
 
 /// The shape of a [`ConvNet`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvNetConfig {
     /// The convolutions, from the image on.
+    #[schemars(length(min = 1))]
     pub blocks: Vec<ConvBlock>,
     /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out, all
     /// positions go on as they are. 1 leaves the mean of each channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub average_to: Option<usize>,
     /// Width of each hidden linear layer after the blocks.
     #[serde(default)]
+    #[schemars(inner(range(min = 1)))]
     pub hidden: Vec<usize>,
     /// Nonlinearity in each block and after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
     /// Probability in `[0, 1)` with which a unit of a hidden layer is dropped in training.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 
 /// A block of a [`ConvNet`]: convolution, batch norm where it is asked for, activation, pooling and dropout where they
 /// are asked for, in this order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvBlock {
     /// Channels that the convolution puts out.
+    #[schemars(range(min = 1))]
     pub channels: usize,
     /// Side of the convolution's kernel.
     #[serde(default = "three")]
+    #[schemars(range(min = 1))]
     pub kernel: usize,
     /// Step of the convolution.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub stride: usize,
     /// Zeros that the convolution adds at each edge.
     #[serde(default)]
@@ -55,17 +63,20 @@ pub struct ConvBlock {
     pub pool: Option<PoolKind>,
     /// Side of the pooling's windows.
     #[serde(default = "two")]
+    #[schemars(range(min = 1))]
     pub pool_kernel: usize,
     /// Step of the pooling; left out, the side of its windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub pool_stride: Option<usize>,
     /// Probability in `[0, 1)` with which a number is dropped in training at the end of the block.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 
 /// What a window becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {
     /// Its largest number.

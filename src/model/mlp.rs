@@ -1,6 +1,7 @@
 //! A multilayer perceptron: linear layers with an activation and dropout between them.
 
 use candle_core::{Device, Result, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::check_dropout;
@@ -10,7 +11,7 @@ use crate::ops;
 use crate::parameters::Parameters;
 
 /// The nonlinearity between two layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
     /// `max(x, 0)`.
@@ -34,17 +35,19 @@ impl Activation {
 }
 
 /// The shape of an [`Mlp`] between its inputs and its outputs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MlpConfig {
     /// Width of each hidden layer; none makes the model linear.
     #[serde(default)]
+    #[schemars(inner(range(min = 1)))]
     pub hidden: Vec<usize>,
     /// Nonlinearity after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
     /// Probability in `[0, 1)` with which a hidden unit is dropped in training.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 

@@ -1,6 +1,7 @@
 //! A residual network for small images: He et al., "Deep residual learning for image recognition", CVPR 2016.
 
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convnet::image;
@@ -11,14 +12,16 @@ use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
 /// The shape of a [`ResNet`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResNetConfig {
     /// Channels of each stage. From one stage to the next, height and width are halved.
     #[serde(default = "default_widths")]
+    #[schemars(length(min = 1), inner(range(min = 1)))]
     pub widths: Vec<usize>,
     /// Blocks of each stage, each of them two convolutions.
     #[serde(default = "default_depths")]
+    #[schemars(length(min = 1), inner(range(min = 1)))]
     pub depths: Vec<usize>,
 }
 

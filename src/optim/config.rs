@@ -1,13 +1,15 @@
 //! What can be asked of an optimizer: hyperparameters as data, with PyTorch's names and defaults.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 
 use super::OptimError;
 use super::groups::Decay;
 use crate::kinded::Kinded;
 
 /// An optimizer's kind and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum OptimizerConfig {
     /// Stochastic gradient descent.
@@ -19,22 +21,26 @@ pub enum OptimizerConfig {
 }
 
 /// Stochastic gradient descent with momentum, as `torch.optim.SGD`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sgd {
     /// Base learning rate.
+    #[schemars(range(min = 0.0))]
     pub lr: f64,
     /// Share of the last update's direction that is kept, in `[0, 1)`.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub momentum: f64,
     /// Share of the gradient that is left out of the momentum, in `[0, 1]`.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub dampening: f64,
     /// Whether to look ahead along the momentum: Sutskever et al., ICML 2013.
     #[serde(default)]
     pub nesterov: bool,
     /// Multiple of the weights that is added to their gradient.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Which parameters decay.
     #[serde(default)]
@@ -45,19 +51,23 @@ pub struct Sgd {
 }
 
 /// Adam, as `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adam {
     /// Base learning rate.
+    #[schemars(range(min = 0.0))]
     pub lr: f64,
     /// Decay rates of the first and the second moment, each in `[0, 1)`.
     #[serde(default = "default_betas")]
+    #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
     #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,
     /// Multiple of the weights that is added to their gradient.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Which parameters decay.
     #[serde(default)]
@@ -68,19 +78,23 @@ pub struct Adam {
 }
 
 /// Adam with decoupled weight decay, as `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamW {
     /// Base learning rate.
+    #[schemars(range(min = 0.0))]
     pub lr: f64,
     /// Decay rates of the first and the second moment, each in `[0, 1)`.
     #[serde(default = "default_betas")]
+    #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
     #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,
     /// Each update first multiplies the weights by `1 - rate * weight_decay`.
     #[serde(default = "default_decoupled_decay")]
+    #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Which parameters decay.
     #[serde(default)]
@@ -91,19 +105,22 @@ pub struct AdamW {
 }
 
 /// Parameters chosen by name, and what they do differently. What is left out is as for all others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupConfig {
     /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
     pub parameters: Vec<String>,
     /// The group's own base learning rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
     pub lr: Option<f64>,
     /// The group's own weight decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
     pub weight_decay: Option<f64>,
     /// The group's own momentum; for Adam kinds its first beta.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub momentum: Option<f64>,
     /// Which of the group's parameters decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]

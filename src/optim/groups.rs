@@ -1,6 +1,7 @@
 //! Which parameter belongs to which group, and which of them decay.
 
 use globset::{Glob, GlobMatcher};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::{GroupConfig, OptimizerConfig};
@@ -8,7 +9,7 @@ use super::{OptimError, list};
 use crate::parameters::Parameters;
 
 /// Which parameters weight decay applies to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
     /// All of them.

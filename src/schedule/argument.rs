@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use serde_json::{Value as Json, json};
+
 use super::error::Problem;
 use super::length::Length;
 use super::value::{Data, Value};
@@ -12,6 +14,8 @@ pub(crate) trait Argument: Sized {
     fn read(value: &Value) -> Result<Self, Problem>;
     /// This as a value; reading it gives this again.
     fn write(&self) -> Value;
+    /// The JSON schema of its values.
+    fn schema() -> Json;
 }
 
 impl Argument for f64 {
@@ -26,6 +30,10 @@ impl Argument for f64 {
     fn write(&self) -> Value {
         Data::Number(*self).into()
     }
+
+    fn schema() -> Json {
+        json!({"type": "number"})
+    }
 }
 
 impl Argument for u64 {
@@ -35,6 +43,10 @@ impl Argument for u64 {
 
     fn write(&self) -> Value {
         Data::Integer(*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "integer", "minimum": 0})
     }
 }
 
@@ -48,6 +60,10 @@ impl Argument for String {
 
     fn write(&self) -> Value {
         Data::Text(self.clone()).into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "string"})
     }
 }
 
@@ -84,6 +100,10 @@ impl<T: Argument> Argument for List<T> {
 
     fn write(&self) -> Value {
         Data::List(self.0.iter().map(Argument::write).collect()).into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "array", "items": T::schema()})
     }
 }
 
@@ -129,6 +149,10 @@ impl Argument for ForGroups {
             Self::Each(each) => Data::List(each.iter().map(Argument::write).collect()).into(),
         }
     }
+
+    fn schema() -> Json {
+        json!({"anyOf": [f64::schema(), List::<f64>::schema()]})
+    }
 }
 
 /// The range that momentum (or beta1) moves in, against the rate: `[low, high]`.
@@ -154,6 +178,10 @@ impl Argument for Momentum {
 
     fn write(&self) -> Value {
         Data::List(vec![self.low.write(), self.high.write()]).into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "array", "items": f64::schema(), "minItems": 2, "maxItems": 2})
     }
 }
 
@@ -181,6 +209,10 @@ impl Argument for Point {
     fn write(&self) -> Value {
         Data::List(vec![self.t.write(), self.factor.write()]).into()
     }
+
+    fn schema() -> Json {
+        json!({"type": "array", "prefixItems": [Length::schema(), f64::schema()], "minItems": 2, "maxItems": 2})
+    }
 }
 
 /// The two values of a list that holds so many.
@@ -199,5 +231,9 @@ impl Argument for bool {
 
     fn write(&self) -> Value {
         Data::Bool(*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "boolean"})
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
 use super::Schedule;
 use super::argument::Argument;
 use super::context::Context;
@@ -34,6 +36,10 @@ pub(crate) trait Parameters: Debug + Send + Sync {
     fn definition(&self) -> &'static Definition;
     /// The parameters that have to be written: all that are needed, and those that differ from their default.
     fn written(&self) -> Vec<(&'static Parameter, Value)>;
+    /// All parameters that have a value, be it their default.
+    fn all(&self) -> Vec<(&'static Parameter, Value)> {
+        self.written()
+    }
 }
 
 /// The name of a parameter, and whether there is no schedule without it.
@@ -50,6 +56,21 @@ pub(crate) struct Definition {
     /// In the order in which the text form takes them without names.
     pub parameters: &'static [Parameter],
     pub read: fn(&Arguments) -> Result<Arc<dyn Kind>, Problem>,
+    /// The parameters at more length, for a reference.
+    pub describe: fn() -> Vec<Described>,
+    /// What it is, as its type says; its first line is its formula or a sentence.
+    pub doc: &'static str,
+}
+
+/// A parameter of a kind, for a reference.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub needed: bool,
+    /// The JSON schema of its values.
+    pub schema: Json,
+    pub default: Option<Value>,
 }
 
 impl Definition {
@@ -88,40 +109,40 @@ impl Arguments<'_> {
 /// From this come the struct, the constructor `Schedule::name(…)` that takes what is needed, a method for each
 /// other parameter, and the reading and writing of both data and text.
 macro_rules! kind {
-    ($(#[$doc:meta])* $name:ident => $Kind:ident { $($body:tt)* }) => {
-        kind!(@sort { [$(#[$doc])*] $name $Kind } [] [] [] $($body)*);
+    ($(#[doc = $doc:literal])* $name:ident => $Kind:ident { $($body:tt)* }) => {
+        kind!(@sort { [$(#[doc = $doc])*] $name $Kind } [] [] [] $($body)*);
     };
     (@sort $head:tt $needed:tt [$($set:tt)*] [$($all:tt)*]
-        $(#[$doc:meta])* $field:ident?: $ty:ty, $($rest:tt)*) => {
+        $(#[doc = $doc:literal])* $field:ident?: $ty:ty, $($rest:tt)*) => {
         kind!(@sort $head $needed
-            [$($set)* { [$(#[$doc])*] $field $ty, Some }]
-            [$($all)* { [$(#[$doc])*] $field (Option<$ty>) (optional) }]
+            [$($set)* { [$(#[doc = $doc])*] $field $ty, Some }]
+            [$($all)* { [$(#[doc = $doc])*] $field (Option<$ty>) (optional $ty) }]
             $($rest)*);
     };
     (@sort $head:tt $needed:tt [$($set:tt)*] [$($all:tt)*]
-        $(#[$doc:meta])* $field:ident: $ty:ty = $default:expr, $($rest:tt)*) => {
+        $(#[doc = $doc:literal])* $field:ident: $ty:ty = $default:expr, $($rest:tt)*) => {
         kind!(@sort $head $needed
-            [$($set)* { [$(#[$doc])*] $field $ty, std::convert::identity }]
-            [$($all)* { [$(#[$doc])*] $field ($ty) (default $default) }]
+            [$($set)* { [$(#[doc = $doc])*] $field $ty, std::convert::identity }]
+            [$($all)* { [$(#[doc = $doc])*] $field ($ty) (default $default) }]
             $($rest)*);
     };
     (@sort $head:tt [$($needed:tt)*] $set:tt [$($all:tt)*]
-        $(#[$doc:meta])* $field:ident: $ty:ty, $($rest:tt)*) => {
+        $(#[doc = $doc:literal])* $field:ident: $ty:ty, $($rest:tt)*) => {
         kind!(@sort $head
             [$($needed)* { $field $ty }]
             $set
-            [$($all)* { [$(#[$doc])*] $field ($ty) (needed) }]
+            [$($all)* { [$(#[doc = $doc])*] $field ($ty) (needed) }]
             $($rest)*);
     };
-    (@sort { [$(#[$doc:meta])*] $name:ident $Kind:ident }
+    (@sort { [$(#[doc = $doc:literal])*] $name:ident $Kind:ident }
         [$({ $needed:ident $needed_ty:ty })*]
-        [$({ [$(#[$set_doc:meta])*] $set:ident $set_ty:ty, $wrap:path })*]
-        [$({ [$(#[$field_doc:meta])*] $field:ident ($field_ty:ty) $how:tt })*]
+        [$({ [$(#[doc = $set_doc:literal])*] $set:ident $set_ty:ty, $wrap:path })*]
+        [$({ [$(#[doc = $field_doc:literal])*] $field:ident ($field_ty:ty) $how:tt })*]
     ) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq)]
         pub struct $Kind {
-            $($(#[$field_doc])* pub $field: $field_ty,)*
+            $($(#[doc = $field_doc])* pub $field: $field_ty,)*
         }
 
         impl $crate::schedule::Schedule {
@@ -132,7 +153,7 @@ macro_rules! kind {
         }
 
         impl $Kind {
-            $($(#[$set_doc])*
+            $($(#[doc = $set_doc])*
             pub fn $set(mut self, $set: impl Into<$set_ty>) -> Self {
                 self.$set = $wrap($set.into());
                 self
@@ -154,6 +175,14 @@ macro_rules! kind {
                     read: |_arguments| Ok(std::sync::Arc::new(Self {
                         $($field: kind!(@read _arguments $field $how),)*
                     })),
+                    describe: || vec![$($crate::schedule::definition::Described {
+                        name: stringify!($field),
+                        doc: concat!($($field_doc, "\n",)*),
+                        needed: kind!(@is_needed $how),
+                        schema: kind!(@schema $field_ty, $how),
+                        default: kind!(@default $field_ty, $how),
+                    }),*],
+                    doc: concat!($($doc, "\n",)*),
                 };
         }
 
@@ -169,6 +198,14 @@ macro_rules! kind {
                 let parameters = Self::DEFINITION.parameters.iter();
                 parameters.zip(values).filter_map(|(parameter, value)| Some((parameter, value?))).collect()
             }
+
+            fn all(
+                &self,
+            ) -> Vec<(&'static $crate::schedule::definition::Parameter, $crate::schedule::value::Value)> {
+                let values = [$(kind!(@all self $field $how)),*];
+                let parameters = Self::DEFINITION.parameters.iter();
+                parameters.zip(values).filter_map(|(parameter, value)| Some((parameter, value?))).collect()
+            }
         }
 
         impl From<$Kind> for $crate::schedule::Schedule {
@@ -178,19 +215,32 @@ macro_rules! kind {
         }
     };
     (@initial $field:ident (needed)) => { $field.into() };
-    (@initial $field:ident (optional)) => { None };
+    (@initial $field:ident (optional $ty:ty)) => { None };
     (@initial $field:ident (default $default:expr)) => { $default };
     (@is_needed (needed)) => { true };
     (@is_needed $how:tt) => { false };
+    (@schema $whole:ty, (optional $ty:ty)) => { <$ty as $crate::schedule::argument::Argument>::schema() };
+    (@schema $ty:ty, $how:tt) => { <$ty as $crate::schedule::argument::Argument>::schema() };
+    (@default $ty:ty, (default $default:expr)) => {{
+        let default: $ty = $default;
+        Some($crate::schedule::argument::Argument::write(&default))
+    }};
+    (@default $ty:ty, $how:tt) => { None };
     (@read $arguments:ident $field:ident (needed)) => { $arguments.needed(stringify!($field))? };
-    (@read $arguments:ident $field:ident (optional)) => { $arguments.optional(stringify!($field))? };
+    (@read $arguments:ident $field:ident (optional $ty:ty)) => { $arguments.optional(stringify!($field))? };
     (@read $arguments:ident $field:ident (default $default:expr)) => {
         $arguments.optional(stringify!($field))?.unwrap_or_else(|| $default)
+    };
+    (@all $self:ident $field:ident (optional $ty:ty)) => {
+        $self.$field.as_ref().map($crate::schedule::argument::Argument::write)
+    };
+    (@all $self:ident $field:ident $how:tt) => {
+        Some($crate::schedule::argument::Argument::write(&$self.$field))
     };
     (@write $self:ident $field:ident (needed)) => {
         Some($crate::schedule::argument::Argument::write(&$self.$field))
     };
-    (@write $self:ident $field:ident (optional)) => {
+    (@write $self:ident $field:ident (optional $ty:ty)) => {
         $self.$field.as_ref().map($crate::schedule::argument::Argument::write)
     };
     (@write $self:ident $field:ident (default $default:expr)) => {
@@ -217,6 +267,10 @@ macro_rules! words {
                         Err($crate::schedule::error::Problem::takes(format!("one of {words}"), value))
                     }
                 }
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({"enum": [$($word),*]})
             }
 
             fn write(&self) -> $crate::schedule::value::Value {

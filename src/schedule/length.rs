@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value as Json, json};
+
 use super::argument::Argument;
 use super::error::Problem;
 use super::value::{Data, Value, number};
@@ -70,5 +72,9 @@ impl Argument for Length {
             Self::Steps(steps) => steps.write(),
             Self::Percent(percent) => Data::Text(format!("{}%", number(*percent))).into(),
         }
+    }
+
+    fn schema() -> Json {
+        json!({"anyOf": [u64::schema(), {"type": "string", "pattern": "^ *[0-9.]+ *%$"}]})
     }
 }

@@ -30,6 +30,7 @@ mod argument;
 mod context;
 mod custom;
 mod definition;
+mod describe;
 mod error;
 mod fields;
 mod formula;
@@ -50,6 +51,7 @@ use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
+use serde_json::{Value as Json, json};
 
 use argument::Argument;
 use definition::{Arguments, Definition, Kind, words};
@@ -135,6 +137,24 @@ impl Schedule {
         Self::from_arguments(definition, &Arguments { kind: definition.name, entries: table })
     }
 
+    /// The data form with every parameter that has a value, in this schedule and in those inside it.
+    pub(crate) fn complete(&self) -> impl Serialize + use<> {
+        Value::from(Data::Table(self.to_complete_table()))
+    }
+
+    fn to_complete_table(&self) -> Vec<(String, Value)> {
+        fn complete(value: Value) -> Value {
+            match value.data {
+                Data::Schedule(schedule) => Data::Table(schedule.to_complete_table()).into(),
+                Data::List(items) => Data::List(items.into_iter().map(complete).collect()).into(),
+                data => data.into(),
+            }
+        }
+        let kind = ("kind".to_owned(), Data::Text(self.kind().to_owned()).into());
+        let all = self.kind.all().into_iter().map(|(parameter, value)| (parameter.name.to_owned(), complete(value)));
+        std::iter::once(kind).chain(all).chain([("unit".to_owned(), self.unit.write())]).collect()
+    }
+
     /// The data form: the kind, and every parameter that is needed or differs from its default.
     fn to_table(&self) -> Vec<(String, Value)> {
         let kind = ("kind".to_owned(), Data::Text(self.kind().to_owned()).into());
@@ -156,6 +176,10 @@ impl Argument for Schedule {
 
     fn write(&self) -> Value {
         Data::Schedule(self.clone()).into()
+    }
+
+    fn schema() -> Json {
+        json!({"$ref": "#/$defs/Schedule"})
     }
 }
 

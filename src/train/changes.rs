@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::complete::complete;
 use super::config::Config;
 use super::{TrainError, load};
 use crate::checkpoint::Checkpoint;
@@ -29,7 +30,9 @@ fn is_open(key: &str, asked: &Value) -> bool {
 
 /// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
 pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
-    match load::differences(saved, asked).into_iter().find(|(key, _, asked)| is_fixed(key) && !is_open(key, asked)) {
+    let (saved, asked) = (complete(saved), complete(asked));
+    let is_refused = |(key, _, asked): &(String, Value, Value)| is_fixed(key) && !is_open(key, asked);
+    match load::differences(&saved, &asked).into_iter().find(is_refused) {
         Some((what, saved, asked)) => Err(TrainError::Refused {
             what,
             saved: written(&saved),
@@ -44,13 +47,14 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
 pub(super) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
     let base = load::base_of(checkpoint.path());
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
-    let mut asked = serde_json::to_value(config.relative_to(&base)).unwrap_or_default();
+    let saved = complete(saved);
+    let mut asked = serde_json::to_value(config.relative_to(&base).complete()).unwrap_or_default();
     if let Some(weights) = saved["train"].get("initial_weights") {
         // That file may be gone, and how a path is written then depends on where it was looked for.
         asked["train"]["initial_weights"] = weights.clone();
     }
-    refuse_fixed(saved, &asked)?;
+    refuse_fixed(&saved, &asked)?;
     // The same data elsewhere is the same data.
-    let changed = load::differences(saved, &asked).into_iter().filter(|(key, ..)| !load::is_data_path(key));
+    let changed = load::differences(&saved, &asked).into_iter().filter(|(key, ..)| !load::is_data_path(key));
     Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::every::Every;
@@ -17,7 +18,7 @@ use crate::schedule::Schedule;
 /// Everything that a run is computed from. Two runs of one configuration have the same bits.
 ///
 /// Paths are absolute in memory; in a file they are relative to that file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Decides initial weights, split, shuffling and dropout.
@@ -25,6 +26,7 @@ pub struct Config {
     pub seed: u64,
     /// Where tensors live: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
     #[serde(default = "default_device")]
+    #[schemars(regex(pattern = r"^(cpu|cuda|metal)(:[0-9]+)?$"))]
     pub device: String,
     /// What to learn from.
     pub data: DataConfig,
@@ -55,7 +57,7 @@ pub struct Config {
 }
 
 /// The loss; by default the usual one for the data's targets.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
     /// Which loss; by default mean squared error for values and cross-entropy for classes.
@@ -63,11 +65,12 @@ pub struct LossConfig {
     pub kind: Option<LossKind>,
     /// Share in `[0, 1)` of the target that is spread over all classes.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub label_smoothing: f64,
 }
 
 /// The losses there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
     /// Mean squared error against values.
@@ -85,7 +88,7 @@ pub(super) fn word(option: &impl Serialize) -> String {
 }
 
 /// How long a run is; exactly one of `epochs` and `steps` is given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Passes over the data.
@@ -97,9 +100,11 @@ pub struct TrainConfig {
     /// In how many micro-batches the rows of an update are computed, one after the other; 1 by default. The update is that
     /// of the whole batch, a shorter last one included, but only one of them has to fit in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub accumulate: Option<usize>,
     /// Largest global norm of the gradients; longer ones are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
     /// A safetensors file to take the initial weights from, by parameter name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +115,7 @@ pub struct TrainConfig {
 }
 
 /// A figure that a schedule can follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// The mean loss over an epoch's updates, told at the end of each epoch.
@@ -129,7 +134,7 @@ impl Metric {
 }
 
 /// When to validate. Without validation rows nothing is validated.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationConfig {
     /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; where
@@ -143,7 +148,7 @@ pub struct ValidationConfig {
 }
 
 /// When to save. The last step is always saved.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
     /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an epoch

@@ -1,8 +1,10 @@
 //! How often something happens: every few steps, epochs or minutes, or as often as it fits the run.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// An interval, written `"500 steps"`, `"2 epochs"`, `"10 minutes"` or `"auto"`.
@@ -80,6 +82,16 @@ impl TryFrom<String> for Every {
 impl From<Every> for String {
     fn from(every: Every) -> Self {
         every.to_string()
+    }
+}
+
+impl JsonSchema for Every {
+    fn schema_name() -> Cow<'static, str> {
+        "Every".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": r"^\s*([0-9.]+(e[0-9]+)?\s+(step|epoch|minute)s?|auto)\s*$"})
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,14 +16,16 @@ use crate::checkpoint::keep::{self, Best, Verdict};
 use crate::checkpoint::{Folder, Keep};
 
 /// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeepConfig {
     /// So many of the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub last: Option<usize>,
     /// So many of the best by `metric`, among those saved right after it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub best: Option<usize>,
     /// What `best` goes by: the validation loss where there are validation rows, else the training loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]

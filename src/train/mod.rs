@@ -6,6 +6,7 @@
 mod bar;
 mod best;
 pub(crate) mod changes;
+mod complete;
 mod config;
 mod console;
 mod control;
@@ -54,6 +55,7 @@ pub use load::{Setting, from_file};
 pub(crate) use load::{base_of, from_checkpoint};
 pub use metrics::Evaluation;
 pub(crate) use metrics::{Objective, evaluate};
+pub use paths::relative as relative_path;
 pub use progress::{Phase, Progress, Watched};
 pub use run::{EpochReport, Observer, Outcome, Run, StepReport, ValidationReport};
 pub use session::Session;

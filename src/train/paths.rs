@@ -22,7 +22,7 @@ pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
 }
 
 /// How to get from `folder` to `path`: up to what both are in, and from there on as `path` was typed.
-pub(super) fn relative(path: &Path, folder: &Path) -> PathBuf {
+pub fn relative(path: &Path, folder: &Path) -> PathBuf {
     let path = absolute(path, Path::new(""));
     if store::is_url(folder) {
         let here = absolute(Path::new(""), Path::new(""));

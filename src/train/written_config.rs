@@ -22,9 +22,9 @@ const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To 
                     # train --resume RUN --set KEY=VALUE\n";
 const DIGEST: &str = "# BLAKE3 of what follows: ";
 
-/// The text of the file that holds `config`, whose paths are relative to it.
+/// The text of the file that holds `config`, whose paths are relative to it, with every default written out.
 pub(super) fn encode(config: &Config) -> Result<String, toml::ser::Error> {
-    let body = toml::to_string(config)?;
+    let body = config.to_complete_toml()?;
     Ok(format!("{NOTE}{DIGEST}{}\n{body}", blake3::hash(body.as_bytes())))
 }
 
@@ -90,7 +90,7 @@ pub(super) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> R
 
 /// A configuration as values that can be compared and said: schedules in their text form.
 fn comparable(config: &Config, run: &Path) -> Value {
-    let mut value = serde_json::to_value(config.relative_to(run)).unwrap_or_default();
+    let mut value = serde_json::to_value(config.relative_to(run).complete()).unwrap_or_default();
     let schedules = [
         ("schedule", Some(&config.schedule)),
         ("momentum_schedule", config.momentum_schedule.as_ref()),

@@ -1,10 +1,13 @@
 //! `train`: starts a run from a configuration, resumes one, or uses what one has learned.
 
+mod check;
 mod eval;
 mod find_lr;
+mod init;
 mod memory;
 mod predict;
 mod prove;
+mod reference;
 mod sample;
 
 use std::io::{self, IsTerminal, Write};
@@ -58,6 +61,12 @@ enum Command {
     Predict(predict::Predict),
     /// Let a run's model go on with a text.
     Sample(sample::Sample),
+    /// Write a commented configuration for data: a table, tensors, a folder of images, or a text.
+    Init(init::Init),
+    /// Say how a configuration is understood, and what looks like a mistake in it, without training.
+    Check(check::Check),
+    /// Print every key of a configuration with its type, default, range and meaning; or the JSON schema of it.
+    Reference(reference::Reference),
 }
 
 /// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
@@ -95,6 +104,15 @@ fn main() -> ExitCode {
         Some(Command::Predict(arguments)) => return used(predict::predict(arguments, &mut console), &mut console),
         Some(Command::Sample(arguments)) => {
             return used(sample::sample(arguments, &mut console).map(done), &mut console);
+        }
+        Some(Command::Init(arguments)) => {
+            return init::write(arguments, &mut console).map(done).unwrap_or_else(|error| failed(&error, &mut console));
+        }
+        Some(Command::Check(arguments)) => {
+            return check::check(arguments).map(done).unwrap_or_else(|error| failed(&error, &mut console));
+        }
+        Some(Command::Reference(arguments)) => {
+            return reference::print(arguments).map(done).unwrap_or_else(|error| failed(&error, &mut console));
         }
         Some(Command::Prove(arguments)) => {
             return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));

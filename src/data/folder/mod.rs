@@ -122,6 +122,10 @@ impl Dataset for ImageFolder {
         self.notices.clone()
     }
 
+    fn labels(&self) -> Option<Vec<u32>> {
+        Some(self.files.iter().map(|file| file.class).collect())
+    }
+
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
         let Size { channels, height, width } = self.size;
         let mut values = Vec::with_capacity(rows.len() * channels * height * width);

@@ -14,6 +14,7 @@ mod vocabulary;
 use std::num::NonZeroUsize;
 
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use error::{TextError, Unknown};
@@ -26,7 +27,7 @@ use crate::Notice;
 use crate::state::{Part, State, StateError};
 
 /// What a token is, where no tokenizer says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
     /// A character of the text; the vocabulary is every character in it, in the order of Unicode.

@@ -1,12 +1,13 @@
 //! The shape of a GPT: what a user may write, and what follows from it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::ModelError;
 use super::super::config::check_dropout;
 
 /// How a model knows where a token stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Positions {
     /// A vector for each position, added to that of the token.
@@ -17,7 +18,7 @@ pub enum Positions {
 }
 
 /// The nonlinearity of a block's perceptron.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GptActivation {
     /// `x Φ(x)`, as `torch.nn.GELU`.
@@ -30,7 +31,7 @@ pub enum GptActivation {
 }
 
 /// The normalization before each part of a block and at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GptNorm {
     /// Layer norm with a scale, and a bias where the model has biases; `eps` is 1e-5.
@@ -41,30 +42,37 @@ pub enum GptNorm {
 }
 
 /// The shape of a [`Gpt`](super::Gpt).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GptConfig {
     /// Blocks, one after the other.
+    #[schemars(range(min = 1))]
     pub layers: usize,
     /// Heads of attention in each block; they divide the width.
+    #[schemars(range(min = 1))]
     pub heads: usize,
     /// Heads of keys and values, each shared by `heads / kv_heads` heads of queries; without it as many as heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub kv_heads: Option<usize>,
     /// Numbers that stand for a token on its way through the model.
+    #[schemars(range(min = 1))]
     pub width: usize,
     /// Width inside a block's perceptron. Without it four times the width; with a gate, which has three matrices, two
     /// thirds of that, rounded up to a multiple of 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub hidden: Option<usize>,
     /// The longest sequence that the model takes; without it as long as those of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub context: Option<usize>,
     /// How the model knows where a token stands.
     #[serde(default)]
     pub positions: Positions,
     /// The base of the angles of rotary positions.
     #[serde(default = "default_rotary_base")]
+    #[schemars(extend("exclusiveMinimum" = 1.0))]
     pub rotary_base: f64,
     /// Nonlinearity of the perceptrons.
     #[serde(default)]
@@ -81,6 +89,7 @@ pub struct GptConfig {
     /// Probability in `[0, 1)` of dropping, in training: numbers of the embeddings, weights of attention, and numbers that
     /// a block's two parts add.
     #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
     /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same bits, and
     /// less memory for the time of another forward pass.

@@ -20,6 +20,11 @@ macro_rules! catalogue {
 
         static CATALOGUE: &[&Definition] = &[$(&$Kind::DEFINITION),*];
 
+        /// The kinds in the catalogue.
+        pub(super) fn definitions() -> &'static [&'static Definition] {
+            CATALOGUE
+        }
+
         /// The names of the kinds in the catalogue.
         pub const NAMES: &[&str] = &[$($Kind::DEFINITION.name),*];
     };

@@ -115,6 +115,16 @@ impl Session {
         &self.config
     }
 
+    /// What it learns from.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// What the optimizer updates.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
     /// What a person should know before the run begins.
     pub fn notices(&self) -> Vec<Notice> {
         let mut notices = self.data.notices();

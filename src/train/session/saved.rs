@@ -119,7 +119,7 @@ impl Session {
 
     /// As [`Session::snapshot`], into an empty snapshot of this step.
     pub(in crate::train) fn fill(&self, snapshot: Snapshot, folder: &Path) -> Result<Snapshot, CheckpointError> {
-        let config = serde_json::to_value(self.config.relative_to(folder)).unwrap_or_default();
+        let config = serde_json::to_value(self.config.relative_to(folder).complete()).unwrap_or_default();
         let fingerprint = serde_json::to_value(self.data.fingerprint()).unwrap_or_default();
         let snapshot = snapshot
             .field("epoch", self.step / self.data.steps_per_epoch())?

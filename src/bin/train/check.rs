@@ -1,0 +1,33 @@
+//! `train check`: what a configuration comes to, without training.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use rekindle::report::Check as Checked;
+
+use crate::{print, settings};
+
+/// What `train check` takes.
+#[derive(Args)]
+#[command(
+    after_help = "Data and model are made as a run would make them, and whatever a run would be refused for ends \
+                        this with exit code 2. Nothing is trained, and no run directory is made."
+)]
+pub struct Check {
+    /// The configuration of a run, a TOML file.
+    config: PathBuf,
+    /// Change a setting first, such as `data.validation=0.1`; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what was understood.
+pub fn check(arguments: &Check) -> Result<()> {
+    let checked = Checked::of_file(&arguments.config, &settings(&arguments.settings)?)?;
+    let text = if arguments.json { serde_json::to_string_pretty(&checked)? + "\n" } else { checked.to_string() };
+    Ok(print(&text)?)
+}

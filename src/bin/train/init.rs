@@ -1,0 +1,52 @@
+//! `train init`: a first configuration for data.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use rekindle::train::{Console, Observer, relative_path};
+use rekindle::{shell, starter};
+
+/// What `train init` takes.
+#[derive(Args)]
+#[command(
+    after_help = "It looks at the beginning of the data and chooses target, model, optimizer and schedule; every \
+                        line of the file says what it is and what else there is. A file that is there already stays."
+)]
+pub struct Init {
+    /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one of images for each class.
+    data: PathBuf,
+    /// The file to write; by default the name of the data with `.toml`, in the working directory.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Writes the file.
+pub fn write(arguments: &Init, console: &mut Console) -> Result<()> {
+    let data = &arguments.data;
+    let output = arguments.output.clone().unwrap_or_else(|| default_output(data));
+    let already = || format!("{} is there already; choose another file with -o", output.display());
+    if output.symlink_metadata().is_ok() {
+        bail!(already());
+    }
+    let folder = output.parent().unwrap_or(Path::new(""));
+    let text = starter::configuration(data, &relative_path(data, folder))?;
+    let unwritten = |error: std::io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => anyhow!(already()),
+        _ => anyhow!("cannot write {}: {error}; choose another file with -o", output.display()),
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&output).map_err(unwritten)?;
+    file.write_all(text.as_bytes()).map_err(unwritten)?;
+    let name = shell::path(&output);
+    console.message(&format!("wrote {name}; to see how it is understood: train check {name}; to train: train {name}"));
+    Ok(())
+}
+
+fn default_output(data: &Path) -> PathBuf {
+    let name = data.canonicalize().ok().and_then(|data| Some(data.file_name()?.to_string_lossy().into_owned()));
+    let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).or(name).unwrap_or_default();
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("run");
+    PathBuf::from(format!("{stem}.toml"))
+}

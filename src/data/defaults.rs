@@ -1,0 +1,99 @@
+//! What holds for data where nothing is said, written out.
+
+use super::columns::{Label, MISSING_VALUES, Task};
+use super::encoding::Missing;
+use super::format::Format;
+use super::text::TokenKind;
+use super::{BatchSize, DataConfig};
+
+impl DataConfig {
+    /// The same data, with every default written out that has a meaning for its format. What only the data itself can
+    /// tell stays open: how many classes it has, how many channels its images have, whether they are few enough to be looked at
+    /// first, which files of a folder there are.
+    pub fn complete(&self) -> Self {
+        let mut config = self.clone();
+        let Ok(format) = Format::of(self) else { return config };
+        config.format = Some(format);
+        config.shuffle.get_or_insert(self.batch_size != BatchSize::All);
+        match format {
+            Format::Csv => {
+                config.header.get_or_insert(true);
+                config.skip_lines.get_or_insert(0);
+                if config.missing.is_some_and(|missing| missing != Missing::Error) {
+                    config.missing_values.get_or_insert_with(|| MISSING_VALUES.map(str::to_owned).to_vec());
+                }
+                config.complete_table();
+            }
+            Format::Parquet => config.complete_table(),
+            Format::Safetensors => {
+                config.inputs.get_or_insert_with(|| "x".to_owned());
+                config.targets.get_or_insert_with(|| "y".to_owned());
+                config.standardize.get_or_insert(false);
+            }
+            Format::Text if self.tokenizer.is_none() => {
+                config.tokens.get_or_insert(TokenKind::default());
+            }
+            Format::Images => {
+                config.skip_bad.get_or_insert(false);
+            }
+            Format::Text | Format::Idx => {}
+        }
+        config
+    }
+
+    fn complete_table(&mut self) {
+        self.label.get_or_insert(Label::Index(-1));
+        self.task.get_or_insert(Task::Classification);
+        self.ignore.get_or_insert_default();
+        self.categories.get_or_insert_default();
+        self.encoding.get_or_insert_default();
+        if *self.missing.get_or_insert_default() != Missing::Error {
+            self.missing_indicator.get_or_insert(false);
+        }
+        self.standardize.get_or_insert(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_format_takes_is_written_out() {
+        let written = |text: &str| {
+            let config: DataConfig = toml::from_str(text).unwrap();
+            let written = serde_json::to_value(config.complete()).unwrap();
+            written.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        let common = "format path validation batch_size shuffle drop_last";
+        let has = |text: &str, options: &str| {
+            let mut expected: Vec<&str> = common.split(' ').chain(options.split_whitespace()).collect();
+            let written = written(text);
+            let mut written: Vec<&str> = written.split(' ').collect();
+            expected.sort_unstable();
+            written.sort_unstable();
+            assert_eq!(written, expected, "{text}");
+        };
+        let table = "label task ignore categories encoding missing standardize";
+        has("path = 'a.csv'", &format!("header skip_lines {table}"));
+        let missing = "missing_values missing_indicator";
+        has("path = 'a.csv'\nmissing = 'mean'", &format!("header skip_lines {missing} {table}"));
+        has("path = 'a.parquet'\nmissing = 'mean'", &format!("missing_indicator {table}"));
+        has("path = 'a.safetensors'", "inputs targets standardize");
+        has("path = 'a.txt'\ncontext = 8", "tokens context");
+        has("path = 'a.txt'\ncontext = 8\ntokenizer = 'b.json'", "tokenizer context");
+        has("path = 'a'\nformat = 'images'", "skip_bad");
+        has("path = 'a'\nformat = 'idx'", "");
+    }
+
+    #[test]
+    fn what_was_said_stays() {
+        let text =
+            "path = 'a.csv'\nheader = false\nlabel = 'y'\ntask = 'regression'\nbatch_size = 'all'\nshuffle = true";
+        let config: DataConfig = toml::from_str(text).unwrap();
+        let complete = config.complete();
+        assert_eq!((complete.header, &complete.label, complete.task), (config.header, &config.label, config.task));
+        assert_eq!(complete.shuffle, Some(true));
+        assert_eq!(complete.complete(), complete);
+    }
+}

@@ -1,0 +1,101 @@
+//! `docs/configuration.md`.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::keys::{Key, Table, tables};
+
+const INTRODUCTION: &str = r#"# Configuration
+
+<!-- written by `train reference`, from the types that read a configuration; not by hand -->
+
+A run is a TOML file. This page has every key: its type and range, its default, and its meaning. `train init DATA` writes
+a file for data of yours, with comments; `train check FILE` says how one is understood, without training; the
+`config.toml` of a run has every default written out. A key that is not on this page is refused, with the nearest one
+that is.
+
+An editor that checks TOML by a JSON schema (Even Better TOML, or anything else with Taplo in it) completes keys, shows
+their meaning and marks mistakes if the first line of the file names [`config.schema.json`](config.schema.json), by a
+path or a URL:
+
+```toml
+#:schema docs/config.schema.json
+```
+
+`train reference` prints this page, and `train reference --schema` the schema. Paths in a file are relative to the file.
+"Needed" in the column of defaults means that there is no default; "–" that nothing holds where the key is left out, and "see there" that the data decides.
+
+"#;
+
+const SCHEDULES: &str = "\
+## Schedules
+
+A schedule (`schedule`, `momentum_schedule`, `weight_decay_schedule`) is one line of text, such as \
+`\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, and \
+how the schedulers of other frameworks are written. A length is a whole number of steps, or of epochs where `unit` says \
+so, or a share of the run such as `\"10%\"`.
+
+";
+
+/// The page, in Markdown.
+pub fn page() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    let mut schedules_began = false;
+    for table in tables() {
+        let is_schedule = table.path == "schedule";
+        if is_schedule && !schedules_began {
+            page += SCHEDULES;
+            schedules_began = true;
+        }
+        // Writing to a string does not fail.
+        let _ = write_table(&mut page, &table, is_schedule);
+    }
+    page.truncate(page.trim_end().len());
+    page + "\n"
+}
+
+fn write_table(page: &mut String, table: &Table, is_schedule: bool) -> std::fmt::Result {
+    let place = table.path.replace("[]", "");
+    let heading = match (&table.kind, place.as_str()) {
+        (Some(kind), _) if is_schedule => format!("### `kind = \"{kind}\"`"),
+        (Some(kind), _) => format!("## `[{place}]` with `kind = \"{kind}\"`"),
+        (None, "") => "## The whole".to_owned(),
+        (None, _) if table.path.ends_with("[]") => format!("## Each of `{place}`"),
+        (None, _) => format!("## `[{place}]`"),
+    };
+    writeln!(page, "{heading}\n\n{}\n", table.meaning)?;
+    writeln!(page, "| key | type and range | default | meaning |\n|---|---|---|---|")?;
+    for key in table.keys.iter().filter(|key| key.name != "kind" || table.kind.is_none()) {
+        let kind = if key.range.is_empty() { key.kind.clone() } else { format!("{}, {}", key.kind, key.range) };
+        writeln!(page, "| `{}` | {} | {} | {} |", key.name, cell(&kind), cell(&default(key)), cell(&meaning(key)))?;
+    }
+    writeln!(page)
+}
+
+fn default(key: &Key) -> String {
+    let value = |value: &Value| match toml::Value::try_from(value) {
+        Ok(table @ toml::Value::Table(_)) => format!("`{table}`"),
+        _ => format!("`{value}`"),
+    };
+    match &key.defaults[..] {
+        _ if key.needed => "needed".to_owned(),
+        _ if key.derived => "follows from other keys".to_owned(),
+        [] if key.meaning.contains("Default") => "see there".to_owned(),
+        [] => "–".to_owned(),
+        [(only, _)] => value(only),
+        several => {
+            let of = |(default, formats): &(Value, Vec<&str>)| format!("{} ({})", value(default), formats.join(", "));
+            several.iter().map(of).collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+fn meaning(key: &Key) -> String {
+    let words = key.words.iter().map(|(word, meaning)| format!("`{word}`: {meaning}"));
+    std::iter::once(key.meaning.clone()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}

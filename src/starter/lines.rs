@@ -1,0 +1,175 @@
+//! The lines of a configuration, each with a comment, and what all formats have in common.
+
+use std::path::Path;
+
+/// Lines of TOML.
+pub(super) struct Lines(String);
+
+/// How long a first run is.
+pub(super) struct Length {
+    pub batch_size: usize,
+    /// Passes over the data, where it is not counted in steps.
+    pub epochs: Option<usize>,
+    /// Updates, about.
+    pub steps: usize,
+    pub clip_norm: bool,
+}
+
+impl Length {
+    /// About two thousand updates, but a few passes at least and not very many.
+    pub fn of_rows(rows: usize, batch_size: usize) -> Self {
+        let per_epoch = rows.div_ceil(batch_size).max(1);
+        let epochs = (2000 / per_epoch).clamp(5, 100);
+        Self { batch_size, epochs: Some(epochs), steps: epochs * per_epoch, clip_norm: false }
+    }
+}
+
+impl Lines {
+    pub fn new() -> Self {
+        let mut lines = Self(String::new());
+        lines.comment(
+            "Written by `train init` for a first run. `train check` and the name of this file says how it is understood, \
+             without training; `train reference` prints every key there is.",
+        );
+        lines.0.push('\n');
+        lines.value("seed", "1", "Decides initial weights, split, shuffling and dropout: another seed, another run.");
+        lines.value(
+            "device",
+            "\"cpu\"",
+            "Where it is computed: \"cpu\", \"cuda\" or \"metal\", where this build has them.",
+        );
+        lines
+    }
+
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    pub fn table(&mut self, name: &str, meaning: &str) {
+        self.0.push('\n');
+        self.comment(meaning);
+        self.0.push_str(&format!("[{name}]\n"));
+    }
+
+    pub fn value(&mut self, key: &str, value: &str, meaning: &str) {
+        self.comment(meaning);
+        self.0.push_str(&format!("{key} = {value}\n"));
+    }
+
+    pub fn path(&mut self, key: &str, path: &Path, meaning: &str) {
+        self.value(key, &quoted(&path.to_string_lossy()), meaning);
+    }
+
+    fn comment(&mut self, text: &str) {
+        const WIDTH: usize = 100;
+        let mut line = String::from("#");
+        for word in text.split_whitespace() {
+            if line.len() + 1 + word.len() > WIDTH {
+                self.0.push_str(&line);
+                self.0.push('\n');
+                line = String::from("#");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        self.0.push_str(&line);
+        self.0.push('\n');
+    }
+
+    /// The share of `rows` that is set aside.
+    pub fn validation(&mut self, rows: usize) {
+        let share = match rows {
+            0..10 => "0.0",
+            10..10_000 => "0.2",
+            _ => "0.1",
+        };
+        self.value("validation", share, "The share of the rows that is set aside to measure on, from 0 to below 1.");
+    }
+
+    pub fn batch_size(&mut self, length: &Length) {
+        self.value("batch_size", &length.batch_size.to_string(), "Rows per update, or \"all\".");
+    }
+
+    pub fn mlp(&mut self) {
+        self.table("model", "What learns: linear layers with an activation between them.");
+        self.value(
+            "kind",
+            "\"mlp\"",
+            "For rows of numbers there is \"mlp\"; for images \"convnet\" and \"resnet\" too.",
+        );
+        self.value("hidden", "[64, 64]", "Width of each hidden layer; [] makes the model linear.");
+        self.value("activation", "\"relu\"", "Between the layers: \"relu\", \"gelu\" or \"tanh\".");
+        self.value("dropout", "0.1", "Share of hidden units that is dropped in training, from 0 to below 1.");
+    }
+
+    /// A network for images of this height and width.
+    pub fn convnet(&mut self, [height, width]: [usize; 2]) {
+        let (mut side, mut channels, mut blocks) = (height.min(width), 16, Vec::new());
+        while side >= 8 && blocks.len() < 4 {
+            blocks.push(format!("{{ channels = {channels}, padding = 1, pool = \"max\" }}"));
+            (side, channels) = (side / 2, channels * 2);
+        }
+        blocks.push(format!("{{ channels = {channels}, padding = 1 }}"));
+        self.table(
+            "model",
+            "What learns: convolutions, each with a pooling that halves the image, and then linear layers.",
+        );
+        self.value("kind", "\"convnet\"", "For images there are \"convnet\", \"resnet\" and \"mlp\".");
+        let meaning =
+            "The convolutions, from the image on. A block can have `kernel`, `stride`, `batch_norm` and `dropout` too.";
+        self.value("blocks", &format!("[\n    {},\n]", blocks.join(",\n    ")), meaning);
+        self.value(
+            "average_to",
+            "1",
+            "Side of the grid that each channel is averaged to; without it all positions count.",
+        );
+        self.value("hidden", "[64]", "Width of each hidden linear layer after the blocks.");
+        self.value("dropout", "0.1", "Share of their units that is dropped in training, from 0 to below 1.");
+    }
+
+    /// Optimizer, schedule, length and saves.
+    pub fn training(&mut self, length: &Length) {
+        self.table("optimizer", "How weights are updated.");
+        self.value("kind", "\"adamw\"", "There are \"adamw\", \"adam\" and \"sgd\".");
+        let rate = "Base learning rate; `train find-lr` and the name of this file looks for a better one.";
+        self.value("lr", "2e-3", rate);
+        self.value("weight_decay", "0.01", "How strongly weights are pulled to 0.");
+        self.value(
+            "decay",
+            "\"matrices\"",
+            "Which parameters that is: \"matrices\" leaves out biases and norms; or \"all\".",
+        );
+        self.table("schedule", "How the learning rate moves: up in a line, and then down along a cosine.");
+        self.value(
+            "kind",
+            "\"warmup\"",
+            "docs/schedules.md has every kind. One line in place of the table: schedule = 'cosine(\"100%\")'.",
+        );
+        self.value("steps", "\"5%\"", "How long the way up is: steps, or a share of the run.");
+        self.value("schedule", "{ kind = \"cosine\", t_max = \"95%\" }", "The schedule after it.");
+        self.table("train", "How long, and with what safeguards.");
+        let steps = length.steps;
+        match length.epochs {
+            Some(epochs) => {
+                let meaning =
+                    format!("Passes over the data, here about {steps} updates; or `steps`, a number of updates.");
+                self.value("epochs", &epochs.to_string(), &meaning);
+            }
+            None => self.value("steps", &steps.to_string(), "Updates; or `epochs`, a number of passes over the data."),
+        }
+        if length.clip_norm {
+            self.value("clip_norm", "1.0", "Largest global norm of the gradients; left out, they are not clipped.");
+        }
+        self.0.push('\n');
+        self.comment(
+            "The state is saved from time to time and at the end, and a run that stops for any reason goes on with \
+             `train --resume` and its directory. How often, and which checkpoints stay, is said so:",
+        );
+        self.0.push_str("# [checkpoint]\n# every = \"10 minutes\"\n# keep = { last = 3 }\n");
+    }
+}
+
+/// A text in TOML.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

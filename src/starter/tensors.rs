@@ -1,0 +1,73 @@
+//! A configuration for a safetensors file: which tensor is the inputs, and which the targets.
+
+use std::path::Path;
+
+use super::StarterError;
+use super::lines::{Length, Lines, quoted};
+
+type Tensor = (String, String, Vec<usize>);
+
+/// Writes `[data]` and `[model]`.
+pub(super) fn describe(
+    lines: &mut Lines,
+    tensors: &[Tensor],
+    path: &Path,
+    written: &Path,
+) -> Result<Length, StarterError> {
+    let (inputs, targets) = pair(tensors).ok_or_else(|| StarterError::NoTarget {
+        path: path.into(),
+        reason:
+            "no two tensors have the same number of rows, one F32 of two or more dimensions for inputs, and another \
+                 for targets"
+                .to_owned(),
+    })?;
+    let rows = inputs.2.first().copied().unwrap_or(0);
+    lines.table("data", "What to learn from.");
+    lines.path("path", written, "The file of tensors, relative to this one.");
+    lines.value("inputs", &quoted(&inputs.0), "The name of the inputs, F32 [rows, …].");
+    let meaning = "The name of the targets: F32 are values; I64, U32 or U8 of one number a row are classes.";
+    lines.value("targets", &quoted(&targets.0), meaning);
+    lines.value("standardize", "false", "Whether every feature gets mean 0 and deviation 1.");
+    lines.validation(rows);
+    let length = Length::of_rows(rows, 32);
+    lines.batch_size(&length);
+    match inputs.2[..] {
+        [_, _, height, width] => lines.convnet([height, width]),
+        _ => lines.mlp(),
+    }
+    Ok(length)
+}
+
+/// Those that are called so, or else the first two that go together.
+fn pair(tensors: &[Tensor]) -> Option<(&Tensor, &Tensor)> {
+    const INPUTS: [&str; 5] = ["x", "inputs", "input", "features", "images"];
+    const TARGETS: [&str; 6] = ["y", "targets", "target", "labels", "label", "classes"];
+    let is_input = |(_, dtype, shape): &&Tensor| dtype == "F32" && shape.len() >= 2 && !shape.contains(&0);
+    let is_target = |(_, dtype, shape): &&Tensor| match dtype.as_str() {
+        "F32" => matches!(shape[..], [_] | [_, _]),
+        "I64" | "U32" | "U8" => matches!(shape[..], [_] | [_, 1]),
+        _ => false,
+    };
+    let rank = |names: &[&str], name: &str| names.iter().position(|known| *known == name).unwrap_or(names.len());
+    let pairs = tensors.iter().filter(is_input).flat_map(|inputs| {
+        let fits = move |targets: &&Tensor| targets.0 != inputs.0 && targets.2.first() == inputs.2.first();
+        tensors.iter().filter(is_target).filter(fits).map(move |targets| (inputs, targets))
+    });
+    pairs.min_by_key(|(inputs, targets)| rank(&INPUTS, &inputs.0) + rank(&TARGETS, &targets.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_and_targets_are_found_by_name_and_by_rows() {
+        let tensor = |name: &str, dtype: &str, shape: &[usize]| (name.to_owned(), dtype.to_owned(), shape.to_vec());
+        let names = |tensors: &[Tensor]| pair(tensors).map(|(x, y)| (x.0.clone(), y.0.clone()));
+        let both = [tensor("0.weight", "F32", &[8, 3]), tensor("x", "F32", &[9, 3]), tensor("y", "F32", &[9, 1])];
+        assert_eq!(names(&both), Some(("x".to_owned(), "y".to_owned())));
+        let other = [tensor("a", "F32", &[9, 3, 8, 8]), tensor("b", "I64", &[9])];
+        assert_eq!(names(&other), Some(("a".to_owned(), "b".to_owned())));
+        assert_eq!(names(&[tensor("a", "F32", &[9, 3]), tensor("b", "I64", &[8])]), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! A configuration with every default written out, as the `config.toml` of a run holds it: a version with other defaults
+//! reads the same from it.
+
+use serde_json::Value;
+
+use super::config::{Config, LossKind};
+use super::every::Every;
+use crate::data::{Format, Task};
+use crate::model::ModelConfig;
+use crate::schedule::Schedule;
+
+impl Config {
+    /// The same run, with every default written out. What is optional and not used stays out, and so does what only the
+    /// data can tell, such as the number of classes.
+    pub fn complete(&self) -> Self {
+        let mut config = self.clone();
+        config.data = self.data.complete();
+        if let ModelConfig::Gpt(gpt) = &mut config.model {
+            gpt.context = gpt.context.or(self.data.context.map(|context| context.get()));
+        }
+        config.model = config.model.complete();
+        config.loss.kind = self.loss.kind.or(match (config.data.format, config.data.task) {
+            (Some(Format::Csv | Format::Parquet), Some(Task::Regression)) => Some(LossKind::Mse),
+            (Some(Format::Csv | Format::Parquet), Some(Task::Classification)) => Some(LossKind::CrossEntropy),
+            (Some(Format::Idx | Format::Images | Format::Text), _) => Some(LossKind::CrossEntropy),
+            _ => None,
+        });
+        config.train.accumulate.get_or_insert(1);
+        config.validation.at_end.get_or_insert(self.validation.every == Every::Auto);
+        config
+    }
+
+    /// The complete configuration as TOML, the defaults of its schedules written out as well.
+    ///
+    /// # Errors
+    /// When there is a value that TOML has no form for, such as a path that is not Unicode.
+    pub fn to_complete_toml(&self) -> Result<String, toml::ser::Error> {
+        let config = self.complete();
+        let mut table = toml::Table::try_from(&config)?;
+        let schedules = [
+            ("schedule", Some(&config.schedule)),
+            ("momentum_schedule", config.momentum_schedule.as_ref()),
+            ("weight_decay_schedule", config.weight_decay_schedule.as_ref()),
+        ];
+        for (key, schedule) in schedules.into_iter().filter_map(|(key, schedule)| Some((key, schedule?))) {
+            table.insert(key.to_owned(), complete_schedule(schedule)?);
+        }
+        toml::to_string(&table)
+    }
+}
+
+fn complete_schedule(schedule: &Schedule) -> Result<toml::Value, toml::ser::Error> {
+    toml::Value::try_from(schedule.complete())
+}
+
+/// A configuration as a checkpoint or a file holds it, with every default written out, so that one that was written and
+/// one that was left out are equal; as it is where it is no whole configuration.
+pub(super) fn complete(config: &Value) -> Value {
+    let read: Result<Config, _> = serde_path_to_error::deserialize(config);
+    read.ok().and_then(|config| serde_json::to_value(config.complete()).ok()).unwrap_or_else(|| config.clone())
+}
