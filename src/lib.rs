@@ -7,6 +7,7 @@
 //!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
 //!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
+//!    [`memory`]: whether something fits.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
 //!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`reference`]: every key of a configuration.
@@ -21,6 +22,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod figures;
 mod kinded;
+pub mod memory;
 pub mod model;
 mod notice;
 pub mod ops;

@@ -228,3 +228,93 @@ fn tensors_that_are_wrong_are_refused_by_name() {
         place.train_refuses(&arguments, &["rows.safetensors is not a valid safetensors file"]);
     }
 }
+
+/// `train` with these arguments, where it may have so many kilobytes of addresses.
+#[cfg(target_os = "linux")]
+fn train_within(place: &Workplace, kilobytes: u64, arguments: &[&str]) -> common_programs::Told {
+    let script = format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"");
+    let all: Vec<&str> = ["-c", &script, common_programs::TRAIN].into_iter().chain(arguments.iter().copied()).collect();
+    place.command("sh", &all).env("RAYON_NUM_THREADS", "1").output().unwrap().into()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken() {
+    let place = Workplace::new();
+    let before = place.files();
+    let large = ["config.toml", "--out", "run", "--set", "model.hidden=[20000, 20000]"];
+    train_within(&place, 2_000_000, &large).says(
+        2,
+        &[
+            "the run needs at least 8.0 GB of memory, and 2.0 GB are available: the limit of the address space is 2.0 GB",
+            "\n  weights       1.6 GB  400,",
+            "most in `2.weight` [20000, 20000]",
+            "\n  moments       1.6 GB  1 for each weight, by sgd",
+            "\n  copy to save  3.2 GB",
+            "\n  gradients     1.6 GB",
+            "\nto need less: a smaller model",
+        ],
+    );
+    let range_test = ["find-lr", "config.toml", "--set", "model.hidden=[20000, 20000]"];
+    train_within(&place, 2_000_000, &range_test).says(2, &["at least 4.8 GB"]);
+    // A layer that is wide, and rows on their way through it.
+    let wide = ["config.toml", "--out", "run", "--set", "model.hidden=[9000000]", "--set", "data.batch_size=18"];
+    train_within(&place, 1_000_000, &wide)
+        .says(2, &["activations", "of 18 rows at a time", "a smaller `data.batch_size`"]);
+    assert!(place.files() == before, "a refusal has left something");
+    // What fits is trained.
+    train_within(&place, 2_000_000, &["config.toml", "--out", "run"]).says(0, &["done: 20 steps"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
+    let place = Workplace::new();
+    let large = ["config.toml", "--out", "run", "--set", "model.hidden=[3000, 3000]", "--set", "train.epochs=1"];
+    place.train(&large).says(0, &["done: 5 steps"]);
+    let before = place.files();
+    let resume = ["--resume", "run", "--set", "train.epochs=2"];
+    let parts = ["the run needs at least 181 MB", "copy to save", "a machine, or a limit, with more memory"];
+    train_within(&place, 150_000, &resume).says(2, &parts);
+    // Not even the checkpoint fits here.
+    train_within(&place, 70_000, &resume)
+        .says(2, &["run/checkpoints/step-0000000005 needs at least 72 MB", "its files"]);
+    assert!(place.files() == before, "a refusal has changed the run");
+    place.train(&resume).says(0, &["done: 5 steps"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
+    let place = Workplace::new();
+    // It takes no room on the disk.
+    fs::File::create(place.path("rows.csv")).unwrap().set_len(8_000_000_000).unwrap();
+    let parts = ["rows.csv needs at least 8.0 GB", "the file", "a file of fewer rows"];
+    train_within(&place, 2_000_000, &["config.toml", "--out", "run"]).says(2, &parts);
+    // A packed file that unpacks without end is given up.
+    let file = fs::File::create(place.path("rows.csv")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let piece = "1,2,1\n".repeat(1 << 18);
+    (0..120).for_each(|_| gzip.write_all(piece.as_bytes()).unwrap());
+    gzip.finish().unwrap();
+    let parts = ["rows.csv needs at least", "more of what is packed in it"];
+    train_within(&place, 150_000, &["config.toml", "--out", "run"]).says(2, &parts);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_vocabulary_that_cannot_fit_in_memory_is_refused_by_its_size() {
+    let place = Workplace::new();
+    let tokenizer = r#"{"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model":
+        {"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, "b": 3000000000}}}"#;
+    fs::write(place.path("tokenizer.json"), tokenizer).unwrap();
+    fs::write(place.path("text.txt"), "a b ".repeat(50)).unwrap();
+    let config = "[data]\npath = \"text.txt\"\ntokenizer = \"tokenizer.json\"\ncache = \"tokens\"\ncontext = 8\n\
+                  [model]\nkind = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 8\n\
+                  [optimizer]\nkind = \"adamw\"\nlr = 0.1\n[train]\nsteps = 2\n";
+    fs::write(place.path("text.toml"), config).unwrap();
+    fs::create_dir(place.path("tokens")).unwrap();
+    let parts =
+        ["weights", "`transformer.wte.weight` [3000000001, 8]", "a tokenizer of fewer than 3,000,000,001 tokens"];
+    train_within(&place, 8_000_000, &["text.toml", "--out", "run"]).says(2, &parts);
+}

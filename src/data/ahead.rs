@@ -118,6 +118,11 @@ impl Ahead {
         }
     }
 
+    /// How many batches are held or being made at most, where threads make them.
+    pub fn most_batches() -> usize {
+        2 * threads()
+    }
+
     /// How many batches are held or being made at most, or none where no threads were started.
     #[cfg(test)]
     fn most(&self) -> Option<usize> {
@@ -131,6 +136,11 @@ impl fmt::Debug for Ahead {
     }
 }
 
+/// How many threads make batches.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+}
+
 /// The threads, which end when this is dropped.
 struct Workers {
     shared: Arc<Shared>,
@@ -140,9 +150,8 @@ struct Workers {
 impl Workers {
     /// Starts to make the batches from `next` on; none where the system gives no threads.
     fn start(prepare: &Arc<Prepare>, next: u64, end: u64) -> Option<Self> {
-        let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-        let shared =
-            Arc::new(Shared { queue: Mutex::new(Queue::from(next)), changed: Condvar::new(), most: 2 * count, end });
+        let (count, most) = (threads(), Ahead::most_batches());
+        let shared = Arc::new(Shared { queue: Mutex::new(Queue::from(next)), changed: Condvar::new(), most, end });
         let mut workers = Self { shared, threads: Vec::new() };
         for _ in 0..count {
             let (shared, prepare) = (workers.shared.clone(), prepare.clone());

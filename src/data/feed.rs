@@ -238,6 +238,12 @@ impl<D: Dataset> Data<D> {
         self.gathering.dataset.notices()
     }
 
+    /// How many batches are in memory at a time, where making one takes long: the one in use, and those read ahead.
+    pub(crate) fn batches_held(&self) -> u64 {
+        let one_by_one = self.gathering.is_whole() || self.gathering.dataset.is_on_device();
+        if one_by_one { 1 } else { 1 + Ahead::most_batches() as u64 }
+    }
+
     /// The epoch that update number `step` is in.
     pub fn epoch_of(&self, step: u64) -> u64 {
         self.gathering.order.epoch_of(step)

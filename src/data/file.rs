@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::gunzip::{Gunzip, MAGIC};
+use crate::memory::{self, Need};
 use crate::regular;
 
 /// What identifies data: a hash of the bytes as they lie on disk, and their number.
@@ -89,6 +90,7 @@ impl<'a> DataFile<'a> {
     pub fn read(path: &'a Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
+        require_room(path, std::fs::metadata(path).map_err(unreadable)?.len(), "the file")?;
         let bytes = regular::read(path).map_err(unreadable)?;
         let fingerprint = Fingerprint::of(&bytes);
         let content = if bytes.starts_with(&MAGIC) { unpack(path, &bytes)? } else { bytes };
@@ -99,10 +101,39 @@ impl<'a> DataFile<'a> {
     }
 }
 
+/// Refuses content of `path` of which so many bytes cannot be in memory.
+fn require_room(path: &Path, bytes: u64, what: &str) -> Result<(), DataError> {
+    Ok(memory::require(&path.display().to_string(), vec![read_whole(what, bytes)], 0, remedies())?)
+}
+
+fn read_whole(what: &str, bytes: u64) -> Need {
+    Need::new(what, bytes, "which is read as a whole")
+}
+
+fn remedies() -> Vec<String> {
+    vec!["a file of fewer rows".to_owned(), "a machine, or a limit, with more memory".to_owned()]
+}
+
 fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
-    let mut content = Vec::new();
-    Gunzip::new(bytes).read_to_end(&mut content).map_err(|source| DataError::Gzip { path: path.into(), source })?;
-    Ok(content)
+    /// How much is unpacked before it is asked again whether there is room for more.
+    const PIECE: usize = 64 << 20;
+    const MORE: &str = "more of what is packed in it";
+    let (mut content, mut packed) = (Vec::new(), Gunzip::new(bytes));
+    loop {
+        let unpacked = packed.by_ref().take(PIECE as u64).read_to_end(&mut content);
+        // A vector that is full is copied to a larger place.
+        let copied = if content.capacity() - content.len() < PIECE { content.len() } else { 0 };
+        let more = (copied + PIECE) as u64;
+        match unpacked {
+            Ok(length) if length < PIECE => return Ok(content),
+            Ok(_) => require_room(path, more, MORE)?,
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                let needs = vec![read_whole(MORE, more)];
+                return Err(memory::refusal(&path.display().to_string(), needs, remedies()).into());
+            }
+            Err(source) => return Err(DataError::Gzip { path: path.into(), source }),
+        }
+    }
 }
 
 #[cfg(test)]

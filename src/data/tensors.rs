@@ -12,6 +12,7 @@ use super::file::DataFile;
 use super::rows::class_below;
 use super::{DataConfig, DataError, Problem, Rows, Targets, TensorError};
 use crate::Notice;
+use crate::memory::{self, Need};
 
 /// How to read a safetensors file.
 pub(super) struct TensorReader<'a> {
@@ -46,6 +47,9 @@ impl<'a> TensorReader<'a> {
         if rows == 0 {
             return Err(DataError::NoRows { path: (*path).into() });
         }
+        let bytes = (inputs.view.data().len() + targets.view.data().len()) as u64;
+        let needs = vec![Need::new("tensors", bytes, "beside the file")];
+        memory::require(&path.display().to_string(), needs, 0, vec!["a file of fewer rows".to_owned()])?;
         let targets = match targets.view.dtype() {
             Dtype::F32 => {
                 if self.classes.is_some() {

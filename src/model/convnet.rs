@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::config::check_dropout;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
-use super::{Activation, Mode, Model, ModelError};
+use super::outline::product;
+use super::{Activation, Activations, Mode, Model, ModelError};
 use crate::data::Input;
 use crate::ops::{self, Conv2d, Pool2d};
 use crate::parameters::Parameters;
@@ -121,6 +122,24 @@ impl ConvNetConfig {
             return Err(ModelError::field("blocks", block.dropout, "a dropout must be at least 0 and below 1"));
         }
         check_dropout(self.dropout)
+    }
+
+    /// What an image of this shape takes on its way to `outputs` numbers. ReLU is part of a convolution and of a layer.
+    pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
+        let input = product(image);
+        let &[mut channels, height, width] = image else { return Activations::default() };
+        let (mut sides, mut steps) = ([height, width], Vec::new());
+        for block in &self.blocks {
+            let Ok([convolved, pooled]) = block.sides(sides) else { break };
+            (channels, sides) = (block.channels, pooled);
+            let is_apart = block.batch_norm || self.activation != Activation::Relu;
+            let results = 1 + usize::from(block.batch_norm) + usize::from(is_apart);
+            steps.extend(std::iter::repeat_n(product(&[channels, convolved[0], convolved[1]]), results));
+            steps.extend(block.pool.is_some().then(|| product(&[channels, pooled[0], pooled[1]])));
+        }
+        let averaged = self.average_to.map(|side| product(&[channels, side, side]));
+        let layers = self.hidden.iter().chain([&outputs]).map(|&width| width as u64);
+        Activations::of_steps(input, steps.into_iter().chain(averaged).chain(layers))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::check_dropout;
 use super::layers::{Builder, Linear};
-use super::{Mode, Model, ModelError};
+use super::{Activations, Mode, Model, ModelError};
 use crate::ops;
 use crate::parameters::Parameters;
 
@@ -58,6 +58,13 @@ impl MlpConfig {
             return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
         }
         check_dropout(self.dropout)
+    }
+
+    /// What a row of `inputs` numbers takes on its way to `outputs` numbers. ReLU is part of its layer.
+    pub(super) fn activations(&self, inputs: u64, outputs: usize) -> Activations {
+        let results = if self.activation == Activation::Relu { 1 } else { 2 };
+        let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
+        Activations::of_steps(inputs, hidden.chain([outputs as u64]))
     }
 }
 

@@ -6,6 +6,7 @@ mod gpt;
 mod init;
 mod layers;
 mod mlp;
+mod outline;
 mod resnet;
 
 use candle_core::{Result, Tensor};
@@ -16,6 +17,7 @@ pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use mlp::{Activation, Mlp, MlpConfig};
+pub use outline::{Activations, Outline};
 pub use resnet::{ResNet, ResNetConfig};
 
 use crate::parameters::Parameters;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::convnet::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
-use super::{Mode, Model, ModelError};
+use super::outline::product;
+use super::{Activations, Mode, Model, ModelError};
 use crate::data::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
@@ -53,6 +54,26 @@ impl ResNetConfig {
             return Err(ModelError::field("depths", value(&self.depths), rule));
         }
         Ok(())
+    }
+
+    /// What an image of this shape takes on its way to `outputs` numbers.
+    pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
+        let &[_, mut height, mut width] = image else { return Activations::default() };
+        let mut inputs = self.widths.first().copied().unwrap_or(1);
+        // Convolution, norm and ReLU.
+        let mut steps = vec![product(&[inputs, height, width]); 3];
+        for (stage, (&channels, &depth)) in self.widths.iter().zip(&self.depths).enumerate() {
+            if stage > 0 {
+                (height, width) = (height.div_ceil(2), width.div_ceil(2));
+            }
+            let changes = stage > 0 || inputs != channels;
+            // Two convolutions, two norms, two ReLUs and a sum; and a convolution and a norm where the shape changes. That
+            // many blocks that their number matters here have too many tensors.
+            let results = depth.saturating_mul(7).saturating_add(2 * usize::from(changes)).min(1 << 20);
+            steps.extend(std::iter::repeat_n(product(&[channels, height, width]), results));
+            inputs = channels;
+        }
+        Activations::of_steps(product(image), steps.into_iter().chain([inputs as u64, outputs as u64]))
     }
 }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::checkpoint::Checkpoint;
 use crate::regular;
 use crate::schedule::{RunLength, Schedule, TypedError, read_schedule};
-use crate::train::{Session, TrainError, from_file, resume};
+use crate::train::{Purpose, Session, TrainError, from_file, resume};
 
 /// A schedule with as much of its run as is known.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl LrPlan {
             return Self::of_checkpoint(&resume::newest_at(path)?.0);
         }
         if is_config(path) {
-            let session = Session::new(from_file(path, &[])?)?;
+            let session = Session::made_for(Purpose::Look, from_file(path, &[])?)?;
             let (scheduler, run) = (session.scheduler(), Some(session.length()));
             let base_lrs = Some(scheduler.base_lrs().to_vec());
             return Ok(Self { schedule: scheduler.schedule().clone(), base_lrs, run, step: None });

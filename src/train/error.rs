@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::written_config::Edits;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::memory::TooLarge;
 use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
@@ -123,6 +124,9 @@ pub enum TrainError {
     /// The model does not fit the data.
     #[error(transparent)]
     Model(ModelError),
+    /// It does not fit in memory.
+    #[error(transparent)]
+    TooLarge(#[from] Box<TooLarge>),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -7,6 +7,7 @@
 use super::TrainError;
 use super::config::Config;
 use super::control::{Control, Stake};
+use super::memory::Purpose;
 use super::session::Session;
 use crate::optim::Rates;
 
@@ -77,7 +78,7 @@ pub fn find_lr(
     watch: &mut dyn FnMut(u32, f64, f64),
 ) -> Result<RangeTest, TrainError> {
     options.validate()?;
-    let mut session = Session::new(config)?;
+    let mut session = Session::made_for(Purpose::RangeTest, config)?;
     control.put_at_stake(Stake {
         in_order: "stopping after this step; what was found is kept".to_owned(),
         at_once: "nothing of the range test is written".to_owned(),

@@ -13,6 +13,7 @@ use super::run::Run;
 use super::session::Session;
 use super::{TrainError, log, log_order, written_config};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline, WrittenBy};
+use crate::memory::{self, Need};
 use crate::{remedy, store};
 
 /// A run that was taken up, and what a person should know about it.
@@ -158,9 +159,27 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
+/// The checkpoint at `path`, where it fits in memory.
+fn read(path: &Path) -> Result<Checkpoint, TrainError> {
+    require_room(path)?;
+    Ok(Checkpoint::read(path)?)
+}
+
+/// Refuses a checkpoint on this machine's disk that does not fit in memory.
+fn require_room(checkpoint: &Path) -> Result<(), TrainError> {
+    let files = fs::read_dir(checkpoint).into_iter().flatten().flatten();
+    let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).fold(0, u64::saturating_add);
+    let needs = vec![Need::new("its files", bytes, "")];
+    let remedies = vec!["a machine, or a limit, with more memory".to_owned()];
+    Ok(memory::require(&checkpoint.display().to_string(), needs, 0, remedies)?)
+}
+
 /// The newest valid checkpoint in `folder`, and a message for each newer one that is not; with `strict` the newest of
 /// all, which must be valid.
 fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), TrainError> {
+    if let Some((_, path)) = Folder::new(folder).list()?.last() {
+        require_room(path)?;
+    }
     let mut newest = Folder::new(folder).require_newest()?;
     if strict && !newest.damaged.is_empty() {
         return Err(newest.damaged.swap_remove(0).error.into());
@@ -172,7 +191,7 @@ fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), Trai
 
 /// The checkpoint at `path`, and what a person should know of it.
 fn single(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    let checkpoint = Checkpoint::read(path)?;
+    let checkpoint = read(path)?;
     let messages = beside(path, checkpoint.manifest()).collect();
     Ok((checkpoint, messages))
 }

@@ -15,6 +15,7 @@ pub(super) use self::problem::{hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
 use super::{EncodingError, IdxError, ImageError, Input, TextError};
+use crate::memory::TooLarge;
 use crate::remedy;
 use crate::state::StateError;
 
@@ -32,6 +33,9 @@ pub enum DataError {
         /// What the system says.
         source: io::Error,
     },
+    /// It does not fit in memory.
+    #[error(transparent)]
+    TooLarge(#[from] Box<TooLarge>),
     /// The path is a directory, a pipe or a device.
     #[error("{path} is {kind}, not a regular file; `data.path` must name one file")]
     NotAFile {

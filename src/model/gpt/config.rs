@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::ModelError;
 use super::super::config::check_dropout;
+use super::super::{Activations, ModelError};
 
 /// How a model knows where a token stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -180,6 +180,27 @@ impl GptConfig {
             GptActivation::Gelu | GptActivation::GeluTanh => self.width.saturating_mul(4),
         };
         self.hidden.unwrap_or(usual)
+    }
+
+    /// What a row of `context` tokens takes on its way to `outputs` numbers for each.
+    pub(in crate::model) fn activations(&self, context: usize, outputs: usize) -> Activations {
+        let (width, hidden, outputs) = (self.width as u64, self.hidden() as u64, outputs as u64);
+        let keys = (self.kv_heads() * self.head_size()) as u64;
+        let turned = if self.positions == Positions::Rotary { width.saturating_add(keys) } else { 0 };
+        let perceptron = if self.activation == GptActivation::Swiglu { 3 } else { 2 };
+        // Two norms, attention, its projection, the perceptron's last map and two sums; queries, keys and values.
+        let block = width.saturating_mul(8).saturating_add(keys.saturating_mul(2)).saturating_add(turned);
+        let block = block.saturating_add(hidden.saturating_mul(perceptron));
+        let layers = self.layers as u64;
+        let blocks = match self.checkpoint_activations {
+            true => layers.saturating_mul(width).saturating_add(block),
+            false => layers.saturating_mul(block),
+        };
+        // The embedding and the last norm; the outputs and their gradient.
+        let ends = width.saturating_mul(2).saturating_add(outputs.saturating_mul(2));
+        let widest = hidden.saturating_mul(2).max(width.saturating_add(outputs));
+        let of_row = |numbers: u64| numbers.saturating_mul(context as u64);
+        Activations { kept: of_row(blocks.saturating_add(ends)), widest: of_row(widest) }
     }
 
     /// Whether the model is one that GPT-2's files describe; any other has the names of Llama's.

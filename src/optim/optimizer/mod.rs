@@ -240,6 +240,13 @@ fn moment_names(config: &OptimizerConfig) -> &'static [&'static str] {
     }
 }
 
+impl OptimizerConfig {
+    /// How many numbers such an optimizer remembers of each number of a parameter.
+    pub(crate) fn moments(&self) -> usize {
+        moment_names(self).len()
+    }
+}
+
 impl Part for Optimizer {
     fn save(&self) -> Result<State, StateError> {
         let mut state = State::default();

@@ -10,13 +10,14 @@ use std::path::Path;
 use candle_core::{Device, safetensors};
 use serde_json::Value;
 
-use super::TrainError;
 use super::config::{Config, Metric};
 use super::intervals::{Lengths, Validations};
 use super::log::Line;
+use super::memory::Purpose;
 use super::metrics::{EpochMean, Measured, Objective};
 use super::outlook;
 use super::schedulers::Schedulers;
+use super::{TrainError, memory};
 use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
@@ -63,17 +64,23 @@ impl Session {
     /// # Errors
     /// When the data cannot be read, or configuration, data and model do not fit together.
     pub fn new(config: Config) -> Result<Self, TrainError> {
-        Self::with_data(config, None)
+        Self::made_for(Purpose::Train, config)
+    }
+
+    /// As [`Session::new`], for another purpose, on which depends what has to fit in memory.
+    pub(crate) fn made_for(purpose: Purpose, config: Config) -> Result<Self, TrainError> {
+        Self::with_data(purpose, config, None)
     }
 
     /// A run at its start, whose data may be that of a checkpoint.
-    fn with_data(mut config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
+    fn with_data(purpose: Purpose, mut config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
         let device = config.open_device()?;
         let data = match recalled {
             Some(recalled) => Data::reopen(&config.data, config.seed, &device, recalled)?,
             None => Data::open(&config.data, config.seed, &device)?,
         };
         let objective = Objective::new(&config.loss, data.targets())?;
+        memory::require(&config, &data, &objective, &device, purpose)?;
         let model = config.model.build(&data.input(), objective.outputs, config.seed, &device)?;
         let parameters = model.parameters().clone();
         let weights = parameters.and(&model.buffers());

@@ -13,6 +13,7 @@ use crate::state::{Part, State, StateError};
 use crate::train::changes::changes;
 use crate::train::config::Config;
 use crate::train::log::Line;
+use crate::train::memory::Purpose;
 use crate::train::metrics::Measured;
 use crate::train::outlook;
 use crate::train::schedulers::Schedulers;
@@ -40,8 +41,8 @@ impl Session {
         // The checkpoint has the weights; the file that they once started from may be gone.
         let mut without_start = config;
         let initial_weights = without_start.train.initial_weights.take();
-        let recalled = recalled(checkpoint, settings);
-        let mut session = with_room_for(room(checkpoint), || Self::with_data(without_start, Some(recalled)))?;
+        let (recalled, purpose) = (recalled(checkpoint, settings), Purpose::Resume { held: held(checkpoint) });
+        let mut session = with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled)))?;
         session.config.train.initial_weights = initial_weights;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
@@ -170,6 +171,12 @@ pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> 
         tokenizer_is_given: is_given("data.tokenizer"),
         cache_is_given: is_given("data.cache"),
     }
+}
+
+/// How many bytes the tensors of a checkpoint take in memory.
+fn held(checkpoint: &Checkpoint) -> u64 {
+    let states = checkpoint.parts().filter_map(|part| checkpoint.state(part));
+    states.flat_map(|state| state.tensors.values()).map(|tensor| tensor.bytes.len() as u64).sum()
 }
 
 /// The part of a checkpoint that the data remembers itself by. Before it had more to remember, it was called by what it

@@ -1,0 +1,223 @@
+//! How much memory this process can still have: the smallest of what the machine, the process's control groups and the
+//! limit of its address space leave.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Size;
+
+/// Memory that can still be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Available {
+    /// Bytes.
+    pub bytes: u64,
+    /// What sets the limit.
+    pub limit: String,
+}
+
+impl fmt::Display for Available {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} are available: {}", Size(self.bytes), self.limit)
+    }
+}
+
+impl Available {
+    /// What there is now; `None` where the system does not say.
+    #[cfg(target_os = "linux")]
+    pub fn now() -> Option<Self> {
+        use rustix::process::{Resource, getrlimit};
+        let address_space = getrlimit(Resource::As).current;
+        smallest(|path| std::fs::read_to_string(path).ok(), address_space)
+    }
+
+    /// What there is now; `None` where the system does not say.
+    #[cfg(not(target_os = "linux"))]
+    pub fn now() -> Option<Self> {
+        None
+    }
+
+    /// The same and `bytes` more.
+    pub(super) fn and(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes.saturating_add(bytes), ..self }
+    }
+}
+
+/// The smallest of all limits, by the files that `read` finds.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) -> Option<Available> {
+    let machine = read(Path::new("/proc/meminfo")).unwrap_or_default();
+    let free_swap = kilobytes(&machine, "SwapFree").unwrap_or(0);
+    let of_machine = kilobytes(&machine, "MemAvailable").map(|bytes| Available {
+        bytes: bytes.saturating_add(free_swap),
+        limit: "the memory that this machine has left (MemAvailable)".to_owned(),
+    });
+    let status = read(Path::new("/proc/self/status")).unwrap_or_default();
+    // What is mapped and not used, such as the allocator's reserve, can still be used.
+    let used = kilobytes(&status, "VmRSS").unwrap_or(0);
+    let of_address_space = address_space.map(|limit| Available {
+        bytes: limit.saturating_sub(used),
+        limit: format!("the limit of the address space is {} (ulimit -v)", Size(limit)),
+    });
+    let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let of_groups = groups.lines().flat_map(Group::of_line).filter_map(|group| group.available(&read, free_swap));
+    of_groups.chain(of_machine).chain(of_address_space).min_by_key(|available| available.bytes)
+}
+
+/// The number of a line `name:  123 kB`, in bytes.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// A control group that this process is in, and how its files are called.
+struct Group {
+    folder: PathBuf,
+    names: &'static Names,
+}
+
+/// What the files of a control group and the lines in them are called.
+struct Names {
+    root: &'static str,
+    limit: &'static str,
+    usage: &'static str,
+    /// Pages of files, which the system takes back when memory is short.
+    pages: [&'static str; 2],
+}
+
+const VERSION_2: Names = Names {
+    root: "/sys/fs/cgroup",
+    limit: "memory.max",
+    usage: "memory.current",
+    pages: ["inactive_file", "active_file"],
+};
+
+const VERSION_1: Names = Names {
+    root: "/sys/fs/cgroup/memory",
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    pages: ["total_inactive_file", "total_active_file"],
+};
+
+impl Group {
+    /// The group of a line in `/proc/self/cgroup` and all groups around it, whose limits hold too.
+    fn of_line(line: &str) -> Vec<Self> {
+        let mut fields = line.splitn(3, ':');
+        let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            return Vec::new();
+        };
+        let names = match (number, controllers) {
+            ("0", "") => &VERSION_2,
+            (_, controllers) if controllers.split(',').any(|name| name == "memory") => &VERSION_1,
+            _ => return Vec::new(),
+        };
+        // A path that leads out of what is mounted here has no files here.
+        let inside = path.split('/').filter(|name| !name.is_empty()).take_while(|name| *name != "..");
+        let mut folder = PathBuf::from(names.root);
+        let mut groups = vec![Self { folder: folder.clone(), names }];
+        for name in inside {
+            folder.push(name);
+            groups.push(Self { folder: folder.clone(), names });
+        }
+        groups
+    }
+
+    /// What its limit leaves; `None` where it has no limit.
+    fn available(&self, read: &impl Fn(&Path) -> Option<String>, free_swap: u64) -> Option<Available> {
+        let number = |name: &str| read(&self.folder.join(name))?.trim().parse::<u64>().ok();
+        let (limit, usage) = (number(self.names.limit)?, number(self.names.usage)?);
+        let stat = read(&self.folder.join("memory.stat")).unwrap_or_default();
+        let pages = stat.lines().filter_map(|line| {
+            let (name, number) = line.split_once(' ')?;
+            if self.names.pages.contains(&name) { number.trim().parse::<u64>().ok() } else { None }
+        });
+        let used = usage.saturating_sub(pages.fold(0, u64::saturating_add));
+        // Where nothing is said about swap, there is no limit to it.
+        let swap_limit = number("memory.swap.max").unwrap_or(u64::MAX);
+        let swap = swap_limit.saturating_sub(number("memory.swap.current").unwrap_or(0)).min(free_swap);
+        let file = self.folder.join(self.names.limit);
+        Some(Available {
+            bytes: limit.saturating_sub(used).saturating_add(swap),
+            limit: format!("the limit of the control group is {} ({})", Size(limit), file.display()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMINFO: (&str, &str) =
+        ("/proc/meminfo", "MemTotal:       8000000 kB\nMemAvailable:    6000000 kB\nSwapFree:        1000 kB\n");
+
+    fn found(files: &[(&str, &str)], address_space: Option<u64>) -> Option<(u64, String)> {
+        let read = |path: &Path| {
+            let file = files.iter().find(|(name, _)| Path::new(name) == path);
+            file.map(|(_, text)| (*text).to_owned())
+        };
+        smallest(read, address_space).map(|available| (available.bytes, available.limit))
+    }
+
+    #[test]
+    fn a_machine_has_what_it_calls_available_and_its_free_swap() {
+        let (bytes, limit) = found(&[MEMINFO], None).unwrap();
+        assert_eq!(bytes, 6_001_000 * 1024);
+        assert!(limit.contains("MemAvailable"), "{limit}");
+    }
+
+    #[test]
+    fn where_nothing_is_known_nothing_is_said() {
+        assert_eq!(found(&[], None), None);
+        assert_eq!(found(&[("/proc/meminfo", "MemTotal: 1 kB\n")], None), None);
+        assert_eq!(found(&[("/proc/meminfo", "MemAvailable: lots\n"), ("/proc/self/cgroup", "7\n::\n")], None), None);
+    }
+
+    #[test]
+    fn a_control_group_of_version_2_leaves_its_limit_without_what_is_used_and_cannot_be_taken_back() {
+        let files = [
+            MEMINFO,
+            ("/proc/self/cgroup", "0::/system/job:1\n"),
+            ("/sys/fs/cgroup/system/job:1/memory.max", "4000000000\n"),
+            ("/sys/fs/cgroup/system/job:1/memory.current", "1500000000\n"),
+            ("/sys/fs/cgroup/system/job:1/memory.stat", "anon 500\ninactive_file 300000000\nactive_file 200000000\n"),
+            ("/sys/fs/cgroup/system/job:1/memory.swap.max", "0\n"),
+        ];
+        let (bytes, limit) = found(&files, None).unwrap();
+        assert_eq!(bytes, 3_000_000_000);
+        let expected = "the limit of the control group is 4.0 GB (/sys/fs/cgroup/system/job:1/memory.max)";
+        assert_eq!(limit, expected);
+    }
+
+    #[test]
+    fn the_smallest_limit_on_the_way_up_counts_and_max_is_none() {
+        let files = [
+            MEMINFO,
+            ("/proc/self/cgroup", "0::/a/b\n"),
+            ("/sys/fs/cgroup/a/b/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a/b/memory.current", "10\n"),
+            ("/sys/fs/cgroup/a/memory.max", "2000\n"),
+            ("/sys/fs/cgroup/a/memory.current", "500\n"),
+        ];
+        // The free swap of the machine is the group's too where nothing limits it.
+        assert_eq!(found(&files, None).unwrap().0, 1500 + 1_024_000);
+    }
+
+    #[test]
+    fn a_container_whose_groups_are_named_from_outside_has_the_limit_that_is_mounted() {
+        let files = [
+            MEMINFO,
+            ("/proc/self/cgroup", "12:cpu,cpuacct:/docker/1\n5:memory,hugetlb:/docker/1\n0::/../x\n"),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "700000000\n"),
+            ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "300000000\n"),
+            ("/sys/fs/cgroup/memory/memory.stat", "inactive_file 9\ntotal_inactive_file 100000000\n"),
+        ];
+        assert_eq!(found(&files, None).unwrap().0, 500_000_000 + 1_024_000);
+    }
+
+    #[test]
+    fn a_limit_of_the_address_space_leaves_what_is_not_used_of_it() {
+        let status = ("/proc/self/status", "VmSize:\t 9000 kB\nVmRSS:\t 1000 kB\n");
+        let (bytes, limit) = found(&[MEMINFO, status], Some(5_000_000)).unwrap();
+        assert_eq!((bytes, limit.contains("ulimit -v")), (5_000_000 - 1_024_000, true));
+        assert_eq!(found(&[status], Some(100)).unwrap().0, 0);
+    }
+}

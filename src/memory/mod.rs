@@ -1,0 +1,137 @@
+//! Whether something fits in memory, asked before the memory is taken.
+//!
+//! Linux gives memory out freely and kills a process, or its neighbours, once it is used up; an allocation that fails is
+//! rare. So the sizes of large things are added up first and compared with what is available. All sizes are lower bounds:
+//! a refusal is certain, and what is not refused may still be too much. Where the system does not say what is available,
+//! nothing is refused.
+
+mod available;
+mod size;
+
+use std::fmt;
+
+use thiserror::Error;
+
+pub use self::available::Available;
+pub use self::size::Size;
+pub(crate) use self::size::grouped;
+
+/// Something that takes memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Its name.
+    pub what: String,
+    /// At least so many bytes.
+    pub bytes: u64,
+    /// Where the size comes from, or nothing.
+    pub detail: String,
+}
+
+impl Need {
+    /// A need of `bytes`.
+    pub fn new(what: impl Into<String>, bytes: u64, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), bytes, detail: detail.into() }
+    }
+}
+
+/// What was asked for does not fit in memory. Nothing was taken for it.
+#[derive(Debug, Error)]
+#[error("{what} needs at least {} of memory, and {available}{}", Size(total(needs)), Table { needs, remedies })]
+pub struct TooLarge {
+    /// What was asked for.
+    pub what: String,
+    /// What it is made of.
+    pub needs: Vec<Need>,
+    /// What there is.
+    pub available: Available,
+    /// What would help, most of it first.
+    pub remedies: Vec<String>,
+}
+
+/// Refuses `needs` that are more than what is available now and the `held` bytes that will be given back.
+///
+/// # Errors
+/// They are, with all sizes and what would help.
+pub fn require(what: &str, needs: Vec<Need>, held: u64, remedies: Vec<String>) -> Result<(), Box<TooLarge>> {
+    match Available::now().map(|available| available.and(held)) {
+        Some(available) if total(&needs) > available.bytes => Err(TooLarge::new(what, needs, available, remedies)),
+        _ => Ok(()),
+    }
+}
+
+/// The refusal of `needs` for which the system has given no memory.
+pub fn refusal(what: &str, needs: Vec<Need>, remedies: Vec<String>) -> Box<TooLarge> {
+    let unknown = || Available { bytes: 0, limit: "the system gives no more".to_owned() };
+    TooLarge::new(what, needs, Available::now().unwrap_or_else(unknown), remedies)
+}
+
+impl TooLarge {
+    fn new(what: &str, needs: Vec<Need>, available: Available, remedies: Vec<String>) -> Box<Self> {
+        let (what, needs) = (what.to_owned(), needs.into_iter().filter(|need| need.bytes > 0).collect());
+        Box::new(Self { what, needs, available, remedies })
+    }
+}
+
+/// The sum of all sizes; the largest number where that is beyond it.
+pub fn total(needs: &[Need]) -> u64 {
+    needs.iter().fold(0, |sum, need| sum.saturating_add(need.bytes))
+}
+
+/// A line for each need and each remedy.
+struct Table<'a> {
+    needs: &'a [Need],
+    remedies: &'a [String],
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.needs.iter().map(|need| need.what.chars().count()).max().unwrap_or(0);
+        let sizes = self.needs.iter().map(|need| Size(need.bytes).to_string());
+        let size_width = sizes.clone().map(|size| size.len()).max().unwrap_or(0);
+        for (need, size) in self.needs.iter().zip(sizes) {
+            let row = format!("  {:<width$}  {size:>size_width$}  {}", need.what, need.detail);
+            write!(f, "\n{}", row.trim_end())?;
+        }
+        match self.remedies {
+            [] => Ok(()),
+            remedies => write!(f, "\nto need less: {}", remedies.join("; ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn available(bytes: u64) -> Available {
+        Available { bytes, limit: "the memory of this machine".to_owned() }
+    }
+
+    #[test]
+    fn a_refusal_says_every_size_and_what_would_help() {
+        let needs = vec![
+            Need::new("weights", 4_000_000_000, "1,000,000,000 numbers"),
+            Need::new("gradients", 4_000_000_000, ""),
+            Need::new("moments of adamw", 8_000_000_000, "2 for each weight"),
+        ];
+        let remedies = vec!["a smaller model".to_owned(), "`optimizer.kind = \"sgd\"`".to_owned()];
+        let refused = TooLarge { what: "the run".to_owned(), needs, available: available(6_100_000_000), remedies };
+        let expected = "\
+the run needs at least 16 GB of memory, and 6.1 GB are available: the memory of this machine
+  weights           4.0 GB  1,000,000,000 numbers
+  gradients         4.0 GB
+  moments of adamw  8.0 GB  2 for each weight
+to need less: a smaller model; `optimizer.kind = \"sgd\"`";
+        assert_eq!(refused.to_string(), expected);
+    }
+
+    #[test]
+    fn what_fits_is_not_refused_and_a_sum_beyond_all_numbers_is() {
+        require("a page", vec![Need::new("page", 4096, "")], 0, Vec::new()).unwrap();
+        let all = vec![Need::new("much", u64::MAX, ""), Need::new("more", 7, "")];
+        assert_eq!(total(&all), u64::MAX);
+        if Available::now().is_some() {
+            assert!(require("all", all, 0, Vec::new()).is_err());
+        }
+    }
+}

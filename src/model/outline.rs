@@ -1,0 +1,168 @@
+//! The size of a model, known from its configuration before any memory is taken for it.
+
+use candle_core::{Device, Shape};
+
+use super::{ModelConfig, ModelError, init};
+use crate::data::Input;
+
+/// A model in numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outline {
+    /// The name and shape of every tensor: parameters, and what is remembered beside them.
+    pub tensors: Vec<(String, Vec<usize>)>,
+    /// How many numbers are trained; the largest `u64` where that is beyond it.
+    pub parameters: u64,
+    /// How many numbers are remembered beside them.
+    pub buffers: u64,
+    /// What a row takes on its way through the model.
+    pub activations: Activations,
+}
+
+/// How many numbers a row takes on its way through a model, at least: an estimate from below. Dropout, and what an
+/// operation needs only while it runs, are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activations {
+    /// Those that are kept in training until the gradients are made.
+    pub kept: u64,
+    /// Those that an evaluation needs at a time: the input and the output of the widest step.
+    pub widest: u64,
+}
+
+impl Activations {
+    /// For a model whose steps put out these, each from the one before, the first from `input`.
+    pub(super) fn of_steps(input: u64, steps: impl IntoIterator<Item = u64>) -> Self {
+        let (mut all, mut last) = (Self::default(), input);
+        for output in steps {
+            all.kept = all.kept.saturating_add(output);
+            all.widest = all.widest.max(last.saturating_add(output));
+            last = output;
+        }
+        all
+    }
+}
+
+/// The product of sizes; the largest number where it is beyond that.
+pub(super) fn product(sizes: &[usize]) -> u64 {
+    sizes.iter().fold(1, |product, &size| product.saturating_mul(size as u64))
+}
+
+impl Outline {
+    /// The tensor with the most numbers, and how many it has.
+    pub fn largest(&self) -> Option<(&str, &[usize], u64)> {
+        let sized = self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), product(shape)));
+        sized.max_by_key(|(_, _, numbers)| *numbers)
+    }
+}
+
+impl ModelConfig {
+    /// The size of the model that [`ModelConfig::build`] makes for rows of `input` and this many `outputs`.
+    ///
+    /// # Errors
+    /// The model does not fit the data, or has more tensors than can be trained.
+    pub fn outline(&self, input: &Input, outputs: usize) -> Result<Outline, ModelError> {
+        let (model, counted) = init::counted(|| self.build(input, outputs, 0, &Device::Cpu));
+        let buffers = model?.buffers();
+        let tensors: Vec<(String, Vec<usize>)> =
+            counted.into_iter().map(|(name, shape): (_, Shape)| (name, shape.into_dims())).collect();
+        let numbers = |remembered: bool| {
+            let these = tensors.iter().filter(|(name, _)| buffers.get(name).is_some() == remembered);
+            these.fold(0, |sum: u64, (_, shape)| sum.saturating_add(product(shape)))
+        };
+        let (parameters, remembered) = (numbers(false), numbers(true));
+        Ok(Outline { parameters, buffers: remembered, activations: self.activations(input, outputs), tensors })
+    }
+
+    fn activations(&self, input: &Input, outputs: usize) -> Activations {
+        let numbers: &[usize] = match input {
+            Input::Numbers(shape) => shape,
+            Input::Tokens { .. } => &[],
+        };
+        match self {
+            Self::Mlp(config) => config.activations(product(numbers), outputs),
+            Self::ConvNet(config) => config.activations(numbers, outputs),
+            Self::ResNet(config) => config.activations(numbers, outputs),
+            Self::Gpt(config) => match input {
+                Input::Tokens { context, .. } => config.activations(*context, outputs),
+                Input::Numbers(_) => Activations::default(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: &str) -> ModelConfig {
+        toml::from_str(toml).unwrap()
+    }
+
+    const TOKENS: Input = Input::Tokens { context: 8, vocabulary: 50 };
+
+    fn image() -> Input {
+        Input::Numbers(vec![3, 16, 16])
+    }
+
+    /// Every kind, with what there is to switch on in it.
+    fn models() -> Vec<(ModelConfig, Input, usize)> {
+        let convnet = "kind = 'convnet'\nhidden = [20]\n[[blocks]]\nchannels = 4\nbatch_norm = true\npool = 'max'\n\
+                       [[blocks]]\nchannels = 6\nstride = 2";
+        let llama = "kind = 'gpt'\nlayers = 2\nheads = 4\nkv_heads = 2\nwidth = 16\npositions = 'rotary'\n\
+                     activation = 'swiglu'\nnorm = 'rms'\nbias = false\ntied = false";
+        vec![
+            (config("kind = 'mlp'\nhidden = [30, 20]"), Input::Numbers(vec![7]), 3),
+            (config(convnet), image(), 10),
+            (config("kind = 'resnet'"), image(), 10),
+            (config("kind = 'gpt'\nlayers = 2\nheads = 2\nwidth = 16"), TOKENS, 50),
+            (config(llama), TOKENS, 50),
+        ]
+    }
+
+    #[test]
+    fn an_outline_has_the_names_and_shapes_of_the_model_that_is_built() {
+        for (config, input, outputs) in models() {
+            let outline = config.outline(&input, outputs).unwrap();
+            let model = config.build(&input, outputs, 1, &Device::Cpu).unwrap();
+            let sizes = (model.parameters().element_count() as u64, model.buffers().element_count() as u64);
+            assert_eq!((outline.parameters, outline.buffers), sizes, "{config:?}");
+            let all = model.parameters().and(&model.buffers());
+            let mut built: Vec<_> = all.iter().map(|(name, var)| (name.to_owned(), var.dims().to_vec())).collect();
+            let mut counted = outline.tensors.clone();
+            built.sort();
+            counted.sort();
+            assert_eq!(counted, built, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn counting_takes_no_memory_for_weights_and_ends() {
+        let huge = config("kind = 'mlp'\nhidden = [4000000000, 4000000000]");
+        let outline = huge.outline(&Input::Numbers(vec![2]), 1).unwrap();
+        let expected = 4_000_000_000 * 4_000_000_000 + 4_000_000_000 * 5 + 1;
+        assert_eq!((outline.parameters, outline.activations.kept), (expected, 8_000_000_001));
+        assert_eq!(outline.largest().unwrap().0, "2.weight");
+        let endless = config("kind = 'gpt'\nlayers = 4000000000\nheads = 1\nwidth = 1");
+        let message = endless.outline(&TOKENS, 50).unwrap_err().to_string();
+        assert!(message.contains("fewer layers"), "{message}");
+        // And afterwards weights are made again.
+        let small = config("kind = 'mlp'").build(&Input::Numbers(vec![2]), 1, 1, &Device::Cpu).unwrap();
+        assert_eq!(small.parameters().element_count(), 3);
+    }
+
+    #[test]
+    fn activations_are_the_results_of_the_steps() {
+        let kept = models().into_iter().map(|(config, input, outputs)| {
+            let Activations { kept, widest } = config.outline(&input, outputs).unwrap().activations;
+            (kept, widest)
+        });
+        // The convnet: 14 x 14 x 4 three times, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x 16
+        // x 16, 8 x 8 x 32 and 4 x 4 x 64.
+        let resnet = (3 + 3 * 7) * 4096 + (9 + 2 * 7) * 2048 + (9 + 2 * 7) * 1024 + 64 + 10;
+        // A GPT-2 and a Llama of width 16, for each of 8 tokens.
+        let gpt2 = 8 * (16 + 2 * (7 * 16 + 3 * 16 + 2 * 64) + 16 + 2 * 50);
+        let llama = 8 * (16 + 2 * (7 * 16 + (16 + 2 * 8) + (16 + 8) + 3 * 64) + 16 + 2 * 50);
+        let convnet = 3 * 784 + 196 + 54 + 20 + 10;
+        let expected = [(53, 50), (convnet, 2 * 784), (resnet, 2 * 4096), (gpt2, 8 * 128), (llama, 8 * 128)];
+        assert_eq!(kept.collect::<Vec<_>>(), expected);
+    }
+}

@@ -1,0 +1,286 @@
+//! Whether a run fits in memory, added up from its configuration and its data before the model is made.
+
+use candle_core::Device;
+
+use super::TrainError;
+use super::config::Config;
+use super::metrics::Objective;
+use crate::data::{Data, Input, TargetKind, pieces};
+use crate::memory::{self, Need, grouped};
+use crate::model::{ModelConfig, Outline};
+
+/// What is to be done with a session, which decides what it will need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It is trained and saved.
+    Train,
+    /// It goes on from a checkpoint, whose bytes are in memory until its state is taken over.
+    Resume {
+        /// How many bytes.
+        held: u64,
+    },
+    /// It is trained and not saved.
+    RangeTest,
+    /// It is looked at.
+    Look,
+}
+
+/// Bytes of a number in a weight, a moment, an activation or a batch, and of a token or a class.
+const NUMBER: u64 = 4;
+
+/// Bytes of a batch from which on batches are surely read ahead.
+const READ_AHEAD_FROM: u64 = 64 << 20;
+
+/// Refuses a run that cannot fit in memory.
+pub(super) fn require(
+    config: &Config,
+    data: &Data,
+    objective: &Objective,
+    device: &Device,
+    purpose: Purpose,
+) -> Result<(), TrainError> {
+    let outline = config.model.outline(&data.input(), objective.outputs)?;
+    let sizes = Sizes::of(config, data, outline, device, purpose);
+    let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
+    let what = if purpose == Purpose::Look { "the model" } else { "the run" };
+    Ok(memory::require(what, sizes.needs(), held, sizes.remedies(config, &data.input(), purpose))?)
+}
+
+/// What the memory of a run depends on.
+#[derive(Debug)]
+struct Sizes {
+    outline: Outline,
+    /// Numbers that the optimizer remembers of each parameter.
+    moments: u64,
+    optimizer: &'static str,
+    /// Rows of a batch, and of a piece of one that is taken at once.
+    rows: u64,
+    rows_at_once: u64,
+    /// Rows that a validation takes at once; 0 where there is none.
+    validation_rows: u64,
+    /// Bytes of a row and its targets.
+    row_bytes: u64,
+    /// Batches in memory at a time.
+    batches: u64,
+    /// Whether the model is in the memory that is asked about.
+    is_on_cpu: bool,
+    purpose: Purpose,
+}
+
+impl Sizes {
+    fn of(config: &Config, data: &Data, outline: Outline, device: &Device, purpose: Purpose) -> Self {
+        let rows = data.samples_before(1);
+        let rows_at_once = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
+        let row_bytes = row_bytes(&data.input(), data.targets());
+        let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
+        let steps = config.total_steps(data.steps_per_epoch());
+        Self {
+            outline,
+            moments: config.optimizer.moments() as u64,
+            optimizer: config.optimizer.kind(),
+            rows,
+            rows_at_once: rows_at_once as u64,
+            validation_rows: data.validation_rows().len().min(data.input().evaluation_rows()) as u64,
+            row_bytes,
+            batches: if is_large { data.batches_held().min(steps) } else { 1 },
+            is_on_cpu: device.is_cpu(),
+            purpose,
+        }
+    }
+
+    fn weights(&self) -> u64 {
+        self.outline.parameters.saturating_add(self.outline.buffers)
+    }
+
+    fn remembered(&self) -> u64 {
+        self.outline.parameters.saturating_mul(self.moments)
+    }
+
+    fn gradients(&self) -> u64 {
+        self.outline.parameters
+    }
+
+    /// Numbers beside the gradients. Without accumulation, activations are given back while the gradients are made; in
+    /// a validation those of the last update are still there.
+    fn activations(&self) -> u64 {
+        let kept = self.outline.activations.kept.saturating_mul(self.rows_at_once);
+        let beside = if self.rows_at_once < self.rows { kept } else { kept.saturating_sub(self.gradients()) };
+        let validation = self.outline.activations.widest.saturating_mul(self.validation_rows);
+        if self.purpose == Purpose::RangeTest { beside } else { beside.max(validation) }
+    }
+
+    /// What takes memory, in the order in which it is taken.
+    fn needs(&self) -> Vec<Need> {
+        let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
+        let copy = self.weights().saturating_add(self.remembered());
+        let mut needs = Vec::new();
+        if self.is_on_cpu {
+            let largest = self.outline.largest();
+            let largest = largest.map(|(name, shape, _)| format!(", most in `{name}` {shape:?}")).unwrap_or_default();
+            needs.push(numbers("weights", self.weights(), format!("{} numbers{largest}", grouped(self.weights()))));
+            let of_optimizer = format!("{} for each weight, by {}", self.moments, self.optimizer);
+            needs.push(numbers("moments", self.remembered(), of_optimizer));
+        }
+        if self.purpose == Purpose::Look {
+            return needs;
+        }
+        if self.purpose != Purpose::RangeTest {
+            needs.push(numbers("copy to save", copy, "of weights and moments, while training goes on".to_owned()));
+        }
+        if self.is_on_cpu {
+            needs.push(numbers("gradients", self.gradients(), String::new()));
+            let at_once = format!("of {} rows at a time, beside the gradients", grouped(self.rows_at_once));
+            needs.push(numbers("activations", self.activations(), at_once));
+        }
+        let batch = self.rows.saturating_mul(self.row_bytes);
+        let count = if self.batches == 1 { "1".to_owned() } else { format!("{}, read ahead,", self.batches) };
+        let of_rows = format!("{count} of {} rows", grouped(self.rows));
+        needs.push(Need::new("batches", batch.saturating_mul(self.batches), of_rows));
+        needs
+    }
+
+    /// What would help.
+    fn remedies(&self, config: &Config, input: &Input, purpose: Purpose) -> Vec<String> {
+        let needs = self.needs();
+        let of = |names: &[&str]| {
+            let these = needs.iter().filter(|need| names.contains(&need.what.as_str()));
+            these.fold(0, |sum: u64, need| sum.saturating_add(need.bytes))
+        };
+        let (of_rows, of_model) =
+            (of(&["activations", "batches"]), of(&["weights", "moments", "copy to save", "gradients"]));
+        let counts = |bytes: u64| bytes > memory::total(&needs) / 10;
+        let is_resumed = matches!(purpose, Purpose::Resume { .. });
+        let mut rows = Vec::new();
+        if counts(of_rows) && purpose != Purpose::Look {
+            if !is_resumed {
+                rows.push(format!("a smaller `data.batch_size` (a batch has {} rows)", grouped(self.rows)));
+            }
+            if self.rows_at_once > 1 && of(&["activations"]) > of(&["batches"]) {
+                let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);
+                rows.push(format!("a batch in pieces, `train.accumulate = {pieces}` or more"));
+            }
+            if let (ModelConfig::Gpt(gpt), Input::Tokens { context, .. }) = (&config.model, input) {
+                if !gpt.checkpoint_activations {
+                    rows.push("`model.checkpoint_activations = true`".to_owned());
+                }
+                if !is_resumed {
+                    rows.push(format!("a shorter `data.context` (it is {})", grouped(*context as u64)));
+                }
+            }
+        }
+        let mut model = Vec::new();
+        if counts(of_model) && !is_resumed {
+            match (self.outline.largest(), input) {
+                (Some((name, &[rows, _], _)), Input::Tokens { vocabulary, .. }) if rows == *vocabulary => {
+                    model.push(format!("a tokenizer of fewer than {} tokens (`{name}`)", grouped(rows as u64)));
+                }
+                _ => {}
+            }
+            model.push("a smaller model".to_owned());
+            if self.moments > 1 {
+                model.push("`optimizer.kind = \"sgd\"`, which remembers less for each weight".to_owned());
+            }
+        }
+        let (first, second) = if of_rows > of_model { (rows, model) } else { (model, rows) };
+        let mut remedies = [first, second].concat();
+        if remedies.is_empty() {
+            remedies.push("a machine, or a limit, with more memory".to_owned());
+        }
+        remedies
+    }
+}
+
+/// Bytes of a row in a batch.
+fn row_bytes(input: &Input, targets: TargetKind) -> u64 {
+    let product = |shape: &[usize]| shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64));
+    let (inputs, places) = match input {
+        Input::Numbers(shape) => (product(shape), 1),
+        Input::Tokens { context, .. } => (*context as u64, *context as u64),
+    };
+    let targets = match targets {
+        TargetKind::Values { width } => width as u64,
+        TargetKind::Classes { .. } => places,
+    };
+    inputs.saturating_add(targets).saturating_mul(NUMBER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::total;
+    use crate::model::Activations;
+
+    fn sizes(purpose: Purpose) -> Sizes {
+        let activations = Activations { kept: 50, widest: 30 };
+        let tensors = vec![("a".to_owned(), vec![10, 7]), ("b".to_owned(), vec![5, 6]), ("c".to_owned(), vec![3])];
+        Sizes {
+            outline: Outline { tensors, parameters: 100, buffers: 3, activations },
+            moments: 2,
+            optimizer: "adamw",
+            rows: 8,
+            rows_at_once: 8,
+            validation_rows: 5,
+            row_bytes: 12,
+            batches: 9,
+            is_on_cpu: true,
+            purpose,
+        }
+    }
+
+    fn listed(sizes: &Sizes) -> Vec<(String, u64)> {
+        sizes.needs().into_iter().map(|need| (need.what, need.bytes)).collect()
+    }
+
+    fn expected(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+        rows.iter().map(|(what, bytes)| ((*what).to_owned(), *bytes)).collect()
+    }
+
+    #[test]
+    fn a_run_is_its_weights_moments_copy_gradients_activations_and_batches() {
+        let all = [
+            ("weights", 4 * 103),
+            ("moments", 4 * 200),
+            ("copy to save", 4 * 303),
+            ("gradients", 4 * 100),
+            // 8 rows of 50 numbers, which are given back while the 100 gradients are made.
+            ("activations", 4 * 300),
+            ("batches", 9 * 8 * 12),
+        ];
+        assert_eq!(listed(&sizes(Purpose::Train)), expected(&all));
+        assert_eq!(listed(&sizes(Purpose::Resume { held: 7 })), expected(&all));
+        assert_eq!(total(&sizes(Purpose::Train).needs()), 4 * 1006 + 864);
+        // A range test saves nothing, and what is only looked at is not trained.
+        assert_eq!(listed(&sizes(Purpose::RangeTest)), expected(&[all[0], all[1], all[3], all[4], all[5]]));
+        assert_eq!(listed(&sizes(Purpose::Look)), expected(&all[..2]));
+    }
+
+    #[test]
+    fn pieces_of_a_batch_are_beside_the_gradients_of_those_before() {
+        let whole = sizes(Purpose::Train);
+        let pieces = Sizes { rows_at_once: 4, ..whole };
+        assert_eq!(pieces.activations(), 4 * 50);
+        // A validation, which has the gradients of the last update beside it, may be the larger.
+        assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 256 * 30);
+    }
+
+    #[test]
+    fn on_another_device_only_copy_and_batches_are_in_memory() {
+        let elsewhere = Sizes { is_on_cpu: false, batches: 1, ..sizes(Purpose::Train) };
+        assert_eq!(listed(&elsewhere), expected(&[("copy to save", 4 * 303), ("batches", 8 * 12)]));
+    }
+
+    #[test]
+    fn sizes_beyond_all_numbers_are_added_up() {
+        let outline = Outline { parameters: u64::MAX, ..sizes(Purpose::Train).outline };
+        let huge = Sizes { outline, rows: u64::MAX, rows_at_once: u64::MAX, ..sizes(Purpose::Train) };
+        assert_eq!(total(&huge.needs()), u64::MAX);
+    }
+
+    #[test]
+    fn a_row_has_a_target_or_one_for_each_token() {
+        let tokens = Input::Tokens { context: 64, vocabulary: 10 };
+        assert_eq!(row_bytes(&tokens, TargetKind::Classes { count: 10 }), 4 * 128);
+        assert_eq!(row_bytes(&Input::Numbers(vec![3, 8, 8]), TargetKind::Classes { count: 10 }), 4 * 193);
+        assert_eq!(row_bytes(&Input::Numbers(vec![5]), TargetKind::Values { width: 2 }), 4 * 7);
+    }
+}
