@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::course::Course;
 use super::kept::KeptStanding;
+use super::layers::{Layer, layers};
+use super::measured::{BestCheckpoint, Measured};
 use super::statistics::{TensorSummary, summarize};
 use crate::checkpoint::{Checkpoint, FileEntry, Folder, Outline, WrittenBy};
 use crate::schedule::{RunLength, Schedule, Scheduler};
 use crate::state::Part;
-use crate::train::{Kept, TrainError};
+use crate::train::{Kept, TrainError, base_of};
 
 /// How many of the coming rates are shown.
 const RATES_SHOWN: u64 = 5;
@@ -61,6 +64,14 @@ pub struct Standing {
     /// Which checkpoints of the run stay, and why, where it was looked at as a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<KeptStanding>,
+    /// What the log of its run says up to its step, where there is one.
+    pub measured: Measured,
+    /// The best checkpoint of its run.
+    pub best: Option<BestCheckpoint>,
+    /// Where the run goes on.
+    pub course: Course,
+    /// The tensors of the model by layer.
+    pub layers: Vec<Layer>,
     /// Every tensor in figures.
     pub tensors: Vec<TensorSummary>,
     /// The files.
@@ -103,13 +114,22 @@ impl Standing {
             let tensors = checkpoint.state(part).map(|state| &state.tensors);
             tensors.into_iter().flatten().map(move |(name, tensor)| summarize(part, name, tensor))
         });
-        Self { tensors: tensors.collect(), is_verified: true, ..Self::of_outline(&checkpoint.outline()) }
+        let tensors: Vec<TensorSummary> = tensors.collect();
+        Self { layers: layers(&tensors), tensors, is_verified: true, ..Self::of_outline(&checkpoint.outline()) }
+    }
+
+    /// The same with what stands beside the checkpoint: the log of its run, and the other checkpoints.
+    pub fn in_its_run(mut self) -> Self {
+        self.measured = Measured::of_run(&base_of(&self.path), self.step);
+        self.best = self.path.parent().and_then(|folder| BestCheckpoint::in_folder(folder, &self.config));
+        self
     }
 
     /// The same from an outline, which says nothing of what is in the tensors.
     pub fn of_outline(checkpoint: &Outline) -> Self {
         let number = |name| checkpoint.field(name).and_then(Value::as_u64);
         let field = |name| checkpoint.field(name).cloned().unwrap_or_default();
+        let tensors: Vec<TensorSummary> = checkpoint.tensors().iter().map(TensorSummary::of_outline).collect();
         let (step, steps_per_epoch) = (checkpoint.step(), number("steps_per_epoch"));
         let optimizer = checkpoint.state("optimizer").map(|state| &state.json);
         let [lr, momentum, weight_decay] = PARTS.map(|part| schedule(checkpoint, part));
@@ -135,9 +155,13 @@ impl Standing {
             groups: schedulers.groups(optimizer),
             data: field("data"),
             config: field("config"),
+            measured: Measured::default(),
+            best: None,
+            course: Course::from_step(step, number("total_steps"), steps_per_epoch, &field("config")),
+            layers: layers(&tensors),
             history: field("history").as_array().cloned().unwrap_or_default(),
             kept: None,
-            tensors: checkpoint.tensors().iter().map(TensorSummary::of_outline).collect(),
+            tensors,
             files: checkpoint.manifest().files.clone(),
             is_verified: false,
             written_by: checkpoint.manifest().written_by.clone(),

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::course::Due;
+use super::layers;
+use super::measured::{BestCheckpoint, Measured, Validation};
 use super::standing::{GroupStanding, Standing};
 use super::statistics::TensorSummary;
 use crate::figures;
@@ -19,6 +22,8 @@ impl fmt::Display for Standing {
             let within = of(self.steps_per_epoch);
             writeln!(f, "epoch       {epoch} completed, {step}{within} updates into the next{samples}")?;
         }
+        write_measured(f, &self.measured, self.best.as_ref())?;
+        write_course(f, self)?;
         write_schedule(f, "schedule", self.schedule.as_ref(), &self.memory)?;
         write_schedule(f, "momentum", self.momentum_schedule.as_ref(), &self.momentum_memory)?;
         write_schedule(f, "weight_decay", self.weight_decay_schedule.as_ref(), &self.weight_decay_memory)?;
@@ -51,8 +56,43 @@ impl fmt::Display for Standing {
         let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
         writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
         writeln!(f)?;
-        write_tensors(f, &self.tensors)
+        // `{:#}` has every tensor in figures.
+        if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers::text(&self.tensors)) }
     }
+}
+
+fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured, best: Option<&BestCheckpoint>) -> fmt::Result {
+    if let Some(value) = measured.loss {
+        writeln!(f, "loss        {} in update {}", figures::loss(value), measured.steps.saturating_sub(1))?;
+    }
+    let show = |validation: &Validation| {
+        let accuracy = validation.accuracy.map(|accuracy| format!(", accuracy {}", figures::loss(accuracy)));
+        format!("loss {}{} at step {}", figures::loss(validation.loss), accuracy.unwrap_or_default(), validation.step)
+    };
+    if let (Some(last), Some(lowest)) = (&measured.validation, &measured.best_validation) {
+        writeln!(f, "validation  last {}; lowest {}", show(last), show(lowest))?;
+    }
+    if let Some(BestCheckpoint { step, path, metric, value }) = best {
+        writeln!(f, "best        step {step}, {metric} {}: {}", figures::loss(*value), path.display())?;
+    }
+    Ok(())
+}
+
+fn write_course(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Result {
+    let course = &standing.course;
+    if course.is_finished {
+        return writeln!(f, "continues   nowhere: all its updates are made");
+    }
+    let epoch = course.epoch.map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
+    write!(f, "continues   with update {}{epoch}", standing.step)?;
+    for (what, due) in [("save", &course.next_save), ("validation", &course.next_validation)] {
+        match due {
+            Some(Due::Step(step)) => write!(f, "; next {what} at step {step}")?,
+            Some(Due::Minutes(minutes)) => write!(f, "; next {what} within {minutes} min")?,
+            None => {}
+        }
+    }
+    writeln!(f)
 }
 
 fn hyperparameters(values: &Value) -> String {

@@ -122,6 +122,12 @@ impl RunDirectory {
         }
     }
 
+    /// Whether a process trains in the run directory at `path`. Nothing is written; the lock is shared for a moment.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        let lock = File::open(path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Writes into the lock file who holds it, for the message that another process gets.
     fn sign(mut self) -> Result<Self, TrainError> {
         self.write_signature().map(|()| self)

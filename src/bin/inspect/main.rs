@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use rekindle::checkpoint::Folder;
-use rekindle::report::Standing;
+use rekindle::report::{Runs, Standing};
 use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
 use rekindle::{store, threads};
 
@@ -21,7 +21,7 @@ use rekindle::{store, threads};
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit codes: 0 done; 1 the thing asked about is bad; 2 the request is wrong.")]
 struct Cli {
-    /// A run directory, a folder of checkpoints, or one checkpoint; here, or at a URL
+    /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; or a folder of runs, which are listed
     #[arg(required = true)]
     path: Option<PathBuf>,
     /// Print JSON, for programs
@@ -30,6 +30,9 @@ struct Cli {
     /// Read whole tensors where the checkpoint is in an object store, to verify them and show figures of them
     #[arg(long)]
     stats: bool,
+    /// Show every tensor in figures, instead of a line for each layer
+    #[arg(long)]
+    tensors: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),
-        (None, Some(path)) => show_standing(path, cli.json, cli.stats).map(Answer::good),
+        (None, Some(path)) => show(path, &cli).map(Answer::good),
         (None, None) => unreachable!("the parser requires one of the two"),
     };
     match answer.and_then(|answer| print(answer.text.as_bytes()).map(|()| answer.is_good)) {
@@ -97,9 +100,15 @@ impl Answer {
     }
 }
 
+/// A folder of runs in a table, or where one run stands.
+fn show(path: &Path, cli: &Cli) -> anyhow::Result<String> {
+    let Some(runs) = Runs::in_folder(path) else { return show_standing(path, cli) };
+    Ok(if cli.json { serde_json::to_string_pretty(&runs)? + "\n" } else { runs.to_string() })
+}
+
 /// On the disk of this machine all of a checkpoint is read; from an object store only what is asked for.
-fn show_standing(path: &Path, json: bool, stats: bool) -> anyhow::Result<String> {
-    let (standing, messages) = if stats || !store::is_url(path) {
+fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
+    let (standing, messages) = if cli.stats || !store::is_url(path) {
         let (checkpoint, messages) = resume::newest_at(path)?;
         let standing = Standing::of(&checkpoint);
         let standing = match resume::folder_of(path)? {
@@ -114,7 +123,12 @@ fn show_standing(path: &Path, json: bool, stats: bool) -> anyhow::Result<String>
     for message in messages {
         drop(writeln!(io::stderr(), "{message}"));
     }
-    Ok(if json { serde_json::to_string_pretty(&standing)? + "\n" } else { standing.to_string() })
+    let standing = standing.in_its_run();
+    Ok(match (cli.json, cli.tensors) {
+        (true, _) => serde_json::to_string_pretty(&standing)? + "\n",
+        (false, true) => format!("{standing:#}"),
+        (false, false) => standing.to_string(),
+    })
 }
 
 /// Prints to stdout. A reader that has seen enough and closed the pipe is no error.

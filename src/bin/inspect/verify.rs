@@ -4,13 +4,15 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rekindle::checkpoint::{CheckpointError, Manifest, foreign_files, verify_all};
+use rekindle::memory::Size;
 use rekindle::train::resume;
+use serde::Serialize;
 
 use crate::{Answer, print};
 
@@ -19,48 +21,132 @@ use crate::{Answer, print};
 pub struct Verify {
     /// A run directory, a folder of checkpoints, or one checkpoint
     path: PathBuf,
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
 }
 
-/// Checks all checkpoints, several at a time, and prints a line for each, oldest first.
+/// What became of a checkpoint's verification, for programs.
+#[derive(Serialize)]
+struct Found {
+    path: PathBuf,
+    state: State,
+    files: Option<usize>,
+    bytes: Option<u64>,
+    error: Option<String>,
+    /// Files beside it that are no part of it.
+    foreign: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Valid,
+    Bad,
+    /// It could not be read, so nothing is known.
+    Unread,
+}
+
+/// All of them, for programs.
+#[derive(Serialize)]
+struct Summary {
+    checkpoints: Vec<Found>,
+    valid: usize,
+    bad: usize,
+    unread: usize,
+    bytes: u64,
+    seconds: f64,
+    /// What is wrong with the log.
+    log_fault: Option<String>,
+}
+
+/// Checks all checkpoints, several at a time, and prints a line for each, oldest first; at the end, where there are
+/// several, one for all.
 pub fn verify(arguments: &Verify) -> Result<Answer> {
-    let paths = resume::all_at(&arguments.path)?;
+    let (paths, began) = (resume::all_at(&arguments.path)?, Instant::now());
     let bar = bar(paths.iter().map(|path| size(path)).sum());
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let (mut is_good, mut unread, mut printed) = (true, 0, Ok(()));
+    let (mut checkpoints, mut printed) = (Vec::new(), Ok(()));
     verify_all(&paths, threads, |path, found| {
-        match &found {
-            Err(error) if !error.is_damage() => unread += 1,
-            found => is_good &= found.is_ok(),
+        let found = Found::new(path, found);
+        if printed.is_ok() && !arguments.json {
+            printed = bar.suspend(|| print(found.lines().as_bytes()));
         }
-        let line = line(path, found);
-        if printed.is_ok() {
-            printed = bar.suspend(|| print(line.as_bytes()));
-        }
+        checkpoints.push(found);
         bar.inc(size(path));
     });
     bar.finish_and_clear();
     printed?;
-    if let Some((log, fault)) = resume::log_fault_at(&arguments.path)? {
-        is_good = false;
-        print(format!("{}: BAD: {fault}; a resume puts it in order where it can\n", log.display()).as_bytes())?;
-    }
-    if is_good && unread > 0 {
-        bail!("{unread} of {} checkpoints could not be read, so it is not known whether they are good", paths.len());
+    let fault = resume::log_fault_at(&arguments.path)?;
+    let fault =
+        fault.map(|(log, fault)| format!("{}: BAD: {fault}; a resume puts it in order where it can", log.display()));
+    let summary = Summary::of(checkpoints, began.elapsed(), fault);
+    print(summary.text(arguments.json)?.as_bytes())?;
+    let is_good = summary.bad == 0 && summary.log_fault.is_none();
+    if is_good && summary.unread > 0 {
+        let (unread, all) = (summary.unread, paths.len());
+        bail!("{unread} of {all} checkpoints could not be read, so it is not known whether they are good");
     }
     Ok(Answer { text: String::new(), is_good })
 }
 
-fn line(path: &Path, found: Result<Manifest, CheckpointError>) -> String {
-    match found {
-        Ok(manifest) => {
-            let bytes: u64 = manifest.files.iter().map(|file| file.bytes).sum();
-            let foreign = foreign_files(path, &manifest).unwrap_or_default();
-            let beside = foreign.iter().map(|path| format!("warning: {}\n", resume::not_a_part(path)));
-            let ok = format!("{}: ok, {} files, {bytes} bytes\n", path.display(), manifest.files.len());
-            std::iter::once(ok).chain(beside).collect()
+impl Found {
+    fn new(path: &Path, found: Result<Manifest, CheckpointError>) -> Self {
+        let (path, foreign) = (path.to_owned(), Vec::new());
+        match found {
+            Ok(manifest) => {
+                let foreign = foreign_files(&path, &manifest).unwrap_or_default();
+                let bytes = manifest.files.iter().map(|file| file.bytes).sum();
+                let files = Some(manifest.files.len());
+                Self { path, state: State::Valid, files, bytes: Some(bytes), error: None, foreign }
+            }
+            Err(error) => {
+                let state = if error.is_damage() { State::Bad } else { State::Unread };
+                Self { path, state, files: None, bytes: None, error: Some(error.to_string()), foreign }
+            }
         }
-        Err(error) if !error.is_damage() => format!("{}: NOT READ: {error}\n", path.display()),
-        Err(error) => format!("{}: BAD: {error}\n", path.display()),
+    }
+
+    fn lines(&self) -> String {
+        let (path, error) = (self.path.display(), self.error.as_deref().unwrap_or_default());
+        let line = match self.state {
+            State::Valid => {
+                let (files, bytes) = (self.files.unwrap_or(0), self.bytes.unwrap_or(0));
+                format!("{path}: ok, {files} files, {bytes} bytes\n")
+            }
+            State::Bad => format!("{path}: BAD: {error}\n"),
+            State::Unread => format!("{path}: NOT READ: {error}\n"),
+        };
+        let beside = self.foreign.iter().map(|path| format!("warning: {}\n", resume::not_a_part(path)));
+        std::iter::once(line).chain(beside).collect()
+    }
+}
+
+impl Summary {
+    fn of(checkpoints: Vec<Found>, time: Duration, log_fault: Option<String>) -> Self {
+        let count = |state| checkpoints.iter().filter(|found| found.state == state).count();
+        let (valid, bad, unread) = (count(State::Valid), count(State::Bad), count(State::Unread));
+        let bytes = checkpoints.iter().filter_map(|found| found.bytes).sum();
+        Self { valid, bad, unread, bytes, seconds: time.as_secs_f64(), checkpoints, log_fault }
+    }
+
+    /// What is said at the end.
+    fn text(&self, json: bool) -> Result<String> {
+        if json {
+            return Ok(serde_json::to_string_pretty(self)? + "\n");
+        }
+        let log = self.log_fault.as_ref().map(|fault| format!("{fault}\n")).unwrap_or_default();
+        let count = self.checkpoints.len();
+        if count == 1 {
+            return Ok(log);
+        }
+        let verdict = match (self.bad, self.unread) {
+            (0, 0) => "all valid".to_owned(),
+            (bad, 0) => format!("{bad} BAD"),
+            (0, unread) => format!("{unread} NOT READ"),
+            (bad, unread) => format!("{bad} BAD, {unread} NOT READ"),
+        };
+        Ok(format!("{log}{count} checkpoints, {verdict}, {} in {:.1} s\n", Size(self.bytes), self.seconds))
     }
 }
 

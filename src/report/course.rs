@@ -1,0 +1,106 @@
+//! Where a run goes on: its next update, and what is due next.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::train::Every;
+
+/// Where a run goes on from a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Course {
+    /// Whether all its updates are made.
+    pub is_finished: bool,
+    /// The epoch of the next update, from 1.
+    pub epoch: Option<u64>,
+    /// When the next save is due.
+    pub next_save: Option<Due>,
+    /// When the next validation is due.
+    pub next_validation: Option<Due>,
+}
+
+/// When something is due.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Due {
+    /// After so many updates.
+    Step(u64),
+    /// So often by the clock.
+    Minutes(f64),
+}
+
+impl Course {
+    /// From `step` on, as `config` has it.
+    pub(super) fn from_step(step: u64, total: Option<u64>, steps_per_epoch: Option<u64>, config: &Value) -> Self {
+        let is_finished = total.is_some_and(|total| step >= total);
+        let due = |table: &str| {
+            let every: Every = config[table]["every"].as_str()?.parse().ok()?;
+            let due = due(every, step, steps_per_epoch)?;
+            let is_within = match due {
+                Due::Step(step) => total.is_none_or(|total| step <= total),
+                Due::Minutes(_) => true,
+            };
+            (is_within && !is_finished).then_some(due)
+        };
+        Self {
+            is_finished,
+            epoch: steps_per_epoch.and_then(|steps| Some(step.checked_div(steps)? + 1)),
+            next_save: due("checkpoint"),
+            next_validation: due("validation").filter(|_| validates(config)),
+        }
+    }
+}
+
+/// Whether a run has rows for validation, as far as its configuration says: files that are there for it are not named.
+fn validates(config: &Value) -> bool {
+    let data = &config["data"];
+    let share = data["validation"].as_f64();
+    let named = ["validation_path", "validation_images"].iter().any(|name| !data[name].is_null());
+    named || share != Some(0.0)
+}
+
+/// When an interval next ends after `step` updates.
+fn due(every: Every, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
+    let next = |interval: u64| (step.checked_div(interval)? + 1).checked_mul(interval).map(Due::Step);
+    match every {
+        Every::Steps(steps) => next(steps),
+        Every::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
+        Every::Minutes(minutes) => Some(Due::Minutes(minutes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn course(step: u64, save: &str, validation: f64) -> Course {
+        let config = json!({
+            "checkpoint": {"every": save},
+            "validation": {"every": "2 epochs"},
+            "data": {"validation": validation},
+        });
+        Course::from_step(step, Some(100), Some(10), &config)
+    }
+
+    #[test]
+    fn the_next_save_and_validation_are_those_after_the_step() {
+        let expected = Course {
+            is_finished: false,
+            epoch: Some(3),
+            next_save: Some(Due::Step(28)),
+            next_validation: Some(Due::Step(40)),
+        };
+        assert_eq!(course(21, "7 steps", 0.1), expected);
+        assert_eq!(course(20, "10 minutes", 0.0).next_save, Some(Due::Minutes(10.0)));
+        assert_eq!(course(20, "10 minutes", 0.0).next_validation, None);
+    }
+
+    #[test]
+    fn nothing_is_due_beyond_the_end() {
+        assert_eq!(course(95, "7 steps", 0.1).next_save, Some(Due::Step(98)));
+        assert_eq!(course(98, "7 steps", 0.1).next_save, None);
+        let ended = course(100, "10 minutes", 0.1);
+        assert_eq!((ended.is_finished, ended.next_save, ended.next_validation), (true, None, None));
+    }
+}

@@ -1,0 +1,131 @@
+//! The tensors of a model by layer: a line for what a table of all tensors takes many for.
+
+use serde::Serialize;
+
+use super::statistics::TensorSummary;
+use crate::memory::{Size, grouped};
+
+/// The tensors whose names differ only behind the last dot.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layer {
+    /// What their names have in common.
+    pub name: String,
+    /// The rest of each name, and its shape.
+    pub tensors: Vec<(String, Vec<usize>)>,
+    /// How many numbers they have.
+    pub numbers: u64,
+    /// How many of them are NaN or infinite; `None` where they were not read.
+    pub non_finite: Option<usize>,
+}
+
+/// The layers of a model, whose tensors are in the part `model`. Their order is that of the names, in which numbers are
+/// in their own order.
+pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    for tensor in tensors.iter().filter(|tensor| tensor.part == "model") {
+        let (name, rest) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
+        let numbers = tensor.shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64));
+        let entry = (rest.to_owned(), tensor.shape.clone());
+        match layers.iter_mut().find(|layer| layer.name == name) {
+            Some(layer) => {
+                layer.tensors.push(entry);
+                layer.numbers = layer.numbers.saturating_add(numbers);
+                layer.non_finite = layer.non_finite.zip(tensor.non_finite).map(|(one, other)| one + other);
+            }
+            None => {
+                let (name, tensors) = (name.to_owned(), vec![entry]);
+                layers.push(Layer { name, tensors, numbers, non_finite: tensor.non_finite });
+            }
+        }
+    }
+    layers.sort_by(|a, b| key(&a.name).cmp(&key(&b.name)));
+    layers
+}
+
+/// The pieces of a name, numbers as such: `h.2` comes before `h.10`.
+fn key(name: &str) -> Vec<(u64, &str)> {
+    name.split('.').map(|piece| piece.parse().map_or((u64::MAX, piece), |number| (number, ""))).collect()
+}
+
+/// A line for each layer, and one for what the other parts remember.
+pub(super) fn text(tensors: &[TensorSummary]) -> String {
+    let layers = layers(tensors);
+    let rows: Vec<[String; 3]> = layers.iter().map(row).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (name, shapes, numbers) = (width(0), width(1), width(2));
+    let mut lines: Vec<String> = rows
+        .iter()
+        .zip(&layers)
+        .map(|([a, b, c], layer)| {
+            let bad = layer.non_finite.filter(|count| *count > 0);
+            let bad = bad.map(|count| format!("  {count} NaN or infinite")).unwrap_or_default();
+            format!("{a:<name$}  {b:<shapes$}  {c:>numbers$}{bad}")
+        })
+        .collect();
+    let all = layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.numbers));
+    if !layers.is_empty() {
+        let plural = if layers.len() == 1 { "" } else { "s" };
+        lines.push(format!("model: {} numbers in {} layer{plural}", grouped(all), layers.len()));
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in tensors.iter().map(|tensor| tensor.part.as_str()).filter(|part| *part != "model") {
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    for part in parts {
+        let of_part = || tensors.iter().filter(|tensor| tensor.part == part);
+        let (count, bytes) = (of_part().count(), of_part().map(|tensor| tensor.bytes as u64).sum());
+        let bad: usize = of_part().filter_map(|tensor| tensor.non_finite).sum();
+        let bad = if bad > 0 { format!(", {bad} NaN or infinite") } else { String::new() };
+        lines.push(format!("{part}: {count} tensor{}, {}{bad}", if count == 1 { "" } else { "s" }, Size(bytes)));
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn row(layer: &Layer) -> [String; 3] {
+    let shapes = layer.tensors.iter().map(|(name, shape)| format!("{name} {shape:?}"));
+    let name = if layer.name.is_empty() { "(no layer)" } else { &layer.name };
+    [name.to_owned(), shapes.collect::<Vec<_>>().join(" "), grouped(layer.numbers)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(part: &str, name: &str, shape: &[usize], non_finite: Option<usize>) -> TensorSummary {
+        TensorSummary {
+            part: part.to_owned(),
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            dtype: "F32".to_owned(),
+            bytes: 4 * shape.iter().product::<usize>(),
+            mean: None,
+            std: None,
+            min: None,
+            max: None,
+            non_finite,
+        }
+    }
+
+    #[test]
+    fn a_layer_is_a_line_and_other_parts_are_one_each() {
+        let tensors = [
+            tensor("model", "h.10.bias", &[5], Some(0)),
+            tensor("model", "h.10.weight", &[5, 300], Some(2)),
+            tensor("model", "h.2.weight", &[3, 2], Some(0)),
+            tensor("model", "scale", &[], None),
+            tensor("optimizer", "h.2.weight.exp_avg", &[3, 2], Some(0)),
+            tensor("optimizer", "h.2.weight.exp_avg_sq", &[3, 2], Some(1)),
+        ];
+        let expected = "\
+(no layer)  scale []                     1
+h.2         weight [3, 2]                6
+h.10        bias [5] weight [5, 300]  1,505  2 NaN or infinite
+model: 1,512 numbers in 3 layers
+optimizer: 2 tensors, 48 B, 1 NaN or infinite
+";
+        assert_eq!(text(&tensors), expected);
+        assert_eq!(text(&[]), "");
+    }
+}

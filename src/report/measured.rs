@@ -1,0 +1,159 @@
+//! What a run has measured: its losses by its log, and the checkpoint that is best by what they hold.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::checkpoint::keep::{self, Best};
+use crate::checkpoint::{Folder, Keep};
+use crate::store;
+
+/// What the log of a run says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Measured {
+    /// Updates that the log has lines of.
+    pub steps: u64,
+    /// The loss of the last update.
+    pub loss: Option<f64>,
+    /// The last validation.
+    pub validation: Option<Validation>,
+    /// The validation with the lowest loss; of equal ones the first.
+    pub best_validation: Option<Validation>,
+}
+
+/// What a validation found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Validation {
+    /// Updates made before it.
+    pub step: u64,
+    /// Its mean loss.
+    pub loss: f64,
+    /// The share of targets that were classified right, where there are classes.
+    pub accuracy: Option<f64>,
+}
+
+/// What is of interest in a line of the log.
+#[derive(Deserialize)]
+struct Line {
+    step: u64,
+    loss: f64,
+    val_loss: Option<f64>,
+    val_accuracy: Option<f64>,
+}
+
+impl Measured {
+    /// Those of the run at `run` after `steps` updates; nothing where its log cannot be read.
+    pub fn of_run(run: &Path, steps: u64) -> Self {
+        Self::of_log(&store::read_to_string(&run.join("log.jsonl")).unwrap_or_default(), steps)
+    }
+
+    /// Those of a log after `steps` updates. A line that is none, as the last one may be while it is written, is passed
+    /// over.
+    fn of_log(log: &str, steps: u64) -> Self {
+        let mut measured = Self::default();
+        // Only lines with a validation, and the last one, are of interest.
+        let mut last = None;
+        for text in log.lines() {
+            if !text.contains("\"val_loss\"") {
+                last = Some(text);
+                continue;
+            }
+            measured.take(text, steps);
+            last = None;
+        }
+        let is_cut = last.is_some_and(|text| !measured.take(text, steps));
+        if is_cut {
+            let mut lines = log.lines().rev();
+            lines.find(|text| measured.take(text, steps));
+        }
+        measured
+    }
+
+    /// Takes a line in, where it is one of the first `steps`.
+    fn take(&mut self, text: &str, steps: u64) -> bool {
+        let Some(line) = serde_json::from_str::<Line>(text).ok().filter(|line| line.step < steps) else { return false };
+        if line.step >= self.steps {
+            (self.steps, self.loss) = (line.step + 1, Some(line.loss));
+        }
+        if let Some(loss) = line.val_loss {
+            let validation = Validation { step: line.step + 1, loss, accuracy: line.val_accuracy };
+            self.validation = Some(validation);
+            if self.best_validation.is_none_or(|best| loss < best.loss) {
+                self.best_validation = Some(validation);
+            }
+        }
+        true
+    }
+}
+
+/// A checkpoint that is best by what it holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BestCheckpoint {
+    /// Its step.
+    pub step: u64,
+    /// Its directory.
+    pub path: PathBuf,
+    /// The name of the figure.
+    pub metric: String,
+    /// The figure.
+    pub value: f64,
+}
+
+impl BestCheckpoint {
+    /// The best one in `folder`: by the figure that the run's own rule names, or else by the validation loss, or the
+    /// training loss where nothing was validated. None where no checkpoint was saved right after it was measured.
+    pub fn in_folder(folder: &Path, config: &Value) -> Option<Self> {
+        let named = config["checkpoint"]["keep"]["metric"].as_str();
+        let usual = ["validation_loss", "training_loss"];
+        let metrics = named.map_or_else(|| usual.to_vec(), |named| vec![named]);
+        metrics.into_iter().find_map(|metric| Self::by(metric, &Folder::new(folder)))
+    }
+
+    fn by(metric: &str, folder: &Folder) -> Option<Self> {
+        let more_is_better = metric.ends_with("accuracy");
+        let best = Some(Best { count: 1, metric: metric.to_owned(), more_is_better });
+        let verdicts = keep::judge(folder, &Keep { best, ..Keep::default() }, None).ok()?;
+        let sign = if more_is_better { -1.0 } else { 1.0 };
+        let measured = verdicts.into_iter().filter_map(|verdict| {
+            let value = verdict.metric.filter(|value| value.is_finite())?;
+            Some(Self { step: verdict.step, path: verdict.path, metric: metric.to_owned(), value })
+        });
+        // Of equal ones the first.
+        measured.min_by(|a, b| (sign * a.value).total_cmp(&(sign * b.value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "{\"step\":0,\"loss\":4.0,\"lr\":[0.1]}\n{\"step\":1,\"loss\":3.0,\"val_loss\":2.5}\n\
+        {\"step\":2,\"loss\":2.0}\n{\"step\":3,\"loss\":1.5,\"val_loss\":2.0,\"val_accuracy\":0.5}\n\
+        {\"step\":4,\"loss\":1.0}\n{\"step\":5,\"loss\":0.5,\"val_loss\":2.0,\"val_accuracy\":0.75}\n\
+        {\"step\":6,\"loss\":0.25}\n";
+
+    fn validation(step: u64, loss: f64, accuracy: Option<f64>) -> Option<Validation> {
+        Some(Validation { step, loss, accuracy })
+    }
+
+    #[test]
+    fn the_log_says_the_last_loss_and_the_last_and_best_validation() {
+        let measured = Measured::of_log(LOG, 7);
+        let best_validation = validation(4, 2.0, Some(0.5));
+        let expected =
+            Measured { steps: 7, loss: Some(0.25), validation: validation(6, 2.0, Some(0.75)), best_validation };
+        assert_eq!(measured, expected);
+    }
+
+    #[test]
+    fn what_is_behind_the_step_and_what_is_cut_does_not_count() {
+        let measured = Measured::of_log(LOG, 3);
+        let first = validation(2, 2.5, None);
+        assert_eq!(measured, Measured { steps: 3, loss: Some(2.0), validation: first, best_validation: first });
+        let cut = format!("{LOG}{{\"step\":7,\"lo");
+        assert_eq!(Measured::of_log(&cut, 100), Measured::of_log(LOG, 100));
+        assert_eq!(Measured::of_log("", 100), Measured::default());
+        assert_eq!(Measured::of_run(Path::new("nowhere"), 3), Measured::default());
+    }
+}
