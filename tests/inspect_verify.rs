@@ -64,10 +64,20 @@ fn every_checkpoint_has_its_line_and_one_bad_one_decides() {
     }
     assert_eq!(told.out.lines().filter(|line| line.contains(": BAD: ")).count(), 2);
     assert_eq!(told.out.lines().filter(|line| line.contains(": ok, 2 files, ")).count(), 10);
+    let last = told.out.lines().last().unwrap();
+    assert!(last.starts_with("12 checkpoints, 2 BAD, ") && last.ends_with(" s"), "{last}");
     for bad in [4, 9] {
         fs::remove_dir_all(&paths[bad]).unwrap();
     }
-    assert_eq!(verify(folder.path()).code, Some(0));
+    let told = verify(folder.path());
+    assert_eq!(told.code, Some(0));
+    assert!(told.out.lines().last().unwrap().starts_with("10 checkpoints, all valid, 7.2 MB in "), "{}", told.out);
+    let json = Workplace::new().inspect(&["verify", folder.path().to_str().unwrap(), "--json"]);
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        (&json["valid"], &json["bad"], &json["checkpoints"][0]["state"]),
+        (&10.into(), &0.into(), &"valid".into())
+    );
 }
 
 #[test]

@@ -487,7 +487,7 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
     assert_eq!(names(tensors), names(here.split_once("\n\n").unwrap().1));
     assert!(!scene.kept().join("lock").exists());
     let verified = scene.inspect(&["verify", RUN]).well().stdout;
-    assert_eq!(verified.lines().count(), 13);
+    assert_eq!(verified.lines().count(), 14);
     assert!(verified.contains(&format!("{RUN}/checkpoints/step-0000000000: ok")), "{verified}");
     // Told apart from the run itself only by where it is.
     let same = scene.inspect(&["diff", local.to_str().unwrap(), RUN]);
