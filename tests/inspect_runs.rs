@@ -28,8 +28,8 @@ fn a_run_shows_its_losses_its_best_checkpoint_and_where_it_continues() {
     let lowest =
         lowest.min_by(|a, b| a["val_loss"].as_f64().unwrap().total_cmp(&b["val_loss"].as_f64().unwrap())).unwrap();
     assert_eq!(shown["measured"]["best_validation"]["loss"], lowest["val_loss"]);
-    assert_eq!(shown["best"]["value"], lowest["val_loss"]);
-    assert_eq!(shown["best"]["step"], lowest["step"].as_u64().unwrap() + 1);
+    assert_eq!(shown["kept"]["best"]["value"], lowest["val_loss"]);
+    assert_eq!(shown["kept"]["best"]["step"], lowest["step"].as_u64().unwrap() + 1);
     assert_eq!(shown["course"]["is_finished"], true);
 
     let page = place.inspect(&["run"]).out;

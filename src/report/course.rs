@@ -45,7 +45,7 @@ impl Course {
             is_finished,
             epoch: steps_per_epoch.and_then(|steps| Some(step.checked_div(steps)? + 1)),
             next_save: due("checkpoint"),
-            next_validation: due("validation").filter(|_| validates(config)),
+            next_validation: due("validation").filter(|due| validates(config) && matches!(due, Due::Step(_))),
         }
     }
 }
@@ -65,6 +65,8 @@ fn due(every: Every, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
         Every::Steps(steps) => next(steps),
         Every::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
         Every::Minutes(minutes) => Some(Due::Minutes(minutes)),
+        // A save at least every ten minutes; a run has written down in steps when it validates.
+        Every::Auto => Some(Due::Minutes(10.0)),
     }
 }
 

@@ -1,12 +1,9 @@
-//! What a run has measured: its losses by its log, and the checkpoint that is best by what they hold.
+//! What a run has measured, by its log.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::checkpoint::keep::{self, Best};
-use crate::checkpoint::{Folder, Keep};
 use crate::store;
 
 /// What the log of a run says.
@@ -84,43 +81,6 @@ impl Measured {
             }
         }
         true
-    }
-}
-
-/// A checkpoint that is best by what it holds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BestCheckpoint {
-    /// Its step.
-    pub step: u64,
-    /// Its directory.
-    pub path: PathBuf,
-    /// The name of the figure.
-    pub metric: String,
-    /// The figure.
-    pub value: f64,
-}
-
-impl BestCheckpoint {
-    /// The best one in `folder`: by the figure that the run's own rule names, or else by the validation loss, or the
-    /// training loss where nothing was validated. None where no checkpoint was saved right after it was measured.
-    pub fn in_folder(folder: &Path, config: &Value) -> Option<Self> {
-        let named = config["checkpoint"]["keep"]["metric"].as_str();
-        let usual = ["validation_loss", "training_loss"];
-        let metrics = named.map_or_else(|| usual.to_vec(), |named| vec![named]);
-        metrics.into_iter().find_map(|metric| Self::by(metric, &Folder::new(folder)))
-    }
-
-    fn by(metric: &str, folder: &Folder) -> Option<Self> {
-        let more_is_better = metric.ends_with("accuracy");
-        let best = Some(Best { count: 1, metric: metric.to_owned(), more_is_better });
-        let verdicts = keep::judge(folder, &Keep { best, ..Keep::default() }, None).ok()?;
-        let sign = if more_is_better { -1.0 } else { 1.0 };
-        let measured = verdicts.into_iter().filter_map(|verdict| {
-            let value = verdict.metric.filter(|value| value.is_finite())?;
-            Some(Self { step: verdict.step, path: verdict.path, metric: metric.to_owned(), value })
-        });
-        // Of equal ones the first.
-        measured.min_by(|a, b| (sign * a.value).total_cmp(&(sign * b.value)))
     }
 }
 

@@ -19,7 +19,7 @@ pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeChe
 pub use course::{Course, Due};
 pub use kept::{KeptCheckpoint, KeptStanding};
 pub use layers::{Layer, layers};
-pub use measured::{BestCheckpoint, Measured, Validation};
+pub use measured::{Measured, Validation};
 pub use plan::{LrPlan, PlanError};
 pub use runs::{RunState, RunSummary, Runs};
 pub use standing::{GroupStanding, Standing};

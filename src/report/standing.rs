@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::course::Course;
 use super::kept::KeptStanding;
 use super::layers::{Layer, layers};
-use super::measured::{BestCheckpoint, Measured};
+use super::measured::Measured;
 use super::statistics::{TensorSummary, summarize};
 use crate::checkpoint::{Checkpoint, FileEntry, Folder, Outline, WrittenBy};
 use crate::schedule::{RunLength, Schedule, Scheduler};
@@ -66,8 +66,6 @@ pub struct Standing {
     pub kept: Option<KeptStanding>,
     /// What the log of its run says up to its step, where there is one.
     pub measured: Measured,
-    /// The best checkpoint of its run.
-    pub best: Option<BestCheckpoint>,
     /// Where the run goes on.
     pub course: Course,
     /// The tensors of the model by layer.
@@ -118,10 +116,9 @@ impl Standing {
         Self { layers: layers(&tensors), tensors, is_verified: true, ..Self::of_outline(&checkpoint.outline()) }
     }
 
-    /// The same with what stands beside the checkpoint: the log of its run, and the other checkpoints.
+    /// The same with what the log of its run says.
     pub fn in_its_run(mut self) -> Self {
         self.measured = Measured::of_run(&base_of(&self.path), self.step);
-        self.best = self.path.parent().and_then(|folder| BestCheckpoint::in_folder(folder, &self.config));
         self
     }
 
@@ -156,7 +153,6 @@ impl Standing {
             data: field("data"),
             config: field("config"),
             measured: Measured::default(),
-            best: None,
             course: Course::from_step(step, number("total_steps"), steps_per_epoch, &field("config")),
             layers: layers(&tensors),
             history: field("history").as_array().cloned().unwrap_or_default(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::course::Due;
 use super::layers;
-use super::measured::{BestCheckpoint, Measured, Validation};
+use super::measured::{Measured, Validation};
 use super::standing::{GroupStanding, Standing};
 use super::statistics::TensorSummary;
 use crate::figures;
@@ -22,7 +22,7 @@ impl fmt::Display for Standing {
             let within = of(self.steps_per_epoch);
             writeln!(f, "epoch       {epoch} completed, {step}{within} updates into the next{samples}")?;
         }
-        write_measured(f, &self.measured, self.best.as_ref())?;
+        write_measured(f, &self.measured)?;
         write_course(f, self)?;
         write_schedule(f, "schedule", self.schedule.as_ref(), &self.memory)?;
         write_schedule(f, "momentum", self.momentum_schedule.as_ref(), &self.momentum_memory)?;
@@ -61,7 +61,7 @@ impl fmt::Display for Standing {
     }
 }
 
-fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured, best: Option<&BestCheckpoint>) -> fmt::Result {
+fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
     if let Some(value) = measured.loss {
         writeln!(f, "loss        {} in update {}", figures::loss(value), measured.steps.saturating_sub(1))?;
     }
@@ -71,9 +71,6 @@ fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured, best: Option<
     };
     if let (Some(last), Some(lowest)) = (&measured.validation, &measured.best_validation) {
         writeln!(f, "validation  last {}; lowest {}", show(last), show(lowest))?;
-    }
-    if let Some(BestCheckpoint { step, path, metric, value }) = best {
-        writeln!(f, "best        step {step}, {metric} {}: {}", figures::loss(*value), path.display())?;
     }
     Ok(())
 }
