@@ -41,10 +41,13 @@ pub struct Saver {
     keep: Keep,
     /// The snapshot of the last save, whose memory the next one takes.
     earlier: Option<Snapshot>,
-    in_flight: Option<Task<(Snapshot, Result<Saved, CheckpointError>, Duration)>>,
+    in_flight: Option<Task<Ended>>,
     /// How long the last save took beside training.
     took: Duration,
 }
+
+/// The snapshot that was saved, how its save ended, and how long that took.
+type Ended = (Snapshot, Result<Saved, CheckpointError>, Duration);
 
 impl Saver {
     /// Saves in `folder` on the disk of this machine, and keeps all checkpoints.

@@ -243,7 +243,10 @@ mod tests {
     #[test]
     fn a_line_is_the_line_of_the_file() {
         let line = |text: &str, skip| match read(text, true, skip, -1) {
-            Err(DataError::Table(TableError::Field { line, .. } | TableError::Ragged { line, .. })) => line,
+            Err(DataError::Table(error)) => match *error {
+                TableError::Field { line, .. } | TableError::Ragged { line, .. } => line,
+                other => panic!("{other}"),
+            },
             other => panic!("{other:?}"),
         };
         assert_eq!(line("a,b\n1,2\nx,2\n", 0), 3);

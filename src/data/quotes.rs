@@ -117,7 +117,7 @@ mod tests {
             let last = |text: &str| {
                 let mut reader =
                     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-                reader.records().map(Result::unwrap).last().map(|record| record.iter().last().unwrap().to_owned())
+                reader.records().map(Result::unwrap).last().map(|record| record.iter().next_back().unwrap().to_owned())
             };
             // Only inside of quotes is a comma a character.
             let is_open = last(&format!("{text},")).is_some_and(|field| field.ends_with(','));

@@ -81,7 +81,7 @@ fn no_number(field: &str) -> Problem {
     match look(field) {
         Some(Look { what, plain }) => {
             let remedy = plain.map(|plain| format!(", so write {plain}")).unwrap_or_default();
-            Problem::WrittenForPeople { text, what, remedy }
+            Problem::WrittenForPeople { text: text.into(), what, remedy: remedy.into() }
         }
         None => Problem::NotANumber(text),
     }

@@ -17,7 +17,7 @@ use lines::Lines;
 pub enum StarterError {
     /// It cannot be read.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// It is no format that is known.
     #[error(
         "{path} is nothing that can be learned from: give a table (`.csv`, `.parquet`), tensors (`.safetensors`), a text \
@@ -36,6 +36,12 @@ pub enum StarterError {
         /// What is missing.
         reason: String,
     },
+}
+
+impl From<DataError> for StarterError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 /// The text of a configuration for the data at `data`, which the file names `written`, its path from there.

@@ -212,7 +212,7 @@ pub enum DataError {
     },
     /// A table.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(Box<TableError>),
     /// A safetensors file.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -242,6 +242,12 @@ pub enum DataError {
     /// The device failed.
     #[error("the data cannot be brought to the device: {0}")]
     Device(candle_core::Error),
+}
+
+impl From<TableError> for DataError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
+    }
 }
 
 impl DataError {

@@ -15,11 +15,11 @@ pub enum Problem {
     #[error("{text} is not a number that can be read; it looks like {what}{remedy}")]
     WrittenForPeople {
         /// The text.
-        text: String,
+        text: Box<str>,
         /// What it looks like.
         what: &'static str,
         /// The number to be written, after a comma, where there is one.
-        remedy: String,
+        remedy: Box<str>,
     },
     /// A value of a kind that no feature and no label is.
     #[error("a value is neither a number nor text; leave the column out with `data.ignore`")]

@@ -117,13 +117,13 @@ pub(super) struct Job<'a> {
 
 /// Why tokens were not made: for what they are made from, or for where they go.
 enum Failure {
-    Data(DataError),
+    Data(Box<DataError>),
     Disk(io::Error),
 }
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        Self::Data(error)
+        Self::Data(Box::new(error))
     }
 }
 
@@ -141,7 +141,7 @@ impl Job<'_> {
         let made = lock.map_err(Failure::Disk).and_then(|_lock| self.make(&place));
         match made {
             Ok(()) => self.kept(&place).map_or_else(|| self.in_memory(), Ok),
-            Err(Failure::Data(error)) => Err(error),
+            Err(Failure::Data(error)) => Err(*error),
             Err(Failure::Disk(error)) => {
                 let (text, place) = (self.text.path.display(), place.display());
                 tracing::warn!("{place} cannot be written, so the tokens of {text} are kept in memory: {error}");
