@@ -75,7 +75,7 @@ fn it_can_be_changed_on_a_resume() {
     lab.start("at-once");
     let run = lab.interrupted_copy("at-once", "run", 5);
     let resumed = lab.train(&["--resume", "run", "--set", "train.accumulate=3"]).well();
-    assert!(resumed.stderr.contains("train.accumulate was not set and is 3 from step 5 on"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("train.accumulate was 1 and is 3 from step 5 on"), "{}", resumed.stderr);
     assert_close(&figures(&run, "loss"), &figures(&lab.path("at-once"), "loss"));
 }
 

@@ -24,6 +24,8 @@ fn assert_bad(place: &Workplace, parts: &[&str]) {
     let verified = place.inspect(&["verify", "run"]);
     assert_eq!(verified.code, Some(1), "{verified:?}");
     let lines: Vec<&str> = verified.out.lines().collect();
+    let (sum, lines) = lines.split_last().unwrap();
+    assert!(sum.starts_with("5 checkpoints, 1 BAD, "), "{sum}");
     let (last, others) = lines.split_last().unwrap();
     assert!(last.contains("step-0000000020: BAD: ") && parts.iter().all(|part| last.contains(part)), "{last}");
     assert!(others.len() == 4 && others.iter().all(|line| line.contains(": ok, ")), "{others:?}");

@@ -468,7 +468,8 @@ fn a_first_configuration_trains_as_it_is_for_tables() {
     let row = |i: u32| format!("{},{}.5,{}\n", ["a", "b", "c"][i as usize % 3], i, i * 7 % 31);
     write(&place, &[("first.csv.gz", common_data::gzip((0..40).map(row).collect::<String>().as_bytes()))]);
     assert_it_trains(&place, "first.csv.gz", &[("/data/label", json!(0)), ("/data/header", json!(false))]);
-    let row = |i: u32| format!("{},{},{}\n", if i % 5 == 0 { String::new() } else { i.to_string() }, i % 7, i % 2);
+    let row =
+        |i: u32| format!("{},{},{}\n", if i.is_multiple_of(5) { String::new() } else { i.to_string() }, i % 7, i % 2);
     write(&place, &[("gaps.csv", format!("a,b,c\n{}", (0..40).map(row).collect::<String>()).into_bytes())]);
     assert_it_trains(&place, "gaps.csv", &[("/data/label", json!("c")), ("/data/missing", json!("median"))]);
 }

@@ -147,7 +147,7 @@ fn inspect_shows_each_schedule_with_its_memory_and_what_comes_next() {
         "weight_decay step(5, gamma=0.5)\n",
         "            momentum=2.250000e-1 now, then 2.250000e-1 ",
         "            weight_decay=1.000000e-3 now, then 1.000000e-3 5.000000e-4 5.000000e-4 5.000000e-4\n",
-        "            base_lr=0.02 base_weight_decay=0.001 base_momentum=0.9 | ",
+        "            base_lr=0.02 base_weight_decay=1e-3 base_momentum=0.9 | ",
     ] {
         assert!(text.contains(line), "{line:?} is not in:\n{text}");
     }

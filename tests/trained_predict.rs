@@ -375,7 +375,9 @@ fn rows_can_be_parquet() {
 
 /// Sixty rows of a size in words and a number; every third is of class 1.
 fn sizes() -> String {
-    let row = |i: u32| format!("{},{}.5,{}\n", ["6300", "7100", "S"][(i % 3) as usize], i % 7, u32::from(i.is_multiple_of(3)));
+    let row = |i: u32| {
+        format!("{},{}.5,{}\n", ["6300", "7100", "S"][(i % 3) as usize], i % 7, u32::from(i.is_multiple_of(3)))
+    };
     "size,x,y\n".to_owned() + &(0..60).map(row).collect::<String>()
 }
 

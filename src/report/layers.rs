@@ -119,8 +119,8 @@ mod tests {
             tensor("optimizer", "h.2.weight.exp_avg_sq", &[3, 2], Some(1)),
         ];
         let expected = "\
-(no layer)  scale []                     1
-h.2         weight [3, 2]                6
+(no layer)  scale []                      1
+h.2         weight [3, 2]                 6
 h.10        bias [5] weight [5, 300]  1,505  2 NaN or infinite
 model: 1,512 numbers in 3 layers
 optimizer: 2 tensors, 48 B, 1 NaN or infinite

@@ -107,8 +107,9 @@ impl Ear {
             low_level::exit(128 + signal);
         };
         drop(stake);
-        self.control.stop(usize::try_from(signal).unwrap_or_default());
+        // Said first: afterwards the process may end at any moment.
         self.tell(format!("{name}: {in_order}; a second one stops at once without saving"));
+        self.control.stop(usize::try_from(signal).unwrap_or_default());
     }
 
     fn second(&self, signal: i32) {

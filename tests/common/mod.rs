@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 use rekindle::train::{Control, Observer, StepReport};
 use serde_json::Value;
 
+#[path = "../common_signals/mod.rs"]
+mod signals;
+
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
 pub fn table() -> String {
     let row = |i: u32| {
@@ -86,6 +89,7 @@ impl Lab {
             .env_remove("RUST_LOG")
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::null());
+        signals::by_default(&mut command);
         command
     }
 

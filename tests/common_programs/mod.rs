@@ -8,6 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[path = "../common_signals/mod.rs"]
+mod signals;
+
 pub const TRAIN: &str = env!("CARGO_BIN_EXE_train");
 pub const INSPECT: &str = env!("CARGO_BIN_EXE_inspect");
 
@@ -111,6 +114,7 @@ impl Workplace {
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).env_remove("RUST_LOG");
+        signals::by_default(&mut command);
         command
     }
 
