@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use rekindle::train::{Control, Observer, StepReport};
 use serde_json::Value;
 
+#[allow(clippy::duplicate_mod, reason = "a test may use both of its users")]
 #[path = "../common_signals/mod.rs"]
 mod signals;
 

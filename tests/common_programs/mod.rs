@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+#[allow(clippy::duplicate_mod, reason = "a test may use both of its users")]
 #[path = "../common_signals/mod.rs"]
 mod signals;
 
