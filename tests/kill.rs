@@ -209,9 +209,9 @@ fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
     }
 }
 
-/// Saves rarely, so that what a signal saves stands out.
+/// Saves rarely, so that what a signal saves stands out, and is longer than a signal takes to arrive.
 fn rarely_saved() -> Lab {
-    Lab::new(&LONG.replace("20 steps", "1000 steps"))
+    Lab::new(&LONG.replace("20 steps", "1000 steps").replace("steps = 4000", "steps = 20000"))
 }
 
 /// A run that a signal stops and that is then resumed.
@@ -226,7 +226,7 @@ fn assert_a_signal_loses_nothing(signal: &str, code: i32) {
     let ended = training.ended();
     assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     let last = *steps(&run).last().unwrap();
-    assert!(ended.stderr.contains(&format!("stopped after step {last} of 4000")), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("stopped after step {last} of 20000")), "{}", ended.stderr);
     assert!(ended.stderr.contains("to go on: train --resume stopped"), "{}", ended.stderr);
     assert_eq!(log(&run).len() as u64, last, "every update made is saved");
     let rest = lab.train(&["--resume", "stopped"]).well();
@@ -437,8 +437,8 @@ fn assert_a_signal_saves(signal: &str) {
     training.ended().well();
     let path = checkpoint(&run, step);
     lab.train(&["--resume", path.to_str().unwrap(), "--out", "from-there"]).well();
-    let last = checkpoint(&lab.path("from-there"), 4000);
-    assert_eq!(state(&last), state(&checkpoint(&lab.path("whole"), 4000)));
+    let last = checkpoint(&lab.path("from-there"), 20000);
+    assert_eq!(state(&last), state(&checkpoint(&lab.path("whole"), 20000)));
     for extra in steps(&run) {
         remove_unless_due(&run, extra);
     }
