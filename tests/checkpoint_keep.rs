@@ -86,7 +86,10 @@ fn a_run_ends_with_its_best_checkpoint_named_and_it_is_used_where_it_is_asked_fo
     let told = lab.start("run");
     let best = by_loss(&lab.path("run"))[0];
     let loss = log(&lab.path("run"))[best as usize - 1]["val_loss"].clone();
-    let named = format!("best: step-{best:010} (validation_loss {loss})");
+    let named = format!(
+        "best checkpoint: step-{best:010} (validation_loss {})",
+        rekindle::figures::loss(loss.as_f64().unwrap())
+    );
     assert!(told.stderr.contains(&named), "{named}: {}", told.stderr);
     let found = lab.train(&["eval", "run", "--best", "--json"]).well();
     let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();

@@ -46,7 +46,7 @@ impl Argument for u64 {
     }
 
     fn schema() -> Json {
-        json!({"type": "integer", "minimum": 0})
+        json!({"type": "integer"})
     }
 }
 

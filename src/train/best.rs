@@ -11,6 +11,7 @@ use super::keep::KeepConfig;
 use super::{TrainError, resume};
 use crate::checkpoint::keep::{Reason, Verdict};
 use crate::checkpoint::{Checkpoint, Folder, dir_name};
+use crate::figures;
 
 /// A checkpoint whose state was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,7 +29,7 @@ pub struct BestCheckpoint {
 /// As `step-0000000049 (validation_loss 0.7126)`.
 impl fmt::Display for BestCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} {})", dir_name(self.step), word(&self.metric), self.value)
+        write!(f, "{} ({} {})", dir_name(self.step), word(&self.metric), figures::loss(self.value))
     }
 }
 

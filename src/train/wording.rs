@@ -11,7 +11,9 @@ fn unknown_name(reason: &str) -> Option<String> {
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
-    let distance = |candidate: &&&str| strsim::osa_distance(name, candidate);
+    // `AdamW` is `adamw`, and no `adam`.
+    let lowercase = name.to_lowercase();
+    let distance = |candidate: &&&str| strsim::osa_distance(&lowercase, &candidate.to_lowercase());
     let nearest = known.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= 1 + name.len() / 3);
     let question = nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default();
     Some(format!("`{name}` is unknown; {question}known here: `{}`", known.join("`, `")))
@@ -52,6 +54,8 @@ mod tests {
     fn an_unknown_name_comes_with_the_nearest_known_one() {
         let field = plain("unknown field `lrr`, expected one of `lr`, `momentum`");
         assert_eq!(field, "`lrr` is unknown; did you mean `lr`? known here: `lr`, `momentum`");
+        let variant = plain("unknown variant `AdamW`, expected one of `sgd`, `adam`, `adamw`");
+        assert!(variant.contains("did you mean `adamw`?"), "{variant}");
         assert_eq!(plain("unknown variant `rnn`, expected `mlp`"), "`rnn` is unknown; known here: `mlp`");
     }
 

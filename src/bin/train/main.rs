@@ -272,7 +272,7 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     }
     console.message(&format!("checkpoint: {checkpoint}"));
     if let Some(best) = best {
-        console.message(&format!("best: {best}"));
+        console.message(&format!("best checkpoint: {best}"));
     }
     match outcome {
         Outcome::Finished => {
