@@ -372,3 +372,32 @@ fn rules_hold_across_resumes() {
     lab.train(&["--resume", "run", "--set", "train.steps=", "--set", "train.epochs=3"]).well();
     assert_eq!(steps(&lab.path("run")), steps(&lab.path("whole")));
 }
+
+#[test]
+fn a_checkpoint_that_a_person_has_put_files_in_is_not_deleted() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '4 steps', keep = { last = 1 } }"));
+    lab.start("run");
+    fs::write(checkpoint(&lab.path("run"), 12).join("NOTES.md"), "mine").unwrap();
+    lab.train(&["--resume", "run", "--set", "train.epochs=6"]).well();
+    let folder = lab.path("run/checkpoints");
+    let holds_notes = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().path().join("NOTES.md").exists();
+    assert!(fs::read_dir(&folder).unwrap().any(holds_notes));
+    // One without such files has gone.
+    assert!(!checkpoint(&lab.path("run"), 8).exists());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_where_the_best_is_asked_for() {
+    let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { best = 20 } }"));
+    lab.start("run");
+    let best = by_loss(&lab.path("run"))[0];
+    let weights = checkpoint(&lab.path("run"), best).join("model.safetensors");
+    fs::write(&weights, &fs::read(&weights).unwrap()[..100]).unwrap();
+    let told = lab.train(&["eval", "run", "--best"]).well();
+    let named = format!("step-{best:010}/model.safetensors");
+    assert!(
+        told.stderr.contains("passed over a damaged checkpoint") && told.stderr.contains(&named),
+        "{}",
+        told.stderr
+    );
+}

@@ -313,6 +313,14 @@ fn is_left_over(path: &Path) -> bool {
     named && is_directory() && fs::read_dir(path).is_ok_and(|mut entries| entries.all(ours))
 }
 
+/// Whether something lies in the directory at `path` that neither a checkpoint nor a file manager has put there: a person
+/// has. In an object store nothing is looked for.
+pub(super) fn holds_a_persons_files(path: &Path) -> bool {
+    let known = |name: &str| is_file_of_checkpoint(name) || is_left_by_a_file_manager(name);
+    let is_known = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(known);
+    fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| !is_known(entry)))
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::io::Errno;

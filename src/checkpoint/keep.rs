@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::CheckpointError;
-use super::folder::Folder;
+use super::folder::{Folder, holds_a_persons_files};
 use super::fs::Disk;
 use super::read::Checkpoint;
 
@@ -71,6 +71,8 @@ pub enum Reason {
     Damaged,
     /// It cannot be read, and may be whole.
     Unread,
+    /// A person has put files in it.
+    PersonsFiles,
 }
 
 impl fmt::Display for Reason {
@@ -85,6 +87,7 @@ impl fmt::Display for Reason {
             Self::OnlyOne => "the only one of its step",
             Self::Damaged => "damaged",
             Self::Unread => "it cannot be read now",
+            Self::PersonsFiles => "it holds files that are not the run's",
         })
     }
 }
@@ -191,6 +194,9 @@ pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdic
         };
         let (copy, metrics) = (Some(number), Value::Null);
         verdicts.push(Verdict { step, path, copy, metrics, metric: None, stays });
+    }
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.stays.is_none()) {
+        verdict.stays = holds_a_persons_files(&verdict.path).then_some(Reason::PersonsFiles);
     }
     verdicts.sort_by_key(|verdict| (verdict.step, verdict.copy.is_none(), verdict.copy));
     Ok(verdicts)

@@ -81,8 +81,8 @@ impl Kept {
     }
 }
 
-/// The best checkpoint of the run at `path` or in a folder of checkpoints that is valid; a message for each that is better
-/// and is not, and one that says which it is.
+/// The best checkpoint of the run at `path` or in a folder of checkpoints that is valid; a message for each that is
+/// damaged, and one that says which it is.
 ///
 /// # Errors
 /// When there is none, none was measured, or none is valid.
@@ -95,7 +95,11 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let newest = folder.newest_outline()?.checkpoint;
     let field = |name| newest.field(name).cloned().unwrap_or_default();
     let kept = Kept::look(&folder, newest.step(), &field("config"), field("steps_per_epoch").as_u64())?;
-    let mut messages = Vec::new();
+    // How good a damaged one was is not known, so each is named.
+    let damaged =
+        kept.verdicts.iter().filter(|verdict| verdict.stays == Some(Reason::Damaged) && verdict.copy.is_none());
+    let faults = damaged.filter_map(|verdict| Checkpoint::read(&verdict.path).err());
+    let mut messages: Vec<String> = faults.map(|error| format!("passed over a damaged checkpoint: {error}")).collect();
     for best in &kept.best {
         match Checkpoint::read(&best.path) {
             Ok(checkpoint) => {
