@@ -37,7 +37,10 @@ pub(super) fn describe(
         format!("[{}]", columns.join(", "))
     };
     if features().all(|(_, column)| useless(column)) {
-        return Err(nothing("no column beside the target can be learned from: each has another value in every row"));
+        return Err(nothing(
+            "no column beside the target can be learned from: each only numbers the rows or has many different words, as dates \
+             and numbers with a unit, a decimal comma or words among them are",
+        ));
     }
 
     lines.table("data", "What to learn from.");
@@ -50,7 +53,8 @@ pub(super) fn describe(
     lines.value("label", &reference(table, label), place);
     let task = if is_class { "\"classification\"" } else { "\"regression\"" };
     lines.value("task", task, "Whether the target is a class (\"classification\") or a value (\"regression\").");
-    let ignored = "Columns to leave out; here those that have another value in nearly every row, if there are any.";
+    let ignored = "Columns to leave out; here those that only number the rows, or have many different words: names, dates, \
+                   numbers with a unit. Take one out of the list, and `train check` says what it holds.";
     lines.value("ignore", &listed(&useless), ignored);
     let categories = "Columns whose values are names; `encoding` says how they become numbers.";
     lines.value("categories", &listed(&|column| !column.is_numeric && !useless(column)), categories);

@@ -122,7 +122,9 @@ impl Check {
     /// # Errors
     /// Whatever a run would be refused for.
     pub fn of_file(path: &Path, settings: &[Setting]) -> Result<Self, TrainError> {
-        Ok(Self::of(&Session::new(from_file(path, settings)?)?))
+        let session = Session::new(from_file(path, settings)?)?;
+        session.require_figures()?;
+        Ok(Self::of(&session))
     }
 
     /// What a session at its start comes to.

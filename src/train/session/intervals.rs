@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// Refuses a run in which a schedule follows a figure, or checkpoints are kept by one, that is never known in time.
-    pub(in crate::train) fn require_figures(&self) -> Result<(), TrainError> {
+    pub(crate) fn require_figures(&self) -> Result<(), TrainError> {
         let Lengths { total, epoch } = self.lengths();
         let refuse = |field: &str, value: String, metric: Metric, from: Option<u64>| {
             let known = match (from, metric) {
