@@ -10,7 +10,7 @@
 //!    [`memory`]: whether something fits.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
-//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`reference`]: every key of a configuration.
+//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`mod@reference`]: every key of a configuration.
 //!    [`starter`]: a first configuration for data.
 //!
 //! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
