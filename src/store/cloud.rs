@@ -263,6 +263,9 @@ fn exactly(content: &mut dyn Read, length: u64) -> io::Result<Vec<u8>> {
 }
 
 /// An error in few words: what the store said, or what lies at the bottom. What else there is, such as the signed
+/// Words of S3 for a key that is wrong or may not do what was asked.
+const REFUSALS: [&str; 3] = ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied"];
+
 /// address of the request, is left out.
 fn plain(error: Error) -> io::Error {
     let kind = match &error {
@@ -270,6 +273,8 @@ fn plain(error: Error) -> io::Error {
         Error::AlreadyExists { .. } | Error::Precondition { .. } => ErrorKind::AlreadyExists,
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::PermissionDenied,
         Error::NotSupported { .. } | Error::NotImplemented { .. } => ErrorKind::Unsupported,
+        // A listing that is refused comes as any other error, with the server's word for it.
+        other if REFUSALS.iter().any(|refusal| other.to_string().contains(refusal)) => ErrorKind::PermissionDenied,
         _ => ErrorKind::Other,
     };
     let mut cause: &dyn std::error::Error = &error;
