@@ -262,10 +262,10 @@ fn exactly(content: &mut dyn Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// An error in few words: what the store said, or what lies at the bottom. What else there is, such as the signed
 /// Words of S3 for a key that is wrong or may not do what was asked.
 const REFUSALS: [&str; 3] = ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied"];
 
+/// An error in few words: what the store said, or what lies at the bottom. What else there is, such as the signed
 /// address of the request, is left out.
 fn plain(error: Error) -> io::Error {
     let kind = match &error {
