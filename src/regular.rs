@@ -15,7 +15,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     options.read(true);
     #[cfg(unix)]
     {
-        // What has become a pipe since is not waited for.
+        // If it has become a pipe since, opening does not wait.
         let flags = rustix::fs::OFlags::NONBLOCK;
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
     }
@@ -94,7 +94,7 @@ fn refuse_other_kinds(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, and must be a regular file")))
 }
 
-/// What something is that is no regular file.
+/// The kind of something that is no regular file.
 pub(crate) fn kind(file: FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! What an error of the system means for a person, where it has the same cause whatever was being done.
+//! Remedies for errors of the system that have the same cause in every operation.
 
 use std::io::{Error, ErrorKind};
 

@@ -229,7 +229,7 @@ fn tensors_that_are_wrong_are_refused_by_name() {
     }
 }
 
-/// `train` with these arguments, where it may have so many kilobytes of addresses.
+/// `train` with these arguments under a limit of `kilobytes` of address space.
 #[cfg(target_os = "linux")]
 fn train_within(place: &Workplace, kilobytes: u64, arguments: &[&str]) -> common_programs::Told {
     let script = format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"");
@@ -262,7 +262,7 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
     train_within(&place, 1_000_000, &wide)
         .says(2, &["activations", "of 18 rows at a time", "a smaller `data.batch_size`"]);
     assert!(place.files() == before, "a refusal has left something");
-    // What fits is trained.
+    // A run that fits is trained.
     train_within(&place, 2_000_000, &["config.toml", "--out", "run"]).says(0, &["done: 20 steps"]);
 }
 

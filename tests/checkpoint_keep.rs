@@ -196,7 +196,7 @@ fn copies_that_were_replaced_are_counted_and_deleted_by_hand_unless_they_may_be_
     let mut left = left.to_vec();
     left.sort();
     assert_eq!(names(&run), left);
-    // What another has replaced can be looked at under its name.
+    // A copy that another has replaced can be looked at under its name.
     assert!(inspect(&lab, &[&format!("run/checkpoints/{}", copy(4))]).well().stdout.contains("step        4"));
 }
 

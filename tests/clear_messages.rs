@@ -1,4 +1,4 @@
-//! What the programs say can be read and done: numbers show digits, commands can be copied, advice can be followed, and
+//! Messages of the programs can be read and followed: numbers show digits, commands can be copied, advice can be followed, and
 //! what looks like a mistake is said before the first step.
 
 mod common_programs;

@@ -1,7 +1,7 @@
 //! The reference has every key, and says nothing that is not so; the configuration that a run writes down is complete;
 //! `train init` writes one that trains, and `train check` trains nothing.
 //!
-//! `REKINDLE_DRAW=1 cargo test --test configuration` writes the reference anew; without it a page that is no longer
+//! `REKINDLE_DRAW=1 cargo test --test configuration` rewrites the reference; without it a page that is no longer
 //! what would be written is a failure.
 
 mod common_data;
@@ -27,7 +27,7 @@ fn the_committed_reference_is_what_would_be_written() {
             fs::write(&path, &text).unwrap();
         }
         let written = fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == text, "docs/{name} is out of date: write it anew with REKINDLE_DRAW=1");
+        assert!(written == text, "docs/{name} is out of date: rewrite it with REKINDLE_DRAW=1");
     }
 }
 
@@ -268,7 +268,7 @@ fn the_schema_accepts_what_is_read_and_rejects_a_misspelt_key() {
     }
 }
 
-/// What the schema takes from the attributes of serde is what reading and completing a configuration gives.
+/// The defaults that the schema takes from the attributes of serde are those that a configuration gets when it is read.
 #[test]
 fn every_default_that_is_stated_is_the_one_that_holds() {
     let mut compared = 0;

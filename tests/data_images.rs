@@ -236,7 +236,7 @@ fn bad_images_are_left_out_on_request_and_listed() {
     assert!(message.starts_with("`data.check_images` has no meaning"), "{message}");
 }
 
-/// A preview in a segment has an end of its own, and behind the picture anything may follow.
+/// A preview in a segment has its own end, and anything may follow the picture.
 #[test]
 fn a_jpeg_ends_where_its_own_picture_does() {
     let preview = [&[0xff, 0xe1, 0x00, 0x0a][..], &[0xff, 0xd8, 0xff, 0xda, 0x00, 0x02, 0xff, 0xd9]].concat();

@@ -187,7 +187,7 @@ fn a_column_without_a_value_is_told_by_its_name() {
     );
 }
 
-/// What is said of a table before a run begins.
+/// Remarks about a table before a run begins.
 fn notices(content: &str, options: &str) -> Vec<String> {
     let folder = folder(&[("a.csv", content.into())]);
     let data = open(&folder.path().join("a.csv"), options).unwrap();
@@ -259,7 +259,7 @@ fn a_missing_large_number_is_replaced_by_one_of_64_bits() {
     assert_eq!(floats(&data.batch(0).unwrap().inputs)[1], 0.0);
 }
 
-/// What a checkpoint remembers from before numbers had 64 bits: it does not name a precision, and the statistics are of
+/// A checkpoint from before numbers had 64 bits: it does not name a precision, and the statistics are of
 /// numbers of 32 bits.
 #[test]
 fn a_run_that_rounded_its_numbers_first_goes_on_with_the_same_bits() {

@@ -298,7 +298,7 @@ fn two_signals_within_a_second_are_one() {
     assert_eq!(log(&run).len() as u64, *steps(&run).last().unwrap(), "every update made is saved");
 }
 
-/// What a signal before the first step may end at once: nothing was computed that is not saved. The process is held up
+/// A signal before the first step may end the process at once: nothing unsaved was computed. The process is held up
 /// there by a message that nobody reads.
 #[test]
 fn a_signal_before_the_first_step_ends_the_process_at_once() {
@@ -332,7 +332,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
 /// Asks for something as soon as a validation begins.
 struct InValidation<'a> {
     ask: &'a dyn Fn(),
-    /// At the first validation after so many updates.
+    /// At the first validation after `updates` updates.
     at: u64,
     asked: bool,
 }

@@ -1,4 +1,4 @@
-//! What a person has written is not written over, and what disappears from a run is noticed: its configuration, the folder
+//! A person's files are not written over, and losses in a run are noticed: its configuration, the folder
 //! it is told to go to, its lock and its log.
 
 mod common_forge;
@@ -273,7 +273,7 @@ const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": nul
     "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
     "model": {"type": "WordLevel", "vocab": {"[unk]": 0, "to": 1, "be": 2, "or": 3, "not": 4}, "unk_token": "[unk]"}}"#;
 
-/// A run on a text with a tokenizer, and a home of its own for what is kept for later runs.
+/// A run on a text with a tokenizer, and a separate home for files that are kept for later runs.
 fn text_run() -> Workplace {
     let place = Workplace::new();
     fs::write(place.path("text.toml"), TEXT).unwrap();
@@ -314,7 +314,7 @@ fn a_checkpoint_opens_the_data_and_no_tokenizer_and_makes_no_folder_for_tokens()
         assert!(!place.path("evil").exists(), "{arguments:?} made a folder that a checkpoint names");
     }
     assert!(place.path("home/rekindle").is_dir(), "the tokens are kept in the user's own folder");
-    // What a person names is the person's.
+    // A path that a person names is the person's choice.
     let named = ["--resume", "run", "--set", "data.cache=mine", "--set", "data.tokenizer=t.json"];
     with_home(&place, &named).says(0, &["nothing left to do"]);
     assert!(place.path("mine").is_dir());

@@ -114,13 +114,8 @@ impl Folder {
         if let Some(objects) = self.objects()? {
             return objects.list();
         }
-        let entries = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.during("list", &self.path)?,
-        };
         let mut found = Vec::new();
-        for entry in entries {
-            let path = entry.during("list", &self.path)?.path();
+        for path in self.paths()? {
             if let Some(step) = step_of(&path)
                 && is_dir(&path)?
             {
@@ -131,6 +126,17 @@ impl Folder {
         Ok(found)
     }
 
+    /// Everything in the folder, in no order; nothing where there is no folder.
+    fn paths(&self) -> Result<Vec<PathBuf>, CheckpointError> {
+        match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            entries => {
+                let entries = entries.during("list", &self.path)?;
+                entries.map(|entry| Ok(entry.during("list", &self.path)?.path())).collect()
+            }
+        }
+    }
+
     /// The copies of checkpoints that others of the same step have replaced: step, number and directory, in that order.
     ///
     /// # Errors
@@ -139,13 +145,8 @@ impl Folder {
         if let Some(objects) = self.objects()? {
             return objects.superseded();
         }
-        let entries = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.during("list", &self.path)?,
-        };
         let mut found = Vec::new();
-        for entry in entries {
-            let path = entry.during("list", &self.path)?.path();
+        for path in self.paths()? {
             let copy = number_of_replaced(&path).filter(|_| path.is_dir());
             found.extend(copy.map(|(step, number)| (step, number, path)));
         }
@@ -156,7 +157,8 @@ impl Folder {
     /// Removes what saves that were killed have left here, and says what.
     ///
     /// That is a directory, not a link to one, whose name only a save makes, with nothing in it but files of the names
-    /// that a checkpoint has, and what a file manager has added. Call it only while no other process saves here: what is being written looks the same.
+    /// that a checkpoint has, and those that a file manager has added. Call it only while no other process saves here: a
+    /// save that is under way looks the same.
     ///
     /// # Errors
     /// When the folder cannot be listed, or something not be removed.
@@ -164,13 +166,8 @@ impl Folder {
         if let Some(objects) = self.objects()? {
             return objects.sweep();
         }
-        let entries = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.during("list", &self.path)?,
-        };
         let mut swept = Vec::new();
-        for entry in entries {
-            let path = entry.during("list", &self.path)?.path();
+        for path in self.paths()? {
             if is_left_over(&path) {
                 fs::remove_dir_all(&path).during("remove", &path)?;
                 swept.push(path);
@@ -306,19 +303,21 @@ impl Folder {
 fn is_left_over(path: &Path) -> bool {
     let named = path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary);
     let is_directory = || path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    let ours = |entry: std::io::Result<fs::DirEntry>| {
-        let known = |name: &str| is_file_of_checkpoint(name) || is_left_by_a_file_manager(name);
-        entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(known))
-    };
-    named && is_directory() && fs::read_dir(path).is_ok_and(|mut entries| entries.all(ours))
+    named
+        && is_directory()
+        && fs::read_dir(path).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| is_expected(&entry))))
+}
+
+/// Whether a checkpoint or a file manager has put this there.
+fn is_expected(entry: &fs::DirEntry) -> bool {
+    let known = |name: &str| is_file_of_checkpoint(name) || is_left_by_a_file_manager(name);
+    entry.file_name().to_str().is_some_and(known)
 }
 
 /// Whether something lies in the directory at `path` that neither a checkpoint nor a file manager has put there: a person
 /// has. In an object store nothing is looked for.
 pub(super) fn holds_a_persons_files(path: &Path) -> bool {
-    let known = |name: &str| is_file_of_checkpoint(name) || is_left_by_a_file_manager(name);
-    let is_known = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(known);
-    fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| !is_known(entry)))
+    fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| !is_expected(&entry)))
 }
 
 #[cfg(test)]
@@ -336,7 +335,7 @@ mod tests {
         (temporary, folder)
     }
 
-    /// What the newest checkpoint is, where the system refuses to open files of the one of step 20.
+    /// The newest checkpoint, where the system refuses to open files of the one of step 20.
     fn where_20_fails(folder: &Folder, errno: Errno) -> Result<Option<Newest>, CheckpointError> {
         folder.newest_by(|path| match step_of(path) {
             Some(20) => Err(io::Error::from(errno)).during("open", path.join("state.json")),

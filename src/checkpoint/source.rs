@@ -42,7 +42,7 @@ impl Source {
         Manifest::parse(&content, &path, self.0.step())
     }
 
-    /// What lies beside the manifest and the files that it lists, in order.
+    /// The files beside the manifest and those that it lists, in order.
     pub(super) fn foreign(&self, manifest: &Manifest) -> Result<Vec<PathBuf>, CheckpointError> {
         let is_listed = |name: &String| name == name::MANIFEST || manifest.files.iter().any(|file| file.name == *name);
         let mut names = self.0.names()?;

@@ -96,7 +96,7 @@ impl Ahead {
         Ok(batch)
     }
 
-    /// A batch that is made on a thread of its own, or none if `stop` asks not to wait for it any longer.
+    /// A batch that is made on another thread, or none if `stop` asks not to wait for it any longer.
     fn elsewhere(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
         let (prepare, (send, made)) = (self.prepare.clone(), mpsc::channel());
         let work = move || {
@@ -192,7 +192,7 @@ struct Queue {
     abandoned: bool,
 }
 
-/// What a caller gets who asks for a batch.
+/// The answer to a request for a batch.
 enum Taken {
     Batch(Batch),
     /// It must be made by the caller.

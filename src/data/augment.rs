@@ -15,7 +15,7 @@ use crate::rng::Draws;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Whether half of the images, drawn anew at each step, are mirrored left to right in training.
+    /// Whether half of the images, drawn again at each step, are mirrored left to right in training.
     #[serde(default)]
     pub flip: bool,
     /// How many pixels an image is shifted at most in training, in each direction; what comes in is 0. This is

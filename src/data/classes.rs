@@ -14,11 +14,11 @@ use crate::Notice;
 pub(super) struct LabelsOf<'a> {
     /// The file.
     pub path: &'a Path,
-    /// What in the file, as a message names it; nothing where the file is all labels.
+    /// The column or tensor, as a message names it; none where the whole file is labels.
     pub place: Option<String>,
-    /// What a person does who meant other labels.
+    /// The remedy for a person who meant other labels.
     pub otherwise: &'static str,
-    /// What a person does whose labels are more classes than there are rows.
+    /// The remedy where there are more classes than rows.
     pub too_many: &'static str,
 }
 
@@ -77,7 +77,7 @@ impl LabelsOf<'_> {
         Ok((classes, said))
     }
 
-    /// What looks like a mistake in targets that are values.
+    /// Likely mistakes in targets that are values.
     pub fn values(&self, values: &[f64]) -> Vec<Notice> {
         let is_constant = values.iter().all(|value| Some(value) == values.first());
         let constant =

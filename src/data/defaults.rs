@@ -1,4 +1,4 @@
-//! What holds for data where nothing is said, written out.
+//! The defaults of `[data]`, written out.
 
 use super::columns::{Label, MISSING_VALUES, Task};
 use super::encoding::Missing;

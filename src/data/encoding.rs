@@ -1,16 +1,18 @@
 //! How columns become numbers, and what of that is learned from the training rows: what stands in for a missing value,
 //! and which categories there are.
 
-use std::ops::Range;
+mod encoder;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::frame::{Cells, Column, Frame, Role, Words};
+use super::frame::{Cells, Frame, Role, Words};
 use super::{DataError, RowSet, remarks};
 use crate::state::StateError;
+
+pub(in crate::data) use encoder::Unseen;
 
 /// What is done where a value is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -165,7 +167,7 @@ impl Encoding {
         self.classes.as_deref()
     }
 
-    /// What is said of `unseen` categories in the column at this place, in so many rows.
+    /// The remark about `unseen` categories of the column at `place`, in `rows` rows.
     pub fn remark(&self, place: usize, unseen: &Unseen, rows: usize) -> Option<String> {
         let ColumnEncoding { name, encoding } = self.columns.get(place)?;
         let known = encoding.categories().unwrap_or_default();
@@ -187,17 +189,6 @@ impl Encoding {
         self.columns.iter().flat_map(of).collect()
     }
 
-    /// What makes numbers of `columns`.
-    pub fn encoder<'a>(&'a self, columns: &'a [Column]) -> Encoder<'a> {
-        let categories = columns.iter().zip(&self.columns).map(|(column, ColumnEncoding { encoding, .. })| {
-            match (encoding.categories(), &column.cells) {
-                (Some(categories), Cells::Categories(words)) => known(words, categories),
-                _ => Vec::new(),
-            }
-        });
-        Encoder { encoding: self, columns, categories: categories.collect() }
-    }
-
     /// What a checkpoint remembers; nothing where every column is numbers, all there, and classes have no names.
     pub fn save(&self) -> Result<Value, StateError> {
         let plain = |column: &ColumnEncoding| column.encoding == Kind::PLAIN;
@@ -209,7 +200,7 @@ impl Encoding {
         Ok(serde_json::to_value(Self { columns, classes: self.classes.clone(), ..*self })?)
     }
 
-    /// What a checkpoint remembers, for columns that are called `names` where they are all numbers.
+    /// The encoding in a checkpoint, for columns that are called `names` where they are all numbers.
     fn read<'a>(json: &Value, names: impl Iterator<Item = &'a str>) -> Result<Self, StateError> {
         let mut saved = if json.is_null() { Self::default() } else { Self::deserialize(json)? };
         if saved.columns.is_empty() {
@@ -320,95 +311,6 @@ impl Kind {
             Self::Ordinal { .. } => "ordinal",
         }
     }
-}
-
-/// Makes numbers of the columns of a table.
-pub(super) struct Encoder<'a> {
-    encoding: &'a Encoding,
-    columns: &'a [Column],
-    /// For each column the place among the categories of each distinct word, where it is one of them.
-    categories: Vec<Vec<Option<usize>>>,
-}
-
-impl Encoder<'_> {
-    /// The numbers of some rows, row after row.
-    pub fn encode(&self, rows: Range<usize>) -> Vec<f64> {
-        let width = self.encoding.width();
-        let mut values = vec![0.0; rows.len() * width];
-        let mut start = 0;
-        let columns = self.columns.iter().zip(&self.encoding.columns).zip(&self.categories);
-        for ((Column { cells, .. }, ColumnEncoding { encoding, .. }), known) in columns {
-            let end = start + encoding.width();
-            let places = values.chunks_exact_mut(width).map(|row| &mut row[start..end]);
-            encoding.encode(cells, known, rows.clone(), places);
-            start = end;
-        }
-        if self.encoding.precision == Precision::Single {
-            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
-        }
-        values
-    }
-
-    /// Which of `rows` have categories that no training row has: for each column in which some do.
-    pub fn unseen(&self, rows: impl Iterator<Item = usize> + Clone) -> impl Iterator<Item = (usize, Unseen)> {
-        let columns = self.columns.iter().zip(&self.categories).enumerate();
-        columns.filter_map(move |(place, (column, known))| {
-            let Cells::Categories(words) = &column.cells else { return None };
-            let word = |row: usize| words.rows()[row] as usize;
-            let mut unknown = rows.clone().filter(|&row| known.get(word(row)).is_some_and(Option::is_none));
-            let example = words.distinct()[word(unknown.next()?)].clone();
-            Some((place, Unseen { rows: 1 + unknown.count(), example }))
-        })
-    }
-}
-
-/// Rows whose category no training row has.
-#[derive(Clone, Debug)]
-pub(super) struct Unseen {
-    pub rows: usize,
-    /// The first of those categories.
-    pub example: String,
-}
-
-impl Kind {
-    /// Writes rows of a column to the places of their numbers, which are all 0. The distinct words of the column are
-    /// `known` by their places among the categories.
-    fn encode<'a>(
-        &self,
-        cells: &Cells,
-        known: &[Option<usize>],
-        rows: Range<usize>,
-        places: impl Iterator<Item = &'a mut [f64]>,
-    ) {
-        match (self, cells) {
-            (Self::Number { fill, indicator }, Cells::Numbers(numbers)) => {
-                for (&number, place) in numbers[rows].iter().zip(places) {
-                    place[0] = if number.is_nan() { fill.unwrap_or(0.0) } else { number };
-                    if *indicator {
-                        place[1] = f64::from(number.is_nan());
-                    }
-                }
-            }
-            (Self::OneHot { .. }, Cells::Categories(words)) => {
-                for (&word, place) in words.rows()[rows].iter().zip(places) {
-                    known[word as usize].into_iter().for_each(|category| place[category] = 1.0);
-                }
-            }
-            (Self::Ordinal { .. }, Cells::Categories(words)) => {
-                for (&word, place) in words.rows()[rows].iter().zip(places) {
-                    place[0] = known[word as usize].map_or(-1.0, |category| category as f64);
-                }
-            }
-            // Words where numbers were learned from, or the other way round: refused when the encoding was loaded.
-            (Self::Number { .. }, Cells::Categories(_))
-            | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
-        }
-    }
-}
-
-/// The place among `categories`, which are in order, of each distinct word.
-fn known(words: &Words, categories: &[String]) -> Vec<Option<usize>> {
-    words.distinct().iter().map(|word| categories.binary_search(word).ok()).collect()
 }
 
 /// The mean, summed in this order. Of numbers of 32 bits it is one of them.

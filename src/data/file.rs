@@ -101,7 +101,7 @@ impl<'a> DataFile<'a> {
     }
 }
 
-/// Refuses content of `path` of which so many bytes cannot be in memory.
+/// Refuses content of `path` whose size does not fit in memory.
 fn require_room(path: &Path, bytes: u64, what: &str) -> Result<(), DataError> {
     Ok(memory::require(&path.display().to_string(), vec![read_whole(what, bytes)], 0, remedies())?)
 }

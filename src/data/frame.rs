@@ -20,7 +20,7 @@ pub(super) struct Frame {
     pub classes: Option<Vec<String>>,
     /// All columns of the file.
     pub layout: Columns,
-    /// What looked like a mistake when it was read.
+    /// Likely mistakes that were seen in reading.
     pub notices: Vec<Notice>,
 }
 
@@ -311,7 +311,7 @@ impl Labels {
 
 type Finished = (Targets, Option<Vec<String>>, Vec<Notice>);
 
-/// What a person does whose label is not the one that was taken.
+/// The remedy where the label is another column.
 const OTHER_LABEL: &str = "`data.label` says which column is the label (the last one where it is not given), and \
                            `data.task = \"regression\"` that labels are values";
 

@@ -8,7 +8,7 @@ use flate2::bufread::GzDecoder;
 /// How a file of gzip begins.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// What is packed in `R`.
+/// The unpacked content of `R`.
 pub(super) struct Gunzip<R: BufRead>(State<R>);
 
 enum State<R: BufRead> {

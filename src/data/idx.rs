@@ -104,7 +104,7 @@ pub enum IdxError {
     Outside {
         /// The option.
         option: &'static str,
-        /// What it says.
+        /// Its values.
         path: PathBuf,
     },
     /// One of the two validation files was named without the other.

@@ -1,6 +1,6 @@
-//! What a text looks like that a table has for a category, though a person would call it a number or a date.
+//! Recognizes numbers and dates in the form in which people write them, which a table takes for categories.
 
-/// What a text looks like.
+/// The form of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     /// In words.
@@ -15,7 +15,7 @@ const CURRENCIES: [&str; 12] = ["$", "€", "£", "¥", "₹", "USD", "EUR", "GB
 /// A longer word behind a number is no unit.
 const LONGEST_UNIT: usize = 6;
 
-/// What `text` looks like, where it is something else than a name and no plain number.
+/// The form of `text`, unless it is a name or a plain number.
 pub(super) fn look(text: &str) -> Option<Look> {
     let text = text.trim();
     if is_date(text) {

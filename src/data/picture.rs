@@ -100,7 +100,7 @@ pub enum ImageError {
     NotAnImage {
         /// The file.
         path: PathBuf,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// The file is damaged, cut short, or of a kind that is not read.
@@ -110,7 +110,7 @@ pub enum ImageError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// Several files cannot be used.
@@ -118,7 +118,7 @@ pub enum ImageError {
     Several {
         /// How many files there are.
         all: usize,
-        /// What is wrong with each.
+        /// The fault of each.
         bad: Vec<ImageError>,
     },
     /// The image has another size than the first one.

@@ -1,4 +1,4 @@
-//! What a checkpoint says of the data that its run learns from, for a run that is taken up.
+//! The data section of a checkpoint, for a resume.
 //!
 //! A checkpoint can come from a stranger. Of the paths in its configuration only those are opened that the data itself is
 //! read from, and nothing else before its content was found to be the one in the checkpoint. What a person names on the
@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::{DataConfig, DataError, Fingerprint};
 use crate::state::State;
 
-/// What is known of data from a checkpoint.
+/// The data as a checkpoint describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recalled<'a> {
     /// By what the content of the data is known.
     pub fingerprint: Option<&'a Value>,
-    /// What the data set remembers.
+    /// The state of the data set.
     pub memory: Option<&'a State>,
     /// Whether a person has named the tokenizer now.
     pub tokenizer_is_given: bool,

@@ -1,4 +1,4 @@
-//! What is said of a table before a run begins: whatever looks like a mistake in it although it can be read.
+//! Remarks about a table before a run begins: likely mistakes in a file that can be read.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ struct Broken {
 }
 
 impl LineBreaks {
-    /// For a table of so many columns.
+    /// For a table of `columns` columns.
     pub fn new(columns: usize) -> Self {
         Self((0..columns).map(|_| None).collect())
     }
@@ -38,7 +38,7 @@ impl LineBreaks {
         }
     }
 
-    /// What there is to say, of the file at `path` whose columns have these names.
+    /// The remarks about the file at `path` whose columns have these names.
     pub fn notices(self, path: &Path, names: Option<&[String]>) -> Vec<Notice> {
         let columns = self.0.into_iter().enumerate();
         let broken = columns.filter_map(|(column, broken)| Some((describe(names, column), broken?)));
@@ -62,7 +62,7 @@ impl LineBreaks {
     }
 }
 
-/// What looks like a row where the names of the columns should be: a number over every column of numbers. Counted columns
+/// A warning where the names of the columns look like a row: a number over every column of numbers. Counted columns
 /// do not.
 pub(super) fn of_header(path: &Path, columns: &[Column]) -> Option<Notice> {
     let numbers = || columns.iter().enumerate().filter(|(_, column)| matches!(column.cells, Cells::Numbers(_)));
@@ -80,7 +80,7 @@ pub(super) fn of_header(path: &Path, columns: &[Column]) -> Option<Notice> {
     })
 }
 
-/// What looks like a mistake in columns of categories: values that are nearly all different, or that are numbers to a person.
+/// Likely mistakes in columns of categories: values that are nearly all different, or that are numbers to a person.
 pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
     let said = columns.iter().filter_map(|Column { name, cells, named }| {
         let Cells::Categories(words) = cells else { return None };
@@ -112,7 +112,7 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
     said.map(Notice::Warning).collect()
 }
 
-/// What nearly all of some words look like, by the first that does.
+/// The form of nearly all `words`, with the first of that form.
 fn common_look(words: &[String]) -> Option<(&String, Look)> {
     let looks = words.iter().filter(|word| !word.is_empty()).map(|word| (word, look(word)));
     let (mut first, mut like, mut all) = (None, 0, 0);
@@ -126,7 +126,7 @@ fn common_look(words: &[String]) -> Option<(&String, Look)> {
     first.filter(|_| like * 10 >= all * 9)
 }
 
-/// What is said of rows whose categories no training row has: so many of `rows`.
+/// The remark about rows whose categories no training row has.
 pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, known: &[String]) -> String {
     let number = |word: &str| word.parse::<f64>().ok();
     let same = |other: &&String| {
@@ -141,7 +141,7 @@ pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, kno
     )
 }
 
-/// What is lost when numbers are rounded to 32 bits without being standardized before: nothing to speak of, or else a
+/// The loss when numbers are rounded to 32 bits without being standardized before: nothing to speak of, or else a
 /// sentence.
 pub(super) fn of_rounding(numbers: &[f64]) -> Option<String> {
     let there = || numbers.iter().copied().filter(|number| !number.is_nan());

@@ -17,7 +17,7 @@ use super::{DataConfig, DataError, picture};
 /// So many rows of a table are looked at.
 const ROWS: usize = 5000;
 
-/// What data seems to be.
+/// The kind of data that was recognized.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Survey {
     /// A table.

@@ -36,7 +36,7 @@ enum Raw {
 }
 
 impl Raw {
-    /// What gives the numbers of some rows, row after row.
+    /// Encodes some rows, row after row.
     fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + '_> {
         match self {
             Self::Numbers { values, shape } => {

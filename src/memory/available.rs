@@ -11,7 +11,7 @@ use super::Size;
 pub struct Available {
     /// Bytes.
     pub bytes: u64,
-    /// What sets the limit.
+    /// The source of the limit.
     pub limit: String,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Available {
 }
 
 impl Available {
-    /// What there is now; `None` where the system does not say.
+    /// The available memory now; `None` where the system does not say.
     #[cfg(target_os = "linux")]
     pub fn now() -> Option<Self> {
         use rustix::process::{Resource, getrlimit};
@@ -30,7 +30,7 @@ impl Available {
         smallest(|path| std::fs::read_to_string(path).ok(), address_space)
     }
 
-    /// What there is now; `None` where the system does not say.
+    /// The available memory now; `None` where the system does not say.
     #[cfg(not(target_os = "linux"))]
     pub fn now() -> Option<Self> {
         None
@@ -52,7 +52,7 @@ fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) 
         limit: "the memory that this machine has left (MemAvailable)".to_owned(),
     });
     let status = read(Path::new("/proc/self/status")).unwrap_or_default();
-    // What is mapped and not used, such as the allocator's reserve, can still be used.
+    // Memory that is mapped but not used, such as the allocator's reserve, can still be used.
     let used = kilobytes(&status, "VmRSS").unwrap_or(0);
     let of_address_space = address_space.map(|limit| Available {
         bytes: limit.saturating_sub(used),
@@ -75,7 +75,7 @@ struct Group {
     names: &'static Names,
 }
 
-/// What the files of a control group and the lines in them are called.
+/// Names of the files of a control group and of the lines in them.
 struct Names {
     root: &'static str,
     limit: &'static str,
@@ -121,7 +121,7 @@ impl Group {
         groups
     }
 
-    /// What its limit leaves; `None` where it has no limit.
+    /// The memory within its limit; `None` where it has no limit.
     fn available(&self, read: &impl Fn(&Path) -> Option<String>, free_swap: u64) -> Option<Available> {
         let number = |name: &str| read(&self.folder.join(name))?.trim().parse::<u64>().ok();
         let (limit, usage) = (number(self.names.limit)?, number(self.names.usage)?);

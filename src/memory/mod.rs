@@ -21,7 +21,7 @@ pub(crate) use self::size::grouped;
 pub struct Need {
     /// Its name.
     pub what: String,
-    /// At least so many bytes.
+    /// A lower bound in bytes.
     pub bytes: u64,
     /// Where the size comes from, or nothing.
     pub detail: String,
@@ -34,17 +34,17 @@ impl Need {
     }
 }
 
-/// What was asked for does not fit in memory. Nothing was taken for it.
+/// The request does not fit in memory. Nothing was allocated for it.
 #[derive(Debug, Error)]
 #[error("{what} needs at least {} of memory, and {available}{}", Size(total(needs)), Table { needs, remedies })]
 pub struct TooLarge {
-    /// What was asked for.
+    /// The request.
     pub what: String,
-    /// What it is made of.
+    /// Its parts.
     pub needs: Vec<Need>,
-    /// What there is.
+    /// The memory that is available.
     pub available: Available,
-    /// What would help, most of it first.
+    /// Remedies, the most effective first.
     pub remedies: Vec<String>,
 }
 

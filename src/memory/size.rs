@@ -14,7 +14,7 @@ const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut amount, mut unit) = (self.0 as f64, 0);
-        // What would be rounded to 1000 of a unit is 1.0 of the next.
+        // A size that rounds to 1000 of a unit is 1.0 of the next.
         while amount >= 999.5 && unit + 1 < UNITS.len() {
             amount /= 1000.0;
             unit += 1;

@@ -124,7 +124,7 @@ impl ConvNetConfig {
         check_dropout(self.dropout)
     }
 
-    /// What an image of this shape takes on its way to `outputs` numbers. ReLU is part of a convolution and of a layer.
+    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a layer.
     pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let input = product(image);
         let &[mut channels, height, width] = image else { return Activations::default() };

@@ -15,7 +15,7 @@ thread_local! {
 /// More weights than this are not counted, or made: a configuration of a few bytes could ask for any number.
 const MOST_TENSORS: usize = 1 << 17;
 
-/// What `build` makes, in which every weight is empty, and the names and shapes that they have otherwise. It takes no
+/// The result of `build` with empty weights, and the names and shapes that the weights would have. It takes no
 /// memory for weights.
 pub(super) fn counted<T>(build: impl FnOnce() -> T) -> (T, Vec<(String, Shape)>) {
     let (outer, room) = (COUNTED.replace(Some(Vec::new())), ROOM.get());

@@ -60,7 +60,7 @@ impl MlpConfig {
         check_dropout(self.dropout)
     }
 
-    /// What a row of `inputs` numbers takes on its way to `outputs` numbers. ReLU is part of its layer.
+    /// The memory for a row of `inputs` numbers on its way to `outputs` numbers. ReLU is part of its layer.
     pub(super) fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));

@@ -14,7 +14,7 @@ pub struct Outline {
     pub parameters: u64,
     /// How many numbers are remembered beside them.
     pub buffers: u64,
-    /// What a row takes on its way through the model.
+    /// The memory for a row on its way through the model.
     pub activations: Activations,
 }
 

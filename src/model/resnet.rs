@@ -56,7 +56,7 @@ impl ResNetConfig {
         Ok(())
     }
 
-    /// What an image of this shape takes on its way to `outputs` numbers.
+    /// The memory for an image of this shape on its way to `outputs` numbers.
     pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let &[_, mut height, mut width] = image else { return Activations::default() };
         let mut inputs = self.widths.first().copied().unwrap_or(1);

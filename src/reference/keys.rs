@@ -30,15 +30,15 @@ pub struct Key {
     pub range: String,
     /// Whether there is no table without it.
     pub needed: bool,
-    /// What holds where it is left out, each with the formats of data for which it does. Empty where nothing holds.
+    /// The defaults, each with the formats of data that it is for. Empty where there is none.
     pub defaults: Vec<(Value, Vec<&'static str>)>,
     /// Whether the default follows from other keys, or from the data.
     pub derived: bool,
-    /// What it means.
+    /// Its meaning.
     pub meaning: String,
     /// The words that it takes, each with its meaning.
     pub words: Vec<(String, String)>,
-    /// What the schema says of it.
+    /// Its schema.
     pub schema: Value,
 }
 
@@ -58,7 +58,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// What `schema` says, wherever it says it.
+    /// The schema that `schema` refers to, or `schema`.
     fn resolved(&self, schema: &'a Value) -> &'a Value {
         let target = schema["$ref"].as_str().and_then(|reference| definition(self.definitions, reference));
         target.unwrap_or(schema)
@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the samples have for a key that they were not given, and whether that is another value in each.
+    /// The values that samples have for a key that they were not given, and whether each has another one.
     fn defaults(&self, path: &str, kind: Option<&str>, name: &str) -> (Vec<(Value, Vec<&'static str>)>, bool) {
         let mut found: Vec<(Value, Vec<&'static str>)> = Vec::new();
         for sample in &self.samples {

@@ -22,7 +22,7 @@ pub struct Course {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Due {
-    /// After so many updates.
+    /// Number of updates before it.
     Step(u64),
     /// So often by the clock.
     Minutes(f64),

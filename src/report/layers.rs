@@ -8,7 +8,7 @@ use crate::memory::{Size, grouped};
 /// The tensors whose names differ only behind the last dot.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
-    /// What their names have in common.
+    /// The common part of their names.
     pub name: String,
     /// The rest of each name, and its shape.
     pub tensors: Vec<(String, Vec<usize>)>,

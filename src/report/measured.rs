@@ -1,4 +1,4 @@
-//! What a run has measured, by its log.
+//! The figures in a run's log.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store;
 
-/// What the log of a run says.
+/// The figures in the log of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Measured {
     /// Updates that the log has lines of.
@@ -19,7 +19,7 @@ pub struct Measured {
     pub best_validation: Option<Validation>,
 }
 
-/// What a validation found.
+/// The result of a validation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Validation {
     /// Updates made before it.
@@ -30,7 +30,7 @@ pub struct Validation {
     pub accuracy: Option<f64>,
 }
 
-/// What is of interest in a line of the log.
+/// The fields of a line of the log that are shown.
 #[derive(Deserialize)]
 struct Line {
     step: u64,

@@ -28,7 +28,7 @@ pub struct Runs {
 pub struct RunSummary {
     /// The name of its directory.
     pub name: String,
-    /// What has become of it.
+    /// Its state.
     pub state: RunState,
     /// Updates made: by the newest checkpoint, and of a run that is running by its log.
     pub step: Option<u64>,
@@ -36,16 +36,16 @@ pub struct RunSummary {
     pub total_steps: Option<u64>,
     /// The epoch that the last update was in, from 1.
     pub epoch: Option<u64>,
-    /// What its log says.
+    /// The figures in its log.
     #[serde(flatten)]
     pub measured: Measured,
     /// When something was last written, in seconds since 1970.
     pub written: Option<u64>,
-    /// What is wrong with it.
+    /// The fault in it.
     pub problem: Option<String>,
 }
 
-/// What has become of a run.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {

@@ -64,7 +64,7 @@ pub struct Standing {
     /// Which checkpoints of the run stay, and why, where it was looked at as a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<KeptStanding>,
-    /// What the log of its run says up to its step, where there is one.
+    /// The figures in the run's log up to its step, where there is one.
     pub measured: Measured,
     /// Where the run goes on.
     pub course: Course,

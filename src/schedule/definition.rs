@@ -58,7 +58,7 @@ pub(crate) struct Definition {
     pub read: fn(&Arguments) -> Result<Arc<dyn Kind>, Problem>,
     /// The parameters at more length, for a reference.
     pub describe: fn() -> Vec<Described>,
-    /// What it is, as its type says; its first line is its formula or a sentence.
+    /// The doc comment of its type; the first line is its formula or a sentence.
     pub doc: &'static str,
 }
 

@@ -32,7 +32,7 @@ impl Length {
 }
 
 impl Length {
-    /// What is left of it after `other`; none where that is longer, or one is in steps and the other is a share.
+    /// The rest of it after `other`; none where that is longer, or one is in steps and the other is a share.
     pub(crate) fn minus(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::Steps(a), Self::Steps(b)) => a.checked_sub(b).map(Self::Steps),

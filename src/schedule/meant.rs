@@ -1,4 +1,4 @@
-//! What was probably meant by a schedule that stands still for a part of its run.
+//! Suggestions for a schedule that stands still for a part of its run.
 
 use super::plan::RunLength;
 use super::{Length, Schedule, Unit};
@@ -12,7 +12,7 @@ pub(crate) struct Meant {
 }
 
 impl Schedule {
-    /// What may have been meant in place of this, the likeliest first. Whether one of them fits has to be tried.
+    /// Schedules that may have been meant instead, the likeliest first. The caller has to try whether one fits.
     pub(crate) fn meant(&self, run: &RunLength) -> Vec<Meant> {
         let Some(total) = run.total_steps else { return Vec::new() };
         let epochs = total / run.steps_per_epoch.max(1);

@@ -33,7 +33,7 @@ pub enum StarterError {
     NoTarget {
         /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// The part that is missing.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! A bar on the terminal that stderr is, in a line of its own.
+//! A progress bar on a separate line of the terminal, where stderr is one.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

@@ -7,7 +7,7 @@ use indicatif::HumanDuration;
 use super::bar::Bar;
 use super::heartbeat::Heartbeat;
 use super::metrics::Evaluation;
-use super::run::{EpochReport, Observer, StepReport, ValidationReport};
+use super::observer::{EpochReport, Observer, StepReport, ValidationReport};
 use crate::figures;
 use crate::optim::Rates;
 
@@ -32,7 +32,7 @@ impl Console {
         move |text| bar.write(io::stderr(), text)
     }
 
-    /// Counts to `total` from now on, on a bar of its own where stderr is a terminal.
+    /// Counts to `total` from now on, on a separate bar where stderr is a terminal.
     pub fn count(&mut self, what: &str, total: u64) {
         self.bar.show(&format!("{what} {{pos}}/{{len}} {{bar:12}} {{wide_msg}} {{elapsed_precise}}"), 0, total);
     }
@@ -56,7 +56,7 @@ impl Default for Console {
     }
 }
 
-/// What does not fit into the line is cut off the message.
+/// The message is cut where the line is too long.
 const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg} | {speed} | {eta} left";
 
 impl Observer for Console {

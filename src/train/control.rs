@@ -27,9 +27,9 @@ struct Shared {
 /// Work that a signal ends in order, in words for the person who sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stake {
-    /// What the first signal brings about, such as `stopping after this step`.
+    /// The effect of the first signal, such as `stopping after this step`.
     pub in_order: String,
-    /// What is lost where a second one ends the process at once, and what to do then.
+    /// The loss where a second one ends the process at once, and the remedy.
     pub at_once: String,
 }
 
@@ -68,7 +68,7 @@ impl Control {
         *self.stake() = None;
     }
 
-    /// What is at stake. It does not change while this is held.
+    /// The work at stake. It does not change while the guard is held.
     pub(super) fn stake(&self) -> MutexGuard<'_, Option<Stake>> {
         self.shared.stake.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -313,7 +313,7 @@ fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
         let run = || TrainError::HoldsARun { path: path.to_owned() };
         return Err(if is_run { run() } else { TrainError::Occupied { path: there } });
     }
-    // What a run writes into its lock is short.
+    // The text that a run writes into its lock is short.
     let lock = path.join("lock");
     let is_a_runs = match lock.symlink_metadata() {
         Ok(found) if found.is_file() => {

@@ -40,7 +40,7 @@ pub enum TrainError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// Why it failed.
         source: io::Error,
@@ -50,7 +50,7 @@ pub enum TrainError {
     Prune {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// Why it failed.
         source: io::Error,
@@ -62,7 +62,7 @@ pub enum TrainError {
         origin: String,
         /// The field, as a dotted name.
         field: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A field of the configuration has a value it cannot have.
@@ -80,7 +80,7 @@ pub enum TrainError {
     Setting {
         /// What was given.
         text: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The device cannot be opened.
@@ -102,7 +102,7 @@ pub enum TrainError {
     OtherSchedule {
         /// The field of the configuration.
         field: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         source: Box<ScheduleError>,
     },
     /// The parts of a checkpoint are of different steps.
@@ -205,7 +205,7 @@ pub enum TrainError {
     /// The `config.toml` of a run is not as a run wrote it, and makes no sense.
     #[error("{error}; mend the file, or delete it, and the next resume writes {} again", path.display())]
     BadRunConfig {
-        /// What is wrong with it.
+        /// The fault.
         error: Box<TrainError>,
         /// The file.
         path: PathBuf,
@@ -213,7 +213,7 @@ pub enum TrainError {
     /// The folder for a new run has something in the place of a file of the run.
     #[error("{} is there already and is no run's, so it is not written over; choose another folder with --out", path.display())]
     Occupied {
-        /// What is there.
+        /// The thing that is there.
         path: PathBuf,
     },
     /// A folder that no run may be made in.

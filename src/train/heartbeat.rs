@@ -67,7 +67,7 @@ impl Heartbeat {
 mod tests {
     use super::*;
 
-    /// The seconds at which lines come in a run of so many steps, each of which takes `milliseconds`; and how often the
+    /// The seconds at which lines come in a run of `steps` steps, each of which takes `milliseconds`; and how often the
     /// clock was read.
     fn beats(steps: u64, milliseconds: u64) -> (Vec<u64>, u64) {
         let mut heartbeat = Heartbeat::new(0, steps);

@@ -30,7 +30,7 @@ pub struct KeepConfig {
     /// What `best` goes by: the validation loss where there are validation rows, else the training loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
-    /// One every so many steps or epochs, for ever.
+    /// Every checkpoint at a multiple of this many steps or epochs; these are never deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Every>,
 }
@@ -46,7 +46,7 @@ impl KeepConfig {
         Self::deserialize(&config["checkpoint"]["keep"]).unwrap_or_default()
     }
 
-    /// What `best` goes by, in a run with or without validation rows.
+    /// The metric of `best`, in a run with or without validation rows.
     pub(super) fn metric(&self, validates: bool) -> Metric {
         let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
         self.metric.unwrap_or(usual)

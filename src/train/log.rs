@@ -3,18 +3,21 @@
 //! The log of a resumed run is that of an uninterrupted one: it is cut back to the checkpoint first, and holds
 //! nothing that depends on the clock.
 
+mod found;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::found::Found;
+use super::TrainError;
 use super::held_disk::is_in_place;
 use super::metrics::Evaluation;
 use super::mirror::Mirror;
-use super::{TrainError, log_order};
 use crate::checkpoint::CheckpointError;
 use crate::optim::Rates;
 use crate::{regular, remedy, store};
@@ -267,56 +270,6 @@ fn free_name(path: PathBuf) -> PathBuf {
     std::iter::once(path.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(path)
 }
 
-/// The lines of a log before a step.
-#[derive(Debug, PartialEq)]
-struct Found {
-    /// Their bytes.
-    bytes: u64,
-    /// The step after the last of them.
-    next: u64,
-    /// Whether the line behind them is of another step than should follow.
-    is_disordered: bool,
-}
-
-impl Found {
-    /// The lines of updates before number `steps`. A line that is torn, none of ours, of a later update, or of one that
-    /// was there already ends them.
-    fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
-        file.rewind()?;
-        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
-        let mut found = Self { bytes: 0, next: 0, is_disordered: false };
-        loop {
-            line.clear();
-            let bytes = reader.read_until(b'\n', &mut line)?;
-            if bytes == 0 {
-                return Ok(found);
-            }
-            match log_order::step_of(&line) {
-                Some(step) if (found.next..steps).contains(&step) => {
-                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
-                }
-                Some(step) => {
-                    return Ok(Self { is_disordered: step < found.next || found.next < steps, ..found });
-                }
-                None => return Ok(found),
-            }
-        }
-    }
-}
-
-impl Found {
-    /// The lines before number `steps` in their order, where some more are in the log, out of place.
-    fn put_in_order(&self, mut file: &File, steps: u64) -> io::Result<Option<Vec<u8>>> {
-        if !self.is_disordered {
-            return Ok(None);
-        }
-        let mut content = Vec::new();
-        file.rewind()?;
-        file.read_to_end(&mut content)?;
-        Ok(Some(log_order::in_order(&content, steps)).filter(|ordered| ordered.len() as u64 > self.bytes))
-    }
-}
-
 /// The log of the run at `run`, a directory or a URL; `None` where there is none.
 pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
     if let Some(store) = store::at(run)? {
@@ -365,133 +318,4 @@ pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), Tr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(step: u64) -> Line {
-        let (momentum, weight_decay, validation) = (None, None, None);
-        Line { step, epoch: 1, lr: vec![0.1], momentum, weight_decay, loss: 0.25, grad_norm: 1.5, validation }
-    }
-
-    fn line(step: u64) -> String {
-        serde_json::to_string(&record(step)).unwrap() + "\n"
-    }
-
-    fn cut(content: &str, steps: u64) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.jsonl");
-        std::fs::write(&path, content).unwrap();
-        drop(Log::open(&path, steps, None).unwrap());
-        std::fs::read_to_string(&path).unwrap()
-    }
-
-    #[test]
-    fn a_line_says_what_an_update_did() {
-        assert_eq!(line(3), "{\"step\":3,\"epoch\":1,\"lr\":[0.1],\"loss\":0.25,\"grad_norm\":1.5}\n");
-    }
-
-    /// Steps that a resumed run repeats must not stand in its log twice.
-    #[test]
-    fn the_log_is_cut_back_to_the_checkpoint() {
-        let all: String = (0..5).map(line).collect();
-        assert_eq!(cut(&all, 3), (0..3).map(line).collect::<String>());
-        assert_eq!(cut(&all, 9), all);
-        assert_eq!(cut(&all, 0), "");
-    }
-
-    #[test]
-    fn a_torn_line_is_cut_off() {
-        let (two, third) = ((0..2).map(line).collect::<String>(), line(2));
-        for end in 1..third.len() {
-            assert_eq!(cut(&format!("{two}{}", &third[..end]), 3), two);
-        }
-        assert_eq!(cut(&format!("{two}\u{fffd}garbage\n"), 3), two);
-    }
-
-    /// A damaged line in the middle must not take the steps behind it away.
-    #[test]
-    fn a_damaged_log_is_kept_before_it_is_cut() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.jsonl");
-        let damaged = (0..5).map(line).collect::<String>().replacen("step", "stop", 1);
-        std::fs::write(&path, &damaged).unwrap();
-        drop(Log::open(&path, 5, None).unwrap());
-        let kept = folder.path().join("log.jsonl.damaged");
-        assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
-        // Nor must a second one take the place of the first.
-        std::fs::write(&path, damaged.replace("0.25", "0.75")).unwrap();
-        drop(Log::open(&path, 5, None).unwrap());
-        assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
-        assert!(folder.path().join("log.jsonl.damaged-2").exists());
-    }
-
-    /// A run that went on behind a gap has fewer lines than steps ever after, and that is no new damage.
-    #[test]
-    fn an_earlier_cut_is_not_taken_for_a_new_damage() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.jsonl");
-        let damaged = (0..5).map(line).collect::<String>().replacen("\"step\":3", "\"stop\":3", 1);
-        std::fs::write(&path, &damaged).unwrap();
-        drop(Log::open(&path, 5, None).unwrap());
-        // It trains on from step 5, and is killed after the checkpoint at step 7, in the next line or a later one.
-        let (third, torn) = ((0..3).map(line).collect::<String>(), &line(9)[..10]);
-        for last in [9, 7] {
-            std::fs::write(&path, format!("{third}{}{torn}", (5..last).map(line).collect::<String>())).unwrap();
-            drop(Log::open(&path, 7, None).unwrap());
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), third.clone() + &line(5) + &line(6));
-        }
-        let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 2, "{names:?}");
-        // A new damage is one.
-        std::fs::write(&path, third + &line(5) + "{}\n").unwrap();
-        drop(Log::open(&path, 7, None).unwrap());
-        assert!(folder.path().join("log.jsonl.damaged-2").exists());
-    }
-
-    #[test]
-    fn doubled_and_swapped_lines_are_put_in_order_and_the_log_as_it_was_is_kept() {
-        for order in [&[0, 1, 1, 2, 3, 4][..], &[0, 2, 1, 3, 4], &[0, 1, 2, 4, 3], &[0, 1, 0, 1, 2, 3, 4]] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("log.jsonl");
-            let disordered: String = order.iter().map(|&step| line(step)).collect();
-            std::fs::write(&path, &disordered).unwrap();
-            drop(Log::open(&path, 5, None).unwrap());
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..5).map(line).collect::<String>());
-            assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), disordered);
-        }
-        assert_eq!(cut(&[0, 1, 2, 3, 4, 4].map(line).concat(), 5), (0..5).map(line).collect::<String>());
-    }
-
-    #[test]
-    fn a_log_that_is_removed_meanwhile_is_written_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.jsonl");
-        let mut log = Log::open(&path, 0, None).unwrap();
-        log.write(&record(0));
-        log.written().unwrap().sync().unwrap();
-        assert_eq!(log.restore(), None);
-        std::fs::remove_file(&path).unwrap();
-        log.write(&record(1));
-        assert!(log.restore().unwrap().contains("log.jsonl was removed while the run was trained"));
-        log.write(&record(2));
-        log.written().unwrap().sync().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
-        // What an editor has put in its place is kept.
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, "an editor's").unwrap();
-        log.restore().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
-        assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), "an editor's");
-    }
-
-    #[test]
-    fn appending_goes_on_where_the_log_was_cut() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.jsonl");
-        std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
-        let mut log = Log::open(&path, 2, None).unwrap();
-        log.write(&record(2));
-        log.written().unwrap().sync().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
 use crate::model::{ModelConfig, Outline};
 
-/// What is to be done with a session, which decides what it will need.
+/// The use of a session, which decides how much memory it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// It is trained and saved.
@@ -46,7 +46,7 @@ pub(super) fn require(
     Ok(memory::require(what, sizes.needs(), held, sizes.remedies(config, &data.input(), purpose))?)
 }
 
-/// What the memory of a run depends on.
+/// The sizes that the memory of a run depends on.
 #[derive(Debug)]
 struct Sizes {
     outline: Outline,
@@ -109,7 +109,7 @@ impl Sizes {
         if self.purpose == Purpose::RangeTest { beside } else { beside.max(validation) }
     }
 
-    /// What takes memory, in the order in which it is taken.
+    /// The needs for memory, in the order in which it is taken.
     fn needs(&self) -> Vec<Need> {
         let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
         let copy = self.weights().saturating_add(self.remembered());
@@ -139,7 +139,7 @@ impl Sizes {
         needs
     }
 
-    /// What would help.
+    /// The remedies.
     fn remedies(&self, config: &Config, input: &Input, purpose: Purpose) -> Vec<String> {
         let needs = self.needs();
         let of = |names: &[&str]| {

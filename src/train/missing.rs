@@ -29,7 +29,7 @@ pub(super) fn missing(config: &Value) -> Vec<String> {
                 None => found.push(field.clone()),
             }
         }
-        // What is in this table hides the faults in the others.
+        // A fault in this table hides those in the others.
         let table = segments(&fault.place).first().copied().unwrap_or_default().to_owned();
         if table.is_empty() || set_aside.contains(&table) {
             break;

@@ -1,4 +1,4 @@
-//! What looks like a mistake in the rates that a run has before it: told before its first step.
+//! Likely mistakes in the rates of a run, reported before its first step.
 
 use std::ops::Range;
 
@@ -157,7 +157,7 @@ fn first(steps: Range<u64>, holds: impl Fn(u64) -> bool) -> u64 {
     end
 }
 
-/// What may have been meant, as the end of a sentence: only what can be written so, and leaves no such stretch.
+/// Suggestions as the end of a sentence: only those that parse and leave no such stretch.
 fn meant(scheduler: &Scheduler, run: RunLength, from: u64) -> String {
     let fits = |schedule: &Schedule| {
         let read = schedule.to_string().parse::<Schedule>().is_ok_and(|read| read == *schedule);
@@ -185,7 +185,7 @@ pub(super) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLengt
     }
     let state = checkpoint.state("schedulers.lr")?;
     let spec: Schedule = serde_json::from_value(state.json["spec"].clone()).ok()?;
-    // What was changed beside the length is told by itself.
+    // Changes other than the length are reported separately.
     let mut earlier = Scheduler::new(spec, scheduler.base_lrs().to_vec(), before).ok()?;
     earlier.load(state).ok()?;
     if !earlier.differences().is_empty() || earlier.schedule() != scheduler.schedule() {

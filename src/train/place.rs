@@ -1,4 +1,4 @@
-//! What is at a path: a run, a folder of checkpoints, or one of them; and where a new run may not be made.
+//! The kind of place at a path: a run, a folder of checkpoints, or one of them; and where a new run may not be made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::{TrainError, paths, written_config};
 use crate::checkpoint::{self, Folder};
 use crate::store;
 
-/// What a path given to `--resume` is.
+/// The kind of a path given to `--resume`.
 #[derive(Debug)]
 pub(super) enum Place {
     /// A run directory: continue there with the newest checkpoint.
@@ -18,7 +18,7 @@ pub(super) enum Place {
     Single(PathBuf),
 }
 
-/// What `path` is, by what lies in it.
+/// The kind of `path`, by its content.
 pub(super) fn what_is(path: &Path) -> Result<Place, TrainError> {
     let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
     let is_elsewhere = store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })?.is_some();
@@ -37,7 +37,7 @@ pub(super) fn what_is(path: &Path) -> Result<Place, TrainError> {
         // All that is left of a run are its checkpoints.
         _ if !Folder::new(path.join("checkpoints")).list()?.is_empty() => Ok(Place::Run(path)),
         _ if is_file(&path.join("config.toml"))? => Err(nothing(
-            "holds a `config.toml` of your own, and no run; start one with `train CONFIG --out DIR`, in a folder of its own",
+            "holds your `config.toml`, and no run; start one with `train CONFIG --out DIR`, in another folder",
         )),
         _ => Err(nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it")),
     }

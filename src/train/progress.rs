@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::run::{EpochReport, Observer, StepReport, ValidationReport};
+use super::observer::{EpochReport, Observer, StepReport, ValidationReport};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -119,7 +119,7 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// What is wrong with the log of the run at `path`, with the log's place: its first line that is none, or is doubled or out
+/// The fault in the log of the run at `path`, with the log's place: its first line that is not one, or is doubled or out
 /// of order. `None` where nothing is, and for checkpoints outside a run.
 ///
 /// # Errors
@@ -203,7 +203,7 @@ fn beside(path: &Path, manifest: &Manifest) -> impl Iterator<Item = String> + us
     foreign.into_iter().map(|path| format!("warning: {}", not_a_part(&path)))
 }
 
-/// What to say of a file in a checkpoint's directory that its manifest does not list.
+/// The warning for a file in a checkpoint's directory that its manifest does not list.
 pub fn not_a_part(path: &Path) -> String {
     format!("{} is no part of the checkpoint, and nothing reads it", path.display())
 }

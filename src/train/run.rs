@@ -12,6 +12,7 @@ use super::directory::RunDirectory;
 use super::intervals::Saves;
 use super::log::{Line, Log};
 use super::metrics::Evaluation;
+use super::observer::{EpochReport, Observer, Outcome, StepReport, ValidationReport};
 use super::session::Session;
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
@@ -37,77 +38,6 @@ pub struct Run {
     /// The last that is let go: until then a save may be in flight.
     directory: RunDirectory,
 }
-
-/// How a run ended, other than by an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All updates are made.
-    Finished,
-    /// It was asked to stop by this signal; the state is saved.
-    Stopped {
-        /// The number of the signal.
-        signal: usize,
-    },
-}
-
-/// What an update did.
-#[derive(Clone, Copy, Debug)]
-pub struct StepReport<'a> {
-    /// How many updates are made.
-    pub done: u64,
-    /// What it used in each group.
-    pub rates: &'a [Rates],
-    /// The loss of its batch.
-    pub loss: f64,
-}
-
-/// What an epoch came to.
-#[derive(Clone, Debug)]
-pub struct EpochReport {
-    /// Its number, from 1.
-    pub epoch: u64,
-    /// What the next update will use in each group.
-    pub rates: Vec<Rates>,
-    /// The mean loss over its updates.
-    pub loss: f64,
-    /// What a validation at its end found.
-    pub validation: Option<Evaluation>,
-}
-
-/// A validation that was not at the end of an epoch.
-#[derive(Clone, Debug)]
-pub struct ValidationReport {
-    /// How many updates are made.
-    pub done: u64,
-    /// What the next update will use in each group.
-    pub rates: Vec<Rates>,
-    /// The loss of the last batch.
-    pub loss: f64,
-    /// Its figures.
-    pub validation: Evaluation,
-}
-
-/// Somebody who watches a run.
-pub trait Observer {
-    /// The loop begins.
-    fn begin(&mut self, _done: u64, _total: u64) {}
-    /// An update was made.
-    fn step(&mut self, _report: &StepReport<'_>) {}
-    /// A validation begins, after so many updates.
-    fn validating(&mut self, _done: u64) {}
-    /// A save begins, after so many updates; it goes on beside those that follow.
-    fn saving(&mut self, _done: u64) {}
-    /// A validation has ended, and not the epoch with it.
-    fn validation(&mut self, _report: &ValidationReport) {}
-    /// An epoch has ended.
-    fn epoch(&mut self, _report: &EpochReport) {}
-    /// Something a person should know.
-    fn message(&mut self, _text: &str) {}
-    /// The loop has ended.
-    fn end(&mut self) {}
-}
-
-impl Observer for () {}
 
 impl Run {
     /// A new run in the directory `out`, with its initial state saved there.
@@ -227,7 +157,7 @@ impl Run {
         error
     }
 
-    /// What comes after an update: a validation, the line of the log, a save. Says so if the run was asked to stop.
+    /// The work after an update: a validation, the line of the log, a save. Says so if the run was asked to stop.
     fn conclude_step(
         &mut self,
         rates: &[Rates],
@@ -250,7 +180,7 @@ impl Run {
         stop.map(|_| self.finish_stopped(observer)).transpose()
     }
 
-    /// What a validation after the update of `line` finds; nothing if the run was asked to stop meanwhile. Then the
+    /// The validation after the update of `line`; none if the run was asked to stop meanwhile. Then the
     /// validation is still to be made, and so it is in a save that was asked for meanwhile.
     fn validate(&mut self, line: &Line, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainError> {
         let control = self.control.clone();

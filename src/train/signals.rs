@@ -75,7 +75,7 @@ pub(super) fn listen(control: Control, say: Say) -> io::Result<()> {
     threads::builder("signals").spawn(work).map(drop)
 }
 
-/// What was heard so far.
+/// The signals so far.
 struct Ear {
     control: Control,
     say: Say,

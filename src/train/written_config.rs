@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, TrainError> {
     }
 }
 
-/// What the file of a run is, compared with the configuration that the run is about to have.
+/// The state of a run's file, compared with the configuration that the run is about to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It is not there.
@@ -120,7 +120,7 @@ struct Edit {
     own: String,
     /// The file's.
     edited: String,
-    /// What takes the file's value; `None` where it cannot change within a run.
+    /// The setting that takes the file's value; `None` where it cannot change within a run.
     setting: Option<String>,
 }
 

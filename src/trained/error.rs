@@ -109,7 +109,7 @@ pub enum TrainedError {
         /// Why.
         source: io::Error,
     },
-    /// What was found cannot be written to stdout.
+    /// The result cannot be written to stdout.
     #[error("the result cannot be written to stdout: {source}")]
     Stdout {
         /// Why.

@@ -96,7 +96,7 @@ impl Trained {
     }
 }
 
-/// What a model says of the rows of a file, a batch at a time.
+/// The predictions for the rows of a file, a batch at a time.
 pub struct Predictions<'a> {
     trained: &'a Trained,
     rows: RowReader,
@@ -106,7 +106,7 @@ pub struct Predictions<'a> {
 }
 
 impl Predictions<'_> {
-    /// What looks like a mistake in the rows that were read so far, such as categories that no training row has.
+    /// Likely mistakes in the rows that were read so far, such as categories that no training row has.
     pub fn notices(&self) -> Vec<Notice> {
         [self.notices.clone(), self.rows.notices()].concat()
     }

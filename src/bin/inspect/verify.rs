@@ -26,7 +26,7 @@ pub struct Verify {
     json: bool,
 }
 
-/// What became of a checkpoint's verification, for programs.
+/// The result of verifying a checkpoint, for programs.
 #[derive(Serialize)]
 struct Found {
     path: PathBuf,
@@ -56,7 +56,7 @@ struct Summary {
     unread: usize,
     bytes: u64,
     seconds: f64,
-    /// What is wrong with the log.
+    /// The fault in the log.
     log_fault: Option<String>,
 }
 
@@ -130,7 +130,7 @@ impl Summary {
         Self { valid, bad, unread, bytes, seconds: time.as_secs_f64(), checkpoints, log_fault }
     }
 
-    /// What is said at the end.
+    /// The last line.
     fn text(&self, json: bool) -> Result<String> {
         if json {
             return Ok(serde_json::to_string_pretty(self)? + "\n");

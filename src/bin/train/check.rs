@@ -8,7 +8,7 @@ use rekindle::report::Check as Checked;
 
 use crate::{print, settings};
 
-/// What `train check` takes.
+/// Arguments of `train check`.
 #[derive(Args)]
 #[command(
     after_help = "Data and model are made as a run would make them, and whatever a run would be refused for ends \

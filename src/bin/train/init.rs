@@ -9,7 +9,7 @@ use clap::Args;
 use rekindle::train::{Console, Observer, relative_path};
 use rekindle::{shell, starter};
 
-/// What `train init` takes.
+/// Arguments of `train init`.
 #[derive(Args)]
 #[command(
     after_help = "It looks at the beginning of the data and chooses target, model, optimizer and schedule; every \

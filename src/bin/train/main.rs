@@ -191,7 +191,7 @@ fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {
     texts.iter().map(|text| Setting::parse(text)).collect()
 }
 
-/// What the run at `path` has learned, by its newest checkpoint or its best.
+/// The trained model of the run at `path`, from its newest checkpoint or its best.
 fn open(path: &Path, best: bool, texts: &[String]) -> Result<(Trained, Vec<String>), TrainedError> {
     let settings = settings(texts)?;
     if best { Trained::open_best(path, &settings) } else { Trained::open(path, &settings) }

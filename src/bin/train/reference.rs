@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-/// What to print.
+/// The form of the output.
 #[derive(Args)]
 pub struct Reference {
     /// Print the JSON schema, for editors, instead of the page.

@@ -41,7 +41,7 @@ pub enum DataError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
     },
     /// The file has no content.
@@ -66,9 +66,9 @@ pub enum DataError {
     OtherContent {
         /// The file.
         path: PathBuf,
-        /// What the content in the checkpoint is known by.
+        /// The fingerprint in the checkpoint.
         saved: String,
-        /// What was found.
+        /// The fingerprint that was found.
         found: String,
     },
     /// The file is not what it was when it was looked at first.
@@ -135,7 +135,7 @@ pub enum DataError {
         largest: u32,
         /// How many rows there are.
         rows: usize,
-        /// What to do about it in a file of this format.
+        /// The remedy for a file of this format.
         remedy: &'static str,
     },
     /// All labels are the same.
@@ -145,7 +145,7 @@ pub enum DataError {
         place: String,
         /// The label.
         label: String,
-        /// What a person does who meant other labels.
+        /// The remedy for a person who meant other labels.
         otherwise: &'static str,
     },
     /// Rows made in memory are not rows.

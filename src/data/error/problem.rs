@@ -16,7 +16,7 @@ pub enum Problem {
     WrittenForPeople {
         /// The text.
         text: Box<str>,
-        /// What it looks like.
+        /// The kind of thing it looks like.
         what: &'static str,
         /// The number to be written, after a comma, where there is one.
         remedy: Box<str>,

@@ -28,7 +28,7 @@ pub enum TableError {
         found: usize,
         /// Columns in the first.
         expected: usize,
-        /// What may be the cause, where something looks like it.
+        /// The likely cause, where there is one.
         hint: &'static str,
     },
     /// A quote opens a field that nothing closes, so that the rest of the file would be that field.
@@ -129,7 +129,7 @@ pub enum TableError {
         first: usize,
         /// The number of the second, from 0.
         second: usize,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A column is none of the file's.

@@ -9,7 +9,7 @@ use crate::data::DataError;
 use crate::data::error::hint;
 use crate::data::picture::ImageError;
 
-/// What file servers, archives and systems leave in folders. It is nobody's class and no image.
+/// Names that file servers, archives and systems leave in folders. They are neither classes nor images.
 const SYSTEM: &[&str] = &[
     "@eaDir",
     "#recycle",
@@ -65,7 +65,7 @@ impl Aside {
     }
 }
 
-/// What is in a folder.
+/// The content of a folder.
 struct Entry {
     name: String,
     path: PathBuf,
@@ -84,7 +84,7 @@ impl Entry {
     }
 }
 
-/// What is in a folder, in the order of the names. A link is what it leads to.
+/// The content of a folder in the order of the names, with links followed.
 fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let unreadable = |source| DataError::from(ImageError::Read { path: folder.into(), source });
     let mut found = Vec::new();
@@ -246,7 +246,7 @@ impl Listing {
         Err(ImageError::Deeper { path: self.folder.clone(), count: *count, example: example.clone(), meant }.into())
     }
 
-    /// What a person should know of it.
+    /// Remarks about it for a person.
     pub fn notices(&self) -> Vec<Notice> {
         let folder = self.folder.display();
         let left_out = |Aside { count, example }: &Aside, place: &str| {

@@ -80,7 +80,7 @@ pub(super) fn size_of_all<'a>(
     Ok(Some(expected))
 }
 
-/// What is wrong with the `bad` ones of `all` images: with the one, or a list.
+/// The error for the `bad` ones of `all` images: of the one, or a list.
 pub(super) fn refusal(all: usize, mut bad: Vec<ImageError>) -> ImageError {
     match bad.pop() {
         Some(one) if bad.is_empty() => one,

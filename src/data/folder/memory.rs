@@ -1,4 +1,4 @@
-//! What a run remembers of a folder of images, so that a resume has the same rows: the classes, which images are left
+//! The state that a run keeps of a folder of images, so that a resume has the same rows: the classes, which images are left
 //! out, and in whose place another one stands.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Fingerprint;
 use crate::state::{State, StateError};
 
-/// What a checkpoint holds of a folder of images.
+/// The part of a checkpoint about a folder of images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Memory {

@@ -40,7 +40,7 @@ pub struct ImageFolder {
 struct ImageFile {
     path: PathBuf,
     class: u32,
-    /// What it was when the data was opened, where every reading must find the same.
+    /// Its fingerprint when the data was opened; every reading must find the same.
     hash: Option<blake3::Hash>,
 }
 

@@ -16,7 +16,7 @@ use crate::state::State;
 /// which takes about a minute on one core.
 const CHECKED: u64 = 1 << 30;
 
-/// What stands before the names of images for validation in a memory, where they are in a folder of their own.
+/// The prefix of the names of validation images in a checkpoint, where they have a separate folder.
 const VALIDATION: &str = "validation:";
 
 /// The data set of the folder `config.path`, and its split: the images of another folder where there is one for
@@ -41,7 +41,7 @@ pub(in crate::data) fn open(
     }
     let channels = config.channels.map(|channels| u64::from(channels) as usize);
     let size = look::size_of_all(parts.iter().map(|(_, found)| found), channels)?;
-    // What a run that has begun has is known by its content.
+    // The images of a run that has begun are known by their content.
     let told = config.skip_bad == Some(true);
     let is_told_now = told && saved.as_ref().is_none_or(|saved| saved.skipped.is_none());
     let bytes = parts.iter().map(|(_, found)| found.bytes).sum::<u64>();
@@ -157,7 +157,7 @@ fn unchecked(bytes: u64) -> Notice {
     ))
 }
 
-/// What to say of images that are no rows.
+/// Remarks about images that are left out.
 fn left_out(memory: &Memory, all: usize) -> Vec<Notice> {
     let skipped: Vec<&str> = memory.skipped.iter().flatten().map(String::as_str).collect();
     let replaced: Vec<&str> = memory.replaced.keys().map(String::as_str).collect();

@@ -44,7 +44,7 @@ enum Rows {
 
 /// Rows of which there may be something to say, once they were read.
 trait Remarking: Iterator<Item = Result<ReadRows, DataError>> {
-    /// What looks like a mistake in the rows that were read so far.
+    /// Likely mistakes in the rows that were read so far.
     fn notices(&self) -> Vec<Notice>;
 }
 
@@ -79,7 +79,7 @@ impl RowReader {
         Ok(Self { rows, augment: config.augment.clone() })
     }
 
-    /// What looks like a mistake in the rows that were read so far, such as categories that no training row has.
+    /// Likely mistakes in the rows that were read so far, such as categories that no training row has.
     pub fn notices(&self) -> Vec<Notice> {
         match &self.rows {
             Rows::Table(rows) => rows.notices(),

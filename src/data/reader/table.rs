@@ -76,7 +76,7 @@ pub(crate) fn lines_before_rows(config: &DataConfig, schema: &Schema, memory: &S
             Err(_) => false,
         }
     };
-    // A file is opened for each; so many lines before a table are no longer an accident.
+    // A file is opened for each, so the number is bounded; more lines before a table are no accident.
     (0..usual.min(100)).find(begins_after).unwrap_or(usual)
 }
 

@@ -14,7 +14,7 @@ pub struct Unknown {
     pub count: usize,
     /// How many there are.
     pub tokens: usize,
-    /// What that one is called.
+    /// The token for the unknown.
     pub word: String,
     /// The first text that became it, and its place, in words that can follow; may be empty.
     pub example: String,
@@ -51,7 +51,7 @@ impl Unknown {
         if self.share() > 0.5 { Err(TextError::MostlyUnknown(self)) } else { Ok(self) }
     }
 
-    /// What a person should know of it.
+    /// A remark for a person.
     pub fn notice(&self) -> Option<Notice> {
         match self.count {
             0 => None,

@@ -27,7 +27,7 @@ impl TextFile {
         Ok(Self { path: path.to_owned(), fingerprint })
     }
 
-    /// What the text begins with: a piece of it, for an example of something.
+    /// The beginning of the text, for examples.
     pub fn beginning(&self) -> String {
         let mut bytes = Vec::new();
         let read = file::unpacked(&self.path).and_then(|(text, _)| text.take(PIECE as u64).read_to_end(&mut bytes));

@@ -114,7 +114,7 @@ impl JsonTokenizer {
         })
     }
 
-    /// Text in pieces with their tokens, as [`Tokenizer::encode`] makes them before it adds tokens of its own.
+    /// Text in pieces with their tokens, as [`Tokenizer::encode`] makes them before it adds special tokens.
     fn pieces(&self, text: &str) -> Result<PreTokenizedString, tokenizers::Error> {
         let tokenizer = &self.tokenizer;
         let mut pieces = tokenizer.get_added_vocabulary().extract_and_normalize(tokenizer.get_normalizer(), text);

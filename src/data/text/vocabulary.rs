@@ -179,7 +179,7 @@ impl Vocabulary {
         self.unknowns(count, tokens.len(), text).require_few()
     }
 
-    /// `count` of so many tokens are unknown, perhaps one of them in this `text`, with which all text begins.
+    /// `count` of `tokens` tokens are unknown, perhaps one of them in `text`, the beginning of the whole text.
     pub(super) fn unknowns(&self, count: usize, tokens: usize, text: &str) -> Unknown {
         let (Some((_, word)), Kind::Tokenizer(tokenizer)) = (self.unknown(), &self.0) else {
             return Unknown::default();

@@ -182,7 +182,7 @@ impl GptConfig {
         self.hidden.unwrap_or(usual)
     }
 
-    /// What a row of `context` tokens takes on its way to `outputs` numbers for each.
+    /// The memory for a row of `context` tokens on its way to `outputs` numbers for each.
     pub(in crate::model) fn activations(&self, context: usize, outputs: usize) -> Activations {
         let (width, hidden, outputs) = (self.width as u64, self.hidden() as u64, outputs as u64);
         let keys = (self.kv_heads() * self.head_size()) as u64;

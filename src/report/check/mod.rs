@@ -1,4 +1,4 @@
-//! What a configuration comes to, before anything is trained: data, model, length, rates, and what looks like a mistake.
+//! A configuration as a run would understand it: data, model, length, rates, and likely mistakes.
 
 mod text;
 
@@ -11,7 +11,7 @@ use crate::Notice;
 use crate::data::{Data, Dataset, Format, Input, RowSet, TargetKind};
 use crate::train::{Session, Setting, TrainError, from_file};
 
-/// What a configuration comes to.
+/// A configuration as a run would understand it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// The data.
@@ -26,24 +26,24 @@ pub struct Check {
     pub validation_every: Option<Value>,
     /// How often the state is saved, as it is configured.
     pub checkpoint_every: Option<Value>,
-    /// What a run says before its first step: how something was understood, and what looks like a mistake.
+    /// The notes and warnings of a run before its first step.
     pub notices: Vec<NoticeCheck>,
 }
 
-/// What was understood of the data.
+/// The data.
 #[derive(Clone, Debug, Serialize)]
 pub struct DataCheck {
     /// Where it is.
     pub path: String,
-    /// What it is.
+    /// Its kind.
     pub format: Option<Format>,
     /// Rows to train on.
     pub train_rows: usize,
     /// Rows to validate on.
     pub validation_rows: usize,
-    /// What one row's inputs are.
+    /// The inputs of a row.
     pub input: Input,
-    /// What one row's target is.
+    /// The target of a row.
     pub targets: TargetKind,
     /// The columns that the model sees, of a table.
     pub features: Option<Vec<String>>,
@@ -127,7 +127,7 @@ impl Check {
         Ok(Self::of(&session))
     }
 
-    /// What a session at its start comes to.
+    /// The summary of a session at its start.
     pub fn of(session: &Session) -> Self {
         let config = serde_json::to_value(session.config().complete()).unwrap_or_default();
         let every = |table: &str| config[table].get("every").cloned();

@@ -1,7 +1,7 @@
 use super::*;
 
 kind! {
-    /// A schedule of its own for each parameter group, in the order of the groups.
+    /// A separate schedule for each parameter group, in the order of the groups.
     ///
     /// To each of them its group is the only one there is, so a list inside it that has one number for each group has
     /// just one.

@@ -54,7 +54,7 @@ pub struct Session {
     unvalidated: Option<Line>,
     /// What was changed on which resume.
     history: Vec<Value>,
-    /// What a person should know of the resume that this session began with.
+    /// Notices about the resume that this session began with.
     resumed: Option<Notice>,
 }
 
@@ -122,7 +122,7 @@ impl Session {
         &self.config
     }
 
-    /// What it learns from.
+    /// Its data.
     pub fn data(&self) -> &Data {
         &self.data
     }
@@ -132,7 +132,7 @@ impl Session {
         &self.parameters
     }
 
-    /// What a person should know before the run begins.
+    /// Notices for a person before the run begins.
     pub fn notices(&self) -> Vec<Notice> {
         let mut notices = self.data.notices();
         notices.extend(self.resumed.clone());

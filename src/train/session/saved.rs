@@ -162,7 +162,7 @@ pub(crate) fn room(checkpoint: &Checkpoint) -> usize {
     tensors.map(|tensor| tensor.bytes.len()).sum::<usize>() + SLACK
 }
 
-/// What a checkpoint says of its run's data, where a person has named the paths in `settings`.
+/// The data as a checkpoint describes it, where a person has named the paths in `settings`.
 pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> Recalled<'a> {
     let is_given = |key| settings.iter().any(|setting| setting.key() == key);
     Recalled {

@@ -70,7 +70,7 @@ impl Session {
         self.validations.is_some_and(|validations| validations.are_due(self.step))
     }
 
-    /// What was measured after the last update.
+    /// The figures that were measured after the last update.
     pub(in crate::train) fn measured(&self) -> &Measured {
         &self.measured
     }

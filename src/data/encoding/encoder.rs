@@ -1,0 +1,108 @@
+//! Makes numbers of the columns of a table, some rows at a time.
+
+use std::ops::Range;
+
+use super::{ColumnEncoding, Encoding, Kind, Precision};
+use crate::data::frame::{Cells, Column, Words};
+
+/// Makes numbers of the columns of a table.
+pub(in crate::data) struct Encoder<'a> {
+    encoding: &'a Encoding,
+    columns: &'a [Column],
+    /// For each column the place among the categories of each distinct word, where it is one of them.
+    categories: Vec<Vec<Option<usize>>>,
+}
+
+impl Encoding {
+    /// The encoder of `columns`.
+    pub fn encoder<'a>(&'a self, columns: &'a [Column]) -> Encoder<'a> {
+        let categories = columns.iter().zip(&self.columns).map(|(column, ColumnEncoding { encoding, .. })| {
+            match (encoding.categories(), &column.cells) {
+                (Some(categories), Cells::Categories(words)) => known(words, categories),
+                _ => Vec::new(),
+            }
+        });
+        Encoder { encoding: self, columns, categories: categories.collect() }
+    }
+}
+
+impl Encoder<'_> {
+    /// The numbers of some rows, row after row.
+    pub fn encode(&self, rows: Range<usize>) -> Vec<f64> {
+        let width = self.encoding.width();
+        let mut values = vec![0.0; rows.len() * width];
+        let mut start = 0;
+        let columns = self.columns.iter().zip(&self.encoding.columns).zip(&self.categories);
+        for ((Column { cells, .. }, ColumnEncoding { encoding, .. }), known) in columns {
+            let end = start + encoding.width();
+            let places = values.chunks_exact_mut(width).map(|row| &mut row[start..end]);
+            encoding.encode(cells, known, rows.clone(), places);
+            start = end;
+        }
+        if self.encoding.precision == Precision::Single {
+            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        }
+        values
+    }
+
+    /// Which of `rows` have categories that no training row has: for each column in which some do.
+    pub fn unseen(&self, rows: impl Iterator<Item = usize> + Clone) -> impl Iterator<Item = (usize, Unseen)> {
+        let columns = self.columns.iter().zip(&self.categories).enumerate();
+        columns.filter_map(move |(place, (column, known))| {
+            let Cells::Categories(words) = &column.cells else { return None };
+            let word = |row: usize| words.rows()[row] as usize;
+            let mut unknown = rows.clone().filter(|&row| known.get(word(row)).is_some_and(Option::is_none));
+            let example = words.distinct()[word(unknown.next()?)].clone();
+            Some((place, Unseen { rows: 1 + unknown.count(), example }))
+        })
+    }
+}
+
+/// Rows whose category no training row has.
+#[derive(Clone, Debug)]
+pub(in crate::data) struct Unseen {
+    pub rows: usize,
+    /// The first of those categories.
+    pub example: String,
+}
+
+impl Kind {
+    /// Writes rows of a column to the places of their numbers, which are all 0. The distinct words of the column are
+    /// `known` by their places among the categories.
+    fn encode<'a>(
+        &self,
+        cells: &Cells,
+        known: &[Option<usize>],
+        rows: Range<usize>,
+        places: impl Iterator<Item = &'a mut [f64]>,
+    ) {
+        match (self, cells) {
+            (Self::Number { fill, indicator }, Cells::Numbers(numbers)) => {
+                for (&number, place) in numbers[rows].iter().zip(places) {
+                    place[0] = if number.is_nan() { fill.unwrap_or(0.0) } else { number };
+                    if *indicator {
+                        place[1] = f64::from(number.is_nan());
+                    }
+                }
+            }
+            (Self::OneHot { .. }, Cells::Categories(words)) => {
+                for (&word, place) in words.rows()[rows].iter().zip(places) {
+                    known[word as usize].into_iter().for_each(|category| place[category] = 1.0);
+                }
+            }
+            (Self::Ordinal { .. }, Cells::Categories(words)) => {
+                for (&word, place) in words.rows()[rows].iter().zip(places) {
+                    place[0] = known[word as usize].map_or(-1.0, |category| category as f64);
+                }
+            }
+            // Words where numbers were learned from, or the other way round: refused when the encoding was loaded.
+            (Self::Number { .. }, Cells::Categories(_))
+            | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
+        }
+    }
+}
+
+/// The place among `categories`, which are in order, of each distinct word.
+fn known(words: &Words, categories: &[String]) -> Vec<Option<usize>> {
+    words.distinct().iter().map(|word| categories.binary_search(word).ok()).collect()
+}

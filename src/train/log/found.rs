@@ -1,0 +1,54 @@
+//! Finds the lines of a log that a resume keeps.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+
+use crate::train::log_order;
+
+/// The lines of a log before a step.
+#[derive(Debug, PartialEq)]
+pub(super) struct Found {
+    /// Their bytes.
+    pub bytes: u64,
+    /// The step after the last of them.
+    pub next: u64,
+    /// Whether the line behind them is of another step than should follow.
+    pub is_disordered: bool,
+}
+
+impl Found {
+    /// The lines of updates before number `steps`. A line that is torn, not a log line, of a later update, or of one that
+    /// was there already ends them.
+    pub fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
+        file.rewind()?;
+        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        let mut found = Self { bytes: 0, next: 0, is_disordered: false };
+        loop {
+            line.clear();
+            let bytes = reader.read_until(b'\n', &mut line)?;
+            if bytes == 0 {
+                return Ok(found);
+            }
+            match log_order::step_of(&line) {
+                Some(step) if (found.next..steps).contains(&step) => {
+                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
+                }
+                Some(step) => {
+                    return Ok(Self { is_disordered: step < found.next || found.next < steps, ..found });
+                }
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// The lines before number `steps` in their order, where some more are in the log, out of place.
+    pub fn put_in_order(&self, mut file: &File, steps: u64) -> io::Result<Option<Vec<u8>>> {
+        if !self.is_disordered {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut content)?;
+        Ok(Some(log_order::in_order(&content, steps)).filter(|ordered| ordered.len() as u64 > self.bytes))
+    }
+}
