@@ -1,8 +1,8 @@
-//! What the operations of a language model cost, beside Candle's own, and a whole training step: `CANDLE_NUM_THREADS=1 cargo
-//! bench --bench gpt`, which is how `train` sets it, with `RAYON_NUM_THREADS` for another number of threads.
+//! What the operations of a language model cost, beside Candle's own, and a whole training step: `CANDLE_NUM_THREADS=1
+//! cargo bench --bench gpt`, which is how `train` sets it, with `RAYON_NUM_THREADS` for another number of threads.
 //!
-//! The shapes are those of a GPT of 4 layers, 4 heads, width 128, context 64 and 65 tokens, on 12 rows. Each figure is the
-//! median of the time of one call, in microseconds, forward and backward; the two sides take turns.
+//! The shapes are those of a GPT of 4 layers, 4 heads, width 128, context 64 and 65 tokens, on 12 rows. Each figure is
+//! the median of the time of one call, in microseconds, forward and backward; the two sides take turns.
 
 use std::time::Instant;
 

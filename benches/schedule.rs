@@ -1,5 +1,5 @@
-//! What a rate costs. `cargo bench --bench schedule`; the conditions are printed first, because the numbers mean nothing
-//! without them.
+//! What a rate costs. `cargo bench --bench schedule`; the conditions are printed first, because the numbers mean
+//! nothing without them.
 //!
 //! One rate is to take at most 25 ns on a quiet machine, at any `t`.
 
@@ -28,7 +28,8 @@ fn conditions(_: &mut Criterion) {
     println!("load before: {}", read("/proc/loadavg").trim());
 }
 
-/// One rate of one group, by kind. A cosine of the standard library stands beside them: on a busy machine it is slow too.
+/// One rate of one group, by kind. A cosine of the standard library stands beside them: on a busy machine it is slow
+/// too.
 fn rate(c: &mut Criterion) {
     let mut group = c.benchmark_group("rate");
     group.bench_function("(f64::cos alone)", |b| b.iter(|| black_box(2.2f64).cos()));

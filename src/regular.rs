@@ -1,5 +1,5 @@
-//! Regular files, opened for reading. A pipe would be waited for, and `/dev/zero` has no end: whatever is no regular file
-//! is refused by its kind before a byte of it is read. A message about the error names the path.
+//! Regular files, opened for reading. A pipe would be waited for, and `/dev/zero` has no end: whatever is no regular
+//! file is refused by its kind before a byte of it is read. A message about the error names the path.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Read};

@@ -29,8 +29,8 @@ impl<T: Send + 'static> Task<T> {
         Self::begin_as(thread, || (), work)
     }
 
-    /// As [`Task::begin`], on a thread that gives way to those that compute: a step whose parts run side by side takes as
-    /// long as the one that is held up.
+    /// As [`Task::begin`], on a thread that gives way to those that compute: a step whose parts run side by side takes
+    /// as long as the one that is held up.
     pub(crate) fn begin_aside<W: FnOnce() -> T + Send + 'static>(thread: &str, work: W) -> Self {
         Self::begin_as(thread, give_way, work)
     }

@@ -1,4 +1,5 @@
-//! An update over several micro-batches is the update over the whole batch: its loss, its gradient, its place in the data.
+//! An update over several micro-batches is the update over the whole batch: its loss, its gradient, its place in the
+//! data.
 
 mod common;
 

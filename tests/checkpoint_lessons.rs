@@ -280,8 +280,8 @@ fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data()
     assert_eq!(gathered.load(Ordering::Relaxed), 4);
 }
 
-/// torchdata #1317: the first data worker made every step 200 times slower, because it saved its position each step. Here
-/// there is none to save: what a checkpoint holds of the data does not change from step to step.
+/// torchdata #1317: the first data worker made every step 200 times slower, because it saved its position each step.
+/// Here there is none to save: what a checkpoint holds of the data does not change from step to step.
 #[test]
 fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
@@ -294,8 +294,8 @@ fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     assert!(first.1.is_some() && (1..=12).all(|step| of_the_data(step) == first));
 }
 
-/// transformers #22143: gradients that were accumulated when a checkpoint was taken are lost. Here one is only taken between
-/// updates, when there are none.
+/// transformers #22143: gradients that were accumulated when a checkpoint was taken are lost. Here one is only taken
+/// between updates, when there are none.
 #[test]
 fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP).replace("train = {", "train = { accumulate = 3,"));
@@ -309,7 +309,8 @@ fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
     assert!(parts.parts().all(|part| !part.contains("grad")));
 }
 
-/// burn #5695, accelerate #662: the schedule advanced with every micro-batch, and the last window of an epoch was dropped.
+/// burn #5695, accelerate #662: the schedule advanced with every micro-batch, and the last window of an epoch was
+/// dropped.
 #[test]
 fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_window_counts() {
     let lab = Lab::in_memory(
@@ -397,8 +398,8 @@ fn pytorch_examples_816_and_torchtune_2730_a_run_uses_the_rate_that_its_resume_a
     assert_eq!(rates(&run), [[0.05; 6], [0.01; 6]].concat());
 }
 
-/// torchtitan #1194, lightning: the state of the generator is not saved, so dropout differs after a resume. Here there is
-/// no generator: masks are computed from the step.
+/// torchtitan #1194, lightning: the state of the generator is not saved, so dropout differs after a resume. Here there
+/// is no generator: masks are computed from the step.
 #[test]
 fn torchtitan_1194_dropout_is_the_same_after_a_resume() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP).replace("dropout = 0.3", "dropout = 0.5"));

@@ -1,5 +1,5 @@
-//! Messages of the programs can be read and followed: numbers show digits, commands can be copied, advice can be followed, and
-//! what looks like a mistake is said before the first step.
+//! Messages of the programs can be read and followed: numbers show digits, commands can be copied, advice can be
+//! followed, and what looks like a mistake is said before the first step.
 
 mod common_programs;
 

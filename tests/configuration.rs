@@ -375,7 +375,8 @@ fn the_written_configuration_has_every_default_and_reads_the_same() {
     assert!(of("first", weights) == of("second", weights));
 }
 
-/// Saying what holds anyway changes nothing, and is no change in the history; what a run can't change is refused as ever.
+/// Saying what holds anyway changes nothing, and is no change in the history; what a run can't change is refused as
+/// ever.
 #[test]
 fn a_default_that_is_written_out_is_no_change_on_a_resume() {
     let place = Workplace::with_run();

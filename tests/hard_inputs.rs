@@ -1,5 +1,5 @@
-//! Inputs as people have them: images that are cut short, pipes where files belong, links, tokenizers that do not know the
-//! text. Nothing is lost by them, and what is said helps.
+//! Inputs as people have them: images that are cut short, pipes where files belong, links, tokenizers that do not know
+//! the text. Nothing is lost by them, and what is said helps.
 
 mod common;
 mod common_data;
@@ -190,7 +190,8 @@ fn gzip_with_zeros_behind_it_is_read_and_with_anything_else_is_not() {
     assert!(told.contains("bytes that are neither zeros nor gzip"), "{told}");
 }
 
-/// A `tokenizer.json` of pairs of bytes that knows the letters of "the rope" and the blank; `unknown` stands for others.
+/// A `tokenizer.json` of pairs of bytes that knows the letters of "the rope" and the blank; `unknown` stands for
+/// others.
 fn tokenizer(unknown: Option<&str>) -> String {
     let mut words: Vec<String> = "the rop".chars().map(String::from).collect();
     words.push("th".to_owned());

@@ -50,8 +50,8 @@ fn weights_of_pytorch_give_the_outputs_of_pytorch() {
     }
 }
 
-/// Every weight and every running statistic: through the loss, all gradients and the optimizer, from a file of PyTorch's
-/// to a file that PyTorch can load.
+/// Every weight and every running statistic: through the loss, all gradients and the optimizer, from a file of
+/// PyTorch's to a file that PyTorch can load.
 #[test]
 fn a_step_from_a_file_of_pytorch_comes_to_the_weights_of_pytorch() {
     for (file, config) in [("convnet.safetensors", CONVNET), ("resnet.safetensors", RESNET)] {

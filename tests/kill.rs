@@ -144,8 +144,8 @@ fn assert_kills_change_nothing(steps: u64, kills: usize) {
     let began = Instant::now();
     lab.start("whole");
     let duration = began.elapsed();
-    // The kills take less time together than the run, so that all of them find it training. Should the machine have been
-    // busier when the run was timed, kills must come faster.
+    // The kills take less time together than the run, so that all of them find it training. Should the machine have
+    // been busier when the run was timed, kills must come faster.
     let attempts = ["first", "second", "third", "fourth"].into_iter().zip([0.7, 0.4, 0.2, 0.1]).zip(0..);
     let mut killed = attempts.map(|((run, share), attempt)| {
         let storm = kill_again_and_again(&lab, run, &delays(duration.mul_f64(share), kills, attempt));

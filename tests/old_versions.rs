@@ -106,8 +106,8 @@ fn keys(text: &str) -> Vec<String> {
     text.lines().filter_map(key).collect()
 }
 
-/// What a run of today saves is not less, in any place, than what the sample has: nothing has lost its name. The names of
-/// parts may change where the older ones are still taken; the data's was `standardization` once.
+/// What a run of today saves is not less, in any place, than what the sample has: nothing has lost its name. The names
+/// of parts may change where the older ones are still taken; the data's was `standardization` once.
 #[test]
 fn no_entry_of_a_state_has_been_renamed() {
     let sample = newest(&samples().join(format!("version-{}", VERSIONS.end())));

@@ -162,7 +162,7 @@ fn a_folder_with_a_configuration_of_ones_own_is_no_run() {
     let occupied = ["config.toml is there already and is no run's", "choose another folder with --out"];
     for _ in 0..2 {
         place.train_refuses(&["config.toml", "--out", "."], &occupied);
-        place.train_refuses(&["--resume", "."], &["holds a `config.toml` of your own, and no run", "--out DIR"]);
+        place.train_refuses(&["--resume", "."], &["holds your `config.toml`, and no run", "--out DIR"]);
     }
     assert!(!place.path("lock").exists(), "a refused run left its lock");
     assert_eq!(read(&place, "config.toml"), CONFIG);
@@ -248,6 +248,28 @@ fn doubled_and_swapped_lines_of_a_log_are_found_by_verify_and_by_a_resume() {
         assert_eq!(read(&place, "run/log.jsonl"), whole);
         place.inspect(&["verify", "run"]).says(0, &[]);
     }
+}
+
+#[test]
+fn lines_that_are_missing_from_a_log_are_told_by_verify_and_by_a_resume() {
+    let place = Workplace::with_run();
+    let whole = read(&place, "run/log.jsonl");
+    let without = |from: usize, to: usize| {
+        let lines = whole.lines().enumerate().filter(|(step, _)| !(from..=to).contains(step));
+        lines.map(|(_, line)| format!("{line}\n")).collect::<String>()
+    };
+    for (from, to) in [(5, 8), (12, 18), (0, 18)] {
+        fs::write(place.path("run/log.jsonl"), without(from, to)).unwrap();
+        let verified = place.inspect(&["verify", "run"]);
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+        let gap = format!("run/log.jsonl has no lines of steps {from} to {to}");
+        assert!(verified.out.contains(&gap), "{gap}: {}", verified.out);
+    }
+    fs::write(place.path("run/log.jsonl"), without(5, 8)).unwrap();
+    place.train(&["--resume", "run"]).says(0, &["run/log.jsonl has no lines of steps 5 to 8"]);
+    fs::remove_file(place.path("run/log.jsonl")).unwrap();
+    let verified = place.inspect(&["verify", "run"]);
+    assert!(verified.out.contains("run/log.jsonl has no lines of steps 0 to 18"), "{}", verified.out);
 }
 
 const TEXT: &str = r#"

@@ -153,8 +153,8 @@ fn nesting_without_end_is_refused() {
     }
 }
 
-/// What a run follows is written into its configuration and its checkpoints, and must be read back from there. Text of a
-/// hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
+/// What a run follows is written into its configuration and its checkpoints, and must be read back from there. Text of
+/// a hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
 #[test]
 fn the_deepest_schedule_that_a_run_takes_comes_back_from_text_json_and_toml() {
     let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };

@@ -18,7 +18,8 @@ fn step(scheduler: &mut Scheduler, metric: f64) {
     scheduler.report(metric);
 }
 
-/// PyTorch's CosineAnnealingLR computes each rate from the last, and differs from its own closed form on 87 of 100 steps.
+/// PyTorch's CosineAnnealingLR computes each rate from the last, and differs from its own closed form on 87 of 100
+/// steps.
 #[test]
 fn pytorch_recursive_cosine_stepping_and_seeking_give_the_same_bits() {
     let mut stepping = scheduler("cosine(100, eta_min=1e-3)");

@@ -1,7 +1,8 @@
 //! Rekindle in the bench of `benches/versus`: one process that trains a workload, or saves and loads, on request.
 //!
-//! `write FOLDER` writes the start of each workload and the data of a run to resume, `steps W2` trains and answers, `storage 300` saves and loads
-//! 300 MB, and `count W2 4` makes four steps and no more, for counting instructions; W2 has 32 rows then.
+//! `write FOLDER` writes the start of each workload and the data of a run to resume, `steps W2` trains and answers,
+//! `storage 300` saves and loads 300 MB, and `count W2 4` makes four steps and no more, for counting instructions; W2
+//! has 32 rows then.
 
 #[path = "../../src/bin/train/memory.rs"]
 mod memory;

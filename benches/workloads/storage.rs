@@ -41,8 +41,8 @@ impl Stored {
         3 * 4 * self.parameters.element_count()
     }
 
-    /// Does what the words say, in a folder, and returns how many seconds it took: `save` until it is durable, `load` the
-    /// saved with verification, `restore` it into the weights and moments too.
+    /// Does what the words say, in a folder, and returns how many seconds it took: `save` until it is durable, `load`
+    /// the saved with verification, `restore` it into the weights and moments too.
     pub fn time(&mut self, request: &str, folder: &str) -> f64 {
         if self.saver.as_ref().is_none_or(|(own, _)| own != folder) {
             self.saver = Some((folder.to_owned(), saver(folder)));
@@ -80,8 +80,8 @@ fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optim
     saver.begin(snapshot.part("optimizer", optimizer).expect("the moments"), |_| Ok(()));
 }
 
-/// The seconds that `steps` take with a save before every so many of them; 0 is never. What is still being written at the
-/// end is what was when the time began, in a run that goes on and on.
+/// The seconds that `steps` take with a save before every so many of them; 0 is never. What is still being written at
+/// the end is what was when the time began, in a run that goes on and on.
 pub fn time_steps(training: &mut Training, steps: u64, every: u64, folder: &str) -> f64 {
     let mut saver = saver(folder);
     let began = Instant::now();

@@ -21,8 +21,8 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads what the checkpoint at `path` has in JSON, whole, and of each file of tensors what `tensors` takes from it;
-    /// that is given to `keep` with the state of the part that it belongs to.
+    /// Reads what the checkpoint at `path` has in JSON, whole, and of each file of tensors what `tensors` takes from
+    /// it; that is given to `keep` with the state of the part that it belongs to.
     pub(super) fn read<T>(
         path: &Path,
         tensors: impl Fn(&Source, &FileEntry) -> Result<T, CheckpointError>,

@@ -295,7 +295,8 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether there is a checkpoint, or several, and it is bad: rather than absent, unreadable, or unfit for a program.
+    /// Whether there is a checkpoint, or several, and it is bad: rather than absent, unreadable, or unfit for a
+    /// program.
     pub fn is_damage(&self) -> bool {
         if let Self::Unread { error, .. } = self {
             return error.is_damage();
@@ -322,8 +323,8 @@ impl CheckpointError {
         )
     }
 
-    /// Whether this says nothing of what the checkpoint holds: the system or a store did not give its files, or they are
-    /// in a form that a newer program reads.
+    /// Whether this says nothing of what the checkpoint holds: the system or a store did not give its files, or they
+    /// are in a form that a newer program reads.
     pub fn is_unread(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::Unread { .. } | Self::Version { .. })
     }

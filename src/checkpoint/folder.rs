@@ -157,8 +157,8 @@ impl Folder {
     /// Removes what saves that were killed have left here, and says what.
     ///
     /// That is a directory, not a link to one, whose name only a save makes, with nothing in it but files of the names
-    /// that a checkpoint has, and those that a file manager has added. Call it only while no other process saves here: a
-    /// save that is under way looks the same.
+    /// that a checkpoint has, and those that a file manager has added. Call it only while no other process saves here:
+    /// a save that is under way looks the same.
     ///
     /// # Errors
     /// When the folder cannot be listed, or something not be removed.
@@ -314,8 +314,8 @@ fn is_expected(entry: &fs::DirEntry) -> bool {
     entry.file_name().to_str().is_some_and(known)
 }
 
-/// Whether something lies in the directory at `path` that neither a checkpoint nor a file manager has put there: a person
-/// has. In an object store nothing is looked for.
+/// Whether something lies in the directory at `path` that neither a checkpoint nor a file manager has put there: a
+/// person has. In an object store nothing is looked for.
 pub(super) fn holds_a_persons_files(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| !is_expected(&entry)))
 }

@@ -1,9 +1,9 @@
 //! Which checkpoints stay, and the deletion of the others.
 //!
 //! Only a run that was told to forgets: without a rule every checkpoint stays. The newest one always stays, so does
-//! one that is pinned, and one that is damaged is left for a person to look at. A copy that another checkpoint of its step
-//! has replaced is counted by no rule, and goes where any rule lets checkpoints go. What is deleted first gets
-//! a name that nothing reads, in one step, so that a crash in the middle leaves no damaged checkpoint behind.
+//! one that is pinned, and one that is damaged is left for a person to look at. A copy that another checkpoint of its
+//! step has replaced is counted by no rule, and goes where any rule lets checkpoints go. What is deleted first gets a
+//! name that nothing reads, in one step, so that a crash in the middle leaves no damaged checkpoint behind.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -146,9 +146,9 @@ pub struct Verdict {
 /// What `keep` says of each checkpoint in `folder`, oldest first.
 ///
 /// A checkpoint counts as damaged here when its manifest, the sizes of its files, or its `state.json` are not as they
-/// should be; its tensors are not read. So does one beyond the step `at` that its run has come to: a resume, which did read
-/// them, has passed it over, and it must not count as the newest in the place of one that is whole. A copy that goes is
-/// read whole first.
+/// should be; its tensors are not read. So does one beyond the step `at` that its run has come to: a resume, which did
+/// read them, has passed it over, and it must not count as the newest in the place of one that is whole. A copy that
+/// goes is read whole first.
 ///
 /// # Errors
 /// When the folder cannot be listed.

@@ -44,8 +44,8 @@ impl Objects {
         Ok(store.map(|store| Self { store: guarded(store), folder: path.to_owned() }))
     }
 
-    /// Step and URL of every checkpoint, oldest first. What is being made or deleted is none; objects without a manifest
-    /// that nobody of ours put there are, and a bad one.
+    /// Step and URL of every checkpoint, oldest first. What is being made or deleted is none; objects without a
+    /// manifest that nobody of ours put there are, and a bad one.
     pub(super) fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
         let found = self
             .find()?
@@ -213,8 +213,8 @@ impl Objects {
         manifest_first(files).into_iter().try_for_each(|(_, object)| self.remove(&object.path))
     }
 
-    /// Removes what is whole elsewhere, its manifest last: what is left of it, should this be cut off, is known by that.
-    /// Where there is none, nothing would tell what is left from the only copy, so it stays.
+    /// Removes what is whole elsewhere, its manifest last: what is left of it, should this be cut off, is known by
+    /// that. Where there is none, nothing would tell what is left from the only copy, so it stays.
     fn remove_copy(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
         if !files.contains_key(name::MANIFEST) {
             return Ok(());

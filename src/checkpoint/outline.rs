@@ -33,8 +33,8 @@ pub struct TensorOutline {
 }
 
 impl Outline {
-    /// Reads the outline of the checkpoint at `path`. Manifest and `state.json` are read whole and checked, of the other
-    /// files the headers are read and the sizes checked, and not their digests.
+    /// Reads the outline of the checkpoint at `path`. Manifest and `state.json` are read whole and checked, of the
+    /// other files the headers are read and the sizes checked, and not their digests.
     ///
     /// # Errors
     /// As [`Checkpoint::read`](super::Checkpoint::read), for what is looked at.

@@ -43,8 +43,8 @@ impl Checkpoint {
         Contents::read(path, tensors, |_, state, found| state.tensors = found).map(Self)
     }
 
-    /// The `state.json` of the checkpoint in the directory `path`, checked itself. Of the other files only the sizes are,
-    /// so this takes no longer for large ones.
+    /// The `state.json` of the checkpoint in the directory `path`, checked itself. Of the other files only the sizes
+    /// are, so this takes no longer for large ones.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].

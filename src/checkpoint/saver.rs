@@ -102,8 +102,8 @@ impl Saver {
         }));
     }
 
-    /// Deletes the checkpoints that are not to be kept of a run that goes on from `step`, as a save does in its end: one
-    /// that was killed may have come to no end. Call it only while no save is in flight.
+    /// Deletes the checkpoints that are not to be kept of a run that goes on from `step`, as a save does in its end:
+    /// one that was killed may have come to no end. Call it only while no save is in flight.
     pub fn prune(&self, step: u64) {
         prune(&*self.disk, &self.folder, &self.keep, step);
     }

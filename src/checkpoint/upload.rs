@@ -17,11 +17,12 @@ impl Objects {
     /// # Errors
     /// When the snapshot cannot be encoded, the store fails, or this process may not write there. The other checkpoints
     /// are then as they were, and what was put into this one's place is removed, or is marked for the next sweep where
-    /// the store cannot be reached. What is there may be another's by now, who has taken the run over: it is left to it.
+    /// the store cannot be reached. What is there may be another's by now, who has taken the run over: it is left to
+    /// it.
     ///
     /// A process that is stopped between its last look and its write, for so long that another takes the run over, can
-    /// still make that write. No valid checkpoint comes to mix two states by it: the manifest is created only where there
-    /// is none, and a file that was written over later does not have the digest that its manifest lists.
+    /// still make that write. No valid checkpoint comes to mix two states by it: the manifest is created only where
+    /// there is none, and a file that was written over later does not have the digest that its manifest lists.
     pub(super) fn save(&self, snapshot: &Snapshot, written_by: &WrittenBy) -> Result<Saved, CheckpointError> {
         let (files, step) = (snapshot.files()?, snapshot.step());
         let bytes = files.iter().map(Encoded::bytes).sum();

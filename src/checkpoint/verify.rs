@@ -49,8 +49,8 @@ pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path,
     });
 }
 
-/// What lies in the checkpoint at `path` that is no part of it, by its `manifest`: a file that a file manager or a network
-/// file system has left, for example. Nothing reads it, so a checkpoint is none the worse for it.
+/// What lies in the checkpoint at `path` that is no part of it, by its `manifest`: a file that a file manager or a
+/// network file system has left, for example. Nothing reads it, so a checkpoint is none the worse for it.
 ///
 /// # Errors
 /// When its directory cannot be listed.

@@ -1,8 +1,8 @@
 //! Batches prepared ahead, on other threads, where preparing one takes long enough to be worth it.
 //!
 //! What is prepared is a pure function of the number of the batch, so nothing here decides what a batch is, only when
-//! it is made: whoever asks for number `n` gets what the function gives for `n`, after a jump, a resume or an error as well.
-//! The tensors it makes are in host memory; bringing them to a device is for the thread that trains.
+//! it is made: whoever asks for number `n` gets what the function gives for `n`, after a jump, a resume or an error as
+//! well. The tensors it makes are in host memory; bringing them to a device is for the thread that trains.
 
 use std::collections::BTreeMap;
 use std::fmt;

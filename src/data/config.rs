@@ -13,8 +13,8 @@ use super::format::Format;
 use super::text::TokenKind;
 use super::{Augment, BatchSize, LastBatch};
 
-/// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has no
-/// meaning for the format is refused.
+/// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has
+/// no meaning for the format is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
@@ -84,8 +84,8 @@ pub struct DataConfig {
     /// Text: how many tokens a row holds. It has no default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<NonZeroUsize>,
-    /// Text: the folder in which the tokens are kept for later runs. Default `rekindle` in the user's folder for caches:
-    /// `$XDG_CACHE_HOME`, or `~/.cache`.
+    /// Text: the folder in which the tokens are kept for later runs. Default `rekindle` in the user's folder for
+    /// caches: `$XDG_CACHE_HOME`, or `~/.cache`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
     /// Folders of images: another folder with the same classes, whose images are for validation.
@@ -95,19 +95,19 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
     /// Folders of images: whether images that cannot be read are left out. Which they are is said, and listed in the
-    /// checkpoints. It can be set to true on a resume: then another image stands in the place of each. Default false: an
-    /// image that cannot be read is an error.
+    /// checkpoints. It can be set to true on a resume: then another image stands in the place of each. Default false:
+    /// an image that cannot be read is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_bad: Option<bool>,
-    /// Folders of images: whether each image is unpacked once before the run begins, so that all that cannot be read are
-    /// named then. Default true where they are up to 1 GiB together; otherwise one is found when its batch is made.
+    /// Folders of images: whether each image is unpacked once before the run begins, so that all that cannot be read
+    /// are named then. Default true where they are up to 1 GiB together; otherwise one is found when its batch is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_images: Option<bool>,
     /// How many classes there are. Default: one more than the largest label, or as many as have names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
-    /// Whether every feature gets mean 0 and deviation 1, but for those of categories. Default true for tables, false for
-    /// safetensors.
+    /// Whether every feature gets mean 0 and deviation 1, but for those of categories. Default true for tables, false
+    /// for safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standardize: Option<bool>,
     /// The share of the rows that is set aside for validation, in `[0, 1)`; of a text, its last part. Default 0.

@@ -162,8 +162,8 @@ pub enum Input {
 }
 
 impl Input {
-    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`](super::EVALUATION_ROWS), or fewer where the logits
-    /// of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
+    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`](super::EVALUATION_ROWS), or fewer where the
+    /// logits of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
     pub fn evaluation_rows(&self) -> usize {
         const MOST_LOGITS: usize = 1 << 24;
         match self {
@@ -207,7 +207,8 @@ pub struct Batch {
     /// `[rows, …]`, f32, where the data set's [`Dataset::input`] are numbers; `[rows, context]`, u32, where they are
     /// tokens.
     pub inputs: Tensor,
-    /// `[rows, width]`, f32, where the targets are values; `[rows]` or `[rows, positions]`, u32, where they are classes.
+    /// `[rows, width]`, f32, where the targets are values; `[rows]` or `[rows, positions]`, u32, where they are
+    /// classes.
     pub targets: Tensor,
 }
 

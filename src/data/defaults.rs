@@ -8,8 +8,8 @@ use super::{BatchSize, DataConfig};
 
 impl DataConfig {
     /// The same data, with every default written out that has a meaning for its format. What only the data itself can
-    /// tell stays open: how many classes it has, how many channels its images have, whether they are few enough to be looked at
-    /// first, which files of a folder there are.
+    /// tell stays open: how many classes it has, how many channels its images have, whether they are few enough to be
+    /// looked at first, which files of a folder there are.
     pub fn complete(&self) -> Self {
         let mut config = self.clone();
         let Ok(format) = Format::of(self) else { return config };

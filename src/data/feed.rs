@@ -159,8 +159,8 @@ impl<D: Dataset + 'static> Data<D> {
         }
     }
 
-    /// As [`Data::batch`], or none if `stop` asks not to wait for the batch any longer. It is asked now and then, where a
-    /// batch takes long.
+    /// As [`Data::batch`], or none if `stop` asks not to wait for the batch any longer. It is asked now and then, where
+    /// a batch takes long.
     ///
     /// # Errors
     /// As [`Data::batch`].

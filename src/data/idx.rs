@@ -1,7 +1,7 @@
 //! IDX files, in which MNIST and its kin come: images in one file, their labels in another.
 //!
-//! The format is that of Yann LeCun's page on MNIST: two zero bytes, the type of the elements (8 for unsigned bytes), the
-//! number of dimensions, each dimension as 4 bytes with the highest first, then the elements.
+//! The format is that of Yann LeCun's page on MNIST: two zero bytes, the type of the elements (8 for unsigned bytes),
+//! the number of dimensions, each dimension as 4 bytes with the highest first, then the elements.
 
 use std::path::{Path, PathBuf};
 
@@ -157,8 +157,8 @@ pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
     Images::new([1].into_iter().chain(dims).collect(), bytes, vec![0; count], 1, file.fingerprint)
 }
 
-/// All images in the folder `config.path` with their labels, each below `classes`: those of the files to train on and of
-/// those for validation, whichever there are.
+/// All images in the folder `config.path` with their labels, each below `classes`: those of the files to train on and
+/// of those for validation, whichever there are.
 pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, DataError> {
     if config.path.is_file() {
         return Err(IdxError::NotAFolder { path: config.path.clone() }.into());

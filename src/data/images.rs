@@ -22,7 +22,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// Images of `shape`, for example `[1, 28, 28]`, in `bytes` one after another, with a label below `classes` for each.
+    /// Images of `shape`, for example `[1, 28, 28]`, in `bytes` one after another, with a label below `classes` for
+    /// each.
     ///
     /// # Errors
     /// Bytes and labels are for different numbers of images, or a label is no class.

@@ -227,9 +227,9 @@ pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
     .map_err(damaged(path))
 }
 
-/// The pixels of the image that `bytes` are, row after row, with the channels of `size`, which is otherwise the size that
-/// it must have: nothing is unpacked before its head says so. Grey is made of colours as ITU-R BT.601 weighs them, and
-/// transparency is left out.
+/// The pixels of the image that `bytes` are, row after row, with the channels of `size`, which is otherwise the size
+/// that it must have: nothing is unpacked before its head says so. Grey is made of colours as ITU-R BT.601 weighs them,
+/// and transparency is left out.
 pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, ImageError> {
     let found = self::size(path, bytes)?;
     if (found.width, found.height) != (size.width, size.height) {
@@ -338,9 +338,9 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     Ok((samples, per_pixel))
 }
 
-/// Whether the picture has its end. The decoder fills up with grey what a file that is cut short lacks. Segments say how
-/// long they are, and what is in one, such as a preview, is passed over; behind the end anything may follow, such as a
-/// film.
+/// Whether the picture has its end. The decoder fills up with grey what a file that is cut short lacks. Segments say
+/// how long they are, and what is in one, such as a preview, is passed over; behind the end anything may follow, such
+/// as a film.
 fn ends(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff)) {
@@ -348,8 +348,8 @@ fn ends(bytes: &[u8]) -> bool {
         rest = &rest[at + 2..];
         match marker {
             0xd9 => return true,
-            // These stand alone: the start, and places to take up a damaged scan. What is in a scan is passed over by the
-            // search for the next marker.
+            // These stand alone: the start, and places to take up a damaged scan. What is in a scan is passed over by
+            // the search for the next marker.
             0x01 | 0xd0..=0xd8 => {}
             _ => {
                 let Some(length) = rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))) else {

@@ -1,5 +1,5 @@
-//! A CSV text on its way to the parser, which takes a quote that is never closed for the start of one long field and says
-//! nothing. Here it is an error, with the line on which the quote opens.
+//! A CSV text on its way to the parser, which takes a quote that is never closed for the start of one long field and
+//! says nothing. Here it is an error, with the line on which the quote opens.
 
 use std::fmt;
 use std::io::{self, Read};

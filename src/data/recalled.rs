@@ -1,8 +1,8 @@
 //! The data section of a checkpoint, for a resume.
 //!
-//! A checkpoint can come from a stranger. Of the paths in its configuration only those are opened that the data itself is
-//! read from, and nothing else before its content was found to be the one in the checkpoint. What a person names on the
-//! command line is the person's own.
+//! A checkpoint can come from a stranger. Of the paths in its configuration only those are opened that the data itself
+//! is read from, and nothing else before its content was found to be the one in the checkpoint. What a person names on
+//! the command line is the person's own.
 
 use serde_json::Value;
 

@@ -35,7 +35,8 @@ pub(super) trait Records {
     fn wrong(&self, record: &Self::Record, column: usize, problem: Problem) -> DataError;
 }
 
-/// All records as a frame, with targets and features as `options` say. What stands in an ignored column is not looked at.
+/// All records as a frame, with targets and features as `options` say. What stands in an ignored column is not looked
+/// at.
 pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result<Frame, DataError> {
     let width = records.width();
     let columns = Selection::new(records.path(), records.names().map(<[String]>::to_vec), width, options)?;

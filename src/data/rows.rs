@@ -120,8 +120,8 @@ pub(super) const OF_A_TABLE: &str = "set `data.task = \"regression\"` for values
 /// How many classes the labels of the file at `path` are of: as many as the largest label asks for.
 ///
 /// Every class costs a row of weights, so a column of prices taken for labels should fail here and not in the
-/// allocator: more than a thousand classes, and more than there are rows, must be declared. `remedy` says how, in a file
-/// of this format, and what to do about labels that are values.
+/// allocator: more than a thousand classes, and more than there are rows, must be declared. `remedy` says how, in a
+/// file of this format, and what to do about labels that are values.
 pub(super) fn infer_classes(path: &Path, labels: &[u32], remedy: &'static str) -> Result<usize, DataError> {
     const UNSUSPICIOUS: usize = 1000;
     let largest = labels.iter().copied().max().unwrap_or(0);

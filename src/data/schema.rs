@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Input, TargetKind};
 
-/// What the rows are that a run learns from. A checkpoint holds it, so that a model can be built and used where the data
-/// is not.
+/// What the rows are that a run learns from. A checkpoint holds it, so that a model can be built and used where the
+/// data is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
     /// What one row's inputs are.

@@ -1,5 +1,5 @@
-//! A first look at data that nobody has described yet: which format it has, and, as far as a look at its beginning tells,
-//! what is in it.
+//! A first look at data that nobody has described yet: which format it has, and, as far as a look at its beginning
+//! tells, what is in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -19,8 +19,8 @@ pub(super) enum Value<'a> {
     Text(&'a str),
 }
 
-/// A number as a file of numbers holds it. As text it is the shortest that is read as the same number, which is its name
-/// where numbers are names.
+/// A number as a file of numbers holds it. As text it is the shortest that is read as the same number, which is its
+/// name where numbers are names.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
 pub(super) enum Number {
@@ -48,7 +48,8 @@ impl Number {
 }
 
 /// `exact`, moved to its neighbour where that is needed for it to be rounded to `nearest`. Text and large integers were
-/// rounded once to get here; the result may lie in the middle of two numbers of 32 bits, and be rounded to the wrong one.
+/// rounded once to get here; the result may lie in the middle of two numbers of 32 bits, and be rounded to the wrong
+/// one.
 fn rounding_to(nearest: f32, exact: f64) -> f64 {
     match f64::from(nearest) {
         _ if exact as f32 == nearest => exact,
@@ -117,7 +118,8 @@ mod tests {
     /// Runs that were begun when numbers were rounded to 32 bits at once go on to the same bits.
     #[test]
     fn a_number_is_rounded_to_32_bits_as_if_it_had_not_been_64_before() {
-        // A little more and a little less than the middle of two numbers of 32 bits, which is what 64 bits make of both.
+        // A little more and a little less than the middle of two numbers of 32 bits, which is what 64 bits make of
+        // both.
         for text in ["1.00000005960464477540000001", "1.00000017881393432616999999", "0.1", "1e-50", "16777217"] {
             assert_eq!(number(text).unwrap() as f32, text.parse::<f32>().unwrap(), "{text}");
         }

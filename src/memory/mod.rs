@@ -1,9 +1,9 @@
 //! Whether something fits in memory, asked before the memory is taken.
 //!
-//! Linux gives memory out freely and kills a process, or its neighbours, once it is used up; an allocation that fails is
-//! rare. So the sizes of large things are added up first and compared with what is available. All sizes are lower bounds:
-//! a refusal is certain, and what is not refused may still be too much. Where the system does not say what is available,
-//! nothing is refused.
+//! Linux gives memory out freely and kills a process, or its neighbours, once it is used up; an allocation that fails
+//! is rare. So the sizes of large things are added up first and compared with what is available. All sizes are lower
+//! bounds: a refusal is certain, and what is not refused may still be too much. Where the system does not say what is
+//! available, nothing is refused.
 
 mod available;
 mod size;

@@ -19,8 +19,8 @@ pub struct ConvNetConfig {
     /// The convolutions, from the image on.
     #[schemars(length(min = 1))]
     pub blocks: Vec<ConvBlock>,
-    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out, all
-    /// positions go on as they are. 1 leaves the mean of each channel.
+    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out,
+    /// all positions go on as they are. 1 leaves the mean of each channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub average_to: Option<usize>,
@@ -124,7 +124,8 @@ impl ConvNetConfig {
         check_dropout(self.dropout)
     }
 
-    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a layer.
+    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
+    /// layer.
     pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let input = product(image);
         let &[mut channels, height, width] = image else { return Activations::default() };
@@ -149,7 +150,8 @@ impl ConvBlock {
         Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
     }
 
-    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not fit.
+    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not
+    /// fit.
     fn sides(&self, sides: [usize; 2]) -> Result<[[usize; 2]; 2], String> {
         let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
             let side =

@@ -65,8 +65,8 @@ fn within_room(name: &str, shape: &Shape) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that there is room for a weight before any memory is taken for it. It is the last resort of a model that is
-/// made without [`outline`](super::ModelConfig::outline), or where the system does not say what memory it has.
+/// Makes sure that there is room for a weight before any memory is taken for it. It is the last resort of a model that
+/// is made without [`outline`](super::ModelConfig::outline), or where the system does not say what memory it has.
 fn make_room(name: &str, shape: &Shape) -> Result<()> {
     let fits = numbers(shape).is_some_and(|count| Vec::<f32>::new().try_reserve_exact(count).is_ok());
     if !fits {
@@ -87,8 +87,8 @@ pub fn linear_default(name: &str, shape: impl Into<Shape>, fan_in: usize, seed: 
     })
 }
 
-/// Normal with variance `2 / fan`, for layers that a ReLU follows: He et al., "Delving deep into rectifiers", ICCV 2015,
-/// equation 14. torchvision's ResNet takes for `fan` that of the outputs, `out * kernel * kernel`.
+/// Normal with variance `2 / fan`, for layers that a ReLU follows: He et al., "Delving deep into rectifiers", ICCV
+/// 2015, equation 14. torchvision's ResNet takes for `fan` that of the outputs, `out * kernel * kernel`.
 ///
 /// # Errors
 /// When the device fails.

@@ -33,7 +33,8 @@ pub enum Mode<'a> {
 }
 
 impl Mode<'_> {
-    /// `x`, which in an evaluation no longer holds what led to it: Candle keeps that for gradients that nobody asks for.
+    /// `x`, which in an evaluation no longer holds what led to it: Candle keeps that for gradients that nobody asks
+    /// for.
     fn settled(self, x: Tensor) -> Tensor {
         match self {
             Self::Train(_) => x,
@@ -59,7 +60,8 @@ pub trait Model {
         1
     }
 
-    /// Tensors that no gradient reaches, but training changes: running statistics. They are saved beside the parameters.
+    /// Tensors that no gradient reaches, but training changes: running statistics. They are saved beside the
+    /// parameters.
     fn buffers(&self) -> Parameters {
         Parameters::new()
     }

@@ -155,8 +155,8 @@ mod tests {
             let Activations { kept, widest } = config.outline(&input, outputs).unwrap().activations;
             (kept, widest)
         });
-        // The convnet: 14 x 14 x 4 three times, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x 16
-        // x 16, 8 x 8 x 32 and 4 x 4 x 64.
+        // The convnet: 14 x 14 x 4 three times, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x
+        // 16 x 16, 8 x 8 x 32 and 4 x 4 x 64.
         let resnet = (3 + 3 * 7) * 4096 + (9 + 2 * 7) * 2048 + (9 + 2 * 7) * 1024 + 64 + 10;
         // A GPT-2 and a Llama of width 16, for each of 8 tokens.
         let gpt2 = 8 * (16 + 2 * (7 * 16 + 3 * 16 + 2 * 64) + 16 + 2 * 50);

@@ -67,8 +67,8 @@ impl ResNetConfig {
                 (height, width) = (height.div_ceil(2), width.div_ceil(2));
             }
             let changes = stage > 0 || inputs != channels;
-            // Two convolutions, two norms, two ReLUs and a sum; and a convolution and a norm where the shape changes. That
-            // many blocks that their number matters here have too many tensors.
+            // Two convolutions, two norms, two ReLUs and a sum; and a convolution and a norm where the shape changes.
+            // That many blocks that their number matters here have too many tensors.
             let results = depth.saturating_mul(7).saturating_add(2 * usize::from(changes)).min(1 << 20);
             steps.extend(std::iter::repeat_n(product(&[channels, height, width]), results));
             inputs = channels;

@@ -27,11 +27,11 @@ pub struct Heads {
 }
 
 /// `softmax(q kᵀ / √size) v` for each head, each position seeing itself and those before it, as
-/// `torch.nn.functional.scaled_dot_product_attention(…, is_causal=True, enable_gqa=True)`. Query head `h` uses head `h /
-/// (queries / keys)` of keys and values. Weights are dropped out by `dropout`.
+/// `torch.nn.functional.scaled_dot_product_attention(…, is_causal=True, enable_gqa=True)`. Query head `h` uses head `h
+/// / (queries / keys)` of keys and values. Weights are dropped out by `dropout`.
 ///
-/// `q` is `[batch, context, queries * size]`, `k` and `v` are `[batch, context, keys * size]`, head after head in the last
-/// dimension; the result has the shape of `q`.
+/// `q` is `[batch, context, queries * size]`, `k` and `v` are `[batch, context, keys * size]`, head after head in the
+/// last dimension; the result has the shape of `q`.
 ///
 /// # Errors
 /// When the shapes do not fit or the device fails.
@@ -48,8 +48,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, dropout: Opti
     attention.composed(q, k, v)
 }
 
-/// [`attention`] of queries, keys and values that one product has put side by side: `qkv` is `[batch, context, (queries + 2
-/// keys) * size]`, the result `[batch, context, queries * size]`.
+/// [`attention`] of queries, keys and values that one product has put side by side: `qkv` is `[batch, context, (queries
+/// + 2 keys) * size]`, the result `[batch, context, queries * size]`.
 ///
 /// # Errors
 /// As [`attention`].
@@ -179,8 +179,8 @@ impl Attention {
         );
     }
 
-    /// Applies the mask of queries `start..end` of a head. An element's number is its place in `[batch, queries, context,
-    /// context]`.
+    /// Applies the mask of queries `start..end` of a head. An element's number is its place in `[batch, queries,
+    /// context, context]`.
     fn drop_out<T: Real>(&self, number: usize, start: usize, end: usize, context: usize, weights: &mut [T]) {
         let Some(mask) = self.dropout else { return };
         for (query, row) in (start..end).zip(weights.chunks_exact_mut(end)) {
@@ -188,8 +188,8 @@ impl Attention {
         }
     }
 
-    /// The gradients of each head: `[context, size]` for every query head, then for every head of keys, then of values, and
-    /// so for each sequence.
+    /// The gradients of each head: `[context, size]` for every query head, then for every head of keys, then of values,
+    /// and so for each sequence.
     fn backward<T: Real>(&self, inputs: &Inputs<'_, T>, gradient: &[T]) -> Gradients<T> {
         let Inputs { batch, context, size, .. } = *inputs;
         let (group, head) = (self.heads.group(), context * size);

@@ -1,5 +1,5 @@
-//! Activation checkpointing: a stretch of a model whose inner results are not kept, but computed again for its gradients.
-//! Chen et al., "Training deep nets with sublinear memory cost", 2016.
+//! Activation checkpointing: a stretch of a model whose inner results are not kept, but computed again for its
+//! gradients. Chen et al., "Training deep nets with sublinear memory cost", 2016.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,11 +10,11 @@ use candle_core::{
 
 use super::tape::{Tape, apply2};
 
-/// `segment(x)`, of which only `x` and the result are kept. The backward pass runs `segment` again, and so holds the inner
-/// results of one segment at a time.
+/// `segment(x)`, of which only `x` and the result are kept. The backward pass runs `segment` again, and so holds the
+/// inner results of one segment at a time.
 ///
-/// `segment` is a pure function of `x` and of `parameters`, which are all that it uses of what is trained; dropout in it
-/// comes from counters, and so is the same the second time. Result and gradients are the bits of `segment` itself.
+/// `segment` is a pure function of `x` and of `parameters`, which are all that it uses of what is trained; dropout in
+/// it comes from counters, and so is the same the second time. Result and gradients are the bits of `segment` itself.
 ///
 /// # Errors
 /// Those of `segment`, here and in the backward pass.

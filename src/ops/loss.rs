@@ -82,7 +82,8 @@ struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// The loss of one row: the logarithm of the sum of the exponentials, less the target's logit, less smoothing's mean.
+    /// The loss of one row: the logarithm of the sum of the exponentials, less the target's logit, less smoothing's
+    /// mean.
     #[inline(always)]
     fn of_row<T: Real>(&self, row: &[T], target: usize) -> T {
         let smoothing = T::of(self.label_smoothing);
@@ -155,9 +156,9 @@ impl CustomOp2 for CrossEntropy {
     }
 }
 
-/// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]`, or where these are floats
-/// against probabilities of class 1, as `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are `ε/2` and
-/// `1 - ε/2`. Exact for logits of any size: `softplus(x) - x * target`.
+/// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]`, or where these are
+/// floats against probabilities of class 1, as `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are
+/// `ε/2` and `1 - ε/2`. Exact for logits of any size: `softplus(x) - x * target`.
 ///
 /// # Errors
 /// When the shapes do not fit or the device fails.

@@ -26,8 +26,8 @@ pub(super) trait Real: WithDType + Float + std::iter::Sum {
 }
 
 impl Real for f32 {
-    /// `2^n exp(r)` with whole `n` and `|r| <= ln(2)/2`, where the series of `exp(r)` up to `r^7/7!` is off by less than
-    /// 6e-9. Below -104 the result is 0, and above 88.73 infinite.
+    /// `2^n exp(r)` with whole `n` and `|r| <= ln(2)/2`, where the series of `exp(r)` up to `r^7/7!` is off by less
+    /// than 6e-9. Below -104 the result is 0, and above 88.73 infinite.
     #[inline(always)]
     #[allow(clippy::excessive_precision, reason = "the parts of ln(2) are given to all their digits")]
     fn exponential(self) -> f32 {
@@ -51,8 +51,8 @@ impl Real for f32 {
         series * power(half) * power(other)
     }
 
-    /// The tail beyond `a = |x|` is `exp(-a²/2)` times a function that falls slowly, of which [`TAIL`] is a least-squares
-    /// fit in `t = 1/(1 + 0.36 a)` on `[0, 14.5]`, good to 5e-8 of its value.
+    /// The tail beyond `a = |x|` is `exp(-a²/2)` times a function that falls slowly, of which [`TAIL`] is a
+    /// least-squares fit in `t = 1/(1 + 0.36 a)` on `[0, 14.5]`, good to 5e-8 of its value.
     #[inline(always)]
     fn normal(self) -> (f32, f32) {
         const DENSITY_AT_ZERO: f32 = 0.398_942_3;

@@ -1,7 +1,7 @@
 //! Differentiable operations that Candle lacks, or whose gradient it gets wrong, each with its backward pass.
 //!
-//! On the CPU, in f32 and f64, each is one pass over memory or a few (`cpu.rs`, `math.rs`, `gemm.rs`); other devices and
-//! dtypes get the same function composed from Candle's operations, of those that have gradients.
+//! On the CPU, in f32 and f64, each is one pass over memory or a few (`cpu.rs`, `math.rs`, `gemm.rs`); other devices
+//! and dtypes get the same function composed from Candle's operations, of those that have gradients.
 
 mod attention;
 mod batch_norm;

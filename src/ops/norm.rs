@@ -101,8 +101,8 @@ impl Norm {
         result
     }
 
-    /// The gradients of input, weight and bias. With `n = (x - mean) scale` and `h = gradient * weight`, that of the input
-    /// is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` where no mean was taken out.
+    /// The gradients of input, weight and bias. With `n = (x - mean) scale` and `h = gradient * weight`, that of the
+    /// input is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` where no mean was taken out.
     fn backward<T: Real>(self, x: &[T], weight: &[T], gradient: &[T]) -> (Vec<T>, Vec<T>, Vec<T>) {
         let width = weight.len();
         let parts = cpu::map_rows(x.len() / width, width, |rows| {

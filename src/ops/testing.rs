@@ -88,7 +88,8 @@ impl Reference {
     }
 
     /// `f` of the inputs `case.x0`, `case.x1`, … has PyTorch's result `case.y` and gradients `case.g0`, … of its
-    /// weighted sum, within `tolerance`, in f64; and in f32 within 1e-4, for sums of up to a hundred numbers of size one.
+    /// weighted sum, within `tolerance`, in f64; and in f32 within 1e-4, for sums of up to a hundred numbers of size
+    /// one.
     #[track_caller]
     pub fn assert(&self, case: &str, tolerance: f64, f: impl Fn(&[Tensor]) -> Result<Tensor>) {
         let inputs: Vec<Tensor> = (0..).map_while(|i| self.0.get(&format!("{case}.x{i}")).cloned()).collect();

@@ -26,8 +26,8 @@ impl Gradients {
         Self::from_store(&loss.backward()?, parameters)
     }
 
-    /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are all
-    /// that led to `loss`. Where others did too, Candle's graph has them.
+    /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are
+    /// all that led to `loss`. Where others did too, Candle's graph has them.
     ///
     /// # Errors
     /// As [`Gradients::of`].

@@ -26,8 +26,8 @@ pub(super) struct Target {
     pub within: f64,
 }
 
-/// The targets of so many kills. Kill `n` comes at a random place of part `n` of the run, all parts being of one length;
-/// of five in a row one is meant for start-up and one for a save.
+/// The targets of so many kills. Kill `n` comes at a random place of part `n` of the run, all parts being of one
+/// length; of five in a row one is meant for start-up and one for a save.
 pub(super) fn targets(seed: u64, kills: u32) -> Vec<Target> {
     let stream = Stream::new(seed, "kills");
     let target = |number: u32| {

@@ -140,8 +140,9 @@ impl<'a> Hunter<'a> {
         Ok((kills, broken))
     }
 
-    /// Makes one kill. Where the process ends before it, or has saved its last step and leaves nothing to hit for the kills
-    /// to come, the run is put back to what it was, and the next kill comes sooner; `Finished` where that does not help.
+    /// Makes one kill. Where the process ends before it, or has saved its last step and leaves nothing to hit for the
+    /// kills to come, the run is put back to what it was, and the next kill comes sooner; `Finished` where that does
+    /// not help.
     fn kill(&mut self, mut target: Target, pace: &mut Pace) -> Result<Outcome, ProofError> {
         const ATTEMPTS: u32 = 12;
         let (run, copy) = (self.place.killed(), self.place.before());

@@ -74,8 +74,8 @@ impl fmt::Display for RunState {
 }
 
 impl Runs {
-    /// The runs in the folder at `path`; none where that is a run, a checkpoint or a folder of checkpoints itself, or at a
-    /// URL, or holds no run.
+    /// The runs in the folder at `path`; none where that is a run, a checkpoint or a folder of checkpoints itself, or
+    /// at a URL, or holds no run.
     pub fn in_folder(path: &Path) -> Option<Self> {
         let is_other = store::is_url(path)
             || step_of(path).is_some()
@@ -101,7 +101,9 @@ impl RunSummary {
     /// The run in the directory `run`. Nothing is written there.
     fn of(run: &Path) -> Self {
         let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned();
-        let (measured, is_held) = (Measured::of_run(run, u64::MAX), RunDirectory::is_held(run));
+        let is_held = RunDirectory::is_held(run);
+        // A run that trains is as far as its log; another one continues at its newest checkpoint.
+        let measured = |saved| Measured::of_run(run, if is_held { u64::MAX } else { saved });
         let folder = Folder::new(run.join("checkpoints"));
         let mut summary = Self {
             name,
@@ -109,7 +111,7 @@ impl RunSummary {
             step: None,
             total_steps: None,
             epoch: None,
-            measured,
+            measured: Measured::default(),
             written: written(run),
             problem: None,
         };
@@ -117,6 +119,7 @@ impl RunSummary {
             Ok(newest) => {
                 let number = |name| newest.checkpoint.field(name).and_then(Value::as_u64);
                 let saved = newest.checkpoint.step();
+                summary.measured = measured(saved);
                 let step = if is_held { saved.max(summary.measured.steps) } else { saved };
                 let is_finished = number("total_steps").is_some_and(|total| saved >= total);
                 summary.state = if is_finished { RunState::Finished } else { RunState::Stopped };
@@ -125,7 +128,7 @@ impl RunSummary {
                 summary.epoch = number("steps_per_epoch").filter(|&steps| steps > 0).map(|steps| step.div_ceil(steps));
                 summary.problem = newest.damaged.first().map(ToString::to_string);
             }
-            Err(CheckpointError::Empty { .. }) => {}
+            Err(CheckpointError::Empty { .. }) => summary.measured = measured(0),
             Err(error) => summary.problem = Some(error.to_string()),
         }
         if summary.problem.is_some() {
@@ -159,14 +162,14 @@ fn ago(then: u64, now: u64) -> String {
 impl fmt::Display for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let header = ["run", "state", "step", "epoch", "loss", "val_loss", "best val_loss", "written"];
-        let rows: Vec<[String; 8]> =
+        let header = ["run", "state", "step", "loss", "val_loss", "best val_loss", "written"];
+        let rows: Vec<[String; 7]> =
             std::iter::once(header.map(str::to_owned)).chain(self.runs.iter().map(|run| run.row(now))).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         for row in &rows {
             let cells = row.iter().enumerate().map(|(column, cell)| {
                 let width = width(column);
-                if (2..7).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                if (2..6).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             });
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
@@ -180,7 +183,7 @@ impl fmt::Display for Runs {
 }
 
 impl RunSummary {
-    fn row(&self, now: u64) -> [String; 8] {
+    fn row(&self, now: u64) -> [String; 7] {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let step = self.step.map(|step| match self.total_steps {
             Some(total) => format!("{step} of {total}"),
@@ -188,10 +191,10 @@ impl RunSummary {
         });
         let best = self.measured.best_validation.map(|best| format!("{} at step {}", loss(best.loss), best.step));
         [
-            self.name.clone(),
+            // A line break in a name would break the table.
+            self.name.replace(char::is_control, "?"),
             self.state.to_string(),
             or_dash(step),
-            or_dash(self.epoch.map(|epoch| epoch.to_string())),
             or_dash(self.measured.loss.map(loss)),
             or_dash(self.measured.validation.map(|last| loss(last.loss))),
             or_dash(best),

@@ -12,8 +12,8 @@ use super::plan::{Curve, InEpochs, Remembered, RunLength};
 use super::value::number;
 use super::{Schedule, Unit};
 
-/// How many schedules can be in one another. It is far beyond any use, and far from what keeps a text, TOML or JSON from
-/// being read back: a schedule in a list is two levels of each.
+/// How many schedules can be in one another. It is far beyond any use, and far from what keeps a text, TOML or JSON
+/// from being read back: a schedule in a list is two levels of each.
 const DEEPEST: usize = 32;
 
 /// What a kind needs to know to be planned, and the checks that it applies to its parameters.

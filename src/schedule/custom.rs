@@ -51,9 +51,9 @@ pub trait CustomSchedule: Serialize + DeserializeOwned + Debug + Send + Sync + '
     /// The rate that update `t` uses in `group`, whose base rate is `base`.
     ///
     /// It must be pure: the same for the same arguments, in whatever order they come. Inside `warmup` and `sequential`
-    /// `t` counts from the schedule's own start, and inside `per_group` the group is number 0. What is negative or not a
-    /// number is handed out as 0, infinity as the largest f64; where the run would meet what is not finite, it does not
-    /// start.
+    /// `t` counts from the schedule's own start, and inside `per_group` the group is number 0. What is negative or not
+    /// a number is handed out as 0, infinity as the largest f64; where the run would meet what is not finite, it does
+    /// not start.
     fn rate(&self, t: u64, base: f64, group: usize) -> f64;
 
     /// Checks the parameters when a run starts.

@@ -141,7 +141,8 @@ impl Problem {
     }
 }
 
-/// `outer` and `inner` as one path: `schedules` and `[1]` are `schedules[1]`, and that and `gamma` are `schedules[1].gamma`.
+/// `outer` and `inner` as one path: `schedules` and `[1]` are `schedules[1]`, and that and `gamma` are
+/// `schedules[1].gamma`.
 pub(crate) fn join(outer: &str, inner: &str) -> String {
     let dot = if outer.is_empty() || inner.is_empty() || inner.starts_with('[') { "" } else { "." };
     format!("{outer}{dot}{inner}")

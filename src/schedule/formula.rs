@@ -23,8 +23,8 @@ use super::error::suggestion;
 /// The longest formula in bytes.
 const LONGEST: usize = 1000;
 
-/// How many parentheses and powers it may have, for they can be in one another: far beyond any use, and far from the end
-/// of the stack.
+/// How many parentheses and powers it may have, for they can be in one another: far beyond any use, and far from the
+/// end of the stack.
 const DEEPEST: usize = 50;
 
 /// How tightly the operators bind.

@@ -23,8 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read on in [`kinds`], the catalogue; [`CustomSchedule`], for a kind of your own; `plan`, where a schedule meets a run; and [`Scheduler`], which is what a
-//! training loop holds.
+//! Read on in [`kinds`], the catalogue; [`CustomSchedule`], for a kind of your own; `plan`, where a schedule meets a
+//! run; and [`Scheduler`], which is what a training loop holds.
 
 mod argument;
 mod context;

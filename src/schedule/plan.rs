@@ -53,8 +53,8 @@ impl Plan {
     }
 
     /// Looks for an update of the run whose rate is not finite before it is cut to what can be handed out: `(t, group,
-    /// rate)`. Each update is looked at where that is no great work, else ones evenly spread from the first to the last;
-    /// in a run without end the first ones.
+    /// rate)`. Each update is looked at where that is no great work, else ones evenly spread from the first to the
+    /// last; in a run without end the first ones.
     pub(super) fn first_not_finite(&self, base_lrs: &[f64], run: &RunLength) -> Option<(u64, usize, f64)> {
         let looks = (LOOKS / base_lrs.len().max(1) as u64).max(2);
         let total = run.total_steps.unwrap_or(looks);

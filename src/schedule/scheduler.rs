@@ -104,8 +104,8 @@ impl Scheduler {
         self.plan.wants_metric()
     }
 
-    /// The kinds in the schedule that follow a metric, however deep inside it they stand, and which metrics each of them
-    /// takes for better ones.
+    /// The kinds in the schedule that follow a metric, however deep inside it they stand, and which metrics each of
+    /// them takes for better ones.
     pub fn directions(&self) -> impl Iterator<Item = (&'static str, Mode)> {
         self.plan.slots().iter().zip(&self.memory).map(|(slot, memory)| (slot.kind, memory.mode()))
     }

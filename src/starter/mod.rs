@@ -1,5 +1,5 @@
-//! A first configuration for data of a person's own: what seems to be in it, with a comment at every line that says what
-//! it is and what else there is.
+//! A first configuration for data of a person's own: what seems to be in it, with a comment at every line that says
+//! what it is and what else there is.
 
 mod lines;
 mod table;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
-/// Columns that are left free at the end of the line: there the terminal writes `^C` when somebody presses it. In a full
-/// line it would go to the next one, and the line above it could not be cleared any more.
+/// Columns that are left free at the end of the line: there the terminal writes `^C` when somebody presses it. In a
+/// full line it would go to the next one, and the line above it could not be cleared any more.
 const FREE: u16 = 4;
 
 /// A bar, which is not shown at first. Clones are the same bar.
@@ -25,19 +25,23 @@ impl Bar {
         Self { bar: ProgressBar::hidden(), is_shown: Arc::default() }
     }
 
-    /// Shows it where stderr is a terminal, and there is something left to do: `done` of `total` are done. `template` is
-    /// one of indicatif, with the key `speed` beside its own.
+    /// Shows it where stderr is a terminal, and there is something left to do: `done` of `total` are done. `template`
+    /// is one of indicatif, with the key `pace`: steps per second and the time left, once something is known of them.
     pub fn show(&self, template: &str, done: u64, total: u64) {
         if !io::stderr().is_terminal() || done >= total {
             return;
         }
-        let speed = |state: &ProgressState, text: &mut dyn fmt::Write| {
-            let _ = write!(text, "{:.0} steps/s", state.per_sec());
+        let pace = move |state: &ProgressState, text: &mut dyn fmt::Write| {
+            let speed = state.per_sec();
+            if state.pos() > done && speed > 0.0 {
+                let digits = if speed < 10.0 { 2 } else { 0 };
+                let _ = write!(text, " | {speed:.digits$} steps/s | {:#} left", HumanDuration(state.eta()));
+            }
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.bar.set_length(total);
         self.bar.set_position(done);
-        self.bar.set_style(style.with_key("speed", speed));
+        self.bar.set_style(style.with_key("pace", pace));
         self.bar.reset_elapsed();
         self.bar.reset_eta();
         self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Stderr), 10));
@@ -61,8 +65,8 @@ impl Bar {
         self.is_shown.store(false, Ordering::Relaxed);
     }
 
-    /// Writes a line to `out`, with the bar out of the way if `out` is a terminal. A reader that has gone away is nobody
-    /// to be told.
+    /// Writes a line to `out`, with the bar out of the way if `out` is a terminal. A reader that has gone away is
+    /// nobody to be told.
     pub fn write(&self, mut out: impl Write + IsTerminal, line: &str) {
         let is_in_the_way = self.is_shown() && out.is_terminal();
         let mut write = || drop(writeln!(out, "{line}"));

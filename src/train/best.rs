@@ -34,8 +34,8 @@ impl fmt::Display for BestCheckpoint {
 }
 
 impl BestCheckpoint {
-    /// Those that were measured, the best first, of equal ones the earlier. They go by the metric of `rules`, else by the
-    /// validation loss where it was measured, else by the training loss.
+    /// Those that were measured, the best first, of equal ones the earlier. They go by the metric of `rules`, else by
+    /// the validation loss where it was measured, else by the training loss.
     pub(super) fn ranked(verdicts: &[Verdict], rules: &KeepConfig) -> Vec<Self> {
         let usual = [Metric::ValidationLoss, Metric::TrainingLoss];
         let metrics = rules.metric.as_ref().map_or(&usual[..], std::slice::from_ref);

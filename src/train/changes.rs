@@ -22,8 +22,8 @@ pub(super) fn is_fixed(key: &str) -> bool {
     decides_rows || decides_shape || others.contains(&key)
 }
 
-/// Whether a run can be told this of its data when it is resumed, whatever it was before: to look at images, and to go on
-/// without those that cannot be read.
+/// Whether a run can be told this of its data when it is resumed, whatever it was before: to look at images, and to go
+/// on without those that cannot be read.
 fn is_open(key: &str, asked: &Value) -> bool {
     key == "data.check_images" || (key == "data.skip_bad" && *asked == Value::Bool(true))
 }

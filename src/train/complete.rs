@@ -1,5 +1,5 @@
-//! A configuration with every default written out, as the `config.toml` of a run holds it: a version with other defaults
-//! reads the same from it.
+//! A configuration with every default written out, as the `config.toml` of a run holds it: a version with other
+//! defaults reads the same from it.
 
 use serde_json::Value;
 

@@ -97,8 +97,8 @@ pub struct TrainConfig {
     /// Optimizer updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// In how many micro-batches the rows of an update are computed, one after the other; 1 by default. The update is that
-    /// of the whole batch, a shorter last one included, but only one of them has to fit in memory.
+    /// In how many micro-batches the rows of an update are computed, one after the other; 1 by default. The update is
+    /// that of the whole batch, a shorter last one included, but only one of them has to fit in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub accumulate: Option<usize>,
@@ -151,8 +151,8 @@ pub struct ValidationConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an epoch
-    /// or after a validation where saves take no more than 3% of the time by it.
+    /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an
+    /// epoch or after a validation where saves take no more than 3% of the time by it.
     #[serde(default)]
     pub every: Every,
     /// Which checkpoints stay; all by default.

@@ -5,14 +5,15 @@ use std::io::{self, IsTerminal};
 use indicatif::HumanDuration;
 
 use super::bar::Bar;
+use super::control::Answer;
 use super::heartbeat::Heartbeat;
 use super::metrics::Evaluation;
 use super::observer::{EpochReport, Observer, StepReport, ValidationReport};
 use crate::figures;
 use crate::optim::Rates;
 
-/// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else a
-/// line every so often.
+/// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else
+/// a line every so often.
 #[derive(Debug)]
 pub struct Console {
     bar: Bar,
@@ -26,10 +27,16 @@ impl Console {
         Self { bar: Bar::hidden(), heartbeat: None }
     }
 
-    /// Shows lines as [`Observer::message`] does, from any thread.
-    pub fn voice(&self) -> impl Fn(&str) + Send + Sync + 'static {
+    /// Shows answers to signals as [`Observer::message`] shows lines, from any thread. The last one takes the bar away.
+    pub fn voice(&self) -> impl Fn(Answer<'_>) + Send + Sync + 'static {
         let bar = self.bar.clone();
-        move |text| bar.write(io::stderr(), text)
+        move |answer| {
+            let (Answer::InOrder(text) | Answer::Last(text)) = answer;
+            if matches!(answer, Answer::Last(_)) {
+                bar.clear();
+            }
+            bar.write(io::stderr(), text);
+        }
     }
 
     /// Counts to `total` from now on, on a separate bar where stderr is a terminal.
@@ -57,7 +64,7 @@ impl Default for Console {
 }
 
 /// The message is cut where the line is too long.
-const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg} | {speed} | {eta} left";
+const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg}{pace}";
 
 impl Observer for Console {
     fn begin(&mut self, done: u64, total: u64) {

@@ -33,25 +33,34 @@ pub struct Stake {
     pub at_once: String,
 }
 
+/// A line that answers a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// The work ends in order.
+    InOrder(&'a str),
+    /// The process ends right after this line.
+    Last(&'a str),
+}
+
 impl Control {
     /// A control that nothing but the program uses.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A control that signals use too. `say` shows a line to a person; it is called on another thread.
+    /// A control that signals use too. `say` shows an answer to a person; it is called on another thread.
     ///
-    /// Each signal that would end the process makes the run save and stop: SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU and
-    /// so on. SIGUSR1 and SIGUSR2 make it save. A signal that is ignored when this is called stays ignored, as `nohup`
-    /// wants it, and one that has a handler keeps it.
+    /// Each signal that would end the process makes the run save and stop: SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU
+    /// and so on. SIGUSR1 and SIGUSR2 make it save. A signal that is ignored when this is called stays ignored, as
+    /// `nohup` wants it, and one that has a handler keeps it.
     ///
     /// The first is answered at once through `say`. Those within a second of it count as the same. A later SIGHUP,
-    /// SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. Where no work is [at stake](Self::put_at_stake),
-    /// the first one does, with 128 and its number.
+    /// SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. Where no work is [at
+    /// stake](Self::put_at_stake), the first one does, with 128 and its number.
     ///
     /// # Errors
     /// When a handler cannot be installed, or there is no thread to be had.
-    pub fn from_signals(say: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Self> {
+    pub fn from_signals(say: impl Fn(Answer<'_>) + Send + Sync + 'static) -> io::Result<Self> {
         let control = Self::new();
         signals::listen(control.clone(), Arc::new(say))?;
         Ok(control)

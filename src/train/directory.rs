@@ -106,7 +106,7 @@ impl RunDirectory {
         regular::require_or_none(&file).map_err(failed("open the lock file"))?;
         let lock = options.open(&file).map_err(failed("open the lock file"))?;
         let handle = Arc::new(File::open(path).map_err(TrainError::write(path, "open the run directory"))?);
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => {
                 let timing = Timing::at(path.join("timing.jsonl"));
                 Ok(Self { path: path.to_owned(), handle, lock, timing, remote: None })
@@ -162,9 +162,9 @@ impl RunDirectory {
         }
     }
 
-    /// Refuses to save where the directory is not the one any more that this process holds, but gone, or a new one under
-    /// the old name, in which somebody else may train by now. Where only the lock is gone, it is made again, and this says
-    /// so, unless somebody else holds a new one.
+    /// Refuses to save where the directory is not the one any more that this process holds, but gone, or a new one
+    /// under the old name, in which somebody else may train by now. Where only the lock is gone, it is made again, and
+    /// this says so, unless somebody else holds a new one.
     pub(super) fn require_in_place(&mut self) -> Result<Option<String>, TrainError> {
         if self.remote.is_some() {
             return Ok(None);
@@ -183,8 +183,8 @@ impl RunDirectory {
         Ok(Some(format!("{} was removed while the run was trained, and is made again", file.display())))
     }
 
-    /// Makes the lock again that somebody has removed. Where one is there already, another process has it, or had it and
-    /// has trained here.
+    /// Makes the lock again that somebody has removed. Where one is there already, another process has it, or had it
+    /// and has trained here.
     fn lock_again(&mut self, file: &Path) -> Result<(), TrainError> {
         let failed = |operation| TrainError::write(file, operation);
         match OpenOptions::new().read(true).write(true).create_new(true).open(file) {
@@ -303,6 +303,19 @@ impl RunDirectory {
         moved.map_err(failed("rename the edited configuration"))?;
         Ok(Some(format!("{} is not as the run wrote it, and is kept as {}", file.display(), kept.display())))
     }
+}
+
+/// Locks a file that nobody holds. A listing of runs holds the lock for a moment to see whether somebody else does, so
+/// one that is taken is tried again a few times.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            locked => return locked,
+        }
+    }
+    lock.try_lock()
 }
 
 /// Refuses a folder for a new run that has one, or something of a person's in the place of a file of a run.

@@ -35,7 +35,8 @@ pub struct RangePoint {
     pub lr: f64,
     /// The loss of the step's batch.
     pub loss: f64,
-    /// The mean of the losses around it, with weights that fall off evenly to both sides, so that it does not lag behind.
+    /// The mean of the losses around it, with weights that fall off evenly to both sides, so that it does not lag
+    /// behind.
     pub smoothed: f64,
 }
 
@@ -64,9 +65,9 @@ const SMOOTHED_OVER: f64 = 0.06;
 /// The share of the first loss by which the smoothed one has to fall before anything is suggested.
 const LEAST_FALL: f64 = 0.05;
 
-/// Runs a range test of `config` from its initial weights. Everything happens in memory; no run is touched. `control` can
-/// stop it, and then what was found so far is the result; `watch` is told how many steps are made, and the rate and loss
-/// of the last.
+/// Runs a range test of `config` from its initial weights. Everything happens in memory; no run is touched. `control`
+/// can stop it, and then what was found so far is the result; `watch` is told how many steps are made, and the rate and
+/// loss of the last.
 ///
 /// # Errors
 /// When the sweep is not one, the session cannot be made, or the device fails. A loss that is not finite is no error:

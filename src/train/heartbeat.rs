@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Says when a line is due: after 5 seconds, and then at growing intervals of up to a minute. The clock is read a few times
-/// between two lines, and not at each step.
+/// Says when a line is due: after 5 seconds, and then at growing intervals of up to a minute. The clock is read a few
+/// times between two lines, and not at each step.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     began: Instant,

@@ -1,7 +1,7 @@
 //! The disk below a run directory that this process holds.
 //!
-//! A run directory can be moved, removed or replaced at any moment, also in the middle of a save. Nothing is made then at
-//! its old place, where somebody else may train by now.
+//! A run directory can be moved, removed or replaced at any moment, also in the middle of a save. Nothing is made then
+//! at its old place, where somebody else may train by now.
 
 use std::fs::{self, File};
 use std::io;

@@ -45,8 +45,8 @@ impl Validations {
         Self { every, end: config.at_end.unwrap_or(false).then_some(lengths.total) }
     }
 
-    /// An interval that fits a run: whole epochs, unless the run has only a part of one, or few that are long. Validations
-    /// take a quarter of the time of a run at most, as long as there are [`Self::LEAST`].
+    /// An interval that fits a run: whole epochs, unless the run has only a part of one, or few that are long.
+    /// Validations take a quarter of the time of a run at most, as long as there are [`Self::LEAST`].
     fn fitting(Lengths { total, epoch }: Lengths, cost: f64) -> Every {
         let affordable = (3.0 * cost).ceil() as u64;
         let longest = total.div_ceil(Self::LEAST).max(1);

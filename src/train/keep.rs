@@ -101,8 +101,8 @@ fn wrong<T>(field: &str, value: String, rule: &str) -> Result<T, TrainError> {
 }
 
 impl KeepConfig {
-    /// The rules in steps, and what they say of each checkpoint in the `folder` of a run that has come to step `at`. Where
-    /// nothing was validated, the best go by the training loss, as they did when the run was trained.
+    /// The rules in steps, and what they say of each checkpoint in the `folder` of a run that has come to step `at`.
+    /// Where nothing was validated, the best go by the training loss, as they did when the run was trained.
     pub(super) fn judge(
         &self,
         folder: &Folder,

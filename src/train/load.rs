@@ -342,8 +342,8 @@ fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(S
     }
 }
 
-/// Where the paths of a configuration in a checkpoint start, unless that is a URL: the run directory, which for `RUN/checkpoints/step-…` is
-/// `RUN`, and for a folder of checkpoints on its own is that folder.
+/// Where the paths of a configuration in a checkpoint start, unless that is a URL: the run directory, which for
+/// `RUN/checkpoints/step-…` is `RUN`, and for a folder of checkpoints on its own is that folder.
 pub(crate) fn base_of(checkpoint: &Path) -> PathBuf {
     let folder = checkpoint.parent().unwrap_or(checkpoint);
     match folder.parent() {

@@ -120,16 +120,19 @@ impl Log {
         Ok(())
     }
 
-    /// Says what is missing. What stands behind the lines that were found may be all there is of it, so it is kept.
-    ///
-    /// A gap further up was told when it came about: what counts is whether the lines go up to the checkpoint.
+    /// Says which lines are missing. Whatever is behind the lines that were found may be all there is of them, so it is
+    /// kept.
     fn tell_losses(&self, found: &Found, steps: u64) -> Result<(), TrainError> {
-        let &Found { next, .. } = found;
+        let next = found.next;
+        let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
+        let log = shown.display();
+        for (first, last) in &found.gaps {
+            tracing::warn!("{log} has no lines of steps {first} to {last}");
+        }
         if next >= steps {
             return Ok(());
         }
-        let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
-        let (log, last) = (shown.display(), steps - 1);
+        let last = steps - 1;
         let length = self.file.metadata().map_err(TrainError::write(&self.path, "read the log"))?.len();
         if found.bytes < length {
             let kept = self.keep_damaged()?;

@@ -15,8 +15,9 @@ pub(super) fn step_of(line: &[u8]) -> Option<u64> {
     line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()).map(|Step { step }| step)
 }
 
-/// The lines of the first `steps` updates in `content`, in their order and each once, up to the first step of which there
-/// are two that differ: nothing tells then which one is right. What stands behind a line that is none is not looked at.
+/// The lines of the first `steps` updates in `content`, in their order and each once, up to the first step of which
+/// there are two that differ: nothing tells then which one is right. What stands behind a line that is none is not
+/// looked at.
 pub(super) fn in_order(content: &[u8], steps: u64) -> Vec<u8> {
     let (mut lines, mut end): (BTreeMap<u64, &[u8]>, u64) = (BTreeMap::new(), steps);
     for line in content.split_inclusive(|&byte| byte == b'\n') {
@@ -28,30 +29,53 @@ pub(super) fn in_order(content: &[u8], steps: u64) -> Vec<u8> {
     lines.range(..end).flat_map(|(_, line)| line.iter().copied()).collect()
 }
 
-/// The first thing that is wrong in a log: a line that is none, but for a last one that is torn, or one that does not
-/// follow those before it.
-pub(crate) fn find_fault(log: impl Read) -> io::Result<Option<String>> {
-    let (mut reader, mut line, mut last) = (BufReader::new(log), Vec::new(), None);
-    for number in 1_u64.. {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
+/// How the lines of a log stand to each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The first line that is not one, but for a last one that is torn, or that does not follow those before it.
+    pub fault: Option<String>,
+    /// The first and the last step of each run of steps without a line, up to that fault. A run that began with the
+    /// checkpoint of another, or that a disk has lost lines of, has such gaps.
+    pub gaps: Vec<(u64, u64)>,
+}
+
+impl Order {
+    /// The order of a log that should have a line for each of the first `steps` updates.
+    pub(super) fn of(log: impl Read, steps: u64) -> io::Result<Self> {
+        let (mut reader, mut line, mut next, mut order) = (BufReader::new(log), Vec::new(), 0, Self::default());
+        for number in 1_u64.. {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            let Some(step) = step_of(&line) else {
+                let is_torn_end = !line.ends_with(b"\n");
+                order.fault = (!is_torn_end).then(|| format!("line {number} is not a line of a log"));
+                break;
+            };
+            if number > 1 && step < next {
+                let last = next - 1;
+                order.fault = Some(match last == step {
+                    true => format!("line {number} is of step {step}, as the one before"),
+                    false => format!("line {number} is of step {step}, and the one before of step {last}"),
+                });
+                break;
+            }
+            order.miss(next, step);
+            next = step.saturating_add(1);
         }
-        let Some(step) = step_of(&line) else {
-            let is_torn_end = !line.ends_with(b"\n");
-            return Ok((!is_torn_end).then(|| format!("line {number} is not a line of a log")));
-        };
-        match last {
-            Some(last) if step == last => {
-                return Ok(Some(format!("line {number} is of step {step}, as the one before")));
-            }
-            Some(last) if step < last => {
-                return Ok(Some(format!("line {number} is of step {step}, and the one before of step {last}")));
-            }
-            _ => last = Some(step),
+        if order.fault.is_none() {
+            order.miss(next, steps);
+        }
+        Ok(order)
+    }
+
+    /// Notes that the steps from `next` on up to `step` have no line.
+    fn miss(&mut self, next: u64, step: u64) {
+        if next < step {
+            self.gaps.push((next, step - 1));
         }
     }
-    Ok(None)
 }
 
 #[cfg(test)]
@@ -76,10 +100,18 @@ mod tests {
 
     #[test]
     fn faults_are_named_with_their_line() {
-        let fault = |log: &[u8]| find_fault(log).unwrap();
+        let fault = |log: &[u8]| Order::of(log, 0).unwrap().fault;
         assert_eq!(fault(&[&log(&[0, 1, 5]), &b"{\"step\":6"[..]].concat()), None);
         assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 is of step 1, as the one before");
         assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 is of step 1, and the one before of step 2");
         assert_eq!(fault(&[&b"{}\n"[..], &log(&[1])].concat()).unwrap(), "line 1 is not a line of a log");
+    }
+
+    #[test]
+    fn steps_without_a_line_are_found_wherever_they_are() {
+        let gaps = |steps: &[u64], all| Order::of(&log(steps)[..], all).unwrap().gaps;
+        assert_eq!(gaps(&[0, 1, 2], 3), []);
+        assert_eq!(gaps(&[3, 4, 7, 8], 12), [(0, 2), (5, 6), (9, 11)]);
+        assert_eq!(gaps(&[], 5), [(0, 4)]);
     }
 }

@@ -6,10 +6,10 @@
 //! When a run ends or is taken up again, the log becomes one object, `log.jsonl`, and the segments go.
 //!
 //! The store is one that looks, before each write, whether this process still holds the run. A process that is stopped
-//! right after that look, for so long that another one takes the run over, still makes that one write once it goes on: a
-//! segment, or `log.jsonl`. It has the lines that the other process writes as well, for the bits of a run do not depend
-//! on who trains it. They differ only where the other one has changed the configuration: then lines of the old one can
-//! come back into the log. A checkpoint does not depend on the log.
+//! right after that look, for so long that another one takes the run over, still makes that one write once it goes on:
+//! a segment, or `log.jsonl`. It has the lines that the other process writes as well, for the bits of a run do not
+//! depend on who trains it. They differ only where the other one has changed the configuration: then lines of the old
+//! one can come back into the log. A checkpoint does not depend on the log.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

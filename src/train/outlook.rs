@@ -112,8 +112,8 @@ fn stretches(scheduler: &Scheduler, steps: Range<u64>) -> Vec<Option<Stretch>> {
     found.into_iter().map(|stretch| if waits(&stretch) && !do_all_wait { None } else { stretch }).collect()
 }
 
-/// The stretch, where it is more than a point that a schedule touches: more than one step in a hundred at one rate, which
-/// is then told alone, or one in twenty on the way down to it.
+/// The stretch, where it is more than a point that a schedule touches: more than one step in a hundred at one rate,
+/// which is then told alone, or one in twenty on the way down to it.
 fn worth_a_word(stretch: Range<u64>, steps: &Range<u64>, rate: impl Fn(u64) -> f64) -> Option<Stretch> {
     let Range { start, end } = stretch;
     if start == end {
@@ -173,8 +173,8 @@ fn meant(scheduler: &Scheduler, run: RunLength, from: u64) -> String {
     if told.is_empty() { String::new() } else { format!("; {}", told.join("; ")) }
 }
 
-/// Says by how much the rate of the next update changes where a resume has changed how long the run is, and with it what
-/// shares of the run mean in the schedule.
+/// Says by how much the rate of the next update changes where a resume has changed how long the run is, and with it
+/// what shares of the run mean in the schedule.
 pub(super) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLength) -> Option<Notice> {
     let number = |field: &str| checkpoint.field(field).and_then(Value::as_u64);
     let before = RunLength { total_steps: number("total_steps"), steps_per_epoch: number("steps_per_epoch")? };

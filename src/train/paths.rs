@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::store;
 
 /// `path`, or `folder` joined with it where it is relative, without `.` and `..` in it as far as the file system
-/// can tell. Links stay as they were typed: where one leads may change, and the name of what it leads to may say nothing.
-/// Only what stands before a `..` is resolved, for of a link the folder above is not the one that was typed.
+/// can tell. Links stay as they were typed: where one leads may change, and the name of what it leads to may say
+/// nothing. Only what stands before a `..` is resolved, for of a link the folder above is not the one that was typed.
 pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
     let folder = if store::is_url(folder) { Path::new("") } else { folder };
     // An empty path is the working directory, which `std::path::absolute` refuses to say.

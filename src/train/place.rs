@@ -68,8 +68,8 @@ pub(super) fn without_slash(url: &Path) -> PathBuf {
     url.to_str().map_or_else(|| url.to_owned(), |text| PathBuf::from(text.trim_end_matches('/')))
 }
 
-/// Whether a run is at `path`, a directory or URL: a configuration, and something that only a run leaves beside it, for a
-/// person may keep a `config.toml` of their own anywhere. It is one too where only the configuration is lost.
+/// Whether a run is at `path`, a directory or URL: a configuration, and something that only a run leaves beside it, for
+/// a person may keep a `config.toml` of their own anywhere. It is one too where only the configuration is lost.
 pub(crate) fn is_run(path: &Path) -> Result<bool, TrainError> {
     let config = path.join("config.toml");
     let has_config = is_file(&config)?;
@@ -102,7 +102,8 @@ fn real(path: &Path) -> PathBuf {
     typed.ancestors().find_map(resolve).unwrap_or_else(|| typed.clone())
 }
 
-/// Refuses a place for a new run that would be within the checkpoints of another one, or is the root of the file system.
+/// Refuses a place for a new run that would be within the checkpoints of another one, or is the root of the file
+/// system.
 pub(super) fn refuse(path: &Path) -> Result<(), TrainError> {
     let refused = |reason| Err(TrainError::NoPlace { path: path.to_owned(), reason });
     let whole = if store::is_url(path) { without_slash(path) } else { real(path) };

@@ -1,17 +1,18 @@
 //! Taking up a run: which checkpoint, with which configuration, in which directory.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::changes::written;
 use super::config::Config;
 use super::control::Control;
 use super::directory::RunDirectory;
 use super::load::{self, Setting};
+use super::log_order::Order;
 use super::place::{Place, is_run, what_is, without_slash};
 use super::run::Run;
 use super::session::Session;
-use super::{TrainError, log, log_order, written_config};
+use super::{TrainError, log, written_config};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline, WrittenBy};
 use crate::memory::{self, Need};
 use crate::{remedy, store};
@@ -119,17 +120,18 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The fault in the log of the run at `path`, with the log's place: its first line that is not one, or is doubled or out
-/// of order. `None` where nothing is, and for checkpoints outside a run.
+/// The order of the lines in the log of the run at `path`, with the log's place, where the newest checkpoint is of step
+/// `steps`; `None` for checkpoints outside a run.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn log_fault_at(path: &Path) -> Result<Option<(PathBuf, String)>, TrainError> {
+pub fn log_order_at(path: &Path, steps: u64) -> Result<Option<(PathBuf, Order)>, TrainError> {
     let Place::Run(run) = what_is(path)? else { return Ok(None) };
     let file = run.join("log.jsonl");
-    let read = || log::read(&run)?.map_or(Ok(None), log_order::find_fault);
-    let fault = read().map_err(|source| TrainError::Unopened { path: file.clone(), source })?;
-    Ok(fault.map(|fault| (file, fault)))
+    // Without a log, every line is missing.
+    let read = || Order::of(log::read(&run)?.unwrap_or_else(|| Box::new(io::empty())), steps);
+    let order = read().map_err(|source| TrainError::Unopened { path: file.clone(), source })?;
+    Ok(Some((file, order)))
 }
 
 /// Where a resume of `path` goes on.

@@ -333,7 +333,8 @@ impl Run {
         match ended {
             Ok(saved) => {
                 if let (true, Replaced { aside }) = (self.supersedes, saved.outcome) {
-                    // The new one holds all that the one before the validation did. Should it stay, it is in nobody's way.
+                    // The new one holds all that the one before the validation did. Should it stay, it is in nobody's
+                    // way.
                     let _ = std::fs::remove_dir_all(aside);
                 }
                 self.last_checkpoint = Some(saved.path);
@@ -389,8 +390,8 @@ impl Run {
         Ok(outcome)
     }
 
-    /// The best checkpoint of those that were measured. In an object store, where each would have to be fetched, they are
-    /// looked at only where few are kept.
+    /// The best checkpoint of those that were measured. In an object store, where each would have to be fetched, they
+    /// are looked at only where few are kept.
     pub fn best(&self) -> Option<BestCheckpoint> {
         let rules = &self.session.config().checkpoint.keep;
         if store::is_url(self.path()) && rules.is_empty() {

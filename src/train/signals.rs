@@ -1,5 +1,5 @@
-//! Signals, heard by a thread that has nothing else to do, so that the person who sends one is answered at once whatever
-//! the run is doing.
+//! Signals, heard by a thread that has nothing else to do, so that the person who sends one is answered at once
+//! whatever the run is doing.
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-use super::control::Control;
+use super::control::{Answer, Control};
 use crate::threads;
 
-/// Shows a line to a person.
-type Say = Arc<dyn Fn(&str) + Send + Sync>;
+/// Shows an answer to a person.
+type Say = Arc<dyn Fn(Answer<'_>) + Send + Sync>;
 
 /// Signals within this time of the first are the same request: `timeout` sends one to its child and another to the
 /// group, a person presses Ctrl-C twice.
@@ -21,8 +21,8 @@ const SAME: Duration = Duration::from_secs(1);
 /// The exit code of a process that a second signal has ended without a save.
 const NOT_SAVED: i32 = 1;
 
-/// Signals that a person or a batch system sends, a second time when the first takes too long. The system itself repeats
-/// others: SIGXCPU comes every second once the limit of processor time is reached.
+/// Signals that a person or a batch system sends, a second time when the first takes too long. The system itself
+/// repeats others: SIGXCPU comes every second once the limit of processor time is reached.
 const INSISTING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 const OTHERS: [i32; 5] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGXCPU, libc::SIGIO];
@@ -103,27 +103,32 @@ impl Ear {
         let stake = self.control.stake();
         let Some(in_order) = stake.as_ref().map(|stake| stake.in_order.clone()) else {
             // The lock is held: no work begins while the process ends.
-            self.tell(format!("{name}: stopped at once; nothing is lost, for nothing was computed yet"));
+            self.tell_last(format!("{name}: stopped at once; nothing is lost, for nothing was computed yet"));
             low_level::exit(128 + signal);
         };
         drop(stake);
         // Said first: afterwards the process may end at any moment.
-        self.tell(format!("{name}: {in_order}; a second one stops at once without saving"));
+        let line = format!("{name}: {in_order}; a second one stops at once without saving");
+        self.tell(move |say| say(Answer::InOrder(&line)));
         self.control.stop(usize::try_from(signal).unwrap_or_default());
     }
 
     fn second(&self, signal: i32) {
         let at_once = self.control.stake().as_ref().map(|stake| stake.at_once.clone()).unwrap_or_default();
-        self.tell(format!("{}, the second signal: stopped at once; {at_once}", name(signal)));
+        self.tell_last(format!("{}, the second signal: stopped at once; {at_once}", name(signal)));
         low_level::exit(NOT_SAVED);
     }
 
-    /// Says `line`, but does not wait for long where nobody takes it, as on a terminal that was stopped.
-    fn tell(&self, line: String) {
+    fn tell_last(&self, line: String) {
+        self.tell(move |say| say(Answer::Last(&line)));
+    }
+
+    /// Answers, but does not wait for long where nobody reads it, as on a terminal that was stopped.
+    fn tell(&self, answer: impl FnOnce(&dyn Fn(Answer<'_>)) + Send + 'static) {
         const PATIENCE: Duration = Duration::from_millis(500);
         let (say, (done, told)) = (self.say.clone(), mpsc::channel::<()>());
         let work = move || {
-            say(&line);
+            answer(&*say);
             drop(done);
         };
         if threads::builder("signals").spawn(work).is_ok() {

@@ -1,9 +1,9 @@
 //! The `config.toml` of a run: written by the run, read by people, and perhaps edited by one.
 //!
-//! A run goes by its newest checkpoint, and the file says the same. Its first lines hold the BLAKE3 of all that follows:
-//! what agrees with it is as a run wrote it, and may be written over. Anything else is a person's, and stays. Values in it
-//! that the run does not have are refused with the `--set` that takes them, for a resume that ignored them would train
-//! something else than the person has asked for.
+//! A run goes by its newest checkpoint, and the file says the same. Its first lines hold the BLAKE3 of all that
+//! follows: what agrees with it is as a run wrote it, and may be written over. Anything else is a person's, and stays.
+//! Values in it that the run does not have are refused with the `--set` that takes them, for a resume that ignored them
+//! would train something else than the person has asked for.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -133,8 +133,8 @@ impl Edit {
 }
 
 impl Edits {
-    /// All settings that take the file's values. Setting one of two that exclude each other takes the other away, so that
-    /// is not to be taken away again.
+    /// All settings that take the file's values. Setting one of two that exclude each other takes the other away, so
+    /// that is not to be taken away again.
     fn settings(&self) -> Vec<&str> {
         let is_set = |key: &str| self.edits.iter().any(|edit| edit.key == key && edit.edited != "not given");
         let is_implied = |edit: &Edit| {

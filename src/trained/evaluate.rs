@@ -66,9 +66,9 @@ impl Trained {
         found.ok_or_else(|| TrainedError::NoRows { rows: rows.to_string() })
     }
 
-    /// Evaluates the model on all rows at `path`, which are as those of its run: in the same format, the columns of a table
-    /// found by their names. Classes, categories and statistics are those of the run. With it comes what looks like a
-    /// mistake in these rows.
+    /// Evaluates the model on all rows at `path`, which are as those of its run: in the same format, the columns of a
+    /// table found by their names. Classes, categories and statistics are those of the run. With it comes what looks
+    /// like a mistake in these rows.
     ///
     /// # Errors
     /// There are no such rows; the place of what is wrong with them is named.

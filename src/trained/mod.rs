@@ -72,9 +72,9 @@ struct Given {
 }
 
 impl Trained {
-    /// The newest valid checkpoint of the run at `path` or in a folder of checkpoints, or the one checkpoint that `path`
-    /// is; and what a person should know: damaged checkpoints that were passed over, and whether this is another machine.
-    /// Of `settings` only those are allowed that say where something is: `device`, and the paths of data.
+    /// The newest valid checkpoint of the run at `path` or in a folder of checkpoints, or the one checkpoint that
+    /// `path` is; and what a person should know: damaged checkpoints that were passed over, and whether this is another
+    /// machine. Of `settings` only those are allowed that say where something is: `device`, and the paths of data.
     ///
     /// # Errors
     /// There is no valid checkpoint, or as [`Trained::from_checkpoint`].
@@ -103,8 +103,8 @@ impl Trained {
     /// data to tell: then `settings` say where that is.
     ///
     /// # Errors
-    /// The checkpoint is not that of a run, a setting is not allowed, the device cannot be opened, or weights and model do
-    /// not fit together.
+    /// The checkpoint is not that of a run, a setting is not allowed, the device cannot be opened, or weights and model
+    /// do not fit together.
     pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
         let path = checkpoint.path().to_owned();
         if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
@@ -136,8 +136,8 @@ impl Trained {
         Ok(Self { path, step, config, schema, memory, fingerprint, given, model, objective, device, skip_lines: None })
     }
 
-    /// Passes over the first `lines` lines of other tables. Without this it is as many as in the run's own file, or fewer
-    /// where the header, or without one the first row, comes earlier.
+    /// Passes over the first `lines` lines of other tables. Without this it is as many as in the run's own file, or
+    /// fewer where the header, or without one the first row, comes earlier.
     #[must_use]
     pub fn skipping(mut self, lines: Option<usize>) -> Self {
         self.skip_lines = lines;

@@ -51,12 +51,13 @@ impl Trained {
     /// What the model says of the rows at `path`, in the format of the run's data, a batch at a time and in memory that
     /// does not grow with their number.
     ///
-    /// A table need not have the column of the label. Columns are found by their names, and others are left aside; without
-    /// names they are as many and in the order as they were in the run's data, with the label or without. Of images, the
-    /// labels need not be there.
+    /// A table need not have the column of the label. Columns are found by their names, and others are left aside;
+    /// without names they are as many and in the order as they were in the run's data, with the label or without. Of
+    /// images, the labels need not be there.
     ///
     /// # Errors
-    /// The rows are not such as the model takes, or it is one of text. What is wrong with a row is said when it is read.
+    /// The rows are not such as the model takes, or it is one of text. What is wrong with a row is said when it is
+    /// read.
     pub fn predict(&self, path: &Path) -> Result<Predictions<'_>, TrainedError> {
         if let input @ Input::Tokens { .. } = &self.schema.input {
             return Err(DataError::NotRows { path: self.path.clone(), input: input.clone() }.into());

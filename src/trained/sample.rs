@@ -16,8 +16,8 @@ use crate::rng::Stream;
 pub struct SampleOptions {
     /// How many tokens are added.
     pub tokens: usize,
-    /// What logits are divided by: below 1 the model keeps to what is probable, above it is bolder. At 0 the most probable
-    /// token is taken, of equals the first.
+    /// What logits are divided by: below 1 the model keeps to what is probable, above it is bolder. At 0 the most
+    /// probable token is taken, of equals the first.
     pub temperature: f64,
     /// How many of the most probable tokens are chosen from; of equals those of lower number. None for all.
     pub top_k: Option<usize>,
@@ -56,14 +56,14 @@ impl Trained {
         }
     }
 
-    /// The text with which the model goes on after `prompt`, in pieces as they come. It is a function of the weights, the
-    /// prompt and the options: the same every time, for any number of threads.
+    /// The text with which the model goes on after `prompt`, in pieces as they come. It is a function of the weights,
+    /// the prompt and the options: the same every time, for any number of threads.
     ///
     /// The model sees as many tokens as a row of its data had, the last ones.
     ///
     /// # Errors
-    /// It is no model of text, the prompt is empty or has a character that the vocabulary does not have, or most of it is
-    /// unknown, or an option is wrong.
+    /// It is no model of text, the prompt is empty or has a character that the vocabulary does not have, or most of it
+    /// is unknown, or an option is wrong.
     pub fn sample(&self, prompt: &str, options: &SampleOptions) -> Result<Sampler<'_>, TrainedError> {
         let vocabulary = self.vocabulary()?;
         options.check()?;

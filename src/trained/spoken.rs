@@ -9,8 +9,8 @@ const UNFINISHED: char = '\u{fffd}';
 /// Turns tokens into text as they come.
 pub(super) struct Spoken {
     vocabulary: Vocabulary,
-    /// The last tokens: those that were said last, as what stands before others may change how they are written, and those
-    /// that are held back.
+    /// The last tokens: those that were said last, as what stands before others may change how they are written, and
+    /// those that are held back.
     tokens: Vec<u32>,
     /// How many of them were said.
     said: usize,

@@ -84,8 +84,8 @@ impl Arena {
         files.into_iter().for_each(|(name, content)| fs::write(self.checkpoint().join(name), content).unwrap());
     }
 
-    /// Reads the checkpoint in each way there is, with a bound on memory of so many `times` the `size` of what is hostile
-    /// in it. The ways must agree, and touch nothing.
+    /// Reads the checkpoint in each way there is, with a bound on memory of so many `times` the `size` of what is
+    /// hostile in it. The ways must agree, and touch nothing.
     fn read(&self, size: usize, times: usize) -> Option<Checkpoint> {
         let path = self.checkpoint();
         self.watch.forget();

@@ -50,8 +50,8 @@ pub fn measure(
     Ok(fs::remove_dir_all(programs.empty_folder("bare")?.parent().context("a folder of saves")?)?)
 }
 
-/// One turn of everybody, in processes of their own: a save or load is the first, as those of a run are, and memory is new
-/// to it.
+/// One turn of everybody, in processes of their own: a save or load is the first, as those of a run are, and memory is
+/// new to it.
 fn turn(
     megabytes: usize,
     programs: &Programs,

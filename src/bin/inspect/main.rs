@@ -21,7 +21,8 @@ use rekindle::{store, threads};
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit codes: 0 done; 1 the thing asked about is bad; 2 the request is wrong.")]
 struct Cli {
-    /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; or a folder of runs, which are listed
+    /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; or a folder of runs, which are
+    /// listed
     #[arg(required = true)]
     path: Option<PathBuf>,
     /// Print JSON, for programs

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rekindle::checkpoint::{CheckpointError, Manifest, foreign_files, verify_all};
+use rekindle::checkpoint::{CheckpointError, Manifest, foreign_files, step_of, verify_all};
 use rekindle::memory::Size;
-use rekindle::train::resume;
+use rekindle::train::{LogOrder, resume};
 use serde::Serialize;
 
 use crate::{Answer, print};
 
-/// What `inspect verify` takes.
+/// Arguments of `inspect verify`.
 #[derive(Args)]
 pub struct Verify {
     /// A run directory, a folder of checkpoints, or one checkpoint
@@ -58,6 +58,8 @@ struct Summary {
     seconds: f64,
     /// The fault in the log.
     log_fault: Option<String>,
+    /// The steps without a line in the log. They are no fault of a run that began elsewhere.
+    log_gaps: Vec<String>,
 }
 
 /// Checks all checkpoints, several at a time, and prints a line for each, oldest first; at the end, where there are
@@ -77,10 +79,10 @@ pub fn verify(arguments: &Verify) -> Result<Answer> {
     });
     bar.finish_and_clear();
     printed?;
-    let fault = resume::log_fault_at(&arguments.path)?;
-    let fault =
-        fault.map(|(log, fault)| format!("{}: BAD: {fault}; a resume puts it in order where it can", log.display()));
-    let summary = Summary::of(checkpoints, began.elapsed(), fault);
+    // The newest may be from before the validation of its last step, which has no line then.
+    let steps = paths.last().and_then(|path| step_of(path)).unwrap_or_default().saturating_sub(1);
+    let log = resume::log_order_at(&arguments.path, steps)?;
+    let summary = Summary::of(checkpoints, began.elapsed(), log);
     print(summary.text(arguments.json)?.as_bytes())?;
     let is_good = summary.bad == 0 && summary.log_fault.is_none();
     if is_good && summary.unread > 0 {
@@ -123,11 +125,16 @@ impl Found {
 }
 
 impl Summary {
-    fn of(checkpoints: Vec<Found>, time: Duration, log_fault: Option<String>) -> Self {
+    fn of(checkpoints: Vec<Found>, time: Duration, log: Option<(PathBuf, LogOrder)>) -> Self {
         let count = |state| checkpoints.iter().filter(|found| found.state == state).count();
         let (valid, bad, unread) = (count(State::Valid), count(State::Bad), count(State::Unread));
         let bytes = checkpoints.iter().filter_map(|found| found.bytes).sum();
-        Self { valid, bad, unread, bytes, seconds: time.as_secs_f64(), checkpoints, log_fault }
+        let (path, LogOrder { fault, gaps }) = log.unwrap_or_default();
+        let path = path.display();
+        let log_fault = fault.map(|fault| format!("{path}: BAD: {fault}; a resume puts it in order where it can"));
+        let gap = |(first, last)| format!("{path} has no lines of steps {first} to {last}");
+        let log_gaps = gaps.into_iter().map(gap).collect();
+        Self { valid, bad, unread, bytes, seconds: time.as_secs_f64(), checkpoints, log_fault, log_gaps }
     }
 
     /// The last line.
@@ -135,7 +142,8 @@ impl Summary {
         if json {
             return Ok(serde_json::to_string_pretty(self)? + "\n");
         }
-        let log = self.log_fault.as_ref().map(|fault| format!("{fault}\n")).unwrap_or_default();
+        let gaps = self.log_gaps.iter().map(|gap| format!("warning: {gap}\n"));
+        let log: String = self.log_fault.iter().map(|fault| format!("{fault}\n")).chain(gaps).collect();
         let count = self.checkpoints.len();
         if count == 1 {
             return Ok(log);

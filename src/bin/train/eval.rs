@@ -28,8 +28,8 @@ pub struct Eval {
     /// Other data, all of it: a file in the format of the run's, or a folder of such files.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Lines to pass over at the start of a CSV file of other data. Default: as many as in the run's own file, or fewer where
-    /// the header, or without one the first row, comes earlier.
+    /// Lines to pass over at the start of a CSV file of other data. Default: as many as in the run's own file, or fewer
+    /// where the header, or without one the first row, comes earlier.
     #[arg(long, value_name = "LINES", requires = "data")]
     skip_lines: Option<usize>,
     /// Say where something is: `data.path=…` for the run's data, or `device=cpu`; may be given again.

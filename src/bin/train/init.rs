@@ -16,7 +16,8 @@ use rekindle::{shell, starter};
                         line of the file says what it is and what else there is. A file that is there already stays."
 )]
 pub struct Init {
-    /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one of images for each class.
+    /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one of images for each
+    /// class.
     data: PathBuf,
     /// The file to write; by default the name of the data with `.toml`, in the working directory.
     #[arg(short, long, value_name = "FILE")]

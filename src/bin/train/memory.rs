@@ -1,7 +1,7 @@
 //! The program's allocator: mimalloc, told to keep memory and to ask for it in large pages.
 //!
-//! The system's allocator gives the memory of a step back, and takes it anew in the next: a quarter of the time of a small
-//! GPT's step went to that.
+//! The system's allocator gives the memory of a step back, and takes it anew in the next: a quarter of the time of a
+//! small GPT's step went to that.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_long;
@@ -15,16 +15,16 @@ static ALLOCATOR: Allocator = Allocator;
 const PURGE_DELAY: i32 = 15;
 
 /// Lets the allocator keep memory that is freed for two seconds, so that a step finds that of the one before: after the
-/// ten milliseconds that are usual, the system has it back, and has to clear it for its return. The environment variable
-/// `MIMALLOC_PURGE_DELAY`, in milliseconds, says otherwise.
+/// ten milliseconds that are usual, the system has it back, and has to clear it for its return. The environment
+/// variable `MIMALLOC_PURGE_DELAY`, in milliseconds, says otherwise.
 pub fn keep_freed() {
     const MILLISECONDS: c_long = 2000;
     // SAFETY: it stores a number for a known option; there is no other thread yet that could read it meanwhile.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, MILLISECONDS) };
 }
 
-/// mimalloc, whose large pieces the system may make of large pages. A new page costs it the same whether it is of 4 KiB or
-/// of 2 MiB, so a checkpoint is loaded into new memory several times as fast.
+/// mimalloc, whose large pieces the system may make of large pages. A new page costs it the same whether it is of 4 KiB
+/// or of 2 MiB, so a checkpoint is loaded into new memory several times as fast.
 struct Allocator;
 
 /// Bytes from which on large pages are asked for.

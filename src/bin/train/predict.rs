@@ -29,8 +29,8 @@ pub struct Predict {
     /// Where predictions go, a file that ends with .csv or .parquet; CSV on stdout by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Lines to pass over at the start of a CSV file. Default: as many as in the run's own file, or fewer where the header,
-    /// or without one the first row, comes earlier.
+    /// Lines to pass over at the start of a CSV file. Default: as many as in the run's own file, or fewer where the
+    /// header, or without one the first row, comes earlier.
     #[arg(long, value_name = "LINES")]
     skip_lines: Option<usize>,
     /// Say where something is: `device=cpu`, or `data.path=…` for the run's data; may be given again.

@@ -1,5 +1,5 @@
-//! Everything that can be wrong with data: what, where, and what to do about it. What only one format can have wrong is in
-//! an error of its own: `table.rs` and `tensor.rs` here, and the others beside what reads them.
+//! Everything that can be wrong with data: what, where, and what to do about it. What only one format can have wrong is
+//! in an error of its own: `table.rs` and `tensor.rs` here, and the others beside what reads them.
 
 mod problem;
 mod table;

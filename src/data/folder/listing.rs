@@ -100,8 +100,8 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
 }
 
 impl Listing {
-    /// The classes in `folder` and their files. Classes that are `known`, from a run that has learned from them already,
-    /// stay classes whatever they are called and whether or not there is an image of them.
+    /// The classes in `folder` and their files. Classes that are `known`, from a run that has learned from them
+    /// already, stay classes whatever they are called and whether or not there is an image of them.
     ///
     /// # Errors
     /// There is no folder in it; and where no classes are known, what there is cannot be learned from, or not as it was
@@ -205,7 +205,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Counts the images in a folder that is too deep for them. A folder that cannot be read has none that anybody misses.
+    /// Counts the images in a folder that is too deep for them. A folder that cannot be read has none that anybody
+    /// misses.
     fn look_deeper(&mut self, folder: &Path, depth: usize) {
         /// Links can lead in circles.
         const DEEPEST: usize = 16;

@@ -1,5 +1,5 @@
-//! The state that a run keeps of a folder of images, so that a resume has the same rows: the classes, which images are left
-//! out, and in whose place another one stands.
+//! The state that a run keeps of a folder of images, so that a resume has the same rows: the classes, which images are
+//! left out, and in whose place another one stands.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,9 @@ pub(super) struct Memory {
     /// The images that are left out; none where the run leaves no bad images out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Vec<String>>,
-    /// Images that were rows already when the run was told to leave bad ones out. Another one stands in the place of each,
-    /// so that all other rows stay where they were. What they were is known, so that they need not be there any more.
+    /// Images that were rows already when the run was told to leave bad ones out. Another one stands in the place of
+    /// each, so that all other rows stay where they were. What they were is known, so that they need not be there any
+    /// more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<String, Fingerprint>,
 }

@@ -45,15 +45,15 @@ struct ImageFile {
 }
 
 impl ImageFolder {
-    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the one
-    /// image that it is.
+    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the
+    /// one image that it is.
     pub(super) fn unlabelled(folder: &Path, input: &Input) -> Result<Self, DataError> {
         let listing = Listing::unlabelled(folder)?;
         Self::other(listing, vec![String::new()], input)
     }
 
-    /// The images in the folders in `folder`, each of which is called as one of the `classes` of a model that takes `input`.
-    /// Not every class must be there.
+    /// The images in the folders in `folder`, each of which is called as one of the `classes` of a model that takes
+    /// `input`. Not every class must be there.
     pub(super) fn labelled(folder: &Path, classes: &[String], input: &Input) -> Result<Self, DataError> {
         Self::other(Listing::of_known(folder, classes, false)?, classes.to_vec(), input)
     }
@@ -145,8 +145,8 @@ impl Dataset for ImageFolder {
     }
 }
 
-/// The names of the classes are remembered, so that a checkpoint alone can tell what a model says, and which images are no
-/// rows.
+/// The names of the classes are remembered, so that a checkpoint alone can tell what a model says, and which images are
+/// no rows.
 impl Part for ImageFolder {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(serde_json::to_value(&self.memory)?))

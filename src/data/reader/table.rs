@@ -58,9 +58,9 @@ impl<R: Records> Remarking for TableRows<R> {
     }
 }
 
-/// How many lines are passed over in another CSV file than the run's own, up to as many as in that one: all lines before
-/// the header, or without a header those before the first row that is as the model takes it. Where there is no such line,
-/// it is as many as in the run's own file, and what is wrong there is told when the rows are read.
+/// How many lines are passed over in another CSV file than the run's own, up to as many as in that one: all lines
+/// before the header, or without a header those before the first row that is as the model takes it. Where there is no
+/// such line, it is as many as in the run's own file, and what is wrong there is told when the rows are read.
 pub(crate) fn lines_before_rows(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> usize {
     let usual = config.skip_lines.unwrap_or(0);
     let begins_after = |lines: &usize| {

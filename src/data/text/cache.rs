@@ -3,9 +3,9 @@
 //!
 //! A file of tokens is: [`MAGIC`], the key (BLAKE3 of what the tokens were made from), BLAKE3 of all that follows the
 //! header, three numbers of 64 bits (bytes per token, tokens, bytes of the list of characters), that list padded to 8
-//! bytes, and the tokens. Numbers have their lowest byte first. It is written beside its place and renamed, so a file that
-//! was torn, or made from another text, is told by its hashes and made again. A text that changes while its tokens are
-//! made is an error, and no file is kept.
+//! bytes, and the tokens. Numbers have their lowest byte first. It is written beside its place and renamed, so a file
+//! that was torn, or made from another text, is told by its hashes and made again. A text that changes while its tokens
+//! are made is an error, and no file is kept.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -283,7 +283,8 @@ fn temporary_prefix(place: &Path) -> String {
     format!(".{}.tmp-{}-", place.file_name().unwrap_or_default().to_string_lossy(), &host[..8])
 }
 
-/// A name beside `place` that no other process writes to, on whatever host: on a shared disk a lock may hold nobody off.
+/// A name beside `place` that no other process writes to, on whatever host: on a shared disk a lock may hold nobody
+/// off.
 fn temporary(place: &Path) -> PathBuf {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     place.with_file_name(format!("{}{}-{now}", temporary_prefix(place), std::process::id()))

@@ -57,9 +57,9 @@ pub struct Text {
     lost: Option<String>,
 }
 
-/// The data set of the text at `config.path`, and its split. For the run of a checkpoint, `recalled` has the tokenizer, and
-/// a folder for tokens that only the checkpoint names is looked into, and nothing is made there. What the tokenizer does not
-/// know is not refused any more then.
+/// The data set of the text at `config.path`, and its split. For the run of a checkpoint, `recalled` has the tokenizer,
+/// and a folder for tokens that only the checkpoint names is looked into, and nothing is made there. What the tokenizer
+/// does not know is not refused any more then.
 pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Result<(Box<dyn Source>, Split), DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
@@ -237,7 +237,8 @@ mod tests {
         assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[6, 5, 4], [3, 2, 1]]);
     }
 
-    /// A run that began when characters without a token were left out goes on without them, and a new one does not begin.
+    /// A run that began when characters without a token were left out goes on without them, and a new one does not
+    /// begin.
     #[test]
     fn what_a_tokenizer_left_out_of_a_text_when_its_run_began_is_left_out_again() {
         let folder = tempfile::tempdir().unwrap();

@@ -128,8 +128,8 @@ impl Vocabulary {
         Ok(tokens)
     }
 
-    /// Hands the tokens of a piece of text to `see`; `before` is what was before it. Bytes that are no text have tokens only
-    /// where those are bytes. What a tokenizer has no token for is an error, unless it `may_be_lost`.
+    /// Hands the tokens of a piece of text to `see`; `before` is what was before it. Bytes that are no text have tokens
+    /// only where those are bytes. What a tokenizer has no token for is an error, unless it `may_be_lost`.
     pub(super) fn encode_piece(
         &self,
         before: Before,
@@ -168,8 +168,8 @@ impl Vocabulary {
         tokenizer.unknown().map(|token| (token, tokenizer.word(token)))
     }
 
-    /// Of `tokens`, how many are unknown; where that is more than half of them, an error that `text` begins with an example
-    /// for.
+    /// Of `tokens`, how many are unknown; where that is more than half of them, an error that `text` begins with an
+    /// example for.
     ///
     /// # Errors
     /// Nothing much can be learned from, or said after, unknowns.

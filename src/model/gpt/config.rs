@@ -86,13 +86,13 @@ pub struct GptConfig {
     /// Whether the output map is the table of token embeddings.
     #[serde(default = "default_true")]
     pub tied: bool,
-    /// Probability in `[0, 1)` of dropping, in training: numbers of the embeddings, weights of attention, and numbers that
-    /// a block's two parts add.
+    /// Probability in `[0, 1)` of dropping, in training: numbers of the embeddings, weights of attention, and numbers
+    /// that a block's two parts add.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
-    /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same bits, and
-    /// less memory for the time of another forward pass.
+    /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same
+    /// bits, and less memory for the time of another forward pass.
     #[serde(default)]
     pub checkpoint_activations: bool,
 }

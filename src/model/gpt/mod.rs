@@ -1,5 +1,5 @@
-//! A GPT: a decoder that reads tokens and says at each place what comes next. Vaswani et al., 2017, with the norms before
-//! each part, as Radford et al., "Language models are unsupervised multitask learners", 2019.
+//! A GPT: a decoder that reads tokens and says at each place what comes next. Vaswani et al., 2017, with the norms
+//! before each part, as Radford et al., "Language models are unsupervised multitask learners", 2019.
 
 mod config;
 mod weights;
@@ -17,8 +17,8 @@ use crate::ops::{self, Heads};
 use crate::parameters::Parameters;
 use crate::rng::Draws;
 
-/// A GPT. Its weights have the names and layouts that Hugging Face gives them: those of `GPT2LMHeadModel` where the model
-/// is a GPT-2 (learned positions, layer norm, GELU, as many heads of keys as of queries), else those of
+/// A GPT. Its weights have the names and layouts that Hugging Face gives them: those of `GPT2LMHeadModel` where the
+/// model is a GPT-2 (learned positions, layer norm, GELU, as many heads of keys as of queries), else those of
 /// `LlamaForCausalLM`.
 #[derive(Debug)]
 pub struct Gpt {
@@ -33,9 +33,9 @@ pub struct Gpt {
 }
 
 impl Gpt {
-    /// A model for sequences of up to `context` tokens out of `vocabulary`, or of up to the configuration's own number, with
-    /// `outputs` numbers at each position. Weights are drawn from `seed` as GPT-2's: normal with a deviation of 0.02, and of
-    /// `0.02 / sqrt(2 layers)` where a block adds to its input; biases are 0 and scales 1.
+    /// A model for sequences of up to `context` tokens out of `vocabulary`, or of up to the configuration's own number,
+    /// with `outputs` numbers at each position. Weights are drawn from `seed` as GPT-2's: normal with a deviation of
+    /// 0.02, and of `0.02 / sqrt(2 layers)` where a block adds to its input; biases are 0 and scales 1.
     ///
     /// # Errors
     /// A field is out of range, model and data do not fit, or the device fails.
@@ -80,8 +80,8 @@ impl Gpt {
 }
 
 impl Model for Gpt {
-    /// `inputs` is `[rows, context]` (u32) with at most as many tokens as the model takes; the result is `[rows, context,
-    /// outputs]`.
+    /// `inputs` is `[rows, context]` (u32) with at most as many tokens as the model takes; the result is `[rows,
+    /// context, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let (_, context) = inputs.dims2()?;
         if context > self.context {

@@ -47,8 +47,8 @@ fn refusal(config: GptConfig) -> String {
     }
 }
 
-/// A model of Hugging Face's and ours with its weights give the same logits: 1e-5 for numbers of size ten in f32. It has
-/// the tensors of the file and no other.
+/// A model of Hugging Face's and ours with its weights give the same logits: 1e-5 for numbers of size ten in f32. It
+/// has the tensors of the file and no other.
 #[track_caller]
 fn assert_is_that_of_hugging_face(file: &str, config: GptConfig) {
     let path = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));

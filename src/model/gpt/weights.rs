@@ -2,8 +2,8 @@
 //!
 //! A model that is a GPT-2 has the names of Hugging Face's `GPT2LMHeadModel`, whose linear maps are `[in, out]`; any
 //! other has those of `LlamaForCausalLM`, whose maps are `[out, in]`. What Llama does not have is named by its pattern:
-//! `model.embed_positions.weight` for learned positions, `mlp.up_proj` and `mlp.down_proj` alone for a perceptron without a
-//! gate, biases beside every weight. A tied output map is in no file, as there.
+//! `model.embed_positions.weight` for learned positions, `mlp.up_proj` and `mlp.down_proj` alone for a perceptron
+//! without a gate, biases beside every weight. A tied output map is in no file, as there.
 
 use candle_core::{Device, Result, Tensor, Var};
 
@@ -81,8 +81,8 @@ impl Maker<'_> {
         self.norm(if self.config.is_gpt2() { "transformer.ln_f" } else { "model.norm" })
     }
 
-    /// The tensors of block number `index`. What a block adds to its input starts smaller the more blocks there are, so that
-    /// the sum does not grow with their number.
+    /// The tensors of block number `index`. What a block adds to its input starts smaller the more blocks there are, so
+    /// that the sum does not grow with their number.
     pub fn block(&mut self, index: usize) -> Result<BlockWeights> {
         let (width, hidden) = (self.config.width, self.config.hidden());
         let keys = self.config.kv_heads() * self.config.head_size();

@@ -39,8 +39,8 @@ pub struct Chart {
     pub marks: Vec<Mark>,
 }
 
-/// How large a chart is drawn: 960 by 540 units by default, at least 200 by 180, at most 4000 by 4000. Letters have the same size in
-/// units whatever the chart's, so a small chart has fewer of them.
+/// How large a chart is drawn: 960 by 540 units by default, at least 200 by 180, at most 4000 by 4000. Letters have the
+/// same size in units whatever the chart's, so a small chart has fewer of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// From left to right.
@@ -126,7 +126,8 @@ pub enum ChartError {
 }
 
 impl Chart {
-    /// The horizontal axis: over the points, with the width of the last step, and marks, or over the phases where there are neither.
+    /// The horizontal axis: over the points, with the width of the last step, and marks, or over the phases where there
+    /// are neither.
     fn x_axis(&self) -> Axis {
         let points = self.points().map(|(x, _)| x).chain(self.series.iter().filter_map(Series::end));
         let marks = self.marks.iter().map(|mark| mark.x);

@@ -7,8 +7,8 @@ use super::{Series, Shape};
 pub type Line = Vec<(f64, f64)>;
 
 /// The lines of a series, broken where a point has no place, through at most four points in each of `columns` columns:
-/// its first, lowest, highest and last one, so that a spike of a single point stays as high as it is. Steps go along the
-/// axes from each of these points to the next, so a jump is upright however many points share its column.
+/// its first, lowest, highest and last one, so that a spike of a single point stays as high as it is. Steps go along
+/// the axes from each of these points to the next, so a jump is upright however many points share its column.
 pub fn lines(series: &Series, x: &Axis, y: &Axis, columns: usize) -> Vec<Line> {
     let columns = columns.max(1);
     let places = series.points.iter().filter_map(|point| Some((x.place(point.0)?, y.place(point.1))));

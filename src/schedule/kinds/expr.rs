@@ -9,8 +9,8 @@ kind! {
     /// round`, `pow(x, y)`, and `min` and `max` of two or more. `t` is exact up to 2^53.
     ///
     /// A formula that cannot be read is refused when it meets a run; one that is not finite somewhere in the run, by
-    /// [`Scheduler::new`](crate::schedule::Scheduler::new). Where it is negative the rate is 0, and so it is where it is
-    /// not a number, later than the run or between the times looked at in a long one. Infinity is the largest f64.
+    /// [`Scheduler::new`](crate::schedule::Scheduler::new). Where it is negative the rate is 0, and so it is where it
+    /// is not a number, later than the run or between the times looked at in a long one. Infinity is the largest f64.
     ///
     /// Source: PyTorch's `LambdaLR`, except that this is the rate and not its ratio to `base`, and that it is saved.
     expr => Expr {

@@ -1,7 +1,8 @@
 use super::*;
 
 kind! {
-    /// One schedule after the other: schedule `i` is in force from `milestones[i - 1]` on and sees `t - milestones[i - 1]`.
+    /// One schedule after the other: schedule `i` is in force from `milestones[i - 1]` on and sees `t - milestones[i -
+    /// 1]`.
     ///
     /// The switch is at `t == milestone`. Each schedule starts from the base rate, not from where the one before ended.
     /// Where two milestones are the same, the schedule between them is skipped. A metric-driven schedule hears the

@@ -14,15 +14,17 @@ pub(super) struct Found {
     pub next: u64,
     /// Whether the line behind them is of another step than should follow.
     pub is_disordered: bool,
+    /// The first and the last step of each run of steps without a line between two lines.
+    pub gaps: Vec<(u64, u64)>,
 }
 
 impl Found {
-    /// The lines of updates before number `steps`. A line that is torn, not a log line, of a later update, or of one that
-    /// was there already ends them.
+    /// The lines of updates before number `steps`. A line that is torn, not a log line, of a later update, or of one
+    /// that was there already ends them.
     pub fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
         file.rewind()?;
         let (mut reader, mut line) = (BufReader::new(file), Vec::new());
-        let mut found = Self { bytes: 0, next: 0, is_disordered: false };
+        let mut found = Self { bytes: 0, next: 0, is_disordered: false, gaps: Vec::new() };
         loop {
             line.clear();
             let bytes = reader.read_until(b'\n', &mut line)?;
@@ -31,6 +33,9 @@ impl Found {
             }
             match log_order::step_of(&line) {
                 Some(step) if (found.next..steps).contains(&step) => {
+                    if found.bytes > 0 && found.next < step {
+                        found.gaps.push((found.next, step - 1));
+                    }
                     found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
                 }
                 Some(step) => {

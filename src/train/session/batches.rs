@@ -6,8 +6,8 @@ use crate::data::{Data, pieces};
 use crate::train::TrainError;
 use crate::train::config::Config;
 
-/// Refuses a run in which a model would be given fewer rows at once to train on than it needs. Batches are alike but for
-/// the last of an epoch.
+/// Refuses a run in which a model would be given fewer rows at once to train on than it needs. Batches are alike but
+/// for the last of an epoch.
 pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Result<(), TrainError> {
     let accumulate = config.train.accumulate.unwrap_or(1);
     let last = data.steps_per_epoch() - 1;

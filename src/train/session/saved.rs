@@ -154,8 +154,8 @@ fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<Line>, TrainError> {
     checkpoint.field("unvalidated").map(Line::deserialize).transpose().map_err(wrong)
 }
 
-/// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them, and
-/// some more, so that the tensors of a small one are compared by name and shape.
+/// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them,
+/// and some more, so that the tensors of a small one are compared by name and shape.
 pub(crate) fn room(checkpoint: &Checkpoint) -> usize {
     const SLACK: usize = 1 << 20;
     let tensors = checkpoint.state("model").into_iter().flat_map(|state| state.tensors.values());

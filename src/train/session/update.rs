@@ -19,8 +19,8 @@ impl Session {
         Ok(self.data.batch_unless(self.step, stop)?)
     }
 
-    /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients. What
-    /// is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
+    /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients.
+    /// What is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
     pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
         let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
         for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
@@ -75,8 +75,8 @@ impl Session {
         &self.measured
     }
 
-    /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of now
-    /// holds the line, and a resume makes the validation and writes it.
+    /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of
+    /// now holds the line, and a resume makes the validation and writes it.
     pub(in crate::train) fn postpone_validation(&mut self, line: Line) {
         self.unvalidated = Some(line);
     }

@@ -1,7 +1,8 @@
 //! Plain candle-nn in the bench: its own layers, losses and optimizers, as its examples use them.
 //!
-//! Two of its fused operations, the layer norm and the softmax over the last dimension, have no backward pass: gradients
-//! before them are lost silently. Whoever trains a GPT with it has to take the slow ones, and so does this program.
+//! Two of its fused operations, the layer norm and the softmax over the last dimension, have no backward pass:
+//! gradients before them are lost silently. Whoever trains a GPT with it has to take the slow ones, and so does this
+//! program.
 
 mod models;
 #[path = "../../protocol.rs"]
