@@ -9,10 +9,6 @@ use std::process::{Command, Output, Stdio};
 use rekindle::train::{Control, Observer, StepReport};
 use serde_json::Value;
 
-#[allow(clippy::duplicate_mod, reason = "a test may use both of its users")]
-#[path = "../common_signals/mod.rs"]
-mod signals;
-
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
 pub fn table() -> String {
     let row = |i: u32| {
@@ -90,7 +86,7 @@ impl Lab {
             .env_remove("RUST_LOG")
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::null());
-        signals::by_default(&mut command);
+        crate::common_signals::by_default(&mut command);
         command
     }
 

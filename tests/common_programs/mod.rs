@@ -8,10 +8,6 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-#[allow(clippy::duplicate_mod, reason = "a test may use both of its users")]
-#[path = "../common_signals/mod.rs"]
-mod signals;
-
 pub const TRAIN: &str = env!("CARGO_BIN_EXE_train");
 pub const INSPECT: &str = env!("CARGO_BIN_EXE_inspect");
 
@@ -115,7 +111,7 @@ impl Workplace {
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).env_remove("RUST_LOG");
-        signals::by_default(&mut command);
+        crate::common_signals::by_default(&mut command);
         command
     }
 

@@ -1,0 +1,132 @@
+//! One process trains in a run directory, under whatever name it goes there; and a dead one is in nobody's way.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::common::{Lab, assert_same_bits, steps};
+
+/// Trains until it is killed: there is a step too much for any machine.
+const ENDLESS: &str = r#"
+    seed = 3
+    optimizer = { kind = "adamw", lr = 1e-3 }
+    schedule = "warmup(10) -> cosine(190)"
+    train = { steps = 1_000_000_000 }
+    checkpoint = { every = "20 steps", keep = { last = 3 } }
+    [data]
+    path = "data.csv"
+    batch_size = 13
+    [model]
+    kind = "mlp"
+    hidden = [8]
+    dropout = 0.3
+"#;
+
+/// A process that trains in the directory `run` of a lab. It is killed with the test, should that fail first.
+struct Holder(Child);
+
+impl Holder {
+    /// One that has begun and saved a few times.
+    fn at_work(lab: &Lab) -> Self {
+        let mut command = lab.command(&["config.toml", "--out", "run"]);
+        let mut holder = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let began = Instant::now();
+        while steps(&lab.path("run")).last().is_none_or(|&step| step < 100) {
+            assert!(began.elapsed() < Duration::from_secs(60), "the run takes too long");
+            assert_eq!(holder.0.try_wait().unwrap(), None, "the run has ended too soon");
+            sleep(Duration::from_millis(1));
+        }
+        holder
+    }
+
+    /// SIGKILL, after which the process is no more.
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// While one process trains in `run`, another is refused at `other_name` of it, and told by whom; once the first is
+/// killed, the other goes on at once.
+#[track_caller]
+fn assert_one_writer(lab: &Lab, other_name: &Path) {
+    let (holder, other_name) = (Holder::at_work(lab), other_name.to_str().unwrap());
+    for _ in 0..3 {
+        let refused = lab.train(&["--resume", other_name]).refusal();
+        assert!(refused.contains(&format!("is in use by process {}", holder.0.id())), "{refused}");
+    }
+    holder.kill();
+    let newest = *steps(&lab.path("run")).last().unwrap();
+    let resumed = lab.train(&["--resume", other_name, "--set", &format!("train.steps={}", newest + 100)]).well();
+    assert!(resumed.stderr.contains("done: 100 steps"), "{}", resumed.stderr);
+    assert_eq!(steps(&lab.path("run")).last(), Some(&(newest + 100)));
+}
+
+#[test]
+fn a_killed_writer_is_in_nobodys_way() {
+    let lab = Lab::in_memory(ENDLESS);
+    assert_one_writer(&lab, Path::new("run"));
+}
+
+#[test]
+fn a_link_to_the_directory_is_no_second_directory() {
+    let lab = Lab::in_memory(ENDLESS);
+    // A link to a folder above it, and one to itself: the paths share no name.
+    fs::create_dir(lab.path("elsewhere")).unwrap();
+    symlink(lab.path("."), lab.path("elsewhere/above")).unwrap();
+    symlink("above/run", lab.path("elsewhere/itself")).unwrap();
+    assert_one_writer(&lab, Path::new("elsewhere/itself"));
+}
+
+/// The same directory mounted at another place, taken away again at the end.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Says why not where that is not permitted.
+    fn bind(from: &Path, to: PathBuf) -> Result<Self, String> {
+        let output =
+            Command::new("mount").arg("--bind").args([from, &to]).output().map_err(|error| error.to_string())?;
+        if output.status.success() { Ok(Self(to)) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn another_mount_of_the_directory_is_no_second_directory() {
+    let lab = Lab::new(ENDLESS);
+    fs::create_dir(lab.path("run")).unwrap();
+    fs::create_dir(lab.path("mounted")).unwrap();
+    match Mounted::bind(&lab.path("run"), lab.path("mounted")) {
+        Ok(_mounted) => assert_one_writer(&lab, Path::new("mounted")),
+        Err(why) => eprintln!("SKIPPED: a directory cannot be mounted twice here: {}", why.trim()),
+    }
+}
+
+/// The lock is on the file in the directory, so a copy is a run of its own, whoever holds the first.
+#[test]
+fn a_copy_of_the_directory_is_a_second_directory() {
+    let lab = Lab::in_memory(&ENDLESS.replace("1_000_000_000", "40"));
+    lab.start("run");
+    let first = rekindle::train::RunDirectory::open(&lab.path("run")).unwrap();
+    lab.interrupted_copy("run", "copy", 20);
+    assert!(lab.train(&["--resume", "run"]).refusal().contains("is in use by process"));
+    lab.train(&["--resume", "copy"]).well();
+    drop(first);
+    assert_same_bits(&lab.path("run"), &lab.path("copy"));
+}

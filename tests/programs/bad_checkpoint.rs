@@ -1,0 +1,323 @@
+//! A checkpoint that is bad, or does not fit the run, is refused by `train --resume` and `inspect`, by name, and stays
+//! as it is.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::common_forge::{forge, forge_entry, forge_file, manifest};
+use crate::common_programs::{INSPECT, TRAIN, Told, Workplace};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Value, json};
+
+/// The newest checkpoint is bad: `verify` says so, a resume of it alone is refused, and nothing is changed.
+#[track_caller]
+fn assert_bad(place: &Workplace, parts: &[&str]) {
+    let newest = place.newest();
+    let newest = newest.to_str().unwrap();
+    place.train_refuses(&["--resume", newest, "--out", "other"], parts);
+    place.inspect_refuses(1, &[newest], parts);
+    let verified = place.inspect(&["verify", "run"]);
+    assert_eq!(verified.code, Some(1), "{verified:?}");
+    let lines: Vec<&str> = verified.out.lines().collect();
+    let (sum, lines) = lines.split_last().unwrap();
+    assert!(sum.starts_with("5 checkpoints, 1 BAD, "), "{sum}");
+    let (last, others) = lines.split_last().unwrap();
+    assert!(last.contains("step-0000000020: BAD: ") && parts.iter().all(|part| last.contains(part)), "{last}");
+    assert!(others.len() == 4 && others.iter().all(|line| line.contains(": ok, ")), "{others:?}");
+}
+
+/// A resume of the run passes the newest checkpoint over, by name, and makes its steps again.
+#[track_caller]
+fn assert_passed_over(place: &Workplace, parts: &[&str]) {
+    let told = place.train(&["--resume", "run"]);
+    told.says(0, &["passed over a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
+    told.says(0, parts);
+    place.inspect(&["verify", "run"]).says(0, &[]);
+}
+
+#[test]
+fn one_flipped_byte_in_any_file_is_found() {
+    for name in ["manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"] {
+        let place = Workplace::with_run();
+        let file = place.newest().join(name);
+        let mut content = fs::read(&file).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        fs::write(&file, content).unwrap();
+        assert_bad(&place, &[&format!("step-0000000020/{name}")]);
+        assert_passed_over(&place, &[name]);
+    }
+}
+
+#[test]
+fn a_cut_or_missing_file_is_found() {
+    let place = Workplace::with_run();
+    let file = place.newest().join("model.safetensors");
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, &content[..content.len() / 2]).unwrap();
+    assert_bad(&place, &["model.safetensors has ", "the manifest says", "it was cut or changed"]);
+    fs::remove_file(&file).unwrap();
+    assert_bad(&place, &["model.safetensors is missing, though the manifest lists it"]);
+    fs::write(&file, content).unwrap();
+    fs::remove_file(place.newest().join("manifest.json")).unwrap();
+    assert_bad(&place, &["manifest.json is missing, so the checkpoint was never finished or not copied whole"]);
+    assert_passed_over(&place, &[]);
+}
+
+#[test]
+fn a_file_that_a_file_manager_left_is_a_warning() {
+    let place = Workplace::with_run();
+    for step in [0, 5, 10, 15, 20] {
+        fs::write(place.path(&format!("run/checkpoints/step-{step:010}/.DS_Store")), "").unwrap();
+    }
+    let warning = "step-0000000020/.DS_Store is no part of the checkpoint, and nothing reads it";
+    let verified = place.inspect(&["verify", "run"]);
+    verified.says(0, &[]);
+    assert!(verified.out.contains(warning) && verified.out.matches(": ok, ").count() == 5, "{verified:?}");
+    place.inspect(&["run"]).says(0, &[warning]);
+    place.train(&["eval", "run"]).says(0, &[warning]);
+    let resumed = place.train(&["--resume", "run", "--set", "train.epochs=5"]);
+    resumed.says(0, &["warning: run/checkpoints/", warning, "done: 5 steps"]);
+    assert!(!resumed.err.contains("damaged"), "{}", resumed.err);
+    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store is no part"]);
+}
+
+/// With fewer and fewer files that a process may open, a resume comes less and less far. It never takes what it could
+/// not open for damaged.
+#[test]
+fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
+    let place = Workplace::with_run();
+    let files = || {
+        let mut files = place.files();
+        files.retain(|path, _| path.file_name().is_none_or(|name| name != "timing.jsonl"));
+        files
+    };
+    let before = files();
+    let mut named = 0;
+    for limit in 4..12 {
+        for command in [format!("{TRAIN} --resume run"), format!("{TRAIN} eval run"), format!("{INSPECT} verify run")] {
+            let script = format!("ulimit -n {limit}; exec {command}");
+            let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
+            for wrong in ["damaged", "passed over", "start a new run", "begins at its first step", "BAD", "panicked"] {
+                assert!(!(told.err.contains(wrong) || told.out.contains(wrong)), "{limit} files, {command}: {told:?}");
+            }
+            let said = told.err + &told.out;
+            let names_it = said.contains("checkpoints/step-0000000020") && said.contains("Too many open files");
+            named += usize::from(names_it && said.contains("ulimit -n") && told.code == Some(2));
+        }
+    }
+    assert!(named > 0, "no limit was just too small for the checkpoint");
+    assert!(files() == before, "something was changed");
+    place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
+}
+
+#[test]
+fn a_header_that_claims_two_to_the_sixty_bytes_is_refused() {
+    let place = Workplace::with_run();
+    let mut content = fs::read(place.newest().join("model.safetensors")).unwrap();
+    content[..8].copy_from_slice(&(1_u64 << 60).to_le_bytes());
+    forge_file(&place.newest(), "model.safetensors", &content);
+    assert_bad(&place, &["model.safetensors has a bad safetensors header", "1152921504606846976"]);
+}
+
+#[test]
+fn a_checkpoint_cannot_lead_out_of_its_directory() {
+    let place = Workplace::with_run();
+    forge_entry(&place.newest(), "../../etc/passwd");
+    assert_bad(&place, &["manifest.json lists `../../etc/passwd`", "no other path"]);
+    let place = Workplace::with_run();
+    fs::rename(place.newest().join("state.json"), place.path("state.json")).unwrap();
+    symlink(place.path("state.json"), place.newest().join("state.json")).unwrap();
+    assert_bad(&place, &["state.json is not a regular file", "links inside a checkpoint are not followed"]);
+    assert_passed_over(&place, &[]);
+}
+
+#[test]
+fn a_version_from_the_future_says_what_to_update() {
+    let place = Workplace::with_run();
+    let mut changed = manifest(&place.newest());
+    changed["version"] = json!(2);
+    forge(&place.newest(), changed);
+    assert_bad(&place, &["format version 2, from the future", "up to version 1", "update Rekindle"]);
+}
+
+/// Changes the tensors of the newest checkpoint's model, the manifest in agreement.
+fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorView<'_>)>)) {
+    let content = fs::read(checkpoint.join("model.safetensors")).unwrap();
+    let mut tensors = SafeTensors::deserialize(&content).unwrap().tensors();
+    change(&mut tensors);
+    forge_file(checkpoint, "model.safetensors", &safetensors::serialize(tensors, None).unwrap());
+}
+
+/// What was taken from a whole checkpoint of some other model is no damage, and still refused.
+#[track_caller]
+fn assert_does_not_fit(place: &Workplace, parts: &[&str]) {
+    let newest = place.newest();
+    place.train_refuses(&["--resume", newest.to_str().unwrap(), "--out", "other"], parts);
+    place.train_refuses(&["--resume", "run"], parts);
+    place.train_refuses(&["--resume", "run"], &["the part `model` does not fit the checkpoint", "step-0000000020"]);
+}
+
+#[test]
+fn a_tensor_of_another_shape_or_dtype_is_refused_with_both() {
+    static ZEROS: [u8; 64] = [0; 64];
+    for (dtype, shape, kind) in [(Dtype::F32, vec![2, 8], "F32[2, 8]"), (Dtype::F16, vec![8, 2], "F16[8, 2]")] {
+        let place = Workplace::with_run();
+        let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let view = TensorView::new(dtype, shape, &ZEROS[..length]).unwrap();
+        forge_model(&place.newest(), |tensors| {
+            tensors.retain(|(name, _)| name != "0.weight");
+            tensors.push(("0.weight".to_owned(), view));
+        });
+        assert_does_not_fit(&place, &[&format!("tensor `0.weight` is {kind} in the checkpoint and F32[8, 2] here")]);
+    }
+}
+
+#[test]
+fn a_missing_or_an_extra_tensor_is_refused_by_name() {
+    let place = Workplace::with_run();
+    forge_model(&place.newest(), |tensors| tensors.retain(|(name, _)| name != "2.bias"));
+    assert_does_not_fit(&place, &["tensor `2.bias` is missing from the checkpoint"]);
+    let place = Workplace::with_run();
+    forge_model(&place.newest(), |tensors| {
+        let extra = tensors[0].1.clone();
+        tensors.push(("9.bias".to_owned(), extra));
+    });
+    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that nothing here knows"]);
+}
+
+/// A state of the right form that says nonsense must not be believed either.
+#[test]
+fn a_state_that_is_no_run_is_refused() {
+    let place = Workplace::with_run();
+    let state: Value = serde_json::from_slice(&fs::read(place.newest().join("state.json")).unwrap()).unwrap();
+    let refuses = |state: &Value, parts: &[&str]| {
+        forge_file(&place.newest(), "state.json", state.to_string().as_bytes());
+        place.train_refuses(&["--resume", "run"], parts);
+    };
+    let mut changed = state.clone();
+    changed.as_object_mut().unwrap().remove("config");
+    refuses(&changed, &["step-0000000020", "holds no configuration", "another program"]);
+    let mut changed = state.clone();
+    changed["config"]["optimizer"]["lrr"] = json!(1);
+    refuses(&changed, &["the checkpoint's configuration: optimizer.lrr: `lrr` is unknown"]);
+    let mut changed = state;
+    changed["data"]["blake3"] = json!("00");
+    refuses(&changed, &["the content of ", "rows.csv cannot change within a run", "--set data.path=…"]);
+}
+
+/// The fuzz target `resume` found a count that overflowed with the next update.
+#[test]
+fn a_mean_over_more_updates_than_the_epoch_has_had_is_refused() {
+    let place = Workplace::with_run();
+    let mut state: Value = serde_json::from_slice(&fs::read(place.newest().join("state.json")).unwrap()).unwrap();
+    for updates in [1, u64::MAX] {
+        state["epoch_mean"]["updates"] = json!(updates);
+        forge_file(&place.newest(), "state.json", state.to_string().as_bytes());
+        place.train_refuses(&["--resume", "run"], &["part `epoch_mean` is at step", "mixed two states"]);
+    }
+}
+
+#[test]
+fn only_damaged_checkpoints_are_all_named() {
+    let place = Workplace::with_run();
+    let checkpoints: Vec<_> = fs::read_dir(place.path("run/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    for checkpoint in &checkpoints {
+        fs::remove_file(checkpoint.join("state.json")).unwrap();
+    }
+    let names = [0, 5, 10, 15, 20].map(|step| format!("run/checkpoints/step-{step:010}/state.json is missing"));
+    let mut parts: Vec<&str> = names.iter().map(String::as_str).collect();
+    parts.extend(["every checkpoint in run/checkpoints is damaged", "start a new run"]);
+    place.train_refuses(&["--resume", "run"], &parts);
+    place.train_refuses(&["--resume", "run/checkpoints"], &parts);
+    place.inspect_refuses(1, &["run"], &parts);
+    let verified = place.inspect(&["verify", "run"]);
+    assert_eq!((verified.code, verified.out.matches(": BAD: ").count()), (Some(1), 5), "{verified:?}");
+}
+
+#[test]
+fn a_path_with_nothing_to_resume_says_what_to_give() {
+    let place = Workplace::with_run();
+    fs::create_dir(place.path("empty")).unwrap();
+    fs::create_dir_all(place.path("bare/checkpoints")).unwrap();
+    fs::write(place.path("bare/config.toml"), "").unwrap();
+    fs::write(place.path("bare/log.jsonl"), "{}\n").unwrap();
+    let cases: [(&str, &[&str]); 6] = [
+        ("nowhere", &["cannot read nowhere: No such file", "give a run directory"]),
+        ("config.toml", &["config.toml: is a file; give a run directory, a folder of checkpoints, or"]),
+        ("config.toml/x", &["config.toml/x", "Not a directory"]),
+        ("/dev/null", &["/dev/null: is a file"]),
+        ("empty", &["empty: holds no run and no checkpoint", "neither `config.toml` nor a `step-…` directory"]),
+        ("bare", &["bare/checkpoints holds no checkpoints: nothing there is named like `step-0000000100`"]),
+    ];
+    for (path, parts) in cases {
+        place.train_refuses(&["--resume", path], parts);
+        place.inspect_refuses(2, &[path], parts);
+        place.inspect_refuses(2, &[path, "--json"], parts);
+        place.inspect_refuses(2, &["verify", path], parts);
+    }
+    for arguments in [&["--resume", ""], &["--resume", "run", "config.toml"][..]] {
+        place.train_refuses(arguments, &["--resume", "--help"]);
+    }
+    place.inspect_refuses(2, &[], &["required", "<PATH>"]);
+    place.inspect_refuses(2, &["verify"], &["required", "<PATH>"]);
+}
+
+#[test]
+fn what_cannot_change_within_a_run_is_refused_with_both_values() {
+    let place = Workplace::with_run();
+    let cases = [
+        (
+            "optimizer.kind=adam",
+            "optimizer.kind cannot change within a run: it is \"sgd\" in the checkpoint and \"adam\"",
+        ),
+        ("seed=8", "seed cannot change within a run: it is 7 in the checkpoint and 8 now; start a new run"),
+        ("model.hidden=[9]", "model.hidden cannot change within a run: it is [8] in the checkpoint and [9] now"),
+        ("data.batch_size=5", "data.batch_size cannot change within a run: it is 4 in the checkpoint and 5 now"),
+        ("data.validation=0.5", "data.validation cannot change within a run: it is 0.25 in the checkpoint and 0.5 now"),
+        ("optimizer.momentum=0", "the optimizer's momentum is 0.9 in the checkpoint and 0 here"),
+        ("optimizer.groups=[]", "the division into parameter groups is "),
+        ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
+        ("optimizer.lrr=1", "--set: optimizer.lrr: `lrr` is unknown; did you mean `lr`?"),
+    ];
+    for (setting, message) in cases {
+        place.train_refuses(&["--resume", "run", "--set", setting], &[message]);
+    }
+}
+
+#[test]
+fn a_schedule_that_is_wrong_is_refused_by_inspect() {
+    let place = Workplace::new();
+    let cases: [(&[&str], &str); 8] = [
+        (&["nowhere.toml"], "nowhere.toml cannot be read: No such file"),
+        (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
+        (&["cosine(0)"], "`cosine`: t_max is 0; it must be at least 1"),
+        (&["cosine(9"], "expected `,` or `)`, found the end\n  cosine(9\n          ^"),
+        (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
+        (&["rows.csv"], "rows.csv: "),
+        (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
+        (
+            &["cosine(9)", "--metrics", "rows.csv"],
+            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: it holds `",
+        ),
+    ];
+    for (arguments, message) in cases {
+        place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);
+    }
+}
+
+#[test]
+fn a_strict_resume_refuses_instead_of_falling_back() {
+    let place = Workplace::with_run();
+    let file = place.newest().join("model.safetensors");
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, &content[1..]).unwrap();
+    let parts = ["step-0000000020/model.safetensors"];
+    place.train_refuses(&["--resume", "run", "--strict"], &parts);
+    place.train_refuses(&["--resume", "run", "--strict", "--out", "other"], &parts);
+    place.train_refuses(&["config.toml", "--strict", "--out", "other"], &["--strict"]);
+    fs::write(&file, content).unwrap();
+    place.train(&["--resume", "run", "--strict"]).says(0, &["nothing left to do"]);
+}

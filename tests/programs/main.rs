@@ -1,0 +1,31 @@
+//! The programs `train` and `inspect` as a person uses them.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common_data/mod.rs"]
+mod common_data;
+#[path = "../common_forge/mod.rs"]
+mod common_forge;
+#[path = "../common_parquet/mod.rs"]
+mod common_parquet;
+#[path = "../common_programs/mod.rs"]
+mod common_programs;
+#[path = "../common_signals/mod.rs"]
+mod common_signals;
+
+mod bad_checkpoint;
+mod bad_config;
+mod bad_disk;
+mod chart;
+mod clear_messages;
+mod configuration;
+mod eval;
+mod find_lr;
+mod inspect_diff;
+mod inspect_lr;
+mod inspect_runs;
+mod inspect_verify;
+mod persons_files;
+mod predict;
+mod refusals;
+mod sample;

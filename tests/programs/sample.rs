@@ -1,0 +1,136 @@
+//! `train sample`: a text that a run's model goes on with; and a model of text in `train eval`.
+
+use std::fs;
+use std::io::Read;
+
+use crate::common::{Lab, log};
+use serde_json::Value;
+
+const TEXT: &str = "In the beginning was the word, and the word was with the reader.\n";
+
+/// A finished run `run` of a small model of [`TEXT`], whose data is gone.
+fn lab(data: &str) -> Lab {
+    let data = format!("path = \"a.txt\"\nformat = \"text\"\ncontext = 8\nbatch_size = 4\ncache = \"cache\"\n{data}");
+    let model = "kind = \"gpt\"\nlayers = 1\nheads = 2\nwidth = 16\ndropout = 0.1";
+    let train =
+        "train = { steps = 30 }\nvalidation = { every = \"10 steps\" }\noptimizer = { kind = \"adamw\", lr = 1e-2 }";
+    let lab = Lab::in_memory(&format!("{train}\n[data]\n{data}\n[model]\n{model}\n"));
+    fs::write(lab.path("a.txt"), TEXT.repeat(8)).unwrap();
+    lab.start("run");
+    fs::rename(lab.path("a.txt"), lab.path("b.txt")).unwrap();
+    fs::remove_dir_all(lab.path("cache")).unwrap();
+    lab
+}
+
+fn sample(lab: &Lab, threads: &str, options: &[&str]) -> String {
+    let arguments = [&["sample", "run", "--prompt", "In the"], options].concat();
+    let told = lab.command(&arguments).env("RAYON_NUM_THREADS", threads).output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8(told.stdout).unwrap()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text() {
+    let lab = lab("");
+    let bold = ["--temperature", "0.8", "--top-k", "5"];
+    let seeded = |seed, threads| sample(&lab, threads, &[&bold[..], &["--seed", seed, "--tokens", "60"]].concat());
+    let text = seeded("1", "1");
+    assert_eq!(text, seeded("1", "3"));
+    assert_ne!(text, seeded("2", "1"));
+    assert!(text.starts_with("In the") && text.ends_with('\n'));
+    assert_eq!(text.chars().count(), "In the".len() + 60 + 1);
+    // A longer one begins the same, and every character is one of the text.
+    let longer = sample(&lab, "1", &[&bold[..], &["--seed", "1", "--tokens", "90"]].concat());
+    assert!(longer.starts_with(&text[..text.len() - 1]), "{longer} {text}");
+    assert!(text.chars().all(|character| TEXT.contains(character)));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_text_that_cannot_be_written_is_an_error() {
+    let lab = lab("");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let told = lab.command(&["sample", "run", "--prompt", "In the"]).stdout(full).output().unwrap();
+    let said = String::from_utf8(told.stderr).unwrap();
+    assert_eq!(
+        (told.status.code(), said.contains("the result cannot be written to stdout")),
+        (Some(1), true),
+        "{said}"
+    );
+}
+
+#[test]
+fn at_temperature_zero_the_seed_says_nothing() {
+    let lab = lab("");
+    let greedy = |more: &[&str]| sample(&lab, "1", &[&["--temperature", "0"], more].concat());
+    assert_eq!(greedy(&["--seed", "1"]), greedy(&["--seed", "2"]));
+    // To choose from one is not to choose.
+    assert_eq!(greedy(&[]), sample(&lab, "1", &["--top-k", "1", "--seed", "3"]));
+}
+
+/// Only the last tokens are seen, as many as a row of the data had.
+#[test]
+fn a_prompt_may_be_longer_than_the_context() {
+    let lab = lab("");
+    let after = |prompt: &str| {
+        let arguments = ["sample", "run", "--prompt", prompt, "--tokens", "20", "--temperature", "0"];
+        let told = lab.train(&arguments).well();
+        told.stdout.strip_prefix(prompt).unwrap().to_owned()
+    };
+    assert_eq!(after(TEXT.trim_end()), after(&TEXT.trim_end()[TEXT.trim_end().len() - 8..]));
+}
+
+#[test]
+fn bytes_become_characters_again() {
+    let lab = lab("tokens = \"bytes\"");
+    let text = sample(&lab, "1", &["--seed", "1", "--temperature", "5"]);
+    assert!(text.starts_with("In the"));
+}
+
+#[test]
+fn what_cannot_be_sampled_is_refused() {
+    let lab = lab("");
+    let refusal = |options: &[&str]| lab.train(&[&["sample", "run"], options].concat()).refusal();
+    let unknown = refusal(&["--prompt", "In Zion"]);
+    assert!(
+        unknown.contains("the prompt: character 'Z' at byte 3, line 1, is unknown to the vocabulary of"),
+        "{unknown}"
+    );
+    assert!(refusal(&["--prompt", ""]).contains("the prompt is empty"));
+    assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number from 0 up"));
+    assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number from 0 up"));
+    assert!(refusal(&["--top-k", "0"]).contains("--top-k 0: must be at least 1"));
+    let rows = lab.train(&["predict", "run", "--data", "b.txt"]).refusal();
+    assert!(rows.contains("the model reads 8 tokens out of") && rows.contains("`train sample`"), "{rows}");
+}
+
+/// A reader that has read enough ends it, and is no error.
+#[test]
+fn a_text_is_printed_as_it_comes() {
+    let lab = lab("");
+    let mut command = lab.command(&["sample", "run", "--prompt", "In the", "--tokens", "100000000"]);
+    let mut process = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut begun = [0; 40];
+    process.stdout.take().unwrap().read_exact(&mut begun).unwrap();
+    assert!(begun.starts_with(b"In the"));
+    assert!(process.wait().unwrap().success());
+}
+
+#[test]
+fn an_evaluation_of_text_repeats_what_the_log_said() {
+    let lab = lab("validation = 0.2");
+    let eval = |arguments: &[&str]| -> Value {
+        let told = lab.train(&[&["eval", "run", "--json"], arguments].concat()).well();
+        serde_json::from_str(&told.stdout).unwrap()
+    };
+    let last = log(&lab.path("run")).pop().unwrap();
+    let found = eval(&["--set", "data.path=b.txt"]);
+    assert_eq!((&found["loss"], &found["accuracy"]), (&last["val_loss"], &last["val_accuracy"]));
+    // Other text with fewer characters is read in the tokens of the run.
+    fs::write(lab.path("c.txt"), "the word was in the word").unwrap();
+    let other = eval(&["--data", "c.txt"]);
+    assert_eq!(other["rows"], 2);
+    fs::write(lab.path("c.txt"), "the word was in the Word").unwrap();
+    let refusal = lab.train(&["eval", "run", "--data", "c.txt"]).refusal();
+    assert!(refusal.contains("character 'W' at byte 20, line 1, is unknown"), "{refusal}");
+}

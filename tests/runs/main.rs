@@ -1,0 +1,22 @@
+//! A run has one result, however it is interrupted and resumed.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common_data/mod.rs"]
+mod common_data;
+#[path = "../common_parquet/mod.rs"]
+mod common_parquet;
+#[path = "../common_signals/mod.rs"]
+mod common_signals;
+
+mod accumulate;
+mod custom_loop;
+mod determinism;
+mod fashion;
+mod gpt;
+mod image_models;
+mod intervals;
+mod notebook;
+mod resume_choices;
+mod resume_data;
+mod resume_equivalence;

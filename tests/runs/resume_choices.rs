@@ -1,0 +1,466 @@
+//! What `--resume` takes, where it goes on, what may be changed on the way, and what is refused.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::common;
+use crate::common::{
+    ADAMW, EVERY_STEP, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, rates, small, state, steps, tree,
+};
+use candle_core::{Device, Var};
+use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
+use rekindle::optim::{Optimizer, Sgd};
+use rekindle::parameters::Parameters;
+use rekindle::schedule::{RunLength, Schedule, Scheduler};
+use rekindle::state::Part;
+use serde_json::{Value, json};
+
+/// A finished run `whole` of twelve updates, with a checkpoint after each.
+fn finished() -> Lab {
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
+    lab.start("whole");
+    lab
+}
+
+/// And `run`, the same run interrupted after update number 5, in mid-epoch.
+fn interrupted() -> Lab {
+    let lab = finished();
+    lab.interrupted_copy("whole", "run", 6);
+    lab
+}
+
+fn inspect(lab: &Lab, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inspect"));
+    command.args(arguments).current_dir(lab.path("")).output().unwrap().into()
+}
+
+/// The checkpoints that `run` and the whole run both have are the same.
+#[track_caller]
+fn assert_ends_as_the_whole_run(lab: &Lab, run: &str) {
+    let end = |run: &str| {
+        let mut files = tree(&checkpoint(&lab.path(run), 12));
+        files.remove(Path::new("manifest.json"));
+        files
+    };
+    assert!(end("whole") == end(run), "{run} ends with other bits");
+}
+
+fn damage(checkpoint: &Path) {
+    let file = checkpoint.join("model.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+// Where a run goes on.
+
+#[test]
+fn a_run_is_resumed_by_its_directory_its_folder_of_checkpoints_or_its_newest_checkpoint() {
+    let lab = finished();
+    for path in ["run", "run/", "run/checkpoints", "run/checkpoints/step-0000000006", "./run/checkpoints/.", "."] {
+        let run = lab.interrupted_copy("whole", "run", 6);
+        let mut command = lab.command(&["--resume", path]);
+        if path == "." {
+            command.current_dir(&run);
+        }
+        Ended::from(command.output().unwrap()).well();
+        assert_same_bits(&lab.path("whole"), &run);
+        fs::remove_dir_all(run).unwrap();
+    }
+    assert!(!lab.path("runs").exists(), "a run that can go on in its place starts no other");
+}
+
+#[test]
+fn a_folder_of_checkpoints_outside_a_run_stays_as_it_is_and_a_new_run_goes_on() {
+    let lab = interrupted();
+    fs::rename(lab.path("run/checkpoints"), lab.path("kept")).unwrap();
+    let before = tree(&lab.path("kept"));
+    let resumed = lab.train(&["--resume", "kept"]).well();
+    assert!(tree(&lab.path("kept")) == before, "the folder was changed");
+    assert!(resumed.stderr.contains("goes on in runs/kept-from-step-6"), "{}", resumed.stderr);
+    assert_eq!(steps(&lab.path("runs/kept-from-step-6")), [6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(log(&lab.path("runs/kept-from-step-6")).len(), 6, "no log was there to be continued");
+}
+
+#[test]
+fn an_older_checkpoint_of_a_run_starts_a_branch_that_has_the_log_so_far() {
+    let lab = finished();
+    let before = tree(&lab.path("whole"));
+    let from = "whole/checkpoints/step-0000000005";
+    lab.train(&["--resume", from]).well();
+    let branch = lab.path("runs/whole-from-step-5");
+    assert!(tree(&lab.path("whole")) == before, "the run was changed");
+    assert_eq!(steps(&branch), (5..=12).collect::<Vec<_>>());
+    assert_eq!(fs::read(branch.join("log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
+
+    let again = lab.train(&["--resume", from]).well();
+    assert!(again.stderr.contains("goes on in runs/whole-from-step-5-2"), "{}", again.stderr);
+    lab.train(&["--resume", from, "--out", "elsewhere"]).well();
+    assert_ends_as_the_whole_run(&lab, "elsewhere");
+    let taken = lab.train(&["--resume", from, "--out", "elsewhere"]).refusal();
+    assert!(taken.contains("elsewhere already holds a run"), "{taken}");
+}
+
+#[test]
+fn with_another_directory_a_run_goes_on_there_and_stays_as_it_is() {
+    let lab = interrupted();
+    let before = tree(&lab.path("run"));
+    lab.train(&["--resume", "run", "--out", "elsewhere"]).well();
+    // Who holds a run may be written into it; nothing else.
+    let mut after = tree(&lab.path("run"));
+    after.insert("lock".into(), before[Path::new("lock")].clone());
+    assert!(after == before, "the run was changed");
+    assert_ends_as_the_whole_run(&lab, "elsewhere");
+    assert_eq!(fs::read(lab.path("elsewhere/log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
+}
+
+#[test]
+fn the_newest_valid_checkpoint_wins_and_damaged_ones_are_named_and_kept() {
+    let lab = interrupted();
+    let run = lab.path("run");
+    damage(&checkpoint(&run, 6));
+    fs::remove_file(checkpoint(&run, 5).join("optimizer.safetensors")).unwrap();
+    let damaged = tree(&checkpoint(&run, 6));
+    let resumed = lab.train(&["--resume", "run"]).well();
+    for step in [5, 6] {
+        let named = resumed.stderr.lines().any(|line| {
+            line.starts_with("passed over a damaged checkpoint: ") && line.contains(&format!("step-{step:010}"))
+        });
+        assert!(named, "{}", resumed.stderr);
+    }
+    assert_eq!(resumed.stderr.matches("passed over").count(), 2, "{}", resumed.stderr);
+    assert!(tree(&run.join("checkpoints/step-0000000006.replaced-1")) == damaged, "the damaged one is not kept");
+    for step in [5, 6] {
+        fs::remove_dir_all(run.join(format!("checkpoints/step-{step:010}.replaced-1"))).unwrap();
+    }
+    assert_same_bits(&lab.path("whole"), &run);
+}
+
+#[test]
+fn a_moved_run_directory_is_resumed_where_it_is_now() {
+    let lab = interrupted();
+    // The whole project moves: paths between its parts stay true.
+    fs::create_dir(lab.path("project")).unwrap();
+    for name in ["run", "data.csv"] {
+        fs::rename(lab.path(name), lab.path("project").join(name)).unwrap();
+    }
+    fs::rename(lab.path("project"), lab.path("moved")).unwrap();
+    lab.train(&["--resume", "moved/run"]).well();
+    assert_same_bits(&lab.path("whole"), &lab.path("moved/run"));
+}
+
+#[test]
+fn data_that_has_moved_is_the_same_data() {
+    let lab = interrupted();
+    fs::create_dir(lab.path("elsewhere")).unwrap();
+    fs::rename(lab.path("data.csv"), lab.path("elsewhere/table.csv")).unwrap();
+    let missing = lab.train(&["--resume", "run"]).refusal();
+    assert!(missing.contains("data.csv"), "{missing}");
+    lab.train(&["--resume", "run", "--set", "data.path=elsewhere/table.csv"]).well();
+    let last = state(&checkpoint(&lab.path("run"), 12));
+    assert_eq!(last["config"]["data"]["path"], "../elsewhere/table.csv");
+    assert_eq!(last["history"], json!([]), "the same data elsewhere is no change of the run");
+    assert_eq!(fs::read(lab.path("run/log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
+}
+
+// How far a run goes.
+
+#[test]
+fn a_finished_run_says_that_nothing_is_left_and_how_to_train_longer() {
+    let lab = finished();
+    let before = tree(&lab.path("whole/checkpoints"));
+    let resumed = lab.train(&["--resume", "whole"]).well();
+    assert_eq!(resumed.stdout, "");
+    assert!(resumed.stderr.contains("nothing left to do: all 12 steps are made"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("train --resume whole --set train.epochs="), "{}", resumed.stderr);
+    assert!(tree(&lab.path("whole/checkpoints")) == before);
+}
+
+/// The schedule does not depend on the length of the run here, so the longer run is the shorter one and more.
+#[test]
+fn a_finished_run_trains_longer_as_if_it_had_always_been_meant_to() {
+    let lab = finished();
+    lab.train(&["config.toml", "--out", "long", "--set", "train.epochs=5"]).well();
+    let extended = lab.train(&["--resume", "whole", "--set", "train.epochs=5"]).well();
+    assert!(extended.stderr.contains("train.epochs was 3 and is 5 from step 12 on"), "{}", extended.stderr);
+    assert_eq!(fs::read(lab.path("whole/log.jsonl")).unwrap(), fs::read(lab.path("long/log.jsonl")).unwrap());
+    for file in ["model.safetensors", "optimizer.safetensors"] {
+        let read = |run| fs::read(checkpoint(&lab.path(run), 20).join(file)).unwrap();
+        assert!(read("whole") == read("long"), "{file}");
+    }
+}
+
+#[test]
+fn steps_may_be_asked_for_where_epochs_were() {
+    let lab = interrupted();
+    lab.train(&["--resume", "run", "--set", "train.steps=9"]).well();
+    assert_eq!(*steps(&lab.path("run")).last().unwrap(), 9);
+    assert_eq!(log(&lab.path("run")).len(), 9);
+}
+
+// What may be changed.
+
+#[test]
+fn what_set_changes_is_said_recorded_and_shown() {
+    let lab = interrupted();
+    let settings = ["--set", "optimizer.lr=0.01", "--set", "train.clip_norm=0.5"];
+    let resumed = lab.train(&[&["--resume", "run"], settings.as_slice()].concat()).well();
+    for change in
+        ["optimizer.lr was 0.05 and is 0.01 from step 6 on", "train.clip_norm was 1.0 and is 0.5 from step 6 on"]
+    {
+        assert!(resumed.stderr.contains(change), "{}", resumed.stderr);
+    }
+    let history = json!([{"step": 6, "changes": [
+        {"key": "optimizer.lr", "from": 0.05, "to": 0.01},
+        {"key": "train.clip_norm", "from": 1.0, "to": 0.5},
+    ]}]);
+    assert_eq!(state(&checkpoint(&lab.path("run"), 12))["history"], history);
+    let shown: Value = serde_json::from_str(&inspect(&lab, &["run", "--json"]).well().stdout).unwrap();
+    assert_eq!(shown["history"], history);
+    let text = inspect(&lab, &["run"]).well().stdout;
+    assert!(text.contains("optimizer.lr") && text.contains("0.05") && text.contains("0.01"), "{text}");
+
+    lab.train(&["--resume", "run", "--set", "train.epochs=4"]).well();
+    let longer = state(&checkpoint(&lab.path("run"), 16))["history"].clone();
+    assert_eq!(longer[0], history[0], "an older change stays in the history");
+    assert_eq!(longer[1], json!({"step": 12, "changes": [{"key": "train.epochs", "from": 3, "to": 4}]}));
+}
+
+/// pytorch/examples #816, torchtune #2730: a loaded state overrode the hyperparameters just asked for.
+#[test]
+fn hyperparameters_asked_for_on_resume_are_the_ones_used() {
+    let lab = interrupted();
+    lab.train(&["--resume", "run", "--set", "optimizer.lr=0.025", "--set", "optimizer.weight_decay=0.3"]).well();
+    let (whole, changed) = (rates(&lab.path("whole")), rates(&lab.path("run")));
+    assert_eq!(changed[..6], whole[..6]);
+    let halves: Vec<f64> = whole[6..].iter().map(|rate| rate / 2.0).collect();
+    assert_eq!(changed[6..], halves);
+    let optimizer = &state(&checkpoint(&lab.path("run"), 12))["optimizer"];
+    assert_eq!(optimizer["groups"][0]["weight_decay"], 0.3, "{optimizer}");
+}
+
+/// What was changed stays changed, although the process that was told of it was killed before its first save.
+#[test]
+fn a_change_outlives_a_kill_before_the_next_checkpoint() {
+    let lab = finished();
+    let settings = ["--set", "optimizer.lr=0.01"];
+    for (run, kill) in [("changed", false), ("killed", true)] {
+        lab.interrupted_copy("whole", run, 6);
+        lab.train(&[&["--resume", run], settings.as_slice()].concat()).well();
+        if kill {
+            lab.interrupted_copy(run, "restarted", 6);
+            lab.train(&["--resume", "restarted"]).well();
+        }
+    }
+    assert_same_bits(&lab.path("changed"), &lab.path("restarted"));
+}
+
+#[test]
+fn what_cannot_change_within_a_run_is_refused_with_both_values() {
+    let lab = interrupted();
+    let before = tree(&lab.path("run/checkpoints"));
+    for (setting, saved, asked) in [
+        ("data.batch_size=16", "13", "16"),
+        ("data.batch_size='all'", "13", "\"all\""),
+        ("data.validation=0.1", "0.2", "0.1"),
+        ("data.drop_last=true", "false", "true"),
+        ("model.hidden=[8, 6]", "[8,5]", "[8,6]"),
+        ("model.hidden=[8]", "[8,5]", "[8]"),
+        ("optimizer={kind='sgd', lr=0.05}", "\"adamw\"", "\"sgd\""),
+        ("seed=4", "3", "4"),
+    ] {
+        let refusal = lab.train(&["--resume", "run", "--set", setting]).refusal();
+        let values = format!("cannot change within a run: it is {saved} in the checkpoint and {asked} now");
+        assert!(refusal.contains(&values), "{setting}: {refusal}");
+        let key = setting.split_once('=').unwrap().0;
+        assert!(refusal.contains(key), "{setting}: {refusal}");
+    }
+    assert!(tree(&lab.path("run/checkpoints")) == before, "a refused resume has changed something");
+    lab.train(&["--resume", "run"]).well();
+    assert_same_bits(&lab.path("whole"), &lab.path("run"));
+}
+
+#[test]
+fn other_data_is_refused_in_the_same_place_or_another() {
+    let lab = interrupted();
+    let other = common::table().replace("\n0,", "\n0.5,");
+    assert_ne!(other, common::table());
+    fs::write(lab.path("other.csv"), &other).unwrap();
+    let elsewhere = lab.train(&["--resume", "run", "--set", "data.path=other.csv"]).refusal();
+    assert!(elsewhere.contains("other.csv cannot change within a run"), "{elsewhere}");
+    fs::write(lab.path("data.csv"), &other).unwrap();
+    let in_place = lab.train(&["--resume", "run"]).refusal();
+    assert!(in_place.contains("data.csv cannot change within a run"), "{in_place}");
+    assert!(in_place.contains("`--set data.path=…` says where"), "{in_place}");
+    let fingerprints = in_place.matches("blake3").count();
+    assert_eq!(fingerprints, 2, "what the data was and what it is: {in_place}");
+}
+
+// What a checkpoint holds.
+
+/// maxdiffusion PR 484: "checkpoint 100" held 101 updates. lightning #4655, #1772: the scheduler in a checkpoint was
+/// one step behind. pytorch #168044: resuming was off by one.
+#[test]
+fn the_checkpoint_at_step_s_holds_s_updates_and_its_scheduler_is_at_s() {
+    let lab = finished();
+    let whole = lab.path("whole");
+    let rates = rates(&whole);
+    for step in 0..=12u64 {
+        let state = state(&checkpoint(&whole, step));
+        assert_eq!(state["step"], step);
+        assert_eq!(state["schedulers"]["lr"]["t"], step);
+        assert_eq!(state["epoch"], step / 4);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inspect"));
+        let shown = command.args(["--json"]).arg(checkpoint(&whole, step)).output().unwrap();
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        if let Some(rate) = rates.get(step as usize) {
+            assert_eq!(shown["groups"][0]["lr"].as_f64(), Some(*rate), "the next update's rate, at step {step}");
+        }
+    }
+}
+
+/// pytorch #119168, #162591: the rates after a resume depended on whether optimizer or scheduler was restored first.
+#[test]
+fn parts_may_be_restored_in_any_order() {
+    let parts = || {
+        let mut parameters = Parameters::new();
+        parameters.insert("w", Var::new(&[1f32, 2.0], &Device::Cpu).unwrap());
+        let optimizer = Optimizer::new(&parameters, Sgd { lr: 0.1, momentum: 0.9, ..Sgd::default() }).unwrap();
+        let schedule = Schedule::warmup(4, Schedule::step(3).gamma(0.5));
+        let run = RunLength { total_steps: Some(20), steps_per_epoch: 5 };
+        let scheduler = Scheduler::new(schedule, optimizer.base_lrs(), run).unwrap();
+        (optimizer, scheduler)
+    };
+    let (optimizer, mut scheduler) = parts();
+    (0..9).for_each(|_| scheduler.advance());
+    let snapshot = Snapshot::at(9).part("optimizer", &optimizer).unwrap().part("schedulers.lr", &scheduler).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = Folder::new(folder.path()).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap();
+    let saved = Checkpoint::read(&saved.path).unwrap();
+
+    let (mut optimizer_a, mut scheduler_a) = parts();
+    saved.restore(&mut [("optimizer", &mut optimizer_a), ("schedulers.lr", &mut scheduler_a)]).unwrap();
+    let (mut optimizer_b, mut scheduler_b) = parts();
+    saved.restore(&mut [("schedulers.lr", &mut scheduler_b), ("optimizer", &mut optimizer_b)]).unwrap();
+    for restored in [&scheduler_a, &scheduler_b] {
+        assert_eq!((restored.t(), restored.rates()), (9, scheduler.rates()));
+        assert_eq!(restored.save().unwrap(), scheduler.save().unwrap());
+    }
+    for restored in [&optimizer_a, &optimizer_b] {
+        assert_eq!(restored.save().unwrap(), optimizer.save().unwrap());
+    }
+}
+
+/// wandb #6728, burn #1312: a restarted run repeated steps, or logged them in another folder.
+#[test]
+fn a_resumed_run_logs_every_step_once_and_in_its_own_folder() {
+    let lab = interrupted();
+    lab.train(&["--resume", "run"]).well();
+    let logged: Vec<u64> = log(&lab.path("run")).iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(logged, (0..12).collect::<Vec<_>>());
+    assert!(!lab.path("runs").exists());
+}
+
+/// transformers #35782, lightning #19970: the checkpoint whose save was cut off was the one picked.
+#[test]
+fn a_save_that_was_cut_off_is_not_picked() {
+    let lab = interrupted();
+    let run = lab.path("run");
+    let cut_off = run.join("checkpoints/.step-0000000007.tmp-1-0");
+    copy_tree(&checkpoint(&lab.path("whole"), 7), &cut_off);
+    fs::remove_file(cut_off.join("manifest.json")).unwrap();
+    let resumed = lab.train(&["--resume", "run"]).well();
+    assert!(!resumed.stderr.contains("passed over"), "{}", resumed.stderr);
+    assert_same_bits(&lab.path("whole"), &run);
+}
+
+// From where a person stands, and what a checkpoint must hold.
+
+/// A short relative path has not the folders above it in its own text; they are there all the same.
+#[test]
+fn a_run_is_resumed_from_inside_its_directory() {
+    let resume = |folder: &str, path: &str| {
+        let lab = interrupted();
+        lab.command(&["--resume", path]).current_dir(lab.path(folder)).status().unwrap();
+        assert_ends_as_the_whole_run(&lab, "run");
+        assert_same_bits(&lab.path("whole"), &lab.path("run"));
+    };
+    resume("run", "checkpoints");
+    resume("run", "checkpoints/step-0000000006");
+    resume("run/checkpoints", "step-0000000006");
+    resume("run/checkpoints", ".");
+}
+
+/// Its schedule would begin again without memory, unsaid.
+#[test]
+fn a_checkpoint_without_its_schedule_is_refused_by_name() {
+    let lab = finished();
+    let whole = Checkpoint::read(&checkpoint(&lab.path("whole"), 6)).unwrap();
+    let mut snapshot = Snapshot::at(6);
+    for field in ["config", "data", "steps_per_epoch", "total_steps"] {
+        snapshot = snapshot.field(field, whole.field(field).unwrap().clone()).unwrap();
+    }
+    for part in whole.parts().filter(|part| *part != "schedulers.lr") {
+        snapshot = snapshot.state(part, whole.state(part).unwrap().clone()).unwrap();
+    }
+    // Two levels down, as in a run, so that the paths in the configuration lead to the data.
+    Folder::new(lab.path("other/checkpoints")).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap();
+    let refusal = lab.train(&["--resume", "other/checkpoints"]).refusal();
+    assert!(refusal.contains("schedulers.lr"), "{refusal}");
+}
+
+#[test]
+fn a_run_cannot_be_made_shorter_than_what_is_done_of_it() {
+    let lab = interrupted();
+    let before = tree(&lab.path("run"));
+    let refusal = lab.train(&["--resume", "run", "--set", "train.steps=4"]).refusal();
+    assert!(refusal.contains("4 steps in all") && refusal.contains("has 6 already"), "{refusal}");
+    assert_eq!(before.len(), tree(&lab.path("run")).len());
+}
+
+#[test]
+fn initial_weights_given_to_a_run_that_has_begun_are_refused() {
+    let lab = interrupted();
+    let refusal = lab.train(&["--resume", "run", "--set", "train.initial_weights=w.safetensors"]).refusal();
+    assert!(refusal.contains("train.initial_weights"), "{refusal}");
+}
+
+/// Accuracy grows as the model gets better; a plateau that waits for less would cut the rate at every success.
+#[test]
+fn a_plateau_that_takes_less_accuracy_for_better_is_refused() {
+    let lab = finished();
+    let less = ["--set", "schedule=plateau(patience=1)", "--set", "train.metric=validation_accuracy"];
+    let arguments = [&["config.toml", "--out", "new"], less.as_slice()].concat();
+    let refusal = lab.train(&arguments).refusal();
+    assert!(refusal.contains("mode=\"max\""), "{refusal}");
+}
+
+/// A loss falls as the model gets better; a plateau that waits for more would cut the rate at every success.
+#[test]
+fn a_schedule_that_takes_more_loss_for_better_is_refused_wherever_it_stands() {
+    let lab = finished();
+    let schedules = [
+        "plateau(mode=\"max\")",
+        "greedy(mode=\"max\")",
+        "warmup(1, unit=\"epoch\") -> plateau(mode=\"max\", patience=1)",
+        "sequential([4], [constant, chained([constant, plateau(mode=\"max\")])])",
+    ];
+    for schedule in schedules {
+        for field in ["schedule", "momentum_schedule", "weight_decay_schedule"] {
+            let setting = format!("{field}={schedule}");
+            let refusal = lab.train(&["config.toml", "--out", "new", "--set", &setting]).refusal();
+            let named = refusal.contains(&format!("{field} = ")) && refusal.contains("follows validation_loss");
+            assert!(named && refusal.contains("`train.metric = \"validation_accuracy\"`"), "{refusal}");
+        }
+        let setting = format!("schedule={schedule}");
+        for metric in ["training_loss", "validation_loss"] {
+            let metric = format!("train.metric={metric}");
+            lab.train(&["config.toml", "--out", "new", "--set", &setting, "--set", &metric]).refusal();
+            lab.train(&["--resume", "run", "--set", &setting, "--set", &metric]).refusal();
+        }
+        assert!(!lab.path("new").exists());
+    }
+    let accuracy = ["--set", "schedule=plateau(mode=\"max\")", "--set", "train.metric=validation_accuracy"];
+    lab.train(&[&["config.toml", "--out", "new"], accuracy.as_slice()].concat()).well();
+}

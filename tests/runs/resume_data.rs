@@ -1,0 +1,111 @@
+//! The promise for every kind of data: a run that is interrupted after any of its steps and resumed in a new process
+//! comes to the same bits.
+
+use std::path::Path;
+
+use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, steps};
+use crate::common_data::{mnist, write};
+use crate::common_parquet;
+
+/// A run of seven updates over this data, which `prepare` puts into the folder. It ends in mid-epoch, with dropout and
+/// validation on the way.
+#[track_caller]
+fn assert_any_step_can_be_the_last_before_a_resume(data: &str, model: &str, prepare: impl Fn(&Path)) {
+    let lengths = "train = { steps = 7, clip_norm = 1.0 }\nvalidation = { every = \"2 steps\" }";
+    let head = format!("seed = 3\noptimizer = {ADAMW}\nschedule = \"cosine(7)\"\n{lengths}\n{EVERY_STEP}");
+    let lab = Lab::in_memory(&format!("{head}\n[data]\n{data}\n[model]\n{model}\n"));
+    prepare(&lab.path(""));
+    lab.start("whole");
+    assert!(log(&lab.path("whole")).iter().any(|line| line["val_loss"].is_number()), "nothing is validated");
+    assert_eq!(steps(&lab.path("whole")), (0..=7).collect::<Vec<_>>());
+    for step in 0..7 {
+        let name = format!("interrupted-{step}");
+        let copy = lab.interrupted_copy("whole", &name, step);
+        lab.train(&["--resume", &name]).well();
+        assert_same_bits(&lab.path("whole"), &copy);
+    }
+}
+
+const MLP: &str = "kind = \"mlp\"\nhidden = [8]\ndropout = 0.3";
+
+#[test]
+fn images_in_idx_files() {
+    let data = "path = \".\"\nformat = \"idx\"\nbatch_size = 9";
+    assert_any_step_can_be_the_last_before_a_resume(data, MLP, |folder| write(folder, &mnist()));
+}
+
+#[test]
+fn tables_of_categories_and_gaps() {
+    let table = |folder: &Path| {
+        let row = |i: u32| {
+            let gap = |text: String, every: u32| if i.is_multiple_of(every) { String::new() } else { text };
+            let number = gap(format!("{}", f64::from(i * 37 % 61) / 7.0), 7);
+            format!("{number},{},{},class {}\n", gap(format!("k{}", i * i % 5), 11), i % 3, (i * 7 + i * i) % 3)
+        };
+        let content = "x,kind,code,y\n".to_owned() + &(0..50).map(row).collect::<String>();
+        write(folder, &[("people.csv", content.into_bytes())]);
+    };
+    let gaps = "missing = \"mean\"\nmissing_indicator = true\ncategories = [\"code\"]";
+    let data = format!("path = \"people.csv\"\nvalidation = 0.2\nbatch_size = 9\n{gaps}");
+    assert_any_step_can_be_the_last_before_a_resume(&data, MLP, table);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn tables_of_categories_and_gaps_in_parquet() {
+    use common_parquet::{Cells, write_parquet};
+    let table = |folder: &Path| {
+        let there = |i: i64, every: i64| i % every != 0;
+        let columns = [
+            ("x", Cells::Doubles((0..50).map(|i| there(i, 7).then_some((i * 37 % 61) as f64 / 7.0)).collect())),
+            ("kind", Cells::Words((0..50).map(|i| there(i, 11).then(|| format!("k{}", i * i % 5))).collect())),
+            ("code", Cells::Integers((0..50).map(|i| Some((1 << 40) + i % 3)).collect())),
+            ("y", Cells::Words((0..50).map(|i| Some(format!("class {}", (i * 7 + i * i) % 3))).collect())),
+        ];
+        write_parquet(&folder.join("people.parquet"), &columns);
+    };
+    let gaps = "missing = \"mean\"\nmissing_indicator = true\ncategories = [\"code\"]";
+    let data = format!("path = \"people.parquet\"\nvalidation = 0.2\nbatch_size = 9\n{gaps}");
+    assert_any_step_can_be_the_last_before_a_resume(&data, MLP, table);
+}
+
+#[test]
+fn folders_of_images() {
+    let images = |folder: &Path| {
+        for image in 0..30_u32 {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 3, 2);
+            encoder.set_color(png::ColorType::Rgb);
+            let samples: Vec<u8> = (0..18).map(|i| (image * 31 + i * i) as u8).collect();
+            encoder.write_header().unwrap().write_image_data(&samples).unwrap();
+            write(folder, &[(&format!("images/{}/{image}.png", ["cat", "cow", "dog"][image as usize % 3]), bytes)]);
+        }
+    };
+    let data = "path = \"images\"\nformat = \"images\"\nvalidation = 0.2\nbatch_size = 7";
+    assert_any_step_can_be_the_last_before_a_resume(data, MLP, images);
+}
+
+/// A text of 400 characters, of which eight are different.
+fn write_text(folder: &Path) {
+    let characters = (0..400u32).map(|i| char::from(b'a' + (i * i / 7 % 8) as u8));
+    write(folder, &[("a.txt", characters.collect::<String>().into_bytes())]);
+}
+
+const TEXT: &str =
+    "path = \"a.txt\"\nformat = \"text\"\ncontext = 10\nvalidation = 0.2\nbatch_size = 5\ncache = \"cache\"";
+
+/// The choices that a GPT has, each with dropout.
+const GPTS: [&str; 4] = [
+    "bias = true",
+    "positions = \"rotary\"\nactivation = \"swiglu\"\nnorm = \"rms\"\nbias = false\nkv_heads = 1",
+    "activation = \"gelu_tanh\"\ntied = false\ncontext = 12\nkv_heads = 1\nhidden = 20",
+    "checkpoint_activations = true",
+];
+
+#[test]
+fn text_and_a_gpt_in_several_shapes() {
+    for shape in GPTS {
+        let model = format!("kind = \"gpt\"\nlayers = 2\nheads = 2\nwidth = 8\ndropout = 0.2\n{shape}");
+        assert_any_step_can_be_the_last_before_a_resume(TEXT, &model, write_text);
+    }
+}
