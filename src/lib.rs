@@ -6,7 +6,7 @@
 //! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
 //!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
-//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
+//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on. [`loss`]: what is minimized.
 //!    [`memory`]: whether something fits.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
@@ -22,6 +22,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod figures;
 mod kinded;
+pub mod loss;
 pub mod memory;
 pub mod model;
 mod notice;
@@ -30,6 +31,7 @@ pub mod optim;
 pub mod parameters;
 pub mod proof;
 pub mod reference;
+mod registry;
 mod regular;
 mod remedy;
 pub mod report;
@@ -44,3 +46,4 @@ pub mod train;
 pub mod trained;
 
 pub use notice::Notice;
+pub use registry::{Chosen, KindError};

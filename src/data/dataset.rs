@@ -201,6 +201,16 @@ pub enum TargetKind {
     },
 }
 
+impl fmt::Display for TargetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Values { width: 1 } => f.write_str("one value a row"),
+            Self::Values { width } => write!(f, "{width} values a row"),
+            Self::Classes { count } => write!(f, "{count} classes"),
+        }
+    }
+}
+
 /// What one update, or one step of an evaluation, looks at.
 #[derive(Clone, Debug)]
 pub struct Batch {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::config::{Config, LossKind};
+use super::config::Config;
 use super::every::Every;
 use crate::data::{Format, Task};
 use crate::model::ModelConfig;
@@ -19,12 +19,13 @@ impl Config {
             gpt.context = gpt.context.or(self.data.context.map(|context| context.get()));
         }
         config.model = config.model.complete();
-        config.loss.kind = self.loss.kind.or(match (config.data.format, config.data.task) {
-            (Some(Format::Csv | Format::Parquet), Some(Task::Regression)) => Some(LossKind::Mse),
-            (Some(Format::Csv | Format::Parquet), Some(Task::Classification)) => Some(LossKind::CrossEntropy),
-            (Some(Format::Idx | Format::Images | Format::Text), _) => Some(LossKind::CrossEntropy),
-            _ => None,
-        });
+        match (config.data.format, config.data.task) {
+            (Some(Format::Csv | Format::Parquet), Some(task)) => {
+                config.loss = self.loss.named(task == Task::Regression);
+            }
+            (Some(Format::Idx | Format::Images | Format::Text), _) => config.loss = self.loss.named(false),
+            _ => {}
+        }
         config.train.accumulate.get_or_insert(1);
         config.validation.at_end.get_or_insert(self.validation.every == Every::Auto);
         config

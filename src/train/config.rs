@@ -11,6 +11,7 @@ use super::keep::KeepConfig;
 use super::{TrainError, paths};
 use crate::backtrace::without_backtrace;
 use crate::data::DataConfig;
+use crate::loss::LossConfig;
 use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
@@ -56,30 +57,9 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
 }
 
-/// The loss; by default the usual one for the data's targets.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LossConfig {
-    /// Which loss; by default mean squared error for values and cross-entropy for classes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<LossKind>,
-    /// Share in `[0, 1)` of the target that is spread over all classes.
-    #[serde(default)]
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub label_smoothing: f64,
-}
-
-/// The losses there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LossKind {
-    /// Mean squared error against values.
-    Mse,
-    /// Cross-entropy of one logit for each class.
-    CrossEntropy,
-    /// Binary cross-entropy of a single logit against two classes.
-    BinaryCrossEntropy,
-}
+/// Why an accuracy cannot be followed.
+pub(super) const NO_ACCURACY: &str =
+    "there is no accuracy with this loss: it is for values, not classes, or does not say what is right";
 
 /// An option as it is written in a configuration.
 pub(super) fn word(option: &impl Serialize) -> String {
@@ -179,10 +159,7 @@ impl Config {
         };
         self.optimizer.validate()?;
         self.model.validate()?;
-        if !(0.0..1.0).contains(&self.loss.label_smoothing) {
-            let value = self.loss.label_smoothing.to_string();
-            return wrong("loss.label_smoothing", value, "must be at least 0 and below 1");
-        }
+        self.loss.validate()?;
         match (self.train.epochs, self.train.steps) {
             (None, None) => return wrong("train", "neither epochs nor steps".to_owned(), "give one of the two"),
             (Some(epochs), Some(steps)) => {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::written_config::Edits;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::loss::LossError;
 use crate::memory::TooLarge;
 use crate::model::ModelError;
 use crate::optim::OptimError;
@@ -273,6 +274,18 @@ impl From<ModelError> for TrainError {
             ModelError::Field { field, value, rule } => Self::Field { field: format!("model.{field}"), value, rule },
             ModelError::Device(error) => error.into(),
             error => Self::Model(error),
+        }
+    }
+}
+
+impl From<LossError> for TrainError {
+    fn from(error: LossError) -> Self {
+        match error {
+            LossError::Field { field, value, rule } => Self::Field { field: format!("loss.{field}"), value, rule },
+            error @ LossError::Unfit { .. } => {
+                let (field, rule) = ("loss".to_owned(), error.to_string());
+                Self::Field { field, value: "the one that is given".to_owned(), rule }
+            }
         }
     }
 }

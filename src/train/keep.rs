@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{Metric, word};
+use super::config::{Metric, NO_ACCURACY, word};
 use super::directory::RunDirectory;
 use super::every::Every;
-use super::metrics::Objective;
 use super::{TrainError, place, resume};
 use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Best, Verdict};
 use crate::checkpoint::{Folder, Keep};
+use crate::loss::Loss;
 
 /// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,20 +53,13 @@ impl KeepConfig {
     }
 
     /// The rules in steps, for a run with or without validation rows.
-    pub(super) fn rules(
-        &self,
-        validates: bool,
-        objective: Objective,
-        steps_per_epoch: u64,
-    ) -> Result<Keep, TrainError> {
+    pub(super) fn rules(&self, validates: bool, loss: &dyn Loss, steps_per_epoch: u64) -> Result<Keep, TrainError> {
         let refuse = |metric: Metric, rule: &str| wrong("metric", word(&metric), rule);
         match self.metric {
             Some(metric @ (Metric::ValidationLoss | Metric::ValidationAccuracy)) if !validates => {
                 refuse(metric, "there are no validation rows; set `data.validation` to a share of the rows")
             }
-            Some(metric @ Metric::ValidationAccuracy) if !objective.has_classes() => {
-                refuse(metric, "the data has values, not classes")
-            }
+            Some(metric @ Metric::ValidationAccuracy) if !loss.has_accuracy() => refuse(metric, NO_ACCURACY),
             _ => self.in_steps(validates, steps_per_epoch),
         }
     }

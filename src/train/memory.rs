@@ -4,7 +4,6 @@ use candle_core::Device;
 
 use super::TrainError;
 use super::config::Config;
-use super::metrics::Objective;
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
 use crate::model::{ModelConfig, Outline};
@@ -35,11 +34,11 @@ const READ_AHEAD_FROM: u64 = 64 << 20;
 pub(super) fn require(
     config: &Config,
     data: &Data,
-    objective: &Objective,
+    outputs: usize,
     device: &Device,
     purpose: Purpose,
 ) -> Result<(), TrainError> {
-    let outline = config.model.outline(&data.input(), objective.outputs)?;
+    let outline = config.model.outline(&data.input(), outputs)?;
     let sizes = Sizes::of(config, data, outline, device, purpose);
     let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
     let what = if purpose == Purpose::Look { "the model" } else { "the run" };

@@ -1,87 +1,14 @@
 //! What is measured: the loss of a batch, the mean over an epoch, and the figures of a validation.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::config::{LossConfig, LossKind, Metric, word};
-use crate::data::{Batch, DataError, TargetKind};
+use super::config::Metric;
+use crate::data::{Batch, DataError};
+use crate::loss::Loss;
 use crate::model::{Mode, Model};
-use crate::ops::loss;
 use crate::state::{Part, State, StateError};
-
-/// A loss that fits the data's targets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Objective {
-    pub kind: LossKind,
-    label_smoothing: f64,
-    /// How many numbers the model puts out for each row, or for each position of one.
-    pub outputs: usize,
-}
-
-impl Objective {
-    /// The loss that `config` asks for, or the usual one for `targets`.
-    pub fn new(config: &LossConfig, targets: TargetKind) -> Result<Self, TrainError> {
-        let usual = match targets {
-            TargetKind::Values { .. } => LossKind::Mse,
-            TargetKind::Classes { .. } => LossKind::CrossEntropy,
-        };
-        let kind = config.kind.unwrap_or(usual);
-        let wrong =
-            |field: &str, value: String, rule: String| TrainError::Field { field: field.to_owned(), value, rule };
-        let outputs = match (kind, targets) {
-            (LossKind::Mse, TargetKind::Values { width }) => width,
-            (LossKind::CrossEntropy, TargetKind::Classes { count }) => count,
-            (LossKind::BinaryCrossEntropy, TargetKind::Classes { count: 2 }) => 1,
-            (_, targets) => {
-                let rule = format!("does not fit the data, whose targets are {}", describe(targets));
-                return Err(wrong("loss.kind", word(&kind), rule));
-            }
-        };
-        if kind == LossKind::Mse && config.label_smoothing > 0.0 {
-            let rule = "mean squared error has no labels to smooth".to_owned();
-            return Err(wrong("loss.label_smoothing", config.label_smoothing.to_string(), rule));
-        }
-        Ok(Self { kind, label_smoothing: config.label_smoothing, outputs })
-    }
-
-    /// The loss to train on, a scalar.
-    pub fn loss(&self, outputs: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
-        self.with_smoothing(self.label_smoothing, outputs, targets)
-    }
-
-    fn with_smoothing(&self, smoothing: f64, outputs: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
-        match self.kind {
-            LossKind::Mse => loss::mean_squared_error(outputs, targets),
-            LossKind::CrossEntropy => loss::cross_entropy(outputs, targets, smoothing),
-            LossKind::BinaryCrossEntropy => loss::binary_cross_entropy(outputs, targets, smoothing),
-        }
-    }
-
-    /// Whether the targets are classes.
-    pub fn has_classes(&self) -> bool {
-        self.kind != LossKind::Mse
-    }
-
-    /// How many targets are classified right; none for values.
-    fn correct(&self, outputs: &Tensor, targets: &Tensor) -> candle_core::Result<Option<f64>> {
-        let predicted = match self.kind {
-            LossKind::Mse => return Ok(None),
-            LossKind::CrossEntropy => outputs.argmax(D::Minus1)?,
-            LossKind::BinaryCrossEntropy => outputs.flatten_all()?.gt(0f64)?.to_dtype(DType::U32)?,
-        };
-        let right = predicted.eq(targets)?.flatten_all()?.to_vec1::<u8>()?;
-        Ok(Some(right.into_iter().map(f64::from).sum()))
-    }
-}
-
-fn describe(targets: TargetKind) -> String {
-    match targets {
-        TargetKind::Values { width: 1 } => "one value a row".to_owned(),
-        TargetKind::Values { width } => format!("{width} values a row"),
-        TargetKind::Classes { count } => format!("{count} classes"),
-    }
-}
 
 /// What a validation finds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,12 +53,12 @@ struct EvaluationSums {
 
 impl EvaluationSums {
     /// Adds a batch.
-    pub fn add(&mut self, objective: &Objective, outputs: &Tensor, targets: &Tensor) -> Result<(), TrainError> {
-        let count = if objective.has_classes() { targets.elem_count() } else { targets.dim(0)? } as f64;
+    pub fn add(&mut self, loss: &dyn Loss, outputs: &Tensor, targets: &Tensor) -> Result<(), TrainError> {
+        let count = if targets.dtype().is_int() { targets.elem_count() } else { targets.dim(0)? } as f64;
         self.targets += count;
-        self.loss += count * to_f64(&objective.with_smoothing(0.0, outputs, targets)?)?;
-        if let Some(correct) = objective.correct(outputs, targets)? {
-            *self.correct.get_or_insert(0.0) += correct;
+        self.loss += count * to_f64(&loss.measure(outputs, targets)?)?;
+        if let Some(correct) = loss.correct(outputs, targets)? {
+            *self.correct.get_or_insert(0.0) += correct as f64;
         }
         Ok(())
     }
@@ -146,13 +73,13 @@ impl EvaluationSums {
 /// What a model comes to on these batches; nothing without rows.
 pub(crate) fn evaluate(
     model: &dyn Model,
-    objective: &Objective,
+    loss: &dyn Loss,
     batches: impl IntoIterator<Item = Result<Batch, DataError>>,
 ) -> Result<Option<Evaluation>, TrainError> {
     let mut sums = EvaluationSums::default();
     for batch in batches {
         let batch = batch?;
-        sums.add(objective, &model.forward(&batch.inputs, Mode::Evaluate)?, &batch.targets)?;
+        sums.add(loss, &model.forward(&batch.inputs, Mode::Evaluate)?, &batch.targets)?;
     }
     Ok(sums.mean())
 }

@@ -45,7 +45,7 @@ mod wording;
 mod written_config;
 
 pub use best::{BestCheckpoint, Kept, best_at};
-pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, TrainConfig, ValidationConfig};
+pub use config::{CheckpointConfig, Config, Metric, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::{Answer, Control, Stake};
 pub use directory::RunDirectory;
@@ -58,7 +58,7 @@ pub(crate) use load::{base_of, from_checkpoint};
 pub use log_order::Order as LogOrder;
 pub(crate) use memory::Purpose;
 pub use metrics::Evaluation;
-pub(crate) use metrics::{Objective, evaluate};
+pub(crate) use metrics::evaluate;
 pub use observer::{EpochReport, Observer, Outcome, StepReport, ValidationReport};
 pub use paths::relative as relative_path;
 pub use progress::{Phase, Progress, Watched};

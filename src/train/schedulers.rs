@@ -1,9 +1,9 @@
 //! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
 
 use super::TrainError;
-use super::config::{Config, Metric, word};
-use super::metrics::Objective;
+use super::config::{Config, Metric, NO_ACCURACY, word};
 use crate::data::Data;
+use crate::loss::Loss;
 use crate::optim::{Optimizer, OptimizerConfig, Rates};
 use crate::schedule::{Mode, RunLength, Scheduler};
 
@@ -62,7 +62,7 @@ impl Schedulers {
     }
 
     /// What the schedules are told: as configured, or the validation loss where there is one.
-    pub fn metric(&self, config: &Config, data: &Data, objective: Objective) -> Result<Metric, TrainError> {
+    pub fn metric(&self, config: &Config, data: &Data, loss: &dyn Loss) -> Result<Metric, TrainError> {
         let validates = !data.validation_rows().is_empty();
         let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
         let metric = config.train.metric.unwrap_or(usual);
@@ -77,13 +77,13 @@ impl Schedulers {
             Metric::ValidationLoss | Metric::ValidationAccuracy if !validates => {
                 wrong("there are no validation rows; set `data.validation` to a share of the rows")
             }
-            Metric::ValidationAccuracy if !objective.has_classes() => wrong("the data has values, not classes"),
-            _ => self.refuse_opposite(metric, objective.has_classes()).map(|()| metric),
+            Metric::ValidationAccuracy if !loss.has_accuracy() => wrong(NO_ACCURACY),
+            _ => self.refuse_opposite(metric, loss.has_accuracy()).map(|()| metric),
         }
     }
 
     /// Refuses a schedule that takes `metric` for worse where it is better: it would cut the rate at each success.
-    fn refuse_opposite(&self, metric: Metric, has_classes: bool) -> Result<(), TrainError> {
+    fn refuse_opposite(&self, metric: Metric, has_accuracy: bool) -> Result<(), TrainError> {
         let (better, opposite) = match metric {
             Metric::ValidationAccuracy => ("grows", Mode::Min),
             Metric::ValidationLoss | Metric::TrainingLoss => ("falls", Mode::Max),
@@ -94,7 +94,7 @@ impl Schedulers {
         let Some((part, schedule, kind, _)) = directions.find(|(.., mode)| *mode == opposite) else { return Ok(()) };
         let remedy = match opposite {
             Mode::Min => "give it mode=\"max\"",
-            Mode::Max if has_classes => {
+            Mode::Max if has_accuracy => {
                 "set `train.metric = \"validation_accuracy\"`, or leave mode=\"max\" out, and it follows the loss"
             }
             Mode::Max => "leave mode=\"max\" out, and it follows the loss",

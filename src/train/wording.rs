@@ -8,6 +8,7 @@ pub(super) fn plain(reason: &str) -> String {
 /// From "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
 fn unknown_name(reason: &str) -> Option<String> {
     let rest = reason.strip_prefix("unknown field ").or_else(|| reason.strip_prefix("unknown variant "))?;
+    let (rest, hint) = rest.split_once("; ").unwrap_or((rest, ""));
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
@@ -16,7 +17,11 @@ fn unknown_name(reason: &str) -> Option<String> {
     let distance = |candidate: &&&str| strsim::osa_distance(&lowercase, &candidate.to_lowercase());
     let nearest = known.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= 1 + name.len() / 3);
     let question = nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default();
-    Some(format!("`{name}` is unknown; {question}known here: `{}`", known.join("`, `")))
+    let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+    if known.is_empty() {
+        return Some(format!("`{name}` is unknown; nothing else is set here{hint}"));
+    }
+    Some(format!("`{name}` is unknown; {question}known here: `{}`{hint}", known.join("`, `")))
 }
 
 /// From "invalid type: string "fast", expected f64", or "invalid value: …".
@@ -57,6 +62,10 @@ mod tests {
         let variant = plain("unknown variant `AdamW`, expected one of `sgd`, `adam`, `adamw`");
         assert!(variant.contains("did you mean `adamw`?"), "{variant}");
         assert_eq!(plain("unknown variant `rnn`, expected `mlp`"), "`rnn` is unknown; known here: `mlp`");
+        let hinted = plain("unknown variant `rnn`, expected one of `mlp`; register it");
+        assert_eq!(hinted, "`rnn` is unknown; known here: `mlp` (register it)");
+        let none = plain("unknown field `a`, there are none");
+        assert_eq!(none, "`a` is unknown; nothing else is set here");
     }
 
     #[test]

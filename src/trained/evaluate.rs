@@ -131,7 +131,7 @@ impl Trained {
     ) -> Result<Option<Evaluated>, TrainedError> {
         let mut rows = 0;
         let counted = batches.inspect(|batch| rows += batch.as_ref().map_or(0, Batch::rows));
-        let found = evaluate(self.model.as_ref(), &self.objective, counted)?;
+        let found = evaluate(self.model.as_ref(), self.loss.as_ref(), counted)?;
         Ok(found.map(|found| Evaluated { rows, loss: found.loss, accuracy: found.accuracy }))
     }
 }

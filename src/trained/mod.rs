@@ -29,6 +29,7 @@ mod spoken;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
@@ -36,15 +37,17 @@ use serde_json::Value;
 
 pub use error::TrainedError;
 pub use evaluate::{Evaluated, EvaluationRows};
-pub use predict::{Predicted, PredictedRows, Predictions};
+pub use predict::{PredictedRows, Predictions};
 pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
 use crate::checkpoint::Checkpoint;
 use crate::data::{Data, Input, Recalled, Schema, TargetKind};
+use crate::loss::Loss;
+pub use crate::loss::Predicted;
 use crate::model::{Mode, Model, with_room_for};
 use crate::state::State;
-use crate::train::{self, Config, Objective, Setting, TrainError, resume};
+use crate::train::{self, Config, Setting, TrainError, resume};
 
 /// A model that a run has trained, and what the run remembers of its data.
 pub struct Trained {
@@ -59,7 +62,7 @@ pub struct Trained {
     fingerprint: Option<Value>,
     given: Given,
     model: Box<dyn Model>,
-    objective: Objective,
+    loss: Arc<dyn Loss>,
     device: Device,
     /// How many lines other tables have before their rows, where that is given.
     skip_lines: Option<usize>,
@@ -124,8 +127,8 @@ impl Trained {
                 Data::reopen(&config.data, config.seed, &device, recalled)?.schema()
             }
         };
-        let objective = Objective::new(&config.loss, schema.targets)?;
-        let build = || config.model.build(&schema.input, objective.outputs, config.seed, &device);
+        let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
+        let build = || config.model.build(&schema.input, outputs, config.seed, &device);
         let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
@@ -133,7 +136,7 @@ impl Trained {
         let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
         let (step, fingerprint) = (checkpoint.step(), checkpoint.field("data").cloned());
-        Ok(Self { path, step, config, schema, memory, fingerprint, given, model, objective, device, skip_lines: None })
+        Ok(Self { path, step, config, schema, memory, fingerprint, given, model, loss, device, skip_lines: None })
     }
 
     /// Passes over the first `lines` lines of other tables. Without this it is as many as in the run's own file, or

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use super::{Trained, TrainedError};
 use crate::Notice;
 use crate::data::{DataError, Input, ReadRows, RowReader, TargetKind};
-use crate::train::LossKind;
+use crate::loss::Predicted;
 
 /// What a model says of some rows, one after the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,35 +16,6 @@ pub struct PredictedRows {
     pub names: Option<Vec<String>>,
     /// What the model says.
     pub predicted: Predicted,
-}
-
-/// What a model says of each row.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Predicted {
-    /// Classes.
-    Classes {
-        /// The most probable one of each row; of equals the first.
-        classes: Vec<u32>,
-        /// The probability of every class, row after row.
-        probabilities: Vec<Vec<f32>>,
-    },
-    /// Values.
-    Values(Vec<Vec<f32>>),
-}
-
-impl Predicted {
-    /// Of how many rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Classes { classes, .. } => classes.len(),
-            Self::Values(values) => values.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Trained {
@@ -81,19 +52,7 @@ impl Trained {
         if let Some(row) = rows.iter().position(|row| !row.iter().all(|output| output.is_finite())) {
             return Err(TrainedError::NotFinite { what: format!("row {} (counted from 0)", first + row) });
         }
-        Ok(match self.objective.kind {
-            LossKind::Mse => Predicted::Values(rows),
-            LossKind::CrossEntropy => {
-                let classes = rows.iter().map(|row| largest(row)).collect();
-                Predicted::Classes { classes, probabilities: rows.iter().map(|row| softmax(row)).collect() }
-            }
-            LossKind::BinaryCrossEntropy => {
-                // One output is the logit of class 1 against a logit of 0.
-                let pairs = rows.iter().map(|row| [0.0, row.first().copied().unwrap_or_default()]);
-                let (classes, probabilities) = pairs.map(|pair| (largest(&pair), softmax(&pair))).unzip();
-                Predicted::Classes { classes, probabilities }
-            }
-        })
+        Ok(self.loss.interpret(rows))
     }
 }
 
@@ -125,43 +84,5 @@ impl Iterator for Predictions<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let rows = self.rows.next()?;
         Some(rows.map_err(TrainedError::from).and_then(|rows| self.of(rows)))
-    }
-}
-
-/// The place of the largest number; of equals the first.
-pub(super) fn largest(numbers: &[f32]) -> u32 {
-    let better = |best: usize, place: usize| if numbers[place] > numbers[best] { place } else { best };
-    (0..numbers.len()).reduce(better).unwrap_or_default() as u32
-}
-
-/// The probabilities of classes, computed in f64.
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit) - f64::from(most)).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|weight| (weight / sum) as f32).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probabilities_are_those_of_a_softmax_however_large_the_outputs() {
-        // ln 1, ln 2 and ln 5, shifted.
-        let logits = [0.0, 2f32.ln(), 5f32.ln()];
-        for shift in [0.0, 1000.0, -1000.0] {
-            let shifted: Vec<f32> = logits.iter().map(|logit| logit + shift).collect();
-            // A shift by 1000 leaves 24 bits for numbers up to 1000, so a logit is off by up to 3e-5.
-            for (p, expected) in softmax(&shifted).iter().zip([0.125, 0.25, 0.625]) {
-                assert!((p - expected).abs() < 5e-5, "{p} {expected}");
-            }
-        }
-        assert_eq!(softmax(&[3e38, -3e38]), [1.0, 0.0]);
-    }
-
-    #[test]
-    fn of_equal_outputs_the_first_is_the_class() {
-        assert_eq!((largest(&[1.0, 3.0, 3.0]), largest(&[0.0, 0.0]), largest(&[-1.0])), (1, 0, 0));
     }
 }

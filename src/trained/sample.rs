@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::predict::largest;
 use super::spoken::Spoken;
 use super::{Trained, TrainedError};
 use crate::data::{DataError, Input, Unknown, Vocabulary};
+use crate::loss::largest;
 use crate::model::{Mode, Model};
 use crate::rng::Stream;
 

@@ -6,6 +6,7 @@ mod saved;
 mod update;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{Device, safetensors};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use super::config::{Config, Metric};
 use super::intervals::{Lengths, Validations};
 use super::log::Line;
 use super::memory::Purpose;
-use super::metrics::{EpochMean, Measured, Objective};
+use super::metrics::{EpochMean, Measured};
 use super::outlook;
 use super::schedulers::Schedulers;
 use super::{TrainError, memory};
@@ -22,6 +23,7 @@ use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
 use crate::data::{Data, Recalled};
+use crate::loss::Loss;
 use crate::model::Model;
 use crate::optim::{Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
@@ -39,7 +41,7 @@ pub struct Session {
     parameters: Parameters,
     /// The same, and what else the model remembers.
     weights: Parameters,
-    objective: Objective,
+    loss: Arc<dyn Loss>,
     optimizer: Optimizer,
     schedulers: Schedulers,
     metric: Metric,
@@ -79,9 +81,9 @@ impl Session {
             Some(recalled) => Data::reopen(&config.data, config.seed, &device, recalled)?,
             None => Data::open(&config.data, config.seed, &device)?,
         };
-        let objective = Objective::new(&config.loss, data.targets())?;
-        memory::require(&config, &data, &objective, &device, purpose)?;
-        let model = config.model.build(&data.input(), objective.outputs, config.seed, &device)?;
+        let (loss, outputs) = config.loss.fitted(data.targets())?;
+        memory::require(&config, &data, outputs, &device, purpose)?;
+        let model = config.model.build(&data.input(), outputs, config.seed, &device)?;
         let parameters = model.parameters().clone();
         let weights = parameters.and(&model.buffers());
         if let Some(path) = &config.train.initial_weights {
@@ -94,14 +96,14 @@ impl Session {
         let validations = intervals::settle_validations(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
-        let metric = schedulers.metric(&config, &data, objective)?;
-        let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), objective, steps_per_epoch)?;
+        let metric = schedulers.metric(&config, &data, loss.as_ref())?;
+        let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), loss.as_ref(), steps_per_epoch)?;
         Ok(Self {
             data,
             model,
             parameters,
             weights,
-            objective,
+            loss,
             optimizer,
             schedulers,
             metric,

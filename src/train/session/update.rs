@@ -25,7 +25,7 @@ impl Session {
         let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
         for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
             let share = piece.rows() as f64 / batch.rows() as f64;
-            let (loss, tape) = Tape::record(|| self.loss(piece, number));
+            let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
             let (loss, value) = loss?;
             mean += share * value;
             let gradients = Gradients::along(tape, &loss, share, &self.parameters)?;
@@ -42,10 +42,10 @@ impl Session {
     }
 
     /// The mean loss over the rows of a micro-batch: the tensor and its value.
-    fn loss(&self, batch: &Batch, micro_batch: usize) -> Result<(Tensor, f64), TrainError> {
+    fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<(Tensor, f64), TrainError> {
         let draws = Draws::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
-        let loss = self.objective.loss(&outputs, &batch.targets)?;
+        let loss = self.loss.forward(&outputs, &batch.targets)?;
         let value = to_f64(&loss)?;
         Ok((loss, value))
     }
@@ -90,7 +90,7 @@ impl Session {
     /// for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let batches = self.data.validation_batches_unless(stop);
-        let evaluation = metrics::evaluate(self.model.as_ref(), &self.objective, batches)?.filter(|_| !stop());
+        let evaluation = metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), batches)?.filter(|_| !stop());
         if let Some(evaluation) = evaluation {
             self.unvalidated = None;
             self.measured.validation_loss = Some(evaluation.loss);

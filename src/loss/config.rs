@@ -1,0 +1,153 @@
+//! The `[loss]` table of a configuration.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, IgnoredAny};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{CrossEntropy, Loss, LossError, MeanSquaredError, check_smoothing};
+use crate::KindError;
+use crate::data::TargetKind;
+use crate::kinded::{self, Kinded};
+use crate::registry::{Chosen, Named};
+
+/// The loss; by default the usual one for the data's targets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LossConfig {
+    /// Mean squared error for values and cross-entropy for classes.
+    Usual {
+        /// Share in `[0, 1)` of the target that is spread over all classes.
+        label_smoothing: f64,
+    },
+    /// The one that is named.
+    Kind(Chosen<dyn Loss>),
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self::Usual { label_smoothing: 0.0 }
+    }
+}
+
+impl LossConfig {
+    /// A loss of the catalogue, or of a type that is registered.
+    ///
+    /// # Errors
+    /// The type has no name, or the value cannot be written.
+    pub fn of<T: Loss + Serialize>(loss: &T) -> Result<Self, KindError> {
+        <dyn Loss>::registry().choose(loss).map(Self::Kind)
+    }
+
+    /// The name of the loss, where it is given.
+    pub fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Usual { .. } => None,
+            Self::Kind(chosen) => Some(chosen.name()),
+        }
+    }
+
+    /// The same, with the usual loss named: that for values, or that for classes.
+    pub(crate) fn named(&self, for_values: bool) -> Self {
+        let Self::Usual { label_smoothing } = *self else { return self.clone() };
+        let named = match for_values {
+            true => Self::of(&MeanSquaredError { label_smoothing }),
+            false => Self::of(&CrossEntropy { label_smoothing }),
+        };
+        named.unwrap_or_else(|_| self.clone())
+    }
+
+    /// Checks what can be checked without the data.
+    ///
+    /// # Errors
+    /// Names the setting and its value.
+    pub fn validate(&self) -> Result<(), LossError> {
+        match self {
+            Self::Usual { label_smoothing } => check_smoothing(*label_smoothing),
+            Self::Kind(chosen) => chosen.get().validate(),
+        }
+    }
+
+    /// The loss for such targets, and how many numbers the model has to put out for it.
+    ///
+    /// # Errors
+    /// The loss, or a setting, does not fit the targets.
+    pub(crate) fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
+        let loss: Arc<dyn Loss> = match self {
+            Self::Kind(chosen) => Arc::clone(chosen.get()),
+            Self::Usual { label_smoothing } => match targets {
+                TargetKind::Values { .. } => Arc::new(MeanSquaredError { label_smoothing: *label_smoothing }),
+                TargetKind::Classes { .. } => Arc::new(CrossEntropy { label_smoothing: *label_smoothing }),
+            },
+        };
+        let outputs = loss.outputs(targets).map_err(|error| match error {
+            LossError::Unfit { .. } => LossError::field("kind", self.kind().unwrap_or_default(), error.to_string()),
+            error @ LossError::Field { .. } => error,
+        })?;
+        Ok((loss, outputs))
+    }
+}
+
+impl Serialize for LossConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Usual { label_smoothing } => {
+                Usual { kind: None, label_smoothing: *label_smoothing }.serialize(serializer)
+            }
+            Self::Kind(chosen) => chosen.serialize(serializer),
+        }
+    }
+}
+
+/// The table without a `kind`, which is there to be named where another key is not known.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Usual {
+    #[serde(default, skip_serializing)]
+    #[expect(dead_code, reason = "only its name is needed")]
+    kind: Option<IgnoredAny>,
+    #[serde(default)]
+    label_smoothing: f64,
+}
+
+impl<'de> Deserialize<'de> for LossConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Map::deserialize(deserializer)?;
+        if !table.contains_key("kind") {
+            let Usual { label_smoothing, .. } = kinded::read(table)?;
+            return Ok(Self::Usual { label_smoothing });
+        }
+        <dyn Loss>::registry().read(Kinded::of(table)?).map(Self::Kind)
+    }
+}
+
+impl JsonSchema for LossConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "LossConfig".into()
+    }
+
+    /// One table with the settings of all losses of the catalogue: without a `kind` it is the data that chooses.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let registry = <dyn Loss>::registry();
+        let mut kind = registry.names();
+        let meaning = "Which loss; by default mean squared error for values and cross-entropy for classes.";
+        kind.insert("description".to_owned(), meaning.into());
+        let mut properties = Map::new();
+        for loss in registry.catalogue() {
+            let schema = loss.schema(generator).unwrap_or_default();
+            for (name, setting) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                properties.insert(name.clone(), setting.clone());
+            }
+        }
+        properties.insert("kind".to_owned(), kind.to_value());
+        json_schema!({
+            "description": "The loss; by default the usual one for the data's targets.",
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! Losses: what training minimizes, what counts as right, and how outputs are read.
+//!
+//! A loss is used by training, by validation and by a prediction alike. To add one to the catalogue, write its file and
+//! its line in `catalogue!` below; a program names one of its own with [`register`].
+
+mod binary_cross_entropy;
+mod config;
+mod cross_entropy;
+mod mean_squared_error;
+mod predicted;
+
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock};
+
+use candle_core::{Result, Tensor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+pub use binary_cross_entropy::BinaryCrossEntropy;
+pub use config::LossConfig;
+pub use cross_entropy::CrossEntropy;
+pub use mean_squared_error::MeanSquaredError;
+pub use predicted::Predicted;
+pub(crate) use predicted::largest;
+
+use crate::KindError;
+use crate::data::TargetKind;
+use crate::registry::{Kind, Named, Registry};
+
+/// What a run minimizes. Its fields are the settings of the `[loss]` table.
+///
+/// ```
+/// use candle_core::{Result, Tensor};
+/// use rekindle::data::TargetKind;
+/// use rekindle::loss::{Loss, LossConfig, LossError, register};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// The mean distance from the values.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct MeanAbsoluteError {}
+///
+/// impl Loss for MeanAbsoluteError {
+///     fn outputs(&self, targets: TargetKind) -> std::result::Result<usize, LossError> {
+///         match targets {
+///             TargetKind::Values { width } => Ok(width),
+///             TargetKind::Classes { .. } => Err(LossError::Unfit { targets }),
+///         }
+///     }
+///     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+///         (outputs - targets)?.abs()?.mean_all()
+///     }
+/// }
+///
+/// register::<MeanAbsoluteError>("mae")?;
+/// let config: LossConfig = toml::from_str("kind = 'mae'")?;
+/// assert_eq!(config, LossConfig::of(&MeanAbsoluteError {})?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Loss: Debug + Send + Sync + 'static {
+    /// Checks the settings before any data is read.
+    ///
+    /// # Errors
+    /// Names the setting and its value.
+    fn validate(&self) -> std::result::Result<(), LossError> {
+        Ok(())
+    }
+
+    /// How many numbers the model has to put out for each row with such a target, or for each position of one.
+    ///
+    /// # Errors
+    /// The loss is not for such targets, or a setting is not.
+    fn outputs(&self, targets: TargetKind) -> std::result::Result<usize, LossError>;
+
+    /// The mean over the targets of a batch, a scalar to train on: `outputs` `[rows, …, numbers]`, and `targets` as in
+    /// [`Batch`](crate::data::Batch).
+    ///
+    /// # Errors
+    /// The shapes do not fit, or the device fails.
+    fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor>;
+
+    /// The mean that a validation reports: without what only regularizes training, such as label smoothing.
+    ///
+    /// # Errors
+    /// As [`Loss::forward`].
+    fn measure(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        self.forward(outputs, targets)
+    }
+
+    /// Whether targets can be right or wrong, so that there is an accuracy.
+    fn has_accuracy(&self) -> bool {
+        false
+    }
+
+    /// How many targets the outputs have right; `None` where there is no accuracy.
+    ///
+    /// # Errors
+    /// As [`Loss::forward`].
+    fn correct(&self, _outputs: &Tensor, _targets: &Tensor) -> Result<Option<usize>> {
+        Ok(None)
+    }
+
+    /// How a prediction reads the outputs of each row: as values, unless the loss says otherwise.
+    fn interpret(&self, outputs: Vec<Vec<f32>>) -> Predicted {
+        Predicted::Values(outputs)
+    }
+}
+
+/// Why a loss cannot be used.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum LossError {
+    /// It is for other targets.
+    #[error("does not fit the data, whose targets are {targets}")]
+    Unfit {
+        /// Those of the data.
+        targets: TargetKind,
+    },
+    /// A setting has a value it cannot have.
+    #[error("{field} = {value}: {rule}")]
+    Field {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+}
+
+impl LossError {
+    /// The error of a setting.
+    pub fn field(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+        Self::Field { field, value: value.to_string(), rule: rule.into() }
+    }
+}
+
+/// Names the losses, their types, and a sentence about each for the reference.
+macro_rules! catalogue {
+    ($($name:literal => $Loss:ident, $doc:literal;)*) => {
+        static REGISTRY: LazyLock<Registry<dyn Loss>> = LazyLock::new(|| {
+            Registry::new("loss", "loss", vec![$(Kind::new::<$Loss>($name, $doc, |loss| Arc::new(loss))),*])
+        });
+    };
+}
+
+catalogue! {
+    "mse" => MeanSquaredError, "Mean squared error against values.";
+    "cross_entropy" => CrossEntropy, "Cross-entropy of one logit for each class.";
+    "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a single logit against two classes.";
+}
+
+impl Named for dyn Loss {
+    fn registry() -> &'static Registry<Self> {
+        &REGISTRY
+    }
+}
+
+/// Makes the losses of type `T` known as `name`, for the whole program and as long as it runs: `loss.kind` in a
+/// configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
+///
+/// # Errors
+/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
+pub fn register<T: Loss + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
+    let kind = Kind::<dyn Loss>::own::<T>(name, &["kind"], |loss| Arc::new(loss))?;
+    REGISTRY.register(kind)
+}
+
+/// In how many places two tensors of whole numbers agree.
+fn count_equal(predicted: &Tensor, targets: &Tensor) -> Result<usize> {
+    let equal = predicted.eq(targets)?.flatten_all()?.to_vec1::<u8>()?;
+    Ok(equal.into_iter().map(usize::from).sum())
+}
+
+/// Refuses a share of the target that is not one.
+fn check_smoothing(label_smoothing: f64) -> std::result::Result<(), LossError> {
+    if (0.0..1.0).contains(&label_smoothing) {
+        return Ok(());
+    }
+    Err(LossError::field("label_smoothing", label_smoothing, "must be at least 0 and below 1"))
+}
