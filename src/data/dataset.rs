@@ -162,6 +162,22 @@ pub enum Input {
 }
 
 impl Input {
+    /// The shape of a row of numbers; empty for tokens.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Numbers(shape) => shape,
+            Self::Tokens { .. } => &[],
+        }
+    }
+
+    /// How many numbers, or tokens, a row has.
+    pub fn numbers(&self) -> usize {
+        match self {
+            Self::Numbers(shape) => shape.iter().product(),
+            Self::Tokens { context, .. } => *context,
+        }
+    }
+
     /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`](super::EVALUATION_ROWS), or fewer where the
     /// logits of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
     pub fn evaluation_rows(&self) -> usize {

@@ -4,10 +4,10 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::check_dropout;
+use super::error::check_dropout;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activation, Activations, Mode, Model, ModelError};
+use super::{Activation, Activations, Mode, Model, ModelConfig, ModelError, ModelSpec, Outline};
 use crate::data::Input;
 use crate::ops::{self, Conv2d, Pool2d};
 use crate::parameters::Parameters;
@@ -98,9 +98,8 @@ fn three() -> usize {
     3
 }
 
-impl ConvNetConfig {
-    /// Checks every field.
-    pub(super) fn validate(&self) -> Result<(), ModelError> {
+impl ModelSpec for ConvNetConfig {
+    fn validate(&self) -> Result<(), ModelError> {
         let sizes = |block: &ConvBlock| {
             [block.channels, block.kernel, block.stride, block.pool_kernel, block.pool_stride.unwrap_or(1)]
         };
@@ -124,9 +123,31 @@ impl ConvNetConfig {
         check_dropout(self.dropout)
     }
 
+    fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(ConvNet::new(self.clone(), input, outputs, seed, device)?))
+    }
+
+    fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
+        Outline::counted(self, self.activations(input.shape(), outputs), input, outputs).map(Some)
+    }
+
+    fn resumable(&self) -> &'static [&'static str] {
+        &["dropout", "activation"]
+    }
+
+    fn complete(&self, _context: Option<usize>) -> Option<ModelConfig> {
+        let mut config = self.clone();
+        for block in config.blocks.iter_mut().filter(|block| block.pool.is_some()) {
+            block.pool_stride.get_or_insert(block.pool_kernel);
+        }
+        ModelConfig::of(&config).ok()
+    }
+}
+
+impl ConvNetConfig {
     /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
     /// layer.
-    pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
+    fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let input = product(image);
         let &[mut channels, height, width] = image else { return Activations::default() };
         let (mut sides, mut steps) = ([height, width], Vec::new());

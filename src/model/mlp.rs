@@ -4,9 +4,11 @@ use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::check_dropout;
+use super::error::check_dropout;
 use super::layers::{Builder, Linear};
-use super::{Activations, Mode, Model, ModelError};
+use super::outline::product;
+use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
+use crate::data::Input;
 use crate::ops;
 use crate::parameters::Parameters;
 
@@ -51,17 +53,44 @@ pub struct MlpConfig {
     pub dropout: f64,
 }
 
-impl MlpConfig {
-    /// Checks every field.
-    pub(super) fn validate(&self) -> std::result::Result<(), ModelError> {
+impl ModelSpec for MlpConfig {
+    fn validate(&self) -> std::result::Result<(), ModelError> {
         if self.hidden.contains(&0) {
             return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
         }
         check_dropout(self.dropout)
     }
 
+    fn build(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+    ) -> std::result::Result<Box<dyn Model>, ModelError> {
+        match input {
+            Input::Numbers(shape) => {
+                Ok(Box::new(Mlp::new(self.clone(), shape.iter().product(), outputs, seed, device)?))
+            }
+            Input::Tokens { .. } => {
+                Err(ModelError::OtherData { model: "an mlp", takes: "rows of numbers".to_owned(), data: input.clone() })
+            }
+        }
+    }
+
+    fn outline(&self, input: &Input, outputs: usize) -> std::result::Result<Option<Outline>, ModelError> {
+        let activations = self.activations(product(input.shape()), outputs);
+        Outline::counted(self, activations, input, outputs).map(Some)
+    }
+
+    fn resumable(&self) -> &'static [&'static str] {
+        &["dropout", "activation"]
+    }
+}
+
+impl MlpConfig {
     /// The memory for a row of `inputs` numbers on its way to `outputs` numbers. ReLU is part of its layer.
-    pub(super) fn activations(&self, inputs: u64, outputs: usize) -> Activations {
+    fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
         Activations::of_steps(inputs, hidden.chain([outputs as u64]))

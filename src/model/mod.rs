@@ -1,24 +1,30 @@
 //! Models, and the trait that a run trains.
+//!
+//! A [`Model`] computes; a [`ModelSpec`] is the `[model]` table that one is built from.
 
 mod config;
 mod convnet;
+mod error;
 mod gpt;
 mod init;
 mod layers;
 mod mlp;
 mod outline;
 mod resnet;
+mod spec;
 
 use candle_core::{Result, Tensor};
 
-pub use config::{ModelConfig, ModelError};
+pub use config::ModelConfig;
 pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
+pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use mlp::{Activation, Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
 pub use resnet::{ResNet, ResNetConfig};
+pub use spec::{ModelSpec, register};
 
 use crate::parameters::Parameters;
 use crate::rng::Draws;

@@ -2,11 +2,11 @@
 
 use candle_core::{Device, Shape};
 
-use super::{ModelConfig, ModelError, init};
+use super::{ModelError, ModelSpec, init};
 use crate::data::Input;
 
 /// A model in numbers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outline {
     /// The name and shape of every tensor: parameters, and what is remembered beside them.
     pub tensors: Vec<(String, Vec<usize>)>,
@@ -52,15 +52,20 @@ impl Outline {
         let sized = self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), product(shape)));
         sized.max_by_key(|(_, _, numbers)| *numbers)
     }
-}
 
-impl ModelConfig {
-    /// The size of the model that [`ModelConfig::build`] makes for rows of `input` and this many `outputs`.
+    /// The size of the model of `spec`, found by building it without memory for weights. That can be done where the
+    /// model takes all its weights from [`normal`](super::normal), [`linear_default`](super::linear_default) and
+    /// [`kaiming_normal`](super::kaiming_normal), and computes nothing with them until it is used.
     ///
     /// # Errors
     /// The model does not fit the data, or has more tensors than can be trained.
-    pub fn outline(&self, input: &Input, outputs: usize) -> Result<Outline, ModelError> {
-        let (model, counted) = init::counted(|| self.build(input, outputs, 0, &Device::Cpu));
+    pub fn counted(
+        spec: &dyn ModelSpec,
+        activations: Activations,
+        input: &Input,
+        outputs: usize,
+    ) -> Result<Self, ModelError> {
+        let (model, counted) = init::counted(|| spec.build(input, outputs, 0, &Device::Cpu));
         let buffers = model?.buffers();
         let tensors: Vec<(String, Vec<usize>)> =
             counted.into_iter().map(|(name, shape): (_, Shape)| (name, shape.into_dims())).collect();
@@ -69,29 +74,14 @@ impl ModelConfig {
             these.fold(0, |sum: u64, (_, shape)| sum.saturating_add(product(shape)))
         };
         let (parameters, remembered) = (numbers(false), numbers(true));
-        Ok(Outline { parameters, buffers: remembered, activations: self.activations(input, outputs), tensors })
-    }
-
-    fn activations(&self, input: &Input, outputs: usize) -> Activations {
-        let numbers: &[usize] = match input {
-            Input::Numbers(shape) => shape,
-            Input::Tokens { .. } => &[],
-        };
-        match self {
-            Self::Mlp(config) => config.activations(product(numbers), outputs),
-            Self::ConvNet(config) => config.activations(numbers, outputs),
-            Self::ResNet(config) => config.activations(numbers, outputs),
-            Self::Gpt(config) => match input {
-                Input::Tokens { context, .. } => config.activations(*context, outputs),
-                Input::Numbers(_) => Activations::default(),
-            },
-        }
+        Ok(Self { parameters, buffers: remembered, activations, tensors })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ModelConfig;
 
     fn config(toml: &str) -> ModelConfig {
         toml::from_str(toml).unwrap()
@@ -121,7 +111,7 @@ mod tests {
     #[test]
     fn an_outline_has_the_names_and_shapes_of_the_model_that_is_built() {
         for (config, input, outputs) in models() {
-            let outline = config.outline(&input, outputs).unwrap();
+            let outline = config.outline(&input, outputs).unwrap().unwrap();
             let model = config.build(&input, outputs, 1, &Device::Cpu).unwrap();
             let sizes = (model.parameters().element_count() as u64, model.buffers().element_count() as u64);
             assert_eq!((outline.parameters, outline.buffers), sizes, "{config:?}");
@@ -137,7 +127,7 @@ mod tests {
     #[test]
     fn counting_takes_no_memory_for_weights_and_ends() {
         let huge = config("kind = 'mlp'\nhidden = [4000000000, 4000000000]");
-        let outline = huge.outline(&Input::Numbers(vec![2]), 1).unwrap();
+        let outline = huge.outline(&Input::Numbers(vec![2]), 1).unwrap().unwrap();
         let expected = 4_000_000_000 * 4_000_000_000 + 4_000_000_000 * 5 + 1;
         assert_eq!((outline.parameters, outline.activations.kept), (expected, 8_000_000_001));
         assert_eq!(outline.largest().unwrap().0, "2.weight");
@@ -152,7 +142,7 @@ mod tests {
     #[test]
     fn activations_are_the_results_of_the_steps() {
         let kept = models().into_iter().map(|(config, input, outputs)| {
-            let Activations { kept, widest } = config.outline(&input, outputs).unwrap().activations;
+            let Activations { kept, widest } = config.outline(&input, outputs).unwrap().unwrap().activations;
             (kept, widest)
         });
         // The convnet: 14 x 14 x 4 three times, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::convnet::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError};
+use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
 use crate::data::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
@@ -42,9 +42,8 @@ impl Default for ResNetConfig {
     }
 }
 
-impl ResNetConfig {
-    /// Checks every field.
-    pub(super) fn validate(&self) -> Result<(), ModelError> {
+impl ModelSpec for ResNetConfig {
+    fn validate(&self) -> Result<(), ModelError> {
         let value = |sizes: &[usize]| format!("{sizes:?}");
         if self.widths.is_empty() || self.widths.contains(&0) {
             return Err(ModelError::field("widths", value(&self.widths), "a stage needs at least one channel"));
@@ -56,8 +55,18 @@ impl ResNetConfig {
         Ok(())
     }
 
+    fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(ResNet::new(self, input, outputs, seed, device)?))
+    }
+
+    fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
+        Outline::counted(self, self.activations(input.shape(), outputs), input, outputs).map(Some)
+    }
+}
+
+impl ResNetConfig {
     /// The memory for an image of this shape on its way to `outputs` numbers.
-    pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
+    fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let &[_, mut height, mut width] = image else { return Activations::default() };
         let mut inputs = self.widths.first().copied().unwrap_or(1);
         // Convolution, norm and ReLU.

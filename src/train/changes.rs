@@ -1,11 +1,13 @@
 //! What can change in a run when it is resumed, and what cannot.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::complete::complete;
 use super::config::Config;
 use super::{TrainError, load};
 use crate::checkpoint::Checkpoint;
+use crate::model::ModelConfig;
 
 /// A value of a configuration as a message shows it. What is not there has its default, which no `null` could tell.
 pub(crate) fn written(value: &Value) -> String {
@@ -13,13 +15,26 @@ pub(crate) fn written(value: &Value) -> String {
 }
 
 /// Settings that a run's position or shape depends on.
-pub(super) fn is_fixed(key: &str) -> bool {
-    let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
-    let decides_shape = key.starts_with("model.")
-        && !["model.dropout", "model.activation", "model.checkpoint_activations"].contains(&key);
-    // The weights that a run began with are long trained on.
-    let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
-    decides_rows || decides_shape || others.contains(&key)
+pub(super) struct Fixed {
+    /// The settings of the model that are not among them.
+    resumable: &'static [&'static str],
+}
+
+impl Fixed {
+    /// Those of a run with this configuration.
+    pub fn of(config: &Value) -> Self {
+        let model = ModelConfig::deserialize(&config["model"]);
+        Self { resumable: model.map(|model| model.spec().resumable()).unwrap_or_default() }
+    }
+
+    /// Whether a setting is one of them.
+    pub fn has(&self, key: &str) -> bool {
+        let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
+        let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
+        // The weights that a run began with are long trained on.
+        let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
+        decides_rows || decides_shape || others.contains(&key)
+    }
 }
 
 /// Whether a run can be told this of its data when it is resumed, whatever it was before: to look at images, and to go
@@ -31,8 +46,12 @@ fn is_open(key: &str, asked: &Value) -> bool {
 /// Refuses a configuration, as a checkpoint holds it, that differs from the saved one in what cannot change.
 pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
     let (saved, asked) = (complete(saved), complete(asked));
-    let is_refused = |(key, _, asked): &(String, Value, Value)| is_fixed(key) && !is_open(key, asked);
-    match load::differences(&saved, &asked).into_iter().find(is_refused) {
+    let fixed = Fixed::of(&saved);
+    let is_refused = |(key, _, asked): &(String, Value, Value)| fixed.has(key) && !is_open(key, asked);
+    let mut refused: Vec<_> = load::differences(&saved, &asked).into_iter().filter(is_refused).collect();
+    // Another kind has other settings, which would say less.
+    refused.sort_by_key(|(key, ..)| !key.ends_with(".kind"));
+    match refused.into_iter().next() {
         Some((what, saved, asked)) => Err(TrainError::Refused {
             what,
             saved: written(&saved),

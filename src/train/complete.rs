@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::config::Config;
 use super::every::Every;
 use crate::data::{Format, Task};
-use crate::model::ModelConfig;
 use crate::schedule::Schedule;
 
 impl Config {
@@ -15,10 +14,7 @@ impl Config {
     pub fn complete(&self) -> Self {
         let mut config = self.clone();
         config.data = self.data.complete();
-        if let ModelConfig::Gpt(gpt) = &mut config.model {
-            gpt.context = gpt.context.or(self.data.context.map(|context| context.get()));
-        }
-        config.model = config.model.complete();
+        config.model = self.model.complete(self.data.context.map(|context| context.get()));
         match (config.data.format, config.data.task) {
             (Some(Format::Csv | Format::Parquet), Some(task)) => {
                 config.loss = self.loss.named(task == Task::Regression);

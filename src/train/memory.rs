@@ -6,7 +6,7 @@ use super::TrainError;
 use super::config::Config;
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
-use crate::model::{ModelConfig, Outline};
+use crate::model::Outline;
 
 /// The use of a session, which decides how much memory it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub(super) fn require(
     device: &Device,
     purpose: Purpose,
 ) -> Result<(), TrainError> {
-    let outline = config.model.outline(&data.input(), outputs)?;
+    // Of a model whose size is not known, only the batches count.
+    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
     let sizes = Sizes::of(config, data, outline, device, purpose);
     let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
     let what = if purpose == Purpose::Look { "the model" } else { "the run" };
@@ -158,13 +159,11 @@ impl Sizes {
                 let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);
                 rows.push(format!("a batch in pieces, `train.accumulate = {pieces}` or more"));
             }
-            if let (ModelConfig::Gpt(gpt), Input::Tokens { context, .. }) = (&config.model, input) {
-                if !gpt.checkpoint_activations {
-                    rows.push("`model.checkpoint_activations = true`".to_owned());
-                }
-                if !is_resumed {
-                    rows.push(format!("a shorter `data.context` (it is {})", grouped(*context as u64)));
-                }
+            rows.extend(config.model.spec().memory_remedies());
+            if let Input::Tokens { context, .. } = input
+                && !is_resumed
+            {
+                rows.push(format!("a shorter `data.context` (it is {})", grouped(*context as u64)));
             }
         }
         let mut model = Vec::new();

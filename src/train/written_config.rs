@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::changes::is_fixed;
+use super::changes::Fixed;
 use super::config::Config;
 use super::load::{self, Setting};
 use super::{TrainError, paths};
@@ -78,12 +78,13 @@ pub(super) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> R
     if differences.is_empty() {
         return Ok(Found::Agrees);
     }
+    let fixed = Fixed::of(&config);
     let is_edit =
         |key: &str, value: &Value| load::lookup(&saved, &load::segments(key)).unwrap_or(&Value::Null) != value;
     let edits: Vec<Edit> = differences
         .into_iter()
         .filter(|(key, _, value)| is_edit(key, value))
-        .map(|(key, own, value)| Edit::new(key, own, value, run))
+        .map(|(key, own, value)| Edit::new(key, own, value, run, &fixed))
         .collect();
     if edits.is_empty() { Ok(Found::Behind) } else { Err(Edits { run: run.to_owned(), edits }.into()) }
 }
@@ -125,8 +126,8 @@ struct Edit {
 }
 
 impl Edit {
-    fn new(key: String, own: Value, edited: Value, run: &Path) -> Self {
-        let setting = (!is_fixed(&key)).then(|| setting(&key, &edited, run));
+    fn new(key: String, own: Value, edited: Value, run: &Path, fixed: &Fixed) -> Self {
+        let setting = (!fixed.has(&key)).then(|| setting(&key, &edited, run));
         let said = |value: &Value| if value.is_null() { "not given".to_owned() } else { value.to_string() };
         Self { own: said(&own), edited: said(&edited), setting, key }
     }

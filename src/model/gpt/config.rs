@@ -1,10 +1,13 @@
 //! The shape of a GPT: what a user may write, and what follows from it.
 
+use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::config::check_dropout;
-use super::super::{Activations, ModelError};
+use super::super::error::check_dropout;
+use super::super::{Activations, Model, ModelConfig, ModelError, ModelSpec, Outline};
+use super::Gpt;
+use crate::data::Input;
 
 /// How a model knows where a token stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -125,9 +128,10 @@ impl GptConfig {
             checkpoint_activations: false,
         }
     }
+}
 
-    /// Checks every field.
-    pub(in crate::model) fn validate(&self) -> Result<(), ModelError> {
+impl ModelSpec for GptConfig {
+    fn validate(&self) -> Result<(), ModelError> {
         let sizes = [
             ("layers", Some(self.layers)),
             ("heads", Some(self.heads)),
@@ -160,6 +164,44 @@ impl GptConfig {
         check_dropout(self.dropout)
     }
 
+    fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
+        match *input {
+            Input::Tokens { context, vocabulary } => {
+                Ok(Box::new(Gpt::new(self.clone(), context, vocabulary, outputs, seed, device)?))
+            }
+            Input::Numbers(_) => {
+                Err(ModelError::OtherData { model: "a gpt", takes: "rows of tokens".to_owned(), data: input.clone() })
+            }
+        }
+    }
+
+    fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
+        let activations = match input {
+            Input::Tokens { context, .. } => self.activations(*context, outputs),
+            Input::Numbers(_) => Activations::default(),
+        };
+        Outline::counted(self, activations, input, outputs).map(Some)
+    }
+
+    fn resumable(&self) -> &'static [&'static str] {
+        &["dropout", "activation", "checkpoint_activations"]
+    }
+
+    fn complete(&self, context: Option<usize>) -> Option<ModelConfig> {
+        let context = self.context.or(context);
+        let (kv_heads, hidden) = (Some(self.kv_heads()), Some(self.hidden()));
+        ModelConfig::of(&Self { context, kv_heads, hidden, ..self.clone() }).ok()
+    }
+
+    fn memory_remedies(&self) -> Vec<String> {
+        if self.checkpoint_activations {
+            return Vec::new();
+        }
+        vec!["`model.checkpoint_activations = true`".to_owned()]
+    }
+}
+
+impl GptConfig {
     /// Heads of keys and values.
     pub fn kv_heads(&self) -> usize {
         self.kv_heads.unwrap_or(self.heads)
@@ -183,7 +225,7 @@ impl GptConfig {
     }
 
     /// The memory for a row of `context` tokens on its way to `outputs` numbers for each.
-    pub(in crate::model) fn activations(&self, context: usize, outputs: usize) -> Activations {
+    fn activations(&self, context: usize, outputs: usize) -> Activations {
         let (width, hidden, outputs) = (self.width as u64, self.hidden() as u64, outputs as u64);
         let keys = (self.kv_heads() * self.head_size()) as u64;
         let turned = if self.positions == Positions::Rotary { width.saturating_add(keys) } else { 0 };

@@ -11,7 +11,7 @@ use candle_core::{Device, Result, Tensor, Var};
 pub use config::{GptActivation, GptConfig, GptNorm, Positions};
 use weights::{BlockWeights, Maker, Norm, Qkv};
 
-use super::{Mode, Model, ModelError};
+use super::{Mode, Model, ModelError, ModelSpec};
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::{self, Heads};
 use crate::parameters::Parameters;
