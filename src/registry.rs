@@ -132,6 +132,12 @@ impl<S: ?Sized + 'static> Kind<S> {
         Self { name, doc: "", type_id, type_name, read: Box::new(read), schema: None }
     }
 
+    /// The kind with these settings. A fault is told as `place: what is wrong`.
+    pub fn choose(&self, settings: Map<String, Value>) -> Result<Chosen<S>, String> {
+        let (settings, value) = (self.read)(settings)?;
+        Ok(Chosen { name: self.name, settings, value })
+    }
+
     /// The schema of its table, without the `kind`.
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Option<Schema> {
         self.schema.map(|schema| schema(generator))
@@ -217,21 +223,19 @@ impl<S: ?Sized + 'static> Registry<S> {
     pub fn choose<T: Serialize + 'static>(&self, value: &T) -> Result<Chosen<S>, KindError> {
         let type_name = std::any::type_name::<T>();
         let kind = self.all().into_iter().find(|kind| kind.type_id == TypeId::of::<T>());
-        let Kind { name, read, .. } = kind.ok_or(KindError::Unregistered { type_name, module: self.module })?;
-        let chosen = written(value).and_then(|settings| read(to_json(&settings)?));
-        let (settings, value) = chosen.map_err(|fault| KindError::Value { name, fault })?;
-        Ok(Chosen { name, settings, value })
+        let kind = kind.ok_or(KindError::Unregistered { type_name, module: self.module })?;
+        let chosen = written(value).and_then(|settings| kind.choose(to_json(&settings)?));
+        chosen.map_err(|fault| KindError::Value { name: kind.name, fault })
     }
 
     /// The kind that a table names, with its settings. A fault is told as `place: what is wrong`.
     pub fn read<E: Error>(&self, table: Kinded) -> Result<Chosen<S>, E> {
-        let Some(Kind { name, read, .. }) = self.find(table.kind()) else {
+        let Some(kind) = self.find(table.kind()) else {
             let unknown = unknown_name("variant", table.kind(), self.all().into_iter().map(|kind| kind.name));
             let register = format!("one of your own is registered first, with rekindle::{}::register", self.module);
             return Err(E::custom(format!("kind: {unknown}; {register}")));
         };
-        let (settings, value) = read(table.into_settings()).map_err(E::custom)?;
-        Ok(Chosen { name, settings, value })
+        kind.choose(table.into_settings()).map_err(E::custom)
     }
 
     /// The schema of a table with one of the kinds of the catalogue.
@@ -282,6 +286,11 @@ impl<S: ?Sized> Chosen<S> {
     /// The name of the kind.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&self) -> &toml::Table {
+        &self.settings
     }
 
     /// What the table describes.

@@ -2,23 +2,31 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, Error};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::columns::{Label, Task};
 use super::encoding::{CategoryEncoding, Missing};
-use super::format::Format;
+use super::format::{COMMON, Format};
 use super::text::TokenKind;
-use super::{Augment, BatchSize, LastBatch};
+use super::{Augment, BatchSize, DatasetSpec, LastBatch};
+use crate::kinded;
+use crate::registry::{Chosen, Named};
 
 /// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has
 /// no meaning for the format is refused.
+///
+/// A format of a program's own has its settings in the same table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct DataConfig {
-    /// The file, plain or gzip; for IDX and images the folder of the files.
+    /// The file, plain or gzip; for IDX and images the folder of the files. Data of a program's own may have none.
+    #[serde(skip_serializing_if = "is_nowhere")]
     pub path: PathBuf,
     /// What it is; left out, the ending of a file's name says it, `.gz` aside.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +135,67 @@ pub struct DataConfig {
     /// Images: how they are changed at every step. Default: not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
+    /// A format of a program's own, with its settings.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub own: Option<Chosen<dyn DatasetSpec>>,
+}
+
+fn is_nowhere(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
+/// The table without the settings of a format of a program's own.
+struct Common<T>(T);
+
+impl Serialize for Common<&DataConfig> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        DataConfig::serialize(self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Common<DataConfig> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DataConfig::deserialize(deserializer).map(Self)
+    }
+}
+
+impl Serialize for DataConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            #[serde(flatten)]
+            common: Common<&'a DataConfig>,
+            #[serde(flatten)]
+            own: &'a toml::Table,
+        }
+        match &self.own {
+            None => Common(self).serialize(serializer),
+            Some(own) => Whole { common: Common(self), own: own.settings() }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DataConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table: Map<String, Value> = Map::deserialize(deserializer)?;
+        let format = table.get("format").and_then(Value::as_str).unwrap_or_default();
+        let registry = <dyn DatasetSpec>::registry();
+        let (is_custom, kind) = (format == Format::Custom.word(), registry.find(format));
+        if is_custom || kind.is_some() {
+            table.entry("path").or_insert_with(|| "".into());
+        }
+        let own = match kind {
+            Some(kind) => {
+                let (common, own) = table.into_iter().partition(|(name, _)| COMMON.contains(&name.as_str()));
+                table = common;
+                Some(kind.choose(own).map_err(D::Error::custom)?)
+            }
+            None => None,
+        };
+        let Common(config) = kinded::read(table)?;
+        Ok(Self { own, ..config })
+    }
 }
 
 /// How many numbers a pixel is.
@@ -214,13 +283,15 @@ impl DataConfig {
             shuffle: None,
             drop_last: false,
             augment: None,
+            own: None,
         }
     }
 
     /// The values of [`DataConfig::PATHS`], where they are given.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let others = [&mut self.tokenizer, &mut self.cache, &mut self.validation_path];
-        std::iter::once(&mut self.path).chain(others.into_iter().flatten())
+        let path = Some(&mut self.path).filter(|path| !is_nowhere(path));
+        path.into_iter().chain(others.into_iter().flatten())
     }
 
     /// What becomes of the rows that do not fill a batch.

@@ -273,46 +273,54 @@ pub trait Source: Dataset + Part + fmt::Debug {}
 
 impl<D: Dataset + Part + fmt::Debug> Source for D {}
 
+/// The methods of a data set that is another one.
+macro_rules! delegate {
+    ($this:ident => $inner:expr) => {
+        fn len(&$this) -> usize {
+            $inner.len()
+        }
+
+        fn input(&$this) -> Input {
+            $inner.input()
+        }
+
+        fn targets(&$this) -> TargetKind {
+            $inner.targets()
+        }
+
+        fn fingerprint(&$this) -> &Fingerprint {
+            $inner.fingerprint()
+        }
+
+        fn names(&$this) -> Names {
+            $inner.names()
+        }
+
+        fn notices(&$this) -> Vec<Notice> {
+            $inner.notices()
+        }
+
+        fn labels(&$this) -> Option<Vec<u32>> {
+            $inner.labels()
+        }
+
+        fn missing(&$this) -> Vec<(String, usize)> {
+            $inner.missing()
+        }
+
+        fn is_on_device(&$this) -> bool {
+            $inner.is_on_device()
+        }
+
+        fn gather(&$this, rows: &[usize]) -> Result<Batch, DataError> {
+            $inner.gather(rows)
+        }
+    };
+}
+pub(super) use delegate;
+
 impl Dataset for Box<dyn Source> {
-    fn len(&self) -> usize {
-        self.as_ref().len()
-    }
-
-    fn input(&self) -> Input {
-        self.as_ref().input()
-    }
-
-    fn targets(&self) -> TargetKind {
-        self.as_ref().targets()
-    }
-
-    fn fingerprint(&self) -> &Fingerprint {
-        self.as_ref().fingerprint()
-    }
-
-    fn names(&self) -> Names {
-        self.as_ref().names()
-    }
-
-    fn notices(&self) -> Vec<Notice> {
-        self.as_ref().notices()
-    }
-
-    fn labels(&self) -> Option<Vec<u32>> {
-        self.as_ref().labels()
-    }
-
-    fn missing(&self) -> Vec<(String, usize)> {
-        self.as_ref().missing()
-    }
-
-    fn is_on_device(&self) -> bool {
-        self.as_ref().is_on_device()
-    }
-
-    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-        self.as_ref().gather(rows)
-    }
+    delegate!(self => self.as_ref());
 }
 
 impl Part for Box<dyn Source> {

@@ -36,7 +36,7 @@ impl DataConfig {
             Format::Images => {
                 config.skip_bad.get_or_insert(false);
             }
-            Format::Text | Format::Idx => {}
+            Format::Text | Format::Idx | Format::Custom | Format::Own(_) => {}
         }
         config
     }

@@ -100,6 +100,27 @@ impl Data {
         recalled: Option<Recalled<'_>>,
     ) -> Result<Self, DataError> {
         let (source, split) = format::open(config, seed, device, recalled)?;
+        Self::of(source, split, config, seed, device)
+    }
+
+    /// Rows of a program's own, with everything but the rows as `config` says.
+    pub(crate) fn of_source(
+        source: Box<dyn Source>,
+        config: &DataConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, DataError> {
+        let split = Split::new(source.len(), config.validation, seed)?;
+        Self::of(source, split, config, seed, device)
+    }
+
+    fn of(
+        source: Box<dyn Source>,
+        split: Split,
+        config: &DataConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, DataError> {
         let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
         let data = Self::new(source, split, order)?.on(device);
         match &config.augment {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use candle_core::Device;
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::columns::TableOptions;
@@ -11,11 +13,12 @@ use super::dataset::Source;
 use super::encoding::EncodingOptions;
 use super::file::DataFile;
 use super::frame::Frame;
-use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
+use super::{DataConfig, DataError, DatasetSpec, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
+use crate::registry::Named;
 
 /// A format of data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum Format {
     /// Comma-separated values.
     Csv,
@@ -29,6 +32,30 @@ pub enum Format {
     Text,
     /// A folder of images for each class.
     Images,
+    /// Rows that the program which trains hands over as a value; there is no `data.path`.
+    Custom,
+    /// A format of a program's own, by the name that it is registered under.
+    #[schemars(skip)]
+    Own(&'static str),
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let registered = || <dyn DatasetSpec>::registry().find(&word).map(|kind| Self::Own(kind.name));
+        let found = Self::BUILT_IN.into_iter().find(|format| format.word() == word).or_else(registered);
+        found.ok_or_else(|| {
+            let known = Self::BUILT_IN.map(|format| format!("`{}`", format.word())).join(", ");
+            let register = "one of your own is registered first, with rekindle::data::register";
+            D::Error::custom(format!("unknown variant `{word}`, expected one of {known}; {register}"))
+        })
+    }
 }
 
 /// What CSV takes.
@@ -52,9 +79,27 @@ const TABLE: &[&str] = CSV.split_at(3).1;
 
 /// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
 /// changed on the way.
-const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
+pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
 
 impl Format {
+    /// All but those of a program's own.
+    pub(super) const BUILT_IN: [Self; 7] =
+        [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
+
+    /// The word for it in a configuration.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Safetensors => "safetensors",
+            Self::Idx => "idx",
+            Self::Text => "text",
+            Self::Images => "images",
+            Self::Custom => "custom",
+            Self::Own(name) => name,
+        }
+    }
+
     /// The format that is named, or else told by the ending of the file's name.
     pub(super) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
@@ -87,6 +132,8 @@ impl Format {
             Self::Idx => "IDX",
             Self::Text => "text",
             Self::Images => "images",
+            Self::Custom => "data of a program's own",
+            Self::Own(name) => name,
         }
     }
 
@@ -100,6 +147,8 @@ impl Format {
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
             Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
+            // What is registered has its settings checked where they are read.
+            Self::Custom | Self::Own(_) => &[],
         }
     }
 
@@ -107,7 +156,8 @@ impl Format {
     fn check(self, config: &DataConfig) -> Result<(), DataError> {
         let given = serde_json::to_value(config).unwrap_or_default();
         let mut given = given.as_object().into_iter().flat_map(|options| options.keys());
-        let known = |option: &str| COMMON.contains(&option) || self.options().contains(&option);
+        let is_own = |option: &str| config.own.as_ref().is_some_and(|own| own.settings().contains_key(option));
+        let known = |option: &str| is_own(option) || COMMON.contains(&option) || self.options().contains(&option);
         match given.find(|option| !known(option)) {
             Some(option) => Err(DataError::meaningless(option, self.name())),
             None => Ok(()),
@@ -131,6 +181,14 @@ pub(super) fn open(
         Format::Idx => idx::open(config, seed),
         Format::Text => text::open(config, recalled),
         Format::Images => folder::open(config, seed, recalled.and_then(|recalled| recalled.memory)),
+        Format::Custom => Err(DataError::NotGiven),
+        Format::Own(_) => {
+            let own = config.own.as_ref().ok_or(DataError::NotGiven)?;
+            own.get().validate()?;
+            let source = own.get().open(&config.path)?;
+            let split = Split::new(source.len(), config.validation, seed)?;
+            Ok((source, split))
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
-//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own.
+//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own; `own.rs`: how a configuration names it.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it; `file.rs`
 //!    and `gunzip.rs`: a file, unpacked.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
@@ -40,6 +40,7 @@ mod idx;
 mod images;
 mod looks;
 mod order;
+mod own;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod picture;
@@ -72,6 +73,7 @@ pub use format::Format;
 pub use idx::IdxError;
 pub use images::Images;
 pub use order::{BatchSize, LastBatch, Order};
+pub use own::{DatasetSpec, Stateless, register};
 pub use picture::{ImageError, Size};
 pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};

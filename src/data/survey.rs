@@ -101,7 +101,7 @@ pub fn survey(path: &Path) -> Result<Option<Survey>, DataError> {
         Ok(Format::Parquet) => Some(Survey::Table(parquet(path)?)),
         Ok(Format::Safetensors) => tensors(path).map_err(unreadable)?,
         Ok(Format::Text) => Some(text(path).map_err(unreadable)?),
-        Ok(Format::Idx | Format::Images) | Err(_) => None,
+        Ok(Format::Idx | Format::Images | Format::Custom | Format::Own(_)) | Err(_) => None,
     })
 }
 

@@ -6,6 +6,7 @@
 mod binary_cross_entropy;
 mod config;
 mod cross_entropy;
+mod custom;
 mod mean_squared_error;
 mod predicted;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use config::LossConfig;
 pub use cross_entropy::CrossEntropy;
+pub use custom::Custom;
 pub use mean_squared_error::MeanSquaredError;
 pub use predicted::Predicted;
 pub(crate) use predicted::largest;
@@ -147,6 +149,7 @@ catalogue! {
     "mse" => MeanSquaredError, "Mean squared error against values.";
     "cross_entropy" => CrossEntropy, "Cross-entropy of one logit for each class.";
     "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a single logit against two classes.";
+    "custom" => Custom, "A loss that the program which trains hands over as a value.";
 }
 
 impl Named for dyn Loss {

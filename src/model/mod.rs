@@ -4,6 +4,7 @@
 
 mod config;
 mod convnet;
+mod custom;
 mod error;
 mod gpt;
 mod init;
@@ -17,6 +18,7 @@ use candle_core::{Result, Tensor};
 
 pub use config::ModelConfig;
 pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
+pub use custom::Custom;
 pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;

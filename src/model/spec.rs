@@ -9,7 +9,7 @@ use candle_core::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{ConvNetConfig, GptConfig, MlpConfig, Model, ModelConfig, ModelError, Outline, ResNetConfig};
+use super::{ConvNetConfig, Custom, GptConfig, MlpConfig, Model, ModelConfig, ModelError, Outline, ResNetConfig};
 use crate::KindError;
 use crate::data::Input;
 use crate::registry::{Kind, Named, Registry};
@@ -126,6 +126,7 @@ catalogue! {
     "convnet" => ConvNetConfig, "A convolutional network.";
     "resnet" => ResNetConfig, "A residual network.";
     "gpt" => GptConfig, "A decoder of tokens.";
+    "custom" => Custom, "A model that the program which trains hands over as a value.";
 }
 
 impl Named for dyn ModelSpec {

@@ -5,6 +5,7 @@
 
 mod bar;
 mod best;
+mod builder;
 pub(crate) mod changes;
 mod complete;
 mod config;
@@ -45,6 +46,7 @@ mod wording;
 mod written_config;
 
 pub use best::{BestCheckpoint, Kept, best_at};
+pub use builder::SessionBuilder;
 pub use config::{CheckpointConfig, Config, Metric, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::{Answer, Control, Stake};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::builder::Given;
 use super::changes::written;
 use super::config::Config;
 use super::control::Control;
@@ -45,7 +46,9 @@ pub struct Choices<'a> {
 /// When there is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
 pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Resumed, TrainError> {
     match locate(path)? {
-        Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => in_place(&run, choices, control),
+        Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => {
+            in_place(&run, choices, None, Given::default(), control)
+        }
         Place::Run(run) => {
             let (checkpoint, messages) = newest(&run.join("checkpoints"), choices.strict)?;
             written_config::compare(&run, &checkpoint, &configuration(&checkpoint, choices.settings)?)?;
@@ -60,6 +63,11 @@ pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Res
             branch(&checkpoint, messages, choices, control)
         }
     }
+}
+
+/// Takes up the run in the directory `run` with `config`, and with what a program hands over.
+pub(super) fn resume_as(run: &Path, config: Config, given: Given, control: Control) -> Result<Resumed, TrainError> {
+    in_place(run, Choices::default(), Some(config), given, control)
 }
 
 /// The checkpoint that a resume of `path` would take, and a message for each damaged one that is passed over.
@@ -217,6 +225,8 @@ fn passed_over(damaged: &Damaged) -> String {
 fn in_place(
     run: &Path,
     Choices { settings, strict, .. }: Choices<'_>,
+    asked: Option<Config>,
+    given: Given,
     control: Control,
 ) -> Result<Resumed, TrainError> {
     let directory = RunDirectory::open(run)?;
@@ -224,8 +234,10 @@ fn in_place(
     let mut messages = swept(&directory);
     if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file())? {
         // Killed before its first checkpoint was whole: nothing is lost by beginning again.
-        let session = Session::new(load::from_file(&directory.config_file(), settings)?)?;
-        if !settings.is_empty() {
+        let is_asked = asked.is_some() || !settings.is_empty();
+        let config = asked.map_or_else(|| load::from_file(&directory.config_file(), settings), Ok)?;
+        let session = Session::of(config, given)?;
+        if is_asked {
             messages.extend(directory.keep_edited_config()?);
         }
         messages.push("the run has no checkpoint yet and begins at its first step".to_owned());
@@ -233,9 +245,9 @@ fn in_place(
     }
     let (checkpoint, damaged) = newest(&folder, strict)?;
     messages.extend(damaged);
-    let config = configuration(&checkpoint, settings)?;
+    let config = asked.map_or_else(|| configuration(&checkpoint, settings), Ok)?;
     let written = written_config::compare(run, &checkpoint, &config)?;
-    let session = session(&checkpoint, config, settings, &mut messages)?;
+    let session = session(&checkpoint, config, settings, given, &mut messages)?;
     match written {
         written_config::Found::Missing => {
             let file = directory.config_file();
@@ -278,7 +290,8 @@ fn branch(
     Choices { settings, out, .. }: Choices<'_>,
     control: Control,
 ) -> Result<Resumed, TrainError> {
-    let session = session(checkpoint, configuration(checkpoint, settings)?, settings, &mut messages)?;
+    let config = configuration(checkpoint, settings)?;
+    let session = session(checkpoint, config, settings, Given::default(), &mut messages)?;
     let origin = load::base_of(checkpoint.path());
     let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
@@ -308,9 +321,10 @@ fn session(
     checkpoint: &Checkpoint,
     config: Config,
     settings: &[Setting],
+    given: Given,
     messages: &mut Vec<String>,
 ) -> Result<Session, TrainError> {
-    let session = Session::resume_with(config, checkpoint, settings)?;
+    let session = Session::resume_with(config, checkpoint, settings, given)?;
     messages.extend(other_machine(checkpoint, session.device_name()));
     let step = checkpoint.step();
     if let Some(latest) = changes_at(&session, step) {

@@ -99,6 +99,30 @@ pub enum DataError {
         /// What does not fit.
         reason: String,
     },
+    /// The rows are not there, which the program that trains hands over.
+    #[error(
+        "data.format = custom: the rows are handed over as a value by the program that trains this run; use that \
+         program (`Session::builder` takes them)"
+    )]
+    NotGiven,
+    /// A setting of a format of a program's own has a value it cannot have.
+    #[error("data.{field} = {value}: {rule}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+    /// Other rows are in a format that only a program of its own can read.
+    #[error("{path}: rows in the format `{format}` are read by a program of its own; give its model tensors instead")]
+    OwnFormat {
+        /// The file.
+        path: PathBuf,
+        /// The name of the format.
+        format: &'static str,
+    },
     /// There are no rows of data in the file.
     #[error("{path} holds no rows of data")]
     NoRows {
@@ -251,6 +275,11 @@ impl From<TableError> for DataError {
 }
 
 impl DataError {
+    /// The error of a setting of a format of a program's own.
+    pub fn setting(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+        Self::Setting { field, value: value.to_string(), rule: rule.into() }
+    }
+
     /// The error of an option that has no meaning.
     pub(super) fn meaningless(option: &str, place: &'static str) -> Self {
         Self::Meaningless { option: option.to_owned(), place }

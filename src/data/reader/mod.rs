@@ -75,6 +75,9 @@ impl RowReader {
             Format::Text => {
                 return Err(DataError::NotRows { path: config.path.clone(), input: schema.input.clone() });
             }
+            format @ (Format::Custom | Format::Own(_)) => {
+                return Err(DataError::OwnFormat { path: config.path.clone(), format: format.word() });
+            }
         };
         Ok(Self { rows, augment: config.augment.clone() })
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use candle_core::{Device, safetensors};
 use serde_json::Value;
 
+use super::builder::Given;
 use super::config::{Config, Metric};
 use super::intervals::{Lengths, Validations};
 use super::log::Line;
@@ -71,19 +72,39 @@ impl Session {
 
     /// As [`Session::new`], for another purpose, on which depends what has to fit in memory.
     pub(crate) fn made_for(purpose: Purpose, config: Config) -> Result<Self, TrainError> {
-        Self::with_data(purpose, config, None)
+        Self::with_data(purpose, config, None, Given::default())
+    }
+
+    /// A run at its start, of which something may be handed over as a value.
+    pub(super) fn of(config: Config, given: Given) -> Result<Self, TrainError> {
+        Self::with_data(Purpose::Train, config, None, given)
     }
 
     /// A run at its start, whose data may be that of a checkpoint.
-    fn with_data(purpose: Purpose, mut config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
+    fn with_data(
+        purpose: Purpose,
+        mut config: Config,
+        recalled: Option<Recalled<'_>>,
+        given: Given,
+    ) -> Result<Self, TrainError> {
         let device = config.open_device()?;
-        let data = match recalled {
-            Some(recalled) => Data::reopen(&config.data, config.seed, &device, recalled)?,
-            None => Data::open(&config.data, config.seed, &device)?,
+        let data = match (given.dataset, recalled) {
+            (Some(source), _) => Data::of_source(source, &config.data, config.seed, &device)?,
+            (None, Some(recalled)) => Data::reopen(&config.data, config.seed, &device, recalled)?,
+            (None, None) => Data::open(&config.data, config.seed, &device)?,
         };
-        let (loss, outputs) = config.loss.fitted(data.targets())?;
+        let (loss, outputs) = match given.loss {
+            Some(loss) => {
+                let outputs = loss.outputs(data.targets())?;
+                (loss, outputs)
+            }
+            None => config.loss.fitted(data.targets())?,
+        };
         memory::require(&config, &data, outputs, &device, purpose)?;
-        let model = config.model.build(&data.input(), outputs, config.seed, &device)?;
+        let model = match given.model {
+            Some(model) => model,
+            None => config.model.build(&data.input(), outputs, config.seed, &device)?,
+        };
         let parameters = model.parameters().clone();
         let weights = parameters.and(&model.buffers());
         if let Some(path) = &config.train.initial_weights {

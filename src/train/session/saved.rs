@@ -10,6 +10,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::data::{Data, Recalled};
 use crate::model::with_room_for;
 use crate::state::{Part, State, StateError};
+use crate::train::builder::Given;
 use crate::train::changes::changes;
 use crate::train::config::Config;
 use crate::train::log::Line;
@@ -27,7 +28,7 @@ impl Session {
     /// As [`Session::new`]; when something was changed that cannot change within a run; or when the checkpoint does
     /// not fit.
     pub fn resume(config: Config, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
-        Self::resume_with(config, checkpoint, &[])
+        Self::resume_with(config, checkpoint, &[], Given::default())
     }
 
     /// The same, where a person has named these settings, and the checkpoint the others.
@@ -35,6 +36,7 @@ impl Session {
         config: Config,
         checkpoint: &Checkpoint,
         settings: &[Setting],
+        given: Given,
     ) -> Result<Self, TrainError> {
         // Said first: what cannot change would be an error of another kind further down.
         changes(&config, checkpoint)?;
@@ -42,7 +44,8 @@ impl Session {
         let mut without_start = config;
         let initial_weights = without_start.train.initial_weights.take();
         let (recalled, purpose) = (recalled(checkpoint, settings), Purpose::Resume { held: held(checkpoint) });
-        let mut session = with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled)))?;
+        let mut session =
+            with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled), given))?;
         session.config.train.initial_weights = initial_weights;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
@@ -191,10 +194,16 @@ pub(crate) fn refuse_other_content(config: &Config, data: &Data, saved: Option<&
     let fingerprint = serde_json::to_value(data.fingerprint()).unwrap_or_default();
     match saved.filter(|saved| **saved != fingerprint) {
         Some(saved) => Err(TrainError::Refused {
-            what: format!("the content of {}", config.data.path.display()),
+            what: match config.data.path.as_os_str().is_empty() {
+                true => "the content of the data".to_owned(),
+                false => format!("the content of {}", config.data.path.display()),
+            },
             saved: saved.to_string(),
             asked: fingerprint.to_string(),
-            remedy: "; `--set data.path=…` says where the run's data lives now".to_owned(),
+            remedy: match config.data.path.as_os_str().is_empty() {
+                true => "; a run continues with the rows that it began with".to_owned(),
+                false => "; `--set data.path=…` says where the run's data lives now".to_owned(),
+            },
         }),
         None => Ok(()),
     }

@@ -1,0 +1,131 @@
+//! Data sets of a program's own: handed over as values, or registered by name as a format.
+
+use std::fmt::{self, Debug};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::dataset::{Source, delegate};
+use super::format::COMMON;
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
+use crate::registry::{Kind, Named, Registry};
+use crate::state::{Part, State, StateError};
+use crate::{KindError, Notice};
+
+/// A format of data of a program's own. Its fields are settings of the `[data]` table, beside those that all data has:
+/// `path`, which need not be there, `validation`, `batch_size`, `shuffle`, `drop_last` and `augment`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use rekindle::data::{Batch, DataConfig, DataError, Dataset, DatasetSpec, Fingerprint, Input, Source, Stateless};
+/// use rekindle::data::{TargetKind, register};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Whole numbers, and whether they are odd.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct Parity {
+///     rows: usize,
+/// }
+///
+/// struct Numbers(usize, Fingerprint);
+///
+/// impl DatasetSpec for Parity {
+///     fn open(&self, _path: &std::path::Path) -> Result<Box<dyn Source>, DataError> {
+///         Ok(Box::new(Stateless(Numbers(self.rows, Fingerprint::of(&self.rows.to_le_bytes())))))
+///     }
+/// }
+///
+/// impl Dataset for Numbers {
+///     fn len(&self) -> usize {
+///         self.0
+///     }
+///     fn input(&self) -> Input {
+///         Input::Numbers(vec![1])
+///     }
+///     fn targets(&self) -> TargetKind {
+///         TargetKind::Classes { count: 2 }
+///     }
+///     fn fingerprint(&self) -> &Fingerprint {
+///         &self.1
+///     }
+///     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+///         let numbers: Vec<f32> = rows.iter().map(|&row| row as f32).collect();
+///         let odd: Vec<u32> = rows.iter().map(|&row| (row % 2) as u32).collect();
+///         Ok(Batch {
+///             inputs: Tensor::from_vec(numbers, (rows.len(), 1), &Device::Cpu)?,
+///             targets: Tensor::from_vec(odd, rows.len(), &Device::Cpu)?,
+///         })
+///     }
+/// }
+///
+/// register::<Parity>("parity")?;
+/// let config: DataConfig = toml::from_str("format = 'parity'\nrows = 100\nbatch_size = 10")?;
+/// assert_eq!(toml::to_string(&config)?.lines().last(), Some("rows = 100"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait DatasetSpec: Debug + Send + Sync + 'static {
+    /// Checks the settings before any data is read.
+    ///
+    /// # Errors
+    /// Names the setting and its value: [`DataError::setting`].
+    fn validate(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    /// The data, of which `path` is `data.path`: absolute, or empty where it is not given. The rows for validation are
+    /// then chosen as of any other data.
+    ///
+    /// # Errors
+    /// The data cannot be read.
+    fn open(&self, path: &Path) -> Result<Box<dyn Source>, DataError>;
+}
+
+static REGISTRY: LazyLock<Registry<dyn DatasetSpec>> = LazyLock::new(|| Registry::new("format", "data", Vec::new()));
+
+impl Named for dyn DatasetSpec {
+    fn registry() -> &'static Registry<Self> {
+        &REGISTRY
+    }
+}
+
+/// Makes data of type `T` known as `name`, for the whole program and as long as it runs: `data.format` in a
+/// configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
+///
+/// # Errors
+/// The name is not one or is taken, the type has one, or it is not a struct with named fields that are free.
+pub fn register<T: DatasetSpec + Serialize + DeserializeOwned>(name: &'static str) -> Result<(), KindError> {
+    if super::Format::BUILT_IN.iter().any(|format| format.word() == name) {
+        return Err(KindError::Taken { what: "format", name });
+    }
+    let kind = Kind::<dyn DatasetSpec>::own::<T>(name, &COMMON, |spec| Arc::new(spec))?;
+    REGISTRY.register(kind)
+}
+
+/// A data set that a checkpoint need not remember anything of.
+pub struct Stateless<D>(pub D);
+
+impl<D> Debug for Stateless<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<D>())
+    }
+}
+
+impl<D: Dataset> Dataset for Stateless<D> {
+    delegate!(self => self.0);
+}
+
+impl<D: Dataset> Part for Stateless<D> {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(State::default())
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        state.expect_nothing()
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)
+    }
+}
