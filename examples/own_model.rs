@@ -46,7 +46,7 @@ struct Sine(Linear, Linear, Parameters);
 
 impl Model for Sine {
     fn forward(&self, inputs: &Tensor, _mode: Mode<'_>) -> candle_core::Result<Tensor> {
-        self.1.forward(&self.0.forward(inputs)?.sin()?)
+        self.1.forward(&self.0.forward(&(inputs * 8.0)?)?.sin()?)
     }
     fn parameters(&self) -> &Parameters {
         &self.2

@@ -205,7 +205,8 @@ impl<S: ?Sized + 'static> Registry<S> {
         Ok(())
     }
 
-    fn all(&self) -> Vec<&'static Kind<S>> {
+    /// All kinds, those of the catalogue first.
+    pub fn all(&self) -> Vec<&'static Kind<S>> {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -14,7 +14,7 @@ use super::columns::{Label, Task};
 use super::encoding::{CategoryEncoding, Missing};
 use super::format::{COMMON, Format};
 use super::text::TokenKind;
-use super::{Augment, BatchSize, DatasetSpec, LastBatch};
+use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch};
 use crate::kinded;
 use crate::registry::{Chosen, Named};
 
@@ -285,6 +285,14 @@ impl DataConfig {
             augment: None,
             own: None,
         }
+    }
+
+    /// Checks the settings of a format of a program's own.
+    ///
+    /// # Errors
+    /// Names the setting and its value.
+    pub fn validate(&self) -> Result<(), DataError> {
+        self.own.as_ref().map_or(Ok(()), |own| own.get().validate())
     }
 
     /// The values of [`DataConfig::PATHS`], where they are given.

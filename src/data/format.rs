@@ -184,7 +184,7 @@ pub(super) fn open(
         Format::Custom => Err(DataError::NotGiven),
         Format::Own(_) => {
             let own = config.own.as_ref().ok_or(DataError::NotGiven)?;
-            own.get().validate()?;
+            config.validate()?;
             let source = own.get().open(&config.path)?;
             let split = Split::new(source.len(), config.validation, seed)?;
             Ok((source, split))

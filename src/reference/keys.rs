@@ -87,11 +87,21 @@ impl<'a> Walk<'a> {
             };
             let dot = if path.is_empty() { "" } else { "." };
             let inner_path = format!("{path}{dot}{name}{list}");
-            let is_table = self.is_table(inner) && !self.found.iter().any(|table| table.path == inner_path);
-            if is_table {
-                self.table(&inner_path, inner, meaning);
+            let is_new = !self.found.iter().any(|table| table.path == inner_path);
+            if let Some(table) = self.table_in(inner).filter(|_| is_new) {
+                self.table(&inner_path, table, meaning);
             }
         }
+    }
+
+    /// The table that `schema` is, or allows beside a word. Schedules are on their own.
+    fn table_in(&self, schema: &'a Value) -> Option<&'a Value> {
+        if self.is_table(schema) {
+            return Some(schema);
+        }
+        let is_schedule = schema["$ref"] == "#/$defs/Schedule";
+        let mut choices = self.resolved(schema)["anyOf"].as_array().filter(|_| !is_schedule)?.iter();
+        choices.find(|choice| self.is_table(choice))
     }
 
     fn is_table(&self, schema: &'a Value) -> bool {

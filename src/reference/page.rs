@@ -13,7 +13,8 @@ const INTRODUCTION: &str = r#"# Configuration
 A run is a TOML file. This page has every key: its type and range, its default, and its meaning. `train init DATA` writes
 a file for data of yours, with comments; `train check FILE` says how one is understood, without training; the
 `config.toml` of a run has every default written out. A key that is not on this page is refused, with the nearest one
-that is.
+that is. A program can add kinds of its own to those of `[model]`, `[loss]`, `data.format`, `validation.metrics` and the
+schedules, each with its own keys ([`models.md`](models.md)).
 
 An editor that checks TOML by a JSON schema (Even Better TOML, or anything else with Taplo in it) completes keys, shows
 their meaning and marks mistakes if the first line of the file names [`config.schema.json`](config.schema.json), by a
@@ -66,6 +67,9 @@ fn write_table(page: &mut String, table: &Table, is_schedule: bool) -> std::fmt:
         (None, _) => format!("## `[{place}]`"),
     };
     writeln!(page, "{heading}\n\n{}\n", table.meaning)?;
+    if table.keys.iter().all(|key| key.name == "kind") {
+        return Ok(());
+    }
     writeln!(page, "| key | type and range | default | meaning |\n|---|---|---|---|")?;
     for key in table.keys.iter().filter(|key| key.name != "kind" || table.kind.is_none()) {
         let kind = if key.range.is_empty() { key.kind.clone() } else { format!("{}, {}", key.kind, key.range) };

@@ -53,6 +53,7 @@ pub(super) fn samples() -> Vec<Sample> {
         with("optimizer", json!({"kind": "adam", "lr": 0.1, "groups": group})),
         with("optimizer", json!({"kind": "adamw", "lr": 0.1, "groups": group})),
         with("checkpoint", json!({"keep": {"last": 1}})),
+        with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
     ];
     all.into_iter().filter_map(|(format, typed)| Sample::new(format, typed)).collect()
 }
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 20);
+        assert_eq!(samples().len(), 21);
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

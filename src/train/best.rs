@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config::{Metric, word};
+use super::config::word;
+use super::figure::Metric;
 use super::keep::KeepConfig;
 use super::{TrainError, resume};
 use crate::checkpoint::keep::{Reason, Verdict};

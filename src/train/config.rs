@@ -7,11 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::every::Every;
+use super::figure::Metric;
 use super::keep::KeepConfig;
 use super::{TrainError, paths};
 use crate::backtrace::without_backtrace;
 use crate::data::DataConfig;
 use crate::loss::LossConfig;
+use crate::metric::MetricConfig;
 use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
@@ -94,25 +96,6 @@ pub struct TrainConfig {
     pub metric: Option<Metric>,
 }
 
-/// A figure that a schedule can follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// The mean loss over an epoch's updates, told at the end of each epoch.
-    TrainingLoss,
-    /// The loss over the validation rows, told after each validation.
-    ValidationLoss,
-    /// The share of validation rows that are classified right, told after each validation.
-    ValidationAccuracy,
-}
-
-impl Metric {
-    /// Whether it grows as the model gets better.
-    pub fn more_is_better(self) -> bool {
-        self == Self::ValidationAccuracy
-    }
-}
-
 /// When to validate. Without validation rows nothing is validated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +108,34 @@ pub struct ValidationConfig {
     /// Whether to validate after the last step too, wherever it is; true where `every` is `"auto"`, else false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_end: Option<bool>,
+    /// What is computed beside the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricConfig>,
+}
+
+impl ValidationConfig {
+    /// Refuses a metric that is there twice, or a setting that is wrong, or a figure that goes by another metric.
+    fn check(&self, figures: [(&str, Option<Metric>); 2]) -> Result<(), TrainError> {
+        let wrong = |field: &str, value: &str, rule: String| {
+            Err(TrainError::Field { field: field.to_owned(), value: value.to_owned(), rule })
+        };
+        let names: Vec<&str> = self.metrics.iter().map(MetricConfig::name).collect();
+        for (index, metric) in self.metrics.iter().enumerate() {
+            if names[..index].contains(&metric.name()) {
+                return wrong("validation.metrics", metric.name(), "is there twice; give it once".to_owned());
+            }
+            if let Err(rule) = metric.metric().validate() {
+                return wrong("validation.metrics", metric.name(), rule);
+            }
+        }
+        for (field, metric) in figures {
+            if let Some(Metric::Own(name)) = metric.filter(|metric| !metric.is_computed(&names)) {
+                let rule = format!("is not computed; add \"{name}\" to `validation.metrics`");
+                return wrong(field, &word(&metric), rule);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// When to save. The last step is always saved.
@@ -157,6 +168,7 @@ impl Config {
         let wrong = |field: &str, value: String, rule: &str| {
             Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
         };
+        self.data.validate()?;
         self.optimizer.validate()?;
         self.model.validate()?;
         self.loss.validate()?;
@@ -173,6 +185,8 @@ impl Config {
         if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return wrong("train.clip_norm", norm.to_string(), "must be positive");
         }
+        let keep = ("checkpoint.keep.metric", self.checkpoint.keep.metric);
+        self.validation.check([("train.metric", self.train.metric), keep])?;
         if let Every::Minutes(_) = self.validation.every {
             let rule = "a validation by the clock would not come at the same step again; give steps or epochs";
             return wrong("validation.every", self.validation.every.to_string(), rule);

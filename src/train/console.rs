@@ -118,7 +118,8 @@ fn some_rates(all: &[Rates]) -> String {
 /// The figures of a validation, at the end of a line.
 fn found(validation: &Evaluation) -> String {
     let accuracy = validation.accuracy.map(|accuracy| format!(" | val_accuracy={accuracy:.4}"));
-    format!(" | val_loss={}{}", figures::loss(validation.loss), accuracy.unwrap_or_default())
+    let metrics = validation.metrics.iter().map(|(name, value)| format!(" | {name}={value:.4}")).collect::<String>();
+    format!(" | val_loss={}{}{metrics}", figures::loss(validation.loss), accuracy.unwrap_or_default())
 }
 
 /// Rates as the notebook prints them, one for each group.

@@ -298,7 +298,10 @@ impl From<Edits> for TrainError {
 
 impl From<DataError> for TrainError {
     fn from(error: DataError) -> Self {
-        Self::Data(Box::new(error))
+        match error {
+            DataError::Setting { field, value, rule } => Self::Field { field: format!("data.{field}"), value, rule },
+            error => Self::Data(Box::new(error)),
+        }
     }
 }
 

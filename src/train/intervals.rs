@@ -6,8 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::{CheckpointConfig, Metric, ValidationConfig};
+use super::config::{CheckpointConfig, ValidationConfig};
 use super::every::Every;
+use super::figure::Metric;
 use super::metrics::Measured;
 
 /// How long a run is.
@@ -159,7 +160,7 @@ pub(super) fn describe(
         let next = validations.next(done, lengths.total).map_or(String::new(), |next| format!(", next at step {next}"));
         parts.push(format!("validates {}{end}{next}", interval(validation.every, lengths.epoch)));
     }
-    let after_each = matches!(saves.best, Some(Metric::ValidationLoss | Metric::ValidationAccuracy));
+    let after_each = saves.best.is_some_and(Metric::is_of_validation);
     let mut text = match (saves.rhythm, checkpoint.every) {
         (Rhythm::Fitting(epoch), _) => {
             let minutes = Saves::LONGEST.as_secs() / 60;
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_explicit_interval_is_left_as_it_is() {
-        let mut config = ValidationConfig { every: Every::Epochs(1), at_end: None };
+        let mut config = ValidationConfig { every: Every::Epochs(1), ..ValidationConfig::default() };
         let before = config.clone();
         let validations = Validations::settle(&mut config, Lengths { total: 10, epoch: 4 }, 1e9);
         assert_eq!((config, validations), (before, Validations { every: 4, end: None }));

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{Metric, NO_ACCURACY, word};
+use super::config::{NO_ACCURACY, word};
 use super::directory::RunDirectory;
 use super::every::Every;
+use super::figure::Metric;
 use super::{TrainError, place, resume};
 use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Best, Verdict};
@@ -56,7 +57,7 @@ impl KeepConfig {
     pub(super) fn rules(&self, validates: bool, loss: &dyn Loss, steps_per_epoch: u64) -> Result<Keep, TrainError> {
         let refuse = |metric: Metric, rule: &str| wrong("metric", word(&metric), rule);
         match self.metric {
-            Some(metric @ (Metric::ValidationLoss | Metric::ValidationAccuracy)) if !validates => {
+            Some(metric) if metric.is_of_validation() && !validates => {
                 refuse(metric, "there are no validation rows; set `data.validation` to a share of the rows")
             }
             Some(metric @ Metric::ValidationAccuracy) if !loss.has_accuracy() => refuse(metric, NO_ACCURACY),

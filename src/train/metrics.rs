@@ -1,17 +1,20 @@
 //! What is measured: the loss of a batch, the mean over an epoch, and the figures of a validation.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::config::Metric;
-use crate::data::{Batch, DataError};
+use super::figure::{Metric, figure_of};
+use crate::data::{Batch, DataError, TargetKind};
 use crate::loss::Loss;
+use crate::metric::MetricConfig;
 use crate::model::{Mode, Model};
 use crate::state::{Part, State, StateError};
 
 /// What a validation finds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Mean loss over the targets, without label smoothing.
     #[serde(rename = "val_loss")]
@@ -19,10 +22,13 @@ pub struct Evaluation {
     /// Share of targets that are classified right, where there are classes.
     #[serde(rename = "val_accuracy", default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
+    /// What else was computed: `validation_<name>` for each metric.
+    #[serde(flatten)]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// What was measured after an update, as a checkpoint of that step holds it. Empty between validations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measured {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_loss: Option<f64>,
@@ -30,12 +36,23 @@ pub(super) struct Measured {
     pub validation_loss: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// The metrics of the validation, by the names of their figures.
+    #[serde(flatten)]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Measured {
+    /// Takes in what a validation has found.
+    pub fn take(&mut self, found: &Evaluation) {
+        self.validation_loss = Some(found.loss);
+        self.validation_accuracy = found.accuracy;
+        self.metrics = found.metrics.clone();
+    }
+
     /// The figure that is called so, where it is known.
     pub fn figure(&self, metric: Metric) -> Option<f64> {
         match metric {
+            Metric::Own(name) => self.metrics.get(&figure_of(name)).copied(),
             Metric::TrainingLoss => self.training_loss,
             Metric::ValidationLoss => self.validation_loss,
             Metric::ValidationAccuracy => self.validation_accuracy,
@@ -65,7 +82,11 @@ impl EvaluationSums {
 
     /// The means; none without rows.
     pub fn mean(&self) -> Option<Evaluation> {
-        let mean = || Evaluation { loss: self.loss / self.targets, accuracy: self.correct.map(|n| n / self.targets) };
+        let mean = || Evaluation {
+            loss: self.loss / self.targets,
+            accuracy: self.correct.map(|n| n / self.targets),
+            metrics: BTreeMap::new(),
+        };
         (self.targets > 0.0).then(mean)
     }
 }
@@ -74,14 +95,33 @@ impl EvaluationSums {
 pub(crate) fn evaluate(
     model: &dyn Model,
     loss: &dyn Loss,
+    metrics: &[MetricConfig],
     batches: impl IntoIterator<Item = Result<Batch, DataError>>,
 ) -> Result<Option<Evaluation>, TrainError> {
     let mut sums = EvaluationSums::default();
+    let mut tallies: Vec<_> = metrics.iter().map(|metric| (metric.name(), metric.metric().tally())).collect();
     for batch in batches {
         let batch = batch?;
-        sums.add(loss, &model.forward(&batch.inputs, Mode::Evaluate)?, &batch.targets)?;
+        let outputs = model.forward(&batch.inputs, Mode::Evaluate)?;
+        sums.add(loss, &outputs, &batch.targets)?;
+        tallies.iter_mut().try_for_each(|(_, tally)| tally.add(&outputs, &batch.targets))?;
     }
-    Ok(sums.mean())
+    let figures = tallies.iter().map(|(name, tally)| (figure_of(name), tally.value()));
+    // A figure that is not a number has no place in a log of numbers.
+    let figures = figures.filter(|(_, value)| value.is_finite()).collect();
+    Ok(sums.mean().map(|found| Evaluation { metrics: figures, ..found }))
+}
+
+/// Refuses a metric that is for other targets.
+pub(super) fn check(metrics: &[MetricConfig], targets: TargetKind) -> Result<(), TrainError> {
+    let fault = |metric: &MetricConfig| metric.metric().check(targets).err().map(|rule| (metric.name(), rule));
+    match metrics.iter().find_map(fault) {
+        Some((name, rule)) => {
+            let field = "validation.metrics".to_owned();
+            Err(TrainError::Field { field, value: name.to_owned(), rule })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reads a scalar of any float dtype.

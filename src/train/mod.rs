@@ -14,6 +14,7 @@ mod control;
 mod directory;
 mod error;
 mod every;
+mod figure;
 mod find_lr;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -47,12 +48,13 @@ mod written_config;
 
 pub use best::{BestCheckpoint, Kept, best_at};
 pub use builder::SessionBuilder;
-pub use config::{CheckpointConfig, Config, Metric, TrainConfig, ValidationConfig};
+pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::{Answer, Control, Stake};
 pub use directory::RunDirectory;
 pub use error::TrainError;
 pub use every::Every;
+pub use figure::Metric;
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use keep::{KeepConfig, Pruning};
 pub use load::{Setting, from_file};

@@ -173,7 +173,7 @@ impl Run {
         }
         self.log.write(&line);
         observer.step(&StepReport { done, rates, loss });
-        self.tell_what_was_measured(loss, line.validation, observer);
+        self.tell_what_was_measured(loss, line.validation.clone(), observer);
         self.save_when_due(observer)?;
         // After the last step there is nothing left to stop.
         let stop = self.control.stop_requested().filter(|_| done < self.session.total_steps());

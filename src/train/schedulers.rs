@@ -1,7 +1,8 @@
 //! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
 
 use super::TrainError;
-use super::config::{Config, Metric, NO_ACCURACY, word};
+use super::config::{Config, NO_ACCURACY, word};
+use super::figure::Metric;
 use crate::data::Data;
 use crate::loss::Loss;
 use crate::optim::{Optimizer, OptimizerConfig, Rates};
@@ -74,7 +75,7 @@ impl Schedulers {
             Err(TrainError::Field { field, value, rule: rule.to_owned() })
         };
         match metric {
-            Metric::ValidationLoss | Metric::ValidationAccuracy if !validates => {
+            metric if metric.is_of_validation() && !validates => {
                 wrong("there are no validation rows; set `data.validation` to a share of the rows")
             }
             Metric::ValidationAccuracy if !loss.has_accuracy() => wrong(NO_ACCURACY),
@@ -84,10 +85,7 @@ impl Schedulers {
 
     /// Refuses a schedule that takes `metric` for worse where it is better: it would cut the rate at each success.
     fn refuse_opposite(&self, metric: Metric, has_accuracy: bool) -> Result<(), TrainError> {
-        let (better, opposite) = match metric {
-            Metric::ValidationAccuracy => ("grows", Mode::Min),
-            Metric::ValidationLoss | Metric::TrainingLoss => ("falls", Mode::Max),
-        };
+        let (better, opposite) = if metric.more_is_better() { ("grows", Mode::Min) } else { ("falls", Mode::Max) };
         let mut directions = self.all().flat_map(|(part, scheduler)| {
             scheduler.directions().map(move |(kind, mode)| (part, scheduler.schedule(), kind, mode))
         });

@@ -1,5 +1,6 @@
 //! Loss and accuracy of a model on the rows of its run, or on others.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -36,7 +37,7 @@ impl fmt::Display for EvaluationRows {
 }
 
 /// What an evaluation found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluated {
     /// On how many rows.
     pub rows: usize,
@@ -45,6 +46,9 @@ pub struct Evaluated {
     /// Share of targets that are classified right, where there are classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
+    /// The metrics of the run: `validation_<name>` for each, whatever the rows are.
+    #[serde(flatten)]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Trained {
@@ -131,7 +135,7 @@ impl Trained {
     ) -> Result<Option<Evaluated>, TrainedError> {
         let mut rows = 0;
         let counted = batches.inspect(|batch| rows += batch.as_ref().map_or(0, Batch::rows));
-        let found = evaluate(self.model.as_ref(), self.loss.as_ref(), counted)?;
-        Ok(found.map(|found| Evaluated { rows, loss: found.loss, accuracy: found.accuracy }))
+        let found = evaluate(self.model.as_ref(), self.loss.as_ref(), &self.config.validation.metrics, counted)?;
+        Ok(found.map(|found| Evaluated { rows, loss: found.loss, accuracy: found.accuracy, metrics: found.metrics }))
     }
 }

@@ -122,7 +122,8 @@ fn whole() -> Vec<Value> {
         "momentum_schedule": {"kind": "constant"},
         "weight_decay_schedule": {"kind": "linear", "total": 10},
         "train": {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "initial_weights": "w", "metric": "training_loss"},
-        "validation": {"every": "2 steps", "at_end": true},
+        "validation": {"every": "2 steps", "at_end": true,
+            "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
     });
@@ -137,6 +138,10 @@ fn whole() -> Vec<Value> {
     };
     vec![
         base.clone(),
+        with("model", json!({"kind": "custom"})),
+        with("loss", json!({"kind": "custom"})),
+        with("data", json!({"path": "a", "format": "custom", "batch_size": 3})),
+        with("validation", json!({"metrics": [{"kind": "mean_absolute_error"}]})),
         with("optimizer", adam("adam")),
         with("optimizer", adam("adamw")),
         with("model", json!({"kind": "resnet", "widths": [4, 8], "depths": [1, 2]})),

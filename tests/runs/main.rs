@@ -17,6 +17,7 @@ mod gpt;
 mod image_models;
 mod intervals;
 mod notebook;
+mod own_parts;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;

@@ -42,10 +42,7 @@ pub struct Pin {
 }
 
 fn metric(text: &str) -> Result<Metric, String> {
-    let known = [Metric::TrainingLoss, Metric::ValidationLoss, Metric::ValidationAccuracy];
-    let name = |metric: &Metric| serde_json::to_value(metric).unwrap_or_default();
-    let names = || known.iter().map(|metric| name(metric).as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
-    known.into_iter().find(|metric| name(metric) == text).ok_or_else(|| format!("known are {}", names().join(", ")))
+    Metric::named(text).ok_or_else(|| format!("known are {}", Metric::names().join(", ")))
 }
 
 /// Lists all checkpoints with what becomes of them, and deletes those that go.

@@ -84,7 +84,8 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
     } else {
         let accuracy = evaluated.accuracy.map(|accuracy| format!(" | accuracy={accuracy}")).unwrap_or_default();
         let (rows, loss) = (evaluated.rows, figures::exact(evaluated.loss));
-        format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}")
+        let metrics: String = evaluated.metrics.iter().map(|(name, value)| format!(" | {name}={value}")).collect();
+        format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}{metrics}")
     };
     print(&format!("{text}\n"))
 }

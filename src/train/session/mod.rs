@@ -12,19 +12,21 @@ use candle_core::{Device, safetensors};
 use serde_json::Value;
 
 use super::builder::Given;
-use super::config::{Config, Metric};
+use super::config::Config;
+use super::figure::Metric;
 use super::intervals::{Lengths, Validations};
 use super::log::Line;
 use super::memory::Purpose;
 use super::metrics::{EpochMean, Measured};
 use super::outlook;
 use super::schedulers::Schedulers;
-use super::{TrainError, memory};
+use super::{TrainError, memory, metrics};
 use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
 use crate::data::{Data, Recalled};
 use crate::loss::Loss;
+use crate::metric::MetricConfig;
 use crate::model::Model;
 use crate::optim::{Optimizer, Rates};
 use crate::parameters::{Parameters, host_dtype};
@@ -43,6 +45,8 @@ pub struct Session {
     /// The same, and what else the model remembers.
     weights: Parameters,
     loss: Arc<dyn Loss>,
+    /// What a validation computes beside loss and accuracy.
+    metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
     schedulers: Schedulers,
     metric: Metric,
@@ -100,6 +104,7 @@ impl Session {
             }
             None => config.loss.fitted(data.targets())?,
         };
+        metrics::check(&config.validation.metrics, data.targets())?;
         memory::require(&config, &data, outputs, &device, purpose)?;
         let model = match given.model {
             Some(model) => model,
@@ -125,6 +130,7 @@ impl Session {
             parameters,
             weights,
             loss,
+            metrics: config.validation.metrics.clone(),
             optimizer,
             schedulers,
             metric,

@@ -135,7 +135,7 @@ impl Session {
             .field("data", fingerprint)?
             .field("schema", serde_json::to_value(self.data.schema()).unwrap_or_default())?
             .field("history", self.history.clone())?
-            .field("metrics", serde_json::to_value(self.measured).unwrap_or_default())?
+            .field("metrics", serde_json::to_value(&self.measured).unwrap_or_default())?
             .part("model", &self.weights)?
             .part("optimizer", &self.optimizer)?
             .part("dataset", &self.data)?

@@ -9,7 +9,7 @@ use crate::ops::Tape;
 use crate::optim::{Gradients, Rates};
 use crate::rng::Draws;
 use crate::train::TrainError;
-use crate::train::config::Metric;
+use crate::train::figure::Metric;
 use crate::train::log::Line;
 use crate::train::metrics::{self, Evaluation, Measured, to_f64};
 
@@ -90,15 +90,13 @@ impl Session {
     /// for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let batches = self.data.validation_batches_unless(stop);
-        let evaluation = metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), batches)?.filter(|_| !stop());
-        if let Some(evaluation) = evaluation {
+        let evaluation =
+            metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), &self.metrics, batches)?.filter(|_| !stop());
+        if let Some(evaluation) = &evaluation {
             self.unvalidated = None;
-            self.measured.validation_loss = Some(evaluation.loss);
-            self.measured.validation_accuracy = evaluation.accuracy;
-            match self.metric {
-                Metric::ValidationLoss => self.schedulers.report(evaluation.loss),
-                Metric::ValidationAccuracy => self.schedulers.report(evaluation.accuracy.unwrap_or(f64::NAN)),
-                Metric::TrainingLoss => {}
+            self.measured.take(evaluation);
+            if self.metric.is_of_validation() {
+                self.schedulers.report(self.measured.figure(self.metric).unwrap_or(f64::NAN));
             }
         }
         Ok(evaluation)

@@ -1,0 +1,30 @@
+//! The mean distance from the values.
+
+use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Mean, Metric, Tally};
+use crate::data::TargetKind;
+
+/// Mean of `|output - target|` over all values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeanAbsoluteError {}
+
+impl Metric for MeanAbsoluteError {
+    fn more_is_better() -> bool {
+        false
+    }
+
+    fn check(&self, targets: TargetKind) -> Result<(), String> {
+        match targets {
+            TargetKind::Values { .. } => Ok(()),
+            TargetKind::Classes { .. } => Err("is for values, not classes".to_owned()),
+        }
+    }
+
+    fn tally(&self) -> Box<dyn Tally> {
+        Box::new(Mean::of(|outputs: &Tensor, targets: &Tensor| (outputs - targets)?.abs()))
+    }
+}

@@ -1,0 +1,201 @@
+//! Metrics: figures that a validation computes beside the loss and the accuracy.
+//!
+//! A configuration lists them in `validation.metrics`. Each stands in the log as `validation_<name>`, and by that name a
+//! schedule can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one to the
+//! catalogue, write its file and its line in `catalogue!` below; a program names one of its own with [`register`].
+
+mod config;
+mod mean_absolute_error;
+mod top_k_accuracy;
+
+use std::fmt::Debug;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use candle_core::{Result, Tensor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use config::MetricConfig;
+pub use mean_absolute_error::MeanAbsoluteError;
+pub use top_k_accuracy::TopKAccuracy;
+
+use crate::KindError;
+use crate::data::TargetKind;
+use crate::registry::{Kind, Named, Registry};
+
+/// A figure of a validation. Its fields are the settings of its table in `validation.metrics`.
+///
+/// ```
+/// use candle_core::{Result, Tensor};
+/// use rekindle::metric::{Mean, Metric, Tally, register};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// The share of values that are right within a tolerance.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct Within {
+///     tolerance: f64,
+/// }
+///
+/// impl Metric for Within {
+///     fn more_is_better() -> bool {
+///         true
+///     }
+///     fn tally(&self) -> Box<dyn Tally> {
+///         let tolerance = self.tolerance;
+///         Box::new(Mean::of(move |outputs: &Tensor, targets: &Tensor| {
+///             (outputs - targets)?.abs()?.le(tolerance)?.to_dtype(candle_core::DType::F64)
+///         }))
+///     }
+/// }
+///
+/// register::<Within>("within")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Metric: Debug + Send + Sync + 'static {
+    /// Whether it grows as the model gets better.
+    fn more_is_better() -> bool
+    where
+        Self: Sized;
+
+    /// Checks the settings before any data is read.
+    ///
+    /// # Errors
+    /// Says which setting is wrong, and what it must be.
+    fn validate(&self) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    /// Checks that it can be computed for such targets.
+    ///
+    /// # Errors
+    /// Says what it is for.
+    fn check(&self, _targets: TargetKind) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    /// An empty tally, for one validation.
+    fn tally(&self) -> Box<dyn Tally>;
+}
+
+/// A figure on its way through a validation.
+pub trait Tally {
+    /// Takes in a batch: what the model puts out for it, and its targets as in [`Batch`](crate::data::Batch).
+    ///
+    /// # Errors
+    /// The shapes do not fit, or the device fails.
+    fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()>;
+
+    /// The figure over all that was taken in.
+    fn value(&self) -> f64;
+}
+
+/// The mean over all numbers of a tensor that each batch gives.
+pub struct Mean<F> {
+    numbers: F,
+    sum: f64,
+    count: usize,
+}
+
+impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Mean<F> {
+    /// The mean over what `numbers` makes of the outputs and targets of each batch.
+    pub fn of(numbers: F) -> Self {
+        Self { numbers, sum: 0.0, count: 0 }
+    }
+}
+
+impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Tally for Mean<F> {
+    /// The sum is taken in f64 and in order, so it does not depend on the device's way to add.
+    fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()> {
+        let numbers = (self.numbers)(outputs, targets)?.to_dtype(candle_core::DType::F64)?.flatten_all()?;
+        let numbers = numbers.to_vec1::<f64>()?;
+        self.sum += numbers.iter().sum::<f64>();
+        self.count += numbers.len();
+        Ok(())
+    }
+
+    fn value(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
+
+/// The names of metrics that grow as the model gets better, and those that fall.
+static DIRECTIONS: RwLock<Vec<(&'static str, bool)>> = RwLock::new(Vec::new());
+
+/// Names the metrics, their types, and a sentence about each for the reference.
+macro_rules! catalogue {
+    ($($name:literal => $Metric:ident, $doc:literal;)*) => {
+        static REGISTRY: LazyLock<Registry<dyn Metric>> = LazyLock::new(|| {
+            $(direct($name, <$Metric as Metric>::more_is_better());)*
+            let kinds: Vec<Kind<dyn Metric>> = vec![$(Kind::new::<$Metric>($name, $doc, |metric| Arc::new(metric))),*];
+            Registry::new("metric", "metric", kinds)
+        });
+    };
+}
+
+catalogue! {
+    "mean_absolute_error" => MeanAbsoluteError, "The mean distance from the values.";
+    "top_k_accuracy" => TopKAccuracy, "The share of targets whose class is among the `k` most probable ones.";
+}
+
+fn direct(name: &'static str, more_is_better: bool) {
+    DIRECTIONS.write().unwrap_or_else(PoisonError::into_inner).push((name, more_is_better));
+}
+
+/// Whether the metric of this name grows as the model gets better.
+pub(crate) fn more_is_better(name: &str) -> bool {
+    let directions = DIRECTIONS.read().unwrap_or_else(PoisonError::into_inner);
+    directions.iter().any(|(known, more_is_better)| *known == name && *more_is_better)
+}
+
+impl Named for dyn Metric {
+    fn registry() -> &'static Registry<Self> {
+        &REGISTRY
+    }
+}
+
+/// Makes the metrics of type `T` known as `name`, for the whole program and as long as it runs: in `validation.metrics`
+/// of a configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
+///
+/// # Errors
+/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
+pub fn register<T: Metric + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
+    // `validation_loss` and `validation_accuracy` are there already.
+    if ["loss", "accuracy"].contains(&name) {
+        return Err(KindError::Taken { what: "figure", name });
+    }
+    let kind = Kind::<dyn Metric>::own::<T>(name, &["kind"], |metric| Arc::new(metric))?;
+    REGISTRY.register(kind)?;
+    direct(name, T::more_is_better());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn value(metric: &dyn Metric, batches: &[(Tensor, Tensor)]) -> f64 {
+        let mut tally = metric.tally();
+        batches.iter().for_each(|(outputs, targets)| tally.add(outputs, targets).unwrap());
+        tally.value()
+    }
+
+    #[test]
+    fn a_mean_is_over_all_rows_and_not_over_batches() {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, (values.len(), 1), &Device::Cpu).unwrap();
+        let batches = [(tensor(&[1.0, 2.0, 3.0]), tensor(&[1.0, 4.0, 3.0])), (tensor(&[5.0]), tensor(&[1.0]))];
+        assert_eq!(value(&MeanAbsoluteError {}, &batches), 1.5);
+        assert!(MeanAbsoluteError {}.check(TargetKind::Classes { count: 2 }).is_err());
+    }
+
+    #[test]
+    fn a_class_among_the_k_largest_logits_is_right() {
+        let logits = Tensor::new(&[[3f32, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
+        let batches = [(logits, Tensor::new(&[1u32, 0], &Device::Cpu).unwrap())];
+        let of = |k| value(&TopKAccuracy { k }, &batches);
+        assert_eq!([of(1), of(2), of(3), of(4)], [0.0, 0.5, 0.5, 1.0]);
+        assert!(TopKAccuracy { k: 0 }.validate().is_err());
+        assert!(TopKAccuracy { k: 1 }.check(TargetKind::Values { width: 1 }).is_err());
+    }
+}

@@ -1,0 +1,300 @@
+//! A model, data, a loss and a metric of one's own in the loop of `train`: `examples/own_model.rs` and
+//! `examples/own_loss.rs`, killed and run again, come to the same bits; what is not registered is told by name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use rekindle::checkpoint::Checkpoint;
+use rekindle::data::{self, Batch, DataError, Dataset, DatasetSpec, Fingerprint, Input, Source, Stateless, TargetKind};
+use rekindle::model::{self, Mode, Model, ModelError, ModelSpec, linear_default};
+use rekindle::parameters::Parameters;
+use rekindle::state::{Part, State, StateError};
+use rekindle::train::{Config, Control, Session, from_file, resume};
+use rekindle::trained::{EvaluationRows, Trained};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// `cargo test` builds examples beside the tests' own folder.
+fn command(example: &str, out: &Path) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("examples").join(example);
+    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
+    let mut command = Command::new(path);
+    command.arg(out).stdout(Stdio::null());
+    command
+}
+
+/// Every file of a run but what tells the time: the manifests, `timing.jsonl` and the lock.
+fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![run.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // What a killed save left behind is hidden.
+            if name.starts_with('.') || ["manifest.json", "timing.jsonl", "lock"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.strip_prefix(run).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn assert_kills_change_nothing(example: &str) -> PathBuf {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
+    let began = Instant::now();
+    assert!(command(example, &whole).stderr(Stdio::null()).status().unwrap().success());
+    let duration = began.elapsed();
+    let mut kills = 0;
+    for _ in 0..6 {
+        let mut child = command(example, &killed).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs_f64(duration.as_secs_f64() * 0.2));
+        child.kill().unwrap();
+        kills += u32::from(child.wait().unwrap().signal() == Some(9));
+    }
+    assert!(kills >= 2, "only {kills} of 6 kills found the run going");
+    assert!(command(example, &killed).status().unwrap().success());
+    let (whole_files, killed_files) = (contents(&whole), contents(&killed));
+    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&whole_files), names(&killed_files));
+    for (name, bytes) in &whole_files {
+        assert!(*bytes == killed_files[name], "{} has other bits", name.display());
+    }
+    folder.keep().join("whole")
+}
+
+#[test]
+fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
+    let run = assert_kills_change_nothing("own_model");
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 400);
+    let last: Value = serde_json::from_str(log.lines().rfind(|line| line.contains("val_accuracy")).unwrap()).unwrap();
+    assert!(last["val_accuracy"].as_f64().unwrap() > 0.9, "{last}");
+
+    // The configuration says what it cannot know, and `train --resume` which program does.
+    let config: Value = toml::from_str(&fs::read_to_string(run.join("config.toml")).unwrap()).unwrap();
+    assert_eq!((&config["model"]["kind"], &config["data"]["format"]), (&json!("custom"), &json!("custom")));
+    assert!(config["data"].get("path").is_none(), "{config}");
+    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    assert!(message.contains("data.format = custom") && message.contains("Session::builder"), "{message}");
+    fs::remove_dir_all(run.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
+    let run = assert_kills_change_nothing("own_loss");
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let validated: Vec<&Value> = lines.iter().filter(|line| line.get("val_loss").is_some()).collect();
+    assert_eq!(validated.len(), 20);
+    let confidence = |line: &Value| line["validation_confidence"].as_f64().unwrap();
+    assert!(confidence(validated[19]) > confidence(validated[0]) && confidence(validated[19]) > 0.7);
+    // The plateau was told of it: it hardly grows by a tenth in two epochs at the end.
+    assert!(lines.last().unwrap()["lr"][0].as_f64().unwrap() < 3e-3);
+    let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000300")).unwrap();
+    assert_eq!(checkpoint.field("metrics").unwrap()["validation_confidence"], validated[19]["validation_confidence"]);
+
+    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    for part in ["checkpoint.keep.metric: `validation_confidence` is unknown", "rekindle::metric::register"] {
+        assert!(message.contains(part), "{message}");
+    }
+    fs::remove_dir_all(run.parent().unwrap()).unwrap();
+}
+
+/// A linear model whose outputs are scaled.
+#[derive(Debug, Serialize, Deserialize)]
+struct Scaled {
+    scale: f64,
+    #[serde(default)]
+    inner: usize,
+}
+
+struct ScaledModel(f64, Tensor, Parameters);
+
+impl ModelSpec for Scaled {
+    fn validate(&self) -> Result<(), ModelError> {
+        if self.scale > 0.0 { Ok(()) } else { Err(ModelError::field("scale", self.scale, "must be above 0")) }
+    }
+
+    fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
+        let (inputs, mut parameters) = (input.numbers(), Parameters::new());
+        let weight = linear_default("weight", (inputs, outputs), inputs, seed, device)?;
+        parameters.insert("weight", weight.clone());
+        Ok(Box::new(ScaledModel(self.scale, weight.as_tensor().clone(), parameters)))
+    }
+
+    fn resumable(&self) -> &'static [&'static str] {
+        &["scale"]
+    }
+}
+
+impl Model for ScaledModel {
+    fn forward(&self, inputs: &Tensor, _: Mode<'_>) -> candle_core::Result<Tensor> {
+        inputs.matmul(&self.1)? * self.0
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.2
+    }
+}
+
+/// Numbers and whether they are odd; how many there are is remembered.
+#[derive(Debug, Serialize, Deserialize)]
+struct Parity {
+    rows: usize,
+}
+
+#[derive(Debug)]
+struct Numbers(usize, Fingerprint);
+
+impl DatasetSpec for Parity {
+    fn validate(&self) -> Result<(), DataError> {
+        if self.rows > 0 { Ok(()) } else { Err(DataError::setting("rows", 0, "must be at least 1")) }
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn Source>, DataError> {
+        assert!(path.as_os_str().is_empty());
+        Ok(Box::new(Numbers(self.rows, Fingerprint::of(b"parity"))))
+    }
+}
+
+impl Dataset for Numbers {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn input(&self) -> Input {
+        Input::Numbers(vec![2])
+    }
+
+    fn targets(&self) -> TargetKind {
+        TargetKind::Classes { count: 2 }
+    }
+
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.1
+    }
+
+    fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        let numbers: Vec<f32> = rows.iter().flat_map(|&row| [(row % 2) as f32, row as f32 / 100.0]).collect();
+        let odd: Vec<u32> = rows.iter().map(|&row| (row % 2) as u32).collect();
+        let inputs = Tensor::from_vec(numbers, (rows.len(), 2), &Device::Cpu)?;
+        Ok(Batch { inputs, targets: Tensor::from_vec(odd, rows.len(), &Device::Cpu)? })
+    }
+}
+
+impl Part for Numbers {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(State::from_json(json!({"rows": self.0})))
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        match state.json["rows"] == json!(self.0) {
+            true => Ok(()),
+            false => Err(StateError::Malformed("other rows".to_owned())),
+        }
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)
+    }
+}
+
+const OWN: &str = "[data]\nformat = 'parity'\nrows = 60\nvalidation = 0.25\n[model]\nkind = 'scaled'\nscale = 0.5\n\
+                   [optimizer]\nkind = 'sgd'\nlr = 0.1\n[train]\nepochs = 3\n";
+
+/// The names are those of the whole program, so one test has all that uses them.
+#[test]
+fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_catalogue() {
+    model::register::<Scaled>("scaled").unwrap();
+    data::register::<Parity>("parity").unwrap();
+    let taken = model::register::<Scaled>("mlp").unwrap_err().to_string();
+    assert_eq!(taken, "there is a model called `mlp` already; take another name");
+    assert!(model::register::<Scaled>("other").unwrap_err().to_string().contains("registered already, as `scaled`"));
+    assert!(data::register::<Parity>("csv").unwrap_err().to_string().contains("a format called `csv`"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml");
+    let read = |text: &str| {
+        fs::write(&file, text).unwrap();
+        from_file(&file, &[])
+    };
+    let refused = |from: &str, to: &str| read(&OWN.replace(from, to)).unwrap_err().to_string();
+    let faults = [
+        ("scale = 0.5", "scael = 0.5", "line 7: model.scael: `scael` is unknown; did you mean `scale`?"),
+        ("scale = 0.5", "scale = 'x'", "line 7: model.scale: must be a number, not \"x\""),
+        ("scale = 0.5", "scale = 0.0", "line 7: model.scale = 0: must be above 0"),
+        ("scale = 0.5\n", "", "model: missing field `scale`"),
+        ("'scaled'", "'scald'", "line 6: model.kind: `scald` is unknown; did you mean `scaled`?"),
+        ("rows = 60", "row = 60", "data.row: `row` is unknown; did you mean `rows`?"),
+        ("rows = 60", "rows = 0", "data.rows = 0: must be at least 1"),
+        ("'parity'", "'pairty'", "line 2: data.format: `pairty` is unknown"),
+    ];
+    for (from, to, message) in faults {
+        let told = refused(from, to);
+        assert!(told.contains(message), "{told}");
+    }
+
+    let run = folder.path().join("run");
+    let config = read(OWN).unwrap();
+    let mut resumed = Session::builder(config.clone()).run_in(&run, Control::new()).unwrap();
+    resumed.run.train(&mut ()).unwrap();
+    drop(resumed);
+    let path = run.join("checkpoints/step-0000000006");
+    let checkpoint = Checkpoint::read(&path).unwrap();
+    assert_eq!(checkpoint.field("config").unwrap()["model"], json!({"kind": "scaled", "scale": 0.5, "inner": 0}));
+    assert_eq!(checkpoint.field("config").unwrap()["data"]["rows"], 60);
+    assert_eq!(checkpoint.state("dataset").unwrap().json, json!({"rows": 60}));
+
+    // What the model allows to change can, and nothing else of it.
+    let set = |setting: &str| {
+        let settings = [rekindle::train::Setting::parse(setting).unwrap()];
+        let choices = resume::Choices { settings: &settings, ..resume::Choices::default() };
+        resume::resume(&run, choices, Control::new())
+    };
+    assert!(set("model.inner=3").err().unwrap().to_string().contains("model.inner cannot change within a run"));
+    assert!(set("data.rows=50").err().unwrap().to_string().contains("data.rows cannot change within a run"));
+    let changed = set("model.scale=0.25").unwrap();
+    assert!(changed.messages.iter().any(|message| message.contains("model.scale was 0.5 and is 0.25")));
+    drop(changed);
+
+    let trained = Trained::from_checkpoint(&checkpoint, &[]).unwrap();
+    let found = trained.evaluate(EvaluationRows::Validation).unwrap();
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!((found.rows, json!(found.loss)), (15, last["val_loss"].clone()));
+    let message = trained.predict(Path::new("rows.csv")).err().unwrap().to_string();
+    assert!(message.contains("`parity`"), "{message}");
+}
+
+#[test]
+fn a_configuration_of_handed_over_parts_needs_them_on_a_resume_too() {
+    let config: Config = toml::from_str(
+        "data = { format = 'custom', batch_size = 10 }\nmodel = { kind = 'mlp' }\ntrain = { steps = 4 }\n\
+         optimizer = { kind = 'sgd', lr = 0.1 }",
+    )
+    .unwrap();
+    let refused = Session::new(config.clone()).err().unwrap().to_string();
+    assert!(refused.contains("data.format = custom"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = |name: &[u8]| Stateless(Numbers(60, Fingerprint::of(name)));
+    let begin = |name: &[u8]| Session::builder(config.clone()).source(numbers(name));
+    let mut resumed = begin(b"one").run_in(&folder.path().join("run"), Control::new()).unwrap();
+    resumed.run.train(&mut ()).unwrap();
+    let checkpoint = Checkpoint::read(resumed.run.last_checkpoint().unwrap()).unwrap();
+    assert_eq!(begin(b"one").resume(&checkpoint).unwrap().step(), 4);
+    let other = begin(b"two").resume(&checkpoint).err().unwrap().to_string();
+    assert!(other.contains("the content of the data cannot change within a run"), "{other}");
+}
