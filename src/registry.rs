@@ -1,4 +1,4 @@
-//! Kinds that a configuration names: those of a catalogue, and types of a program's own, registered by name.
+//! Kinds that a configuration names: those of a catalogue, and types that a program registers by name.
 //!
 //! A table such as `[model]` has a `kind`, and beside it the settings of that kind. A [`Registry`] knows the kinds of
 //! such a table, and a [`Chosen`] is one of them with its settings.
@@ -64,7 +64,7 @@ pub enum KindError {
     },
 }
 
-/// What a kind is read to: its settings as they are written, and the value itself.
+/// A kind that was read: its settings as they are written, and the value itself.
 type Read<S> = Result<(toml::Table, Arc<S>), String>;
 
 /// A kind that a table can have.
@@ -75,7 +75,7 @@ pub(crate) struct Kind<S: ?Sized> {
     type_id: TypeId,
     type_name: &'static str,
     read: Box<dyn Fn(Map<String, Value>) -> Read<S> + Send + Sync>,
-    /// Left out for a kind of a program's own.
+    /// Left out for a registered kind.
     schema: Option<fn(&mut SchemaGenerator) -> Schema>,
 }
 
@@ -96,7 +96,7 @@ impl<S: ?Sized + 'static> Kind<S> {
         }
     }
 
-    /// A kind of a program's own, none of whose fields is one of `reserved`.
+    /// A kind that a program registers. No field may have one of the `reserved` names.
     pub fn own<T>(name: &'static str, reserved: &[&str], wrap: fn(T) -> Arc<S>) -> Result<Self, KindError>
     where
         T: Serialize + DeserializeOwned + 'static,
@@ -188,7 +188,7 @@ impl<S: ?Sized + 'static> Registry<S> {
         Self { what, module, catalogue: kinds.len(), kinds: RwLock::new(kinds) }
     }
 
-    /// Adds a kind of a program's own.
+    /// Adds a kind.
     pub fn register(&self, kind: Kind<S>) -> Result<(), KindError> {
         let is_name = kind.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !(is_name && kind.name.starts_with(|c: char| c.is_ascii_alphabetic())) {
@@ -264,7 +264,7 @@ impl<S: ?Sized + 'static> Registry<S> {
     }
 }
 
-/// What is registered stays so to the end of the program.
+/// A kind stays registered to the end of the program.
 fn leaked<S: ?Sized>(kind: Kind<S>) -> &'static Kind<S> {
     Box::leak(Box::new(kind))
 }
@@ -294,7 +294,7 @@ impl<S: ?Sized> Chosen<S> {
         &self.settings
     }
 
-    /// What the table describes.
+    /// The value that the table describes.
     pub fn get(&self) -> &Arc<S> {
         &self.value
     }

@@ -21,11 +21,11 @@ use crate::registry::{Chosen, Named};
 /// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has
 /// no meaning for the format is refused.
 ///
-/// A format of a program's own has its settings in the same table.
+/// A registered format has its settings in the same table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct DataConfig {
-    /// The file, plain or gzip; for IDX and images the folder of the files. Data of a program's own may have none.
+    /// The file, plain or gzip; for IDX and images the folder of the files. Custom data may have none.
     #[serde(skip_serializing_if = "is_nowhere")]
     pub path: PathBuf,
     /// What it is; left out, the ending of a file's name says it, `.gz` aside.
@@ -135,7 +135,7 @@ pub struct DataConfig {
     /// Images: how they are changed at every step. Default: not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
-    /// A format of a program's own, with its settings.
+    /// A registered format, with its settings.
     #[serde(skip)]
     #[schemars(skip)]
     pub own: Option<Chosen<dyn DatasetSpec>>,
@@ -145,7 +145,7 @@ fn is_nowhere(path: &Path) -> bool {
     path.as_os_str().is_empty()
 }
 
-/// The table without the settings of a format of a program's own.
+/// The table without the settings of a registered format.
 struct Common<T>(T);
 
 impl Serialize for Common<&DataConfig> {
@@ -287,7 +287,7 @@ impl DataConfig {
         }
     }
 
-    /// Checks the settings of a format of a program's own.
+    /// Checks the settings of a registered format.
     ///
     /// # Errors
     /// Names the setting and its value.

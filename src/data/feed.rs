@@ -103,7 +103,7 @@ impl Data {
         Self::of(source, split, config, seed, device)
     }
 
-    /// Rows of a program's own, with everything but the rows as `config` says.
+    /// Rows that a program hands over, with everything else as `config` says.
     pub(crate) fn of_source(
         source: Box<dyn Source>,
         config: &DataConfig,

@@ -34,7 +34,7 @@ pub enum Format {
     Images,
     /// Rows that the program which trains hands over as a value; there is no `data.path`.
     Custom,
-    /// A format of a program's own, by the name that it is registered under.
+    /// A registered format, by its name.
     #[schemars(skip)]
     Own(&'static str),
 }
@@ -82,7 +82,7 @@ const TABLE: &[&str] = CSV.split_at(3).1;
 pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
 
 impl Format {
-    /// All but those of a program's own.
+    /// All but registered ones.
     pub(super) const BUILT_IN: [Self; 7] =
         [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
 
@@ -132,7 +132,7 @@ impl Format {
             Self::Idx => "IDX",
             Self::Text => "text",
             Self::Images => "images",
-            Self::Custom => "data of a program's own",
+            Self::Custom => "custom data",
             Self::Own(name) => name,
         }
     }
@@ -147,7 +147,7 @@ impl Format {
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
             Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
-            // What is registered has its settings checked where they are read.
+            // Settings of a registered format are checked where they are read.
             Self::Custom | Self::Own(_) => &[],
         }
     }

@@ -1,4 +1,4 @@
-//! Data sets of a program's own: handed over as values, or registered by name as a format.
+//! Custom data sets: handed over as values, or registered by name as a format.
 
 use std::fmt::{self, Debug};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::registry::{Kind, Named, Registry};
 use crate::state::{Part, State, StateError};
 use crate::{KindError, Notice};
 
-/// A format of data of a program's own. Its fields are settings of the `[data]` table, beside those that all data has:
+/// A custom format of data. Its fields are settings of the `[data]` table, beside those that all data has:
 /// `path`, which need not be there, `validation`, `batch_size`, `shuffle`, `drop_last` and `augment`.
 ///
 /// ```

@@ -1,7 +1,7 @@
 //! Losses: what training minimizes, what counts as right, and how outputs are read.
 //!
 //! A loss is used by training, by validation and by a prediction alike. To add one to the catalogue, write its file and
-//! its line in `catalogue!` below; a program names one of its own with [`register`].
+//! its line in `catalogue!` below; a program adds its own with [`register`].
 
 mod binary_cross_entropy;
 mod config;
@@ -30,7 +30,7 @@ use crate::KindError;
 use crate::data::TargetKind;
 use crate::registry::{Kind, Named, Registry};
 
-/// What a run minimizes. Its fields are the settings of the `[loss]` table.
+/// A loss, which a run minimizes. Its fields are the settings of the `[loss]` table.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
@@ -124,7 +124,7 @@ pub enum LossError {
         field: &'static str,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The rule for it.
         rule: String,
     },
 }

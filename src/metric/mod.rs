@@ -2,7 +2,7 @@
 //!
 //! A configuration lists them in `validation.metrics`. Each stands in the log as `validation_<name>`, and by that name a
 //! schedule can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one to the
-//! catalogue, write its file and its line in `catalogue!` below; a program names one of its own with [`register`].
+//! catalogue, write its file and its line in `catalogue!` below; a program adds its own with [`register`].
 
 mod config;
 mod mean_absolute_error;

@@ -30,7 +30,7 @@ impl ModelConfig {
         self.0.name()
     }
 
-    /// What the table describes.
+    /// The model before it is built.
     pub fn spec(&self) -> &dyn ModelSpec {
         self.0.get().as_ref()
     }

@@ -1,6 +1,6 @@
 //! Models as a configuration describes them, and their catalogue.
 //!
-//! To add a model, write its file and its line in `catalogue!` below; a program names one of its own with [`register`].
+//! To add a model, write its file and its line in `catalogue!` below; a program adds its own with [`register`].
 
 use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};

@@ -15,7 +15,7 @@ use crate::data::{Dataset, Format, Source, Stateless};
 use crate::loss::{self, Loss, LossConfig};
 use crate::model::{self, Model, ModelConfig};
 
-/// What is handed over, in the place of what the configuration names.
+/// The values that are handed over, in the place of what the configuration names.
 #[derive(Default)]
 pub(super) struct Given {
     pub model: Option<Box<dyn Model>>,
@@ -27,7 +27,7 @@ pub(super) struct Given {
 /// calls each of those `custom`: `model.kind`, `data.format`, `loss.kind`. A checkpoint does too, so a resume hands them
 /// over again; what the model has learned, and what the data set remembers, is in the checkpoint.
 ///
-/// What is registered by name instead, such as a model by [`model::register`], needs no builder.
+/// A type that is registered by name, such as a model by [`model::register`], needs no builder.
 pub struct SessionBuilder {
     config: Config,
     given: Given,

@@ -108,7 +108,7 @@ pub struct ValidationConfig {
     /// Whether to validate after the last step too, wherever it is; true where `every` is `"auto"`, else false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_end: Option<bool>,
-    /// What is computed beside the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
+    /// Figures beside the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricConfig>,
 }

@@ -22,7 +22,7 @@ pub struct Evaluation {
     /// Share of targets that are classified right, where there are classes.
     #[serde(rename = "val_accuracy", default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// What else was computed: `validation_<name>` for each metric.
+    /// The other figures: `validation_<name>` for each metric.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
 }

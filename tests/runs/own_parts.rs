@@ -1,5 +1,5 @@
-//! A model, data, a loss and a metric of one's own in the loop of `train`: `examples/own_model.rs` and
-//! `examples/own_loss.rs`, killed and run again, come to the same bits; what is not registered is told by name.
+//! A custom model, data, loss and metric in the loop of `train`: `examples/own_model.rs` and `examples/own_loss.rs`,
+//! killed and run again, come to the same bits; kinds that are not registered are refused by name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 use rekindle::checkpoint::Checkpoint;
 use rekindle::data::{self, Batch, DataError, Dataset, DatasetSpec, Fingerprint, Input, Source, Stateless, TargetKind};
+use rekindle::metric::{self, Mean, Metric, Tally};
 use rekindle::model::{self, Mode, Model, ModelError, ModelSpec, linear_default};
 use rekindle::parameters::Parameters;
 use rekindle::state::{Part, State, StateError};
-use rekindle::train::{Config, Control, Session, from_file, resume};
+use rekindle::train::{Config, Control, Run, Session, from_file, resume};
 use rekindle::trained::{EvaluationRows, Trained};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -36,7 +37,7 @@ fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            // What a killed save left behind is hidden.
+            // The remains of a killed save are hidden.
             if name.starts_with('.') || ["manifest.json", "timing.jsonl", "lock"].contains(&name.as_str()) {
                 continue;
             }
@@ -215,6 +216,52 @@ impl Part for Numbers {
 const OWN: &str = "[data]\nformat = 'parity'\nrows = 60\nvalidation = 0.25\n[model]\nkind = 'scaled'\nscale = 0.5\n\
                    [optimizer]\nkind = 'sgd'\nlr = 0.1\n[train]\nepochs = 3\n";
 
+/// The mean of what the model puts out, squared.
+#[derive(Debug, Serialize, Deserialize)]
+struct Spread {}
+
+impl Metric for Spread {
+    fn more_is_better() -> bool {
+        true
+    }
+
+    fn tally(&self) -> Box<dyn Tally> {
+        Box::new(Mean::of(|outputs: &Tensor, _: &Tensor| outputs.sqr()))
+    }
+}
+
+#[test]
+fn a_registered_metric_decides_which_checkpoints_stay() {
+    let name = metric::register::<Spread>("loss").unwrap_err().to_string();
+    assert_eq!(name, "there is a figure called `loss` already; take another name");
+    metric::register::<Spread>("spread").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, run) = (folder.path().join("a.toml"), folder.path().join("run"));
+    let text = "data = { path = 'rows.csv', validation = 0.25 }\nmodel = { kind = 'mlp' }\ntrain = { epochs = 6 }\n\
+                optimizer = { kind = 'sgd', lr = 0.1 }\n[validation]\nevery = '1 epoch'\nmetrics = ['spread']\n\
+                [checkpoint]\nkeep = { last = 1, best = 1, metric = 'validation_spread' }\n";
+    let rows: String = (0..40).map(|row| format!("{},{},{}\n", row, row * row % 7, row % 2)).collect();
+    fs::write(folder.path().join("rows.csv"), format!("a,b,label\n{rows}")).unwrap();
+    fs::write(&file, text.replace("metrics = ['spread']", "")).unwrap();
+    let message = from_file(&file, &[]).unwrap_err().to_string();
+    assert!(
+        message.contains("checkpoint.keep.metric = validation_spread: is not computed; add \"spread\""),
+        "{message}"
+    );
+    fs::write(&file, text).unwrap();
+    Run::start(from_file(&file, &[]).unwrap(), &run, Control::new()).unwrap().train(&mut ()).unwrap();
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let spreads = lines.filter_map(|line| Some((line["step"].as_u64()? + 1, line["validation_spread"].as_f64()?)));
+    let mut spreads: Vec<(u64, f64)> = spreads.collect();
+    assert_eq!(spreads.len(), 6);
+    spreads.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let (best, _) = rekindle::train::best_at(&run).unwrap();
+    assert_eq!(best.step(), spreads[0].0);
+    let kept = fs::read_dir(run.join("checkpoints")).unwrap().count();
+    assert_eq!(kept, if best.step() == 6 { 1 } else { 2 });
+}
+
 /// The names are those of the whole program, so one test has all that uses them.
 #[test]
 fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_catalogue() {
@@ -258,7 +305,7 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     assert_eq!(checkpoint.field("config").unwrap()["data"]["rows"], 60);
     assert_eq!(checkpoint.state("dataset").unwrap().json, json!({"rows": 60}));
 
-    // What the model allows to change can, and nothing else of it.
+    // Only the settings that the model allows to change can change.
     let set = |setting: &str| {
         let settings = [rekindle::train::Setting::parse(setting).unwrap()];
         let choices = resume::Choices { settings: &settings, ..resume::Choices::default() };

@@ -105,18 +105,20 @@ pub enum DataError {
          program (`Session::builder` takes them)"
     )]
     NotGiven,
-    /// A setting of a format of a program's own has a value it cannot have.
+    /// A setting of a registered format has a value it cannot have.
     #[error("data.{field} = {value}: {rule}")]
     Setting {
         /// The setting.
         field: &'static str,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The rule for it.
         rule: String,
     },
-    /// Other rows are in a format that only a program of its own can read.
-    #[error("{path}: rows in the format `{format}` are read by a program of its own; give its model tensors instead")]
+    /// Other rows are in a custom format, which only the program that trains can read.
+    #[error(
+        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model tensors (`Trained::outputs`)"
+    )]
     OwnFormat {
         /// The file.
         path: PathBuf,
@@ -275,7 +277,7 @@ impl From<TableError> for DataError {
 }
 
 impl DataError {
-    /// The error of a setting of a format of a program's own.
+    /// The error of a setting of a registered format.
     pub fn setting(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self::Setting { field, value: value.to_string(), rule: rule.into() }
     }

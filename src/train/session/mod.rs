@@ -45,7 +45,7 @@ pub struct Session {
     /// The same, and what else the model remembers.
     weights: Parameters,
     loss: Arc<dyn Loss>,
-    /// What a validation computes beside loss and accuracy.
+    /// The metrics of a validation, beside loss and accuracy.
     metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
     schedulers: Schedulers,
