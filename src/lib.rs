@@ -6,8 +6,8 @@
 //! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
 //!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
-//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on. [`loss`]: what is minimized;
-//!    [`metric`]: what else a validation computes.
+//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
+//!    [`loss`]: what is minimized; [`metric`]: what else a validation computes.
 //!    [`memory`]: whether something fits.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
 //! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.

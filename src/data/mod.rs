@@ -8,7 +8,7 @@
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
-//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own; `own.rs`: how a configuration names it.
+//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own; `own.rs`: how it gets a name.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it; `file.rs`
 //!    and `gunzip.rs`: a file, unpacked.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,

@@ -1,7 +1,7 @@
 //! Metrics: figures that a validation computes beside the loss and the accuracy.
 //!
-//! A configuration lists them in `validation.metrics`. Each stands in the log as `validation_<name>`, and by that name a
-//! schedule can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one to the
+//! A configuration lists them in `validation.metrics`. The log has each as `validation_<name>`. By that name a schedule
+//! can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one to the
 //! catalogue, write its file and its line in `catalogue!` below; a program adds its own with [`register`].
 
 mod config;

@@ -24,8 +24,8 @@ pub(super) struct Given {
 }
 
 /// Makes a [`Session`], or a [`Run`], of a configuration and of values that a program hands over. The configuration
-/// calls each of those `custom`: `model.kind`, `data.format`, `loss.kind`. A checkpoint does too, so a resume hands them
-/// over again; what the model has learned, and what the data set remembers, is in the checkpoint.
+/// calls each of those `custom`: `model.kind`, `data.format`, `loss.kind`. A checkpoint does too, so they are handed
+/// over again on a resume. What the model has learned, and what the data set remembers, is in the checkpoint.
 ///
 /// A type that is registered by name, such as a model by [`model::register`], needs no builder.
 pub struct SessionBuilder {

@@ -92,7 +92,8 @@ impl<'de> Deserialize<'de> for Metric {
         Self::named(&word).ok_or_else(|| {
             let (known, register) = (Self::names().join("`, `"), "rekindle::metric::register");
             D::Error::custom(format!(
-                "unknown variant `{word}`, expected one of `{known}`; one of your own is registered first, with {register}"
+                "unknown variant `{word}`, expected one of `{known}`; one of your own is registered first, with \
+                 {register}"
             ))
         })
     }

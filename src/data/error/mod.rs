@@ -117,7 +117,8 @@ pub enum DataError {
     },
     /// Other rows are in a custom format, which only the program that trains can read.
     #[error(
-        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model tensors (`Trained::outputs`)"
+        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model tensors \
+         (`Trained::outputs`)"
     )]
     OwnFormat {
         /// The file.
