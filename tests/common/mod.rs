@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rekindle::train::{Control, Observer, StepReport};
+use rekindle::train::{Control, Sink, StepRecord};
 use serde_json::Value;
 
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
@@ -169,8 +169,8 @@ pub fn rates(run: &Path) -> Vec<f64> {
 /// Asks a run to stop after its next update, and what is due after that.
 pub struct StopAfterOne(pub Control);
 
-impl Observer for StopAfterOne {
-    fn step(&mut self, _: &StepReport<'_>) {
+impl Sink for StopAfterOne {
+    fn record(&mut self, _: &StepRecord) {
         self.0.stop(15);
     }
 }

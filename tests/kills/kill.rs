@@ -15,7 +15,7 @@ use crate::common::{
 };
 use rekindle::rng::Stream;
 use rekindle::train::resume::{self, Choices};
-use rekindle::train::{Control, Observer, Outcome, Phase, Progress, Run, from_file};
+use rekindle::train::{Control, Outcome, Phase, Progress, Run, Sink, from_file};
 
 /// Long enough for 40 kills: thousands of updates, and hundreds of saves for kills to land in.
 const LONG: &str = r#"
@@ -341,7 +341,7 @@ impl<'a> InValidation<'a> {
     }
 }
 
-impl Observer for InValidation<'_> {
+impl Sink for InValidation<'_> {
     fn validating(&mut self, done: u64) {
         if done == self.at && !self.asked {
             self.asked = true;

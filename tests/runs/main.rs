@@ -20,3 +20,4 @@ mod notebook;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;
+mod sinks;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rekindle::figures;
-use rekindle::train::{Console, Observer};
+use rekindle::train::{Console, Sink};
 use rekindle::trained::{Evaluated, EvaluationRows, TrainedError};
 use serde::Serialize;
 

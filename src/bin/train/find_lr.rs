@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use rekindle::report::{pictures, terminal};
-use rekindle::train::{Console, Control, Observer, RangePoint, RangeTest, RangeTestOptions, find_lr, from_file};
+use rekindle::train::{Console, Control, RangePoint, RangeTest, RangeTestOptions, Sink, find_lr, from_file};
 use rekindle::{figures, shell};
 
 use crate::{print, settings, stopped_by};

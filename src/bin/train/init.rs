@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use rekindle::train::{Console, Observer, relative_path};
+use rekindle::train::{Console, Sink, relative_path};
 use rekindle::{shell, starter};
 
 /// Arguments of `train init`.

@@ -18,8 +18,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use rekindle::train::{
-    Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, file_size_limit_is_an_error,
-    from_file, resume,
+    Console, Control, Outcome, Progress, Run, Setting, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file,
+    resume,
 };
 use rekindle::trained::{Trained, TrainedError};
 use rekindle::{shell, threads};
@@ -219,7 +219,7 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
 /// Trains, says how it went, and gives the exit code.
 fn train(run: &mut Run, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
-    match run.train(&mut Watched { observer: console, progress: Progress::from_environment() }) {
+    match run.train(&mut Sinks(vec![console, &mut Progress::from_environment()])) {
         Ok(outcome) => {
             summarize(run, &outcome, first_step, began, console);
             match outcome {

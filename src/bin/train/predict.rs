@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rekindle::train::{Console, Control, Observer, Stake};
+use rekindle::train::{Console, Control, Sink, Stake};
 use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
 use crate::{open, stopped_by};

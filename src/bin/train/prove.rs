@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
-use rekindle::train::{Console, Control, Every, Observer, Stake, from_file};
+use rekindle::train::{Console, Control, Every, Sink, Stake, from_file};
 
 use crate::{print, settings, stopped_by};
 

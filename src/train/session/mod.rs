@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use super::config::{Config, Metric};
 use super::intervals::{Lengths, Validations};
-use super::log::Line;
 use super::memory::Purpose;
 use super::metrics::{EpochMean, Measured, Objective};
 use super::outlook;
+use super::record::StepRecord;
 use super::schedulers::Schedulers;
 use super::{TrainError, memory};
 use crate::Notice;
@@ -51,7 +51,7 @@ pub struct Session {
     keep: Keep,
     step: u64,
     /// The line of the last update, as long as the validation after it is to be made.
-    unvalidated: Option<Line>,
+    unvalidated: Option<StepRecord>,
     /// What was changed on which resume.
     history: Vec<Value>,
     /// Notices about the resume that this session began with.

@@ -12,10 +12,10 @@ use crate::model::with_room_for;
 use crate::state::{Part, State, StateError};
 use crate::train::changes::changes;
 use crate::train::config::Config;
-use crate::train::log::Line;
 use crate::train::memory::Purpose;
 use crate::train::metrics::Measured;
 use crate::train::outlook;
+use crate::train::record::StepRecord;
 use crate::train::schedulers::Schedulers;
 use crate::train::{Setting, TrainError};
 
@@ -146,12 +146,12 @@ impl Session {
 }
 
 /// The line of the last update of a checkpoint that was saved before the validation after it.
-fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<Line>, TrainError> {
+fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<StepRecord>, TrainError> {
     let wrong = |error: serde_json::Error| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
         reason: format!("its field `unvalidated` is no line of a log: {error}; resume an older checkpoint"),
     };
-    checkpoint.field("unvalidated").map(Line::deserialize).transpose().map_err(wrong)
+    checkpoint.field("unvalidated").map(StepRecord::deserialize).transpose().map_err(wrong)
 }
 
 /// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them,

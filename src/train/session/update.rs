@@ -10,8 +10,8 @@ use crate::optim::{Gradients, Rates};
 use crate::rng::Draws;
 use crate::train::TrainError;
 use crate::train::config::Metric;
-use crate::train::log::Line;
 use crate::train::metrics::{self, Evaluation, Measured, to_f64};
+use crate::train::record::StepRecord;
 
 impl Session {
     /// The batch that the next update learns from, or none if `stop` asks not to wait for it any longer.
@@ -77,12 +77,12 @@ impl Session {
 
     /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of
     /// now holds the line, and a resume makes the validation and writes it.
-    pub(in crate::train) fn postpone_validation(&mut self, line: Line) {
-        self.unvalidated = Some(line);
+    pub(in crate::train) fn postpone_validation(&mut self, record: StepRecord) {
+        self.unvalidated = Some(record);
     }
 
     /// The line of the last update, if the validation after it is to be made.
-    pub(in crate::train) fn unvalidated(&self) -> Option<&Line> {
+    pub(in crate::train) fn unvalidated(&self) -> Option<&StepRecord> {
         self.unvalidated.as_ref()
     }
 
@@ -104,8 +104,8 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// At the end of an epoch its number, from 1, and the mean loss of its updates; tells the schedule.
-    pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<(u64, f64)> {
+    /// At the end of an epoch the mean loss of its updates; tells the schedule.
+    pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<f64> {
         if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
             return None;
         }
@@ -114,6 +114,6 @@ impl Session {
         if self.metric == Metric::TrainingLoss {
             self.schedulers.report(mean);
         }
-        Some((self.step / self.data.steps_per_epoch(), mean))
+        Some(mean)
     }
 }
