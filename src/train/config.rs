@@ -1,11 +1,13 @@
 //! What a run is: the configuration, as a TOML file writes it and as a checkpoint keeps it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::component;
 use super::every::Every;
 use super::keep::KeepConfig;
 use super::{TrainError, paths};
@@ -54,6 +56,10 @@ pub struct Config {
     /// When the state is saved.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// Parts that a program of your own has registered (`rekindle::train::register_component`), by name, each with its
+    /// settings. They are saved with the run, act after each update and may lend their weights to validations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, serde_json::Value>,
 }
 
 /// The loss; by default the usual one for the data's targets.
@@ -179,6 +185,7 @@ impl Config {
         };
         self.optimizer.validate()?;
         self.model.validate()?;
+        component::validate(&self.components)?;
         if !(0.0..1.0).contains(&self.loss.label_smoothing) {
             let value = self.loss.label_smoothing.to_string();
             return wrong("loss.label_smoothing", value, "must be at least 0 and below 1");

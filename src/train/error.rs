@@ -94,6 +94,16 @@ pub enum TrainError {
     /// The optimizer's configuration, or an update.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// A component cannot act after an update.
+    #[error("component `{name}` failed after the update of step {step}: {error}")]
+    Component {
+        /// The component.
+        name: String,
+        /// The number of the update.
+        step: u64,
+        /// The failure.
+        error: crate::state::StateError,
+    },
     /// The schedule.
     #[error("schedule: {0}")]
     Schedule(Box<ScheduleError>),
@@ -340,6 +350,7 @@ impl TrainError {
                 | Self::Displaced { .. }
                 | Self::LockLost { .. }
                 | Self::Tensor(_)
+                | Self::Component { .. }
                 | Self::Optim(OptimError::Tensor(_))
         )
     }

@@ -7,6 +7,7 @@ mod bar;
 mod best;
 pub(crate) mod changes;
 mod complete;
+mod component;
 mod config;
 mod console;
 mod control;
@@ -46,6 +47,8 @@ mod wording;
 mod written_config;
 
 pub use best::{BestCheckpoint, Kept, best_at};
+pub(crate) use component::apply_lent;
+pub use component::{Component, Configured, Update, register_component};
 pub use config::{CheckpointConfig, Config, LossConfig, LossKind, Metric, TrainConfig, ValidationConfig};
 pub use console::Console;
 pub use control::{Answer, Control, Stake};

@@ -129,6 +129,7 @@ impl Trained {
         let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
+        train::apply_lent(&config.components, checkpoint, model.parameters())?;
         let recalled = train::recalled(checkpoint, settings);
         let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();

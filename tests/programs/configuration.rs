@@ -125,6 +125,8 @@ fn whole() -> Vec<Value> {
         "validation": {"every": "2 steps", "at_end": true},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
+        // Only programs of one's own have components.
+        "components": {},
     });
     let with = |key: &str, table: Value| {
         let mut config = base.clone();
@@ -209,6 +211,7 @@ fn describe(tables: &[Table], path: &str, value: &Value, seen: &mut BTreeSet<Str
             Value::Object(_) if key.kind == "schedule" || path == "schedule" => {
                 describe(tables, "schedule", value, seen);
             }
+            Value::Object(table) if table.is_empty() => {}
             Value::Object(_) => describe(tables, &inner, value, seen),
             Value::Array(items) => {
                 for item in items.iter().filter(|item| item.is_object()) {

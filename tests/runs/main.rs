@@ -10,8 +10,10 @@ mod common_parquet;
 mod common_signals;
 
 mod accumulate;
+mod components;
 mod custom_loop;
 mod determinism;
+mod examples;
 mod fashion;
 mod gpt;
 mod image_models;

@@ -2,6 +2,7 @@
 
 mod batches;
 mod intervals;
+mod parts;
 mod saved;
 mod update;
 
@@ -10,6 +11,7 @@ use std::path::Path;
 use candle_core::{Device, safetensors};
 use serde_json::Value;
 
+use super::component::{self, Component};
 use super::config::{Config, Metric};
 use super::intervals::{Lengths, Validations};
 use super::memory::Purpose;
@@ -42,6 +44,8 @@ pub struct Session {
     objective: Objective,
     optimizer: Optimizer,
     schedulers: Schedulers,
+    /// Parts of a user's program, by name.
+    components: Vec<(String, Box<dyn Component>)>,
     metric: Metric,
     epoch_mean: EpochMean,
     /// What was measured after the last update.
@@ -94,6 +98,10 @@ impl Session {
         let validations = intervals::settle_validations(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
+        let components = config.components.iter();
+        let components =
+            components.map(|(name, settings)| Ok((name.clone(), component::make(name, settings, &parameters)?)));
+        let components = components.collect::<Result<_, TrainError>>()?;
         let metric = schedulers.metric(&config, &data, objective)?;
         let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), objective, steps_per_epoch)?;
         Ok(Self {
@@ -104,6 +112,7 @@ impl Session {
             objective,
             optimizer,
             schedulers,
+            components,
             metric,
             epoch_mean: EpochMean::default(),
             measured: Measured::default(),
@@ -130,6 +139,11 @@ impl Session {
     /// What the optimizer updates.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// The components of a user's program, by name.
+    pub fn components(&self) -> impl Iterator<Item = (&str, &dyn Component)> {
+        self.components.iter().map(|(name, component)| (name.as_str(), &**component))
     }
 
     /// Notices for a person before the run begins.

@@ -9,6 +9,7 @@ use crate::ops::Tape;
 use crate::optim::{Gradients, Rates};
 use crate::rng::Draws;
 use crate::train::TrainError;
+use crate::train::component::{self, Update};
 use crate::train::config::Metric;
 use crate::train::metrics::{self, Evaluation, Measured, to_f64};
 use crate::train::record::StepRecord;
@@ -58,6 +59,11 @@ impl Session {
         loss: f64,
     ) -> Result<(), TrainError> {
         self.optimizer.update(gradients, rates)?;
+        let update = Update { step: self.step, loss, parameters: &self.parameters };
+        for (name, component) in &mut self.components {
+            let failed = |error| TrainError::Component { name: name.clone(), step: update.step, error };
+            component.after_update(&update).map_err(failed)?;
+        }
         self.schedulers.advance();
         self.epoch_mean.add(loss);
         self.measured = Measured::default();
@@ -90,7 +96,9 @@ impl Session {
     /// for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let batches = self.data.validation_batches_unless(stop);
-        let evaluation = metrics::evaluate(self.model.as_ref(), &self.objective, batches)?.filter(|_| !stop());
+        let evaluate = || metrics::evaluate(self.model.as_ref(), &self.objective, batches);
+        let lent = component::lent(self.components())?;
+        let evaluation = component::with_weights(&self.weights, lent, evaluate)?.filter(|_| !stop());
         if let Some(evaluation) = evaluation {
             self.unvalidated = None;
             self.measured.validation_loss = Some(evaluation.loss);
