@@ -192,16 +192,13 @@ fn memory(checkpoint: &Outline, part: &str) -> Value {
 /// saved it.
 fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
     let (state, schedule) = (checkpoint.state(part)?, schedule(checkpoint, part)?);
-    let depends_on_the_run = schedule.to_string().contains(['%', '"']);
-    if depends_on_the_run && checkpoint.field("steps_per_epoch").is_none() {
-        return None;
-    }
     let bases: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
     let steps_per_epoch = checkpoint.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
     let run = RunLength { total_steps: checkpoint.field("total_steps").and_then(Value::as_u64), steps_per_epoch };
     let mut scheduler = Scheduler::new(schedule, bases, run).ok()?;
     scheduler.load(state).ok()?;
-    Some(scheduler)
+    let is_known = checkpoint.field("steps_per_epoch").is_some() || !scheduler.needs_run_length();
+    is_known.then_some(scheduler)
 }
 
 /// The schedulers of [`PARTS`].

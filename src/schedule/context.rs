@@ -1,6 +1,6 @@
 //! Where a schedule meets the run: what its kind needs to know to be planned, and the checks of its parameters.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 
@@ -25,18 +25,27 @@ pub(crate) struct Context<'a> {
     unit: Unit,
     /// The groups of the run that this schedule serves.
     groups: Range<usize>,
-    slots: &'a RefCell<Vec<Slot>>,
+    notes: &'a Notes,
 }
 
-/// Plans `schedule` as the outermost of a run; its metric-driven kinds leave their memories in `slots`.
+/// What planning finds out beside the curve.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// The memories of metric-driven kinds.
+    pub slots: RefCell<Vec<Slot>>,
+    /// Whether a share of the run or an epoch was measured.
+    pub needs_run_length: Cell<bool>,
+}
+
+/// Plans `schedule` as the outermost of a run; its metric-driven kinds leave their memories in `notes`.
 pub(super) fn outermost(
     schedule: &Schedule,
     run: &RunLength,
     groups: usize,
-    slots: &RefCell<Vec<Slot>>,
+    notes: &Notes,
 ) -> Result<Box<dyn Curve>, ScheduleError> {
     let (kind, place) = (schedule.kind(), String::new());
-    Context { kind, place, depth: 1, run, unit: Unit::Step, groups: 0..groups, slots }.curve_of(schedule)
+    Context { kind, place, depth: 1, run, unit: Unit::Step, groups: 0..groups, notes }.curve_of(schedule)
 }
 
 impl Context<'_> {
@@ -47,6 +56,7 @@ impl Context<'_> {
 
     /// The run in the schedule's unit, where its end is known.
     pub fn total(&self) -> Option<f64> {
+        self.notes.needs_run_length.set(true);
         let total = self.run.total_steps? as f64;
         Some(if self.unit == Unit::Epoch { total / self.run.steps_per_epoch as f64 } else { total })
     }
@@ -89,6 +99,7 @@ impl Context<'_> {
         if schedule.unit == self.unit || self.unit == Unit::Epoch {
             return schedule.kind.plan(self);
         }
+        self.notes.needs_run_length.set(true);
         let place = self.place.clone();
         let context = Context { unit: Unit::Epoch, place, groups: self.groups.clone(), ..*self };
         let curve = schedule.kind.plan(&context)?;
@@ -223,7 +234,7 @@ impl Context<'_> {
         &self,
         make: impl Fn(&[f64]) -> Box<dyn Memory> + Send + Sync + 'static,
     ) -> Result<Box<dyn Curve>, ScheduleError> {
-        let mut slots = self.slots.borrow_mut();
+        let mut slots = self.notes.slots.borrow_mut();
         let slot = slots.len();
         let (place, kind, groups) = (self.place.clone(), self.kind, self.groups.clone());
         slots.push(Slot { place, kind, groups, make: Box::new(make) });

@@ -10,6 +10,7 @@ use super::argument::Argument;
 use super::context::Context;
 use super::error::{Problem, ScheduleError, suggestion};
 use super::length::Length;
+use super::phases::Phases;
 use super::plan::Curve;
 use super::value::{Data, Value};
 
@@ -27,6 +28,11 @@ pub(crate) trait Kind: Parameters {
     /// long as it is.
     fn lasting(&self, _length: Length) -> Option<Schedule> {
         None
+    }
+
+    /// The phases it has in the stretch that is left: one by default, with the name of the kind.
+    fn phases(&self, phases: &mut Phases<'_>) {
+        phases.rest(self.definition().name);
     }
 }
 

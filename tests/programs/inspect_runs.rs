@@ -96,3 +96,27 @@ fn a_folder_of_runs_is_listed_with_what_became_of_each() {
     // Killed, it can be resumed.
     assert!(line(&place.inspect(&["runs"]).out, "d ").contains("stopped"));
 }
+
+/// A checkpoint of a loop of your own says nothing of the run's length, and most schedules do not depend on it.
+#[test]
+fn rates_that_need_no_length_of_the_run_are_shown_without_one() {
+    use rekindle::checkpoint::{Folder, Snapshot, WrittenBy};
+    use rekindle::schedule::{RunLength, Schedule, Scheduler};
+
+    let place = Workplace::new();
+    let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
+    for (schedule, is_known) in [
+        ("plateau(mode=\"max\")", true),
+        ("warmup(4) -> cosine(96)", true),
+        ("cosine(\"100%\")", false),
+        ("step(3, unit=\"epoch\")", false),
+    ] {
+        let scheduler = Scheduler::new(schedule.parse::<Schedule>().unwrap(), vec![0.5], run).unwrap();
+        let snapshot = Snapshot::at(0).part("schedulers.lr", &scheduler).unwrap();
+        let folder = tempfile::tempdir_in(place.path("")).unwrap();
+        let saved = Folder::new(folder.path()).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap();
+        let json = place.inspect(&[saved.path.to_str().unwrap(), "--json"]);
+        let json: Value = serde_json::from_str(&json.out).unwrap();
+        assert_eq!(json["groups"][0]["next_lrs"].as_array().is_some_and(|rates| !rates.is_empty()), is_known, "{json}");
+    }
+}

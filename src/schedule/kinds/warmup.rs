@@ -34,6 +34,11 @@ impl Kind for Warmup {
         let rest = length.minus(self.steps)?;
         Some(Self { schedule: self.schedule.lasting_inside(rest)?, ..self.clone() }.into())
     }
+
+    fn phases(&self, phases: &mut Phases<'_>) {
+        phases.next("warmup", self.steps);
+        phases.of(&self.schedule);
+    }
 }
 
 struct WarmupCurve {

@@ -96,6 +96,12 @@ impl Kind for Wsd {
         let stable = length.minus(self.warmup)?.minus(self.decay)?;
         Some(Self { stable, ..self.clone() }.into())
     }
+
+    fn phases(&self, phases: &mut Phases<'_>) {
+        phases.next("warmup", self.warmup);
+        phases.next("stable", self.stable);
+        phases.rest("decay");
+    }
 }
 
 impl Wsd {
