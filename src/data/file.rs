@@ -110,7 +110,7 @@ fn read_whole(what: &str, bytes: u64) -> Need {
     Need::new(what, bytes, "which is read as a whole")
 }
 
-fn remedies() -> Vec<String> {
+pub(super) fn remedies() -> Vec<String> {
     vec!["a file of fewer rows".to_owned(), "a machine, or a limit, with more memory".to_owned()]
 }
 

@@ -35,7 +35,7 @@ pub(super) fn left(limit: u64, status: &str, smaps: &str) -> Available {
 /// Bytes that are mapped and can still be used: what an allocator has reserved, in large pieces, and not touched. A
 /// smaller piece, such as the stack of a thread, is for one purpose.
 fn reserve(smaps: &str) -> u64 {
-    const LARGE: u64 = 100 << 20;
+    const LARGE: u64 = 64 << 20;
     let mut sum: u64 = 0;
     let (mut is_anonymous, mut size) = (false, 0);
     for line in smaps.lines() {

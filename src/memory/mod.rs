@@ -62,7 +62,7 @@ impl Need {
 
 /// The request does not fit in memory. Nothing was allocated for it.
 #[derive(Debug, Error)]
-#[error("{what} needs at least {} of memory, and {available}{}", Size(total(needs)), Table { needs, remedies })]
+#[error("{what} needs {} {} of memory, and {available}{}", how(*is_estimate), Size(total(needs)), Table { needs, remedies })]
 pub struct TooLarge {
     /// The request.
     pub what: String,
@@ -72,6 +72,12 @@ pub struct TooLarge {
     pub available: Available,
     /// Remedies, the most effective first.
     pub remedies: Vec<String>,
+    /// Whether the last part is an estimate from above; else all are lower bounds.
+    pub is_estimate: bool,
+}
+
+fn how(is_estimate: bool) -> &'static str {
+    if is_estimate { "about" } else { "at least" }
 }
 
 /// Refuses `needs` as [`require`] does; and where a process that asks for more than it can have ends at once, also those
@@ -87,10 +93,14 @@ pub fn require_with(
     remedies: Vec<String>,
 ) -> Result<(), Box<TooLarge>> {
     let Some(available) = Available::now().map(|available| available.and(held)) else { return Ok(()) };
-    if available.is_of_requests && total(&needs) <= available.bytes {
+    let is_estimate = available.is_of_requests && total(&needs) <= available.bytes;
+    if is_estimate {
         needs.push(beside);
     }
-    if total(&needs) > available.bytes { Err(TooLarge::new(what, needs, available, remedies)) } else { Ok(()) }
+    if total(&needs) <= available.bytes {
+        return Ok(());
+    }
+    Err(Box::new(TooLarge { is_estimate, ..*TooLarge::new(what, needs, available, remedies) }))
 }
 
 /// Refuses `needs` that are more than what is available now and the `held` bytes that will be given back.
@@ -110,7 +120,7 @@ pub fn refusal(what: &str, needs: Vec<Need>, remedies: Vec<String>) -> Box<TooLa
 impl TooLarge {
     fn new(what: &str, needs: Vec<Need>, available: Available, remedies: Vec<String>) -> Box<Self> {
         let (what, needs) = (what.to_owned(), needs.into_iter().filter(|need| need.bytes > 0).collect());
-        Box::new(Self { what, needs, available, remedies })
+        Box::new(Self { what, needs, available, remedies, is_estimate: false })
     }
 }
 
@@ -157,7 +167,13 @@ mod tests {
             Need::new("moments of adamw", 8_000_000_000, "2 for each weight"),
         ];
         let remedies = vec!["a smaller model".to_owned(), "`optimizer.kind = \"sgd\"`".to_owned()];
-        let refused = TooLarge { what: "the run".to_owned(), needs, available: available(6_100_000_000), remedies };
+        let refused = TooLarge {
+            what: "the run".to_owned(),
+            needs,
+            available: available(6_100_000_000),
+            remedies,
+            is_estimate: false,
+        };
         let expected = "\
 the run needs at least 16 GB of memory, and 6.1 GB are available: the memory of this machine
   weights           4.0 GB  1,000,000,000 numbers
