@@ -329,14 +329,12 @@ fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_abor
 
 #[test]
 #[cfg(target_os = "linux")]
-fn memory_that_the_system_does_not_give_ends_the_program_with_the_reason() {
+fn a_table_of_words_that_fills_the_memory_is_refused_while_it_is_read() {
     let place = Workplace::new();
-    // Words are told apart before it is known how many there are.
     let rows: String = (0..1_500_000).map(|i| format!("{i:07}w,2,1\n")).collect();
     fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
-    let told = train_within(&place, 130_000, &["config.toml", "--out", "run"]);
-    let parts = ["of memory were asked for", "the limit of the address space is 133 MB (ulimit -v); raise it"];
-    told.says(1, &parts);
+    let parts = ["rows.csv needs at least", "more rows", "the limit of the address space is 133 MB (ulimit -v)"];
+    train_within(&place, 130_000, &["config.toml", "--out", "run"]).says(2, &parts);
 }
 
 #[test]
