@@ -169,6 +169,18 @@ impl Builder {
         }
     }
 
+    /// Bytes of the values so far, at least: 8 for a number, 4 for a word.
+    pub fn bytes(&self) -> u64 {
+        let of_words = |words: &Words| words.rows().len() * 4;
+        let sizes = self.columns.iter().map(|column| match column {
+            Filling::Ignored | Filling::Unknown(_) | Filling::Target(Labels::Unknown { .. }) => 0,
+            Filling::Numbers(numbers) | Filling::Target(Labels::Values(numbers)) => numbers.len() * 8,
+            Filling::Target(Labels::Numbers(labels)) => labels.len() * 4,
+            Filling::Categories { words, .. } | Filling::Target(Labels::Names(words)) => of_words(words),
+        });
+        sizes.sum::<usize>() as u64
+    }
+
     /// The table, of the file at `path`, whose column of labels is called `label` in a message.
     pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
         let declared = self.options.classes;

@@ -64,7 +64,7 @@ impl MlpConfig {
     pub(super) fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
-        Activations::of_steps(inputs, hidden.chain([outputs as u64]))
+        Activations::of_steps(inputs, hidden.chain([outputs as u64])).with_dropout(self.dropout > 0.0)
     }
 }
 

@@ -22,7 +22,8 @@ pub fn checkpoint<F>(x: &Tensor, parameters: Vec<Var>, segment: F) -> Result<Ten
 where
     F: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
 {
-    let result = segment(&x.detach())?.detach().contiguous()?;
+    // A tape would keep the inner results that are to be let go here.
+    let result = Tape::pause(|| segment(&x.detach()))?.detach().contiguous()?;
     // The graph has no place for many inputs. They become a chain of zeros, each of which passes a gradient on.
     let slots: Vec<Slot> = parameters.iter().map(|_| Slot::default()).collect();
     let mut chain = Tensor::zeros((), x.dtype(), x.device())?;
@@ -144,12 +145,12 @@ impl<F: Fn(&Tensor) -> Result<Tensor>> CustomOp2 for Segment<F> {
         let (result, tape) = Tape::record(|| (self.segment)(start.as_tensor()));
         let result = result?;
         let wanted = self.parameters.iter().chain([&start]);
-        let mut found: Vec<Option<Tensor>> = match tape.gradients(&result, gradient.clone())? {
-            Some(mut gradients) => wanted.map(|var| gradients.remove(&var.id())).collect(),
-            None => {
-                let mut store = result.apply_op1(Departure(gradient.clone()))?.backward()?;
-                wanted.map(|var| store.remove(var)).collect()
-            }
+        let mut found: Vec<Option<Tensor>> = if tape.leads_to(&result) {
+            let mut gradients = tape.gradients(result, gradient.clone())?;
+            wanted.map(|var| gradients.remove(&var.id())).collect()
+        } else {
+            let mut store = result.apply_op1(Departure(gradient.clone()))?.backward()?;
+            wanted.map(|var| store.remove(var)).collect()
         };
         let of_start = found.pop().flatten();
         self.slots.iter().zip(found).for_each(|(slot, gradient)| slot.put(gradient));
@@ -215,6 +216,23 @@ mod tests {
             (to_vec(&y), gradients)
         });
         assert_eq!(results[0], results[1]);
+    }
+
+    #[test]
+    fn a_tape_holds_a_segment_and_nothing_of_its_inside() {
+        let (x, weight) = (var(&[6, 4], 1), var(&[4, 4], 2));
+        let (parameter, start) = (weight.clone(), x.as_tensor().clone());
+        let inside = Tape::record(|| segment(&start, &weight).unwrap()).1;
+        let again = move |x: &Tensor| segment(x, &weight);
+        let (y, tape) = Tape::record(|| checkpoint(&start, vec![parameter.clone()], again).unwrap());
+        // The segment, and the arrival of its parameter.
+        assert_eq!((inside.len(), tape.len()), (3, 2));
+        assert!(tape.leads_to(&y));
+        let gradients = tape.gradients(y.clone(), y.ones_like().unwrap()).unwrap();
+        let store = y.backward().unwrap();
+        for var in [&x, &parameter] {
+            assert_eq!(to_vec(&gradients[&var.id()]), to_vec(store.get(var).unwrap()));
+        }
     }
 
     #[test]

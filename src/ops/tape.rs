@@ -5,6 +5,7 @@
 //! that reaches a tensor is moved there, and only a second one is added. Operations are applied with [`apply1`],
 //! [`apply2`] and [`apply3`], which tell Candle's graph as well, so a loop that calls `backward` itself loses nothing.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -56,16 +57,25 @@ impl Tape {
         (result, Self(nodes))
     }
 
-    /// The gradients that `gradient` of `output` gives the tensors that `output` was made from; `None` where it
-    /// depends on one through an operation that is not on the tape.
+    /// Calls `forward`, whose operations are left out of the tape of this thread.
+    pub(crate) fn pause<R>(forward: impl FnOnce() -> R) -> R {
+        let _outer = Restore(RECORDING.replace(None));
+        forward()
+    }
+
+    /// The gradients that `gradient` of `output` gives the tensors that `output` was made from, all of them on the
+    /// tape ([`Tape::leads_to`]). An `output` that is given away, and not lent, lets each tensor go once it is done.
     ///
     /// # Errors
     /// When the device fails.
-    pub(crate) fn gradients(mut self, output: &Tensor, gradient: Tensor) -> Result<Option<HashMap<TensorId, Tensor>>> {
-        if !self.leads_to(output) {
-            return Ok(None);
-        }
-        let mut gradients = HashMap::from([(output.id(), gradient)]);
+    pub(crate) fn gradients(
+        mut self,
+        output: impl Borrow<Tensor>,
+        gradient: Tensor,
+    ) -> Result<HashMap<TensorId, Tensor>> {
+        let mut gradients = HashMap::from([(output.borrow().id(), gradient)]);
+        // Candle's graph behind it has all tensors.
+        drop(output);
         // Last first, and each is let go with its tensors as soon as it is done.
         while let Some(Node { operation, output }) = self.0.pop() {
             let Some(gradient) = gradients.remove(&output.id()) else { continue };
@@ -73,11 +83,16 @@ impl Tape {
                 add(&mut gradients, &input, gradient.detach())?;
             }
         }
-        Ok(Some(gradients))
+        Ok(gradients)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether every path to `output` is on the tape from the variable where it begins.
-    fn leads_to(&self, output: &Tensor) -> bool {
+    pub(crate) fn leads_to(&self, output: &Tensor) -> bool {
         let mut known = HashSet::with_capacity(self.0.len());
         let inputs_are_known = self.0.iter().all(|node| {
             let inputs = node.operation.inputs();
@@ -186,7 +201,11 @@ pub(crate) fn apply3(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use std::sync::Weak;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use candle_core::backend::BackendStorage;
+    use candle_core::{CpuStorage, Device, Layout, Shape, Var};
 
     use super::super::{linear, relu};
     use super::*;
@@ -209,7 +228,8 @@ mod tests {
         let (weight, bias) = (variable(&[3, 3], 0.1), variable(&[3], 0.3));
         let x = variable(&[4, 3], 0.2).as_detached_tensor();
         let (loss, tape) = Tape::record(|| loss(&x, &weight, &bias).unwrap());
-        let gradients = tape.gradients(&loss, loss.ones_like().unwrap()).unwrap().expect("only operations of ours");
+        assert!(tape.leads_to(&loss));
+        let gradients = tape.gradients(&loss, loss.ones_like().unwrap()).unwrap();
         let graph = loss.backward().unwrap();
         for variable in [&weight, &bias] {
             let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
@@ -227,10 +247,62 @@ mod tests {
         let x = variable(&[4, 3], 0.2).as_detached_tensor();
         let foreign = || loss(&x, &weight, &bias)?.sqr();
         let (loss, tape) = Tape::record(|| foreign().unwrap());
-        assert!(tape.gradients(&loss, loss.ones_like().unwrap()).unwrap().is_none());
+        assert!(!tape.leads_to(&loss));
         let on_the_way = || relu(&linear(&x, &weight, Some(&bias))?.exp()?);
         let (output, tape) = Tape::record(|| on_the_way().unwrap());
-        assert!(tape.gradients(&output, output.ones_like().unwrap()).unwrap().is_none());
+        assert!(!tape.leads_to(&output));
+    }
+
+    /// Twice its input. The backward pass of the first says whether `later` is still there.
+    struct Twice {
+        later: Weak<()>,
+        _here: Arc<()>,
+        is_later_gone: Arc<AtomicBool>,
+    }
+
+    impl CustomOp1 for Twice {
+        fn name(&self) -> &'static str {
+            "twice"
+        }
+
+        fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+            Ok((x.affine(layout, 2.0, 0.0)?, layout.shape().clone()))
+        }
+
+        fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+            self.is_later_gone.store(self.later.upgrade().is_none(), Ordering::Relaxed);
+            Ok(Some((gradient * 2.0)?))
+        }
+    }
+
+    #[test]
+    fn a_tensor_is_let_go_once_it_is_done_where_the_output_is_given_away() {
+        let x = variable(&[2], 0.5);
+        for is_given in [true, false] {
+            let (first, last, is_later_gone) = (Arc::new(()), Arc::new(()), Arc::new(AtomicBool::new(false)));
+            let later = Arc::downgrade(&last);
+            let twice = |here, later| Twice { later, _here: here, is_later_gone: Arc::clone(&is_later_gone) };
+            let first = twice(first, later);
+            let last = Twice { is_later_gone: Arc::default(), ..twice(last, Weak::new()) };
+            let (output, tape) = Tape::record(|| apply1(&apply1(&x, first).unwrap(), last).unwrap());
+            let start = output.ones_like().unwrap();
+            let gradients = match is_given {
+                true => tape.gradients(output, start).unwrap(),
+                false => tape.gradients(&output, start).unwrap(),
+            };
+            assert_eq!(gradients[&x.id()].to_vec1::<f64>().unwrap(), [4.0, 4.0]);
+            assert_eq!(is_later_gone.load(Ordering::Relaxed), is_given);
+        }
+    }
+
+    #[test]
+    fn a_pause_leaves_no_operation_on_the_tape() {
+        let (weight, x) = (variable(&[3, 3], 0.1), variable(&[4, 3], 0.2));
+        let ((), tape) = Tape::record(|| {
+            drop(Tape::pause(|| linear(&x, &weight, None).unwrap()));
+            drop(linear(&x, &weight, None).unwrap());
+        });
+        assert_eq!(tape.0.len(), 1);
     }
 
     #[test]

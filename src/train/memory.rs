@@ -7,7 +7,7 @@ use super::config::Config;
 use super::metrics::Objective;
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
-use crate::model::{ModelConfig, Outline};
+use crate::model::{GptConfig, ModelConfig, Outline};
 
 /// The use of a session, which decides how much memory it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,18 @@ pub(super) fn require(
     let sizes = Sizes::of(config, data, outline, device, purpose);
     let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
     let what = if purpose == Purpose::Look { "the model" } else { "the run" };
-    Ok(memory::require(what, sizes.needs(), held, sizes.remedies(config, &data.input(), purpose))?)
+    let (needs, beside) = (sizes.needs(), sizes.beside());
+    Ok(memory::require_with(
+        what,
+        needs,
+        beside,
+        held,
+        sizes.remedies(config, &data.input(), objective.outputs, purpose),
+    )?)
 }
 
 /// The sizes that the memory of a run depends on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sizes {
     outline: Outline,
     /// Numbers that the optimizer remembers of each parameter.
@@ -139,8 +146,26 @@ impl Sizes {
         needs
     }
 
+    /// What is needed beside these for a moment: the gradient of a weight on its way, and what a backward pass has in
+    /// hand; and what is lost where an allocator rounds large sizes up, which is an eighth at most.
+    fn beside(&self) -> Need {
+        let rounded = memory::total(&self.needs()) / 8;
+        let largest = self.outline.largest().map_or(0, |(_, _, numbers)| numbers);
+        let passing = self.outline.activations.passing.saturating_mul(self.rows_at_once).saturating_add(largest);
+        let passing = if self.is_on_cpu && self.purpose != Purpose::Look { passing } else { 0 };
+        let bytes = passing.saturating_mul(NUMBER).saturating_add(rounded);
+        Need::new("for a moment", bytes, "at most, by an estimate: results on their way, and rounded sizes")
+    }
+
+    /// Whether the run would need less if it computed activations again.
+    fn shrinks_with(&self, again: &ModelConfig, input: &Input, outputs: usize) -> bool {
+        let Ok(outline) = again.outline(input, outputs) else { return false };
+        let all = |sizes: &Self| memory::total(&sizes.needs()).saturating_add(sizes.beside().bytes);
+        all(&Self { outline, ..self.clone() }) < all(self)
+    }
+
     /// The remedies.
-    fn remedies(&self, config: &Config, input: &Input, purpose: Purpose) -> Vec<String> {
+    fn remedies(&self, config: &Config, input: &Input, outputs: usize, purpose: Purpose) -> Vec<String> {
         let needs = self.needs();
         let of = |names: &[&str]| {
             let these = needs.iter().filter(|need| names.contains(&need.what.as_str()));
@@ -160,7 +185,8 @@ impl Sizes {
                 rows.push(format!("a batch in pieces, `train.accumulate = {pieces}` or more"));
             }
             if let (ModelConfig::Gpt(gpt), Input::Tokens { context, .. }) = (&config.model, input) {
-                if !gpt.checkpoint_activations {
+                let again = GptConfig { checkpoint_activations: true, ..gpt.clone() };
+                if !gpt.checkpoint_activations && self.shrinks_with(&ModelConfig::Gpt(again), input, outputs) {
                     rows.push("`model.checkpoint_activations = true`".to_owned());
                 }
                 if !is_resumed {
@@ -211,7 +237,7 @@ mod tests {
     use crate::model::Activations;
 
     fn sizes(purpose: Purpose) -> Sizes {
-        let activations = Activations { kept: 50, widest: 30 };
+        let activations = Activations { kept: 50, widest: 30, passing: 70 };
         let tensors = vec![("a".to_owned(), vec![10, 7]), ("b".to_owned(), vec![5, 6]), ("c".to_owned(), vec![3])];
         Sizes {
             outline: Outline { tensors, parameters: 100, buffers: 3, activations },
@@ -261,6 +287,33 @@ mod tests {
         assert_eq!(pieces.activations(), 4 * 50);
         // A validation, which has the gradients of the last update beside it, may be the larger.
         assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 256 * 30);
+    }
+
+    #[test]
+    fn for_a_moment_a_gradient_results_and_rounding_are_beside_them() {
+        // The largest tensor has 70 numbers, and a row has 70 in passing.
+        let all = sizes(Purpose::Train);
+        assert_eq!(all.beside().bytes, 4 * (70 + 8 * 70) + total(&all.needs()) / 8);
+        let look = sizes(Purpose::Look);
+        assert_eq!(look.beside().bytes, total(&look.needs()) / 8);
+    }
+
+    #[test]
+    fn activations_are_recommended_to_be_computed_again_where_that_needs_less() {
+        let shrinks = |layers: usize| {
+            let config = |again: bool| {
+                let text =
+                    format!("kind = 'gpt'\nlayers = {layers}\nheads = 2\nwidth = 16\ncheckpoint_activations = {again}");
+                toml::from_str::<ModelConfig>(&text).unwrap()
+            };
+            let input = Input::Tokens { context: 64, vocabulary: 10 };
+            let outline = config(false).outline(&input, 10).unwrap();
+            let plain = Sizes { outline, rows_at_once: 64, rows: 64, ..sizes(Purpose::Train) };
+            plain.shrinks_with(&config(true), &input, 10)
+        };
+        assert!(shrinks(4));
+        // One block is kept whole either way, and its result besides.
+        assert!(!shrinks(1));
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub(super) fn listen(control: Control, say: Say) -> io::Result<()> {
     let mut signals = Signals::new(heard)?;
     let mut ear = Ear { control, say, answered: None };
     let work = move || signals.forever().for_each(|signal| ear.hear(signal));
-    threads::builder("signals").spawn(work).map(drop)
+    let none = |error| threads::cannot_start("that hears signals", &error);
+    threads::builder("signals").spawn(work).map(drop).map_err(none)
 }
 
 /// The signals so far.

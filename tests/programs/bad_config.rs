@@ -245,7 +245,8 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
     train_within(&place, 2_000_000, &large).says(
         2,
         &[
-            "the run needs at least 8.0 GB of memory, and 2.0 GB are available: the limit of the address space is 2.0 GB",
+            "the run needs at least 8.0 GB of memory, and ",
+            "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its threads",
             "\n  weights       1.6 GB  400,",
             "most in `2.weight` [20000, 20000]",
             "\n  moments       1.6 GB  1 for each weight, by sgd",
@@ -274,7 +275,7 @@ fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
     let before = place.files();
     let resume = ["--resume", "run", "--set", "train.epochs=2"];
     let parts = ["the run needs at least 181 MB", "copy to save", "a machine, or a limit, with more memory"];
-    train_within(&place, 150_000, &resume).says(2, &parts);
+    train_within(&place, 200_000, &resume).says(2, &parts);
     // Not even the checkpoint fits here.
     train_within(&place, 70_000, &resume)
         .says(2, &["run/checkpoints/step-0000000005 needs at least 72 MB", "its files"]);
@@ -298,6 +299,41 @@ fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
     gzip.finish().unwrap();
     let parts = ["rows.csv needs at least", "more of what is packed in it"];
     train_within(&place, 150_000, &["config.toml", "--out", "run"]).says(2, &parts);
+    // Numbers take 8 bytes each, and here 2 in the file.
+    let rows = "1,2,1\n".repeat(1 << 21);
+    fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
+    let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, beside the file"];
+    train_within(&place, 140_000, &["config.toml", "--out", "run"]).says(2, &parts);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_aborted() {
+    let place = Workplace::new();
+    let large = ["config.toml", "--out", "run", "--set", "model.hidden=[2000, 2000]", "--set", "train.epochs=1"];
+    let limit_is_named = ["the run needs ", "available: the limit of the address space is", "(ulimit -v)"];
+    // The first cannot hold what is kept, the second what is needed for a moment.
+    train_within(&place, 150_000, &large).says(2, &limit_is_named);
+    train_within(&place, 190_000, &large)
+        .says(2, &[&limit_is_named[..], &["needs about ", "\n  for a moment"]].concat());
+    // Little more is enough; and more than the allocator is used to reserve, but little more.
+    for limit in [250_000, 1_085_000, 1_100_000] {
+        let several = format!("ulimit -v {limit} && exec \"$0\" \"$@\"");
+        let arguments: Vec<&str> = ["-c", &several, common_programs::TRAIN].into_iter().chain(large).collect();
+        let told = common_programs::Told::from(place.command("sh", &arguments).output().unwrap());
+        told.says(0, &["done: 5 steps"]);
+        fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_table_of_words_that_fills_the_memory_is_refused_while_it_is_read() {
+    let place = Workplace::new();
+    let rows: String = (0..1_500_000).map(|i| format!("{i:07}w,2,1\n")).collect();
+    fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
+    let parts = ["rows.csv needs at least", "more rows", "the limit of the address space is 133 MB (ulimit -v)"];
+    train_within(&place, 130_000, &["config.toml", "--out", "run"]).says(2, &parts);
 }
 
 #[test]

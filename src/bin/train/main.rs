@@ -5,6 +5,7 @@ mod eval;
 mod find_lr;
 mod init;
 mod memory;
+mod out_of_memory;
 mod predict;
 mod prove;
 mod reference;

@@ -29,7 +29,7 @@ impl Session {
             let (loss, tape) = Tape::record(|| self.loss(piece, number));
             let (loss, value) = loss?;
             mean += share * value;
-            let gradients = Gradients::along(tape, &loss, share, &self.parameters)?;
+            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(&gradients)?,
                 None => gradients,
