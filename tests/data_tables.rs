@@ -135,7 +135,7 @@ fn a_missing_value_is_an_error_unless_something_stands_in() {
     assert_eq!(said("a,y\n,0\n1,0\n", ""), empty);
     assert_eq!(said("a,y\nred,0\n,0\n", "").replace("line 3", "line 2"), empty);
     // A label is never made up.
-    assert!(said("a,y\n1,\n", "missing = \"mean\"").starts_with("a.csv, line 2, column `y`: the field is empty"));
+    assert!(said("a,y\n1,\n", "missing = \"mean\"").starts_with("a.csv, line 2, column `y`: the label is missing"));
     assert!(said("a,y\n-,0\n1,0\n", "missing = \"mean\"").ends_with(
         "\"1\" is a number, and the column began with words; name it in `data.categories` if all are names"
     ));

@@ -39,6 +39,7 @@ mod length;
 mod meant;
 mod memory;
 mod plan;
+mod range;
 mod scheduler;
 mod text;
 mod trajectory;

@@ -59,7 +59,9 @@ impl Use {
             return of_odd_words(column, table);
         }
         match (&column.look, few) {
-            (Some((text, what)), false) => left(format!("{what}, such as {}", example(text))),
+            (Some((text, what)), false) => {
+                left(format!("{what}, such as {}; write plain numbers, and it can be learned from", example(text)))
+            }
             (Some((text, what)), true) => {
                 category(Some(format!("words that look like {what}, such as {}", example(text))))
             }

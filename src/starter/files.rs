@@ -97,7 +97,10 @@ pub(super) fn text(
         &format!("\"{plural}\""),
         "What a token is: \"characters\" or \"bytes\"; or `tokenizer = \"tokenizer.json\"` instead.",
     );
-    lines.decide(format!("context: the model sees {context} tokens, for the length of the text"));
+    lines.decide(format!(
+        "context: the model sees {context} token{} at once, by the length of the text",
+        if context == 1 { "" } else { "s" }
+    ));
     lines.value("context", &context.to_string(), "How many tokens a row holds: how far back the model can see.");
     let validation = if tokens < SHORT { "0.0" } else { "0.1" };
     lines.value("validation", validation, "The last part of the text, on which nothing is trained; 0 for none.");

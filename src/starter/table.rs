@@ -150,7 +150,10 @@ fn decide_columns(lines: &mut Lines, plan: &Plan) {
     }
     for (at, odd) in plan.odd() {
         let words = listed(odd.iter().map(|word| example(word)));
-        lines.warn(format!("missing values: {} has numbers, and {words}, taken for missing", name(table, at)));
+        lines.warn(format!(
+            "missing values: {} has numbers and {words}, which is taken for missing; the median of the column stands in",
+            name(table, at)
+        ));
     }
     let gaps = plan.gaps();
     if !gaps.is_empty() {

@@ -40,7 +40,9 @@ mod scratch;
 mod segments;
 mod session;
 mod signals;
+mod spelling;
 mod timing;
+mod unusual;
 mod wording;
 mod written_config;
 
