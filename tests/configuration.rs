@@ -335,6 +335,8 @@ fn every_range_that_is_stated_is_kept() {
         }
     }
     assert!(tried > 40, "{tried}");
+    let seed = tables()[0].keys.iter().find(|key| key.name == "seed").unwrap().range.clone();
+    assert_eq!(seed, format!("≥ 0, ≤ {}", i64::MAX));
 }
 
 /// The value of a parameter of a schedule without which there is none.
@@ -550,7 +552,10 @@ fn a_check_warns_of_what_is_allowed_and_hardly_meant() {
     let plain = rows(&|i| (i % 2).to_string());
     assert_eq!(warnings(&place, &plain, &["schedule=cosine(\"100%\")"]), "");
     let told = warnings(&place, &plain, &["optimizer.lr=1e30"]);
-    assert!(told.contains("1e30") && told.contains("far outside the usual range of"), "{told}");
+    assert!(
+        told.contains("1.000e30 at most") && told.contains("far outside the usual range of sgd, 1e-4 to 1"),
+        "{told}"
+    );
     let told = warnings(&place, &plain, &["schedule=warmup(2) -> cosine(\"150%\")"]);
     assert!(told.contains("schedule.schedule.t_max is \"150%\", longer than the whole run"), "{told}");
     let constant: String = plain.lines().map(|line| format!("{line},3\n")).collect::<String>();

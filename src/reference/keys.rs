@@ -256,5 +256,8 @@ fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
 
 /// A number as it is read best: 1 rather than 1.0.
 fn number(value: &Value) -> String {
-    value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number:?}").trim_end_matches(".0").to_owned())
+    match value.as_f64() {
+        Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:?}").trim_end_matches(".0").to_owned(),
+        _ => value.to_string(),
+    }
 }

@@ -29,6 +29,7 @@ pub(super) fn question(config: &Value, field: &str, is_near: bool) -> Option<Str
         _ => None,
     };
     let mut found = same_name(&tables, name);
+    found.retain(|key| key != field);
     if found.is_empty() && !is_near {
         found = inner().unwrap_or_else(|| nearest(&tables, name).into_iter().collect());
     }

@@ -10,8 +10,8 @@ use crate::schedule::{RunLength, Scheduler};
 
 /// The learning rates that are usual for a kind of optimizer, and the highest one that is not worth a warning.
 struct Usual {
-    from: f64,
-    to: f64,
+    from: &'static str,
+    to: &'static str,
     highest: f64,
 }
 
@@ -21,8 +21,8 @@ const LOWEST: f64 = 1e-12;
 impl Usual {
     fn of(kind: &str) -> Self {
         match kind {
-            "sgd" => Self { from: 1e-4, to: 1.0, highest: 100.0 },
-            _ => Self { from: 1e-6, to: 0.1, highest: 1.0 },
+            "sgd" => Self { from: "1e-4", to: "1", highest: 100.0 },
+            _ => Self { from: "1e-6", to: "0.1", highest: 1.0 },
         }
     }
 }
@@ -48,7 +48,7 @@ fn rate(config: &Config, scheduler: &Scheduler, steps: std::ops::Range<u64>) -> 
         _ if peak > 0.0 && peak < LOWEST => "weights will hardly change",
         _ => return None,
     };
-    let (peak, from, to) = (figures::rate(peak), figures::rate(from), figures::rate(to));
+    let peak = figures::rate(peak);
     Some(format!(
         "the learning rate is {peak} at most (step {step}), far outside the usual range of {kind}, {from} to {to}: \
          {effect}; see `optimizer.lr`"
