@@ -48,6 +48,21 @@ fn categories_and_gaps_become_numbers_and_names_of_classes_are_in_order() {
     assert_eq!(state.json["columns"][0]["name"], "age");
 }
 
+/// A quote opens a field after any delimiter, and a comma is then a character.
+#[test]
+fn a_table_with_another_delimiter_is_the_same_table() {
+    let plain = people("missing = \"mean\"").batch(0).unwrap().inputs.to_vec2::<f32>().unwrap();
+    for (name, mark, options) in
+        [("a.csv", ";", "delimiter = \";\""), ("a.tsv", "\t", ""), ("a.csv", "|", "delimiter = \"|\"")]
+    {
+        let content = PEOPLE.replace(',', mark).replace("cook", "\"a cook, at home\"");
+        let folder = folder(&[(name, content.into())]);
+        let options = format!("batch_size = \"all\"\nstandardize = false\nmissing = \"mean\"\n{options}");
+        let data = open(&folder.path().join(name), &options).unwrap();
+        assert_eq!(data.batch(0).unwrap().inputs.to_vec2::<f32>().unwrap(), plain, "{name} {mark:?}");
+    }
+}
+
 #[test]
 fn an_indicator_column_and_ordinal_codes_on_request() {
     let data = people("missing = \"zero\"\nmissing_indicator = true\nencoding = \"ordinal\"\nignore = [\"city\"]");

@@ -183,15 +183,16 @@ fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
     let place = Workplace::new();
     let odd = |i: u32| if i == 6 { "unknown".to_owned() } else { (20 + i).to_string() };
     let wrong = |i: u32| if i == 6 { "1O5".to_owned() } else { (20 + i).to_string() };
-    let table = lines("dist,day,age,size,zip,customer_id,price", |i| {
+    let table = lines("dist,day,age,size,zip,customer_id,same,price", |i| {
         let (age, size, zip, price) = (odd(i), wrong(i), i % 4, f64::from(i) * 1.5);
-        format!("{i} km,2024-01-{:02},{age},{size},{zip:05},{i},{price}", i % 28 + 1)
+        format!("{i} km,2024-01-{:02},{age},{size},{zip:05},{i},7,{price}", i % 28 + 1)
     });
     let (config, told) = made(&place, "a.csv", &table, &[]);
     for expected in [
         "warning: left out: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
         "warning: left out: `day`: a date or a time",
         "warning: left out: `customer_id`: it only numbers the rows",
+        "warning: left out: `same`: the same value in every row",
         "warning: left out: `size`: 1 of 40 values is no number, such as \"1O5\" in row 7",
         "note: categories: `zip`: codes with leading zeros, such as \"00000\"",
         "warning: missing values: `age` has numbers and \"unknown\", which is taken for missing",
@@ -200,7 +201,7 @@ fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");
     }
-    assert_eq!(config["data"]["ignore"], json!(["dist", "day", "size", "customer_id"]));
+    assert_eq!(config["data"]["ignore"], json!(["dist", "day", "size", "customer_id", "same"]));
     assert_eq!(config["data"]["categories"], json!(["zip"]));
     assert_it_trains(&place, "a.csv", &[("/data/missing", json!("median"))]);
 }
@@ -226,7 +227,7 @@ fn a_first_configuration_takes_lines_above_a_table_and_another_target() {
     let table = lines("a,b,label", |i| format!("{i},{},{}", i % 3, i % 2));
     let above = format!("A report\nof today\n{table}");
     write(&place, &[("a.csv", above.clone().into_bytes())]);
-    place.train_refuses(&["init", "a.csv", "-o", "x.toml"], &["line 3", "3 columns", "--skip-lines"]);
+    place.train_refuses(&["init", "a.csv", "-o", "x.toml"], &["line 3", "3 columns", "`--skip-lines 2`"]);
     let (config, _) = made(&place, "a.csv", &above, &["--skip-lines", "2", "--label", "b"]);
     assert_eq!((&config["data"]["skip_lines"], &config["data"]["label"]), (&json!(2), &json!("b")));
     place.train_refuses(

@@ -275,6 +275,19 @@ mod tests {
     }
 
     #[test]
+    fn other_rows_are_separated_as_their_name_says() {
+        let delimiter = |own: &str, text: &str, other: &str| {
+            let config: DataConfig = toml::from_str(&format!("path = \"{own}\"\n{text}")).unwrap();
+            config.complete().for_other(Path::new(other)).delimiter()
+        };
+        assert_eq!(delimiter("a.csv", "", "b.csv"), Delimiter::COMMA);
+        assert_eq!(delimiter("a.csv", "", "b.tsv"), Delimiter::TAB);
+        assert_eq!(delimiter("a.tsv", "", "b.csv"), Delimiter::COMMA);
+        assert_eq!(delimiter("a.csv", "delimiter = \";\"", "b.csv"), Delimiter::SEMICOLON);
+        assert_eq!(delimiter("a.tsv", "", "b.tsv"), Delimiter::TAB);
+    }
+
+    #[test]
     fn a_whole_batch_is_shuffled_only_on_request() {
         let mut config = DataConfig::new("a.csv");
         assert_eq!(config.shuffle_seed(7), Some(7));

@@ -82,6 +82,7 @@ pub use rows::{Rows, Targets};
 pub use schema::{Columns, Names, Schema};
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;
+pub(crate) use survey::lines_above_table;
 pub use survey::{ColumnSurvey, Survey, TableSurvey, TensorSurvey, survey};
 pub use table::Table;
 pub(crate) use text::open_known as open_text;

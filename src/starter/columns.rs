@@ -43,6 +43,10 @@ impl Use {
         if column.present == 0 {
             return left("it has no values".to_owned());
         }
+        // Where there are rows that were not looked at, they may have another value.
+        if column.distinct == 1 && column.missing == 0 && table.looked_at == table.rows {
+            return left("the same value in every row".to_owned());
+        }
         if numbers_rows(column, table.has_header) {
             return left("it only numbers the rows".to_owned());
         }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::Notice;
-use crate::data::{DataError, Survey, TableError, survey};
+use crate::data::{DataError, Survey, TableError, lines_above_table, survey};
 use crate::remedy;
 use lines::Lines;
 
@@ -46,9 +46,14 @@ pub enum StarterError {
     /// Its content cannot be read.
     #[error(transparent)]
     Data(Box<DataError>),
-    /// Lines of a table have more columns than the first line.
-    #[error("{0}; if other lines stand above the table, pass over them with `--skip-lines N`")]
-    Above(Box<DataError>),
+    /// The first lines have fewer columns than those after them.
+    #[error("{error}; if other lines stand above the table, pass over them with `--skip-lines {lines}`")]
+    Above {
+        /// The line that is not as wide as the first.
+        error: Box<DataError>,
+        /// After how many lines the table probably begins.
+        lines: usize,
+    },
     /// It is no format that is known.
     #[error(
         "{path} is nothing that can be learned from: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
@@ -84,12 +89,6 @@ impl From<DataError> for StarterError {
         match error {
             DataError::Read { path, source } => Self::Read { path, source },
             DataError::NotAFile { path, kind } => Self::NotAFile { path, kind },
-            DataError::Table(table) => match *table {
-                TableError::Ragged { found, expected, .. } if expected < found => {
-                    Self::Above(Box::new(DataError::Table(table)))
-                }
-                _ => Self::Data(Box::new(DataError::Table(table))),
-            },
             other => Self::Data(Box::new(other)),
         }
     }
@@ -118,7 +117,8 @@ pub struct Starter {
 /// # Errors
 /// When the data cannot be read, or is nothing that a run can learn from.
 pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<Starter, StarterError> {
-    let survey = survey(data, requests.skip_lines)?.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
+    let survey = survey(data, requests.skip_lines).map_err(|error| of_lines_above(data, error))?;
+    let survey = survey.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
     refuse_without_meaning(&survey, data, requests)?;
     let mut lines = Lines::new();
     let length = match &survey {
@@ -141,6 +141,16 @@ pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<
     };
     lines.training(&length);
     Ok(lines.into_starter())
+}
+
+/// The error, with a remedy where lines above the table are the probable cause.
+fn of_lines_above(data: &Path, error: DataError) -> StarterError {
+    let is_wider = matches!(&error, DataError::Table(table)
+        if matches!(**table, TableError::Ragged { found, expected, .. } if expected < found));
+    match lines_above_table(data).filter(|_| is_wider) {
+        Some(lines) => StarterError::Above { error: Box::new(error), lines },
+        None => error.into(),
+    }
 }
 
 fn refuse_without_meaning(survey: &Survey, data: &Path, requests: Requests) -> Result<(), StarterError> {

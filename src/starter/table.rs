@@ -110,7 +110,11 @@ fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: 
     if table.is_parquet {
         return lines.decide(format!("format: Parquet, by the name of the file; {size}"));
     }
-    let passed = if skip_lines > 0 { format!(" after {skip_lines} lines that are passed over") } else { String::new() };
+    let passed = match skip_lines {
+        0 => String::new(),
+        1 => "; 1 line above it is passed over".to_owned(),
+        lines => format!("; {lines} lines above it are passed over"),
+    };
     let usual = if table.delimiter == Delimiter::usual(path) { "" } else { ", as its first lines show" };
     let names = if table.has_header {
         "the first line names the columns"

@@ -29,6 +29,12 @@ pub(super) fn detect(path: &Path, skip_lines: usize) -> Option<Delimiter> {
         .find(|delimiter| divides(&beginning, *delimiter))
 }
 
+/// After how many lines the first records all have the same columns; none where that is not so after a few lines.
+pub(crate) fn lines_above_table(path: &Path) -> Option<usize> {
+    const MOST: usize = 20;
+    (1..=MOST).find(|lines| detect(path, *lines).is_some())
+}
+
 fn divides(text: &[u8], delimiter: Delimiter) -> bool {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter.byte()).from_reader(text);
@@ -54,5 +60,8 @@ mod tests {
         assert_eq!(found("a|b\n1|2\n"), Some(Delimiter::BAR));
         assert_eq!(found("a\n1\n"), None);
         assert_eq!(found("a,b\n1\n"), None);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a report\nof today\na,b\n1,2\n").unwrap();
+        assert_eq!(lines_above_table(file.path()), Some(2));
     }
 }

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use self::column::ColumnSurvey;
+pub(crate) use self::delimiter::lines_above_table;
 pub use self::table::TableSurvey;
 pub use self::tensors::TensorSurvey;
 use super::format::Format;
