@@ -7,6 +7,7 @@ mod folder;
 mod table;
 mod tensors;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -93,11 +94,11 @@ fn text(path: &Path) -> std::io::Result<Survey> {
     };
     Ok(match unicode {
         Some(text) => {
-            let distinct = text.chars().collect::<std::collections::BTreeSet<char>>().len();
+            let distinct = text.chars().collect::<BTreeSet<char>>().len();
             Survey::Text { tokens: text.chars().count(), distinct, is_unicode: true }
         }
         None => {
-            let distinct = beginning.iter().collect::<std::collections::BTreeSet<&u8>>().len();
+            let distinct = beginning.iter().collect::<BTreeSet<&u8>>().len();
             Survey::Text { tokens: beginning.len(), distinct, is_unicode: false }
         }
     })
