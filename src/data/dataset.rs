@@ -127,6 +127,11 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// The columns of a table that have the same value in every row.
+    fn constant(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The columns of a table in which values are missing, and in how many rows.
     fn missing(&self) -> Vec<(String, usize)> {
         Vec::new()
@@ -274,6 +279,10 @@ impl Dataset for Box<dyn Source> {
 
     fn labels(&self) -> Option<Vec<u32>> {
         self.as_ref().labels()
+    }
+
+    fn constant(&self) -> Vec<String> {
+        self.as_ref().constant()
     }
 
     fn missing(&self) -> Vec<(String, usize)> {

@@ -35,6 +35,7 @@ pub enum Format {
 const CSV: &[&str] = &[
     "header",
     "skip_lines",
+    "delimiter",
     "missing_values",
     "label",
     "task",
@@ -48,7 +49,7 @@ const CSV: &[&str] = &[
 ];
 
 /// What every table takes.
-const TABLE: &[&str] = CSV.split_at(3).1;
+const TABLE: &[&str] = CSV.split_at(4).1;
 
 /// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
 /// changed on the way.
@@ -60,7 +61,7 @@ impl Format {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {
-            path if is(&path, "csv") => Some(Self::Csv),
+            path if is(&path, "csv") || is(&path, "tsv") => Some(Self::Csv),
             path if is(&path, "parquet") => Some(Self::Parquet),
             path if is(&path, "safetensors") => Some(Self::Safetensors),
             path if is(&path, "txt") => Some(Self::Text),
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn the_ending_of_the_name_tells_the_format() {
         let format = |path: &str| Format::of(&DataConfig::new(path));
-        for csv in ["a.csv", "a.CSV", "a.csv.gz", "dir.safetensors/a.csv"] {
+        for csv in ["a.csv", "a.CSV", "a.csv.gz", "a.tsv", "dir.safetensors/a.csv"] {
             assert_eq!(format(csv).unwrap(), Format::Csv);
         }
         assert_eq!(format("a.safetensors").unwrap(), Format::Safetensors);

@@ -55,6 +55,16 @@ impl Cells {
     }
 }
 
+impl Cells {
+    /// Whether every row has the same value.
+    pub fn are_constant(&self) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.windows(2).all(|pair| pair[0] == pair[1]),
+            Self::Categories(words) => words.distinct.len() == 1,
+        }
+    }
+}
+
 /// Words by number: each distinct one once, and the number of the one in each row.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -158,6 +168,7 @@ impl Builder {
         let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
         let value = match value {
             Value::Text(text) if is_missing(text) => Value::Missing,
+            Value::Text("") if matches!(self.columns.get(column), Some(Filling::Target(_))) => Value::Missing,
             Value::Text("") => return Err(Problem::Empty),
             value => value,
         };
@@ -274,7 +285,7 @@ impl Labels {
         }
         let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
         match (self, value) {
-            (_, Value::Missing) => return Err(Problem::Empty),
+            (_, Value::Missing) => return Err(Problem::NoLabel),
             (Self::Values(values), Value::Number(value)) => values.push(value.value()?),
             (Self::Values(values), Value::Text(text) | Value::Word(text)) => values.push(number(text)?),
             (Self::Numbers(labels), Value::Number(label)) => {

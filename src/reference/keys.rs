@@ -171,12 +171,21 @@ impl<'a> Walk<'a> {
             return either(choices);
         }
         match schema["type"].as_str() {
+            Some("array") if schema["prefixItems"].is_array() => {
+                let items = schema["prefixItems"].as_array().into_iter().flatten();
+                let each = items.map(|item| [self.kind(item), self.range(item).join(", ")].join(" "));
+                format!("[{}]", each.map(|item| item.trim_end().to_owned()).collect::<Vec<_>>().join(", "))
+            }
             Some("array") => match (&schema["items"], schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
                 (Value::Null, ..) => "list".to_owned(),
                 (items, Some(least), Some(most)) if least == most => format!("list of {most}: {}", self.kind(items)),
                 (items, ..) => format!("list: {}", self.kind(items)),
             },
             Some("integer") => "whole number".to_owned(),
+            // A length of a schedule.
+            Some("string") if schema["pattern"].as_str().is_some_and(|pattern| pattern.ends_with("%$")) => {
+                "share such as `\"10%\"`".to_owned()
+            }
             Some("string") => "text".to_owned(),
             Some("boolean") => "`true` or `false`".to_owned(),
             Some(other) => other.to_owned(),
@@ -201,6 +210,9 @@ impl<'a> Walk<'a> {
         if let Some(choices) = schema["anyOf"].as_array() {
             rules.extend(choices.iter().flat_map(|choice| self.range(choice)));
         }
+        // Of a list, each is said to have it.
+        let all = rules.clone();
+        rules.retain(|rule| rule.strip_prefix("each ").is_none_or(|plain| !all.iter().any(|rule| rule == plain)));
         rules
     }
 
@@ -244,5 +256,8 @@ fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
 
 /// A number as it is read best: 1 rather than 1.0.
 fn number(value: &Value) -> String {
-    value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number:?}").trim_end_matches(".0").to_owned())
+    match value.as_f64() {
+        Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:?}").trim_end_matches(".0").to_owned(),
+        _ => value.to_string(),
+    }
 }

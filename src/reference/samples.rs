@@ -39,6 +39,7 @@ pub(super) fn samples() -> Vec<Sample> {
         base("IDX", json!({"path": "data", "format": "idx"})),
         base("images", json!({"path": "data", "format": "images"})),
         base("text", json!({"path": "data.txt", "context": 64})),
+        base("CSV", json!({"path": "data.csv", "task": "regression"})),
         base("CSV", json!({"path": "data.csv", "missing": "mean"})),
         base("Parquet", json!({"path": "data.parquet", "missing": "mean"})),
         base("IDX", json!({"path": "data", "format": "idx", "augment": {}})),
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 20);
+        assert_eq!(samples().len(), 21);
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

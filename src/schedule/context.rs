@@ -96,6 +96,7 @@ impl Context<'_> {
     /// one does too, whatever its own unit.
     fn curve_of(&self, schedule: &Schedule) -> Result<Box<dyn Curve>, ScheduleError> {
         self.refuse_what_is_not_finite(schedule)?;
+        self.refuse_what_is_out_of_range(schedule)?;
         if schedule.unit == self.unit || self.unit == Unit::Epoch {
             return schedule.kind.plan(self);
         }
@@ -111,6 +112,16 @@ impl Context<'_> {
             if let Some((inner, x)) = value.first_not_finite() {
                 let field = format!("{}{inner}", parameter.name);
                 return Err(self.refuse(&field, number(x), "it must be a finite number"));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_what_is_out_of_range(&self, schedule: &Schedule) -> Result<(), ScheduleError> {
+        for (parameter, value) in schedule.kind.written() {
+            let Some(range) = parameter.range else { continue };
+            if let Some((inner, found)) = value.first_outside(range) {
+                return Err(self.refuse(&format!("{}{inner}", parameter.name), found, range.rule));
             }
         }
         Ok(())
@@ -181,25 +192,6 @@ impl Context<'_> {
     /// A number that is not negative.
     pub fn not_negative(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
         if x >= 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must not be negative")) }
-    }
-
-    /// A number above 0.
-    pub fn positive(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x > 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must be above 0")) }
-    }
-
-    /// A factor by which something decays.
-    pub fn decay(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x > 0.0 && x <= 1.0 {
-            Ok(x)
-        } else {
-            Err(self.refuse(field, number(x), "a decay must be above 0 and at most 1"))
-        }
-    }
-
-    /// A number from 0 to 1.
-    pub fn fraction(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if (0.0..=1.0).contains(&x) { Ok(x) } else { Err(self.refuse(field, number(x), "it must be from 0 to 1")) }
     }
 
     /// Numbers that are not negative, one for each group.

@@ -40,6 +40,7 @@ mod meant;
 mod memory;
 mod phases;
 mod plan;
+mod range;
 mod scheduler;
 mod text;
 mod trajectory;

@@ -25,6 +25,7 @@ use crate::schedule::Schedule;
 pub struct Config {
     /// Decides initial weights, split, shuffling and dropout.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
     /// Where tensors live: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
     #[serde(default = "default_device")]
@@ -66,7 +67,8 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
-    /// Which loss; by default mean squared error for values and cross-entropy for classes.
+    /// Which loss. Default: by the targets, "mse" where they are values (tables with `task = "regression"`, tensors
+    /// of F32), and "cross_entropy" where they are classes or tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<LossKind>,
     /// Share in `[0, 1)` of the target that is spread over all classes.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::changes::refuse_fixed;
 use super::config::Config;
 use super::missing::missing;
-use super::{TrainError, paths, wording};
+use super::{TrainError, paths, spelling, wording};
 use crate::data::DataConfig;
 use crate::kinded;
 use crate::optim::OptimError;
@@ -233,7 +233,10 @@ fn build(
                 reason: format!("{reason}: another kind takes over nothing from the old one; set this too"),
                 field,
             },
-            None => TrainError::Config { origin: origin_of(&field), reason: wording::plain(&reason), field },
+            None => {
+                let reason = wording::plain(&reason, |is_near| spelling::question(&value, &field, is_near));
+                TrainError::Config { origin: origin_of(&field), reason, field }
+            }
         }
     })?;
     let config = config.resolved_against(folder);

@@ -42,7 +42,9 @@ mod segments;
 mod session;
 mod signals;
 mod sink;
+mod spelling;
 mod timing;
+mod unusual;
 mod wording;
 mod written_config;
 

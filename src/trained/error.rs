@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::data::{DataError, Input, TextError};
+use crate::remedy;
 use crate::train::TrainError;
 
 /// Why what a run has learned cannot be used.
@@ -56,6 +57,14 @@ pub enum TrainedError {
         value: String,
         /// What it must be.
         rule: &'static str,
+    },
+    /// Other rows than the run's own cannot be read.
+    #[error("cannot read the rows {}: {source}{}; `--data` says where they are", path.display(), remedy::after(source))]
+    Rows {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// There is nothing to evaluate on.
     #[error("the run has no {rows} rows; choose others with --rows, or other data with --data")]

@@ -100,10 +100,10 @@ impl Trained {
 
     /// The options of the run's data for other data at `path`, and what a person should know of them.
     pub(super) fn data_at(&self, path: &Path, with_targets: bool) -> Result<(DataConfig, Vec<Notice>), TrainedError> {
-        let mut config = self.config.data.clone();
-        let format = Format::of_other(&config, path)?;
+        std::fs::metadata(path).map_err(|source| TrainedError::Rows { path: path.to_owned(), source })?;
+        let format = Format::of_other(&self.config.data, path)?;
+        let mut config = self.config.data.for_other(path);
         config.format = Some(format);
-        config.path = path.to_owned();
         let usual = config.skip_lines.unwrap_or(0);
         let lines = match self.skip_lines {
             Some(_) if format != Format::Csv => {

@@ -21,6 +21,7 @@ mod clear_messages;
 mod configuration;
 mod eval;
 mod find_lr;
+mod first_configuration;
 mod inspect_diff;
 mod inspect_lr;
 mod inspect_runs;

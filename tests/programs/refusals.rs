@@ -40,7 +40,10 @@ fn rows_that_are_not_there_are_refused() {
     let place = Workplace::with_run();
     place.train_refuses(&[&EVAL[..], &["--rows", "test"]].concat(), &["--rows <ROWS>", "validation, train, all"]);
     place.train_refuses(&[&EVAL[..], &["--rows", "all", "--data", "rows.csv"]].concat(), &["--rows", "--data"]);
-    place.train_refuses(&[&EVAL[..], &["--data", "none.csv"]].concat(), &["cannot read the data file none.csv"]);
+    place.train_refuses(
+        &[&EVAL[..], &["--data", "none.csv"]].concat(),
+        &["cannot read the rows none.csv", "`--data` says where"],
+    );
     place.train_refuses(&[&EVAL[..], &["--data", "."]].concat(), &[". is a folder, not a regular file"]);
     place.train(&["config.toml", "--out", "whole", "--set", "data.validation=0"]).says(0, &["done"]);
     place.train_refuses(&["eval", "whole"], &["the run has no validation rows; choose others with --rows"]);

@@ -44,6 +44,12 @@ struct ImageFile {
     hash: Option<blake3::Hash>,
 }
 
+/// The classes in `folder` and the paths of their images, as a run would find them.
+pub(super) fn listed(folder: &Path) -> Result<(Vec<String>, Vec<PathBuf>), DataError> {
+    let Listing { classes, files, .. } = Listing::of(folder, &[])?;
+    Ok((classes, files.into_iter().map(|file| file.path).collect()))
+}
+
 impl ImageFolder {
     /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the
     /// one image that it is.

@@ -19,7 +19,7 @@ use super::metrics::{EpochMean, Measured, Objective};
 use super::outlook;
 use super::record::StepRecord;
 use super::schedulers::Schedulers;
-use super::{TrainError, memory};
+use super::{TrainError, memory, unusual};
 use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
@@ -151,6 +151,7 @@ impl Session {
         let mut notices = self.data.notices();
         notices.extend(self.resumed.clone());
         notices.extend(outlook::standstill(self.schedulers.lr(), self.length(), self.step));
+        notices.extend(unusual::notices(&self.config, self.schedulers.lr(), self.length(), self.step));
         notices.extend(self.interval_notices());
         notices
     }
