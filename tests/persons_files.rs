@@ -272,6 +272,30 @@ fn lines_that_are_missing_from_a_log_are_told_by_verify_and_by_a_resume() {
     assert!(verified.out.contains("run/log.jsonl has no lines of steps 0 to 18"), "{}", verified.out);
 }
 
+#[test]
+fn a_run_that_begins_with_a_checkpoint_alone_says_once_where_its_log_begins() {
+    let place = Workplace::with_run();
+    fs::rename(place.path("run/checkpoints"), place.path("alone")).unwrap();
+    let told = place.train(&["--resume", "alone/step-0000000010", "--out", "on"]);
+    told.says(0, &["warning: on/log.jsonl begins with step 10: the lines of the steps before it are not there"]);
+    assert_eq!(told.err.matches("log.jsonl").count(), 1, "{}", told.err);
+    // Nothing is missing that was there before.
+    let again = place.train(&["--resume", "on", "--set", "train.epochs=5"]);
+    assert!(again.code == Some(0) && !again.err.contains("log.jsonl"), "{}", again.err);
+}
+
+/// Whoever opened the pipe would wait for ever.
+#[test]
+fn a_pipe_in_the_place_of_the_log_is_to_be_moved_away() {
+    let place = Workplace::with_run();
+    fs::remove_file(place.path("run/log.jsonl")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(place.path("run/log.jsonl")).status().unwrap().success());
+    let said = ["run/log.jsonl", "is a pipe (FIFO)", "; move it away, and try again"];
+    place.train(&["--resume", "run", "--set", "train.epochs=6"]).says(2, &said);
+    fs::remove_file(place.path("run/log.jsonl")).unwrap();
+    place.train(&["--resume", "run", "--set", "train.epochs=6"]).says(0, &["done: 10 steps"]);
+}
+
 const TEXT: &str = r#"
 [data]
 path = "tale.txt"

@@ -31,6 +31,7 @@ mod missing;
 mod observer;
 mod outlook;
 pub(crate) mod paths;
+mod pauses;
 mod place;
 mod progress;
 pub mod resume;
