@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::data::{DataError, Input, TextError};
+use crate::remedy;
 use crate::train::TrainError;
 
 /// Why what a run has learned cannot be used.
@@ -118,7 +119,7 @@ pub enum TrainedError {
         source: io::Error,
     },
     /// Signals cannot be heard.
-    #[error("no handler for signals can be installed: {source}")]
+    #[error("no handler for signals can be installed: {source}{}", remedy::after(source))]
     Signals {
         /// Why.
         source: io::Error,
