@@ -28,7 +28,8 @@ impl LabelsOf<'_> {
     /// How many classes there are: as many as are `declared`, or have `names`, or else one more than the largest label.
     ///
     /// # Errors
-    /// All labels are the same, so that nothing can be learned from them, in a run that has not begun; or there are more classes than rows.
+    /// All labels are the same in a run that has not begun, so that nothing can be learned from them; or there are more
+    /// classes than rows.
     pub fn classes(
         &self,
         labels: &[u32],

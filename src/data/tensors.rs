@@ -31,8 +31,8 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// The rows of a file, for a run that `has_begun` or begins, and what looks like a mistake in its labels. The header is checked against the length of the
-    /// content before anything is allocated by what it says.
+    /// The rows of a file, read by a run that `has_begun` or begins, and what looks like a mistake in its labels. The
+    /// header is checked against the length of the content before anything is allocated by what it says.
     pub fn read(
         &self,
         DataFile { path, content, .. }: &DataFile,

@@ -21,7 +21,7 @@ pub fn lines(run: &Run) -> Vec<String> {
     }
 }
 
-/// The lines, where they fill no more than [`ROWS`] rows of so many `columns`. Else the last, which is of the run as a
+/// The lines, where they fill no more than [`ROWS`] rows of `columns` columns. Else the last, which is of the run as a
 /// whole, the beginnings of as many of those before it as there is room for, and how many more there are.
 fn shortened(mut all: Vec<String>, columns: usize, where_all_are: &str) -> Vec<String> {
     let rows = |line: &String| line.chars().count().div_ceil(columns);

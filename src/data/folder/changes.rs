@@ -52,7 +52,7 @@ pub(super) fn refuse(
     Err(ImageError::OtherImages { path, changes, remedies }.into())
 }
 
-/// All that is known of so many images is how many there were, and of a run from before that was kept not even that.
+/// Of more images only their number is known, and in a checkpoint from before that was kept not even that.
 fn refuse_other_count(folder: &Path, found: usize, were: Option<usize>) -> Result<(), DataError> {
     match were.filter(|were| *were != found) {
         Some(were) => Err(ImageError::OtherCount { path: folder.to_owned(), were, found }.into()),
