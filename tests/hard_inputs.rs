@@ -121,7 +121,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
     for part in [
         "the images are not those that the run began with: 1 new: cat/new.png; 1 changed: dog/07.png",
         "1 gone: cat/04.png",
-        "move what is new out of the folder; bring back what was changed; bring back what is gone, or leave it out with",
+        "move what is new out of the folder; bring back what was changed; bring back what is gone, or leave it out",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

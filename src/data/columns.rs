@@ -154,7 +154,8 @@ impl Selection {
         let (name, first, second) = self.doubled()?;
         let path = path.display();
         Some(Notice::Warning(format!(
-            "{path} has two columns named `{name}`, columns {first} and {second} (counted from 0): the name means the first"
+            "{path} has two columns named `{name}`, columns {first} and {second} (counted from 0): the name means \
+             the first"
         )))
     }
 

@@ -18,7 +18,7 @@ use crate::{remedy, shell, store};
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A configuration cannot be read.
-    #[error("cannot read the configuration {0}: {source}; {1}", path.display(), config_remedy(path, *is_folder, source))]
+    #[error("cannot read the configuration {}: {source}; {}", path.display(), config_remedy(path, *is_folder, source))]
     ReadConfig {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! The time for which this process was stopped, by Ctrl-Z or SIGSTOP, which is no time that it trained.
 //!
-//! Nothing tells a process that it was stopped. A thread that wakes several times a second finds that much more time has
-//! passed than it slept.
+//! Nothing tells a process that it was stopped. A thread that wakes several times a second finds that much more time
+//! has passed than it slept.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};

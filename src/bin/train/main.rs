@@ -288,8 +288,8 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     if let Some(Validation { step, loss, .. }) = lowest {
         let loss = figures::loss(loss);
         console.message(&format!(
-            "lowest validation loss: {loss} after step {step}, of which there is no checkpoint; `checkpoint.keep.best` keeps \
-             the best"
+            "lowest validation loss: {loss} after step {step}, of which there is no checkpoint; \
+             `checkpoint.keep.best` keeps the best"
         ));
     }
     match outcome {

@@ -114,8 +114,8 @@ fn as_setting(option: &str, words: &[String]) -> Option<String> {
 
 fn no_option(option: &str) -> String {
     format!(
-        "there is no option {option}; settings of a run are changed with `--set KEY=VALUE`: `train reference` lists the \
-         keys, and `train --help` the options"
+        "there is no option {option}; settings of a run are changed with `--set KEY=VALUE`: `train reference` lists \
+         the keys, and `train --help` the options"
     )
 }
 
@@ -127,8 +127,8 @@ fn quoted(key: &str, value: &str) -> String {
 fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String]) -> Option<String> {
     if resumes {
         return Some(format!(
-            "a run is resumed with the configuration in its checkpoint, so leave {first} out; what should change is said \
-             with `--set KEY=VALUE`"
+            "a run is resumed with the configuration in its checkpoint, so leave {first} out; what should change is \
+             said with `--set KEY=VALUE`"
         ));
     }
     let second = second?;

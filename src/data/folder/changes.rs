@@ -10,8 +10,8 @@ use super::rows::key;
 use crate::data::picture::ImageError;
 use crate::data::{DataError, Fingerprint};
 
-/// Refuses images other than those that a run began with, as its `memory` has them. Where the run is `told` to leave out
-/// bad images, those that are gone are noted as replaced; one that is damaged by now is left for the caller to judge.
+/// Refuses images other than those that a run began with, as its `memory` has them. Where the run is `told` to leave
+/// out bad images, those that are gone are noted as replaced; one that is damaged by now is left to the caller.
 ///
 /// # Errors
 /// An image is new, or another one by now, or gone without the run being told; or a file cannot be read.

@@ -3,8 +3,8 @@
 //! 1. `listing.rs`: which files are images of which class, and what else lies there.
 //! 2. `look.rs`: what each is, and whether it is whole. The files are read once for what identifies them, and unpacked
 //!    again when a batch is gathered, so that a folder of any size costs no more memory than its list of names.
-//! 3. `memory.rs`: what a run remembers of them; `changes.rs`: which of them are others by now. `rows.rs`: the rows that
-//!    follow from all that.
+//! 3. `memory.rs`: what a run remembers of them; `changes.rs`: which of them are others by now. `rows.rs`: the rows
+//!    that follow from all that.
 
 mod changes;
 mod listing;
