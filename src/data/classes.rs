@@ -20,13 +20,16 @@ pub(super) struct LabelsOf<'a> {
     pub otherwise: &'static str,
     /// The remedy where there are more classes than rows.
     pub too_many: &'static str,
+    /// Whether the run that reads them has begun, so that one class is no error any more.
+    pub has_begun: bool,
 }
 
 impl LabelsOf<'_> {
     /// How many classes there are: as many as are `declared`, or have `names`, or else one more than the largest label.
     ///
     /// # Errors
-    /// All labels are the same, so that nothing can be learned from them; or there are more classes than rows.
+    /// All labels are the same in a run that has not begun, so that nothing can be learned from them; or there are more
+    /// classes than rows.
     pub fn classes(
         &self,
         labels: &[u32],
@@ -45,7 +48,7 @@ impl LabelsOf<'_> {
         };
         let mut said = Vec::new();
         if let (1, Some((&label, _))) = (rows.len(), rows.first_key_value()) {
-            if declared.is_none() {
+            if declared.is_none() && !self.has_begun {
                 let (place, label, otherwise) = (self.place(), name(label), self.otherwise);
                 return Err(DataError::OneClass { place, label, otherwise });
             }
@@ -154,7 +157,8 @@ mod tests {
 
     fn said(labels: &[u32], declared: Option<usize>) -> Result<(usize, Vec<String>), String> {
         let place = Some("column `y`".to_owned());
-        let labels_of = LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`", too_many: "" };
+        let labels_of =
+            LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`", too_many: "", has_begun: false };
         let (classes, notices) =
             labels_of.classes(labels, None, declared.and_then(NonZeroUsize::new)).map_err(|error| error.to_string())?;
         Ok((classes, notices.iter().map(Notice::to_string).collect()))
@@ -197,7 +201,13 @@ mod tests {
 
     #[test]
     fn targets_that_number_the_rows_are_told() {
-        let labels_of = LabelsOf { path: Path::new("a.csv"), place: None, otherwise: "set `data.label`", too_many: "" };
+        let labels_of = LabelsOf {
+            path: Path::new("a.csv"),
+            place: None,
+            otherwise: "set `data.label`",
+            too_many: "",
+            has_begun: false,
+        };
         let values: Vec<f64> = (0..10).map(|i| f64::from((i * 7) % 10 + 100)).collect();
         let told = labels_of.values(&values);
         assert!(told[0].to_string().contains("consecutive whole numbers, each once"), "{told:?}");

@@ -72,11 +72,22 @@ impl Format {
 
     /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table
     /// may come as CSV or as Parquet.
+    ///
+    /// # Errors
+    /// The name of the file says that it is of another format.
     pub(crate) fn of_other(config: &DataConfig, path: &Path) -> Result<Self, DataError> {
         let trained = Self::of(config)?;
-        let named = Self::of(&DataConfig::new(path)).ok();
-        let are_tables = [Some(trained), named].iter().all(|format| matches!(format, Some(Self::Csv | Self::Parquet)));
-        Ok(named.filter(|_| are_tables).unwrap_or(trained))
+        let by_name = |path: &Path| Self::of(&DataConfig::new(path)).ok();
+        let Some(named) = by_name(path) else { return Ok(trained) };
+        let are = |some: [Self; 2]| some.contains(&trained) && some.contains(&named);
+        if are([Self::Csv, Self::Parquet]) {
+            return Ok(named);
+        }
+        // Where the run's own file has that ending too, or both are text to read, the name says nothing.
+        if named == trained || by_name(&config.path) == Some(named) || are([Self::Csv, Self::Text]) {
+            return Ok(trained);
+        }
+        Err(DataError::OtherFormat { path: path.to_owned(), found: named.name(), trained: trained.name() })
     }
 
     /// Its name in a message.
@@ -125,32 +136,44 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let format = Format::of(config)?;
     format.check(config)?;
+    // What looked like no mistake when a run began must not keep it from being resumed.
+    let has_begun = recalled.is_some();
     match format {
-        Format::Csv => read_csv(config, seed, device),
-        Format::Parquet => read_parquet(config, seed, device),
-        Format::Safetensors => read_safetensors(config, seed, device),
-        Format::Idx => idx::open(config, seed),
+        Format::Csv => read_csv(config, seed, device, has_begun),
+        Format::Parquet => read_parquet(config, seed, device, has_begun),
+        Format::Safetensors => read_safetensors(config, seed, device, has_begun),
+        Format::Idx => idx::open(config, seed, has_begun),
         Format::Text => text::open(config, recalled),
         Format::Images => folder::open(config, seed, recalled.and_then(|recalled| recalled.memory)),
     }
 }
 
-fn read_csv(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::new(config)?;
+fn read_csv(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    has_begun: bool,
+) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = TableOptions::of_run(config, has_begun)?;
     let file = DataFile::read(&config.path)?;
     table(config, csv::read(&file, config, &options)?, options.encoding, file.fingerprint, seed, device)
 }
 
 #[cfg(feature = "parquet")]
-fn read_parquet(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::new(config)?;
+fn read_parquet(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    has_begun: bool,
+) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = TableOptions::of_run(config, has_begun)?;
     let file = DataFile::read(&config.path)?;
     let fingerprint = file.fingerprint.clone();
     table(config, super::parquet::read(file, &options)?, options.encoding, fingerprint, seed, device)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn read_parquet(config: &DataConfig, _: u64, _: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+fn read_parquet(config: &DataConfig, _: u64, _: &Device, _: bool) -> Result<(Box<dyn Source>, Split), DataError> {
     Err(super::TableError::NoParquet { path: config.path.clone() }.into())
 }
 
@@ -168,9 +191,14 @@ fn table(
     Ok((Box::new(table), split))
 }
 
-fn read_safetensors(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+fn read_safetensors(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    has_begun: bool,
+) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
-    let (rows, notices) = tensors::TensorReader::new(config).read(&file)?;
+    let (rows, notices) = tensors::TensorReader::new(config).read(&file, has_begun)?;
     let split = Split::new(rows.len(), config.validation, seed)?;
     let mut table = Table::new(rows, file.fingerprint, device)?.saying(notices);
     if config.standardize.unwrap_or(false) {

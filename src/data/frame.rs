@@ -118,6 +118,8 @@ pub(super) struct FrameOptions {
     pub classes: Option<NonZeroUsize>,
     /// What is written where a value is missing; none where none may be.
     pub missing_values: Option<Vec<String>>,
+    /// Whether the run that reads it has begun: then what looks like a mistake is said, and no error.
+    pub has_begun: bool,
 }
 
 /// A [`Frame`] that is being read.
@@ -194,10 +196,10 @@ impl Builder {
 
     /// The table, of the file at `path`, whose column of labels is called `label` in a message.
     pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
-        let declared = self.options.classes;
+        let (declared, has_begun) = (self.options.classes, self.options.has_begun);
         let (columns, labels, layout) = self.into_columns();
         let labels = labels.unwrap_or(Labels::Unknown { is_value: false });
-        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE };
+        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE, has_begun };
         let (targets, classes, notices) = labels.finish(&labels_of, declared)?;
         Ok(Frame { columns, targets, classes, layout, notices })
     }

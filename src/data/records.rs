@@ -71,6 +71,7 @@ pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result
         }
     }
     let mut frame = builder.finish(records.path(), columns.label())?;
+    frame.notices.extend(columns.notice(records.path()));
     frame.notices.extend(breaks.notices(records.path(), records.names()));
     Ok(frame)
 }

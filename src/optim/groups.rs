@@ -46,7 +46,7 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
     let defaults = config.defaults();
     let mut unclaimed: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
     let mut groups = Vec::new();
-    for (index, group) in config.groups().iter().enumerate() {
+    for group in config.groups() {
         let matchers = matchers(group)?;
         let (claimed, rest) =
             unclaimed.into_iter().partition::<Vec<_>, _>(|name| matchers.iter().any(|glob| glob.is_match(name)));
@@ -54,11 +54,6 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
         if claimed.is_empty() {
             let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             return Err(OptimError::EmptyGroup { patterns: group.parameters.clone(), names: list(&names) });
-        }
-        let patterns = unmatched(group, &matchers, parameters);
-        if !patterns.is_empty() {
-            let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
-            return Err(OptimError::Unmatched { group: index, patterns, names: list(&names) });
         }
         groups.push(resolve(claimed, group, &defaults));
     }
@@ -75,6 +70,18 @@ fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimError> {
         Ok(glob.compile_matcher())
     };
     group.parameters.iter().map(matcher).collect()
+}
+
+/// Refuses a pattern that matches no parameter, beside others of its group that do.
+pub(super) fn refuse_unmatched(config: &OptimizerConfig, parameters: &Parameters) -> Result<(), OptimError> {
+    for (index, group) in config.groups().iter().enumerate() {
+        let patterns = unmatched(group, &matchers(group)?, parameters);
+        if !patterns.is_empty() {
+            let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+            return Err(OptimError::Unmatched { group: index, patterns, names: list(&names) });
+        }
+    }
+    Ok(())
 }
 
 /// The patterns of a group that match no parameter. One whose parameters an earlier group has is not among them: it may
@@ -115,7 +122,9 @@ mod tests {
             lr: Some(0.5),
             ..GroupConfig::default()
         };
-        assign(&AdamW { groups: patterns.iter().map(group).collect(), ..AdamW::default() }.into(), &parameters())
+        let config = AdamW { groups: patterns.iter().map(group).collect(), ..AdamW::default() }.into();
+        let groups = assign(&config, &parameters())?;
+        refuse_unmatched(&config, &parameters()).map(|()| groups)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A run as a terminal shows it: results on stdout, progress and messages on stderr.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use indicatif::HumanDuration;
 
@@ -9,6 +10,7 @@ use super::bar::Bar;
 use super::control::Answer;
 use super::heartbeat::Heartbeat;
 use super::metrics::Evaluation;
+use super::pauses::Pauses;
 use super::record::StepRecord;
 use super::sink::{Beginning, Sink};
 use crate::figures;
@@ -20,12 +22,16 @@ pub struct Console {
     bar: Bar,
     /// Where stderr is no terminal.
     heartbeat: Option<Heartbeat>,
+    /// While a run is shown.
+    pauses: Option<Pauses>,
+    /// How long the process was stopped while a run was shown before.
+    paused: Duration,
 }
 
 impl Console {
     /// A console that shows a bar where stderr is a terminal.
     pub fn new() -> Self {
-        Self { bar: Bar::hidden(), heartbeat: None }
+        Self { bar: Bar::hidden(), heartbeat: None, pauses: None, paused: Duration::ZERO }
     }
 
     /// Shows answers to signals as [`Sink::message`] shows lines, from any thread. The last one takes the bar away.
@@ -40,9 +46,20 @@ impl Console {
         }
     }
 
+    /// Shows lines as [`Sink::message`] does, from any thread.
+    pub fn lines(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |text| bar.write(io::stderr(), text)
+    }
+
     /// Counts to `total` from now on, on a separate bar where stderr is a terminal.
     pub fn count(&mut self, what: &str, total: u64) {
         self.bar.show(&format!("{what} {{pos}}/{{len}} {{bar:12}} {{wide_msg}} {{elapsed_precise}}"), 0, total);
+    }
+
+    /// How long the process was stopped, as by Ctrl-Z, while it showed runs: time in which nothing was trained.
+    pub fn paused(&self) -> Duration {
+        self.paused + self.pauses.as_ref().map_or(Duration::ZERO, Pauses::total)
     }
 
     /// How far the counting is, and what to say of it.
@@ -70,13 +87,18 @@ const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg}{pace}";
 impl Sink for Console {
     fn begin(&mut self, &Beginning { done, total, .. }: &Beginning<'_>) -> Result<(), TrainError> {
         self.bar.show(TEMPLATE, done, total);
+        let bar = self.bar.clone();
+        self.pauses = Some(Pauses::watch(move || bar.forget_pace()));
         self.heartbeat = (!io::stderr().is_terminal()).then(|| Heartbeat::new(done, total));
         Ok(())
     }
 
     fn record(&mut self, record: &StepRecord) {
         let done = record.done();
-        if let Some(pace) = self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.pace_when_due(done)) {
+        let pauses = self.pauses.as_ref();
+        let paused = || pauses.map_or(Duration::ZERO, Pauses::total);
+        let heartbeat = self.heartbeat.as_mut();
+        if let Some(pace) = heartbeat.and_then(|heartbeat| heartbeat.pace_when_due(done, paused)) {
             let (loss, lr) = (figures::loss(record.loss), some_rates(&record.lr));
             let (total, speed, left) = (pace.total, pace.steps_per_second, HumanDuration(pace.left));
             let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
@@ -97,6 +119,8 @@ impl Sink for Console {
 
     fn end(&mut self) {
         self.heartbeat = None;
+        self.paused = self.paused();
+        self.pauses = None;
         self.clear();
     }
 }

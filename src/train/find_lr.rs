@@ -83,6 +83,7 @@ pub fn find_lr(
     control.put_at_stake(Stake {
         in_order: "stopping after this step; what was found is kept".to_owned(),
         at_once: "nothing of the range test is written".to_owned(),
+        save: String::new(),
     });
     let stop = || control.stop_requested().is_some();
     let bases = session.base_lrs();

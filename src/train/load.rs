@@ -197,7 +197,23 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
 pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Result<Config, TrainError> {
     // Said first: another kind of optimizer, say, would only be told that its fields are missing.
     let check = |asked: &Value| refuse_fixed(saved, asked);
-    build(saved.clone(), settings, folder, check, |_| "the checkpoint's configuration".to_owned())
+    build(without_what_followed(saved, settings), settings, folder, check, |_| {
+        "the checkpoint's configuration".to_owned()
+    })
+}
+
+/// A saved configuration without `validation.at_end` where that only followed from an interval which is left open now:
+/// it follows from the new one again.
+fn without_what_followed(saved: &Value, settings: &[Setting]) -> Value {
+    const AT_END: &str = "validation.at_end";
+    let mut saved = saved.clone();
+    let is_open =
+        |setting: &Setting| setting.key == "validation.every" && (setting.value.is_null() || setting.value == "auto");
+    let is_given = settings.iter().any(|setting| setting.key == AT_END);
+    if settings.iter().any(is_open) && !is_given && saved["validation"]["at_end"] == Value::Bool(false) {
+        remove(&mut saved, AT_END);
+    }
+    saved
 }
 
 fn build(

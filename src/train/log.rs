@@ -93,14 +93,23 @@ impl Log {
             return Ok(());
         }
         let last = steps - 1;
-        let length = self.file.metadata().map_err(TrainError::write(&self.path, "read the log"))?.len();
-        if found.bytes < length {
+        if next == 0 && found.bytes == 0 && self.length()? == 0 {
+            tracing::warn!(
+                "{log} begins with step {steps}: the lines of the steps before it are not there to be copied"
+            );
+            return Ok(());
+        }
+        if found.bytes < self.length()? {
             let kept = self.keep_damaged()?;
             let kept = kept.display();
             tracing::warn!("{log} is damaged where step {next} should be; all of it is kept in {kept}");
         }
         tracing::warn!("{log} has no lines of steps {next} to {last}");
         Ok(())
+    }
+
+    fn length(&self) -> Result<u64, TrainError> {
+        Ok(self.file.metadata().map_err(TrainError::write(&self.path, "read the log"))?.len())
     }
 
     fn keep_damaged(&self) -> Result<PathBuf, TrainError> {

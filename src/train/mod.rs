@@ -31,6 +31,7 @@ mod mirror;
 mod missing;
 mod outlook;
 pub(crate) mod paths;
+mod pauses;
 mod place;
 mod progress;
 mod record;

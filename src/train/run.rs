@@ -36,6 +36,8 @@ pub struct Run {
     saving: (u64, Instant),
     /// Whether the newest save is of the state before the validation of its step.
     saved_unvalidated: bool,
+    /// The step of a save that a signal or the program asked for, until it has ended.
+    asked: Option<u64>,
     /// Whether the newest save takes the place of one of the same state before its validation.
     supersedes: bool,
     /// The last that is let go: until then a save may be in flight.
@@ -88,6 +90,7 @@ impl Run {
             last_checkpoint,
             saving,
             saved_unvalidated,
+            asked: None,
             supersedes: false,
             directory,
         };
@@ -257,10 +260,12 @@ impl Run {
         self.take_note(ended, sink)?;
         self.directory.require_held()?;
         let is_due = self.saves.are_due(self.session.step(), self.session.measured(), self.saving.1);
-        if self.control.take_save_request() || is_due {
+        let is_asked = self.control.take_save_request();
+        if is_asked || is_due {
             sink.saving(self.session.step());
             self.await_save(sink)?;
             self.tend(sink)?;
+            self.asked = is_asked.then(|| self.session.step());
             if let Err(error) = self.begin_save() {
                 not_saved(self.session.step(), &error, sink);
             }
@@ -319,10 +324,16 @@ impl Run {
         match ended.map(|ended| self.saved(ended)) {
             Some(Err(error @ TrainError::NotFinite { .. })) => return Err(error),
             Some(Err(error)) => {
+                self.asked = None;
                 self.directory.require_held()?;
                 not_saved(self.saving.0, &error, sink);
             }
-            Some(Ok(())) | None => {}
+            Some(Ok(())) => {
+                if let Some(step) = self.asked.take() {
+                    sink.message(&format!("saved step {step}"));
+                }
+            }
+            None => {}
         }
         Ok(())
     }
@@ -365,6 +376,7 @@ impl Run {
         self.control.put_at_stake(Stake {
             in_order: "stopping after this step".to_owned(),
             at_once: format!("nothing after step {saved} is saved; to go on from there: train --resume {run}"),
+            save: "saving after this step".to_owned(),
         });
     }
 

@@ -78,12 +78,12 @@ impl Schedulers {
                 wrong("there are no validation rows; set `data.validation` to a share of the rows")
             }
             Metric::ValidationAccuracy if !objective.has_classes() => wrong("the data has values, not classes"),
-            _ => self.refuse_opposite(metric, objective.has_classes()).map(|()| metric),
+            _ => Ok(metric),
         }
     }
 
     /// Refuses a schedule that takes `metric` for worse where it is better: it would cut the rate at each success.
-    fn refuse_opposite(&self, metric: Metric, has_classes: bool) -> Result<(), TrainError> {
+    pub fn refuse_opposite(&self, metric: Metric, has_classes: bool) -> Result<(), TrainError> {
         let (better, opposite) = match metric {
             Metric::ValidationAccuracy => ("grows", Mode::Min),
             Metric::ValidationLoss | Metric::TrainingLoss => ("falls", Mode::Max),

@@ -24,15 +24,17 @@ pub enum TrainedError {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// The checkpoint does not say what rows its model takes.
+    /// The checkpoint does not say what rows its model takes, and the data that does cannot be opened.
     #[error(
-        "{} was saved before checkpoints said what rows their model takes; the run's data says it, so give its place with \
-         `--set data.path=…`",
+        "{} was saved before checkpoints said what rows their model takes; the run's data says it, and cannot be used: \
+         {reason}; give its place with `--set data.path=…`",
         path.display()
     )]
     NoSchema {
         /// The checkpoint.
         path: PathBuf,
+        /// Why the data at the path in the configuration cannot be used.
+        reason: Box<DataError>,
     },
     /// The checkpoint says nothing that can be about its rows.
     #[error("{}: what it says of the rows of its data is not understood: {reason}", path.display())]
@@ -125,7 +127,7 @@ pub enum TrainedError {
         source: io::Error,
     },
     /// Signals cannot be heard.
-    #[error("no handler for signals can be installed: {source}")]
+    #[error("no handler for signals can be installed: {source}{}", remedy::after(source))]
     Signals {
         /// Why.
         source: io::Error,

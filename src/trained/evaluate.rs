@@ -54,6 +54,18 @@ impl Trained {
     /// # Errors
     /// The data is not there, or another one, or has no such rows.
     pub fn evaluate(&self, rows: EvaluationRows) -> Result<Evaluated, TrainedError> {
+        self.evaluate_watched(rows, &mut |_, _| {})
+    }
+
+    /// As [`Trained::evaluate`]; `watch` is told of how many rows the model has seen, and of how many in all.
+    ///
+    /// # Errors
+    /// As [`Trained::evaluate`].
+    pub fn evaluate_watched(
+        &self,
+        rows: EvaluationRows,
+        watch: &mut dyn FnMut(usize, usize),
+    ) -> Result<Evaluated, TrainedError> {
         let mut data = self.data()?;
         refuse_other_content(&self.config, &data, self.fingerprint.as_ref())?;
         data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
@@ -62,7 +74,13 @@ impl Trained {
             EvaluationRows::Train => data.train_rows().clone(),
             EvaluationRows::All => data.all_rows(),
         };
-        let found = self.evaluate_batches(data.evaluation_batches(rows_of_run))?;
+        let (mut seen, all) = (0, rows_of_run.len());
+        watch(seen, all);
+        let batches = data.evaluation_batches(rows_of_run).inspect(|batch| {
+            watch(seen, all);
+            seen += batch.as_ref().map_or(0, Batch::rows);
+        });
+        let found = self.evaluate_batches(batches)?;
         found.ok_or_else(|| TrainedError::NoRows { rows: rows.to_string() })
     }
 

@@ -41,7 +41,7 @@ pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
 use crate::checkpoint::Checkpoint;
-use crate::data::{Data, Input, Recalled, Schema, TargetKind};
+use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind};
 use crate::model::{Mode, Model, with_room_for};
 use crate::state::State;
 use crate::train::{self, Config, Objective, Setting, TrainError, resume};
@@ -100,11 +100,11 @@ impl Trained {
     }
 
     /// The model of a checkpoint. One that was saved before checkpoints said what rows the model takes needs the run's
-    /// data to tell: then `settings` say where that is.
+    /// data to tell. Where that is not at the path in the configuration, `settings` say where it is.
     ///
     /// # Errors
-    /// The checkpoint is not that of a run, a setting is not allowed, the device cannot be opened, or weights and model
-    /// do not fit together.
+    /// The checkpoint is not that of a run, a setting is not allowed, the device or the data that is needed cannot be
+    /// opened, or weights and model do not fit together.
     pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
         let path = checkpoint.path().to_owned();
         if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
@@ -115,14 +115,7 @@ impl Trained {
         let device = config.open_device()?;
         let schema = match checkpoint.field("schema") {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
-            // A stranger's checkpoint does not say which file is opened for that.
-            None if !settings.iter().any(|setting| setting.key() == "data.path") => {
-                return Err(TrainedError::NoSchema { path });
-            }
-            None => {
-                let recalled = train::recalled(checkpoint, settings);
-                Data::reopen(&config.data, config.seed, &device, recalled)?.schema()
-            }
+            None => schema_of_data(checkpoint, settings, &config, &device)?,
         };
         let objective = Objective::new(&config.loss, schema.targets)?;
         let build = || config.model.build(&schema.input, objective.outputs, config.seed, &device);
@@ -187,6 +180,27 @@ impl Trained {
     /// They have another shape, or the device fails.
     pub fn outputs(&self, inputs: &Tensor) -> Result<Tensor, TrainedError> {
         Ok(self.model.forward(&inputs.to_device(&self.device)?, Mode::Evaluate)?)
+    }
+}
+
+/// The rows that the model takes, as the run's data says it. Without a path from a person it must be the very data that
+/// the checkpoint was saved with.
+fn schema_of_data(
+    checkpoint: &Checkpoint,
+    settings: &[Setting],
+    config: &Config,
+    device: &Device,
+) -> Result<Schema, TrainedError> {
+    let is_given = settings.iter().any(|setting| setting.key() == "data.path");
+    match Data::reopen(&config.data, config.seed, device, train::recalled(checkpoint, settings)) {
+        Ok(data) if is_given => Ok(data.schema()),
+        Ok(data) => {
+            train::refuse_other_content(config, &data, checkpoint.field("data"))?;
+            Ok(data.schema())
+        }
+        // These say the remedy themselves.
+        Err(error) if is_given || matches!(error, DataError::OtherContent { .. }) => Err(error.into()),
+        Err(error) => Err(TrainedError::NoSchema { path: checkpoint.path().to_owned(), reason: Box::new(error) }),
     }
 }
 

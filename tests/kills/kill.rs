@@ -407,6 +407,23 @@ fn a_save_that_is_asked_for_in_a_validation_does_not_wait_for_its_end() {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
+/// A run that was stopped for a while, as by Ctrl-Z, trained only before and after.
+#[test]
+fn time_in_which_a_run_was_stopped_is_not_counted_as_training() {
+    let lab = rarely_saved();
+    let began = Instant::now();
+    let mut training = Training::spawn(&lab, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    training.wait_until(|| steps(&run).contains(&1000));
+    training.signal("STOP");
+    sleep(Duration::from_secs(6));
+    training.signal("CONT");
+    let told = training.ended().well().stderr;
+    let seconds = told.split("done: 20000 steps in ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let (seconds, all) = (seconds.parse::<f64>().unwrap(), began.elapsed().as_secs_f64());
+    assert!(seconds < all - 5.0, "{seconds} of {all} seconds: {told}");
+}
+
 #[test]
 fn sigusr1_saves_and_training_goes_on() {
     assert_a_signal_saves("USR1");
@@ -432,7 +449,9 @@ fn assert_a_signal_saves(signal: &str) {
         training.wait_until(|| steps(&run).len() > before);
     }
     let step = asked().unwrap();
-    training.ended().well();
+    let told = training.ended().well().stderr;
+    let answers = [format!("SIG{signal}: saving after this step\n"), format!("\nsaved step {step}\n")];
+    assert!(answers.iter().all(|answer| told.contains(answer)), "{told}");
     let path = checkpoint(&run, step);
     lab.train(&["--resume", path.to_str().unwrap(), "--out", "from-there"]).well();
     let last = checkpoint(&lab.path("from-there"), 20000);

@@ -37,7 +37,7 @@ fn a_file_that_is_not_there_is_named_with_what_to_give_instead() {
     assert_config_refused(&place, "rows.csv", "folder.csv", &["folder.csv", "not a regular file", "`data.path`"]);
     let weights = "train.initial_weights=nowhere.safetensors";
     assert_setting_refused(&place, weights, &["train.initial_weights = ", "nowhere.safetensors", "No such file"]);
-    place.train_refuses(&[], &["required", "--help"]);
+    place.train_refuses(&[], &["`train CONFIG.toml`", "--help"]);
 }
 
 #[test]

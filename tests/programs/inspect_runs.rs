@@ -61,6 +61,22 @@ optimizer: 4 tensors, 168 B
 }
 
 #[test]
+fn a_group_of_many_parameters_is_one_short_line_unless_tensors_are_asked_for() {
+    let place = Workplace::new();
+    let deep = ["config.toml", "--out", "run", "--set", "model.hidden=[4,4,4,4,4,4,4,4]"];
+    place.train(&deep).says(0, &["done: 20 steps"]);
+    let page = place.inspect(&["run"]).out;
+    assert!(page.contains("| 0.weight 10.weight 12.weight 14.weight … and 5 more\n"), "{page}");
+    let whole = place.inspect(&["run", "--tensors"]).out;
+    assert!(whole.contains("14.weight 16.weight 2.weight 4.weight 6.weight 8.weight\n"), "{whole}");
+    let json: Value = serde_json::from_str(&place.inspect(&["run", "--json"]).out).unwrap();
+    assert_eq!(json["groups"][0]["parameters"].as_array().unwrap().len(), 9);
+    // The few of a small model are all there.
+    let small = Workplace::with_run().inspect(&["run"]).out;
+    assert!(small.contains("| 0.weight 2.weight\n"), "{small}");
+}
+
+#[test]
 fn a_folder_of_runs_is_listed_with_what_became_of_each() {
     let place = Workplace::new();
     let runs = ["runs/a", "runs/b", "runs/c"];

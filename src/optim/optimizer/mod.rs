@@ -90,9 +90,15 @@ impl Optimizer {
     /// An optimizer of `parameters` as `config` says, its moments at zero.
     ///
     /// # Errors
-    /// When a hyperparameter is out of range or a group matches no parameter.
+    /// When a hyperparameter is out of range, or a group or one of its patterns matches no parameter.
     pub fn new(parameters: &Parameters, config: impl Into<OptimizerConfig>) -> Result<Self, OptimError> {
-        let config = config.into();
+        let optimizer = Self::of_begun_run(parameters, config.into())?;
+        optimizer.refuse_unmatched(parameters)?;
+        Ok(optimizer)
+    }
+
+    /// The same for a run that has begun with patterns that match no parameter, as was allowed once.
+    pub(crate) fn of_begun_run(parameters: &Parameters, config: OptimizerConfig) -> Result<Self, OptimError> {
         config.validate()?;
         let groups = groups::assign(&config, parameters)?;
         refuse_tied(parameters)?;
@@ -110,6 +116,11 @@ impl Optimizer {
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, OptimError>>()?;
         Ok(Self { config, groups, slots, updates: 0, unnamed: false })
+    }
+
+    /// Refuses patterns of its configuration that match none of the `parameters`.
+    pub(crate) fn refuse_unmatched(&self, parameters: &Parameters) -> Result<(), OptimError> {
+        groups::refuse_unmatched(&self.config, parameters)
     }
 
     /// The parameter groups, in the order of the rates that [`Optimizer::update`] takes.

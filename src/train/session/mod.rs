@@ -1,6 +1,7 @@
 //! Everything in a run that has memory, made from a configuration.
 
 mod batches;
+mod begun;
 mod intervals;
 mod parts;
 mod saved;
@@ -30,6 +31,7 @@ use crate::parameters::{Parameters, host_dtype};
 use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
 
+use self::begun::Begun;
 pub(crate) use saved::{data_part, recalled, refuse_other_content, room};
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
@@ -59,7 +61,7 @@ pub struct Session {
     /// What was changed on which resume.
     history: Vec<Value>,
     /// Notices about the resume that this session began with.
-    resumed: Option<Notice>,
+    resumed: Vec<Notice>,
 }
 
 impl Session {
@@ -73,11 +75,16 @@ impl Session {
 
     /// As [`Session::new`], for another purpose, on which depends what has to fit in memory.
     pub(crate) fn made_for(purpose: Purpose, config: Config) -> Result<Self, TrainError> {
-        Self::with_data(purpose, config, None)
+        Self::with_data(purpose, config, None, &Begun::default())
     }
 
-    /// A run at its start, whose data may be that of a checkpoint.
-    fn with_data(purpose: Purpose, mut config: Config, recalled: Option<Recalled<'_>>) -> Result<Self, TrainError> {
+    /// A run at its start, whose data may be that of a checkpoint, and which has `begun` with some of its settings.
+    fn with_data(
+        purpose: Purpose,
+        mut config: Config,
+        recalled: Option<Recalled<'_>>,
+        begun: &Begun,
+    ) -> Result<Self, TrainError> {
         let device = config.open_device()?;
         let data = match recalled {
             Some(recalled) => Data::reopen(&config.data, config.seed, &device, recalled)?,
@@ -92,7 +99,12 @@ impl Session {
             load_weights(path, &weights, &device)?;
         }
         batches::refuse_small(&config, &data, model.fewest_rows())?;
-        let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
+        let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
+        let mut resumed: Vec<Notice> = Vec::new();
+        resumed.extend(begun.unless(
+            &["optimizer.groups", "optimizer.kind"],
+            optimizer.refuse_unmatched(&parameters).map_err(Into::into),
+        )?);
         let steps_per_epoch = data.steps_per_epoch();
         let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
         let validations = intervals::settle_validations(&mut config, &data, lengths);
@@ -103,6 +115,9 @@ impl Session {
             components.map(|(name, settings)| Ok((name.clone(), component::make(name, settings, &parameters)?)));
         let components = components.collect::<Result<_, TrainError>>()?;
         let metric = schedulers.metric(&config, &data, objective)?;
+        let opposite = schedulers.refuse_opposite(metric, objective.has_classes());
+        let deciding = ["schedule", "momentum_schedule", "weight_decay_schedule", "train.metric"];
+        resumed.extend(begun.unless(&deciding, opposite)?);
         let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), objective, steps_per_epoch)?;
         Ok(Self {
             data,
@@ -121,7 +136,7 @@ impl Session {
             step: 0,
             unvalidated: None,
             history: Vec::new(),
-            resumed: None,
+            resumed,
             config,
         })
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Session;
+use super::begun::Begun;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::data::{Data, Recalled};
 use crate::model::with_room_for;
@@ -35,12 +36,13 @@ impl Session {
         settings: &[Setting],
     ) -> Result<Self, TrainError> {
         // Said first: what cannot change would be an error of another kind further down.
-        changes(&config, checkpoint)?;
+        let begun = Begun::with_all_but(&changes(&config, checkpoint)?);
         // The checkpoint has the weights; the file that they once started from may be gone.
         let mut without_start = config;
         let initial_weights = without_start.train.initial_weights.take();
         let (recalled, purpose) = (recalled(checkpoint, settings), Purpose::Resume { held: held(checkpoint) });
-        let mut session = with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled)))?;
+        let mut session =
+            with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled), &begun))?;
         session.config.train.initial_weights = initial_weights;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
@@ -52,7 +54,7 @@ impl Session {
         session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
-        session.resumed = outlook::jump(checkpoint, session.schedulers.lr(), session.length());
+        session.resumed.extend(outlook::jump(checkpoint, session.schedulers.lr(), session.length()));
         if !changes.is_empty() {
             session.history.push(json!({"step": session.step, "changes": changes}));
         }
