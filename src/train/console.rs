@@ -10,7 +10,7 @@ use super::heartbeat::Heartbeat;
 use super::metrics::Evaluation;
 use super::observer::{EpochReport, Observer, StepReport, ValidationReport};
 use crate::figures;
-use crate::optim::Rates;
+use crate::optim::StepHyperparams;
 
 /// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else
 /// a line every so often.
@@ -111,7 +111,7 @@ impl Observer for Console {
 }
 
 /// The rates of two groups, or of the first of several: a line has no room for more.
-fn some_rates(all: &[Rates]) -> String {
+fn some_rates(all: &[StepHyperparams]) -> String {
     if all.len() <= 2 { rates(all) } else { format!("{} and {} more", rates(&all[..1]), all.len() - 1) }
 }
 
@@ -122,7 +122,7 @@ fn found(validation: &Evaluation) -> String {
 }
 
 /// Rates as the notebook prints them, one for each group.
-fn rates(rates: &[Rates]) -> String {
+fn rates(rates: &[StepHyperparams]) -> String {
     rates.iter().map(|rates| figures::rate(rates.lr)).collect::<Vec<_>>().join(",")
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_rates_of_many_groups_leave_room_in_a_line() {
-        let all: Vec<Rates> = (1..=12).map(|n| (0.01 * f64::from(n)).into()).collect();
+        let all: Vec<StepHyperparams> = (1..=12).map(|n| (0.01 * f64::from(n)).into()).collect();
         assert_eq!(some_rates(&all[..2]), "0.010000,0.020000");
         assert_eq!(some_rates(&all), "0.010000 and 11 more");
     }

@@ -244,7 +244,7 @@ fn build(
         TrainError::Optim(OptimError::Hyperparameter { field, value, rule }) => {
             let field = format!("optimizer.{field}");
             let origin = origin_of(&field);
-            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule.to_owned() }
+            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule }
         }
         other => other,
     })?;

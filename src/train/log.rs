@@ -19,7 +19,7 @@ use super::held_disk::is_in_place;
 use super::metrics::Evaluation;
 use super::mirror::Mirror;
 use crate::checkpoint::CheckpointError;
-use crate::optim::Rates;
+use crate::optim::StepHyperparams;
 use crate::{regular, remedy, store};
 
 /// One line of `log.jsonl`.
@@ -48,10 +48,10 @@ pub(super) struct Line {
 
 impl Line {
     /// The rates that the update used in each group.
-    pub fn rates(&self) -> Vec<Rates> {
+    pub fn rates(&self) -> Vec<StepHyperparams> {
         let at =
             |values: &Option<Vec<f64>>, group: usize| values.as_ref().and_then(|values| values.get(group).copied());
-        let group = |(group, &lr)| Rates {
+        let group = |(group, &lr)| StepHyperparams {
             lr,
             momentum: at(&self.momentum, group),
             weight_decay: at(&self.weight_decay, group),

@@ -1,7 +1,7 @@
 //! Reports of a run while it trains, for whoever watches it.
 
 use super::metrics::Evaluation;
-use crate::optim::Rates;
+use crate::optim::StepHyperparams;
 
 /// How a run ended, other than by an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct StepReport<'a> {
     /// How many updates are made.
     pub done: u64,
     /// The rates that it used in each group.
-    pub rates: &'a [Rates],
+    pub rates: &'a [StepHyperparams],
     /// The loss of its batch.
     pub loss: f64,
 }
@@ -32,7 +32,7 @@ pub struct EpochReport {
     /// Its number, from 1.
     pub epoch: u64,
     /// The rates of the next update in each group.
-    pub rates: Vec<Rates>,
+    pub rates: Vec<StepHyperparams>,
     /// The mean loss over its updates.
     pub loss: f64,
     /// The validation at its end, where there is one.
@@ -45,7 +45,7 @@ pub struct ValidationReport {
     /// How many updates are made.
     pub done: u64,
     /// The rates of the next update in each group.
-    pub rates: Vec<Rates>,
+    pub rates: Vec<StepHyperparams>,
     /// The loss of the last batch.
     pub loss: f64,
     /// Its figures.

@@ -17,7 +17,7 @@ use super::session::Session;
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
-use crate::optim::{Gradients, OptimError, Rates};
+use crate::optim::{Gradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
 /// A run in its directory, ready to train.
@@ -160,7 +160,7 @@ impl Run {
     /// The work after an update: a validation, the line of the log, a save. Says so if the run was asked to stop.
     fn conclude_step(
         &mut self,
-        rates: &[Rates],
+        rates: &[StepHyperparams],
         mut line: Line,
         observer: &mut dyn Observer,
     ) -> Result<Option<Outcome>, TrainError> {
@@ -202,7 +202,7 @@ impl Run {
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
     }
 
-    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
+    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[StepHyperparams]) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
         }
@@ -210,7 +210,7 @@ impl Run {
     }
 
     /// A checkpoint of this very step holds the weights that led here, so it is no good one.
-    fn not_finite(&self, what: &str, step: u64, rates: &[Rates]) -> TrainError {
+    fn not_finite(&self, what: &str, step: u64, rates: &[StepHyperparams]) -> TrainError {
         let all = Folder::new(self.directory.checkpoints()).list().unwrap_or_default();
         let earlier = all.into_iter().rev().filter(|(saved_at, _)| *saved_at < step).map(|(_, path)| path);
         let last_checkpoint = earlier.into_iter().find(|path| Checkpoint::verify(path).is_ok());
@@ -218,7 +218,12 @@ impl Run {
         TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint }
     }
 
-    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
+    fn require_finite_gradients(
+        &self,
+        gradients: &Gradients,
+        step: u64,
+        rates: &[StepHyperparams],
+    ) -> Result<(), TrainError> {
         match gradients.check_finite() {
             Err(OptimError::NotFinite(names)) => {
                 let what = format!("gradient of `{}`", names.join("`, `"));
@@ -228,9 +233,9 @@ impl Run {
         }
     }
 
-    fn line(&self, step: u64, loss: f64, rates: &[Rates], gradients: &Gradients) -> Line {
+    fn line(&self, step: u64, loss: f64, rates: &[StepHyperparams], gradients: &Gradients) -> Line {
         let epoch = step / self.session.steps_per_epoch() + 1;
-        let of_groups = |value: fn(&Rates) -> Option<f64>| rates.iter().map(value).collect();
+        let of_groups = |value: fn(&StepHyperparams) -> Option<f64>| rates.iter().map(value).collect();
         Line {
             step,
             epoch,
