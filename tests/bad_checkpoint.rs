@@ -281,6 +281,10 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
         ("data.batch_size=5", "data.batch_size cannot change within a run: it is 4 in the checkpoint and 5 now"),
         ("data.validation=0.5", "data.validation cannot change within a run: it is 0.25 in the checkpoint and 0.5 now"),
         ("optimizer.momentum=0", "the optimizer's momentum is 0.9 in the checkpoint and 0 here"),
+        (
+            "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
+            "the kind of the parameter group of `0.bias`, `2.bias` is `sgd` in the checkpoint and `adam` here",
+        ),
         ("optimizer.groups=[]", "the division into parameter groups is "),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lrr=1", "--set: optimizer.lrr: `lrr` is unknown; did you mean `lr`?"),

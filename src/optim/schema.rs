@@ -31,7 +31,7 @@ impl JsonSchema for GroupConfig {
         let tables: Vec<Value> = std::iter::once(shared.to_value()).chain(tables(generator, &common)).collect();
         json_schema!({
             "description": "Parameters chosen by name, and what they do differently. What is left out is as for all \
-                            others. A group with a `kind` has a rule of its own, with the keys of that, and takes over \
+                            others. A group with a `kind` has its own rule, with the keys of that rule, and takes over \
                             only `decay`.",
             "oneOf": tables,
         })
