@@ -96,6 +96,8 @@ fn one_schedule_drives_the_momentum_of_two_rules_and_is_resumed_bit_for_bit() {
     let momentum = |step: usize| log(&whole)[step]["momentum"].clone();
     assert_eq!((momentum(0), momentum(10)), (serde_json::json!([0.45, 0.25]), serde_json::json!([0.9, 0.5])));
     let checkpoint = whole.join("checkpoints/step-0000000007");
+    let shown = inspect(&[], &checkpoint);
+    assert!(shown.contains("            kind=sgd base_lr=0.1 weight_decay=0 base_momentum=0.5 | "), "{shown}");
     assert!(bits(&continue_with(&checkpoint, &folder.path().join("resumed"), &[])) == bits(&whole));
 }
 

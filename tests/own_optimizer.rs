@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use common::{EVERY_EPOCH, Lab, assert_same_bits, small, state, steps};
 use rekindle::optim::{
     AdamW, BaseHyperparams, CustomRuleError, Gradients, GroupConfig, Optimizer, OptimizerConfig, Rule, Step, Update,
@@ -22,36 +22,54 @@ use rekindle::parameters::Parameters;
 use rekindle::state::Part;
 use serde::{Deserialize, Serialize};
 
-macro_rules! sign_sgd {
-    ($($Name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty),* })*) => {
+macro_rules! rules {
+    ($($Name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty),* } $states:expr, $update:expr;)*) => {
         $(#[derive(Debug, Serialize, Deserialize)]
         struct $Name {
             $($(#[$attribute])* $field: $type),*
         }
 
-        /// The sign of the gradient; nothing is remembered.
         impl UpdateRule for $Name {
             fn base(&self) -> BaseHyperparams {
                 BaseHyperparams { lr: 0.5, weight_decay: 0.0, momentum: None }
             }
 
             fn states(&self, _momentum: f64) -> &'static [&'static str] {
-                &[]
+                $states
             }
 
             fn update(&self, tensors: &Update<'_>, step: &Step) -> candle_core::Result<()> {
-                tensors.set_weights(&(tensors.weights()? - (tensors.gradient()?.sign()? * step.lr)?)?)
+                let direction: Tensor = $update(tensors)?;
+                tensors.set_weights(&(tensors.weights()? - (direction * step.lr)?)?)
             }
         })*
     };
 }
 
-sign_sgd! {
-    SignSgd {}
-    Again {}
-    Never {}
-    Takes { decay: f64 }
-    Forgets { #[serde(skip_deserializing)] x: f64 }
+rules! {
+    SignSgd {} &[], sign;
+    Again {} &[], sign;
+    Never {} &[], sign;
+    Takes { decay: f64 } &[], sign;
+    Forgets { #[serde(skip_deserializing)] x: f64 } &[], sign;
+    Doubled {} &["mean", "mean"], sign;
+    Orthogonal {} &[], orthogonal;
+}
+
+fn sign(tensors: &Update<'_>) -> candle_core::Result<Tensor> {
+    tensors.gradient()?.sign()
+}
+
+/// Newton and Schulz's iteration: `x (15 - 10 x x' + 3 (x x')²) / 8` draws all singular values to 1.
+fn orthogonal(tensors: &Update<'_>) -> candle_core::Result<Tensor> {
+    let gradient = tensors.gradient()?;
+    let norm = f64::from(gradient.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?);
+    let identity = Tensor::eye(tensors.shape().dim(0)?, gradient.dtype(), gradient.device())?;
+    (0..5).try_fold((gradient / norm)?, |x, _| {
+        let square = x.matmul(&x.t()?)?;
+        let factor = (((&identity * 15.0)? - (&square * 10.0)?)? + (square.matmul(&square)? * 3.0)?)?;
+        factor.matmul(&x)? / 8.0
+    })
 }
 
 fn registered() {
@@ -92,6 +110,49 @@ fn an_unknown_name_and_an_unknown_hyperparameter_are_told_with_what_there_is() {
     assert!(told.contains("`sign_sgd`"), "{told}");
     let told = refusal("kind = \"sign_sgd\"\nlr = 1");
     assert_eq!(told, "lr: unknown field `lr`, expected `decay` or `groups`");
+}
+
+#[test]
+fn the_page_on_optimizers_shows_what_is_read() {
+    #[derive(Deserialize)]
+    struct File {
+        optimizer: OptimizerConfig,
+    }
+    let page = include_str!("../docs/optimizers.md");
+    let toml = page.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let File { optimizer } = toml::from_str(toml).unwrap();
+    let var = |name: &str| (name.to_owned(), Var::from_slice(&[0f32; 4], (2, 2), &Device::Cpu).unwrap());
+    let parameters = ["0.weight", "0.bias", "2.weight", "2.bias"].into_iter().map(var).collect();
+    let optimizer = Optimizer::new(&parameters, optimizer).unwrap();
+    let found = optimizer.groups().iter().map(|group| (group.rule.kind(), group.lr, group.base_momentum()));
+    assert_eq!(found.collect::<Vec<_>>(), [("adamw", 1e-3, 0.9), ("adamw", 2e-3, 0.8), ("sgd", 0.1, 0.9)]);
+    let saved = optimizer.save().unwrap();
+    let names = saved.tensors.keys().map(|name| name.rsplit('.').next().unwrap());
+    assert!(names.clone().all(|name| page.contains(&format!("`{name}`"))), "{:?}", names.collect::<Vec<_>>());
+}
+
+#[test]
+fn two_remembered_tensors_of_one_name_are_refused() {
+    register::<Doubled>("doubled").unwrap();
+    let var = Var::from_slice(&[1f32], 1, &Device::Cpu).unwrap();
+    let parameters: Parameters = [("a".to_owned(), var)].into_iter().collect();
+    let told = Optimizer::new(&parameters, Rule::custom(Doubled {}).unwrap()).unwrap_err().to_string();
+    assert!(told.starts_with("two tensors that update rules remember are called `a.mean`"), "{told}");
+}
+
+/// Muon (Jordan et al., 2024) in its simplest form for matrices of two rows: the momentum with orthogonal rows.
+#[test]
+fn a_rule_sees_a_parameter_with_its_shape() {
+    register::<Orthogonal>("orthogonal").unwrap();
+    let var = Var::from_slice(&[0f32; 4], (2, 2), &Device::Cpu).unwrap();
+    let target = Var::from_slice(&[3f32, 0.0, 0.0, 4.0], (2, 2), &Device::Cpu).unwrap();
+    let parameters: Parameters = [("a".to_owned(), var)].into_iter().collect();
+    let mut optimizer = Optimizer::new(&parameters, Rule::custom(Orthogonal {}).unwrap()).unwrap();
+    let loss = (parameters.get("a").unwrap().as_tensor() * target.as_tensor()).unwrap().sum_all().unwrap();
+    optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[1.0]).unwrap();
+    let moved = parameters.get("a").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let identity = [-1.0, 0.0, 0.0, -1.0];
+    assert!(moved.iter().zip(identity).all(|(found, expected)| (found - expected).abs() < 0.3), "{moved:?}");
 }
 
 #[test]

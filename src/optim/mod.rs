@@ -99,6 +99,9 @@ pub enum OptimError {
         /// The other.
         second: String,
     },
+    /// An update rule remembers two tensors of one name for a parameter.
+    #[error("two tensors that update rules remember are called `{0}`, and a checkpoint could hold only one of them")]
+    SameName(String),
     /// A largest norm that is none.
     #[error("gradients cannot be clipped to a norm of {0}, which is not positive")]
     MaxNorm(f64),

@@ -4,6 +4,8 @@ mod saved;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use candle_core::Var;
 use candle_core::backprop::GradStore;
 
@@ -97,7 +99,9 @@ impl Optimizer {
             })
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, OptimError>>()?;
-        Ok(Self { config, groups, slots, updates: 0, unnamed: false })
+        let optimizer = Self { config, groups, slots, updates: 0, unnamed: false };
+        optimizer.refuse_equal_names()?;
+        Ok(optimizer)
     }
 
     /// The parameter groups, in the order of the rates that [`Optimizer::update`] takes.
@@ -159,6 +163,13 @@ impl Optimizer {
         let weight_decay = if slot.decays { hyperparams.weight_decay.unwrap_or(group.weight_decay) } else { 0.0 };
         let momentum = group.momentum.map_or(0.0, |own| hyperparams.momentum.unwrap_or(own.value()));
         Step { lr: hyperparams.lr, momentum, weight_decay, updates_before: self.updates }
+    }
+
+    /// Two tensors of one name would be saved as one.
+    fn refuse_equal_names(&self) -> Result<(), OptimError> {
+        let mut seen = BTreeSet::new();
+        let twice = self.states().map(|(name, _)| name).find(|name| !seen.insert(name.clone()));
+        twice.map_or(Ok(()), |name| Err(OptimError::SameName(name)))
     }
 
     /// Every remembered tensor, with its name in a checkpoint.
