@@ -27,7 +27,7 @@ pub struct Rule {
 pub(super) struct Definition {
     pub name: &'static str,
     fields: fn() -> &'static [&'static str],
-    read: fn(Map<String, Value>) -> std::result::Result<Arc<dyn AnyRule>, String>,
+    read: fn(Map<String, Value>) -> ReadRule,
     /// The schema of its table, which rules of the catalogue have.
     pub schema: Option<fn(&mut SchemaGenerator) -> Schema>,
 }
@@ -42,7 +42,10 @@ impl Definition {
     }
 }
 
-fn read<T: UpdateRule>(table: Map<String, Value>) -> std::result::Result<Arc<dyn AnyRule>, String> {
+/// A rule that was read, or the fault in its table.
+type ReadRule = std::result::Result<Arc<dyn AnyRule>, String>;
+
+fn read<T: UpdateRule>(table: Map<String, Value>) -> ReadRule {
     let rule: T = read_table(table).map_err(|error: serde_json::Error| error.to_string())?;
     Ok(Arc::new(rule))
 }

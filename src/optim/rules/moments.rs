@@ -66,7 +66,7 @@ impl Moments {
         let root_correction = of(second_correction.sqrt());
         let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
         let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
-        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
+        let pass = |p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]| {
             for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
                 let g = *g * scale + decay * *p;
                 *m = *m + take1 * (g - *m);
@@ -74,7 +74,8 @@ impl Moments {
                 let denominator = v.sqrt() / root_correction + eps;
                 *p = *p * shrink - step_size * (*m / denominator);
             }
-        })
+        };
+        tensors.in_place(|[p, m, v], g| pass(p, m, v, g))
     }
 
     /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.
