@@ -138,7 +138,7 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
     assert_config_refused(&place, "\"*.bias\"", "\"encoder.*\"", &["optimizer.groups", "encoder.*", "`0.bias`"]);
 }
 
-/// A group with a rule of its own is told of its hyperparameters as the optimizer is.
+/// The hyperparameters in a group are checked as those of the optimizer are.
 #[test]
 fn a_mistake_in_the_rule_of_a_group_is_refused_with_its_line() {
     let place = Workplace::new();

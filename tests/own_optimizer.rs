@@ -1,4 +1,4 @@
-//! Update rules of one's own: registered by name, and then like those of the catalogue.
+//! User-defined update rules: registered by name, and then like those of the catalogue.
 //!
 //! `examples/own_optimizer.rs`, killed and run again, comes to the same bits.
 #![cfg(unix)]

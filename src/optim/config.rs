@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(told, "optimizer.groups[0].momentum = 1: must be at least 0 and below 1");
     }
 
-    /// Before `beta1` was a word of its own, a group had `momentum` for Adam's first beta: that is still read.
+    /// Before there was the word `beta1`, a group had `momentum` for Adam's first beta: that is still read.
     #[test]
     fn momentum_and_beta1_are_told_apart() {
         let beta1 = |value| Overrides { beta1: Some(value), ..Overrides::default() };
@@ -194,8 +194,8 @@ mod tests {
         config.groups[0].decay = Some(Decay::Matrices);
         let written = toml::to_string(&config).unwrap();
         assert_eq!(read(&written).unwrap(), config);
-        let group = "parameters = [\"a\"]\nkind = \"sgd\"\nlr = 0.25\nmomentum = 0.5\ndampening = 0.0\nnesterov = true\n\
-                     weight_decay = 0.0\ndecay = \"matrices\"";
+        let group = "parameters = [\"a\"]\nkind = \"sgd\"\nlr = 0.25\nmomentum = 0.5\ndampening = 0.0\n\
+                     nesterov = true\nweight_decay = 0.0\ndecay = \"matrices\"";
         assert!(written.contains(group), "{written}");
     }
 }

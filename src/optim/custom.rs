@@ -64,8 +64,8 @@ static REGISTERED: RwLock<Vec<&'static Registered>> = RwLock::new(Vec::new());
 /// Makes the update rule `T` known as `name`, for the whole program and as long as it runs.
 ///
 /// # Errors
-/// Refuses a name that is not a plain word, one that the catalogue has, a name or a type that is registered already, and
-/// a type that is not a struct with named fields.
+/// Refuses a name that is not a plain word, one that the catalogue has, a name or a type that is registered already,
+/// and a type that is not a struct with named fields.
 pub fn register<T: UpdateRule>(name: &'static str) -> Result<(), CustomRuleError> {
     let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !(is_name && name.starts_with(|c: char| c.is_ascii_lowercase())) {

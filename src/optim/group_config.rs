@@ -141,8 +141,8 @@ impl Overrides {
 }
 
 impl GroupConfig {
-    /// A group of the parameters that match one of the `patterns`, with hyperparameters ([`Overrides`]) or a rule of its
-    /// own.
+    /// A group of the parameters that match one of the `patterns`, with other hyperparameters ([`Overrides`]) or
+    /// another rule.
     pub fn new<P: Into<String>>(patterns: impl IntoIterator<Item = P>, rule: impl Into<GroupRule>) -> Self {
         Self { parameters: patterns.into_iter().map(Into::into).collect(), decay: None, rule: rule.into() }
     }

@@ -33,7 +33,7 @@ impl Decay {
 pub struct Group {
     /// Names of the parameters, sorted.
     pub parameters: Vec<String>,
-    /// The rule by which they are updated. What follows takes the place of its own hyperparameters.
+    /// The rule by which they are updated. The fields below take the place of its hyperparameters.
     pub rule: Rule,
     /// Base learning rate.
     pub lr: f64,
@@ -45,7 +45,7 @@ pub struct Group {
     pub decay: Decay,
     /// Names of the tensors that are remembered for each parameter.
     pub(super) states: &'static [&'static str],
-    /// The group's place in the configuration if it has a rule of its own there.
+    /// The group's place in the configuration if it names another rule there.
     pub(super) own: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl Group {
         }
     }
 
-    /// A group with a rule of its own, which is number `index` in the configuration.
+    /// A group with another rule, which is number `index` in the configuration.
     fn with_rule(parameters: Vec<String>, rule: &Rule, decay: Decay, index: usize) -> Self {
         let base = rule.base();
         Self {

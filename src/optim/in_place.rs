@@ -80,9 +80,6 @@ impl<F: FnOnce(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Visit<F> 
 
 /// Runs `update` over the elements of `tensors` and `gradient` in chunks, on several threads where there is enough to
 /// do. Each element is computed from its own neighbours in the other slices alone, so chunking does not change a bit.
-///
-/// `update` is fastest when it hands the slices to a function with an argument for each: of arguments the compiler knows
-/// that they do not overlap, of the elements of an array it does not.
 pub(super) fn update<T: Element, const N: usize>(
     tensors: [&Tensor; N],
     gradient: &Tensor,

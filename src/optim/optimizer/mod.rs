@@ -124,8 +124,8 @@ impl Optimizer {
         &self.config
     }
 
-    /// Updates all parameters in name order; `hyperparams` has the learning rate of each group, as a number or with more
-    /// in [`StepHyperparams`].
+    /// Updates all parameters in name order; `hyperparams` has the learning rate of each group, as a number or with
+    /// more in [`StepHyperparams`].
     ///
     /// # Errors
     /// When there are not as many as groups, or one is outside its range (nothing is changed then), or when the device

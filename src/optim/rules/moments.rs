@@ -24,8 +24,8 @@ pub(super) fn check(betas: [f64; 2], eps: f64) -> std::result::Result<(), OptimE
     OptimError::require("eps", eps, is_normal, "must be positive, and not below what f32 can hold")
 }
 
-/// An update of one parameter. Decay multiplies the weights by `shrink` (AdamW), or `decay` times the weights is added to
-/// the gradient (Adam).
+/// An update of one parameter. Decay multiplies the weights by `shrink` (AdamW), or `decay` times the weights is added
+/// to the gradient (Adam).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moments {
     pub lr: f64,
@@ -66,7 +66,7 @@ impl Moments {
         let root_correction = of(second_correction.sqrt());
         let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
         let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
-        let pass = |p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]| {
+        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
             for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
                 let g = *g * scale + decay * *p;
                 *m = *m + take1 * (g - *m);
@@ -74,8 +74,7 @@ impl Moments {
                 let denominator = v.sqrt() / root_correction + eps;
                 *p = *p * shrink - step_size * (*m / denominator);
             }
-        };
-        tensors.in_place(|[p, m, v], g| pass(p, m, v, g))
+        })
     }
 
     /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.

@@ -70,12 +70,11 @@ impl UpdateRule for Sgd {
 fn descend<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
     let of = <T as WithDType>::from_f64;
     let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
-    let pass = |p: &mut [T], g: &[T]| {
+    tensors.in_place(|[p]: [&mut [T]; 1], g| {
         for (p, g) in p.iter_mut().zip(g) {
             *p = *p - lr * (*g * scale + decay * *p);
         }
-    };
-    tensors.in_place(|[p], g| pass(p, g))
+    })
 }
 
 impl Sgd {
@@ -90,14 +89,13 @@ impl Sgd {
         let of = <T as WithDType>::from_f64;
         let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
         let (keep, take) = (of(step.momentum), of(1.0 - self.dampening_of(step)));
-        let pass = |p: &mut [T], m: &mut [T], g: &[T]| {
+        tensors.in_place(|[p, m]: [&mut [T]; 2], g| {
             for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
                 let g = *g * scale + decay * *p;
                 *m = *m * keep + g * take;
                 *p -= lr * if self.nesterov { g + keep * *m } else { *m };
             }
-        };
-        tensors.in_place(|[p, m], g| pass(p, m, g))
+        })
     }
 
     /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.
