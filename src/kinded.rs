@@ -22,16 +22,45 @@ impl Kinded {
 
     /// The rest of the table as what the kind asks for. A fault is told as `place: what is wrong`.
     pub fn read<T: DeserializeOwned, E: Error>(self) -> Result<T, E> {
-        serde_path_to_error::deserialize(Value::Object(self.rest)).map_err(|error| {
-            let (place, reason) = locate(&error);
-            E::custom(if place.is_empty() { reason } else { format!("{place}: {reason}") })
-        })
+        read_table(self.rest)
     }
 
-    /// The error for a kind that is none of `known`.
-    pub fn unknown<E: Error>(&self, known: &'static [&'static str]) -> E {
-        let unknown: serde_json::Error = Error::unknown_variant(&self.kind, known);
-        E::custom(format!("kind: {unknown}"))
+    /// The kind, and the rest of the table.
+    pub fn into_parts(self) -> (String, Map<String, Value>) {
+        (self.kind, self.rest)
+    }
+
+    /// The error for a kind that is not among `known`.
+    pub fn unknown<E: Error>(&self, known: &[&str]) -> E {
+        unknown_kind(&self.kind, known)
+    }
+}
+
+/// A table as a type. A fault is told as `place: what is wrong`.
+pub(crate) fn read_table<T: DeserializeOwned, E: Error>(table: Map<String, Value>) -> Result<T, E> {
+    serde_path_to_error::deserialize(Value::Object(table)).map_err(|error| {
+        let (place, reason) = locate(&error);
+        E::custom(if place.is_empty() { reason } else { format!("{place}: {reason}") })
+    })
+}
+
+/// The error for a kind that is not among `known`.
+pub(crate) fn unknown_kind<E: Error>(kind: &str, known: &[&str]) -> E {
+    E::custom(format!("kind: unknown variant `{kind}`, expected {}", one_of(known)))
+}
+
+/// The error for a field that is not among `known`.
+pub(crate) fn unknown_field<E: Error>(field: &str, known: &[&str]) -> E {
+    E::custom(format!("{field}: unknown field `{field}`, expected {}", one_of(known)))
+}
+
+/// Names as serde lists them.
+fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match &quoted[..] {
+        [one] => one.clone(),
+        [one, other] => format!("{one} or {other}"),
+        all => format!("one of {}", all.join(", ")),
     }
 }
 

@@ -20,6 +20,7 @@
 mod backtrace;
 pub mod checkpoint;
 pub mod data;
+mod field_names;
 pub mod figures;
 mod kinded;
 pub mod memory;

@@ -57,6 +57,11 @@ pub(super) fn product(sizes: &[usize]) -> u64 {
 }
 
 impl Outline {
+    /// Every tensor with its numbers.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.tensors.iter().map(|(name, shape)| (name.as_str(), product(shape)))
+    }
+
     /// The tensor with the most numbers, and how many it has.
     pub fn largest(&self) -> Option<(&str, &[usize], u64)> {
         let sized = self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), product(shape)));

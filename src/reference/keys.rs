@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
     fn one_table(&mut self, path: &str, schema: &'a Value, meaning: &str) {
         let kind = schema["properties"]["kind"]["const"].as_str().map(str::to_owned);
         let meaning = schema["description"].as_str().filter(|_| kind.is_some()).unwrap_or(meaning).to_owned();
-        let keys = self.keys(path, kind.as_deref(), schema);
+        let keys = self.keys(path, schema);
         self.found.push(Table { path: path.to_owned(), kind, meaning, keys });
         for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
             let meaning = inner["description"].as_str().unwrap_or_default();
@@ -99,7 +99,8 @@ impl<'a> Walk<'a> {
         schema["properties"].is_object() || kinds(schema).is_some()
     }
 
-    fn keys(&self, path: &str, kind: Option<&str>, schema: &'a Value) -> Vec<Key> {
+    fn keys(&self, path: &str, schema: &'a Value) -> Vec<Key> {
+        let kind = &schema["properties"]["kind"];
         let needed = |name: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|n| n == name));
         let properties = schema["properties"].as_object().into_iter().flatten();
         let mut keys: Vec<Key> =
@@ -108,7 +109,7 @@ impl<'a> Walk<'a> {
         keys
     }
 
-    fn key(&self, path: &str, kind: Option<&str>, name: &str, schema: &'a Value, needed: bool) -> Key {
+    fn key(&self, path: &str, kind: &Value, name: &str, schema: &'a Value, needed: bool) -> Key {
         let (defaults, derived) = self.defaults(path, kind, name);
         let is_table = self.is_table(schema) || self.is_table(&schema["items"]);
         Key {
@@ -124,13 +125,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The values that samples have for a key that they were not given, and whether each has another one.
-    fn defaults(&self, path: &str, kind: Option<&str>, name: &str) -> (Vec<(Value, Vec<&'static str>)>, bool) {
+    /// The values that samples have for a key that they were not given, and whether each has another one; `kind` is the
+    /// schema of the table's key of that name.
+    fn defaults(&self, path: &str, kind: &Value, name: &str) -> (Vec<(Value, Vec<&'static str>)>, bool) {
         let mut found: Vec<(Value, Vec<&'static str>)> = Vec::new();
         for sample in &self.samples {
             let Some(table) = at(&sample.complete, path) else { continue };
             let typed = at(&sample.typed, path);
-            let is_of_kind = kind.is_none_or(|kind| table["kind"] == kind);
+            let is_of_kind = match (kind, kind.get("const")) {
+                (_, Some(kind)) => table["kind"] == *kind,
+                (Value::Null, None) => table.get("kind").is_none(),
+                _ => true,
+            };
             let is_typed = typed.is_some_and(|table| table.get(name).is_some());
             let Some(value) = table.get(name).filter(|_| is_of_kind && !is_typed) else { continue };
             match found.iter_mut().find(|(known, _)| known == value) {
@@ -229,7 +235,7 @@ impl<'a> Walk<'a> {
         for schema in kinds {
             let kind = schema["properties"]["kind"]["const"].as_str().map(str::to_owned);
             let meaning = schema["description"].as_str().unwrap_or_default().to_owned();
-            let mut keys = self.keys("schedule", kind.as_deref(), schema);
+            let mut keys = self.keys("schedule", schema);
             for key in &mut keys {
                 key.defaults = key.schema.get("default").map(|value| (value.clone(), Vec::new())).into_iter().collect();
                 key.derived = false;

@@ -83,6 +83,9 @@ pub struct Standing {
 /// Where a parameter group stands.
 #[derive(Debug, Serialize)]
 pub struct GroupStanding {
+    /// The name of the group's own update rule, where it has another than the optimizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Its parameters.
     pub parameters: Vec<String>,
     /// Base learning rate.
@@ -218,6 +221,7 @@ impl Schedulers {
             let by_rate = next(lr, |scheduler, t| scheduler.momentum_at(t, index));
             let next_momenta = if by_rate.is_empty() { own } else { by_rate };
             GroupStanding {
+                kind: saved["kind"].as_str().map(str::to_owned),
                 parameters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
                 base_lr: lr.as_ref().and_then(|s| s.base_lrs().get(index).copied()).or(saved["lr"].as_f64()),
                 lr: next_lrs.first().copied(),

@@ -112,7 +112,8 @@ fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding, 
         format!("{name}={now} now, then {}", then.join(" "))
     };
     writeln!(f, "group {index:<5} {}", course("lr", &group.next_lrs))?;
-    let mut settings = vec![format!("base_lr={}", show(group.base_lr))];
+    let mut settings: Vec<String> = group.kind.iter().map(|kind| format!("kind={kind}")).collect();
+    settings.push(format!("base_lr={}", show(group.base_lr)));
     let driven = [
         ("weight_decay", &group.next_weight_decays, group.base_weight_decay),
         ("momentum", &group.next_momenta, group.base_momentum),

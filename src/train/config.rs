@@ -43,7 +43,7 @@ pub struct Config {
     /// How the learning rate moves; constant by default.
     #[serde(default = "default_schedule")]
     pub schedule: Schedule,
-    /// How the momentum moves, for Adam kinds the first beta, from each group's own value.
+    /// How the momentum of SGD and the first beta of Adam kinds move, from each group's own value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum_schedule: Option<Schedule>,
     /// How the weight decay moves, from each group's own value.

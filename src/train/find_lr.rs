@@ -9,7 +9,7 @@ use super::config::Config;
 use super::control::{Control, Stake};
 use super::memory::Purpose;
 use super::session::Session;
-use crate::optim::Rates;
+use crate::optim::StepHyperparams;
 
 /// How a range test sweeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,7 +108,7 @@ pub fn find_lr(
             diverged = true;
             break;
         }
-        let of_groups: Vec<Rates> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
+        let of_groups: Vec<StepHyperparams> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
         session.update(&gradients, &of_groups, loss)?;
     }
     let smoothed = smooth(&losses, (SMOOTHED_OVER * f64::from(options.steps)).ceil() as usize);

@@ -101,7 +101,8 @@ impl Setting {
             && last == "kind"
             && table.get("kind").is_some_and(|kind| *kind != self.value)
         {
-            table.clear();
+            // The parameters of a group are those of any kind.
+            table.retain(|field, _| field == "parameters");
         }
         match place {
             Value::Object(table) if self.value.is_null() => drop(table.remove(last)),
@@ -263,7 +264,7 @@ fn build(
         TrainError::Optim(OptimError::Hyperparameter { field, value, rule }) => {
             let field = format!("optimizer.{field}");
             let origin = origin_of(&field);
-            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule.to_owned() }
+            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule }
         }
         other => other,
     })?;

@@ -8,6 +8,7 @@ use super::metrics::Objective;
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
 use crate::model::{GptConfig, ModelConfig, Outline};
+use crate::optim::Remembered;
 
 /// The use of a session, which decides how much memory it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +58,8 @@ pub(super) fn require(
 #[derive(Clone, Debug)]
 struct Sizes {
     outline: Outline,
-    /// Numbers that the optimizer remembers of each parameter.
-    moments: u64,
-    optimizer: &'static str,
+    /// Numbers that the optimizer remembers.
+    remembered: Remembered,
     /// Rows of a batch, and of a piece of one that is taken at once.
     rows: u64,
     rows_at_once: u64,
@@ -81,10 +81,10 @@ impl Sizes {
         let row_bytes = row_bytes(&data.input(), data.targets());
         let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
         let steps = config.total_steps(data.steps_per_epoch());
+        let remembered = config.optimizer.remembered(outline.parameters, outline.sizes());
         Self {
             outline,
-            moments: config.optimizer.moments() as u64,
-            optimizer: config.optimizer.kind(),
+            remembered,
             rows,
             rows_at_once: rows_at_once as u64,
             validation_rows: data.validation_rows().len().min(data.input().evaluation_rows()) as u64,
@@ -97,10 +97,6 @@ impl Sizes {
 
     fn weights(&self) -> u64 {
         self.outline.parameters.saturating_add(self.outline.buffers)
-    }
-
-    fn remembered(&self) -> u64 {
-        self.outline.parameters.saturating_mul(self.moments)
     }
 
     fn gradients(&self) -> u64 {
@@ -119,14 +115,13 @@ impl Sizes {
     /// The needs for memory, in the order in which it is taken.
     fn needs(&self) -> Vec<Need> {
         let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
-        let copy = self.weights().saturating_add(self.remembered());
+        let copy = self.weights().saturating_add(self.remembered.numbers);
         let mut needs = Vec::new();
         if self.is_on_cpu {
             let largest = self.outline.largest();
             let largest = largest.map(|(name, shape, _)| format!(", most in `{name}` {shape:?}")).unwrap_or_default();
             needs.push(numbers("weights", self.weights(), format!("{} numbers{largest}", grouped(self.weights()))));
-            let of_optimizer = format!("{} for each weight, by {}", self.moments, self.optimizer);
-            needs.push(numbers("moments", self.remembered(), of_optimizer));
+            needs.push(numbers("moments", self.remembered.numbers, self.remembered.detail.clone()));
         }
         if self.purpose == Purpose::Look {
             return needs;
@@ -203,7 +198,7 @@ impl Sizes {
                 _ => {}
             }
             model.push("a smaller model".to_owned());
-            if self.moments > 1 {
+            if self.remembered.most > 1 {
                 model.push("`optimizer.kind = \"sgd\"`, which remembers less for each weight".to_owned());
             }
         }
@@ -235,14 +230,18 @@ mod tests {
     use super::*;
     use crate::memory::total;
     use crate::model::Activations;
+    use crate::optim::{AdamW, OptimizerConfig};
+
+    fn remembered(weights: u64) -> Remembered {
+        OptimizerConfig::from(AdamW::default()).remembered(weights, std::iter::empty())
+    }
 
     fn sizes(purpose: Purpose) -> Sizes {
         let activations = Activations { kept: 50, widest: 30, passing: 70 };
         let tensors = vec![("a".to_owned(), vec![10, 7]), ("b".to_owned(), vec![5, 6]), ("c".to_owned(), vec![3])];
         Sizes {
             outline: Outline { tensors, parameters: 100, buffers: 3, activations },
-            moments: 2,
-            optimizer: "adamw",
+            remembered: remembered(100),
             rows: 8,
             rows_at_once: 8,
             validation_rows: 5,
@@ -325,7 +324,8 @@ mod tests {
     #[test]
     fn sizes_beyond_all_numbers_are_added_up() {
         let outline = Outline { parameters: u64::MAX, ..sizes(Purpose::Train).outline };
-        let huge = Sizes { outline, rows: u64::MAX, rows_at_once: u64::MAX, ..sizes(Purpose::Train) };
+        let remembered = remembered(u64::MAX);
+        let huge = Sizes { outline, remembered, rows: u64::MAX, rows_at_once: u64::MAX, ..sizes(Purpose::Train) };
         assert_eq!(total(&huge.needs()), u64::MAX);
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::metrics::Evaluation;
-use crate::optim::Rates;
+use crate::optim::StepHyperparams;
 
 /// Everything that a step produced. What is serialized is a line of `log.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,13 +33,13 @@ pub struct StepRecord {
     pub epoch_loss: Option<f64>,
     /// What the next update uses in each group. Not in the log, where the next line has it.
     #[serde(skip)]
-    pub next: Vec<Rates>,
+    pub next: Vec<StepHyperparams>,
 }
 
 impl StepRecord {
     /// The record of update number `step`, before anything was measured after it.
-    pub(super) fn new(step: u64, epoch: u64, rates: &[Rates], loss: f64, grad_norm: f64) -> Self {
-        let of_groups = |value: fn(&Rates) -> Option<f64>| rates.iter().map(value).collect();
+    pub(super) fn new(step: u64, epoch: u64, rates: &[StepHyperparams], loss: f64, grad_norm: f64) -> Self {
+        let of_groups = |value: fn(&StepHyperparams) -> Option<f64>| rates.iter().map(value).collect();
         Self {
             step,
             epoch,

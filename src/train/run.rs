@@ -18,7 +18,7 @@ use super::sink::{Beginning, Outcome, Sink, Sinks};
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
-use crate::optim::{Gradients, OptimError, Rates};
+use crate::optim::{Gradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
 /// A run in its directory, ready to train.
@@ -228,7 +228,7 @@ impl Run {
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
     }
 
-    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
+    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[StepHyperparams]) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
         }
@@ -236,7 +236,7 @@ impl Run {
     }
 
     /// A checkpoint of this very step holds the weights that led here, so it is no good one.
-    fn not_finite(&self, what: &str, step: u64, rates: &[Rates]) -> TrainError {
+    fn not_finite(&self, what: &str, step: u64, rates: &[StepHyperparams]) -> TrainError {
         let all = Folder::new(self.directory.checkpoints()).list().unwrap_or_default();
         let earlier = all.into_iter().rev().filter(|(saved_at, _)| *saved_at < step).map(|(_, path)| path);
         let last_checkpoint = earlier.into_iter().find(|path| Checkpoint::verify(path).is_ok());
@@ -244,7 +244,12 @@ impl Run {
         TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint }
     }
 
-    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
+    fn require_finite_gradients(
+        &self,
+        gradients: &Gradients,
+        step: u64,
+        rates: &[StepHyperparams],
+    ) -> Result<(), TrainError> {
         match gradients.check_finite() {
             Err(OptimError::NotFinite(names)) => {
                 let what = format!("gradient of `{}`", names.join("`, `"));
@@ -433,7 +438,7 @@ impl Run {
 /// How a step ends.
 enum Next {
     /// Another one follows, with these rates.
-    Step(Vec<Rates>),
+    Step(Vec<StepHyperparams>),
     /// The run was asked to stop, and its state is saved.
     Stop(Outcome),
 }

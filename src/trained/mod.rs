@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use error::TrainedError;
 pub use evaluate::{Evaluated, EvaluationRows};
@@ -111,7 +111,8 @@ impl Trained {
             return Err(TrainedError::Setting { key: setting.key().to_owned() });
         }
         let config = checkpoint.field("config").ok_or_else(|| TrainedError::NoConfig { path: path.clone() })?;
-        let config = train::from_checkpoint(config, settings, &train::base_of(&path))?;
+        let read = |config: &Value| train::from_checkpoint(config, settings, &train::base_of(&path));
+        let config = read(config).or_else(|error| read(&without_training(config)).map_err(|_| error))?;
         let device = config.open_device()?;
         let schema = match checkpoint.field("schema") {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
@@ -159,7 +160,7 @@ impl Trained {
         self.step
     }
 
-    /// The configuration of the run.
+    /// The configuration of the run; another optimizer stands for one that this program does not know.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -202,6 +203,17 @@ fn schema_of_data(
         Err(error) if is_given || matches!(error, DataError::OtherContent { .. }) => Err(error.into()),
         Err(error) => Err(TrainedError::NoSchema { path: checkpoint.path().to_owned(), reason: Box::new(error) }),
     }
+}
+
+/// A configuration without its optimizer and its schedules, which are not looked at: only the program that trained the
+/// model may know them.
+fn without_training(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Value::Object(tables) = &mut config {
+        tables.retain(|key, _| !["schedule", "momentum_schedule", "weight_decay_schedule"].contains(&key.as_str()));
+        tables.insert("optimizer".to_owned(), json!({"kind": "sgd", "lr": 0.0}));
+    }
+    config
 }
 
 /// What a checkpoint says its rows are, where that can be.

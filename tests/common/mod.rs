@@ -40,6 +40,8 @@ pub fn small(optimizer: &str, schedule: &str, more: &str) -> String {
 pub const ADAMW: &str = "{ kind = 'adamw', lr = 0.05 }";
 pub const ADAMW_IN_TWO_GROUPS: &str =
     "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['2.*'], lr = 0.01, weight_decay = 0.2, momentum = 0.8 }] }";
+pub const ADAMW_AND_SGD: &str = "{ kind = 'adamw', lr = 0.05, groups = [\
+     { parameters = ['2.*'], kind = 'sgd', lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 }] }";
 pub const EVERY_STEP: &str = "checkpoint = { every = '1 step' }";
 pub const EVERY_EPOCH: &str = "checkpoint = { every = '1 epoch' }";
 

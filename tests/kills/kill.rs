@@ -11,7 +11,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    ADAMW_IN_TWO_GROUPS, EVERY_EPOCH, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps,
+    ADAMW_AND_SGD, ADAMW_IN_TWO_GROUPS, EVERY_EPOCH, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small,
+    state, steps,
 };
 use rekindle::rng::Stream;
 use rekindle::train::resume::{self, Choices};
@@ -33,6 +34,8 @@ const LONG: &str = r#"
     hidden = [32, 32]
     dropout = 0.3
 "#;
+
+const ADAMW: &str = "{ kind = 'adamw', lr = 1e-3 }";
 
 /// Decides when kills land; a failure names it.
 const SEED: u64 = 2;
@@ -137,8 +140,9 @@ fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Op
 }
 
 /// A run of so many steps has the same bits as one that is killed so often at random moments.
-fn assert_kills_change_nothing(steps: u64, kills: usize) {
-    let lab = Lab::new(&LONG.replace("steps = 4000", &format!("steps = {steps}")));
+fn assert_kills_change_nothing(optimizer: &str, steps: u64, kills: usize) {
+    let config = LONG.replace("{ kind = \"adamw\", lr = 1e-3 }", optimizer);
+    let lab = Lab::new(&config.replace("steps = 4000", &format!("steps = {steps}")));
     let began = Instant::now();
     lab.start("whole");
     let duration = began.elapsed();
@@ -159,13 +163,18 @@ fn assert_kills_change_nothing(steps: u64, kills: usize) {
 
 #[test]
 fn a_run_killed_40_times_at_random_moments_has_the_same_bits() {
-    assert_kills_change_nothing(4000, 40);
+    assert_kills_change_nothing(ADAMW, 4000, 40);
+}
+
+#[test]
+fn a_run_with_two_rules_killed_10_times_at_random_moments_has_the_same_bits() {
+    assert_kills_change_nothing(ADAMW_AND_SGD, 1000, 10);
 }
 
 #[test]
 #[ignore = "takes minutes: cargo test --release --test kills -- --ignored"]
 fn a_run_killed_500_times_at_random_moments_has_the_same_bits() {
-    assert_kills_change_nothing(100_000, 500);
+    assert_kills_change_nothing(ADAMW, 100_000, 500);
 }
 
 /// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.

@@ -85,6 +85,9 @@ fn an_unknown_kind_is_refused_with_its_line_and_the_kinds_there_are() {
     for (from, to, message) in cases {
         assert_config_refused(&place, from, to, &[&format!("bad.toml, {message}")]);
     }
+    let group = "weight_decay = 0.0\nkind = \"adamv\"";
+    let message = "line 21: optimizer.groups[0].kind: `adamv` is unknown; did you mean `adam`?";
+    assert_config_refused(&place, "weight_decay = 0.0", group, &[message]);
     assert_config_refused(&place, "kind = \"sgd\"", "", &["line 13: optimizer: missing field `kind`"]);
     assert_config_refused(&place, "seed = 7", "[loss]\nkind = \"mae\"", &["line 2: loss.kind: `mae`", "`mse`"]);
     assert_config_refused(&place, "seed = 7", "device = \"gpu\"", &["device = gpu: must be `cpu`, `cuda`"]);
@@ -132,6 +135,24 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
     assert_config_refused(&place, "[checkpoint]", minutes, &["line 31: validation.every = 2 minutes", rule]);
     assert_config_refused(&place, "t_max = 20", "t_max = 0", &["schedule: `cosine`: t_max is 0", "at least 1"]);
     assert_config_refused(&place, "\"*.bias\"", "\"encoder.*\"", &["optimizer.groups", "encoder.*", "`0.bias`"]);
+}
+
+/// The hyperparameters in a group are checked as those of the optimizer are.
+#[test]
+fn a_mistake_in_the_rule_of_a_group_is_refused_with_its_line() {
+    let place = Workplace::new();
+    let cases = [
+        ("lr = 1\nbeta = [0.9, 0.99]", "line 22: optimizer.groups[0].beta: `beta` is unknown; did you mean `betas`?"),
+        ("lr = 1\nbetas = [0.9, 1]", "line 22: optimizer.groups[0].betas = [0.9, 1.0]: each must be at least 0"),
+        ("lr = -1", "line 21: optimizer.groups[0].lr = -1: must be a finite number, at least 0"),
+        ("lr = true", "line 21: optimizer.groups[0].lr: must be a number, not"),
+        ("eps = 1e-8", "line 18: optimizer.groups[0]: missing field `lr`"),
+    ];
+    for (rule, message) in cases {
+        let group = format!("kind = \"adamw\"\n{rule}");
+        assert_config_refused(&place, "weight_decay = 0.0", &group, &[&format!("bad.toml, {message}")]);
+    }
+    assert_config_refused(&place, "weight_decay = 0.0", "beta1 = 0.5", &["`sgd` has no `beta1`; it has `momentum`"]);
 }
 
 #[test]

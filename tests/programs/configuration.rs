@@ -116,7 +116,14 @@ fn whole() -> Vec<Value> {
         "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
         "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0.0, "nesterov": true,
             "weight_decay": 0.1, "decay": "all",
-            "groups": [{"parameters": ["*"], "lr": 0.1, "weight_decay": 0.1, "momentum": 0.5, "decay": "matrices"}]},
+            "groups": [
+                {"parameters": ["*"], "lr": 0.1, "weight_decay": 0.1, "momentum": 0.5, "decay": "matrices"},
+                {"parameters": ["*"], "decay": "matrices", "kind": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0.0,
+                    "nesterov": true, "weight_decay": 0.1},
+                {"parameters": ["*"], "decay": "all", "kind": "adam", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8,
+                    "weight_decay": 0.1},
+                {"parameters": ["*"], "decay": "all", "kind": "adamw", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8,
+                    "weight_decay": 0.1}]},
         "schedule": "warmup(5) -> cosine(10)",
         "momentum_schedule": {"kind": "constant"},
         "weight_decay_schedule": {"kind": "linear", "total": 10},
@@ -134,7 +141,7 @@ fn whole() -> Vec<Value> {
     };
     let adam = |kind: &str| {
         json!({"kind": kind, "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1, "decay": "all",
-            "groups": [{"parameters": ["*"]}]})
+            "groups": [{"parameters": ["*"], "beta1": 0.5}]})
     };
     vec![
         base.clone(),
@@ -192,9 +199,9 @@ fn configurations() -> Vec<Value> {
 }
 
 fn find<'a>(tables: &'a [Table], path: &str, kind: &Value) -> &'a Table {
-    let mut found = tables.iter().filter(|table| table.path == path);
-    let is_it = |table: &&Table| table.kind.is_none() || kind.as_str() == table.kind.as_deref();
-    found.find(is_it).unwrap_or_else(|| panic!("no table {path} {kind}"))
+    let found = || tables.iter().filter(|table| table.path == path);
+    let of_kind = found().find(|table| table.kind.as_deref() == kind.as_str());
+    of_kind.or_else(|| found().find(|table| table.kind.is_none())).unwrap_or_else(|| panic!("no table {path} {kind}"))
 }
 
 /// Every key of `value`, which stands at `path`, is in the reference; those that are seen are added to `seen`.

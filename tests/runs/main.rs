@@ -19,6 +19,7 @@ mod gpt;
 mod image_models;
 mod intervals;
 mod notebook;
+mod own_optimizer;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;

@@ -220,7 +220,7 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
 /// Trains, says how it went, and gives the exit code.
 fn train(run: &mut Run, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
-    match run.train(&mut Sinks(vec![console, &mut Progress::from_environment()])) {
+    match run.train(&mut Sinks(vec![&mut Progress::from_environment(), console])) {
         Ok(outcome) => {
             summarize(run, &outcome, first_step, began, console);
             match outcome {

@@ -26,7 +26,7 @@ use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
 use crate::data::{Data, Recalled};
 use crate::model::Model;
-use crate::optim::{Optimizer, Rates};
+use crate::optim::{Optimizer, StepHyperparams};
 use crate::parameters::{Parameters, host_dtype};
 use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
@@ -222,7 +222,7 @@ impl Session {
     }
 
     /// What the next update uses in each group.
-    pub fn rates(&self) -> Vec<Rates> {
+    pub fn rates(&self) -> Vec<StepHyperparams> {
         self.schedulers.rates()
     }
 }

@@ -6,7 +6,7 @@ use super::Session;
 use crate::data::{Batch, DataError};
 use crate::model::Mode;
 use crate::ops::Tape;
-use crate::optim::{Gradients, Rates};
+use crate::optim::{Gradients, StepHyperparams};
 use crate::rng::Draws;
 use crate::train::TrainError;
 use crate::train::component::{self, Update};
@@ -55,7 +55,7 @@ impl Session {
     pub(in crate::train) fn update(
         &mut self,
         gradients: &Gradients,
-        rates: &[Rates],
+        rates: &[StepHyperparams],
         loss: f64,
     ) -> Result<(), TrainError> {
         self.optimizer.update(gradients, rates)?;
