@@ -116,7 +116,7 @@ fn the_page_on_optimizers_shows_what_is_read() {
     struct File {
         optimizer: OptimizerConfig,
     }
-    let page = include_str!("../docs/optimizers.md");
+    let page = include_str!("../../docs/optimizers.md");
     let toml = page.split("```toml").nth(1).unwrap().split("```").next().unwrap();
     let File { optimizer } = toml::from_str(toml).unwrap();
     let var = |name: &str| (name.to_owned(), Var::from_slice(&[0f32; 4], (2, 2), &Device::Cpu).unwrap());
