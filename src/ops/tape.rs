@@ -2,17 +2,19 @@
 //!
 //! Candle's `backward` makes zeros and an addition for every edge of its graph. Where a loss depends on its parameters
 //! through operations of this crate alone, following this list instead gives the same gradients for less: the first one
-//! that reaches a tensor is moved there, and only a second one is added. Operations are applied with [`apply1`],
-//! [`apply2`] and [`apply3`], which tell Candle's graph as well, so a loop that calls `backward` itself loses nothing.
+//! that reaches a tensor is moved there, and only a second one is added. The operations are in Candle's graph as well,
+//! so `Tensor::backward` still works.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
-use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, TensorId};
+use candle_core::{Result, Tensor, TensorId};
+
+use super::graph::Differentiable;
 
 thread_local! {
-    /// What is recorded on this thread, where anything is.
+    /// The operations recorded on this thread, while a tape records.
     static RECORDING: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
 }
 
@@ -32,23 +34,25 @@ thread_local! {
 #[derive(Default)]
 pub struct Tape(Vec<Node>);
 
-/// An operation that was applied, and its result.
+/// An operation that was applied, with its inputs and its result.
 struct Node {
-    operation: Operation,
+    operation: Arc<dyn Differentiable>,
+    inputs: Vec<Tensor>,
     output: Tensor,
 }
 
-enum Operation {
-    Reshape(Tensor),
-    One(Arc<Box<dyn CustomOp1 + Send + Sync>>, Tensor),
-    Two(Arc<Box<dyn CustomOp2 + Send + Sync>>, [Tensor; 2]),
-    Three(Arc<Box<dyn CustomOp3 + Send + Sync>>, [Tensor; 3]),
+/// Where a path from a parameter to a result leaves the tape.
+#[derive(Debug, PartialEq, Eq)]
+enum Gap {
+    /// Before an input of this operation.
+    Before(&'static str),
+    /// Before the result itself.
+    AtTheEnd,
 }
 
 impl Tape {
-    /// Calls `forward`, and gives its result with the operations of this crate that it has applied on this thread.
+    /// Calls `forward`, and returns its result with the operations of this crate that it has applied on this thread.
     pub fn record<R>(forward: impl FnOnce() -> R) -> (R, Self) {
-        // Restored even when `forward` panics, so that no later pass is recorded behind this one.
         let outer = Restore(RECORDING.replace(Some(Vec::new())));
         let result = forward();
         let nodes = RECORDING.take().unwrap_or_default();
@@ -57,42 +61,60 @@ impl Tape {
     }
 
     /// The gradients that `gradient` of `output` gives the tensors that `output` was made from; `None` where it
-    /// depends on one through an operation that is not on the tape.
+    /// depends on one through an operation that is not on the tape. The first time that happens is logged.
     ///
     /// # Errors
     /// When the device fails.
     pub(crate) fn gradients(mut self, output: &Tensor, gradient: Tensor) -> Result<Option<HashMap<TensorId, Tensor>>> {
-        if !self.leads_to(output) {
+        static LOGGED: Once = Once::new();
+        if let Some(gap) = self.gap_before(output) {
+            LOGGED.call_once(|| gap.log());
             return Ok(None);
         }
         let mut gradients = HashMap::from([(output.id(), gradient)]);
-        // Last first, and each is let go with its tensors as soon as it is done.
-        while let Some(Node { operation, output }) = self.0.pop() {
-            let Some(gradient) = gradients.remove(&output.id()) else { continue };
-            for (input, gradient) in operation.backward(&output, &gradient)? {
-                add(&mut gradients, &input, gradient.detach())?;
+        // The last first. Each node is dropped with its tensors as soon as it is done.
+        while let Some(Node { operation, inputs, output }) = self.0.pop() {
+            let Some(dy) = gradients.remove(&output.id()) else { continue };
+            let found = operation.backward(&inputs, &output, &dy)?;
+            for (input, gradient) in inputs.iter().zip(found) {
+                if let Some(gradient) = gradient {
+                    add(&mut gradients, input, gradient.detach())?;
+                }
             }
         }
         Ok(Some(gradients))
     }
 
-    /// Whether every path to `output` is on the tape from the variable where it begins.
-    fn leads_to(&self, output: &Tensor) -> bool {
+    /// The first place where a path to `output` is not on the tape, from the variable where the path begins.
+    fn gap_before(&self, output: &Tensor) -> Option<Gap> {
         let mut known = HashSet::with_capacity(self.0.len());
-        let inputs_are_known = self.0.iter().all(|node| {
-            let inputs = node.operation.inputs();
-            let all = inputs.iter().all(|x| !x.track_op() || x.is_variable() || known.contains(&x.id()));
+        for node in &self.0 {
+            if !node.inputs.iter().all(|x| !x.track_op() || x.is_variable() || known.contains(&x.id())) {
+                return Some(Gap::Before(node.operation.name()));
+            }
             known.insert(node.output.id());
-            all
-        });
-        inputs_are_known && known.contains(&output.id())
+        }
+        (!known.contains(&output.id())).then_some(Gap::AtTheEnd)
+    }
+}
+
+impl Gap {
+    fn log(&self) {
+        let place = match self {
+            Self::Before(operation) => format!("an input of `{operation}` is the result of"),
+            Self::AtTheEnd => "the loss is the result of".to_owned(),
+        };
+        tracing::debug!(
+            "gradients follow Candle's graph, which takes longer: {place} an operation that `rekindle::ops` does not \
+             have, or has no kernel for on this device"
+        );
     }
 }
 
 fn add(gradients: &mut HashMap<TensorId, Tensor>, to: &Tensor, gradient: Tensor) -> Result<()> {
     if to.track_op() {
         let sum = match gradients.remove(&to.id()) {
-            Some(earlier) => super::pointwise::sum(&earlier, &gradient)?,
+            Some(earlier) => super::add(&earlier, &gradient)?,
             None => gradient,
         };
         gradients.insert(to.id(), sum);
@@ -100,7 +122,7 @@ fn add(gradients: &mut HashMap<TensorId, Tensor>, to: &Tensor, gradient: Tensor)
     Ok(())
 }
 
-/// Puts back what was recorded outside.
+/// Puts back what was recorded outside, even when a forward pass panics.
 struct Restore(Option<Vec<Node>>);
 
 impl Drop for Restore {
@@ -109,67 +131,90 @@ impl Drop for Restore {
     }
 }
 
-impl Operation {
-    fn inputs(&self) -> &[Tensor] {
-        match self {
-            Self::Reshape(x) | Self::One(_, x) => std::slice::from_ref(x),
-            Self::Two(_, inputs) => inputs,
-            Self::Three(_, inputs) => inputs,
-        }
-    }
-
-    /// Each input with its gradient, where it has one.
-    fn backward(self, output: &Tensor, gradient: &Tensor) -> Result<impl Iterator<Item = (Tensor, Tensor)>> {
-        let pairs = match self {
-            Self::Reshape(x) => {
-                let of_x = gradient.reshape(x.shape())?;
-                [Some((x, Some(of_x))), None, None]
-            }
-            Self::One(operation, x) => {
-                let of_x = operation.bwd(&x, output, gradient)?;
-                [Some((x, of_x)), None, None]
-            }
-            Self::Two(operation, [x, y]) => {
-                let (of_x, of_y) = operation.bwd(&x, &y, output, gradient)?;
-                [Some((x, of_x)), Some((y, of_y)), None]
-            }
-            Self::Three(operation, [x, y, z]) => {
-                let (of_x, of_y, of_z) = operation.bwd(&x, &y, &z, output, gradient)?;
-                [Some((x, of_x)), Some((y, of_y)), Some((z, of_z))]
-            }
-        };
-        Ok(pairs.into_iter().flatten().filter_map(|(input, gradient)| Some((input, gradient?))))
-    }
+/// Calls `forward` without recording its operations.
+pub(super) fn unrecorded<R>(forward: impl FnOnce() -> R) -> R {
+    let _outer = Restore(RECORDING.replace(None));
+    forward()
 }
 
-/// Puts an operation on the tape where there is one and its result depends on a variable.
-fn note(output: Tensor, operation: impl FnOnce() -> Operation) -> Tensor {
+/// Puts an operation on the tape if one records and the result depends on a variable.
+pub(super) fn record(operation: Arc<dyn Differentiable>, inputs: Vec<Tensor>, output: &Tensor) {
     if output.track_op() {
         RECORDING.with_borrow_mut(|nodes| {
             if let Some(nodes) = nodes {
-                nodes.push(Node { operation: operation(), output: output.clone() });
+                nodes.push(Node { operation, inputs, output: output.clone() });
             }
         });
     }
-    output
 }
 
 /// `x` `[rows, …]` as `[rows, width]`.
 pub(crate) fn flatten(x: &Tensor) -> Result<Tensor> {
-    Ok(note(x.flatten_from(1)?, || Operation::Reshape(x.clone())))
+    let y = x.flatten_from(1)?;
+    record(Arc::new(Reshape), vec![x.clone()], &y);
+    Ok(y)
+}
+
+/// The same elements in another shape. Candle's graph has it by itself.
+struct Reshape;
+
+impl Differentiable for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+
+    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        inputs.iter().map(|x| dy.reshape(x.shape()).map(Some)).collect()
+    }
+}
+
+// TEMPORARY
+struct One(Arc<Box<dyn candle_core::CustomOp1 + Send + Sync>>);
+impl Differentiable for One {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn backward(&self, x: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![self.0.bwd(&x[0], y, dy)?])
+    }
+}
+struct Two(Arc<Box<dyn candle_core::CustomOp2 + Send + Sync>>);
+impl Differentiable for Two {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn backward(&self, x: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        self.0.bwd(&x[0], &x[1], y, dy).map(|(a, b)| vec![a, b])
+    }
+}
+struct Three(Arc<Box<dyn candle_core::CustomOp3 + Send + Sync>>);
+impl Differentiable for Three {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn backward(&self, x: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        self.0.bwd(&x[0], &x[1], &x[2], y, dy).map(|(a, b, c)| vec![a, b, c])
+    }
 }
 
 /// Applies an operation of one tensor.
-pub(crate) fn apply1(x: &Tensor, operation: impl CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
-    let operation: Arc<Box<dyn CustomOp1 + Send + Sync>> = Arc::new(Box::new(operation));
-    Ok(note(x.apply_op1_arc(Arc::clone(&operation))?, || Operation::One(operation, x.clone())))
+pub(crate) fn apply1(x: &Tensor, operation: impl candle_core::CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
+    let operation: Arc<Box<dyn candle_core::CustomOp1 + Send + Sync>> = Arc::new(Box::new(operation));
+    let output = x.apply_op1_arc(Arc::clone(&operation))?;
+    record(Arc::new(One(operation)), vec![x.clone()], &output);
+    Ok(output)
 }
 
 /// Applies an operation of two tensors.
-pub(crate) fn apply2(x: &Tensor, y: &Tensor, operation: impl CustomOp2 + Send + Sync + 'static) -> Result<Tensor> {
-    let operation: Arc<Box<dyn CustomOp2 + Send + Sync>> = Arc::new(Box::new(operation));
+pub(crate) fn apply2(
+    x: &Tensor,
+    y: &Tensor,
+    operation: impl candle_core::CustomOp2 + Send + Sync + 'static,
+) -> Result<Tensor> {
+    let operation: Arc<Box<dyn candle_core::CustomOp2 + Send + Sync>> = Arc::new(Box::new(operation));
     let output = x.apply_op2_arc(y, Arc::clone(&operation))?;
-    Ok(note(output, || Operation::Two(operation, [x.clone(), y.clone()])))
+    record(Arc::new(Two(operation)), vec![x.clone(), y.clone()], &output);
+    Ok(output)
 }
 
 /// Applies an operation of three tensors.
@@ -177,11 +222,12 @@ pub(crate) fn apply3(
     x: &Tensor,
     y: &Tensor,
     z: &Tensor,
-    operation: impl CustomOp3 + Send + Sync + 'static,
+    operation: impl candle_core::CustomOp3 + Send + Sync + 'static,
 ) -> Result<Tensor> {
-    let operation: Arc<Box<dyn CustomOp3 + Send + Sync>> = Arc::new(Box::new(operation));
+    let operation: Arc<Box<dyn candle_core::CustomOp3 + Send + Sync>> = Arc::new(Box::new(operation));
     let output = x.apply_op3_arc(y, z, Arc::clone(&operation))?;
-    Ok(note(output, || Operation::Three(operation, [x.clone(), y.clone(), z.clone()])))
+    record(Arc::new(Three(operation)), vec![x.clone(), y.clone(), z.clone()], &output);
+    Ok(output)
 }
 
 #[cfg(test)]
@@ -227,9 +273,11 @@ mod tests {
         let x = variable(&[4, 3], 0.2).as_detached_tensor();
         let foreign = || loss(&x, &weight, &bias)?.sqr();
         let (loss, tape) = Tape::record(|| foreign().unwrap());
+        assert_eq!(tape.gap_before(&loss), Some(Gap::AtTheEnd));
         assert!(tape.gradients(&loss, loss.ones_like().unwrap()).unwrap().is_none());
         let on_the_way = || relu(&linear(&x, &weight, Some(&bias))?.exp()?);
         let (output, tape) = Tape::record(|| on_the_way().unwrap());
+        assert_eq!(tape.gap_before(&output), Some(Gap::Before("relu")));
         assert!(tape.gradients(&output, output.ones_like().unwrap()).unwrap().is_none());
     }
 

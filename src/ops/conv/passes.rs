@@ -8,7 +8,7 @@ use super::geometry::Geometry;
 use crate::ops::cpu::{self, total, vectorized};
 use crate::ops::gemm::{Matrix, product};
 use crate::ops::math::Real;
-use crate::ops::pointwise::{passed, rectified};
+use crate::ops::pointwise::{relu_grad, relu_value};
 
 impl Geometry {
     pub fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
@@ -48,7 +48,7 @@ impl Geometry {
             #[inline(always)]
             || {
                 for y in y {
-                    *y = if relu { rectified(*y + bias) } else { *y + bias };
+                    *y = if relu { relu_value(*y + bias) } else { *y + bias };
                 }
             },
         );
@@ -141,7 +141,7 @@ fn pass<T: Real>(gradient: &[T], y: &[T], result: &mut [T]) {
         #[inline(always)]
         || {
             for (result, (&g, &y)) in result.iter_mut().zip(gradient.iter().zip(y)) {
-                *result = passed(y, g);
+                *result = relu_grad(y, g);
             }
         },
     );
