@@ -3,7 +3,7 @@
 //! Bits do not depend on the number of threads, for chunks are the same for any number, nor on how wide the
 //! processor's registers are, for sums run in a fixed number of lanes.
 
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
+use candle_core::{Result, bail};
 use num_traits::Float;
 use rayon::prelude::*;
 
@@ -15,76 +15,6 @@ const WORTH_A_THREAD: usize = 1 << 15;
 
 /// Partial sums that advance side by side: as many as the widest registers hold numbers.
 const LANES: usize = 16;
-
-/// Calls `$body` with the type of a tensor's elements, `f32` or `f64`, under the name `$T`.
-macro_rules! with_float {
-    ($operation:expr, $dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            candle_core::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            candle_core::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            other => candle_core::bail!("{} needs f32 or f64, not {other:?}", $operation),
-        }
-    };
-}
-pub(super) use with_float;
-
-/// Whether the fused form of an operation can take `x`; other devices and dtypes get the composed one.
-pub(super) fn is_fused(x: &Tensor) -> bool {
-    x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
-}
-
-/// `numbers`, which stand for classes or tokens, as u32. Floats are refused: to round them would make something else of
-/// values.
-pub(super) fn whole_numbers(what: &str, numbers: &Tensor) -> Result<Tensor> {
-    if !numbers.dtype().is_int() {
-        bail!("{what} must be whole numbers, such as u32, and are {}", numbers.dtype().as_str());
-    }
-    numbers.to_dtype(DType::U32)
-}
-
-/// The elements of a contiguous layout.
-pub(super) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-    let Some((start, end)) = layout.contiguous_offsets() else { bail!("a contiguous tensor was expected") };
-    Ok(&storage.as_slice::<T>()?[start..end])
-}
-
-/// The dtype of a storage.
-pub(super) fn dtype(storage: &CpuStorage) -> DType {
-    candle_core::backend::BackendStorage::dtype(storage)
-}
-
-/// A storage of these elements.
-pub(super) fn storage<T: WithDType>(elements: Vec<T>) -> CpuStorage {
-    T::to_cpu_storage_owned(elements)
-}
-
-/// A contiguous tensor whose elements are being read.
-pub(super) struct Reading<'a>(StorageRef<'a>, &'a Layout);
-
-impl<'a> Reading<'a> {
-    pub fn of(tensor: &'a Tensor) -> Self {
-        let (storage, layout) = tensor.storage_and_layout();
-        Self(storage, layout)
-    }
-
-    pub fn elements<T: WithDType>(&self) -> Result<&[T]> {
-        match &*self.0 {
-            Storage::Cpu(storage) => elements(storage, self.1),
-            _ => bail!("a tensor on the CPU was expected"),
-        }
-    }
-}
-
-/// A tensor on the CPU of these elements.
-pub(super) fn tensor<T: WithDType>(elements: Vec<T>, like: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(elements, like.shape(), &Device::Cpu)
-}
 
 /// The last dimension of `layout`, which must not be empty, and the number of rows before it.
 pub(super) fn rows_and_width(operation: &str, dims: &[usize]) -> Result<(usize, usize)> {

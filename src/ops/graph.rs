@@ -218,8 +218,11 @@ fn chain(first: &Tensor, others: &[Tensor]) -> Result<(Tensor, Vec<Slot>)> {
     Ok((chain, slots))
 }
 
-/// A copy of a tensor's elements.
+/// A copy of a tensor's elements, in order.
 pub(super) fn copy(tensor: &Tensor) -> Result<Storage> {
+    // Candle copies a whole storage, of which the tensor may be a part.
+    let begins_it = tensor.is_contiguous() && tensor.layout().start_offset() == 0;
+    let tensor = if begins_it { tensor.clone() } else { tensor.force_contiguous()? };
     let (storage, layout) = tensor.storage_and_layout();
     storage.try_clone(layout)
 }

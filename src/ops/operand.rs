@@ -1,6 +1,6 @@
 //! Tensors of the CPU as an operation's kernel sees them, and the gradients that it returns.
 
-use candle_core::{CpuStorage, Device, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
 
 /// An input, or a result and its gradient, of a kernel on the CPU. It is contiguous.
 #[derive(Clone, Copy)]
@@ -82,4 +82,13 @@ impl<T: WithDType> Gradient<T> {
             Self::OfResult => Some(dy.clone()),
         })
     }
+}
+
+/// `numbers`, which are classes or tokens, as u32. Floats are refused: rounding them would turn values into something
+/// else.
+pub(super) fn whole_numbers(of: &str, numbers: &Tensor) -> Result<Tensor> {
+    if !numbers.dtype().is_int() {
+        bail!("{of} must be whole numbers, such as u32, and are {}", numbers.dtype().as_str());
+    }
+    numbers.to_dtype(DType::U32)
 }

@@ -78,7 +78,7 @@ pub(super) fn relu_grad<T: Real>(y: T, g: T) -> T {
 }
 
 /// A function of one number and its derivative.
-trait Pointwise: Send + Sync + 'static {
+pub(super) trait Pointwise: Send + Sync + 'static {
     const NAME: &'static str;
     fn value<T: Real>(x: T) -> T;
     fn derivative<T: Real>(x: T) -> T;
@@ -107,7 +107,7 @@ impl Pointwise for Relu {
     }
 }
 
-struct Softplus;
+pub(super) struct Softplus;
 
 impl Pointwise for Softplus {
     const NAME: &'static str = "softplus";

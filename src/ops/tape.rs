@@ -85,6 +85,12 @@ impl Tape {
         Ok(Some(gradients))
     }
 
+    /// How many operations it holds.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The first place where a path to `output` is not on the tape, from the variable where the path begins.
     fn gap_before(&self, output: &Tensor) -> Option<Gap> {
         let mut known = HashSet::with_capacity(self.0.len());
@@ -168,68 +174,6 @@ impl Differentiable for Reshape {
     }
 }
 
-// TEMPORARY
-struct One(Arc<Box<dyn candle_core::CustomOp1 + Send + Sync>>);
-impl Differentiable for One {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn backward(&self, x: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![self.0.bwd(&x[0], y, dy)?])
-    }
-}
-struct Two(Arc<Box<dyn candle_core::CustomOp2 + Send + Sync>>);
-impl Differentiable for Two {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn backward(&self, x: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        self.0.bwd(&x[0], &x[1], y, dy).map(|(a, b)| vec![a, b])
-    }
-}
-struct Three(Arc<Box<dyn candle_core::CustomOp3 + Send + Sync>>);
-impl Differentiable for Three {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn backward(&self, x: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        self.0.bwd(&x[0], &x[1], &x[2], y, dy).map(|(a, b, c)| vec![a, b, c])
-    }
-}
-
-/// Applies an operation of one tensor.
-pub(crate) fn apply1(x: &Tensor, operation: impl candle_core::CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
-    let operation: Arc<Box<dyn candle_core::CustomOp1 + Send + Sync>> = Arc::new(Box::new(operation));
-    let output = x.apply_op1_arc(Arc::clone(&operation))?;
-    record(Arc::new(One(operation)), vec![x.clone()], &output);
-    Ok(output)
-}
-
-/// Applies an operation of two tensors.
-pub(crate) fn apply2(
-    x: &Tensor,
-    y: &Tensor,
-    operation: impl candle_core::CustomOp2 + Send + Sync + 'static,
-) -> Result<Tensor> {
-    let operation: Arc<Box<dyn candle_core::CustomOp2 + Send + Sync>> = Arc::new(Box::new(operation));
-    let output = x.apply_op2_arc(y, Arc::clone(&operation))?;
-    record(Arc::new(Two(operation)), vec![x.clone(), y.clone()], &output);
-    Ok(output)
-}
-
-/// Applies an operation of three tensors.
-pub(crate) fn apply3(
-    x: &Tensor,
-    y: &Tensor,
-    z: &Tensor,
-    operation: impl candle_core::CustomOp3 + Send + Sync + 'static,
-) -> Result<Tensor> {
-    let operation: Arc<Box<dyn candle_core::CustomOp3 + Send + Sync>> = Arc::new(Box::new(operation));
-    let output = x.apply_op3_arc(y, z, Arc::clone(&operation))?;
-    record(Arc::new(Three(operation)), vec![x.clone(), y.clone(), z.clone()], &output);
-    Ok(output)
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::{Device, Var};
@@ -286,7 +230,7 @@ mod tests {
         let (weight, x) = (variable(&[3, 3], 0.1), variable(&[4, 3], 0.2));
         let ((), outer) = Tape::record(|| {
             let ((), inner) = Tape::record(|| drop(linear(&x, &weight, None).unwrap()));
-            assert_eq!(inner.0.len(), 1);
+            assert_eq!(inner.len(), 1);
         });
         assert!(outer.0.is_empty());
         drop(linear(&x, &weight, None).unwrap());

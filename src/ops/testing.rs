@@ -14,7 +14,7 @@ use crate::rng::Stream;
 pub(super) fn check(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
     let operation = Arc::new(operation);
     assert_gradients(inputs, |x| apply_shared(Arc::clone(&operation), &refs(x)));
-    check_shared(|_| Arc::clone(&operation), inputs, tolerance);
+    check_on(|_| Arc::clone(&operation), inputs, tolerance);
 }
 
 /// Checks an operation of `inputs` in f64: the kernel of each device and type has the values and gradients of the
@@ -22,12 +22,12 @@ pub(super) fn check(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
 #[track_caller]
 pub(super) fn check_kernels(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
     let operation = Arc::new(operation);
-    check_shared(|_| Arc::clone(&operation), inputs, tolerance);
+    check_on(|_| Arc::clone(&operation), inputs, tolerance);
 }
 
 /// [`check_kernels`] of an operation with tensors in its fields, which `on` makes for a device.
 #[track_caller]
-pub(super) fn check_shared<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor], tolerance: f64) {
+pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor], tolerance: f64) {
     let on_cpu = on(&Device::Cpu);
     let kernel = |x: &[Tensor]| apply_shared(Arc::clone(&on_cpu), &refs(x));
     assert_same_function(inputs, tolerance, kernel, |x| on_cpu.reference(&refs(x)));
