@@ -32,7 +32,7 @@ pub use conv::{Conv2d, conv2d};
 pub use embedding::{embedding, embedding_with_positions};
 pub use linear::{affine, linear, linear_relu};
 pub use norm::{layer_norm, rms_norm, softmax};
-pub use pointwise::{add, gelu, gelu_tanh, relu, silu, softplus, swiglu};
+pub use pointwise::{add, gelu, gelu_tanh, relu, silu, softplus, swiglu, tanh};
 pub use pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use recompute::recompute;
 pub use rotary::rotary;

@@ -15,6 +15,14 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     apply(Elementwise(Relu), &[x])
 }
 
+/// The hyperbolic tangent.
+///
+/// # Errors
+/// When the device fails.
+pub fn tanh(x: &Tensor) -> Result<Tensor> {
+    apply(Elementwise(Tanh), &[x])
+}
+
 /// `ln(1 + exp(x))`, computed as `max(x, 0) + ln(1 + exp(-|x|))`, which neither overflows nor loses the tail.
 ///
 /// # Errors
@@ -104,6 +112,27 @@ impl Pointwise for Relu {
     fn reference(x: &Tensor) -> Result<Tensor> {
         // A product with 0 would make a NaN of what is infinite; and what is NaN stays so.
         x.le(0f64)?.where_cond(&x.zeros_like()?, x)
+    }
+}
+
+struct Tanh;
+
+impl Pointwise for Tanh {
+    const NAME: &'static str = "tanh";
+
+    #[inline(always)]
+    fn value<T: Real>(x: T) -> T {
+        x.hyperbolic_tangent()
+    }
+
+    #[inline(always)]
+    fn derivative<T: Real>(x: T) -> T {
+        let y = x.hyperbolic_tangent();
+        T::one() - y * y
+    }
+
+    fn reference(x: &Tensor) -> Result<Tensor> {
+        x.tanh()
     }
 }
 
@@ -337,6 +366,7 @@ mod tests {
         let x: Vec<f64> = (-20..20).map(|i| f64::from(i) * 0.7 + 0.05).collect();
         let x = Tensor::new(x, &Device::Cpu).unwrap();
         check(Elementwise(Relu), &[&x], 1e-14);
+        check(Elementwise(Tanh), &[&x], 1e-14);
         check(Elementwise(Softplus), &[&x], 1e-13);
         check(Elementwise(Gelu), &[&x], 1e-5);
         check(Elementwise(GeluTanh), &[&x], 1e-5);

@@ -68,7 +68,7 @@ impl Tape {
     pub(crate) fn gradients(mut self, output: &Tensor, gradient: Tensor) -> Result<Option<HashMap<TensorId, Tensor>>> {
         static LOGGED: Once = Once::new();
         if let Some(gap) = self.gap_before(output) {
-            LOGGED.call_once(|| gap.log());
+            gap.log_once(&LOGGED);
             return Ok(None);
         }
         let mut gradients = HashMap::from([(output.id(), gradient)]);
@@ -105,15 +105,17 @@ impl Tape {
 }
 
 impl Gap {
-    fn log(&self) {
+    fn log_once(&self, logged: &Once) {
         let place = match self {
-            Self::Before(operation) => format!("an input of `{operation}` is the result of"),
-            Self::AtTheEnd => "the loss is the result of".to_owned(),
+            Self::Before(operation) => format!("an input of `{operation}`"),
+            Self::AtTheEnd => "the loss".to_owned(),
         };
-        tracing::debug!(
-            "gradients follow Candle's graph, which takes longer: {place} an operation that `rekindle::ops` does not \
-             have, or has no kernel for on this device"
-        );
+        logged.call_once(|| {
+            tracing::debug!(
+                "gradients follow Candle's graph, which takes longer: {place} is the result of an operation that \
+                 `rekindle::ops` does not have, or has no kernel for on this device"
+            );
+        });
     }
 }
 
@@ -223,6 +225,36 @@ mod tests {
         let (output, tape) = Tape::record(|| on_the_way().unwrap());
         assert_eq!(tape.gap_before(&output), Some(Gap::Before("relu")));
         assert!(tape.gradients(&output, output.ones_like().unwrap()).unwrap().is_none());
+    }
+
+    /// What is logged, line by line.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_first_gap_is_logged_for_those_who_look() {
+        let (lines, logged) = (Lines::default(), Once::new());
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
+        let subscriber = subscriber.with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            Gap::Before("relu").log_once(&logged);
+            Gap::AtTheEnd.log_once(&logged);
+        });
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(lines.contains("DEBUG") && lines.contains("an input of `relu` is the result of"), "{lines}");
+        assert_eq!(lines.lines().count(), 1, "{lines}");
     }
 
     #[test]
