@@ -3,11 +3,9 @@
 use candle_core::{Result, Shape, Tensor};
 use num_traits::Float;
 
-use super::CHUNK;
-use super::cpu::{for_chunks, vectorized};
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
+use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
 use crate::rng::{Draws, Stream};
 
 /// Elements whose random words are computed side by side.
@@ -77,7 +75,7 @@ impl Mask {
     /// The masked elements.
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
         let mut result = x.to_vec();
-        for_chunks(&mut result, CHUNK, x.len(), |number, result| self.apply_from(number * CHUNK, result));
+        for_chunks(&mut result, LARGE_CHUNK, x.len(), |number, result| self.apply_from(number * LARGE_CHUNK, result));
         result
     }
 }

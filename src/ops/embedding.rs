@@ -3,10 +3,9 @@
 use candle_core::{Result, Shape, Tensor, WithDType, bail};
 use num_traits::Float;
 
-use super::cpu;
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand, Reading, whole_numbers};
+use crate::cpu::{self, Real};
 
 /// The row of `table` `[rows, width]` for each of `ids` `[…]` (whole numbers of any type), as `torch.nn.Embedding`:
 /// `[…, width]`.

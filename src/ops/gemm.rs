@@ -3,7 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 
-use super::math::Real;
+use crate::cpu::Real;
 
 /// A matrix of Candle's, which need not be contiguous.
 pub(super) struct Factor<'a> {

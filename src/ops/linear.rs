@@ -2,12 +2,11 @@
 
 use candle_core::{Layout, Result, Shape, Tensor, bail};
 
-use super::cpu::{self, column_sums, for_rows, zip};
 use super::gemm::{Factor, candle_product};
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
 use super::pointwise::{relu_grad, relu_value};
+use crate::cpu::{self, Real, column_sums, for_rows, zip};
 
 /// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
 /// `[out]`, and the result `[…, out]`.
@@ -31,7 +30,7 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// As [`linear`].
-pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear_in_out(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     Linear { transposed: false, relu: false }.apply(x, weight, bias)
 }
 

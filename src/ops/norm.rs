@@ -2,10 +2,9 @@
 
 use candle_core::{D, Result, Shape, Tensor, bail};
 
-use super::cpu;
-use super::math::Real;
 use super::op::{Op, apply};
-use super::operand::{Gradient, Operand};
+use super::operand::{Gradient, Operand, rows_and_width};
+use crate::cpu::{self, Real};
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension, as `torch.nn.LayerNorm`: Ba, Kiros and
 /// Hinton, "Layer normalization", 2016. `x` is `[…, width]`, `weight` and `bias` are `[width]`.
@@ -129,7 +128,7 @@ impl Op for Norm {
 
     fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
         let (x, weight, bias) = (inputs[0].dims(), inputs[1].dims(), inputs.get(2).map(|bias| bias.dims()));
-        let (_, width) = cpu::rows_and_width(self.name(), x)?;
+        let (_, width) = rows_and_width(self.name(), x)?;
         if weight != [width] || bias.is_some_and(|bias| bias != [width]) {
             bail!("{}: inputs {x:?}, weight {weight:?} and bias {bias:?} do not fit together", self.name());
         }
@@ -168,12 +167,12 @@ impl Op for Softmax {
     }
 
     fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
-        cpu::rows_and_width("softmax", inputs[0].dims())?;
+        rows_and_width("softmax", inputs[0].dims())?;
         Ok(inputs[0].shape().clone())
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (_, width) = cpu::rows_and_width("softmax", inputs[0].dims())?;
+        let (_, width) = rows_and_width("softmax", inputs[0].dims())?;
         let mut y = inputs[0].elements.to_vec();
         cpu::for_rows(&mut y, width, |_, rows| {
             cpu::vectorized(
@@ -191,7 +190,7 @@ impl Op for Softmax {
         y: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
-        let (_, width) = cpu::rows_and_width("softmax", y.dims())?;
+        let (_, width) = rows_and_width("softmax", y.dims())?;
         let mut dx = dy.elements.to_vec();
         cpu::for_rows(&mut dx, width, |first, rows| {
             let results = y.elements[first * width..].chunks_exact(width);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 
 use super::graph::{Differentiable, attach};
-use super::math::Real;
 use super::operand::{Gradient, Operand, Reading, operands};
+use crate::cpu::Real;
 
 /// A differentiable operation of tensors of one float type. Integer operands, such as class numbers, are its fields.
 pub(super) trait Op: Send + Sync + 'static {

@@ -92,3 +92,11 @@ pub(super) fn whole_numbers(of: &str, numbers: &Tensor) -> Result<Tensor> {
     }
     numbers.to_dtype(DType::U32)
 }
+
+/// The last dimension of `dims`, which must not be empty, and the number of rows before it.
+pub(super) fn rows_and_width(operation: &str, dims: &[usize]) -> Result<(usize, usize)> {
+    match dims.split_last() {
+        Some((&width, outer)) if width > 0 => Ok((outer.iter().product(), width)),
+        _ => bail!("{operation}: the last dimension of {dims:?} is empty"),
+    }
+}

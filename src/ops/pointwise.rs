@@ -2,10 +2,9 @@
 
 use candle_core::{Result, Shape, Tensor, bail};
 
-use super::cpu::{map, zip};
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
+use crate::cpu::{Real, map, zip};
 
 /// `max(x, 0)`, with gradient 0 at 0 as in PyTorch; Candle's own has 1 there.
 ///

@@ -5,10 +5,9 @@ use std::ops::Range;
 use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::cpu::vectorized;
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
+use crate::cpu::{Real, vectorized};
 
 /// Windows that move over an image, alike in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +132,7 @@ impl Windows {
 
     /// Planes that one task works on.
     fn planes(plane: usize) -> usize {
-        (super::CHUNK / plane.max(1)).max(1)
+        (crate::cpu::LARGE_CHUNK / plane.max(1)).max(1)
     }
 
     fn pool<T: Real>(&self, x: &[T], width: usize, plane: usize) -> Vec<T> {

@@ -2,10 +2,9 @@
 
 use candle_core::{Device, Result, Shape, Tensor, bail};
 
-use super::cpu;
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
+use crate::cpu::{self, Real};
 
 /// Turns each pair of numbers of each head by an angle that grows with the position, as Hugging Face's Llama does: in
 /// a head of size `n`, numbers `i` and `i + n/2` turn by `t / base^(2i/n)` at position `t`.

@@ -3,9 +3,8 @@
 use candle_core::{Result, bail};
 
 use super::{Attention, Heads};
-use crate::ops::cpu;
+use crate::cpu::{self, Real};
 use crate::ops::gemm::{Matrix, product};
-use crate::ops::math::Real;
 use crate::ops::norm::{softmax_grad_of_row, softmax_of_row};
 use crate::ops::operand::Operand;
 

@@ -12,9 +12,9 @@ mod tests;
 use candle_core::{Result, Shape, Tensor, bail};
 
 use super::dropout::Mask;
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
+use crate::cpu::Real;
 use cpu::merge_heads;
 
 /// How many heads there are.

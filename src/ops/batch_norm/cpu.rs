@@ -1,10 +1,8 @@
 //! Statistics of channels, and the forward and the backward pass by them, on the CPU.
 
-use candle_core::WithDType;
 use rayon::prelude::*;
 
-use crate::ops::cpu::vectorized;
-use crate::ops::math::Real;
+use crate::cpu::{LARGE_CHUNK, Real, sum_f64, sum2_f64, vectorized};
 
 /// `rows` of `channels` of `plane` numbers.
 #[derive(Clone, Copy)]
@@ -38,10 +36,10 @@ impl Dims {
             vectorized(
                 #[inline(always)]
                 || {
-                    let sum: f64 = self.of_channel(x, channel).map(|x| sum(x, |x| x)).sum();
+                    let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, |x| x)).sum();
                     let mean = sum / count;
                     let squares = |x| (x - mean) * (x - mean);
-                    let sum: f64 = self.of_channel(x, channel).map(|x| self::sum(x, squares)).sum();
+                    let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, squares)).sum();
                     (mean, sum / count)
                 },
             )
@@ -54,36 +52,13 @@ impl Dims {
     fn fill<T: Real>(&self, target: &mut [T], work: impl Fn(usize, std::ops::Range<usize>, &mut [T]) + Sync) {
         let Self { channels, plane, .. } = *self;
         let rows = target.par_chunks_exact_mut((channels * plane).max(1)).enumerate();
-        rows.with_min_len((crate::ops::CHUNK / (channels * plane).max(1)).max(1)).for_each(|(row, target)| {
+        rows.with_min_len((LARGE_CHUNK / (channels * plane).max(1)).max(1)).for_each(|(row, target)| {
             for (channel, target) in target.chunks_exact_mut(plane).enumerate() {
                 let start = (row * channels + channel) * plane;
                 work(channel, start..start + plane, target);
             }
         });
     }
-}
-
-/// The sum of `f` over `x` in f64, in lanes that advance side by side.
-#[inline(always)]
-fn sum<T: Real>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
-    sum2(x, x, |x, _| f(x))
-}
-
-/// The sum of `f` over two rows of one length.
-#[inline(always)]
-fn sum2<T: Real>(x: &[T], y: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0; LANES];
-    let ((x_blocks, x_rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += f(WithDType::to_f64(x), WithDType::to_f64(y));
-        }
-    }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane += f(WithDType::to_f64(x), WithDType::to_f64(y));
-    }
-    lanes.iter().sum()
 }
 
 /// `(x - mean) inverse weight + bias` for each channel.
@@ -128,8 +103,8 @@ impl Normalization {
                 || {
                     let planes = self.dims.of_channel(x, channel).zip(self.dims.of_channel(dy, channel));
                     planes.fold(Sums { dy: 0.0, dy_xmu: 0.0 }, |sums, (x, dy)| Sums {
-                        dy: sums.dy + sum(dy, |dy| dy),
-                        dy_xmu: sums.dy_xmu + sum2(x, dy, |x, dy| dy * (x - mean)),
+                        dy: sums.dy + sum_f64(dy, |dy| dy),
+                        dy_xmu: sums.dy_xmu + sum2_f64(x, dy, |x, dy| dy * (x - mean)),
                     })
                 },
             )

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 
-use super::math::Real;
 use super::op::{Op, apply_shared};
 use super::operand::{Gradient, Operand};
+use crate::cpu::Real;
 use cpu::{Dims, Normalization};
 
 /// Each channel normalized to mean 0 and variance 1, and then scaled and shifted, as `torch.nn.BatchNorm1d` and

@@ -5,9 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use crate::ops::cpu::{self, total, vectorized};
+use crate::cpu::{self, Real, total, vectorized};
 use crate::ops::gemm::{Matrix, product};
-use crate::ops::math::Real;
 use crate::ops::operand::Operand;
 use crate::ops::pointwise::{relu_grad, relu_value};
 

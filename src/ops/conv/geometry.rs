@@ -5,8 +5,7 @@ use std::ops::Range;
 use candle_core::{Result, Shape, Tensor, bail};
 
 use super::Conv2d;
-use crate::ops::cpu::vectorized;
-use crate::ops::math::Real;
+use crate::cpu::{Real, vectorized};
 
 /// Parts that a batch is cut into: as many tasks as run side by side, and partial sums of the weights' gradient. It
 /// depends on the shapes alone, so that the sums have the same bits for any number of threads.

@@ -11,9 +11,9 @@ mod tests;
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::math::Real;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
+use crate::cpu::Real;
 use geometry::Geometry;
 
 /// How [`conv2d`] moves over an image, alike in both directions, and what becomes of its result.

@@ -2,10 +2,9 @@
 
 use candle_core::{D, Result, Shape, Tensor, WithDType, bail};
 
-use crate::ops::cpu;
-use crate::ops::math::Real;
+use crate::cpu::{self, Real};
 use crate::ops::op::{Op, apply};
-use crate::ops::operand::{Gradient, Operand, Reading, whole_numbers};
+use crate::ops::operand::{Gradient, Operand, Reading, rows_and_width, whole_numbers};
 
 /// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (whole numbers of any type), as
 /// `torch.nn.CrossEntropyLoss`: with `label_smoothing` ε the target distribution is `1 - ε` on the class and `ε`
@@ -71,12 +70,12 @@ impl Op for CrossEntropy {
         if logits.split_last().is_none_or(|(_, rows)| rows != targets) {
             bail!("cross-entropy: logits {logits:?} and targets {targets:?} do not fit together");
         }
-        cpu::rows_and_width("cross-entropy", logits)?;
+        rows_and_width("cross-entropy", logits)?;
         Ok(Shape::from(()))
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (rows, classes) = cpu::rows_and_width("cross-entropy", inputs[0].dims())?;
+        let (rows, classes) = rows_and_width("cross-entropy", inputs[0].dims())?;
         let (x, read) = (inputs[0].elements, Reading::of(&self.targets));
         let targets = read.elements::<u32>()?;
         if let Some(target) = targets.iter().find(|&&target| target as usize >= classes) {
@@ -100,7 +99,7 @@ impl Op for CrossEntropy {
         _: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
-        let (rows, classes) = cpu::rows_and_width("cross-entropy", inputs[0].dims())?;
+        let (rows, classes) = rows_and_width("cross-entropy", inputs[0].dims())?;
         let (logits, read) = (inputs[0].elements, Reading::of(&self.targets));
         let targets = read.elements::<u32>()?;
         let scale = dy.elements[0] / T::of(rows as f64);

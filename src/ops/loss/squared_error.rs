@@ -2,8 +2,7 @@
 
 use candle_core::{Result, Shape, Tensor, WithDType};
 
-use crate::ops::cpu::{self, zip};
-use crate::ops::math::Real;
+use crate::cpu::{self, Real, zip};
 use crate::ops::op::{Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::shape_of_both;

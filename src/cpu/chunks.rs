@@ -1,11 +1,10 @@
-//! What the fused operations share on the CPU: tensors as slices, fixed chunks, and sums in a fixed order.
-//!
-//! Bits do not depend on the number of threads, for chunks are the same for any number, nor on how wide the
-//! processor's registers are, for sums run in a fixed number of lanes.
+//! Work in fixed chunks, on several threads where it is worth it.
 
-use candle_core::{Result, bail};
 use num_traits::Float;
 use rayon::prelude::*;
+
+/// Elements that one task of dropout, pooling or batch norm works on.
+pub(crate) const LARGE_CHUNK: usize = 1 << 15;
 
 /// Elements that one task works on.
 const CHUNK: usize = 1 << 13;
@@ -13,31 +12,20 @@ const CHUNK: usize = 1 << 13;
 /// Fewer elements are not worth a second thread.
 const WORTH_A_THREAD: usize = 1 << 15;
 
-/// Partial sums that advance side by side: as many as the widest registers hold numbers.
-const LANES: usize = 16;
-
-/// The last dimension of `layout`, which must not be empty, and the number of rows before it.
-pub(super) fn rows_and_width(operation: &str, dims: &[usize]) -> Result<(usize, usize)> {
-    match dims.split_last() {
-        Some((&width, outer)) if width > 0 => Ok((outer.iter().product(), width)),
-        _ => bail!("{operation}: the last dimension of {dims:?} is empty"),
-    }
-}
-
 /// Runs `f`, compiled for the best instructions that this processor has. What `f` calls must be inlined into it.
 #[inline(always)]
-pub(super) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
 /// How many rows of `width` elements one task works on.
-pub(super) fn rows_per_task(width: usize) -> usize {
+fn rows_per_task(width: usize) -> usize {
     (CHUNK / width.max(1)).max(1)
 }
 
 /// Calls `work` with each chunk of `length` elements of `target` and its number, on several threads where there are
 /// `effort` elements to visit or more.
-pub(super) fn for_chunks<T: Send>(
+pub(crate) fn for_chunks<T: Send>(
     target: &mut [T],
     length: usize,
     effort: usize,
@@ -52,13 +40,13 @@ pub(super) fn for_chunks<T: Send>(
 }
 
 /// Fills `target`, rows of `width`, a task's rows at a time: `work` gets the number of the first row and the rows.
-pub(super) fn for_rows<T: Send>(target: &mut [T], width: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+pub(crate) fn for_rows<T: Send>(target: &mut [T], width: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let (rows, effort) = (rows_per_task(width), target.len());
     for_chunks(target, rows * width, effort, |i, chunk| work(i * rows, chunk));
 }
 
 /// As many results as there are tasks for `rows` rows of `width`, in order: `work` gets the range of the rows.
-pub(super) fn map_rows<R: Send>(
+pub(crate) fn map_rows<R: Send>(
     rows: usize,
     width: usize,
     work: impl Fn(std::ops::Range<usize>) -> R + Sync + Send,
@@ -74,7 +62,7 @@ pub(super) fn map_rows<R: Send>(
 }
 
 /// `f` of each element.
-pub(super) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+pub(crate) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
     let mut result = vec![T::zero(); x.len()];
     for_rows(&mut result, 1, |start, result| {
         vectorized(
@@ -90,7 +78,7 @@ pub(super) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) ->
 }
 
 /// `f` of the elements of two slices of one length.
-pub(super) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+pub(crate) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     let mut result = vec![T::zero(); a.len()];
     for_rows(&mut result, 1, |start, result| {
         vectorized(
@@ -106,7 +94,7 @@ pub(super) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> 
 }
 
 /// Adds up vectors in their order; none of them is a vector of `width` zeros.
-pub(super) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
+pub(crate) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     let mut parts = parts.into_iter();
     let mut total = parts.next().unwrap_or_else(|| vec![T::zero(); width]);
     for part in parts {
@@ -117,60 +105,8 @@ pub(super) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     total
 }
 
-/// The sum of `f` over the elements of a row.
-#[inline(always)]
-pub(super) fn sum<T: Float>(x: &[T], f: impl Fn(T) -> T) -> T {
-    let mut lanes = [T::zero(); LANES];
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    for block in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane = *lane + f(x);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = *lane + f(x);
-    }
-    collapse(lanes)
-}
-
-/// The sum of `f` over two rows of one length, element by element.
-#[inline(always)]
-pub(super) fn sum2<T: Float>(x: &[T], y: &[T], f: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [T::zero(); LANES];
-    let ((x_blocks, x_rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane = *lane + f(x, y);
-        }
-    }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane = *lane + f(x, y);
-    }
-    collapse(lanes)
-}
-
-#[inline(always)]
-fn collapse<T: Float>(lanes: [T; LANES]) -> T {
-    lanes.iter().fold(T::zero(), |sum, &lane| sum + lane)
-}
-
-/// The largest element of a row; a NaN is passed over.
-#[inline(always)]
-pub(super) fn max<T: Float>(x: &[T]) -> T {
-    let mut lanes = [T::neg_infinity(); LANES];
-    let larger = |a: T, b: T| if b > a { b } else { a };
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    for block in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane = larger(*lane, x);
-        }
-    }
-    let rest = rest.iter().fold(T::neg_infinity(), |a, &b| larger(a, b));
-    lanes.iter().fold(rest, |a, &b| larger(a, b))
-}
-
 /// The sum of each column of `x`, rows of `width`: a task's rows first, then the tasks in order.
-pub(super) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<T> {
+pub(crate) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<T> {
     let parts = map_rows(x.len() / width.max(1), width, |rows| {
         let mut sums = vec![T::zero(); width];
         vectorized(
@@ -191,17 +127,6 @@ pub(super) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Whole numbers, whose sums are exact in any order.
-    #[test]
-    fn sums_and_maxima_visit_every_element() {
-        for length in [1, 15, 16, 17, 40, 1000] {
-            let x: Vec<f64> = (0..length).map(|i| f64::from(i * 7 % 11) - 3.0).collect();
-            assert_eq!(sum(&x, |x| x * x), x.iter().map(|x| x * x).sum::<f64>());
-            assert_eq!(sum2(&x, &x, |x, y| x * y + 1.0), x.iter().map(|x| x * x + 1.0).sum::<f64>());
-            assert_eq!(max(&x), x.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-        }
-    }
 
     #[test]
     fn columns_are_summed_over_all_rows() {

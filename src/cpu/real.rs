@@ -6,7 +6,7 @@ use candle_core::WithDType;
 use num_traits::Float;
 
 /// A number that fused operations compute with.
-pub(super) trait Real: WithDType + Float + std::iter::Sum {
+pub(crate) trait Real: WithDType + Float + std::iter::Sum {
     /// `exp(x)`.
     fn exponential(self) -> Self;
 
