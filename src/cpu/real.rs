@@ -1,6 +1,6 @@
-//! Exponential, hyperbolic tangent and normal distribution as straight lines of arithmetic, which a processor does for many numbers at
-//! once. For f32 they are good to a few units in the last place and have the same bits on every processor; f64 goes
-//! to the library of mathematical functions, since nothing trains in it where speed counts.
+//! Exponential, hyperbolic tangent and normal distribution as straight lines of arithmetic, which a processor does for
+//! many numbers at once. For f32 they are good to a few units in the last place and have the same bits on every
+//! processor; f64 goes to the library of mathematical functions, since nothing trains in it where speed counts.
 
 use candle_core::WithDType;
 use num_traits::Float;

@@ -1,8 +1,9 @@
 //! Differentiable operations that Candle lacks, or whose gradient it gets wrong, each with its backward pass.
 //!
-//! Each is a type that implements one trait (`op.rs`). On the CPU, in f32 and f64, its kernel is one pass over memory or
-//! a few (`src/cpu`, `gemm.rs`). Other devices and types use its reference: the same function by Candle's
-//! operations, of those that have gradients. The results are on the tape (`tape.rs`) and in Candle's graph (`graph.rs`).
+//! Each is a type that implements one trait (`op.rs`). On the CPU, in f32 and f64, its kernel is one pass over memory
+//! or a few (`src/cpu`, `gemm.rs`). Other devices and types use its reference: the same function by Candle's
+//! operations, of those that have gradients. Results of kernels are on the tape (`tape.rs`) and in Candle's graph
+//! (`graph.rs`).
 
 mod attention;
 mod batch_norm;

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(to_vec(store.get(&x).unwrap()), [3.0; 6]);
         let calls = [&FORWARD, &BACKWARD].map(|calls| calls.load(Ordering::Relaxed));
         assert!(calls[0] >= 2 && calls[1] >= 2, "{calls:?}");
-        // The helper finds it, too.
+        // So does the check that all operations share.
         check(Triple, &[&numbers(&[2, 3], 1)], 1e-15);
         assert!(FORWARD.load(Ordering::Relaxed) > calls[0]);
     }

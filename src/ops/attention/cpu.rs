@@ -30,10 +30,10 @@ pub struct Inputs<'a, T> {
 }
 
 impl<'a, T: Real> Inputs<'a, T> {
-    /// Head `head` of one of the sides: `[context, size]`.
-    fn head(&self, side: HeadLayout<'a, T>, sequence: usize, head: usize) -> Matrix<'a, T> {
-        let start = sequence * self.context * side.stride + side.offset + head * self.size;
-        Matrix::new(&side.elements[start..], self.context, self.size, side.stride)
+    /// Head `head` of queries, keys or values: `[context, size]`.
+    fn head(&self, of: HeadLayout<'a, T>, sequence: usize, head: usize) -> Matrix<'a, T> {
+        let start = sequence * self.context * of.stride + of.offset + head * self.size;
+        Matrix::new(&of.elements[start..], self.context, self.size, of.stride)
     }
 }
 
@@ -42,20 +42,14 @@ impl Attention {
     pub fn inputs<'a, T>(&self, operands: &[Operand<'a, T>]) -> Result<Inputs<'a, T>> {
         let Heads { queries, keys } = self.heads;
         let (batch, context, _) = operands[0].layout.shape().dims3()?;
+        let layout = |elements: &'a [T], heads: usize, first: usize| HeadLayout {
+            elements,
+            stride: heads * self.size,
+            offset: first * self.size,
+        };
         let [q, k, v] = match operands {
-            [qkv] => {
-                let stride = (queries + 2 * keys) * self.size;
-                let side = |first: usize| HeadLayout { elements: qkv.elements, stride, offset: first * self.size };
-                [side(0), side(queries), side(queries + keys)]
-            }
-            [q, k, v] => {
-                let side = |of: &Operand<'a, T>, heads: usize| HeadLayout {
-                    elements: of.elements,
-                    stride: heads * self.size,
-                    offset: 0,
-                };
-                [side(q, queries), side(k, keys), side(v, keys)]
-            }
+            [qkv] => [0, queries, queries + keys].map(|first| layout(qkv.elements, queries + 2 * keys, first)),
+            [q, k, v] => [layout(q.elements, queries, 0), layout(k.elements, keys, 0), layout(v.elements, keys, 0)],
             _ => bail!("attention: one or three inputs were expected, not {}", operands.len()),
         };
         Ok(Inputs { batch, context, size: self.size, q, k, v })

@@ -131,9 +131,9 @@ impl Op for Attention {
         _: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
-        let sides = self.inputs(inputs)?;
-        let gradients = self.gradients(&sides, dy.elements);
-        let merged = |heads: &[&[T]], count| Gradient::Elements(merge_heads(heads, count, &sides));
+        let heads = self.inputs(inputs)?;
+        let gradients = self.gradients(&heads, dy.elements);
+        let merged = |parts: &[&[T]], count| Gradient::Elements(merge_heads(parts, count, &heads));
         let Heads { queries, keys } = self.heads;
         if inputs.len() == 1 {
             return Ok(vec![merged(&gradients.together(), queries + 2 * keys)]);

@@ -46,8 +46,8 @@ impl BatchNorm {
         if count < 2 {
             bail!(
                 "batch norm needs more than one value of each channel to train on, and a batch of {:?} has {count}; \
-                 take larger batches (`data.batch_size`) in fewer pieces (`train.accumulate`), or leave a last one of a \
-                 single row out (`data.drop_last = true`)",
+                 take larger batches (`data.batch_size`) in fewer pieces (`train.accumulate`), or leave a last one of \
+                 a single row out (`data.drop_last = true`)",
                 x.dims()
             );
         }
