@@ -9,6 +9,8 @@ use crate::data::Input;
 use crate::ops::{Tape, loss};
 use crate::rng::{Draws, Stream};
 
+type Loss<'a> = dyn Fn(&Tensor) -> candle_core::Result<Tensor> + 'a;
+
 /// The gradients of a model's `outputs` numbers for each of four rows of `input`, or for each position of one, by
 /// every loss that there is.
 #[track_caller]
@@ -18,7 +20,7 @@ fn assert_on_tape(model: &str, input: &Input, inputs: &Tensor) {
     for &outputs in outputs {
         let built = table["model"].build(input, outputs, 1, &Device::Cpu).unwrap();
         let (draws, number) = (Draws::at(1, 2), outputs as u32);
-        let losses: [&dyn Fn(&Tensor) -> candle_core::Result<Tensor>; 3] = [
+        let losses: [&Loss<'_>; 3] = [
             &|y| loss::mean_squared_error(y, &(y.zeros_like()? + 0.5)?),
             &|y| loss::cross_entropy(y, &classes(&y.dims()[..y.rank() - 1], number)?, 0.1),
             &|y| loss::binary_cross_entropy(y, &classes(y.dims(), 2)?, 0.1),
