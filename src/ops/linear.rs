@@ -62,10 +62,11 @@ impl Linear {
         }
     }
 
-    /// The weight as `[in, out]`.
-    fn weight<'a, T>(self, weight: Operand<'a, T>) -> Result<Factor<'a>> {
-        let weight = Factor::new(weight.storage, weight.layout.clone());
-        if self.transposed { weight.transposed() } else { Ok(weight) }
+    /// The weight as `[in, out]`, or `back` from numbers out to numbers in: `[out, in]`.
+    fn weight<T>(self, weight: Operand<'_, T>, back: bool) -> Result<Factor<'_>> {
+        let same = self.transposed == back;
+        let layout = if same { weight.layout.clone() } else { weight.layout.transpose(0, 1)? };
+        Ok(Factor::new(weight.storage, layout))
     }
 
     /// What follows the product.
@@ -109,7 +110,7 @@ impl Op for Linear {
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
         let (width, _) = self.widths(inputs[1].dims())?;
-        let mut y = candle_product(&rows(inputs[0], width), &self.weight(inputs[1])?)?;
+        let mut y = candle_product(&rows(inputs[0], width), &self.weight(inputs[1], false)?)?;
         if let Some(bias) = inputs.get(2) {
             self.finish(&mut y, bias.elements);
         }
@@ -129,7 +130,7 @@ impl Op for Linear {
             Some(storage) => Factor::new(storage, Layout::contiguous((y.elements.len() / outputs.max(1), outputs))),
             None => rows(dy, outputs),
         };
-        let dx = || candle_product(&dy, &self.weight(weight)?.transposed()?);
+        let dx = || candle_product(&dy, &self.weight(weight, true)?);
         let dweight = || {
             let x = rows(x, width);
             if self.transposed { candle_product(&dy.transposed()?, &x) } else { candle_product(&x.transposed()?, &dy) }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 
 use super::graph::{Differentiable, attach};
-use super::operand::{Gradient, Operand, Reading, operands};
+use super::operand::{Gradient, Operand, Reading, with_operands};
 use crate::cpu::Real;
 
 /// A differentiable operation of tensors of one float type. Integer operands, such as class numbers, are its fields.
@@ -107,13 +107,16 @@ pub(super) fn apply(operation: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
 pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Result<Tensor> {
     let shape = operation.shape(inputs)?;
     let Some(kernel) = Kernel::of(&*operation, inputs) else { return operation.reference(inputs) };
-    let inputs = inputs.iter().map(|x| x.contiguous()).collect::<Result<Vec<Tensor>>>()?;
+    let mut contiguous = Vec::with_capacity(inputs.len());
+    for x in inputs {
+        contiguous.push(x.contiguous()?);
+    }
     let result = match kernel {
-        Kernel::F32 => forward::<f32>(&*operation, &inputs)?,
-        Kernel::F64 => forward::<f64>(&*operation, &inputs)?,
-        Kernel::Device(kernel) => kernel.forward(&inputs, &shape)?,
+        Kernel::F32 => forward::<f32>(&*operation, &contiguous)?,
+        Kernel::F64 => forward::<f64>(&*operation, &contiguous)?,
+        Kernel::Device(kernel) => kernel.forward(&contiguous, &shape)?,
     };
-    attach(operation, inputs, result, shape)
+    attach(operation, contiguous, result, shape)
 }
 
 /// Whether there is a kernel for these inputs.
@@ -123,8 +126,8 @@ pub(super) fn has_kernel(operation: &impl Op, inputs: &[Tensor]) -> bool {
 }
 
 fn forward<T: Real>(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
-    let reading: Vec<Reading<'_>> = inputs.iter().map(Reading::of).collect();
-    Ok(Storage::Cpu(T::to_cpu_storage_owned(operation.forward::<T>(&operands(&reading)?)?)))
+    let elements = with_operands(inputs, |inputs| operation.forward::<T>(inputs))?;
+    Ok(Storage::Cpu(T::to_cpu_storage_owned(elements)))
 }
 
 impl<O: Op> Differentiable for O {
@@ -144,10 +147,14 @@ impl<O: Op> Differentiable for O {
 }
 
 fn backward<T: Real>(operation: &impl Op, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-    let reading: Vec<Reading<'_>> = inputs.iter().map(Reading::of).collect();
     let (read_y, read_dy) = (Reading::of(y), Reading::of(dy));
-    let gradients = operation.backward::<T>(&operands(&reading)?, read_y.operand()?, read_dy.operand()?)?;
-    inputs.iter().zip(gradients).map(|(x, gradient)| gradient.into_tensor(x, dy)).collect()
+    let (on_y, on_dy) = (read_y.operand()?, read_dy.operand()?);
+    let gradients = with_operands(inputs, |inputs| operation.backward::<T>(inputs, on_y, on_dy))?;
+    let mut tensors = Vec::with_capacity(inputs.len());
+    for (x, gradient) in inputs.iter().zip(gradients) {
+        tensors.push(gradient.into_tensor(x, dy)?);
+    }
+    Ok(tensors)
 }
 
 #[cfg(test)]

@@ -47,9 +47,20 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// All of these as operands.
-pub(super) fn operands<'a, T: WithDType>(reading: &'a [Reading<'_>]) -> Result<Vec<Operand<'a, T>>> {
-    reading.iter().map(Reading::operand).collect()
+/// Calls `work` with these tensors as operands. As few as operations have need no allocation.
+pub(super) fn with_operands<T: WithDType, R>(
+    tensors: &[Tensor],
+    work: impl FnOnce(&[Operand<'_, T>]) -> Result<R>,
+) -> Result<R> {
+    match tensors {
+        [x] => work(&[Reading::of(x).operand()?]),
+        [x, y] => work(&[Reading::of(x).operand()?, Reading::of(y).operand()?]),
+        [x, y, z] => work(&[Reading::of(x).operand()?, Reading::of(y).operand()?, Reading::of(z).operand()?]),
+        more => {
+            let reading: Vec<Reading<'_>> = more.iter().map(Reading::of).collect();
+            work(&reading.iter().map(Reading::operand).collect::<Result<Vec<_>>>()?)
+        }
+    }
 }
 
 /// The gradient of an input.

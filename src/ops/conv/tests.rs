@@ -1,7 +1,7 @@
 //! The convolution against finite differences, PyTorch and its reference.
 
 use super::*;
-use crate::ops::operand::{Reading, operands as operands_of};
+use crate::ops::operand::with_operands;
 use crate::ops::testing::{Reference, check, check_kernels, gradients, numbers, to_vec};
 
 /// Input, weight, and how one moves over the other.
@@ -79,11 +79,11 @@ fn a_gradient_that_nobody_needs_is_not_computed() {
     let [x, weight, bias] = operands(&[2, 1, 4, 4], &[1, 1, 3, 3]);
     let [weight, bias] = [weight, bias].map(|x| candle_core::Var::from_tensor(&x).unwrap());
     let inputs = [x, weight.into_inner(), bias.into_inner()];
-    let reading = inputs.each_ref().map(Reading::of);
-    let inputs = operands_of::<f64>(&reading).unwrap();
-    let geometry = Conv2d::default().geometry(inputs.iter().map(Operand::dims)).unwrap();
-    let gradients = geometry.gradients(&inputs, &[1.0; 8], &[1.0; 8]);
-    assert_eq!(gradients.map(|gradient| gradient.len()), [0, 9, 1]);
+    let gradients = with_operands::<f64, _>(&inputs, |inputs| {
+        let geometry = Conv2d::default().geometry(inputs.iter().map(Operand::dims))?;
+        Ok(geometry.gradients(inputs, &[1.0; 8], &[1.0; 8]))
+    });
+    assert_eq!(gradients.unwrap().map(|gradient| gradient.len()), [0, 9, 1]);
 }
 
 #[test]
