@@ -19,6 +19,7 @@
 
 mod backtrace;
 pub mod checkpoint;
+mod cpu;
 pub mod data;
 mod field_names;
 pub mod figures;

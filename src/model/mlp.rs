@@ -29,7 +29,7 @@ impl Activation {
         match self {
             Self::Relu => ops::relu(x),
             Self::Gelu => ops::gelu(x),
-            Self::Tanh => x.tanh(),
+            Self::Tanh => ops::tanh(x),
         }
     }
 }

@@ -43,9 +43,9 @@ impl Gradients {
         parameters: &Parameters,
     ) -> Result<Self, OptimError> {
         let start: &Tensor = loss.borrow();
-        if tape.leads_to(start) {
+        if tape.covers(start) {
             let start = Tensor::full(scale, start.shape(), start.device())?.to_dtype(start.dtype())?;
-            let found = tape.gradients(loss, start)?;
+            let found = tape.walk(loss, start)?;
             return Self::collect(|parameter| found.get(&parameter.id()), named(parameters));
         }
         // Candle makes the gradients along its graph, so the tape need not hold the activations as well.
