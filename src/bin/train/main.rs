@@ -6,7 +6,6 @@ mod find_lr;
 mod init;
 mod memory;
 mod opening;
-mod out_of_memory;
 mod predict;
 mod prove;
 mod reference;
