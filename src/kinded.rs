@@ -4,8 +4,8 @@
 
 use std::fmt::Display;
 
-use serde::de::{DeserializeOwned, Error, Visitor, value};
-use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// A table with a `kind`, which is read before the rest of it.
@@ -29,77 +29,43 @@ impl Kinded {
         }
     }
 
-    /// The rest of the table as what the kind asks for. A fault is told as `place: what is wrong`.
-    pub fn read<T: DeserializeOwned, E: Error>(self) -> Result<T, E> {
-        read(self.rest)
-    }
-
-    /// The rest of the table.
-    pub fn into_settings(self) -> Map<String, Value> {
-        self.rest
-    }
-
-    /// The error for a kind that is none of `known`.
-    pub fn unknown<E: Error>(&self, known: &'static [&'static str]) -> E {
-        let unknown: serde_json::Error = Error::unknown_variant(&self.kind, known);
-        E::custom(format!("kind: {unknown}"))
+    /// The kind, and the rest of the table.
+    pub fn into_parts(self) -> (String, Map<String, Value>) {
+        (self.kind, self.rest)
     }
 }
 
-impl<'de> Deserialize<'de> for Kinded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::of(Map::deserialize(deserializer)?)
-    }
-}
-
-/// A table as a `T`. A fault is told as `place: what is wrong`.
-pub(crate) fn read<T: DeserializeOwned, E: Error>(table: Map<String, Value>) -> Result<T, E> {
+/// A table as a type. A fault is told as `place: what is wrong`.
+pub(crate) fn read_table<T: DeserializeOwned, E: Error>(table: Map<String, Value>) -> Result<T, E> {
     serde_path_to_error::deserialize(Value::Object(table)).map_err(|error| {
         let (place, reason) = locate(&error);
         E::custom(if place.is_empty() { reason } else { format!("{place}: {reason}") })
     })
 }
 
-/// The names of the fields that `T` is read from, in order; none where it is no struct with named fields.
-pub(crate) fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
-    let mut names = None;
-    // That this fails is how it ends: the names come first.
-    let _ = T::deserialize(Names(&mut names));
-    names
+/// The error for a kind that is not among `known`.
+pub(crate) fn unknown_kind<E: Error>(kind: &str, known: &[&str]) -> E {
+    E::custom(format!("kind: unknown variant `{kind}`, expected {}", one_of(known)))
 }
 
-/// A deserializer that learns the names of fields and gives nothing.
-struct Names<'a>(&'a mut Option<&'static [&'static str]>);
+/// The error for a field that is not among `known`.
+pub(crate) fn unknown_field<E: Error>(field: &str, known: &[&str]) -> E {
+    E::custom(format!("{field}: unknown field `{field}`, expected {}", one_of(known)))
+}
 
-impl<'de> Deserializer<'de> for Names<'_> {
-    type Error = value::Error;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        fields: &'static [&'static str],
-        _visitor: V,
-    ) -> Result<V::Value, value::Error> {
-        *self.0 = Some(fields);
-        Err(Error::custom("only the names are wanted"))
+/// Names as serde lists them.
+fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match &quoted[..] {
+        [one] => one.clone(),
+        [one, other] => format!("{one} or {other}"),
+        all => format!("one of {}", all.join(", ")),
     }
+}
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _visitor: V,
-    ) -> Result<V::Value, value::Error> {
-        *self.0 = Some(&[]);
-        Err(Error::custom("only the names are wanted"))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, value::Error> {
-        Err(Error::custom("it is no struct"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit newtype_struct
-        seq tuple tuple_struct map enum identifier ignored_any
+impl<'de> Deserialize<'de> for Kinded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::of(Map::deserialize(deserializer)?)
     }
 }
 

@@ -20,7 +20,9 @@
 
 mod backtrace;
 pub mod checkpoint;
+mod cpu;
 pub mod data;
+mod field_names;
 pub mod figures;
 mod kinded;
 pub mod loss;

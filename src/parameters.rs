@@ -48,6 +48,15 @@ impl Parameters {
         Self(self.0.iter().chain(&others.0).map(|(name, var)| (name.clone(), var.clone())).collect())
     }
 
+    /// Variables of their own with the same names and values.
+    ///
+    /// # Errors
+    /// When a device has no memory for them.
+    pub fn copied(&self) -> candle_core::Result<Self> {
+        let copy = |(name, var): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&var.as_tensor().copy()?)?));
+        self.0.iter().map(copy).collect()
+    }
+
     /// How many tensors.
     pub fn len(&self) -> usize {
         self.0.len()

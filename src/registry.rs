@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error as ThisError;
 
+use crate::field_names::field_names;
 use crate::kinded::{self, Kinded};
 
 /// Why a type cannot be registered under a name, or a value of it not be put into a configuration.
@@ -103,8 +104,7 @@ impl<S: ?Sized + 'static> Kind<S> {
     {
         let type_name = std::any::type_name::<T>();
         let fault = |fault: String| KindError::Fields { type_name, fault };
-        let fields = kinded::fields::<T>();
-        let fields = fields.ok_or_else(|| fault("derive `Deserialize` for a struct with named fields".to_owned()))?;
+        let fields = field_names::<T>().map_err(fault)?;
         if let Some(field) = fields.iter().find(|field| reserved.contains(field)) {
             return Err(fault(format!("its field `{field}` has a meaning already; give it another name")));
         }
@@ -145,7 +145,7 @@ impl<S: ?Sized + 'static> Kind<S> {
 }
 
 fn read<T: DeserializeOwned>(settings: Map<String, Value>) -> Result<T, String> {
-    kinded::read::<T, serde_json::Error>(settings).map_err(|error| error.to_string())
+    kinded::read_table::<T, serde_json::Error>(settings).map_err(|error| error.to_string())
 }
 
 /// The settings of a value, in the order of its fields.
@@ -236,7 +236,7 @@ impl<S: ?Sized + 'static> Registry<S> {
             let register = format!("one of your own is registered first, with rekindle::{}::register", self.module);
             return Err(E::custom(format!("kind: {unknown}; {register}")));
         };
-        kind.choose(table.into_settings()).map_err(E::custom)
+        kind.choose(table.into_parts().1).map_err(E::custom)
     }
 
     /// The schema of a table with one of the kinds of the catalogue.

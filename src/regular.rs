@@ -5,6 +5,8 @@ use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
+use crate::memory;
+
 /// Opens the regular file at `path`.
 ///
 /// # Errors
@@ -49,7 +51,8 @@ pub(crate) fn require_or_none(path: &Path) -> io::Result<()> {
 /// As [`open`].
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    open(path)?.read_to_end(&mut content)?;
+    let mut file = open(path)?;
+    memory::expect_failure(|| file.read_to_end(&mut content))?;
     Ok(content)
 }
 

@@ -4,15 +4,30 @@ use std::io;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use crate::memory::{self, Size};
+
 /// Starts the threads that compute, as many as `RAYON_NUM_THREADS` says. A program calls this first:
 /// they are started by whatever needs them else, which has no way to say that there are none.
 ///
 /// # Errors
 /// When the system gives no threads.
 pub fn start() -> io::Result<()> {
-    let remedy = "end other programs, raise the limit of processes, or set RAYON_NUM_THREADS=1";
-    let none = |error| io::Error::other(format!("cannot start threads to compute on: {error}; {remedy}"));
+    let none = |error| io::Error::other(format!("cannot start threads to compute on: {error}; {}", remedy()));
     rayon::ThreadPoolBuilder::new().build_global().map_err(none)
+}
+
+/// What helps where the system gives no thread. A stack is address space.
+fn remedy() -> String {
+    let usual = "end other programs, raise the limit of processes, or set RAYON_NUM_THREADS=1";
+    match memory::address_space_limit() {
+        Some(limit) => format!("raise the limit of the address space, {} (ulimit -v); or {usual}", Size(limit)),
+        None => usual.to_owned(),
+    }
+}
+
+/// The error of a thread that this program cannot do without, with what helps.
+pub(crate) fn cannot_start(work: &str, error: &io::Error) -> io::Error {
+    io::Error::other(format!("cannot start a thread {work}: {error}; {}", remedy()))
 }
 
 /// Work that was begun.

@@ -20,13 +20,16 @@ pub(super) struct LabelsOf<'a> {
     pub otherwise: &'static str,
     /// The remedy where there are more classes than rows.
     pub too_many: &'static str,
+    /// Whether the run that reads them has begun, so that one class is no error any more.
+    pub has_begun: bool,
 }
 
 impl LabelsOf<'_> {
     /// How many classes there are: as many as are `declared`, or have `names`, or else one more than the largest label.
     ///
     /// # Errors
-    /// All labels are the same, so that nothing can be learned from them; or there are more classes than rows.
+    /// All labels are the same in a run that has not begun, so that nothing can be learned from them; or there are more
+    /// classes than rows.
     pub fn classes(
         &self,
         labels: &[u32],
@@ -45,7 +48,7 @@ impl LabelsOf<'_> {
         };
         let mut said = Vec::new();
         if let (1, Some((&label, _))) = (rows.len(), rows.first_key_value()) {
-            if declared.is_none() {
+            if declared.is_none() && !self.has_begun {
                 let (place, label, otherwise) = (self.place(), name(label), self.otherwise);
                 return Err(DataError::OneClass { place, label, otherwise });
             }
@@ -64,6 +67,10 @@ impl LabelsOf<'_> {
                 listed(ranges(&unused)),
             ));
         }
+        said.extend(names.and_then(alike).map(|(a, b)| {
+            let (a, b) = (quoted(a), quoted(b));
+            format!("the classes {a} and {b} differ in case or blanks alone; if one is meant, write it in one way")
+        }));
         if labels.len() >= FEW && rows.len() * 2 > labels.len() {
             said.push(format!(
                 "{} different labels in {} rows, such as {}: each class has hardly more than one row to learn from; {}",
@@ -82,7 +89,12 @@ impl LabelsOf<'_> {
         let is_constant = values.iter().all(|value| Some(value) == values.first());
         let constant =
             || values.first().map(|value| format!("every row has the target {value}, so nothing can be learned"));
-        let said = if is_constant { constant() } else { of_rounding(values) };
+        let counts = || {
+            let text = "the targets are consecutive whole numbers, each once, as numbers of rows are; nothing is learned \
+                        from such a column";
+            counts_rows(values).then(|| format!("{text}; {}", self.otherwise))
+        };
+        let said = if is_constant { constant() } else { of_rounding(values).or_else(counts) };
         said.map(|text| Notice::Warning(format!("{}: {text}", self.place()))).into_iter().collect()
     }
 
@@ -92,6 +104,21 @@ impl LabelsOf<'_> {
             None => self.path.display().to_string(),
         }
     }
+}
+
+/// The first two names that are the same but for case and blanks.
+fn alike(names: &[String]) -> Option<(&String, &String)> {
+    let plain = |name: &str| name.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut seen = BTreeMap::new();
+    names.iter().find_map(|name| Some((seen.insert(plain(name), name)?, name)))
+}
+
+/// Whether the values are the numbers from one up to another, each once, in whatever order.
+fn counts_rows(values: &[f64]) -> bool {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let is_next = |pair: &[f64]| matches!(pair, [a, b] if a + 1.0 == *b);
+    values.len() >= FEW && values[0].fract() == 0.0 && sorted.windows(2).all(is_next)
 }
 
 /// In fewer rows than these, it means nothing that every value is another one.
@@ -130,7 +157,8 @@ mod tests {
 
     fn said(labels: &[u32], declared: Option<usize>) -> Result<(usize, Vec<String>), String> {
         let place = Some("column `y`".to_owned());
-        let labels_of = LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`", too_many: "" };
+        let labels_of =
+            LabelsOf { path: Path::new("a.csv"), place, otherwise: "set `data.label`", too_many: "", has_begun: false };
         let (classes, notices) =
             labels_of.classes(labels, None, declared.and_then(NonZeroUsize::new)).map_err(|error| error.to_string())?;
         Ok((classes, notices.iter().map(Notice::to_string).collect()))
@@ -162,6 +190,28 @@ mod tests {
     fn labels_that_are_nearly_all_different_are_told() {
         let labels: Vec<u32> = (0..20).collect();
         assert!(said(&labels, None).unwrap().1[0].contains("20 different labels in 20 rows, such as 0"));
+    }
+
+    #[test]
+    fn classes_that_differ_in_case_or_blanks_alone_are_told() {
+        let names = ["No", "yes", "Yes "].map(str::to_owned);
+        assert_eq!(alike(&names), Some((&names[1], &names[2])));
+        assert_eq!(alike(&names[..2]), None);
+    }
+
+    #[test]
+    fn targets_that_number_the_rows_are_told() {
+        let labels_of = LabelsOf {
+            path: Path::new("a.csv"),
+            place: None,
+            otherwise: "set `data.label`",
+            too_many: "",
+            has_begun: false,
+        };
+        let values: Vec<f64> = (0..10).map(|i| f64::from((i * 7) % 10 + 100)).collect();
+        let told = labels_of.values(&values);
+        assert!(told[0].to_string().contains("consecutive whole numbers, each once"), "{told:?}");
+        assert_eq!(labels_of.values(&[1.0, 3.0, 2.0, 4.0, 6.0, 5.0, 7.0, 7.0]), []);
     }
 
     #[test]

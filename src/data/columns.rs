@@ -10,6 +10,7 @@ use super::encoding::{EncodingOptions, Missing};
 use super::error::hint;
 use super::frame::{FrameOptions, Role};
 use super::{DataConfig, DataError, TableError};
+use crate::Notice;
 
 /// What is to be learned from a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +45,13 @@ pub(super) struct TableOptions<'a> {
 }
 
 impl<'a> TableOptions<'a> {
+    /// The same for a run that `has_begun`: what looks like a mistake is said then, and no error.
+    pub fn of_run(config: &'a DataConfig, has_begun: bool) -> Result<Self, DataError> {
+        let mut options = Self::new(config)?;
+        options.frame.has_begun = has_begun;
+        Ok(options)
+    }
+
     /// What `config` says, with the defaults of what it leaves out.
     pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
         let task = config.task.unwrap_or(Task::Classification);
@@ -64,7 +72,7 @@ impl<'a> TableOptions<'a> {
             label: config.label.as_ref().unwrap_or(&Label::Index(-1)),
             ignore: config.ignore.as_deref().unwrap_or_default(),
             categories: config.categories.as_deref().unwrap_or_default(),
-            frame: FrameOptions { task, classes: config.classes, missing_values },
+            frame: FrameOptions { task, classes: config.classes, missing_values, has_begun: false },
             encoding: EncodingOptions {
                 missing,
                 indicator: config.missing_indicator.unwrap_or(false),
@@ -95,7 +103,11 @@ impl Selection {
             let column = columns.find(path, "ignore", label)?;
             columns.roles[column] = Role::Ignored;
         }
-        columns.refuse_doubles(path)?;
+        if let Some((name, first, second)) = columns.doubled().filter(|_| !options.frame.has_begun) {
+            let (path, remedy) =
+                (path.into(), "rename one of them in the file, or leave one out by its number with `data.ignore`");
+            return Err(TableError::DoubleName { path, name, first, second, remedy }.into());
+        }
         let categories = options.categories.iter().collect();
         for (option, labels, role) in [("ignore", names, Role::Ignored), ("categories", categories, Role::Category)] {
             for label in labels {
@@ -130,17 +142,21 @@ impl Selection {
         (0..self.roles.len()).filter(|&column| self.roles[column] != Role::Ignored).collect()
     }
 
-    /// Refuses two columns that are called the same, of which only one would be meant by the name.
-    fn refuse_doubles(&self, path: &Path) -> Result<(), DataError> {
-        let Some(names) = &self.names else { return Ok(()) };
-        match double(names, self.used()) {
-            Some((first, second)) => {
-                let (path, name) = (path.into(), names[first].trim().to_owned());
-                let remedy = "rename one of them in the file, or leave one out by its number with `data.ignore`";
-                Err(TableError::DoubleName { path, name, first, second, remedy }.into())
-            }
-            None => Ok(()),
-        }
+    /// A name that two columns have, of which it means only the first, and their numbers.
+    fn doubled(&self) -> Option<(String, usize, usize)> {
+        let names = self.names.as_ref()?;
+        let (first, second) = double(names, self.used())?;
+        Some((names[first].trim().to_owned(), first, second))
+    }
+
+    /// A warning about such columns in the file at `path`, for a run that has begun with them.
+    pub fn notice(&self, path: &Path) -> Option<Notice> {
+        let (name, first, second) = self.doubled()?;
+        let path = path.display();
+        Some(Notice::Warning(format!(
+            "{path} has two columns named `{name}`, columns {first} and {second} (counted from 0): the name means \
+             the first"
+        )))
     }
 
     fn find(&self, path: &Path, option: &'static str, label: &Label) -> Result<usize, DataError> {

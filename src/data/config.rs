@@ -10,7 +10,8 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::columns::{Label, Task};
+use super::columns::{Label, MISSING_VALUES, Task};
+use super::delimiter::Delimiter;
 use super::encoding::{CategoryEncoding, Missing};
 use super::format::{COMMON, Format};
 use super::text::TokenKind;
@@ -37,6 +38,10 @@ pub struct DataConfig {
     /// CSV: how many lines to pass over before the header or the first row. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_lines: Option<usize>,
+    /// CSV: the character between columns, such as ",", ";" or "\t" (a tab). Default a comma, or a tab where the name
+    /// of the file ends in `.tsv`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<Delimiter>,
     /// Tables: the column that is the target. Default -1, the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
@@ -56,7 +61,7 @@ pub struct DataConfig {
     /// Tables: what is done where a value is missing: "error", "mean", "median" or "zero". Default "error".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
-    /// Tables: what is written where a value is missing. Default an empty field, `NA`, `N/A`, `NaN`, `nan`, `null`,
+    /// CSV: what is written where a value is missing. Default an empty field, `NA`, `N/A`, `NaN`, `nan`, `null`,
     /// `NULL` and `?`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_values: Option<Vec<String>>,
@@ -193,7 +198,7 @@ impl<'de> Deserialize<'de> for DataConfig {
             }
             None => None,
         };
-        let Common(config) = kinded::read(table)?;
+        let Common(config) = kinded::read_table(table)?;
         Ok(Self { own, ..config })
     }
 }
@@ -244,6 +249,9 @@ fn default_batch_size() -> BatchSize {
 }
 
 impl DataConfig {
+    /// The words that stand for a missing value where a configuration names none.
+    pub const MISSING_VALUES: [&str; 8] = MISSING_VALUES;
+
     /// The options that say where something lies, and nothing about what it is.
     pub const PATHS: [&str; 4] = ["path", "tokenizer", "cache", "validation_path"];
 
@@ -254,6 +262,7 @@ impl DataConfig {
             format: None,
             header: None,
             skip_lines: None,
+            delimiter: None,
             label: None,
             task: None,
             ignore: None,
@@ -307,6 +316,20 @@ impl DataConfig {
         if self.drop_last { LastBatch::Drop } else { LastBatch::Keep }
     }
 
+    /// The character between the columns of a CSV file.
+    pub(super) fn delimiter(&self) -> Delimiter {
+        self.delimiter.unwrap_or_else(|| Delimiter::usual(&self.path))
+    }
+
+    /// The same options for other rows, at `path`. Where the name of that file tells another delimiter than the name of
+    /// this one, it is followed.
+    pub(crate) fn for_other(&self, path: &Path) -> Self {
+        let named = Delimiter::usual(path);
+        let is_named_so = named != Delimiter::usual(&self.path);
+        let delimiter = if is_named_so { Some(named) } else { self.delimiter };
+        Self { path: path.into(), delimiter, ..self.clone() }
+    }
+
     /// The run's seed, where the order is shuffled.
     pub(super) fn shuffle_seed(&self, seed: u64) -> Option<u64> {
         self.shuffle.unwrap_or(self.batch_size != BatchSize::All).then_some(seed)
@@ -328,6 +351,19 @@ mod tests {
     #[test]
     fn defaults_are_those_of_new() {
         assert_eq!(toml::from_str::<DataConfig>("path = \"a.csv\"").unwrap(), DataConfig::new("a.csv"));
+    }
+
+    #[test]
+    fn other_rows_are_separated_as_their_name_says() {
+        let delimiter = |own: &str, text: &str, other: &str| {
+            let config: DataConfig = toml::from_str(&format!("path = \"{own}\"\n{text}")).unwrap();
+            config.complete().for_other(Path::new(other)).delimiter()
+        };
+        assert_eq!(delimiter("a.csv", "", "b.csv"), Delimiter::COMMA);
+        assert_eq!(delimiter("a.csv", "", "b.tsv"), Delimiter::TAB);
+        assert_eq!(delimiter("a.tsv", "", "b.csv"), Delimiter::COMMA);
+        assert_eq!(delimiter("a.csv", "delimiter = \";\"", "b.csv"), Delimiter::SEMICOLON);
+        assert_eq!(delimiter("a.tsv", "", "b.tsv"), Delimiter::TAB);
     }
 
     #[test]

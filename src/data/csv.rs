@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::columns::{TableOptions, describe};
+use super::delimiter::Delimiter;
 use super::file::{self, DataFile};
 use super::frame::Frame;
 use super::quotes::{Quotes, Unclosed};
@@ -55,13 +56,28 @@ impl<'a> CsvRecords<'a> {
         let place = || (self.text.path.clone(), self.text.line(&self.head));
         if self.width() < 2 {
             let (path, line) = place();
-            return Err(TableError::NoFeatures { path, line }.into());
+            let (delimiter, hint) = (self.text.delimiter.in_words(), self.other_delimiter());
+            return Err(TableError::NoFeatures { path, line, delimiter, hint }.into());
         }
         if self.names.iter().flatten().any(|name| name.parse::<f64>().is_err()) || self.names.is_none() {
             return Ok(());
         }
         let (path, line) = place();
         Err(TableError::HeaderOfNumbers { path, line }.into())
+    }
+}
+
+impl CsvRecords<'_> {
+    /// The remedy where the only column has another usual delimiter in it.
+    fn other_delimiter(&self) -> String {
+        let field = self.head.get(0).unwrap_or_default();
+        let others = [Delimiter::TAB, Delimiter::SEMICOLON, Delimiter::COMMA, Delimiter::BAR].into_iter();
+        let found =
+            others.filter(|other| *other != self.text.delimiter).find(|other| field.contains(other.character()));
+        let remedy = |other: Delimiter| {
+            format!("; the line has {}: set `data.delimiter = {:?}`", other.in_words(), String::from(other))
+        };
+        found.map(remedy).unwrap_or_default()
     }
 }
 
@@ -121,6 +137,7 @@ struct Text<'a> {
     open: Open<'a>,
     /// How many lines are passed over before the first record.
     skip_lines: usize,
+    delimiter: Delimiter,
     is_packed: bool,
     reader: csv::Reader<Quotes<Box<dyn BufRead + 'a>>>,
 }
@@ -139,15 +156,16 @@ impl<'a> Text<'a> {
     }
 
     fn new(path: &Path, open: Open<'a>, config: &DataConfig, is_packed: bool) -> Result<Self, DataError> {
-        let skip_lines = config.skip_lines.unwrap_or(0);
+        let (skip_lines, delimiter) = (config.skip_lines.unwrap_or(0), config.delimiter());
         let text = after_lines(&open, skip_lines).map_err(|source| failed(path, is_packed, source))?;
         // Lengths are checked by the caller, which knows what to say about them.
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .trim(Trim::All)
-            .from_reader(Quotes::new(text, skip_lines.saturating_add(1)));
-        Ok(Self { path: path.to_owned(), open, skip_lines, is_packed, reader })
+            .delimiter(delimiter.byte())
+            .from_reader(Quotes::new(text, delimiter.byte(), skip_lines.saturating_add(1)));
+        Ok(Self { path: path.to_owned(), open, skip_lines, delimiter, is_packed, reader })
     }
 
     fn next(&mut self) -> Result<Option<StringRecord>, DataError> {

@@ -127,6 +127,11 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// The columns of a table that have the same value in every row.
+    fn constant(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The columns of a table in which values are missing, and in how many rows.
     fn missing(&self) -> Vec<(String, usize)> {
         Vec::new()
@@ -302,6 +307,10 @@ macro_rules! delegate {
 
         fn labels(&$this) -> Option<Vec<u32>> {
             $inner.labels()
+        }
+
+        fn constant(&$this) -> Vec<String> {
+            $inner.constant()
         }
 
         fn missing(&$this) -> Vec<(String, usize)> {

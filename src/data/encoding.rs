@@ -330,7 +330,7 @@ mod tests {
     /// A table of one feature, whose last row no training has seen.
     fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f64>), DataError> {
         let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
-        let frame_options = FrameOptions { task: Task::Regression, classes: None, missing_values };
+        let frame_options = FrameOptions { task: Task::Regression, classes: None, missing_values, has_begun: false };
         let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target)];
         let mut builder = Builder::new(columns, frame_options);
         for cell in cells {

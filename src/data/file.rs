@@ -110,7 +110,7 @@ fn read_whole(what: &str, bytes: u64) -> Need {
     Need::new(what, bytes, "which is read as a whole")
 }
 
-fn remedies() -> Vec<String> {
+pub(super) fn remedies() -> Vec<String> {
     vec!["a file of fewer rows".to_owned(), "a machine, or a limit, with more memory".to_owned()]
 }
 
@@ -120,7 +120,7 @@ fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
     const MORE: &str = "more of what is packed in it";
     let (mut content, mut packed) = (Vec::new(), Gunzip::new(bytes));
     loop {
-        let unpacked = packed.by_ref().take(PIECE as u64).read_to_end(&mut content);
+        let unpacked = memory::expect_failure(|| packed.by_ref().take(PIECE as u64).read_to_end(&mut content));
         // A vector that is full is copied to a larger place.
         let copied = if content.capacity() - content.len() < PIECE { content.len() } else { 0 };
         let more = (copied + PIECE) as u64;

@@ -62,6 +62,7 @@ impl<'de> Deserialize<'de> for Format {
 const CSV: &[&str] = &[
     "header",
     "skip_lines",
+    "delimiter",
     "missing_values",
     "label",
     "task",
@@ -75,7 +76,7 @@ const CSV: &[&str] = &[
 ];
 
 /// What every table takes.
-const TABLE: &[&str] = CSV.split_at(3).1;
+const TABLE: &[&str] = CSV.split_at(4).1;
 
 /// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
 /// changed on the way.
@@ -105,7 +106,7 @@ impl Format {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {
-            path if is(&path, "csv") => Some(Self::Csv),
+            path if is(&path, "csv") || is(&path, "tsv") => Some(Self::Csv),
             path if is(&path, "parquet") => Some(Self::Parquet),
             path if is(&path, "safetensors") => Some(Self::Safetensors),
             path if is(&path, "txt") => Some(Self::Text),
@@ -116,11 +117,24 @@ impl Format {
 
     /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table
     /// may come as CSV or as Parquet.
+    ///
+    /// # Errors
+    /// The name of the file says that it is of another format.
     pub(crate) fn of_other(config: &DataConfig, path: &Path) -> Result<Self, DataError> {
         let trained = Self::of(config)?;
-        let named = Self::of(&DataConfig::new(path)).ok();
-        let are_tables = [Some(trained), named].iter().all(|format| matches!(format, Some(Self::Csv | Self::Parquet)));
-        Ok(named.filter(|_| are_tables).unwrap_or(trained))
+        let by_name = |path: &Path| Self::of(&DataConfig::new(path)).ok();
+        // The format of a program may have any ending.
+        let is_own = matches!(trained, Self::Custom | Self::Own(_));
+        let Some(named) = by_name(path).filter(|_| !is_own) else { return Ok(trained) };
+        let are = |some: [Self; 2]| some.contains(&trained) && some.contains(&named);
+        if are([Self::Csv, Self::Parquet]) {
+            return Ok(named);
+        }
+        // Where the run's own file has that ending too, or both are text to read, the name says nothing.
+        if named == trained || by_name(&config.path) == Some(named) || are([Self::Csv, Self::Text]) {
+            return Ok(trained);
+        }
+        Err(DataError::OtherFormat { path: path.to_owned(), found: named.name(), trained: trained.name() })
     }
 
     /// Its name in a message.
@@ -174,11 +188,13 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let format = Format::of(config)?;
     format.check(config)?;
+    // What looked like no mistake when a run began must not keep it from being resumed.
+    let has_begun = recalled.is_some();
     match format {
-        Format::Csv => read_csv(config, seed, device),
-        Format::Parquet => read_parquet(config, seed, device),
-        Format::Safetensors => read_safetensors(config, seed, device),
-        Format::Idx => idx::open(config, seed),
+        Format::Csv => read_csv(config, seed, device, has_begun),
+        Format::Parquet => read_parquet(config, seed, device, has_begun),
+        Format::Safetensors => read_safetensors(config, seed, device, has_begun),
+        Format::Idx => idx::open(config, seed, has_begun),
         Format::Text => text::open(config, recalled),
         Format::Images => folder::open(config, seed, recalled.and_then(|recalled| recalled.memory)),
         Format::Custom => Err(DataError::NotGiven),
@@ -192,22 +208,32 @@ pub(super) fn open(
     }
 }
 
-fn read_csv(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::new(config)?;
+fn read_csv(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    has_begun: bool,
+) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = TableOptions::of_run(config, has_begun)?;
     let file = DataFile::read(&config.path)?;
     table(config, csv::read(&file, config, &options)?, options.encoding, file.fingerprint, seed, device)
 }
 
 #[cfg(feature = "parquet")]
-fn read_parquet(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::new(config)?;
+fn read_parquet(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    has_begun: bool,
+) -> Result<(Box<dyn Source>, Split), DataError> {
+    let options = TableOptions::of_run(config, has_begun)?;
     let file = DataFile::read(&config.path)?;
     let fingerprint = file.fingerprint.clone();
     table(config, super::parquet::read(file, &options)?, options.encoding, fingerprint, seed, device)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn read_parquet(config: &DataConfig, _: u64, _: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+fn read_parquet(config: &DataConfig, _: u64, _: &Device, _: bool) -> Result<(Box<dyn Source>, Split), DataError> {
     Err(super::TableError::NoParquet { path: config.path.clone() }.into())
 }
 
@@ -225,9 +251,14 @@ fn table(
     Ok((Box::new(table), split))
 }
 
-fn read_safetensors(config: &DataConfig, seed: u64, device: &Device) -> Result<(Box<dyn Source>, Split), DataError> {
+fn read_safetensors(
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+    has_begun: bool,
+) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
-    let (rows, notices) = tensors::TensorReader::new(config).read(&file)?;
+    let (rows, notices) = tensors::TensorReader::new(config).read(&file, has_begun)?;
     let split = Split::new(rows.len(), config.validation, seed)?;
     let mut table = Table::new(rows, file.fingerprint, device)?.saying(notices);
     if config.standardize.unwrap_or(false) {
@@ -243,7 +274,7 @@ mod tests {
     #[test]
     fn the_ending_of_the_name_tells_the_format() {
         let format = |path: &str| Format::of(&DataConfig::new(path));
-        for csv in ["a.csv", "a.CSV", "a.csv.gz", "dir.safetensors/a.csv"] {
+        for csv in ["a.csv", "a.CSV", "a.csv.gz", "a.tsv", "dir.safetensors/a.csv"] {
             assert_eq!(format(csv).unwrap(), Format::Csv);
         }
         assert_eq!(format("a.safetensors").unwrap(), Format::Safetensors);
@@ -252,5 +283,14 @@ mod tests {
             format("a.dat").unwrap_err().to_string(),
             "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
         );
+    }
+
+    #[test]
+    fn a_format_of_a_program_may_have_any_ending() {
+        let run = |format| DataConfig { format: Some(format), ..DataConfig::new("rows.dat") };
+        for own in [Format::Custom, Format::Own("lines")] {
+            assert_eq!(Format::of_other(&run(own), Path::new("other.parquet")).unwrap(), own);
+        }
+        assert!(Format::of_other(&run(Format::Idx), Path::new("other.parquet")).is_err());
     }
 }

@@ -55,6 +55,16 @@ impl Cells {
     }
 }
 
+impl Cells {
+    /// Whether every row has the same value.
+    pub fn are_constant(&self) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.windows(2).all(|pair| pair[0] == pair[1]),
+            Self::Categories(words) => words.distinct.len() == 1,
+        }
+    }
+}
+
 /// Words by number: each distinct one once, and the number of the one in each row.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -108,6 +118,8 @@ pub(super) struct FrameOptions {
     pub classes: Option<NonZeroUsize>,
     /// What is written where a value is missing; none where none may be.
     pub missing_values: Option<Vec<String>>,
+    /// Whether the run that reads it has begun: then what looks like a mistake is said, and no error.
+    pub has_begun: bool,
 }
 
 /// A [`Frame`] that is being read.
@@ -158,6 +170,7 @@ impl Builder {
         let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
         let value = match value {
             Value::Text(text) if is_missing(text) => Value::Missing,
+            Value::Text("") if matches!(self.columns.get(column), Some(Filling::Target(_))) => Value::Missing,
             Value::Text("") => return Err(Problem::Empty),
             value => value,
         };
@@ -169,12 +182,24 @@ impl Builder {
         }
     }
 
+    /// Bytes of the values so far, at least: 8 for a number, 4 for a word.
+    pub fn bytes(&self) -> u64 {
+        let of_words = |words: &Words| words.rows().len() * 4;
+        let sizes = self.columns.iter().map(|column| match column {
+            Filling::Ignored | Filling::Unknown(_) | Filling::Target(Labels::Unknown { .. }) => 0,
+            Filling::Numbers(numbers) | Filling::Target(Labels::Values(numbers)) => numbers.len() * 8,
+            Filling::Target(Labels::Numbers(labels)) => labels.len() * 4,
+            Filling::Categories { words, .. } | Filling::Target(Labels::Names(words)) => of_words(words),
+        });
+        sizes.sum::<usize>() as u64
+    }
+
     /// The table, of the file at `path`, whose column of labels is called `label` in a message.
     pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
-        let declared = self.options.classes;
+        let (declared, has_begun) = (self.options.classes, self.options.has_begun);
         let (columns, labels, layout) = self.into_columns();
         let labels = labels.unwrap_or(Labels::Unknown { is_value: false });
-        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE };
+        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE, has_begun };
         let (targets, classes, notices) = labels.finish(&labels_of, declared)?;
         Ok(Frame { columns, targets, classes, layout, notices })
     }
@@ -262,7 +287,7 @@ impl Labels {
         }
         let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
         match (self, value) {
-            (_, Value::Missing) => return Err(Problem::Empty),
+            (_, Value::Missing) => return Err(Problem::NoLabel),
             (Self::Values(values), Value::Number(value)) => values.push(value.value()?),
             (Self::Values(values), Value::Text(text) | Value::Word(text)) => values.push(number(text)?),
             (Self::Numbers(labels), Value::Number(label)) => {

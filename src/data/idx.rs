@@ -118,7 +118,7 @@ pub enum IdxError {
 }
 
 /// The data set of the folder `config.path`, and its split: the validation files where they are used, or else a share.
-pub(super) fn open(config: &DataConfig, seed: u64) -> Result<(Box<dyn Source>, Split), DataError> {
+pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(Box<dyn Source>, Split), DataError> {
     let in_folder =
         |name: &Option<PathBuf>, usual: &str| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual))));
     let mut pair = Pair::read(in_folder(&config.images, TRAIN[0]), in_folder(&config.labels, TRAIN[1]))?;
@@ -133,6 +133,7 @@ pub(super) fn open(config: &DataConfig, seed: u64) -> Result<(Box<dyn Source>, S
         place: None,
         otherwise: "`data.labels` names the file of labels",
         too_many: "set `data.classes` for their number",
+        has_begun,
     };
     let (classes, notices) = labels_of.classes(&pair.labels, None, config.classes)?;
     pair.check_labels(classes)?;

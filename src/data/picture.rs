@@ -11,6 +11,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::remedy;
+
 /// How large a picture is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -32,7 +34,7 @@ impl fmt::Display for Size {
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// A file or folder cannot be read.
-    #[error("cannot read {path}: {source}; images are given as a folder that has a folder of images for each class")]
+    #[error("cannot read {path}: {source}; {}", remedy::of(source).unwrap_or(FOLDERS))]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -114,12 +116,32 @@ pub enum ImageError {
         remedy: &'static str,
     },
     /// Several files cannot be used.
-    #[error("{} of {all} images cannot be read:{}\nbring whole ones, or {SKIP}", bad.len(), list(bad))]
+    #[error("{} of {all} images cannot be read:{}\n{}", bad.len(), list(bad), remedy_of_all(bad))]
     Several {
         /// How many files there are.
         all: usize,
         /// The fault of each.
         bad: Vec<ImageError>,
+    },
+    /// The images are not those that a run began with.
+    #[error("{path}: the images are not those that the run began with: {changes}; {remedies}")]
+    OtherImages {
+        /// The folder.
+        path: PathBuf,
+        /// Which images are new, changed or gone.
+        changes: String,
+        /// What to do about them.
+        remedies: String,
+    },
+    /// There are more or fewer images than a run began with.
+    #[error("{path} has {found} images, and had {were} when the run began; bring back what was in it then")]
+    OtherCount {
+        /// The folder.
+        path: PathBuf,
+        /// How many there were.
+        were: usize,
+        /// How many there are.
+        found: usize,
     },
     /// The image has another size than the first one.
     #[error("{path} is {found} pixels and {first} {expected}; all images must have one size")]
@@ -169,7 +191,20 @@ pub enum ImageError {
     },
 }
 
-const SKIP: &str = "leave them out with `--set data.skip_bad=true`";
+/// How images are given.
+const FOLDERS: &str = "images are given as a folder that has a folder of images for each class";
+
+/// The remedy for several images, as that for one of them.
+fn remedy_of_all(bad: &[ImageError]) -> &'static str {
+    match bad.first() {
+        Some(ImageError::NotAnImage { remedy, .. } | ImageError::Damaged { remedy, .. })
+            if [ImageError::AS_BEGUN, ImageError::BRING].contains(remedy) =>
+        {
+            remedy
+        }
+        _ => "bring whole ones, or leave them out with `--set data.skip_bad=true`",
+    }
+}
 
 impl ImageError {
     /// The same, of an image that a run learns from. To take it away is no remedy once the run has begun.
@@ -182,6 +217,21 @@ impl ImageError {
                 let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
                 Self::Damaged { path, reason, remedy }
             }
+            other => other,
+        }
+    }
+
+    /// The remedy in a run that leaves bad images out and does not know what this one was.
+    pub(super) const AS_BEGUN: &str = "bring back what was there when the run began";
+
+    /// The remedy where bad images are left out, and nothing is left.
+    pub(super) const BRING: &str = "bring images that are whole";
+
+    /// The same with another remedy, where leaving the image out is none.
+    pub(super) fn with_remedy(self, remedy: &'static str) -> Self {
+        match self {
+            Self::NotAnImage { path, .. } => Self::NotAnImage { path, remedy },
+            Self::Damaged { path, reason, .. } => Self::Damaged { path, reason, remedy },
             other => other,
         }
     }

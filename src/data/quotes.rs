@@ -8,6 +8,7 @@ use std::io::{self, Read};
 pub(super) struct Quotes<R> {
     text: R,
     state: State,
+    delimiter: u8,
     /// The line of the next byte, from 1.
     line: usize,
     /// The line of the quote that was opened last.
@@ -46,9 +47,9 @@ impl std::error::Error for Unclosed {}
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: Read> Quotes<R> {
-    /// A text that starts on line number `line` of its file.
-    pub fn new(text: R, line: usize) -> Self {
-        Self { text, state: State::Start, line, opened: line, mark: 0 }
+    /// A text that starts on line number `line` of its file, with `delimiter` between fields.
+    pub fn new(text: R, delimiter: u8, line: usize) -> Self {
+        Self { text, state: State::Start, delimiter, line, opened: line, mark: 0 }
     }
 
     fn take(&mut self, byte: u8) {
@@ -64,7 +65,8 @@ impl<R: Read> Quotes<R> {
             }
             (State::Quoted, b'"') => State::Quote,
             (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
-            (State::Start | State::Field | State::Quote, b',' | b'\n' | b'\r') => State::Start,
+            (State::Start | State::Field | State::Quote, b'\n' | b'\r') => State::Start,
+            (State::Start | State::Field | State::Quote, byte) if byte == self.delimiter => State::Start,
             (State::Start | State::Field | State::Quote, _) => State::Field,
         };
         self.line += usize::from(byte == b'\n');
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     fn unclosed(text: &str) -> Option<usize> {
-        let error = Quotes::new(text.as_bytes(), 1).read_to_end(&mut Vec::new()).err()?;
+        let error = Quotes::new(text.as_bytes(), b',', 1).read_to_end(&mut Vec::new()).err()?;
         Some(error.get_ref().unwrap().downcast_ref::<Unclosed>().unwrap().line)
     }
 

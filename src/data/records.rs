@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use super::columns::{Selection, TableOptions};
+use super::file;
 use super::frame::{Builder, Frame};
 use super::remarks::LineBreaks;
 use super::value::Value;
 use super::{DataError, Problem};
+use crate::memory::{self, Need};
 
 /// Reads the records of a file.
 pub(super) trait Records {
@@ -35,6 +37,18 @@ pub(super) trait Records {
     fn wrong(&self, record: &Self::Record, column: usize, problem: Problem) -> DataError;
 }
 
+/// Refuses a table whose next rows do not fit in memory. A column that is full, of as many rows as a power of two, is
+/// given room for as many more.
+fn require_room(path: &Path, rows: usize, builder: &Builder) -> Result<(), DataError> {
+    const MANY: usize = 1 << 16;
+    if rows < MANY || !rows.is_power_of_two() {
+        return Ok(());
+    }
+    let rows = memory::grouped(rows as u64);
+    let needs = vec![Need::new("more rows", builder.bytes(), format!("as many as the {rows} so far, beside the file"))];
+    Ok(memory::require(&path.display().to_string(), needs, 0, file::remedies())?)
+}
+
 /// All records as a frame, with targets and features as `options` say. What stands in an ignored column is not looked
 /// at.
 pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result<Frame, DataError> {
@@ -42,7 +56,10 @@ pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result
     let columns = Selection::new(records.path(), records.names().map(<[String]>::to_vec), width, options)?;
     let mut builder = Builder::new(columns.roles(), options.frame.clone());
     let (used, mut breaks) = (columns.used(), LineBreaks::new(width));
+    let mut rows: usize = 0;
     while let Some(record) = records.next()? {
+        require_room(records.path(), rows, &builder)?;
+        rows += 1;
         for &column in &used {
             let pushed = records.value(&record, column).and_then(|value| {
                 if let Value::Text(text) = value {
@@ -54,6 +71,7 @@ pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result
         }
     }
     let mut frame = builder.finish(records.path(), columns.label())?;
+    frame.notices.extend(columns.notice(records.path()));
     frame.notices.extend(breaks.notices(records.path(), records.names()));
     Ok(frame)
 }

@@ -94,7 +94,7 @@ impl Split {
     }
 
     /// How many of `rows` a share is, rounded to the nearest (halves up).
-    pub(super) fn count(rows: usize, share: f64) -> Result<usize, DataError> {
+    pub(crate) fn count(rows: usize, share: f64) -> Result<usize, DataError> {
         if rows == 0 {
             return Err(DataError::NothingToVisit);
         }

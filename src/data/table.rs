@@ -214,6 +214,12 @@ impl Dataset for Table {
         self.targets.to_vec1().ok()
     }
 
+    fn constant(&self) -> Vec<String> {
+        let Raw::Columns { frame, .. } = &self.raw else { return Vec::new() };
+        let columns = frame.columns.iter().filter(|column| column.cells.are_constant());
+        columns.map(|column| column.name.clone()).collect()
+    }
+
     fn missing(&self) -> Vec<(String, usize)> {
         let Raw::Columns { frame, .. } = &self.raw else { return Vec::new() };
         let counts = frame.columns.iter().map(|column| (column.name.clone(), column.cells.missing()));

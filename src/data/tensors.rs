@@ -31,9 +31,13 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// The rows of a file, and what looks like a mistake in its labels. The header is checked against the length of the
-    /// content before anything is allocated by what it says.
-    pub fn read(&self, DataFile { path, content, .. }: &DataFile) -> Result<(Rows, Vec<Notice>), DataError> {
+    /// The rows of a file, read by a run that `has_begun` or begins, and what looks like a mistake in its labels. The
+    /// header is checked against the length of the content before anything is allocated by what it says.
+    pub fn read(
+        &self,
+        DataFile { path, content, .. }: &DataFile,
+        has_begun: bool,
+    ) -> Result<(Rows, Vec<Notice>), DataError> {
         let mut notices = Vec::new();
         let file = SafeTensors::deserialize(content)
             .map_err(|source| TensorError::Safetensors { path: (*path).into(), source })?;
@@ -61,7 +65,7 @@ impl<'a> TensorReader<'a> {
                 let labels = targets.labels(self.classes.map_or(usize::MAX, NonZeroUsize::get))?;
                 let place = Some(format!("tensor `{}`", self.targets));
                 let otherwise = "`data.targets` names the tensor of labels";
-                let labels_of = LabelsOf { path, place, otherwise, too_many: OF_TENSORS };
+                let labels_of = LabelsOf { path, place, otherwise, too_many: OF_TENSORS, has_begun };
                 let (count, said) = labels_of.classes(&labels, None, self.classes)?;
                 notices = said;
                 Targets::Classes { labels, count }

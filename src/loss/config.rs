@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for LossConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = Map::deserialize(deserializer)?;
         if !table.contains_key("kind") {
-            let Usual { label_smoothing, .. } = kinded::read(table)?;
+            let Usual { label_smoothing, .. } = kinded::read_table(table)?;
             return Ok(Self::Usual { label_smoothing });
         }
         <dyn Loss>::registry().read(Kinded::of(table)?).map(Self::Kind)
@@ -133,7 +133,8 @@ impl JsonSchema for LossConfig {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let registry = <dyn Loss>::registry();
         let mut kind = registry.names();
-        let meaning = "Which loss; by default mean squared error for values and cross-entropy for classes.";
+        let meaning = "Which loss. Default: by the targets, \"mse\" where they are values (tables with `task = \
+                       \"regression\"`, tensors of F32), and \"cross_entropy\" where they are classes or tokens.";
         kind.insert("description".to_owned(), meaning.into());
         let mut properties = Map::new();
         for loss in registry.catalogue() {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Size;
+use super::{Size, address_space};
 
 /// Memory that can still be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Available {
     pub bytes: u64,
     /// The source of the limit.
     pub limit: String,
+    /// Whether the process ends as soon as it asks for more, and not only once it uses more.
+    pub is_of_requests: bool,
 }
 
 impl fmt::Display for Available {
@@ -25,9 +27,7 @@ impl Available {
     /// The available memory now; `None` where the system does not say.
     #[cfg(target_os = "linux")]
     pub fn now() -> Option<Self> {
-        use rustix::process::{Resource, getrlimit};
-        let address_space = getrlimit(Resource::As).current;
-        smallest(|path| std::fs::read_to_string(path).ok(), address_space)
+        smallest(|path| std::fs::read_to_string(path).ok(), address_space::address_space_limit())
     }
 
     /// The available memory now; `None` where the system does not say.
@@ -50,13 +50,12 @@ fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) 
     let of_machine = kilobytes(&machine, "MemAvailable").map(|bytes| Available {
         bytes: bytes.saturating_add(free_swap),
         limit: "the memory that this machine has left (MemAvailable)".to_owned(),
+        is_of_requests: false,
     });
     let status = read(Path::new("/proc/self/status")).unwrap_or_default();
-    // Memory that is mapped but not used, such as the allocator's reserve, can still be used.
-    let used = kilobytes(&status, "VmRSS").unwrap_or(0);
-    let of_address_space = address_space.map(|limit| Available {
-        bytes: limit.saturating_sub(used),
-        limit: format!("the limit of the address space is {} (ulimit -v)", Size(limit)),
+    let of_address_space = address_space.map(|limit| {
+        let smaps = read(Path::new("/proc/self/smaps")).unwrap_or_default();
+        address_space::left(limit, &status, &smaps)
     });
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let of_groups = groups.lines().flat_map(Group::of_line).filter_map(|group| group.available(&read, free_swap));
@@ -64,7 +63,7 @@ fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) 
 }
 
 /// The number of a line `name:  123 kB`, in bytes.
-fn kilobytes(text: &str, name: &str) -> Option<u64> {
+pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
@@ -138,6 +137,7 @@ impl Group {
         Some(Available {
             bytes: limit.saturating_sub(used).saturating_add(swap),
             limit: format!("the limit of the control group is {} ({})", Size(limit), file.display()),
+            is_of_requests: false,
         })
     }
 }
@@ -214,10 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_the_address_space_leaves_what_is_not_used_of_it() {
+    fn a_limit_of_the_address_space_counts_where_it_is_the_smallest() {
         let status = ("/proc/self/status", "VmSize:\t 9000 kB\nVmRSS:\t 1000 kB\n");
-        let (bytes, limit) = found(&[MEMINFO, status], Some(5_000_000)).unwrap();
-        assert_eq!((bytes, limit.contains("ulimit -v")), (5_000_000 - 1_024_000, true));
-        assert_eq!(found(&[status], Some(100)).unwrap().0, 0);
+        let (bytes, limit) = found(&[MEMINFO, status], Some(500_000_000)).unwrap();
+        assert_eq!((bytes, limit.contains("ulimit -v")), (500_000_000 - 9_216_000 - address_space::ASIDE, true));
+        assert!(found(&[MEMINFO, status], Some(u64::MAX)).unwrap().1.contains("MemAvailable"));
     }
 }

@@ -5,16 +5,42 @@
 //! bounds: a refusal is certain, and what is not refused may still be too much. Where the system does not say what is
 //! available, nothing is refused.
 
+mod address_space;
 mod available;
 mod size;
 
+use std::cell::Cell;
 use std::fmt;
 
 use thiserror::Error;
 
+pub use self::address_space::address_space_limit;
 pub use self::available::Available;
 pub use self::size::Size;
 pub(crate) use self::size::grouped;
+
+thread_local!(static FAILURE_IS_EXPECTED: Cell<bool> = const { Cell::new(false) });
+
+/// Calls `request`, which asks for memory and can go on without it.
+pub(crate) fn expect_failure<R>(request: impl FnOnce() -> R) -> R {
+    /// Restored even when `request` panics.
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FAILURE_IS_EXPECTED.set(self.0);
+        }
+    }
+
+    let _before = Restore(FAILURE_IS_EXPECTED.replace(true));
+    request()
+}
+
+/// Whether what asks for memory on this thread now can go on without it. An allocator that finds none may end the
+/// program where this is false.
+pub fn failure_is_expected() -> bool {
+    FAILURE_IS_EXPECTED.try_with(Cell::get).unwrap_or(false)
+}
 
 /// Something that takes memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +62,7 @@ impl Need {
 
 /// The request does not fit in memory. Nothing was allocated for it.
 #[derive(Debug, Error)]
-#[error("{what} needs at least {} of memory, and {available}{}", Size(total(needs)), Table { needs, remedies })]
+#[error("{what} needs {} {} of memory, and {available}{}", how(*is_estimate), Size(total(needs)), Table { needs, remedies })]
 pub struct TooLarge {
     /// The request.
     pub what: String,
@@ -46,6 +72,35 @@ pub struct TooLarge {
     pub available: Available,
     /// Remedies, the most effective first.
     pub remedies: Vec<String>,
+    /// Whether the last part is an estimate from above; else all are lower bounds.
+    pub is_estimate: bool,
+}
+
+fn how(is_estimate: bool) -> &'static str {
+    if is_estimate { "about" } else { "at least" }
+}
+
+/// Refuses `needs` as [`require`] does; and where a process that asks for more than it can have ends at once, also those
+/// that are too large with what is needed `beside` them for a moment, by an estimate.
+///
+/// # Errors
+/// As [`require`].
+pub fn require_with(
+    what: &str,
+    mut needs: Vec<Need>,
+    beside: Need,
+    held: u64,
+    remedies: Vec<String>,
+) -> Result<(), Box<TooLarge>> {
+    let Some(available) = Available::now().map(|available| available.and(held)) else { return Ok(()) };
+    let is_estimate = available.is_of_requests && total(&needs) <= available.bytes;
+    if is_estimate {
+        needs.push(beside);
+    }
+    if total(&needs) <= available.bytes {
+        return Ok(());
+    }
+    Err(Box::new(TooLarge { is_estimate, ..*TooLarge::new(what, needs, available, remedies) }))
 }
 
 /// Refuses `needs` that are more than what is available now and the `held` bytes that will be given back.
@@ -53,22 +108,19 @@ pub struct TooLarge {
 /// # Errors
 /// They are, with all sizes and what would help.
 pub fn require(what: &str, needs: Vec<Need>, held: u64, remedies: Vec<String>) -> Result<(), Box<TooLarge>> {
-    match Available::now().map(|available| available.and(held)) {
-        Some(available) if total(&needs) > available.bytes => Err(TooLarge::new(what, needs, available, remedies)),
-        _ => Ok(()),
-    }
+    require_with(what, needs, Need::new("", 0, ""), held, remedies)
 }
 
 /// The refusal of `needs` for which the system has given no memory.
 pub fn refusal(what: &str, needs: Vec<Need>, remedies: Vec<String>) -> Box<TooLarge> {
-    let unknown = || Available { bytes: 0, limit: "the system gives no more".to_owned() };
+    let unknown = || Available { bytes: 0, limit: "the system gives no more".to_owned(), is_of_requests: true };
     TooLarge::new(what, needs, Available::now().unwrap_or_else(unknown), remedies)
 }
 
 impl TooLarge {
     fn new(what: &str, needs: Vec<Need>, available: Available, remedies: Vec<String>) -> Box<Self> {
         let (what, needs) = (what.to_owned(), needs.into_iter().filter(|need| need.bytes > 0).collect());
-        Box::new(Self { what, needs, available, remedies })
+        Box::new(Self { what, needs, available, remedies, is_estimate: false })
     }
 }
 
@@ -104,7 +156,7 @@ mod tests {
     use super::*;
 
     fn available(bytes: u64) -> Available {
-        Available { bytes, limit: "the memory of this machine".to_owned() }
+        Available { bytes, limit: "the memory of this machine".to_owned(), is_of_requests: false }
     }
 
     #[test]
@@ -115,7 +167,13 @@ mod tests {
             Need::new("moments of adamw", 8_000_000_000, "2 for each weight"),
         ];
         let remedies = vec!["a smaller model".to_owned(), "`optimizer.kind = \"sgd\"`".to_owned()];
-        let refused = TooLarge { what: "the run".to_owned(), needs, available: available(6_100_000_000), remedies };
+        let refused = TooLarge {
+            what: "the run".to_owned(),
+            needs,
+            available: available(6_100_000_000),
+            remedies,
+            is_estimate: false,
+        };
         let expected = "\
 the run needs at least 16 GB of memory, and 6.1 GB are available: the memory of this machine
   weights           4.0 GB  1,000,000,000 numbers
@@ -123,6 +181,13 @@ the run needs at least 16 GB of memory, and 6.1 GB are available: the memory of 
   moments of adamw  8.0 GB  2 for each weight
 to need less: a smaller model; `optimizer.kind = \"sgd\"`";
         assert_eq!(refused.to_string(), expected);
+    }
+
+    #[test]
+    fn a_failure_is_expected_within_a_request_alone() {
+        assert!(!failure_is_expected());
+        assert!(expect_failure(|| expect_failure(failure_is_expected) && failure_is_expected()));
+        assert!(!failure_is_expected());
     }
 
     #[test]

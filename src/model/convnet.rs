@@ -161,7 +161,8 @@ impl ConvNetConfig {
         }
         let averaged = self.average_to.map(|side| product(&[channels, side, side]));
         let layers = self.hidden.iter().chain([&outputs]).map(|&width| width as u64);
-        Activations::of_steps(input, steps.into_iter().chain(averaged).chain(layers))
+        let drops = self.dropout > 0.0 || self.blocks.iter().any(|block| block.dropout > 0.0);
+        Activations::of_steps(input, steps.into_iter().chain(averaged).chain(layers)).with_dropout(drops)
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 
+use crate::memory;
 use crate::rng::Stream;
 
 thread_local! {
@@ -68,7 +69,8 @@ fn within_room(name: &str, shape: &Shape) -> Result<()> {
 /// Makes sure that there is room for a weight before any memory is taken for it. It is the last resort of a model that
 /// is made without [`outline`](super::ModelConfig::outline), or where the system does not say what memory it has.
 fn make_room(name: &str, shape: &Shape) -> Result<()> {
-    let fits = numbers(shape).is_some_and(|count| Vec::<f32>::new().try_reserve_exact(count).is_ok());
+    let has_room = |count| memory::expect_failure(|| Vec::<f32>::new().try_reserve_exact(count).is_ok());
+    let fits = numbers(shape).is_some_and(has_room);
     if !fits {
         candle_core::bail!("`{name}` of shape {shape:?} does not fit in memory; make the layer smaller");
     }

@@ -31,7 +31,7 @@ impl Activation {
         match self {
             Self::Relu => ops::relu(x),
             Self::Gelu => ops::gelu(x),
-            Self::Tanh => x.tanh(),
+            Self::Tanh => ops::tanh(x),
         }
     }
 }
@@ -93,7 +93,7 @@ impl MlpConfig {
     fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
-        Activations::of_steps(inputs, hidden.chain([outputs as u64]))
+        Activations::of_steps(inputs, hidden.chain([outputs as u64])).with_dropout(self.dropout > 0.0)
     }
 }
 

@@ -10,6 +10,8 @@ mod gpt;
 mod init;
 mod layers;
 mod mlp;
+#[cfg(test)]
+mod on_tape;
 mod outline;
 mod resnet;
 mod spec;

@@ -18,14 +18,16 @@ pub struct Outline {
     pub activations: Activations,
 }
 
-/// How many numbers a row takes on its way through a model, at least: an estimate from below. Dropout, and what an
-/// operation needs only while it runs, are left out.
+/// How many numbers a row takes on its way through a model, at least: an estimate from below, but for
+/// the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activations {
     /// Those that are kept in training until the gradients are made.
     pub kept: u64,
     /// Those that an evaluation needs at a time: the input and the output of the widest step.
     pub widest: u64,
+    /// Those that a backward pass needs for a moment beside those that are kept: an estimate from above.
+    pub passing: u64,
 }
 
 impl Activations {
@@ -37,7 +39,15 @@ impl Activations {
             all.widest = all.widest.max(last.saturating_add(output));
             last = output;
         }
+        // A step's result, the gradients of that and of its input, and a matrix that is turned.
+        all.passing = all.widest.saturating_mul(4);
         all
+    }
+
+    /// The same for a model with dropout, whose results are kept beside those that it drops from.
+    pub(super) fn with_dropout(self, is_used: bool) -> Self {
+        let dropped = if is_used { self.kept } else { 0 };
+        Self { passing: self.passing.saturating_add(dropped), ..self }
     }
 }
 
@@ -47,6 +57,11 @@ pub(super) fn product(sizes: &[usize]) -> u64 {
 }
 
 impl Outline {
+    /// Every tensor with its numbers.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.tensors.iter().map(|(name, shape)| (name.as_str(), product(shape)))
+    }
+
     /// The tensor with the most numbers, and how many it has.
     pub fn largest(&self) -> Option<(&str, &[usize], u64)> {
         let sized = self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), product(shape)));
@@ -142,7 +157,7 @@ mod tests {
     #[test]
     fn activations_are_the_results_of_the_steps() {
         let kept = models().into_iter().map(|(config, input, outputs)| {
-            let Activations { kept, widest } = config.outline(&input, outputs).unwrap().unwrap().activations;
+            let Activations { kept, widest, .. } = config.outline(&input, outputs).unwrap().unwrap().activations;
             (kept, widest)
         });
         // The convnet: 14 x 14 x 4 three times, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x

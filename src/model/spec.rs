@@ -106,8 +106,8 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Settings by which activations take less memory, as a message names them.
-    fn memory_remedies(&self) -> Vec<String> {
+    /// Settings by which activations may take less memory, as a message names them, each with the model that has it.
+    fn memory_remedies(&self) -> Vec<(String, ModelConfig)> {
         Vec::new()
     }
 }

@@ -1,10 +1,11 @@
 //! Dropout whose mask is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor};
 use num_traits::Float;
 
-use super::CHUNK;
-use super::cpu::{for_chunks, vectorized};
+use super::op::{Op, apply};
+use super::operand::{Gradient, Operand};
+use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
 use crate::rng::{Draws, Stream};
 
 /// Elements whose random words are computed side by side.
@@ -18,12 +19,10 @@ const TOGETHER: usize = 64;
 /// # Errors
 /// When the device fails.
 pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
-    let Some(mask) = Mask::new(p, draws, purpose) else { return Ok(x.clone()) };
-    if super::cpu::is_fused(x) {
-        return super::tape::apply1(&x.contiguous()?, mask);
+    match Mask::new(p, draws, purpose) {
+        Some(mask) => apply(mask, &[x]),
+        None => Ok(x.clone()),
     }
-    let factors = mask.factors::<f32>(x.elem_count());
-    x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
 }
 
 /// Which elements are dropped in one place of a model at one step.
@@ -76,29 +75,38 @@ impl Mask {
     /// The masked elements.
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
         let mut result = x.to_vec();
-        for_chunks(&mut result, CHUNK, x.len(), |number, result| self.apply_from(number * CHUNK, result));
+        for_chunks(&mut result, LARGE_CHUNK, x.len(), |number, result| self.apply_from(number * LARGE_CHUNK, result));
         result
     }
 }
 
-impl CustomOp1 for Mask {
+impl Op for Mask {
     fn name(&self) -> &'static str {
         "dropout"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Some((start, end)) = layout.contiguous_offsets() else { bail!("dropout: not contiguous") };
-        let result = match storage {
-            CpuStorage::F32(x) => CpuStorage::F32(self.apply(&x[start..end])),
-            CpuStorage::F64(x) => CpuStorage::F64(self.apply(&x[start..end])),
-            _ => bail!("dropout needs f32 or f64"),
-        };
-        Ok((result, layout.shape().clone()))
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+        Ok(inputs[0].shape().clone())
+    }
+
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+        Ok(self.apply(inputs[0].elements))
     }
 
     /// Dropout is linear in its input: its gradient is the same mask applied to the gradient.
-    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(gradient.contiguous()?.apply_op1_no_bwd(self)?))
+    fn backward<T: Real>(
+        &self,
+        inputs: &[Operand<'_, T>],
+        _: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>> {
+        Ok(vec![Gradient::of(inputs[0], || self.apply(dy.elements))])
+    }
+
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let x = inputs[0];
+        let factors = self.factors::<f32>(x.elem_count());
+        x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
     }
 }
 
@@ -107,6 +115,7 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
+    use crate::ops::testing::{check, numbers};
 
     fn ones(count: usize) -> Var {
         Var::from_vec(vec![1f32; count], count, &Device::Cpu).unwrap()
@@ -140,6 +149,12 @@ mod tests {
             mask.apply_from(start, &mut rest);
             assert_eq!(rest, all[start..]);
         }
+    }
+
+    /// The reference has its factors in f32.
+    #[test]
+    fn the_mask_has_its_gradient() {
+        check(Mask::new(0.3, &Draws::at(3, 5), "a").unwrap(), &[&numbers(&[5, 31], 1)], 1e-6);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Rows of a table by number: embeddings of tokens, and of positions.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{Result, Shape, Tensor, WithDType, bail};
 use num_traits::Float;
 
-use super::cpu::{self, Reading, with_float};
-use super::tape::{apply2, apply3};
+use super::op::{Op, apply};
+use super::operand::{Gradient, Operand, Reading, whole_numbers};
+use crate::cpu::{self, Real};
 
 /// The row of `table` `[rows, width]` for each of `ids` `[…]` (whole numbers of any type), as `torch.nn.Embedding`:
 /// `[…, width]`.
@@ -15,12 +16,7 @@ use super::tape::{apply2, apply3};
 /// # Errors
 /// An id is not below the number of rows, ids are floats, or the device fails.
 pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
-    let width = table.dim(1)?;
-    if !cpu::is_fused(table) {
-        let shape = [ids.dims(), &[width]].concat();
-        return table.index_select(&tokens(ids)?.flatten_all()?, 0)?.reshape(shape);
-    }
-    apply2(&table.contiguous()?, &tokens(ids)?.contiguous()?, Embedding)
+    apply(Embedding::of(ids)?, &[table])
 }
 
 /// [`embedding`] of the tokens `ids` `[batch, context]` plus that of their positions: row `t` of `positions` `[at least
@@ -29,22 +25,20 @@ pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As [`embedding`], or when there are fewer positions than tokens in a sequence.
 pub fn embedding_with_positions(table: &Tensor, positions: &Tensor, ids: &Tensor) -> Result<Tensor> {
-    let ((_, context), (count, width)) = (ids.dims2()?, positions.dims2()?);
-    if context > count || table.dim(1)? != width {
-        let (table, positions) = (table.dims(), positions.dims());
-        bail!("embedding: {context} tokens, table {table:?} and positions {positions:?} do not fit together");
-    }
-    if !cpu::is_fused(table) {
-        return embedding(table, ids)?.broadcast_add(&positions.narrow(0, 0, context)?);
-    }
-    apply3(&table.contiguous()?, &positions.contiguous()?, &tokens(ids)?.contiguous()?, Embedding)
+    apply(Embedding::of(ids)?, &[table, positions])
 }
 
-fn tokens(ids: &Tensor) -> Result<Tensor> {
-    cpu::whole_numbers("embedding: tokens", ids)
+/// Of a table, and of positions where there are any.
+struct Embedding {
+    /// u32, contiguous.
+    ids: Tensor,
 }
 
-struct Embedding;
+impl Embedding {
+    fn of(ids: &Tensor) -> Result<Self> {
+        Ok(Self { ids: whole_numbers("embedding: tokens", ids)?.contiguous()? })
+    }
+}
 
 fn gather<T: WithDType>(table: &[T], width: usize, ids: &[u32]) -> Result<Vec<T>> {
     let rows = table.len() / width.max(1);
@@ -57,8 +51,8 @@ fn gather<T: WithDType>(table: &[T], width: usize, ids: &[u32]) -> Result<Vec<T>
 }
 
 /// For each of `rows` rows the sum of the gradients at the places where it was read.
-fn scatter<T: Float + Send + Sync>(gradient: &[T], width: usize, ids: &[u32], rows: usize) -> Vec<T> {
-    // Places sorted by the row that they read; those of row i stand from starts[i] to starts[i + 1].
+fn scatter<T: Float + Send + Sync>(dy: &[T], width: usize, ids: &[u32], rows: usize) -> Vec<T> {
+    // Places sorted by the row that they read; those of row i are from starts[i] to starts[i + 1].
     let mut starts = vec![0; rows + 1];
     ids.iter().for_each(|&id| starts[id as usize + 1] += 1);
     (0..rows).for_each(|row| starts[row + 1] += starts[row]);
@@ -71,7 +65,7 @@ fn scatter<T: Float + Send + Sync>(gradient: &[T], width: usize, ids: &[u32], ro
     cpu::for_rows(&mut result, width, |first, results| {
         for (row, result) in (first..).zip(results.chunks_exact_mut(width)) {
             for &place in &places[starts[row]..starts[row + 1]] {
-                add(result, &gradient[place * width..]);
+                add(result, &dy[place * width..]);
             }
         }
     });
@@ -84,101 +78,93 @@ fn add<T: Float>(sum: &mut [T], part: &[T]) {
     }
 }
 
-fn table_gradient(table: &Tensor, ids: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let (rows, width) = table.dims2()?;
-    with_float!("embedding", gradient.dtype(), T => {
-        let (read_ids, read_g) = (Reading::of(ids), Reading::of(gradient));
-        cpu::tensor(scatter::<T>(read_g.elements()?, width, read_ids.elements()?, rows), table)
-    })
+/// The sum over the batch for each position, and zeros for the positions from `context` on.
+fn sum_over_batch<T: Real>(dy: &[T], width: usize, context: usize, positions: usize) -> Vec<T> {
+    let mut result = vec![T::zero(); positions * width];
+    cpu::for_rows(&mut result[..context * width], width, |first, sums| {
+        for sequence in dy.chunks_exact(context * width) {
+            add(sums, &sequence[first * width..]);
+        }
+    });
+    result
 }
 
-/// The sum over the batch for each place, and zeros for positions that were not reached.
-fn positions_gradient(positions: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let (_, context, width) = gradient.dims3()?;
-    with_float!("embedding", gradient.dtype(), T => {
-        let read = Reading::of(gradient);
-        let gradient = read.elements::<T>()?;
-        let mut result = vec![0.0; positions.elem_count()];
-        cpu::for_rows(&mut result[..context * width], width, |first, sums| {
-            for sequence in gradient.chunks_exact(context * width) {
-                add(sums, &sequence[first * width..]);
+impl Op for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+        let (_, width) = inputs[0].dims2()?;
+        if let Some(positions) = inputs.get(1) {
+            let ((_, context), (count, position_width)) = (self.ids.dims2()?, positions.dims2()?);
+            if context > count || position_width != width {
+                let (table, positions) = (inputs[0].dims(), positions.dims());
+                bail!("embedding: {context} tokens, table {table:?} and positions {positions:?} do not fit together");
             }
-        });
-        cpu::tensor(result, positions)
-    })
-}
-
-impl CustomOp2 for Embedding {
-    fn name(&self) -> &'static str {
-        "embedding"
+        }
+        Ok(Shape::from([self.ids.dims(), &[width]].concat()))
     }
 
-    fn cpu_fwd(&self, table: &CpuStorage, tl: &Layout, ids: &CpuStorage, il: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, width) = tl.shape().dims2()?;
-        with_float!("embedding", cpu::dtype(table), T => {
-            let y = gather::<T>(cpu::elements(table, tl)?, width, cpu::elements(ids, il)?)?;
-            Ok((cpu::storage(y), Shape::from([il.dims(), &[width]].concat())))
-        })
-    }
-
-    fn bwd(&self, table: &Tensor, ids: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(table_gradient(table, ids, &g.contiguous()?)?), None))
-    }
-}
-
-impl CustomOp3 for Embedding {
-    fn name(&self) -> &'static str {
-        "embedding"
-    }
-
-    fn cpu_fwd(
-        &self,
-        table: &CpuStorage,
-        tl: &Layout,
-        positions: &CpuStorage,
-        pl: &Layout,
-        ids: &CpuStorage,
-        il: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((batch, context), (_, width)) = (il.shape().dims2()?, tl.shape().dims2()?);
-        with_float!("embedding", cpu::dtype(table), T => {
-            let mut y = gather::<T>(cpu::elements(table, tl)?, width, cpu::elements(ids, il)?)?;
-            let positions = &cpu::elements(positions, pl)?[..context * width];
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+        let (table, width) = (inputs[0], inputs[0].dims()[1]);
+        let mut y = gather(table.elements, width, Reading::of(&self.ids).elements()?)?;
+        if let Some(positions) = inputs.get(1) {
+            let (_, context) = self.ids.dims2()?;
+            let positions = &positions.elements[..context * width];
             y.chunks_exact_mut((context * width).max(1)).for_each(|sequence| add(sequence, positions));
-            Ok((cpu::storage(y), Shape::from((batch, context, width))))
-        })
+        }
+        Ok(y)
     }
 
-    fn bwd(
+    fn backward<T: Real>(
         &self,
-        table: &Tensor,
-        positions: &Tensor,
-        ids: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let of_table = table_gradient(table, ids, &gradient)?;
-        Ok((Some(of_table), Some(positions_gradient(positions, &gradient)?), None))
+        inputs: &[Operand<'_, T>],
+        _: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>> {
+        let (rows, width) = (inputs[0].dims()[0], inputs[0].dims()[1]);
+        let dtable = || Ok(scatter(dy.elements, width, Reading::of(&self.ids).elements()?, rows));
+        let mut gradients = vec![Gradient::try_of(inputs[0], dtable)?];
+        if let Some(&positions) = inputs.get(1) {
+            let (_, context) = self.ids.dims2()?;
+            let dpositions = || sum_over_batch(dy.elements, width, context, positions.dims()[0]);
+            gradients.push(Gradient::of(positions, dpositions));
+        }
+        Ok(gradients)
+    }
+
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let (_, width) = inputs[0].dims2()?;
+        let y = inputs[0].index_select(&self.ids.flatten_all()?, 0)?.reshape([self.ids.dims(), &[width]].concat())?;
+        match inputs.get(1) {
+            Some(positions) => y.broadcast_add(&positions.narrow(0, 0, self.ids.dims2()?.1)?),
+            None => Ok(y),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, gradients, numbers};
+    use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, check_on, gradients, numbers};
 
     fn ids<const N: usize>(ids: &[[u32; 3]; N]) -> Tensor {
         Tensor::new(ids, &Device::Cpu).unwrap()
     }
 
     #[test]
-    fn gradients_agree_with_finite_differences() {
+    fn tables_and_positions_have_their_gradients() {
         let (table, positions, ids) = (numbers(&[5, 4], 1), numbers(&[6, 4], 2), ids(&[[1, 4, 1], [0, 1, 1]]));
+        let on = |device: &Device| Arc::new(Embedding::of(&ids.to_device(device).unwrap()).unwrap());
         assert_gradients(&[&table], |x| embedding(&x[0], &ids));
+        check_on(on, &[&table], 1e-14);
         assert_gradients(&[&table, &positions], |x| embedding_with_positions(&x[0], &x[1], &ids));
+        check_on(on, &[&table, &positions], 1e-14);
     }
 
     #[test]

@@ -1,6 +1,43 @@
-//! Products of matrices that lie in slices, computed on the thread that asks for them.
+//! Products of matrices: those of Candle, on all threads, and of matrices that lie in slices, on the calling thread.
 
-use super::math::Real;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
+
+use crate::cpu::Real;
+
+/// A matrix of Candle's, which need not be contiguous.
+pub(super) struct Factor<'a> {
+    storage: &'a CpuStorage,
+    layout: Layout,
+}
+
+impl<'a> Factor<'a> {
+    /// A matrix of this layout, which has two dimensions.
+    pub fn new(storage: &'a CpuStorage, layout: Layout) -> Self {
+        Self { storage, layout }
+    }
+
+    /// Rows and columns exchanged.
+    pub fn transposed(&self) -> Result<Self> {
+        Ok(Self { storage: self.storage, layout: self.layout.transpose(0, 1)? })
+    }
+
+    /// Its elements in order, where it is contiguous.
+    pub fn elements<T: WithDType>(&self) -> Result<&'a [T]> {
+        let Some((start, end)) = self.layout.contiguous_offsets() else { bail!("a contiguous matrix was expected") };
+        Ok(&self.storage.as_slice::<T>()?[start..end])
+    }
+}
+
+/// `left · right` by Candle's own kernel, row after row.
+pub(super) fn candle_product<T: WithDType>(left: &Factor<'_>, right: &Factor<'_>) -> Result<Vec<T>> {
+    let ((rows, inner), (_, columns)) = (left.layout.shape().dims2()?, right.layout.shape().dims2()?);
+    if rows == 0 || inner == 0 || columns == 0 {
+        return Ok(vec![T::zero(); rows * columns]);
+    }
+    let sizes = (1, rows, columns, inner);
+    T::cpu_storage_data(left.storage.matmul(right.storage, sizes, &left.layout, &right.layout)?)
+}
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]

@@ -1,12 +1,12 @@
 //! The affine map of a layer, in one differentiable operation.
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Layout, Result, Shape, Tensor, bail};
 
-use super::cpu::{self, Reading, column_sums, for_rows, with_float, zip};
-use super::math::Real;
-use super::pointwise::{passed, rectified};
-use super::tape::{apply2, apply3};
+use super::gemm::{Factor, candle_product};
+use super::op::{Op, apply};
+use super::operand::{Gradient, Operand};
+use super::pointwise::{relu_grad, relu_value};
+use crate::cpu::{self, Real, column_sums, for_rows, zip};
 
 /// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
 /// `[out]`, and the result `[…, out]`.
@@ -14,7 +14,7 @@ use super::tape::{apply2, apply3};
 /// # Errors
 /// When the shapes do not fit or the device fails.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    Affine { transposed: true, relu: false }.apply(x, weight, bias)
+    Linear { transposed: true, relu: false }.apply(x, weight, bias)
 }
 
 /// [`linear`] and then [`super::relu`], in one operation.
@@ -22,7 +22,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// # Errors
 /// As [`linear`].
 pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    Affine { transposed: true, relu: true }.apply(x, weight, Some(bias))
+    Linear { transposed: true, relu: true }.apply(x, weight, Some(bias))
 }
 
 /// `x weight + bias` over the last dimension, as the `Conv1D` of Hugging Face's GPT-2: as [`linear`], but `weight` is
@@ -30,62 +30,43 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// As [`linear`].
-pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    Affine { transposed: false, relu: false }.apply(x, weight, bias)
+pub fn linear_in_out(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    Linear { transposed: false, relu: false }.apply(x, weight, bias)
 }
 
-/// Candle differentiates the same map as four operations, makes zeros and adds for each, and computes the gradient of
-/// inputs that nobody asks for. Here a gradient is computed where it is needed, and the products are Candle's own.
+/// Of `x`, a weight, and a bias where there is one. Candle differentiates the same map as four operations, makes zeros
+/// and adds for each, and computes the gradient of the data too. Here only gradients that are needed are computed, and
+/// the products are Candle's own.
 #[derive(Clone, Copy)]
-struct Affine {
+struct Linear {
     /// Whether the weight is `[out, in]`.
     transposed: bool,
     /// Whether negative results are set to zero; then there is a bias.
     relu: bool,
 }
 
-impl Affine {
+impl Linear {
     fn apply(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        self.check(x, weight, bias)?;
-        if !cpu::is_fused(x) {
-            return self.composed(x, weight, bias);
-        }
-        let x = x.contiguous()?;
         match bias {
-            Some(bias) => apply3(&x, weight, &bias.contiguous()?, self),
-            None => apply2(&x, weight, self),
+            Some(bias) => apply(self, &[x, weight, bias]),
+            None => apply(self, &[x, weight]),
         }
-    }
-
-    fn check(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-        let (inputs, outputs) = self.widths(weight.dims2()?);
-        if x.dims().last() != Some(&inputs) || bias.is_some_and(|bias| bias.dims() != [outputs]) {
-            let bias = bias.map(Tensor::dims);
-            bail!("linear: inputs {:?}, weight {:?} and bias {bias:?} do not fit together", x.dims(), weight.dims());
-        }
-        Ok(())
     }
 
     /// Numbers in and out, from the shape of the weight.
-    fn widths(self, (first, second): (usize, usize)) -> (usize, usize) {
-        if self.transposed { (second, first) } else { (first, second) }
+    fn widths(self, weight: &[usize]) -> Result<(usize, usize)> {
+        match *weight {
+            [first, second] if self.transposed => Ok((second, first)),
+            [first, second] => Ok((first, second)),
+            _ => bail!("linear: a weight of two dimensions was expected, not of {weight:?}"),
+        }
     }
 
-    fn composed(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        let (inputs, outputs) = self.widths(weight.dims2()?);
-        let weight = if self.transposed { weight.t()? } else { weight.clone() };
-        let y = x.reshape(((), inputs))?.matmul(&weight)?;
-        let y = bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))?.reshape(with_last(x.dims(), outputs))?;
-        if self.relu { super::relu(&y) } else { Ok(y) }
-    }
-
-    fn product(self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (inputs, outputs) = self.widths(wl.shape().dims2()?);
-        let rows = xl.shape().elem_count() / inputs.max(1);
-        let flat = Layout::contiguous_with_offset((rows, inputs), xl.start_offset());
-        let weight = if self.transposed { wl.transpose(0, 1)? } else { wl.clone() };
-        let y = x.matmul(w, (1, rows, outputs, inputs), &flat, &weight)?;
-        Ok((y, with_last(xl.dims(), outputs)))
+    /// The weight as `[in, out]`, or `back` from numbers out to numbers in: `[out, in]`.
+    fn weight<T>(self, weight: Operand<'_, T>, back: bool) -> Result<Factor<'_>> {
+        let same = self.transposed == back;
+        let layout = if same { weight.layout.clone() } else { weight.layout.transpose(0, 1)? };
+        Ok(Factor::new(weight.storage, layout))
     }
 
     /// What follows the product.
@@ -96,113 +77,79 @@ impl Affine {
                 || {
                     for row in rows.chunks_exact_mut(bias.len()) {
                         for (y, &bias) in row.iter_mut().zip(bias) {
-                            *y = if self.relu { rectified(*y + bias) } else { *y + bias };
+                            *y = if self.relu { relu_value(*y + bias) } else { *y + bias };
                         }
                     }
                 },
             );
         });
     }
-
-    /// The gradients of input and weight, those that are needed.
-    fn gradients(
-        self,
-        x: &Tensor,
-        weight: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Tensor, Option<Tensor>, Option<Tensor>)> {
-        let (inputs, outputs) = self.widths(weight.dims2()?);
-        let gradient = gradient.contiguous()?.reshape(((), outputs))?;
-        let of_input = || {
-            let weight = weight.detach();
-            gradient.matmul(&if self.transposed { weight } else { weight.t()? })?.reshape(x.shape())
-        };
-        let of_weight = || {
-            let x = x.detach().reshape(((), inputs))?;
-            if self.transposed { gradient.t()?.matmul(&x) } else { x.t()?.matmul(&gradient) }
-        };
-        let x = x.track_op().then(of_input).transpose()?;
-        let weight = weight.track_op().then(of_weight).transpose()?;
-        Ok((gradient, x, weight))
-    }
 }
 
-impl CustomOp2 for Affine {
+/// An operand as `[rows, width]`.
+fn rows<T>(x: Operand<'_, T>, width: usize) -> Factor<'_> {
+    let rows = x.elements.len() / width.max(1);
+    Factor::new(x.storage, Layout::contiguous_with_offset((rows, width), x.layout.start_offset()))
+}
+
+impl Op for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.product(x, xl, w, wl)
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, x, weight) = self.gradients(x, weight, gradient)?;
-        Ok((x, weight))
-    }
-}
-
-impl CustomOp3 for Affine {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (mut y, shape) = self.product(x, xl, w, wl)?;
-        match &mut y {
-            CpuStorage::F32(y) => self.finish(y, cpu::elements(b, bl)?),
-            CpuStorage::F64(y) => self.finish(y, cpu::elements(b, bl)?),
-            other => bail!("linear needs f32 or f64, not {:?}", other.dtype()),
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+        let (x, weight, bias) = (inputs[0].dims(), inputs[1].dims(), inputs.get(2).map(|bias| bias.dims()));
+        let (width, outputs) = self.widths(weight)?;
+        match x.split_last() {
+            Some((last, outer)) if *last == width && bias.is_none_or(|bias| bias == [outputs]) => {
+                Ok(Shape::from([outer, &[outputs]].concat()))
+            }
+            _ => bail!("linear: inputs {x:?}, weight {weight:?} and bias {bias:?} do not fit together"),
         }
-        Ok((y, shape))
     }
 
-    fn bwd(
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+        let (width, _) = self.widths(inputs[1].dims())?;
+        let mut y = candle_product(&rows(inputs[0], width), &self.weight(inputs[1], false)?)?;
+        if let Some(bias) = inputs.get(2) {
+            self.finish(&mut y, bias.elements);
+        }
+        Ok(y)
+    }
+
+    fn backward<T: Real>(
         &self,
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = if self.relu { &through_relu(y, &gradient.contiguous()?)? } else { gradient };
-        let (gradient, x, weight) = self.gradients(x, weight, gradient)?;
-        let of_bias = || {
-            with_float!("linear", gradient.dtype(), T => {
-                let sums = column_sums(Reading::of(&gradient).elements::<T>()?, bias.elem_count());
-                cpu::tensor(sums, bias)
-            })
+        inputs: &[Operand<'_, T>],
+        y: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let (width, outputs) = self.widths(weight.dims())?;
+        let through_relu = self.relu.then(|| T::to_cpu_storage_owned(zip(y.elements, dy.elements, relu_grad)));
+        let dy = match &through_relu {
+            Some(storage) => Factor::new(storage, Layout::contiguous((y.elements.len() / outputs.max(1), outputs))),
+            None => rows(dy, outputs),
         };
-        let bias = bias.track_op().then(of_bias).transpose()?;
-        Ok((x, weight, bias))
+        let dx = || candle_product(&dy, &self.weight(weight, true)?);
+        let dweight = || {
+            let x = rows(x, width);
+            if self.transposed { candle_product(&dy.transposed()?, &x) } else { candle_product(&x.transposed()?, &dy) }
+        };
+        let mut gradients = vec![Gradient::try_of(x, dx)?, Gradient::try_of(weight, dweight)?];
+        if let Some(&bias) = inputs.get(2) {
+            gradients.push(Gradient::try_of(bias, || Ok(column_sums(dy.elements()?, outputs)))?);
+        }
+        Ok(gradients)
     }
-}
 
-fn with_last(dims: &[usize], width: usize) -> Shape {
-    let outer = &dims[..dims.len().saturating_sub(1)];
-    Shape::from([outer, &[width]].concat())
-}
-
-/// The gradient that passes through a rectifier whose results are `y`.
-fn through_relu(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    with_float!("linear", y.dtype(), T => {
-        let (read_y, read_g) = (Reading::of(y), Reading::of(gradient));
-        cpu::tensor(zip(read_y.elements::<T>()?, read_g.elements()?, passed), y)
-    })
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        let (width, _) = self.widths(weight.dims())?;
+        let weight = if self.transposed { weight.t()? } else { weight.clone() };
+        let y = x.reshape(((), width))?.matmul(&weight)?;
+        let y = inputs.get(2).map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))?.reshape(self.shape(inputs)?)?;
+        if self.relu { super::relu(&y) } else { Ok(y) }
+    }
 }
 
 #[cfg(test)]
@@ -210,35 +157,22 @@ mod tests {
     use candle_core::{DType, Device, Var};
 
     use super::*;
-    use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, numbers};
+    use crate::ops::testing::{Reference, check, numbers};
 
     #[test]
-    fn gradients_agree_with_finite_differences() {
+    fn every_form_has_its_gradients() {
         let (x, bias) = (numbers(&[2, 3, 4], 1), numbers(&[5], 3));
-        for (map, shape) in [(linear as fn(&_, &_, Option<&_>) -> _, [5, 4]), (affine, [4, 5])] {
-            let weight = numbers(&shape, 2);
-            assert_gradients(&[&x, &weight, &bias], |x| map(&x[0], &x[1], Some(&x[2])));
-            assert_gradients(&[&x, &weight], |x| map(&x[0], &x[1], None));
+        for (transposed, relu) in [(true, false), (true, true), (false, false)] {
+            let weight = numbers(if transposed { &[5, 4] } else { &[4, 5] }, 2);
+            check(Linear { transposed, relu }, &[&x, &weight, &bias], 1e-13);
+            check(Linear { transposed, relu: false }, &[&x, &weight], 1e-13);
         }
-        let weight = numbers(&[5, 4], 2);
-        assert_gradients(&[&x, &weight, &bias], |x| linear_relu(&x[0], &x[1], &x[2]));
     }
 
     #[test]
     fn values_and_gradients_are_those_of_pytorch() {
         let reference = Reference::open("gpt_reference.safetensors");
         reference.assert("linear", 1e-12, |x| linear(&x[0], &x[1], Some(&x[2])));
-    }
-
-    #[test]
-    fn the_composed_form_agrees_with_the_fused_one() {
-        let (x, weight, bias) = (numbers(&[7, 2, 6], 1), numbers(&[9, 6], 2), numbers(&[9], 3));
-        for (transposed, relu) in [(true, false), (true, true), (false, false)] {
-            let weight = if transposed { weight.clone() } else { weight.t().unwrap() };
-            let affine = Affine { transposed, relu };
-            let fused = affine.apply(&x, &weight, Some(&bias)).unwrap();
-            assert_same_numbers(&fused, &affine.composed(&x, &weight, Some(&bias)).unwrap(), 1e-14);
-        }
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::cpu::{self, Reading, elements, vectorized, with_float};
-use super::math::Real;
-use super::tape::apply1;
+use super::op::{Op, apply};
+use super::operand::{Gradient, Operand};
+use crate::cpu::{Real, vectorized};
 
 /// Windows that move over an image, alike in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,7 @@ impl Pool2d {
 /// When the image is smaller than a window, or the device fails.
 pub fn max_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
-    Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind: Kind::Max }.pool(x)
+    apply(Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind: Kind::Max }, &[x])
 }
 
 /// The mean of each window of `x` `[rows, channels, height, width]`, where what lies beyond the edges counts as zeros,
@@ -62,7 +61,7 @@ pub fn max_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
 pub fn avg_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let kind = Kind::Mean { size: Some(pool.kernel * pool.kernel) };
-    Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind }.pool(x)
+    apply(Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind }, &[x])
 }
 
 /// The means of `height` by `width` windows that cover each image of `x` `[rows, channels, …, …]`, as
@@ -78,7 +77,7 @@ pub fn adaptive_avg_pool2d(x: &Tensor, height: usize, width: usize) -> Result<Te
     }
     let windows = |side: usize, n: usize| (0..n).map(move |i| i * side / n..((i + 1) * side).div_ceil(n)).collect();
     let kind = Kind::Mean { size: None };
-    Windows { rows: windows(x_height, height), columns: windows(x_width, width), kind }.pool(x)
+    apply(Windows { rows: windows(x_height, height), columns: windows(x_width, width), kind }, &[x])
 }
 
 /// Every pair of a range of rows and one of columns is a window.
@@ -100,24 +99,9 @@ enum Kind {
 }
 
 impl Windows {
-    fn pool(self, x: &Tensor) -> Result<Tensor> {
-        if cpu::is_fused(x) { apply1(&x.contiguous()?, self) } else { self.composed(x) }
-    }
-
-    /// The same from operations that every device has: one side after the other, as the largest or the sum of the
-    /// first numbers of all windows, the second numbers and so on. Windows that have fewer numbers repeat their last,
-    /// or have it masked. Each row is pooled before the rows are: of several largest numbers that leaves the first.
-    fn composed(&self, x: &Tensor) -> Result<Tensor> {
-        let columns = self.composed_along(x, 3, &self.columns)?;
-        let pooled = self.composed_along(&columns, 2, &self.rows)?;
-        let Kind::Mean { size } = self.kind else { return Ok(pooled) };
-        let pairs = self.rows.iter().flat_map(|rows| self.columns.iter().map(|columns| rows.len() * columns.len()));
-        let factors: Vec<f32> = pairs.map(|numbers| 1.0 / size.unwrap_or(numbers) as f32).collect();
-        let factors = Tensor::from_vec(factors, (self.rows.len(), self.columns.len()), x.device())?;
-        pooled.broadcast_mul(&factors.to_dtype(x.dtype())?)
-    }
-
-    fn composed_along(&self, x: &Tensor, dimension: usize, windows: &[Range<usize>]) -> Result<Tensor> {
+    /// One side of the images, as the largest or the sum of the first numbers of all windows, the second numbers and
+    /// so on. Windows that have fewer numbers repeat their last, or have it masked.
+    fn reduce_along(&self, x: &Tensor, dimension: usize, windows: &[Range<usize>]) -> Result<Tensor> {
         let most = windows.iter().map(Range::len).max().unwrap_or(0);
         let mut pooled: Option<Tensor> = None;
         for offset in 0..most {
@@ -148,10 +132,10 @@ impl Windows {
 
     /// Planes that one task works on.
     fn planes(plane: usize) -> usize {
-        (super::CHUNK / plane.max(1)).max(1)
+        (crate::cpu::LARGE_CHUNK / plane.max(1)).max(1)
     }
 
-    fn forward<T: Real>(&self, x: &[T], width: usize, plane: usize) -> Vec<T> {
+    fn pool<T: Real>(&self, x: &[T], width: usize, plane: usize) -> Vec<T> {
         let mut y = vec![T::zero(); x.len() / plane * self.len()];
         let planes = y.par_chunks_exact_mut(self.len()).zip(x.par_chunks_exact(plane));
         planes.with_min_len(Self::planes(plane)).for_each(|(y, x)| match self.kind {
@@ -205,46 +189,46 @@ impl Windows {
         }
     }
 
-    fn backward<T: Real>(&self, x: &[T], y: &[T], gradient: &[T], width: usize, plane: usize) -> Vec<T> {
-        let mut of_x = vec![T::zero(); x.len()];
-        let outputs = y.par_chunks_exact(self.len()).zip(gradient.par_chunks_exact(self.len()));
-        let planes = of_x.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(outputs);
+    fn gradient<T: Real>(&self, x: &[T], y: &[T], dy: &[T], width: usize, plane: usize) -> Vec<T> {
+        let mut dx = vec![T::zero(); x.len()];
+        let outputs = y.par_chunks_exact(self.len()).zip(dy.par_chunks_exact(self.len()));
+        let planes = dx.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(outputs);
         let in_pairs = matches!(self.kind, Kind::Max) && self.in_pairs();
-        planes.with_min_len(Self::planes(plane)).for_each(|((of_x, x), (y, gradient))| {
+        planes.with_min_len(Self::planes(plane)).for_each(|((dx, x), (y, dy))| {
             if in_pairs {
-                return self.to_the_first_in_pairs(y, gradient, x, of_x, width);
+                return self.route_in_pairs(y, dy, x, dx, width);
             }
             let windows = self.rows.iter().flat_map(|rows| self.columns.iter().map(move |columns| (rows, columns)));
-            for ((rows, columns), (&y, &g)) in windows.zip(y.iter().zip(gradient)) {
+            for ((rows, columns), (&y, &g)) in windows.zip(y.iter().zip(dy)) {
                 match self.kind {
-                    Kind::Max => to_the_first(y, g, x, of_x, rows, columns, width),
+                    Kind::Max => route_to_first_max(y, g, x, dx, rows, columns, width),
                     Kind::Mean { size } => {
                         let share = g * factor(size, rows, columns);
                         for row in rows.clone() {
-                            of_x[row * width..][columns.clone()].iter_mut().for_each(|of_x| *of_x += share);
+                            dx[row * width..][columns.clone()].iter_mut().for_each(|dx| *dx += share);
                         }
                     }
                 }
             }
         });
-        of_x
+        dx
     }
 
-    /// As [`to_the_first`], with a row of windows side by side; see [`Windows::in_pairs`].
-    fn to_the_first_in_pairs<T: Real>(&self, y: &[T], gradient: &[T], x: &[T], of_x: &mut [T], width: usize) {
+    /// As [`route_to_first_max`], with a row of windows side by side; see [`Windows::in_pairs`].
+    fn route_in_pairs<T: Real>(&self, y: &[T], dy: &[T], x: &[T], dx: &mut [T], width: usize) {
         let windows = self.columns.len();
         let mut left = vec![T::zero(); windows];
-        for (rows, (y, g)) in self.rows.iter().zip(y.chunks_exact(windows).zip(gradient.chunks_exact(windows))) {
+        for (rows, (y, g)) in self.rows.iter().zip(y.chunks_exact(windows).zip(dy.chunks_exact(windows))) {
             left.copy_from_slice(g);
             for row in rows.clone() {
                 let range = row * width..row * width + 2 * windows;
-                let (x, of_x) = (x[range.clone()].as_chunks::<2>().0, of_x[range].as_chunks_mut::<2>().0);
+                let (x, dx) = (x[range.clone()].as_chunks::<2>().0, dx[range].as_chunks_mut::<2>().0);
                 vectorized(
                     #[inline(always)]
                     || {
-                        for (((x, of_x), y), left) in x.iter().zip(of_x).zip(y).zip(&mut left) {
-                            pass_on(*y, x[0], &mut of_x[0], left);
-                            pass_on(*y, x[1], &mut of_x[1], left);
+                        for (((x, dx), y), left) in x.iter().zip(dx).zip(y).zip(&mut left) {
+                            give_to_max(*y, x[0], &mut dx[0], left);
+                            give_to_max(*y, x[1], &mut dx[1], left);
                         }
                     },
                 );
@@ -253,12 +237,12 @@ impl Windows {
     }
 }
 
-/// Moves the gradient that is `left` of a window whose largest number is `y` to `x`, if that is it. Without branches:
-/// which number it is cannot be foretold.
+/// Gives the gradient that is `left` of a window, whose largest number is `y`, to `x` if `x` is the largest. Without
+/// branches: the position is unpredictable.
 #[inline(always)]
-fn pass_on<T: Real>(y: T, x: T, of_x: &mut T, left: &mut T) {
+fn give_to_max<T: Real>(y: T, x: T, dx: &mut T, left: &mut T) {
     let is_it = x == y || (x.is_nan() && y.is_nan());
-    *of_x += if is_it { *left } else { T::zero() };
+    *dx += if is_it { *left } else { T::zero() };
     *left = if is_it { T::zero() } else { *left };
 }
 
@@ -268,11 +252,11 @@ fn factor<T: Real>(size: Option<usize>, rows: &Range<usize>, columns: &Range<usi
 }
 
 /// Adds the gradient `g` to the first number of a window that is `y`.
-fn to_the_first<T: Real>(
+fn route_to_first_max<T: Real>(
     y: T,
     g: T,
     x: &[T],
-    of_x: &mut [T],
+    dx: &mut [T],
     rows: &Range<usize>,
     columns: &Range<usize>,
     width: usize,
@@ -280,38 +264,52 @@ fn to_the_first<T: Real>(
     let mut left = g;
     for row in rows.clone() {
         let range = row * width + columns.start..row * width + columns.end;
-        x[range.clone()].iter().zip(&mut of_x[range]).for_each(|(x, of_x)| pass_on(y, *x, of_x, &mut left));
+        x[range.clone()].iter().zip(&mut dx[range]).for_each(|(x, dx)| give_to_max(y, *x, dx, &mut left));
     }
 }
 
-impl CustomOp1 for Windows {
+impl Op for Windows {
     fn name(&self) -> &'static str {
-        "pool2d"
+        "pooling"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (batch, channels, height, width) = layout.shape().dims4()?;
-        let y = with_float!("pooling", x.dtype(), T => {
-            T::to_cpu_storage_owned(self.forward::<T>(elements(x, layout)?, width, height * width))
-        });
-        Ok((y, Shape::from((batch, channels, self.rows.len(), self.columns.len()))))
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+        let (batch, channels, ..) = inputs[0].dims4()?;
+        Ok(Shape::from((batch, channels, self.rows.len(), self.columns.len())))
     }
 
-    fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (_, _, height, width) = x.dims4()?;
-        let gradient = gradient.contiguous()?;
-        with_float!("pooling", x.dtype(), T => {
-            let [x_read, y, gradient] = [x, y, &gradient].map(Reading::of);
-            let (x_elements, y, gradient) = (x_read.elements()?, y.elements()?, gradient.elements()?);
-            let of_x: Vec<T> = self.backward(x_elements, y, gradient, width, height * width);
-            cpu::tensor(of_x, x).map(Some)
-        })
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+        let (_, _, height, width) = inputs[0].layout.shape().dims4()?;
+        Ok(self.pool(inputs[0].elements, width, height * width))
+    }
+
+    fn backward<T: Real>(
+        &self,
+        inputs: &[Operand<'_, T>],
+        y: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>> {
+        let (_, _, height, width) = inputs[0].layout.shape().dims4()?;
+        let dx = || self.gradient(inputs[0].elements, y.elements, dy.elements, width, height * width);
+        Ok(vec![Gradient::of(inputs[0], dx)])
+    }
+
+    /// Each row is pooled before the rows are: of several largest numbers that leaves the first.
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let x = inputs[0];
+        let columns = self.reduce_along(x, 3, &self.columns)?;
+        let pooled = self.reduce_along(&columns, 2, &self.rows)?;
+        let Kind::Mean { size } = self.kind else { return Ok(pooled) };
+        let pairs = self.rows.iter().flat_map(|rows| self.columns.iter().map(|columns| rows.len() * columns.len()));
+        let factors: Vec<f32> = pairs.map(|numbers| 1.0 / size.unwrap_or(numbers) as f32).collect();
+        let factors = Tensor::from_vec(factors, (self.rows.len(), self.columns.len()), x.device())?;
+        pooled.broadcast_mul(&factors.to_dtype(x.dtype())?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Reference, assert_gradients, assert_same_function, numbers, to_vec};
+    use super::super::testing::{Reference, assert_gradients, check, check_kernels, numbers, to_vec};
     use super::*;
 
     fn pools() -> [Pool2d; 5] {
@@ -331,12 +329,17 @@ mod tests {
         reference.assert("adaptive_avg_pool2d.uneven", 1e-12, |t| adaptive_avg_pool2d(&t[0], 3, 4));
     }
 
+    fn windows(pool: Pool2d, [height, width]: [usize; 2], kind: Kind) -> Windows {
+        Windows { rows: pool.windows(height).unwrap(), columns: pool.windows(width).unwrap(), kind }
+    }
+
     #[test]
-    fn gradients_agree_with_finite_differences() {
+    fn every_pool_has_its_gradient() {
         let x = numbers(&[2, 3, 7, 6], 0);
         for pool in pools() {
-            assert_gradients(&[&x], |t| max_pool2d(&t[0], pool));
-            assert_gradients(&[&x], |t| avg_pool2d(&t[0], pool));
+            for kind in [Kind::Max, Kind::Mean { size: Some(9) }, Kind::Mean { size: None }] {
+                check(windows(pool, [7, 6], kind), &[&x], 1e-6);
+            }
         }
         for (height, width) in [(1, 1), (3, 2), (7, 6), (9, 4)] {
             assert_gradients(&[&x], |t| adaptive_avg_pool2d(&t[0], height, width));
@@ -344,18 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_composed_form_agrees_with_the_fused_one() {
-        let x = numbers(&[2, 3, 7, 6], 0);
-        for pool in pools() {
-            for kind in [Kind::Max, Kind::Mean { size: Some(9) }, Kind::Mean { size: None }] {
-                let windows = Windows { rows: pool.windows(7).unwrap(), columns: pool.windows(6).unwrap(), kind };
-                assert_same_function(&[&x], 1e-6, |t| windows.clone().pool(&t[0]), |t| windows.composed(&t[0]));
-            }
-        }
-    }
-
-    #[test]
-    fn of_several_largest_both_forms_give_the_gradient_to_the_first() {
+    fn of_several_largest_both_forms_give_the_gradient_route_to_first_max() {
         // Whole numbers from 0 to 2, so that most windows have several largest; those of the first lie across.
         let x = Tensor::from_iter((0..252_u32).map(|i| f64::from(i * i / 3 % 3)), &candle_core::Device::Cpu).unwrap();
         let x = x.reshape((2, 3, 7, 6)).unwrap();
@@ -363,9 +355,7 @@ mod tests {
         for (x, [height, width], pool) in
             pools().map(|pool| (&x, [7, 6], pool)).into_iter().chain([(&across, [2, 2], Pool2d::new(2))])
         {
-            let (rows, columns) = (pool.windows(height).unwrap(), pool.windows(width).unwrap());
-            let windows = Windows { rows, columns, kind: Kind::Max };
-            assert_same_function(&[x], 0.0, |t| windows.clone().pool(&t[0]), |t| windows.composed(&t[0]));
+            check_kernels(windows(pool, [height, width], Kind::Max), &[x], 0.0);
         }
     }
 

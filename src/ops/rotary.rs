@@ -1,10 +1,10 @@
 //! Rotary positions: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Device, Result, Shape, Tensor, bail};
 
-use super::cpu::{self, Reading, with_float};
-use super::math::Real;
-use super::tape::apply1;
+use super::op::{Op, apply};
+use super::operand::{Gradient, Operand};
+use crate::cpu::{self, Real};
 
 /// Turns each pair of numbers of each head by an angle that grows with the position, as Hugging Face's Llama does: in
 /// a head of size `n`, numbers `i` and `i + n/2` turn by `t / base^(2i/n)` at position `t`.
@@ -18,8 +18,7 @@ pub fn rotary(x: &Tensor, heads: usize, base: f64) -> Result<Tensor> {
     if heads == 0 || !width.is_multiple_of(2 * heads) {
         bail!("rotary positions: a width of {width} is not {heads} heads of even size");
     }
-    let rotation = Rotation { size: width / heads, base, sign: 1.0 };
-    if cpu::is_fused(x) { apply1(&x.contiguous()?, rotation) } else { rotation.composed(x) }
+    apply(Rotation { size: width / heads, base, sign: 1.0 }, &[x])
 }
 
 struct Rotation {
@@ -42,7 +41,7 @@ impl Rotation {
         angles.map(|angle| (T::of(angle.cos()), T::of(self.sign * angle.sin()))).unzip()
     }
 
-    fn apply<T: Real>(&self, x: &[T], context: usize, width: usize) -> Vec<T> {
+    fn turn<T: Real>(&self, x: &[T], context: usize, width: usize) -> Vec<T> {
         let half = self.size / 2;
         let (cosines, sines) = self.table::<T>(context);
         let mut result = x.to_vec();
@@ -65,8 +64,36 @@ impl Rotation {
         });
         result
     }
+}
 
-    fn composed(&self, x: &Tensor) -> Result<Tensor> {
+impl Op for Rotation {
+    fn name(&self) -> &'static str {
+        "rotary positions"
+    }
+
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+        Ok(inputs[0].shape().clone())
+    }
+
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+        let (_, context, width) = inputs[0].layout.shape().dims3()?;
+        Ok(self.turn(inputs[0].elements, context, width))
+    }
+
+    /// The gradient is turned back by the same angle.
+    fn backward<T: Real>(
+        &self,
+        inputs: &[Operand<'_, T>],
+        _: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>> {
+        let (_, context, width) = inputs[0].layout.shape().dims3()?;
+        let back = Self { sign: -self.sign, ..*self };
+        Ok(vec![Gradient::of(inputs[0], || back.turn(dy.elements, context, width))])
+    }
+
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let x = inputs[0];
         let (batch, context, width) = x.dims3()?;
         let half = self.size / 2;
         let (cosines, sines) = self.table::<f64>(context);
@@ -83,50 +110,20 @@ impl Rotation {
     }
 }
 
-impl CustomOp1 for Rotation {
-    fn name(&self) -> &'static str {
-        "rotary"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, context, width) = layout.shape().dims3()?;
-        with_float!("rotary positions", cpu::dtype(x), T => {
-            let y = self.apply::<T>(cpu::elements(x, layout)?, context, width);
-            Ok((cpu::storage(y), layout.shape().clone()))
-        })
-    }
-
-    /// A rotation's gradient is turned back by the same angle.
-    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let ((_, context, width), gradient) = (x.dims3()?, gradient.contiguous()?);
-        let back = Self { sign: -self.sign, ..*self };
-        with_float!("rotary positions", x.dtype(), T => {
-            let turned = back.apply::<T>(Reading::of(&gradient).elements()?, context, width);
-            cpu::tensor(turned, x).map(Some)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{Reference, assert_gradients, assert_same_numbers, numbers};
+    use crate::ops::testing::{Reference, check, check_kernels, numbers};
 
     #[test]
-    fn gradients_agree_with_finite_differences() {
-        assert_gradients(&[&numbers(&[2, 3, 12], 1)], |x| rotary(&x[0], 2, 10_000.0));
+    fn rotations_have_their_gradients() {
+        check(Rotation { size: 6, base: 10_000.0, sign: 1.0 }, &[&numbers(&[2, 3, 12], 1)], 1e-14);
+        check_kernels(Rotation { size: 24, base: 500.0, sign: 1.0 }, &[&numbers(&[9, 50, 96], 1)], 1e-14);
     }
 
     #[test]
     fn values_and_gradients_are_those_of_hugging_face() {
         Reference::open("gpt_reference.safetensors").assert("rotary", 1e-12, |x| rotary(&x[0], 3, 10_000.0));
-    }
-
-    #[test]
-    fn the_composed_form_agrees_with_the_fused_one() {
-        let x = numbers(&[9, 50, 96], 1);
-        let composed = Rotation { size: 24, base: 500.0, sign: 1.0 }.composed(&x).unwrap();
-        assert_same_numbers(&rotary(&x, 4, 500.0).unwrap(), &composed, 1e-14);
     }
 
     #[test]

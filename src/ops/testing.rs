@@ -1,10 +1,90 @@
 //! What the tests of the operations share: numbers to compute with, finite differences, and PyTorch's results.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
+use super::op::{Op, apply_shared, has_kernel};
+use super::tape::Tape;
 use crate::rng::Stream;
+
+/// Checks an operation of small `inputs` in f64: its gradients are those of finite differences, and [`check_kernels`].
+#[track_caller]
+pub(super) fn check(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
+    let operation = Arc::new(operation);
+    assert_gradients(inputs, |x| apply_shared(Arc::clone(&operation), &refs(x)));
+    check_on(|_| Arc::clone(&operation), inputs, tolerance);
+}
+
+/// Checks an operation of `inputs` in f64: the kernel of each device and type has the values and gradients of the
+/// reference, within `tolerance` in f64, and the tape has the gradients of Candle's graph.
+#[track_caller]
+pub(super) fn check_kernels(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
+    let operation = Arc::new(operation);
+    check_on(|_| Arc::clone(&operation), inputs, tolerance);
+}
+
+/// [`check_kernels`] of an operation with tensors in its fields, which `on` makes for a device.
+#[track_caller]
+pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor], tolerance: f64) {
+    let on_cpu = on(&Device::Cpu);
+    let kernel = |x: &[Tensor]| apply_shared(Arc::clone(&on_cpu), &refs(x));
+    assert_same_function(inputs, tolerance, kernel, |x| on_cpu.reference(&refs(x)));
+    assert_tape_and_graph_agree(inputs, kernel);
+    for device in devices() {
+        let operation = on(&device);
+        for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+            let moved = |x: &&Tensor| x.to_dtype(dtype)?.to_device(&device);
+            let rounded = inputs.iter().map(moved).collect::<Result<Vec<Tensor>>>().unwrap();
+            if has_kernel(&*operation, &rounded) {
+                let exact: Vec<Tensor> = rounded.iter().map(to_f64).collect();
+                let kernel = |x: &[Tensor]| apply_shared(Arc::clone(&operation), &refs(x));
+                assert_close(&kernel(&rounded).unwrap(), &on_cpu.reference(&refs(&exact)).unwrap(), tolerance);
+                let expected = gradients(&refs(&exact), |x| on_cpu.reference(&refs(x)));
+                for (found, expected) in gradients(&refs(&rounded), kernel).iter().zip(&expected) {
+                    assert_close(found, expected, tolerance);
+                }
+            }
+        }
+    }
+}
+
+/// The devices of this machine that this build can use.
+fn devices() -> Vec<Device> {
+    let mut devices = vec![Device::Cpu];
+    if candle_core::utils::cuda_is_available() {
+        devices.extend(Device::new_cuda(0));
+    }
+    devices
+}
+
+fn refs(tensors: &[Tensor]) -> Vec<&Tensor> {
+    tensors.iter().collect()
+}
+
+fn to_f64(x: &Tensor) -> Tensor {
+    x.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap()
+}
+
+/// Two tensors have one shape, and differ by at most `tolerance` of the largest number, or of 1.
+#[track_caller]
+fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
+    let largest = to_vec(expected).into_iter().fold(1.0, |largest, x| x.abs().max(largest));
+    assert_same_numbers(found, expected, tolerance * largest);
+}
+
+/// The gradients along the tape are those of Candle's graph.
+#[track_caller]
+fn assert_tape_and_graph_agree(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let (y, tape) = Tape::record(|| f(&tensors).unwrap());
+    let on_tape = tape.gradients(&y, weights(&y)).unwrap().expect("the operation is on the tape");
+    for (var, in_graph) in vars.iter().zip(gradients(inputs, f)) {
+        assert_same_numbers(&on_tape[&var.id()], &in_graph, 0.0);
+    }
+}
 
 /// Normal numbers of this shape, in f64.
 pub(super) fn numbers(shape: &[usize], seed: u64) -> Tensor {
@@ -13,7 +93,7 @@ pub(super) fn numbers(shape: &[usize], seed: u64) -> Tensor {
 }
 
 pub(super) fn to_vec(x: &Tensor) -> Vec<f64> {
-    x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    to_f64(x).flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Two tensors have one shape, and numbers that differ by at most `tolerance`.
@@ -34,7 +114,11 @@ pub(super) fn gradients(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tens
 }
 
 fn weighted(y: &Tensor) -> Tensor {
-    (y * numbers(y.dims(), 99).to_dtype(y.dtype()).unwrap()).unwrap().sum_all().unwrap()
+    (y * weights(y)).unwrap().sum_all().unwrap()
+}
+
+fn weights(y: &Tensor) -> Tensor {
+    numbers(y.dims(), 99).to_dtype(y.dtype()).unwrap().to_device(y.device()).unwrap()
 }
 
 /// Central differences in f64 with a step of 1e-6 are good to about 1e-9 for values of size 1; 1e-7 leaves room.

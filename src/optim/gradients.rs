@@ -1,5 +1,7 @@
 //! Gradients by parameter: those the optimizer needs, all of them, and their global norm.
 
+use std::borrow::Borrow;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 
@@ -29,15 +31,26 @@ impl Gradients {
     /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are
     /// all that led to `loss`. Where others did too, Candle's graph has them.
     ///
+    /// A `loss` that is given away, and not lent, lets the activations go while the gradients are made, which takes less
+    /// memory.
+    ///
     /// # Errors
     /// As [`Gradients::of`].
-    pub fn along(tape: Tape, loss: &Tensor, scale: f64, parameters: &Parameters) -> Result<Self, OptimError> {
-        let start = Tensor::full(scale, loss.shape(), loss.device())?.to_dtype(loss.dtype())?;
-        match tape.gradients(loss, start)? {
-            Some(found) => Self::collect(|parameter| found.get(&parameter.id()), named(parameters)),
-            None if scale == 1.0 => Self::of(loss, parameters),
-            None => Self::of(&(loss * scale)?, parameters),
+    pub fn along<L: Borrow<Tensor>>(
+        tape: Tape,
+        loss: L,
+        scale: f64,
+        parameters: &Parameters,
+    ) -> Result<Self, OptimError> {
+        let start: &Tensor = loss.borrow();
+        if tape.covers(start) {
+            let start = Tensor::full(scale, start.shape(), start.device())?.to_dtype(start.dtype())?;
+            let found = tape.walk(loss, start)?;
+            return Self::collect(|parameter| found.get(&parameter.id()), named(parameters));
         }
+        // Candle makes the gradients along its graph, so the tape need not hold the activations as well.
+        drop(tape);
+        if scale == 1.0 { Self::of(start, parameters) } else { Self::of(&(start * scale)?, parameters) }
     }
 
     /// Takes the gradients of `parameters` from what a backward pass left.

@@ -4,7 +4,10 @@ use globset::{Glob, GlobMatcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{GroupConfig, OptimizerConfig};
+use super::any_rule::Rule;
+use super::config::OptimizerConfig;
+use super::group_config::{GroupConfig, GroupRule, Overrides};
+use super::rule::Momentum;
 use super::{OptimError, list};
 use crate::parameters::Parameters;
 
@@ -26,27 +29,82 @@ impl Decay {
 }
 
 /// Parameters that share hyperparameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// Names of the parameters, sorted.
     pub parameters: Vec<String>,
+    /// The rule by which they are updated. The fields below take the place of its hyperparameters.
+    pub rule: Rule,
     /// Base learning rate.
     pub lr: f64,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Momentum; for Adam kinds the first beta.
-    pub momentum: f64,
+    /// Momentum or beta1, if the rule has one.
+    pub momentum: Option<Momentum>,
     /// Which of the parameters decay.
     pub decay: Decay,
+    /// Names of the tensors that are remembered for each parameter.
+    pub(super) states: &'static [&'static str],
+    /// The group's place in the configuration if it names another rule there.
+    pub(super) own: Option<usize>,
 }
 
-/// Sorts `parameters` into groups. Those that no group of the configuration claims come first, as a group of
-/// their own; the others follow in the order in which they are written.
+impl Group {
+    /// The base value of what a schedule of the momentum moves; 0 for a rule that has no momentum.
+    pub fn base_momentum(&self) -> f64 {
+        self.momentum.map_or(0.0, Momentum::value)
+    }
+
+    /// The field that would have to be above 0, if the rule has a momentum that a schedule could move, but remembers
+    /// nothing by which to apply it.
+    pub(crate) fn lacks_momentum(&self) -> Option<String> {
+        let name = self.momentum?.name();
+        let remembers = self.rule.states(f64::MIN_POSITIVE).len() == self.states.len();
+        (!remembers).then(|| self.field(name))
+    }
+
+    /// The dotted name of a hyperparameter of the group's rule.
+    fn field(&self, name: &str) -> String {
+        self.own.map_or_else(|| format!("optimizer.{name}"), |index| format!("optimizer.groups[{index}].{name}"))
+    }
+
+    fn new(parameters: Vec<String>, config: &OptimizerConfig, overrides: &Overrides, decay: Option<Decay>) -> Self {
+        let base = config.rule.base();
+        let momentum = base.momentum.map(|own| own.with_value(overrides.momentum().unwrap_or(own.value())));
+        Self {
+            parameters,
+            rule: config.rule.clone(),
+            lr: overrides.lr.unwrap_or(base.lr),
+            weight_decay: overrides.weight_decay.unwrap_or(base.weight_decay),
+            momentum,
+            decay: decay.unwrap_or(config.decay),
+            states: config.states(),
+            own: None,
+        }
+    }
+
+    /// A group with another rule, which is number `index` in the configuration.
+    fn with_rule(parameters: Vec<String>, rule: &Rule, decay: Decay, index: usize) -> Self {
+        let base = rule.base();
+        Self {
+            parameters,
+            rule: rule.clone(),
+            lr: base.lr,
+            weight_decay: base.weight_decay,
+            momentum: base.momentum,
+            decay,
+            states: rule.states(base.momentum.map_or(0.0, Momentum::value)),
+            own: Some(index),
+        }
+    }
+}
+
+/// Sorts `parameters` into groups. Those that no group of the configuration claims come first, as one
+/// group; the others follow in the order in which they are written.
 pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Result<Vec<Group>, OptimError> {
-    let defaults = config.defaults();
     let mut unclaimed: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
     let mut groups = Vec::new();
-    for (index, group) in config.groups().iter().enumerate() {
+    for (index, group) in config.groups.iter().enumerate() {
         let matchers = matchers(group)?;
         let (claimed, rest) =
             unclaimed.into_iter().partition::<Vec<_>, _>(|name| matchers.iter().any(|glob| glob.is_match(name)));
@@ -55,20 +113,18 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
             let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             return Err(OptimError::EmptyGroup { patterns: group.parameters.clone(), names: list(&names) });
         }
-        let patterns = unmatched(group, &matchers, parameters);
-        if !patterns.is_empty() {
-            let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
-            return Err(OptimError::Unmatched { group: index, patterns, names: list(&names) });
-        }
-        groups.push(resolve(claimed, group, &defaults));
+        groups.push(match &group.rule {
+            GroupRule::Shared(overrides) => Group::new(claimed, config, overrides, group.decay),
+            GroupRule::Own(rule) => Group::with_rule(claimed, rule, group.decay.unwrap_or(config.decay), index),
+        });
     }
     if !unclaimed.is_empty() || groups.is_empty() {
-        groups.insert(0, resolve(unclaimed, &defaults, &defaults));
+        groups.insert(0, Group::new(unclaimed, config, &Overrides::default(), None));
     }
     Ok(groups)
 }
 
-fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimError> {
+pub(super) fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimError> {
     let matcher = |pattern: &String| {
         let glob = Glob::new(pattern)
             .map_err(|error| OptimError::Pattern { pattern: pattern.clone(), reason: error.kind().to_string() })?;
@@ -77,23 +133,24 @@ fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimError> {
     group.parameters.iter().map(matcher).collect()
 }
 
+/// Refuses a pattern that matches no parameter, beside others of its group that do.
+pub(super) fn refuse_unmatched(config: &OptimizerConfig, parameters: &Parameters) -> Result<(), OptimError> {
+    for (index, group) in config.groups.iter().enumerate() {
+        let patterns = unmatched(group, &matchers(group)?, parameters);
+        if !patterns.is_empty() {
+            let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+            return Err(OptimError::Unmatched { group: index, patterns, names: list(&names) });
+        }
+    }
+    Ok(())
+}
+
 /// The patterns of a group that match no parameter. One whose parameters an earlier group has is not among them: it may
 /// be meant to take the rest.
 fn unmatched(group: &GroupConfig, matchers: &[GlobMatcher], parameters: &Parameters) -> Vec<String> {
     let matches_none = |glob: &GlobMatcher| parameters.iter().all(|(name, _)| !glob.is_match(name));
     let pairs = group.parameters.iter().zip(matchers);
     pairs.filter(|(_, glob)| matches_none(glob)).map(|(pattern, _)| pattern.clone()).collect()
-}
-
-fn resolve(parameters: Vec<String>, group: &GroupConfig, defaults: &GroupConfig) -> Group {
-    let pick = |own: Option<f64>, default: Option<f64>| own.or(default).unwrap_or_default();
-    Group {
-        parameters,
-        lr: pick(group.lr, defaults.lr),
-        weight_decay: pick(group.weight_decay, defaults.weight_decay),
-        momentum: pick(group.momentum, defaults.momentum),
-        decay: group.decay.or(defaults.decay).unwrap_or_default(),
-    }
 }
 
 #[cfg(test)]
@@ -110,12 +167,12 @@ mod tests {
     }
 
     fn grouped(patterns: &[&[&str]]) -> Result<Vec<Group>, OptimError> {
-        let group = |patterns: &&[&str]| GroupConfig {
-            parameters: patterns.iter().map(|&p| p.to_owned()).collect(),
-            lr: Some(0.5),
-            ..GroupConfig::default()
-        };
-        assign(&AdamW { groups: patterns.iter().map(group).collect(), ..AdamW::default() }.into(), &parameters())
+        let half = Overrides { lr: Some(0.5), ..Overrides::default() };
+        let group = |patterns: &&[&str]| GroupConfig::new(patterns.iter().copied(), half);
+        let groups = patterns.iter().map(group).collect();
+        let config = OptimizerConfig { groups, ..AdamW::default().into() };
+        let groups = assign(&config, &parameters())?;
+        refuse_unmatched(&config, &parameters()).map(|()| groups)
     }
 
     #[test]

@@ -78,43 +78,49 @@ impl<F: FnOnce(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Visit<F> 
     }
 }
 
-/// Runs `update` over `parameter` and `gradient` in chunks, on several threads where there is enough to do. Each
-/// element is computed from its own neighbours in the other slices alone, so chunking does not change a bit.
-pub(super) fn zip2<T: Send + Sync>(parameter: &mut [T], gradient: &[T], update: impl Fn(&mut [T], &[T]) + Sync) {
-    if parameter.len() <= CHUNK {
-        return update(parameter, gradient);
-    }
-    parameter.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).for_each(|(p, g)| update(p, g));
+/// Runs `update` over the elements of `tensors` and `gradient` in chunks, on several threads where there is enough to
+/// do. Each element is computed from its own neighbours in the other slices alone, so chunking does not change a bit.
+pub(super) fn update<T: Element, const N: usize>(
+    tensors: [&Tensor; N],
+    gradient: &Tensor,
+    update: impl Fn([&mut [T]; N], &[T]) + Sync,
+) -> Result<()> {
+    read::<T, _>(gradient, |gradient| {
+        let elements = std::array::from_fn(|_| Default::default());
+        write_all::<T, N>(&tensors, elements, |elements| {
+            if tensors.iter().any(|tensor| tensor.elem_count() != gradient.len()) {
+                bail!("tensors of one size were expected")
+            }
+            if gradient.len() <= CHUNK {
+                update(elements, gradient);
+            } else {
+                chunks(elements).into_par_iter().zip(gradient.par_chunks(CHUNK)).for_each(|(e, g)| update(e, g));
+            }
+            Ok(())
+        })
+    })
 }
 
-/// [`zip2`] with one moment.
-pub(super) fn zip3<T: Send + Sync>(
-    parameter: &mut [T],
-    moment: &mut [T],
-    gradient: &[T],
-    update: impl Fn(&mut [T], &mut [T], &[T]) + Sync,
-) {
-    if parameter.len() <= CHUNK {
-        return update(parameter, moment, gradient);
-    }
-    let chunks = parameter.par_chunks_mut(CHUNK).zip(moment.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
-    chunks.for_each(|((p, m), g)| update(p, m, g));
+/// Calls `visit` with the elements of all of `tensors`, after those `elements` that are visited already: each is
+/// entered from inside the one before it.
+fn write_all<T: Element, const N: usize>(
+    tensors: &[&Tensor],
+    elements: [&mut [T]; N],
+    visit: impl FnOnce([&mut [T]; N]) -> Result<()>,
+) -> Result<()> {
+    let Some((first, rest)) = tensors.split_first() else { return visit(elements) };
+    write::<T>(first, |slice| {
+        let mut elements: [&mut [T]; N] = elements;
+        elements[N - tensors.len()] = slice;
+        write_all(rest, elements, visit)
+    })
 }
 
-/// [`zip2`] with two moments.
-pub(super) fn zip4<T: Send + Sync>(
-    parameter: &mut [T],
-    first: &mut [T],
-    second: &mut [T],
-    gradient: &[T],
-    update: impl Fn(&mut [T], &mut [T], &mut [T], &[T]) + Sync,
-) {
-    if parameter.len() <= CHUNK {
-        return update(parameter, first, second, gradient);
-    }
-    let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-    let chunks = parameter.par_chunks_mut(CHUNK).zip(moments).zip(gradient.par_chunks(CHUNK));
-    chunks.for_each(|((p, (m, v)), g)| update(p, m, v, g));
+/// The chunks of slices that are equally long, those at one place together.
+fn chunks<T, const N: usize>(slices: [&mut [T]; N]) -> Vec<[&mut [T]; N]> {
+    let count = slices.first().map_or(0, |slice| slice.len().div_ceil(CHUNK));
+    let mut chunks = slices.map(|slice| slice.chunks_mut(CHUNK));
+    (0..count).map(|_| chunks.each_mut().map(|chunks| chunks.next().unwrap_or_default())).collect()
 }
 
 /// The sum of squares in f64, added up in chunks of fixed size and then in order: the same bits for any number of

@@ -1,22 +1,34 @@
-//! Optimizers: SGD, Adam and AdamW with parameter groups, clipping, and a state that can be saved.
+//! Optimizers: update rules, parameter groups, clipping, and a state that can be saved.
 //!
-//! Read [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what an update consumes, and
-//! [`Optimizer`] for the update itself. An optimizer knows nothing of schedules: each update is handed its rates.
+//! Read [`UpdateRule`] for what moves a parameter (SGD, Adam, AdamW, or a rule of yours, which [`register`] names),
+//! [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what an update consumes, and [`Optimizer`] for the
+//! update itself. An optimizer knows nothing of schedules: each update is handed its hyperparameters.
 
-mod adam;
+mod any_rule;
 mod config;
+mod custom;
 mod gradients;
+mod group_config;
 mod groups;
 mod in_place;
 mod optimizer;
-mod sgd;
+mod remembered;
+mod rule;
+mod rules;
+mod schema;
 
 use thiserror::Error;
 
-pub use config::{Adam, AdamW, GroupConfig, OptimizerConfig, Sgd};
+pub use any_rule::Rule;
+pub use config::OptimizerConfig;
+pub use custom::{CustomRuleError, register};
 pub use gradients::Gradients;
+pub use group_config::{GroupConfig, GroupRule, Overrides};
 pub use groups::{Decay, Group};
-pub use optimizer::{Optimizer, Rates};
+pub use optimizer::{Optimizer, StepHyperparams};
+pub(crate) use remembered::Remembered;
+pub use rule::{BaseHyperparams, Momentum, Step, Update, UpdateRule};
+pub use rules::{Adam, AdamW, Sgd};
 
 /// Why an optimizer cannot be built or cannot update.
 #[derive(Debug, Error)]
@@ -29,7 +41,7 @@ pub enum OptimError {
         /// Its value.
         value: String,
         /// The range it must be in.
-        rule: &'static str,
+        rule: String,
     },
     /// A pattern of a parameter group is not a glob.
     #[error("optimizer.groups: the pattern `{pattern}` is not understood: {reason}")]
@@ -87,10 +99,13 @@ pub enum OptimError {
         /// The other.
         second: String,
     },
+    /// An update rule remembers two tensors of one name for a parameter.
+    #[error("two tensors that update rules remember are called `{0}`, and a checkpoint could hold only one of them")]
+    SameName(String),
     /// A largest norm that is none.
     #[error("gradients cannot be clipped to a norm of {0}, which is not positive")]
     MaxNorm(f64),
-    /// As many rates as groups are needed.
+    /// An update needs hyperparameters for each group.
     #[error("{rates} rates were given for {groups} parameter groups")]
     RateCount {
         /// How many were given.
@@ -113,6 +128,38 @@ pub enum OptimError {
     /// The tensor library failed.
     #[error(transparent)]
     Tensor(candle_core::Error),
+}
+
+impl OptimError {
+    /// An error that names a hyperparameter, its value and the rule for it, if it is not `valid`.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn require(field: &str, value: impl ToString, valid: bool, rule: impl Into<String>) -> Result<(), Self> {
+        if valid {
+            return Ok(());
+        }
+        Err(Self::Hyperparameter { field: field.to_owned(), value: value.to_string(), rule: rule.into() })
+    }
+
+    fn require_at_least_0(field: &str, value: f64) -> Result<(), Self> {
+        Self::require(field, value, value >= 0.0 && value.is_finite(), "must be a finite number, at least 0")
+    }
+
+    /// Requires a share in `[0, 1)`.
+    fn require_share(field: &str, value: f64) -> Result<(), Self> {
+        Self::require(field, value, (0.0..1.0).contains(&value), "must be at least 0 and below 1")
+    }
+
+    /// The same where the field is inside a table.
+    fn inside(self, table: &str) -> Self {
+        match self {
+            Self::Hyperparameter { field, value, rule } => {
+                Self::Hyperparameter { field: format!("{table}{field}"), value, rule }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Names as a message lists them, the first few of many.

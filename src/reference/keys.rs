@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
     fn one_table(&mut self, path: &str, schema: &'a Value, meaning: &str) {
         let kind = schema["properties"]["kind"]["const"].as_str().map(str::to_owned);
         let meaning = schema["description"].as_str().filter(|_| kind.is_some()).unwrap_or(meaning).to_owned();
-        let keys = self.keys(path, kind.as_deref(), schema);
+        let keys = self.keys(path, schema);
         self.found.push(Table { path: path.to_owned(), kind, meaning, keys });
         for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
             let meaning = inner["description"].as_str().unwrap_or_default();
@@ -109,7 +109,8 @@ impl<'a> Walk<'a> {
         schema["properties"].is_object() || kinds(schema).is_some()
     }
 
-    fn keys(&self, path: &str, kind: Option<&str>, schema: &'a Value) -> Vec<Key> {
+    fn keys(&self, path: &str, schema: &'a Value) -> Vec<Key> {
+        let kind = &schema["properties"]["kind"];
         let needed = |name: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|n| n == name));
         let properties = schema["properties"].as_object().into_iter().flatten();
         let mut keys: Vec<Key> =
@@ -118,7 +119,7 @@ impl<'a> Walk<'a> {
         keys
     }
 
-    fn key(&self, path: &str, kind: Option<&str>, name: &str, schema: &'a Value, needed: bool) -> Key {
+    fn key(&self, path: &str, kind: &Value, name: &str, schema: &'a Value, needed: bool) -> Key {
         let (defaults, derived) = self.defaults(path, kind, name);
         let is_table = self.is_table(schema) || self.is_table(&schema["items"]);
         Key {
@@ -134,13 +135,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The values that samples have for a key that they were not given, and whether each has another one.
-    fn defaults(&self, path: &str, kind: Option<&str>, name: &str) -> (Vec<(Value, Vec<&'static str>)>, bool) {
+    /// The values that samples have for a key that they were not given, and whether each has another one; `kind` is the
+    /// schema of the table's key of that name.
+    fn defaults(&self, path: &str, kind: &Value, name: &str) -> (Vec<(Value, Vec<&'static str>)>, bool) {
         let mut found: Vec<(Value, Vec<&'static str>)> = Vec::new();
         for sample in &self.samples {
             let Some(table) = at(&sample.complete, path) else { continue };
             let typed = at(&sample.typed, path);
-            let is_of_kind = kind.is_none_or(|kind| table["kind"] == kind);
+            let is_of_kind = match (kind, kind.get("const")) {
+                (_, Some(kind)) => table["kind"] == *kind,
+                (Value::Null, None) => table.get("kind").is_none(),
+                _ => true,
+            };
             let is_typed = typed.is_some_and(|table| table.get(name).is_some());
             let Some(value) = table.get(name).filter(|_| is_of_kind && !is_typed) else { continue };
             match found.iter_mut().find(|(known, _)| known == value) {
@@ -181,12 +187,21 @@ impl<'a> Walk<'a> {
             return either(choices);
         }
         match schema["type"].as_str() {
+            Some("array") if schema["prefixItems"].is_array() => {
+                let items = schema["prefixItems"].as_array().into_iter().flatten();
+                let each = items.map(|item| [self.kind(item), self.range(item).join(", ")].join(" "));
+                format!("[{}]", each.map(|item| item.trim_end().to_owned()).collect::<Vec<_>>().join(", "))
+            }
             Some("array") => match (&schema["items"], schema["minItems"].as_u64(), schema["maxItems"].as_u64()) {
                 (Value::Null, ..) => "list".to_owned(),
                 (items, Some(least), Some(most)) if least == most => format!("list of {most}: {}", self.kind(items)),
                 (items, ..) => format!("list: {}", self.kind(items)),
             },
             Some("integer") => "whole number".to_owned(),
+            // A length of a schedule.
+            Some("string") if schema["pattern"].as_str().is_some_and(|pattern| pattern.ends_with("%$")) => {
+                "share such as `\"10%\"`".to_owned()
+            }
             Some("string") => "text".to_owned(),
             Some("boolean") => "`true` or `false`".to_owned(),
             Some(other) => other.to_owned(),
@@ -211,6 +226,9 @@ impl<'a> Walk<'a> {
         if let Some(choices) = schema["anyOf"].as_array() {
             rules.extend(choices.iter().flat_map(|choice| self.range(choice)));
         }
+        // Of a list, each is said to have it.
+        let all = rules.clone();
+        rules.retain(|rule| rule.strip_prefix("each ").is_none_or(|plain| !all.iter().any(|rule| rule == plain)));
         rules
     }
 
@@ -227,7 +245,7 @@ impl<'a> Walk<'a> {
         for schema in kinds {
             let kind = schema["properties"]["kind"]["const"].as_str().map(str::to_owned);
             let meaning = schema["description"].as_str().unwrap_or_default().to_owned();
-            let mut keys = self.keys("schedule", kind.as_deref(), schema);
+            let mut keys = self.keys("schedule", schema);
             for key in &mut keys {
                 key.defaults = key.schema.get("default").map(|value| (value.clone(), Vec::new())).into_iter().collect();
                 key.derived = false;
@@ -254,5 +272,8 @@ fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
 
 /// A number as it is read best: 1 rather than 1.0.
 fn number(value: &Value) -> String {
-    value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number:?}").trim_end_matches(".0").to_owned())
+    match value.as_f64() {
+        Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:?}").trim_end_matches(".0").to_owned(),
+        _ => value.to_string(),
+    }
 }

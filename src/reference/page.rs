@@ -61,6 +61,7 @@ fn write_table(page: &mut String, table: &Table, is_schedule: bool) -> std::fmt:
     let place = table.path.replace("[]", "");
     let heading = match (&table.kind, place.as_str()) {
         (Some(kind), _) if is_schedule => format!("### `kind = \"{kind}\"`"),
+        (Some(kind), _) if table.path.ends_with("[]") => format!("## Each of `{place}` with `kind = \"{kind}\"`"),
         (Some(kind), _) => format!("## `[{place}]` with `kind = \"{kind}\"`"),
         (None, "") => "## The whole".to_owned(),
         (None, _) if table.path.ends_with("[]") => format!("## Each of `{place}`"),

@@ -32,6 +32,7 @@ pub(super) fn samples() -> Vec<Sample> {
         (format, config)
     };
     let group = json!([{"parameters": ["*"]}]);
+    let group_of = |kind: &str| json!([{"parameters": ["*"], "kind": kind, "lr": 0.1}]);
     let all = [
         base("CSV", json!({"path": "data.csv"})),
         base("Parquet", json!({"path": "data.parquet"})),
@@ -39,6 +40,7 @@ pub(super) fn samples() -> Vec<Sample> {
         base("IDX", json!({"path": "data", "format": "idx"})),
         base("images", json!({"path": "data", "format": "images"})),
         base("text", json!({"path": "data.txt", "context": 64})),
+        base("CSV", json!({"path": "data.csv", "task": "regression"})),
         base("CSV", json!({"path": "data.csv", "missing": "mean"})),
         base("Parquet", json!({"path": "data.parquet", "missing": "mean"})),
         base("IDX", json!({"path": "data", "format": "idx", "augment": {}})),
@@ -52,6 +54,9 @@ pub(super) fn samples() -> Vec<Sample> {
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group})),
         with("optimizer", json!({"kind": "adam", "lr": 0.1, "groups": group})),
         with("optimizer", json!({"kind": "adamw", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("sgd")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adam")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adamw")})),
         with("checkpoint", json!({"keep": {"last": 1}})),
         with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
     ];
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 21);
+        assert_eq!(samples().len(), 25);
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

@@ -83,6 +83,9 @@ pub struct Standing {
 /// Where a parameter group stands.
 #[derive(Debug, Serialize)]
 pub struct GroupStanding {
+    /// The name of the group's own update rule, where it has another than the optimizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Its parameters.
     pub parameters: Vec<String>,
     /// Base learning rate.
@@ -192,16 +195,13 @@ fn memory(checkpoint: &Outline, part: &str) -> Value {
 /// saved it.
 fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
     let (state, schedule) = (checkpoint.state(part)?, schedule(checkpoint, part)?);
-    let depends_on_the_run = schedule.to_string().contains(['%', '"']);
-    if depends_on_the_run && checkpoint.field("steps_per_epoch").is_none() {
-        return None;
-    }
     let bases: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
     let steps_per_epoch = checkpoint.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
     let run = RunLength { total_steps: checkpoint.field("total_steps").and_then(Value::as_u64), steps_per_epoch };
     let mut scheduler = Scheduler::new(schedule, bases, run).ok()?;
     scheduler.load(state).ok()?;
-    Some(scheduler)
+    let is_known = checkpoint.field("steps_per_epoch").is_some() || !scheduler.needs_run_length();
+    is_known.then_some(scheduler)
 }
 
 /// The schedulers of [`PARTS`].
@@ -221,6 +221,7 @@ impl Schedulers {
             let by_rate = next(lr, |scheduler, t| scheduler.momentum_at(t, index));
             let next_momenta = if by_rate.is_empty() { own } else { by_rate };
             GroupStanding {
+                kind: saved["kind"].as_str().map(str::to_owned),
                 parameters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
                 base_lr: lr.as_ref().and_then(|s| s.base_lrs().get(index).copied()).or(saved["lr"].as_f64()),
                 lr: next_lrs.first().copied(),

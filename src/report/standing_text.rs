@@ -31,7 +31,7 @@ impl fmt::Display for Standing {
             writeln!(f, "optimizer   {optimizer}{}", hyperparameters(&self.hyperparameters))?;
         }
         for (index, group) in self.groups.iter().enumerate() {
-            write_group(f, index, group)?;
+            write_group(f, index, group, f.alternate())?;
         }
         if let Some(data) = self.config["data"]["path"].as_str() {
             writeln!(f, "data        {data}, blake3 {}", self.data["blake3"].as_str().unwrap_or("unknown"))?;
@@ -104,7 +104,7 @@ fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&Stri
     if memory.is_null() { Ok(()) } else { writeln!(f, "  memory    {memory}") }
 }
 
-fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding) -> fmt::Result {
+fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding, all: bool) -> fmt::Result {
     let show = |value: Option<f64>| value.map_or("?".to_owned(), figures::exact);
     let course = |name: &str, next: &[f64]| {
         let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();
@@ -112,7 +112,8 @@ fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding) 
         format!("{name}={now} now, then {}", then.join(" "))
     };
     writeln!(f, "group {index:<5} {}", course("lr", &group.next_lrs))?;
-    let mut settings = vec![format!("base_lr={}", show(group.base_lr))];
+    let mut settings: Vec<String> = group.kind.iter().map(|kind| format!("kind={kind}")).collect();
+    settings.push(format!("base_lr={}", show(group.base_lr)));
     let driven = [
         ("weight_decay", &group.next_weight_decays, group.base_weight_decay),
         ("momentum", &group.next_momenta, group.base_momentum),
@@ -125,7 +126,17 @@ fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding) 
             settings.push(format!("base_{name}={}", show(base)));
         }
     }
-    writeln!(f, "            {} | {}", settings.join(" "), group.parameters.join(" "))
+    let parameters = if all { group.parameters.join(" ") } else { some_of(&group.parameters) };
+    writeln!(f, "            {} | {parameters}", settings.join(" "))
+}
+
+/// The first few names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0 | 1) => names.join(" "),
+        Some(more) => format!("{} … and {more} more", names[..SHOWN].join(" ")),
+    }
 }
 
 fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::Result {

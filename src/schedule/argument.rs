@@ -46,7 +46,7 @@ impl Argument for u64 {
     }
 
     fn schema() -> Json {
-        json!({"type": "integer"})
+        json!({"type": "integer", "minimum": 0})
     }
 }
 
@@ -151,7 +151,7 @@ impl Argument for ForGroups {
     }
 
     fn schema() -> Json {
-        json!({"anyOf": [f64::schema(), List::<f64>::schema()]})
+        json!({"anyOf": [rate(), {"type": "array", "items": rate()}]})
     }
 }
 
@@ -181,7 +181,12 @@ impl Argument for Momentum {
     }
 
     fn schema() -> Json {
-        json!({"type": "array", "items": f64::schema(), "minItems": 2, "maxItems": 2})
+        json!({
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+            "minItems": 2,
+            "maxItems": 2,
+        })
     }
 }
 
@@ -211,8 +216,13 @@ impl Argument for Point {
     }
 
     fn schema() -> Json {
-        json!({"type": "array", "prefixItems": [Length::schema(), f64::schema()], "minItems": 2, "maxItems": 2})
+        json!({"type": "array", "prefixItems": [Length::schema(), rate()], "minItems": 2, "maxItems": 2})
     }
+}
+
+/// The schema of a rate or a factor.
+fn rate() -> Json {
+    json!({"type": "number", "minimum": 0})
 }
 
 /// The two values of a list that holds so many.

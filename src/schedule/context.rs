@@ -1,6 +1,6 @@
 //! Where a schedule meets the run: what its kind needs to know to be planned, and the checks of its parameters.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 
@@ -25,18 +25,27 @@ pub(crate) struct Context<'a> {
     unit: Unit,
     /// The groups of the run that this schedule serves.
     groups: Range<usize>,
-    slots: &'a RefCell<Vec<Slot>>,
+    notes: &'a Notes,
 }
 
-/// Plans `schedule` as the outermost of a run; its metric-driven kinds leave their memories in `slots`.
+/// What planning finds out beside the curve.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// The memories of metric-driven kinds.
+    pub slots: RefCell<Vec<Slot>>,
+    /// Whether a share of the run or an epoch was measured.
+    pub needs_run_length: Cell<bool>,
+}
+
+/// Plans `schedule` as the outermost of a run; its metric-driven kinds leave their memories in `notes`.
 pub(super) fn outermost(
     schedule: &Schedule,
     run: &RunLength,
     groups: usize,
-    slots: &RefCell<Vec<Slot>>,
+    notes: &Notes,
 ) -> Result<Box<dyn Curve>, ScheduleError> {
     let (kind, place) = (schedule.kind(), String::new());
-    Context { kind, place, depth: 1, run, unit: Unit::Step, groups: 0..groups, slots }.curve_of(schedule)
+    Context { kind, place, depth: 1, run, unit: Unit::Step, groups: 0..groups, notes }.curve_of(schedule)
 }
 
 impl Context<'_> {
@@ -47,6 +56,7 @@ impl Context<'_> {
 
     /// The run in the schedule's unit, where its end is known.
     pub fn total(&self) -> Option<f64> {
+        self.notes.needs_run_length.set(true);
         let total = self.run.total_steps? as f64;
         Some(if self.unit == Unit::Epoch { total / self.run.steps_per_epoch as f64 } else { total })
     }
@@ -86,9 +96,11 @@ impl Context<'_> {
     /// one does too, whatever its own unit.
     fn curve_of(&self, schedule: &Schedule) -> Result<Box<dyn Curve>, ScheduleError> {
         self.refuse_what_is_not_finite(schedule)?;
+        self.refuse_what_is_out_of_range(schedule)?;
         if schedule.unit == self.unit || self.unit == Unit::Epoch {
             return schedule.kind.plan(self);
         }
+        self.notes.needs_run_length.set(true);
         let place = self.place.clone();
         let context = Context { unit: Unit::Epoch, place, groups: self.groups.clone(), ..*self };
         let curve = schedule.kind.plan(&context)?;
@@ -100,6 +112,16 @@ impl Context<'_> {
             if let Some((inner, x)) = value.first_not_finite() {
                 let field = format!("{}{inner}", parameter.name);
                 return Err(self.refuse(&field, number(x), "it must be a finite number"));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_what_is_out_of_range(&self, schedule: &Schedule) -> Result<(), ScheduleError> {
+        for (parameter, value) in schedule.kind.written() {
+            let Some(range) = parameter.range else { continue };
+            if let Some((inner, found)) = value.first_outside(range) {
+                return Err(self.refuse(&format!("{}{inner}", parameter.name), found, range.rule));
             }
         }
         Ok(())
@@ -172,25 +194,6 @@ impl Context<'_> {
         if x >= 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must not be negative")) }
     }
 
-    /// A number above 0.
-    pub fn positive(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x > 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must be above 0")) }
-    }
-
-    /// A factor by which something decays.
-    pub fn decay(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if x > 0.0 && x <= 1.0 {
-            Ok(x)
-        } else {
-            Err(self.refuse(field, number(x), "a decay must be above 0 and at most 1"))
-        }
-    }
-
-    /// A number from 0 to 1.
-    pub fn fraction(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
-        if (0.0..=1.0).contains(&x) { Ok(x) } else { Err(self.refuse(field, number(x), "it must be from 0 to 1")) }
-    }
-
     /// Numbers that are not negative, one for each group.
     pub fn for_groups(&self, field: &str, values: &ForGroups) -> Result<Vec<f64>, ScheduleError> {
         let values = match values {
@@ -223,7 +226,7 @@ impl Context<'_> {
         &self,
         make: impl Fn(&[f64]) -> Box<dyn Memory> + Send + Sync + 'static,
     ) -> Result<Box<dyn Curve>, ScheduleError> {
-        let mut slots = self.slots.borrow_mut();
+        let mut slots = self.notes.slots.borrow_mut();
         let slot = slots.len();
         let (place, kind, groups) = (self.place.clone(), self.kind, self.groups.clone());
         slots.push(Slot { place, kind, groups, make: Box::new(make) });

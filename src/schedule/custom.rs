@@ -137,7 +137,8 @@ pub fn register<T: CustomSchedule>(name: &'static str) -> Result<(), CustomError
         return Err(CustomError::Twice { name: other.definition.name, type_name: other.type_name });
     }
     // What is registered stays so to the end: it is leaked once, and is like the catalogue from then on.
-    let parameters = fields.iter().map(|name| Parameter { name, needed: false }).collect::<Vec<_>>().leak();
+    let parameters =
+        fields.iter().map(|name| Parameter { name, needed: false, range: None }).collect::<Vec<_>>().leak();
     let definition = Definition { name, parameters, read: read::<T>, describe: Vec::new, doc: "" };
     registered.push(Box::leak(Box::new(Registered { definition, type_id, type_name })));
     Ok(())

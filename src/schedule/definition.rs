@@ -10,7 +10,9 @@ use super::argument::Argument;
 use super::context::Context;
 use super::error::{Problem, ScheduleError, suggestion};
 use super::length::Length;
+use super::phases::Phases;
 use super::plan::Curve;
+use super::range::Range;
 use super::value::{Data, Value};
 
 /// A kind of schedule with its parameters: what it takes to follow it.
@@ -28,6 +30,11 @@ pub(crate) trait Kind: Parameters {
     fn lasting(&self, _length: Length) -> Option<Schedule> {
         None
     }
+
+    /// The phases it has in the stretch that is left: one by default, with the name of the kind.
+    fn phases(&self, phases: &mut Phases<'_>) {
+        phases.rest(self.definition().name);
+    }
 }
 
 /// The parameters of a kind, as [`kind!`] writes them down.
@@ -42,11 +49,13 @@ pub(crate) trait Parameters: Debug + Send + Sync {
     }
 }
 
-/// The name of a parameter, and whether there is no schedule without it.
+/// The name of a parameter, whether there is no schedule without it, and which numbers it takes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Parameter {
     pub name: &'static str,
     pub needed: bool,
+    /// None where it takes all that its type has.
+    pub range: Option<&'static Range>,
 }
 
 /// What there is to know of a kind before there is a schedule of it.
@@ -68,7 +77,7 @@ pub(crate) struct Described {
     pub name: &'static str,
     pub doc: &'static str,
     pub needed: bool,
-    /// The JSON schema of its values.
+    /// The JSON schema of its values, with its range.
     pub schema: Json,
     pub default: Option<Value>,
 }
@@ -106,6 +115,7 @@ impl Arguments<'_> {
 /// Defines a kind of schedule: `name => Type { parameters }`.
 ///
 /// A parameter is `name: Type` where it is needed, `name: Type = default`, or `name?: Type` where it may be absent.
+/// Behind the type, `where RANGE` names one of `range.rs`, which is checked before the kind is planned.
 /// From this come the struct, the constructor `Schedule::name(…)` that takes what is needed, a method for each
 /// other parameter, and the reading and writing of both data and text.
 macro_rules! kind {
@@ -113,31 +123,31 @@ macro_rules! kind {
         kind!(@sort { [$(#[doc = $doc])*] $name $Kind } [] [] [] $($body)*);
     };
     (@sort $head:tt $needed:tt [$($set:tt)*] [$($all:tt)*]
-        $(#[doc = $doc:literal])* $field:ident?: $ty:ty, $($rest:tt)*) => {
+        $(#[doc = $doc:literal])* $field:ident?: $ty:ty $(where $range:ident)?, $($rest:tt)*) => {
         kind!(@sort $head $needed
             [$($set)* { [$(#[doc = $doc])*] $field $ty, Some }]
-            [$($all)* { [$(#[doc = $doc])*] $field (Option<$ty>) (optional $ty) }]
+            [$($all)* { [$(#[doc = $doc])*] $field (Option<$ty>) (optional $ty) [$($range)?] }]
             $($rest)*);
     };
     (@sort $head:tt $needed:tt [$($set:tt)*] [$($all:tt)*]
-        $(#[doc = $doc:literal])* $field:ident: $ty:ty = $default:expr, $($rest:tt)*) => {
+        $(#[doc = $doc:literal])* $field:ident: $ty:ty $(where $range:ident)? = $default:expr, $($rest:tt)*) => {
         kind!(@sort $head $needed
             [$($set)* { [$(#[doc = $doc])*] $field $ty, std::convert::identity }]
-            [$($all)* { [$(#[doc = $doc])*] $field ($ty) (default $default) }]
+            [$($all)* { [$(#[doc = $doc])*] $field ($ty) (default $default) [$($range)?] }]
             $($rest)*);
     };
     (@sort $head:tt [$($needed:tt)*] $set:tt [$($all:tt)*]
-        $(#[doc = $doc:literal])* $field:ident: $ty:ty, $($rest:tt)*) => {
+        $(#[doc = $doc:literal])* $field:ident: $ty:ty $(where $range:ident)?, $($rest:tt)*) => {
         kind!(@sort $head
             [$($needed)* { $field $ty }]
             $set
-            [$($all)* { [$(#[doc = $doc])*] $field ($ty) (needed) }]
+            [$($all)* { [$(#[doc = $doc])*] $field ($ty) (needed) [$($range)?] }]
             $($rest)*);
     };
     (@sort { [$(#[doc = $doc:literal])*] $name:ident $Kind:ident }
         [$({ $needed:ident $needed_ty:ty })*]
         [$({ [$(#[doc = $set_doc:literal])*] $set:ident $set_ty:ty, $wrap:path })*]
-        [$({ [$(#[doc = $field_doc:literal])*] $field:ident ($field_ty:ty) $how:tt })*]
+        [$({ [$(#[doc = $field_doc:literal])*] $field:ident ($field_ty:ty) $how:tt $range:tt })*]
     ) => {
         $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +181,7 @@ macro_rules! kind {
                     parameters: &[$($crate::schedule::definition::Parameter {
                         name: stringify!($field),
                         needed: kind!(@is_needed $how),
+                        range: kind!(@range $range),
                     }),*],
                     read: |_arguments| Ok(std::sync::Arc::new(Self {
                         $($field: kind!(@read _arguments $field $how),)*
@@ -179,7 +190,7 @@ macro_rules! kind {
                         name: stringify!($field),
                         doc: concat!($($field_doc, "\n",)*),
                         needed: kind!(@is_needed $how),
-                        schema: kind!(@schema $field_ty, $how),
+                        schema: kind!(@schema $field_ty, $how, $range),
                         default: kind!(@default $field_ty, $how),
                     }),*],
                     doc: concat!($($doc, "\n",)*),
@@ -219,8 +230,12 @@ macro_rules! kind {
     (@initial $field:ident (default $default:expr)) => { $default };
     (@is_needed (needed)) => { true };
     (@is_needed $how:tt) => { false };
-    (@schema $whole:ty, (optional $ty:ty)) => { <$ty as $crate::schedule::argument::Argument>::schema() };
-    (@schema $ty:ty, $how:tt) => { <$ty as $crate::schedule::argument::Argument>::schema() };
+    (@range []) => { None };
+    (@range [$range:ident]) => { Some(&$crate::schedule::range::$range) };
+    (@schema $whole:ty, (optional $ty:ty), $range:tt) => { kind!(@schema $ty, (needed), $range) };
+    (@schema $ty:ty, $how:tt, $range:tt) => {
+        $crate::schedule::range::narrowed(<$ty as $crate::schedule::argument::Argument>::schema(), kind!(@range $range))
+    };
     (@default $ty:ty, (default $default:expr)) => {{
         let default: $ty = $default;
         Some($crate::schedule::argument::Argument::write(&default))

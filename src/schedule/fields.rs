@@ -5,12 +5,11 @@ use serde_json::Value as Json;
 
 use super::error::Problem;
 use super::value::{Data, Value};
-use crate::kinded;
+use crate::field_names::field_names;
 
 /// The names of the fields that `T` is read from, in order; or why it has none that a schedule could have.
 pub(super) fn fields<T: DeserializeOwned>() -> Result<&'static [&'static str], String> {
-    let names = kinded::fields::<T>();
-    let names = names.ok_or("its fields are not known; derive `Deserialize` for a struct with named fields")?;
+    let names = field_names::<T>()?;
     match names.iter().find(|name| ["kind", "unit"].contains(name)) {
         Some(name) => Err(format!("its field `{name}` has a meaning already; give it another name")),
         None => Ok(names),

@@ -167,7 +167,6 @@ impl Context<'_> {
         threshold: f64,
         threshold_mode: ThresholdMode,
     ) -> Result<Improvement, ScheduleError> {
-        let threshold = self.not_negative("threshold", threshold)?;
         if threshold_mode == ThresholdMode::Rel && threshold >= 1.0 {
             return Err(self.refuse("threshold", threshold, "a relative one must be below 1"));
         }

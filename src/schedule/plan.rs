@@ -1,8 +1,8 @@
 //! From a schedule to a plan: lengths resolved, mistakes refused, and what remains is a function of `t`.
 
-use std::cell::RefCell;
 use std::fmt;
 
+use super::context::Notes;
 use super::memory::{Memory, Slot};
 use super::{Schedule, ScheduleError, context};
 
@@ -24,6 +24,7 @@ pub struct RunLength {
 pub struct Plan {
     curve: Box<dyn Curve>,
     slots: Vec<Slot>,
+    needs_run_length: bool,
 }
 
 impl Plan {
@@ -34,9 +35,10 @@ impl Plan {
         if groups == 0 {
             return Err(ScheduleError::NoGroups);
         }
-        let slots = RefCell::default();
-        let curve = context::outermost(schedule, run, groups, &slots)?;
-        Ok(Self { curve, slots: slots.into_inner() })
+        let notes = Notes::default();
+        let curve = context::outermost(schedule, run, groups, &notes)?;
+        let needs_run_length = notes.needs_run_length.get();
+        Ok(Self { curve, slots: notes.slots.into_inner(), needs_run_length })
     }
 
     /// The rate that update `t` uses in `group`, whose base rate is `base`: finite and not negative.
@@ -69,6 +71,11 @@ impl Plan {
     /// Whether any part of the schedule is driven by a metric.
     pub fn wants_metric(&self) -> bool {
         !self.slots.is_empty()
+    }
+
+    /// Whether its rates depend on how long the run is, or on the length of an epoch.
+    pub fn needs_run_length(&self) -> bool {
+        self.needs_run_length
     }
 
     /// No kind gives a rate below zero or beyond the finite for parameters that it accepts, unless base rate and

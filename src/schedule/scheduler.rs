@@ -99,6 +99,11 @@ impl Scheduler {
         self.t = t;
     }
 
+    /// Whether the rates depend on how long the run is, or on the length of an epoch.
+    pub fn needs_run_length(&self) -> bool {
+        self.plan.needs_run_length()
+    }
+
     /// Whether the schedule listens to [`report`](Self::report).
     pub fn wants_metric(&self) -> bool {
         self.plan.wants_metric()

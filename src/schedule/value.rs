@@ -6,6 +6,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Schedule;
+use super::range::Range;
 
 /// A value, and where it stood in the text that it was read from, if it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,22 @@ impl Value {
             Data::List(items) => items.iter().enumerate().find_map(|(index, item)| {
                 let (inner, x) = item.first_not_finite()?;
                 Some((format!("[{index}]{inner}"), x))
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Value {
+    /// The path of the first number in the value that `range` does not have, and that number as text. A share of the
+    /// run is no number yet.
+    pub fn first_outside(&self, range: &Range) -> Option<(String, String)> {
+        match &self.data {
+            Data::Number(x) if !range.has(*x) => Some((String::new(), number(*x))),
+            Data::Integer(n) if !range.has(*n as f64) => Some((String::new(), n.to_string())),
+            Data::List(items) => items.iter().enumerate().find_map(|(index, item)| {
+                let (inner, found) = item.first_outside(range)?;
+                Some((format!("[{index}]{inner}"), found))
             }),
             _ => None,
         }

@@ -2,21 +2,28 @@
 
 use std::path::Path;
 
-/// Lines of TOML.
-pub(super) struct Lines(String);
+use super::Starter;
+use crate::Notice;
+use crate::data::Split;
+
+/// Lines of TOML, and the decisions that stand above them.
+pub(super) struct Lines {
+    text: String,
+    decisions: Vec<Notice>,
+}
 
 /// How long a first run is.
 pub(super) struct Length {
     pub batch_size: usize,
     /// Passes over the data, where it is not counted in steps.
     pub epochs: Option<usize>,
-    /// Updates, about.
+    /// Updates.
     pub steps: usize,
     pub clip_norm: bool,
 }
 
 impl Length {
-    /// About two thousand updates, but a few passes at least and not very many.
+    /// About two thousand updates, but a few passes at least and not very many, over `rows` rows to train on.
     pub fn of_rows(rows: usize, batch_size: usize) -> Self {
         let per_epoch = rows.div_ceil(batch_size).max(1);
         let epochs = (2000 / per_epoch).clamp(5, 100);
@@ -26,12 +33,7 @@ impl Length {
 
 impl Lines {
     pub fn new() -> Self {
-        let mut lines = Self(String::new());
-        lines.comment(
-            "Written by `train init` for a first run. `train check` and the name of this file says how it is understood, \
-             without training; `train reference` prints every key there is.",
-        );
-        lines.0.push('\n');
+        let mut lines = Self { text: String::new(), decisions: Vec::new() };
         lines.value("seed", "1", "Decides initial weights, split, shuffling and dropout: another seed, another run.");
         lines.value(
             "device",
@@ -41,19 +43,44 @@ impl Lines {
         lines
     }
 
-    pub fn into_text(self) -> String {
-        self.0
+    /// The file, with the decisions above its keys.
+    pub fn into_starter(self) -> Starter {
+        let Self { text, decisions } = self;
+        let mut head = comment(
+            "",
+            "Written by `train init` for a first run. `train check` and the name of this file says how it is understood, \
+             without training; `train reference` prints every key there is.",
+        );
+        head += "#\n# Decisions, from a look at the data:\n";
+        for decision in &decisions {
+            let text = match decision {
+                Notice::Note(text) => text.clone(),
+                Notice::Warning(_) => decision.to_string(),
+            };
+            head += &comment("- ", &text);
+        }
+        Starter { text: head + "\n" + &text, decisions }
+    }
+
+    /// Adds a decision.
+    pub fn decide(&mut self, text: String) {
+        self.decisions.push(Notice::Note(text));
+    }
+
+    /// Adds a decision that a person should look at.
+    pub fn warn(&mut self, text: String) {
+        self.decisions.push(Notice::Warning(text));
     }
 
     pub fn table(&mut self, name: &str, meaning: &str) {
-        self.0.push('\n');
+        self.text.push('\n');
         self.comment(meaning);
-        self.0.push_str(&format!("[{name}]\n"));
+        self.text.push_str(&format!("[{name}]\n"));
     }
 
     pub fn value(&mut self, key: &str, value: &str, meaning: &str) {
         self.comment(meaning);
-        self.0.push_str(&format!("{key} = {value}\n"));
+        self.text.push_str(&format!("{key} = {value}\n"));
     }
 
     pub fn path(&mut self, key: &str, path: &Path, meaning: &str) {
@@ -61,29 +88,23 @@ impl Lines {
     }
 
     fn comment(&mut self, text: &str) {
-        const WIDTH: usize = 100;
-        let mut line = String::from("#");
-        for word in text.split_whitespace() {
-            if line.len() + 1 + word.len() > WIDTH {
-                self.0.push_str(&line);
-                self.0.push('\n');
-                line = String::from("#");
-            }
-            line.push(' ');
-            line.push_str(word);
-        }
-        self.0.push_str(&line);
-        self.0.push('\n');
+        self.text += &comment("", text);
     }
 
-    /// The share of `rows` that is set aside.
-    pub fn validation(&mut self, rows: usize) {
-        let share = match rows {
-            0..10 => "0.0",
-            10..10_000 => "0.2",
-            _ => "0.1",
+    /// Sets a share of `rows` aside, and returns how many are left to train on.
+    pub fn validation(&mut self, rows: usize) -> usize {
+        let (share, text) = match rows {
+            0..10 => (0.0, "0.0"),
+            10..10_000 => (0.2, "0.2"),
+            _ => (0.1, "0.1"),
         };
-        self.value("validation", share, "The share of the rows that is set aside to measure on, from 0 to below 1.");
+        let count = Split::count(rows, share).unwrap_or(0);
+        self.decide(match count {
+            0 => "validation: no rows are set aside, as there are few".to_owned(),
+            count => format!("validation: {count} of {rows} rows are set aside"),
+        });
+        self.value("validation", text, "The share of the rows that is set aside to measure on, from 0 to below 1.");
+        rows - count
     }
 
     pub fn batch_size(&mut self, length: &Length) {
@@ -91,6 +112,7 @@ impl Lines {
     }
 
     pub fn mlp(&mut self) {
+        self.decide("model: mlp, two hidden layers of 64, for rows of numbers".to_owned());
         self.table("model", "What learns: linear layers with an activation between them.");
         self.value(
             "kind",
@@ -110,6 +132,7 @@ impl Lines {
             (side, channels) = (side / 2, channels * 2);
         }
         blocks.push(format!("{{ channels = {channels}, padding = 1 }}"));
+        self.decide(format!("model: convnet, {} blocks, for images", blocks.len()));
         self.table(
             "model",
             "What learns: convolutions, each with a pooling that halves the image, and then linear layers.",
@@ -152,7 +175,7 @@ impl Lines {
         match length.epochs {
             Some(epochs) => {
                 let meaning =
-                    format!("Passes over the data, here about {steps} updates; or `steps`, a number of updates.");
+                    format!("Passes over the data, here {steps} updates in all; or `steps`, a number of updates.");
                 self.value("epochs", &epochs.to_string(), &meaning);
             }
             None => self.value("steps", &steps.to_string(), "Updates; or `epochs`, a number of passes over the data."),
@@ -160,12 +183,49 @@ impl Lines {
         if length.clip_norm {
             self.value("clip_norm", "1.0", "Largest global norm of the gradients; left out, they are not clipped.");
         }
-        self.0.push('\n');
+        self.text.push('\n');
         self.comment(
             "The state is saved from time to time and at the end, and a run that stops for any reason goes on with \
              `train --resume` and its directory. How often, and which checkpoints stay, is said so:",
         );
-        self.0.push_str("# [checkpoint]\n# every = \"10 minutes\"\n# keep = { last = 3 }\n");
+        self.text.push_str("# [checkpoint]\n# every = \"10 minutes\"\n# keep = { last = 3 }\n");
+    }
+}
+
+/// A text as comments, which begin with `mark` and are indented as wide after it. TOML allows no control characters.
+fn comment(mark: &str, text: &str) -> String {
+    const WIDTH: usize = 100;
+    let (mut text_of_all, mut line) = (String::new(), format!("# {mark}"));
+    let indent = " ".repeat(2 + mark.len());
+    let mut is_empty = true;
+    for word in text.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            text_of_all += &line;
+            text_of_all.push('\n');
+            line = indent.replacen(' ', "#", 1);
+            is_empty = true;
+        }
+        line += if is_empty { "" } else { " " };
+        line.extend(word.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }));
+        is_empty = false;
+    }
+    text_of_all + &line + "\n"
+}
+
+/// Items as a sentence lists them, a few of them where there are many.
+pub(super) fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 10;
+    let more = items.len().saturating_sub(SHOWN);
+    let shown = items.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// A value of the data as a sentence shows it: quoted, and not too long.
+pub(super) fn example(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }
 

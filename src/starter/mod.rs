@@ -1,28 +1,64 @@
-//! A first configuration for data of a person's own: what seems to be in it, with a comment at every line that says
-//! what it is and what else there is.
+//! A first configuration for data of a person: the data's probable meaning, with a comment at every line that says
+//! its purpose and the alternatives, and a list of all that was decided.
+//!
+//! `table.rs` describes a table: `target.rs` chooses the column to predict, `columns.rs` the use of each other one.
+//! `files.rs` describes images and text, `tensors.rs` a safetensors file, and `lines.rs` writes.
 
+mod columns;
+mod files;
 mod lines;
 mod table;
+mod target;
 mod tensors;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::data::{DataError, Survey, survey};
+use crate::Notice;
+use crate::data::{DataError, Survey, TableError, lines_above_table, survey};
+use crate::remedy;
 use lines::Lines;
 
 /// Why there is no configuration for data.
 #[derive(Debug, Error)]
 pub enum StarterError {
-    /// It cannot be read.
+    /// There is nothing at the path, or it cannot be read.
+    #[error(
+        "cannot read the data {}: {source}{}; give the path of a file or folder to learn from", path.display(),
+        remedy::after(source)
+    )]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// It is a pipe or a device.
+    #[error("{} is {kind}; give the path of a file or folder to learn from", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// Its content cannot be read.
     #[error(transparent)]
     Data(Box<DataError>),
+    /// The first lines have fewer columns than those after them.
+    #[error("{error}; if other lines stand above the table, pass over them with `--skip-lines {lines}`")]
+    Above {
+        /// The line that is not as wide as the first.
+        error: Box<DataError>,
+        /// After how many lines the table probably begins.
+        lines: usize,
+    },
     /// It is no format that is known.
     #[error(
-        "{path} is nothing that can be learned from: give a table (`.csv`, `.parquet`), tensors (`.safetensors`), a text \
-         (`.txt`), each with `.gz` or without, a folder with MNIST's files, or a folder that has a folder of PNG or JPEG \
-         files for each class"
+        "{path} is nothing that can be learned from: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
+         (`.safetensors`), a text (`.txt`), each with `.gz` or without, a folder with MNIST's files, or a folder that \
+         has a folder of PNG or JPEG files for each class"
     )]
     Unknown {
         /// The file or folder.
@@ -36,93 +72,103 @@ pub enum StarterError {
         /// The part that is missing.
         reason: String,
     },
+    /// A request has no meaning for the data.
+    #[error("--{option} has no meaning for {}: {rule}", path.display())]
+    Request {
+        /// The option.
+        option: &'static str,
+        /// The data.
+        path: PathBuf,
+        /// The data that it has a meaning for.
+        rule: &'static str,
+    },
 }
 
 impl From<DataError> for StarterError {
     fn from(error: DataError) -> Self {
-        Self::Data(Box::new(error))
+        match error {
+            DataError::Read { path, source } => Self::Read { path, source },
+            DataError::NotAFile { path, kind } => Self::NotAFile { path, kind },
+            other => Self::Data(Box::new(other)),
+        }
     }
 }
 
-/// The text of a configuration for the data at `data`, which the file names `written`, its path from there.
+/// The part of the data that a person says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requests<'a> {
+    /// Tables: the column to predict, by its name or its number.
+    pub label: Option<&'a str>,
+    /// CSV: how many lines stand above the table.
+    pub skip_lines: usize,
+}
+
+/// A first configuration.
+#[derive(Clone, Debug)]
+pub struct Starter {
+    /// The file, in TOML.
+    pub text: String,
+    /// Everything that was decided from a look at the data. The text has it in its comments too.
+    pub decisions: Vec<Notice>,
+}
+
+/// A configuration for the data at `data`, which the file names `written`, its path from there.
 ///
 /// # Errors
 /// When the data cannot be read, or is nothing that a run can learn from.
-pub fn configuration(data: &Path, written: &Path) -> Result<String, StarterError> {
-    let survey = survey(data)?.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
+pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<Starter, StarterError> {
+    let survey = survey(data, requests.skip_lines).map_err(|error| of_lines_above(data, error))?;
+    let survey = survey.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
+    refuse_without_meaning(&survey, data, requests)?;
     let mut lines = Lines::new();
     let length = match &survey {
-        Survey::Table(table) => table::describe(&mut lines, table, data, written)?,
+        Survey::Table(table) => table::describe(&mut lines, table, data, written, requests)?,
         Survey::Tensors(tensors) => tensors::describe(&mut lines, tensors, data, written)?,
-        Survey::Idx { has_validation, shape } => idx(&mut lines, written, *has_validation, *shape),
-        Survey::Images { path, validation_path, files, sides } => {
+        Survey::Idx { has_validation, shape, labels } => {
+            files::idx(&mut lines, data, written, *has_validation, *shape, *labels)?
+        }
+        Survey::Images { path, validation_path, classes, files, sides } => {
             let from_there = |path: &Path| match path.strip_prefix(data) {
                 Ok(inner) if inner != Path::new("") => written.join(inner),
                 _ => written.to_owned(),
             };
             let validation = validation_path.as_deref().map(from_there);
-            images(&mut lines, &from_there(path), validation.as_deref(), *files, *sides)
+            files::images(&mut lines, &from_there(path), validation.as_deref(), classes, *files, *sides)
         }
-        Survey::Text { bytes, is_unicode } => text(&mut lines, written, *bytes, *is_unicode),
+        Survey::Text { tokens, distinct, is_unicode } => {
+            files::text(&mut lines, data, written, *tokens, *distinct, *is_unicode)?
+        }
     };
     lines.training(&length);
-    Ok(lines.into_text())
+    Ok(lines.into_starter())
 }
 
-fn idx(lines: &mut Lines, path: &Path, has_validation: bool, [count, height, width]: [usize; 3]) -> lines::Length {
-    lines.table("data", "What to learn from.");
-    lines.path("path", path, "The folder of the files, relative to this one.");
-    lines.value("format", "\"idx\"", "MNIST's format. Another name of a file is said by `images` and `labels`.");
-    if !has_validation {
-        lines.validation(count);
+/// The error, with a remedy where lines above the table are the probable cause.
+fn of_lines_above(data: &Path, error: DataError) -> StarterError {
+    let is_wider = matches!(&error, DataError::Table(table)
+        if matches!(**table, TableError::Ragged { found, expected, .. } if expected < found));
+    match lines_above_table(data).filter(|_| is_wider) {
+        Some(lines) => StarterError::Above { error: Box::new(error), lines },
+        None => error.into(),
     }
-    let length = lines::Length::of_rows(count, 64);
-    lines.batch_size(&length);
-    lines.convnet([height, width]);
-    length
 }
 
-fn images(lines: &mut Lines, path: &Path, validation: Option<&Path>, files: usize, sides: [usize; 2]) -> lines::Length {
-    lines.table("data", "What to learn from.");
-    lines.path("path", path, "The folder that has a folder of images for each class, relative to this file.");
-    lines.value("format", "\"images\"", "A folder of images for each class.");
-    match validation {
-        Some(path) => lines.path("validation_path", path, "The folder of those for validation, with the same classes."),
-        None => lines.validation(files),
+fn refuse_without_meaning(survey: &Survey, data: &Path, requests: Requests) -> Result<(), StarterError> {
+    let refused = |option, rule| Err(StarterError::Request { option, path: data.into(), rule });
+    match survey {
+        Survey::Table(table) if table.is_parquet && requests.skip_lines > 0 => {
+            refused("skip-lines", "only a CSV file has lines to pass over")
+        }
+        Survey::Table(_) => Ok(()),
+        _ if requests.skip_lines > 0 => refused("skip-lines", "only a CSV file has lines to pass over"),
+        _ if requests.label.is_some() => refused("label", "only a table has a column to predict"),
+        _ => Ok(()),
     }
-    let length = lines::Length::of_rows(files, 32);
-    lines.batch_size(&length);
-    lines.convnet(sides);
-    length
 }
 
-fn text(lines: &mut Lines, path: &Path, bytes: usize, is_unicode: bool) -> lines::Length {
-    // A tenth of the text is for validation, and has to hold a row.
-    let context = (bytes / 40).clamp(1, 64);
-    lines.table("data", "What to learn from.");
-    lines.path("path", path, "The text, relative to this file.");
-    lines.value("format", "\"text\"", "A text, as rows of tokens.");
-    let tokens = if is_unicode { "\"characters\"" } else { "\"bytes\"" };
-    lines.value(
-        "tokens",
-        tokens,
-        "What a token is: \"characters\" or \"bytes\"; or `tokenizer = \"tokenizer.json\"` instead.",
-    );
-    lines.value("context", &context.to_string(), "How many tokens a row holds: how far back the model can see.");
-    lines.value("validation", "0.1", "The last part of the text, on which nothing is trained; 0 for none.");
-    let length = lines::Length { batch_size: 12, epochs: None, steps: 2000, clip_norm: true };
-    lines.batch_size(&length);
-    lines.table("model", "What learns: a decoder of tokens.");
-    lines.value("kind", "\"gpt\"", "For tokens there is \"gpt\".");
-    lines.value("layers", "4", "Blocks, one after the other.");
-    lines.value("heads", "4", "Heads of attention in each block; they divide the width.");
-    lines.value("width", "128", "Numbers that stand for a token. More learn more, and take longer.");
-    lines.value(
-        "dropout",
-        "0.0",
-        "Share that is dropped in training, from 0 to below 1; 0.1 or 0.2 where the text is short.",
-    );
-    length
+/// The error of data that has nothing to predict, or nothing to predict it from.
+fn nothing(path: &Path, reason: impl Into<String>) -> StarterError {
+    StarterError::NoTarget { path: path.into(), reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -130,9 +176,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_data_is_told_what_would_be() {
+    fn a_folder_without_data_is_refused_with_the_formats_that_there_are() {
         let folder = tempfile::tempdir().unwrap();
-        let message = configuration(folder.path(), Path::new("data")).unwrap_err().to_string();
+        let message = configuration(folder.path(), Path::new("data"), Requests::default()).unwrap_err().to_string();
         assert!(message.contains("a folder of PNG or JPEG files for each class"), "{message}");
     }
 }

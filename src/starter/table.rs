@@ -1,19 +1,74 @@
-//! A configuration for a table: which column is the target, and which can't be learned from.
+//! A configuration for a table.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::StarterError;
-use super::lines::{Length, Lines, quoted};
-use crate::data::{ColumnSurvey, TableSurvey};
+use super::columns::Use;
+use super::lines::{Length, Lines, example, listed, quoted};
+use super::target::Target;
+use super::{Requests, StarterError, nothing};
+use crate::data::{DataConfig, Delimiter, TableSurvey};
 
-/// Names that a target often has.
-const TARGETS: [&str; 9] = ["label", "labels", "class", "target", "y", "outcome", "species", "diagnosis", "quality"];
+/// A table with the use of each of its columns; the target has none.
+struct Plan<'a> {
+    table: &'a TableSurvey,
+    target: Target,
+    uses: Vec<Option<Use>>,
+}
 
-/// Names of columns that only number the rows.
-const NUMBERS: [&str; 4] = ["id", "index", "unnamed: 0", "row"];
+impl<'a> Plan<'a> {
+    fn new(table: &'a TableSurvey, target: Target) -> Self {
+        let columns = table.columns.iter().enumerate();
+        let uses = columns.map(|(at, column)| (at != target.at).then(|| Use::of(column, table))).collect();
+        Self { table, target, uses }
+    }
 
-/// More different words than this are rather names or texts than categories.
-const CATEGORIES: usize = 50;
+    /// The columns of a use, each with its number.
+    fn of<T>(&self, wanted: impl Fn(&Use) -> Option<T>) -> Vec<(usize, T)> {
+        let uses = self.uses.iter().enumerate();
+        uses.filter_map(|(at, used)| Some((at, wanted(used.as_ref()?)?))).collect()
+    }
+
+    fn left_out(&self) -> Vec<(usize, String)> {
+        self.of(|used| match used {
+            Use::Left { because } => Some(because.clone()),
+            _ => None,
+        })
+    }
+
+    fn categories(&self) -> Vec<(usize, Option<String>)> {
+        self.of(|used| match used {
+            Use::Category { because } => Some(because.clone()),
+            _ => None,
+        })
+    }
+
+    /// The columns of numbers with words that stand for missing values.
+    fn odd(&self) -> Vec<(usize, Vec<String>)> {
+        self.of(|used| match used {
+            Use::Number { odd } if !odd.is_empty() => Some(odd.clone()),
+            _ => None,
+        })
+    }
+
+    /// The columns in which values are missing, among those that are learned from.
+    fn gaps(&self) -> Vec<(usize, usize)> {
+        let used = self.of(|used| (!matches!(used, Use::Left { .. })).then_some(()));
+        let gaps = used.into_iter().map(|(at, ())| (at, self.table.columns[at].missing));
+        gaps.filter(|(_, missing)| *missing > 0).collect()
+    }
+
+    /// Columns as a list of TOML.
+    fn list<T>(&self, columns: &[(usize, T)]) -> String {
+        let columns: Vec<String> = columns.iter().map(|(at, _)| reference(self.table, *at)).collect();
+        format!("[{}]", columns.join(", "))
+    }
+
+    /// Columns as a sentence lists them.
+    fn names(&self, columns: impl IntoIterator<Item = usize>) -> String {
+        listed(columns.into_iter().map(|at| name(self.table, at)).collect::<Vec<_>>().into_iter())
+    }
+}
 
 /// Writes `[data]` and `[model]`.
 pub(super) fn describe(
@@ -21,121 +76,144 @@ pub(super) fn describe(
     table: &TableSurvey,
     path: &Path,
     written: &Path,
+    requests: Requests,
 ) -> Result<Length, StarterError> {
-    let nothing = |reason: &str| StarterError::NoTarget { path: path.into(), reason: reason.to_owned() };
-    let (label, is_class) = target(table).ok_or_else(|| {
-        nothing(
-            "no column can be the target: none has a few different values, which could be classes, and neither the first \
-             nor the last one has numbers",
-        )
-    })?;
-    let features = || table.columns.iter().enumerate().filter(move |(at, _)| *at != label);
-    let useless = |column: &ColumnSurvey| is_useless(column, table.rows);
-    let listed = |wanted: &dyn Fn(&ColumnSurvey) -> bool| {
-        let columns: Vec<String> =
-            features().filter(|(_, column)| wanted(column)).map(|(at, _)| reference(table, at)).collect();
-        format!("[{}]", columns.join(", "))
-    };
-    if features().all(|(_, column)| useless(column)) {
-        return Err(nothing(
-            "no column beside the target can be learned from: each only numbers the rows or has many different words, as dates \
-             and numbers with a unit, a decimal comma or words among them are",
-        ));
+    let plan = Plan::new(table, Target::find(table, path, requests.label)?);
+    let left_out = plan.left_out();
+    if left_out.len() + 1 == table.columns.len() {
+        let reasons: Vec<String> =
+            left_out.iter().map(|(at, because)| format!("{}: {because}", name(table, *at))).collect();
+        let reason = "no column beside the target can be learned from";
+        return Err(nothing(path, format!("{reason}; {}", listed(reasons.into_iter()))));
     }
+    decide_form(lines, table, path, requests.skip_lines);
+    decide_columns(lines, &plan);
 
     lines.table("data", "What to learn from.");
     lines.path("path", written, "The table, relative to this file.");
     if !table.is_parquet {
-        let header = "Whether the first line names the columns. `skip_lines` passes over lines above it.";
-        lines.value("header", &table.has_header.to_string(), header);
+        write_form(lines, table, path, requests.skip_lines);
     }
-    let place = "The column that is the target, by its name or its number: 0 is the first, -1 the last.";
-    lines.value("label", &reference(table, label), place);
-    let task = if is_class { "\"classification\"" } else { "\"regression\"" };
-    lines.value("task", task, "Whether the target is a class (\"classification\") or a value (\"regression\").");
-    let ignored = "Columns to leave out; here those that only number the rows, or have many different words: names, dates, \
-                   numbers with a unit. Take one out of the list, and `train check` says what it holds.";
-    lines.value("ignore", &listed(&useless), ignored);
-    let categories = "Columns whose values are names; `encoding` says how they become numbers.";
-    lines.value("categories", &listed(&|column| !column.is_numeric && !useless(column)), categories);
-    let missing = if features().any(|(_, column)| column.missing > 0 && !useless(column)) { "median" } else { "error" };
-    let meaning = "Where a value is missing: \"error\", or what stands in for it: \"mean\", \"median\" or \"zero\".";
-    lines.value("missing", &quoted(missing), meaning);
+    write_columns(lines, &plan);
     let standardize = "Whether every feature gets mean 0 and deviation 1; nearly always better.";
     lines.value("standardize", "true", standardize);
-    lines.validation(table.rows);
-    let length = Length::of_rows(if table.is_whole { table.rows } else { 10 * table.rows }, 32);
+    let length = Length::of_rows(lines.validation(table.rows), 32);
     lines.batch_size(&length);
     lines.mlp();
     Ok(length)
 }
 
-/// The column that is probably the target, and whether it is a class.
-fn target(table: &TableSurvey) -> Option<(usize, bool)> {
-    let last = table.columns.len().checked_sub(1).filter(|last| *last > 0)?;
-    let named = table
-        .columns
-        .iter()
-        .position(|column| column.name.as_ref().is_some_and(|name| TARGETS.contains(&name.to_lowercase().as_str())));
-    let is_class = |at: &usize| table.columns.get(*at).is_some_and(|column| is_class(column, table.rows));
-    let is_value = |at: &usize| table.columns.get(*at).is_some_and(|column| column.is_numeric && column.distinct > 1);
-    let places = || named.into_iter().chain([last, 0]);
-    let usable = |at: &usize| is_class(at) || is_value(at);
-    let chosen = named.filter(usable).or_else(|| places().find(is_class)).or_else(|| places().find(is_value))?;
-    Some((chosen, is_class(&chosen)))
-}
-
-/// A few words, or numbers that count from about 0 with few gaps.
-fn is_class(column: &ColumnSurvey, rows: usize) -> bool {
-    if column.distinct < 2 || column.missing > 0 {
-        return false;
+/// How the file is read.
+fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: usize) {
+    let (rows, columns) = (table.rows, table.columns.len());
+    let size = format!("{rows} row{}, {columns} columns", if rows == 1 { "" } else { "s" });
+    if table.is_parquet {
+        return lines.decide(format!("format: Parquet, by the name of the file; {size}"));
     }
-    if column.is_numeric {
-        let few = column.distinct <= 20 && column.distinct <= rows / 3;
-        few && column.is_counting && column.largest < (2 * column.distinct + 2) as f64
+    let passed = match skip_lines {
+        0 => String::new(),
+        1 => "; 1 line above it is passed over".to_owned(),
+        lines => format!("; {lines} lines above it are passed over"),
+    };
+    let usual = if table.delimiter == Delimiter::usual(path) { "" } else { ", as its first lines show" };
+    let names = if table.has_header {
+        "the first line names the columns"
     } else {
-        column.distinct <= CATEGORIES && column.distinct <= rows / 2
+        "no line names the columns, so they have numbers from 0"
+    };
+    lines.decide(format!(
+        "format: CSV, by the name of the file{passed}; columns are separated by {}{usual}; {names}; {size}",
+        table.delimiter.in_words()
+    ));
+}
+
+/// The target, and the use of each other column.
+fn decide_columns(lines: &mut Lines, plan: &Plan) {
+    let Plan { table, target, .. } = plan;
+    let column = &table.columns[target.at];
+    let task = match target.is_class {
+        true => format!("classification, with {} classes", column.distinct),
+        false => format!("regression, as its values are {} different numbers", column.distinct),
+    };
+    lines.decide(format!("target: {}, because {}; task: {task}", name(table, target.at), target.because));
+    target.faults(table).into_iter().for_each(|fault| lines.warn(fault));
+    if table.looked_at < table.rows {
+        lines.decide(format!("columns are described by the first {} rows", table.looked_at));
+    }
+    let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    plan.left_out().into_iter().for_each(|(at, because)| reasons.entry(because).or_default().push(at));
+    for (because, columns) in reasons {
+        lines.warn(format!("left out: {}: {because}", plan.names(columns)));
+    }
+    let (known, plain): (Vec<_>, Vec<_>) = plan.categories().into_iter().partition(|(_, because)| because.is_some());
+    if !plain.is_empty() {
+        lines.decide(format!("categories: {}", plan.names(plain.into_iter().map(|(at, _)| at))));
+    }
+    for (at, because) in known {
+        lines.decide(format!("categories: {}: {}", name(table, at), because.unwrap_or_default()));
+    }
+    for (at, odd) in plan.odd() {
+        let words = listed(odd.iter().map(|word| example(word)));
+        lines.warn(format!(
+            "missing values: {} has numbers and {words}, which is taken for missing; the median of the column stands in",
+            name(table, at)
+        ));
+    }
+    let gaps = plan.gaps();
+    if !gaps.is_empty() {
+        let columns = listed(gaps.iter().map(|(at, missing)| format!("{} ({missing})", name(table, *at))));
+        lines.decide(format!("missing values: in {columns}; the median of the column stands in"));
     }
 }
 
-/// Nothing in it, or another value in every row.
-fn is_useless(column: &ColumnSurvey, rows: usize) -> bool {
-    let present = rows - column.missing.min(rows);
-    let numbers_rows = column.name.as_ref().is_some_and(|name| NUMBERS.contains(&name.to_lowercase().as_str()));
-    let many_words = !column.is_numeric && column.distinct > CATEGORIES.min(rows / 2);
-    present == 0 || many_words || (numbers_rows && column.distinct == present)
+fn write_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: usize) {
+    if skip_lines > 0 {
+        lines.value("skip_lines", &skip_lines.to_string(), "Lines above the table, which are passed over.");
+    }
+    if table.delimiter != Delimiter::usual(path) {
+        let meaning = "The character between columns, such as \",\", \";\" or \"\\t\".";
+        lines.value("delimiter", &quoted(&String::from(table.delimiter)), meaning);
+    }
+    let header = "Whether the first line names the columns. `skip_lines` passes over lines above it.";
+    lines.value("header", &table.has_header.to_string(), header);
 }
 
-/// A column as a configuration names it.
-fn reference(table: &TableSurvey, at: usize) -> String {
+fn write_columns(lines: &mut Lines, plan: &Plan) {
+    let place = "The column that is the target, by its name or its number: 0 is the first, -1 the last.";
+    lines.value("label", &reference(plan.table, plan.target.at), place);
+    let task = if plan.target.is_class { "\"classification\"" } else { "\"regression\"" };
+    lines.value("task", task, "Whether the target is a class (\"classification\") or a value (\"regression\").");
+    let ignored = "Columns to leave out, for the reasons above. Take one out of the list, and `train check` says what it \
+                   holds.";
+    lines.value("ignore", &plan.list(&plan.left_out()), ignored);
+    let categories = "Columns whose values are names; `encoding` says how they become numbers.";
+    lines.value("categories", &plan.list(&plan.categories()), categories);
+    let odd: Vec<String> = plan.odd().into_iter().flat_map(|(_, words)| words).collect();
+    let missing = if odd.is_empty() && plan.gaps().is_empty() { "error" } else { "median" };
+    let meaning = "Where a value is missing: \"error\", or what stands in for it: \"mean\", \"median\" or \"zero\".";
+    lines.value("missing", &quoted(missing), meaning);
+    if !odd.is_empty() {
+        let mut words: Vec<String> = DataConfig::MISSING_VALUES.map(quoted).to_vec();
+        words.extend(odd.iter().map(|word| quoted(word)).filter(|word| !words.contains(word)).collect::<Vec<_>>());
+        words.dedup();
+        let meaning = "The words that are written where a value is missing.";
+        lines.value("missing_values", &format!("[{}]", words.join(", ")), meaning);
+    }
+}
+
+/// A column in a sentence.
+fn name(table: &TableSurvey, at: usize) -> String {
     match table.columns.get(at).and_then(|column| column.name.as_ref()) {
+        Some(name) => format!("`{name}`"),
+        None => format!("column {at}"),
+    }
+}
+
+/// A column as a configuration names it: by its number where it has no name, or that of an earlier one.
+fn reference(table: &TableSurvey, at: usize) -> String {
+    match table.columns.get(at).and_then(|column| column.name.as_ref().filter(|_| !column.is_double)) {
         Some(name) => quoted(name),
         None if at + 1 == table.columns.len() => "-1".to_owned(),
         None => at.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn column(name: &str, distinct: usize, is_numeric: bool, largest: f64) -> ColumnSurvey {
-        let (name, is_counting) = (Some(name.to_owned()), is_numeric);
-        ColumnSurvey { name, missing: 0, distinct, is_numeric, is_counting, largest, rarest: 1 }
-    }
-
-    fn chosen(columns: Vec<ColumnSurvey>) -> Option<(usize, bool)> {
-        target(&TableSurvey { is_parquet: false, has_header: true, columns, rows: 100, is_whole: true })
-    }
-
-    #[test]
-    fn the_target_is_what_is_called_so_or_has_few_values_or_is_last() {
-        let measure = || column("a", 90, true, 5000.0);
-        assert_eq!(chosen(vec![measure(), column("Label", 3, true, 2.0), measure()]), Some((1, true)));
-        assert_eq!(chosen(vec![column("kind", 3, false, 0.0), measure(), measure()]), Some((0, true)));
-        assert_eq!(chosen(vec![measure(), measure(), column("b", 3, true, 3.0)]), Some((2, true)));
-        assert_eq!(chosen(vec![measure(), measure()]), Some((1, false)));
-        assert_eq!(chosen(vec![measure(), column("gap", 2, true, 7.0)]), Some((1, false)));
-        assert_eq!(chosen(vec![column("name", 100, false, 0.0), column("note", 99, false, 0.0)]), None);
     }
 }

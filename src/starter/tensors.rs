@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::StarterError;
 use super::lines::{Length, Lines, quoted};
-
-type Tensor = (String, String, Vec<usize>);
+use super::{StarterError, nothing};
+use crate::data::TensorSurvey as Tensor;
 
 /// Writes `[data]` and `[model]`.
 pub(super) fn describe(
@@ -14,24 +13,29 @@ pub(super) fn describe(
     path: &Path,
     written: &Path,
 ) -> Result<Length, StarterError> {
-    let (inputs, targets) = pair(tensors).ok_or_else(|| StarterError::NoTarget {
-        path: path.into(),
-        reason:
-            "no two tensors have the same number of rows, one F32 of two or more dimensions for inputs, and another \
-                 for targets"
-                .to_owned(),
+    let (inputs, targets) = pair(tensors).ok_or_else(|| {
+        let reason = "no two tensors have the same number of rows, one F32 of two or more dimensions for inputs, and \
+                      another for targets";
+        nothing(path, reason)
     })?;
-    let rows = inputs.2.first().copied().unwrap_or(0);
+    if targets.is_constant {
+        let reason = format!("tensor `{}`, the targets, has one value in every row", targets.name);
+        return Err(nothing(path, reason + ", so there is nothing to learn"));
+    }
+    let rows = inputs.shape.first().copied().unwrap_or(0);
+    lines.decide(format!("format: safetensors, by the name of the file; {rows} rows"));
+    let task = if targets.dtype == "F32" { "values, as they are F32" } else { "classes, as they are whole numbers" };
+    lines.decide(format!("inputs: tensor `{}`, {} {:?}", inputs.name, inputs.dtype, inputs.shape));
+    lines.decide(format!("targets: tensor `{}`, {} {:?}: {task}", targets.name, targets.dtype, targets.shape));
     lines.table("data", "What to learn from.");
     lines.path("path", written, "The file of tensors, relative to this one.");
-    lines.value("inputs", &quoted(&inputs.0), "The name of the inputs, F32 [rows, …].");
+    lines.value("inputs", &quoted(&inputs.name), "The name of the inputs, F32 [rows, …].");
     let meaning = "The name of the targets: F32 are values; I64, U32 or U8 of one number a row are classes.";
-    lines.value("targets", &quoted(&targets.0), meaning);
+    lines.value("targets", &quoted(&targets.name), meaning);
     lines.value("standardize", "false", "Whether every feature gets mean 0 and deviation 1.");
-    lines.validation(rows);
-    let length = Length::of_rows(rows, 32);
+    let length = Length::of_rows(lines.validation(rows), 32);
     lines.batch_size(&length);
-    match inputs.2[..] {
+    match inputs.shape[..] {
         [_, _, height, width] => lines.convnet([height, width]),
         _ => lines.mlp(),
     }
@@ -42,18 +46,19 @@ pub(super) fn describe(
 fn pair(tensors: &[Tensor]) -> Option<(&Tensor, &Tensor)> {
     const INPUTS: [&str; 5] = ["x", "inputs", "input", "features", "images"];
     const TARGETS: [&str; 6] = ["y", "targets", "target", "labels", "label", "classes"];
-    let is_input = |(_, dtype, shape): &&Tensor| dtype == "F32" && shape.len() >= 2 && !shape.contains(&0);
-    let is_target = |(_, dtype, shape): &&Tensor| match dtype.as_str() {
-        "F32" => matches!(shape[..], [_] | [_, _]),
-        "I64" | "U32" | "U8" => matches!(shape[..], [_] | [_, 1]),
+    let is_input = |Tensor { dtype, shape, .. }: &&Tensor| dtype == "F32" && shape.len() >= 2 && !shape.contains(&0);
+    let is_target = |tensor: &&Tensor| match tensor.dtype.as_str() {
+        "F32" => matches!(tensor.shape[..], [_] | [_, _]),
+        "I64" | "U32" | "U8" => matches!(tensor.shape[..], [_] | [_, 1]),
         _ => false,
     };
     let rank = |names: &[&str], name: &str| names.iter().position(|known| *known == name).unwrap_or(names.len());
     let pairs = tensors.iter().filter(is_input).flat_map(|inputs| {
-        let fits = move |targets: &&Tensor| targets.0 != inputs.0 && targets.2.first() == inputs.2.first();
+        let fits =
+            move |targets: &&Tensor| targets.name != inputs.name && targets.shape.first() == inputs.shape.first();
         tensors.iter().filter(is_target).filter(fits).map(move |targets| (inputs, targets))
     });
-    pairs.min_by_key(|(inputs, targets)| rank(&INPUTS, &inputs.0) + rank(&TARGETS, &targets.0))
+    pairs.min_by_key(|(inputs, targets)| rank(&INPUTS, &inputs.name) + rank(&TARGETS, &targets.name))
 }
 
 #[cfg(test)]
@@ -62,8 +67,13 @@ mod tests {
 
     #[test]
     fn inputs_and_targets_are_found_by_name_and_by_rows() {
-        let tensor = |name: &str, dtype: &str, shape: &[usize]| (name.to_owned(), dtype.to_owned(), shape.to_vec());
-        let names = |tensors: &[Tensor]| pair(tensors).map(|(x, y)| (x.0.clone(), y.0.clone()));
+        let tensor = |name: &str, dtype: &str, shape: &[usize]| Tensor {
+            name: name.to_owned(),
+            dtype: dtype.to_owned(),
+            shape: shape.to_vec(),
+            is_constant: false,
+        };
+        let names = |tensors: &[Tensor]| pair(tensors).map(|(x, y)| (x.name.clone(), y.name.clone()));
         let both = [tensor("0.weight", "F32", &[8, 3]), tensor("x", "F32", &[9, 3]), tensor("y", "F32", &[9, 1])];
         assert_eq!(names(&both), Some(("x".to_owned(), "y".to_owned())));
         let other = [tensor("a", "F32", &[9, 3, 8, 8]), tensor("b", "I64", &[9])];

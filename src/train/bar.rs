@@ -59,6 +59,11 @@ impl Bar {
         self.bar.set_position(done);
     }
 
+    /// Measures the pace from now on, after a pause in which nothing was done.
+    pub fn forget_pace(&self) {
+        self.bar.reset_eta();
+    }
+
     /// Takes it away for good.
     pub fn clear(&self) {
         self.bar.finish_and_clear();

@@ -1,11 +1,13 @@
 //! What a run is: the configuration, as a TOML file writes it and as a checkpoint keeps it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::component;
 use super::every::Every;
 use super::figure::Metric;
 use super::keep::KeepConfig;
@@ -26,6 +28,7 @@ use crate::schedule::Schedule;
 pub struct Config {
     /// Decides initial weights, split, shuffling and dropout.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
     /// Where tensors live: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
     #[serde(default = "default_device")]
@@ -43,7 +46,7 @@ pub struct Config {
     /// How the learning rate moves; constant by default.
     #[serde(default = "default_schedule")]
     pub schedule: Schedule,
-    /// How the momentum moves, for Adam kinds the first beta, from each group's own value.
+    /// How the momentum of SGD and the first beta of Adam kinds move, from each group's own value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum_schedule: Option<Schedule>,
     /// How the weight decay moves, from each group's own value.
@@ -57,6 +60,10 @@ pub struct Config {
     /// When the state is saved.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// Parts that a program of your own has registered (`rekindle::train::register_component`), by name, each with its
+    /// settings. They are saved with the run, act after each update and may lend their weights to validations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, serde_json::Value>,
 }
 
 /// Why an accuracy cannot be followed.
@@ -172,6 +179,7 @@ impl Config {
         self.optimizer.validate()?;
         self.model.validate()?;
         self.loss.validate()?;
+        component::validate(&self.components)?;
         match (self.train.epochs, self.train.steps) {
             (None, None) => return wrong("train", "neither epochs nor steps".to_owned(), "give one of the two"),
             (Some(epochs), Some(steps)) => {

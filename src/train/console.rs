@@ -1,16 +1,19 @@
 //! A run as a terminal shows it: results on stdout, progress and messages on stderr.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use indicatif::HumanDuration;
 
+use super::TrainError;
 use super::bar::Bar;
 use super::control::Answer;
 use super::heartbeat::Heartbeat;
 use super::metrics::Evaluation;
-use super::observer::{EpochReport, Observer, StepReport, ValidationReport};
+use super::pauses::Pauses;
+use super::record::StepRecord;
+use super::sink::{Beginning, Sink};
 use crate::figures;
-use crate::optim::Rates;
 
 /// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else
 /// a line every so often.
@@ -19,15 +22,19 @@ pub struct Console {
     bar: Bar,
     /// Where stderr is no terminal.
     heartbeat: Option<Heartbeat>,
+    /// While a run is shown.
+    pauses: Option<Pauses>,
+    /// How long the process was stopped while a run was shown before.
+    paused: Duration,
 }
 
 impl Console {
     /// A console that shows a bar where stderr is a terminal.
     pub fn new() -> Self {
-        Self { bar: Bar::hidden(), heartbeat: None }
+        Self { bar: Bar::hidden(), heartbeat: None, pauses: None, paused: Duration::ZERO }
     }
 
-    /// Shows answers to signals as [`Observer::message`] shows lines, from any thread. The last one takes the bar away.
+    /// Shows answers to signals as [`Sink::message`] shows lines, from any thread. The last one takes the bar away.
     pub fn voice(&self) -> impl Fn(Answer<'_>) + Send + Sync + 'static {
         let bar = self.bar.clone();
         move |answer| {
@@ -39,9 +46,20 @@ impl Console {
         }
     }
 
+    /// Shows lines as [`Sink::message`] does, from any thread.
+    pub fn lines(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |text| bar.write(io::stderr(), text)
+    }
+
     /// Counts to `total` from now on, on a separate bar where stderr is a terminal.
     pub fn count(&mut self, what: &str, total: u64) {
         self.bar.show(&format!("{what} {{pos}}/{{len}} {{bar:12}} {{wide_msg}} {{elapsed_precise}}"), 0, total);
+    }
+
+    /// How long the process was stopped, as by Ctrl-Z, while it showed runs: time in which nothing was trained.
+    pub fn paused(&self) -> Duration {
+        self.paused + self.pauses.as_ref().map_or(Duration::ZERO, Pauses::total)
     }
 
     /// How far the counting is, and what to say of it.
@@ -66,38 +84,33 @@ impl Default for Console {
 /// The message is cut where the line is too long.
 const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg}{pace}";
 
-impl Observer for Console {
-    fn begin(&mut self, done: u64, total: u64) {
+impl Sink for Console {
+    fn begin(&mut self, &Beginning { done, total, .. }: &Beginning<'_>) -> Result<(), TrainError> {
         self.bar.show(TEMPLATE, done, total);
+        let bar = self.bar.clone();
+        self.pauses = Some(Pauses::watch(move || bar.forget_pace()));
         self.heartbeat = (!io::stderr().is_terminal()).then(|| Heartbeat::new(done, total));
+        Ok(())
     }
 
-    fn step(&mut self, report: &StepReport<'_>) {
-        if let Some(pace) = self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.pace_when_due(report.done)) {
-            let (done, loss, lr) = (report.done, figures::loss(report.loss), some_rates(report.rates));
+    fn record(&mut self, record: &StepRecord) {
+        let done = record.done();
+        let pauses = self.pauses.as_ref();
+        let paused = || pauses.map_or(Duration::ZERO, Pauses::total);
+        let heartbeat = self.heartbeat.as_mut();
+        if let Some(pace) = heartbeat.and_then(|heartbeat| heartbeat.pace_when_due(done, paused)) {
+            let (loss, lr) = (figures::loss(record.loss), some_rates(&record.lr));
             let (total, speed, left) = (pace.total, pace.steps_per_second, HumanDuration(pace.left));
             let speed = if speed < 10.0 { format!("{speed:.2}") } else { format!("{speed:.0}") };
             self.message(&format!("step {done}/{total} | loss={loss} | lr={lr} | {speed} steps/s | {left} left"));
         }
         if self.bar.is_shown() {
-            let (loss, rates) = (figures::loss(report.loss), some_rates(report.rates));
-            self.bar.at(report.done, format!("loss={loss} | lr={rates}"));
+            let (loss, lr) = (figures::loss(record.loss), some_rates(&record.lr));
+            self.bar.at(done, format!("loss={loss} | lr={lr}"));
         }
-    }
-
-    fn epoch(&mut self, report: &EpochReport) {
-        let (rates, loss) = (rates(&report.rates), figures::loss(report.loss));
-        let mut line = format!("epoch {:02} | lr={rates} | loss={loss}", report.epoch);
-        if let Some(validation) = &report.validation {
-            line += &found(validation);
+        if let Some(line) = line(record) {
+            self.bar.write(io::stdout(), &line);
         }
-        self.bar.write(io::stdout(), &line);
-    }
-
-    fn validation(&mut self, report: &ValidationReport) {
-        let ValidationReport { done, rates: next, loss, validation } = report;
-        let (rates, loss) = (rates(next), figures::loss(*loss));
-        self.bar.write(io::stdout(), &format!("step {done} | lr={rates} | loss={loss}{}", found(validation)));
     }
 
     fn message(&mut self, text: &str) {
@@ -106,12 +119,26 @@ impl Observer for Console {
 
     fn end(&mut self) {
         self.heartbeat = None;
+        self.paused = self.paused();
+        self.pauses = None;
         self.clear();
     }
 }
 
+/// The line on the end of an epoch or a validation, as the notebook prints it: with the rates of the next update.
+fn line(record: &StepRecord) -> Option<String> {
+    let (place, loss) = match (record.epoch_loss, &record.validation) {
+        (Some(mean), _) => (format!("epoch {:02}", record.epoch), mean),
+        (None, Some(_)) => (format!("step {}", record.done()), record.loss),
+        (None, None) => return None,
+    };
+    let next: Vec<f64> = record.next.iter().map(|rates| rates.lr).collect();
+    let found = record.validation.as_ref().map(found).unwrap_or_default();
+    Some(format!("{place} | lr={} | loss={}{found}", rates(&next), figures::loss(loss)))
+}
+
 /// The rates of two groups, or of the first of several: a line has no room for more.
-fn some_rates(all: &[Rates]) -> String {
+fn some_rates(all: &[f64]) -> String {
     if all.len() <= 2 { rates(all) } else { format!("{} and {} more", rates(&all[..1]), all.len() - 1) }
 }
 
@@ -123,8 +150,8 @@ fn found(validation: &Evaluation) -> String {
 }
 
 /// Rates as the notebook prints them, one for each group.
-fn rates(rates: &[Rates]) -> String {
-    rates.iter().map(|rates| figures::rate(rates.lr)).collect::<Vec<_>>().join(",")
+fn rates(rates: &[f64]) -> String {
+    rates.iter().map(|&rate| figures::rate(rate)).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -133,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_rates_of_many_groups_leave_room_in_a_line() {
-        let all: Vec<Rates> = (1..=12).map(|n| (0.01 * f64::from(n)).into()).collect();
+        let all: Vec<f64> = (1..=12).map(|n| 0.01 * f64::from(n)).collect();
         assert_eq!(some_rates(&all[..2]), "0.010000,0.020000");
         assert_eq!(some_rates(&all), "0.010000 and 11 more");
     }

@@ -31,12 +31,14 @@ pub struct Stake {
     pub in_order: String,
     /// The loss where a second one ends the process at once, and the remedy.
     pub at_once: String,
+    /// The effect of SIGUSR1 and SIGUSR2, such as `saving after this step`; empty where there is nothing to save.
+    pub save: String,
 }
 
 /// A line that answers a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<'a> {
-    /// The work ends in order.
+    /// The work ends in order, or continues after a save.
     InOrder(&'a str),
     /// The process ends right after this line.
     Last(&'a str),

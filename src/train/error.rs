@@ -19,7 +19,7 @@ use crate::{remedy, shell, store};
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// A configuration cannot be read.
-    #[error("cannot read the configuration {0}: {source}; {1}", path.display(), config_remedy(path, *is_folder))]
+    #[error("cannot read the configuration {}: {source}; {}", path.display(), config_remedy(path, *is_folder, source))]
     ReadConfig {
         /// The file.
         path: PathBuf,
@@ -95,6 +95,16 @@ pub enum TrainError {
     /// The optimizer's configuration, or an update.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// A component cannot act after an update.
+    #[error("component `{name}` failed after the update of step {step}: {error}")]
+    Component {
+        /// The component.
+        name: String,
+        /// The number of the update.
+        step: u64,
+        /// The failure.
+        error: crate::state::StateError,
+    },
     /// The schedule.
     #[error("schedule: {0}")]
     Schedule(Box<ScheduleError>),
@@ -319,6 +329,7 @@ fn last_good(checkpoint: Option<&Path>) -> String {
 fn write_remedy(path: &Path, source: &io::Error) -> String {
     match remedy::of(source) {
         _ if store::is_url(path) => store::remedy(source).to_owned(),
+        _ if is_of_another_kind(source) => MOVE_AWAY.to_owned(),
         Some(remedy) if source.kind() != io::ErrorKind::PermissionDenied => format!("; {remedy}"),
         _ => "; choose another place with --out, or make room there".to_owned(),
     }
@@ -329,7 +340,19 @@ fn prune_remedy(source: &io::Error) -> &'static str {
 }
 
 fn open_remedy(path: &Path, source: &io::Error) -> String {
-    if store::is_url(path) { store::remedy(source).to_owned() } else { remedy::after(source) }
+    match store::is_url(path) {
+        true => store::remedy(source).to_owned(),
+        false if is_of_another_kind(source) => MOVE_AWAY.to_owned(),
+        false => remedy::after(source),
+    }
+}
+
+/// The remedy where something else is in the place of a file of a run.
+const MOVE_AWAY: &str = "; move it away, and try again";
+
+/// Whether this is the error about a pipe, a device or a folder where a regular file should be.
+fn is_of_another_kind(source: &io::Error) -> bool {
+    source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none()
 }
 
 fn read_remedy(source: &io::Error) -> String {
@@ -339,11 +362,11 @@ fn read_remedy(source: &io::Error) -> String {
     remedy::after(source)
 }
 
-fn config_remedy(path: &Path, is_folder: bool) -> String {
+fn config_remedy(path: &Path, is_folder: bool, source: &io::Error) -> String {
     if is_folder {
         return format!("a run directory is continued with `train --resume {}`", shell::path(path));
     }
-    "give the path of a TOML file".to_owned()
+    remedy::of(source).unwrap_or("give the path of a TOML file").to_owned()
 }
 
 impl TrainError {
@@ -356,6 +379,7 @@ impl TrainError {
                 | Self::Displaced { .. }
                 | Self::LockLost { .. }
                 | Self::Tensor(_)
+                | Self::Component { .. }
                 | Self::Optim(OptimError::Tensor(_))
         )
     }

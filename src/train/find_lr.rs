@@ -9,7 +9,7 @@ use super::config::Config;
 use super::control::{Control, Stake};
 use super::memory::Purpose;
 use super::session::Session;
-use crate::optim::Rates;
+use crate::optim::StepHyperparams;
 
 /// How a range test sweeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +83,7 @@ pub fn find_lr(
     control.put_at_stake(Stake {
         in_order: "stopping after this step; what was found is kept".to_owned(),
         at_once: "nothing of the range test is written".to_owned(),
+        save: String::new(),
     });
     let stop = || control.stop_requested().is_some();
     let bases = session.base_lrs();
@@ -107,7 +108,7 @@ pub fn find_lr(
             diverged = true;
             break;
         }
-        let of_groups: Vec<Rates> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
+        let of_groups: Vec<StepHyperparams> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
         session.update(&gradients, &of_groups, loss)?;
     }
     let smoothed = smooth(&losses, (SMOOTHED_OVER * f64::from(options.steps)).ceil() as usize);

@@ -37,12 +37,14 @@ impl Heartbeat {
         Self { began: now, first: done, total, last: (now, done), interval: Self::FIRST, look: done }
     }
 
-    /// The pace, where a line is due once `done` updates are made.
-    pub fn pace_when_due(&mut self, done: u64) -> Option<Pace> {
+    /// The pace, where a line is due once `done` updates are made; the time for which the process was `paused` since
+    /// the beginning is left out.
+    pub fn pace_when_due(&mut self, done: u64, paused: impl FnOnce() -> Duration) -> Option<Pace> {
         if done < self.look {
             return None;
         }
-        self.pace_at(done, Instant::now())
+        let now = Instant::now();
+        self.pace_at(done, now.checked_sub(paused()).unwrap_or(now))
     }
 
     fn pace_at(&mut self, done: u64, now: Instant) -> Option<Pace> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::changes::refuse_fixed;
 use super::config::Config;
 use super::missing::missing;
-use super::{TrainError, paths, wording};
+use super::{TrainError, paths, spelling, wording};
 use crate::data::DataConfig;
 use crate::kinded;
 use crate::optim::OptimError;
@@ -101,7 +101,8 @@ impl Setting {
             && last == "kind"
             && table.get("kind").is_some_and(|kind| *kind != self.value)
         {
-            table.clear();
+            // The parameters of a group are those of any kind.
+            table.retain(|field, _| field == "parameters");
         }
         match place {
             Value::Object(table) if self.value.is_null() => drop(table.remove(last)),
@@ -197,7 +198,23 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
 pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Result<Config, TrainError> {
     // Said first: another kind of optimizer, say, would only be told that its fields are missing.
     let check = |asked: &Value| refuse_fixed(saved, asked);
-    build(saved.clone(), settings, folder, check, |_| "the checkpoint's configuration".to_owned())
+    build(without_what_followed(saved, settings), settings, folder, check, |_| {
+        "the checkpoint's configuration".to_owned()
+    })
+}
+
+/// A saved configuration without `validation.at_end` where that only followed from an interval which is left open now:
+/// it follows from the new one again.
+fn without_what_followed(saved: &Value, settings: &[Setting]) -> Value {
+    const AT_END: &str = "validation.at_end";
+    let mut saved = saved.clone();
+    let is_open =
+        |setting: &Setting| setting.key == "validation.every" && (setting.value.is_null() || setting.value == "auto");
+    let is_given = settings.iter().any(|setting| setting.key == AT_END);
+    if settings.iter().any(is_open) && !is_given && saved["validation"]["at_end"] == Value::Bool(false) {
+        remove(&mut saved, AT_END);
+    }
+    saved
 }
 
 fn build(
@@ -233,7 +250,10 @@ fn build(
                 reason: format!("{reason}: another kind takes over nothing from the old one; set this too"),
                 field,
             },
-            None => TrainError::Config { origin: origin_of(&field), reason: wording::plain(&reason), field },
+            None => {
+                let reason = wording::plain(&reason, |is_near| spelling::question(&value, &field, is_near));
+                TrainError::Config { origin: origin_of(&field), reason, field }
+            }
         }
     })?;
     let config = config.resolved_against(folder);
@@ -244,7 +264,7 @@ fn build(
         TrainError::Optim(OptimError::Hyperparameter { field, value, rule }) => {
             let field = format!("optimizer.{field}");
             let origin = origin_of(&field);
-            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule.to_owned() }
+            TrainError::Config { origin, field: format!("{field} = {value}"), reason: rule }
         }
         other => other,
     })?;

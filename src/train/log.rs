@@ -11,54 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use self::found::Found;
 use super::TrainError;
 use super::held_disk::is_in_place;
-use super::metrics::Evaluation;
 use super::mirror::Mirror;
+use super::record::StepRecord;
+use super::sink::Sink;
 use crate::checkpoint::CheckpointError;
-use crate::optim::Rates;
 use crate::{regular, remedy, store};
-
-/// One line of `log.jsonl`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Line {
-    /// Number of the update, from 0.
-    pub step: u64,
-    /// Number of the epoch it belongs to, from 1.
-    pub epoch: u64,
-    /// The rate it used, of each group.
-    pub lr: Vec<f64>,
-    /// The momentum it used, of each group, where a schedule drives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub momentum: Option<Vec<f64>>,
-    /// The weight decay it used, of each group, where a schedule drives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight_decay: Option<Vec<f64>>,
-    /// The loss of its batch, before the update.
-    pub loss: f64,
-    /// The global norm of its gradients, before clipping.
-    pub grad_norm: f64,
-    /// What a validation after it found.
-    #[serde(flatten)]
-    pub validation: Option<Evaluation>,
-}
-
-impl Line {
-    /// The rates that the update used in each group.
-    pub fn rates(&self) -> Vec<Rates> {
-        let at =
-            |values: &Option<Vec<f64>>, group: usize| values.as_ref().and_then(|values| values.get(group).copied());
-        let group = |(group, &lr)| Rates {
-            lr,
-            momentum: at(&self.momentum, group),
-            weight_decay: at(&self.weight_decay, group),
-        };
-        self.lr.iter().enumerate().map(group).collect()
-    }
-}
 
 /// The log, open for appending.
 #[derive(Debug)]
@@ -133,14 +93,23 @@ impl Log {
             return Ok(());
         }
         let last = steps - 1;
-        let length = self.file.metadata().map_err(TrainError::write(&self.path, "read the log"))?.len();
-        if found.bytes < length {
+        if next == 0 && found.bytes == 0 && self.length()? == 0 {
+            tracing::warn!(
+                "{log} begins with step {steps}: the lines of the steps before it are not there to be copied"
+            );
+            return Ok(());
+        }
+        if found.bytes < self.length()? {
             let kept = self.keep_damaged()?;
             let kept = kept.display();
             tracing::warn!("{log} is damaged where step {next} should be; all of it is kept in {kept}");
         }
         tracing::warn!("{log} has no lines of steps {next} to {last}");
         Ok(())
+    }
+
+    fn length(&self) -> Result<u64, TrainError> {
+        Ok(self.file.metadata().map_err(TrainError::write(&self.path, "read the log"))?.len())
     }
 
     fn keep_damaged(&self) -> Result<PathBuf, TrainError> {
@@ -172,19 +141,8 @@ impl Log {
         self.with_mirror(settle).unwrap_or(Ok(()))
     }
 
-    /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
-    pub fn write(&mut self, line: &Line) {
-        // A line holds nothing that cannot be written as JSON.
-        self.pending.extend(serde_json::to_vec(line).unwrap_or_default());
-        self.pending.push(b'\n');
-        if self.flushed.elapsed() >= FLUSH_EVERY {
-            drop(self.flush());
-            self.flushed = Instant::now();
-        }
-    }
-
     /// Writes what is pending, as far as the disk takes it; a line may be cut then, and is completed later.
-    fn flush(&mut self) -> io::Result<()> {
+    fn write_out(&mut self) -> io::Result<()> {
         while !self.pending.is_empty() {
             match self.file.write(&self.pending) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -226,7 +184,7 @@ impl Log {
     /// Writes all lines so far. A checkpoint must not be newer than its log, so they are to be brought to the disk
     /// before it is there.
     pub fn written(&mut self) -> Result<Written, TrainError> {
-        let written = self.flush().and_then(|()| Ok((self.file.try_clone()?, self.file.metadata()?.len())));
+        let written = self.write_out().and_then(|()| Ok((self.file.try_clone()?, self.file.metadata()?.len())));
         let (file, length) = written.map_err(TrainError::write(&self.path, "write the log"))?;
         Ok(Written { path: self.path.clone(), file, length, mirror: self.mirror.clone() })
     }
@@ -255,10 +213,27 @@ impl Written {
     }
 }
 
+impl Sink for Log {
+    /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
+    fn record(&mut self, record: &StepRecord) {
+        // Numbers and lists of them can always be written, and memory takes them.
+        let _ = serde_json::to_writer(&mut self.pending, record);
+        self.pending.push(b'\n');
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            drop(self.write_out());
+            self.flushed = Instant::now();
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_out()
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         // Whoever needed the lines on disk has called `written` and knows.
-        drop(self.flush());
+        drop(self.write_out());
     }
 }
 

@@ -6,7 +6,8 @@ use super::TrainError;
 use super::config::Config;
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
-use crate::model::Outline;
+use crate::model::{ModelConfig, Outline};
+use crate::optim::Remembered;
 
 /// The use of a session, which decides how much memory it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,16 +44,16 @@ pub(super) fn require(
     let sizes = Sizes::of(config, data, outline, device, purpose);
     let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
     let what = if purpose == Purpose::Look { "the model" } else { "the run" };
-    Ok(memory::require(what, sizes.needs(), held, sizes.remedies(config, &data.input(), purpose))?)
+    let (needs, beside) = (sizes.needs(), sizes.beside());
+    Ok(memory::require_with(what, needs, beside, held, sizes.remedies(config, &data.input(), outputs, purpose))?)
 }
 
 /// The sizes that the memory of a run depends on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sizes {
     outline: Outline,
-    /// Numbers that the optimizer remembers of each parameter.
-    moments: u64,
-    optimizer: &'static str,
+    /// Numbers that the optimizer remembers.
+    remembered: Remembered,
     /// Rows of a batch, and of a piece of one that is taken at once.
     rows: u64,
     rows_at_once: u64,
@@ -74,10 +75,10 @@ impl Sizes {
         let row_bytes = row_bytes(&data.input(), data.targets());
         let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
         let steps = config.total_steps(data.steps_per_epoch());
+        let remembered = config.optimizer.remembered(outline.parameters, outline.sizes());
         Self {
             outline,
-            moments: config.optimizer.moments() as u64,
-            optimizer: config.optimizer.kind(),
+            remembered,
             rows,
             rows_at_once: rows_at_once as u64,
             validation_rows: data.validation_rows().len().min(data.input().evaluation_rows()) as u64,
@@ -90,10 +91,6 @@ impl Sizes {
 
     fn weights(&self) -> u64 {
         self.outline.parameters.saturating_add(self.outline.buffers)
-    }
-
-    fn remembered(&self) -> u64 {
-        self.outline.parameters.saturating_mul(self.moments)
     }
 
     fn gradients(&self) -> u64 {
@@ -112,14 +109,13 @@ impl Sizes {
     /// The needs for memory, in the order in which it is taken.
     fn needs(&self) -> Vec<Need> {
         let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
-        let copy = self.weights().saturating_add(self.remembered());
+        let copy = self.weights().saturating_add(self.remembered.numbers);
         let mut needs = Vec::new();
         if self.is_on_cpu {
             let largest = self.outline.largest();
             let largest = largest.map(|(name, shape, _)| format!(", most in `{name}` {shape:?}")).unwrap_or_default();
             needs.push(numbers("weights", self.weights(), format!("{} numbers{largest}", grouped(self.weights()))));
-            let of_optimizer = format!("{} for each weight, by {}", self.moments, self.optimizer);
-            needs.push(numbers("moments", self.remembered(), of_optimizer));
+            needs.push(numbers("moments", self.remembered.numbers, self.remembered.detail.clone()));
         }
         if self.purpose == Purpose::Look {
             return needs;
@@ -139,8 +135,26 @@ impl Sizes {
         needs
     }
 
+    /// What is needed beside these for a moment: the gradient of a weight on its way, and what a backward pass has in
+    /// hand; and what is lost where an allocator rounds large sizes up, which is an eighth at most.
+    fn beside(&self) -> Need {
+        let rounded = memory::total(&self.needs()) / 8;
+        let largest = self.outline.largest().map_or(0, |(_, _, numbers)| numbers);
+        let passing = self.outline.activations.passing.saturating_mul(self.rows_at_once).saturating_add(largest);
+        let passing = if self.is_on_cpu && self.purpose != Purpose::Look { passing } else { 0 };
+        let bytes = passing.saturating_mul(NUMBER).saturating_add(rounded);
+        Need::new("for a moment", bytes, "at most, by an estimate: results on their way, and rounded sizes")
+    }
+
+    /// Whether the run would need less if it computed activations again.
+    fn shrinks_with(&self, again: &ModelConfig, input: &Input, outputs: usize) -> bool {
+        let Ok(Some(outline)) = again.outline(input, outputs) else { return false };
+        let all = |sizes: &Self| memory::total(&sizes.needs()).saturating_add(sizes.beside().bytes);
+        all(&Self { outline, ..self.clone() }) < all(self)
+    }
+
     /// The remedies.
-    fn remedies(&self, config: &Config, input: &Input, purpose: Purpose) -> Vec<String> {
+    fn remedies(&self, config: &Config, input: &Input, outputs: usize, purpose: Purpose) -> Vec<String> {
         let needs = self.needs();
         let of = |names: &[&str]| {
             let these = needs.iter().filter(|need| names.contains(&need.what.as_str()));
@@ -159,7 +173,8 @@ impl Sizes {
                 let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);
                 rows.push(format!("a batch in pieces, `train.accumulate = {pieces}` or more"));
             }
-            rows.extend(config.model.spec().memory_remedies());
+            let again = config.model.spec().memory_remedies().into_iter();
+            rows.extend(again.filter(|(_, again)| self.shrinks_with(again, input, outputs)).map(|(remedy, _)| remedy));
             if let Input::Tokens { context, .. } = input
                 && !is_resumed
             {
@@ -175,7 +190,7 @@ impl Sizes {
                 _ => {}
             }
             model.push("a smaller model".to_owned());
-            if self.moments > 1 {
+            if self.remembered.most > 1 {
                 model.push("`optimizer.kind = \"sgd\"`, which remembers less for each weight".to_owned());
             }
         }
@@ -207,14 +222,18 @@ mod tests {
     use super::*;
     use crate::memory::total;
     use crate::model::Activations;
+    use crate::optim::{AdamW, OptimizerConfig};
+
+    fn remembered(weights: u64) -> Remembered {
+        OptimizerConfig::from(AdamW::default()).remembered(weights, std::iter::empty())
+    }
 
     fn sizes(purpose: Purpose) -> Sizes {
-        let activations = Activations { kept: 50, widest: 30 };
+        let activations = Activations { kept: 50, widest: 30, passing: 70 };
         let tensors = vec![("a".to_owned(), vec![10, 7]), ("b".to_owned(), vec![5, 6]), ("c".to_owned(), vec![3])];
         Sizes {
             outline: Outline { tensors, parameters: 100, buffers: 3, activations },
-            moments: 2,
-            optimizer: "adamw",
+            remembered: remembered(100),
             rows: 8,
             rows_at_once: 8,
             validation_rows: 5,
@@ -262,6 +281,33 @@ mod tests {
     }
 
     #[test]
+    fn for_a_moment_a_gradient_results_and_rounding_are_beside_them() {
+        // The largest tensor has 70 numbers, and a row has 70 in passing.
+        let all = sizes(Purpose::Train);
+        assert_eq!(all.beside().bytes, 4 * (70 + 8 * 70) + total(&all.needs()) / 8);
+        let look = sizes(Purpose::Look);
+        assert_eq!(look.beside().bytes, total(&look.needs()) / 8);
+    }
+
+    #[test]
+    fn activations_are_recommended_to_be_computed_again_where_that_needs_less() {
+        let shrinks = |layers: usize| {
+            let config = |again: bool| {
+                let text =
+                    format!("kind = 'gpt'\nlayers = {layers}\nheads = 2\nwidth = 16\ncheckpoint_activations = {again}");
+                toml::from_str::<ModelConfig>(&text).unwrap()
+            };
+            let input = Input::Tokens { context: 64, vocabulary: 10 };
+            let outline = config(false).outline(&input, 10).unwrap().unwrap();
+            let plain = Sizes { outline, rows_at_once: 64, rows: 64, ..sizes(Purpose::Train) };
+            plain.shrinks_with(&config(true), &input, 10)
+        };
+        assert!(shrinks(4));
+        // One block is kept whole either way, and its result besides.
+        assert!(!shrinks(1));
+    }
+
+    #[test]
     fn on_another_device_only_copy_and_batches_are_in_memory() {
         let elsewhere = Sizes { is_on_cpu: false, batches: 1, ..sizes(Purpose::Train) };
         assert_eq!(listed(&elsewhere), expected(&[("copy to save", 4 * 303), ("batches", 8 * 12)]));
@@ -270,7 +316,8 @@ mod tests {
     #[test]
     fn sizes_beyond_all_numbers_are_added_up() {
         let outline = Outline { parameters: u64::MAX, ..sizes(Purpose::Train).outline };
-        let huge = Sizes { outline, rows: u64::MAX, rows_at_once: u64::MAX, ..sizes(Purpose::Train) };
+        let remembered = remembered(u64::MAX);
+        let huge = Sizes { outline, remembered, rows: u64::MAX, rows_at_once: u64::MAX, ..sizes(Purpose::Train) };
         assert_eq!(total(&huge.needs()), u64::MAX);
     }
 

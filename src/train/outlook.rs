@@ -132,7 +132,7 @@ fn worth_a_word(stretch: Range<u64>, steps: &Range<u64>, rate: impl Fn(u64) -> f
 
 /// Steps to look at, in order: all of them, or one in each of equal parts, each part at another place, so that what
 /// repeats is not always met at the same point.
-fn samples(steps: Range<u64>) -> Vec<u64> {
+pub(super) fn samples(steps: Range<u64>) -> Vec<u64> {
     let count = steps.end - steps.start;
     if count <= LOOKS {
         return steps.collect();

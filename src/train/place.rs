@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{TrainError, paths, written_config};
 use crate::checkpoint::{self, Folder};
-use crate::store;
+use crate::{shell, store};
 
 /// The kind of a path given to `--resume`.
 #[derive(Debug)]
@@ -39,8 +39,25 @@ pub(super) fn what_is(path: &Path) -> Result<Place, TrainError> {
         _ if is_file(&path.join("config.toml"))? => Err(nothing(
             "holds your `config.toml`, and no run; start one with `train CONFIG --out DIR`, in another folder",
         )),
-        _ => Err(nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it")),
+        _ => Err(match runs_in(&path) {
+            Some(runs) => nothing(&format!("is a folder of runs; give one of them: {runs}")),
+            None => nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it"),
+        }),
     }
+}
+
+/// The paths of the runs in a folder here, as a list for a person; none where it holds no run.
+fn runs_in(folder: &Path) -> Option<String> {
+    const SHOWN: usize = 10;
+    let entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let mut runs: Vec<PathBuf> = entries.filter(|path| is_run(path).unwrap_or(false)).collect();
+    runs.sort();
+    let more = match runs.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more, which `inspect {}` lists", shell::path(folder)),
+    };
+    let shown: Vec<String> = runs.iter().take(SHOWN).map(|path| shell::path(path)).collect();
+    (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
 }
 
 /// The path of a directory here, with all in it that what it is can be told by.

@@ -8,7 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::observer::{EpochReport, Observer, StepReport, ValidationReport};
+use super::TrainError;
+use super::record::StepRecord;
+use super::sink::{Beginning, Sink};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,49 +72,22 @@ impl Progress {
     }
 }
 
-/// An observer, and the progress that is told beside it.
-pub struct Watched<'a> {
-    /// The observer.
-    pub observer: &'a mut dyn Observer,
-    /// Where progress is told.
-    pub progress: Progress,
-}
-
-impl Observer for Watched<'_> {
-    fn begin(&mut self, done: u64, total: u64) {
-        self.progress.tell(Phase::Training, done);
-        self.observer.begin(done, total);
+impl Sink for Progress {
+    fn begin(&mut self, beginning: &Beginning<'_>) -> Result<(), TrainError> {
+        self.tell(Phase::Training, beginning.done);
+        Ok(())
     }
 
-    fn step(&mut self, report: &StepReport<'_>) {
-        self.progress.tell(Phase::Training, report.done);
-        self.observer.step(report);
+    fn record(&mut self, record: &StepRecord) {
+        self.tell(Phase::Training, record.done());
     }
 
     fn validating(&mut self, done: u64) {
-        self.progress.tell(Phase::Validating, done);
-        self.observer.validating(done);
+        self.tell(Phase::Validating, done);
     }
 
     fn saving(&mut self, done: u64) {
-        self.progress.tell(Phase::Saving, done);
-        self.observer.saving(done);
-    }
-
-    fn validation(&mut self, report: &ValidationReport) {
-        self.observer.validation(report);
-    }
-
-    fn epoch(&mut self, report: &EpochReport) {
-        self.observer.epoch(report);
-    }
-
-    fn message(&mut self, text: &str) {
-        self.observer.message(text);
-    }
-
-    fn end(&mut self) {
-        self.observer.end();
+        self.tell(Phase::Saving, done);
     }
 }
 

@@ -70,6 +70,22 @@ pub(super) fn resume_as(run: &Path, config: Config, given: Given, control: Contr
     in_place(run, Choices::default(), Some(config), given, control)
 }
 
+/// The run in the directory `out`: taken up where there is one, else a new one of `config`. A program that trains by this
+/// can be killed and started again with the same arguments.
+///
+/// # Errors
+/// As [`resume`] or [`Run::start`], and those of `config`.
+pub fn start_or_resume(
+    out: &Path,
+    control: Control,
+    config: impl FnOnce() -> Result<Config, TrainError>,
+) -> Result<Resumed, TrainError> {
+    if is_run(out)? {
+        return resume(out, Choices::default(), control);
+    }
+    Ok(Resumed { run: Run::start(config()?, out, control)?, messages: Vec::new() })
+}
+
 /// The checkpoint that a resume of `path` would take, and a message for each damaged one that is passed over.
 ///
 /// # Errors

@@ -10,20 +10,23 @@ use super::config::Config;
 use super::control::{Control, Stake};
 use super::directory::RunDirectory;
 use super::intervals::Saves;
-use super::log::{Line, Log};
+use super::log::Log;
 use super::metrics::Evaluation;
-use super::observer::{EpochReport, Observer, Outcome, StepReport, ValidationReport};
+use super::record::StepRecord;
 use super::session::Session;
+use super::sink::{Beginning, Outcome, Sink, Sinks};
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
-use crate::optim::{Gradients, OptimError, Rates};
+use crate::optim::{Gradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
 /// A run in its directory, ready to train.
 pub struct Run {
     session: Session,
     log: Log,
+    /// Other writers that the run has, beside those that [`Run::train`] is given.
+    sinks: Vec<Box<dyn Sink>>,
     control: Control,
     saver: Saver,
     /// When the state is saved.
@@ -33,6 +36,8 @@ pub struct Run {
     saving: (u64, Instant),
     /// Whether the newest save is of the state before the validation of its step.
     saved_unvalidated: bool,
+    /// The step of a save that a signal or the program asked for, until it has ended.
+    asked: Option<u64>,
     /// Whether the newest save takes the place of one of the same state before its validation.
     supersedes: bool,
     /// The last that is let go: until then a save may be in flight.
@@ -78,12 +83,14 @@ impl Run {
         let mut run = Self {
             session,
             log,
+            sinks: Vec::new(),
             control,
             saver,
             saves,
             last_checkpoint,
             saving,
             saved_unvalidated,
+            asked: None,
             supersedes: false,
             directory,
         };
@@ -102,20 +109,39 @@ impl Run {
         Self { saver: self.saver.on(self.directory.held(disk)), ..self }
     }
 
+    /// The run, which from now on tells `sink` too.
+    pub fn with_sink(mut self, sink: Box<dyn Sink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
     ///
     /// # Errors
-    /// When loss, gradients or saved parameters are not finite, a device fails, or the last save failed. A save that
-    /// fails before is told to the observer, and training goes on.
-    pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    /// When loss, gradients or saved parameters are not finite, a device fails, a sink cannot take up its file, or the
+    /// last save failed. A save that fails before is told to `sink`, and training continues.
+    pub fn train(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        let mut own = std::mem::take(&mut self.sinks);
+        let mut all = Sinks(vec![sink]);
+        for sink in &mut own {
+            all.0.push(&mut **sink);
+        }
+        let outcome = self.train_telling(&mut all);
+        self.sinks = own;
+        outcome
+    }
+
+    fn train_telling(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         self.put_at_stake();
-        observer.begin(self.session.step(), self.session.total_steps());
+        let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
+        sink.begin(&Beginning { done, recorded, total, run: self.directory.path() })?;
         let began = Instant::now();
         // Weights that a save has found to be no numbers are the cause of whatever came after them.
-        let outcome = self.steps(observer).or_else(|error| self.await_save(observer).and(Err(error)));
+        let outcome = self.steps(sink).or_else(|error| self.await_save(sink).and(Err(error)));
         // Whatever failed because the run is another's by now.
         let outcome = outcome.or_else(|error| self.directory.require_held().and(Err(error)));
-        observer.end();
+        flush(sink);
+        sink.end();
         self.directory.record_time("end", self.session.step(), began.elapsed().as_secs_f64());
         if outcome.is_ok() {
             self.directory.put_times();
@@ -123,86 +149,86 @@ impl Run {
         outcome
     }
 
-    fn steps(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        if let Some(line) = self.session.unvalidated().cloned()
-            && let Some(stopped) = self.conclude_step(&line.rates(), line, observer)?
+    fn steps(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        if let Some(record) = self.session.unvalidated().cloned()
+            && let Next::Stop(outcome) = self.conclude_step(record, sink)?
         {
-            return Ok(stopped);
+            return Ok(outcome);
         }
         let control = self.control.clone();
         let stop = || control.stop_requested().is_some();
+        let mut rates = self.session.rates();
         for step in self.session.step()..self.session.total_steps() {
-            let rates = self.session.rates();
             let batch = match self.session.batch(&stop) {
                 Ok(Some(batch)) => batch,
-                Ok(None) => return self.finish_stopped(observer),
-                Err(error) => return Err(self.save_before(error, observer)),
+                Ok(None) => return self.finish_stopped(sink),
+                Err(error) => return Err(self.save_before(error, sink)),
             };
             let (loss, gradients) = self.session.gradients(&batch)?;
             self.require_finite("loss", loss, step, &rates)?;
             self.require_finite_gradients(&gradients, step, &rates)?;
             self.session.update(&gradients, &rates, loss)?;
-            if let Some(stopped) = self.conclude_step(&rates, self.line(step, loss, &rates, &gradients), observer)? {
-                return Ok(stopped);
+            let epoch = step / self.session.steps_per_epoch() + 1;
+            let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm());
+            match self.conclude_step(record, sink)? {
+                Next::Step(next) => rates = next,
+                Next::Stop(outcome) => return Ok(outcome),
             }
         }
-        self.finish(Outcome::Finished, observer)
+        self.finish(Outcome::Finished, sink)
     }
 
     /// Saves the state, to which the batch that failed has done nothing, so that no update is lost by it.
-    fn save_before(&mut self, error: TrainError, observer: &mut dyn Observer) -> TrainError {
-        if let Err(unsaved) = self.finish(Outcome::Finished, observer) {
-            observer.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
+    fn save_before(&mut self, error: TrainError, sink: &mut dyn Sink) -> TrainError {
+        if let Err(unsaved) = self.finish(Outcome::Finished, sink) {
+            sink.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
         }
         error
     }
 
-    /// The work after an update: a validation, the line of the log, a save. Says so if the run was asked to stop.
-    fn conclude_step(
-        &mut self,
-        rates: &[Rates],
-        mut line: Line,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Outcome>, TrainError> {
-        let (done, loss) = (line.step + 1, line.loss);
+    /// The work after an update: a validation, the record, a save.
+    fn conclude_step(&mut self, mut record: StepRecord, sink: &mut dyn Sink) -> Result<Next, TrainError> {
         if self.session.validation_is_due() || self.session.unvalidated().is_some() {
-            line.validation = self.validate(&line, observer)?;
-            if line.validation.is_none() {
-                return self.finish_stopped(observer).map(Some);
+            record.validation = self.validate(&record, sink)?;
+            if record.validation.is_none() {
+                return self.finish_stopped(sink).map(Next::Stop);
             }
         }
-        self.log.write(&line);
-        observer.step(&StepReport { done, rates, loss });
-        self.tell_what_was_measured(loss, line.validation.clone(), observer);
-        self.save_when_due(observer)?;
+        record.epoch_loss = self.session.end_epoch_when_due();
+        record.next = self.session.rates();
+        self.log.record(&record);
+        sink.record(&record);
+        self.save_when_due(sink)?;
         // After the last step there is nothing left to stop.
-        let stop = self.control.stop_requested().filter(|_| done < self.session.total_steps());
-        stop.map(|_| self.finish_stopped(observer)).transpose()
+        match self.control.stop_requested().filter(|_| record.done() < self.session.total_steps()) {
+            Some(_) => self.finish_stopped(sink).map(Next::Stop),
+            None => Ok(Next::Step(record.next)),
+        }
     }
 
-    /// The validation after the update of `line`; none if the run was asked to stop meanwhile. Then the
+    /// The validation after the update of `record`; none if the run was asked to stop meanwhile. Then the
     /// validation is still to be made, and so it is in a save that was asked for meanwhile.
-    fn validate(&mut self, line: &Line, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainError> {
+    fn validate(&mut self, record: &StepRecord, sink: &mut dyn Sink) -> Result<Option<Evaluation>, TrainError> {
         let control = self.control.clone();
-        observer.validating(line.step + 1);
+        sink.validating(record.done());
         match self.session.validate(&|| control.is_pressing()) {
-            Ok(None) => self.session.postpone_validation(line.clone()),
+            Ok(None) => self.session.postpone_validation(record.clone()),
             Err(error @ TrainError::Data(_)) => {
-                self.session.postpone_validation(line.clone());
-                return Err(self.save_before(error, observer));
+                self.session.postpone_validation(record.clone());
+                return Err(self.save_before(error, sink));
             }
             found => return found,
         }
         if control.stop_requested().is_some() {
             return Ok(None);
         }
-        self.save_when_due(observer)?;
-        observer.validating(line.step + 1);
+        self.save_when_due(sink)?;
+        sink.validating(record.done());
         // From its beginning, and to its end whatever is to be saved.
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
     }
 
-    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
+    fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[StepHyperparams]) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
         }
@@ -210,7 +236,7 @@ impl Run {
     }
 
     /// A checkpoint of this very step holds the weights that led here, so it is no good one.
-    fn not_finite(&self, what: &str, step: u64, rates: &[Rates]) -> TrainError {
+    fn not_finite(&self, what: &str, step: u64, rates: &[StepHyperparams]) -> TrainError {
         let all = Folder::new(self.directory.checkpoints()).list().unwrap_or_default();
         let earlier = all.into_iter().rev().filter(|(saved_at, _)| *saved_at < step).map(|(_, path)| path);
         let last_checkpoint = earlier.into_iter().find(|path| Checkpoint::verify(path).is_ok());
@@ -218,7 +244,12 @@ impl Run {
         TrainError::NotFinite { what: what.to_owned(), step, rates, last_checkpoint }
     }
 
-    fn require_finite_gradients(&self, gradients: &Gradients, step: u64, rates: &[Rates]) -> Result<(), TrainError> {
+    fn require_finite_gradients(
+        &self,
+        gradients: &Gradients,
+        step: u64,
+        rates: &[StepHyperparams],
+    ) -> Result<(), TrainError> {
         match gradients.check_finite() {
             Err(OptimError::NotFinite(names)) => {
                 let what = format!("gradient of `{}`", names.join("`, `"));
@@ -228,43 +259,22 @@ impl Run {
         }
     }
 
-    fn line(&self, step: u64, loss: f64, rates: &[Rates], gradients: &Gradients) -> Line {
-        let epoch = step / self.session.steps_per_epoch() + 1;
-        let of_groups = |value: fn(&Rates) -> Option<f64>| rates.iter().map(value).collect();
-        Line {
-            step,
-            epoch,
-            lr: rates.iter().map(|rates| rates.lr).collect(),
-            momentum: of_groups(|rates| rates.momentum),
-            weight_decay: of_groups(|rates| rates.weight_decay),
-            loss,
-            grad_norm: gradients.norm(),
-            validation: None,
-        }
-    }
-
-    fn tell_what_was_measured(&mut self, loss: f64, validation: Option<Evaluation>, observer: &mut dyn Observer) {
-        if let Some((epoch, loss)) = self.session.end_epoch_when_due() {
-            observer.epoch(&EpochReport { epoch, rates: self.session.rates(), loss, validation });
-        } else if let Some(validation) = validation {
-            let (done, rates) = (self.session.step(), self.session.rates());
-            observer.validation(&ValidationReport { done, rates, loss, validation });
-        }
-    }
-
     /// Begins a save when it is due; until the one before it has ended, training waits.
-    fn save_when_due(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         let ended = self.saver.finished();
-        self.take_note(ended, observer)?;
+        self.take_note(ended, sink)?;
         self.directory.require_held()?;
         let is_due = self.saves.are_due(self.session.step(), self.session.measured(), self.saving.1);
-        if self.control.take_save_request() || is_due {
-            observer.saving(self.session.step());
-            self.await_save(observer)?;
-            self.tend(observer)?;
+        let is_asked = self.control.take_save_request();
+        if is_asked || is_due {
+            sink.saving(self.session.step());
+            self.await_save(sink)?;
+            self.tend(sink)?;
+            self.asked = is_asked.then(|| self.session.step());
             if let Err(error) = self.begin_save() {
-                not_saved(self.session.step(), &error, observer);
+                not_saved(self.session.step(), &error, sink);
             }
+            flush(sink);
         }
         Ok(())
     }
@@ -273,15 +283,15 @@ impl Run {
     ///
     /// # Errors
     /// When somebody else has trained there since.
-    fn tend(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    fn tend(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         match self.directory.require_in_place() {
-            Ok(told) => told.iter().for_each(|told| observer.message(told)),
+            Ok(told) => told.iter().for_each(|told| sink.message(told)),
             Err(error @ TrainError::LockLost { .. }) => return Err(error),
             // The save that follows says it.
             Err(_) => return Ok(()),
         }
         if let Some(told) = self.log.restore() {
-            observer.message(&told);
+            sink.message(&told);
         }
         Ok(())
     }
@@ -304,9 +314,9 @@ impl Run {
         Ok(())
     }
 
-    fn await_save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    fn await_save(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         let ended = self.saver.wait();
-        self.take_note(ended, observer)
+        self.take_note(ended, sink)
     }
 
     /// Takes note of how a save ended. One that failed is not the end: the state is still in memory, older checkpoints
@@ -314,15 +324,21 @@ impl Run {
     fn take_note(
         &mut self,
         ended: Option<Result<Saved, CheckpointError>>,
-        observer: &mut dyn Observer,
+        sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
         match ended.map(|ended| self.saved(ended)) {
             Some(Err(error @ TrainError::NotFinite { .. })) => return Err(error),
             Some(Err(error)) => {
+                self.asked = None;
                 self.directory.require_held()?;
-                not_saved(self.saving.0, &error, observer);
+                not_saved(self.saving.0, &error, sink);
             }
-            Some(Ok(())) | None => {}
+            Some(Ok(())) => {
+                if let Some(step) = self.asked.take() {
+                    sink.message(&format!("saved step {step}"));
+                }
+            }
+            None => {}
         }
         Ok(())
     }
@@ -365,25 +381,26 @@ impl Run {
         self.control.put_at_stake(Stake {
             in_order: "stopping after this step".to_owned(),
             at_once: format!("nothing after step {saved} is saved; to go on from there: train --resume {run}"),
+            save: "saving after this step".to_owned(),
         });
     }
 
     /// Saves the state for a signal.
-    fn finish_stopped(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    fn finish_stopped(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         let signal = self.control.stop_requested().unwrap_or_default();
-        self.finish(Outcome::Stopped { signal }, observer)
+        self.finish(Outcome::Stopped { signal }, sink)
     }
 
     /// Saves the state where the newest checkpoint is older.
-    fn finish(&mut self, outcome: Outcome, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        self.await_save(observer)?;
+    fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        self.await_save(sink)?;
         // One that somebody has removed meanwhile is saved again.
         let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
         let last_step = last.and_then(checkpoint::step_of);
         let is_older = self.saved_unvalidated && self.session.unvalidated().is_none();
         if last_step != Some(self.session.step()) || is_older {
-            observer.saving(self.session.step());
-            self.tend(observer)?;
+            sink.saving(self.session.step());
+            self.tend(sink)?;
             self.save()?;
         }
         self.log.conclude()?;
@@ -418,6 +435,21 @@ impl Run {
     }
 }
 
-fn not_saved(step: u64, error: &TrainError, observer: &mut dyn Observer) {
-    observer.message(&format!("step {step} is not saved: {error}; training goes on"));
+/// How a step ends.
+enum Next {
+    /// Another one follows, with these rates.
+    Step(Vec<StepHyperparams>),
+    /// The run was asked to stop, and its state is saved.
+    Stop(Outcome),
+}
+
+/// Has `sink` write out what it holds back. Only the log has to succeed, and that is not among these.
+fn flush(sink: &mut dyn Sink) {
+    if let Err(error) = sink.flush() {
+        sink.message(&format!("warning: records of the run cannot be written: {error}; training continues"));
+    }
+}
+
+fn not_saved(step: u64, error: &TrainError, sink: &mut dyn Sink) {
+    sink.message(&format!("step {step} is not saved: {error}; training goes on"));
 }

@@ -5,7 +5,7 @@ use super::config::{Config, NO_ACCURACY, word};
 use super::figure::Metric;
 use crate::data::Data;
 use crate::loss::Loss;
-use crate::optim::{Optimizer, OptimizerConfig, Rates};
+use crate::optim::{Group, Optimizer, StepHyperparams};
 use crate::schedule::{Mode, RunLength, Scheduler};
 
 /// One scheduler for each scalar that moves. All of them are at the same step.
@@ -32,32 +32,38 @@ impl Schedulers {
     /// The schedules of `config` for the groups of `optimizer`, whose own values are their bases.
     pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength) -> Result<Self, TrainError> {
         let groups = optimizer.groups();
-        let (momenta, decays) =
-            (groups.iter().map(|g| g.momentum).collect::<Vec<_>>(), groups.iter().map(|g| g.weight_decay).collect());
+        let momenta = groups.iter().map(Group::base_momentum).collect();
+        let decays = groups.iter().map(|group| group.weight_decay).collect();
         let lr = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
         let of = |field: &'static str, schedule: &Option<_>, bases: Vec<f64>| {
             let scheduler = schedule.clone().map(|schedule| Scheduler::new(schedule, bases, length)).transpose();
             scheduler.map_err(|source| TrainError::OtherSchedule { field, source: Box::new(source) })
         };
-        let momentum = of("momentum_schedule", &config.momentum_schedule, momenta.clone())?;
+        let momentum = of("momentum_schedule", &config.momentum_schedule, momenta)?;
         let weight_decay = of("weight_decay_schedule", &config.weight_decay_schedule, decays)?;
         let schedulers = Self { lr, momentum, weight_decay };
-        schedulers.check_momentum(config, &momenta)?;
+        schedulers.check_momentum(config, groups)?;
         Ok(schedulers)
     }
 
-    fn check_momentum(&self, config: &Config, momenta: &[f64]) -> Result<(), TrainError> {
+    fn check_momentum(&self, config: &Config, groups: &[Group]) -> Result<(), TrainError> {
         let wrong = |field: &str, value: String, rule: &str| {
             Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
         };
-        let by_rate = (0..momenta.len()).any(|group| self.lr.momentum_at(0, group).is_some());
+        let by_rate = (0..groups.len()).any(|group| self.lr.momentum_at(0, group).is_some());
         if by_rate && let Some(schedule) = &config.momentum_schedule {
             let rule = "`schedule` already drives the momentum; leave one of the two out";
             return wrong("momentum_schedule", schedule.to_string(), rule);
         }
-        let remembers = momenta.iter().any(|&momentum| momentum > 0.0);
-        if matches!(config.optimizer, OptimizerConfig::Sgd(_)) && !remembers && (by_rate || self.momentum.is_some()) {
-            return wrong("optimizer.momentum", "0".to_owned(), "must be above 0, for a schedule drives it");
+        if !by_rate && self.momentum.is_none() {
+            return Ok(());
+        }
+        if let Some(field) = groups.iter().find_map(Group::lacks_momentum) {
+            return wrong(&field, "0".to_owned(), "must be above 0, for a schedule drives it");
+        }
+        if groups.iter().all(|group| group.momentum.is_none()) {
+            let kinds = format!("\"{}\"", config.optimizer.kind());
+            return wrong("optimizer.kind", kinds, "has no momentum, and a schedule drives one; leave that out");
         }
         Ok(())
     }
@@ -79,12 +85,12 @@ impl Schedulers {
                 wrong("there are no validation rows; set `data.validation` to a share of the rows")
             }
             Metric::ValidationAccuracy if !loss.has_accuracy() => wrong(NO_ACCURACY),
-            _ => self.refuse_opposite(metric, loss.has_accuracy()).map(|()| metric),
+            _ => Ok(metric),
         }
     }
 
     /// Refuses a schedule that takes `metric` for worse where it is better: it would cut the rate at each success.
-    fn refuse_opposite(&self, metric: Metric, has_accuracy: bool) -> Result<(), TrainError> {
+    pub fn refuse_opposite(&self, metric: Metric, has_accuracy: bool) -> Result<(), TrainError> {
         let (better, opposite) = if metric.more_is_better() { ("grows", Mode::Min) } else { ("falls", Mode::Max) };
         let mut directions = self.all().flat_map(|(part, scheduler)| {
             scheduler.directions().map(move |(kind, mode)| (part, scheduler.schedule(), kind, mode))
@@ -108,13 +114,13 @@ impl Schedulers {
     }
 
     /// What the next update uses in each group.
-    pub fn rates(&self) -> Vec<Rates> {
+    pub fn rates(&self) -> Vec<StepHyperparams> {
         let t = self.lr.t();
         let momentum = self.momentum.as_ref().map(Scheduler::rates);
         let weight_decay = self.weight_decay.as_ref().map(Scheduler::rates);
         let at =
             |values: &Option<Vec<f64>>, group: usize| values.as_ref().and_then(|values| values.get(group).copied());
-        let group = |(group, lr)| Rates {
+        let group = |(group, lr)| StepHyperparams {
             lr,
             momentum: self.lr.momentum_at(t, group).or(at(&momentum, group)),
             weight_decay: at(&weight_decay, group),

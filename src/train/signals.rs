@@ -72,7 +72,8 @@ pub(super) fn listen(control: Control, say: Say) -> io::Result<()> {
     let mut signals = Signals::new(heard)?;
     let mut ear = Ear { control, say, answered: None };
     let work = move || signals.forever().for_each(|signal| ear.hear(signal));
-    threads::builder("signals").spawn(work).map(drop)
+    let none = |error| threads::cannot_start("that hears signals", &error);
+    threads::builder("signals").spawn(work).map(drop).map_err(none)
 }
 
 /// The signals so far.
@@ -86,7 +87,7 @@ struct Ear {
 impl Ear {
     fn hear(&mut self, signal: i32) {
         if SAVING.contains(&signal) {
-            return self.control.save();
+            return self.save(signal);
         }
         match self.answered {
             None => {
@@ -96,6 +97,15 @@ impl Ear {
             Some(answered) if answered.elapsed() < SAME || !INSISTING.contains(&signal) => {}
             Some(_) => self.second(signal),
         }
+    }
+
+    fn save(&self, signal: i32) {
+        let effect = self.control.stake().as_ref().map(|stake| stake.save.clone()).unwrap_or_default();
+        if !effect.is_empty() {
+            let line = format!("{}: {effect}", name(signal));
+            self.tell(move |say| say(Answer::InOrder(&line)));
+        }
+        self.control.save();
     }
 
     fn first(&self, signal: i32) {

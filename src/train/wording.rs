@@ -1,12 +1,15 @@
 //! What serde says about a configuration, in words for people who have never seen serde.
 
-/// The same message in plain words; for an unknown name with the nearest known one.
-pub(super) fn plain(reason: &str) -> String {
-    unknown_name(reason).or_else(|| wrong_type(reason)).unwrap_or_else(|| reason.to_owned())
+/// The same message in plain words; for an unknown name with the nearest known one. `elsewhere` asks for a key of
+/// another table, and is told whether the key's own table has a near one.
+pub(super) fn plain(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> String {
+    let unknown = unknown_name(reason, &elsewhere);
+    unknown.or_else(|| wrong_type(reason, &elsewhere)).unwrap_or_else(|| reason.to_owned())
 }
 
 /// From "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
-fn unknown_name(reason: &str) -> Option<String> {
+fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Option<String> {
+    let is_field = reason.starts_with("unknown field ");
     let rest = reason.strip_prefix("unknown field ").or_else(|| reason.strip_prefix("unknown variant "))?;
     let (rest, hint) = rest.split_once("; ").unwrap_or((rest, ""));
     let mut quoted = rest.split('`').skip(1).step_by(2);
@@ -16,16 +19,18 @@ fn unknown_name(reason: &str) -> Option<String> {
     let lowercase = name.to_lowercase();
     let distance = |candidate: &&&str| strsim::osa_distance(&lowercase, &candidate.to_lowercase());
     let nearest = known.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= 1 + name.len() / 3);
-    let question = nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default();
+    let question = elsewhere(nearest.is_some()).filter(|_| is_field);
+    let question = question.or_else(|| Some(format!("did you mean `{}`?", nearest?)));
+    let question = question.map(|question| question + " ").unwrap_or_default();
     let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
     if known.is_empty() {
-        return Some(format!("`{name}` is unknown; nothing else is set here{hint}"));
+        return Some(format!("`{name}` is unknown; {question}nothing else is set here{hint}"));
     }
     Some(format!("`{name}` is unknown; {question}known here: `{}`{hint}", known.join("`, `")))
 }
 
 /// From "invalid type: string "fast", expected f64", or "invalid value: …".
-fn wrong_type(reason: &str) -> Option<String> {
+fn wrong_type(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Option<String> {
     let rest = reason.strip_prefix("invalid type: ").or_else(|| reason.strip_prefix("invalid value: "))?;
     let (found, expected) = rest.split_once(", expected ")?;
     let expected = match expected {
@@ -48,29 +53,36 @@ fn wrong_type(reason: &str) -> Option<String> {
             _ => value,
         }),
     };
-    Some(format!("must be {expected}, not {}", found.trim_matches('`')))
+    // A key may have the name of a table, as `data.validation` has.
+    let question = elsewhere(true).filter(|_| expected == "a table" && found != "a table");
+    let question = question.map(|question| format!("; {question}")).unwrap_or_default();
+    Some(format!("must be {expected}, not {}{question}", found.trim_matches('`')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn told(reason: &str) -> String {
+        plain(reason, |_| None)
+    }
+
     #[test]
     fn an_unknown_name_comes_with_the_nearest_known_one() {
-        let field = plain("unknown field `lrr`, expected one of `lr`, `momentum`");
+        let field = told("unknown field `lrr`, expected one of `lr`, `momentum`");
         assert_eq!(field, "`lrr` is unknown; did you mean `lr`? known here: `lr`, `momentum`");
-        let variant = plain("unknown variant `AdamW`, expected one of `sgd`, `adam`, `adamw`");
+        let variant = told("unknown variant `AdamW`, expected one of `sgd`, `adam`, `adamw`");
         assert!(variant.contains("did you mean `adamw`?"), "{variant}");
-        assert_eq!(plain("unknown variant `rnn`, expected `mlp`"), "`rnn` is unknown; known here: `mlp`");
-        let hinted = plain("unknown variant `rnn`, expected one of `mlp`; register it");
+        assert_eq!(told("unknown variant `rnn`, expected `mlp`"), "`rnn` is unknown; known here: `mlp`");
+        let hinted = told("unknown variant `rnn`, expected one of `mlp`; register it");
         assert_eq!(hinted, "`rnn` is unknown; known here: `mlp` (register it)");
-        let none = plain("unknown field `a`, there are none");
+        let none = told("unknown field `a`, there are none");
         assert_eq!(none, "`a` is unknown; nothing else is set here");
     }
 
     #[test]
     fn a_wrong_type_is_told_without_the_names_of_rust_types() {
-        let told = [
+        let cases = [
             ("invalid type: string \"fast\", expected f64", "must be a number, not \"fast\""),
             ("invalid type: integer `32`, expected a sequence", "must be a list in brackets, not 32"),
             ("invalid type: floating point `1000.0`, expected u64", "must be a whole number from 0 up, not 1000.0"),
@@ -79,8 +91,8 @@ mod tests {
             ("invalid type: integer `3`, expected struct TrainConfig", "must be a table, not 3"),
             ("missing field `lr`", "missing field `lr`"),
         ];
-        for (serde, ours) in told {
-            assert_eq!(plain(serde), ours);
+        for (serde, ours) in cases {
+            assert_eq!(told(serde), ours);
         }
     }
 }

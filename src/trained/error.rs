@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::data::{DataError, Input, TextError};
+use crate::remedy;
 use crate::train::TrainError;
 
 /// Why what a run has learned cannot be used.
@@ -23,15 +24,17 @@ pub enum TrainedError {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// The checkpoint does not say what rows its model takes.
+    /// The checkpoint does not say what rows its model takes, and the data that does cannot be opened.
     #[error(
-        "{} was saved before checkpoints said what rows their model takes; the run's data says it, so give its place with \
-         `--set data.path=…`",
+        "{} was saved before checkpoints said what rows their model takes; the run's data says it, and cannot be used: \
+         {reason}; give its place with `--set data.path=…`",
         path.display()
     )]
     NoSchema {
         /// The checkpoint.
         path: PathBuf,
+        /// Why the data at the path in the configuration cannot be used.
+        reason: Box<DataError>,
     },
     /// The checkpoint says nothing that can be about its rows.
     #[error("{}: what it says of the rows of its data is not understood: {reason}", path.display())]
@@ -56,6 +59,14 @@ pub enum TrainedError {
         value: String,
         /// What it must be.
         rule: &'static str,
+    },
+    /// Other rows than the run's own cannot be read.
+    #[error("cannot read the rows {}: {source}{}; `--data` says where they are", path.display(), remedy::after(source))]
+    Rows {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// There is nothing to evaluate on.
     #[error("the run has no {rows} rows; choose others with --rows, or other data with --data")]
@@ -116,7 +127,7 @@ pub enum TrainedError {
         source: io::Error,
     },
     /// Signals cannot be heard.
-    #[error("no handler for signals can be installed: {source}")]
+    #[error("no handler for signals can be installed: {source}{}", remedy::after(source))]
     Signals {
         /// Why.
         source: io::Error,

@@ -58,6 +58,18 @@ impl Trained {
     /// # Errors
     /// The data is not there, or another one, or has no such rows.
     pub fn evaluate(&self, rows: EvaluationRows) -> Result<Evaluated, TrainedError> {
+        self.evaluate_watched(rows, &mut |_, _| {})
+    }
+
+    /// As [`Trained::evaluate`]; `watch` is told of how many rows the model has seen, and of how many in all.
+    ///
+    /// # Errors
+    /// As [`Trained::evaluate`].
+    pub fn evaluate_watched(
+        &self,
+        rows: EvaluationRows,
+        watch: &mut dyn FnMut(usize, usize),
+    ) -> Result<Evaluated, TrainedError> {
         let mut data = self.data()?;
         refuse_other_content(&self.config, &data, self.fingerprint.as_ref())?;
         data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
@@ -66,7 +78,13 @@ impl Trained {
             EvaluationRows::Train => data.train_rows().clone(),
             EvaluationRows::All => data.all_rows(),
         };
-        let found = self.evaluate_batches(data.evaluation_batches(rows_of_run))?;
+        let (mut seen, all) = (0, rows_of_run.len());
+        watch(seen, all);
+        let batches = data.evaluation_batches(rows_of_run).inspect(|batch| {
+            watch(seen, all);
+            seen += batch.as_ref().map_or(0, Batch::rows);
+        });
+        let found = self.evaluate_batches(batches)?;
         found.ok_or_else(|| TrainedError::NoRows { rows: rows.to_string() })
     }
 
@@ -104,10 +122,10 @@ impl Trained {
 
     /// The options of the run's data for other data at `path`, and what a person should know of them.
     pub(super) fn data_at(&self, path: &Path, with_targets: bool) -> Result<(DataConfig, Vec<Notice>), TrainedError> {
-        let mut config = self.config.data.clone();
-        let format = Format::of_other(&config, path)?;
+        std::fs::metadata(path).map_err(|source| TrainedError::Rows { path: path.to_owned(), source })?;
+        let format = Format::of_other(&self.config.data, path)?;
+        let mut config = self.config.data.for_other(path);
         config.format = Some(format);
-        config.path = path.to_owned();
         let usual = config.skip_lines.unwrap_or(0);
         let lines = match self.skip_lines {
             Some(_) if format != Format::Csv => {

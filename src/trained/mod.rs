@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use error::TrainedError;
 pub use evaluate::{Evaluated, EvaluationRows};
@@ -42,7 +42,7 @@ pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
 use crate::checkpoint::Checkpoint;
-use crate::data::{Data, Input, Recalled, Schema, TargetKind};
+use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind};
 use crate::loss::Loss;
 pub use crate::loss::Predicted;
 use crate::model::{Mode, Model, with_room_for};
@@ -103,35 +103,30 @@ impl Trained {
     }
 
     /// The model of a checkpoint. One that was saved before checkpoints said what rows the model takes needs the run's
-    /// data to tell: then `settings` say where that is.
+    /// data to tell. Where that is not at the path in the configuration, `settings` say where it is.
     ///
     /// # Errors
-    /// The checkpoint is not that of a run, a setting is not allowed, the device cannot be opened, or weights and model
-    /// do not fit together.
+    /// The checkpoint is not that of a run, a setting is not allowed, the device or the data that is needed cannot be
+    /// opened, or weights and model do not fit together.
     pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
         let path = checkpoint.path().to_owned();
         if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
             return Err(TrainedError::Setting { key: setting.key().to_owned() });
         }
         let config = checkpoint.field("config").ok_or_else(|| TrainedError::NoConfig { path: path.clone() })?;
-        let config = train::from_checkpoint(config, settings, &train::base_of(&path))?;
+        let read = |config: &Value| train::from_checkpoint(config, settings, &train::base_of(&path));
+        let config = read(config).or_else(|error| read(&without_training(config)).map_err(|_| error))?;
         let device = config.open_device()?;
         let schema = match checkpoint.field("schema") {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
-            // A stranger's checkpoint does not say which file is opened for that.
-            None if !settings.iter().any(|setting| setting.key() == "data.path") => {
-                return Err(TrainedError::NoSchema { path });
-            }
-            None => {
-                let recalled = train::recalled(checkpoint, settings);
-                Data::reopen(&config.data, config.seed, &device, recalled)?.schema()
-            }
+            None => schema_of_data(checkpoint, settings, &config, &device)?,
         };
         let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
         let build = || config.model.build(&schema.input, outputs, config.seed, &device);
         let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
+        train::apply_lent(&config.components, checkpoint, model.parameters())?;
         let recalled = train::recalled(checkpoint, settings);
         let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
@@ -168,7 +163,7 @@ impl Trained {
         self.step
     }
 
-    /// The configuration of the run.
+    /// The configuration of the run; another optimizer stands for one that this program does not know.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -190,6 +185,38 @@ impl Trained {
     pub fn outputs(&self, inputs: &Tensor) -> Result<Tensor, TrainedError> {
         Ok(self.model.forward(&inputs.to_device(&self.device)?, Mode::Evaluate)?)
     }
+}
+
+/// The rows that the model takes, as the run's data says it. Without a path from a person it must be the very data that
+/// the checkpoint was saved with.
+fn schema_of_data(
+    checkpoint: &Checkpoint,
+    settings: &[Setting],
+    config: &Config,
+    device: &Device,
+) -> Result<Schema, TrainedError> {
+    let is_given = settings.iter().any(|setting| setting.key() == "data.path");
+    match Data::reopen(&config.data, config.seed, device, train::recalled(checkpoint, settings)) {
+        Ok(data) if is_given => Ok(data.schema()),
+        Ok(data) => {
+            train::refuse_other_content(config, &data, checkpoint.field("data"))?;
+            Ok(data.schema())
+        }
+        // These say the remedy themselves.
+        Err(error) if is_given || matches!(error, DataError::OtherContent { .. }) => Err(error.into()),
+        Err(error) => Err(TrainedError::NoSchema { path: checkpoint.path().to_owned(), reason: Box::new(error) }),
+    }
+}
+
+/// A configuration without its optimizer and its schedules, which are not looked at: only the program that trained the
+/// model may know them.
+fn without_training(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Value::Object(tables) = &mut config {
+        tables.retain(|key, _| !["schedule", "momentum_schedule", "weight_decay_schedule"].contains(&key.as_str()));
+        tables.insert("optimizer".to_owned(), json!({"kind": "sgd", "lr": 0.0}));
+    }
+    config
 }
 
 /// What a checkpoint says its rows are, where that can be.

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor, Var};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
 use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Saver, WrittenBy};
 use rekindle::parameters::Parameters;
-use rekindle::train::{Control, Observer, Outcome, Run, StepReport, TrainError, from_file};
+use rekindle::train::{Control, Outcome, Run, Sink, StepRecord, TrainError, from_file};
 
 /// A disk that something happens to before each operation.
 struct Before<F>(F);
@@ -184,7 +184,7 @@ fn what_must_be_durable_first_can_refuse_the_save() {
 #[derive(Default)]
 struct Heard(Vec<String>);
 
-impl Observer for Heard {
+impl Sink for Heard {
     fn message(&mut self, text: &str) {
         self.0.push(text.to_owned());
     }
@@ -303,10 +303,10 @@ fn on_a_slow_disk_training_waits_and_no_save_is_left_out() {
 /// Opens the gate of the disk at a step.
 struct OpenAt(u64, Gate, Vec<u64>);
 
-impl Observer for OpenAt {
-    fn step(&mut self, report: &StepReport<'_>) {
-        self.2.push(report.done);
-        if report.done == self.0 {
+impl Sink for OpenAt {
+    fn record(&mut self, record: &StepRecord) {
+        self.2.push(record.done());
+        if record.done() == self.0 {
             self.1.open();
         }
     }

@@ -199,6 +199,34 @@ fn copies_that_were_replaced_are_counted_and_deleted_by_hand_unless_they_may_be_
     assert!(inspect(&lab, &[&format!("run/checkpoints/{}", copy(4))]).well().stdout.contains("step        4"));
 }
 
+#[test]
+fn a_run_is_pruned_by_the_rules_that_are_given_or_else_by_its_own() {
+    let lab = lab("");
+    lab.start("run");
+    let run = lab.path("run");
+    let before = names(&run);
+    let told = inspect(&lab, &["prune", "run"]);
+    assert_eq!(names(&run), before, "without a rule nothing is deleted: {told:?}");
+    let best = by_loss(&run);
+    let told = inspect(&lab, &["prune", "run", "--best", "2", "--every", "6 steps", "--dry-run"]).well().stdout;
+    assert!(
+        told.contains("step-0000000006") && told.contains("stays: ") && told.contains("would be deleted"),
+        "{told}"
+    );
+    assert_eq!(names(&run), before);
+    inspect(&lab, &["prune", "run", "--best", "2", "--every", "6 steps"]).well();
+    let mut kept = vec![0, 6, 12, best[0], best[1]];
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!(steps(&run), kept);
+    let lab = self::lab("last = 3");
+    lab.start("run");
+    let told = inspect(&lab, &["prune", "run"]).well().stdout;
+    assert!(told.ends_with("0 of 3 checkpoints deleted\n"), "{told}");
+    assert!(inspect(&lab, &["prune", "nowhere", "--last", "1"]).refusal().contains("nowhere"));
+    assert!(inspect(&lab, &["prune", "run", "--best", "1", "--metric", "loss"]).refusal().contains("known are"));
+}
+
 /// Where names cannot be exchanged, a crash can leave a checkpoint under the name of a copy alone.
 #[test]
 fn a_copy_that_is_the_only_one_of_the_newest_step_stays() {

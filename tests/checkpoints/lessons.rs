@@ -21,7 +21,7 @@ use rekindle::data::{
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
 use rekindle::state::{Part, State};
-use rekindle::train::{Control, Observer, Outcome, Run, StepReport, from_file};
+use rekindle::train::{Control, Outcome, Run, Sink, StepRecord, from_file};
 use serde_json::json;
 
 /// Parameters of these names, made in this order: the ids that Candle gives them count upwards.
@@ -344,9 +344,9 @@ fn burn_the_shuffle_order_goes_on_after_a_resume() {
 /// Asks a run to stop after an update.
 struct StopAfter(u64, Control);
 
-impl Observer for StopAfter {
-    fn step(&mut self, report: &StepReport<'_>) {
-        if report.done == self.0 {
+impl Sink for StopAfter {
+    fn record(&mut self, record: &StepRecord) {
+        if record.done() == self.0 {
             self.1.stop(2);
         }
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rekindle::train::{Control, Observer, StepReport};
+use rekindle::train::{Control, Sink, StepRecord};
 use serde_json::Value;
 
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
@@ -40,6 +40,8 @@ pub fn small(optimizer: &str, schedule: &str, more: &str) -> String {
 pub const ADAMW: &str = "{ kind = 'adamw', lr = 0.05 }";
 pub const ADAMW_IN_TWO_GROUPS: &str =
     "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['2.*'], lr = 0.01, weight_decay = 0.2, momentum = 0.8 }] }";
+pub const ADAMW_AND_SGD: &str = "{ kind = 'adamw', lr = 0.05, groups = [\
+     { parameters = ['2.*'], kind = 'sgd', lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 }] }";
 pub const EVERY_STEP: &str = "checkpoint = { every = '1 step' }";
 pub const EVERY_EPOCH: &str = "checkpoint = { every = '1 epoch' }";
 
@@ -169,8 +171,8 @@ pub fn rates(run: &Path) -> Vec<f64> {
 /// Asks a run to stop after its next update, and what is due after that.
 pub struct StopAfterOne(pub Control);
 
-impl Observer for StopAfterOne {
-    fn step(&mut self, _: &StepReport<'_>) {
+impl Sink for StopAfterOne {
+    fn record(&mut self, _: &StepRecord) {
         self.0.stop(15);
     }
 }

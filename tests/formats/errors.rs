@@ -79,6 +79,16 @@ fn an_empty_file_has_no_rows() {
 }
 
 #[test]
+fn a_single_column_is_told_with_the_delimiter_that_it_has() {
+    let message = csv("a;b\n1;2\n", "");
+    assert!(message.ends_with("by commas; the line has semicolons: set `data.delimiter = \";\"`"), "{message}");
+    let message = csv("a,b\n1,2\n", "delimiter = \"\\t\"");
+    assert!(message.ends_with("by tabs; the line has commas: set `data.delimiter = \",\"`"), "{message}");
+    let bad: Result<rekindle::data::DataConfig, _> = toml::from_str("path = \"a.csv\"\ndelimiter = \";;\"");
+    assert!(bad.unwrap_err().to_string().contains("must be one character such as"));
+}
+
+#[test]
 fn a_ragged_row_is_named_by_its_line() {
     assert_eq!(csv("a,b,c\n1,2,0\n\n1,2\n", ""), "a.csv, line 4: 2 columns where the first line has 3");
     assert_eq!(csv("1,2,0\n1,2,0,4\n", "header = false"), "a.csv, line 2: 4 columns where the first line has 3");
@@ -166,7 +176,7 @@ fn a_file_without_a_header_does_not_lose_its_first_row_to_one() {
 #[test]
 fn a_single_column_has_no_features() {
     assert_eq!(
-        csv("a;b\n1;2\n", ""),
+        csv("a\n1\n", ""),
         "a.csv, line 1: a single column, so no features beside the label; columns are separated by commas"
     );
 }

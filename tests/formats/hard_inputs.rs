@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::common::{ADAMW, Lab, assert_same_bits, checkpoint, copy_tree, log, small, steps};
 use crate::common_data::{gzip, write};
+use crate::common_forge::forge_file;
 use serde_json::Value;
 
 /// A picture of two by two, another one for each number.
@@ -58,7 +59,8 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     let copy = lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
-    assert!(told.stderr.contains("are left out: dog/07.png"), "{told:?}");
+    let said = "1 of 20 images could not be read when the run began, and stay left out: dog/07.png";
+    assert!(told.stderr.contains(said), "{told:?}");
     assert_same_bits(&lab.path("run"), &copy);
     fs::remove_file(lab.path("animals/dog/07.png")).unwrap();
     let copy = lab.interrupted_copy("run", "other", 7);
@@ -79,9 +81,10 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert!(told.stderr.contains("train --resume run"), "{told:?}");
     let again = lab.train(&["--resume", "run"]);
     assert!(again.code != Some(0) && again.stderr.contains("07.png cannot be read"), "{again:?}");
-    let setting = ["--set", "data.skip_bad=true", "--set", "data.check_images="];
-    let told = lab.train(&[&["--resume", "run"][..], &setting].concat()).well();
-    let said = "1 image cannot be read, and another one of its class stands in its place: dog/07.png";
+    // As the message says, and no more.
+    let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
+    let said = "1 image could not be read or found, and for the rest of the run another one of its class stands in its \
+                place: dog/07.png";
     assert!(told.stderr.contains(said), "{told:?}");
     let run = lab.path("run");
     assert_eq!((log(&run).len(), *steps(&run).last().unwrap()), (21, 21));
@@ -90,6 +93,92 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     let copy = lab.interrupted_copy("run", "copy", 14);
     lab.train(&["--resume", "copy"]).well();
     assert_same_bits(&run, &copy);
+}
+
+/// A run of twelve of its 21 steps, and of whole images.
+fn begun_run() -> Lab {
+    let lab = lab_of_images("");
+    fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
+    lab.start("whole");
+    lab.interrupted_copy("whole", "run", 14);
+    lab
+}
+
+#[test]
+fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
+    let lab = begun_run();
+    let (cat, dog) = (lab.path("animals/cat/new.png"), lab.path("animals/dog/07.png"));
+    fs::write(&cat, image(99)).unwrap();
+    fs::write(&dog, image(98)).unwrap();
+    let gone = lab.path("animals/cat/04.png");
+    let bytes = fs::read(&gone).unwrap();
+    fs::remove_file(&gone).unwrap();
+    let said = lab.train(&["--resume", "run"]).refusal();
+    for part in [
+        "the images are not those that the run began with: 1 new: cat/new.png; 1 changed: dog/07.png",
+        "1 gone: cat/04.png",
+        "move what is new out of the folder; bring back what was changed; bring back what is gone, or leave it out",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("blake3"), "{said}");
+    let evaluated = lab.train(&["eval", "run", "--rows", "train"]).refusal();
+    assert!(evaluated.contains("1 new: cat/new.png"), "{evaluated}");
+    // The advice helps.
+    fs::remove_file(&cat).unwrap();
+    fs::write(&dog, image(7)).unwrap();
+    let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
+    assert!(told.stderr.contains("stands in its place: cat/04.png"), "{told:?}");
+    fs::write(&gone, bytes).unwrap();
+    let copy = lab.interrupted_copy("run", "copy", 14);
+    lab.train(&["--resume", "copy"]).well();
+    assert_same_bits(&lab.path("run"), &copy);
+}
+
+#[test]
+fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
+    let lab = begun_run();
+    let dog = lab.path("animals/dog/07.png");
+    let whole = fs::read(&dog).unwrap();
+    fs::write(&dog, &whole[..whole.len() - 20]).unwrap();
+    let said = lab.train(&["--resume", "run"]).refusal();
+    assert!(said.contains("dog/07.png cannot be read") && said.contains("--set data.skip_bad=true"), "{said}");
+    let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
+    assert!(told.stderr.contains("stands in its place: dog/07.png"), "{told:?}");
+    // So can another one later, and nothing need be said for that.
+    lab.interrupted_copy("run", "copy", 14);
+    fs::write(lab.path("animals/dog/05.png"), b"no image").unwrap();
+    let told = lab.train(&["--resume", "copy"]).well();
+    assert!(told.stderr.contains("stands in the place of each: dog/05.png, dog/07.png"), "{told:?}");
+}
+
+/// As checkpoints are from before they kept what each image was.
+#[test]
+fn a_run_that_does_not_know_each_of_its_images_goes_on() {
+    let lab = begun_run();
+    let newest = checkpoint(&lab.path("run"), 14);
+    let mut state = state(&lab.path("run"), 14);
+    assert_eq!(state["dataset"]["images"].as_object().map(serde_json::Map::len), Some(20));
+    state["dataset"].as_object_mut().unwrap().remove("images");
+    forge_file(&newest, "state.json", state.to_string().as_bytes());
+    lab.interrupted_copy("run", "old", 14);
+    lab.train(&["--resume", "run"]).well();
+    let state_21 = |run: &str| self::state(&lab.path(run), 21);
+    assert_eq!((state_21("run"), log(&lab.path("run"))), (state_21("whole"), log(&lab.path("whole"))));
+    fs::remove_file(lab.path("animals/dog/07.png")).unwrap();
+    let said = lab.train(&["--resume", "old"]).refusal();
+    assert!(said.contains("the content of") && said.contains("cannot change within a run"), "{said}");
+}
+
+#[test]
+fn bad_images_are_left_out_of_predictions_where_the_run_leaves_them_out() {
+    let lab = lab_of_images("skip_bad = true");
+    lab.start("run");
+    let told = lab.train(&["predict", "run", "--data", "animals"]).well();
+    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are left out: dog/07.png"), "{told:?}");
+    assert_eq!(told.stdout.lines().count(), 1 + 19, "{}", told.stdout);
+    let evaluated = lab.train(&["eval", "run", "--data", "animals"]).well();
+    assert!(evaluated.stdout.contains("rows=19") && evaluated.stderr.contains("dog/07.png"), "{evaluated:?}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod common;
 #[path = "../common_data/mod.rs"]
 mod common_data;
+#[path = "../common_forge/mod.rs"]
+mod common_forge;
 #[path = "../common_parquet/mod.rs"]
 mod common_parquet;
 #[path = "../common_signals/mod.rs"]

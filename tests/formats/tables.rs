@@ -46,6 +46,21 @@ fn categories_and_gaps_become_numbers_and_names_of_classes_are_in_order() {
     assert_eq!(state.json["columns"][0]["name"], "age");
 }
 
+/// A quote opens a field after any delimiter, and a comma is then a character.
+#[test]
+fn a_table_with_another_delimiter_is_the_same_table() {
+    let plain = people("missing = \"mean\"").batch(0).unwrap().inputs.to_vec2::<f32>().unwrap();
+    for (name, mark, options) in
+        [("a.csv", ";", "delimiter = \";\""), ("a.tsv", "\t", ""), ("a.csv", "|", "delimiter = \"|\"")]
+    {
+        let content = PEOPLE.replace(',', mark).replace("cook", "\"a cook, at home\"");
+        let folder = folder(&[(name, content.into())]);
+        let options = format!("batch_size = \"all\"\nstandardize = false\nmissing = \"mean\"\n{options}");
+        let data = open(&folder.path().join(name), &options).unwrap();
+        assert_eq!(data.batch(0).unwrap().inputs.to_vec2::<f32>().unwrap(), plain, "{name} {mark:?}");
+    }
+}
+
 #[test]
 fn an_indicator_column_and_ordinal_codes_on_request() {
     let data = people("missing = \"zero\"\nmissing_indicator = true\nencoding = \"ordinal\"\nignore = [\"city\"]");
@@ -133,7 +148,7 @@ fn a_missing_value_is_an_error_unless_something_stands_in() {
     assert_eq!(said("a,y\n,0\n1,0\n", ""), empty);
     assert_eq!(said("a,y\nred,0\n,0\n", "").replace("line 3", "line 2"), empty);
     // A label is never made up.
-    assert!(said("a,y\n1,\n", "missing = \"mean\"").starts_with("a.csv, line 2, column `y`: the field is empty"));
+    assert!(said("a,y\n1,\n", "missing = \"mean\"").starts_with("a.csv, line 2, column `y`: the label is missing"));
     assert!(said("a,y\n-,0\n1,0\n", "missing = \"mean\"").ends_with(
         "\"1\" is a number, and the column began with words; name it in `data.categories` if all are names"
     ));

@@ -11,11 +11,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    ADAMW_IN_TWO_GROUPS, EVERY_EPOCH, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small, state, steps,
+    ADAMW_AND_SGD, ADAMW_IN_TWO_GROUPS, EVERY_EPOCH, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, small,
+    state, steps,
 };
 use rekindle::rng::Stream;
 use rekindle::train::resume::{self, Choices};
-use rekindle::train::{Control, Observer, Outcome, Phase, Progress, Run, from_file};
+use rekindle::train::{Control, Outcome, Phase, Progress, Run, Sink, from_file};
 
 /// Long enough for 40 kills: thousands of updates, and hundreds of saves for kills to land in.
 const LONG: &str = r#"
@@ -33,6 +34,8 @@ const LONG: &str = r#"
     hidden = [32, 32]
     dropout = 0.3
 "#;
+
+const ADAMW: &str = "{ kind = 'adamw', lr = 1e-3 }";
 
 /// Decides when kills land; a failure names it.
 const SEED: u64 = 2;
@@ -137,8 +140,9 @@ fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Op
 }
 
 /// A run of so many steps has the same bits as one that is killed so often at random moments.
-fn assert_kills_change_nothing(steps: u64, kills: usize) {
-    let lab = Lab::new(&LONG.replace("steps = 4000", &format!("steps = {steps}")));
+fn assert_kills_change_nothing(optimizer: &str, steps: u64, kills: usize) {
+    let config = LONG.replace("{ kind = \"adamw\", lr = 1e-3 }", optimizer);
+    let lab = Lab::new(&config.replace("steps = 4000", &format!("steps = {steps}")));
     let began = Instant::now();
     lab.start("whole");
     let duration = began.elapsed();
@@ -159,13 +163,18 @@ fn assert_kills_change_nothing(steps: u64, kills: usize) {
 
 #[test]
 fn a_run_killed_40_times_at_random_moments_has_the_same_bits() {
-    assert_kills_change_nothing(4000, 40);
+    assert_kills_change_nothing(ADAMW, 4000, 40);
+}
+
+#[test]
+fn a_run_with_two_rules_killed_10_times_at_random_moments_has_the_same_bits() {
+    assert_kills_change_nothing(ADAMW_AND_SGD, 1000, 10);
 }
 
 #[test]
 #[ignore = "takes minutes: cargo test --release --test kills -- --ignored"]
 fn a_run_killed_500_times_at_random_moments_has_the_same_bits() {
-    assert_kills_change_nothing(100_000, 500);
+    assert_kills_change_nothing(ADAMW, 100_000, 500);
 }
 
 /// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.
@@ -341,7 +350,7 @@ impl<'a> InValidation<'a> {
     }
 }
 
-impl Observer for InValidation<'_> {
+impl Sink for InValidation<'_> {
     fn validating(&mut self, done: u64) {
         if done == self.at && !self.asked {
             self.asked = true;
@@ -407,6 +416,23 @@ fn a_save_that_is_asked_for_in_a_validation_does_not_wait_for_its_end() {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
+/// A run that was stopped for a while, as by Ctrl-Z, trained only before and after.
+#[test]
+fn time_in_which_a_run_was_stopped_is_not_counted_as_training() {
+    let lab = rarely_saved();
+    let began = Instant::now();
+    let mut training = Training::spawn(&lab, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    training.wait_until(|| steps(&run).contains(&1000));
+    training.signal("STOP");
+    sleep(Duration::from_secs(6));
+    training.signal("CONT");
+    let told = training.ended().well().stderr;
+    let seconds = told.split("done: 20000 steps in ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let (seconds, all) = (seconds.parse::<f64>().unwrap(), began.elapsed().as_secs_f64());
+    assert!(seconds < all - 5.0, "{seconds} of {all} seconds: {told}");
+}
+
 #[test]
 fn sigusr1_saves_and_training_goes_on() {
     assert_a_signal_saves("USR1");
@@ -432,7 +458,9 @@ fn assert_a_signal_saves(signal: &str) {
         training.wait_until(|| steps(&run).len() > before);
     }
     let step = asked().unwrap();
-    training.ended().well();
+    let told = training.ended().well().stderr;
+    let answers = [format!("SIG{signal}: saving after this step\n"), format!("\nsaved step {step}\n")];
+    assert!(answers.iter().all(|answer| told.contains(answer)), "{told}");
     let path = checkpoint(&run, step);
     lab.train(&["--resume", path.to_str().unwrap(), "--out", "from-there"]).well();
     let last = checkpoint(&lab.path("from-there"), 20000);

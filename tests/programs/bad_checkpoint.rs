@@ -258,10 +258,9 @@ fn a_path_with_nothing_to_resume_says_what_to_give() {
         place.inspect_refuses(2, &[path, "--json"], parts);
         place.inspect_refuses(2, &["verify", path], parts);
     }
-    for arguments in [&["--resume", ""], &["--resume", "run", "config.toml"][..]] {
-        place.train_refuses(arguments, &["--resume", "--help"]);
-    }
-    place.inspect_refuses(2, &[], &["required", "<PATH>"]);
+    place.train_refuses(&["--resume", ""], &["--resume", "--help"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "--set KEY=VALUE"]);
+    place.inspect_refuses(2, &[], &["give what to look at", "inspect --help"]);
     place.inspect_refuses(2, &["verify"], &["required", "<PATH>"]);
 }
 
@@ -278,6 +277,11 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
         ("data.batch_size=5", "data.batch_size cannot change within a run: it is 4 in the checkpoint and 5 now"),
         ("data.validation=0.5", "data.validation cannot change within a run: it is 0.25 in the checkpoint and 0.5 now"),
         ("optimizer.momentum=0", "the optimizer's momentum is 0.9 in the checkpoint and 0 here"),
+        (
+            "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
+            "the kind of the parameter group of `0.bias`, `2.bias` is `sgd` in the checkpoint and `adam` here",
+        ),
+        ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: missing field `lr`"),
         ("optimizer.groups=[]", "the division into parameter groups is "),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lrr=1", "--set: optimizer.lrr: `lrr` is unknown; did you mean `lr`?"),

@@ -37,7 +37,7 @@ fn a_file_that_is_not_there_is_named_with_what_to_give_instead() {
     assert_config_refused(&place, "rows.csv", "folder.csv", &["folder.csv", "not a regular file", "`data.path`"]);
     let weights = "train.initial_weights=nowhere.safetensors";
     assert_setting_refused(&place, weights, &["train.initial_weights = ", "nowhere.safetensors", "No such file"]);
-    place.train_refuses(&[], &["required", "--help"]);
+    place.train_refuses(&[], &["`train CONFIG.toml`", "--help"]);
 }
 
 #[test]
@@ -85,6 +85,9 @@ fn an_unknown_kind_is_refused_with_its_line_and_the_kinds_there_are() {
     for (from, to, message) in cases {
         assert_config_refused(&place, from, to, &[&format!("bad.toml, {message}")]);
     }
+    let group = "weight_decay = 0.0\nkind = \"adamv\"";
+    let message = "line 21: optimizer.groups[0].kind: `adamv` is unknown; did you mean `adam`?";
+    assert_config_refused(&place, "weight_decay = 0.0", group, &[message]);
     assert_config_refused(&place, "kind = \"sgd\"", "", &["line 13: optimizer: missing field `kind`"]);
     assert_config_refused(&place, "seed = 7", "[loss]\nkind = \"mae\"", &["line 2: loss.kind: `mae`", "`mse`"]);
     assert_config_refused(&place, "seed = 7", "device = \"gpu\"", &["device = gpu: must be `cpu`, `cuda`"]);
@@ -132,6 +135,24 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
     assert_config_refused(&place, "[checkpoint]", minutes, &["line 31: validation.every = 2 minutes", rule]);
     assert_config_refused(&place, "t_max = 20", "t_max = 0", &["schedule: `cosine`: t_max is 0", "at least 1"]);
     assert_config_refused(&place, "\"*.bias\"", "\"encoder.*\"", &["optimizer.groups", "encoder.*", "`0.bias`"]);
+}
+
+/// The hyperparameters in a group are checked as those of the optimizer are.
+#[test]
+fn a_mistake_in_the_rule_of_a_group_is_refused_with_its_line() {
+    let place = Workplace::new();
+    let cases = [
+        ("lr = 1\nbeta = [0.9, 0.99]", "line 22: optimizer.groups[0].beta: `beta` is unknown; did you mean `betas`?"),
+        ("lr = 1\nbetas = [0.9, 1]", "line 22: optimizer.groups[0].betas = [0.9, 1.0]: each must be at least 0"),
+        ("lr = -1", "line 21: optimizer.groups[0].lr = -1: must be a finite number, at least 0"),
+        ("lr = true", "line 21: optimizer.groups[0].lr: must be a number, not"),
+        ("eps = 1e-8", "line 18: optimizer.groups[0]: missing field `lr`"),
+    ];
+    for (rule, message) in cases {
+        let group = format!("kind = \"adamw\"\n{rule}");
+        assert_config_refused(&place, "weight_decay = 0.0", &group, &[&format!("bad.toml, {message}")]);
+    }
+    assert_config_refused(&place, "weight_decay = 0.0", "beta1 = 0.5", &["`sgd` has no `beta1`; it has `momentum`"]);
 }
 
 #[test]
@@ -245,7 +266,8 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
     train_within(&place, 2_000_000, &large).says(
         2,
         &[
-            "the run needs at least 8.0 GB of memory, and 2.0 GB are available: the limit of the address space is 2.0 GB",
+            "the run needs at least 8.0 GB of memory, and ",
+            "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its threads",
             "\n  weights       1.6 GB  400,",
             "most in `2.weight` [20000, 20000]",
             "\n  moments       1.6 GB  1 for each weight, by sgd",
@@ -274,7 +296,7 @@ fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
     let before = place.files();
     let resume = ["--resume", "run", "--set", "train.epochs=2"];
     let parts = ["the run needs at least 181 MB", "copy to save", "a machine, or a limit, with more memory"];
-    train_within(&place, 150_000, &resume).says(2, &parts);
+    train_within(&place, 200_000, &resume).says(2, &parts);
     // Not even the checkpoint fits here.
     train_within(&place, 70_000, &resume)
         .says(2, &["run/checkpoints/step-0000000005 needs at least 72 MB", "its files"]);
@@ -298,6 +320,41 @@ fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
     gzip.finish().unwrap();
     let parts = ["rows.csv needs at least", "more of what is packed in it"];
     train_within(&place, 150_000, &["config.toml", "--out", "run"]).says(2, &parts);
+    // Numbers take 8 bytes each, and here 2 in the file.
+    let rows = "1,2,1\n".repeat(1 << 21);
+    fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
+    let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, beside the file"];
+    train_within(&place, 140_000, &["config.toml", "--out", "run"]).says(2, &parts);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_aborted() {
+    let place = Workplace::new();
+    let large = ["config.toml", "--out", "run", "--set", "model.hidden=[2000, 2000]", "--set", "train.epochs=1"];
+    let limit_is_named = ["the run needs ", "available: the limit of the address space is", "(ulimit -v)"];
+    // The first cannot hold what is kept, the second what is needed for a moment.
+    train_within(&place, 150_000, &large).says(2, &limit_is_named);
+    train_within(&place, 190_000, &large)
+        .says(2, &[&limit_is_named[..], &["needs about ", "\n  for a moment"]].concat());
+    // Little more is enough; and more than the allocator is used to reserve, but little more.
+    for limit in [250_000, 1_085_000, 1_100_000] {
+        let several = format!("ulimit -v {limit} && exec \"$0\" \"$@\"");
+        let arguments: Vec<&str> = ["-c", &several, common_programs::TRAIN].into_iter().chain(large).collect();
+        let told = common_programs::Told::from(place.command("sh", &arguments).output().unwrap());
+        told.says(0, &["done: 5 steps"]);
+        fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_table_of_words_that_fills_the_memory_is_refused_while_it_is_read() {
+    let place = Workplace::new();
+    let rows: String = (0..1_500_000).map(|i| format!("{i:07}w,2,1\n")).collect();
+    fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
+    let parts = ["rows.csv needs at least", "more rows", "the limit of the address space is 133 MB (ulimit -v)"];
+    train_within(&place, 130_000, &["config.toml", "--out", "run"]).says(2, &parts);
 }
 
 #[test]

@@ -3,8 +3,7 @@
 
 use std::fs;
 
-use crate::common_programs;
-use crate::common_programs::{CONFIG, Told, Workplace};
+use crate::common_programs::{CONFIG, INSPECT, TRAIN, Told, Workplace};
 
 /// The run of `config.toml` with settings, in `out`.
 fn run(place: &Workplace, out: &str, settings: &[&str]) -> Told {
@@ -69,6 +68,61 @@ fn a_longer_run_whose_rate_jumps_says_from_what_to_what() {
     assert!(resumed.code == Some(0) && !resumed.err.contains("jumps"), "{}", resumed.err);
 }
 
+/// Its name, time and level would say nothing to a person.
+#[test]
+fn a_warning_of_the_library_looks_like_every_other_line() {
+    let place = Workplace::with_run();
+    let log = fs::read_to_string(place.path("run/log.jsonl")).unwrap();
+    let gap = log.lines().enumerate().filter(|(step, _)| *step != 3).map(|(_, line)| format!("{line}\n"));
+    fs::write(place.path("run/log.jsonl"), gap.collect::<String>()).unwrap();
+    let told = place.train(&["--resume", "run"]);
+    told.says(0, &["warning: run/log.jsonl has no lines of steps 3 to 3\n"]);
+    assert!(!told.err.contains("WARN") && !told.err.contains("rekindle::"), "{}", told.err);
+}
+
+#[test]
+fn a_lowest_validation_loss_without_a_checkpoint_is_said_at_the_end() {
+    let place = Workplace::new();
+    let settings = ["checkpoint.every=15 steps", "validation.every=2 steps"];
+    let told = run(&place, "run", &settings);
+    let line = told.err.lines().find(|line| line.starts_with("lowest validation loss: ")).unwrap();
+    assert!(line.contains("of which there is no checkpoint; `checkpoint.keep.best` keeps the best"), "{line}");
+    // The advice helps.
+    let told = run(&place, "kept", &[&settings[..], &["checkpoint.keep.best=1"]].concat());
+    let (loss, best) =
+        (line.split(' ').nth(3).unwrap(), told.err.lines().find(|line| line.starts_with("best checkpoint")));
+    assert!(best.unwrap().contains(loss) && !told.err.contains("lowest validation"), "{}", told.err);
+}
+
+/// With fewer and fewer files that a process may open, it comes less and less far.
+#[test]
+fn too_few_files_that_may_be_open_are_told_with_how_to_allow_more() {
+    let place = Workplace::with_run();
+    let commands = [
+        format!("{TRAIN} config.toml --out new"),
+        format!("{TRAIN} predict run --data rows.csv"),
+        format!("{INSPECT} run"),
+        format!("{INSPECT} prune run --last 1 --dry-run"),
+    ];
+    for command in commands {
+        let mut refused = 0;
+        for limit in 4..9 {
+            let _ = fs::remove_dir_all(place.path("new"));
+            let script = format!("ulimit -n {limit}; exec {command}");
+            let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
+            if told.code == Some(0) {
+                break;
+            }
+            refused += 1;
+            assert!(
+                told.err.contains("too many files are open; raise the limit"),
+                "{limit} files, {command}: {told:?}"
+            );
+        }
+        assert!(refused > 0, "{command}");
+    }
+}
+
 #[test]
 fn all_missing_fields_are_named_at_once() {
     let place = Workplace::new();
@@ -94,7 +148,7 @@ fn a_device_that_is_not_there_comes_without_a_backtrace() {
     let place = Workplace::new();
     for device in ["cuda:99", "metal:99"] {
         let setting = format!("device={device}");
-        let mut command = place.command(common_programs::TRAIN, &["config.toml", "--set", &setting]);
+        let mut command = place.command(TRAIN, &["config.toml", "--set", &setting]);
         let told: Told = command.env("RUST_BACKTRACE", "full").env("RUST_LIB_BACKTRACE", "1").output().unwrap().into();
         told.says(2, &[&format!("device `{device}` cannot be opened"), "`--set device=cpu`"]);
         assert_eq!(told.err.lines().count(), 1, "{}", told.err);

@@ -1,5 +1,5 @@
 //! The reference has every key, and says nothing that is not so; the configuration that a run writes down is complete;
-//! `train init` writes one that trains, and `train check` trains nothing.
+//! and `train check` trains nothing.
 //!
 //! `REKINDLE_DRAW=1 cargo test --test programs configuration` rewrites the reference; without it a page that is no longer
 //! what would be written is a failure.
@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common_data;
-use crate::common_parquet;
 use crate::common_programs::Workplace;
 use rekindle::reference::{Key, Table, page, schema, tables};
+use rekindle::schedule::{RunLength, Schedule, Scheduler};
 use rekindle::train::{Config, from_file};
 use serde_json::{Value, json};
 
@@ -117,7 +116,14 @@ fn whole() -> Vec<Value> {
         "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
         "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0.0, "nesterov": true,
             "weight_decay": 0.1, "decay": "all",
-            "groups": [{"parameters": ["*"], "lr": 0.1, "weight_decay": 0.1, "momentum": 0.5, "decay": "matrices"}]},
+            "groups": [
+                {"parameters": ["*"], "lr": 0.1, "weight_decay": 0.1, "momentum": 0.5, "decay": "matrices"},
+                {"parameters": ["*"], "decay": "matrices", "kind": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0.0,
+                    "nesterov": true, "weight_decay": 0.1},
+                {"parameters": ["*"], "decay": "all", "kind": "adam", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8,
+                    "weight_decay": 0.1},
+                {"parameters": ["*"], "decay": "all", "kind": "adamw", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8,
+                    "weight_decay": 0.1}]},
         "schedule": "warmup(5) -> cosine(10)",
         "momentum_schedule": {"kind": "constant"},
         "weight_decay_schedule": {"kind": "linear", "total": 10},
@@ -126,6 +132,8 @@ fn whole() -> Vec<Value> {
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
+        // Only programs of one's own have components.
+        "components": {},
     });
     let with = |key: &str, table: Value| {
         let mut config = base.clone();
@@ -134,7 +142,7 @@ fn whole() -> Vec<Value> {
     };
     let adam = |kind: &str| {
         json!({"kind": kind, "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1, "decay": "all",
-            "groups": [{"parameters": ["*"]}]})
+            "groups": [{"parameters": ["*"], "beta1": 0.5}]})
     };
     vec![
         base.clone(),
@@ -159,7 +167,7 @@ fn whole() -> Vec<Value> {
         ),
         with(
             "data",
-            json!({"path": "a", "format": "csv", "header": true, "skip_lines": 1, "label": "y",
+            json!({"path": "a", "format": "csv", "header": true, "skip_lines": 1, "delimiter": ";", "label": "y",
             "task": "classification", "ignore": [0], "categories": ["c"], "encoding": "ordinal", "missing": "mean",
             "missing_values": ["-"], "missing_indicator": true, "classes": 3, "standardize": false, "validation": 0.1,
             "batch_size": "all", "shuffle": true, "drop_last": true}),
@@ -196,9 +204,9 @@ fn configurations() -> Vec<Value> {
 }
 
 fn find<'a>(tables: &'a [Table], path: &str, kind: &Value) -> &'a Table {
-    let mut found = tables.iter().filter(|table| table.path == path);
-    let is_it = |table: &&Table| table.kind.is_none() || kind.as_str() == table.kind.as_deref();
-    found.find(is_it).unwrap_or_else(|| panic!("no table {path} {kind}"))
+    let found = || tables.iter().filter(|table| table.path == path);
+    let of_kind = found().find(|table| table.kind.as_deref() == kind.as_str());
+    of_kind.or_else(|| found().find(|table| table.kind.is_none())).unwrap_or_else(|| panic!("no table {path} {kind}"))
 }
 
 /// Every key of `value`, which stands at `path`, is in the reference; those that are seen are added to `seen`.
@@ -214,6 +222,7 @@ fn describe(tables: &[Table], path: &str, value: &Value, seen: &mut BTreeSet<Str
             Value::Object(_) if key.kind == "schedule" || path == "schedule" => {
                 describe(tables, "schedule", value, seen);
             }
+            Value::Object(table) if table.is_empty() => {}
             Value::Object(_) => describe(tables, &inner, value, seen),
             Value::Array(items) => {
                 for item in items.iter().filter(|item| item.is_object()) {
@@ -318,14 +327,17 @@ fn every_range_that_is_stated_is_kept() {
                 let limits =
                     [("minimum", -1.0), ("exclusiveMinimum", 0.0), ("maximum", 1.0), ("exclusiveMaximum", 0.0)];
                 for (limit, beyond) in limits {
+                    let whole = key.schema[limit].as_number().and_then(serde_json::Number::as_i128);
                     let Some(limit) = key.schema[limit].as_f64() else { continue };
-                    let outside = limit + beyond;
-                    let is_whole = found[&key.name].is_u64();
+                    let outside = match whole.filter(|_| found[&key.name].is_u64()) {
+                        Some(whole) => (whole + beyond as i128).to_string(),
+                        None => format!("{:?}", limit + beyond),
+                    };
+                    // A whole number may be beyond those of TOML.
                     let mut config = config.clone();
-                    config.pointer_mut(&pointer).unwrap()[&key.name] =
-                        if is_whole { json!(outside as i64) } else { json!(outside) };
-                    // Steps and epochs are never together.
-                    fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+                    config.pointer_mut(&pointer).unwrap()[&key.name] = json!(424_242);
+                    let text = toml::to_string(&config).unwrap().replace("424242", &outside);
+                    fs::write(&file, text).unwrap();
                     let refused = from_file(&file, &[]);
                     // A share of rows and the count of checkpoints are checked where the data is known.
                     let later = ["data", "checkpoint.keep"].contains(&table.path.as_str());
@@ -336,6 +348,89 @@ fn every_range_that_is_stated_is_kept() {
         }
     }
     assert!(tried > 40, "{tried}");
+    let seed = tables()[0].keys.iter().find(|key| key.name == "seed").unwrap().range.clone();
+    assert_eq!(seed, format!("≥ 0, ≤ {}", i64::MAX));
+}
+
+/// The value of a parameter of a schedule without which there is none.
+fn needed(kind: &str, name: &str) -> Value {
+    match (kind, name) {
+        ("sequential", "schedules") => json!(["constant", "constant"]),
+        (_, "schedules") => json!(["constant"]),
+        (_, "schedule") => json!("constant"),
+        (_, "formula") => json!("base"),
+        (_, "points") => json!([[0, 1.0]]),
+        (_, "milestones") => json!([5]),
+        (_, "gamma" | "rate" | "max_lr") => json!(0.5),
+        _ => json!(5),
+    }
+}
+
+/// The limits of the numbers in a value of `schema`, each with a number beyond it and one within it, as they stand in
+/// such a value.
+fn limits(schema: &Value) -> Vec<(Value, Value)> {
+    let mut found = Vec::new();
+    let step = if schema["type"] == "integer" { 1.0 } else { 1e-3 };
+    for (limit, beyond, within) in [
+        ("minimum", -step, 0.0),
+        ("exclusiveMinimum", 0.0, step),
+        ("maximum", step, 0.0),
+        ("exclusiveMaximum", 0.0, -step),
+    ] {
+        found.extend(schema[limit].as_f64().map(|limit| (json!(limit + beyond), json!(limit + within))));
+    }
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    found.extend(choices.flat_map(limits));
+    let count = schema["minItems"].as_u64().unwrap_or(1) as usize;
+    let list = |value: &Value| json!(vec![value; count]);
+    found.extend(limits_of(&schema["items"]).iter().map(|(beyond, within)| (list(beyond), list(within))));
+    if let Some([first, second]) = schema["prefixItems"].as_array().map(Vec::as_slice) {
+        found.extend(limits(first).into_iter().map(|(beyond, within)| (json!([beyond, 1.0]), json!([within, 1.0]))));
+        found.extend(limits(second).into_iter().map(|(beyond, within)| (json!([0, beyond]), json!([0, within]))));
+    }
+    found
+}
+
+fn limits_of(items: &Value) -> Vec<(Value, Value)> {
+    if items.is_object() { limits(items) } else { Vec::new() }
+}
+
+/// A value beyond each range of a schedule's parameter is refused, and one within it is taken. Every number has one,
+/// but for those whose limit is another parameter.
+#[test]
+fn every_range_of_a_schedule_that_is_stated_is_kept() {
+    let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
+    let is_taken = |config: &Value| {
+        let schedule: Result<Schedule, _> = serde_json::from_value(config.clone());
+        schedule.is_ok_and(|schedule| Scheduler::new(schedule, vec![1.0], run).is_ok())
+    };
+    let mut tried = 0;
+    for table in tables().iter().filter(|table| table.path == "schedule") {
+        let kind = table.kind.as_deref().unwrap();
+        let mut config = json!({"kind": kind});
+        for key in table.keys.iter().filter(|key| key.needed && key.name != "kind") {
+            config[&key.name] = needed(kind, &key.name);
+        }
+        assert!(is_taken(&config), "{config}");
+        for key in &table.keys {
+            let found = limits(&key.schema);
+            let is_number = key.kind.starts_with("number") || key.kind.starts_with("whole number");
+            assert!(!is_number || !key.range.is_empty() || kind == "tanh", "{kind}: {} has no range", key.name);
+            for (beyond, within) in found {
+                let with = |value: &Value| {
+                    let mut config = config.clone();
+                    config[&key.name] = value.clone();
+                    config
+                };
+                assert!(!is_taken(&with(&beyond)), "{kind}: {} = {beyond} is taken", key.name);
+                // The highest rate must not be below the lowest one.
+                let is_free = (kind, key.name.as_str()) != ("greedy", "max_lr");
+                assert!(is_taken(&with(&within)) || !is_free, "{kind}: {} = {within} is refused", key.name);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 70, "{tried}");
 }
 
 #[test]
@@ -427,123 +522,65 @@ fn a_check_refuses_what_a_run_would_refuse() {
     place.train_refuses(&never, &["checkpoint.keep.best = 2", "ends before its first validation"]);
 }
 
-/// Writes a configuration for `data`, has it checked, and trains a few steps of it.
-#[track_caller]
-fn assert_it_trains(place: &Workplace, data: &str, expected: &[(&str, Value)]) {
-    place.train(&["init", data, "-o", "made.toml"]).says(0, &["wrote made.toml"]);
-    let text = fs::read_to_string(place.path("made.toml")).unwrap();
-    let config: Value = toml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    for (key, value) in expected {
-        assert_eq!(config.pointer(key), Some(value), "{key} in {text}");
+/// A key that is known elsewhere is told with its place, on the command line and in a file.
+#[test]
+fn a_key_in_the_wrong_place_is_told_with_its_table() {
+    let place = Workplace::new();
+    for (setting, meant) in [
+        ("lr=0.1", "did you mean `optimizer.lr`?"),
+        ("epochs=5", "did you mean `train.epochs`?"),
+        ("epocs=5", "did you mean `train.epochs`?"),
+        ("learning_rate=0.1", "did you mean `optimizer.lr`?"),
+        ("train.batch_size=4", "did you mean `data.batch_size`?"),
+        ("optim.lr=0.1", "did you mean `optimizer.lr`?"),
+        ("validation=0.2", "did you mean `data.validation`?"),
+        ("optimizer.lrr=0.1", "did you mean `lr`?"),
+        ("sed=1", "did you mean `seed`?"),
+    ] {
+        place.train_refuses(&["check", "config.toml", "--set", setting], &["--set", meant]);
     }
-    let uncommented =
-        |pair: &[&str]| pair[1].contains(" = ") && !pair[0].starts_with('#') && !pair[1].starts_with([' ', '#']);
-    let lines: Vec<&str> = text.lines().collect();
-    assert!(!lines.windows(2).any(uncommented), "{text}");
-    let cache = place.path("cache").display().to_string();
-    let told =
-        place.command(env!("CARGO_BIN_EXE_train"), &["check", "made.toml"]).env("XDG_CACHE_HOME", &cache).output();
-    assert!(told.as_ref().unwrap().status.success(), "{told:?} for {text}");
-    let arguments = ["made.toml", "--out", "made", "--set", "train.steps=3"];
-    let told = place.command(env!("CARGO_BIN_EXE_train"), &arguments).env("XDG_CACHE_HOME", &cache).output();
-    assert!(told.as_ref().unwrap().status.success(), "{told:?} for {text}");
-    fs::remove_dir_all(place.path("made")).unwrap();
-    fs::remove_file(place.path("made.toml")).unwrap();
+    let text = fs::read_to_string(place.path("config.toml")).unwrap();
+    fs::write(place.path("misplaced.toml"), format!("lr = 0.1\n{text}")).unwrap();
+    let meant = ["misplaced.toml, line 1: lr: `lr` is unknown; did you mean `optimizer.lr`?"];
+    place.train_refuses(&["check", "misplaced.toml"], &meant);
 }
 
-fn write(place: &Workplace, files: &[(&str, Vec<u8>)]) {
-    common_data::write(&place.path(""), files);
+/// The warnings of a check of `rows` with settings.
+fn warnings(place: &Workplace, rows: &str, settings: &[&str]) -> String {
+    fs::write(place.path("rows.csv"), rows).unwrap();
+    let mut arguments = vec!["check", "config.toml", "--set", "data.validation=0"];
+    settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    let told = place.train(&arguments);
+    told.says(0, &[]);
+    told.out.lines().filter(|line| line.starts_with("warning: ")).map(|line| line.to_owned() + "\n").collect()
 }
 
 #[test]
-fn a_first_configuration_trains_as_it_is_for_tables() {
+fn a_check_warns_of_what_is_allowed_and_hardly_meant() {
     let place = Workplace::new();
-    assert_it_trains(&place, "rows.csv", &[("/data/label", json!("label")), ("/data/task", json!("classification"))]);
-    let row = |i: u32| {
-        format!("{i},{:.2},{},{}\n", f64::from(i) * 0.37, ["red", "blue"][i as usize % 2], f64::from(i * i) + 0.5)
+    let rows = |label: &dyn Fn(u32) -> String| {
+        let row = |i: u32| format!("{i},{},{}\n", i * 7 % 11, label(i));
+        format!("width,height,label\n{}", (0..24).map(row).collect::<String>())
     };
-    let rows: String = (0..40).map(row).collect();
-    write(&place, &[("values.csv", format!("id,size,colour,price\n{rows}").into_bytes())]);
-    let expected = [
-        ("/data/label", json!("price")),
-        ("/data/task", json!("regression")),
-        ("/data/ignore", json!(["id"])),
-        ("/data/categories", json!(["colour"])),
-    ];
-    assert_it_trains(&place, "values.csv", &expected);
-    let row = |i: u32| format!("{},{}.5,{}\n", ["a", "b", "c"][i as usize % 3], i, i * 7 % 31);
-    write(&place, &[("first.csv.gz", common_data::gzip((0..40).map(row).collect::<String>().as_bytes()))]);
-    assert_it_trains(&place, "first.csv.gz", &[("/data/label", json!(0)), ("/data/header", json!(false))]);
-    let row =
-        |i: u32| format!("{},{},{}\n", if i.is_multiple_of(5) { String::new() } else { i.to_string() }, i % 7, i % 2);
-    write(&place, &[("gaps.csv", format!("a,b,c\n{}", (0..40).map(row).collect::<String>()).into_bytes())]);
-    assert_it_trains(&place, "gaps.csv", &[("/data/label", json!("c")), ("/data/missing", json!("median"))]);
-}
-
-#[cfg(feature = "parquet")]
-#[test]
-fn a_first_configuration_trains_as_it_is_for_parquet() {
-    use common_parquet::{Cells, write_parquet};
-    let place = Workplace::new();
-    let columns = [
-        ("size", Cells::Doubles((0..40).map(|i| Some(f64::from(i) * 0.3)).collect())),
-        ("kind", Cells::Words((0..40).map(|i| Some(["a", "b"][i % 2].to_owned())).collect())),
-        ("label", Cells::Integers((0..40).map(|i| Some(i % 3)).collect())),
-    ];
-    write_parquet(&place.path("rows.parquet"), &columns);
-    let expected = [("/data/label", json!("label")), ("/data/categories", json!(["kind"]))];
-    assert_it_trains(&place, "rows.parquet", &expected);
-}
-
-#[test]
-fn a_first_configuration_trains_as_it_is_for_tensors_and_text() {
-    use candle_core::{Device, Tensor, safetensors};
-    let place = Workplace::new();
-    let x = Tensor::rand(0f32, 1.0, (40, 5), &Device::Cpu).unwrap();
-    let y = Tensor::rand(0f32, 1.0, (40, 2), &Device::Cpu).unwrap();
-    safetensors::save(&[("features", x), ("y", y)].into_iter().collect(), place.path("a.safetensors")).unwrap();
-    assert_it_trains(&place, "a.safetensors", &[("/data/inputs", json!("features"))]);
-    let text: String = (0..400).map(|i: u32| format!("{} and {}; ", i, i * i)).collect();
-    write(&place, &[("a.txt", text.into_bytes()), ("b.txt", (0..3000u32).map(|i| (i * i) as u8).collect())]);
-    assert_it_trains(&place, "a.txt", &[("/data/tokens", json!("characters")), ("/model/kind", json!("gpt"))]);
-    assert_it_trains(&place, "b.txt", &[("/data/tokens", json!("bytes"))]);
-}
-
-#[test]
-fn a_first_configuration_trains_as_it_is_for_images() {
-    let place = Workplace::new();
-    let labels = common_data::idx(&[12], &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
-    let images = common_data::idx(&[12, 12, 10], &(0..12 * 120).map(|i: u32| (i * 31) as u8).collect::<Vec<u8>>());
-    write(&place, &[("idx/train-images-idx3-ubyte", images), ("idx/train-labels-idx1-ubyte", labels)]);
-    assert_it_trains(&place, "idx", &[("/data/format", json!("idx")), ("/model/kind", json!("convnet"))]);
-    for class in ["cat", "dog"] {
-        for number in 0..6u8 {
-            for folder in ["train", "val"] {
-                let path = place.path(&format!("pets/{folder}/{class}/{number}.png"));
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 9, 8);
-                encoder.set_color(png::ColorType::Grayscale);
-                encoder.set_depth(png::BitDepth::Eight);
-                let pixels: Vec<u8> = (0..72u8).map(|i| i.wrapping_mul(number)).collect();
-                encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
-            }
-        }
-    }
-    assert_it_trains(&place, "pets", &[("/data/validation_path", json!("pets/val"))]);
-    assert_it_trains(&place, "pets/train", &[("/data/path", json!("pets/train"))]);
-}
-
-#[test]
-fn a_first_configuration_overwrites_nothing_and_needs_data() {
-    let place = Workplace::new();
-    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml is there already", "-o"]);
-    place.train_refuses(&["init", "nowhere.csv"], &["nowhere.csv"]);
-    place.train_refuses(
-        &["init", "config.toml", "-o", "new.toml"],
-        &["config.toml is nothing that can be learned from"],
+    let plain = rows(&|i| (i % 2).to_string());
+    assert_eq!(warnings(&place, &plain, &["schedule=cosine(\"100%\")"]), "");
+    let told = warnings(&place, &plain, &["optimizer.lr=1e30"]);
+    assert!(
+        told.contains("1.000e30 at most") && told.contains("far outside the usual range of sgd, 1e-4 to 1"),
+        "{told}"
     );
-    place.train(&["init", "rows.csv"]).says(0, &["wrote rows.toml", "train check rows.toml"]);
-    place.train_refuses(&["init", "rows.csv"], &["rows.toml is there already"]);
+    let told = warnings(&place, &plain, &["schedule=warmup(2) -> cosine(\"150%\")"]);
+    assert!(told.contains("schedule.schedule.t_max is \"150%\", longer than the whole run"), "{told}");
+    let constant: String = plain.lines().map(|line| format!("{line},3\n")).collect::<String>();
+    let constant = constant.replacen("label,3", "label,same", 1);
+    let told = warnings(&place, &constant, &["data.label=label"]);
+    assert!(told.contains("1 column has the same value in every row") && told.contains("`same`"), "{told}");
+    let told = warnings(&place, &rows(&|i| ["yes", "Yes", "no"][i as usize % 3].to_owned()), &[]);
+    assert!(told.contains("the classes \"Yes\" and \"yes\" differ in case or blanks alone"), "{told}");
+    let told = warnings(&place, &rows(&|i| format!("n{i}")), &[]);
+    assert!(told.contains("24 different labels in 24 rows"), "{told}");
+    let told = warnings(&place, &rows(&|i| (100 + i).to_string()), &["data.task=regression"]);
+    assert!(told.contains("consecutive whole numbers, each once"), "{told}");
 }
 
 #[test]

@@ -275,6 +275,9 @@ fn an_older_checkpoint_asks_the_data_what_it_takes() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let run = root.join("checkpoints/notebook");
     let data = format!("data.path={}", root.join("examples/data/experiment.safetensors").display());
-    let found = eval(&lab, &[run.to_str().unwrap(), "--rows", "train", "--set", &data]);
+    let named = eval(&lab, &[run.to_str().unwrap(), "--rows", "train", "--set", &data]);
+    // The data is where the configuration says.
+    let found = eval(&lab, &[run.to_str().unwrap(), "--rows", "train"]);
+    assert_eq!(found, named);
     assert!(found["loss"].as_f64().unwrap().is_finite() && found["rows"].as_u64().unwrap() > 0, "{found}");
 }

@@ -83,6 +83,18 @@ fn a_run_of_the_same_configuration_stays_as_it_is() {
     assert!(after == before, "something else was written than what was found");
 }
 
+/// Also where a run of the configuration is there already.
+#[test]
+fn the_command_to_copy_works() {
+    let place = Workplace::new();
+    for run in ["config", "config-2"] {
+        let told = find_lr(&place, &[]);
+        let command = told.out.split("to train with it: train ").nth(1).unwrap().lines().next().unwrap();
+        let words: Vec<&str> = command.split(' ').collect();
+        place.train(&words).says(0, &["done: 20 steps", &format!("checkpoint: runs/{run}/checkpoints")]);
+    }
+}
+
 #[test]
 fn a_loss_that_diverges_ends_the_sweep() {
     let place = Workplace::new();

@@ -61,6 +61,22 @@ optimizer: 4 tensors, 168 B
 }
 
 #[test]
+fn a_group_of_many_parameters_is_one_short_line_unless_tensors_are_asked_for() {
+    let place = Workplace::new();
+    let deep = ["config.toml", "--out", "run", "--set", "model.hidden=[4,4,4,4,4,4,4,4]"];
+    place.train(&deep).says(0, &["done: 20 steps"]);
+    let page = place.inspect(&["run"]).out;
+    assert!(page.contains("| 0.weight 10.weight 12.weight 14.weight … and 5 more\n"), "{page}");
+    let whole = place.inspect(&["run", "--tensors"]).out;
+    assert!(whole.contains("14.weight 16.weight 2.weight 4.weight 6.weight 8.weight\n"), "{whole}");
+    let json: Value = serde_json::from_str(&place.inspect(&["run", "--json"]).out).unwrap();
+    assert_eq!(json["groups"][0]["parameters"].as_array().unwrap().len(), 9);
+    // The few of a small model are all there.
+    let small = Workplace::with_run().inspect(&["run"]).out;
+    assert!(small.contains("| 0.weight 2.weight\n"), "{small}");
+}
+
+#[test]
 fn a_folder_of_runs_is_listed_with_what_became_of_each() {
     let place = Workplace::new();
     let runs = ["runs/a", "runs/b", "runs/c"];
@@ -95,4 +111,28 @@ fn a_folder_of_runs_is_listed_with_what_became_of_each() {
     assert!(json["runs"][0]["validation"]["loss"].is_f64(), "{json}");
     // Killed, it can be resumed.
     assert!(line(&place.inspect(&["runs"]).out, "d ").contains("stopped"));
+}
+
+/// A checkpoint of a loop of your own says nothing of the run's length, and most schedules do not depend on it.
+#[test]
+fn rates_that_need_no_length_of_the_run_are_shown_without_one() {
+    use rekindle::checkpoint::{Folder, Snapshot, WrittenBy};
+    use rekindle::schedule::{RunLength, Schedule, Scheduler};
+
+    let place = Workplace::new();
+    let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
+    for (schedule, is_known) in [
+        ("plateau(mode=\"max\")", true),
+        ("warmup(4) -> cosine(96)", true),
+        ("cosine(\"100%\")", false),
+        ("step(3, unit=\"epoch\")", false),
+    ] {
+        let scheduler = Scheduler::new(schedule.parse::<Schedule>().unwrap(), vec![0.5], run).unwrap();
+        let snapshot = Snapshot::at(0).part("schedulers.lr", &scheduler).unwrap();
+        let folder = tempfile::tempdir_in(place.path("")).unwrap();
+        let saved = Folder::new(folder.path()).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap();
+        let json = place.inspect(&[saved.path.to_str().unwrap(), "--json"]);
+        let json: Value = serde_json::from_str(&json.out).unwrap();
+        assert_eq!(json["groups"][0]["next_lrs"].as_array().is_some_and(|rates| !rates.is_empty()), is_known, "{json}");
+    }
 }

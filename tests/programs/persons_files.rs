@@ -269,6 +269,30 @@ fn lines_that_are_missing_from_a_log_are_told_by_verify_and_by_a_resume() {
     assert!(verified.out.contains("run/log.jsonl has no lines of steps 0 to 18"), "{}", verified.out);
 }
 
+#[test]
+fn a_run_that_begins_with_a_checkpoint_alone_says_once_where_its_log_begins() {
+    let place = Workplace::with_run();
+    fs::rename(place.path("run/checkpoints"), place.path("alone")).unwrap();
+    let told = place.train(&["--resume", "alone/step-0000000010", "--out", "on"]);
+    told.says(0, &["warning: on/log.jsonl begins with step 10: the lines of the steps before it are not there"]);
+    assert_eq!(told.err.matches("log.jsonl").count(), 1, "{}", told.err);
+    // Nothing is missing that was there before.
+    let again = place.train(&["--resume", "on", "--set", "train.epochs=5"]);
+    assert!(again.code == Some(0) && !again.err.contains("log.jsonl"), "{}", again.err);
+}
+
+/// Whoever opened the pipe would wait for ever.
+#[test]
+fn a_pipe_in_the_place_of_the_log_is_to_be_moved_away() {
+    let place = Workplace::with_run();
+    fs::remove_file(place.path("run/log.jsonl")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(place.path("run/log.jsonl")).status().unwrap().success());
+    let said = ["run/log.jsonl", "is a pipe (FIFO)", "; move it away, and try again"];
+    place.train(&["--resume", "run", "--set", "train.epochs=6"]).says(2, &said);
+    fs::remove_file(place.path("run/log.jsonl")).unwrap();
+    place.train(&["--resume", "run", "--set", "train.epochs=6"]).says(0, &["done: 10 steps"]);
+}
+
 const TEXT: &str = r#"
 [data]
 path = "tale.txt"
@@ -358,17 +382,26 @@ fn another_text_than_the_checkpoint_knows_is_refused_before_anything_is_made_of_
     }
 }
 
-/// Then the data would have to be opened to tell.
+/// Then the data tells; where it cannot, a person is asked where it is.
 #[test]
-fn a_checkpoint_that_does_not_say_what_its_model_takes_opens_nothing_that_only_it_names() {
+fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run() {
     let place = text_run();
-    forge_data(&place, |state| {
-        state.as_object_mut().unwrap().remove("schema");
-        state["config"]["data"]["path"] = json!("../pipe");
-    });
-    for arguments in [&["eval", "run"][..], &["sample", "run", "--prompt", "to be"]] {
-        with_home(&place, arguments).says(2, &["--set data.path=…"]);
+    forge_data(&place, |state| drop(state.as_object_mut().unwrap().remove("schema")));
+    let sample = ["sample", "run", "--prompt", "to be", "--tokens", "3"];
+    for arguments in [&["eval", "run"][..], &sample] {
+        with_home(&place, arguments).says(0, &[]);
     }
-    let named = ["sample", "run", "--prompt", "to be", "--tokens", "3", "--set", "data.path=tale.txt"];
+    // A file in its place that is no regular one is not opened: whoever opened the pipe would wait for ever.
+    assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    fs::rename(place.path("tale.txt"), place.path("moved.txt")).unwrap();
+    fs::rename(place.path("pipe"), place.path("tale.txt")).unwrap();
+    for arguments in [&["eval", "run"][..], &sample] {
+        with_home(&place, arguments).says(2, &["tale.txt", "not a regular file", "--set data.path=…"]);
+    }
+    let named = [&sample[..], &["--set", "data.path=moved.txt"]].concat();
     with_home(&place, &named).says(0, &[]);
+    // Other data says nothing of this model.
+    fs::remove_file(place.path("tale.txt")).unwrap();
+    fs::write(place.path("tale.txt"), "not to be or to be\n".repeat(40)).unwrap();
+    with_home(&place, &sample).says(2, &["the content of ", "tale.txt cannot change within a run"]);
 }

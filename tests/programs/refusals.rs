@@ -40,10 +40,29 @@ fn rows_that_are_not_there_are_refused() {
     let place = Workplace::with_run();
     place.train_refuses(&[&EVAL[..], &["--rows", "test"]].concat(), &["--rows <ROWS>", "validation, train, all"]);
     place.train_refuses(&[&EVAL[..], &["--rows", "all", "--data", "rows.csv"]].concat(), &["--rows", "--data"]);
-    place.train_refuses(&[&EVAL[..], &["--data", "none.csv"]].concat(), &["cannot read the data file none.csv"]);
+    place.train_refuses(
+        &[&EVAL[..], &["--data", "none.csv"]].concat(),
+        &["cannot read the rows none.csv", "`--data` says where"],
+    );
     place.train_refuses(&[&EVAL[..], &["--data", "."]].concat(), &[". is a folder, not a regular file"]);
     place.train(&["config.toml", "--out", "whole", "--set", "data.validation=0"]).says(0, &["done"]);
     place.train_refuses(&["eval", "whole"], &["the run has no validation rows; choose others with --rows"]);
+}
+
+#[test]
+fn data_of_another_format_is_refused_by_its_name() {
+    let place = Workplace::with_run();
+    let said = |found: &str| format!("is {found} by its name, and the model was trained on CSV");
+    for (name, found) in [("new.safetensors", "safetensors"), ("new.safetensors.gz", "safetensors")] {
+        fs::write(place.path(name), "x").unwrap();
+        place.train_refuses(&[&EVAL[..], &["--data", name]].concat(), &[name, &said(found)]);
+        place.train_refuses(&["predict", "run", "--data", name], &[name, &said(found)]);
+    }
+    // A name that says nothing, or text, may be what the run reads.
+    for name in ["new.dat", "new.txt"] {
+        fs::copy(place.path("rows.csv"), place.path(name)).unwrap();
+        place.train(&[&EVAL[..], &["--data", name]].concat()).says(0, &[]);
+    }
 }
 
 /// What is wrong with a table is named by line and column.

@@ -74,6 +74,20 @@ fn intervals_that_are_given_are_kept_to() {
     assert!(config.contains("at_end = false"), "{config}");
 }
 
+#[test]
+fn an_interval_that_is_left_open_on_a_resume_validates_at_the_end_again() {
+    for open in ["validation.every=", "validation.every=auto"] {
+        let lab = lab("steps = 23", "validation = { every = '7 steps' }");
+        lab.start("run");
+        lab.train(&["--resume", "run", "--set", "train.steps=31", "--set", open]).well();
+        assert_eq!(validated(&lab, "run").last(), Some(&31), "{open}");
+        let kept = ["--set", open, "--set", "validation.at_end=false", "--set", "train.steps=37"];
+        lab.train(&[&["--resume", "run"][..], &kept].concat()).well();
+        let config = fs::read_to_string(lab.path("run/config.toml")).unwrap();
+        assert!(config.contains("at_end = false"), "{config}");
+    }
+}
+
 /// Epochs of a fraction of a millisecond must not be saved each time.
 #[test]
 fn saves_that_are_left_open_are_far_fewer_than_short_epochs() {

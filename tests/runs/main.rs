@@ -10,14 +10,18 @@ mod common_parquet;
 mod common_signals;
 
 mod accumulate;
+mod components;
 mod custom_loop;
 mod determinism;
+mod examples;
 mod fashion;
 mod gpt;
 mod image_models;
 mod intervals;
 mod notebook;
+mod own_optimizer;
 mod own_parts;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;
+mod sinks;

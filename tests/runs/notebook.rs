@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rekindle::checkpoint::Checkpoint;
-use rekindle::train::{Control, EpochReport, Observer, Run, Setting, from_file};
+use rekindle::train::{Control, Run, Setting, Sink, StepRecord, from_file};
 use serde::Deserialize;
 
 const LINES: &str = "\
@@ -95,11 +95,11 @@ struct Row {
 }
 
 #[derive(Default)]
-struct Epochs(Vec<EpochReport>);
+struct Epochs(Vec<StepRecord>);
 
-impl Observer for Epochs {
-    fn epoch(&mut self, report: &EpochReport) {
-        self.0.push(report.clone());
+impl Sink for Epochs {
+    fn record(&mut self, record: &StepRecord) {
+        self.0.extend(record.epoch_loss.map(|_| record.clone()));
     }
 }
 
@@ -133,9 +133,10 @@ fn all_six_runs_agree_with_pytorch() {
         assert_eq!(epochs.0.len(), expected.rows.len());
         for (epoch, row) in epochs.0.iter().zip(&expected.rows) {
             let place = format!("{}, epoch {}", expected.name, epoch.epoch);
-            assert!((epoch.loss / row.loss - 1.0).abs() < 1e-4, "{place}: loss {} not {}", epoch.loss, row.loss);
-            assert_eq!(epoch.rates.len(), row.lr.len(), "{place}");
-            for (rate, lr) in epoch.rates.iter().zip(&row.lr) {
+            let loss = epoch.epoch_loss.unwrap();
+            assert!((loss / row.loss - 1.0).abs() < 1e-4, "{place}: loss {loss} not {}", row.loss);
+            assert_eq!(epoch.next.len(), row.lr.len(), "{place}");
+            for (rate, lr) in epoch.next.iter().zip(&row.lr) {
                 assert!((rate.lr / lr - 1.0).abs() < 1e-12, "{place}: rate {} not {lr}", rate.lr);
             }
         }

@@ -322,7 +322,9 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!((found.rows, json!(found.loss)), (15, last["val_loss"].clone()));
-    let message = trained.predict(Path::new("rows.csv")).err().unwrap().to_string();
+    let other = folder.path().join("rows.csv");
+    fs::write(&other, "1,2\n").unwrap();
+    let message = trained.predict(&other).err().unwrap().to_string();
     assert!(message.contains("`parity`"), "{message}");
 }
 

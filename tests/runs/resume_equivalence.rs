@@ -1,7 +1,9 @@
 //! The promise: a run that is interrupted after any of its steps and resumed in a new process comes to the same bits.
 //! Weights, moments, the memory of the schedule, every rate and every line of the log are compared as files.
 
-use crate::common::{ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, rates, small, steps};
+use crate::common::{
+    ADAMW_AND_SGD, ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, rates, small, steps,
+};
 use rekindle::train::{Control, Outcome, Run, from_file, resume};
 
 /// A plateau that hears of hardly any improvement, and so reduces the rate while its patience is part of its memory.
@@ -49,6 +51,11 @@ fn adam_interrupted_after_any_step_comes_to_the_same_bits() {
 #[test]
 fn adamw_with_two_groups_interrupted_after_any_step_comes_to_the_same_bits() {
     assert_any_step_can_be_the_last_before_a_resume(ADAMW_IN_TWO_GROUPS);
+}
+
+#[test]
+fn two_rules_in_one_run_interrupted_after_any_step_come_to_the_same_bits() {
+    assert_any_step_can_be_the_last_before_a_resume(ADAMW_AND_SGD);
 }
 
 /// One resume may hide what many add up.

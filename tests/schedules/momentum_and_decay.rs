@@ -86,6 +86,21 @@ fn driven_momentum_is_resumed_bit_for_bit() {
     }
 }
 
+/// The one schedule drives beta1 of AdamW and the momentum of SGD, each from its own value.
+#[test]
+fn one_schedule_drives_the_momentum_of_two_rules_and_is_resumed_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = "optimizer={kind='adamw', lr=0.02, groups=[{parameters=['*.bias'], kind='sgd', lr=0.1, momentum=0.5}]}";
+    let settings = [two, DRIVEN[1]];
+    let whole = train(&folder.path().join("whole"), &settings);
+    let momentum = |step: usize| log(&whole)[step]["momentum"].clone();
+    assert_eq!((momentum(0), momentum(10)), (serde_json::json!([0.45, 0.25]), serde_json::json!([0.9, 0.5])));
+    let checkpoint = whole.join("checkpoints/step-0000000007");
+    let shown = inspect(&[], &checkpoint);
+    assert!(shown.contains("            kind=sgd base_lr=0.1 weight_decay=0 base_momentum=0.5 | "), "{shown}");
+    assert!(bits(&continue_with(&checkpoint, &folder.path().join("resumed"), &[])) == bits(&whole));
+}
+
 #[test]
 fn a_schedule_can_be_added_and_taken_away_on_a_resume() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,6 +187,9 @@ fn what_cannot_be_driven_is_refused() {
     let refusal = |texts: &[&str]| start(&folder.path().join("run"), texts).map(drop).unwrap_err().to_string();
     let without = refusal(&["optimizer={kind='sgd', lr=0.02}", DRIVEN[1]]);
     assert_eq!(without, "optimizer.momentum = 0: must be above 0, for a schedule drives it");
+    let group = "optimizer={kind='adamw', lr=0.02, groups=[{parameters=['*.bias'], kind='sgd', lr=0.1}]}";
+    let without = refusal(&[group, DRIVEN[1]]);
+    assert_eq!(without, "optimizer.groups[0].momentum = 0: must be above 0, for a schedule drives it");
     let cycle = "schedule={kind='one_cycle', total=20, momentum=[0.85, 0.95]}";
     let twice = refusal(&["optimizer={kind='adamw', lr=0.02}", cycle, DRIVEN[1]]);
     assert!(twice.contains("`schedule` already drives the momentum"), "{twice}");

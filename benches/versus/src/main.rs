@@ -59,7 +59,8 @@ struct Arguments {
     /// Measure nothing; take the results that are in `--out`.
     #[arg(long)]
     render: bool,
-    /// Put the results in the README, with the picture in `docs` and the figures beside this program.
+    /// Put the results in `docs/benchmarks.md` and the README, with the picture in `docs` and the figures beside this
+    /// program.
     #[arg(long)]
     publish: bool,
 }

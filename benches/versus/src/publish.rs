@@ -1,4 +1,5 @@
-//! Results in the repository: the README's section, the picture, and the figures behind both.
+//! Results in the repository: the tables of `docs/benchmarks.md`, the picture, the README's line of ratios, and the
+//! figures behind all of them.
 
 use std::fs;
 use std::path::Path;
@@ -13,22 +14,24 @@ const END: &str = "<!-- end of benches/versus -->\n";
 
 /// Writes all of it.
 pub fn publish(results: &Results, root: &Path) -> Result<()> {
-    let readme = root.join("README.md");
-    let text = fs::read_to_string(&readme)?;
-    fs::write(&readme, with_section(&text, &section(results))?)?;
+    for (file, section) in [("docs/benchmarks.md", section(results)), ("README.md", table::ratios(results))] {
+        let path = root.join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("{file} cannot be read"))?;
+        fs::write(&path, with_section(&text, &section).with_context(|| file.to_owned())?)?;
+    }
     fs::write(root.join("docs/versus.svg"), picture::bars(results))?;
     fs::write(root.join("benches/versus/results.json"), serde_json::to_string_pretty(results)? + "\n")?;
     Ok(())
 }
 
 fn section(results: &Results) -> String {
-    format!("\n![Time of a training step](docs/versus.svg)\n\n{}\n", table::brief(results))
+    format!("\n![Time of a training step](versus.svg)\n\n{}\n", table::brief(results))
 }
 
 /// The text with `section` between the two marks.
 fn with_section(text: &str, section: &str) -> Result<String> {
-    let (before, rest) = text.split_once(BEGIN).context("the README has no mark where the section begins")?;
-    let (_, after) = rest.split_once(END).context("the README has no mark where the section ends")?;
+    let (before, rest) = text.split_once(BEGIN).context("there is no mark where the section begins")?;
+    let (_, after) = rest.split_once(END).context("there is no mark where the section ends")?;
     Ok([before, BEGIN, section, END, after].concat())
 }
 

@@ -19,7 +19,25 @@ pub fn full(results: &Results) -> String {
     format!("{}\n{rounds}{}", brief(results), every_round(results))
 }
 
-/// The tables that the README has.
+/// One line of ratios for the README: the smallest and the largest over the workloads, with most threads.
+pub fn ratios(results: &Results) -> String {
+    let Some(&threads) = thread_counts(results).first() else { return String::new() };
+    let ratios = |name: &str| -> Vec<f64> {
+        let own = |steps: &Steps| results.of(&steps.workload, threads, "Rekindle").map(|own| own.microseconds);
+        let all = results.steps.iter().filter(|steps| steps.contestant == name && steps.threads == threads);
+        all.filter_map(|steps| Some(steps.microseconds / own(steps)?)).collect()
+    };
+    let others = CONTESTANTS.iter().map(|(_, name)| *name).filter(|name| *name != "Rekindle");
+    let others = others.filter_map(|name| {
+        let ratios = ratios(name);
+        let (least, most) = (ratios.iter().copied().reduce(f64::min)?, ratios.iter().copied().reduce(f64::max)?);
+        Some(format!("{} to {} as long in {name}", times(least), times(most)))
+    });
+    let others = others.collect::<Vec<_>>().join(", ");
+    format!("A training step on {threads} threads takes {others} ({}).\n", results.conditions.processor)
+}
+
+/// The tables and the conditions.
 pub fn brief(results: &Results) -> String {
     let mut text = String::new();
     for threads in thread_counts(results) {

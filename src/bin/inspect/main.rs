@@ -3,6 +3,7 @@
 mod diff;
 mod lr;
 mod prune;
+mod request;
 mod verify;
 
 use std::io::{self, Write};
@@ -55,7 +56,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = request::parse();
     if let Err(error) = file_size_limit_is_an_error() {
         drop(writeln!(io::stderr(), "warning: a limit on the size of files would end this process: {error}"));
     }

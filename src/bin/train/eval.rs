@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rekindle::figures;
-use rekindle::train::{Console, Observer};
+use rekindle::train::{Console, Sink};
 use rekindle::trained::{Evaluated, EvaluationRows, TrainedError};
 use serde::Serialize;
 
@@ -74,7 +74,15 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
                 Rows::Train => EvaluationRows::Train,
                 Rows::All => EvaluationRows::All,
             };
-            (trained.evaluate(rows)?, format!("{rows} rows"))
+            let mut is_counting = false;
+            let evaluated = trained.evaluate_watched(rows, &mut |seen, all| {
+                if !std::mem::replace(&mut is_counting, true) {
+                    console.count("row", all as u64);
+                }
+                console.at(seen as u64, "");
+            });
+            console.clear();
+            (evaluated?, format!("{rows} rows"))
         }
     };
     let (checkpoint, step) = (trained.path().display().to_string(), trained.step());

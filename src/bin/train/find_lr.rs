@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use rekindle::report::{pictures, terminal};
-use rekindle::train::{Console, Control, Observer, RangePoint, RangeTest, RangeTestOptions, find_lr, from_file};
+use rekindle::train::{Console, RangePoint, RangeTest, RangeTestOptions, Sink, find_lr, from_file};
 use rekindle::{figures, shell};
 
-use crate::{print, settings, stopped_by};
+use crate::{default_out, listening, print, settings, stopped_by};
 
 /// What `train find-lr` takes.
 #[derive(Args)]
@@ -44,7 +44,7 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
     let settings = settings(&arguments.settings)?;
     let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
     options.validate().map_err(|error| anyhow!("--{error}"))?;
-    let control = Control::from_signals(console.voice())?;
+    let control = listening(console)?;
     console.count("step", options.steps.into());
     let mut watch =
         |made: u32, lr, loss| console.at(made.into(), &format!("loss={} | lr={lr:.2e}", figures::loss(loss)));
@@ -77,13 +77,22 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
         }
         Some(lr) => {
             let config = shell::path(&arguments.config);
-            format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}")
+            let out = free_out(&arguments.config).map(|out| format!(" --out {}", shell::path(&out)));
+            let out = out.unwrap_or_default();
+            format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}{out}")
         }
         None => "no suggestion, for the loss did not fall; try another range with --start and --end".to_owned(),
     };
     let plot = chart.to_braille(terminal::columns(), 18);
     print(&format!("{plot}\n{ending}{found}\nwritten to {}\n", out.display()))?;
     Ok(test.stopped.map_or(ExitCode::SUCCESS, stopped_by))
+}
+
+/// A free folder for a run of the configuration, where the one that it has by default is taken.
+fn free_out(config: &Path) -> Option<PathBuf> {
+    let usual = default_out(config);
+    let others = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", usual.display())));
+    if usual.exists() { others.into_iter().find(|out| !out.exists()) } else { None }
 }
 
 fn table(test: &RangeTest) -> String {

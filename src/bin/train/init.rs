@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use rekindle::train::{Console, Observer, relative_path};
-use rekindle::{shell, starter};
+use rekindle::shell;
+use rekindle::starter::{self, Requests, Starter};
+use rekindle::train::{Console, Sink, relative_path};
 
 /// Arguments of `train init`.
 #[derive(Args)]
 #[command(
     after_help = "It looks at the beginning of the data and chooses target, model, optimizer and schedule; every \
-                        line of the file says what it is and what else there is. A file that is there already stays."
+                        line of the file says what it is and what else there is. Each decision is printed, and stands \
+                        at the top of the file. A file that is there already stays."
 )]
 pub struct Init {
     /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one of images for each
@@ -22,6 +24,12 @@ pub struct Init {
     /// The file to write; by default the name of the data with `.toml`, in the working directory.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The column to predict, by its name or its number from 0, where its name does not say it.
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
+    label: Option<String>,
+    /// Lines above the table of a CSV file, which are passed over.
+    #[arg(long, value_name = "LINES", default_value_t = 0)]
+    skip_lines: usize,
 }
 
 /// Writes the file.
@@ -33,7 +41,9 @@ pub fn write(arguments: &Init, console: &mut Console) -> Result<()> {
         bail!(already());
     }
     let folder = output.parent().unwrap_or(Path::new(""));
-    let text = starter::configuration(data, &relative_path(data, folder))?;
+    let requests = Requests { label: arguments.label.as_deref(), skip_lines: arguments.skip_lines };
+    let Starter { text, decisions } = starter::configuration(data, &relative_path(data, folder), requests)?;
+    decisions.iter().for_each(|decision| console.message(&decision.to_string()));
     let unwritten = |error: std::io::Error| match error.kind() {
         ErrorKind::AlreadyExists => anyhow!(already()),
         _ => anyhow!("cannot write {}: {error}; choose another file with -o", output.display()),

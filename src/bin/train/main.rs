@@ -5,26 +5,29 @@ mod eval;
 mod find_lr;
 mod init;
 mod memory;
+mod opening;
 mod predict;
 mod prove;
 mod reference;
+mod request;
 mod sample;
+mod warnings;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use rekindle::report::{Measured, Validation};
 use rekindle::train::{
-    Console, Control, Observer, Outcome, Progress, Run, Setting, TrainError, Watched, file_size_limit_is_an_error,
-    from_file, resume,
+    BestCheckpoint, Console, Control, Metric, Outcome, Progress, Run, Setting, Sink, Sinks, TrainError,
+    file_size_limit_is_an_error, from_file, resume,
 };
 use rekindle::trained::{Trained, TrainedError};
-use rekindle::{shell, threads};
+use rekindle::{figures, shell, store, threads};
 use resume::Choices;
-use tracing_subscriber::EnvFilter;
 
 /// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
 #[derive(Parser)]
@@ -69,9 +72,6 @@ enum Command {
     Reference(reference::Reference),
 }
 
-/// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
-const SHOWN: &str = "warn,rekindle::schedule=error";
-
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it, after saving. A \
                           second signal, a second or more after the first, stops at once without saving, with 1.";
@@ -80,14 +80,9 @@ fn main() -> ExitCode {
     settle_threads();
     let limit = file_size_limit_is_an_error();
     memory::keep_freed();
-    let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SHOWN)))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .without_time()
-        .init();
+    let arguments = request::parse();
     let mut console = Console::new();
+    warnings::show(console.lines());
     if let Err(error) = threads::start() {
         console.message(&format!("error: {error}"));
         return ExitCode::from(2);
@@ -121,7 +116,7 @@ fn main() -> ExitCode {
     }
     let code = match prepare(&arguments, &mut console) {
         Ok(mut run) => {
-            run.session().notices().iter().for_each(|notice| console.message(&notice.to_string()));
+            opening::lines(&run).iter().for_each(|line| console.message(line));
             train(&mut run, &mut console)
         }
         Err(error) => {
@@ -197,10 +192,15 @@ fn open(path: &Path, best: bool, texts: &[String]) -> Result<(Trained, Vec<Strin
     if best { Trained::open_best(path, &settings) } else { Trained::open(path, &settings) }
 }
 
+/// A control that signals use, and that answers them on the console.
+fn listening(console: &Console) -> Result<Control, TrainedError> {
+    Control::from_signals(console.voice()).map_err(|source| TrainedError::Signals { source })
+}
+
 /// The run that is asked for, ready to train.
 fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     let settings = settings(&arguments.settings)?;
-    let control = Control::from_signals(console.voice())?;
+    let control = listening(console)?;
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
             let (out, strict) = (arguments.out.as_deref(), arguments.strict);
@@ -219,7 +219,7 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
 /// Trains, says how it went, and gives the exit code.
 fn train(run: &mut Run, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
-    match run.train(&mut Watched { observer: console, progress: Progress::from_environment() }) {
+    match run.train(&mut Sinks(vec![&mut Progress::from_environment(), console])) {
         Ok(outcome) => {
             summarize(run, &outcome, first_step, began, console);
             match outcome {
@@ -250,14 +250,25 @@ fn default_out(config: &Path) -> PathBuf {
     Path::new("runs").join(config.file_stem().unwrap_or(config.as_os_str()))
 }
 
+/// The validation with the lowest loss, where it is lower than that of the best checkpoint.
+fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>) -> Option<Validation> {
+    if store::is_url(run.path()) || best.is_some_and(|best| best.metric != Metric::ValidationLoss) {
+        return None;
+    }
+    let lowest = Measured::of_run(run.path(), run.session().step()).best_validation?;
+    best.is_none_or(|best| lowest.loss < best.value).then_some(lowest)
+}
+
 /// Says what was done, where the state is, and how to go on.
 fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, console: &mut Console) {
     let session = run.session();
     let (step, total) = (session.step(), session.total_steps());
-    let (made, seconds) = (step - first_step, began.elapsed().as_secs_f64());
+    let (made, time) = (step - first_step, began.elapsed().saturating_sub(console.paused()));
+    let seconds = time.as_secs_f64();
     let speed = if made > 0 { format!(", {:.0} steps/s", made as f64 / seconds) } else { String::new() };
     let checkpoint = run.last_checkpoint().map(|path| path.display().to_string()).unwrap_or_default();
     let best = run.best();
+    let lowest = lowest_unsaved(run, best.as_ref());
     let run = shell::path(run.path());
     match outcome {
         Outcome::Finished if made == 0 => {
@@ -273,6 +284,13 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     console.message(&format!("checkpoint: {checkpoint}"));
     if let Some(best) = best {
         console.message(&format!("best checkpoint: {best}"));
+    }
+    if let Some(Validation { step, loss, .. }) = lowest {
+        let loss = figures::loss(loss);
+        console.message(&format!(
+            "lowest validation loss: {loss} after step {step}, of which there is no checkpoint; \
+             `checkpoint.keep.best` keeps the best"
+        ));
     }
     match outcome {
         Outcome::Finished => {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rekindle::train::{Console, Control, Observer, Stake};
+use rekindle::train::{Console, Control, Sink, Stake};
 use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
-use crate::{open, stopped_by};
+use crate::{listening, open, stopped_by};
 
 /// What `train predict` takes.
 #[derive(Args)]
@@ -40,7 +40,7 @@ pub struct Predict {
 
 /// Writes down what the model says of every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
-    let control = Control::from_signals(console.voice()).map_err(|source| TrainedError::Signals { source })?;
+    let control = listening(console)?;
     let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
@@ -49,6 +49,7 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
     control.put_at_stake(Stake {
         in_order: "stopping after these rows".to_owned(),
         at_once: "a file that was begun may be left".to_owned(),
+        save: String::new(),
     });
     let table = match &arguments.output {
         Some(path) => TableWriter::create(&trained, path)?,

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
-use rekindle::train::{Console, Control, Every, Observer, Stake, from_file};
+use rekindle::train::{Console, Every, Sink, Stake, from_file};
 
-use crate::{print, settings, stopped_by};
+use crate::{listening, print, settings, stopped_by};
 
 /// What `train prove` takes.
 #[derive(Args)]
@@ -62,12 +62,13 @@ fn number_of_threads(text: &str) -> Result<NonZeroUsize, String> {
 /// Carries out the proof: progress goes to stderr, what was found to stdout.
 pub fn run(arguments: &Prove, console: &mut Console) -> Result<ExitCode> {
     let plan = plan(arguments)?;
-    let control = Control::from_signals(console.voice())?;
+    let control = listening(console)?;
     // The children do not get a signal that this program gets, for each is in a process group of its own: they are
     // stopped by the proof.
     control.put_at_stake(Stake {
         in_order: "stopping the run and removing what was made".to_owned(),
         at_once: format!("what was made is left in {}", plan.out.display()),
+        save: String::new(),
     });
     console.count("kill", plan.kills.into());
     let signal = || control.stop_requested().and_then(|signal| i32::try_from(signal).ok());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rekindle::train::{Console, Observer};
+use rekindle::train::{Console, Sink};
 use rekindle::trained::{SampleOptions, TrainedError};
 
 use crate::{open, write_out};

@@ -77,6 +77,16 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Other data is not in the format of the run's.
+    #[error("{path} is {found} by its name, and the model was trained on {trained}; give data in that format")]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: &'static str,
+        /// That of the run's data.
+        trained: &'static str,
+    },
     /// The file's name says nothing about its format.
     #[error("the name of {path} does not tell its format; set `data.format` to {FORMATS}")]
     UnknownFormat {

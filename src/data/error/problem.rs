@@ -8,6 +8,9 @@ pub enum Problem {
     /// The field is empty.
     #[error("the field is empty; set `data.missing` to say what stands in for a missing value")]
     Empty,
+    /// The label is missing.
+    #[error("the label is missing, and a row without one teaches nothing; remove the row, or complete it")]
+    NoLabel,
     /// The text is no number.
     #[error("{0} is not a number")]
     NotANumber(String),

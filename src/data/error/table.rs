@@ -10,12 +10,18 @@ use super::Problem;
 #[derive(Debug, Error)]
 pub enum TableError {
     /// There is nothing beside the label.
-    #[error("{path}, line {line}: a single column, so no features beside the label; columns are separated by commas")]
+    #[error(
+        "{path}, line {line}: a single column, so no features beside the label; columns are separated by {delimiter}{hint}"
+    )]
     NoFeatures {
         /// The file.
         path: PathBuf,
         /// Line in the file, from 1.
         line: usize,
+        /// The delimiter in words.
+        delimiter: String,
+        /// Another delimiter that the line has, as a remedy after a semicolon; empty where there is no such.
+        hint: String,
     },
     /// A row has another number of columns than the first.
     #[error("{path}, line {line}: {found} columns where the first line has {expected}{hint}")]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::look::{self, Found};
 use crate::Notice;
 use crate::data::DataError;
 use crate::data::error::hint;
@@ -227,6 +228,27 @@ impl Listing {
             [class] => Err(ImageError::OneClass { path: self.folder.clone(), class: class.clone() }.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Takes away the images that cannot be read, and says which they are.
+    ///
+    /// # Errors
+    /// All cannot be read, or the disk fails.
+    pub fn leave_out_bad(&mut self) -> Result<Vec<Notice>, DataError> {
+        let all = self.files.len();
+        let mut found = look::at_heads(std::mem::take(&mut self.files))?;
+        look::at_pixels(found.iter_mut())?;
+        let (good, bad): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|file| file.size.is_ok());
+        if good.is_empty() {
+            let reasons = bad.into_iter().filter_map(|file| file.size.err());
+            let reasons = reasons.map(|reason| reason.with_remedy(ImageError::BRING));
+            return Err(look::refusal(all, reasons.collect()).into());
+        }
+        self.files = good.into_iter().map(|Found { path, name, class, .. }| Listed { path, name, class }).collect();
+        let names: Vec<&str> = bad.iter().map(|file| file.name.as_str()).collect();
+        let (count, names) = (names.len(), some_of(&names));
+        let said = || Notice::Warning(format!("{count} of {all} images cannot be read and are left out: {names}"));
+        Ok((count > 0).then(said).into_iter().collect())
     }
 
     fn require_any(&self) -> Result<(), DataError> {

@@ -1,5 +1,5 @@
 //! The state that a run keeps of a folder of images, so that a resume has the same rows: the classes, which images are
-//! left out, and in whose place another one stands.
+//! left out, in whose place another one stands, and what each image was, so that one that changed is told by its name.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +22,19 @@ pub(super) struct Memory {
     /// more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<String, Fingerprint>,
+    /// What each row was when the run began; empty where there are more than [`Memory::MOST`], and in checkpoints from
+    /// before it was kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Fingerprint>,
+    /// How many rows there were, where they are too many to keep what each was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
 }
 
 impl Memory {
+    /// Of how many images a run keeps what each was: about a megabyte in each checkpoint.
+    pub const MOST: usize = 10_000;
+
     pub fn of(state: &State) -> Result<Self, StateError> {
         Ok(Self::deserialize(&state.json)?)
     }

@@ -3,8 +3,10 @@
 //! 1. `listing.rs`: which files are images of which class, and what else lies there.
 //! 2. `look.rs`: what each is, and whether it is whole. The files are read once for what identifies them, and unpacked
 //!    again when a batch is gathered, so that a folder of any size costs no more memory than its list of names.
-//! 3. `memory.rs`: what a run remembers of them. `rows.rs`: the rows that follow from all that.
+//! 3. `memory.rs`: what a run remembers of them; `changes.rs`: which of them are others by now. `rows.rs`: the rows
+//!    that follow from all that.
 
+mod changes;
 mod listing;
 mod look;
 mod memory;
@@ -44,28 +46,39 @@ struct ImageFile {
     hash: Option<blake3::Hash>,
 }
 
+/// The classes in `folder` and the paths of their images, as a run would find them.
+pub(super) fn listed(folder: &Path) -> Result<(Vec<String>, Vec<PathBuf>), DataError> {
+    let Listing { classes, files, .. } = Listing::of(folder, &[])?;
+    Ok((classes, files.into_iter().map(|file| file.path).collect()))
+}
+
 impl ImageFolder {
     /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the
-    /// one image that it is.
-    pub(super) fn unlabelled(folder: &Path, input: &Input) -> Result<Self, DataError> {
-        let listing = Listing::unlabelled(folder)?;
-        Self::other(listing, vec![String::new()], input)
+    /// one image that it is. With `skip_bad` those that cannot be read are left out, and said.
+    pub(super) fn unlabelled(folder: &Path, input: &Input, skip_bad: bool) -> Result<Self, DataError> {
+        Self::other(Listing::unlabelled(folder)?, vec![String::new()], input, skip_bad)
     }
 
     /// The images in the folders in `folder`, each of which is called as one of the `classes` of a model that takes
-    /// `input`. Not every class must be there.
-    pub(super) fn labelled(folder: &Path, classes: &[String], input: &Input) -> Result<Self, DataError> {
-        Self::other(Listing::of_known(folder, classes, false)?, classes.to_vec(), input)
+    /// `input`. Not every class must be there. With `skip_bad` those that cannot be read are left out, and said.
+    pub(super) fn labelled(
+        folder: &Path,
+        classes: &[String],
+        input: &Input,
+        skip_bad: bool,
+    ) -> Result<Self, DataError> {
+        Self::other(Listing::of_known(folder, classes, false)?, classes.to_vec(), input, skip_bad)
     }
 
     /// Images that are read once, by a model that takes `input`.
-    fn other(listing: Listing, classes: Vec<String>, input: &Input) -> Result<Self, DataError> {
+    fn other(mut listing: Listing, classes: Vec<String>, input: &Input, skip_bad: bool) -> Result<Self, DataError> {
         let size = match input {
             Input::Numbers(shape) => shape.as_slice().try_into().ok(),
             Input::Tokens { .. } => None,
         };
         let not_images = || DataError::NotRows { path: listing.folder.clone(), input: input.clone() };
         let [channels, height, width] = size.ok_or_else(not_images)?;
+        let notices = if skip_bad { listing.leave_out_bad()? } else { Vec::new() };
         let files = listing.files.into_iter();
         let files = files.map(|file| ImageFile { path: file.path, class: file.class, hash: None }).collect();
         Ok(Self {
@@ -74,7 +87,7 @@ impl ImageFolder {
             size: Size { channels, height, width },
             fingerprint: Fingerprint::of(&[]),
             memory: Memory { classes, ..Memory::default() },
-            notices: Vec::new(),
+            notices,
         })
     }
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use super::listing::{Listing, require_each, some_of};
 use super::look::{self, Found};
 use super::memory::Memory;
-use super::{ImageFile, ImageFolder};
+use super::{ImageFile, ImageFolder, changes};
 use crate::Notice;
 use crate::data::dataset::Source;
+use crate::data::picture::ImageError;
 use crate::data::{DataConfig, DataError, Fingerprint, Split};
 use crate::state::State;
 
@@ -39,10 +40,13 @@ pub(in crate::data) fn open(
         let files = listing.files.into_iter().filter(|file| is_row(&file.name)).collect();
         parts.extend(look::at_heads(files)?.into_iter().map(|found| (part, found)));
     }
+    let told = config.skip_bad == Some(true);
+    if saved.is_some() {
+        changes::refuse(&config.path, &mut parts, &mut memory, told)?;
+    }
     let channels = config.channels.map(|channels| u64::from(channels) as usize);
     let size = look::size_of_all(parts.iter().map(|(_, found)| found), channels)?;
     // The images of a run that has begun are known by their content.
-    let told = config.skip_bad == Some(true);
     let is_told_now = told && saved.as_ref().is_none_or(|saved| saved.skipped.is_none());
     let bytes = parts.iter().map(|(_, found)| found.bytes).sum::<u64>();
     if is_told_now || (saved.is_none() && config.check_images.unwrap_or(bytes <= CHECKED)) {
@@ -53,12 +57,21 @@ pub(in crate::data) fn open(
 
     let all = parts.len() + memory.skipped.iter().flatten().count() + memory.replaced.len();
     let (good, bad): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(_, found)| found.size.is_ok());
-    if !bad.is_empty() && !is_told_now {
+    // Of an image that was whole when the run began, it must be known what it was.
+    let may_be_left_out = is_told_now || (told && !memory.images.is_empty());
+    if !bad.is_empty() && !may_be_left_out {
         let reasons = bad.into_iter().filter_map(|(_, found)| found.size.err());
+        let reasons = reasons.map(|reason| if told { reason.with_remedy(ImageError::AS_BEGUN) } else { reason });
         return Err(look::refusal(all, reasons.collect()).into());
     }
     if saved.is_some() {
-        memory.replaced.extend(bad.iter().map(|(part, found)| (key(*part, &found.name), found.fingerprint())));
+        let was = |(part, found): &(usize, Found)| {
+            let key = key(*part, &found.name);
+            let was = memory.images.get(&key).cloned().unwrap_or_else(|| found.fingerprint());
+            (key, was)
+        };
+        let replaced: Vec<(String, Fingerprint)> = bad.iter().map(was).collect();
+        memory.replaced.extend(replaced);
     }
     if told {
         let skipped = bad.iter().filter(|_| saved.is_none()).map(|(part, found)| key(*part, &found.name));
@@ -77,7 +90,8 @@ pub(in crate::data) fn open(
         _ => Split::last(rows.len(), rows.iter().filter(|row| row.part == 1).count())?,
     };
     let stand_ins = stand_ins(&rows, &split).ok_or_else(|| DataError::NoRows { path: config.path.clone() })?;
-    notices.extend(left_out(&memory, all));
+    notices.extend(left_out(&memory, all, saved.is_some()));
+    remember(&mut memory, &rows);
     let fingerprint = Fingerprint::of_files(rows.iter().map(|row| (row.name.clone(), &row.fingerprint)));
     let files = rows.into_iter().map(|row| row.file).collect();
     Ok((Box::new(ImageFolder { files, stand_ins, size, fingerprint, memory, notices }), split))
@@ -85,7 +99,8 @@ pub(in crate::data) fn open(
 
 /// The files of the training images, and those of the validation images where they are in a folder of their own.
 fn listings(config: &DataConfig, saved: Option<&Memory>) -> Result<Vec<Listing>, DataError> {
-    if config.skip_bad == Some(true) && config.check_images == Some(false) {
+    // A run that began without looking at its images may still be told to go on without a bad one.
+    if config.skip_bad == Some(true) && config.check_images == Some(false) && saved.is_none() {
         return Err(DataError::meaningless("check_images", "images of which the bad ones are left out"));
     }
     let train = Listing::of(&config.path, saved.map_or(&[], |saved| &saved.classes))?;
@@ -97,8 +112,20 @@ fn listings(config: &DataConfig, saved: Option<&Memory>) -> Result<Vec<Listing>,
     Ok(vec![train, validation])
 }
 
+/// Keeps what each row is, or how many there are, where that is not known from the beginning of the run.
+fn remember(memory: &mut Memory, rows: &[Row]) {
+    if !memory.images.is_empty() || memory.count.is_some() {
+        return;
+    }
+    if rows.len() > Memory::MOST {
+        memory.count = Some(rows.len());
+    } else {
+        memory.images = rows.iter().map(|row| (key(row.part, &row.name), row.fingerprint.clone())).collect();
+    }
+}
+
 /// The name of an image in a memory: that in the first folder, or in the second.
-fn key(part: usize, name: &str) -> String {
+pub(super) fn key(part: usize, name: &str) -> String {
     if part == 0 { name.to_owned() } else { format!("{VALIDATION}{name}") }
 }
 
@@ -157,14 +184,16 @@ fn unchecked(bytes: u64) -> Notice {
     ))
 }
 
-/// Remarks about images that are left out.
-fn left_out(memory: &Memory, all: usize) -> Vec<Notice> {
+/// Remarks about images that are left out, by a run that `has_begun` or begins now. Those of one that has begun may be
+/// whole again, and are not looked at.
+fn left_out(memory: &Memory, all: usize, has_begun: bool) -> Vec<Notice> {
     let skipped: Vec<&str> = memory.skipped.iter().flatten().map(String::as_str).collect();
     let replaced: Vec<&str> = memory.replaced.keys().map(String::as_str).collect();
     let mut notices = Vec::new();
     if !skipped.is_empty() {
         let (count, names) = (skipped.len(), some_of(&skipped));
-        notices.push(format!("{count} of {all} images cannot be read and are left out: {names}"));
+        let are = if has_begun { "could not be read when the run began, and stay" } else { "cannot be read and are" };
+        notices.push(format!("{count} of {all} images {are} left out: {names}"));
     }
     if !replaced.is_empty() {
         let (images, place) = match replaced.len() {
@@ -172,7 +201,10 @@ fn left_out(memory: &Memory, all: usize) -> Vec<Notice> {
             count => (format!("{count} images"), "the place of each"),
         };
         let names = some_of(&replaced);
-        notices.push(format!("{images} cannot be read, and another one of its class stands in {place}: {names}"));
+        notices.push(format!(
+            "{images} could not be read or found, and for the rest of the run another one of its class stands in \
+             {place}: {names}"
+        ));
     }
     notices.into_iter().map(Notice::Warning).collect()
 }

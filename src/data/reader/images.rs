@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 use super::ReadRows;
+use crate::Notice;
 use crate::data::ahead::Ahead;
 use crate::data::{
     Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, IdxError, ImageError, ImageFolder, Images, Input, Schema,
@@ -46,20 +47,22 @@ fn require_inside(config: &DataConfig) -> Result<(), DataError> {
 }
 
 /// The images in the folder at `config.path` and in the folders in it, in the order of their names, each with its name.
-/// `with_targets` the folders in it are classes of the model, as they were in its own data.
+/// `with_targets` the folders in it are classes of the model, as they were in its own data. With them comes a warning
+/// about those that are left out, where the run leaves bad ones out.
 pub(super) fn of_folder(
     config: &DataConfig,
     schema: &Schema,
     with_targets: bool,
-) -> Result<impl Iterator<Item = Result<ReadRows, DataError>> + use<>, DataError> {
+) -> Result<(impl Iterator<Item = Result<ReadRows, DataError>> + use<>, Vec<Notice>), DataError> {
+    let skip_bad = config.skip_bad == Some(true);
     let folder = if with_targets {
         let unnamed = || StateError::Malformed("the names of the classes are not there".to_owned());
         let classes = schema.names.classes.as_deref().ok_or_else(unnamed)?;
-        ImageFolder::labelled(&config.path, classes, &schema.input)?
+        ImageFolder::labelled(&config.path, classes, &schema.input, skip_bad)?
     } else {
-        ImageFolder::unlabelled(&config.path, &schema.input)?
+        ImageFolder::unlabelled(&config.path, &schema.input, skip_bad)?
     };
-    let names = folder.file_names(&config.path);
+    let (names, notices) = (folder.file_names(&config.path), folder.notices());
     let (rows, expected) = (folder.len(), schema.input.clone());
     let gather = move |rows: &[usize]| {
         folder.gather(rows).map_err(|error| match error {
@@ -69,7 +72,7 @@ pub(super) fn of_folder(
             error => error,
         })
     };
-    Ok(batches(rows, with_targets, gather, move |row| names.get(row).cloned()))
+    Ok((batches(rows, with_targets, gather, move |row| names.get(row).cloned()), notices))
 }
 
 fn check(config: &DataConfig, images: &Images, schema: &Schema) -> Result<(), DataError> {

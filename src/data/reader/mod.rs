@@ -35,6 +35,8 @@ pub struct ReadRows {
 pub struct RowReader {
     rows: Rows,
     augment: Option<Augment>,
+    /// What was seen before the first row was read.
+    notices: Vec<Notice>,
 }
 
 enum Rows {
@@ -55,6 +57,7 @@ impl RowReader {
     /// # Errors
     /// The file cannot be read, or holds other rows than the model takes.
     pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
+        let mut notices = Vec::new();
         let rows = match Format::of(config)? {
             Format::Csv => {
                 let records = CsvRecords::in_file(config)?;
@@ -71,7 +74,11 @@ impl RowReader {
                 Rows::Others(Box::new(tensors::TensorRows::open(config, schema, memory, with_targets)?))
             }
             Format::Idx => Rows::Others(Box::new(images::of_idx(config, schema, with_targets)?)),
-            Format::Images => Rows::Others(Box::new(images::of_folder(config, schema, with_targets)?)),
+            Format::Images => {
+                let (rows, said) = images::of_folder(config, schema, with_targets)?;
+                notices = said;
+                Rows::Others(Box::new(rows))
+            }
             Format::Text => {
                 return Err(DataError::NotRows { path: config.path.clone(), input: schema.input.clone() });
             }
@@ -79,14 +86,14 @@ impl RowReader {
                 return Err(DataError::OwnFormat { path: config.path.clone(), format: format.word() });
             }
         };
-        Ok(Self { rows, augment: config.augment.clone() })
+        Ok(Self { rows, augment: config.augment.clone(), notices })
     }
 
     /// Likely mistakes in the rows that were read so far, such as categories that no training row has.
     pub fn notices(&self) -> Vec<Notice> {
         match &self.rows {
             Rows::Table(rows) => rows.notices(),
-            Rows::Others(_) => Vec::new(),
+            Rows::Others(_) => self.notices.clone(),
         }
     }
 }

@@ -176,7 +176,7 @@ impl Decoder {
     fn push_label(&mut self, label: Value<'_>) -> Result<(), Problem> {
         let written;
         let text = match (label, self.targets) {
-            (Value::Missing | Value::Text(""), _) => return Err(Problem::Empty),
+            (Value::Missing | Value::Text(""), _) => return Err(Problem::NoLabel),
             (Value::Number(number), TargetKind::Values { .. }) => {
                 self.values.push(number.value()? as f32);
                 return Ok(());

@@ -193,11 +193,12 @@ impl ModelSpec for GptConfig {
         ModelConfig::of(&Self { context, kv_heads, hidden, ..self.clone() }).ok()
     }
 
-    fn memory_remedies(&self) -> Vec<String> {
+    fn memory_remedies(&self) -> Vec<(String, ModelConfig)> {
         if self.checkpoint_activations {
             return Vec::new();
         }
-        vec!["`model.checkpoint_activations = true`".to_owned()]
+        let again = ModelConfig::of(&Self { checkpoint_activations: true, ..self.clone() });
+        again.into_iter().map(|again| ("`model.checkpoint_activations = true`".to_owned(), again)).collect()
     }
 }
 
@@ -242,7 +243,10 @@ impl GptConfig {
         let ends = width.saturating_mul(2).saturating_add(outputs.saturating_mul(2));
         let widest = hidden.saturating_mul(2).max(width.saturating_add(outputs));
         let of_row = |numbers: u64| numbers.saturating_mul(context as u64);
-        Activations { kept: of_row(blocks.saturating_add(ends)), widest: of_row(widest) }
+        // The results of three dropouts in each block.
+        let dropped = if self.dropout > 0.0 { layers.saturating_mul(width).saturating_mul(3) } else { 0 };
+        let passing = widest.saturating_mul(3).saturating_add(dropped);
+        Activations { kept: of_row(blocks.saturating_add(ends)), widest: of_row(widest), passing: of_row(passing) }
     }
 
     /// Whether the model is one that GPT-2's files describe; any other has the names of Llama's.

@@ -95,7 +95,7 @@ impl Model for Gpt {
         for block in &self.blocks {
             x = if self.config.checkpoint_activations && draws.is_some() {
                 let again = Arc::clone(block);
-                ops::checkpoint(&x, block.weights.vars(), move |x| again.forward(x, draws))?
+                ops::recompute(&x, block.weights.vars(), move |x| again.forward(x, draws))?
             } else {
                 mode.settled(block.forward(&x, draws)?)
             };

@@ -138,7 +138,7 @@ pub(super) struct Linear {
 impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(Var::as_tensor);
-        if self.in_first { ops::affine(x, &self.weight, bias) } else { ops::linear(x, &self.weight, bias) }
+        if self.in_first { ops::linear_in_out(x, &self.weight, bias) } else { ops::linear(x, &self.weight, bias) }
     }
 
     fn vars(&self) -> impl Iterator<Item = &Var> {

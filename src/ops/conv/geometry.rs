@@ -5,8 +5,7 @@ use std::ops::Range;
 use candle_core::{Result, Shape, Tensor, bail};
 
 use super::Conv2d;
-use crate::ops::cpu::vectorized;
-use crate::ops::math::Real;
+use crate::cpu::{Real, vectorized};
 
 /// Parts that a batch is cut into: as many tasks as run side by side, and partial sums of the weights' gradient. It
 /// depends on the shapes alone, so that the sums have the same bits for any number of threads.
@@ -57,9 +56,9 @@ impl Geometry {
         })
     }
 
-    /// The convolution from operations that every device has. Candle's backward pass fails where the last step of the
+    /// The convolution by Candle's operations. Candle's backward pass fails where the last step of the
     /// kernel does not reach the edge alike in both directions; the numbers that no kernel reaches are left out.
-    pub fn composed(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    pub fn reference(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let Conv2d { stride, padding, groups, relu } = self.options;
         let mut x = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
         for side in [0, 1] {
@@ -144,7 +143,7 @@ impl Geometry {
     }
 
     /// Unrolls what the rows `tile` of the result need of a group's channels: `[weights, positions]`.
-    pub fn unroll<T: Real>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
+    pub fn im2col<T: Real>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
         if self.options.padding > 0 {
             unrolled.fill(T::zero());
         }
@@ -159,8 +158,8 @@ impl Geometry {
         });
     }
 
-    /// The opposite of [`Geometry::unroll`]: adds what is unrolled to where it came from.
-    pub fn roll_up<T: Real>(&self, unrolled: &[T], tile: &Range<usize>, channels: &mut [T]) {
+    /// The opposite of [`Geometry::im2col`]: adds what is unrolled to where it came from.
+    pub fn col2im<T: Real>(&self, unrolled: &[T], tile: &Range<usize>, channels: &mut [T]) {
         let stride = self.options.stride;
         vectorized(
             #[inline(always)]

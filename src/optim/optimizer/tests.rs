@@ -1,16 +1,18 @@
-//! The optimizer: its updates, groups and refusals, and that a saved one goes on bit for bit.
+//! The optimizer: its updates, groups and refusals, and that a saved one continues bit for bit.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 
 use super::*;
-use crate::optim::{Adam, AdamW, GroupConfig, Sgd};
+use crate::optim::{Adam, AdamW, Decay, GroupConfig, GroupRule, Overrides, Sgd};
+use crate::state::Part;
 
-fn kinds() -> [OptimizerConfig; 5] {
+fn kinds() -> [OptimizerConfig; 6] {
     let momentum = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };
     [
         Sgd::default().into(),
         Sgd { dampening: 0.1, ..momentum.clone() }.into(),
+        OptimizerConfig { groups: vec![GroupConfig::new(["b"], momentum.clone())], ..AdamW::default().into() },
         Sgd { nesterov: true, ..momentum }.into(),
         Adam { weight_decay: 0.02, ..Adam::default() }.into(),
         AdamW::default().into(),
@@ -42,23 +44,21 @@ fn the_fused_update_agrees_with_tensor_operations() {
         let (fused, composed) = (parameters(&[1.0, -0.5, 0.25, 2.0]), parameters(&[1.0, -0.5, 0.25, 2.0]));
         let mut one = Optimizer::new(&fused, config.clone()).unwrap();
         let other = Optimizer::new(&composed, config.clone()).unwrap();
-        for updates in 0..5 {
-            let slots = other.slots.iter().map(|slot| (slot, slot.parameter.powf(3.0).unwrap()));
-            for (slot, gradient) in slots.map(|(slot, cube)| (slot, (cube * 4.0).unwrap())) {
-                let other = Optimizer { updates, ..Optimizer::new(&composed, config.clone()).unwrap() };
-                match other.coefficients(slot, 0.02.into(), 1.0) {
-                    Coefficients::Sgd(c) => {
-                        sgd::update_composed(&slot.parameter, slot.moments.first(), &gradient, c).unwrap();
-                    }
-                    Coefficients::Adam(c) => {
-                        let moments = [&slot.moments[0], &slot.moments[1]];
-                        adam::update_composed(&slot.parameter, moments, &gradient, c).unwrap();
-                    }
-                }
+        for updates_before in 0..5 {
+            for slot in &other.slots {
+                let cube = (slot.parameter.powf(3.0).unwrap() * 4.0).unwrap();
+                // Every second number of a tensor: that cannot be visited as a slice.
+                let twice = Tensor::stack(&[&cube, &cube], 1).unwrap();
+                let gradient = &twice.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
+                let Slot { parameter, states, .. } = slot;
+                let tensors = Update { parameter, states, gradient, gradient_scale: 1.0 };
+                assert_eq!(tensors.slice_dtype(), None);
+                let step = Step { updates_before, ..other.step_of(slot, 0.02.into()) };
+                other.groups[slot.group].rule.update(&tensors, &step).unwrap();
             }
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = fused.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            one.update(&Gradients::of(&loss, &fused).unwrap(), &[0.02]).unwrap();
+            one.update(&Gradients::of(&loss, &fused).unwrap(), &vec![0.02; one.groups().len()]).unwrap();
         }
         for ((_, a), (_, b)) in fused.iter().zip(composed.iter()) {
             let difference = (a.as_tensor() - b.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
@@ -69,11 +69,11 @@ fn the_fused_update_agrees_with_tensor_operations() {
 
 #[test]
 fn biases_and_norms_can_be_left_out_of_decay() {
-    use crate::optim::Decay;
     let matrix = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
     let bias = Var::ones(2, DType::F32, &Device::Cpu).unwrap();
     let both: Parameters = [("w".to_owned(), matrix), ("b".to_owned(), bias)].into_iter().collect();
-    let config = AdamW { weight_decay: 0.5, decay: Decay::Matrices, ..AdamW::default() };
+    let rule = AdamW { weight_decay: 0.5, ..AdamW::default() };
+    let config = OptimizerConfig { decay: Decay::Matrices, ..rule.into() };
     let mut optimizer = Optimizer::new(&both, config).unwrap();
     let zero = both
         .iter()
@@ -100,20 +100,20 @@ fn half_precision_weights_have_moments_in_f32() {
 /// the same, and one with others is not.
 #[test]
 fn an_update_can_be_given_its_momentum_and_weight_decay() {
-    let weights_after = |rates: Rates| {
+    let weights_after = |hyperparams: StepHyperparams| {
         let parameters = parameters(&[1.0, -0.5, 0.25, 2.0]);
         let mut optimizer = Optimizer::new(&parameters, AdamW::default()).unwrap();
         for _ in 0..3 {
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[rates]).unwrap();
+            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[hyperparams]).unwrap();
         }
         parameters.save().unwrap()
     };
-    let own = weights_after(Rates { lr: 0.1, momentum: Some(0.9), weight_decay: Some(0.01) });
+    let own = weights_after(StepHyperparams { lr: 0.1, momentum: Some(0.9), weight_decay: Some(0.01) });
     assert_eq!(own, weights_after(0.1.into()));
-    assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: Some(0.5), weight_decay: None }));
-    assert_ne!(own, weights_after(Rates { lr: 0.1, momentum: None, weight_decay: Some(0.5) }));
+    assert_ne!(own, weights_after(StepHyperparams { lr: 0.1, momentum: Some(0.5), weight_decay: None }));
+    assert_ne!(own, weights_after(StepHyperparams { lr: 0.1, momentum: None, weight_decay: Some(0.5) }));
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn one_variable_under_two_names_is_refused() {
 #[test]
 fn a_group_without_momentum_is_not_dampened() {
     let parameters = parameters(&[1.0, 1.0]);
-    let group = GroupConfig { parameters: vec!["a".into()], momentum: Some(0.0), ..GroupConfig::default() };
-    let config = Sgd { momentum: 0.9, dampening: 0.5, groups: vec![group], ..Sgd::default() };
+    let groups = vec![GroupConfig::new(["a"], Overrides { momentum: Some(0.0), ..Overrides::default() })];
+    let config = OptimizerConfig { groups, ..Sgd { momentum: 0.9, dampening: 0.5, ..Sgd::default() }.into() };
     let mut optimizer = Optimizer::new(&parameters, config).unwrap();
     for _ in 0..2 {
         let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
@@ -158,7 +158,7 @@ fn a_bad_rate_changes_nothing() {
     for rate in [f64::NAN, f64::INFINITY, -0.1] {
         assert!(matches!(optimizer.update(&gradients, &[rate]), Err(OptimError::Rate { .. })));
     }
-    let momentum = Rates { lr: 0.1, momentum: Some(1.0), weight_decay: None };
+    let momentum = StepHyperparams { lr: 0.1, momentum: Some(1.0), weight_decay: None };
     let message = optimizer.update(&gradients, &[momentum]).unwrap_err().to_string();
     assert_eq!(message, "the momentum 1 of parameter group 0 is not at least 0 and below 1");
     assert!(matches!(optimizer.update(&gradients, &[0.1, 0.1]), Err(OptimError::RateCount { .. })));
@@ -174,9 +174,51 @@ fn a_state_of_another_kind_or_grouping_is_refused_with_both() {
         |config: OptimizerConfig| Optimizer::new(&parameters, config).unwrap().check(&saved).unwrap_err().to_string();
     let kind = refusal(AdamW::default().into());
     assert_eq!(kind, "the optimizer's kind is `adam` in the checkpoint and `adamw` here");
-    let group = GroupConfig { parameters: vec!["b".into()], ..GroupConfig::default() };
-    let groups = refusal(Adam { groups: vec![group], ..Adam::default() }.into());
+    let group = |rule: GroupRule| vec![GroupConfig::new(["b"], rule)];
+    let groups = refusal(OptimizerConfig { groups: group(GroupRule::default()), ..Adam::default().into() });
     assert_eq!(groups, "the division into parameter groups is `a`, `b` in the checkpoint and `a`; `b` here");
+}
+
+#[test]
+fn a_group_of_another_rule_than_the_saved_one_is_refused_with_both() {
+    let parameters = parameters(&[1.0, 2.0]);
+    let grouped = |rule: GroupRule| {
+        let groups = vec![GroupConfig::new(["b"], rule)];
+        Optimizer::new(&parameters, OptimizerConfig { groups, ..Adam::default().into() }).unwrap()
+    };
+    let sgd = |momentum: f64| GroupRule::from(Sgd { momentum, ..Sgd::default() });
+    let saved = grouped(sgd(0.9)).save().unwrap();
+    assert_eq!(saved.json["groups"][1]["kind"], "sgd");
+    assert!(saved.json["groups"][0].get("kind").is_none());
+    assert_eq!(saved.tensors.keys().collect::<Vec<_>>(), ["a.exp_avg", "a.exp_avg_sq", "b.momentum_buffer"]);
+    grouped(sgd(0.5)).check(&saved).unwrap();
+    let refusal = |rule: GroupRule| grouped(rule).check(&saved).unwrap_err().to_string();
+    let kind = "the kind of the parameter group of `b` is `sgd` in the checkpoint and";
+    assert_eq!(refusal(GroupRule::default()), format!("{kind} `adam` here"));
+    assert_eq!(refusal(AdamW::default().into()), format!("{kind} `adamw` here"));
+    assert_eq!(refusal(sgd(0.0)), "the optimizer's momentum is 0.9 in the checkpoint and 0 here");
+}
+
+/// Each group moves as it would in an optimizer that is all its own.
+#[test]
+fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
+    let values = [1.0, -0.5, 0.25, 2.0];
+    let sgd = Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Sgd::default() };
+    let after = |config: OptimizerConfig| {
+        let parameters = parameters(&values);
+        let mut optimizer = Optimizer::new(&parameters, config).unwrap();
+        for _ in 0..4 {
+            let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
+            let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
+            let lrs = vec![0.02; optimizer.groups().len()];
+            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &lrs).unwrap();
+        }
+        parameters.save().unwrap().tensors
+    };
+    let groups = vec![GroupConfig::new(["b"], sgd.clone())];
+    let mixed = after(OptimizerConfig { groups, ..AdamW::default().into() });
+    assert_eq!(mixed["a"], after(AdamW::default().into())["a"]);
+    assert_eq!(mixed["b"], after(sgd.into())["b"]);
 }
 
 /// A checkpoint must not bring back the hyperparameters that a program has just changed.

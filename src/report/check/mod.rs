@@ -138,10 +138,23 @@ impl Check {
             model: ModelCheck::of(session, &config),
             length: LengthCheck::of(session),
             schedule: ScheduleCheck::of(session),
-            notices: session.notices().into_iter().map(NoticeCheck::from).collect(),
+            notices: session.notices().into_iter().chain(constant(session)).map(NoticeCheck::from).collect(),
             data,
         }
     }
+}
+
+/// The columns from which nothing can be learned. Pixels in a corner are such, so that a run does not speak of them.
+fn constant(session: &Session) -> Option<Notice> {
+    let columns = session.data().dataset().constant();
+    let (has, them) = if columns.len() == 1 { ("column has", "it") } else { ("columns have", "them") };
+    (!columns.is_empty()).then(|| {
+        Notice::Warning(format!(
+            "{} {has} the same value in every row, so nothing is learned from {them}: {}; `data.ignore` leaves {them} out",
+            columns.len(),
+            text::names(&columns)
+        ))
+    })
 }
 
 impl DataCheck {

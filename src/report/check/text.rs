@@ -70,10 +70,14 @@ impl fmt::Display for DataCheck {
 }
 
 fn list(names: &[String]) -> String {
+    format!("{}: {}", names.len(), self::names(names))
+}
+
+/// Names, a few of them where there are many.
+pub(super) fn names(names: &[String]) -> String {
     let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}: {shown}{more}", names.len())
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 impl fmt::Display for ModelCheck {

@@ -8,7 +8,7 @@ kind! {
     /// Source: PyTorch's `ConstantLR` (`total_iters`); transformers' `get_constant_schedule` with the defaults.
     constant => Constant {
         /// What the base rate is multiplied by; 1 by default.
-        factor: f64 = 1.0,
+        factor: f64 where NOT_NEGATIVE = 1.0,
         /// When the factor ends; never by default.
         total?: Length,
     }
@@ -16,7 +16,7 @@ kind! {
 
 impl Kind for Constant {
     fn plan(&self, context: &Context) -> Planned {
-        let factor = context.not_negative("factor", self.factor)?;
+        let factor = self.factor;
         let total = self.total.map(|total| context.length("total", total)).transpose()?;
         curve(move |t, base| if total.is_none_or(|total| t < total) { base * factor } else { base })
     }

@@ -20,21 +20,21 @@ kind! {
     /// form; `k_decay` as in timm's `CosineLRScheduler`, after Zhang and Li, "k-decay" (2020).
     cosine => Cosine {
         /// When the floor is reached.
-        t_max: Length,
+        t_max: Length where AT_LEAST_ONE,
         /// The floor; 0 by default.
-        eta_min: f64 = 0.0,
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
         /// What comes after `t_max`; it holds by default.
         after: After = After::Hold,
         /// Above 1 it falls later and faster; 1 by default.
-        k_decay: f64 = 1.0,
+        k_decay: f64 where POSITIVE = 1.0,
     }
 }
 
 impl Kind for Cosine {
     fn plan(&self, context: &Context) -> Planned {
         let t_max = context.period("t_max", self.t_max)?;
-        let eta_min = context.not_negative("eta_min", self.eta_min)?;
-        let k = context.positive("k_decay", self.k_decay)?;
+        let eta_min = self.eta_min;
+        let k = self.k_decay;
         match self.after {
             After::Hold if k == 1.0 => curve(move |t, base| half_cosine(base, eta_min, progress(t, t_max))),
             After::Hold => curve(move |t, base| half_cosine(base, eta_min, progress(t, t_max).powf(k))),

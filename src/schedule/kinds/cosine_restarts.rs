@@ -12,30 +12,24 @@ kind! {
     /// `get_cosine_with_hard_restarts_schedule_with_warmup`.
     cosine_restarts => CosineRestarts {
         /// How long the first cycle is.
-        t_0: Length,
+        t_0: Length where AT_LEAST_ONE,
         /// How many times as long each cycle is as the one before; 1 by default.
-        t_mult: u64 = 1,
+        t_mult: u64 where AT_LEAST_ONE = 1,
         /// The floor; 0 by default.
-        eta_min: f64 = 0.0,
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
         /// What the top is multiplied by from cycle to cycle; 1 by default.
-        cycle_decay: f64 = 1.0,
+        cycle_decay: f64 where DECAY = 1.0,
         /// How many cycles there are; without end by default.
-        cycle_limit?: u64,
+        cycle_limit?: u64 where AT_LEAST_ONE,
     }
 }
 
 impl Kind for CosineRestarts {
     fn plan(&self, context: &Context) -> Planned {
         let t_0 = context.period("t_0", self.t_0)?;
-        let eta_min = context.not_negative("eta_min", self.eta_min)?;
-        let cycle_decay = context.decay("cycle_decay", self.cycle_decay)?;
+        let eta_min = self.eta_min;
+        let cycle_decay = self.cycle_decay;
         let (t_mult, cycle_limit) = (self.t_mult, self.cycle_limit);
-        if t_mult == 0 {
-            return Err(context.refuse("t_mult", t_mult, "it must be at least 1"));
-        }
-        if cycle_limit == Some(0) {
-            return Err(context.refuse("cycle_limit", 0, "it must be at least 1; leave it out for cycles without end"));
-        }
         curve(move |t, base| {
             let cycle = Cycle::at(t, t_0, t_mult);
             if cycle_limit.is_some_and(|limit| cycle.index >= limit) {

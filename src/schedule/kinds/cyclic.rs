@@ -24,13 +24,13 @@ kind! {
         /// The top: one for all groups, or one for each.
         max_lr: ForGroups,
         /// How long it rises; 2000 by default.
-        step_size_up: Length = Length::Steps(2000),
+        step_size_up: Length where AT_LEAST_ONE = Length::Steps(2000),
         /// How long it falls; as long as it rises by default.
-        step_size_down?: Length,
+        step_size_down?: Length where AT_LEAST_ONE,
         /// How the height changes; not at all by default.
         mode: CycleMode = CycleMode::Triangular,
         /// What "exp_range" multiplies the height by; 1 by default.
-        gamma: f64 = 1.0,
+        gamma: f64 where DECAY = 1.0,
         /// `[low, high]`: momentum cycles too, against the rate; it is left alone by default.
         momentum?: Momentum,
     }
@@ -49,7 +49,7 @@ impl Kind for Cyclic {
             down,
             period,
             mode: self.mode,
-            gamma: context.decay("gamma", self.gamma)?,
+            gamma: self.gamma,
             momentum: context.momentum(self.momentum)?,
         }))
     }

@@ -8,13 +8,13 @@ kind! {
     /// Source: PyTorch's `ExponentialLR`.
     exponential => Exponential {
         /// What each update multiplies the rate by.
-        gamma: f64,
+        gamma: f64 where DECAY,
     }
 }
 
 impl Kind for Exponential {
-    fn plan(&self, context: &Context) -> Planned {
-        let gamma = context.decay("gamma", self.gamma)?;
+    fn plan(&self, _context: &Context) -> Planned {
+        let gamma = self.gamma;
         curve(move |t, base| base * power(gamma, t))
     }
 }

@@ -20,11 +20,11 @@ kind! {
         /// Whether lower or higher metrics are better; lower by default.
         mode: Mode = Mode::Min,
         /// What the rate is multiplied or divided by; 0.95 by default.
-        factor: f64 = 0.95,
+        factor: f64 where SHRINK = 0.95,
         /// How many good or bad reports in a row change nothing; 10 by default.
         patience: u64 = 10,
-        /// By how much a metric must be better than the best; 1e-6 by default.
-        threshold: f64 = 1e-6,
+        /// By how much a metric must be better than the best, below 1 where it is a share; 1e-6 by default.
+        threshold: f64 where NOT_NEGATIVE = 1e-6,
         /// Whether the threshold is a share of the best or a difference; a difference by default.
         threshold_mode: ThresholdMode = ThresholdMode::Abs,
         /// How many reports are ignored after a fall; 0 by default.
@@ -36,11 +36,11 @@ kind! {
         /// The highest rate, one for all groups or one for each; 1 by default.
         max_lr: ForGroups = ForGroups::All(1.0),
         /// The smallest change that is made; 1e-8 by default.
-        eps: f64 = 1e-8,
+        eps: f64 where NOT_NEGATIVE = 1e-8,
         /// Whether metrics are averaged; not by default.
         smooth: bool = false,
         /// How many metrics an average is over; 50 by default.
-        window_size: u64 = 50,
+        window_size: u64 where AT_LEAST_ONE = 50,
         /// How many times all groups must be found at their lowest rate before everything starts over; 500 by default.
         reset_start: u64 = 500,
     }
@@ -48,13 +48,6 @@ kind! {
 
 impl Kind for Greedy {
     fn plan(&self, context: &Context) -> Planned {
-        let factor = context.decay("factor", self.factor)?;
-        if factor == 1.0 {
-            return Err(context.refuse("factor", factor, "it must be below 1, or nothing ever changes"));
-        }
-        if self.window_size == 0 {
-            return Err(context.refuse("window_size", 0, "it must be at least 1"));
-        }
         let (min_lrs, max_lrs) =
             (context.for_groups("min_lr", &self.min_lr)?, context.for_groups("max_lr", &self.max_lr)?);
         if let Some((min, max)) = min_lrs.iter().zip(&max_lrs).find(|(min, max)| min > max) {
@@ -62,13 +55,13 @@ impl Kind for Greedy {
         }
         let rules = Rules {
             improvement: context.improvement(self.mode, self.threshold, self.threshold_mode)?,
-            factor,
+            factor: self.factor,
             patience: self.patience,
             cooldown: self.cooldown,
             warmup: self.warmup,
             min_lrs,
             max_lrs,
-            eps: context.not_negative("eps", self.eps)?,
+            eps: self.eps,
             window_size: self.smooth.then_some(self.window_size as usize),
             reset_start: self.reset_start,
         };

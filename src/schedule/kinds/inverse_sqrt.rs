@@ -8,7 +8,7 @@ kind! {
     /// Source: transformers' `get_inverse_sqrt_schedule`, after its warm-up.
     inverse_sqrt => InverseSqrt {
         /// How slowly it falls.
-        timescale: Length,
+        timescale: Length where AT_LEAST_ONE,
     }
 }
 

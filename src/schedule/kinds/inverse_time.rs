@@ -8,9 +8,9 @@ kind! {
     /// Source: Keras' `InverseTimeDecay` (`decay_steps`, `decay_rate`).
     inverse_time => InverseTime {
         /// The unit of time.
-        decay: Length,
+        decay: Length where AT_LEAST_ONE,
         /// How much the divisor grows in it.
-        rate: f64,
+        rate: f64 where NOT_NEGATIVE,
         /// Whether the rate changes only when a whole unit has passed; not by default.
         staircase: bool = false,
     }
@@ -19,7 +19,7 @@ kind! {
 impl Kind for InverseTime {
     fn plan(&self, context: &Context) -> Planned {
         let decay = context.period("decay", self.decay)?;
-        let rate = context.not_negative("rate", self.rate)?;
+        let rate = self.rate;
         let staircase = self.staircase;
         curve(move |t, base| {
             let units = if staircase { (t / decay) as f64 } else { t as f64 / decay as f64 };

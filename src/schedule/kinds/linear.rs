@@ -8,18 +8,18 @@ kind! {
     /// Source: PyTorch's `LinearLR` (`total_iters`).
     linear => Linear {
         /// The factor at `t = 0`; 1/3 by default.
-        start_factor: f64 = 1.0 / 3.0,
+        start_factor: f64 where NOT_NEGATIVE = 1.0 / 3.0,
         /// The factor from `total` on; 1 by default.
-        end_factor: f64 = 1.0,
+        end_factor: f64 where NOT_NEGATIVE = 1.0,
         /// How long it takes; 5 by default.
-        total: Length = Length::Steps(5),
+        total: Length where AT_LEAST_ONE = Length::Steps(5),
     }
 }
 
 impl Kind for Linear {
     fn plan(&self, context: &Context) -> Planned {
-        let start = context.not_negative("start_factor", self.start_factor)?;
-        let end = context.not_negative("end_factor", self.end_factor)?;
+        let start = self.start_factor;
+        let end = self.end_factor;
         let total = context.period("total", self.total)?;
         curve(move |t, base| base * (start + (end - start) * progress(t, total)))
     }

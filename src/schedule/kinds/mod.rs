@@ -10,6 +10,7 @@ use super::definition::{Definition, Kind, kind, words};
 use super::error::{Problem, ScheduleError, caret, suggestion};
 use super::length::Length;
 use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
+use super::phases::Phases;
 use super::plan::{At, Curve};
 
 /// Names the files of the catalogue and the kind that each defines.

@@ -10,14 +10,14 @@ kind! {
         /// When the rate drops, in order.
         milestones: List<Length>,
         /// What each drop multiplies the rate by; 0.1 by default.
-        gamma: f64 = 0.1,
+        gamma: f64 where DECAY = 0.1,
     }
 }
 
 impl Kind for MultiStep {
     fn plan(&self, context: &Context) -> Planned {
         let milestones = context.in_order("milestones", &self.milestones)?;
-        let gamma = context.decay("gamma", self.gamma)?;
+        let gamma = self.gamma;
         curve(move |t, base| base * power(gamma, passed(&milestones, t) as u64))
     }
 }

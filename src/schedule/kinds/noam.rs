@@ -9,18 +9,15 @@ kind! {
     /// Source: Vaswani and others, "Attention is all you need" (2017), eq. 3.
     noam => Noam {
         /// Width of the model.
-        model_dim: u64,
+        model_dim: u64 where AT_LEAST_ONE,
         /// How long it rises.
-        warmup: Length,
+        warmup: Length where AT_LEAST_ONE,
     }
 }
 
 impl Kind for Noam {
     fn plan(&self, context: &Context) -> Planned {
         let model_dim = self.model_dim as f64;
-        if self.model_dim == 0 {
-            return Err(context.refuse("model_dim", 0, "it must be at least 1"));
-        }
         let slope = (context.period("warmup", self.warmup)? as f64).powf(-1.5);
         curve(move |t, base| {
             let s = t.max(1) as f64;

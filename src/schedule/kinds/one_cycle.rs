@@ -20,15 +20,15 @@ kind! {
     /// Source: Smith and Topin, "Super-convergence" (2018); PyTorch's `OneCycleLR`.
     one_cycle => OneCycle {
         /// How long the cycle is.
-        total: Length,
+        total: Length where AT_LEAST_ONE,
         /// The share of it in which the rate rises; 0.3 by default.
-        pct_start: f64 = 0.3,
+        pct_start: f64 where FRACTION = 0.3,
         /// How the rate goes from phase to phase; along half a cosine by default.
         anneal: Anneal = Anneal::Cos,
         /// The peak over the first rate; 25 by default.
-        div_factor: f64 = 25.0,
+        div_factor: f64 where POSITIVE = 25.0,
         /// The first rate over the last; 1e4 by default.
-        final_div_factor: f64 = 1e4,
+        final_div_factor: f64 where POSITIVE = 1e4,
         /// Whether the way down mirrors the way up before the last descent; not by default.
         three_phase: bool = false,
         /// `[low, high]`: momentum cycles too, against the rate; it is left alone by default.
@@ -39,9 +39,9 @@ kind! {
 impl Kind for OneCycle {
     fn plan(&self, context: &Context) -> Planned {
         let total = context.period("total", self.total)?;
-        let pct_start = context.fraction("pct_start", self.pct_start)?;
-        let first = 1.0 / context.positive("div_factor", self.div_factor)?;
-        let last = first / context.positive("final_div_factor", self.final_div_factor)?;
+        let pct_start = self.pct_start;
+        let first = 1.0 / self.div_factor;
+        let last = first / self.final_div_factor;
         for (field, value, factor) in
             [("div_factor", self.div_factor, first), ("final_div_factor", self.final_div_factor, last)]
         {

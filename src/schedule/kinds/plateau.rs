@@ -14,11 +14,11 @@ kind! {
         /// Whether lower or higher metrics are better; lower by default.
         mode: Mode = Mode::Min,
         /// What the rate is multiplied by; 0.1 by default.
-        factor: f64 = 0.1,
+        factor: f64 where SHRINK = 0.1,
         /// How many bad reports in a row are borne; 10 by default.
         patience: u64 = 10,
-        /// By how much a metric must be better than the best; 1e-4 by default.
-        threshold: f64 = 1e-4,
+        /// By how much a metric must be better than the best, below 1 where it is a share; 1e-4 by default.
+        threshold: f64 where NOT_NEGATIVE = 1e-4,
         /// Whether the threshold is a share of the best or a difference; a share by default.
         threshold_mode: ThresholdMode = ThresholdMode::Rel,
         /// How many reports after a reduction are not counted as bad; 0 by default.
@@ -26,23 +26,19 @@ kind! {
         /// The lowest rate, one for all groups or one for each; 0 by default.
         min_lr: ForGroups = ForGroups::All(0.0),
         /// The smallest reduction that is made; 1e-8 by default.
-        eps: f64 = 1e-8,
+        eps: f64 where NOT_NEGATIVE = 1e-8,
     }
 }
 
 impl Kind for Plateau {
     fn plan(&self, context: &Context) -> Planned {
-        let factor = context.decay("factor", self.factor)?;
-        if factor == 1.0 {
-            return Err(context.refuse("factor", factor, "it must be below 1, or nothing is ever reduced"));
-        }
         let rules = Rules {
             improvement: context.improvement(self.mode, self.threshold, self.threshold_mode)?,
-            factor,
+            factor: self.factor,
             patience: self.patience,
             cooldown: self.cooldown,
             min_lrs: context.for_groups("min_lr", &self.min_lr)?,
-            eps: context.not_negative("eps", self.eps)?,
+            eps: self.eps,
         };
         context.remembered(move |base_lrs| Box::new(PlateauMemory::new(rules.clone(), base_lrs)))
     }

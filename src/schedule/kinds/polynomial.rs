@@ -9,19 +9,19 @@ kind! {
     /// transformers' `get_linear_schedule_with_warmup`.
     polynomial => Polynomial {
         /// When the floor is reached.
-        total: Length,
+        total: Length where AT_LEAST_ONE,
         /// 1, the default, is a straight line; above 1 it falls early, below 1 late.
-        power: f64 = 1.0,
+        power: f64 where POSITIVE = 1.0,
         /// The floor; 0 by default.
-        eta_min: f64 = 0.0,
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
     }
 }
 
 impl Kind for Polynomial {
     fn plan(&self, context: &Context) -> Planned {
         let total = context.period("total", self.total)?;
-        let power = context.positive("power", self.power)?;
-        let eta_min = context.not_negative("eta_min", self.eta_min)?;
+        let power = self.power;
+        let eta_min = self.eta_min;
         curve(move |t, base| eta_min + (base - eta_min) * (1.0 - progress(t, total)).powf(power))
     }
 

@@ -38,6 +38,11 @@ impl Kind for Sequential {
         let schedules: Vec<Schedule> = others.iter().cloned().chain([last]).collect();
         Some(Self { schedules: schedules.into(), ..self.clone() }.into())
     }
+
+    fn phases(&self, phases: &mut Phases<'_>) {
+        let ends = self.milestones.iter().copied().map(Some).chain([None]);
+        phases.stages(self.schedules.iter().zip(ends));
+    }
 }
 
 struct Stage {

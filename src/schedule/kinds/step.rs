@@ -8,16 +8,16 @@ kind! {
     /// Source: PyTorch's `StepLR`; optax's `exponential_decay` with `staircase`.
     step => Step {
         /// How long each rate lasts.
-        step_size: Length,
+        step_size: Length where AT_LEAST_ONE,
         /// What each drop multiplies the rate by; 0.1 by default.
-        gamma: f64 = 0.1,
+        gamma: f64 where DECAY = 0.1,
     }
 }
 
 impl Kind for Step {
     fn plan(&self, context: &Context) -> Planned {
         let step_size = context.period("step_size", self.step_size)?;
-        let gamma = context.decay("gamma", self.gamma)?;
+        let gamma = self.gamma;
         curve(move |t, base| base * power(gamma, t / step_size))
     }
 }

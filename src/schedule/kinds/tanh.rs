@@ -10,20 +10,20 @@ kind! {
     /// `TanhLRScheduler`.
     tanh => Tanh {
         /// When the floor is reached.
-        t_max: Length,
-        /// Where on the hyperbolic tangent it starts; -7 by default.
+        t_max: Length where AT_LEAST_ONE,
+        /// Where on the hyperbolic tangent it starts, below `ub`; -7 by default.
         lb: f64 = -7.0,
-        /// Where it ends; 3 by default.
+        /// Where it ends, above `lb`; 3 by default.
         ub: f64 = 3.0,
         /// The floor; 0 by default.
-        eta_min: f64 = 0.0,
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
     }
 }
 
 impl Kind for Tanh {
     fn plan(&self, context: &Context) -> Planned {
         let t_max = context.period("t_max", self.t_max)?;
-        let eta_min = context.not_negative("eta_min", self.eta_min)?;
+        let eta_min = self.eta_min;
         let (lb, ub) = (self.lb, self.ub);
         if lb >= ub {
             return Err(context.refuse("lb", lb, &format!("it must be below ub, which is {ub}")));

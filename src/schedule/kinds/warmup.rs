@@ -12,7 +12,7 @@ kind! {
         /// How long it warms up.
         steps: Length,
         /// The rate at `t = 0`; 0 by default.
-        start_lr: f64 = 0.0,
+        start_lr: f64 where NOT_NEGATIVE = 0.0,
         /// What comes after.
         schedule: Schedule,
     }
@@ -21,7 +21,7 @@ kind! {
 impl Kind for Warmup {
     fn plan(&self, context: &Context) -> Planned {
         let steps = context.length("steps", self.steps)?;
-        let start_lr = context.not_negative("start_lr", self.start_lr)?;
+        let start_lr = self.start_lr;
         let then = context.child("schedule", &self.schedule)?;
         Ok(Box::new(WarmupCurve { steps, start_lr, then }))
     }
@@ -33,6 +33,11 @@ impl Kind for Warmup {
     fn lasting(&self, length: Length) -> Option<Schedule> {
         let rest = length.minus(self.steps)?;
         Some(Self { schedule: self.schedule.lasting_inside(rest)?, ..self.clone() }.into())
+    }
+
+    fn phases(&self, phases: &mut Phases<'_>) {
+        phases.next("warmup", self.steps);
+        phases.of(&self.schedule);
     }
 }
 

@@ -44,13 +44,13 @@ kind! {
         /// The way down; a straight line by default.
         decay_shape: Shape = Shape::Linear,
         /// The floor as a share of `base`; 0 by default.
-        min_ratio?: f64,
+        min_ratio?: f64 where FRACTION,
         /// The floor as a rate, in place of `min_ratio`.
-        eta_min?: f64,
+        eta_min?: f64 where NOT_NEGATIVE,
         /// What it does in between; it stays by default.
         stable_shape: StableShape = StableShape::Constant,
         /// How slowly "rsqrt" falls; the length of the warm-up by default.
-        stable_timescale?: Length,
+        stable_timescale?: Length where AT_LEAST_ONE,
     }
 }
 
@@ -66,8 +66,8 @@ impl Kind for Wsd {
             (Some(_), Some(eta_min)) => {
                 return Err(context.refuse("eta_min", eta_min, "there is a min_ratio already; give one of the two"));
             }
-            (None, Some(eta_min)) => Floor::Rate(context.not_negative("eta_min", eta_min)?),
-            (ratio, None) => Floor::Ratio(context.fraction("min_ratio", ratio.unwrap_or(0.0))?),
+            (None, Some(eta_min)) => Floor::Rate(eta_min),
+            (ratio, None) => Floor::Ratio(ratio.unwrap_or(0.0)),
         };
         let timescale = self.timescale(context, warmup)?;
         let (up, down) = (self.warmup_shape, self.decay_shape);
@@ -95,6 +95,12 @@ impl Kind for Wsd {
     fn lasting(&self, length: Length) -> Option<Schedule> {
         let stable = length.minus(self.warmup)?.minus(self.decay)?;
         Some(Self { stable, ..self.clone() }.into())
+    }
+
+    fn phases(&self, phases: &mut Phases<'_>) {
+        phases.next("warmup", self.warmup);
+        phases.next("stable", self.stable);
+        phases.rest("decay");
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::*;
 
-fn record(step: u64) -> Line {
-    let (momentum, weight_decay, validation) = (None, None, None);
-    Line { step, epoch: 1, lr: vec![0.1], momentum, weight_decay, loss: 0.25, grad_norm: 1.5, validation }
+fn record(step: u64) -> StepRecord {
+    StepRecord::new(step, 1, &[0.1.into()], 0.25, 1.5)
 }
 
 fn line(step: u64) -> String {
@@ -101,13 +100,13 @@ fn a_log_that_is_removed_meanwhile_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     let mut log = Log::open(&path, 0, None).unwrap();
-    log.write(&record(0));
+    log.record(&record(0));
     log.written().unwrap().sync().unwrap();
     assert_eq!(log.restore(), None);
     std::fs::remove_file(&path).unwrap();
-    log.write(&record(1));
+    log.record(&record(1));
     assert!(log.restore().unwrap().contains("log.jsonl was removed while the run was trained"));
-    log.write(&record(2));
+    log.record(&record(2));
     log.written().unwrap().sync().unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
     // The file that an editor has put in its place is kept.
@@ -124,7 +123,7 @@ fn appending_goes_on_where_the_log_was_cut() {
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
     let mut log = Log::open(&path, 2, None).unwrap();
-    log.write(&record(2));
+    log.record(&record(2));
     log.written().unwrap().sync().unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
 }

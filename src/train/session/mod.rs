@@ -1,7 +1,9 @@
 //! Everything in a run that has memory, made from a configuration.
 
 mod batches;
+mod begun;
 mod intervals;
+mod parts;
 mod saved;
 mod update;
 
@@ -12,15 +14,16 @@ use candle_core::{Device, safetensors};
 use serde_json::Value;
 
 use super::builder::Given;
+use super::component::{self, Component};
 use super::config::Config;
 use super::figure::Metric;
 use super::intervals::{Lengths, Validations};
-use super::log::Line;
 use super::memory::Purpose;
 use super::metrics::{EpochMean, Measured};
 use super::outlook;
+use super::record::StepRecord;
 use super::schedulers::Schedulers;
-use super::{TrainError, memory, metrics};
+use super::{TrainError, memory, metrics, unusual};
 use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
@@ -28,11 +31,12 @@ use crate::data::{Data, Recalled};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::Model;
-use crate::optim::{Optimizer, Rates};
+use crate::optim::{Optimizer, StepHyperparams};
 use crate::parameters::{Parameters, host_dtype};
 use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
 
+use self::begun::Begun;
 pub(crate) use saved::{data_part, recalled, refuse_other_content, room};
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
@@ -49,6 +53,8 @@ pub struct Session {
     metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
     schedulers: Schedulers,
+    /// Parts of a user's program, by name.
+    components: Vec<(String, Box<dyn Component>)>,
     metric: Metric,
     epoch_mean: EpochMean,
     /// What was measured after the last update.
@@ -58,11 +64,11 @@ pub struct Session {
     keep: Keep,
     step: u64,
     /// The line of the last update, as long as the validation after it is to be made.
-    unvalidated: Option<Line>,
+    unvalidated: Option<StepRecord>,
     /// What was changed on which resume.
     history: Vec<Value>,
     /// Notices about the resume that this session began with.
-    resumed: Option<Notice>,
+    resumed: Vec<Notice>,
 }
 
 impl Session {
@@ -76,19 +82,20 @@ impl Session {
 
     /// As [`Session::new`], for another purpose, on which depends what has to fit in memory.
     pub(crate) fn made_for(purpose: Purpose, config: Config) -> Result<Self, TrainError> {
-        Self::with_data(purpose, config, None, Given::default())
+        Self::with_data(purpose, config, None, &Begun::default(), Given::default())
     }
 
     /// A run at its start, of which something may be handed over as a value.
     pub(super) fn of(config: Config, given: Given) -> Result<Self, TrainError> {
-        Self::with_data(Purpose::Train, config, None, given)
+        Self::with_data(Purpose::Train, config, None, &Begun::default(), given)
     }
 
-    /// A run at its start, whose data may be that of a checkpoint.
+    /// A run at its start, whose data may be that of a checkpoint, and which has `begun` with some of its settings.
     fn with_data(
         purpose: Purpose,
         mut config: Config,
         recalled: Option<Recalled<'_>>,
+        begun: &Begun,
         given: Given,
     ) -> Result<Self, TrainError> {
         let device = config.open_device()?;
@@ -116,13 +123,25 @@ impl Session {
             load_weights(path, &weights, &device)?;
         }
         batches::refuse_small(&config, &data, model.fewest_rows())?;
-        let optimizer = Optimizer::new(&parameters, config.optimizer.clone())?;
+        let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
+        let mut resumed: Vec<Notice> = Vec::new();
+        resumed.extend(begun.unless(
+            &["optimizer.groups", "optimizer.kind"],
+            optimizer.refuse_unmatched(&parameters).map_err(Into::into),
+        )?);
         let steps_per_epoch = data.steps_per_epoch();
         let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
         let validations = intervals::settle_validations(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
+        let components = config.components.iter();
+        let components =
+            components.map(|(name, settings)| Ok((name.clone(), component::make(name, settings, &parameters)?)));
+        let components = components.collect::<Result<_, TrainError>>()?;
         let metric = schedulers.metric(&config, &data, loss.as_ref())?;
+        let opposite = schedulers.refuse_opposite(metric, loss.has_accuracy());
+        let deciding = ["schedule", "momentum_schedule", "weight_decay_schedule", "train.metric"];
+        resumed.extend(begun.unless(&deciding, opposite)?);
         let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), loss.as_ref(), steps_per_epoch)?;
         Ok(Self {
             data,
@@ -133,6 +152,7 @@ impl Session {
             metrics: config.validation.metrics.clone(),
             optimizer,
             schedulers,
+            components,
             metric,
             epoch_mean: EpochMean::default(),
             measured: Measured::default(),
@@ -141,7 +161,7 @@ impl Session {
             step: 0,
             unvalidated: None,
             history: Vec::new(),
-            resumed: None,
+            resumed,
             config,
         })
     }
@@ -161,11 +181,17 @@ impl Session {
         &self.parameters
     }
 
+    /// The components of a user's program, by name.
+    pub fn components(&self) -> impl Iterator<Item = (&str, &dyn Component)> {
+        self.components.iter().map(|(name, component)| (name.as_str(), &**component))
+    }
+
     /// Notices for a person before the run begins.
     pub fn notices(&self) -> Vec<Notice> {
         let mut notices = self.data.notices();
         notices.extend(self.resumed.clone());
         notices.extend(outlook::standstill(self.schedulers.lr(), self.length(), self.step));
+        notices.extend(unusual::notices(&self.config, self.schedulers.lr(), self.length(), self.step));
         notices.extend(self.interval_notices());
         notices
     }
@@ -221,7 +247,7 @@ impl Session {
     }
 
     /// What the next update uses in each group.
-    pub fn rates(&self) -> Vec<Rates> {
+    pub fn rates(&self) -> Vec<StepHyperparams> {
         self.schedulers.rates()
     }
 }

@@ -2,22 +2,21 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Session;
+use super::begun::Begun;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::data::{Data, Recalled};
 use crate::model::with_room_for;
-use crate::state::{Part, State, StateError};
 use crate::train::builder::Given;
 use crate::train::changes::changes;
 use crate::train::config::Config;
-use crate::train::log::Line;
 use crate::train::memory::Purpose;
 use crate::train::metrics::Measured;
 use crate::train::outlook;
-use crate::train::schedulers::Schedulers;
+use crate::train::record::StepRecord;
 use crate::train::{Setting, TrainError};
 
 impl Session {
@@ -39,13 +38,13 @@ impl Session {
         given: Given,
     ) -> Result<Self, TrainError> {
         // Said first: what cannot change would be an error of another kind further down.
-        changes(&config, checkpoint)?;
+        let begun = Begun::with_all_but(&changes(&config, checkpoint)?);
         // The checkpoint has the weights; the file that they once started from may be gone.
         let mut without_start = config;
         let initial_weights = without_start.train.initial_weights.take();
         let (recalled, purpose) = (recalled(checkpoint, settings), Purpose::Resume { held: held(checkpoint) });
         let mut session =
-            with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled), given))?;
+            with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled), &begun, given))?;
         session.config.train.initial_weights = initial_weights;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
@@ -57,7 +56,7 @@ impl Session {
         session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
-        session.resumed = outlook::jump(checkpoint, session.schedulers.lr(), session.length());
+        session.resumed.extend(outlook::jump(checkpoint, session.schedulers.lr(), session.length()));
         if !changes.is_empty() {
             session.history.push(json!({"step": session.step, "changes": changes}));
         }
@@ -85,34 +84,6 @@ impl Session {
         Ok(())
     }
 
-    /// Restores every part. A schedule that was added on this resume begins at the checkpoint's step, and the memory of
-    /// one that was taken away is let go; both stand in the history.
-    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let saved: Vec<&str> = checkpoint.parts().collect();
-        let mut parts: Vec<(&str, &mut dyn Part)> = vec![
-            ("model", &mut self.weights),
-            ("optimizer", &mut self.optimizer),
-            (data_part(checkpoint), &mut self.data),
-            ("epoch_mean", &mut self.epoch_mean),
-        ];
-        // Only a schedule that the saved configuration does not have can be missing from the checkpoint.
-        let config = checkpoint.field("config").unwrap_or(&Value::Null);
-        for (name, scheduler) in self.schedulers.all_mut() {
-            let is_new = Schedulers::OPTIONAL.contains(&name) && config[Schedulers::setting(name)].is_null();
-            if is_new {
-                scheduler.seek(checkpoint.step());
-            } else {
-                parts.push((name, scheduler));
-            }
-        }
-        let mut let_go: Vec<LetGo> = Vec::new();
-        let removed = saved.iter().filter(|name| Schedulers::OPTIONAL.contains(name));
-        let removed: Vec<&str> = removed.copied().filter(|name| parts.iter().all(|(part, _)| part != name)).collect();
-        let_go.resize_with(removed.len(), || LetGo);
-        parts.extend(removed.into_iter().zip(let_go.iter_mut().map(|part| part as &mut dyn Part)));
-        checkpoint.restore(&mut parts)
-    }
-
     /// The state after the updates made so far, for a run in `folder`.
     ///
     /// # Errors
@@ -123,8 +94,8 @@ impl Session {
 
     /// As [`Session::snapshot`], into an empty snapshot of this step.
     pub(in crate::train) fn fill(&self, snapshot: Snapshot, folder: &Path) -> Result<Snapshot, CheckpointError> {
-        let config = serde_json::to_value(self.config.relative_to(folder).complete()).unwrap_or_default();
-        let fingerprint = serde_json::to_value(self.data.fingerprint()).unwrap_or_default();
+        let config = value("config", &self.config.relative_to(folder).complete())?;
+        let fingerprint = value("data", &self.data.fingerprint())?;
         let snapshot = snapshot
             .field("epoch", self.step / self.data.steps_per_epoch())?
             .field("samples", self.data.samples_before(self.step))?
@@ -133,28 +104,30 @@ impl Session {
             .field("seed", self.config.seed)?
             .field("config", config)?
             .field("data", fingerprint)?
-            .field("schema", serde_json::to_value(self.data.schema()).unwrap_or_default())?
+            .field("schema", value("schema", &self.data.schema())?)?
             .field("history", self.history.clone())?
-            .field("metrics", serde_json::to_value(&self.measured).unwrap_or_default())?
-            .part("model", &self.weights)?
-            .part("optimizer", &self.optimizer)?
-            .part("dataset", &self.data)?
-            .part("epoch_mean", &self.epoch_mean)?;
+            .field("metrics", value("metrics", &self.measured)?)?;
         let snapshot = match &self.unvalidated {
-            Some(line) => snapshot.field("unvalidated", serde_json::to_value(line).unwrap_or_default())?,
+            Some(record) => snapshot.field("unvalidated", value("unvalidated", record)?)?,
             None => snapshot,
         };
-        self.schedulers.all().try_fold(snapshot, |snapshot, (name, scheduler)| snapshot.part(name, scheduler))
+        self.save_parts(snapshot)
     }
 }
 
+/// A field as JSON.
+fn value(field: &str, value: &impl Serialize) -> Result<Value, CheckpointError> {
+    let failed = |error: serde_json::Error| CheckpointError::Unsaved { part: field.to_owned(), error: error.into() };
+    serde_json::to_value(value).map_err(failed)
+}
+
 /// The line of the last update of a checkpoint that was saved before the validation after it.
-fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<Line>, TrainError> {
+fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<StepRecord>, TrainError> {
     let wrong = |error: serde_json::Error| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
         reason: format!("its field `unvalidated` is no line of a log: {error}; resume an older checkpoint"),
     };
-    checkpoint.field("unvalidated").map(Line::deserialize).transpose().map_err(wrong)
+    checkpoint.field("unvalidated").map(StepRecord::deserialize).transpose().map_err(wrong)
 }
 
 /// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them,
@@ -206,22 +179,5 @@ pub(crate) fn refuse_other_content(config: &Config, data: &Data, saved: Option<&
             },
         }),
         None => Ok(()),
-    }
-}
-
-/// The place of a part that a run no longer has: it takes whatever was saved.
-struct LetGo;
-
-impl Part for LetGo {
-    fn save(&self) -> Result<State, StateError> {
-        Ok(State::default())
-    }
-
-    fn check(&self, _: &State) -> Result<(), StateError> {
-        Ok(())
-    }
-
-    fn load(&mut self, _: &State) -> Result<(), StateError> {
-        Ok(())
     }
 }

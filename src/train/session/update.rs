@@ -6,12 +6,13 @@ use super::Session;
 use crate::data::{Batch, DataError};
 use crate::model::Mode;
 use crate::ops::Tape;
-use crate::optim::{Gradients, Rates};
+use crate::optim::{Gradients, StepHyperparams};
 use crate::rng::Draws;
 use crate::train::TrainError;
+use crate::train::component::{self, Update};
 use crate::train::figure::Metric;
-use crate::train::log::Line;
 use crate::train::metrics::{self, Evaluation, Measured, to_f64};
+use crate::train::record::StepRecord;
 
 impl Session {
     /// The batch that the next update learns from, or none if `stop` asks not to wait for it any longer.
@@ -28,7 +29,7 @@ impl Session {
             let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
             let (loss, value) = loss?;
             mean += share * value;
-            let gradients = Gradients::along(tape, &loss, share, &self.parameters)?;
+            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(&gradients)?,
                 None => gradients,
@@ -54,10 +55,15 @@ impl Session {
     pub(in crate::train) fn update(
         &mut self,
         gradients: &Gradients,
-        rates: &[Rates],
+        rates: &[StepHyperparams],
         loss: f64,
     ) -> Result<(), TrainError> {
         self.optimizer.update(gradients, rates)?;
+        let update = Update { step: self.step, loss, parameters: &self.parameters };
+        for (name, component) in &mut self.components {
+            let failed = |error| TrainError::Component { name: name.clone(), step: update.step, error };
+            component.after_update(&update).map_err(failed)?;
+        }
         self.schedulers.advance();
         self.epoch_mean.add(loss);
         self.measured = Measured::default();
@@ -77,12 +83,12 @@ impl Session {
 
     /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of
     /// now holds the line, and a resume makes the validation and writes it.
-    pub(in crate::train) fn postpone_validation(&mut self, line: Line) {
-        self.unvalidated = Some(line);
+    pub(in crate::train) fn postpone_validation(&mut self, record: StepRecord) {
+        self.unvalidated = Some(record);
     }
 
     /// The line of the last update, if the validation after it is to be made.
-    pub(in crate::train) fn unvalidated(&self) -> Option<&Line> {
+    pub(in crate::train) fn unvalidated(&self) -> Option<&StepRecord> {
         self.unvalidated.as_ref()
     }
 
@@ -90,8 +96,9 @@ impl Session {
     /// for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let batches = self.data.validation_batches_unless(stop);
-        let evaluation =
-            metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), &self.metrics, batches)?.filter(|_| !stop());
+        let evaluate = || metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), &self.metrics, batches);
+        let lent = component::lent(self.components())?;
+        let evaluation = component::with_weights(&self.weights, lent, evaluate)?.filter(|_| !stop());
         if let Some(evaluation) = &evaluation {
             self.unvalidated = None;
             self.measured.take(evaluation);
@@ -102,8 +109,8 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// At the end of an epoch its number, from 1, and the mean loss of its updates; tells the schedule.
-    pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<(u64, f64)> {
+    /// At the end of an epoch the mean loss of its updates; tells the schedule.
+    pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<f64> {
         if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
             return None;
         }
@@ -112,6 +119,6 @@ impl Session {
         if self.metric == Metric::TrainingLoss {
             self.schedulers.report(mean);
         }
-        Some((self.step / self.data.steps_per_epoch(), mean))
+        Some(mean)
     }
 }

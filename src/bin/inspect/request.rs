@@ -1,0 +1,61 @@
+//! The command line, and what to type instead where it is not understood.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use rekindle::report::Runs;
+use rekindle::{shell, store};
+
+use crate::Cli;
+
+/// The arguments of this process. Where they are not understood, this says so and ends it.
+pub fn parse() -> Cli {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return cli,
+        Err(error) => error,
+    };
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let places: Vec<String> = words.filter(|word| !word.starts_with('-')).collect();
+    if let Some(better) = better(&places, &error) {
+        drop(writeln!(std::io::stderr(), "error: {better}"));
+        std::process::exit(2);
+    }
+    error.exit()
+}
+
+/// A message that says what to type, where there is one.
+fn better(places: &[String], error: &clap::Error) -> Option<String> {
+    let commands: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    match (places, error.kind()) {
+        ([], ErrorKind::MissingRequiredArgument) => Some(
+            "give what to look at: `inspect RUN`, a run directory, a checkpoint or a folder of runs; `inspect --help` \
+             says what else there is"
+                .to_owned(),
+        ),
+        ([first, second, ..], _) if error.use_stderr() && !commands.contains(first) => {
+            let [a, b] = [first, second].map(|word| shell::path(Path::new(word)));
+            let inside = Path::new(first).join(second);
+            if inside.exists() && Runs::in_folder(Path::new(first)).is_some() {
+                return Some(format!(
+                    "`inspect {a}` shows all that is in it; for one: `inspect {}`",
+                    shell::path(&inside)
+                ));
+            }
+            if Path::new(first).exists() || store::is_url(Path::new(first)) {
+                return Some(format!(
+                    "one place is shown at a time: `inspect {a}`, then `inspect {b}`; to compare two runs or \
+                     checkpoints: `inspect diff {a} {b}`"
+                ));
+            }
+            let near = |name: &&String| {
+                strsim::osa_distance(first, name) <= 2 || first.starts_with(name.as_str()) || name.starts_with(first)
+            };
+            let near = commands.iter().find(near);
+            let meant = near.map(|name| format!("did you mean `inspect {name} {b}`? ")).unwrap_or_default();
+            Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")))
+        }
+        _ => None,
+    }
+}

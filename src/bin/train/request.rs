@@ -1,0 +1,156 @@
+//! The command line, and what to type instead where it is not understood.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+use rekindle::reference::tables;
+use rekindle::shell;
+
+use crate::Arguments;
+
+/// Options of a run that take a value.
+const VALUED: [&str; 3] = ["--resume", "--out", "--set"];
+
+/// The arguments of this process. Where they are not understood, this says so and ends it.
+pub fn parse() -> Arguments {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let error = match Arguments::try_parse_from(&given) {
+        Ok(arguments) => return arguments,
+        Err(error) => error,
+    };
+    let words: Vec<String> = given.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(better) = better(&words, &error) {
+        drop(writeln!(io::stderr(), "error: {better}"));
+        std::process::exit(2);
+    }
+    error.exit()
+}
+
+/// A message that says what to type, where there is one.
+fn better(words: &[String], error: &clap::Error) -> Option<String> {
+    if !error.use_stderr() {
+        return None;
+    }
+    let (places, resumes) = (places(words), words.iter().any(|word| word.starts_with("--resume")));
+    let first = places.first().copied();
+    let commands: Vec<String> = Arguments::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    if let Some(option) = unknown(error) {
+        let has_settings = |name: &str| ["check", "find-lr", "prove"].contains(&name);
+        let is_of_run = first.is_none_or(|first| has_settings(first) || !commands.iter().any(|name| name == first));
+        let there_is_one = || error.get(ContextKind::SuggestedArg).is_some();
+        // Where there is an option of nearly that name, clap says so.
+        let other = || (!there_is_one()).then(|| no_option(&option));
+        return if is_of_run { as_setting(&option, words).or_else(other) } else { None };
+    }
+    if let Some(first) = first
+        && commands.iter().any(|name| name == first)
+    {
+        return bare_setting(words);
+    }
+    match (first, error.kind()) {
+        (None, ErrorKind::MissingRequiredArgument) => Some(
+            "give the configuration of a new run: `train CONFIG.toml`; `train init DATA` writes a first one, \
+             `train --resume RUN` continues a run, and `train --help` says what else there is"
+                .to_owned(),
+        ),
+        (Some(first), _) => bare_setting(words).or_else(|| too_many(first, places.get(1).copied(), resumes, &commands)),
+        _ => None,
+    }
+}
+
+/// The option that is not known, where that is the fault.
+fn unknown(error: &clap::Error) -> Option<String> {
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    match error.get(ContextKind::InvalidArg).filter(|_| is_unknown) {
+        Some(ContextValue::String(option)) if option.starts_with("--") => Some(option.clone()),
+        _ => None,
+    }
+}
+
+/// The words that are neither options nor their values.
+fn places(words: &[String]) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if VALUED.contains(&word.as_str()) {
+            words.next();
+        } else if !word.starts_with('-') {
+            found.push(word.as_str());
+        }
+    }
+    found
+}
+
+/// A setting of which key and value are two words.
+fn bare_setting(words: &[String]) -> Option<String> {
+    let at = words.iter().position(|word| word == "--set")?;
+    let key = words.get(at + 1).filter(|key| !key.contains('=') && !key.starts_with('-'))?;
+    let value = words.get(at + 2).filter(|value| !value.starts_with("--"))?;
+    Some(format!("--set {key} {value}: key and value are one word; write `--set {}`", quoted(key, value)))
+}
+
+/// An option that is the name of a setting, or of several.
+fn as_setting(option: &str, words: &[String]) -> Option<String> {
+    let name = option.trim_start_matches('-').replace('-', "_");
+    let given = words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
+    let next = words.iter().position(|word| word == option).and_then(|at| words.get(at + 1));
+    let value = given.or(next.map(String::as_str).filter(|value| !value.starts_with("--"))).unwrap_or("…");
+    let mut keys: Vec<String> = Vec::new();
+    for table in tables().iter().filter(|table| !table.path.contains("[]") && !table.path.contains("schedule")) {
+        if table.keys.iter().any(|key| key.name == name) {
+            let dotted = if table.path.is_empty() { name.clone() } else { format!("{}.{name}", table.path) };
+            if !keys.contains(&dotted) {
+                keys.push(dotted);
+            }
+        }
+    }
+    let written: Vec<String> = keys.iter().map(|key| format!("`--set {}`", quoted(key, value))).collect();
+    let all = written.join(" or ");
+    (!written.is_empty()).then(|| format!("{option} is a setting of the configuration: write {all}"))
+}
+
+fn no_option(option: &str) -> String {
+    format!(
+        "there is no option {option}; settings of a run are changed with `--set KEY=VALUE`: `train reference` lists \
+         the keys, and `train --help` the options"
+    )
+}
+
+fn quoted(key: &str, value: &str) -> String {
+    if value == "…" { format!("{key}=…") } else { shell::word(&format!("{key}={value}")) }
+}
+
+/// One word too many, or a command that is none.
+fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String]) -> Option<String> {
+    if resumes {
+        return Some(format!(
+            "a run is resumed with the configuration in its checkpoint, so leave {first} out; what should change is \
+             said with `--set KEY=VALUE`"
+        ));
+    }
+    let second = second?;
+    let shown = shell::path(Path::new(second));
+    if first == "resume" {
+        return Some(format!("a run is resumed with an option: `train --resume {shown}`"));
+    }
+    if !Path::new(first).exists() && !first.ends_with(".toml") {
+        let near = commands.iter().find(|name| is_near(first, name));
+        let meant = near.map(|name| format!("did you mean `train {name} {shown}`? ")).unwrap_or_default();
+        return Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")));
+    }
+    if second.contains('=') {
+        return Some(format!("{second}: a setting comes after `--set`: `train {first} --set {shown}`"));
+    }
+    Some(format!(
+        "`{second}` is one word too many behind the configuration {first}; a folder for the run comes after `--out`, a \
+         setting after `--set`"
+    ))
+}
+
+/// Whether a word is nearly the name of a command, or begins like it.
+fn is_near(word: &str, name: &str) -> bool {
+    strsim::osa_distance(word, name) <= 2 || name.starts_with(word) || word.starts_with(name)
+}

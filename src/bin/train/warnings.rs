@@ -1,0 +1,53 @@
+//! Warnings of the library, shown as all other lines of this program are.
+
+use std::fmt::{Debug, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
+const SHOWN: &str = "warn,rekindle::schedule=error";
+
+/// Shows warnings through `say` from now on; with the environment variable RUST_LOG other events too, or fewer.
+pub fn show(say: impl Fn(&str) + Send + Sync + 'static) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SHOWN));
+    tracing_subscriber::registry().with(Lines(say).with_filter(filter)).init();
+}
+
+/// A line for each event, as `warning: …`.
+struct Lines<F>(F);
+
+impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = Message::default();
+        event.record(&mut message);
+        let kind = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            Level::INFO => "note",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
+        };
+        (self.0)(&format!("{kind}: {}{}", message.text, message.fields));
+    }
+}
+
+/// The sentence of an event, and what else it says.
+#[derive(Default)]
+struct Message {
+    text: String,
+    fields: String,
+}
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // A String takes whatever is written.
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}

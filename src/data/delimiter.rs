@@ -1,0 +1,98 @@
+//! The character between the columns of a CSV file.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// The character that separates the columns of a CSV file, a single byte of ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Delimiter(u8);
+
+impl Delimiter {
+    /// As in most files.
+    pub const COMMA: Self = Self(b',');
+    /// As in files that are called `.tsv`.
+    pub const TAB: Self = Self(b'\t');
+    /// As spreadsheets write it where the comma is in the numbers.
+    pub const SEMICOLON: Self = Self(b';');
+    /// As in exports of some databases.
+    pub const BAR: Self = Self(b'|');
+
+    /// The usual one for a file of this name, `.gz` aside.
+    pub fn usual(path: &Path) -> Self {
+        let is = |path: &Path, ending| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
+        let is_tab = is(path, "tsv") || (is(path, "gz") && is(&path.with_extension(""), "tsv"));
+        if is_tab { Self::TAB } else { Self::COMMA }
+    }
+
+    /// The byte.
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// The character.
+    pub fn character(self) -> char {
+        char::from(self.0)
+    }
+
+    /// Its name in a sentence.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::COMMA => "commas".to_owned(),
+            Self::TAB => "tabs".to_owned(),
+            Self::SEMICOLON => "semicolons".to_owned(),
+            Self(byte) => format!("`{}`", char::from(byte)),
+        }
+    }
+}
+
+impl TryFrom<String> for Delimiter {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_bytes() {
+            [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Self(*byte)),
+            _ => Err("must be one character such as \",\", \";\" or \"\\t\" (a tab), and no quote or line break"),
+        }
+    }
+}
+
+impl From<Delimiter> for String {
+    fn from(delimiter: Delimiter) -> Self {
+        char::from(delimiter.0).to_string()
+    }
+}
+
+impl JsonSchema for Delimiter {
+    fn schema_name() -> Cow<'static, str> {
+        "Delimiter".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": 1})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_tells_its_usual_delimiter() {
+        for (name, delimiter) in [("a.csv", Delimiter::COMMA), ("a.TSV", Delimiter::TAB), ("a.tsv.gz", Delimiter::TAB)]
+        {
+            assert_eq!(Delimiter::usual(Path::new(name)), delimiter, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character() {
+        assert_eq!(Delimiter::try_from("\t".to_owned()), Ok(Delimiter::TAB));
+        for text in ["", ",,", "\"", "\n", "é"] {
+            assert!(Delimiter::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+    }
+}

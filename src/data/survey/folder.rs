@@ -1,0 +1,77 @@
+//! A first look at a folder: MNIST's files, or a folder of images for each class.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::super::folder::listed;
+use super::super::{DataError, file, picture};
+use super::Survey;
+
+pub(super) fn survey(path: &Path) -> Result<Option<Survey>, DataError> {
+    match idx_file(path, "train-images-idx3-ubyte") {
+        Some(images) => idx(path, &images).map(Some),
+        None => images(path),
+    }
+}
+
+fn idx(folder: &Path, images: &Path) -> Result<Survey, DataError> {
+    let unreadable = |source| DataError::Read { path: folder.into(), source };
+    let mut head = [0; 16];
+    file::unpacked(images).and_then(|(mut file, _)| file.read_exact(&mut head)).map_err(unreadable)?;
+    let [_, count, height, width] =
+        [0, 4, 8, 12].map(|at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize);
+    let has_validation = idx_file(folder, "t10k-images-idx3-ubyte").is_some();
+    let labels = idx_file(folder, "train-labels-idx1-ubyte");
+    let labels = labels.map(|labels| distinct_labels(&labels)).transpose().map_err(unreadable)?;
+    Ok(Survey::Idx { has_validation, shape: [count, height, width], labels })
+}
+
+/// How many different labels stand behind the head of a file of labels.
+fn distinct_labels(path: &Path) -> io::Result<usize> {
+    const HEAD: usize = 8;
+    let mut content = Vec::new();
+    file::unpacked(path)?.0.read_to_end(&mut content)?;
+    Ok(content.iter().skip(HEAD).collect::<BTreeSet<_>>().len())
+}
+
+fn idx_file(folder: &Path, name: &str) -> Option<PathBuf> {
+    [name.to_owned(), format!("{name}.gz")].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+fn images(folder: &Path) -> Result<Option<Survey>, DataError> {
+    let of = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_dir());
+    let (train, validation) = (of(&["train", "training"]), of(&["val", "valid", "validation", "test"]));
+    let (path, validation_path) = match (train, validation) {
+        (Some(train), validation) => (train, validation),
+        (None, _) => (folder.to_owned(), None),
+    };
+    if !has_pictures(&path).map_err(|source| DataError::Read { path: path.clone(), source })? {
+        return Ok(None);
+    }
+    let (classes, files) = listed(&path)?;
+    let Some(first) = files.first() else { return Ok(None) };
+    let size = picture::size(first, &picture::read(first)?)?;
+    // A folder of images without classes, as for a contest, is nothing to validate on.
+    let is_alike = |path: &PathBuf| listed(path).is_ok_and(|(others, _)| others.iter().all(|o| classes.contains(o)));
+    let validation_path = validation_path.filter(is_alike);
+    let sides = [size.height, size.width];
+    Ok(Some(Survey::Images { path, validation_path, classes, files: files.len(), sides }))
+}
+
+/// Whether there is a picture in a folder of the folder.
+fn has_pictures(folder: &Path) -> io::Result<bool> {
+    let entries =
+        |folder: &Path| -> io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
+    let is_picture = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+        ["png", "jpg", "jpeg"].contains(&ending.as_str())
+    };
+    for class in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        if entries(&class)?.iter().any(is_picture) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

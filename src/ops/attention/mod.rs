@@ -1,0 +1,153 @@
+//! Causal self-attention of several heads: Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2; with
+//! queries that share keys and values in groups: Ainslie et al., "GQA", EMNLP 2023.
+//!
+//! Scores, mask, softmax, dropout and values are one operation, a block of queries at a time, and only against the keys
+//! that they may see. Nothing is kept for the backward pass but inputs: it computes the probabilities again, which
+//! costs one of the five products there, and no memory that grows with the square of the context.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{Result, Shape, Tensor, bail};
+
+use super::dropout::Mask;
+use super::op::{Op, apply};
+use super::operand::{Gradient, Operand};
+use crate::cpu::Real;
+use cpu::merge_heads;
+
+/// How many heads there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub queries: usize,
+    /// Key heads, and as many value heads: a divisor of the number of query heads.
+    pub keys: usize,
+}
+
+/// `softmax(q kᵀ / √size) v` for each head, each position seeing itself and those before it, as
+/// `torch.nn.functional.scaled_dot_product_attention(…, is_causal=True, enable_gqa=True)`. Query head `h` uses head `h
+/// / (queries / keys)` of keys and values. Weights are dropped out by `dropout`.
+///
+/// `q` is `[batch, context, queries * size]`, `k` and `v` are `[batch, context, keys * size]`, head after head in the
+/// last dimension; the result has the shape of `q`.
+///
+/// # Errors
+/// When the shapes do not fit or the device fails.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, dropout: Option<Mask>) -> Result<Tensor> {
+    let (_, _, width) = q.dims3()?;
+    let size = heads.size(width, heads.queries)?;
+    apply(Attention { heads, size, dropout }, &[q, k, v])
+}
+
+/// [`attention`] of queries, keys and values that one product has put side by side: `qkv` is `[batch, context, (queries
+/// + 2 keys) * size]`, the result `[batch, context, queries * size]`.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_packed(qkv: &Tensor, heads: Heads, dropout: Option<Mask>) -> Result<Tensor> {
+    let (_, _, width) = qkv.dims3()?;
+    let size = heads.size(width, heads.queries + 2 * heads.keys)?;
+    apply(Attention { heads, size, dropout }, &[qkv])
+}
+
+impl Heads {
+    /// How many numbers a head has, where `width` is that of `count` heads.
+    fn size(self, width: usize, count: usize) -> Result<usize> {
+        let Self { queries, keys } = self;
+        if keys == 0 || queries == 0 || !queries.is_multiple_of(keys) || width == 0 || !width.is_multiple_of(count) {
+            bail!("attention: a width of {width} cannot be {queries} heads of queries and {keys} of keys and values");
+        }
+        Ok(width / count)
+    }
+
+    /// Query heads to a head of keys.
+    fn group(self) -> usize {
+        self.queries / self.keys
+    }
+}
+
+/// Of queries, keys and values, or of all three packed in one tensor.
+#[derive(Clone, Copy)]
+struct Attention {
+    heads: Heads,
+    /// Numbers in a head.
+    size: usize,
+    dropout: Option<Mask>,
+}
+
+impl Attention {
+    fn scale<T: Real>(&self) -> T {
+        T::of(1.0 / (self.size as f64).sqrt())
+    }
+
+    fn reference_of_parts(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let (batch, context, width) = q.dims3()?;
+        let (Heads { queries, keys }, group, size) = (self.heads, self.heads.group(), self.size);
+        let q = q.reshape((batch, context, queries, size))?.transpose(1, 2)?.contiguous()?;
+        let shared = |x: &Tensor| {
+            let x = x.reshape((batch, context, keys, 1, size))?.broadcast_as((batch, context, keys, group, size))?;
+            x.reshape((batch, context, queries, size))?.transpose(1, 2)?.contiguous()
+        };
+        let scores = (q.matmul(&shared(k)?.t()?.contiguous()?)? * self.scale::<f64>())?;
+        let hidden = (0..context * context).map(|i| if i % context > i / context { f32::NEG_INFINITY } else { 0.0 });
+        let hidden = Tensor::from_iter(hidden, q.device())?.reshape((context, context))?.to_dtype(q.dtype())?;
+        let mut weights = candle_nn::ops::softmax(&scores.broadcast_add(&hidden)?, candle_core::D::Minus1)?;
+        if let Some(mask) = self.dropout {
+            let factors = Tensor::from_vec(mask.factors::<f32>(weights.elem_count()), weights.shape(), q.device())?;
+            weights = (weights * factors.to_dtype(q.dtype())?)?;
+        }
+        weights.matmul(&shared(v)?)?.transpose(1, 2)?.reshape((batch, context, width))
+    }
+}
+
+impl Op for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+        let Heads { queries, keys } = self.heads;
+        let (batch, context, width) = inputs[0].dims3()?;
+        match inputs {
+            [_] if width == (queries + 2 * keys) * self.size => {}
+            [_, k, v] if k.dims() == [batch, context, keys * self.size] && k.dims() == v.dims() => {}
+            _ => {
+                let shapes: Vec<_> = inputs.iter().map(|x| x.dims()).collect();
+                bail!("attention: queries, keys and values {shapes:?} do not fit together");
+            }
+        }
+        Ok(Shape::from((batch, context, queries * self.size)))
+    }
+
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+        Ok(self.attend(&self.inputs(inputs)?))
+    }
+
+    fn backward<T: Real>(
+        &self,
+        inputs: &[Operand<'_, T>],
+        _: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>> {
+        let heads = self.inputs(inputs)?;
+        let gradients = self.gradients(&heads, dy.elements);
+        let merged = |parts: &[&[T]], count| Gradient::Elements(merge_heads(parts, count, &heads));
+        let Heads { queries, keys } = self.heads;
+        if inputs.len() == 1 {
+            return Ok(vec![merged(&gradients.together(), queries + 2 * keys)]);
+        }
+        let [dq, dk, dv] = gradients.parts();
+        Ok(vec![merged(&dq, queries), merged(&dk, keys), merged(&dv, keys)])
+    }
+
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        if let [q, k, v] = inputs {
+            return self.reference_of_parts(q, k, v);
+        }
+        let Heads { queries, keys } = self.heads;
+        let part = |first: usize, count: usize| inputs[0].narrow(2, first * self.size, count * self.size);
+        self.reference_of_parts(&part(0, queries)?, &part(queries, keys)?, &part(queries + keys, keys)?)
+    }
+}

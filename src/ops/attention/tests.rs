@@ -1,0 +1,60 @@
+//! Attention against finite differences, PyTorch and its reference.
+
+use super::*;
+use crate::ops::testing::{Reference, assert_same_numbers, check, check_kernels, numbers};
+use crate::rng::Draws;
+
+const GROUPED: Heads = Heads { queries: 4, keys: 2 };
+
+fn mask() -> Option<Mask> {
+    Mask::new(0.3, &Draws::at(3, 5), "attention")
+}
+
+#[test]
+fn attention_has_its_gradients() {
+    let (q, k, v) = (numbers(&[2, 5, 12], 1), numbers(&[2, 5, 6], 2), numbers(&[2, 5, 6], 3));
+    for (dropout, tolerance) in [(None, 1e-12), (mask(), 1e-6)] {
+        let attention = Attention { heads: GROUPED, size: 3, dropout };
+        check(attention, &[&q, &k, &v], tolerance);
+        check(attention, &[&numbers(&[2, 5, 24], 4)], tolerance);
+    }
+}
+
+#[test]
+fn values_and_gradients_are_those_of_pytorch() {
+    let reference = Reference::open("gpt_reference.safetensors");
+    let heads = Heads { queries: 4, keys: 4 };
+    reference.assert("attention", 1e-12, |x| attention(&x[0], &x[1], &x[2], heads, None));
+    reference.assert("attention_grouped", 1e-11, |x| attention(&x[0], &x[1], &x[2], GROUPED, None));
+}
+
+/// Contexts of several blocks, the last of which is not full. The reference has the dropout's factors in f32.
+#[test]
+fn contexts_of_several_blocks_are_those_of_the_reference() {
+    for (context, dropout, tolerance) in [(1, None, 1e-12), (150, None, 1e-11), (150, mask(), 1e-6)] {
+        let (q, [k, v]) = (numbers(&[2, context, 20], 1), [2, 3].map(|seed| numbers(&[2, context, 10], seed)));
+        let attention = Attention { heads: GROUPED, size: 5, dropout };
+        check_kernels(attention, &[&q, &k, &v], tolerance);
+        check_kernels(attention, &[&Tensor::cat(&[q, k, v], 2).unwrap()], tolerance);
+    }
+}
+
+#[test]
+fn no_position_sees_a_later_one() {
+    let x = numbers(&[1, 70, 12], 1);
+    let changed = Tensor::cat(&[&x.narrow(1, 0, 67).unwrap(), &numbers(&[1, 3, 12], 2)], 1).unwrap();
+    let heads = Heads { queries: 2, keys: 2 };
+    let first = |x: &Tensor| attention(x, x, x, heads, None).unwrap().narrow(1, 0, 67).unwrap();
+    assert_same_numbers(&first(&changed), &first(&x), 0.0);
+}
+
+#[test]
+fn heads_that_do_not_fit_are_refused() {
+    let x = numbers(&[1, 2, 10], 1);
+    for (queries, keys) in [(3, 3), (5, 2), (0, 0), (5, 0)] {
+        let message = attention(&x, &x, &x, Heads { queries, keys }, None).unwrap_err().to_string();
+        assert!(message.contains(&format!("width of 10 cannot be {queries} heads")), "{message}");
+    }
+    let message = attention(&x, &x, &x, Heads { queries: 5, keys: 1 }, None).unwrap_err().to_string();
+    assert!(message.contains("do not fit together"), "{message}");
+}

@@ -1,0 +1,150 @@
+//! Statistics of channels, and the forward and the backward pass by them, on the CPU.
+
+use rayon::prelude::*;
+
+use crate::cpu::{LARGE_CHUNK, Real, sum_f64, sum2_f64, vectorized};
+
+/// `rows` of `channels` of `plane` numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Dims {
+    pub rows: usize,
+    pub channels: usize,
+    pub plane: usize,
+}
+
+impl Dims {
+    /// The sizes of an input, which are two or more.
+    pub fn of(dims: &[usize]) -> Self {
+        Self { rows: dims[0], channels: dims[1], plane: dims[2..].iter().product() }
+    }
+
+    /// Values of each channel.
+    pub fn count(&self) -> usize {
+        self.rows * self.plane
+    }
+
+    /// A channel's numbers, row by row.
+    fn of_channel<'a, T>(&self, x: &'a [T], channel: usize) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
+        let Self { channels, plane, .. } = *self;
+        x.chunks_exact((channels * plane).max(1)).map(move |row| &row[channel * plane..][..plane])
+    }
+
+    /// Mean and variance of each channel, the latter around the former and over all values.
+    pub fn statistics<T: Real>(&self, x: &[T]) -> Vec<(f64, f64)> {
+        let count = self.count() as f64;
+        let of_channel = |channel: usize| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, |x| x)).sum();
+                    let mean = sum / count;
+                    let squares = |x| (x - mean) * (x - mean);
+                    let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, squares)).sum();
+                    (mean, sum / count)
+                },
+            )
+        };
+        (0..self.channels).into_par_iter().map(of_channel).collect()
+    }
+
+    /// Fills `target`, `[rows, channels, plane]`, plane by plane: `work` gets the channel, where the plane lies, and
+    /// the plane.
+    fn fill<T: Real>(&self, target: &mut [T], work: impl Fn(usize, std::ops::Range<usize>, &mut [T]) + Sync) {
+        let Self { channels, plane, .. } = *self;
+        let rows = target.par_chunks_exact_mut((channels * plane).max(1)).enumerate();
+        rows.with_min_len((LARGE_CHUNK / (channels * plane).max(1)).max(1)).for_each(|(row, target)| {
+            for (channel, target) in target.chunks_exact_mut(plane).enumerate() {
+                let start = (row * channels + channel) * plane;
+                work(channel, start..start + plane, target);
+            }
+        });
+    }
+}
+
+/// `(x - mean) inverse weight + bias` for each channel.
+pub(super) struct Normalization {
+    pub dims: Dims,
+    pub mean: Vec<f64>,
+    /// One over the standard deviation.
+    pub inverse: Vec<f64>,
+    /// Whether the statistics are those of `x`, and so have gradients themselves.
+    pub of_batch: bool,
+}
+
+/// Sums of a channel.
+pub(super) struct Sums {
+    /// Of `dy`.
+    dy: f64,
+    /// Of `dy (x - mean)`.
+    dy_xmu: f64,
+}
+
+impl Normalization {
+    pub fn normalize<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+        let mut y = vec![T::zero(); x.len()];
+        self.dims.fill(&mut y, |channel, place, y| {
+            let mean = T::from_f64(self.mean[channel]);
+            let scale = T::from_f64(self.inverse[channel]) * weight[channel];
+            let bias = bias[channel];
+            vectorized(
+                #[inline(always)]
+                || y.iter_mut().zip(&x[place]).for_each(|(y, &x)| *y = (x - mean) * scale + bias),
+            );
+        });
+        y
+    }
+
+    /// The sums of each channel.
+    pub fn sums<T: Real>(&self, x: &[T], dy: &[T]) -> Vec<Sums> {
+        let of_channel = |channel: usize| {
+            let mean = self.mean[channel];
+            vectorized(
+                #[inline(always)]
+                || {
+                    let planes = self.dims.of_channel(x, channel).zip(self.dims.of_channel(dy, channel));
+                    planes.fold(Sums { dy: 0.0, dy_xmu: 0.0 }, |sums, (x, dy)| Sums {
+                        dy: sums.dy + sum_f64(dy, |dy| dy),
+                        dy_xmu: sums.dy_xmu + sum2_f64(x, dy, |x, dy| dy * (x - mean)),
+                    })
+                },
+            )
+        };
+        (0..self.dims.channels).into_par_iter().map(of_channel).collect()
+    }
+
+    /// The gradient of `x`. Where mean and variance are those of `x`, the gradient through them is subtracted: the mean
+    /// of `dy`, and its share along `x`.
+    pub fn dx<T: Real>(&self, x: &[T], weight: &[T], dy: &[T], sums: &[Sums]) -> Vec<T> {
+        let mut dx = vec![T::zero(); x.len()];
+        let count = self.dims.count() as f64;
+        self.dims.fill(&mut dx, |channel, place, dx| {
+            let (inverse, sums) = (self.inverse[channel], &sums[channel]);
+            let scale = T::from_f64(inverse) * weight[channel];
+            let (mean, along_x, mean_dy) = if self.of_batch {
+                (self.mean[channel], sums.dy_xmu * inverse * inverse / count, sums.dy / count)
+            } else {
+                (0.0, 0.0, 0.0)
+            };
+            let (mean, along_x, mean_dy) = (T::from_f64(mean), T::from_f64(along_x), T::from_f64(mean_dy));
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (dx, (&x, &dy)) in dx.iter_mut().zip(x[place.clone()].iter().zip(&dy[place])) {
+                        *dx = (dy - mean_dy - (x - mean) * along_x) * scale;
+                    }
+                },
+            );
+        });
+        dx
+    }
+
+    /// The gradient of the weight.
+    pub fn dweight<T: Real>(&self, sums: &[Sums]) -> Vec<T> {
+        sums.iter().zip(&self.inverse).map(|(sums, inverse)| T::from_f64(sums.dy_xmu * inverse)).collect()
+    }
+
+    /// The gradient of the bias.
+    pub fn dbias<T: Real>(&self, sums: &[Sums]) -> Vec<T> {
+        sums.iter().map(|sums| T::from_f64(sums.dy)).collect()
+    }
+}

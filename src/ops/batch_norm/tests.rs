@@ -1,0 +1,90 @@
+//! Batch norm against finite differences, PyTorch and its reference.
+
+use super::*;
+use crate::ops::testing::{Reference, assert_same_numbers, check, gradients, numbers, to_vec};
+
+fn norm(channels: usize) -> BatchNorm {
+    let mean = numbers(&[channels], 3);
+    let variance = (numbers(&[channels], 4).sqr().unwrap() + 0.5).unwrap();
+    BatchNorm::new(Var::from_tensor(&mean).unwrap(), Var::from_tensor(&variance).unwrap())
+}
+
+fn operands(x: &[usize]) -> [Tensor; 3] {
+    [numbers(x, 0), numbers(&x[1..2], 1), numbers(&x[1..2], 2)]
+}
+
+#[test]
+fn values_gradients_and_running_statistics_are_those_of_pytorch() {
+    let reference = Reference::open("image_reference.safetensors");
+    for case in ["batch_norm.1d", "batch_norm.2d"] {
+        let start = || {
+            let var = |part| Var::from_tensor(&reference.get(&format!("{case}.{part}"))).unwrap();
+            BatchNorm::new(var("mean"), var("var"))
+        };
+        reference.assert(&format!("{case}.evaluation"), 1e-12, |t| start().evaluate(&t[0], &t[1], &t[2]));
+        reference.assert(&format!("{case}.training"), 1e-12, |t| {
+            let norm = start();
+            let y = norm.train(&t[0], &t[1], &t[2])?;
+            let tolerance = if t[0].dtype() == DType::F64 { 1e-12 } else { 1e-6 };
+            assert_same_numbers(&norm.mean, &reference.get(&format!("{case}.mean_after")), tolerance);
+            assert_same_numbers(&norm.variance, &reference.get(&format!("{case}.var_after")), tolerance);
+            Ok(y)
+        });
+    }
+}
+
+#[test]
+fn both_norms_have_their_gradients() {
+    for shape in [&[5, 3][..], &[2, 3, 4, 5], &[1, 2, 17]] {
+        let [x, weight, bias] = operands(shape);
+        let of_batch = Normalize { eps: 1e-5, of_batch: true, statistics: Mutex::new(None) };
+        check(of_batch, &[&x, &weight, &bias], 1e-11);
+        let BatchNorm { mean, variance, eps, .. } = norm(shape[1]);
+        let running = Statistics { mean: mean.into_inner(), variance: variance.into_inner() };
+        let statistics = Mutex::new(Some(running));
+        check(Normalize { eps, of_batch: false, statistics }, &[&x, &weight, &bias], 1e-11);
+    }
+}
+
+/// Where there is no kernel.
+#[test]
+fn the_running_statistics_follow_the_reference_too() {
+    let [x, weight, bias] = operands(&[4, 3, 5]).map(|x| x.to_dtype(DType::BF16).unwrap());
+    let (found, expected) = (norm(3), norm(3));
+    found.train(&x, &weight, &bias).unwrap();
+    let [x, weight, bias] = [x, weight, bias].map(|x| x.to_dtype(DType::F64).unwrap());
+    expected.train(&x, &weight, &bias).unwrap();
+    for (found, expected) in [(&found.mean, &expected.mean), (&found.variance, &expected.variance)] {
+        assert_same_numbers(found, expected, 1e-2);
+        assert!(to_vec(found) != to_vec(&norm(3).mean));
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let [x, weight, bias] = operands(&[33, 19, 14, 14]);
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let norm = norm(19);
+            let found = gradients(&[&x, &weight, &bias], |t| norm.train(&t[0], &t[1], &t[2]));
+            found.iter().chain([norm.mean.as_tensor(), norm.variance.as_tensor()]).flat_map(to_vec).collect()
+        })
+    };
+    let one: Vec<f64> = bits(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(one, bits(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn a_single_value_has_no_variance() {
+    let [x, weight, bias] = operands(&[1, 3]);
+    let message = norm(3).train(&x, &weight, &bias).unwrap_err().to_string();
+    assert!(message.contains("a batch of [1, 3] has 1") && message.contains("data.drop_last"), "{message}");
+    assert!(norm(3).evaluate(&x, &weight, &bias).is_ok());
+    let message = norm(2).train(&x, &weight, &bias).unwrap_err().to_string();
+    assert!(message.contains("[2] channels do not fit an input of [1, 3]"), "{message}");
+    let x = Tensor::zeros(3, DType::F64, &Device::Cpu).unwrap();
+    assert!(norm(3).evaluate(&x, &weight, &bias).is_err());
+}

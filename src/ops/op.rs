@@ -1,0 +1,249 @@
+//! One trait for all differentiable operations, and [`apply`], which computes one wherever its inputs are.
+//!
+//! To add an operation, write a type that implements [`Op`] and a public function that calls [`apply`]. To add a kernel
+//! for another device, implement [`DeviceKernel`] in a file beside the operation and return it from
+//! [`Op::device_kernel`].
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
+
+use super::graph::{Differentiable, attach};
+use super::operand::{Gradient, Operand, Reading, with_operands};
+use crate::cpu::Real;
+
+/// A differentiable operation of tensors of one float type. Integer operands, such as class numbers, are its fields.
+pub(super) trait Op: Send + Sync + 'static {
+    /// Its name in messages.
+    fn name(&self) -> &'static str;
+
+    /// The shape of the result. Every check of the inputs' shapes is here.
+    ///
+    /// # Errors
+    /// When the inputs do not fit together.
+    fn shape(&self, inputs: &[&Tensor]) -> Result<Shape>;
+
+    /// The result's elements, computed on the CPU.
+    ///
+    /// # Errors
+    /// When a value, such as a class number, is out of range.
+    fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>>;
+
+    /// The gradient of each input, computed on the CPU from that of the result `y`, `dy`. What is given for an input
+    /// that is not tracked is ignored.
+    ///
+    /// # Errors
+    /// When the kernel fails.
+    fn backward<T: Real>(
+        &self,
+        inputs: &[Operand<'_, T>],
+        y: Operand<'_, T>,
+        dy: Operand<'_, T>,
+    ) -> Result<Vec<Gradient<T>>>;
+
+    /// The same function of Candle's operations, of those that have gradients. Devices and types without a kernel use
+    /// it, and the tests compare every kernel with it.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor>;
+
+    /// The kernel for tensors of this type on this device, where there is one. f32 and f64 on the CPU do not ask.
+    fn device_kernel(&self, _device: &Device, _dtype: DType) -> Option<&dyn DeviceKernel> {
+        None
+    }
+}
+
+/// An operation's kernel for another device or type than [`Op::forward`] and [`Op::backward`] compute with.
+pub(super) trait DeviceKernel {
+    /// The result of contiguous `inputs`, which is of `shape` and contiguous.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn forward(&self, inputs: &[Tensor], shape: &Shape) -> Result<Storage>;
+
+    /// The gradients of the inputs that are tracked (`Tensor::track_op`) from that of the result `y`, `dy`. All are
+    /// contiguous.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// Where an operation is computed.
+enum Kernel<'a> {
+    F32,
+    F64,
+    Device(&'a dyn DeviceKernel),
+}
+
+impl<'a> Kernel<'a> {
+    /// The kernel for these inputs; none where the reference has to do.
+    fn of<X: AsRef<Tensor>>(operation: &'a impl Op, inputs: &[X]) -> Option<Self> {
+        let mut inputs = inputs.iter().map(AsRef::as_ref);
+        let first = inputs.next()?;
+        let (device, dtype) = (first.device(), first.dtype());
+        if !inputs.all(|x| x.dtype() == dtype) {
+            return None;
+        }
+        match (device, dtype) {
+            (Device::Cpu, DType::F32) => Some(Self::F32),
+            (Device::Cpu, DType::F64) => Some(Self::F64),
+            _ => operation.device_kernel(device, dtype).map(Self::Device),
+        }
+    }
+}
+
+/// Applies `operation` to `inputs`: with its kernel for their device and type, or else with its reference. The result
+/// is on the tape where one records, and in Candle's graph.
+///
+/// # Errors
+/// When the inputs do not fit together or the device fails.
+pub(super) fn apply(operation: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
+    apply_shared(Arc::new(operation), inputs)
+}
+
+/// [`apply`] of an operation that is used more than once.
+pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Result<Tensor> {
+    let shape = operation.shape(inputs)?;
+    let Some(kernel) = Kernel::of(&*operation, inputs) else { return operation.reference(inputs) };
+    let mut contiguous = Vec::with_capacity(inputs.len());
+    for x in inputs {
+        contiguous.push(x.contiguous()?);
+    }
+    let result = match kernel {
+        Kernel::F32 => forward::<f32>(&*operation, &contiguous)?,
+        Kernel::F64 => forward::<f64>(&*operation, &contiguous)?,
+        Kernel::Device(kernel) => kernel.forward(&contiguous, &shape)?,
+    };
+    attach(operation, contiguous, result, shape)
+}
+
+/// Whether there is a kernel for these inputs.
+#[cfg(test)]
+pub(super) fn has_kernel(operation: &impl Op, inputs: &[Tensor]) -> bool {
+    Kernel::of(operation, inputs).is_some()
+}
+
+fn forward<T: Real>(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
+    let elements = with_operands(inputs, |inputs| operation.forward::<T>(inputs))?;
+    Ok(Storage::Cpu(T::to_cpu_storage_owned(elements)))
+}
+
+impl<O: Op> Differentiable for O {
+    fn name(&self) -> &'static str {
+        Op::name(self)
+    }
+
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let dy = dy.contiguous()?;
+        match Kernel::of(self, inputs) {
+            Some(Kernel::F32) => backward::<f32>(self, inputs, y, &dy),
+            Some(Kernel::F64) => backward::<f64>(self, inputs, y, &dy),
+            Some(Kernel::Device(kernel)) => kernel.backward(inputs, y, &dy),
+            None => candle_core::bail!("{}: its kernel is gone", Op::name(self)),
+        }
+    }
+}
+
+fn backward<T: Real>(operation: &impl Op, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    let (read_y, read_dy) = (Reading::of(y), Reading::of(dy));
+    let (on_y, on_dy) = (read_y.operand()?, read_dy.operand()?);
+    let gradients = with_operands(inputs, |inputs| operation.backward::<T>(inputs, on_y, on_dy))?;
+    let mut tensors = Vec::with_capacity(inputs.len());
+    for (x, gradient) in inputs.iter().zip(gradients) {
+        tensors.push(gradient.into_tensor(x, dy)?);
+    }
+    Ok(tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use candle_core::Var;
+    use half::f16;
+
+    use super::*;
+    use crate::ops::Tape;
+    use crate::ops::testing::{check, numbers, to_vec};
+
+    /// `3 x`, with a kernel for f16 on the CPU in the place of another device's.
+    struct Triple;
+
+    static FORWARD: AtomicUsize = AtomicUsize::new(0);
+    static BACKWARD: AtomicUsize = AtomicUsize::new(0);
+
+    impl Op for Triple {
+        fn name(&self) -> &'static str {
+            "triple"
+        }
+
+        fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
+            Ok(inputs[0].shape().clone())
+        }
+
+        fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
+            Ok(inputs[0].elements.iter().map(|&x| x * T::of(3.0)).collect())
+        }
+
+        fn backward<T: Real>(
+            &self,
+            inputs: &[Operand<'_, T>],
+            _: Operand<'_, T>,
+            dy: Operand<'_, T>,
+        ) -> Result<Vec<Gradient<T>>> {
+            Ok(vec![Gradient::of(inputs[0], || dy.elements.iter().map(|&dy| dy * T::of(3.0)).collect())])
+        }
+
+        fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+            inputs[0] * 3.0
+        }
+
+        fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+            (device.is_cpu() && dtype == DType::F16).then_some(self)
+        }
+    }
+
+    impl DeviceKernel for Triple {
+        fn forward(&self, inputs: &[Tensor], shape: &Shape) -> Result<Storage> {
+            FORWARD.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(inputs[0].shape(), shape);
+            let reading = Reading::of(&inputs[0]);
+            let tripled = reading.elements::<f16>()?.iter().map(|x| *x * f16::from_f32(3.0)).collect();
+            Ok(Storage::Cpu(candle_core::CpuStorage::F16(tripled)))
+        }
+
+        fn backward(&self, _: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+            BACKWARD.fetch_add(1, Ordering::Relaxed);
+            Ok(vec![Some((dy * 3.0)?)])
+        }
+    }
+
+    #[test]
+    fn the_kernel_of_a_device_computes_what_is_on_it_along_the_tape_and_in_candles_graph() {
+        let x = Var::from_tensor(&numbers(&[2, 3], 1).to_dtype(DType::F16).unwrap()).unwrap();
+        let (y, tape) = Tape::record(|| apply(Triple, &[&x]).unwrap());
+        assert_eq!(to_vec(&y), to_vec(&(x.as_tensor() * 3.0).unwrap()));
+        let found = tape.gradients(&y, y.ones_like().unwrap()).unwrap().unwrap();
+        assert_eq!(to_vec(&found[&x.id()]), [3.0; 6]);
+        // The kernel gets a contiguous copy of what is transposed.
+        let store = apply(Triple, &[&x.t().unwrap()]).unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(to_vec(store.get(&x).unwrap()), [3.0; 6]);
+        let calls = [&FORWARD, &BACKWARD].map(|calls| calls.load(Ordering::Relaxed));
+        assert!(calls[0] >= 2 && calls[1] >= 2, "{calls:?}");
+        // So does the check that all operations share.
+        check(Triple, &[&numbers(&[2, 3], 1)], 1e-15);
+        assert!(FORWARD.load(Ordering::Relaxed) > calls[0]);
+    }
+
+    #[test]
+    fn a_type_without_a_kernel_takes_the_reference() {
+        let x = Var::from_tensor(&numbers(&[2, 3], 1).to_dtype(DType::BF16).unwrap()).unwrap();
+        assert!(!has_kernel(&Triple, &[x.as_tensor().clone()]));
+        let (y, tape) = Tape::record(|| apply(Triple, &[&x]).unwrap());
+        assert_eq!(to_vec(&y), to_vec(&(x.as_tensor() * 3.0).unwrap()));
+        assert!(tape.gradients(&y, y.ones_like().unwrap()).unwrap().is_none());
+        assert_eq!(to_vec(y.sum_all().unwrap().backward().unwrap().get(&x).unwrap()), [3.0; 6]);
+    }
+}

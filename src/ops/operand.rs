@@ -1,0 +1,113 @@
+//! Tensors of the CPU as an operation's kernel sees them, and the gradients that it returns.
+
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
+
+/// An input, or a result and its gradient, of a kernel on the CPU. It is contiguous.
+#[derive(Clone, Copy)]
+pub(super) struct Operand<'a, T> {
+    /// Its elements in order.
+    pub elements: &'a [T],
+    /// Whether its gradient is needed.
+    pub tracked: bool,
+    /// Where the elements are, for Candle's own kernels.
+    pub storage: &'a CpuStorage,
+    /// Their place in the storage, and their shape.
+    pub layout: &'a Layout,
+}
+
+impl<T> Operand<'_, T> {
+    /// The sizes of its dimensions.
+    pub fn dims(&self) -> &[usize] {
+        self.layout.dims()
+    }
+}
+
+/// A contiguous tensor whose elements are being read.
+pub(super) struct Reading<'a> {
+    storage: StorageRef<'a>,
+    layout: &'a Layout,
+    tracked: bool,
+}
+
+impl<'a> Reading<'a> {
+    pub fn of(tensor: &'a Tensor) -> Self {
+        let (storage, layout) = tensor.storage_and_layout();
+        Self { storage, layout, tracked: tensor.track_op() }
+    }
+
+    pub fn operand<T: WithDType>(&self) -> Result<Operand<'_, T>> {
+        let Storage::Cpu(storage) = &*self.storage else { bail!("a tensor on the CPU was expected") };
+        let Some((start, end)) = self.layout.contiguous_offsets() else { bail!("a contiguous tensor was expected") };
+        let elements = &storage.as_slice::<T>()?[start..end];
+        Ok(Operand { elements, tracked: self.tracked, storage, layout: self.layout })
+    }
+
+    pub fn elements<T: WithDType>(&self) -> Result<&[T]> {
+        Ok(self.operand()?.elements)
+    }
+}
+
+/// Calls `work` with these tensors as operands. As few as operations have need no allocation.
+pub(super) fn with_operands<T: WithDType, R>(
+    tensors: &[Tensor],
+    work: impl FnOnce(&[Operand<'_, T>]) -> Result<R>,
+) -> Result<R> {
+    match tensors {
+        [x] => work(&[Reading::of(x).operand()?]),
+        [x, y] => work(&[Reading::of(x).operand()?, Reading::of(y).operand()?]),
+        [x, y, z] => work(&[Reading::of(x).operand()?, Reading::of(y).operand()?, Reading::of(z).operand()?]),
+        more => {
+            let reading: Vec<Reading<'_>> = more.iter().map(Reading::of).collect();
+            work(&reading.iter().map(Reading::operand).collect::<Result<Vec<_>>>()?)
+        }
+    }
+}
+
+/// The gradient of an input.
+pub(super) enum Gradient<T> {
+    /// Not needed.
+    None,
+    /// Its elements in order.
+    Elements(Vec<T>),
+    /// That of the result, unchanged.
+    OfResult,
+}
+
+impl<T: WithDType> Gradient<T> {
+    /// The gradient that `compute` returns, where `x` needs one.
+    pub fn of(x: Operand<'_, T>, compute: impl FnOnce() -> Vec<T>) -> Self {
+        if x.tracked { Self::Elements(compute()) } else { Self::None }
+    }
+
+    /// [`Gradient::of`] where computing it may fail.
+    pub fn try_of(x: Operand<'_, T>, compute: impl FnOnce() -> Result<Vec<T>>) -> Result<Self> {
+        if x.tracked { compute().map(Self::Elements) } else { Ok(Self::None) }
+    }
+
+    /// As a tensor, where `x` needs one. `dy` is the gradient of the result.
+    pub fn into_tensor(self, x: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(match self {
+            _ if !x.track_op() => None,
+            Self::None => None,
+            Self::Elements(elements) => Some(Tensor::from_vec(elements, x.shape(), &Device::Cpu)?),
+            Self::OfResult => Some(dy.clone()),
+        })
+    }
+}
+
+/// `numbers`, which are classes or tokens, as u32. Floats are refused: rounding them would turn values into something
+/// else.
+pub(super) fn whole_numbers(of: &str, numbers: &Tensor) -> Result<Tensor> {
+    if !numbers.dtype().is_int() {
+        bail!("{of} must be whole numbers, such as u32, and are {}", numbers.dtype().as_str());
+    }
+    numbers.to_dtype(DType::U32)
+}
+
+/// The last dimension of `dims`, which must not be empty, and the number of rows before it.
+pub(super) fn rows_and_width(operation: &str, dims: &[usize]) -> Result<(usize, usize)> {
+    match dims.split_last() {
+        Some((&width, outer)) if width > 0 => Ok((outer.iter().product(), width)),
+        _ => bail!("{operation}: the last dimension of {dims:?} is empty"),
+    }
+}

@@ -1,0 +1,163 @@
+//! An update rule of any type, with the name that configurations and checkpoints have for it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use candle_core::Result;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::ser::SerializeMap;
+use serde_json::{Map, Value};
+
+use super::rule::{BaseHyperparams, Step, Update, UpdateRule};
+use super::{OptimError, rules};
+use crate::field_names::field_names;
+use crate::kinded::{read_table, unknown_field, unknown_kind};
+
+/// An update rule with its hyperparameters and its name: `kind` in a configuration.
+///
+/// It is made from a rule of the catalogue by `into()`, and from one of yours by [`Rule::custom`].
+#[derive(Clone, Debug)]
+pub struct Rule {
+    definition: &'static Definition,
+    rule: Arc<dyn AnyRule>,
+}
+
+/// A kind of rule: its name, and how one is read.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub name: &'static str,
+    fields: fn() -> &'static [&'static str],
+    read: fn(Map<String, Value>) -> ReadRule,
+    /// The schema of its table, which rules of the catalogue have.
+    pub schema: Option<fn(&mut SchemaGenerator) -> Schema>,
+}
+
+impl Definition {
+    pub(super) const fn of_catalogue<T: UpdateRule + JsonSchema>(name: &'static str) -> Self {
+        Self { schema: Some(T::json_schema), ..Self::of_custom::<T>(name) }
+    }
+
+    pub(super) const fn of_custom<T: UpdateRule>(name: &'static str) -> Self {
+        Self { name, fields: || field_names::<T>().unwrap_or_default(), read: read::<T>, schema: None }
+    }
+}
+
+/// A rule that was read, or the fault in its table.
+type ReadRule = std::result::Result<Arc<dyn AnyRule>, String>;
+
+fn read<T: UpdateRule>(table: Map<String, Value>) -> ReadRule {
+    let rule: T = read_table(table).map_err(|error: serde_json::Error| error.to_string())?;
+    Ok(Arc::new(rule))
+}
+
+/// An [`UpdateRule`] without its type.
+trait AnyRule: Debug + Send + Sync {
+    fn base(&self) -> BaseHyperparams;
+    fn check(&self) -> std::result::Result<(), OptimError>;
+    fn states(&self, momentum: f64) -> &'static [&'static str];
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()>;
+    fn to_json(&self) -> serde_json::Result<Value>;
+}
+
+impl<T: UpdateRule> AnyRule for T {
+    fn base(&self) -> BaseHyperparams {
+        UpdateRule::base(self)
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        UpdateRule::check(self)
+    }
+
+    fn states(&self, momentum: f64) -> &'static [&'static str] {
+        UpdateRule::states(self, momentum)
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        UpdateRule::update(self, tensors, step)
+    }
+
+    fn to_json(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(self)
+    }
+}
+
+impl Rule {
+    pub(super) fn new<T: UpdateRule>(definition: &'static Definition, rule: T) -> Self {
+        Self { definition, rule: Arc::new(rule) }
+    }
+
+    /// Its name.
+    pub fn kind(&self) -> &'static str {
+        self.definition.name
+    }
+
+    /// The hyperparameters that every rule has.
+    pub fn base(&self) -> BaseHyperparams {
+        self.rule.base()
+    }
+
+    /// Checks every hyperparameter against its range.
+    pub(super) fn check(&self) -> std::result::Result<(), OptimError> {
+        self.rule.check()?;
+        let BaseHyperparams { lr, weight_decay, momentum } = self.base();
+        OptimError::require_at_least_0("lr", lr)?;
+        OptimError::require_at_least_0("weight_decay", weight_decay)?;
+        momentum.map_or(Ok(()), |momentum| OptimError::require_share(momentum.name(), momentum.value()))
+    }
+
+    /// Names of the tensors that it remembers for each parameter.
+    pub(super) fn states(&self, momentum: f64) -> &'static [&'static str] {
+        self.rule.states(momentum)
+    }
+
+    pub(super) fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        self.rule.update(tensors, step)
+    }
+
+    /// Reads the rule called `kind` from the rest of its table; `others` are keys that could have been there as well.
+    pub(super) fn read<E: serde::de::Error>(
+        kind: &str,
+        table: Map<String, Value>,
+        others: &[&str],
+    ) -> std::result::Result<Self, E> {
+        let definition = rules::find(kind).ok_or_else(|| unknown_kind(kind, &rules::names()))?;
+        let known = [(definition.fields)(), others].concat();
+        if let Some(field) = table.keys().find(|field| !known.contains(&field.as_str())) {
+            return Err(unknown_field(field, &known));
+        }
+        let rule = Self { definition, rule: (definition.read)(table).map_err(E::custom)? };
+        rule.check_is_read_again().map_err(E::custom)?;
+        Ok(rule)
+    }
+
+    /// Checks that a checkpoint would bring back the same rule.
+    pub(super) fn check_is_read_again(&self) -> std::result::Result<(), String> {
+        let json = self.rule.to_json().map_err(|error| error.to_string())?;
+        let Value::Object(table) = &json else { return Err("it is not a struct with named fields".to_owned()) };
+        let again =
+            (self.definition.read)(table.clone()).map_err(|error| format!("it cannot be read again: {error}"))?;
+        match again.to_json() {
+            Ok(again) if again == json => Ok(()),
+            _ => Err("it would not be the same when it is read again".to_owned()),
+        }
+    }
+
+    /// Writes `kind` and the hyperparameters, in the order of the rule's fields.
+    pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> std::result::Result<(), M::Error> {
+        let json = self.rule.to_json().map_err(serde::ser::Error::custom)?;
+        map.serialize_entry("kind", self.kind())?;
+        for field in (self.definition.fields)() {
+            if let Some(value) = json.get(field) {
+                map.serialize_entry(field, value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two rules are equal where a configuration of them is.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.rule.to_json().ok() == other.rule.to_json().ok()
+    }
+}

@@ -1,0 +1,200 @@
+//! A parameter group as a configuration has it.
+
+use schemars::JsonSchema;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::OptimError;
+use super::any_rule::Rule;
+use super::config::split;
+use super::groups::Decay;
+use super::rule::Momentum;
+use crate::kinded::{Kinded, read_table};
+
+/// Parameters chosen by name, and what they do differently.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupConfig {
+    /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
+    pub parameters: Vec<String>,
+    /// Which of the group's parameters decay; as for all others where it is `None`.
+    pub decay: Option<Decay>,
+    /// How they are updated.
+    pub rule: GroupRule,
+}
+
+/// How the parameters of a group are updated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupRule {
+    /// By the optimizer's rule, with some hyperparameters of their own.
+    Shared(Overrides),
+    /// By another rule, which takes over nothing from the optimizer's.
+    Own(Rule),
+}
+
+/// Hyperparameters of a group; those that are `None` are the rule's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// Base learning rate.
+    pub lr: Option<f64>,
+    /// Weight decay.
+    pub weight_decay: Option<f64>,
+    /// Momentum; an older name for `beta1` in a rule that has that.
+    pub momentum: Option<f64>,
+    /// Decay rate of the mean of gradients, in Adam and its kin.
+    pub beta1: Option<f64>,
+}
+
+/// The table of a group with the optimizer's rule.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SharedTable {
+    /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
+    parameters: Vec<String>,
+    /// The group's own base learning rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    lr: Option<f64>,
+    /// The group's own weight decay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    weight_decay: Option<f64>,
+    /// The group's own momentum; for Adam kinds an older name of `beta1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    momentum: Option<f64>,
+    /// The group's own first beta, for Adam kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    beta1: Option<f64>,
+    /// Which of the group's parameters decay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decay: Option<Decay>,
+}
+
+/// The keys of the table of a group with another rule that do not depend on that.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct OwnTable {
+    /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
+    parameters: Vec<String>,
+    /// Which of the group's parameters decay.
+    #[serde(default)]
+    decay: Option<Decay>,
+}
+
+impl Default for GroupRule {
+    fn default() -> Self {
+        Self::Shared(Overrides::default())
+    }
+}
+
+impl From<Overrides> for GroupRule {
+    fn from(overrides: Overrides) -> Self {
+        Self::Shared(overrides)
+    }
+}
+
+impl From<Rule> for GroupRule {
+    fn from(rule: Rule) -> Self {
+        Self::Own(rule)
+    }
+}
+
+impl GroupRule {
+    /// The rule, if it is not the optimizer's.
+    pub(super) fn own(&self) -> Option<&Rule> {
+        match self {
+            Self::Shared(_) => None,
+            Self::Own(rule) => Some(rule),
+        }
+    }
+}
+
+impl Overrides {
+    /// The momentum or beta1, under whichever name it was given.
+    pub(super) fn momentum(&self) -> Option<f64> {
+        self.beta1.or(self.momentum)
+    }
+
+    fn validate(&self, rule: &Rule) -> Result<(), OptimError> {
+        self.lr.map_or(Ok(()), |lr| OptimError::require_at_least_0("lr", lr))?;
+        self.weight_decay.map_or(Ok(()), |decay| OptimError::require_at_least_0("weight_decay", decay))?;
+        let given = [("momentum", self.momentum), ("beta1", self.beta1)];
+        let name = rule.base().momentum.map(Momentum::name);
+        let kind = rule.kind();
+        for (field, value) in given.into_iter().filter_map(|(field, value)| Some((field, value?))) {
+            let fault = match name {
+                None => format!("`{kind}` has no `{field}`"),
+                Some("momentum") if field == "beta1" => format!("`{kind}` has no `beta1`; it has `momentum`"),
+                Some("beta1") if self.momentum.is_some() && self.beta1.is_some() => {
+                    format!("`{kind}` has the older name `momentum` for `beta1`; give one")
+                }
+                Some(_) => {
+                    OptimError::require_share(field, value)?;
+                    continue;
+                }
+            };
+            OptimError::require(field, value, false, fault)?;
+        }
+        Ok(())
+    }
+}
+
+impl GroupConfig {
+    /// A group of the parameters that match one of the `patterns`, with other hyperparameters ([`Overrides`]) or
+    /// another rule.
+    pub fn new<P: Into<String>>(patterns: impl IntoIterator<Item = P>, rule: impl Into<GroupRule>) -> Self {
+        Self { parameters: patterns.into_iter().map(Into::into).collect(), decay: None, rule: rule.into() }
+    }
+
+    /// Checks every hyperparameter against its range, where `rule` is the optimizer's.
+    pub(super) fn validate(&self, rule: &Rule) -> Result<(), OptimError> {
+        match &self.rule {
+            GroupRule::Shared(overrides) => overrides.validate(rule),
+            GroupRule::Own(rule) => rule.check(),
+        }
+    }
+}
+
+impl Serialize for GroupConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.rule {
+            GroupRule::Shared(Overrides { lr, weight_decay, momentum, beta1 }) => SharedTable {
+                parameters: self.parameters.clone(),
+                lr: *lr,
+                weight_decay: *weight_decay,
+                momentum: *momentum,
+                beta1: *beta1,
+                decay: self.decay,
+            }
+            .serialize(serializer),
+            GroupRule::Own(rule) => {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("parameters", &self.parameters)?;
+                rule.write(&mut map)?;
+                if let Some(decay) = self.decay {
+                    map.serialize_entry("decay", &decay)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for GroupConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table: Map<String, Value> = Map::deserialize(deserializer)?;
+        if !table.contains_key("kind") {
+            let SharedTable { parameters, lr, weight_decay, momentum, beta1, decay } = read_table(table)?;
+            let rule = Overrides { lr, weight_decay, momentum, beta1 }.into();
+            return Ok(Self { parameters, decay, rule });
+        }
+        let (kind, mut rule) =
+            Kinded::deserialize(Value::Object(table)).map_err(serde::de::Error::custom)?.into_parts();
+        let keys = ["parameters", "decay"];
+        let own = split(&mut rule, &keys);
+        let rule = Rule::read(&kind, rule, &keys)?.into();
+        let OwnTable { parameters, decay } = read_table(own)?;
+        Ok(Self { parameters, decay, rule })
+    }
+}

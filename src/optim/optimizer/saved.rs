@@ -1,0 +1,139 @@
+//! An optimizer to and from a checkpoint.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Optimizer;
+use crate::optim::groups::{Decay, Group};
+use crate::optim::list;
+use crate::optim::rule::Momentum;
+use crate::parameters::{from_host, host_dtype, save_tensors};
+use crate::state::{HostTensor, Part, State, StateError};
+
+/// A saved state, besides its tensors.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    kind: String,
+    updates: u64,
+    groups: Vec<SavedGroup>,
+}
+
+/// A parameter group in a saved state.
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedGroup {
+    parameters: Vec<String>,
+    lr: f64,
+    weight_decay: f64,
+    /// Momentum or beta1, whose name it has had in checkpoints from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    momentum: Option<f64>,
+    decay: Decay,
+    /// The name of the group's own rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+}
+
+impl From<&Group> for SavedGroup {
+    fn from(group: &Group) -> Self {
+        Self {
+            parameters: group.parameters.clone(),
+            lr: group.lr,
+            weight_decay: group.weight_decay,
+            momentum: group.momentum.map(Momentum::value),
+            decay: group.decay,
+            kind: group.own.map(|_| group.rule.kind().to_owned()),
+        }
+    }
+}
+
+impl Saved {
+    fn kind_of(&self, group: &SavedGroup) -> String {
+        group.kind.clone().unwrap_or_else(|| self.kind.clone())
+    }
+
+    /// The largest momentum of the groups that share `group`'s rule.
+    fn largest_momentum(&self, group: &SavedGroup) -> f64 {
+        let shared = self.groups.iter().filter(|other| group.kind.is_none() && other.kind.is_none());
+        std::iter::once(group).chain(shared).filter_map(|group| group.momentum).fold(0.0, f64::max)
+    }
+}
+
+fn mismatch(what: &str, saved: String, expected: String) -> Result<(), StateError> {
+    Err(StateError::Mismatch { what: what.to_owned(), saved, expected })
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{name}`")
+}
+
+impl Optimizer {
+    /// Checks that the saved groups are of the same parameters, and remember the same of them.
+    fn check_groups(&self, saved: &Saved) -> Result<(), StateError> {
+        let now = Saved {
+            kind: self.config.kind().to_owned(),
+            updates: self.updates,
+            groups: self.groups.iter().map(SavedGroup::from).collect(),
+        };
+        let names = |saved: &Saved| saved.groups.iter().map(|g| list(&g.parameters)).collect::<Vec<_>>().join("; ");
+        if !saved.groups.iter().map(|g| &g.parameters).eq(now.groups.iter().map(|g| &g.parameters)) {
+            return mismatch("the division into parameter groups", names(saved), names(&now));
+        }
+        for ((group, before), after) in self.groups.iter().zip(&saved.groups).zip(&now.groups) {
+            let kinds = (saved.kind_of(before), now.kind_of(after));
+            if kinds.0 != kinds.1 {
+                let what = format!("the kind of the parameter group of {}", list(&group.parameters));
+                return mismatch(&what, quoted(&kinds.0), quoted(&kinds.1));
+            }
+            // Momentum that was or is nowhere has no buffers, so it can neither begin nor end within a run.
+            let momenta = (saved.largest_momentum(before), now.largest_momentum(after));
+            if group.rule.states(momenta.0) != group.rule.states(momenta.1) {
+                return mismatch("the optimizer's momentum", momenta.0.to_string(), momenta.1.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part for Optimizer {
+    fn save(&self) -> Result<State, StateError> {
+        let mut state = State::default();
+        self.save_into(&mut state)?;
+        Ok(state)
+    }
+
+    fn save_into(&self, state: &mut State) -> Result<(), StateError> {
+        if self.unnamed {
+            return Err(StateError::Unable(
+                "an optimizer made from a list of variables has no names to save its state under; \
+                 make it with `Optimizer::new(&Parameters::from_varmap(&varmap), …)`"
+                    .to_owned(),
+            ));
+        }
+        let groups = self.groups.iter().map(SavedGroup::from).collect();
+        state.json = json!(Saved { kind: self.config.kind().to_owned(), updates: self.updates, groups });
+        state.json["hyperparameters"] = serde_json::to_value(&self.config)?;
+        save_tensors(&mut state.tensors, self.states())
+    }
+
+    fn check(&self, state: &State) -> Result<(), StateError> {
+        let saved: Saved = Saved::deserialize(&state.json)?;
+        if saved.kind != self.config.kind() {
+            return mismatch("the optimizer's kind", quoted(&saved.kind), quoted(self.config.kind()));
+        }
+        self.check_groups(&saved)?;
+        let states: Vec<_> = self.states().collect();
+        state.expect_tensors(states.iter().map(|(name, var)| (name.as_str(), host_dtype(var.dtype()), var.dims())))
+    }
+
+    fn load(&mut self, state: &State) -> Result<(), StateError> {
+        self.check(state)?;
+        let find = |name: &str| -> Result<&HostTensor, StateError> {
+            state.tensors.get(name).ok_or_else(|| StateError::MissingTensor(name.to_owned()))
+        };
+        for (name, var) in self.states() {
+            var.set(&from_host(find(&name)?, var.device())?)?;
+        }
+        self.updates = Saved::deserialize(&state.json)?.updates;
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! The size of what an optimizer remembers, from its configuration and the tensors of a model that is not made yet.
+
+use super::config::OptimizerConfig;
+use super::group_config::GroupRule;
+use super::groups;
+use super::rule::Momentum;
+
+/// Numbers that an optimizer remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// How many in all; the largest `u64` where that is beyond it.
+    pub numbers: u64,
+    /// The most that are remembered for a weight.
+    pub most: usize,
+    /// In words: how many for each weight, and by which rules.
+    pub detail: String,
+}
+
+impl OptimizerConfig {
+    /// The numbers that it remembers of a model with `parameters` weights, which are in `tensors` by name and size.
+    pub(crate) fn remembered<'a>(&self, parameters: u64, tensors: impl Iterator<Item = (&'a str, u64)>) -> Remembered {
+        let counts: Vec<usize> = self.groups.iter().map(|group| self.count_of(&group.rule)).collect();
+        let own = self.states().len();
+        let matchers: Vec<_> = self.groups.iter().map(|g| groups::matchers(g).unwrap_or_default()).collect();
+        let group_of = |name: &str| matchers.iter().position(|globs| globs.iter().any(|glob| glob.is_match(name)));
+        let (mut numbers, mut rest) = (0u64, parameters);
+        if counts.iter().any(|count| *count != own) {
+            for (group, size) in tensors.filter_map(|(name, size)| Some((group_of(name)?, size))) {
+                let size = size.min(rest);
+                rest -= size;
+                numbers = numbers.saturating_add(size.saturating_mul(counts[group] as u64));
+            }
+        }
+        let all = || counts.iter().copied().chain([own]);
+        let (least, most) = (all().min().unwrap_or(own), all().max().unwrap_or(own));
+        let each = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let detail = format!("{each} for each weight, by {}", self.kinds().join(" and "));
+        Remembered { numbers: numbers.saturating_add(rest.saturating_mul(own as u64)), most, detail }
+    }
+
+    fn count_of(&self, rule: &GroupRule) -> usize {
+        match rule {
+            GroupRule::Shared(_) => self.states().len(),
+            GroupRule::Own(rule) => rule.states(rule.base().momentum.map_or(0.0, Momentum::value)).len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AdamW, GroupConfig, Sgd};
+    use super::*;
+
+    #[test]
+    fn each_rule_counts_for_its_parameters() {
+        let tensors = || [("a.weight", 70), ("a.bias", 10), ("b.weight", 20)].into_iter();
+        let remembered = |config: &OptimizerConfig| config.remembered(100, tensors());
+        let adamw = OptimizerConfig::from(AdamW::default());
+        let detail = "2 for each weight, by adamw".to_owned();
+        assert_eq!(remembered(&adamw), Remembered { numbers: 200, most: 2, detail });
+        let group = |momentum| GroupConfig::new(["*.bias"], Sgd { momentum, ..Sgd::default() });
+        let mixed = OptimizerConfig { groups: vec![group(0.0)], ..adamw.clone() };
+        let detail = "0 to 2 for each weight, by adamw and sgd".to_owned();
+        assert_eq!(remembered(&mixed), Remembered { numbers: 180, most: 2, detail });
+        let mixed = OptimizerConfig { groups: vec![group(0.9)], ..adamw };
+        assert_eq!(remembered(&mixed).numbers, 190);
+        assert_eq!(mixed.remembered(u64::MAX, tensors()).numbers, u64::MAX);
+    }
+}

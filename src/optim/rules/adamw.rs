@@ -1,0 +1,61 @@
+//! AdamW: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (ICLR 2019), algorithm 2, in the form of
+//! `torch.optim.AdamW`.
+
+use candle_core::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::moments::{self, Moments, default_betas, default_eps};
+
+/// Adam with decoupled weight decay, as `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdamW {
+    /// Base learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// Decay rates of the first and the second moment, each in `[0, 1)`.
+    #[serde(default = "default_betas")]
+    #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
+    pub eps: f64,
+    /// Each update first multiplies the weights by `1 - rate * weight_decay`.
+    #[serde(default = "default_weight_decay")]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+}
+
+fn default_weight_decay() -> f64 {
+    0.01
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self { lr: 1e-3, betas: default_betas(), eps: default_eps(), weight_decay: default_weight_decay() }
+    }
+}
+
+impl UpdateRule for AdamW {
+    fn base(&self) -> BaseHyperparams {
+        let momentum = Some(Momentum::Beta1(self.betas[0]));
+        BaseHyperparams { lr: self.lr, weight_decay: self.weight_decay, momentum }
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        moments::check(self.betas, self.eps)
+    }
+
+    fn states(&self, _beta1: f64) -> &'static [&'static str] {
+        moments::STATES
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let shrink = 1.0 - step.lr * step.weight_decay;
+        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps) }.update(tensors)
+    }
+}

@@ -1,0 +1,62 @@
+//! The catalogue: one file for each update rule, with its hyperparameters, their ranges, and its source.
+//!
+//! To add a rule, write its file and its line in `catalogue!` below.
+
+use super::any_rule::{Definition, Rule};
+use super::config::OptimizerConfig;
+use super::custom;
+use super::group_config::GroupRule;
+
+mod moments;
+
+/// Names the files of the catalogue, the rule that each defines, and its name in a configuration.
+macro_rules! catalogue {
+    ($($file:ident::$Rule:ident = $name:literal,)*) => {
+        $(mod $file;
+        pub use $file::$Rule;
+
+        impl From<$Rule> for Rule {
+            fn from(rule: $Rule) -> Self {
+                static DEFINITION: Definition = Definition::of_catalogue::<$Rule>($name);
+                Self::new(&DEFINITION, rule)
+            }
+        }
+
+        impl From<$Rule> for OptimizerConfig {
+            fn from(rule: $Rule) -> Self {
+                Rule::from(rule).into()
+            }
+        }
+
+        impl From<$Rule> for GroupRule {
+            fn from(rule: $Rule) -> Self {
+                Rule::from(rule).into()
+            }
+        })*
+
+        static CATALOGUE: &[Definition] = &[$(Definition::of_catalogue::<$Rule>($name)),*];
+    };
+}
+
+catalogue! {
+    sgd::Sgd = "sgd",
+    adam::Adam = "adam",
+    adamw::AdamW = "adamw",
+}
+
+/// The rules of the catalogue.
+pub(super) fn catalogue() -> &'static [Definition] {
+    CATALOGUE
+}
+
+/// The rule called `name`, from the catalogue or registered.
+pub(super) fn find(name: &str) -> Option<&'static Definition> {
+    let registered = || custom::definitions().into_iter().find(|definition| definition.name == name);
+    CATALOGUE.iter().find(|definition| definition.name == name).or_else(registered)
+}
+
+/// The names of all rules.
+pub(super) fn names() -> Vec<&'static str> {
+    let registered = custom::definitions();
+    CATALOGUE.iter().chain(registered).map(|definition| definition.name).collect()
+}

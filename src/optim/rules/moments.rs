@@ -1,0 +1,93 @@
+//! The update that Adam and AdamW share, which differ in how weights decay.
+
+use candle_core::{DType, Result, WithDType};
+
+use super::super::in_place::Element;
+use super::super::{OptimError, Step, Update};
+
+/// Names of the running means of the gradient and of its square, as `torch.optim` has them.
+pub(super) const STATES: &[&str] = &["exp_avg", "exp_avg_sq"];
+
+pub(super) fn default_betas() -> [f64; 2] {
+    [0.9, 0.999]
+}
+
+pub(super) fn default_eps() -> f64 {
+    1e-8
+}
+
+/// Checks the hyperparameters that both have.
+pub(super) fn check(betas: [f64; 2], eps: f64) -> std::result::Result<(), OptimError> {
+    let in_range = betas.iter().all(|beta| (0.0..1.0).contains(beta));
+    OptimError::require("betas", format!("{betas:?}"), in_range, "each must be at least 0 and below 1")?;
+    let is_normal = eps >= f64::from(f32::MIN_POSITIVE) && eps.is_finite();
+    OptimError::require("eps", eps, is_normal, "must be positive, and not below what f32 can hold")
+}
+
+/// An update of one parameter. Decay multiplies the weights by `shrink` (AdamW), or `decay` times the weights is added
+/// to the gradient (Adam).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    pub lr: f64,
+    pub betas: [f64; 2],
+    pub eps: f64,
+    pub shrink: f64,
+    pub decay: f64,
+    /// How many updates came before: the moments are corrected for having started at zero.
+    pub updates_before: u64,
+}
+
+impl Moments {
+    /// An update without decay.
+    pub fn new(step: &Step, beta2: f64, eps: f64) -> Self {
+        let (lr, updates_before) = (step.lr, step.updates_before);
+        Self { lr, betas: [step.momentum, beta2], eps, shrink: 1.0, decay: 0.0, updates_before }
+    }
+
+    pub fn update(self, tensors: &Update<'_>) -> Result<()> {
+        match tensors.slice_dtype() {
+            Some(DType::F32) => self.fused::<f32>(tensors),
+            Some(DType::F64) => self.fused::<f64>(tensors),
+            _ => self.composed(tensors),
+        }
+    }
+
+    /// `1 - beta^n` for the first and the second moment at update number n, counted from 1.
+    fn corrections(&self) -> [f64; 2] {
+        let n = (self.updates_before + 1) as f64;
+        self.betas.map(|beta| 1.0 - beta.powf(n))
+    }
+
+    /// One pass over the slices of the parameter.
+    fn fused<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
+        let of = <T as WithDType>::from_f64;
+        let [first_correction, second_correction] = self.corrections();
+        let step_size = of(self.lr / first_correction);
+        let root_correction = of(second_correction.sqrt());
+        let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
+        let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
+        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
+            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                let g = *g * scale + decay * *p;
+                *m = *m + take1 * (g - *m);
+                *v = *v * beta2 + take2 * g * g;
+                let denominator = v.sqrt() / root_correction + eps;
+                *p = *p * shrink - step_size * (*m / denominator);
+            }
+        })
+    }
+
+    /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.
+    pub fn composed(self, tensors: &Update<'_>) -> Result<()> {
+        let [first_correction, second_correction] = self.corrections();
+        let p = tensors.weights()?;
+        let g = (tensors.gradient()? + (&p * self.decay)?)?;
+        let m = tensors.state(0)?;
+        let m = (&m + ((&g - &m)? * (1.0 - self.betas[0]))?)?;
+        let v = ((tensors.state(1)? * self.betas[1])? + (g.sqr()? * (1.0 - self.betas[1]))?)?;
+        tensors.set_state(0, &m)?;
+        tensors.set_state(1, &v)?;
+        let denominator = ((v.sqrt()? / second_correction.sqrt())? + self.eps)?;
+        tensors.set_weights(&((p * self.shrink)? - ((m / denominator)? * (self.lr / first_correction))?)?)
+    }
+}

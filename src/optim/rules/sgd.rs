@@ -1,0 +1,114 @@
+//! SGD with momentum: Sutskever et al., "On the importance of initialization and momentum in deep learning" (ICML
+//! 2013), in the form of `torch.optim.SGD`.
+
+use candle_core::{DType, Result, WithDType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::in_place::Element;
+use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+
+/// Stochastic gradient descent with momentum, as `torch.optim.SGD`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sgd {
+    /// Base learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// Share of the last update's direction that is kept, in `[0, 1)`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub momentum: f64,
+    /// Share of the gradient that is left out of the momentum, in `[0, 1]`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub dampening: f64,
+    /// Whether to look ahead along the momentum: Sutskever et al., ICML 2013.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// Multiple of the weights that is added to their gradient.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { lr: 1e-3, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
+    }
+}
+
+impl UpdateRule for Sgd {
+    fn base(&self) -> BaseHyperparams {
+        let momentum = Some(Momentum::Momentum(self.momentum));
+        BaseHyperparams { lr: self.lr, weight_decay: self.weight_decay, momentum }
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        let (dampening, nesterov) = (self.dampening, self.nesterov);
+        OptimError::require("dampening", dampening, (0.0..=1.0).contains(&dampening), "must be from 0 to 1")?;
+        let can_look_ahead = !nesterov || (self.momentum > 0.0 && dampening == 0.0);
+        OptimError::require("nesterov", nesterov, can_look_ahead, "needs a momentum above 0 and a dampening of 0")
+    }
+
+    fn states(&self, momentum: f64) -> &'static [&'static str] {
+        if momentum > 0.0 { &["momentum_buffer"] } else { &[] }
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        match (tensors.slice_dtype(), tensors.states.is_empty()) {
+            (Some(DType::F32), true) => descend::<f32>(tensors, step),
+            (Some(DType::F64), true) => descend::<f64>(tensors, step),
+            (Some(DType::F32), false) => self.roll::<f32>(tensors, step),
+            (Some(DType::F64), false) => self.roll::<f64>(tensors, step),
+            _ => self.composed(tensors, step),
+        }
+    }
+}
+
+/// One pass over the slices of a parameter without momentum.
+fn descend<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
+    let of = <T as WithDType>::from_f64;
+    let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
+    tensors.in_place(|[p]: [&mut [T]; 1], g| {
+        for (p, g) in p.iter_mut().zip(g) {
+            *p = *p - lr * (*g * scale + decay * *p);
+        }
+    })
+}
+
+impl Sgd {
+    /// The first update takes the whole gradient into the momentum, whatever the dampening; without momentum there is
+    /// nothing to dampen.
+    fn dampening_of(&self, step: &Step) -> f64 {
+        if step.updates_before == 0 || step.momentum == 0.0 { 0.0 } else { self.dampening }
+    }
+
+    /// One pass over the slices of a parameter with momentum.
+    fn roll<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let of = <T as WithDType>::from_f64;
+        let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
+        let (keep, take) = (of(step.momentum), of(1.0 - self.dampening_of(step)));
+        tensors.in_place(|[p, m]: [&mut [T]; 2], g| {
+            for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
+                let g = *g * scale + decay * *p;
+                *m = *m * keep + g * take;
+                *p -= lr * if self.nesterov { g + keep * *m } else { *m };
+            }
+        })
+    }
+
+    /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.
+    pub(in super::super) fn composed(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let p = tensors.weights()?;
+        let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
+        let direction = if tensors.states.is_empty() {
+            g
+        } else {
+            let m = ((tensors.state(0)? * step.momentum)? + (&g * (1.0 - self.dampening_of(step)))?)?;
+            tensors.set_state(0, &m)?;
+            if self.nesterov { (g + (m * step.momentum)?)? } else { m }
+        };
+        tensors.set_weights(&(p - (direction * step.lr)?)?)
+    }
+}

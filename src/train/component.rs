@@ -1,0 +1,211 @@
+//! Components: parts of a run of your own, that are saved with it, act after each update and may lend their weights to an
+//! evaluation.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::TrainError;
+use crate::backtrace::without_backtrace;
+use crate::checkpoint::Checkpoint;
+use crate::parameters::Parameters;
+use crate::state::{Part, StateError};
+
+/// A part of a run beside model, optimizer, data and schedules: an average of the weights, a curriculum, a counter. It is
+/// saved in every checkpoint of the run, and restored with the rest.
+pub trait Component: Part {
+    /// Acts after an update.
+    ///
+    /// # Errors
+    /// When it cannot; the run ends with the message.
+    fn after_update(&mut self, _update: &Update<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    /// Weights that a validation uses in place of the trained ones of the same names; none by default. At most one
+    /// component of a run has some.
+    fn evaluation_weights(&self) -> Option<&Parameters> {
+        None
+    }
+}
+
+/// The update after which a component acts.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Update<'a> {
+    /// Number of the update, from 0.
+    pub step: u64,
+    /// The loss of its batch, before the update.
+    pub loss: f64,
+    /// The trained weights, after it.
+    pub parameters: &'a Parameters,
+}
+
+/// A component that a configuration can name, as `[components.NAME]` with its settings.
+pub trait Configured: Component + Sized + 'static {
+    /// Its settings. Unknown keys are refused where they are declared with `#[serde(deny_unknown_fields)]`.
+    type Settings: DeserializeOwned;
+
+    /// The component at the start of a run with these initial weights, or where a resumed run first has it.
+    ///
+    /// # Errors
+    /// Says which setting is wrong and what it would have to be, or that memory or a device fails.
+    fn new(settings: Self::Settings, parameters: &Parameters) -> Result<Self, StateError>;
+}
+
+type Make = fn(&Value, &Parameters) -> Result<Box<dyn Component>, StateError>;
+
+/// A registered component: how its settings are checked, and how it is made.
+#[derive(Clone, Copy)]
+struct Registered {
+    name: &'static str,
+    check: fn(&Value) -> Result<(), String>,
+    make: Make,
+}
+
+static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
+
+/// Makes components of type `C` known as `name`, for the whole program and as long as it runs. A program that resumes such
+/// a run registers it again, before it reads configuration or checkpoint.
+///
+/// # Errors
+/// Refuses a name that is registered already, and one that cannot name a file: letters, digits and `_` can.
+pub fn register_component<C: Configured>(name: &'static str) -> Result<(), TrainError> {
+    let wrong = |rule: &str| TrainError::Field {
+        field: "components".to_owned(),
+        value: name.to_owned(),
+        rule: rule.to_owned(),
+    };
+    let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !(is_name && name.starts_with(|c: char| c.is_ascii_lowercase())) {
+        return Err(wrong("a component's name has lower-case letters, digits and `_`, and a letter first"));
+    }
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    if registered.iter().any(|other| other.name == name) {
+        return Err(wrong("is registered already; register each name once"));
+    }
+    let make: Make = |settings, parameters| Ok(Box::new(C::new(C::Settings::deserialize_from(settings)?, parameters)?));
+    let check = |settings: &Value| C::Settings::deserialize_from(settings).map(drop).map_err(|error| error.to_string());
+    registered.push(Registered { name, check, make });
+    Ok(())
+}
+
+/// Settings from JSON, with the path of what is wrong.
+trait FromSettings: DeserializeOwned {
+    fn deserialize_from(settings: &Value) -> Result<Self, StateError> {
+        serde_path_to_error::deserialize(settings).map_err(|error| match error.path().to_string().as_str() {
+            "." => StateError::Unable(error.inner().to_string()),
+            path => StateError::Unable(format!("{path}: {}", error.inner())),
+        })
+    }
+}
+
+impl<T: DeserializeOwned> FromSettings for T {}
+
+fn find(name: &str) -> Result<Registered, TrainError> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    let found = registered.iter().find(|component| component.name == name).copied();
+    found.ok_or_else(|| {
+        let known: Vec<&str> = registered.iter().map(|component| component.name).collect();
+        let known = match &known[..] {
+            [] => "this program has registered none".to_owned(),
+            known => format!("this program has registered `{}`", known.join("`, `")),
+        };
+        TrainError::Field {
+            field: "components".to_owned(),
+            value: name.to_owned(),
+            rule: format!("no component has this name; {known} (`rekindle::train::register_component`)"),
+        }
+    })
+}
+
+/// Checks the names and settings of the components of a configuration.
+pub(super) fn validate(components: &BTreeMap<String, Value>) -> Result<(), TrainError> {
+    for (name, settings) in components {
+        (find(name)?.check)(settings).map_err(|rule| wrong(name, settings, rule))?;
+    }
+    Ok(())
+}
+
+/// The component called `name`, for a run with these weights.
+pub(super) fn make(name: &str, settings: &Value, weights: &Parameters) -> Result<Box<dyn Component>, TrainError> {
+    (find(name)?.make)(settings, weights).map_err(|error| wrong(name, settings, error.to_string()))
+}
+
+fn wrong(name: &str, settings: &Value, rule: String) -> TrainError {
+    TrainError::Field { field: format!("components.{name}"), value: settings.to_string(), rule }
+}
+
+/// The weights that an evaluation uses in place of the trained ones.
+///
+/// # Errors
+/// Two components have some.
+pub(super) fn lent<'a>(
+    mut components: impl Iterator<Item = (&'a str, &'a dyn Component)>,
+) -> Result<Option<&'a Parameters>, TrainError> {
+    let mut next = || components.find_map(|(name, component)| Some((name, component.evaluation_weights()?)));
+    match (next(), next()) {
+        (Some((first, _)), Some((second, _))) => Err(TrainError::Field {
+            field: format!("components.{second}"),
+            value: "weights for evaluations".to_owned(),
+            rule: format!("`components.{first}` has some too; leave one of the two out"),
+        }),
+        (lent, _) => Ok(lent.map(|(_, weights)| weights)),
+    }
+}
+
+/// Sets `weights`, those of a checkpoint's model, to what its components lend to an evaluation.
+pub(crate) fn apply_lent(
+    components: &BTreeMap<String, Value>,
+    checkpoint: &Checkpoint,
+    weights: &Parameters,
+) -> Result<(), TrainError> {
+    let mut made = Vec::with_capacity(components.len());
+    for (name, settings) in components {
+        let mut component = make(name, settings, weights)?;
+        checkpoint.restore_some(&mut [(&format!("components.{name}"), &mut *component)])?;
+        made.push((name.as_str(), component));
+    }
+    for (name, var) in lent(made.iter().map(|(name, component)| (*name, &**component)))?.iter().flat_map(|l| l.iter()) {
+        weights.get(name).ok_or_else(|| unknown(name))?.set(var.as_tensor())?;
+    }
+    Ok(())
+}
+
+/// Does `work` while the variables of `own` have the values of `lent`, by name, and gives them their own back.
+///
+/// # Errors
+/// `lent` has a name, a shape or a dtype that `own` has not, a device fails, or `work` does.
+pub(super) fn with_weights<T>(
+    own: &Parameters,
+    lent: Option<&Parameters>,
+    work: impl FnOnce() -> Result<T, TrainError>,
+) -> Result<T, TrainError> {
+    let Some(lent) = lent else { return work() };
+    let mut kept = Vec::with_capacity(lent.len());
+    for (name, var) in lent.iter() {
+        let own = own.get(name).ok_or_else(|| unknown(name))?;
+        kept.push((own, own.as_tensor().copy()?));
+        if let Err(error) = own.set(var.as_tensor()) {
+            restore(&kept)?;
+            return Err(without_backtrace(error).into());
+        }
+    }
+    let done = work();
+    restore(&kept)?;
+    done
+}
+
+fn restore(kept: &[(&candle_core::Var, candle_core::Tensor)]) -> Result<(), TrainError> {
+    kept.iter().try_for_each(|(var, value)| Ok(var.set(value)?))
+}
+
+fn unknown(name: &str) -> TrainError {
+    TrainError::Field {
+        field: "components".to_owned(),
+        value: name.to_owned(),
+        rule: "a component has weights of this name for evaluations, and the model has none".to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! The state of a run as one list of named parts, in which they are saved, checked and restored.
+
+use serde_json::Value;
+
+use super::Session;
+use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
+use crate::state::{Part, State, StateError};
+use crate::train::TrainError;
+use crate::train::component;
+use crate::train::schedulers::Schedulers;
+
+/// The prefix of the part of a component, and the table of its settings.
+const COMPONENTS: &str = "components.";
+
+/// A part under its name in a checkpoint.
+struct Named<P> {
+    name: String,
+    part: P,
+    /// The setting that a run has the part by, where it may be without it.
+    setting: Option<String>,
+}
+
+fn required<P>(name: &str, part: P) -> Named<P> {
+    Named { name: name.to_owned(), part, setting: None }
+}
+
+impl Session {
+    /// All parts, in the order in which they are saved.
+    fn parts(&self) -> Vec<Named<&dyn Part>> {
+        let mut parts: Vec<Named<&dyn Part>> = vec![
+            required("model", &self.weights),
+            required("optimizer", &self.optimizer),
+            required("dataset", &self.data),
+            required("epoch_mean", &self.epoch_mean),
+        ];
+        parts.extend(self.schedulers.all().map(|(name, part)| required::<&dyn Part>(name, part)));
+        let components = self.components.iter();
+        parts.extend(components.map(|(name, part)| required::<&dyn Part>(&format!("{COMPONENTS}{name}"), &**part)));
+        parts
+    }
+
+    /// The same, to be restored from a checkpoint in which the data is called `data`.
+    fn parts_mut(&mut self, data: &str) -> Vec<Named<&mut dyn Part>> {
+        let mut parts: Vec<Named<&mut dyn Part>> = vec![
+            required("model", &mut self.weights),
+            required("optimizer", &mut self.optimizer),
+            required(data, &mut self.data),
+            required("epoch_mean", &mut self.epoch_mean),
+        ];
+        parts.extend(self.schedulers.all_mut().map(|(name, part)| {
+            let setting = Schedulers::OPTIONAL.contains(&name).then(|| Schedulers::setting(name).to_owned());
+            Named::<&mut dyn Part> { name: name.to_owned(), part, setting }
+        }));
+        parts.extend(self.components.iter_mut().map(|(name, part)| {
+            let name = format!("{COMPONENTS}{name}");
+            Named::<&mut dyn Part> { setting: Some(name.clone()), name, part: &mut **part }
+        }));
+        parts
+    }
+
+    /// Adds every part to `snapshot`.
+    pub(super) fn save_parts(&self, snapshot: Snapshot) -> Result<Snapshot, CheckpointError> {
+        self.parts().into_iter().try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))
+    }
+
+    /// Restores every part. An optional one that was added on this resume begins at the checkpoint's step, and the state of
+    /// one that was taken away is discarded; both are in the history.
+    pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        // Only a part that the saved configuration does not have can be missing from the checkpoint.
+        let config = checkpoint.field("config").unwrap_or(&Value::Null);
+        let is_new = |setting: &str| {
+            let value = setting.split('.').try_fold(config, |table, name| table.get(name));
+            value.is_none_or(Value::is_null)
+        };
+        let mut parts = self.parts_mut(super::data_part(checkpoint));
+        parts.retain(|part| !part.setting.as_deref().is_some_and(is_new));
+        let removed = checkpoint.parts().filter(|name| is_optional(name));
+        let removed: Vec<&str> = removed.filter(|name| parts.iter().all(|part| part.name != *name)).collect();
+        let mut discarded: Vec<Discarded> = removed.iter().map(|_| Discarded).collect();
+        let mut all: Vec<(&str, &mut dyn Part)> =
+            parts.iter_mut().map(|part| (part.name.as_str(), &mut *part.part)).collect();
+        all.extend(removed.into_iter().zip(discarded.iter_mut().map(|part| part as &mut dyn Part)));
+        checkpoint.restore(&mut all)?;
+        for (name, scheduler) in self.schedulers.all_mut() {
+            if Schedulers::OPTIONAL.contains(&name) && is_new(Schedulers::setting(name)) {
+                scheduler.seek(checkpoint.step());
+            }
+        }
+        for (name, part) in &mut self.components {
+            if is_new(&format!("{COMPONENTS}{name}")) {
+                // From the weights of now, and not from the initial ones.
+                *part = component::make(name, &self.config.components[name.as_str()], &self.parameters)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a run may be without this part.
+fn is_optional(name: &str) -> bool {
+    Schedulers::OPTIONAL.contains(&name) || name.starts_with(COMPONENTS)
+}
+
+/// The place of a part that a run no longer has: it takes any state.
+struct Discarded;
+
+impl Part for Discarded {
+    fn save(&self) -> Result<State, StateError> {
+        Ok(State::default())
+    }
+
+    fn check(&self, _: &State) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    fn load(&mut self, _: &State) -> Result<(), StateError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! What a person sees in a terminal of 80 columns.
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::FromRawFd;
+use std::process::{Command, Stdio};
+use std::ptr;
+
+use crate::common_programs::{TRAIN, Workplace};
+
+const COLUMNS: u16 = 80;
+
+/// What a command writes to a terminal that its stderr is.
+fn shown(mut command: Command) -> String {
+    let size = libc::winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    let (mut screen, mut terminal) = (0, 0);
+    // SAFETY: the two numbers have room for what is written to them, no name is asked for, and the size is only read.
+    let opened = unsafe { libc::openpty(&mut screen, &mut terminal, ptr::null_mut(), ptr::null(), &size) };
+    assert_eq!(opened, 0, "no terminal is to be had");
+    // SAFETY: both were just opened, and nothing else owns them.
+    let (mut screen, terminal) = unsafe { (File::from_raw_fd(screen), File::from_raw_fd(terminal)) };
+    let mut child = command.stdout(Stdio::null()).stderr(terminal).spawn().unwrap();
+    // The command holds the terminal too, and the last one to close it ends the reading.
+    drop(command);
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(bytes @ 1..) = screen.read(&mut piece) {
+        text.extend(&piece[..bytes]);
+    }
+    child.wait().unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn the_notes_of_a_run_do_not_fill_the_terminal() {
+    let place = Workplace::new();
+    let words = |row: usize| (0..6).map(|column| format!("w{row}x{column},")).collect::<String>();
+    let header: String = (0..6).map(|column| format!("column_{column},")).collect();
+    let rows: String = (0..40).map(|row| format!("{}{}\n", words(row), row % 2)).collect();
+    fs::write(place.path("rows.csv"), format!("{header}label\n{rows}")).unwrap();
+    let all = place.train(&["config.toml", "--out", "run"]).err;
+    let count = all.lines().take_while(|line| !line.starts_with("done")).count();
+    assert!(count > 10, "{all}");
+    let text = shown(place.command(TRAIN, &["config.toml", "--out", "shown"]));
+    let opening: Vec<&str> = text.lines().take_while(|line| !line.contains("shows all of this")).collect();
+    let rows: usize = opening.iter().map(|line| line.chars().count().div_ceil(COLUMNS.into())).sum();
+    assert!(rows < 6 && opening.len() < count, "{text}");
+    assert!(opening.iter().any(|line| line.starts_with("note: validates every")), "{text}");
+    assert!(text.contains("more; `train check shown/config.toml` shows all of this"), "{text}");
+    // The advice helps.
+    let checked = place.train(&["check", "shown/config.toml"]).out;
+    assert!(all.lines().filter(|line| line.starts_with("warning: ")).all(|line| checked.contains(line)), "{checked}");
+}
+
+#[test]
+fn an_evaluation_counts_its_rows() {
+    let place = Workplace::with_run();
+    let text = shown(place.command(TRAIN, &["eval", "run", "--rows", "train"]));
+    assert!(text.contains("row 0/18"), "{text:?}");
+}

@@ -1,0 +1,68 @@
+//! A command line that is not understood is answered with what to type instead.
+
+use std::fs;
+
+use crate::common_programs::Workplace;
+
+#[test]
+fn a_command_that_is_none_is_answered_with_the_one_that_was_meant() {
+    let place = Workplace::with_run();
+    place.inspect_refuses(2, &["lr-x", "run"], &["there is no command `lr-x`", "did you mean `inspect lr run`?"]);
+    place.inspect_refuses(2, &["verifi", "run"], &["did you mean `inspect verify run`?", "verify, diff, lr"]);
+    place.train_refuses(&["evl", "run"], &["there is no command `evl`", "did you mean `train eval run`?"]);
+    place.train_refuses(&["resume", "run"], &["`train --resume run`"]);
+    place.train_refuses(&["check-it", "x y"], &["did you mean `train check 'x y'`?"]);
+}
+
+#[test]
+fn a_second_place_is_answered_with_how_two_are_looked_at() {
+    let place = Workplace::with_run();
+    let both = ["`inspect run`, then `inspect config.toml`", "`inspect diff run config.toml`"];
+    place.inspect_refuses(2, &["run", "config.toml"], &both);
+    place.inspect_refuses(2, &[], &["`inspect RUN`", "`inspect --help`"]);
+}
+
+#[test]
+fn a_setting_that_is_typed_as_an_option_is_answered_with_its_key() {
+    let place = Workplace::with_run();
+    let cases: [(&[&str], &str); 9] = [
+        (&["config.toml", "--epochs", "5"], "write `--set train.epochs=5`"),
+        (&["config.toml", "--lr=0.1"], "write `--set optimizer.lr=0.1`"),
+        (&["config.toml", "--batch-size", "8"], "write `--set data.batch_size=8`"),
+        (&["config.toml", "--seed"], "write `--set seed=…`"),
+        (&["check", "config.toml", "--epochs", "5"], "write `--set train.epochs=5`"),
+        (&["--resume", "run", "--epochs", "5"], "write `--set train.epochs=5`"),
+        (&["config.toml", "--set", "train.epochs", "5"], "write `--set train.epochs=5`"),
+        (&["config.toml", "optimizer.lr=1"], "`train config.toml --set optimizer.lr=1`"),
+        (&["config.toml", "--nonsense", "5"], "`train reference` lists the keys"),
+    ];
+    for (arguments, answer) in cases {
+        place.train_refuses(arguments, &[answer]);
+    }
+    // An option of nearly that name is one already.
+    place.train_refuses(&["config.toml", "--outt", "x"], &["'--out'"]);
+    place.train_refuses(&["eval", "run", "--rwos", "all"], &["'--rows'"]);
+}
+
+#[test]
+fn a_request_that_is_half_is_answered_with_the_whole() {
+    let place = Workplace::with_run();
+    place.train_refuses(&[], &["`train CONFIG.toml`", "`train init DATA`", "`train --resume RUN`"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "`--set KEY=VALUE`"]);
+    place.train_refuses(&["config.toml", "more"], &["`more` is one word too many", "`--out`", "`--set`"]);
+}
+
+#[test]
+fn a_folder_of_runs_is_answered_with_the_runs_in_it() {
+    let place = Workplace::new();
+    for run in ["b c", "a"] {
+        place.train(&["config.toml", "--out", &format!("runs/{run}")]).says(0, &["done"]);
+    }
+    fs::create_dir(place.path("runs/notes")).unwrap();
+    place.inspect_refuses(2, &["runs", "a"], &["`inspect runs` shows all that is in it; for one: `inspect runs/a`"]);
+    let answer = "runs: is a folder of runs; give one of them: runs/a, 'runs/b c'\n";
+    place.train_refuses(&["--resume", "runs"], &[answer]);
+    place.train_refuses(&["eval", "runs"], &[answer]);
+    place.inspect_refuses(2, &["verify", "runs"], &[answer]);
+    place.train_refuses(&["--resume", "runs/notes"], &["holds no run and no checkpoint"]);
+}
