@@ -48,7 +48,7 @@ impl Parameters {
         Self(self.0.iter().chain(&others.0).map(|(name, var)| (name.clone(), var.clone())).collect())
     }
 
-    /// Variables of their own with the same names and values.
+    /// New variables with the same names and values.
     ///
     /// # Errors
     /// When a device has no memory for them.

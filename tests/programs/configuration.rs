@@ -1,7 +1,7 @@
 //! The reference has every key, and says nothing that is not so; the configuration that a run writes down is complete;
 //! and `train check` trains nothing.
 //!
-//! `REKINDLE_DRAW=1 cargo test --test programs configuration` rewrites the reference; without it a page that is no longer
+//! `REKINDLE_DRAW=1 cargo test --test programs configuration` rewrites the reference; without it a page that is not
 //! what would be written is a failure.
 
 use std::collections::BTreeSet;
@@ -132,7 +132,7 @@ fn whole() -> Vec<Value> {
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
-        // Only programs of one's own have components.
+        // Only a user's program has components.
         "components": {},
     });
     let with = |key: &str, table: Value| {

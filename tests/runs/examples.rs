@@ -1,4 +1,4 @@
-//! The examples that plug something of their own into `train`'s loop: killed and run again, each comes to the same bits.
+//! The examples that plug user-defined parts into `train`'s loop: killed and run again, each comes to the same bits.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};

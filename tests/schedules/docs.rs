@@ -1,7 +1,7 @@
 //! `docs/schedules.md` keeps its word: every schedule on it can be followed, every kind is on it, and its pictures show
 //! what its examples do.
 //!
-//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedules docs` writes them anew; without it a
+//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedules docs` writes them again; without it a
 //! picture that is no longer what would be drawn is a failure.
 
 use std::collections::BTreeSet;

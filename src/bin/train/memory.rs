@@ -1,6 +1,6 @@
 //! The program's allocator: mimalloc, told to keep memory and to ask for it in large pages.
 //!
-//! The system's allocator gives the memory of a step back, and takes it anew in the next: a quarter of the time of a
+//! The system's allocator gives the memory of a step back, and takes it again in the next: a quarter of the time of a
 //! small GPT's step went to that.
 
 use std::alloc::{GlobalAlloc, Layout};

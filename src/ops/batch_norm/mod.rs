@@ -98,7 +98,7 @@ fn dims(x: &Tensor, of_channels: &[&Tensor]) -> Result<Dims> {
     Ok(Dims { rows, channels, plane: rest.iter().product() })
 }
 
-/// Mean and variance of each channel, `[channels]`, which have no gradient of their own.
+/// Mean and variance of each channel, `[channels]`, which have no gradient.
 #[derive(Clone)]
 struct Statistics {
     mean: Tensor,
