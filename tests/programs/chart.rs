@@ -193,7 +193,9 @@ proptest! {
     #[test]
     fn any_chart_can_be_drawn(chart in any_chart(), width in 0usize..200, height in 0usize..60) {
         let svg = chart.to_svg();
-        prop_assert!(Document::parse(&svg).is_ok(), "{}", svg);
+        let document = Document::parse(&svg);
+        prop_assert!(document.is_ok(), "{}", svg);
+        prop_assert!(lies_within_the_drawing(&document.unwrap()), "{}", svg);
         prop_assert!(!svg.contains("NaN") || chart_says(&chart, "NaN"));
         let text = chart.to_braille(width, height);
         prop_assert!(text.lines().all(|line| line.chars().count() <= width.max(20)), "{}", text);
@@ -206,6 +208,15 @@ proptest! {
     fn any_chart_can_be_made_pixels(chart in any_chart()) {
         prop_assert!(chart.to_png().is_ok());
     }
+}
+
+/// Whether every path begins, bends and ends inside the drawing.
+fn lies_within_the_drawing(document: &Document) -> bool {
+    let size = |name: &str| document.root_element().attribute(name).unwrap().parse::<f64>().unwrap();
+    let largest = size("width").max(size("height"));
+    let paths = document.descendants().filter_map(|node| node.attribute("d"));
+    let mut numbers = paths.flat_map(|path| path.split(|c: char| c.is_ascii_alphabetic() || c == ','));
+    numbers.all(|number| number.is_empty() || (0.0..=largest).contains(&number.parse().unwrap()))
 }
 
 fn chart_says(chart: &Chart, word: &str) -> bool {

@@ -22,8 +22,11 @@ pub struct Tick {
 }
 
 impl Axis {
-    /// From 0 to 1: the axis of a chart without points.
-    pub const UNIT: Self = Self { log: false, low: 0.0, high: 1.0 };
+    /// The axis of a chart without points: from 0 to 1, or from 1 to 10. What has no place on a longer axis of its kind
+    /// has none on this one either.
+    pub fn unit(log: bool) -> Self {
+        Self { log, low: 0.0, high: 1.0 }
+    }
 
     /// The axis from the smallest to the largest of `values` that has a place; `None` if none has.
     pub fn spanning(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {

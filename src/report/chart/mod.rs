@@ -134,13 +134,13 @@ impl Chart {
         let phases = self.phases.iter().flat_map(|phase| [phase.from, phase.to]);
         Axis::spanning(points.chain(marks), self.log_x)
             .or_else(|| Axis::spanning(phases, self.log_x))
-            .unwrap_or(Axis::UNIT)
+            .unwrap_or_else(|| Axis::unit(self.log_x))
     }
 
     /// The vertical axis, with `margin` (a share of its length) around the points.
     fn y_axis(&self, margin: f64) -> Axis {
         let values = self.points().map(|(_, y)| y);
-        Axis::spanning(values, self.log_y).unwrap_or(Axis::UNIT).with_margin(margin)
+        Axis::spanning(values, self.log_y).unwrap_or_else(|| Axis::unit(self.log_y)).with_margin(margin)
     }
 
     fn points(&self) -> impl Iterator<Item = (f64, f64)> {
