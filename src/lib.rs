@@ -21,6 +21,9 @@
 mod backtrace;
 pub mod checkpoint;
 mod cpu;
+// A build without the feature checks the code that launches kernels, and never runs it.
+#[cfg_attr(not(any(feature = "cuda", test)), allow(dead_code, unused_variables, unused_imports, unreachable_code))]
+mod cuda;
 pub mod data;
 mod field_names;
 pub mod figures;

@@ -53,6 +53,11 @@ impl Stream {
         Self { key: [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])] }
     }
 
+    /// The key, for kernels that draw the same words elsewhere.
+    pub(crate) fn key(&self) -> [u32; 2] {
+        self.key
+    }
+
     /// The 128 bits at block `index` of `step`.
     pub fn block(&self, step: u64, index: u64) -> [u32; 4] {
         let counter = [index as u32, (index >> 32) as u32, step as u32, (step >> 32) as u32];

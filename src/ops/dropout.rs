@@ -1,11 +1,14 @@
 //! Dropout whose mask is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
 
-use candle_core::{Result, Shape, Tensor};
+mod cuda;
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
 use num_traits::Float;
 
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
+use crate::cuda::Place;
 use crate::rng::{Draws, Stream};
 
 /// Elements whose random words are computed side by side.
@@ -107,6 +110,10 @@ impl Op for Mask {
         let x = inputs[0];
         let factors = self.factors::<f32>(x.elem_count());
         x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

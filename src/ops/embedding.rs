@@ -1,11 +1,14 @@
 //! Rows of a table by number: embeddings of tokens, and of positions.
 
-use candle_core::{Result, Shape, Tensor, WithDType, bail};
+mod cuda;
+
+use candle_core::{DType, Device, Result, Shape, Tensor, WithDType, bail};
 use num_traits::Float;
 
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand, Reading, whole_numbers};
 use crate::cpu::{self, Real};
+use crate::cuda::Place;
 
 /// The row of `table` `[rows, width]` for each of `ids` `[…]` (whole numbers of any type), as `torch.nn.Embedding`:
 /// `[…, width]`.
@@ -141,6 +144,10 @@ impl Op for Embedding {
             Some(positions) => y.broadcast_add(&positions.narrow(0, 0, self.ids.dims2()?.1)?),
             None => Ok(y),
         }
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

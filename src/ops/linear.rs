@@ -1,12 +1,15 @@
 //! The affine map of a layer, in one differentiable operation.
 
-use candle_core::{Layout, Result, Shape, Tensor, bail};
+mod cuda;
+
+use candle_core::{DType, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::gemm::{Factor, candle_product};
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use super::pointwise::{relu_grad, relu_value};
 use crate::cpu::{self, Real, column_sums, for_rows, zip};
+use crate::cuda::Place;
 
 /// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
 /// `[out]`, and the result `[…, out]`.
@@ -149,6 +152,10 @@ impl Op for Linear {
         let y = x.reshape(((), width))?.matmul(&weight)?;
         let y = inputs.get(2).map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))?.reshape(self.shape(inputs)?)?;
         if self.relu { super::relu(&y) } else { Ok(y) }
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

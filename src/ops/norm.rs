@@ -1,10 +1,13 @@
 //! Normalization over the last dimension, and softmax: Candle's own forms of these lose gradients.
 
-use candle_core::{D, Result, Shape, Tensor, bail};
+mod cuda;
 
-use super::op::{Op, apply};
+use candle_core::{D, DType, Device, Result, Shape, Tensor, bail};
+
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand, rows_and_width};
 use crate::cpu::{self, Real};
+use crate::cuda::Place;
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension, as `torch.nn.LayerNorm`: Ba, Kiros and
 /// Hinton, "Layer normalization", 2016. `x` is `[…, width]`, `weight` and `bias` are `[width]`.
@@ -157,6 +160,10 @@ impl Op for Norm {
         let y = x.broadcast_div(&deviation)?.broadcast_mul(inputs[1])?;
         inputs.get(2).map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
     }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
+    }
 }
 
 struct Softmax;
@@ -204,6 +211,10 @@ impl Op for Softmax {
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         candle_nn::ops::softmax(inputs[0], D::Minus1)
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Functions that are applied to every element, or to each pair of two tensors' elements.
 
-use candle_core::{Result, Shape, Tensor, bail};
+mod cuda;
 
-use super::op::{Op, apply};
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{Real, map, zip};
+use crate::cuda::Place;
 
 /// `max(x, 0)`, with gradient 0 at 0 as in PyTorch; Candle's own has 1 there.
 ///
@@ -254,6 +257,10 @@ impl<F: Pointwise> Op for Elementwise<F> {
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         F::reference(inputs[0])
     }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
+    }
 }
 
 /// The shape of two tensors, which must be the same.
@@ -293,6 +300,10 @@ impl Op for Add {
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         inputs[0] + inputs[1]
     }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
+    }
 }
 
 struct SwiGlu;
@@ -327,6 +338,10 @@ impl Op for SwiGlu {
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         Silu::reference(inputs[0])? * inputs[1]
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

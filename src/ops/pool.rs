@@ -1,13 +1,16 @@
 //! Pooling: the largest number in each window of an image, or the mean.
 
+mod cuda;
+
 use std::ops::Range;
 
-use candle_core::{Result, Shape, Tensor, bail};
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{Real, vectorized};
+use crate::cuda::Place;
 
 /// Windows that move over an image, alike in both directions.
 #[derive(Clone, Copy, Debug)]
@@ -304,6 +307,10 @@ impl Op for Windows {
         let factors: Vec<f32> = pairs.map(|numbers| 1.0 / size.unwrap_or(numbers) as f32).collect();
         let factors = Tensor::from_vec(factors, (self.rows.len(), self.columns.len()), x.device())?;
         pooled.broadcast_mul(&factors.to_dtype(x.dtype())?)
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

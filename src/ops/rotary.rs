@@ -1,10 +1,13 @@
 //! Rotary positions: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
 
-use candle_core::{Device, Result, Shape, Tensor, bail};
+mod cuda;
 
-use super::op::{Op, apply};
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{self, Real};
+use crate::cuda::Place;
 
 /// Turns each pair of numbers of each head by an angle that grows with the position, as Hugging Face's Llama does: in
 /// a head of size `n`, numbers `i` and `i + n/2` turn by `t / base^(2i/n)` at position `t`.
@@ -107,6 +110,10 @@ impl Op for Rotation {
         let turned_a = (a.broadcast_mul(&cosines)? - b.broadcast_mul(&sines)?)?;
         let turned_b = (b.broadcast_mul(&cosines)? + a.broadcast_mul(&sines)?)?;
         Tensor::cat(&[turned_a, turned_b], 3)?.reshape((batch, context, width))
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

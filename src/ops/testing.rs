@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::op::{Op, apply_shared, has_kernel};
 use super::tape::Tape;
+use crate::cuda::host;
 use crate::rng::Stream;
 
 /// Checks an operation of small `inputs` in f64: its gradients are those of finite differences, and [`check_kernels`].
@@ -34,20 +35,51 @@ pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor]
     assert_tape_and_graph_agree(inputs, kernel);
     for device in devices() {
         let operation = on(&device);
-        for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
-            let moved = |x: &&Tensor| x.to_dtype(dtype)?.to_device(&device);
-            let rounded = inputs.iter().map(moved).collect::<Result<Vec<Tensor>>>().unwrap();
-            if has_kernel(&*operation, &rounded) {
-                let exact: Vec<Tensor> = rounded.iter().map(to_f64).collect();
-                let kernel = |x: &[Tensor]| apply_shared(Arc::clone(&operation), &refs(x));
-                assert_close(&kernel(&rounded).unwrap(), &on_cpu.reference(&refs(&exact)).unwrap(), tolerance);
-                let expected = gradients(&refs(&exact), |x| on_cpu.reference(&refs(x)));
-                for (found, expected) in gradients(&refs(&rounded), kernel).iter().zip(&expected) {
-                    assert_close(found, expected, tolerance);
-                }
-            }
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            check_rounded(&operation, &on_cpu, inputs, dtype, &device);
         }
     }
+    // A GPU's kernels on the processor: the same bits in whatever order blocks and threads run.
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+        let [first, second] = [1, 2]
+            .map(|order| host::with_kernels(order, || check_rounded(&on_cpu, &on_cpu, inputs, dtype, &Device::Cpu)));
+        for (first, second) in first.iter().zip(&second) {
+            assert_same_numbers(first, second, 0.0);
+        }
+    }
+}
+
+/// The kernel for inputs of this type, where there is one, has the values and gradients of the reference in f64.
+/// Returns its results.
+#[track_caller]
+fn check_rounded<O: Op>(
+    operation: &Arc<O>,
+    on_cpu: &Arc<O>,
+    inputs: &[&Tensor],
+    dtype: DType,
+    device: &Device,
+) -> Vec<Tensor> {
+    let tolerance = match dtype {
+        DType::F64 => 1e-7,
+        DType::F32 => 1e-4,
+        DType::F16 => 2e-2,
+        _ => 1e-1,
+    };
+    let moved = |x: &&Tensor| x.to_dtype(dtype)?.to_device(device);
+    let rounded = inputs.iter().map(moved).collect::<Result<Vec<Tensor>>>().unwrap();
+    if !has_kernel(&**operation, &rounded) {
+        return Vec::new();
+    }
+    let exact: Vec<Tensor> = rounded.iter().map(to_f64).collect();
+    let reference = |x: &[Tensor]| on_cpu.reference(&refs(x));
+    let kernel = |x: &[Tensor]| apply_shared(Arc::clone(operation), &refs(x));
+    let y = kernel(&rounded).unwrap();
+    assert_close(&y, &reference(&exact).unwrap(), tolerance);
+    let found = gradients(&refs(&rounded), kernel);
+    for (found, expected) in found.iter().zip(&gradients(&refs(&exact), reference)) {
+        assert_close(found, expected, tolerance);
+    }
+    found.into_iter().chain([y]).collect()
 }
 
 /// The devices of this machine that this build can use.

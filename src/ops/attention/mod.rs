@@ -6,15 +6,17 @@
 //! costs one of the five products there, and no memory that grows with the square of the context.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{Result, Shape, Tensor, bail};
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
 use super::dropout::Mask;
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
+use crate::cuda::Place;
 use cpu::merge_heads;
 
 /// How many heads there are.
@@ -149,5 +151,9 @@ impl Op for Attention {
         let Heads { queries, keys } = self.heads;
         let part = |first: usize, count: usize| inputs[0].narrow(2, first * self.size, count * self.size);
         self.reference_of_parts(&part(0, queries)?, &part(queries, keys)?, &part(queries + keys, keys)?)
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }

@@ -1,6 +1,7 @@
 //! Batch normalization: Ioffe and Szegedy, ICML 2015.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -8,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 
-use super::op::{Op, apply_shared};
+use super::op::{DeviceKernel, Op, apply_shared};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
+use crate::cuda::Place;
 use cpu::{Dims, Normalization};
 
 /// Each channel normalized to mean 0 and variance 1, and then scaled and shifted, as `torch.nn.BatchNorm1d` and
@@ -187,5 +189,9 @@ impl Op for Normalize {
         let normalized = planes.broadcast_sub(&mean)?.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
         let scaled = normalized.broadcast_mul(&inputs[1].reshape(of_channels)?)?;
         scaled.broadcast_add(&inputs[2].reshape(of_channels)?)?.reshape(x.shape())
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }

@@ -1,9 +1,10 @@
 //! Binary cross-entropy of logits.
 
-use candle_core::{Result, Shape, Tensor, WithDType};
+use candle_core::{DType, Device, Result, Shape, Tensor, WithDType};
 
 use crate::cpu::{self, Real, zip};
-use crate::ops::op::{Op, apply};
+use crate::cuda::Place;
+use crate::ops::op::{DeviceKernel, Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::{Pointwise, Softplus, shape_of_both};
 
@@ -75,5 +76,9 @@ impl Op for BinaryCrossEntropy {
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let targets = inputs[1].affine(1.0 - self.label_smoothing, self.label_smoothing / 2.0)?;
         (super::super::softplus(inputs[0])? - (inputs[0] * targets)?)?.mean_all()
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }

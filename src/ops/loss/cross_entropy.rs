@@ -1,9 +1,10 @@
 //! Cross-entropy of logits against classes.
 
-use candle_core::{D, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{D, DType, Device, Result, Shape, Tensor, WithDType, bail};
 
 use crate::cpu::{self, Real};
-use crate::ops::op::{Op, apply};
+use crate::cuda::Place;
+use crate::ops::op::{DeviceKernel, Op, apply};
 use crate::ops::operand::{Gradient, Operand, Reading, rows_and_width, whole_numbers};
 
 /// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (whole numbers of any type), as
@@ -19,8 +20,8 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) ->
 /// Nothing but the loss is kept: the backward pass computes the probabilities again.
 pub(super) struct CrossEntropy {
     /// u32, contiguous.
-    targets: Tensor,
-    label_smoothing: f64,
+    pub targets: Tensor,
+    pub label_smoothing: f64,
 }
 
 impl CrossEntropy {
@@ -125,6 +126,10 @@ impl Op for CrossEntropy {
             return Ok(nll);
         }
         (nll * (1.0 - self.label_smoothing))? - (log_probabilities.mean_all()? * self.label_smoothing)?
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod binary_cross_entropy;
 mod cross_entropy;
+mod cuda;
 mod squared_error;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! The mean squared error.
 
-use candle_core::{Result, Shape, Tensor, WithDType};
+use candle_core::{DType, Device, Result, Shape, Tensor, WithDType};
 
 use crate::cpu::{self, Real, zip};
-use crate::ops::op::{Op, apply};
+use crate::cuda::Place;
+use crate::ops::op::{DeviceKernel, Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::shape_of_both;
 
@@ -55,5 +56,9 @@ impl Op for SquaredError {
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         (inputs[0] - inputs[1])?.sqr()?.mean_all()
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 }
