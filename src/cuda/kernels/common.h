@@ -22,16 +22,19 @@ constexpr u32 THREADS = 256;
 
 #define DEVICE __device__ __forceinline__
 
-// A kernel that runs the statement which follows its parameters.
+// A kernel that runs the statement which follows its parameters. Two blocks at once leave a thread 128 registers;
+// without that number the compiler may aim at 32, and spill.
 #define KERNEL(NAME, PARAMETERS, ...) \
-    extern "C" __global__ void __launch_bounds__(THREADS) NAME PARAMETERS { __VA_ARGS__; } \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) NAME PARAMETERS { __VA_ARGS__; } \
     EXPORT(NAME)
 
 typedef __nv_bfloat16 bf16;
 typedef __half f16;
 
-// Calls DEFINE with the suffix in a kernel's name and the type, for each type of tensors.
+// Calls DEFINE with the suffix in a kernel's name and the type, for each type of tensors. A test may want fewer.
+#ifndef FOR_TYPES
 #define FOR_TYPES(DEFINE) DEFINE(f32, float) DEFINE(f64, double) DEFINE(bf16, bf16) DEFINE(f16, f16)
+#endif
 
 // The type that numbers of type T are computed and added up in.
 template <typename T> struct Wider { typedef float Type; };
