@@ -43,6 +43,21 @@ impl Type {
         values.into_iter().map(|value| self.decode(&self.encode(value))).collect()
     }
 
+    /// Half the distance between the numbers nearest to zero; for f32, whose numbers
+    /// below the normal ones some functions leave out, the smallest of those.
+    pub fn half_of_smallest(self) -> f64 {
+        match self {
+            Self::F64 => f64::from_bits(1),
+            Self::F32 | Self::Bf16 => f64::from(f32::MIN_POSITIVE),
+            _ => 2f64.powi(-25),
+        }
+    }
+
+    /// The number of half precision that has these bits.
+    pub fn from_bits(self, bits: u16) -> f64 {
+        self.decode(&bits.to_ne_bytes())
+    }
+
     pub fn size(self) -> usize {
         self.encode(0.0).len()
     }

@@ -38,15 +38,22 @@ pub fn by_cpu(
 /// `roundings` of the type that sums are in. The latter are measured against the largest number there, since that is
 /// about the size of what was added up.
 pub fn assert_near(of: Type, roundings: f64, found: &[f64], expected: &[f64]) {
+    assert_near_sums_of(0.0, of, roundings, found, expected);
+}
+
+/// [`assert_near`] where what was added up may be as large as `terms`, and have cancelled out.
+pub fn assert_near_sums_of(terms: f64, of: Type, roundings: f64, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
-    let finite = expected.iter().filter(|x| x.is_finite());
-    let largest = finite.fold(0f64, |largest, x| largest.max(x.abs()));
-    // The middle between neighbours below the smallest normal number of f16.
-    let subnormal = if of == Type::F16 { 2f64.powi(-25) } else { 0.0 };
+    let largest = largest(expected).max(terms);
     for (place, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-        let of_result = if of == of.wide() { 0.0 } else { 0.501 * of.epsilon() * expected.abs() + subnormal };
-        let allowed = of_result + roundings * of.wide().epsilon() * largest;
+        let of_result = if of == of.wide() { 0.0 } else { 0.501 * of.epsilon() * expected.abs() + of.half_of_smallest() };
+        let allowed = of_result + roundings * of.wide().epsilon() * largest + of.wide().half_of_smallest();
         let is_near = found == expected || (found - expected).abs() <= allowed || (found.is_nan() && expected.is_nan());
         assert!(is_near, "{of}, element {place}: {found} is more than {allowed:e} from {expected}");
     }
+}
+
+/// The largest of the finite numbers, without its sign.
+pub fn largest(values: &[f64]) -> f64 {
+    values.iter().filter(|x| x.is_finite()).fold(0f64, |largest, x| largest.max(x.abs()))
 }

@@ -5,7 +5,18 @@ mod arguments;
 mod emulator;
 mod expected;
 
+mod attention;
+mod conversions;
+mod dropout;
+mod embedding;
+mod images;
+mod losses;
+mod norm;
+mod optimizers;
+mod pointwise;
+mod race;
 mod softmax;
+mod sums;
 
 use arguments::Type;
 

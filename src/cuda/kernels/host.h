@@ -25,7 +25,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
-#define __launch_bounds__(THREADS)
+#define __launch_bounds__(...)
 #define __shared__ static
 #define __syncthreads() host::Pool::instance().wait(__LINE__)
 
