@@ -24,7 +24,8 @@
 
 #define __global__
 #define __device__
-#define __forceinline__ inline
+// Always: ThreadSanitizer of GCC does not see what is read to be the argument of a call.
+#define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __shared__ static
 #define __syncthreads() host::Pool::instance().wait(__LINE__)

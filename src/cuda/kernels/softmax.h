@@ -29,9 +29,10 @@ template <typename W> struct Exponentials {
 
 // Of a row times `scale`, by a whole block.
 template <typename T> DEVICE Exponentials<Wide<T>> sum_of_exponentials(const T* row, u64 width, Wide<T> scale) {
-    auto mine = Exponentials<Wide<T>>::none();
+    typedef Exponentials<Wide<T>> E;
+    E mine = E::none();
     for (u64 i = threadIdx.x; i < width; i += THREADS) mine.add(wide(row[i]) * scale);
-    return block_fold(mine, Exponentials<Wide<T>>::both);
+    return block_fold(mine, [](E a, E b) { return E::both(a, b); });
 }
 
 // The softmax of a row times `scale`; `y` may be the row itself.
