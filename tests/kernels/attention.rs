@@ -7,7 +7,7 @@ use rekindle::rng::Draws;
 use super::arguments::Argument::{self, Count, In, Null, Out, Real};
 use super::arguments::Type;
 use super::dropout::{DRAWS, mask};
-use super::emulator::launch;
+use super::emulator::{launch, searches_races};
 use super::expected::{assert_near, by_cpu, numbers};
 
 /// `[rows, inner] [inner, columns]` for each of so many matrices, in f64; the second may be transposed.
@@ -55,7 +55,7 @@ fn the_parts_of_attention_make_up_that_of_the_cpu() {
     let of = Type::F64;
     let (heads, draws) = (Heads { queries: 4, keys: 2 }, Draws::at(DRAWS.0, DRAWS.1));
     for p in [0.0, 0.3] {
-        let sizes = Sizes { batch: 2, context: 9, heads, size: 3 };
+        let sizes = Sizes { batch: 2, context: 5, heads, size: 3 };
         let Sizes { batch, context, size, .. } = sizes;
         let qkv = numbers(of, batch * context * sizes.stride(), 1);
         let dy = numbers(of, batch * context * heads.queries * size, 2);
@@ -102,15 +102,16 @@ fn the_parts_of_attention_make_up_that_of_the_cpu() {
     }
 }
 
-/// Rows longer than a block, and scores so far apart that some are zero.
+/// Rows shorter than a block, and for one type longer; scores so far apart that some are zero.
 #[test]
 fn causal_probabilities_are_those_of_f64() {
     for &of in Type::of_tensors() {
-        for (context, blocks) in [(1, 1), (5, 5), (300, 8)] {
+        let contexts: &[usize] = if of == Type::F32 && !searches_races() { &[1, 5, 270] } else { &[5] };
+        for &context in contexts {
             let scores = of.rounded(numbers(of, context * context, 1).iter().map(|x| x * 20.0).collect());
             let shape = [&[Count(1), Count(context), Real(0.5)][..], &mask(0.0, Draws::at(1, 1), 1, "a")].concat();
             let arguments = [&[In(of, scores.clone()), Out(of, context * context), Null][..], &shape].concat();
-            let found = launch(format!("causal_softmax_forward_{of}"), blocks, &arguments).remove(0);
+            let found = launch(format!("causal_softmax_forward_{of}"), context.min(8), &arguments).remove(0);
             let expected = scores.chunks_exact(context).enumerate().flat_map(|(query, row)| {
                 let exponentials: Vec<f64> = row[..=query].iter().map(|x| (x * 0.5).exp()).collect();
                 let sum: f64 = exponentials.iter().sum();

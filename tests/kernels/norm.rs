@@ -57,15 +57,20 @@ fn rms_norm_is_that_of_the_cpu() {
     }
 }
 
-/// More rows than one part of the weight's gradient has.
+/// More rows than one part of the weight's gradient has, with statistics that a row may have.
 #[test]
 fn the_gradient_of_a_weight_is_the_sum_over_parts() {
     let (of, rows, width) = (Type::F32, PART_ROWS * 2 + 1, 3);
-    let [x, weight, bias, dy] = operands(of, rows, width);
-    let inputs: [(&[f64], &[usize]); 3] = [(&x, &[rows, width]), (&weight, &[width]), (&bias, &[width])];
-    let expected = by_cpu(&inputs, &dy, |x| ops::layer_norm(&x[0], &x[1], Some(x[2].as_tensor()), EPS));
-    let (found, _) = gradients("layer_norm", of, [&x, &weight, &dy], [rows, width]);
-    found.iter().zip(&expected[1..]).for_each(|(found, expected)| assert_near(of, 2.0 * ROUNDINGS, found, expected));
+    let [x, _, _, dy] = operands(of, rows, width);
+    let [means, inverses] = [8, 9].map(|seed| numbers(of, rows, seed));
+    let [dweight, dbias] = of_parts(of, [&x, &dy, &means, &inverses], [rows, width]);
+    let mut expected = [vec![0.0; width], vec![0.0; width]];
+    for i in 0..rows * width {
+        expected[0][i % width] += dy[i] * ((x[i] - means[i / width]) * inverses[i / width]);
+        expected[1][i % width] += dy[i];
+    }
+    assert_near(of, 4.0 * ROUNDINGS, &dweight, &expected[0]);
+    assert_near(of, 4.0 * ROUNDINGS, &dbias, &expected[1]);
 }
 
 /// The gradients of input, weight and bias, and how large the terms of that of the input are.
@@ -85,12 +90,17 @@ fn gradients(
     let mut found = launch(format!("{norm}_backward_{of}"), rows.min(5), &arguments.concat()).into_iter();
     let [dx, means, inverses] = std::array::from_fn(|_| found.next().unwrap());
     let terms = largest(&inverses) * largest(dy) * largest(weight);
-    let parts = rows.div_ceil(PART_ROWS) * width;
-    let inputs = [In(of, x.clone()), In(of, dy.clone()), In(wide, means), In(wide, inverses)];
-    let arguments = [&inputs[..], &[Out(wide, parts), Out(wide, parts)], &sizes].concat();
-    let mut found = launch(format!("norm_parts_{of}"), 2, &arguments).into_iter();
-    let mut of_parts = || total_of_parts(of, found.next().unwrap(), width);
-    ([dx, of_parts(), of_parts()], terms)
+    let [dweight, dbias] = of_parts(of, [x, dy, &means, &inverses], [rows, width]);
+    ([dx, dweight, dbias], terms)
+}
+
+/// The gradients of weight and bias, from input, gradient, means and inverses.
+fn of_parts(of: Type, [x, dy, means, inverses]: [&Vec<f64>; 4], [rows, width]: [usize; 2]) -> [Vec<f64>; 2] {
+    let (wide, parts) = (of.wide(), rows.div_ceil(PART_ROWS) * width);
+    let inputs = [In(of, x.clone()), In(of, dy.clone()), In(wide, means.clone()), In(wide, inverses.clone())];
+    let results = [Out(wide, parts), Out(wide, parts), Count(rows), Count(width)];
+    let mut found = launch(format!("norm_parts_{of}"), 2, &[&inputs[..], &results].concat()).into_iter();
+    std::array::from_fn(|_| total_of_parts(of, found.next().unwrap(), width))
 }
 
 /// Rows, channels and planes of batch norm.
