@@ -4,8 +4,7 @@ use super::arguments::Argument::{Count, In, Out};
 use super::arguments::Type;
 use super::emulator::launch;
 
-/// All numbers of 16 bits, by a kernel that writes what it reads; then the middles between neighbours and what is beside
-/// them, by one that adds two.
+/// All numbers of 16 bits, each plus zero.
 #[test]
 fn half_precision_rounds_to_even() {
     for of in [Type::Bf16, Type::F16] {

@@ -8,8 +8,8 @@ use super::arguments::{Type, words};
 use super::emulator::launch;
 use super::expected::{assert_near, by_cpu, numbers};
 
-/// Sequences, their length, rows of the table and of the positions, and the width: one of each, and rows that are longer
-/// than a block and read many times or never.
+/// Sequences, their length, rows of the table and of the positions, and the width: one of each, and rows that are
+/// longer than a block and read many times or never.
 const SHAPES: [[usize; 5]; 3] = [[1, 1, 1, 1, 1], [3, 40, 11, 50, 5], [2, 5, 30, 5, 300]];
 
 #[test]
@@ -40,7 +40,8 @@ fn embeddings_are_those_of_the_cpu() {
             let found = launch(format!("embedding_backward_{of}"), 5, &[&inputs[..], &table].concat());
             // Sums of up to a dozen numbers.
             assert_near(of, 8.0, &found[0], &expected[1]);
-            let arguments = [&[In(of, dy), Out(of, positions * width)], &[batch, context, positions, width].map(Count)[..]];
+            let arguments =
+                [&[In(of, dy), Out(of, positions * width)], &[batch, context, positions, width].map(Count)[..]];
             let found = launch(format!("positions_backward_{of}"), 3, &arguments.concat());
             assert_near(of, 2.0, &found[0], &expected[2]);
         }

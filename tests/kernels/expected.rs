@@ -46,7 +46,8 @@ pub fn assert_near_sums_of(terms: f64, of: Type, roundings: f64, found: &[f64], 
     assert_eq!(found.len(), expected.len());
     let largest = largest(expected).max(terms);
     for (place, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-        let of_result = if of == of.wide() { 0.0 } else { 0.501 * of.epsilon() * expected.abs() + of.half_of_smallest() };
+        let of_result =
+            if of == of.wide() { 0.0 } else { 0.501 * of.epsilon() * expected.abs() + of.half_of_smallest() };
         let allowed = of_result + roundings * of.wide().epsilon() * largest + of.wide().half_of_smallest();
         let is_near = found == expected || (found - expected).abs() <= allowed || (found.is_nan() && expected.is_nan());
         assert!(is_near, "{of}, element {place}: {found} is more than {allowed:e} from {expected}");

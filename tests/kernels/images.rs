@@ -57,8 +57,7 @@ fn sizes(rows: &Side, columns: &Side) -> Vec<Argument> {
 
 /// Windows beside each other, over each other, with gaps between them, and over the edges.
 fn pools() -> [Pool2d; 4] {
-    [[2, 2, 0], [3, 1, 1], [3, 2, 1], [1, 2, 0]]
-        .map(|[kernel, stride, padding]| Pool2d { kernel, stride, padding })
+    [[2, 2, 0], [3, 1, 1], [3, 2, 1], [1, 2, 0]].map(|[kernel, stride, padding]| Pool2d { kernel, stride, padding })
 }
 
 /// Whole numbers, of which many are the same: the first of the largest has the gradient.

@@ -30,8 +30,7 @@ fn cross_entropy_is_that_of_the_cpu() {
         let targets: Vec<u32> = (0..rows as u32).map(|row| (row * 7 + 3) % classes as u32).collect();
         for smoothing in [0.0, 0.2] {
             let tensor = Tensor::from_slice(&targets, rows, &Device::Cpu).unwrap();
-            let expected =
-                by_cpu(&[(&x, &[rows, classes])], &[DLOSS], |x| cross_entropy(&x[0], &tensor, smoothing));
+            let expected = by_cpu(&[(&x, &[rows, classes])], &[DLOSS], |x| cross_entropy(&x[0], &tensor, smoothing));
             let inputs = [In(of, x.clone()), words(&targets)];
             let sizes = [Count(rows), Count(classes), Real(smoothing)];
             let arguments = [&inputs[..], &[Out(Type::F64, rows)], &sizes].concat();

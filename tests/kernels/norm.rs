@@ -74,12 +74,7 @@ fn the_gradient_of_a_weight_is_the_sum_over_parts() {
 }
 
 /// The gradients of input, weight and bias, and how large the terms of that of the input are.
-fn gradients(
-    norm: &str,
-    of: Type,
-    [x, weight, dy]: [&Vec<f64>; 3],
-    [rows, width]: [usize; 2],
-) -> ([Vec<f64>; 3], f64) {
+fn gradients(norm: &str, of: Type, [x, weight, dy]: [&Vec<f64>; 3], [rows, width]: [usize; 2]) -> ([Vec<f64>; 3], f64) {
     let (wide, sizes) = (of.wide(), [Count(rows), Count(width)]);
     let arguments = [
         &[In(of, x.clone()), In(of, weight.clone()), In(of, dy.clone()), Out(of, rows * width)][..],
@@ -131,7 +126,8 @@ fn batch_norm_is_that_of_the_cpu() {
         let sizes = [Count(rows), Count(channels), Count(plane)];
         let f64s = |count| Out(Type::F64, count);
 
-        let arguments = [&[In(of, x.clone()), f64s(channels), f64s(channels), f64s(channels)], &sizes[..], &[Real(EPS)]];
+        let arguments =
+            [&[In(of, x.clone()), f64s(channels), f64s(channels), f64s(channels)], &sizes[..], &[Real(EPS)]];
         let found = launch(format!("batch_norm_statistics_{of}"), channels, &arguments.concat());
         let [means, variances, inverses] = std::array::from_fn(|i| In(Type::F64, found[i].clone()));
         let moving = [&running_mean, &running_variance].map(|running| InOut(of, running.clone()));

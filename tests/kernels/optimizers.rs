@@ -131,9 +131,7 @@ fn sgd_has_the_bits_of_the_cpu() {
     check(plain.clone(), "sgd", 0, |_| vec![Real(LR), Real(0.25)]);
     let damped = Sgd { momentum: 0.9, dampening: 0.5, ..plain.clone() };
     let damping = |update: u64| if update == 0 { 1.0 } else { 0.5 };
-    let hyperparameters = |take: f64, nesterov: u32| {
-        vec![Real(LR), Real(0.25), Real(0.9), Real(take), Word(nesterov)]
-    };
+    let hyperparameters = |take: f64, nesterov: u32| vec![Real(LR), Real(0.25), Real(0.9), Real(take), Word(nesterov)];
     check(damped, "sgd_momentum", 1, |update| hyperparameters(damping(update), 0));
     let ahead = Sgd { momentum: 0.9, nesterov: true, ..plain };
     check(ahead, "sgd_momentum", 1, |_| hyperparameters(1.0, 1));

@@ -88,7 +88,7 @@ fn functions_of_two_tensors_are_those_of_the_cpu() {
 /// A weight of identity makes the product that of the input, so that what remains is the bias.
 #[test]
 fn the_bias_of_a_layer_is_added_and_rectified() {
-    for (of, [rows, width]) in cases().into_iter().filter(|(_, [_, width])| *width < 100) {
+    for (of, [rows, width]) in cases() {
         let (x, bias) = (numbers(of, rows * width, 1), numbers(of, width, 2));
         let dy = numbers(of, rows * width, 3);
         let identity: Vec<f64> = (0..width * width).map(|i| f64::from(u8::from(i % (width + 1) == 0))).collect();
@@ -111,13 +111,7 @@ fn the_bias_of_a_convolution_is_that_of_a_plane() {
         let [rows, channels, plane] = [3, 5, 49];
         let (y, bias) = (numbers(of, rows * channels * plane, 1), numbers(of, channels, 2));
         let expected: Vec<f64> = y.iter().enumerate().map(|(i, y)| y + bias[i / plane % channels]).collect();
-        let arguments = [
-            InOut(of, y.clone()),
-            In(of, bias),
-            Count(y.len()),
-            Word(channels as u32),
-            Word(plane as u32),
-        ];
+        let arguments = [InOut(of, y.clone()), In(of, bias), Count(y.len()), Word(channels as u32), Word(plane as u32)];
         assert_near(of, 1.0, &launch(format!("bias_{of}"), 2, &arguments)[0], &expected);
     }
 }

@@ -2,9 +2,9 @@
 
 use super::arguments::Argument::{Count, In, Out};
 use super::arguments::Type;
+use super::cases;
 use super::emulator::launch;
 use super::expected::{assert_near, by_cpu, numbers};
-use super::cases;
 use rekindle::ops;
 
 /// Sums of a block's rows are of numbers from 0 to 1, with `exp` good to two units.
@@ -36,7 +36,8 @@ fn softmax_is_that_of_the_cpu() {
 fn a_softmax_of_large_numbers_is_finite_and_one_of_no_numbers_is_not() {
     let infinity = f64::INFINITY;
     for &of in Type::of_tensors() {
-        let rows = [[3e4, -3e4, 3e4], [0.0, -infinity, 0.0], [-infinity; 3], [0.0, infinity, 0.0], [0.0, f64::NAN, 0.0]];
+        let rows =
+            [[3e4, -3e4, 3e4], [0.0, -infinity, 0.0], [-infinity; 3], [0.0, infinity, 0.0], [0.0, f64::NAN, 0.0]];
         let arguments = [In(of, rows.concat()), Out(of, 15), Count(5), Count(3)];
         let y = launch(format!("softmax_forward_{of}"), 5, &arguments).remove(0);
         assert_eq!(y[..6], [0.5, 0.0, 0.5, 0.5, 0.0, 0.5]);

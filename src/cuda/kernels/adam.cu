@@ -1,9 +1,9 @@
 // Adam and AdamW: the update of all tensors of a group in one launch.
 //
 // Adam adds `decay` times the weights to the gradient, and has a `shrink` of 1; AdamW multiplies the weights with
-// `shrink`, and has a `decay` of 0. `decays` has 1 for a tensor whose weights decay, and 0 for one whose do not. `scale`
-// is the factor of clipping, on the device. `step_size` is the rate over 1 - beta1^n at update number n, from 1, and
-// `root_correction` the root of 1 - beta2^n. Moments are in the type of the computation, as on the CPU.
+// `shrink`, and has a `decay` of 0. `decays` has 1 for a tensor whose weights decay, and 0 for one whose do not.
+// `scale` is the factor of clipping, on the device. `step_size` is the rate over 1 - beta1^n at update number n, from
+// 1, and `root_correction` the root of 1 - beta2^n. Moments are in the type of the computation, as on the CPU.
 #include "tensors.h"
 
 struct Hyperparameters {

@@ -22,10 +22,10 @@ constexpr u32 THREADS = 256;
 
 #define DEVICE __device__ __forceinline__
 
-// A kernel that runs the statement which follows its parameters. Four blocks at once leave a thread 64 registers; without
-// that number the compiler may aim at 32, and spill.
+// A kernel that runs the statement which follows its parameters. Two blocks at once leave a thread 128 registers;
+// without that number the compiler may aim at 32, and spill.
 #define KERNEL(NAME, PARAMETERS, ...) \
-    extern "C" __global__ void __launch_bounds__(THREADS, 4) NAME PARAMETERS { __VA_ARGS__; } \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) NAME PARAMETERS { __VA_ARGS__; } \
     EXPORT(NAME)
 
 typedef __nv_bfloat16 bf16;

@@ -1,7 +1,7 @@
 // Rows of a table by number, and the gradients of a table and of positions.
 //
-// For the backward pass `embedding_order` sorts the places of a batch by the row that they read; the gradient's table is
-// then set to zeros, and `embedding_backward` writes the rows that were read.
+// For the backward pass `embedding_order` sorts the places of a batch by the row that they read. The program sets the
+// gradient's table to zeros, and `embedding_backward` writes the rows that were read.
 #include "common.h"
 
 // `positions` may be null. A number that is not below `rows` gives NaN: the host checks numbers before it uploads them,
@@ -17,8 +17,8 @@ DEVICE void embedding_forward(const T* table, const T* positions, const u32* ids
     });
 }
 
-// Writes to `order` the numbers of all places, sorted by id and, for one id, by place: each place's rank is the count of
-// those before it.
+// Writes to `order` the numbers of all places, sorted by id and, for one id, by place: each place's rank is the count
+// of those before it. That is quadratic in `count`, and for the tokens of one batch soon done.
 DEVICE void order_by_id(const u32* ids, u32* order, u64 count) {
     for_each(count, [=](u64 place) {
         u32 id = ids[place];

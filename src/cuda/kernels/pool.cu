@@ -39,14 +39,16 @@ template <typename T> DEVICE void max_pool_forward(const T* x, T* y, u64 planes,
 }
 
 // `size` divides each sum; 0 stands for the numbers that are in the window.
-template <typename T> DEVICE void avg_pool_forward(const T* x, T* y, u64 planes, u64 height, Windows windows, u64 size) {
+template <typename T>
+DEVICE void avg_pool_forward(const T* x, T* y, u64 planes, u64 height, Windows windows, u64 size) {
     u64 outputs = windows.out_height * windows.out_width;
     for_each(planes * outputs, [=](u64 i) {
         u64 out_row = i % outputs / windows.out_width, out_column = i % windows.out_width;
         const T* plane = x + i / outputs * height * windows.width;
         Wide<T> sum = 0;
         for (u32 row = windows.rows[2 * out_row]; row < windows.rows[2 * out_row + 1]; row++) {
-            for (u32 column = windows.columns[2 * out_column]; column < windows.columns[2 * out_column + 1]; column++) {
+            u32 left = windows.columns[2 * out_column], right = windows.columns[2 * out_column + 1];
+            for (u32 column = left; column < right; column++) {
                 sum += wide(plane[row * windows.width + column]);
             }
         }
@@ -117,8 +119,8 @@ DEVICE void avg_pool_backward(const T* dy, T* dx, u64 planes, u64 height, Window
            max_pool_backward(x, y, dy, dx, planes, height, {rows, columns, width, out_height, out_width}, row_windows, \
                              column_windows)) \
     KERNEL(avg_pool_backward_##SUFFIX, \
-           (const T* dy, T* dx, u64 planes, u64 height, u64 width, const u32* rows, const u32* columns, u64 out_height, \
-            u64 out_width, const u32* row_windows, const u32* column_windows, u64 size), \
+           (const T* dy, T* dx, u64 planes, u64 height, u64 width, const u32* rows, const u32* columns, \
+            u64 out_height, u64 out_width, const u32* row_windows, const u32* column_windows, u64 size), \
            avg_pool_backward(dy, dx, planes, height, {rows, columns, width, out_height, out_width}, row_windows, \
                              column_windows, size))
 FOR_TYPES(KERNELS)

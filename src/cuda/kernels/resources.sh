@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Compiles every kernel for the device and compares what each thread and block takes with resources.txt, or writes that
-# file anew: resources.sh [--write]. It needs nvcc, which NVCC may name. A kernel that spills registers or keeps an array
-# in local memory is an error: both are memory traffic that no source line shows.
+# Compiles every kernel for the device and compares what each thread and block takes with resources.txt, or with
+# `--write` replaces that file. It needs nvcc, which NVCC may name. A kernel that spills registers or keeps an array in
+# local memory is an error: both are memory traffic that no source line shows.
 set -euo pipefail
 cd "$(dirname "$0")"
 found=$(mktemp)
@@ -33,6 +33,6 @@ fi
 if [ "${1:-}" = --write ]; then
     cp "$found" resources.txt
 elif ! diff -u resources.txt "$found"; then
-    echo "the kernels take other resources than resources.txt says: look at the difference, then resources.sh --write" >&2
+    echo "the kernels take other resources than resources.txt says; if that is meant, run resources.sh --write" >&2
     exit 1
 fi

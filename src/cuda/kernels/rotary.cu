@@ -1,5 +1,5 @@
-// Rotary positions: in each head of `size` numbers, numbers i and i + size/2 turn by an angle. Its cosine and sine are in
-// tables [context, size/2] that the host computes in f64. `sign` is 1, or -1 for the backward pass, which turns back.
+// Rotary positions: in each head of `size` numbers, numbers i and i + size/2 turn by an angle. Its cosine and sine are
+// in tables [context, size/2] that the host computes in f64. `sign` is 1, or -1 to turn back in the backward pass.
 #include "common.h"
 
 template <typename T>
@@ -18,8 +18,8 @@ DEVICE void rotary(const T* x, const Wide<T>* cosines, const Wide<T>* sines, T* 
 
 #define KERNELS(SUFFIX, T) \
     KERNEL(rotary_##SUFFIX, \
-           (const T* x, const Wide<T>* cosines, const Wide<T>* sines, T* y, u64 rows, u64 context, u64 width, u64 size, \
-            double sign), \
+           (const T* x, const Wide<T>* cosines, const Wide<T>* sines, T* y, u64 rows, u64 context, u64 width, \
+            u64 size, double sign), \
            rotary(x, cosines, sines, y, rows, context, width, size, sign))
 FOR_TYPES(KERNELS)
 #undef KERNELS

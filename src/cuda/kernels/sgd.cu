@@ -1,7 +1,7 @@
 // SGD, with momentum or without: the update of all tensors of a group in one launch.
 //
-// `decays` has 1 for a tensor whose weights decay, and 0 for one whose do not. `scale` is the factor of clipping, on the
-// device. Moments are in the type of the computation, as on the CPU.
+// `decays` has 1 for a tensor whose weights decay, and 0 for one whose do not. `scale` is the factor of clipping, on
+// the device. Moments are in the type of the computation, as on the CPU.
 #include "tensors.h"
 
 template <typename T>

@@ -13,6 +13,7 @@ template <typename W, typename F> DEVICE void sum_parts(W* parts, u64 rows, u64 
     for_each(count * width, [=](u64 i) {
         u64 first = i / width * PART_ROWS, end = first + PART_ROWS < rows ? first + PART_ROWS : rows;
         W sum = 0;
+#pragma unroll 4
         for (u64 row = first; row < end; row++) sum += f(row, i % width);
         parts[i] = sum;
     });
