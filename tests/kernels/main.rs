@@ -21,8 +21,8 @@ mod sums;
 use arguments::Type;
 
 /// Types of tensors, each with rows and their width: for f32 one number, one column, one row, rows that are shorter
-/// than a block, and ones that are longer; the last for the other types, which take the same path through the same source,
-/// and for the search for races, which is slow.
+/// than a block, and ones that are longer; the last for the other types, which take the same path through the same
+/// source, and for the search for races, which is slow.
 fn cases() -> Vec<(Type, [usize; 2])> {
     let shapes = [[1, 1], [3, 1], [1, 70], [5, 37], [3, 700]];
     let of_type = |&of: &Type| {
