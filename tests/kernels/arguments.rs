@@ -54,7 +54,7 @@ impl Type {
     }
 
     /// The number of half precision that has these bits.
-    pub fn from_bits(self, bits: u16) -> f64 {
+    pub fn of_bits(self, bits: u16) -> f64 {
         self.decode(&bits.to_ne_bytes())
     }
 
@@ -252,7 +252,7 @@ impl Laid {
 
     /// Where the value of each argument is, as an address. A number of 4 bytes is in the first of its 8.
     pub fn addresses(&self) -> Vec<usize> {
-        assert!(cfg!(target_endian = "little"), "numbers of 4 bytes are laid out for little-endian machines");
+        const { assert!(cfg!(target_endian = "little"), "numbers of 4 bytes are laid out for little-endian machines") };
         self.values.iter().map(|value| std::ptr::from_ref(value) as usize).collect()
     }
 

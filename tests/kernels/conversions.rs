@@ -8,7 +8,7 @@ use super::emulator::launch;
 #[test]
 fn half_precision_rounds_to_even() {
     for of in [Type::Bf16, Type::F16] {
-        let all: Vec<f64> = (0..=u16::MAX).map(|bits| of.from_bits(bits)).collect();
+        let all: Vec<f64> = (0..=u16::MAX).map(|bits| of.of_bits(bits)).collect();
         let zeros = vec![0.0; all.len()];
         let arguments = [In(of, all.clone()), In(of, zeros), Out(of, all.len()), Count(all.len())];
         let found = launch(format!("add_{of}"), 16, &arguments).remove(0);
@@ -23,7 +23,7 @@ fn sums_in_half_precision_are_rounded_once() {
     for of in [Type::Bf16, Type::F16] {
         let pairs = (0..60_000u32).map(|i| {
             let bits = i.wrapping_mul(2_654_435_761);
-            (of.from_bits((bits >> 16) as u16), of.from_bits(bits as u16))
+            (of.of_bits((bits >> 16) as u16), of.of_bits(bits as u16))
         });
         let (a, b): (Vec<f64>, Vec<f64>) = pairs.unzip();
         let arguments = [In(of, a.clone()), In(of, b.clone()), Out(of, a.len()), Count(a.len())];

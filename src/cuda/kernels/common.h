@@ -31,8 +31,10 @@ constexpr u32 THREADS = 256;
 typedef __nv_bfloat16 bf16;
 typedef __half f16;
 
-// Calls DEFINE with the suffix in a kernel's name and the type, for each type of tensors.
+// Calls DEFINE with the suffix in a kernel's name and the type, for each type of tensors. A test may want fewer.
+#ifndef FOR_TYPES
 #define FOR_TYPES(DEFINE) DEFINE(f32, float) DEFINE(f64, double) DEFINE(bf16, bf16) DEFINE(f16, f16)
+#endif
 
 // The type that numbers of type T are computed and added up in.
 template <typename T> struct Wider { typedef float Type; };
