@@ -19,7 +19,7 @@ pub fn total_of_parts(of: Type, parts: Vec<f64>, width: usize) -> Vec<f64> {
 /// More rows than one part has, and more parts than threads that share a column.
 #[test]
 fn sums_over_rows_have_an_order() {
-    let many = [Type::F32, Type::Bf16].map(|of| (of, [PART_ROWS * 9 + 5, 3]));
+    let many = [(Type::F32, [PART_ROWS * 9 + 5, 3])];
     for (of, [rows, width]) in cases().into_iter().chain(many) {
         let x = numbers(of, rows * width, 1);
         let parts = rows.div_ceil(PART_ROWS);
