@@ -1,0 +1,170 @@
+//! The updates of all tensors in one launch, and the norm of all gradients: the bits of the CPU.
+
+use candle_core::{DType, Device, Tensor, Var};
+use rekindle::optim::{Adam, AdamW, Decay, Gradients, Optimizer, OptimizerConfig, Sgd};
+use rekindle::parameters::Parameters;
+
+use super::arguments::Argument::{self, Count, In, InTable, Out, Real, Word};
+use super::arguments::{Type, words};
+use super::emulator::launch;
+use super::expected::{assert_near, numbers};
+
+/// Elements of each tensor: less than a chunk, exactly one, and more than two. The second is of one dimension, and its
+/// weights do not decay.
+const LENGTHS: [usize; 3] = [5, 4096, 8500];
+const DECAYS: [u32; 3] = [1, 0, 1];
+const CHUNK: usize = 4096;
+const UPDATES: u64 = 3;
+const MAX_NORM: f64 = 2.0;
+const LR: f64 = 0.1;
+
+fn shape(tensor: usize) -> Vec<usize> {
+    if DECAYS[tensor] == 1 { vec![LENGTHS[tensor], 1] } else { vec![LENGTHS[tensor]] }
+}
+
+fn tensors(of: Type, seed: u64) -> Vec<Vec<f64>> {
+    (0..3).map(|tensor| numbers(of, LENGTHS[tensor], seed * 10 + tensor as u64)).collect()
+}
+
+/// How the tensors are cut into chunks: lengths, and the tensor and the start of each chunk.
+fn chunks() -> [Argument; 4] {
+    let all = LENGTHS.iter().enumerate();
+    let chunks: Vec<(usize, usize)> =
+        all.flat_map(|(tensor, &length)| (0..length).step_by(CHUNK).map(move |start| (tensor, start))).collect();
+    let starts = chunks.iter().map(|(_, start)| *start as f64).collect();
+    let lengths = LENGTHS.iter().map(|&length| length as f64).collect();
+    let tensors: Vec<u32> = chunks.iter().map(|(tensor, _)| *tensor as u32).collect();
+    [In(Type::U64, lengths), words(&tensors), In(Type::U64, starts), Count(chunks.len())]
+}
+
+/// The tensors whose elements are one result.
+fn apart(result: &[f64]) -> Vec<Vec<f64>> {
+    let mut rest = result;
+    LENGTHS.iter().map(|&length| rest.split_off(..length).unwrap().to_vec()).collect()
+}
+
+/// Norm of the gradients, and the factor of clipping.
+fn norm_and_scale(of: Type, gradients: &[Vec<f64>], max_norm: f64) -> Vec<f64> {
+    let [.., Count(parts)] = chunks() else { unreachable!() };
+    let arguments = [&[InTable(of, gradients.to_vec())], &chunks()[..], &[Out(Type::F64, parts)]].concat();
+    let squares = launch(format!("squares_of_chunks_{of}"), 3, &arguments).remove(0);
+    let arguments = [In(Type::F64, squares), Out(Type::F64, 2), Count(parts), Real(max_norm)];
+    launch("gradient_norm", 1, &arguments).remove(0)
+}
+
+/// An optimizer on the CPU, and its parameters.
+struct OnCpu {
+    optimizer: Optimizer,
+    parameters: Parameters,
+}
+
+impl OnCpu {
+    fn new(config: impl Into<OptimizerConfig>, of: Type) -> Self {
+        let weights = tensors(of, 1).into_iter().enumerate();
+        let parameters: Parameters = weights
+            .map(|(i, values)| {
+                let tensor = Tensor::from_vec(values, shape(i), &Device::Cpu).unwrap().to_dtype(dtype(of)).unwrap();
+                (i.to_string(), Var::from_tensor(&tensor).unwrap())
+            })
+            .collect();
+        Self { optimizer: Optimizer::new(&parameters, config).unwrap(), parameters }
+    }
+
+    /// The weights after an update with `gradients`, which are clipped, and the factor of that.
+    fn update(&mut self, gradients: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
+        let products = self.parameters.iter().zip(gradients).map(|((_, weight), gradient)| {
+            let gradient = Tensor::from_slice(gradient, weight.shape(), &Device::Cpu).unwrap();
+            (weight.as_tensor() * gradient.to_dtype(weight.dtype()).unwrap()).unwrap().sum_all().unwrap()
+        });
+        let loss = products.reduce(|sum, product| (sum + product).unwrap()).unwrap();
+        let gradients = Gradients::of(&loss, &self.parameters).unwrap().clip(MAX_NORM).unwrap();
+        let scale = MAX_NORM / (gradients.norm() + 1e-6);
+        self.optimizer.update(&gradients, &[LR]).unwrap();
+        let weights = self.parameters.iter().map(|(_, weight)| weight.flatten_all().unwrap());
+        (weights.map(|weight| weight.to_dtype(DType::F64).unwrap().to_vec1().unwrap()).collect(), scale)
+    }
+}
+
+fn dtype(of: Type) -> DType {
+    match of {
+        Type::F64 => DType::F64,
+        Type::Bf16 => DType::BF16,
+        Type::F16 => DType::F16,
+        _ => DType::F32,
+    }
+}
+
+/// Makes some updates on the CPU and by `kernel`, with so many moments and further hyperparameters for each update. For
+/// f32 and f64 the weights are the same bits; for half precision the CPU computes in another order.
+fn check(config: impl Into<OptimizerConfig>, kernel: &str, moments: usize, more: impl Fn(u64) -> Vec<Argument>) {
+    let config = OptimizerConfig { decay: Decay::Matrices, ..config.into() };
+    for &of in Type::of_tensors() {
+        let mut on_cpu = OnCpu::new(config.clone(), of);
+        let mut weights = tensors(of, 1);
+        let mut remembered = vec![LENGTHS.map(|length| vec![0.0; length]).to_vec(); moments];
+        for update in 0..UPDATES {
+            let gradients = tensors(of, 2 + update);
+            let (expected, scale) = on_cpu.update(&gradients);
+            let mut arguments = vec![Argument::InOutTable(of, weights)];
+            arguments.extend(remembered.into_iter().map(|moment| Argument::InOutTable(of.wide(), moment)));
+            arguments.extend([InTable(of, gradients.clone()), words(&DECAYS), In(Type::F64, vec![scale])]);
+            arguments.extend(chunks());
+            arguments.extend(more(update));
+            let found = launch(format!("{kernel}_{of}"), 3, &arguments);
+            weights = apart(&found[0]);
+            remembered = found[1..].iter().map(|moment| apart(moment)).collect();
+            for (found, expected) in weights.iter().zip(&expected) {
+                if of == of.wide() {
+                    assert!(found == expected, "{kernel} {of}: other bits than on the CPU at update {update}");
+                } else {
+                    // Both round each weight; they may fall on either side of the middle between two numbers.
+                    assert_near(of, of.epsilon() / of.wide().epsilon(), found, expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sgd_has_the_bits_of_the_cpu() {
+    let plain = Sgd { lr: LR, weight_decay: 0.25, ..Sgd::default() };
+    check(plain.clone(), "sgd", 0, |_| vec![Real(LR), Real(0.25)]);
+    let damped = Sgd { momentum: 0.9, dampening: 0.5, ..plain.clone() };
+    let damping = |update: u64| if update == 0 { 1.0 } else { 0.5 };
+    let hyperparameters = |take: f64, nesterov: u32| vec![Real(LR), Real(0.25), Real(0.9), Real(take), Word(nesterov)];
+    check(damped, "sgd_momentum", 1, |update| hyperparameters(damping(update), 0));
+    let ahead = Sgd { momentum: 0.9, nesterov: true, ..plain };
+    check(ahead, "sgd_momentum", 1, |_| hyperparameters(1.0, 1));
+}
+
+/// The hyperparameters of update number `update`, with betas 0.9 and 0.95.
+fn of_adam(update: u64, shrink: f64, decay: f64) -> Vec<Argument> {
+    let corrections = [0.9f64, 0.95].map(|beta| 1.0 - beta.powf((update + 1) as f64));
+    [LR / corrections[0], corrections[1].sqrt(), 0.9, 0.95, 1e-6, shrink, decay].map(Real).to_vec()
+}
+
+#[test]
+fn adam_and_adamw_have_the_bits_of_the_cpu() {
+    let adam = Adam { lr: LR, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.25 };
+    check(adam, "adam", 2, |update| of_adam(update, 1.0, 0.25));
+    let adamw = AdamW { lr: LR, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.25 };
+    check(adamw, "adam", 2, |update| of_adam(update, 1.0 - LR * 0.25, 0.0));
+}
+
+#[test]
+fn the_norm_of_all_gradients_is_that_in_f64() {
+    for &of in Type::of_tensors() {
+        let mut gradients = tensors(of, 5);
+        let norm = gradients.concat().iter().map(|g| g * g).sum::<f64>().sqrt();
+        let found = norm_and_scale(of, &gradients, MAX_NORM);
+        // A sum of thousands, here one after the other.
+        assert_near(Type::F64, 64.0, &found, &[norm, MAX_NORM / (norm + 1e-6)]);
+        assert_eq!(norm_and_scale(of, &gradients, f64::INFINITY)[1], 1.0);
+        assert_eq!(norm_and_scale(of, &gradients, 1e6)[1], 1.0);
+        gradients[1][4000] = f64::INFINITY;
+        assert_eq!(norm_and_scale(of, &gradients, MAX_NORM), [f64::INFINITY, 0.0]);
+        gradients[2][8000] = f64::NAN;
+        let found = norm_and_scale(of, &gradients, MAX_NORM);
+        assert!(found[0].is_nan() && found[1] == 1.0, "as `Gradients::clip` has it: {found:?}");
+    }
+}
