@@ -10,7 +10,7 @@ use super::measured::{Measured, Validation};
 use super::standing::{GroupStanding, Standing};
 use super::statistics::TensorSummary;
 use crate::figures;
-use crate::train::changes::written;
+use crate::train::config::changes::written;
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

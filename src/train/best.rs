@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::config::figure::Metric;
+use super::config::keep::KeepConfig;
 use super::config::word;
-use super::figure::Metric;
-use super::keep::KeepConfig;
 use super::{TrainError, resume};
 use crate::checkpoint::keep::{Reason, Verdict};
 use crate::checkpoint::{Checkpoint, Folder, dir_name};

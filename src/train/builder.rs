@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Config;
-use super::control::Control;
-use super::place::is_run;
+use super::observe::control::Control;
 use super::resume::{self, Resumed};
 use super::run::Run;
+use super::run_dir::place::is_run;
 use super::session::Session;
 use super::{RunDirectory, TrainError};
 use crate::checkpoint::Checkpoint;

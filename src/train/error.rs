@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::written_config::Edits;
+use super::config::written_config::Edits;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::loss::LossError;

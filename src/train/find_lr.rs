@@ -5,9 +5,9 @@
 //! (2018).
 
 use super::TrainError;
+use super::checks::memory::Purpose;
 use super::config::Config;
-use super::control::{Control, Stake};
-use super::memory::Purpose;
+use super::observe::control::{Control, Stake};
 use super::session::Session;
 use crate::optim::StepHyperparams;
 

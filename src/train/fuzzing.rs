@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::TrainError;
-use super::log::{self, Log};
+use super::run_dir::log::{self, Log};
 
 /// Cuts the log at `path` back to the lines of the first `steps` updates, as a resume does.
 ///

@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::config::every::Every;
+use super::config::figure::Metric;
 use super::config::{CheckpointConfig, ValidationConfig};
-use super::every::Every;
-use super::figure::Metric;
 use super::metrics::Measured;
 
 /// How long a run is.

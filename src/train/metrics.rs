@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::figure::{Metric, figure_of};
+use super::config::figure::{Metric, figure_of};
 use crate::data::{Batch, DataError, TargetKind};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;

@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use super::TrainError;
 use super::builder::Given;
-use super::changes::written;
-use super::config::Config;
-use super::control::Control;
-use super::directory::RunDirectory;
-use super::load::{self, Setting};
-use super::log_order::Order;
-use super::place::{Place, is_run, what_is, without_slash};
+use super::config::changes::written;
+use super::config::load::{self, Setting};
+use super::config::{Config, written_config};
+use super::observe::control::Control;
 use super::run::Run;
+use super::run_dir::directory::RunDirectory;
+use super::run_dir::log;
+use super::run_dir::log_order::Order;
+use super::run_dir::place::{Place, is_run, what_is, without_slash};
 use super::session::Session;
-use super::{TrainError, log, written_config};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline, WrittenBy};
 use crate::memory::{self, Need};
 use crate::{remedy, store};

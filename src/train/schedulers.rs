@@ -1,8 +1,8 @@
 //! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
 
 use super::TrainError;
+use super::config::figure::Metric;
 use super::config::{Config, NO_ACCURACY, word};
-use super::figure::Metric;
 use crate::data::Data;
 use crate::loss::Loss;
 use crate::optim::{Group, Optimizer, StepHyperparams};

@@ -11,7 +11,8 @@ use super::tensor::{TensorChange, TensorDifference, compare};
 use crate::checkpoint::{Checkpoint, CheckpointError, Manifest};
 use crate::schedule::Schedule;
 use crate::state::HostTensor;
-use crate::train::{base_of, paths};
+use crate::train::base_of;
+use crate::train::config::paths;
 
 /// Where two checkpoints differ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -227,7 +227,7 @@ fn is_file(path: &Path) -> Result<bool, DiffError> {
 }
 
 fn log_of(run: &Path) -> Result<Option<Box<dyn io::Read>>, DiffError> {
-    train::log::read(run).map_err(|error| DiffError::Read { path: run.join("log.jsonl"), error })
+    train::run_dir::log::read(run).map_err(|error| DiffError::Read { path: run.join("log.jsonl"), error })
 }
 
 /// The step in the name of a checkpoint's directory, which a link to it need not have.

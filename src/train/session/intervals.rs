@@ -4,8 +4,8 @@ use super::Session;
 use crate::Notice;
 use crate::data::Data;
 use crate::train::TrainError;
+use crate::train::config::figure::Metric;
 use crate::train::config::{Config, word};
-use crate::train::figure::Metric;
 use crate::train::intervals::{Lengths, Saves, Validations, describe};
 
 /// When the model is validated, if there are rows for it; what `config` leaves open is written down in it.

@@ -5,9 +5,8 @@ use serde_json::Value;
 use super::Session;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::state::{Part, State, StateError};
-use crate::train::TrainError;
-use crate::train::component;
 use crate::train::schedulers::Schedulers;
+use crate::train::{TrainError, component};
 
 /// The prefix of the part of a component, and the table of its settings.
 const COMPONENTS: &str = "components.";

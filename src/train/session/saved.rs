@@ -11,11 +11,11 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::data::{Data, Recalled};
 use crate::model::with_room_for;
 use crate::train::builder::Given;
-use crate::train::changes::changes;
+use crate::train::checks::memory::Purpose;
+use crate::train::checks::outlook;
 use crate::train::config::Config;
-use crate::train::memory::Purpose;
+use crate::train::config::changes::changes;
 use crate::train::metrics::Measured;
-use crate::train::outlook;
 use crate::train::record::StepRecord;
 use crate::train::{Setting, TrainError};
 

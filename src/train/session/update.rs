@@ -10,7 +10,7 @@ use crate::optim::{Gradients, StepHyperparams};
 use crate::rng::Draws;
 use crate::train::TrainError;
 use crate::train::component::{self, Update};
-use crate::train::figure::Metric;
+use crate::train::config::figure::Metric;
 use crate::train::metrics::{self, Evaluation, Measured, to_f64};
 use crate::train::record::StepRecord;
 

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::changes::Fixed;
-use super::config::Config;
 use super::load::{self, Setting};
-use super::{TrainError, paths};
+use super::paths;
+use super::run_config::Config;
 use crate::checkpoint::Checkpoint;
+use crate::train::TrainError;
 use crate::{shell, store};
 
 const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To change something:\n\
@@ -23,20 +24,20 @@ const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To 
 const DIGEST: &str = "# BLAKE3 of what follows: ";
 
 /// The text of the file that holds `config`, whose paths are relative to it, with every default written out.
-pub(super) fn encode(config: &Config) -> Result<String, toml::ser::Error> {
+pub(crate) fn encode(config: &Config) -> Result<String, toml::ser::Error> {
     let body = config.to_complete_toml()?;
     Ok(format!("{NOTE}{DIGEST}{}\n{body}", blake3::hash(body.as_bytes())))
 }
 
 /// Whether `text` is, to the byte, what a run wrote. Before runs had a digest to tell it by, it is never certain.
-pub(super) fn is_as_written(text: &str) -> bool {
+pub(crate) fn is_as_written(text: &str) -> bool {
     let rest = text.strip_prefix(NOTE).and_then(|rest| rest.strip_prefix(DIGEST));
     let parts = rest.and_then(|rest| rest.split_once('\n'));
     parts.is_some_and(|(digest, body)| blake3::hash(body.as_bytes()).to_hex().as_str() == digest)
 }
 
 /// The file at `path`; `None` where there is none.
-pub(super) fn read(path: &Path) -> Result<Option<String>, TrainError> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, TrainError> {
     match store::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -46,7 +47,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, TrainError> {
 
 /// The state of a run's file, compared with the configuration that the run is about to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// It is not there.
     Missing,
     /// As a run wrote it.
@@ -62,7 +63,7 @@ pub(super) enum Found {
 ///
 /// # Errors
 /// When a person has given it values that neither of the two has, or it makes no sense.
-pub(super) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<Found, TrainError> {
+pub(crate) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<Found, TrainError> {
     let file = run.join("config.toml");
     match read(&file)? {
         None => return Ok(Found::Missing),

@@ -7,11 +7,10 @@ use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::component;
 use super::every::Every;
 use super::figure::Metric;
 use super::keep::KeepConfig;
-use super::{TrainError, paths};
+use super::paths;
 use crate::backtrace::without_backtrace;
 use crate::data::DataConfig;
 use crate::loss::LossConfig;
@@ -19,6 +18,7 @@ use crate::metric::MetricConfig;
 use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
+use crate::train::{TrainError, component};
 
 /// Everything that a run is computed from. Two runs of one configuration have the same bits.
 ///
@@ -67,11 +67,11 @@ pub struct Config {
 }
 
 /// Why an accuracy cannot be followed.
-pub(super) const NO_ACCURACY: &str =
+pub(crate) const NO_ACCURACY: &str =
     "there is no accuracy with this loss: it is for values, not classes, or does not say what is right";
 
 /// An option as it is written in a configuration.
-pub(super) fn word(option: &impl Serialize) -> String {
+pub(crate) fn word(option: &impl Serialize) -> String {
     let word = serde_json::to_value(option).unwrap_or_default();
     word.as_str().unwrap_or_default().to_owned()
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::config::Config;
 use super::load::segments;
+use super::run_config::Config;
 use crate::kinded;
 
 /// More fields than any configuration can lack.

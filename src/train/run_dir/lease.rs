@@ -15,9 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
 use crate::store::{Store, Version};
 use crate::threads;
+use crate::train::TrainError;
 
 /// How long a run is held without being renewed, by default, in seconds.
 const LENGTH: f64 = 30.0;

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::config::Config;
 use super::every::Every;
+use super::run_config::Config;
 use crate::data::{Format, Task};
 use crate::schedule::Schedule;
 

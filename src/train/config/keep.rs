@@ -6,15 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{NO_ACCURACY, word};
-use super::directory::RunDirectory;
 use super::every::Every;
 use super::figure::Metric;
-use super::{TrainError, place, resume};
+use super::run_config::{NO_ACCURACY, word};
 use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Best, Verdict};
 use crate::checkpoint::{Folder, Keep};
 use crate::loss::Loss;
+use crate::train::run_dir::directory::RunDirectory;
+use crate::train::run_dir::place;
+use crate::train::{TrainError, resume};
 
 /// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,18 +44,18 @@ impl KeepConfig {
     }
 
     /// The rules in the configuration that a checkpoint holds; none where there are none.
-    pub(super) fn of(config: &Value) -> Self {
+    pub(crate) fn of(config: &Value) -> Self {
         Self::deserialize(&config["checkpoint"]["keep"]).unwrap_or_default()
     }
 
     /// The metric of `best`, in a run with or without validation rows.
-    pub(super) fn metric(&self, validates: bool) -> Metric {
+    pub(crate) fn metric(&self, validates: bool) -> Metric {
         let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
         self.metric.unwrap_or(usual)
     }
 
     /// The rules in steps, for a run with or without validation rows.
-    pub(super) fn rules(&self, validates: bool, loss: &dyn Loss, steps_per_epoch: u64) -> Result<Keep, TrainError> {
+    pub(crate) fn rules(&self, validates: bool, loss: &dyn Loss, steps_per_epoch: u64) -> Result<Keep, TrainError> {
         let refuse = |metric: Metric, rule: &str| wrong("metric", word(&metric), rule);
         match self.metric {
             Some(metric) if metric.is_of_validation() && !validates => {
@@ -97,7 +98,7 @@ fn wrong<T>(field: &str, value: String, rule: &str) -> Result<T, TrainError> {
 impl KeepConfig {
     /// The rules in steps, and what they say of each checkpoint in the `folder` of a run that has come to step `at`.
     /// Where nothing was validated, the best go by the training loss, as they did when the run was trained.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &self,
         folder: &Folder,
         at: u64,

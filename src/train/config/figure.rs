@@ -36,7 +36,7 @@ const USUAL: [(Metric, &str, &str); 3] = [
 ];
 
 /// The name of a metric's figure.
-pub(super) fn figure_of(metric: &str) -> String {
+pub(crate) fn figure_of(metric: &str) -> String {
     format!("validation_{metric}")
 }
 
@@ -67,7 +67,7 @@ impl Metric {
     }
 
     /// Whether only a validation tells it.
-    pub(super) fn is_of_validation(self) -> bool {
+    pub(crate) fn is_of_validation(self) -> bool {
         self != Self::TrainingLoss
     }
 

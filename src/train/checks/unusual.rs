@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::config::Config;
 use super::outlook::samples;
 use crate::figures;
 use crate::notice::Notice;
 use crate::schedule::{RunLength, Scheduler};
+use crate::train::config::Config;
 
 /// The learning rates that are usual for a kind of optimizer, and the highest one that is not worth a warning.
 struct Usual {
@@ -28,7 +28,7 @@ impl Usual {
 }
 
 /// The warnings about the settings of a run of this length, whose learning rate `scheduler` gives from step `from` on.
-pub(super) fn notices(config: &Config, scheduler: &Scheduler, run: RunLength, from: u64) -> Vec<Notice> {
+pub(crate) fn notices(config: &Config, scheduler: &Scheduler, run: RunLength, from: u64) -> Vec<Notice> {
     let rate = run.total_steps.and_then(|total| rate(config, scheduler, from..total));
     rate.into_iter().chain(shares(config)).map(Notice::Warning).collect()
 }

@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::complete::complete;
-use super::config::Config;
-use super::{TrainError, load};
+use super::load;
+use super::run_config::Config;
 use crate::checkpoint::Checkpoint;
 use crate::model::ModelConfig;
+use crate::train::TrainError;
 
 /// A value of a configuration as a message shows it. What is not there has its default, which no `null` could tell.
 pub(crate) fn written(value: &Value) -> String {
@@ -63,7 +64,7 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
 }
 
 /// Where `config` differs from the one in the checkpoint, for the history.
-pub(super) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
+pub(crate) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
     let base = load::base_of(checkpoint.path());
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
     let saved = complete(saved);

@@ -41,7 +41,7 @@ pub struct Order {
 
 impl Order {
     /// The order of a log that should have a line for each of the first `steps` updates.
-    pub(super) fn of(log: impl Read, steps: u64) -> io::Result<Self> {
+    pub(crate) fn of(log: impl Read, steps: u64) -> io::Result<Self> {
         let (mut reader, mut line, mut next, mut order) = (BufReader::new(log), Vec::new(), 0, Self::default());
         for number in 1_u64.. {
             line.clear();

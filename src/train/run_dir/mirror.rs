@@ -20,7 +20,7 @@ use super::segments::Segments;
 use crate::store::Store;
 
 /// A log on the local disk and what of it is in a store.
-pub(super) struct Mirror {
+pub(crate) struct Mirror {
     store: Arc<dyn Store>,
     run: PathBuf,
     segments: Segments,

@@ -8,9 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::TrainError;
-use super::record::StepRecord;
-use super::sink::{Beginning, Sink};
+use crate::train::TrainError;
+use crate::train::record::StepRecord;
+use crate::train::sink::{Beginning, Sink};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

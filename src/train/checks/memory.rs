@@ -2,12 +2,12 @@
 
 use candle_core::Device;
 
-use super::TrainError;
-use super::config::Config;
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::memory::{self, Need, grouped};
 use crate::model::{ModelConfig, Outline};
 use crate::optim::Remembered;
+use crate::train::TrainError;
+use crate::train::config::Config;
 
 /// The use of a session, which decides how much memory it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ const NUMBER: u64 = 4;
 const READ_AHEAD_FROM: u64 = 64 << 20;
 
 /// Refuses a run that cannot fit in memory.
-pub(super) fn require(
+pub(crate) fn require(
     config: &Config,
     data: &Data,
     outputs: usize,

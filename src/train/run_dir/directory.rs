@@ -5,17 +5,18 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::config::Config;
 use super::held_disk::{HeldDisk, is_in_place};
 use super::lease::Lease;
 use super::log::Log;
 use super::mirror::Mirror;
 use super::timing::Timing;
-use super::{TrainError, place, scratch, written_config};
+use super::{place, scratch};
 use crate::checkpoint::Folder;
 use crate::checkpoint::fs::Disk;
 use crate::regular;
 use crate::store::{self, Guarded, Store};
+use crate::train::TrainError;
+use crate::train::config::{Config, written_config};
 
 /// A run directory, held by this process until the value is dropped or the process ends, however it ends.
 ///
@@ -154,7 +155,7 @@ impl RunDirectory {
     }
 
     /// The same, in which nothing is saved any more once this process does not hold the run.
-    pub(super) fn folder(&self) -> Folder {
+    pub(crate) fn folder(&self) -> Folder {
         let folder = Folder::new(self.checkpoints());
         match &self.remote {
             Some(remote) => folder.guarded(remote.lease.check()),
@@ -165,7 +166,7 @@ impl RunDirectory {
     /// Refuses to save where the directory is not the one any more that this process holds, but gone, or a new one
     /// under the old name, in which somebody else may train by now. Where only the lock is gone, it is made again, and
     /// this says so, unless somebody else holds a new one.
-    pub(super) fn require_in_place(&mut self) -> Result<Option<String>, TrainError> {
+    pub(crate) fn require_in_place(&mut self) -> Result<Option<String>, TrainError> {
         if self.remote.is_some() {
             return Ok(None);
         }
@@ -203,29 +204,29 @@ impl RunDirectory {
     }
 
     /// `disk` for the saves of this run: nothing is done on it once the directory is not in its place.
-    pub(super) fn held(&self, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
+    pub(crate) fn held(&self, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
         if self.remote.is_some() { disk } else { Arc::new(HeldDisk::new(disk, &self.path, &self.handle)) }
     }
 
     /// Refuses to go on with a run that another process has taken over.
-    pub(super) fn require_held(&self) -> Result<(), TrainError> {
+    pub(crate) fn require_held(&self) -> Result<(), TrainError> {
         let lost = self.remote.as_ref().and_then(|remote| Some((&remote.url, remote.lease.lost_to()?)));
         lost.map_or(Ok(()), |(url, holder)| Err(TrainError::TakenOver { path: url.clone(), holder }))
     }
 
     /// Opens the log, cut back to the lines of the first `steps` updates.
-    pub(super) fn open_log(&self, steps: u64) -> Result<Log, TrainError> {
+    pub(crate) fn open_log(&self, steps: u64) -> Result<Log, TrainError> {
         let mirror = self.remote.as_ref().map(|remote| Arc::clone(&remote.mirror));
         Log::open(&self.log_file(), steps, mirror)
     }
 
     /// Appends to the log of times: at which step the clock said what.
-    pub(super) fn record_time(&self, event: &str, step: u64, seconds: f64) {
+    pub(crate) fn record_time(&self, event: &str, step: u64, seconds: f64) {
         self.timing.record(event, step, seconds);
     }
 
     /// Brings the log of times to where the run is. Nothing depends on it, so a run does not fail by it.
-    pub(super) fn put_times(&self) {
+    pub(crate) fn put_times(&self) {
         let Some(Remote { mirror, url, .. }) = &self.remote else { return };
         let mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.timing.with(|file| mirror.put(file, "timing.jsonl")) {
@@ -281,7 +282,7 @@ impl RunDirectory {
     ///
     /// # Errors
     /// When it cannot be renamed.
-    pub(super) fn keep_edited_config(&self) -> Result<Option<String>, TrainError> {
+    pub(crate) fn keep_edited_config(&self) -> Result<Option<String>, TrainError> {
         let file = self.config_file();
         let failed = |operation| TrainError::write(&file, operation);
         let Some(text) = written_config::read(&file)?.filter(|text| !written_config::is_as_written(text)) else {

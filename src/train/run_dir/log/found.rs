@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 
-use crate::train::log_order;
+use crate::train::run_dir::log_order;
 
 /// The lines of a log before a step.
 #[derive(Debug, PartialEq)]

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::changes::refuse_fixed;
-use super::config::Config;
 use super::missing::missing;
-use super::{TrainError, paths, spelling, wording};
+use super::run_config::Config;
+use super::{paths, spelling, wording};
 use crate::data::DataConfig;
 use crate::kinded;
 use crate::optim::OptimError;
 use crate::store;
+use crate::train::TrainError;
 
 /// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
 /// away, back to its default.

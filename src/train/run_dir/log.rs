@@ -12,17 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::found::Found;
-use super::TrainError;
 use super::held_disk::is_in_place;
 use super::mirror::Mirror;
-use super::record::StepRecord;
-use super::sink::Sink;
 use crate::checkpoint::CheckpointError;
+use crate::train::TrainError;
+use crate::train::record::StepRecord;
+use crate::train::sink::Sink;
 use crate::{regular, remedy, store};
 
 /// The log, open for appending.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     file: File,
     /// What is not yet written: new lines, and older ones while the disk takes no more.
@@ -191,7 +191,7 @@ impl Log {
 }
 
 /// Lines of a log that are written, and may not be on the disk yet.
-pub(super) struct Written {
+pub(crate) struct Written {
     path: PathBuf,
     file: File,
     length: u64,
@@ -269,7 +269,7 @@ fn cut_back(log: &Path, steps: u64) -> io::Result<()> {
 }
 
 /// Copies the lines of the first `steps` updates from the log of the run at `origin`, for a run that branches off.
-pub(super) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
+pub(crate) fn copy_before(origin: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
     let failed = |error| TrainError::write(to, "copy the log")(error);
     if let Some(store) = store::at(origin).map_err(failed)? {
         Mirror::fetch(store, origin, to).map_err(failed)?;

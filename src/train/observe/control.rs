@@ -101,7 +101,7 @@ impl Control {
     }
 
     /// Whether what was asked for has waited as long as it should: a validation that takes no longer comes to its end.
-    pub(super) fn is_pressing(&self) -> bool {
+    pub(crate) fn is_pressing(&self) -> bool {
         const PATIENCE: Duration = Duration::from_millis(200);
         let is_asked = self.stop_requested().is_some() || self.shared.save.load(Ordering::Acquire);
         is_asked && self.asked().is_some_and(|asked| asked.elapsed() >= PATIENCE)
@@ -113,7 +113,7 @@ impl Control {
     }
 
     /// Whether a save was asked for since the last call.
-    pub(super) fn take_save_request(&self) -> bool {
+    pub(crate) fn take_save_request(&self) -> bool {
         self.shared.save.swap(false, Ordering::Relaxed)
     }
 }

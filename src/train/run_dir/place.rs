@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{TrainError, paths, written_config};
 use crate::checkpoint::{self, Folder};
+use crate::train::TrainError;
+use crate::train::config::{paths, written_config};
 use crate::{shell, store};
 
 /// The kind of a path given to `--resume`.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A run directory: continue there with the newest checkpoint.
     Run(PathBuf),
     /// A folder of checkpoints outside a run: continue with the newest, in a new run directory.
@@ -19,7 +20,7 @@ pub(super) enum Place {
 }
 
 /// The kind of `path`, by its content.
-pub(super) fn what_is(path: &Path) -> Result<Place, TrainError> {
+pub(crate) fn what_is(path: &Path) -> Result<Place, TrainError> {
     let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
     let is_elsewhere = store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })?.is_some();
     let path = if is_elsewhere { without_slash(path) } else { whole_name(path)? };
@@ -81,7 +82,7 @@ fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
 }
 
 /// A URL as it is compared and joined with others.
-pub(super) fn without_slash(url: &Path) -> PathBuf {
+pub(crate) fn without_slash(url: &Path) -> PathBuf {
     url.to_str().map_or_else(|| url.to_owned(), |text| PathBuf::from(text.trim_end_matches('/')))
 }
 

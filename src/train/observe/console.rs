@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use indicatif::HumanDuration;
 
-use super::TrainError;
 use super::bar::Bar;
 use super::control::Answer;
 use super::heartbeat::Heartbeat;
-use super::metrics::Evaluation;
 use super::pauses::Pauses;
-use super::record::StepRecord;
-use super::sink::{Beginning, Sink};
 use crate::figures;
+use crate::train::TrainError;
+use crate::train::metrics::Evaluation;
+use crate::train::record::StepRecord;
+use crate::train::sink::{Beginning, Sink};
 
 /// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else
 /// a line every so often.

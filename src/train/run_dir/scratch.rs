@@ -4,8 +4,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::TrainError;
 use super::directory::RunDirectory;
+use crate::train::TrainError;
 
 /// Directories that are tried for one run. They are taken where a run of the same name in another store trains.
 const ATTEMPTS: u32 = 100;

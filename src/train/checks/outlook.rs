@@ -35,7 +35,7 @@ struct Stretch {
 /// Names a stretch of the run, from step `from` on, in which the rate is 0 or next to it, with what was probably meant.
 ///
 /// A single step at 0, as a warm-up begins with and a decay ends with, is none.
-pub(super) fn standstill(scheduler: &Scheduler, run: RunLength, from: u64) -> Option<Notice> {
+pub(crate) fn standstill(scheduler: &Scheduler, run: RunLength, from: u64) -> Option<Notice> {
     let total = run.total_steps?;
     let found = stretches(scheduler, from..total);
     let (group, stretch) = found.iter().enumerate().find_map(|(group, stretch)| Some((group, stretch.clone()?)))?;
@@ -175,7 +175,7 @@ fn meant(scheduler: &Scheduler, run: RunLength, from: u64) -> String {
 
 /// Says by how much the rate of the next update changes where a resume has changed how long the run is, and with it
 /// what shares of the run mean in the schedule.
-pub(super) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLength) -> Option<Notice> {
+pub(crate) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLength) -> Option<Notice> {
     let number = |field: &str| checkpoint.field(field).and_then(Value::as_u64);
     let before = RunLength { total_steps: number("total_steps"), steps_per_epoch: number("steps_per_epoch")? };
     let (was, is) = (before.total_steps?, run.total_steps?);

@@ -1,0 +1,17 @@
+//! The configuration of a run: its tables, how it is read, and what may change in it.
+
+pub(crate) mod changes;
+pub(super) mod complete;
+pub(super) mod every;
+pub(super) mod figure;
+pub(super) mod keep;
+pub(super) mod load;
+mod missing;
+pub(crate) mod paths;
+mod run_config;
+mod spelling;
+mod wording;
+pub(super) mod written_config;
+
+pub use run_config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
+pub(super) use run_config::{NO_ACCURACY, word};
