@@ -13,24 +13,18 @@ pub(crate) fn without_backtrace(error: Error) -> Error {
     }
 }
 
-/// `From` Candle's error, without its backtrace, for `Type => Variant` of this crate's errors.
+/// `From` Candle's error, without its backtrace, for `Type => Variant`. Each error of this crate has its line.
 macro_rules! from_candle {
-    ($($Error:ty => $Variant:ident),* $(,)?) => {$(
+    ($Error:ty => $Variant:ident) => {
         impl From<candle_core::Error> for $Error {
             fn from(error: candle_core::Error) -> Self {
                 Self::$Variant(crate::backtrace::without_backtrace(error))
             }
         }
-    )*};
+    };
 }
 
-from_candle! {
-    crate::data::DataError => Device,
-    crate::model::ModelError => Device,
-    crate::optim::OptimError => Tensor,
-    crate::train::TrainError => Tensor,
-    crate::trained::TrainedError => Tensor,
-}
+pub(crate) use from_candle;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::backtrace::from_candle;
 use crate::data::Input;
 
 /// Why there is no model for a configuration.
@@ -31,6 +32,8 @@ pub enum ModelError {
     #[error(transparent)]
     Device(candle_core::Error),
 }
+
+from_candle!(ModelError => Device);
 
 impl ModelError {
     /// The error of a setting.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::any_rule::Rule;
 use super::config::OptimizerConfig;
+use super::error::{OptimError, list};
 use super::group_config::{GroupConfig, GroupRule, Overrides};
 use super::rule::Momentum;
-use super::{OptimError, list};
 use crate::parameters::Parameters;
 
 /// Which parameters weight decay applies to.

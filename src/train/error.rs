@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::config::written_config::Edits;
+use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::loss::LossError;
@@ -271,6 +272,8 @@ pub enum TrainError {
         last_checkpoint: Option<PathBuf>,
     },
 }
+
+from_candle!(TrainError => Tensor);
 
 impl From<ScheduleError> for TrainError {
     fn from(error: ScheduleError) -> Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::backtrace::from_candle;
 use crate::data::{DataError, Input, TextError};
 use crate::remedy;
 use crate::train::TrainError;
@@ -136,6 +137,8 @@ pub enum TrainedError {
     #[error(transparent)]
     Tensor(candle_core::Error),
 }
+
+from_candle!(TrainedError => Tensor);
 
 impl From<DataError> for TrainedError {
     fn from(error: DataError) -> Self {

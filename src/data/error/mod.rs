@@ -15,6 +15,7 @@ pub(super) use self::problem::{hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
 use super::{EncodingError, IdxError, ImageError, Input, TextError};
+use crate::backtrace::from_candle;
 use crate::memory::TooLarge;
 use crate::remedy;
 use crate::state::StateError;
@@ -280,6 +281,8 @@ pub enum DataError {
     #[error("the data cannot be brought to the device: {0}")]
     Device(candle_core::Error),
 }
+
+from_candle!(DataError => Device);
 
 impl From<TableError> for DataError {
     fn from(error: TableError) -> Self {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Optimizer;
+use crate::optim::error::list;
 use crate::optim::groups::{Decay, Group};
-use crate::optim::list;
 use crate::optim::rule::Momentum;
 use crate::parameters::{from_host, host_dtype, save_tensors};
 use crate::state::{HostTensor, Part, State, StateError};
