@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::keys::{Key, Table, tables};
+use crate::train::config::keys::{Key, Table, tables};
 
 const INTRODUCTION: &str = r#"# Configuration
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::config::figure::Metric;
 use super::config::keep::KeepConfig;
 use super::config::word;
-use super::{TrainError, resume};
+use super::{TrainError, find};
 use crate::checkpoint::keep::{Reason, Verdict};
 use crate::checkpoint::{Checkpoint, Folder, dir_name};
 use crate::figures;
@@ -89,7 +89,7 @@ impl Kept {
 /// When there is none, none was measured, or none is valid.
 pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let refuse = |reason: String| TrainError::NothingToResume { path: path.to_owned(), reason };
-    let Some(folder) = resume::folder_of(path)? else {
+    let Some(folder) = find::folder_of(path)? else {
         return Err(refuse("is one checkpoint; `--best` takes a run directory or a folder of checkpoints".to_owned()));
     };
     let folder = Folder::new(folder);

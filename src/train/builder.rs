@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Config;
+use super::given::Given;
 use super::observe::control::Control;
 use super::resume::{self, Resumed};
 use super::run::Run;
@@ -14,14 +15,6 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, Format, Source, Stateless};
 use crate::loss::{self, Loss, LossConfig};
 use crate::model::{self, Model, ModelConfig};
-
-/// The values that are handed over, in the place of what the configuration names.
-#[derive(Default)]
-pub(super) struct Given {
-    pub model: Option<Box<dyn Model>>,
-    pub dataset: Option<Box<dyn Source>>,
-    pub loss: Option<Arc<dyn Loss>>,
-}
 
 /// Makes a [`Session`], or a [`Run`], of a configuration and of values that a program hands over. The configuration
 /// calls each of those `custom`: `model.kind`, `data.format`, `loss.kind`. A checkpoint does too, so they are handed

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::config::every::Every;
 use super::config::figure::Metric;
-use super::config::{CheckpointConfig, ValidationConfig};
+use super::config::{CheckpointConfig, Config, ValidationConfig};
 use super::metrics::Measured;
+use crate::data::Data;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +144,14 @@ impl Saves {
         let trained = last.saturating_duration_since(self.began);
         self.cost.saturating_mul(Self::APART).max(trained / Self::SHARE)
     }
+}
+
+/// When the model is validated, if there are rows for it; what `config` leaves open is written down in it.
+pub(super) fn settle(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
+    let rows = data.validation_rows().len();
+    // Training goes forwards and backwards, which takes three times as long for a row.
+    let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
+    (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
 }
 
 /// How the intervals of a run are said once `done` updates are made.

@@ -1,23 +1,25 @@
 //! Taking up a run: which checkpoint, with which configuration, in which directory.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use super::TrainError;
-use super::builder::Given;
 use super::config::changes::written;
 use super::config::load::{self, Setting};
+use super::config::paths::base_of;
 use super::config::{Config, written_config};
+use super::find::{newest, single};
+use super::given::Given;
 use super::observe::control::Control;
 use super::run::Run;
 use super::run_dir::directory::RunDirectory;
 use super::run_dir::log;
-use super::run_dir::log_order::Order;
 use super::run_dir::place::{Place, is_run, what_is, without_slash};
 use super::session::Session;
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline, WrittenBy};
-use crate::memory::{self, Need};
+use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
 use crate::{remedy, store};
+
+pub use super::find::{all_at, folder_of, log_order_at, newest_at, newest_outline_at, not_a_part};
 
 /// A run that was taken up, and what a person should know about it.
 pub struct Resumed {
@@ -87,78 +89,6 @@ pub fn start_or_resume(
     Ok(Resumed { run: Run::start(config()?, out, control)?, messages: Vec::new() })
 }
 
-/// The checkpoint that a resume of `path` would take, and a message for each damaged one that is passed over.
-///
-/// # Errors
-/// When there is none, or none is valid.
-pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    match what_is(path)? {
-        Place::Run(run) => newest(&run.join("checkpoints"), false),
-        Place::Folder(folder) => newest(&folder, false),
-        Place::Single(path) => single(&path),
-    }
-}
-
-/// As [`newest_at`], and of the checkpoint no more than its outline, which is quick where it is large and far away.
-///
-/// # Errors
-/// As [`newest_at`], for what is looked at.
-pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainError> {
-    let folder = match what_is(path)? {
-        Place::Run(run) => run.join("checkpoints"),
-        Place::Folder(folder) => folder,
-        Place::Single(path) => return Ok((Outline::read(&path)?, Vec::new())),
-    };
-    let newest = Folder::new(folder).newest_outline()?;
-    let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
-    messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));
-    Ok((newest.checkpoint, messages))
-}
-
-/// The folder of the checkpoints of the run at `path`, or `path`, where that is such a folder; none where it is one
-/// checkpoint.
-///
-/// # Errors
-/// When there is nothing of the kind.
-pub fn folder_of(path: &Path) -> Result<Option<PathBuf>, TrainError> {
-    Ok(match what_is(path)? {
-        Place::Run(run) => Some(run.join("checkpoints")),
-        Place::Folder(folder) => Some(folder),
-        Place::Single(_) => None,
-    })
-}
-
-/// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
-///
-/// # Errors
-/// When there is none.
-pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    let folder = match what_is(path)? {
-        Place::Run(run) => run.join("checkpoints"),
-        Place::Folder(folder) => folder,
-        Place::Single(path) => return Ok(vec![path]),
-    };
-    let found = Folder::new(&folder).list()?;
-    if found.is_empty() {
-        return Err(CheckpointError::Empty { folder }.into());
-    }
-    Ok(found.into_iter().map(|(_, path)| path).collect())
-}
-
-/// The order of the lines in the log of the run at `path`, with the log's place, where the newest checkpoint is of step
-/// `steps`; `None` for checkpoints outside a run.
-///
-/// # Errors
-/// When the log cannot be read.
-pub fn log_order_at(path: &Path, steps: u64) -> Result<Option<(PathBuf, Order)>, TrainError> {
-    let Place::Run(run) = what_is(path)? else { return Ok(None) };
-    let file = run.join("log.jsonl");
-    // Without a log, every line is missing.
-    let read = || Order::of(log::read(&run)?.unwrap_or_else(|| Box::new(io::empty())), steps);
-    let order = read().map_err(|source| TrainError::Unopened { path: file.clone(), source })?;
-    Ok(Some((file, order)))
-}
-
 /// Where a resume of `path` goes on.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {
@@ -169,7 +99,7 @@ fn locate(path: &Path) -> Result<Place, TrainError> {
 
 /// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
 fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
-    let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
+    let (folder, run) = (path.parent().unwrap_or(&path), base_of(&path));
     let newest = Folder::new(folder).list()?.pop();
     let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
     if !(is_newest && run != folder && is_run(&run)?) {
@@ -184,59 +114,6 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
         return without_slash(a) == without_slash(b);
     }
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// The checkpoint at `path`, where it fits in memory.
-fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-    require_room(path)?;
-    Ok(Checkpoint::read(path)?)
-}
-
-/// Refuses a checkpoint on this machine's disk that does not fit in memory.
-fn require_room(checkpoint: &Path) -> Result<(), TrainError> {
-    let files = fs::read_dir(checkpoint).into_iter().flatten().flatten();
-    let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).fold(0, u64::saturating_add);
-    let needs = vec![Need::new("its files", bytes, "")];
-    let remedies = vec!["a machine, or a limit, with more memory".to_owned()];
-    Ok(memory::require(&checkpoint.display().to_string(), needs, 0, remedies)?)
-}
-
-/// The newest valid checkpoint in `folder`, and a message for each newer one that is not; with `strict` the newest of
-/// all, which must be valid.
-fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    if let Some((_, path)) = Folder::new(folder).list()?.last() {
-        require_room(path)?;
-    }
-    let mut newest = Folder::new(folder).require_newest()?;
-    if strict && !newest.damaged.is_empty() {
-        return Err(newest.damaged.swap_remove(0).error.into());
-    }
-    let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
-    messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));
-    Ok((newest.checkpoint, messages))
-}
-
-/// The checkpoint at `path`, and what a person should know of it.
-fn single(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    let checkpoint = read(path)?;
-    let messages = beside(path, checkpoint.manifest()).collect();
-    Ok((checkpoint, messages))
-}
-
-/// A warning for each file in a checkpoint that is no part of it. Where they cannot be listed, there is nothing to say:
-/// nothing reads them.
-fn beside(path: &Path, manifest: &Manifest) -> impl Iterator<Item = String> + use<> {
-    let foreign = checkpoint::foreign_files(path, manifest).unwrap_or_default();
-    foreign.into_iter().map(|path| format!("warning: {}", not_a_part(&path)))
-}
-
-/// The warning for a file in a checkpoint's directory that its manifest does not list.
-pub fn not_a_part(path: &Path) -> String {
-    format!("{} is no part of the checkpoint, and nothing reads it", path.display())
-}
-
-fn passed_over(damaged: &Damaged) -> String {
-    format!("passed over a damaged checkpoint: {damaged}")
 }
 
 fn in_place(
@@ -309,7 +186,7 @@ fn branch(
 ) -> Result<Resumed, TrainError> {
     let config = configuration(checkpoint, settings)?;
     let session = session(checkpoint, config, settings, Given::default(), &mut messages)?;
-    let origin = load::base_of(checkpoint.path());
+    let origin = base_of(checkpoint.path());
     let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
     log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
@@ -331,7 +208,7 @@ fn configuration(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Config
         path: checkpoint.path().to_owned(),
         reason: "holds no configuration: it was saved by another program, which is the one to resume it".to_owned(),
     })?;
-    load::from_checkpoint(config, settings, &load::base_of(checkpoint.path()))
+    load::from_checkpoint(config, settings, &base_of(checkpoint.path()))
 }
 
 fn session(

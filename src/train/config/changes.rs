@@ -1,10 +1,13 @@
 //! What can change in a run when it is resumed, and what cannot.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::complete::complete;
-use super::load;
+use super::dotted::is_data_path;
+use super::paths::base_of;
 use super::run_config::Config;
 use crate::checkpoint::Checkpoint;
 use crate::model::ModelConfig;
@@ -30,7 +33,7 @@ impl Fixed {
 
     /// Whether a setting is one of them.
     pub fn has(&self, key: &str) -> bool {
-        let decides_rows = key.starts_with("data.") && !load::is_data_path(key);
+        let decides_rows = key.starts_with("data.") && !is_data_path(key);
         let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
         // The weights that a run began with are long trained on.
         let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
@@ -49,7 +52,7 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
     let (saved, asked) = (complete(saved), complete(asked));
     let fixed = Fixed::of(&saved);
     let is_refused = |(key, _, asked): &(String, Value, Value)| fixed.has(key) && !is_open(key, asked);
-    let mut refused: Vec<_> = load::differences(&saved, &asked).into_iter().filter(is_refused).collect();
+    let mut refused: Vec<_> = differences(&saved, &asked).into_iter().filter(is_refused).collect();
     // Another kind has other settings, which would say less.
     refused.sort_by_key(|(key, ..)| !key.ends_with(".kind"));
     match refused.into_iter().next() {
@@ -65,7 +68,7 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
 
 /// Where `config` differs from the one in the checkpoint, for the history.
 pub(crate) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
-    let base = load::base_of(checkpoint.path());
+    let base = base_of(checkpoint.path());
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
     let saved = complete(saved);
     let mut asked = serde_json::to_value(config.relative_to(&base).complete()).unwrap_or_default();
@@ -75,6 +78,32 @@ pub(crate) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Va
     }
     refuse_fixed(&saved, &asked)?;
     // The same data elsewhere is the same data.
-    let changed = load::differences(&saved, &asked).into_iter().filter(|(key, ..)| !load::is_data_path(key));
+    let changed = differences(&saved, &asked).into_iter().filter(|(key, ..)| !is_data_path(key));
     Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
+}
+
+/// Every leaf in which two configurations differ: its dotted key, the old value and the new one.
+pub(super) fn differences(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
+    let mut found = Vec::new();
+    collect_differences(String::new(), old, new, &mut found);
+    found
+}
+
+fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(String, Value, Value)>) {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for name in names {
+                let inner = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                collect_differences(
+                    inner,
+                    a.get(name).unwrap_or(&Value::Null),
+                    b.get(name).unwrap_or(&Value::Null),
+                    found,
+                );
+            }
+        }
+        _ if old != new => found.push((key, old.clone(), new.clone())),
+        _ => {}
+    }
 }

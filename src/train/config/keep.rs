@@ -1,6 +1,4 @@
-//! `[checkpoint.keep]`: which checkpoints of a run stay, while it trains and when a person prunes it.
-
-use std::path::{Path, PathBuf};
+//! `[checkpoint.keep]`: which checkpoints of a run stay.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,13 +7,10 @@ use serde_json::Value;
 use super::every::Every;
 use super::figure::Metric;
 use super::run_config::{NO_ACCURACY, word};
-use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Best, Verdict};
 use crate::checkpoint::{Folder, Keep};
 use crate::loss::Loss;
-use crate::train::run_dir::directory::RunDirectory;
-use crate::train::run_dir::place;
-use crate::train::{TrainError, resume};
+use crate::train::TrainError;
 
 /// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,48 +107,5 @@ impl KeepConfig {
         let keep = self.in_steps(false, steps_per_epoch)?;
         let verdicts = keep::judge(folder, &keep, Some(at))?;
         Ok((keep, verdicts))
-    }
-}
-
-/// What rules say of the checkpoints of a run, and the run held so that nothing else writes there.
-pub struct Pruning {
-    folder: Folder,
-    keep: Keep,
-    /// The step of the newest that is valid.
-    newest: u64,
-    /// Each checkpoint, oldest first, and why it stays, if it does.
-    pub verdicts: Vec<Verdict>,
-    _held: RunDirectory,
-}
-
-impl Pruning {
-    /// Looks at the run directory `run` by `rules`, or by those of its own configuration, and deletes nothing.
-    ///
-    /// # Errors
-    /// When there is no run, a process trains there, no checkpoint is valid, or the rules make no sense.
-    pub fn plan(run: &Path, rules: Option<KeepConfig>) -> Result<Self, TrainError> {
-        let (newest, _) = resume::newest_at(run)?;
-        if !place::is_run(run)? {
-            let reason = "is no run directory; checkpoints outside of one are yours to delete".to_owned();
-            return Err(TrainError::NothingToResume { path: run.to_owned(), reason });
-        }
-        let held = RunDirectory::open(run).map_err(|error| match error {
-            TrainError::Write { path, operation, source } => TrainError::Prune { path, operation, source },
-            error => error,
-        })?;
-        let own = || newest.field("config").map(KeepConfig::of).unwrap_or_default();
-        let rules = rules.unwrap_or_else(own);
-        let folder = held.folder();
-        let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
-        let (keep, verdicts) = rules.judge(&folder, newest.step(), steps_per_epoch)?;
-        Ok(Self { folder, keep, newest: newest.step(), verdicts, _held: held })
-    }
-
-    /// Deletes what does not stay, and says which directories those were.
-    ///
-    /// # Errors
-    /// When one cannot be deleted; those before it are gone.
-    pub fn carry_out(self) -> Result<Vec<PathBuf>, TrainError> {
-        Ok(keep::prune(&LocalDisk, &self.folder, &self.keep, Some(self.newest))?)
     }
 }

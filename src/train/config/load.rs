@@ -1,14 +1,14 @@
 //! From a TOML file or a checkpoint, with what `--set` changes, to a [`Config`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::changes::refuse_fixed;
+use super::dotted::{EXCLUSIVE, is_data_path, is_path, lookup, remove, segments};
 use super::missing::missing;
 use super::run_config::Config;
 use super::{paths, spelling, wording};
-use crate::data::DataConfig;
 use crate::kinded;
 use crate::optim::OptimError;
 use crate::store;
@@ -21,19 +21,6 @@ pub struct Setting {
     key: String,
     value: Value,
 }
-
-/// Whether a setting names a file, for which a path on the command line is relative to the working directory.
-pub(super) fn is_path(key: &str) -> bool {
-    is_data_path(key) || key == "train.initial_weights"
-}
-
-/// Whether a setting says where data lies, and nothing about what it is.
-pub(super) fn is_data_path(key: &str) -> bool {
-    key.strip_prefix("data.").is_some_and(|option| DataConfig::PATHS.contains(&option))
-}
-
-/// Settings of which only one can be given; setting one takes the other away.
-pub(super) const EXCLUSIVE: [(&str, &str); 2] = [("train.steps", "train.epochs"), ("train.epochs", "train.steps")];
 
 impl Setting {
     /// Reads `key=value`.
@@ -137,26 +124,6 @@ impl Setting {
             Value::Object(table) => Ok(table.entry(name).or_insert_with(|| Value::Object(Map::new()))),
             other => Err(wrong(format!("`{name}` is looked for in {other}, which is no table"))),
         }
-    }
-}
-
-/// The names in a dotted key, where a place in a list is written `groups[1]` or `groups.1`.
-pub(super) fn segments(key: &str) -> Vec<&str> {
-    key.split(['.', '[', ']']).filter(|name| !name.is_empty()).collect()
-}
-
-pub(super) fn lookup<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names.iter().try_fold(value, |value, name| match value {
-        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
-        table => table.get(name),
-    })
-}
-
-fn remove(config: &mut Value, key: &str) {
-    if let Some((parent, name)) = key.split_once('.')
-        && let Some(Value::Object(table)) = config.get_mut(parent)
-    {
-        table.remove(name);
     }
 }
 
@@ -335,40 +302,4 @@ fn to_json(value: toml::Value, key: &str) -> Result<Value, NotFinite> {
             Value::Object(entries.collect::<Result<_, NotFinite>>()?)
         }
     })
-}
-
-/// Every leaf in which two configurations differ: its dotted key, the old value and the new one.
-pub(super) fn differences(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
-    let mut found = Vec::new();
-    collect_differences(String::new(), old, new, &mut found);
-    found
-}
-
-fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(String, Value, Value)>) {
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
-            let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for name in names {
-                let inner = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                collect_differences(
-                    inner,
-                    a.get(name).unwrap_or(&Value::Null),
-                    b.get(name).unwrap_or(&Value::Null),
-                    found,
-                );
-            }
-        }
-        _ if old != new => found.push((key, old.clone(), new.clone())),
-        _ => {}
-    }
-}
-
-/// Where the paths of a configuration in a checkpoint start, unless that is a URL: the run directory, which for
-/// `RUN/checkpoints/step-…` is `RUN`, and for a folder of checkpoints on its own is that folder.
-pub(crate) fn base_of(checkpoint: &Path) -> PathBuf {
-    let folder = checkpoint.parent().unwrap_or(checkpoint);
-    match folder.parent() {
-        Some(run) if folder.file_name().is_some_and(|name| name == "checkpoints") => run.to_owned(),
-        _ => folder.to_owned(),
-    }
 }

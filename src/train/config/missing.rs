@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::load::segments;
+use super::dotted::segments;
 use super::run_config::Config;
 use crate::kinded;
 

@@ -2,9 +2,12 @@
 
 pub(crate) mod changes;
 pub(super) mod complete;
+mod dotted;
+pub(super) mod edits;
 pub(super) mod every;
 pub(super) mod figure;
 pub(super) mod keep;
+pub(crate) mod keys;
 pub(super) mod load;
 mod missing;
 pub(crate) mod paths;

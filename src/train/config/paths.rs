@@ -36,6 +36,16 @@ pub fn relative(path: &Path, folder: &Path) -> PathBuf {
     up.chain(path.components().skip(typed.components().count())).collect()
 }
 
+/// Where the paths of a configuration in a checkpoint start, unless that is a URL: the run directory, which for
+/// `RUN/checkpoints/step-…` is `RUN`, and for a folder of checkpoints on its own is that folder.
+pub(crate) fn base_of(checkpoint: &Path) -> PathBuf {
+    let folder = checkpoint.parent().unwrap_or(checkpoint);
+    match folder.parent() {
+        Some(run) if folder.file_name().is_some_and(|name| name == "checkpoints") => run.to_owned(),
+        _ => folder.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

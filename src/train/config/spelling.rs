@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::load::{lookup, segments};
-use crate::reference::{Table, tables};
+use super::dotted::{lookup, segments};
+use super::keys::{Table, tables};
 
 /// Names that other programs have for keys of a configuration.
 const OTHER_NAMES: [(&str, &str); 6] = [

@@ -5,13 +5,14 @@
 //! Values in it that the run does not have are refused with the `--set` that takes them, for a resume that ignored them
 //! would train something else than the person has asked for.
 
-use std::fmt;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::changes::Fixed;
+use super::changes::{Fixed, differences};
+use super::dotted::{is_path, lookup, segments};
+use super::edits::{Edit, Edits};
 use super::load::{self, Setting};
 use super::paths;
 use super::run_config::Config;
@@ -75,17 +76,16 @@ pub(crate) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> R
     let saved = checkpoint.field("config").cloned().unwrap_or_default();
     let saved = load::from_checkpoint(&saved, &[], run)?;
     let [saved, config, written] = [&saved, config, &written].map(|config| comparable(config, run));
-    let differences = load::differences(&config, &written);
+    let differences = differences(&config, &written);
     if differences.is_empty() {
         return Ok(Found::Agrees);
     }
     let fixed = Fixed::of(&config);
-    let is_edit =
-        |key: &str, value: &Value| load::lookup(&saved, &load::segments(key)).unwrap_or(&Value::Null) != value;
+    let is_edit = |key: &str, value: &Value| lookup(&saved, &segments(key)).unwrap_or(&Value::Null) != value;
     let edits: Vec<Edit> = differences
         .into_iter()
         .filter(|(key, _, value)| is_edit(key, value))
-        .map(|(key, own, value)| Edit::new(key, own, value, run, &fixed))
+        .map(|(key, own, value)| edit(key, own, value, run, &fixed))
         .collect();
     if edits.is_empty() { Ok(Found::Behind) } else { Err(Edits { run: run.to_owned(), edits }.into()) }
 }
@@ -106,72 +106,18 @@ fn comparable(config: &Config, run: &Path) -> Value {
     value
 }
 
-/// Values of a run's `config.toml` that the run does not have.
-#[derive(Debug)]
-pub struct Edits {
-    /// The run directory, or its URL.
-    run: PathBuf,
-    edits: Vec<Edit>,
-}
-
-/// A value that a person has changed.
-#[derive(Debug)]
-struct Edit {
-    key: String,
-    /// The run's value, as text.
-    own: String,
-    /// The file's.
-    edited: String,
-    /// The setting that takes the file's value; `None` where it cannot change within a run.
-    setting: Option<String>,
-}
-
-impl Edit {
-    fn new(key: String, own: Value, edited: Value, run: &Path, fixed: &Fixed) -> Self {
-        let setting = (!fixed.has(&key)).then(|| setting(&key, &edited, run));
-        let said = |value: &Value| if value.is_null() { "not given".to_owned() } else { value.to_string() };
-        Self { own: said(&own), edited: said(&edited), setting, key }
-    }
-}
-
-impl Edits {
-    /// All settings that take the file's values. Setting one of two that exclude each other takes the other away, so
-    /// that is not to be taken away again.
-    fn settings(&self) -> Vec<&str> {
-        let is_set = |key: &str| self.edits.iter().any(|edit| edit.key == key && edit.edited != "not given");
-        let is_implied = |edit: &Edit| {
-            edit.edited == "not given"
-                && load::EXCLUSIVE.iter().any(|(set, removed)| *removed == edit.key && is_set(set))
-        };
-        self.edits.iter().filter(|edit| !is_implied(edit)).filter_map(|edit| edit.setting.as_deref()).collect()
-    }
-}
-
-impl fmt::Display for Edits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.run.join("config.toml");
-        let (run, file) = (shell::path(&self.run), shell::path(&file));
-        write!(f, "{file} was edited; a run goes by its newest checkpoint, so that has no effect by itself:")?;
-        for Edit { key, own, edited, setting } in &self.edits {
-            write!(f, "\n  {key} is {edited} in the file and {own} in the run")?;
-            if setting.is_none() {
-                write!(f, ", and cannot change within a run: change it back, or start a new run")?;
-            }
-        }
-        let settings = self.settings();
-        if !settings.is_empty() {
-            write!(f, "\nto take the values of the file: train --resume {run}")?;
-            settings.iter().try_for_each(|setting| write!(f, " --set {setting}"))?;
-        }
-        write!(f, "\nto keep those of the run: delete {file}; the next resume writes it again")
-    }
+/// A value of the file that the run does not have, and the setting that takes it, where it is not `fixed`.
+fn edit(key: String, own: Value, edited: Value, run: &Path, fixed: &Fixed) -> Edit {
+    let setting = (!fixed.has(&key)).then(|| setting(&key, &edited, run));
+    let said = |value: &Value| if value.is_null() { "not given".to_owned() } else { value.to_string() };
+    Edit { own: said(&own), edited: said(&edited), setting, key }
 }
 
 /// `key=value` for the command line of a shell.
 fn setting(key: &str, value: &Value, run: &Path) -> String {
     let text = match value {
         Value::Null => String::new(),
-        Value::String(path) if load::is_path(key) => {
+        Value::String(path) if is_path(key) => {
             let (path, here) = (paths::absolute(Path::new(path), run), paths::absolute(Path::new(""), Path::new("")));
             path.strip_prefix(here).unwrap_or(&path).to_string_lossy().into_owned()
         }

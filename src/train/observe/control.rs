@@ -1,11 +1,8 @@
 //! How a run is asked to stop or to save from outside: by signals, or by the program it runs in.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use super::signals;
 
 /// Requests to a running loop, which looks at them after each step, and while it validates or waits for data. Clones
 /// share the requests.
@@ -48,24 +45,6 @@ impl Control {
     /// A control that nothing but the program uses.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// A control that signals use too. `say` shows an answer to a person; it is called on another thread.
-    ///
-    /// Each signal that would end the process makes the run save and stop: SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU
-    /// and so on. SIGUSR1 and SIGUSR2 make it save. A signal that is ignored when this is called stays ignored, as
-    /// `nohup` wants it, and one that has a handler keeps it.
-    ///
-    /// The first is answered at once through `say`. Those within a second of it count as the same. A later SIGHUP,
-    /// SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. Where no work is [at
-    /// stake](Self::put_at_stake), the first one does, with 128 and its number.
-    ///
-    /// # Errors
-    /// When a handler cannot be installed, or there is no thread to be had.
-    pub fn from_signals(say: impl Fn(Answer<'_>) + Send + Sync + 'static) -> io::Result<Self> {
-        let control = Self::new();
-        signals::listen(control.clone(), Arc::new(say))?;
-        Ok(control)
     }
 
     /// Says that from now on a signal is to end the work in order. Call it before a loop that looks at

@@ -66,8 +66,28 @@ pub fn file_size_limit_is_an_error() -> io::Result<()> {
     Ok(())
 }
 
+impl Control {
+    /// A control that signals use too. `say` shows an answer to a person; it is called on another thread.
+    ///
+    /// Each signal that would end the process makes the run save and stop: SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU
+    /// and so on. SIGUSR1 and SIGUSR2 make it save. A signal that is ignored when this is called stays ignored, as
+    /// `nohup` wants it, and one that has a handler keeps it.
+    ///
+    /// The first is answered at once through `say`. Those within a second of it count as the same. A later SIGHUP,
+    /// SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. Where no work is [at
+    /// stake](Self::put_at_stake), the first one does, with 128 and its number.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed, or there is no thread to be had.
+    pub fn from_signals(say: impl Fn(Answer<'_>) + Send + Sync + 'static) -> io::Result<Self> {
+        let control = Self::new();
+        listen(control.clone(), Arc::new(say))?;
+        Ok(control)
+    }
+}
+
 /// Lets signals use `control` from now on.
-pub(super) fn listen(control: Control, say: Say) -> io::Result<()> {
+fn listen(control: Control, say: Say) -> io::Result<()> {
     let heard = ending().into_iter().chain(SAVING).filter(|&signal| is_default(signal));
     let mut signals = Signals::new(heard)?;
     let mut ear = Ear { control, say, answered: None };

@@ -4,17 +4,13 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::directory::RunDirectory;
 use crate::train::TrainError;
 
 /// Directories that are tried for one run. They are taken where a run of the same name in another store trains.
 const ATTEMPTS: u32 = 100;
 
 /// Makes a directory for the run at `url` and holds it; one that is held already stays with whom it belongs to.
-pub(super) fn hold(
-    url: &Path,
-    hold: impl Fn(&Path) -> Result<RunDirectory, TrainError>,
-) -> Result<RunDirectory, TrainError> {
+pub(super) fn hold<T>(url: &Path, hold: impl Fn(&Path) -> Result<T, TrainError>) -> Result<T, TrainError> {
     let name = blake3::hash(url.as_os_str().as_encoded_bytes()).to_hex();
     let base = base();
     let mut number = 1;

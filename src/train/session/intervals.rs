@@ -2,19 +2,11 @@
 
 use super::Session;
 use crate::Notice;
-use crate::data::Data;
 use crate::train::TrainError;
 use crate::train::config::figure::Metric;
-use crate::train::config::{Config, word};
-use crate::train::intervals::{Lengths, Saves, Validations, describe};
-
-/// When the model is validated, if there are rows for it; what `config` leaves open is written down in it.
-pub(super) fn settle_validations(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
-    let rows = data.validation_rows().len();
-    // Training goes forwards and backwards, which takes three times as long for a row.
-    let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
-    (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
-}
+use crate::train::config::word;
+use crate::train::intervals::{Lengths, Saves, describe};
+use crate::train::schedulers::Schedulers;
 
 impl Session {
     fn lengths(&self) -> Lengths {
@@ -62,7 +54,7 @@ impl Session {
         if let Some((part, scheduler)) = self.schedulers.all().find(|(_, scheduler)| scheduler.wants_metric()) {
             let first = self.first_known(self.metric);
             if first.is_none_or(|first| first >= total) {
-                let setting = super::Schedulers::setting(part);
+                let setting = Schedulers::setting(part);
                 return refuse(setting, scheduler.schedule().to_string(), self.metric, first);
             }
         }

@@ -4,6 +4,7 @@ mod batches;
 mod begun;
 mod intervals;
 mod parts;
+mod recalled;
 mod saved;
 mod update;
 
@@ -13,12 +14,12 @@ use std::sync::Arc;
 use candle_core::{Device, safetensors};
 use serde_json::Value;
 
-use super::builder::Given;
 use super::checks::memory::Purpose;
 use super::checks::{memory, outlook, unusual};
 use super::component::{self, Component};
 use super::config::Config;
 use super::config::figure::Metric;
+use super::given::Given;
 use super::intervals::{Lengths, Validations};
 use super::metrics::{EpochMean, Measured};
 use super::record::StepRecord;
@@ -37,7 +38,7 @@ use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
 
 use self::begun::Begun;
-pub(crate) use saved::{data_part, recalled, refuse_other_content, room};
+pub(crate) use recalled::{data_part, recalled, refuse_other_content, room};
 
 /// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
 pub struct Session {
@@ -131,7 +132,7 @@ impl Session {
         )?);
         let steps_per_epoch = data.steps_per_epoch();
         let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
-        let validations = intervals::settle_validations(&mut config, &data, lengths);
+        let validations = super::intervals::settle(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
         let components = config.components.iter();

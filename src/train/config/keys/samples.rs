@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::train::Config;
+use crate::train::config::Config;
 
 /// A configuration as it is typed, and with every default written out.
 pub(super) struct Sample {

@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::train::Config;
+use crate::train::config::Config;
 
 /// The JSON schema of a configuration, for editors that check and complete TOML by one.
 pub fn schema() -> Value {

@@ -1,0 +1,15 @@
+//! What a program hands over to a run as values, in the place of what its configuration names.
+
+use std::sync::Arc;
+
+use crate::data::Source;
+use crate::loss::Loss;
+use crate::model::Model;
+
+/// The values that are handed over, in the place of what the configuration names.
+#[derive(Default)]
+pub(super) struct Given {
+    pub model: Option<Box<dyn Model>>,
+    pub dataset: Option<Box<dyn Source>>,
+    pub loss: Option<Arc<dyn Loss>>,
+}
