@@ -3,12 +3,12 @@
 //! A message is complete in itself, cause and remedy included, and names the file by its full path; no variant has
 //! a `source()`, so printing a chain of causes repeats nothing.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::folder::Damaged;
 use crate::state::StateError;
 use crate::{remedy, store};
 
@@ -292,6 +292,23 @@ pub enum CheckpointError {
         /// What it said.
         error: Box<StateError>,
     },
+}
+
+/// A checkpoint that cannot be used.
+#[derive(Debug)]
+pub struct Damaged {
+    /// The step in its name.
+    pub step: u64,
+    /// Its directory.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: CheckpointError,
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
 }
 
 impl CheckpointError {

@@ -10,8 +10,7 @@ use rustix::io::Errno;
 
 use super::error::{CheckpointError, During};
 use super::name;
-use super::objects::Listed;
-use crate::{remedy, store};
+use crate::remedy;
 
 /// A file that was opened, and its size in bytes.
 pub(super) type Opened = (Box<dyn Read + Send>, u64);
@@ -37,14 +36,6 @@ pub(super) trait Files {
     }
 }
 
-/// The files of the checkpoint at `path`.
-pub(super) fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
-    Ok(match store::at(path).during("open", path)? {
-        Some(store) => Box::new(Listed::open(store, path)?),
-        None => Box::new(Directory::open(path)?),
-    })
-}
-
 /// Whether a directory is at `path`. Where the system does not say, that is an error: the directory may well be there.
 pub(super) fn is_dir(path: &Path) -> Result<bool, CheckpointError> {
     match fs::metadata(path) {
@@ -54,14 +45,14 @@ pub(super) fn is_dir(path: &Path) -> Result<bool, CheckpointError> {
 }
 
 /// The directory of a checkpoint, open: what is read comes from this one, whatever its name comes to mean meanwhile.
-struct Directory {
+pub(super) struct Directory {
     path: PathBuf,
     handle: OwnedFd,
     step: u64,
 }
 
 impl Directory {
-    fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         if !is_dir(path)? {
             return Err(CheckpointError::NotADirectory { path: path.to_owned() });
         }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{CheckpointError, During};
+use super::error::{CheckpointError, Damaged, During};
 use super::files::is_dir;
 use super::fs::{Disk, LocalDisk};
 use super::name::{
@@ -38,23 +38,6 @@ pub struct Newest<T = Checkpoint> {
     pub checkpoint: T,
     /// Those passed over, newest first. They are left as they are; a program should name them to its user.
     pub damaged: Vec<Damaged>,
-}
-
-/// A checkpoint that cannot be used.
-#[derive(Debug)]
-pub struct Damaged {
-    /// The step in its name.
-    pub step: u64,
-    /// Its directory.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub error: CheckpointError,
-}
-
-impl fmt::Display for Damaged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
 }
 
 impl fmt::Debug for Folder {

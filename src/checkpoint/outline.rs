@@ -8,28 +8,14 @@ use super::contents::Contents;
 use super::error::CheckpointError;
 use super::manifest::Manifest;
 use super::source::Source;
-use crate::state::{Dtype, State};
+use super::tensors::TensorOutline;
+use crate::state::State;
 
 /// A checkpoint without the content of its tensors, for programs that show it. Nothing can be restored from it.
 #[derive(Clone, Debug)]
 pub struct Outline {
     pub(super) contents: Contents,
     pub(super) tensors: Vec<TensorOutline>,
-}
-
-/// A tensor without its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorOutline {
-    /// The part that it belongs to.
-    pub part: String,
-    /// Its name.
-    pub name: String,
-    /// The type of its elements.
-    pub dtype: Dtype,
-    /// Length of each dimension.
-    pub shape: Vec<usize>,
-    /// The size of its elements.
-    pub bytes: u64,
 }
 
 impl Outline {

@@ -8,9 +8,10 @@ use super::contents::Contents;
 use super::document::Object;
 use super::error::CheckpointError;
 use super::manifest::{FileEntry, Manifest};
-use super::outline::{Outline, TensorOutline};
+use super::outline::Outline;
 use super::source::Source;
 use super::tensors;
+use super::tensors::TensorOutline;
 use crate::state::{Part, State};
 
 /// A checkpoint that was read whole, every byte of it checked.

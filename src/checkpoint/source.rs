@@ -5,11 +5,21 @@ use std::path::{Path, PathBuf};
 
 use super::document::{self, Object};
 use super::error::{CheckpointError, During};
-use super::files::{self, Files, Opened};
+use super::files::{Directory, Files, Opened};
 use super::hashed::Hashed;
 use super::manifest::{self, FileEntry, Manifest};
-use super::outline::TensorOutline;
-use super::{name, tensors};
+use super::name;
+use super::objects::Listed;
+use super::tensors::{self, TensorOutline};
+use crate::store;
+
+/// The files of the checkpoint at `path`.
+fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
+    Ok(match store::at(path).during("open", path)? {
+        Some(store) => Box::new(Listed::open(store, path)?),
+        None => Box::new(Directory::open(path)?),
+    })
+}
 
 /// Files of which nothing is believed that was not checked.
 pub(super) struct Source(Box<dyn Files>);
@@ -17,7 +27,7 @@ pub(super) struct Source(Box<dyn Files>);
 impl Source {
     /// Those of the checkpoint at `path`, of which none is read yet.
     pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        files::open(path).map(Self)
+        open(path).map(Self)
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {

@@ -12,8 +12,7 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::error::{CheckpointError, During};
-use super::outline::TensorOutline;
-use crate::state::HostTensor;
+use crate::state::{Dtype, HostTensor};
 
 /// A header of more bytes than this is neither written nor read. It is the limit of the safetensors format.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -23,6 +22,21 @@ const LENGTH: u64 = 8;
 
 /// What `__metadata__` means to the format is not a tensor.
 const NOT_A_TENSOR: &str = "__metadata__";
+
+/// A tensor without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorOutline {
+    /// The part that it belongs to.
+    pub part: String,
+    /// Its name.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Length of each dimension.
+    pub shape: Vec<usize>,
+    /// The size of its elements.
+    pub bytes: u64,
+}
 
 /// The file of `tensors`, in pieces to be written one after the other.
 pub(super) fn encode<'a>(
@@ -143,7 +157,6 @@ fn parse(json: &[u8]) -> Result<Metadata, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Dtype;
 
     fn tensor(dtype: Dtype, bytes: &[u8]) -> HostTensor {
         HostTensor { dtype, shape: vec![bytes.len() * 8 / dtype.bitsize()], bytes: bytes.to_vec() }

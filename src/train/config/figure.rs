@@ -114,3 +114,13 @@ impl JsonSchema for Metric {
         json_schema!({"description": "A figure that a schedule can follow.", "oneOf": words})
     }
 }
+
+/// Why an accuracy cannot be followed.
+pub(crate) const NO_ACCURACY: &str =
+    "there is no accuracy with this loss: it is for values, not classes, or does not say what is right";
+
+/// An option as it is written in a configuration.
+pub(crate) fn word(option: &impl Serialize) -> String {
+    let word = serde_json::to_value(option).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_owned()
+}

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::every::Every;
-use super::figure::Metric;
-use super::run_config::{NO_ACCURACY, word};
+use super::figure::{Metric, NO_ACCURACY, word};
 use crate::checkpoint::keep::{self, Best, Verdict};
 use crate::checkpoint::{Folder, Keep};
 use crate::loss::Loss;

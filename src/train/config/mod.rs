@@ -16,5 +16,5 @@ mod spelling;
 mod wording;
 pub(super) mod written_config;
 
+pub(super) use figure::{NO_ACCURACY, word};
 pub use run_config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
-pub(super) use run_config::{NO_ACCURACY, word};

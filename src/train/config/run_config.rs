@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::every::Every;
-use super::figure::Metric;
+use super::figure::{Metric, word};
 use super::keep::KeepConfig;
 use super::paths;
 use crate::backtrace::without_backtrace;
@@ -64,16 +64,6 @@ pub struct Config {
     /// settings. They are saved with the run, act after each update and may lend their weights to validations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, serde_json::Value>,
-}
-
-/// Why an accuracy cannot be followed.
-pub(crate) const NO_ACCURACY: &str =
-    "there is no accuracy with this loss: it is for values, not classes, or does not say what is right";
-
-/// An option as it is written in a configuration.
-pub(crate) fn word(option: &impl Serialize) -> String {
-    let word = serde_json::to_value(option).unwrap_or_default();
-    word.as_str().unwrap_or_default().to_owned()
 }
 
 /// How long a run is; exactly one of `epochs` and `steps` is given.
