@@ -1,9 +1,10 @@
 //! Losses: what training minimizes, what counts as right, and how outputs are read.
 //!
-//! A loss is used by training, by validation and by a prediction alike. To add one to the catalogue, write its file and
-//! its line in `catalogue!` below; a program adds its own with [`register`].
+//! A loss is used by training, by validation and by a prediction alike. To add one, write its file and its
+//! line in `catalogue.rs`; a program adds its own with [`register`].
 
 mod binary_cross_entropy;
+mod catalogue;
 mod config;
 mod cross_entropy;
 mod custom;
@@ -11,14 +12,12 @@ mod mean_squared_error;
 mod predicted;
 
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock};
 
 use candle_core::{Result, Tensor};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
+pub use catalogue::register;
 pub use config::LossConfig;
 pub use cross_entropy::CrossEntropy;
 pub use custom::Custom;
@@ -26,9 +25,7 @@ pub use mean_squared_error::MeanSquaredError;
 pub use predicted::Predicted;
 pub(crate) use predicted::largest;
 
-use crate::KindError;
 use crate::data::TargetKind;
-use crate::registry::{Kind, Named, Registry};
 
 /// A loss, which a run minimizes. Its fields are the settings of the `[loss]` table.
 ///
@@ -134,38 +131,6 @@ impl LossError {
     pub fn field(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self::Field { field, value: value.to_string(), rule: rule.into() }
     }
-}
-
-/// Names the losses, their types, and a sentence about each for the reference.
-macro_rules! catalogue {
-    ($($name:literal => $Loss:ident, $doc:literal;)*) => {
-        static REGISTRY: LazyLock<Registry<dyn Loss>> = LazyLock::new(|| {
-            Registry::new("loss", "loss", vec![$(Kind::new::<$Loss>($name, $doc, |loss| Arc::new(loss))),*])
-        });
-    };
-}
-
-catalogue! {
-    "mse" => MeanSquaredError, "Mean squared error against values.";
-    "cross_entropy" => CrossEntropy, "Cross-entropy of one logit for each class.";
-    "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a single logit against two classes.";
-    "custom" => Custom, "A loss that the program which trains hands over as a value.";
-}
-
-impl Named for dyn Loss {
-    fn registry() -> &'static Registry<Self> {
-        &REGISTRY
-    }
-}
-
-/// Makes the losses of type `T` known as `name`, for the whole program and as long as it runs: `loss.kind` in a
-/// configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
-///
-/// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
-pub fn register<T: Loss + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
-    let kind = Kind::<dyn Loss>::own::<T>(name, &["kind"], |loss| Arc::new(loss))?;
-    REGISTRY.register(kind)
 }
 
 /// In how many places two tensors of whole numbers agree.

@@ -7,34 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
+use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline};
 use crate::data::Input;
 use crate::ops;
 use crate::parameters::Parameters;
-
-/// The nonlinearity between two layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// `max(x, 0)`.
-    #[default]
-    Relu,
-    /// `x Φ(x)` with the exact normal distribution function, as `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
-    Gelu,
-    /// Hyperbolic tangent.
-    Tanh,
-}
-
-impl Activation {
-    /// The nonlinearity applied to each element.
-    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Relu => ops::relu(x),
-            Self::Gelu => ops::gelu(x),
-            Self::Tanh => ops::tanh(x),
-        }
-    }
-}
 
 /// The shape of an [`Mlp`] between its inputs and its outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,11 +2,15 @@
 //!
 //! A [`Model`] computes; a [`ModelSpec`] is the `[model]` table that one is built from.
 
+mod activation;
+mod catalogue;
 mod config;
 mod convnet;
+mod counted;
 mod custom;
 mod error;
 mod gpt;
+mod images;
 mod init;
 mod layers;
 mod mlp;
@@ -18,6 +22,8 @@ mod spec;
 
 use candle_core::{Result, Tensor};
 
+pub use activation::Activation;
+pub use catalogue::register;
 pub use config::ModelConfig;
 pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
 pub use custom::Custom;
@@ -25,10 +31,10 @@ pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
-pub use mlp::{Activation, Mlp, MlpConfig};
+pub use mlp::{Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
 pub use resnet::{ResNet, ResNetConfig};
-pub use spec::{ModelSpec, register};
+pub use spec::ModelSpec;
 
 use crate::parameters::Parameters;
 use crate::rng::Draws;

@@ -1,10 +1,5 @@
 //! The size of a model, known from its configuration before any memory is taken for it.
 
-use candle_core::{Device, Shape};
-
-use super::{ModelError, ModelSpec, init};
-use crate::data::Input;
-
 /// A model in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outline {
@@ -67,35 +62,14 @@ impl Outline {
         let sized = self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), product(shape)));
         sized.max_by_key(|(_, _, numbers)| *numbers)
     }
-
-    /// The size of the model of `spec`, found by building it without memory for weights. That can be done where the
-    /// model takes all its weights from [`normal`](super::normal), [`linear_default`](super::linear_default) and
-    /// [`kaiming_normal`](super::kaiming_normal), and computes nothing with them until it is used.
-    ///
-    /// # Errors
-    /// The model does not fit the data, or has more tensors than can be trained.
-    pub fn counted(
-        spec: &dyn ModelSpec,
-        activations: Activations,
-        input: &Input,
-        outputs: usize,
-    ) -> Result<Self, ModelError> {
-        let (model, counted) = init::counted(|| spec.build(input, outputs, 0, &Device::Cpu));
-        let buffers = model?.buffers();
-        let tensors: Vec<(String, Vec<usize>)> =
-            counted.into_iter().map(|(name, shape): (_, Shape)| (name, shape.into_dims())).collect();
-        let numbers = |remembered: bool| {
-            let these = tensors.iter().filter(|(name, _)| buffers.get(name).is_some() == remembered);
-            these.fold(0, |sum: u64, (_, shape)| sum.saturating_add(product(shape)))
-        };
-        let (parameters, remembered) = (numbers(false), numbers(true));
-        Ok(Self { parameters, buffers: remembered, activations, tensors })
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
+    use crate::data::Input;
     use crate::model::ModelConfig;
 
     fn config(toml: &str) -> ModelConfig {

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convnet::image;
+use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
 use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};

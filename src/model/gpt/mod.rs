@@ -2,6 +2,7 @@
 //! before each part, as Radford et al., "Language models are unsupervised multitask learners", 2019.
 
 mod config;
+mod spec;
 mod weights;
 
 use std::sync::Arc;

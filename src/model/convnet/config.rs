@@ -1,0 +1,141 @@
+//! The shape of a convolutional network: what a user may write, and what follows from it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::Activations;
+use crate::model::activation::Activation;
+use crate::model::outline::product;
+use crate::ops::Pool2d;
+
+/// The shape of a [`ConvNet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvNetConfig {
+    /// The convolutions, from the image on.
+    #[schemars(length(min = 1))]
+    pub blocks: Vec<ConvBlock>,
+    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out,
+    /// all positions go on as they are. 1 leaves the mean of each channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub average_to: Option<usize>,
+    /// Width of each hidden linear layer after the blocks.
+    #[serde(default)]
+    #[schemars(inner(range(min = 1)))]
+    pub hidden: Vec<usize>,
+    /// Nonlinearity in each block and after each hidden layer.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Probability in `[0, 1)` with which a unit of a hidden layer is dropped in training.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub dropout: f64,
+}
+
+/// A block of a [`ConvNet`]: convolution, batch norm where it is asked for, activation, pooling and dropout where they
+/// are asked for, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvBlock {
+    /// Channels that the convolution puts out.
+    #[schemars(range(min = 1))]
+    pub channels: usize,
+    /// Side of the convolution's kernel.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1))]
+    pub kernel: usize,
+    /// Step of the convolution.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub stride: usize,
+    /// Zeros that the convolution adds at each edge.
+    #[serde(default)]
+    pub padding: usize,
+    /// Whether a batch norm follows the convolution.
+    #[serde(default)]
+    pub batch_norm: bool,
+    /// What pooling follows the activation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolKind>,
+    /// Side of the pooling's windows.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1))]
+    pub pool_kernel: usize,
+    /// Step of the pooling; left out, the side of its windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub pool_stride: Option<usize>,
+    /// Probability in `[0, 1)` with which a number is dropped in training at the end of the block.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub dropout: f64,
+}
+
+/// What a window becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolKind {
+    /// Its largest number.
+    Max,
+    /// Its mean.
+    Average,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> usize {
+    2
+}
+
+fn three() -> usize {
+    3
+}
+
+impl ConvNetConfig {
+    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
+    /// layer.
+    pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
+        let input = product(image);
+        let &[mut channels, height, width] = image else { return Activations::default() };
+        let (mut sides, mut steps) = ([height, width], Vec::new());
+        for block in &self.blocks {
+            let Ok([convolved, pooled]) = block.sides(sides) else { break };
+            (channels, sides) = (block.channels, pooled);
+            let is_apart = block.batch_norm || self.activation != Activation::Relu;
+            let results = 1 + usize::from(block.batch_norm) + usize::from(is_apart);
+            steps.extend(std::iter::repeat_n(product(&[channels, convolved[0], convolved[1]]), results));
+            steps.extend(block.pool.is_some().then(|| product(&[channels, pooled[0], pooled[1]])));
+        }
+        let averaged = self.average_to.map(|side| product(&[channels, side, side]));
+        let layers = self.hidden.iter().chain([&outputs]).map(|&width| width as u64);
+        let drops = self.dropout > 0.0 || self.blocks.iter().any(|block| block.dropout > 0.0);
+        Activations::of_steps(input, steps.into_iter().chain(averaged).chain(layers)).with_dropout(drops)
+    }
+}
+
+impl ConvBlock {
+    pub(super) fn pool(&self) -> Pool2d {
+        let stride = self.pool_stride.unwrap_or(self.pool_kernel);
+        Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
+    }
+
+    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not
+    /// fit.
+    pub(super) fn sides(&self, sides: [usize; 2]) -> Result<[[usize; 2]; 2], String> {
+        let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
+            let side =
+                |side: usize| Some((side.saturating_add(padding.saturating_mul(2))).checked_sub(kernel)? / stride + 1);
+            match (side(height), side(width)) {
+                (Some(height), Some(width)) => Ok([height, width]),
+                _ => Err(format!("its {what} of {kernel} by {kernel} meets {height} by {width}")),
+            }
+        };
+        let convolved = along(sides, "convolution", self.kernel, self.stride, self.padding)?;
+        let Pool2d { kernel, stride, .. } = self.pool();
+        let pooled = if self.pool.is_some() { along(convolved, "pooling", kernel, stride, 0)? } else { convolved };
+        Ok([convolved, pooled])
+    }
+}
