@@ -92,3 +92,8 @@ fn join(outer: &str, inner: &str) -> String {
     let dot = if outer.is_empty() || inner.starts_with('[') { "" } else { "." };
     format!("{outer}{dot}{inner}")
 }
+
+/// Takes what is under `keys` out of a table.
+pub(crate) fn split(table: &mut Map<String, Value>, keys: &[&str]) -> Map<String, Value> {
+    keys.iter().filter_map(|key| table.remove_entry(*key)).collect()
+}

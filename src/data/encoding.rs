@@ -6,8 +6,8 @@ mod encoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use thiserror::Error;
 
+use super::error::{EncodingError, MOST_CATEGORIES};
 use super::frame::{Cells, Frame, Role, Words};
 use super::{DataError, RowSet, remarks};
 use crate::state::StateError;
@@ -39,37 +39,6 @@ pub enum CategoryEncoding {
     /// The category's place in their order, from 0; -1 where no training row has it.
     Ordinal,
 }
-
-/// Why columns do not become numbers.
-#[derive(Debug, Error)]
-pub enum EncodingError {
-    /// There is nothing to compute a stand-in from.
-    #[error(
-        "column `{column}` has no value in any training row, so nothing can stand in for one; \
-         leave it out with `data.ignore`"
-    )]
-    NoValue {
-        /// The column.
-        column: String,
-    },
-    /// Every category would be an input of its own.
-    #[error(
-        "column `{column}` has {categories} categories, and {MOST} are the most that become an input each; leave it out \
-         with `data.ignore`, or set `data.encoding = \"ordinal\"`"
-    )]
-    TooManyCategories {
-        /// The column.
-        column: String,
-        /// How many it has.
-        categories: usize,
-    },
-    /// No column is left.
-    #[error("`data.ignore` leaves no column but the label")]
-    NoColumns,
-}
-
-/// More categories than this in one column are rather names or numbers than categories.
-const MOST: usize = 1000;
 
 /// How every column becomes numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,7 +120,7 @@ impl Encoding {
                 Cells::Categories(words) => Kind::learned(words, train, options.encoding),
             };
             if let Kind::OneHot { categories } = &kind
-                && categories.len() > MOST
+                && categories.len() > MOST_CATEGORIES
             {
                 let (column, categories) = (column.name.clone(), categories.len());
                 return Err(EncodingError::TooManyCategories { column, categories });

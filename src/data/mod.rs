@@ -8,7 +8,8 @@
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
-//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own; `own.rs`: how it gets a name.
+//! 3. `input.rs`: what a row is for a model. `dataset.rs`: what a data set must be able to do, so that it can be your
+//!    own; `own.rs`: how it gets a name.
 //! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it; `file.rs`
 //!    and `gunzip.rs`: a file, unpacked.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
@@ -39,6 +40,7 @@ mod frame;
 mod gunzip;
 mod idx;
 mod images;
+mod input;
 mod looks;
 mod order;
 mod own;
@@ -52,6 +54,7 @@ mod records;
 mod remarks;
 mod rows;
 mod schema;
+mod size;
 mod split;
 mod standardize;
 mod survey;
@@ -64,28 +67,28 @@ pub use augment::{Augment, Normalize};
 pub use columns::{Label, Task};
 pub use config::{Channels, DataConfig};
 pub(crate) use dataset::pieces;
-pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
+pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::Delimiter;
-pub use encoding::{CategoryEncoding, EncodingError, Missing};
-pub use error::{DataError, Problem, TableError, TensorError};
-pub use feed::{Data, EVALUATION_ROWS};
+pub use encoding::{CategoryEncoding, Missing};
+pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
+pub use feed::Data;
 pub use file::Fingerprint;
 pub use folder::ImageFolder;
 pub use format::Format;
-pub use idx::IdxError;
 pub use images::Images;
+pub use input::{EVALUATION_ROWS, Input, TargetKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
-pub use picture::{ImageError, Size};
 pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;
 pub use rows::{Rows, Targets};
 pub use schema::{Columns, Names, Schema};
+pub use size::Size;
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;
 pub(crate) use survey::lines_above_table;
 pub use survey::{ColumnSurvey, Survey, TableSurvey, TensorSurvey, survey};
 pub use table::Table;
 pub(crate) use text::open_known as open_text;
-pub use text::{Text, TextError, TokenKind, Unknown, Vocabulary};
+pub use text::{Text, TokenKind, Vocabulary};

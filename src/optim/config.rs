@@ -3,13 +3,12 @@
 use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use super::OptimError;
 use super::any_rule::Rule;
+use super::decay::Decay;
 use super::group_config::{GroupConfig, GroupRule};
-use super::groups::Decay;
-use crate::kinded::{Kinded, read_table};
+use crate::kinded::{Kinded, read_table, split};
 
 /// An optimizer's rule and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`, or the name of a rule
 /// that is registered.
@@ -66,11 +65,6 @@ impl<'de> Deserialize<'de> for OptimizerConfig {
         let Common { decay, groups } = read_table(common)?;
         Ok(Self { rule, decay, groups })
     }
-}
-
-/// Takes what is under `keys` out of a table.
-pub(super) fn split(table: &mut Map<String, Value>, keys: &[&str]) -> Map<String, Value> {
-    keys.iter().filter_map(|key| table.remove_entry(*key)).collect()
 }
 
 impl OptimizerConfig {

@@ -7,10 +7,9 @@ use serde_json::{Map, Value};
 
 use super::OptimError;
 use super::any_rule::Rule;
-use super::config::split;
-use super::groups::Decay;
+use super::decay::Decay;
 use super::rule::Momentum;
-use crate::kinded::{Kinded, read_table};
+use crate::kinded::{Kinded, read_table, split};
 
 /// Parameters chosen by name, and what they do differently.
 #[derive(Clone, Debug, Default, PartialEq)]

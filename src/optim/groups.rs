@@ -1,32 +1,14 @@
 //! Which parameter belongs to which group, and which of them decay.
 
 use globset::{Glob, GlobMatcher};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::any_rule::Rule;
 use super::config::OptimizerConfig;
+use super::decay::Decay;
 use super::error::{OptimError, list};
 use super::group_config::{GroupConfig, GroupRule, Overrides};
 use super::rule::Momentum;
 use crate::parameters::Parameters;
-
-/// Which parameters weight decay applies to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Decay {
-    /// All of them.
-    #[default]
-    All,
-    /// Those of two or more dimensions: biases and the scales of norms have one, and are left out.
-    Matrices,
-}
-
-impl Decay {
-    pub(super) fn includes(self, dimensions: usize) -> bool {
-        self == Self::All || dimensions >= 2
-    }
-}
 
 /// Parameters that share hyperparameters.
 #[derive(Clone, Debug, PartialEq)]

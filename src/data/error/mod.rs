@@ -1,21 +1,30 @@
 //! Everything that can be wrong with data: what, where, and what to do about it. What only one format can have wrong is
 //! in an error of its own: `table.rs` and `tensor.rs` here, and the others beside what reads them.
 
+mod encoding;
+mod idx;
+mod image;
 mod problem;
 mod table;
 mod tensor;
+mod text;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use self::encoding::EncodingError;
+pub(super) use self::encoding::MOST_CATEGORIES;
+pub use self::idx::IdxError;
+pub use self::image::ImageError;
 pub use self::problem::Problem;
 pub(super) use self::problem::{hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
-use super::{EncodingError, IdxError, ImageError, Input, TextError};
+pub use self::text::{TextError, Unknown};
 use crate::backtrace::from_candle;
+use crate::data::input::Input;
 use crate::memory::TooLarge;
 use crate::remedy;
 use crate::state::StateError;

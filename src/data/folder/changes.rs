@@ -7,7 +7,7 @@ use super::listing::some_of;
 use super::look::{self, Found};
 use super::memory::Memory;
 use super::rows::key;
-use crate::data::picture::ImageError;
+use crate::data::error::ImageError;
 use crate::data::{DataError, Fingerprint};
 
 /// Refuses images other than those that a run began with, as its `memory` has them. Where the run is `told` to leave

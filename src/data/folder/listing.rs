@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::look::{self, Found};
 use crate::Notice;
 use crate::data::DataError;
+use crate::data::error::ImageError;
 use crate::data::error::hint;
-use crate::data::picture::ImageError;
 
 /// Names that file servers, archives and systems leave in folders. They are neither classes nor images.
 const SYSTEM: &[&str] = &[

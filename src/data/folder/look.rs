@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::listing::Listed;
-use crate::data::picture::{self, ImageError, Size};
+use crate::data::error::ImageError;
+use crate::data::picture;
+use crate::data::size::Size;
 use crate::data::{DataError, Fingerprint};
 
 /// A file that was looked at.

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::{ImageFile, ImageFolder, changes};
 use crate::Notice;
 use crate::data::dataset::Source;
-use crate::data::picture::ImageError;
+use crate::data::error::ImageError;
 use crate::data::{DataConfig, DataError, Fingerprint, Split};
 use crate::state::State;
 

@@ -15,10 +15,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::Mmap;
 
+use super::Vocabulary;
 use super::source::TextFile;
 use super::vocabulary::{Before, line_ends};
-use super::{TextError, Vocabulary};
 use crate::data::DataError;
+use crate::data::error::TextError;
 
 /// The last character is the version: of this format, and of how text is cut into tokens.
 const MAGIC: &[u8; 16] = b"rekindle.tokens1";

@@ -6,7 +6,6 @@
 //! 3. `cache.rs`: its tokens, made once and kept in a file that is mapped into memory.
 
 mod cache;
-mod error;
 mod source;
 mod tokenizer;
 mod vocabulary;
@@ -17,11 +16,11 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use error::{TextError, Unknown};
 pub use vocabulary::Vocabulary;
 
 use self::cache::{Job, Tokens};
 use super::dataset::Source;
+use super::error::{TextError, Unknown};
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, Split, TargetKind};
 use crate::Notice;
 use crate::state::{Part, State, StateError};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::TextError;
+use crate::data::error::TextError;
 use crate::data::file::{self, DataFile};
 use crate::data::gunzip::{Gunzip, MAGIC};
 use crate::data::{DataError, Fingerprint};

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::TextError;
-use super::error::Unknown;
 use super::source::TextFile;
 use super::tokenizer::{At, Failure, JsonTokenizer};
 use crate::data::DataError;
+use crate::data::error::{TextError, Unknown};
 use crate::regular;
 use crate::state::{Dtype, HostTensor, State, StateError};
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Optimizer;
+use crate::optim::decay::Decay;
 use crate::optim::error::list;
-use crate::optim::groups::{Decay, Group};
+use crate::optim::groups::Group;
 use crate::optim::rule::Momentum;
 use crate::parameters::{from_host, host_dtype, save_tensors};
 use crate::state::{HostTensor, Part, State, StateError};

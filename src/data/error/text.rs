@@ -30,7 +30,7 @@ impl fmt::Display for Unknown {
 
 impl TextError {
     /// Whether a tokenizer would leave something out.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(in crate::data) fn is_lost(&self) -> bool {
         match self {
             Self::InFile { source, .. } => source.is_lost(),
             error => matches!(error, Self::LostCharacter { .. }),
@@ -47,7 +47,7 @@ impl Unknown {
     }
 
     /// Refuses more than half.
-    pub(super) fn require_few(self) -> Result<Self, TextError> {
+    pub(in crate::data) fn require_few(self) -> Result<Self, TextError> {
         if self.share() > 0.5 { Err(TextError::MostlyUnknown(self)) } else { Ok(self) }
     }
 

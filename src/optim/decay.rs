@@ -1,0 +1,21 @@
+//! Which parameters weight decay applies to.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which parameters weight decay applies to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of two or more dimensions: biases and the scales of norms have one, and are left out.
+    Matrices,
+}
+
+impl Decay {
+    pub(super) fn includes(self, dimensions: usize) -> bool {
+        self == Self::All || dimensions >= 2
+    }
+}
