@@ -3,37 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::encoding::{EncodingOptions, Missing};
+use super::encoding::EncodingOptions;
 use super::error::hint;
 use super::frame::{FrameOptions, Role};
+use super::options::{Label, MISSING_VALUES, Missing, Task};
 use super::{DataConfig, DataError, TableError};
 use crate::Notice;
-
-/// What is to be learned from a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// The label is a class: a whole number from 0, or a name.
-    Classification,
-    /// The label is a number.
-    Regression,
-}
-
-/// A column of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a column is given by its name, or by its number: 0 is the first, -1 the last")]
-pub enum Label {
-    /// By its number, from 0; negative numbers count from the end.
-    Index(i64),
-    /// By its name in the header.
-    Name(String),
-}
-
-/// What stands where a value is missing, in tables of text.
-pub(super) const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
 
 /// What a user says about the columns of a table.
 pub(super) struct TableOptions<'a> {

@@ -10,11 +10,9 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::columns::{Label, MISSING_VALUES, Task};
 use super::delimiter::Delimiter;
-use super::encoding::{CategoryEncoding, Missing};
-use super::format::{COMMON, Format};
-use super::text::TokenKind;
+use super::format_kind::{COMMON, Format};
+use super::options::{CategoryEncoding, Label, MISSING_VALUES, Missing, Task, TokenKind};
 use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch};
 use crate::kinded;
 use crate::registry::{Chosen, Named};

@@ -1,9 +1,7 @@
 //! The defaults of `[data]`, written out.
 
-use super::columns::{Label, MISSING_VALUES, Task};
-use super::encoding::Missing;
-use super::format::Format;
-use super::text::TokenKind;
+use super::format_kind::Format;
+use super::options::{Label, MISSING_VALUES, Missing, Task, TokenKind};
 use super::{BatchSize, DataConfig};
 
 impl DataConfig {

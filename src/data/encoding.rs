@@ -3,42 +3,16 @@
 
 mod encoder;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{EncodingError, MOST_CATEGORIES};
 use super::frame::{Cells, Frame, Role, Words};
+use super::options::{CategoryEncoding, Missing};
 use super::{DataError, RowSet, remarks};
 use crate::state::StateError;
 
 pub(in crate::data) use encoder::Unseen;
-
-/// What is done where a value is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Missing {
-    /// It is an error.
-    #[default]
-    Error,
-    /// The mean of the column's training values stands in. Of categories, a missing one is a category of its own.
-    Mean,
-    /// The median stands in; of an even number of values, the mean of the two in the middle.
-    Median,
-    /// Zero stands in.
-    Zero,
-}
-
-/// How a category is written in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CategoryEncoding {
-    /// A number for each category, of which one is 1 and the others 0; all 0 where no training row has the category.
-    #[default]
-    OneHot,
-    /// The category's place in their order, from 0; -1 where no training row has it.
-    Ordinal,
-}
 
 /// How every column becomes numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -10,8 +10,8 @@
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `input.rs`: what a row is for a model. `dataset.rs`: what a data set must be able to do, so that it can be your
 //!    own; `own.rs`: how it gets a name.
-//! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it; `file.rs`
-//!    and `gunzip.rs`: a file, unpacked.
+//! 4. `config.rs`: what a user may write about data; `options.rs`: the words of it; `format_kind.rs`: which options a
+//!    format takes; `format.rs`: who reads it; `file.rs` and `gunzip.rs`: a file, unpacked.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
 //!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
 //!    mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: what looks like a mistake in it.
@@ -36,12 +36,14 @@ mod feed;
 mod file;
 mod folder;
 mod format;
+mod format_kind;
 mod frame;
 mod gunzip;
 mod idx;
 mod images;
 mod input;
 mod looks;
+mod options;
 mod order;
 mod own;
 #[cfg(feature = "parquet")]
@@ -64,19 +66,18 @@ mod text;
 mod value;
 
 pub use augment::{Augment, Normalize};
-pub use columns::{Label, Task};
 pub use config::{Channels, DataConfig};
 pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::Delimiter;
-pub use encoding::{CategoryEncoding, Missing};
 pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
 pub use feed::Data;
 pub use file::Fingerprint;
 pub use folder::ImageFolder;
-pub use format::Format;
+pub use format_kind::Format;
 pub use images::Images;
 pub use input::{EVALUATION_ROWS, Input, TargetKind};
+pub use options::{CategoryEncoding, Label, Missing, Task, TokenKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
 pub(crate) use reader::lines_before_rows;
@@ -91,4 +92,4 @@ pub(crate) use survey::lines_above_table;
 pub use survey::{ColumnSurvey, Survey, TableSurvey, TensorSurvey, survey};
 pub use table::Table;
 pub(crate) use text::open_known as open_text;
-pub use text::{Text, TokenKind, Vocabulary};
+pub use text::{Text, Vocabulary};

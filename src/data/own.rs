@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dataset::{Source, delegate};
-use super::format::COMMON;
+use super::format_kind::{COMMON, Format};
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
 use crate::registry::{Kind, Named, Registry};
 use crate::state::{Part, State, StateError};
@@ -96,7 +96,7 @@ impl Named for dyn DatasetSpec {
 /// # Errors
 /// The name is not one or is taken, the type has one, or it is not a struct with named fields that are free.
 pub fn register<T: DatasetSpec + Serialize + DeserializeOwned>(name: &'static str) -> Result<(), KindError> {
-    if super::Format::BUILT_IN.iter().any(|format| format.word() == name) {
+    if Format::BUILT_IN.iter().any(|format| format.word() == name) {
         return Err(KindError::Taken { what: "format", name });
     }
     let kind = Kind::<dyn DatasetSpec>::own::<T>(name, &COMMON, |spec| Arc::new(spec))?;

@@ -143,3 +143,10 @@ impl Sink for Sinks<'_> {
         self.each(|sink| sink.end());
     }
 }
+
+/// Has `sink` write out what it holds back. Only the log has to succeed, and that is not among these.
+pub(super) fn flush(sink: &mut dyn Sink) {
+    if let Err(error) = sink.flush() {
+        sink.message(&format!("warning: records of the run cannot be written: {error}; training continues"));
+    }
+}

@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use self::table::TableRows;
 pub(crate) use self::table::lines_before_rows;
 use super::csv::CsvRecords;
-use super::format::Format;
+use super::format_kind::Format;
 use super::{Augment, DataConfig, DataError, Schema};
 use crate::Notice;
 use crate::state::State;

@@ -16,7 +16,7 @@ pub use self::column::ColumnSurvey;
 pub(crate) use self::delimiter::lines_above_table;
 pub use self::table::TableSurvey;
 pub use self::tensors::TensorSurvey;
-use super::format::Format;
+use super::format_kind::Format;
 use super::{DataConfig, DataError, file};
 
 /// The kind of data that was recognized.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::super::columns::MISSING_VALUES;
 use super::super::csv::CsvRecords;
 use super::super::delimiter::Delimiter;
+use super::super::options::MISSING_VALUES;
 use super::super::records::Records;
 use super::super::value::Value;
 use super::super::{DataConfig, DataError};

@@ -13,28 +13,16 @@ mod vocabulary;
 use std::num::NonZeroUsize;
 
 use candle_core::{Device, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub use vocabulary::Vocabulary;
 
 use self::cache::{Job, Tokens};
 use super::dataset::Source;
 use super::error::{TextError, Unknown};
+use super::options::TokenKind;
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, Split, TargetKind};
 use crate::Notice;
 use crate::state::{Part, State, StateError};
-
-/// What a token is, where no tokenizer says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenKind {
-    /// A character of the text; the vocabulary is every character in it, in the order of Unicode.
-    #[default]
-    Characters,
-    /// A byte of the text as UTF-8, or of whatever the file holds.
-    Bytes,
-}
 
 /// A text as rows of `context` tokens, whose targets are the tokens one place further on.
 ///
