@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::DataError;
 use super::error::quoted;
-use super::remarks::of_rounding;
+use super::looks::FEW;
+use super::rounding::of_rounding;
 use super::rows::infer_classes;
 use crate::Notice;
 
@@ -120,9 +121,6 @@ fn counts_rows(values: &[f64]) -> bool {
     let is_next = |pair: &[f64]| matches!(pair, [a, b] if a + 1.0 == *b);
     values.len() >= FEW && values[0].fract() == 0.0 && sorted.windows(2).all(is_next)
 }
-
-/// In fewer rows than these, it means nothing that every value is another one.
-pub(super) const FEW: usize = 8;
 
 /// Ascending numbers, those that follow each other as a range.
 fn ranges(numbers: &[u32]) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::encoding::EncodingOptions;
-use super::error::hint;
+use super::error::{describe, hint};
 use super::frame::{FrameOptions, Role};
 use super::options::{Label, MISSING_VALUES, Missing, Task};
 use super::{DataConfig, DataError, TableError};
@@ -158,14 +158,6 @@ impl Selection {
 pub(super) fn double(names: &[String], columns: impl IntoIterator<Item = usize>) -> Option<(usize, usize)> {
     let mut seen = HashMap::new();
     columns.into_iter().find_map(|column| Some((seen.insert(names.get(column)?.trim(), column)?, column)))
-}
-
-/// A column as messages name it: by its name, where columns have `names`.
-pub(super) fn describe(names: Option<&[String]>, column: usize) -> String {
-    match names.and_then(|names| names.get(column)) {
-        Some(name) => format!("column `{name}`"),
-        None => format!("column {column} (counted from 0)"),
-    }
 }
 
 /// The position that `index` means among `count`, where negative numbers count from the end.

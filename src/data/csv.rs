@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::columns::{TableOptions, describe};
+use super::columns::TableOptions;
 use super::delimiter::Delimiter;
+use super::error::describe;
 use super::file::{self, DataFile};
 use super::frame::Frame;
 use super::quotes::{Quotes, Unclosed};

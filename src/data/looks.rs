@@ -101,6 +101,9 @@ fn is_date(text: &str) -> bool {
     }
 }
 
+/// In fewer rows than these, it means nothing that every value is another one.
+pub(super) const FEW: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@
 //!    format takes; `format.rs`: who reads it; `file.rs` and `gunzip.rs`: a file, unpacked.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
 //!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
-//!    mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: what looks like a mistake in it.
+//!    mean 0 and deviation 1. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`: what looks like a mistake in it.
 //! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs`; `augment.rs`: images
 //!    another at each step. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
@@ -54,6 +54,7 @@ mod reader;
 mod recalled;
 mod records;
 mod remarks;
+mod rounding;
 mod rows;
 mod schema;
 mod size;

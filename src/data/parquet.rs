@@ -8,7 +8,8 @@ use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::record::reader::RowIter;
 
-use super::columns::{TableOptions, describe};
+use super::columns::TableOptions;
+use super::error::describe;
 use super::file::{self, DataFile};
 use super::frame::Frame;
 use super::records::{self, Records};

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use super::classes::FEW;
-use super::columns::describe;
-use super::error::quoted;
+use super::error::{describe, quoted};
 use super::frame::{Cells, Column};
-use super::looks::{Look, look};
+use super::looks::{FEW, Look, look};
 use crate::Notice;
 
 /// Fields with line breaks, by column. In a table of numbers and names they are rare; mostly a quote stands where none
@@ -139,23 +137,4 @@ pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, kno
         "{count} of {rows} {have} a value in column `{column}` that no training row has, such as {example}{meant}; the \
          model takes it for none of its categories"
     )
-}
-
-/// The loss when numbers are rounded to 32 bits without being standardized before: nothing to speak of, or else a
-/// sentence.
-pub(super) fn of_rounding(numbers: &[f64]) -> Option<String> {
-    let there = || numbers.iter().copied().filter(|number| !number.is_nan());
-    let count = there().count() as f64;
-    let mean = there().sum::<f64>() / count;
-    let spread = (there().map(|number| (number - mean).powi(2)).sum::<f64>() / count).sqrt();
-    let coarsest =
-        there().max_by(|a, b| (a - f64::from(*a as f32)).abs().total_cmp(&(b - f64::from(*b as f32)).abs()))?;
-    let lost = (coarsest - f64::from(coarsest as f32)).abs();
-    (lost * 1000.0 > spread && spread > 0.0).then(|| {
-        let step = f64::from((coarsest.abs() as f32).next_up()) - f64::from(coarsest.abs() as f32);
-        format!(
-            "numbers such as {coarsest} are rounded to 32 bits, which have steps of {step} there, while they differ by \
-             {spread:.3} (standard deviation); subtract the same number from all of them"
-        )
-    })
 }

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use super::encoding::{Encoding, EncodingOptions, Precision};
 use super::frame::{Cells, Column, Frame};
 use super::remarks;
+use super::rounding::of_rounding;
 use super::standardize::blocks;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, Targets};
 use crate::Notice;
@@ -117,7 +118,7 @@ impl Table {
     pub(super) fn not_standardized(self) -> Self {
         let Raw::Columns { frame, .. } = &self.raw else { return self };
         let said = frame.columns.iter().filter_map(|Column { name, cells, .. }| match cells {
-            Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", remarks::of_rounding(numbers)?)),
+            Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", of_rounding(numbers)?)),
             Cells::Categories(_) => None,
         });
         let notices = said.map(Notice::Warning).collect();

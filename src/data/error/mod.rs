@@ -19,7 +19,7 @@ pub(super) use self::encoding::MOST_CATEGORIES;
 pub use self::idx::IdxError;
 pub use self::image::ImageError;
 pub use self::problem::Problem;
-pub(super) use self::problem::{hint, quoted};
+pub(super) use self::problem::{describe, hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
 pub use self::text::{TextError, Unknown};

@@ -87,6 +87,14 @@ pub(in crate::data) fn quoted(text: &str) -> String {
     }
 }
 
+/// A column as messages name it: by its name, where columns have `names`.
+pub(in crate::data) fn describe(names: Option<&[String]>, column: usize) -> String {
+    match names.and_then(|names| names.get(column)) {
+        Some(name) => format!("column `{name}`"),
+        None => format!("column {column} (counted from 0)"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
