@@ -188,7 +188,7 @@ mod tests {
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let model = mlp(activation, 0.5);
             let loss = model.forward(&x, Mode::Train(&Draws::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
-            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
+            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
             let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(evaluated(), evaluated());
         }

@@ -1,8 +1,8 @@
 //! Optimizers: update rules, parameter groups, clipping, and a state that can be saved.
 //!
 //! Read [`UpdateRule`] for what moves a parameter (SGD, Adam, AdamW, or a rule of yours, which [`register`] names),
-//! [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what an update consumes, and [`Optimizer`] for the
-//! update itself. An optimizer knows nothing of schedules: each update is handed its hyperparameters.
+//! [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what a backward pass leaves, [`MeasuredGradients`] for
+//! what an update consumes, and [`Optimizer`] for the update itself. An optimizer knows nothing of schedules: each update is handed its hyperparameters.
 
 mod any_rule;
 mod config;
@@ -11,6 +11,7 @@ mod gradients;
 mod group_config;
 mod groups;
 mod in_place;
+mod measured;
 mod optimizer;
 mod remembered;
 mod rule;
@@ -25,6 +26,8 @@ pub use custom::{CustomRuleError, register};
 pub use gradients::Gradients;
 pub use group_config::{GroupConfig, GroupRule, Overrides};
 pub use groups::{Decay, Group};
+pub use measured::MeasuredGradients;
+pub(crate) use measured::to_f64;
 pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
 pub use rule::{BaseHyperparams, Momentum, Step, Update, UpdateRule};
@@ -90,6 +93,17 @@ pub enum OptimError {
         own: Vec<String>,
         /// Those that the gradients are of.
         given: Vec<String>,
+    },
+    /// A gradient that is not of its parameter's shape, dtype or device.
+    #[error("the gradient that was given for `{0}` has another shape, dtype or device than the one it replaces")]
+    OtherGradient(String),
+    /// More or fewer gradients than parameters.
+    #[error("{given} gradients were given for {parameters} parameters")]
+    GradientCount {
+        /// How many were given.
+        given: usize,
+        /// How many are needed.
+        parameters: usize,
     },
     /// One variable under two names.
     #[error("`{first}` and `{second}` are one variable, which would be updated twice; give the optimizer one of them")]

@@ -18,7 +18,7 @@ use super::sink::{Beginning, Outcome, Sink, Sinks};
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
-use crate::optim::{Gradients, OptimError, StepHyperparams};
+use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
 /// A run in its directory, ready to train.
@@ -246,7 +246,7 @@ impl Run {
 
     fn require_finite_gradients(
         &self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         step: u64,
         rates: &[StepHyperparams],
     ) -> Result<(), TrainError> {
