@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Tensor};
 
-use super::{Gradients, OptimError, in_place};
+use super::{Gradients, OptimError};
+use crate::cpu;
 
 /// Gradients whose norm is known, and so whether they are finite: an update takes these. [`Gradients::measure`] makes
 /// them.
@@ -84,15 +85,15 @@ enum Number {
 /// Where there is no slice to visit, the sum is left on the device until [`read`].
 fn sum_of_squares(tensor: &Tensor) -> Result<Number, OptimError> {
     Ok(match tensor.dtype() {
-        DType::F32 if in_place::is_sliceable(tensor) => Number::Known(in_place::read::<f32, _>(tensor, sum)?),
-        DType::F64 if in_place::is_sliceable(tensor) => Number::Known(in_place::read::<f64, _>(tensor, sum)?),
+        DType::F32 if cpu::is_sliceable(tensor) => Number::Known(cpu::read::<f32, _>(tensor, sum)?),
+        DType::F64 if cpu::is_sliceable(tensor) => Number::Known(cpu::read::<f64, _>(tensor, sum)?),
         DType::F64 => Number::On(tensor.sqr()?.sum_all()?),
         _ => Number::On(tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?),
     })
 }
 
 fn sum<T: candle_core::WithDType>(elements: &[T]) -> candle_core::Result<f64> {
-    Ok(in_place::sum_of_squares(elements))
+    Ok(cpu::sum_of_squares(elements))
 }
 
 /// The values of all `numbers`, for one read of each device.

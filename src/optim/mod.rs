@@ -10,7 +10,6 @@ mod custom;
 mod gradients;
 mod group_config;
 mod groups;
-mod in_place;
 mod measured;
 mod optimizer;
 mod remembered;

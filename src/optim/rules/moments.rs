@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Result, WithDType};
 
-use super::super::in_place::Element;
 use super::super::{OptimError, Step, Update};
+use crate::cpu::Element;
 
 /// Names of the running means of the gradient and of its square, as `torch.optim` has them.
 pub(super) const STATES: &[&str] = &["exp_avg", "exp_avg_sq"];

@@ -5,8 +5,8 @@ use candle_core::{DType, Result, WithDType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::in_place::Element;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use crate::cpu::Element;
 
 /// Stochastic gradient descent with momentum, as `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
