@@ -13,6 +13,7 @@ mod mlp;
 #[cfg(test)]
 mod on_tape;
 mod outline;
+mod policy;
 mod resnet;
 mod spec;
 
@@ -27,6 +28,7 @@ pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use mlp::{Activation, Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
+pub use policy::Policy;
 pub use resnet::{ResNet, ResNetConfig};
 pub use spec::{ModelSpec, register};
 
