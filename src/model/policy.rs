@@ -19,9 +19,16 @@ pub struct Policy {
     pub output: DType,
 }
 
+impl Policy {
+    /// One type for everything.
+    pub const fn of(dtype: DType) -> Self {
+        Self { parameters: dtype, compute: dtype, output: dtype }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
-        Self { parameters: DType::F32, compute: DType::F32, output: DType::F32 }
+        Self::of(DType::F32)
     }
 }
 
@@ -38,7 +45,6 @@ mod tests {
 
     const F64_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F64, output: DType::F32 };
     const F16_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F16, output: DType::F32 };
-    const F64: Policy = Policy { parameters: DType::F64, compute: DType::F64, output: DType::F64 };
 
     /// Models of each kind with this policy, and inputs for each.
     fn models(policy: Policy) -> Vec<(&'static str, Box<dyn Model>, Tensor)> {
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn layers_that_compute_in_f64_have_the_gradients_of_f32_and_stay_on_the_tape() {
         assert_close_to_f32(F64_INSIDE, 1e-5, true);
-        assert_close_to_f32(F64, 1e-5, true);
+        assert_close_to_f32(Policy::of(DType::F64), 1e-5, true);
     }
 
     /// f16 has 11 bits, and rounding carries some numbers across the edge of a ReLU. There is no
