@@ -6,7 +6,7 @@
 //! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
 //!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
-//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
+//!    their updates; [`distributed`]: sums over several processes. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
 //!    [`loss`]: what is minimized; [`metric`]: what else a validation computes.
 //!    [`memory`]: whether something fits.
 //! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
@@ -22,6 +22,7 @@ mod backtrace;
 pub mod checkpoint;
 mod cpu;
 pub mod data;
+pub mod distributed;
 mod field_names;
 pub mod figures;
 mod kinded;

@@ -9,7 +9,7 @@ pub use config::{ConvBlock, ConvNetConfig, PoolKind};
 
 use super::images::{image, other_data};
 use super::layers::{BatchNorm, Builder, Conv, Linear};
-use super::{Activation, Mode, Model, ModelError};
+use super::{Activation, Mode, Model, ModelError, Policy};
 use crate::data::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
@@ -27,6 +27,7 @@ pub struct ConvNet {
     features: Vec<Block>,
     classifier: Vec<Linear>,
     fewest_rows: usize,
+    policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -52,8 +53,23 @@ impl ConvNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::with_policy(config, input, outputs, seed, device, Policy::default())
+    }
+
+    /// [`ConvNet::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// As [`ConvNet::new`], or when the device has no such type.
+    pub fn with_policy(
+        config: ConvNetConfig,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Self, ModelError> {
         let [mut channels, height, width] = image("a convnet", input)?;
-        let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device), 0);
+        let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device, policy), 0);
         let (mut features, mut fewest_rows) = (Vec::new(), 1);
         for (number, block) in config.blocks.iter().enumerate() {
             let [convolved, pooled] = block.sides(sides).map_err(|problem| {
@@ -88,7 +104,7 @@ impl ConvNet {
             inputs = width;
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { config, features, classifier, fewest_rows, parameters, buffers })
+        Ok(Self { config, features, classifier, fewest_rows, policy, parameters, buffers })
     }
 
     fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -119,7 +135,7 @@ fn dropout(x: &Tensor, p: f64, mode: Mode<'_>, purpose: &str) -> candle_core::Re
 impl Model for ConvNet {
     /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
-        let mut x = inputs.clone();
+        let mut x = ops::cast(inputs, self.policy.compute)?;
         for block in &self.features {
             x = mode.settled(self.block(block, &x, mode)?);
         }
@@ -135,7 +151,7 @@ impl Model for ConvNet {
                 x = dropout(&x, self.config.dropout, mode, &format!("dropout/classifier.{}", 3 * index + 2))?;
             }
         }
-        Ok(x)
+        ops::cast(&x, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {

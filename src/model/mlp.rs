@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::outline::product;
-use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline};
+use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
 use crate::data::Input;
 use crate::ops;
 use crate::parameters::Parameters;
@@ -79,6 +79,7 @@ impl MlpConfig {
 pub struct Mlp {
     config: MlpConfig,
     layers: Vec<Linear>,
+    policy: Policy,
     parameters: Parameters,
 }
 
@@ -88,22 +89,37 @@ impl Mlp {
     /// # Errors
     /// When the device fails.
     pub fn new(config: MlpConfig, inputs: usize, outputs: usize, seed: u64, device: &Device) -> Result<Self> {
-        let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device));
+        Self::with_policy(config, inputs, outputs, seed, device, Policy::default())
+    }
+
+    /// [`Mlp::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// When the device fails, or has no such type.
+    pub fn with_policy(
+        config: MlpConfig,
+        inputs: usize,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Self> {
+        let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device, policy));
         let widths: Vec<usize> = [inputs].into_iter().chain(config.hidden.iter().copied()).chain([outputs]).collect();
         for (index, pair) in widths.windows(2).enumerate() {
             layers.push(builder.linear(&(2 * index).to_string(), pair[0], pair[1])?);
         }
-        Ok(Self { config, layers, parameters: builder.parameters })
+        Ok(Self { config, layers, policy, parameters: builder.parameters })
     }
 }
 
 impl Model for Mlp {
     /// `inputs` is `[rows, …]`, flattened to `[rows, inputs]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        let mut x = inputs.flatten_from(1)?;
+        let mut x = ops::cast(&inputs.flatten_from(1)?, self.policy.compute)?;
         for (index, layer) in self.layers.iter().enumerate() {
             if index + 1 == self.layers.len() {
-                return Ok(mode.settled(layer.forward(&x)?));
+                return Ok(mode.settled(ops::cast(&layer.forward(&x)?, self.policy.output)?));
             }
             x = mode.settled(layer.activated(&x, self.config.activation)?);
             if let Mode::Train(draws) = mode {
@@ -164,7 +180,7 @@ mod tests {
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let model = mlp(activation, 0.5);
             let loss = model.forward(&x, Mode::Train(&Draws::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
-            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
+            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
             let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(evaluated(), evaluated());
         }

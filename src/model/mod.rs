@@ -17,6 +17,7 @@ mod mlp;
 #[cfg(test)]
 mod on_tape;
 mod outline;
+mod policy;
 mod resnet;
 mod spec;
 
@@ -33,6 +34,7 @@ pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use mlp::{Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
+pub use policy::Policy;
 pub use resnet::{ResNet, ResNetConfig};
 pub use spec::ModelSpec;
 

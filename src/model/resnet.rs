@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
+use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
 use crate::data::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
@@ -97,6 +97,7 @@ pub struct ResNet {
     blocks: Vec<Block>,
     fc: Linear,
     fewest_rows: usize,
+    policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -121,8 +122,23 @@ impl ResNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::with_policy(config, input, outputs, seed, device, Policy::default())
+    }
+
+    /// [`ResNet::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// As [`ResNet::new`], or when the device has no such type.
+    pub fn with_policy(
+        config: &ResNetConfig,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Self, ModelError> {
         let [channels, mut height, mut width] = image("a resnet", input)?;
-        let mut builder = Builder::new(seed, device);
+        let mut builder = Builder::new(seed, device, policy);
         let mut inputs = config.widths.first().copied().unwrap_or(1);
         let conv1 = builder.conv_kaiming("conv1", [channels, inputs, 3], padded(1))?;
         let bn1 = builder.batch_norm("bn1", inputs)?;
@@ -138,7 +154,7 @@ impl ResNet {
         let fewest_rows = if (height, width) == (1, 1) { 2 } else { 1 };
         let fc = builder.linear("fc", inputs, outputs)?;
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { conv1, bn1, blocks, fc, fewest_rows, parameters, buffers })
+        Ok(Self { conv1, bn1, blocks, fc, fewest_rows, policy, parameters, buffers })
     }
 }
 
@@ -177,11 +193,13 @@ impl Block {
 impl Model for ResNet {
     /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
-        let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(inputs)?, mode)?)?;
+        let x = ops::cast(inputs, self.policy.compute)?;
+        let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(&x)?, mode)?)?;
         for block in &self.blocks {
             x = mode.settled(block.forward(&x, mode)?);
         }
-        self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)
+        let outputs = self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)?;
+        ops::cast(&outputs, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {

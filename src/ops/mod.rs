@@ -7,6 +7,7 @@
 
 mod attention;
 mod batch_norm;
+mod cast;
 mod conv;
 pub mod dropout;
 mod embedding;
@@ -27,6 +28,7 @@ mod testing;
 
 pub use attention::{Heads, attention, attention_packed};
 pub use batch_norm::BatchNorm;
+pub(crate) use cast::cast;
 pub use conv::{Conv2d, conv2d};
 pub use embedding::{embedding, embedding_with_positions};
 pub use linear::{linear, linear_in_out, linear_relu};

@@ -65,6 +65,17 @@ pub enum OptimError {
         /// Those that the gradients are of.
         given: Vec<String>,
     },
+    /// A gradient that is not of its parameter's shape, dtype or device.
+    #[error("the gradient that was given for `{0}` has another shape, dtype or device than the one it replaces")]
+    OtherGradient(String),
+    /// More or fewer gradients than parameters.
+    #[error("{given} gradients were given for {parameters} parameters")]
+    GradientCount {
+        /// How many were given.
+        given: usize,
+        /// How many are needed.
+        parameters: usize,
+    },
     /// One variable under two names.
     #[error("`{first}` and `{second}` are one variable, which would be updated twice; give the optimizer one of them")]
     Tied {

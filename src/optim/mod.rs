@@ -1,8 +1,8 @@
 //! Optimizers: update rules, parameter groups, clipping, and a state that can be saved.
 //!
 //! Read [`UpdateRule`] for what moves a parameter (SGD, Adam, AdamW, or a rule of yours, which [`register`] names),
-//! [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what an update consumes, and [`Optimizer`] for the
-//! update itself. An optimizer knows nothing of schedules: each update is handed its hyperparameters.
+//! [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what a backward pass leaves, [`MeasuredGradients`] for
+//! what an update consumes, and [`Optimizer`] for the update itself. An optimizer knows nothing of schedules: each update is handed its hyperparameters.
 
 mod any_rule;
 mod config;
@@ -12,7 +12,7 @@ mod error;
 mod gradients;
 mod group_config;
 mod groups;
-mod in_place;
+mod measured;
 mod optimizer;
 mod remembered;
 mod rule;
@@ -27,6 +27,8 @@ pub use error::OptimError;
 pub use gradients::Gradients;
 pub use group_config::{GroupConfig, GroupRule, Overrides};
 pub use groups::Group;
+pub use measured::MeasuredGradients;
+pub(crate) use measured::to_f64;
 pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
 pub use rule::{BaseHyperparams, Momentum, Step, Update, UpdateRule};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::OptimError;
-use super::in_place::{self, Element};
+use crate::cpu::{self, Element};
 
 /// A rule by which an optimizer moves a parameter, such as [`Sgd`](super::Sgd). Its fields are its hyperparameters, by
 /// the names that a configuration gives them.
@@ -173,7 +173,7 @@ impl Update<'_> {
 
     /// The type of the elements, if they can be visited as slices; else an update is made of tensor operations.
     pub(super) fn slice_dtype(&self) -> Option<DType> {
-        let is_sliceable = in_place::is_sliceable(self.parameter) && in_place::is_sliceable(self.gradient);
+        let is_sliceable = cpu::is_sliceable(self.parameter) && cpu::is_sliceable(self.gradient);
         is_sliceable.then(|| self.parameter.dtype())
     }
 
@@ -187,6 +187,6 @@ impl Update<'_> {
         for (index, tensor) in tensors.iter_mut().skip(1).enumerate() {
             *tensor = self.state_var(index)?;
         }
-        in_place::update(tensors, self.gradient, update)
+        cpu::update_in_place(tensors, self.gradient, update)
     }
 }

@@ -13,6 +13,7 @@ use super::session::Session;
 use super::{RunDirectory, TrainError};
 use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, Format, Source, Stateless};
+use crate::distributed::Communicator;
 use crate::loss::{self, Loss, LossConfig};
 use crate::model::{self, Model, ModelConfig};
 
@@ -59,6 +60,14 @@ impl SessionBuilder {
     #[must_use]
     pub fn loss(mut self, loss: impl Loss) -> Self {
         self.given.loss = Some(Arc::new(loss));
+        self
+    }
+
+    /// Computes the run together with other processes, with which `communicator` connects this one. Each has the same
+    /// configuration and a directory of its own.
+    #[must_use]
+    pub fn communicator(mut self, communicator: impl Communicator + 'static) -> Self {
+        self.given.communicator = Some(Box::new(communicator));
         self
     }
 

@@ -9,6 +9,7 @@ use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
 use crate::memory::TooLarge;
 use crate::model::ModelError;
@@ -105,6 +106,21 @@ pub enum TrainError {
         step: u64,
         /// The failure.
         error: crate::state::StateError,
+    },
+    /// The processes of a run cannot add up their gradients or losses.
+    #[error(
+        "process {rank} of {world} (counted from 0) has lost touch with the others at step {step}: {error}; start all of \
+         them again, and each resumes from its newest checkpoint"
+    )]
+    Communicator {
+        /// The number of the process, from 0.
+        rank: usize,
+        /// How many there are.
+        world: usize,
+        /// The number of the update.
+        step: u64,
+        /// The failure.
+        error: CommunicatorError,
     },
     /// The schedule.
     #[error("schedule: {0}")]
@@ -383,6 +399,7 @@ impl TrainError {
                 | Self::LockLost { .. }
                 | Self::Tensor(_)
                 | Self::Component { .. }
+                | Self::Communicator { .. }
                 | Self::Optim(OptimError::Tensor(_))
         )
     }

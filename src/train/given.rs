@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::Source;
+use crate::distributed::Communicator;
 use crate::loss::Loss;
 use crate::model::Model;
 
@@ -12,4 +13,5 @@ pub(super) struct Given {
     pub model: Option<Box<dyn Model>>,
     pub dataset: Option<Box<dyn Source>>,
     pub loss: Option<Arc<dyn Loss>>,
+    pub communicator: Option<Box<dyn Communicator>>,
 }

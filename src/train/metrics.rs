@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -11,6 +11,7 @@ use crate::data::{Batch, DataError, TargetKind};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::{Mode, Model};
+use crate::optim::to_f64;
 use crate::state::{Part, State, StateError};
 
 /// What a validation finds.
@@ -121,14 +122,6 @@ pub(super) fn check(metrics: &[MetricConfig], targets: TargetKind) -> Result<(),
             Err(TrainError::Field { field, value: name.to_owned(), rule })
         }
         None => Ok(()),
-    }
-}
-
-/// Reads a scalar of any float dtype.
-pub(super) fn to_f64(scalar: &Tensor) -> candle_core::Result<f64> {
-    match scalar.dtype() {
-        DType::F64 => scalar.to_scalar::<f64>(),
-        _ => Ok(f64::from(scalar.to_dtype(DType::F32)?.to_scalar::<f32>()?)),
     }
 }
 

@@ -19,7 +19,7 @@ use super::session::Session;
 use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, Folder, Saver, WrittenBy};
-use crate::optim::{Gradients, OptimError, StepHyperparams};
+use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
 /// A run in its directory, ready to train.
@@ -247,7 +247,7 @@ impl Run {
 
     fn require_finite_gradients(
         &self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         step: u64,
         rates: &[StepHyperparams],
     ) -> Result<(), TrainError> {

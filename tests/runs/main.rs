@@ -21,6 +21,8 @@ mod intervals;
 mod notebook;
 mod own_optimizer;
 mod own_parts;
+mod precision;
+mod ranks;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;

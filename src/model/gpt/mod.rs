@@ -7,12 +7,13 @@ mod weights;
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor};
 
 pub use config::{GptActivation, GptConfig, GptNorm, Positions};
 use weights::{BlockWeights, Maker, Norm, Qkv};
 
-use super::{Mode, Model, ModelError, ModelSpec};
+use super::layers::{Builder, Weight};
+use super::{Mode, Model, ModelError, ModelSpec, Policy};
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::{self, Heads};
 use crate::parameters::Parameters;
@@ -25,11 +26,12 @@ use crate::rng::Draws;
 pub struct Gpt {
     config: GptConfig,
     context: usize,
-    tokens: Var,
-    positions: Option<Var>,
+    tokens: Weight,
+    positions: Option<Weight>,
     blocks: Vec<Arc<Block>>,
     norm: Norm,
-    head: Option<Var>,
+    head: Option<Weight>,
+    policy: Policy,
     parameters: Parameters,
 }
 
@@ -48,6 +50,22 @@ impl Gpt {
         seed: u64,
         device: &Device,
     ) -> std::result::Result<Self, ModelError> {
+        Self::with_policy(config, context, vocabulary, outputs, seed, device, Policy::default())
+    }
+
+    /// [`Gpt::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// As [`Gpt::new`], or when the device has no such type.
+    pub fn with_policy(
+        config: GptConfig,
+        context: usize,
+        vocabulary: usize,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> std::result::Result<Self, ModelError> {
         config.validate()?;
         let longest = config.context.unwrap_or(context);
         if longest < context {
@@ -58,13 +76,13 @@ impl Gpt {
             let rule = format!("the table of {vocabulary} tokens cannot give {outputs} outputs; set it to false");
             return Err(ModelError::field("tied", true, rule));
         }
-        let mut maker = Maker { config: &config, seed, device, parameters: Parameters::new() };
+        let mut maker = Maker { config: &config, builder: Builder::new(seed, device, policy) };
         let (tokens, positions) = maker.embeddings(vocabulary, longest)?;
         let block = |index| Ok(Arc::new(Block { config: config.clone(), index, weights: maker.block(index)? }));
         let blocks = (0..config.layers).map(block).collect::<Result<_>>()?;
         let (norm, head) = (maker.last_norm()?, maker.head(outputs)?);
-        let parameters = maker.parameters;
-        Ok(Self { context: longest, tokens, positions, blocks, norm, head, parameters, config })
+        let parameters = maker.builder.parameters;
+        Ok(Self { context: longest, tokens, positions, blocks, norm, head, policy, parameters, config })
     }
 
     /// The longest sequence that it takes.
@@ -73,10 +91,13 @@ impl Gpt {
     }
 
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        match &self.positions {
-            Some(positions) => ops::embedding_with_positions(&self.tokens, positions, tokens),
-            None => ops::embedding(&self.tokens, tokens),
-        }
+        let table = self.tokens.var();
+        let embedded = match &self.positions {
+            Some(positions) => ops::embedding_with_positions(table, positions.var(), tokens)?,
+            None => ops::embedding(table, tokens)?,
+        };
+        // Fewer numbers than the table has.
+        ops::cast(&embedded, self.policy.compute)
     }
 }
 
@@ -101,7 +122,8 @@ impl Model for Gpt {
                 mode.settled(block.forward(&x, draws)?)
             };
         }
-        ops::linear(&self.norm.forward(&x)?, self.head.as_ref().unwrap_or(&self.tokens), None)
+        let head = self.head.as_ref().unwrap_or(&self.tokens);
+        ops::cast(&ops::linear(&self.norm.forward(&x)?, &head.value()?, None)?, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {

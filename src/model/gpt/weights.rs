@@ -5,12 +5,11 @@
 //! `model.embed_positions.weight` for learned positions, `mlp.up_proj` and `mlp.down_proj` alone for a perceptron
 //! without a gate, biases beside every weight. A tied output map is in no file, as there.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
-use super::super::init;
+use super::super::layers::{Builder, Linear, Weight};
 use super::config::{GptActivation, GptConfig, GptNorm, Positions};
 use crate::ops;
-use crate::parameters::Parameters;
 
 /// The standard deviation of initial weights: Radford et al., "Language models are unsupervised multitask learners",
 /// 2019, as GPT-2's code has it.
@@ -19,55 +18,37 @@ const DEVIATION: f32 = 0.02;
 /// Makes the tensors of a model, each drawn from the seed and its name.
 pub(super) struct Maker<'a> {
     pub config: &'a GptConfig,
-    pub seed: u64,
-    pub device: &'a Device,
-    pub parameters: Parameters,
+    pub builder: Builder<'a>,
 }
 
 impl Maker<'_> {
-    fn add(&mut self, name: &str, var: Var) -> Var {
-        self.parameters.insert(name, var.clone());
-        var
-    }
-
-    fn constant(&mut self, name: &str, width: usize, value: f32) -> Result<Var> {
-        let var = init::constant(name, width, value, self.device)?;
-        Ok(self.add(name, var))
-    }
-
-    /// A matrix of normal numbers.
-    pub fn matrix(&mut self, name: &str, rows: usize, columns: usize, deviation: f32) -> Result<Var> {
-        let var = init::normal(name, (rows, columns), deviation, self.seed, self.device)?;
-        Ok(self.add(name, var))
-    }
-
     /// A table with a row of the model's width for each token or position.
-    pub fn table(&mut self, name: &str, rows: usize) -> Result<Var> {
-        self.matrix(name, rows, self.config.width, DEVIATION)
+    pub fn table(&mut self, name: &str, rows: usize) -> Result<Weight> {
+        self.builder.normal(name, (rows, self.config.width), DEVIATION)
+    }
+
+    fn bias(&mut self, name: &str, width: usize) -> Result<Option<Weight>> {
+        self.config.bias.then(|| self.builder.constant(&format!("{name}.bias"), width, 0.0)).transpose()
     }
 
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize, deviation: f32) -> Result<Linear> {
         let in_first = self.config.is_gpt2();
         let (rows, columns) = if in_first { (inputs, outputs) } else { (outputs, inputs) };
-        let weight = self.matrix(&format!("{name}.weight"), rows, columns, deviation)?;
-        let bias = self.config.bias.then(|| self.constant(&format!("{name}.bias"), outputs, 0.0)).transpose()?;
-        Ok(Linear { weight, bias, in_first })
+        let weight = self.builder.normal(&format!("{name}.weight"), (rows, columns), deviation)?;
+        Ok(Linear { weight, bias: self.bias(name, outputs)?, in_first })
     }
 
     pub fn norm(&mut self, name: &str) -> Result<Norm> {
         let width = self.config.width;
-        let weight = self.constant(&format!("{name}.weight"), width, 1.0)?;
+        let weight = self.builder.constant(&format!("{name}.weight"), width, 1.0)?;
         Ok(match self.config.norm {
             GptNorm::Rms => Norm::Rms { weight },
-            GptNorm::Layer => {
-                let bias = self.config.bias.then(|| self.constant(&format!("{name}.bias"), width, 0.0)).transpose()?;
-                Norm::Layer { weight, bias }
-            }
+            GptNorm::Layer => Norm::Layer { weight, bias: self.bias(name, width)? },
         })
     }
 
     /// The tables of tokens, and of positions where they are learned.
-    pub fn embeddings(&mut self, vocabulary: usize, context: usize) -> Result<(Var, Option<Var>)> {
+    pub fn embeddings(&mut self, vocabulary: usize, context: usize) -> Result<(Weight, Option<Weight>)> {
         let (tokens, positions) = match self.config.is_gpt2() {
             true => ("transformer.wte.weight", "transformer.wpe.weight"),
             false => ("model.embed_tokens.weight", "model.embed_positions.weight"),
@@ -120,48 +101,31 @@ impl Maker<'_> {
     }
 
     /// The output map, where it is not the table of tokens.
-    pub fn head(&mut self, outputs: usize) -> Result<Option<Var>> {
+    pub fn head(&mut self, outputs: usize) -> Result<Option<Weight>> {
         let own = !self.config.tied;
         own.then(|| self.table("lm_head.weight", outputs)).transpose()
-    }
-}
-
-/// A linear map.
-#[derive(Debug)]
-pub(super) struct Linear {
-    weight: Var,
-    bias: Option<Var>,
-    /// Whether the weight is `[in, out]`.
-    in_first: bool,
-}
-
-impl Linear {
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(Var::as_tensor);
-        if self.in_first { ops::linear_in_out(x, &self.weight, bias) } else { ops::linear(x, &self.weight, bias) }
-    }
-
-    fn vars(&self) -> impl Iterator<Item = &Var> {
-        [&self.weight].into_iter().chain(&self.bias)
     }
 }
 
 /// A normalization.
 #[derive(Debug)]
 pub(super) enum Norm {
-    Layer { weight: Var, bias: Option<Var> },
-    Rms { weight: Var },
+    Layer { weight: Weight, bias: Option<Weight> },
+    Rms { weight: Weight },
 }
 
 impl Norm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Layer { weight, bias } => ops::layer_norm(x, weight, bias.as_ref().map(Var::as_tensor), 1e-5),
-            Self::Rms { weight } => ops::rms_norm(x, weight, 1e-6),
+            Self::Layer { weight, bias } => {
+                let bias = bias.as_ref().map(|bias| bias.var().as_tensor());
+                weight.normalize(x, |x| ops::layer_norm(x, weight.var(), bias, 1e-5))
+            }
+            Self::Rms { weight } => weight.normalize(x, |x| ops::rms_norm(x, weight.var(), 1e-6)),
         }
     }
 
-    fn vars(&self) -> impl Iterator<Item = &Var> {
+    fn weights(&self) -> impl Iterator<Item = &Weight> {
         let (weight, bias) = match self {
             Self::Layer { weight, bias } => (weight, bias.as_ref()),
             Self::Rms { weight } => (weight, None),
@@ -200,6 +164,7 @@ impl BlockWeights {
         };
         let linears = qkv.iter().chain([&self.projection, &self.up, &self.down]).chain(&self.gate);
         let norms = [&self.attention_norm, &self.mlp_norm];
-        linears.flat_map(Linear::vars).chain(norms.into_iter().flat_map(Norm::vars)).cloned().collect()
+        let weights = linears.flat_map(Linear::weights).chain(norms.into_iter().flat_map(Norm::weights));
+        weights.map(|weight| weight.var().clone()).collect()
     }
 }

@@ -1,8 +1,9 @@
 //! Binary cross-entropy of logits.
 
-use candle_core::{Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Shape, Tensor};
 
-use crate::cpu::{self, Real, zip};
+use super::mean;
+use crate::cpu::{Real, zip};
 use crate::ops::op::{Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::{Pointwise, Softplus, shape_of_both};
@@ -41,17 +42,9 @@ impl Op for BinaryCrossEntropy {
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (logits, targets) = (inputs[0].elements, inputs[1].elements);
         let (factor, summand) = self.smoothing::<T>();
         let loss = |x: T, target: T| Softplus::value(x) - x * (target * factor + summand);
-        let sums = cpu::map_rows(logits.len(), 1, |range| {
-            let sum = cpu::vectorized(
-                #[inline(always)]
-                || cpu::sum2(&logits[range.clone()], &targets[range], loss),
-            );
-            WithDType::to_f64(sum)
-        });
-        Ok(vec![T::of(sums.iter().sum::<f64>() / logits.len() as f64)])
+        Ok(vec![mean(inputs[0].elements, inputs[1].elements, loss)])
     }
 
     /// That of a logit is its probability less the smoothed target, times the share of a row.

@@ -1,8 +1,9 @@
 //! The mean squared error.
 
-use candle_core::{Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Shape, Tensor};
 
-use crate::cpu::{self, Real, zip};
+use super::mean;
+use crate::cpu::{Real, zip};
 use crate::ops::op::{Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::shape_of_both;
@@ -28,16 +29,8 @@ impl Op for SquaredError {
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (outputs, targets) = (inputs[0].elements, inputs[1].elements);
-        let sums = cpu::map_rows(outputs.len(), 1, |range| {
-            let square = |x: T, target: T| (x - target) * (x - target);
-            let sum = cpu::vectorized(
-                #[inline(always)]
-                || cpu::sum2(&outputs[range.clone()], &targets[range], square),
-            );
-            WithDType::to_f64(sum)
-        });
-        Ok(vec![T::of(sums.iter().sum::<f64>() / outputs.len() as f64)])
+        let square = |x: T, target: T| (x - target) * (x - target);
+        Ok(vec![mean(inputs[0].elements, inputs[1].elements, square)])
     }
 
     fn backward<T: Real>(

@@ -12,7 +12,7 @@ use candle_core::backprop::GradStore;
 use super::config::OptimizerConfig;
 use super::groups::{self, Group};
 use super::rule::{Momentum, Step, Update, state_dtype};
-use super::{Gradients, OptimError};
+use super::{Gradients, MeasuredGradients, OptimError};
 use crate::parameters::Parameters;
 
 /// Hyperparameters of an update in one parameter group. A plain number is a learning rate with the group's own other
@@ -143,7 +143,7 @@ impl Optimizer {
     /// fails.
     pub fn update<H: Copy + Into<StepHyperparams>>(
         &mut self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         hyperparams: &[H],
     ) -> Result<(), OptimError> {
         if hyperparams.len() != self.groups.len() {
@@ -217,10 +217,9 @@ impl candle_nn::Optimizer for Optimizer {
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
         let parameters = self.slots.iter().map(|slot| (slot.name.as_str(), slot.parameter.as_tensor()));
-        let gradients =
-            Gradients::collect(|parameter| grads.get(parameter), parameters).map_err(candle_core::Error::wrap)?;
+        let gradients = Gradients::collect(|parameter| grads.get(parameter), parameters).and_then(Gradients::measure);
         let lrs = self.base_lrs();
-        self.update(&gradients, &lrs).map_err(candle_core::Error::wrap)
+        self.update(&gradients.map_err(candle_core::Error::wrap)?, &lrs).map_err(candle_core::Error::wrap)
     }
 
     /// The rate of the first group.

@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Result, WithDType};
 
-use super::super::in_place::Element;
 use super::super::{OptimError, Step, Update};
+use crate::cpu::Element;
 
 /// Names of the running means of the gradient and of its square, as `torch.optim` has them.
 pub(super) const STATES: &[&str] = &["exp_avg", "exp_avg_sq"];
@@ -68,11 +68,15 @@ impl Moments {
         let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
         tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
             for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                let g = *g * scale + decay * *p;
-                *m = *m + take1 * (g - *m);
-                *v = *v * beta2 + take2 * g * g;
-                let denominator = v.sqrt() / root_correction + eps;
-                *p = *p * shrink - step_size * (*m / denominator);
+                // Read once: the compiler does not know that the slices are apart.
+                let (weight, mean, square) = (*p, *m, *v);
+                let g = *g * scale + decay * weight;
+                let mean = mean + take1 * (g - mean);
+                let square = square * beta2 + take2 * g * g;
+                let denominator = square.sqrt() / root_correction + eps;
+                *m = mean;
+                *v = square;
+                *p = weight * shrink - step_size * (mean / denominator);
             }
         })
     }

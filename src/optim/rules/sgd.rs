@@ -5,8 +5,8 @@ use candle_core::{DType, Result, WithDType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::in_place::Element;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use crate::cpu::Element;
 
 /// Stochastic gradient descent with momentum, as `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -91,9 +91,12 @@ impl Sgd {
         let (keep, take) = (of(step.momentum), of(1.0 - self.dampening_of(step)));
         tensors.in_place(|[p, m]: [&mut [T]; 2], g| {
             for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
-                let g = *g * scale + decay * *p;
-                *m = *m * keep + g * take;
-                *p -= lr * if self.nesterov { g + keep * *m } else { *m };
+                // Read once: the compiler does not know that the slices are apart.
+                let weight = *p;
+                let g = *g * scale + decay * weight;
+                let momentum = *m * keep + g * take;
+                *m = momentum;
+                *p = weight - lr * if self.nesterov { g + keep * momentum } else { momentum };
             }
         })
     }

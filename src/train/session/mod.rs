@@ -4,6 +4,7 @@ mod batches;
 mod begun;
 mod intervals;
 mod parts;
+mod ranks;
 mod recalled;
 mod saved;
 mod update;
@@ -29,6 +30,7 @@ use crate::Notice;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Keep;
 use crate::data::{Data, Recalled};
+use crate::distributed::{Communicator, SingleProcess};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::Model;
@@ -50,6 +52,7 @@ pub struct Session {
     /// The same, and what else the model remembers.
     weights: Parameters,
     loss: Arc<dyn Loss>,
+    communicator: Box<dyn Communicator>,
     /// The metrics of a validation, beside loss and accuracy.
     metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
@@ -118,6 +121,8 @@ impl Session {
             Some(model) => model,
             None => config.model.build(&data.input(), outputs, config.seed, &device)?,
         };
+        let communicator = given.communicator.unwrap_or_else(|| Box::new(SingleProcess));
+        ranks::check(&*communicator, &config, model.as_ref())?;
         let parameters = model.parameters().clone();
         let weights = parameters.and(&model.buffers());
         if let Some(path) = &config.train.initial_weights {
@@ -150,6 +155,7 @@ impl Session {
             parameters,
             weights,
             loss,
+            communicator,
             metrics: config.validation.metrics.clone(),
             optimizer,
             schedulers,

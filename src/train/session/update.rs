@@ -4,14 +4,15 @@ use candle_core::Tensor;
 
 use super::Session;
 use crate::data::{Batch, DataError};
+use crate::distributed::{self, CommunicatorError};
 use crate::model::Mode;
 use crate::ops::Tape;
-use crate::optim::{Gradients, StepHyperparams};
+use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::Draws;
 use crate::train::TrainError;
 use crate::train::component::{self, Update};
 use crate::train::config::figure::Metric;
-use crate::train::metrics::{self, Evaluation, Measured, to_f64};
+use crate::train::metrics::{self, Evaluation, Measured};
 use crate::train::record::StepRecord;
 
 impl Session {
@@ -22,39 +23,63 @@ impl Session {
 
     /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients.
     /// What is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
-    pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
-        let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
-        for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
-            let share = piece.rows() as f64 / batch.rows() as f64;
-            let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
-            let (loss, value) = loss?;
-            mean += share * value;
-            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(&gradients)?,
-                None => gradients,
-            });
-        }
-        let gradients = sum.ok_or(DataError::NothingToVisit)?;
+    ///
+    /// A device other than the CPU is read once, for the norm and the loss together.
+    pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, MeasuredGradients), TrainError> {
+        let (own, shares, losses) = self.own_gradients(batch)?;
+        let failed = |error| self.disconnected(error);
+        let sum = self.communicator.sum_in_order(own).map_err(failed)?;
+        let (gradients, losses) = sum.measure_with(&losses)?;
+        let weighted = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
+        let weighted = self.communicator.gather(weighted).map_err(failed)?;
+        let mean = weighted.into_iter().fold(0.0, |mean, part| mean + part);
         Ok(match self.config.train.clip_norm {
             Some(max_norm) => (mean, gradients.clip(max_norm)?),
             None => (mean, gradients),
         })
     }
 
-    /// The mean loss over the rows of a micro-batch: the tensor and its value.
-    fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<(Tensor, f64), TrainError> {
+    /// The sum of the gradients of the micro-batches that this process computes; of each of them its share of the batch,
+    /// and the mean loss over its rows, which is not read yet.
+    fn own_gradients(&self, batch: &Batch) -> Result<(Gradients, Vec<f64>, Vec<Tensor>), TrainError> {
+        let pieces = batch.pieces(self.config.train.accumulate.unwrap_or(1))?;
+        if pieces.is_empty() {
+            return Err(DataError::NothingToVisit.into());
+        }
+        let (mut sum, mut shares, mut losses) = (None::<Gradients>, Vec::new(), Vec::new());
+        for number in distributed::own_pieces(&*self.communicator, pieces.len()) {
+            let piece = &pieces[number];
+            let share = piece.rows() as f64 / batch.rows() as f64;
+            let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
+            let loss = loss?;
+            shares.push(share);
+            losses.push(loss.detach());
+            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&gradients)?,
+                None => gradients,
+            });
+        }
+        let sum = sum.map_or_else(|| Gradients::neutral(&self.parameters), Ok)?;
+        Ok((sum, shares, losses))
+    }
+
+    /// The mean loss over the rows of a micro-batch.
+    fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<Tensor, TrainError> {
         let draws = Draws::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
-        let loss = self.loss.forward(&outputs, &batch.targets)?;
-        let value = to_f64(&loss)?;
-        Ok((loss, value))
+        Ok(self.loss.forward(&outputs, &batch.targets)?)
+    }
+
+    fn disconnected(&self, error: CommunicatorError) -> TrainError {
+        let (rank, world) = (self.communicator.rank(), self.communicator.world());
+        TrainError::Communicator { rank, world, step: self.step, error }
     }
 
     /// Makes an update, after which the next step begins.
     pub(in crate::train) fn update(
         &mut self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         rates: &[StepHyperparams],
         loss: f64,
     ) -> Result<(), TrainError> {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 14;
 
 /// An element type that updates are computed in on the CPU.
-pub(super) trait Element: WithDType + num_traits::Float {
+pub(crate) trait Element: WithDType + num_traits::Float {
     /// The elements of a storage of this type.
     fn elements_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
 }
@@ -36,12 +36,12 @@ impl Element for f64 {
 }
 
 /// Whether `tensor` is something whose elements can be visited as slices of `f32` or `f64`.
-pub(super) fn is_sliceable(tensor: &Tensor) -> bool {
+pub(crate) fn is_sliceable(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.is_contiguous() && matches!(tensor.dtype(), DType::F32 | DType::F64)
 }
 
 /// Calls `visit` with the elements of `tensor`.
-pub(super) fn read<T: WithDType, R>(tensor: &Tensor, visit: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+pub(crate) fn read<T: WithDType, R>(tensor: &Tensor, visit: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("a tensor on the CPU was expected") };
     let (start, end) = range(layout)?;
@@ -49,7 +49,7 @@ pub(super) fn read<T: WithDType, R>(tensor: &Tensor, visit: impl FnOnce(&[T]) ->
 }
 
 /// Calls `visit` with the elements of `tensor`, which it may change.
-pub(super) fn write<T: Element>(tensor: &Tensor, visit: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+fn write<T: Element>(tensor: &Tensor, visit: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
     tensor.inplace_op1(&Visit(RefCell::new(Some(|storage: &mut CpuStorage, layout: &Layout| {
         let (start, end) = range(layout)?;
         visit(&mut T::elements_mut(storage)?[start..end])
@@ -80,7 +80,7 @@ impl<F: FnOnce(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Visit<F> 
 
 /// Runs `update` over the elements of `tensors` and `gradient` in chunks, on several threads where there is enough to
 /// do. Each element is computed from its own neighbours in the other slices alone, so chunking does not change a bit.
-pub(super) fn update<T: Element, const N: usize>(
+pub(crate) fn update_in_place<T: Element, const N: usize>(
     tensors: [&Tensor; N],
     gradient: &Tensor,
     update: impl Fn([&mut [T]; N], &[T]) + Sync,
@@ -125,7 +125,7 @@ fn chunks<T, const N: usize>(slices: [&mut [T]; N]) -> Vec<[&mut [T]; N]> {
 
 /// The sum of squares in f64, added up in chunks of fixed size and then in order: the same bits for any number of
 /// threads.
-pub(super) fn sum_of_squares<T: WithDType>(elements: &[T]) -> f64 {
+pub(crate) fn sum_of_squares<T: WithDType>(elements: &[T]) -> f64 {
     /// Partial sums that advance side by side, so that the additions need not wait for each other.
     const LANES: usize = 8;
     let of_chunk = |chunk: &[T]| {
