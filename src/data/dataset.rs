@@ -4,9 +4,8 @@ use std::fmt;
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::{DataError, Fingerprint, Names};
+use super::{DataError, Fingerprint, Input, Names, TargetKind};
 use crate::Notice;
 use crate::state::{Part, State, StateError};
 
@@ -151,87 +150,6 @@ pub trait Dataset: Send + Sync {
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError>;
 }
 
-/// What one row's inputs are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Input {
-    /// Numbers of this shape: `[64]` for 64 features, `[3, 32, 32]` for a coloured image.
-    Numbers(Vec<usize>),
-    /// `context` tokens, each below `vocabulary`.
-    Tokens {
-        /// How many tokens.
-        context: usize,
-        /// How many there are to choose from.
-        vocabulary: usize,
-    },
-}
-
-impl Input {
-    /// The shape of a row of numbers; empty for tokens.
-    pub fn shape(&self) -> &[usize] {
-        match self {
-            Self::Numbers(shape) => shape,
-            Self::Tokens { .. } => &[],
-        }
-    }
-
-    /// How many numbers, or tokens, a row has.
-    pub fn numbers(&self) -> usize {
-        match self {
-            Self::Numbers(shape) => shape.iter().product(),
-            Self::Tokens { context, .. } => *context,
-        }
-    }
-
-    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`](super::EVALUATION_ROWS), or fewer where the
-    /// logits of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
-    pub fn evaluation_rows(&self) -> usize {
-        const MOST_LOGITS: usize = 1 << 24;
-        match self {
-            Self::Numbers(_) => super::EVALUATION_ROWS,
-            Self::Tokens { context, vocabulary } => {
-                let logits = context.saturating_mul(*vocabulary).max(1);
-                (MOST_LOGITS / logits).clamp(1, super::EVALUATION_ROWS)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Numbers(shape) => write!(f, "numbers of shape {shape:?}"),
-            Self::Tokens { context, vocabulary } => write!(f, "{context} tokens out of {vocabulary}"),
-        }
-    }
-}
-
-/// What a row's target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetKind {
-    /// `width` real numbers.
-    Values {
-        /// Numbers per row.
-        width: usize,
-    },
-    /// One of `count` classes, numbered from 0, or one for each position of the row.
-    Classes {
-        /// How many classes there are, whether or not each occurs.
-        count: usize,
-    },
-}
-
-impl fmt::Display for TargetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Values { width: 1 } => f.write_str("one value a row"),
-            Self::Values { width } => write!(f, "{width} values a row"),
-            Self::Classes { count } => write!(f, "{count} classes"),
-        }
-    }
-}
-
 /// What one update, or one step of an evaluation, looks at.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -343,18 +261,5 @@ impl Part for Box<dyn Source> {
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {
         self.as_mut().load(state)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// 256 windows of 1,024 tokens out of 50,257 would have 53 GB of logits.
-    #[test]
-    fn an_evaluation_of_a_large_language_model_fits_in_memory() {
-        let rows = |context, vocabulary| Input::Tokens { context, vocabulary }.evaluation_rows();
-        assert_eq!([rows(64, 65), rows(256, 1000), rows(1024, 50_257), rows(usize::MAX, 2)], [256, 65, 1, 1]);
-        assert_eq!(Input::Numbers(vec![3, 1024, 1024]).evaluation_rows(), 256);
     }
 }

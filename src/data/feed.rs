@@ -14,11 +14,6 @@ use crate::Notice;
 use crate::rng::Draws;
 use crate::state::{Part, State, StateError};
 
-/// How many rows a batch of an evaluation holds, the last one perhaps fewer; [`Input::evaluation_rows`] says where long
-/// rows of tokens make it fewer. It is fixed, and so is the order of the rows, so that the bits of a validation metric
-/// depend on the weights and the data alone, and not on how the training batches are made.
-pub const EVALUATION_ROWS: usize = 256;
-
 /// The data of a run: the batch of every step, and the rows it is validated on. Steps are counted from 0.
 ///
 /// A batch is a function of its step. Where gathering one takes long, the next few are gathered ahead on other threads;

@@ -9,9 +9,8 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CrossEntropy, Loss, LossError, MeanSquaredError, check_smoothing};
+use super::{CrossEntropy, Loss, LossError, MeanSquaredError, TargetKind, check_smoothing};
 use crate::KindError;
-use crate::data::TargetKind;
 use crate::kinded::{self, Kinded};
 use crate::registry::{Chosen, Named};
 

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_dropout;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activation, Activations, Mode, Model, ModelConfig, ModelError, ModelSpec, Outline};
-use crate::data::Input;
+use super::{Activation, Activations, Input, Mode, Model, ModelConfig, ModelError, ModelSpec, Outline};
 use crate::ops::{self, Conv2d, Pool2d};
 use crate::parameters::Parameters;
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::data::Input;
+use super::Input;
 
 /// Why there is no model for a configuration.
 #[derive(Debug, Error)]

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
-use crate::data::Input;
+use super::{Activations, Input, Mode, Model, ModelError, ModelSpec, Outline};
 use crate::ops;
 use crate::parameters::Parameters;
 

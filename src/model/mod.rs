@@ -8,6 +8,7 @@ mod custom;
 mod error;
 mod gpt;
 mod init;
+mod input;
 mod layers;
 mod mlp;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
+pub use input::{EVALUATION_ROWS, Input};
 pub use mlp::{Activation, Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
 pub use resnet::{ResNet, ResNetConfig};

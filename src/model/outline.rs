@@ -2,8 +2,7 @@
 
 use candle_core::{Device, Shape};
 
-use super::{ModelError, ModelSpec, init};
-use crate::data::Input;
+use super::{Input, ModelError, ModelSpec, init};
 
 /// A model in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]

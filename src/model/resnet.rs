@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::convnet::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
-use crate::data::Input;
+use super::{Activations, Input, Mode, Model, ModelError, ModelSpec, Outline};
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 

@@ -9,17 +9,17 @@ use candle_core::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{ConvNetConfig, Custom, GptConfig, MlpConfig, Model, ModelConfig, ModelError, Outline, ResNetConfig};
+use super::{
+    ConvNetConfig, Custom, GptConfig, Input, MlpConfig, Model, ModelConfig, ModelError, Outline, ResNetConfig,
+};
 use crate::KindError;
-use crate::data::Input;
 use crate::registry::{Kind, Named, Registry};
 
 /// A model before it is built. Its fields are the settings of the `[model]` table.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor, Var};
-/// use rekindle::data::Input;
-/// use rekindle::model::{Mode, Model, ModelConfig, ModelError, ModelSpec, linear_default, register};
+/// use rekindle::model::{Input, Mode, Model, ModelConfig, ModelError, ModelSpec, linear_default, register};
 /// use rekindle::parameters::Parameters;
 /// use serde::{Deserialize, Serialize};
 ///

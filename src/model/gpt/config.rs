@@ -5,9 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::check_dropout;
-use super::super::{Activations, Model, ModelConfig, ModelError, ModelSpec, Outline};
+use super::super::{Activations, Input, Model, ModelConfig, ModelError, ModelSpec, Outline};
 use super::Gpt;
-use crate::data::Input;
 
 /// How a model knows where a token stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
