@@ -74,7 +74,7 @@ impl LossConfig {
     ///
     /// # Errors
     /// The loss, or a setting, does not fit the targets.
-    pub(crate) fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
+    pub fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
         let loss: Arc<dyn Loss> = match self {
             Self::Kind(chosen) => Arc::clone(chosen.get()),
             Self::Usual { label_smoothing } => match targets {

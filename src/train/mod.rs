@@ -3,6 +3,7 @@
 //! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
 //! to go on, [`Config`] is what a run is computed from.
 
+#[cfg(feature = "cli")]
 mod bar;
 mod best;
 mod builder;
@@ -10,6 +11,7 @@ pub(crate) mod changes;
 mod complete;
 mod component;
 mod config;
+#[cfg(feature = "cli")]
 mod console;
 mod control;
 mod directory;
@@ -19,6 +21,7 @@ mod figure;
 mod find_lr;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "cli")]
 mod heartbeat;
 mod held_disk;
 mod intervals;
@@ -33,6 +36,7 @@ mod mirror;
 mod missing;
 mod outlook;
 pub(crate) mod paths;
+#[cfg(feature = "cli")]
 mod pauses;
 mod place;
 mod progress;
@@ -56,6 +60,7 @@ pub use builder::SessionBuilder;
 pub(crate) use component::apply_lent;
 pub use component::{Component, Configured, Update, register_component};
 pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
+#[cfg(feature = "cli")]
 pub use console::Console;
 pub use control::{Answer, Control, Stake};
 pub use directory::RunDirectory;

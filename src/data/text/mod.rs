@@ -8,6 +8,7 @@
 mod cache;
 mod error;
 mod source;
+#[cfg_attr(not(feature = "tokenizers"), path = "tokenizer_absent.rs")]
 mod tokenizer;
 mod vocabulary;
 
