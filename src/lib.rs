@@ -16,6 +16,20 @@
 //!
 //! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
+//!
+//! # Features
+//! The default build has all of the first four. A loop of your own needs none: `default-features = false` leaves
+//! everything but [`data`], [`train`] and what is listed with it in 4, and compiles few crates that Candle does not.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `trainer` | [`train`]'s loop in a program of yours: [`data`], [`train`], [`trained`], [`report`], [`proof`], [`starter`], [`mod@reference`] |
+//! | `charts` | charts as SVG and PNG, in [`report::chart`] |
+//! | `images` | PNG and JPEG images as data |
+//! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
+//! | `parquet` | tables in Parquet files |
+//! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
+//! | `cuda`, `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle |
 #![deny(missing_docs)]
 // Some of what the chapters share is for the trainer alone. The default build says what nobody uses.
 #![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]

@@ -106,12 +106,6 @@ pub enum TextError {
         /// What is wrong with it.
         reason: String,
     },
-    /// This program was built without tokenizers.
-    #[error("{path} is a tokenizer, which this program was built without; build it with `--features tokenizers`")]
-    NoTokenizers {
-        /// The file.
-        path: PathBuf,
-    },
     /// The tokenizer gives other tokens every time.
     #[error("{path} drops merges at random (`model.dropout`), so that no two runs see the same tokens; set it to null")]
     RandomTokenizer {

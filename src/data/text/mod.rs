@@ -8,7 +8,6 @@
 mod cache;
 mod error;
 mod source;
-#[cfg_attr(not(feature = "tokenizers"), path = "tokenizer_absent.rs")]
 mod tokenizer;
 mod vocabulary;
 

@@ -9,8 +9,6 @@ use tokenizers::models::ModelWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer};
 
-use super::vocabulary::{At, Failure};
-
 /// A tokenizer, and its own words.
 #[derive(Clone)]
 pub(super) struct JsonTokenizer {
@@ -21,6 +19,20 @@ pub(super) struct JsonTokenizer {
     unknown: Option<u32>,
     /// Whether there may be text that has no token, not even that for the unknown.
     may_lose: bool,
+}
+
+/// Some text, and where it is.
+pub(super) struct At {
+    pub text: String,
+    pub byte: usize,
+}
+
+/// Why text did not become tokens.
+pub(super) enum Failure {
+    /// The tokenizer says so.
+    Tokenizer(String),
+    /// A character has no token.
+    Lost(At),
 }
 
 impl From<tokenizers::Error> for Failure {

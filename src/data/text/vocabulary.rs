@@ -8,7 +8,7 @@ use std::path::Path;
 use super::TextError;
 use super::error::Unknown;
 use super::source::TextFile;
-use super::tokenizer::JsonTokenizer;
+use super::tokenizer::{At, Failure, JsonTokenizer};
 use crate::data::DataError;
 use crate::regular;
 use crate::state::{Dtype, HostTensor, State, StateError};
@@ -28,21 +28,6 @@ enum Kind {
     Characters(Vec<char>),
     Bytes,
     Tokenizer(JsonTokenizer),
-}
-
-/// Some text, and where it is.
-pub(super) struct At {
-    pub text: String,
-    pub byte: usize,
-}
-
-/// Why text did not become tokens.
-#[cfg_attr(not(feature = "tokenizers"), allow(dead_code, reason = "a tokenizer makes them"))]
-pub(super) enum Failure {
-    /// The tokenizer says so.
-    Tokenizer(String),
-    /// A character has no token.
-    Lost(At),
 }
 
 /// A place in a text that comes in pieces: how much of it is before this piece.
@@ -107,9 +92,6 @@ impl Vocabulary {
     /// The file cannot be read, is none, or gives other tokens for the same text every time.
     pub fn from_file(path: &Path) -> Result<Self, TextError> {
         let path = path.to_path_buf();
-        if cfg!(not(feature = "tokenizers")) {
-            return Err(TextError::NoTokenizers { path });
-        }
         let json = regular::read(&path).map_err(|source| TextError::ReadTokenizer { path: path.clone(), source })?;
         if drops_merges(&json) {
             return Err(TextError::RandomTokenizer { path });
