@@ -44,7 +44,7 @@ mod tests {
             [error(), traced(error()), error().with_path("a"), traced(error().context("opening").with_path("a"))];
         let shown = wrapped.map(|error| without_backtrace(error).to_string());
         assert_eq!(shown, ["no driver", "no driver", "path: \"a\" no driver", "path: \"a\" opening\nno driver"]);
-        assert_eq!(crate::train::TrainError::from(error()).to_string(), "no driver");
+        assert_eq!(crate::optim::OptimError::from(error()).to_string(), "no driver");
         let shown = crate::state::StateError::from(error()).to_string();
         assert!(shown.contains("no driver") && !shown.contains('\n'), "{shown}");
     }

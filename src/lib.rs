@@ -16,39 +16,66 @@
 //!
 //! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
+//!
+//! # Features
+//! The default build has all of the first four. A loop of your own needs none: `default-features = false` leaves
+//! everything but [`data`], [`train`] and what is listed with it in 4, and compiles few crates that Candle does not.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `trainer` | [`train`]'s loop in a program of yours: [`data`], [`train`], [`trained`], [`report`], [`proof`], [`starter`], [`mod@reference`] |
+//! | `charts` | charts as SVG and PNG, in [`report::chart`] |
+//! | `images` | PNG and JPEG images as data |
+//! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
+//! | `parquet` | tables in Parquet files |
+//! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
+//! | `cuda`, `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle |
 #![deny(missing_docs)]
+// Some of what the chapters share is for the trainer alone. The default build says what nobody uses.
+#![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
 
 mod backtrace;
 pub mod checkpoint;
 mod cpu;
+#[cfg(feature = "trainer")]
 pub mod data;
 pub mod distributed;
 mod field_names;
+#[cfg(feature = "trainer")]
 pub mod figures;
 mod kinded;
 pub mod loss;
 pub mod memory;
 pub mod metric;
 pub mod model;
+#[cfg(feature = "trainer")]
 mod notice;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+#[cfg(feature = "trainer")]
 pub mod proof;
+#[cfg(feature = "trainer")]
 pub mod reference;
 mod registry;
 mod regular;
 mod remedy;
+#[cfg(feature = "trainer")]
 pub mod report;
 pub mod rng;
 pub mod schedule;
+#[cfg(feature = "trainer")]
 pub mod shell;
+#[cfg(feature = "trainer")]
 pub mod starter;
 pub mod state;
 pub mod store;
 pub mod threads;
+#[cfg(feature = "trainer")]
 pub mod train;
+#[cfg(feature = "trainer")]
 pub mod trained;
 
+#[cfg(feature = "trainer")]
 pub use notice::Notice;
 pub use registry::{Chosen, KindError};

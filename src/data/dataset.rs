@@ -263,16 +263,3 @@ impl Part for Box<dyn Source> {
         self.as_mut().load(state)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// 256 windows of 1,024 tokens out of 50,257 would have 53 GB of logits.
-    #[test]
-    fn an_evaluation_of_a_large_language_model_fits_in_memory() {
-        let rows = |context, vocabulary| Input::Tokens { context, vocabulary }.evaluation_rows();
-        assert_eq!([rows(64, 65), rows(256, 1000), rows(1024, 50_257), rows(usize::MAX, 2)], [256, 65, 1, 1]);
-        assert_eq!(Input::Numbers(vec![3, 1024, 1024]).evaluation_rows(), 256);
-    }
-}

@@ -24,7 +24,11 @@ impl Format {
             path if is(&path, "txt") => Some(Self::Text),
             _ => None,
         };
-        config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })
+        let format = config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })?;
+        if format == Self::Images {
+            super::picture::require_decoders(&config.path)?;
+        }
+        Ok(format)
     }
 
     /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table

@@ -15,7 +15,7 @@
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
 //!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
 //!    mean 0 and deviation 1. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`: what looks like a mistake in it.
-//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs`; `augment.rs`: images
+//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs` (its `pixels.rs`); `augment.rs`: images
 //!    another at each step. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
 //! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
@@ -41,7 +41,6 @@ mod frame;
 mod gunzip;
 mod idx;
 mod images;
-mod input;
 mod looks;
 mod options;
 mod order;
@@ -49,6 +48,8 @@ mod own;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod picture;
+#[cfg_attr(not(feature = "images"), path = "pixels_absent.rs")]
+mod pixels;
 mod quotes;
 mod reader;
 mod recalled;
@@ -66,6 +67,8 @@ mod tensors;
 mod text;
 mod value;
 
+pub use crate::loss::TargetKind;
+pub use crate::model::{EVALUATION_ROWS, Input};
 pub use augment::{Augment, Normalize};
 pub use config::{Channels, DataConfig};
 pub(crate) use dataset::pieces;
@@ -77,7 +80,6 @@ pub use file::Fingerprint;
 pub use folder::ImageFolder;
 pub use format_kind::Format;
 pub use images::Images;
-pub use input::{EVALUATION_ROWS, Input, TargetKind};
 pub use options::{CategoryEncoding, Label, Missing, Task, TokenKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};

@@ -9,9 +9,8 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CrossEntropy, Loss, LossError, MeanSquaredError, check_smoothing};
+use super::{CrossEntropy, Loss, LossError, MeanSquaredError, TargetKind, check_smoothing};
 use crate::KindError;
-use crate::data::TargetKind;
 use crate::kinded::{self, Kinded};
 use crate::registry::{Chosen, Named};
 
@@ -75,7 +74,7 @@ impl LossConfig {
     ///
     /// # Errors
     /// The loss, or a setting, does not fit the targets.
-    pub(crate) fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
+    pub fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
         let loss: Arc<dyn Loss> = match self {
             Self::Kind(chosen) => Arc::clone(chosen.get()),
             Self::Usual { label_smoothing } => match targets {

@@ -4,8 +4,7 @@ use candle_core::{D, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, Predicted, check_smoothing};
-use crate::data::TargetKind;
+use super::{Loss, LossError, Predicted, TargetKind, check_smoothing};
 use crate::ops::loss::cross_entropy;
 
 /// Cross-entropy of one logit for each class: [`cross_entropy`].

@@ -4,8 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError};
-use crate::data::TargetKind;
+use super::{Loss, LossError, TargetKind};
 
 /// The place of a loss that the program which trains hands over as a value. A configuration says no more of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,8 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, check_smoothing};
-use crate::data::TargetKind;
+use super::{Loss, LossError, TargetKind, check_smoothing};
 use crate::ops::loss::mean_squared_error;
 
 /// Mean squared error against values: [`mean_squared_error`].

@@ -10,6 +10,7 @@ mod cross_entropy;
 mod custom;
 mod mean_squared_error;
 mod predicted;
+mod targets;
 
 use std::fmt::Debug;
 
@@ -24,15 +25,13 @@ pub use custom::Custom;
 pub use mean_squared_error::MeanSquaredError;
 pub use predicted::Predicted;
 pub(crate) use predicted::largest;
-
-use crate::data::TargetKind;
+pub use targets::TargetKind;
 
 /// A loss, which a run minimizes. Its fields are the settings of the `[loss]` table.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
-/// use rekindle::data::TargetKind;
-/// use rekindle::loss::{Loss, LossConfig, LossError, register};
+/// use rekindle::loss::{Loss, LossConfig, LossError, TargetKind, register};
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// The mean distance from the values.
@@ -71,8 +70,8 @@ pub trait Loss: Debug + Send + Sync + 'static {
     /// The loss is not for such targets, or a setting is not.
     fn outputs(&self, targets: TargetKind) -> std::result::Result<usize, LossError>;
 
-    /// The mean over the targets of a batch, a scalar to train on: `outputs` `[rows, …, numbers]`, and `targets` as in
-    /// [`Batch`](crate::data::Batch).
+    /// The mean over the targets of a batch, a scalar to train on. `outputs` are `[rows, …, numbers]`; `targets` are
+    /// `[rows, width]`, f32, where they are values, and `[rows]` or `[rows, positions]`, u32, where they are classes.
     ///
     /// # Errors
     /// The shapes do not fit, or the device fails.

@@ -19,7 +19,7 @@ pub use config::MetricConfig;
 pub use mean_absolute_error::MeanAbsoluteError;
 pub use top_k_accuracy::TopKAccuracy;
 
-use crate::data::TargetKind;
+use crate::loss::TargetKind;
 
 /// A figure of a validation. Its fields are the settings of its table in `validation.metrics`.
 ///
@@ -77,7 +77,7 @@ pub trait Metric: Debug + Send + Sync + 'static {
 
 /// A figure on its way through a validation.
 pub trait Tally {
-    /// Takes in a batch: what the model puts out for it, and its targets as in [`Batch`](crate::data::Batch).
+    /// Takes in a batch: the model's outputs for it, and its targets, of the shapes that [`Loss::forward`](crate::loss::Loss::forward) takes.
     ///
     /// # Errors
     /// The shapes do not fit, or the device fails.

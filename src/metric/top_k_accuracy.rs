@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Mean, Metric, Tally};
-use crate::data::TargetKind;
+use crate::loss::TargetKind;
 
 /// The share of targets whose class is among the `k` with the largest logits: fewer than `k` others have a larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,9 +6,8 @@ use candle_core::Device;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, ModelError, ModelSpec, Outline};
+use super::{Input, Model, ModelError, ModelSpec, Outline};
 use crate::KindError;
-use crate::data::Input;
 use crate::registry::{Chosen, Named};
 
 /// A model's kind and shape, the `[model]` table of a config.

@@ -10,7 +10,7 @@ pub use config::{ConvBlock, ConvNetConfig, PoolKind};
 use super::images::{image, other_data};
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::{Activation, Mode, Model, ModelError, Policy};
-use crate::data::Input;
+use crate::model::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 

@@ -4,7 +4,7 @@ use candle_core::{Device, Shape};
 
 use super::outline::{Activations, Outline, product};
 use super::{ModelError, ModelSpec, init};
-use crate::data::Input;
+use crate::model::Input;
 
 impl Outline {
     /// The size of the model of `spec`, found by building it without memory for weights. That can be done where the

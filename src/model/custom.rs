@@ -4,8 +4,7 @@ use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Model, ModelError, ModelSpec};
-use crate::data::Input;
+use super::{Input, Model, ModelError, ModelSpec};
 
 /// The place of a model that the program which trains hands over as a value. A configuration says no more of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::backtrace::from_candle;
-use crate::data::Input;
+use crate::model::Input;
 
 /// Why there is no model for a configuration.
 #[derive(Debug, Error)]

@@ -1,7 +1,7 @@
 //! Whether the rows of a data set are images.
 
 use super::ModelError;
-use crate::data::Input;
+use crate::model::Input;
 
 /// Height and width of an image, and its channels; an error for `model` where the data is something else.
 pub(super) fn image(model: &'static str, input: &Input) -> Result<[usize; 3], ModelError> {

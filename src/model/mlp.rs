@@ -8,7 +8,7 @@ use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::outline::product;
 use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
-use crate::data::Input;
+use crate::model::Input;
 use crate::ops;
 use crate::parameters::Parameters;
 

@@ -12,6 +12,7 @@ mod error;
 mod gpt;
 mod images;
 mod init;
+mod input;
 mod layers;
 mod mlp;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_room_for;
 pub use init::{kaiming_normal, linear_default, normal};
+pub use input::{EVALUATION_ROWS, Input};
 pub use mlp::{Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
 pub use policy::Policy;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::{Mode, ModelConfig};
-use crate::data::Input;
+use super::{Input, Mode, ModelConfig};
 use crate::ops::{Tape, loss};
 use crate::rng::{Draws, Stream};
 

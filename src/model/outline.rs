@@ -69,7 +69,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::data::Input;
+    use crate::model::Input;
     use crate::model::ModelConfig;
 
     fn config(toml: &str) -> ModelConfig {

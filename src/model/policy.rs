@@ -37,7 +37,7 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     use super::*;
-    use crate::data::Input;
+    use crate::model::Input;
     use crate::model::{ConvNet, Gpt, Mlp, Mode, Model, ResNet};
     use crate::ops::{Tape, loss};
     use crate::optim::Gradients;

@@ -8,7 +8,7 @@ use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
 use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
-use crate::data::Input;
+use crate::model::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 

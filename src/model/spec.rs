@@ -5,14 +5,13 @@ use std::fmt::Debug;
 use candle_core::Device;
 
 use super::{Model, ModelConfig, ModelError, Outline};
-use crate::data::Input;
+use crate::model::Input;
 
 /// A model before it is built. Its fields are the settings of the `[model]` table.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor, Var};
-/// use rekindle::data::Input;
-/// use rekindle::model::{Mode, Model, ModelConfig, ModelError, ModelSpec, linear_default, register};
+/// use rekindle::model::{Input, Mode, Model, ModelConfig, ModelError, ModelSpec, linear_default, register};
 /// use rekindle::parameters::Parameters;
 /// use serde::{Deserialize, Serialize};
 ///

@@ -47,6 +47,7 @@ pub use error::TrainError;
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use metrics::Evaluation;
 pub(crate) use metrics::evaluate;
+#[cfg(feature = "cli")]
 pub use observe::console::Console;
 pub use observe::control::{Answer, Control, Stake};
 pub use observe::progress::{Phase, Progress};

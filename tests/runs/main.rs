@@ -11,7 +11,6 @@ mod common_signals;
 
 mod accumulate;
 mod components;
-mod custom_loop;
 mod determinism;
 mod examples;
 mod fashion;

@@ -159,6 +159,12 @@ pub enum ImageError {
         /// What it should be.
         expected: Size,
     },
+    /// This program was built without what reads images.
+    #[error("{path} holds PNG or JPEG images, which this program was built without; build it with `--features images`")]
+    NotBuilt {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The image is not as it was when the run began.
     #[error(
         "{path} is not what it was when the data was opened; bring back what it was and resume, or start a new run"

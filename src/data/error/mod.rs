@@ -24,8 +24,8 @@ pub use self::table::TableError;
 pub use self::tensor::TensorError;
 pub use self::text::{TextError, Unknown};
 use crate::backtrace::from_candle;
-use crate::data::input::Input;
 use crate::memory::TooLarge;
+use crate::model::Input;
 use crate::remedy;
 use crate::state::StateError;
 

@@ -52,6 +52,7 @@ fn images(folder: &Path) -> Result<Option<Survey>, DataError> {
     }
     let (classes, files) = listed(&path)?;
     let Some(first) = files.first() else { return Ok(None) };
+    picture::require_decoders(&path)?;
     let size = picture::size(first, &picture::read(first)?)?;
     // A folder of images without classes, as for a contest, is nothing to validate on.
     let is_alike = |path: &PathBuf| listed(path).is_ok_and(|(others, _)| others.iter().all(|o| classes.contains(o)));

@@ -4,7 +4,7 @@ use candle_core::Device;
 
 use super::ConvNet;
 use super::config::{ConvBlock, ConvNetConfig};
-use crate::data::Input;
+use crate::model::Input;
 use crate::model::error::check_dropout;
 use crate::model::{Model, ModelConfig, ModelError, ModelSpec, Outline};
 

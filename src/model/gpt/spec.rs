@@ -4,7 +4,7 @@ use candle_core::Device;
 
 use super::Gpt;
 use super::config::{GptConfig, Positions};
-use crate::data::Input;
+use crate::model::Input;
 use crate::model::error::check_dropout;
 use crate::model::{Activations, Model, ModelConfig, ModelError, ModelSpec, Outline};
 

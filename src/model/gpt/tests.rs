@@ -200,7 +200,7 @@ fn a_shape_that_cannot_be_is_refused_with_both_numbers() {
 #[test]
 fn data_of_another_kind_and_a_sequence_that_is_too_long_are_refused() {
     let config = ModelConfig::of(&GptConfig::new(1, 1, 4)).unwrap();
-    let numbers = crate::data::Input::Numbers(vec![64]);
+    let numbers = crate::model::Input::Numbers(vec![64]);
     let message = config.build(&numbers, 10, 0, &Device::Cpu).err().unwrap().to_string();
     assert_eq!(message, "a gpt takes rows of tokens, and a row of the data is numbers of shape [64]");
     let long = Tensor::zeros((1, 7), DType::U32, &Device::Cpu).unwrap();

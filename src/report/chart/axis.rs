@@ -70,6 +70,7 @@ impl Axis {
     }
 
     /// Places of the multiples 2 to 9 of each power of ten, on a logarithmic axis short enough to tell them apart.
+    #[cfg(feature = "charts")]
     pub fn minor_ticks(&self) -> Vec<f64> {
         if !self.log || self.high - self.low > 8.0 {
             return Vec::new();

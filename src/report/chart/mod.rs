@@ -1,4 +1,4 @@
-//! A line chart, as SVG, as PNG and in the terminal.
+//! A line chart, as SVG and PNG (feature `charts`) and in the terminal.
 //!
 //! Made for rates over steps and losses over rates, and knowing nothing of either: series of points, named phases
 //! behind them, marks across them. Every chart can be drawn, whatever its numbers are: a point that has no place on
@@ -6,11 +6,16 @@
 
 mod axis;
 mod braille;
+#[cfg(feature = "charts")]
 mod canvas;
+#[cfg(feature = "charts")]
 mod png;
 mod sample;
+#[cfg(feature = "charts")]
 mod svg;
 mod text;
+#[cfg(feature = "charts")]
+mod typeface;
 
 use axis::Axis;
 
@@ -55,6 +60,7 @@ impl Default for Size {
     }
 }
 
+#[cfg(feature = "charts")]
 impl Size {
     /// Width and height, within the limits.
     fn in_units(self) -> (f64, f64) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use super::{Chart, ChartError, text};
+use super::{Chart, ChartError, typeface};
 
 /// Pixels for each unit of the SVG: fine enough for screens that show two pixels for one.
 const SCALE: u16 = 2;
@@ -19,7 +19,7 @@ impl Chart {
     pub fn to_png(&self) -> Result<Vec<u8>, ChartError> {
         let drawing = |reason: String| ChartError::Drawing { title: self.title.clone(), reason };
         let mut fonts = fontdb::Database::new();
-        fonts.load_font_data(text::FONT.to_vec());
+        fonts.load_font_data(typeface::FONT.to_vec());
         let options = Options { fontdb: Arc::new(fonts), ..Options::default() };
         let tree = Tree::from_str(&self.to_svg(), &options).map_err(|error| drawing(error.to_string()))?;
         let (width, height) = self.size.in_units();

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Tick};
 use super::canvas::Canvas;
 use super::sample::{self, Line};
-use super::{Chart, text};
+use super::{Chart, text, typeface};
 
 const SHADES: [&str; 2] = ["#F4F6FA", "#E7EBF3"];
 const INK: &str = "#222222";
@@ -29,7 +29,7 @@ impl Chart {
         let room = |words: &str, with: f64, without: f64| if words.is_empty() { without } else { with };
         let (top, bottom) = (room(&self.title, 48.0, 14.0), height_of_all - room(&self.x_label, 58.0, 30.0));
         let y_ticks = y.ticks_that(|_| true, (((bottom - top) / 30.0) as usize).clamp(2, 8));
-        let widest = y_ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max);
+        let widest = y_ticks.iter().map(|tick| typeface::width(&tick.label, SMALL)).fold(0.0, f64::max);
         let left = room(&self.y_label, 52.0, 18.0) + widest;
         let right = width - (width / 30.0).clamp(14.0, 32.0);
         // All of them together leave some room for the lines.
@@ -59,8 +59,8 @@ impl Chart {
         let mut entries = Vec::new();
         let (mut left, mut row) = (plot.left, 0);
         for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
-            let name = text::fitted(&series.name, 300.0, |name| text::width(name, SMALL));
-            let width = 34.0 + text::width(&name, SMALL) + 22.0;
+            let name = text::fitted(&series.name, 300.0, |name| typeface::width(name, SMALL));
+            let width = 34.0 + typeface::width(&name, SMALL) + 22.0;
             let may_be_cut_off = row + 1 == plot.rows && number + 1 < self.series.len();
             let room = if may_be_cut_off { plot.right - 90.0 } else { plot.right + 22.0 };
             if left + width > room && left > plot.left {
@@ -81,7 +81,7 @@ impl Chart {
     fn phase_names(&self, plot: &Plot) -> Vec<Name> {
         let centred = |(_, name, from, to): (usize, &str, f64, f64)| {
             let name = plot.fitted(name);
-            let width = text::width(&name, SMALL);
+            let width = typeface::width(&name, SMALL);
             let left = plot.x((from + to) / 2.0) - width / 2.0;
             Name { left: left.clamp(plot.left, plot.right - width), width, row: 0, name, line: None }
         };
@@ -92,7 +92,7 @@ impl Chart {
     fn mark_labels(&self, plot: &Plot) -> Vec<Name> {
         let beside = |(at, label): (f64, &str)| {
             let name = plot.fitted(label);
-            let width = text::width(&name, SMALL);
+            let width = typeface::width(&name, SMALL);
             let line = plot.x(at);
             let left = if line + 4.0 + width <= plot.width - 8.0 { line + 4.0 } else { line - 4.0 - width };
             Name { left, width, row: 0, name, line: Some(line) }
@@ -111,7 +111,8 @@ impl Chart {
     }
 
     fn draw_labels(&self, canvas: &mut Canvas, plot: &Plot) {
-        let fitted = |words: &str, most: f64, size: f64| text::fitted(words, most, |words| text::width(words, size));
+        let fitted =
+            |words: &str, most: f64, size: f64| text::fitted(words, most, |words| typeface::width(words, size));
         let title = fitted(&self.title, plot.right - plot.left, TITLE);
         canvas.text(plot.left, 32.0, TITLE, "start", INK, &title);
         let x_label = fitted(&self.x_label, plot.right - plot.left, LABEL);
@@ -164,7 +165,7 @@ impl Plot {
     }
 
     fn fitted(&self, name: &str) -> String {
-        text::fitted(name, (self.right - self.left) / 2.0, |name| text::width(name, SMALL))
+        text::fitted(name, (self.right - self.left) / 2.0, |name| typeface::width(name, SMALL))
     }
 
     /// A line as the commands of a path, in tenths of a unit, with the short forms of upright and level stretches.
@@ -202,7 +203,7 @@ impl Plot {
         for tick in self.x.ticks_that(|ticks| self.have_room(ticks), most) {
             let x = self.x(tick.at);
             canvas.rule([x, self.top, x, self.bottom + 5.0], GRID, "");
-            let half = text::width(&tick.label, SMALL) / 2.0;
+            let half = typeface::width(&tick.label, SMALL) / 2.0;
             let x = x.min(self.width - half - 2.0);
             canvas.text(x, self.bottom + 19.0, SMALL, "middle", FAINT_INK, &tick.label);
         }
@@ -212,7 +213,7 @@ impl Plot {
 
     /// Whether these ticks of the horizontal axis keep clear of each other.
     fn have_room(&self, ticks: &[Tick]) -> bool {
-        let half = |tick: &Tick| text::width(&tick.label, SMALL) / 2.0;
+        let half = |tick: &Tick| typeface::width(&tick.label, SMALL) / 2.0;
         let clear = |a: &Tick, b: &Tick| self.x(a.at) + half(a) + GAP <= self.x(b.at) - half(b);
         ticks.is_sorted_by(clear)
     }

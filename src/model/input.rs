@@ -1,4 +1,4 @@
-//! What a row of data is for a model: its inputs and its target.
+//! A row's inputs, as a model takes them.
 
 use std::fmt;
 
@@ -41,8 +41,8 @@ impl Input {
         }
     }
 
-    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`], or fewer where the
-    /// logits of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
+    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`], or fewer where the logits of so many rows of
+    /// tokens, one for each word of the vocabulary at each position, would not fit in memory.
     pub fn evaluation_rows(&self) -> usize {
         const MOST_LOGITS: usize = 1 << 24;
         match self {
@@ -64,28 +64,15 @@ impl fmt::Display for Input {
     }
 }
 
-/// What a row's target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetKind {
-    /// `width` real numbers.
-    Values {
-        /// Numbers per row.
-        width: usize,
-    },
-    /// One of `count` classes, numbered from 0, or one for each position of the row.
-    Classes {
-        /// How many classes there are, whether or not each occurs.
-        count: usize,
-    },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for TargetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Values { width: 1 } => f.write_str("one value a row"),
-            Self::Values { width } => write!(f, "{width} values a row"),
-            Self::Classes { count } => write!(f, "{count} classes"),
-        }
+    /// 256 windows of 1,024 tokens out of 50,257 would have 53 GB of logits.
+    #[test]
+    fn an_evaluation_of_a_large_language_model_fits_in_memory() {
+        let rows = |context, vocabulary| Input::Tokens { context, vocabulary }.evaluation_rows();
+        assert_eq!([rows(64, 65), rows(256, 1000), rows(1024, 50_257), rows(usize::MAX, 2)], [256, 65, 1, 1]);
+        assert_eq!(Input::Numbers(vec![3, 1024, 1024]).evaluation_rows(), 256);
     }
 }
