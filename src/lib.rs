@@ -18,12 +18,17 @@
 //! repository's `examples/custom_loop.rs` is one.
 #![deny(missing_docs)]
 
+mod aligned;
 mod backtrace;
 pub mod checkpoint;
 mod cpu;
 pub mod data;
 mod field_names;
 pub mod figures;
+#[doc(hidden)]
+pub mod free_name;
+mod hashed;
+mod host;
 mod kinded;
 pub mod loss;
 pub mod memory;

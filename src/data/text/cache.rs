@@ -20,6 +20,7 @@ use super::source::TextFile;
 use super::vocabulary::{Before, line_ends};
 use crate::data::DataError;
 use crate::data::error::TextError;
+use crate::host;
 
 /// The last character is the version: of this format, and of how text is cut into tokens.
 const MAGIC: &[u8; 16] = b"rekindle.tokens1";
@@ -279,8 +280,7 @@ fn width(vocabulary: &Vocabulary) -> usize {
 
 /// What the names begin with that the processes of this host give to the file at `place` while they write it.
 fn temporary_prefix(place: &Path) -> String {
-    let named = || fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let host = blake3::hash(named().unwrap_or_default().trim().as_bytes()).to_hex();
+    let host = blake3::hash(host::name().unwrap_or_default().as_bytes()).to_hex();
     format!(".{}.tmp-{}-", place.file_name().unwrap_or_default().to_string_lossy(), &host[..8])
 }
 
