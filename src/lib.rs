@@ -34,6 +34,9 @@ pub mod loss;
 pub mod memory;
 pub mod metric;
 pub mod model;
+#[doc(hidden)]
+pub mod nearest;
+mod new_file;
 mod notice;
 pub mod ops;
 pub mod optim;
@@ -50,6 +53,7 @@ pub mod shell;
 pub mod starter;
 pub mod state;
 pub mod store;
+mod tensor_header;
 pub mod threads;
 pub mod train;
 pub mod trained;

@@ -13,6 +13,7 @@ use super::timing::Timing;
 use super::{place, scratch};
 use crate::checkpoint::Folder;
 use crate::checkpoint::fs::Disk;
+use crate::new_file::NewFile;
 use crate::store::{self, Guarded, Store};
 use crate::train::TrainError;
 use crate::train::config::{Config, written_config};
@@ -269,10 +270,9 @@ impl RunDirectory {
         }
         let temporary = self.path.join(".config.toml.tmp");
         let write = || {
-            let mut out = File::create(&temporary)?;
+            let mut out = NewFile::create_as(temporary, file.clone())?;
             out.write_all(text.as_bytes())?;
-            out.sync_all()?;
-            fs::rename(&temporary, &file)?;
+            out.finish()?;
             File::open(&self.path)?.sync_all()
         };
         write().map_err(failed("write the configuration"))
