@@ -34,6 +34,7 @@
 // Some of what the chapters share is for the trainer alone. The default build says what nobody uses.
 #![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
 
+mod aligned;
 mod backtrace;
 pub mod checkpoint;
 mod cpu;
@@ -43,11 +44,18 @@ pub mod distributed;
 mod field_names;
 #[cfg(feature = "trainer")]
 pub mod figures;
+#[doc(hidden)]
+pub mod free_name;
+mod hashed;
+mod host;
 mod kinded;
 pub mod loss;
 pub mod memory;
 pub mod metric;
 pub mod model;
+#[doc(hidden)]
+pub mod nearest;
+mod new_file;
 #[cfg(feature = "trainer")]
 mod notice;
 pub mod ops;
@@ -70,6 +78,7 @@ pub mod shell;
 pub mod starter;
 pub mod state;
 pub mod store;
+mod tensor_header;
 pub mod threads;
 #[cfg(feature = "trainer")]
 pub mod train;

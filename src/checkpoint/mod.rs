@@ -82,7 +82,6 @@ mod error;
 mod files;
 mod folder;
 pub mod fs;
-mod hashed;
 pub mod keep;
 mod manifest;
 mod mark;

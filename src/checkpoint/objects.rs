@@ -14,6 +14,7 @@ use super::files::{Files, Opened};
 use super::manifest;
 use super::mark::Mark;
 use super::name::{self, dir_name, is_file_of_checkpoint, mark_of, pin_of, step_of, step_of_mark};
+use crate::free_name;
 use crate::store::{self, Guarded, MayWrite, Object, Reader, Store};
 
 /// A folder of checkpoints in a store.
@@ -145,11 +146,8 @@ impl Objects {
     pub(super) fn set_aside(&self, step: u64) -> Result<PathBuf, CheckpointError> {
         let path = self.path(step);
         let files = self.files(&path)?;
-        let mut number = 1;
-        while !self.files(&name::replaced(&path, number))?.is_empty() {
-            number += 1;
-        }
-        let aside = name::replaced(&path, number);
+        let is_taken = |path: &Path| Ok::<_, CheckpointError>(!self.files(path)?.is_empty());
+        let (number, aside) = free_name::first(|number| name::replaced(&path, number), is_taken)?;
         self.set_mark(step, Mark::Copying(number))?;
         self.copy_all(&files, &aside)?;
         self.set_mark(step, Mark::Replacing(number))?;

@@ -1,6 +1,7 @@
 //! Writing a checkpoint so that it is there whole or not at all, whatever happens on the way.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use super::name::{self, dir_name, temporary_name};
 use super::read::Checkpoint;
 use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
-use crate::threads;
+use crate::{free_name, threads};
 
 /// A checkpoint that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +198,7 @@ impl<'a> Staged<'a> {
     /// For the same reason nothing is cleaned up once the exchange was tried: should it report an error and yet
     /// have happened, the old one would be lost.
     fn replace(mut self, place: &Path) -> Result<PathBuf, CheckpointError> {
-        let aside = free_name(place);
+        let aside = aside(place);
         again(|| self.disk.rename(&self.path, &aside)).during("rename a new checkpoint to", &aside)?;
         self.moved = true;
         match again(|| self.disk.exchange(&aside, place)) {
@@ -208,7 +209,7 @@ impl<'a> Staged<'a> {
 
     /// Where names cannot be exchanged, the old one leaves first, and comes back if the new one cannot follow.
     fn replace_in_two_steps(&self, new: &Path, place: &Path) -> Result<PathBuf, CheckpointError> {
-        let aside = free_name(place);
+        let aside = aside(place);
         again(|| self.disk.rename(place, &aside)).during("move aside", place)?;
         match again(|| self.disk.rename(new, place)) {
             Ok(()) => Ok(aside),
@@ -230,13 +231,8 @@ impl Drop for Staged<'_> {
 }
 
 /// The first free name of the form `step-0000000100.replaced-1`.
-fn free_name(place: &Path) -> PathBuf {
-    let mut number = 1;
-    loop {
-        let path = name::replaced(place, number);
-        if path.symlink_metadata().is_err() {
-            return path;
-        }
-        number += 1;
-    }
+fn aside(place: &Path) -> PathBuf {
+    let is_taken = |path: &Path| Ok::<_, Infallible>(path.symlink_metadata().is_ok());
+    let Ok((_, path)) = free_name::first(|number| name::replaced(place, number), is_taken);
+    path
 }

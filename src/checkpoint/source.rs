@@ -1,16 +1,16 @@
 //! The files of a checkpoint, of which nothing is believed that was not checked.
 
-use std::io::Read;
+use std::io::{Read, Take};
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Object};
 use super::error::{CheckpointError, During};
 use super::files::{Directory, Files, Opened};
-use super::hashed::Hashed;
 use super::manifest::{self, FileEntry, Manifest};
 use super::name;
 use super::objects::Listed;
 use super::tensors::{self, TensorOutline};
+use crate::hashed::Hashed;
 use crate::store;
 
 /// The files of the checkpoint at `path`.
@@ -20,6 +20,9 @@ fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
         None => Box::new(Directory::open(path)?),
     })
 }
+
+/// A file of a checkpoint that is hashed as it is read.
+type HashedFile = Hashed<Take<Box<dyn Read + Send>>>;
 
 /// Files of which nothing is believed that was not checked.
 pub(super) struct Source(Box<dyn Files>);
@@ -86,10 +89,10 @@ impl Source {
     pub(super) fn checked<T>(
         &self,
         entry: &FileEntry,
-        parse: impl FnOnce(&mut Hashed, &Path) -> Result<T, CheckpointError>,
+        parse: impl FnOnce(&mut HashedFile, &Path) -> Result<T, CheckpointError>,
     ) -> Result<T, CheckpointError> {
         let path = self.file(&entry.name);
-        let mut reader = Hashed::new(self.listed(entry, self.0.open(&entry.name)?)?, entry.bytes);
+        let mut reader = Hashed::new(self.listed(entry, self.0.open(&entry.name)?)?.take(entry.bytes));
         let parsed = parse(&mut reader, &path);
         let found = reader.finish().during("read", &path)?;
         if found == entry.blake3 {

@@ -13,15 +13,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::error::{CheckpointError, During};
 use crate::state::{Dtype, HostTensor};
-
-/// A header of more bytes than this is neither written nor read. It is the limit of the safetensors format.
-const HEADER_LIMIT: u64 = 100_000_000;
-
-/// Bytes of the number at the start of the file: the length of the header.
-const LENGTH: u64 = 8;
-
-/// What `__metadata__` means to the format is not a tensor.
-const NOT_A_TENSOR: &str = "__metadata__";
+use crate::tensor_header::{self, REMARKS, Remarks};
 
 /// A tensor without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +53,7 @@ pub(super) fn encode<'a>(
 }
 
 fn check(name: &str, tensor: &HostTensor) -> Result<(), String> {
-    if name == NOT_A_TENSOR {
+    if name == REMARKS {
         return Err("the safetensors format keeps that name for itself".to_owned());
     }
     let elements = tensor.shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
@@ -83,8 +75,8 @@ fn header(ordered: &[(&String, &HostTensor)]) -> Result<Vec<u8>, String> {
     let metadata = Metadata::new(None, infos.collect()).map_err(|error| error.to_string())?;
     let mut json = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
     json.resize(json.len().next_multiple_of(8), b' ');
-    if json.len() as u64 > HEADER_LIMIT {
-        return Err(format!("its header has {} bytes, and {HEADER_LIMIT} are the most", json.len()));
+    if json.len() as u64 > tensor_header::LIMIT {
+        return Err(format!("its header has {} bytes, and {} are the most", json.len(), tensor_header::LIMIT));
     }
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
@@ -124,34 +116,11 @@ pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result
     Ok(tensors.into_iter().map(outline).collect())
 }
 
-/// Reads the header, and checks that the tensors it describes lie one after the other to the end of the file.
+/// The tensors that the header describes.
 fn read_header(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Metadata, CheckpointError> {
     let bad = |reason: String| CheckpointError::Header { path: path.to_owned(), reason };
-    let Some(room) = bytes.checked_sub(LENGTH) else {
-        return Err(bad(format!("{bytes} bytes are too few to hold one")));
-    };
-    let mut length = [0; LENGTH as usize];
-    reader.read_exact(&mut length).during("read", path)?;
-    let length = u64::from_le_bytes(length);
-    let limit = room.min(HEADER_LIMIT);
-    if length > limit {
-        return Err(bad(format!("it claims {length} bytes, and there is room for {limit}")));
-    }
-    let mut json = vec![0; length as usize];
-    reader.read_exact(&mut json).during("read", path)?;
-    let metadata = parse(&json).map_err(bad)?;
-    match metadata.data_len() as u64 {
-        described if described == room - length => Ok(metadata),
-        described => Err(bad(format!("its tensors fill {described} of the {} bytes after it", room - length))),
-    }
-}
-
-/// The parse of a header into a plain map; through [`Metadata`]'s own it would take several times the memory.
-fn parse(json: &[u8]) -> Result<Metadata, String> {
-    let infos: BTreeMap<String, TensorInfo> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    let mut infos: Vec<_> = infos.into_iter().collect();
-    infos.sort_by_key(|(_, info)| info.data_offsets);
-    Metadata::new(None, infos).map_err(|error| error.to_string())
+    let read = tensor_header::read(reader, bytes, Remarks::Refused).during("read", path)?;
+    read.map(|(_, metadata)| metadata).map_err(bad)
 }
 
 #[cfg(test)]
@@ -195,7 +164,7 @@ mod tests {
             ("x", HostTensor { dtype: Dtype::F32, shape: vec![2], bytes: vec![0; 7] }),
             ("x", HostTensor { dtype: Dtype::F4, shape: vec![3], bytes: vec![0; 2] }),
             ("x", HostTensor { dtype: Dtype::F32, shape: vec![usize::MAX, 2], bytes: vec![] }),
-            (NOT_A_TENSOR, tensor(Dtype::F32, &[0; 4])),
+            (REMARKS, tensor(Dtype::F32, &[0; 4])),
         ] {
             let tensors = BTreeMap::from([(name.to_owned(), tensor)]);
             assert!(matches!(encode("model", &tensors), Err(CheckpointError::Tensor { .. })), "{tensors:?}");

@@ -9,6 +9,7 @@ mod address_space;
 mod available;
 mod size;
 
+use crate::aligned::aligned;
 use std::cell::Cell;
 use std::fmt;
 
@@ -137,12 +138,10 @@ struct Table<'a> {
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.needs.iter().map(|need| need.what.chars().count()).max().unwrap_or(0);
-        let sizes = self.needs.iter().map(|need| Size(need.bytes).to_string());
-        let size_width = sizes.clone().map(|size| size.len()).max().unwrap_or(0);
-        for (need, size) in self.needs.iter().zip(sizes) {
-            let row = format!("  {:<width$}  {size:>size_width$}  {}", need.what, need.detail);
-            write!(f, "\n{}", row.trim_end())?;
+        let row = |need: &Need| [need.what.to_string(), Size(need.bytes).to_string(), need.detail.to_string()];
+        let rows: Vec<_> = self.needs.iter().map(row).collect();
+        for line in aligned(&rows, |column| column == 1) {
+            write!(f, "\n  {line}")?;
         }
         match self.remedies {
             [] => Ok(()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{FileDigests, Kill, Proof};
+use crate::aligned::aligned;
 use crate::report::diff::TensorChange;
 use crate::train::Phase;
 
@@ -134,16 +135,7 @@ fn write_kills(f: &mut fmt::Formatter<'_>, kills: &[Kill]) -> fmt::Result {
     if kills.iter().all(|kill| kill.threads.is_none()) {
         rows.iter_mut().for_each(|row| row[5].clear());
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            // Words stand on the left, numbers on the right.
-            if [1, 3].contains(&column) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+    aligned(&rows, |column| ![1, 3].contains(&column)).iter().try_for_each(|line| writeln!(f, "{line}"))
 }
 
 /// As `b3sum` prints it; where the two runs differ, once for each.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::statistics::TensorSummary;
+use crate::aligned::aligned;
 use crate::memory::{Size, grouped};
 
 /// The tensors whose names differ only behind the last dot.
@@ -51,17 +52,11 @@ fn key(name: &str) -> Vec<(u64, &str)> {
 pub(super) fn text(tensors: &[TensorSummary]) -> String {
     let layers = layers(tensors);
     let rows: Vec<[String; 3]> = layers.iter().map(row).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (name, shapes, numbers) = (width(0), width(1), width(2));
-    let mut lines: Vec<String> = rows
-        .iter()
-        .zip(&layers)
-        .map(|([a, b, c], layer)| {
-            let bad = layer.non_finite.filter(|count| *count > 0);
-            let bad = bad.map(|count| format!("  {count} NaN or infinite")).unwrap_or_default();
-            format!("{a:<name$}  {b:<shapes$}  {c:>numbers$}{bad}")
-        })
-        .collect();
+    let mut lines = aligned(&rows, |column| column == 2);
+    for (line, layer) in lines.iter_mut().zip(&layers) {
+        let bad = layer.non_finite.filter(|count| *count > 0);
+        *line += &bad.map(|count| format!("  {count} NaN or infinite")).unwrap_or_default();
+    }
     let all = layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.numbers));
     if !layers.is_empty() {
         let plural = if layers.len() == 1 { "" } else { "s" };

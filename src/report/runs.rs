@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::measured::Measured;
+use crate::aligned::aligned;
 use crate::checkpoint::{CheckpointError, Folder, step_of};
 use crate::figures::loss;
 use crate::store;
@@ -165,13 +166,8 @@ impl fmt::Display for Runs {
         let header = ["run", "state", "step", "loss", "val_loss", "best val_loss", "written"];
         let rows: Vec<[String; 7]> =
             std::iter::once(header.map(str::to_owned)).chain(self.runs.iter().map(|run| run.row(now))).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        for row in &rows {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
-                let width = width(column);
-                if (2..6).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        for line in aligned(&rows, |column| (2..6).contains(&column)) {
+            writeln!(f, "{line}")?;
         }
         for run in &self.runs {
             if let Some(problem) = &run.problem {

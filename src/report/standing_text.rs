@@ -9,6 +9,7 @@ use super::layers;
 use super::measured::{Measured, Validation};
 use super::standing::{GroupStanding, Standing};
 use super::statistics::TensorSummary;
+use crate::aligned::aligned;
 use crate::figures;
 use crate::train::config::changes::written;
 
@@ -157,14 +158,5 @@ fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::
         ]
     };
     let rows: Vec<[String; 10]> = std::iter::once(header.map(str::to_owned)).chain(tensors.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    for row in &rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let width = width(column);
-            // Words stand on the left, numbers on the right.
-            if column < 4 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+    aligned(&rows, |column| column >= 4).iter().try_for_each(|line| writeln!(f, "{line}"))
 }

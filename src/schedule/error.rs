@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::nearest::nearest;
+
 /// Why something is not a schedule, or not one that this run can follow.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ScheduleError {
@@ -146,14 +148,6 @@ impl Problem {
 pub(crate) fn join(outer: &str, inner: &str) -> String {
     let dot = if outer.is_empty() || inner.is_empty() || inner.starts_with('[') { "" } else { "." };
     format!("{outer}{dot}{inner}")
-}
-
-/// The name among `known` that is most like `name`, where one is alike enough to have been meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let likeness = |candidate: &str| strsim::jaro_winkler(&name, candidate);
-    let best = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.75).then_some(best)
 }
 
 /// The remedy for an unknown name: the nearest known one, or else all of them.

@@ -17,7 +17,7 @@ use super::run_dir::log;
 use super::run_dir::place::{Place, is_run, what_is, without_slash};
 use super::session::Session;
 use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
-use crate::{remedy, store};
+use crate::{free_name, remedy, store};
 
 pub use super::find::{all_at, folder_of, log_order_at, newest_at, newest_outline_at, not_a_part};
 
@@ -187,7 +187,7 @@ fn branch(
     let config = configuration(checkpoint, settings)?;
     let session = session(checkpoint, config, settings, Given::default(), &mut messages)?;
     let origin = base_of(checkpoint.path());
-    let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
+    let out = out.map_or_else(|| name_of_branch(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
     log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
     messages.push(format!("goes on in {}; {} stays as it is", out.display(), checkpoint.path().display()));
@@ -195,11 +195,9 @@ fn branch(
 }
 
 /// A name under `runs` that says where the run comes from and is not taken.
-fn free_name(origin: &Path, step: u64) -> PathBuf {
+fn name_of_branch(origin: &Path, step: u64) -> PathBuf {
     let name = origin.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
-    let base = Path::new("runs").join(format!("{name}-from-step-{step}"));
-    let numbered = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", base.display())));
-    std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
+    free_name::of(&Path::new("runs").join(format!("{name}-from-step-{step}")))
 }
 
 /// The configuration of a checkpoint, with what `settings` change.

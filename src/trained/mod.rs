@@ -14,13 +14,12 @@
 //! # Ok::<(), rekindle::trained::TrainedError>(())
 //! ```
 //!
-//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs` and `new_file.rs`: into a
+//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs`: into a
 //!    file that is there whole or not at all.
 //! 2. `sample.rs`: text that a model goes on with; `spoken.rs`: from tokens to text while they come.
 
 mod error;
 mod evaluate;
-mod new_file;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod predict;

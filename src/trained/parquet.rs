@@ -10,9 +10,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::new_file::NewFile;
 use super::table::Columns;
 use super::{Predicted, PredictedRows};
+use crate::new_file::NewFile;
 
 /// Rows that are kept in memory before they are written as a group.
 const GROUP: usize = 1 << 16;

@@ -3,9 +3,9 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::new_file::NewFile;
 use super::{Predicted, PredictedRows, Trained, TrainedError};
 use crate::data::{Format, TargetKind};
+use crate::new_file::NewFile;
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

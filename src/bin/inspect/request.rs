@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use rekindle::nearest::nearest;
 use rekindle::report::Runs;
 use rekindle::{shell, store};
 
@@ -49,10 +50,7 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
                      checkpoints: `inspect diff {a} {b}`"
                 ));
             }
-            let near = |name: &&String| {
-                strsim::osa_distance(first, name) <= 2 || first.starts_with(name.as_str()) || name.starts_with(first)
-            };
-            let near = commands.iter().find(near);
+            let near = nearest(first, commands.iter().map(String::as_str));
             let meant = near.map(|name| format!("did you mean `inspect {name} {b}`? ")).unwrap_or_default();
             Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")))
         }

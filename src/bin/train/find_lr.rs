@@ -91,8 +91,7 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
 /// A free folder for a run of the configuration, where the one that it has by default is taken.
 fn free_out(config: &Path) -> Option<PathBuf> {
     let usual = default_out(config);
-    let others = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", usual.display())));
-    if usual.exists() { others.into_iter().find(|out| !out.exists()) } else { None }
+    usual.exists().then(|| rekindle::free_name::of(&usual))
 }
 
 fn table(test: &RangeTest) -> String {

@@ -122,9 +122,7 @@ fn plan(arguments: &Prove) -> Result<Plan> {
 
 /// A directory under `runs` that is not taken: an earlier proof stays as it is.
 fn free_name(name: &str) -> PathBuf {
-    let base = Path::new("runs").join(format!("{name}-proof"));
-    let numbered = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", base.display())));
-    std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
+    rekindle::free_name::of(&Path::new("runs").join(format!("{name}-proof")))
 }
 
 /// Shows how far a proof is, where stderr is a terminal.

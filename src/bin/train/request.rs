@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
+use rekindle::nearest::nearest;
 use rekindle::reference::tables;
 use rekindle::shell;
 
@@ -137,7 +138,7 @@ fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String
         return Some(format!("a run is resumed with an option: `train --resume {shown}`"));
     }
     if !Path::new(first).exists() && !first.ends_with(".toml") {
-        let near = commands.iter().find(|name| is_near(first, name));
+        let near = nearest(first, commands.iter().map(String::as_str));
         let meant = near.map(|name| format!("did you mean `train {name} {shown}`? ")).unwrap_or_default();
         return Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")));
     }
@@ -148,9 +149,4 @@ fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String
         "`{second}` is one word too many behind the configuration {first}; a folder for the run comes after `--out`, a \
          setting after `--set`"
     ))
-}
-
-/// Whether a word is nearly the name of a command, or begins like it.
-fn is_near(word: &str, name: &str) -> bool {
-    strsim::osa_distance(word, name) <= 2 || name.starts_with(word) || word.starts_with(name)
 }

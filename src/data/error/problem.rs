@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::nearest::nearest;
+
 /// What is wrong with a single value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
@@ -66,10 +68,8 @@ pub enum Problem {
 /// What a user may have meant by `name`, and what there is: the end of a message that something is missing.
 pub(in crate::data) fn hint(name: &str, known: &[&str]) -> String {
     const LISTED: usize = 20;
-    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
-    let nearest =
-        known.iter().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 1 + name.len() / 4);
-    let mut text = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+    let mut text =
+        nearest(name, known.iter().copied()).map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
     let list: Vec<String> = known.iter().take(LISTED).map(|known| format!("`{known}`")).collect();
     text += &format!("; it has {}", list.join(", "));
     if known.len() > LISTED {

@@ -20,6 +20,8 @@ use super::source::TextFile;
 use super::vocabulary::{Before, line_ends};
 use crate::data::DataError;
 use crate::data::error::TextError;
+use crate::host;
+use crate::new_file::NewFile;
 
 /// The last character is the version: of this format, and of how text is cut into tokens.
 const MAGIC: &[u8; 16] = b"rekindle.tokens1";
@@ -205,18 +207,14 @@ impl Job<'_> {
     fn make(&self, place: &Path) -> Result<(), Failure> {
         let vocabulary = self.vocabulary()?;
         clear(place);
-        let temporary = temporary(place);
-        let written = self.write(&vocabulary, &temporary);
-        let renamed = written.and_then(|()| fs::rename(&temporary, place).map_err(Failure::Disk));
-        match renamed {
-            Ok(()) => tracing::info!("the tokens of {} are kept in {}", self.text.path.display(), place.display()),
-            Err(_) => drop(fs::remove_file(&temporary)),
-        }
-        renamed
+        let file = NewFile::create_as(temporary(place), place.to_owned()).map_err(Failure::Disk)?;
+        self.write(&vocabulary, file)?;
+        tracing::info!("the tokens of {} are kept in {}", self.text.path.display(), place.display());
+        Ok(())
     }
 
-    fn write(&self, vocabulary: &Vocabulary, place: &Path) -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create_new(place).map_err(Failure::Disk)?);
+    fn write(&self, vocabulary: &Vocabulary, file: NewFile) -> Result<(), Failure> {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
         let mut characters = vocabulary.listed().into_bytes();
         let listed = characters.len();
         characters.resize(listed.next_multiple_of(8), 0);
@@ -230,7 +228,7 @@ impl Job<'_> {
         let numbers = [width(vocabulary), count, listed].map(|number| (number as u64).to_le_bytes());
         let header = [&MAGIC[..], &self.key(), hasher.finalize().as_bytes(), numbers.as_flattened()].concat();
         let headed = out.seek(SeekFrom::Start(0)).and_then(|_| out.write_all(&header));
-        headed.and_then(|()| out.into_inner()?.sync_all()).map_err(Failure::Disk)
+        headed.and_then(|()| out.into_inner()?.finish()).map_err(Failure::Disk)
     }
 
     fn vocabulary(&self) -> Result<Vocabulary, DataError> {
@@ -279,8 +277,7 @@ fn width(vocabulary: &Vocabulary) -> usize {
 
 /// What the names begin with that the processes of this host give to the file at `place` while they write it.
 fn temporary_prefix(place: &Path) -> String {
-    let named = || fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let host = blake3::hash(named().unwrap_or_default().trim().as_bytes()).to_hex();
+    let host = blake3::hash(host::name().unwrap_or_default().as_bytes()).to_hex();
     format!(".{}.tmp-{}-", place.file_name().unwrap_or_default().to_string_lossy(), &host[..8])
 }
 

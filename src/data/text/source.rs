@@ -1,6 +1,5 @@
 //! A text file of any length, plain or gzip, read in pieces that fit in memory.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use crate::data::error::TextError;
 use crate::data::file::{self, DataFile};
 use crate::data::gunzip::{Gunzip, MAGIC};
 use crate::data::{DataError, Fingerprint};
+use crate::hashed::Hashed;
 use crate::regular;
 
 /// A piece has at most so many bytes. It ends with a line where there is one in it, so that a tokenizer does not see a
@@ -40,7 +40,7 @@ impl TextFile {
     pub fn pieces<E: From<DataError>>(&self, see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let unreadable = |source| DataError::Read { path: self.path.clone(), source };
         let file = regular::open(&self.path).map_err(unreadable)?;
-        let mut file = BufReader::new(Hashed { file, hasher: blake3::Hasher::new() });
+        let mut file = BufReader::new(Hashed::new(file));
         let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(&MAGIC);
         let shown = if is_packed {
             let damaged = |source| DataError::Gzip { path: self.path.clone(), source };
@@ -50,7 +50,7 @@ impl TextFile {
         };
         // A text that is another one by now explains whatever was wrong with it.
         io::copy(&mut file, &mut io::sink()).map_err(unreadable)?;
-        if file.get_ref().hasher.finalize().to_hex().as_str() != self.fingerprint.blake3 {
+        if file.get_ref().digest() != self.fingerprint.blake3 {
             return Err(DataError::Changed { path: self.path.clone() }.into());
         }
         shown
@@ -65,20 +65,6 @@ impl TextFile {
                 Err(DataError::from(TextError::NotText { path: self.path.clone(), byte }).into())
             }
         })
-    }
-}
-
-/// A file that is hashed as it is read.
-struct Hashed {
-    file: File,
-    hasher: blake3::Hasher,
-}
-
-impl Read for Hashed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
-        Ok(read)
     }
 }
 

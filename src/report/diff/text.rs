@@ -1,5 +1,6 @@
 //! Where two runs or checkpoints differ, as a person reads it.
 
+use crate::aligned::aligned;
 use std::fmt;
 
 use serde_json::Value;
@@ -104,16 +105,8 @@ fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorDifference]) -> fm
     if rows.len() == 1 {
         return Ok(());
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            // Words stand on the left, numbers on the right.
-            if [3, 4, 5, 8].contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        writeln!(f, "    {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+    let lines = aligned(&rows, |column| [3, 4, 5, 8].contains(&column));
+    lines.iter().try_for_each(|line| writeln!(f, "    {line}"))
 }
 
 fn row(name: String, elements: &ElementDifference) -> [String; 9] {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::dotted::{lookup, segments};
 use super::keys::{Table, tables};
+use crate::nearest::distance;
 
 /// Names that other programs have for keys of a configuration.
 const OTHER_NAMES: [(&str, &str); 6] = [
@@ -63,7 +64,7 @@ fn same_name(tables: &[Table], name: &str) -> Vec<String> {
 fn nearest(tables: &[Table], name: &str) -> Option<String> {
     let lowercase = name.to_lowercase();
     let keys = tables.iter().flat_map(|table| table.keys.iter().map(move |key| (table, &key.name)));
-    let rated = keys.map(|(table, key)| (strsim::osa_distance(&lowercase, key), table.path.contains("[]"), table, key));
+    let rated = keys.map(|(table, key)| (distance(&lowercase, key), table.path.contains("[]"), table, key));
     let (distance, _, table, key) = rated.min_by_key(|(distance, in_list, ..)| (*distance, *in_list))?;
     // Short names are near to everything.
     (distance <= name.chars().count() / 3).then(|| dotted(table, key))

@@ -13,10 +13,11 @@ use super::timing::Timing;
 use super::{place, scratch};
 use crate::checkpoint::Folder;
 use crate::checkpoint::fs::Disk;
-use crate::regular;
+use crate::new_file::NewFile;
 use crate::store::{self, Guarded, Store};
 use crate::train::TrainError;
 use crate::train::config::{Config, written_config};
+use crate::{free_name, regular};
 
 /// A run directory, held by this process until the value is dropped or the process ends, however it ends.
 ///
@@ -269,10 +270,9 @@ impl RunDirectory {
         }
         let temporary = self.path.join(".config.toml.tmp");
         let write = || {
-            let mut out = File::create(&temporary)?;
+            let mut out = NewFile::create_as(temporary, file.clone())?;
             out.write_all(text.as_bytes())?;
-            out.sync_all()?;
-            fs::rename(&temporary, &file)?;
+            out.finish()?;
             File::open(&self.path)?.sync_all()
         };
         write().map_err(failed("write the configuration"))
@@ -288,12 +288,8 @@ impl RunDirectory {
         let Some(text) = written_config::read(&file)?.filter(|text| !written_config::is_as_written(text)) else {
             return Ok(None);
         };
-        let mut kept = self.path().join("config.toml.kept");
-        let mut number = 1;
-        while store::is_file(&kept).map_err(failed("look for earlier copies of"))? {
-            number += 1;
-            kept = self.path().join(format!("config.toml.kept-{number}"));
-        }
+        let kept = free_name::numbered(&self.path().join("config.toml.kept"), store::is_file)
+            .map_err(failed("look for earlier copies of"))?;
         let moved = match &self.remote {
             Some(Remote { store, .. }) => {
                 let written = store.upload(&kept, &mut text.as_bytes(), text.len() as u64);

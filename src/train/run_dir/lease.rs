@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Store, Version};
-use crate::threads;
 use crate::train::TrainError;
+use crate::{host, threads};
 
 /// How long a run is held without being renewed, by default, in seconds.
 const LENGTH: f64 = 30.0;
@@ -227,8 +227,7 @@ fn length() -> Result<f64, TrainError> {
 /// This process, as others are told of it.
 fn holder() -> String {
     let process = std::process::id();
-    let named = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| env::var("HOSTNAME").ok());
-    match named().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) {
+    match host::name() {
         Some(host) => format!("process {process} on {host}"),
         None => format!("process {process} on another machine"),
     }

@@ -18,7 +18,7 @@ use crate::checkpoint::CheckpointError;
 use crate::train::TrainError;
 use crate::train::record::StepRecord;
 use crate::train::sink::Sink;
-use crate::{regular, remedy, store};
+use crate::{free_name, regular, remedy, store};
 
 /// The log, open for appending.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Log {
         if let Some(kept) = self.with_mirror(|mirror| mirror.keep_damaged()) {
             return kept.map_err(TrainError::write(&self.path, OPERATION));
         }
-        let kept = free_name(damaged_copy_of(&self.path));
+        let kept = free_name::of(&damaged_copy_of(&self.path));
         std::fs::copy(&self.path, &kept).map_err(TrainError::write(&kept, OPERATION))?;
         Ok(kept)
     }
@@ -162,7 +162,7 @@ impl Log {
         }
         let log = self.path.display();
         let restore = || {
-            let kept = self.path.symlink_metadata().is_ok().then(|| free_name(damaged_copy_of(&self.path)));
+            let kept = self.path.symlink_metadata().is_ok().then(|| free_name::of(&damaged_copy_of(&self.path)));
             if let Some(kept) = &kept {
                 std::fs::rename(&self.path, kept)?;
             }
@@ -240,12 +240,6 @@ impl Drop for Log {
 /// Where a log goes whole that is cut back in its middle.
 fn damaged_copy_of(path: &Path) -> PathBuf {
     path.with_extension("jsonl.damaged")
-}
-
-/// `path`, or where that is taken, it with a number: an earlier copy may hold what no later one does.
-fn free_name(path: PathBuf) -> PathBuf {
-    let numbered = (2..).map(|number: u32| path.with_extension(format!("damaged-{number}")));
-    std::iter::once(path.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(path)
 }
 
 /// The log of the run at `run`, a directory or a URL; `None` where there is none.

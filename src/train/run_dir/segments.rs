@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::free_name;
 use crate::store::{self, Object, Reader, Store};
 
 /// What of a log is in the store.
@@ -135,13 +136,7 @@ impl Segments {
 
     /// Where a damaged log goes, or a part of it: an earlier copy may hold what no later one does.
     pub(super) fn free_name(&self) -> io::Result<PathBuf> {
-        let mut path = self.run.join("log.jsonl.damaged");
-        let mut number = 1;
-        while self.store.size(&path)?.is_some() {
-            number += 1;
-            path = self.run.join(format!("log.jsonl.damaged-{number}"));
-        }
-        Ok(path)
+        free_name::numbered(&self.run.join("log.jsonl.damaged"), |path| Ok(self.store.size(path)?.is_some()))
     }
 
     fn remove_spare(&mut self) -> io::Result<()> {

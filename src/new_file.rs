@@ -1,12 +1,12 @@
 //! A file that is there under its name once it is whole, and not before.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that is being written beside its place.
 #[derive(Debug)]
-pub(super) struct NewFile {
+pub(crate) struct NewFile {
     file: File,
     temporary: PathBuf,
     place: PathBuf,
@@ -23,8 +23,13 @@ impl NewFile {
         }
         let name = place.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no name"))?;
         let temporary = place.with_file_name(format!(".{}.tmp-{}", name.to_string_lossy(), std::process::id()));
-        let file = File::create(&temporary)?;
-        Ok(Self { file, temporary, place, is_whole: false })
+        Self::create_as(temporary, place)
+    }
+
+    /// Begins a file that will be at `place`, and is called `temporary` until then, in the same folder. What a process
+    /// that was killed has left of that name is overwritten.
+    pub fn create_as(temporary: PathBuf, place: PathBuf) -> io::Result<Self> {
+        Ok(Self { file: File::create(&temporary)?, temporary, place, is_whole: false })
     }
 
     /// Brings the file to the disk and to its place.
@@ -43,6 +48,12 @@ impl Write for NewFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl Seek for NewFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 
