@@ -1,5 +1,16 @@
 //! A small run in a temporary folder, started and resumed as processes, and how runs are compared: byte for byte.
+//!
+//! Its modules are what more than one chapter of tests shares; a chapter has all of it with one line in its `main.rs`.
+//! `hostile` and `huge` stand here too, and are taken by path: by the fuzz targets and a bench, which need nothing else.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
+
+pub mod data;
+pub mod forge;
+#[cfg(feature = "parquet")]
+pub mod parquet_files;
+pub mod programs;
+pub mod signals;
+pub mod training;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 
 use rekindle::train::{Control, Sink, StepRecord};
 use serde_json::Value;
+use training::Training;
 
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
 pub fn table() -> String {
@@ -88,12 +100,17 @@ impl Lab {
             .env_remove("RUST_LOG")
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::null());
-        crate::common_signals::by_default(&mut command);
+        crate::common::signals::by_default(&mut command);
         command
     }
 
     pub fn train(&self, arguments: &[&str]) -> Ended {
         self.command(arguments).output().unwrap().into()
+    }
+
+    /// Trains beside the test.
+    pub fn spawn(&self, arguments: &[&str]) -> Training {
+        Training::spawn(&mut self.command(arguments), self.folder.path())
     }
 
     /// Starts the run of `config.toml` in the directory `out`, and sees it to its end.

@@ -5,11 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
+use crate::common::programs::{TRAIN, Told, Workplace};
+use crate::common::training::wait_until;
 use crate::common::{assert_same_bits, steps};
-use crate::common_programs::{TRAIN, Told, Workplace};
 
 /// Hundreds of updates, a validation every tenth and a save every twentieth, so that kills of all kinds find their aim.
 fn place() -> Workplace {
@@ -178,11 +177,7 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
         let endless = script(&place, "endless", &text);
         let mut command = place.command(TRAIN, &["prove", "--command", &endless, "--out", "some/proof"]);
         let prove = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let began = Instant::now();
-        while steps(&place.path("some/proof/whole")).len() < 3 {
-            assert!(began.elapsed() < Duration::from_secs(60), "the run does not begin");
-            sleep(Duration::from_millis(2));
-        }
+        wait_until(|| steps(&place.path("some/proof/whole")).len() >= 3, "the run does not begin");
         assert!(Command::new("kill").args(["-s", signal, &prove.id().to_string()]).status().unwrap().success());
         let told: Told = prove.wait_with_output().unwrap().into();
         told.says(code, &["stopped by signal ", "nothing is proved, and what was made is removed"]);
@@ -201,18 +196,11 @@ fn a_proof_that_is_killed_takes_its_child_along() {
     let place = place();
     let endless = ["prove", "config.toml", "--out", "proof", "--set", "train.steps=4000000"];
     let mut prove = place.command(TRAIN, &endless).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let began = Instant::now();
-    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
-        while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-            sleep(Duration::from_millis(2));
-        }
-    };
     let whole = place.path("proof/whole");
-    wait_until("the run does not begin", &|| steps(&whole).len() > 1);
+    wait_until(|| steps(&whole).len() > 1, "the run does not begin");
     prove.kill().unwrap();
     prove.wait().unwrap();
-    wait_until("the child goes on", &|| !works_in(Path::new("proof/whole")));
+    wait_until(|| !works_in(Path::new("proof/whole")), "the child goes on");
 }
 
 /// What saves by the clock has other checkpoints each time. Those that both runs have are still compared.

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::common_forge::{forge, forge_entry, forge_file, manifest};
-use crate::common_programs::{INSPECT, TRAIN, Told, Workplace};
+use crate::common::forge::{forge, forge_entry, forge_file, manifest};
+use crate::common::programs::{INSPECT, TRAIN, Told, Workplace};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};

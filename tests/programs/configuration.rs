@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
 use rekindle::reference::{Key, Table, page, schema, tables};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
 use rekindle::train::{Config, from_file};

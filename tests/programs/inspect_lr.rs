@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
 use resvg::tiny_skia::Pixmap;
 use resvg::usvg::roxmltree::Document;
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::common_forge::forge_file;
-use crate::common_programs::Workplace;
+use crate::common::forge::forge_file;
+use crate::common::programs::Workplace;
 use serde_json::{Value, json};
 
 const EVAL: [&str; 2] = ["eval", "run"];

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
 
 #[test]
 fn a_command_that_is_none_is_answered_with_the_one_that_was_meant() {

@@ -3,9 +3,8 @@
 
 use std::path::Path;
 
+use crate::common::data::{mnist, write};
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, steps};
-use crate::common_data::{mnist, write};
-use crate::common_parquet;
 
 /// A run of seven updates over this data, which `prepare` puts into the folder. It ends in mid-epoch, with dropout and
 /// validation on the way.
@@ -53,7 +52,7 @@ fn tables_of_categories_and_gaps() {
 #[cfg(feature = "parquet")]
 #[test]
 fn tables_of_categories_and_gaps_in_parquet() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let table = |folder: &Path| {
         let there = |i: i64, every: i64| i % every != 0;
         let columns = [
