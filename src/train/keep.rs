@@ -19,6 +19,7 @@ use crate::loss::Loss;
 /// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct KeepConfig {
     /// So many of the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,9 +43,18 @@ impl KeepConfig {
         *self == Self::default()
     }
 
-    /// The rules in the configuration that a checkpoint holds; none where there are none.
-    pub(super) fn of(config: &Value) -> Self {
-        Self::deserialize(&config["checkpoint"]["keep"]).unwrap_or_default()
+    /// The rules in the configuration that a checkpoint holds; none where there are none. Where `best` goes by a metric
+    /// that is not registered in this program, the rules are without it, and the metric is named.
+    pub(super) fn of(config: &Value) -> (Self, Option<String>) {
+        let mut table = config["checkpoint"]["keep"].clone();
+        if let Ok(rules) = Self::deserialize(&table) {
+            return (rules, None);
+        }
+        let unknown = table["metric"].as_str().filter(|name| Metric::named(name).is_none()).map(str::to_owned);
+        if let Some(table) = table.as_object_mut() {
+            table.retain(|key, _| !["metric", "best"].contains(&key.as_str()));
+        }
+        (Self::deserialize(table).unwrap_or_default(), unknown)
     }
 
     /// The metric of `best`, in a run with or without validation rows.
@@ -89,6 +99,10 @@ impl KeepConfig {
         Ok(Keep { last: self.last, best, every })
     }
 }
+
+/// Said where the rules of a run go by a metric of another program.
+const UNKNOWN: &str = "is registered by the program that trained the run and unknown here, so its best checkpoints are \
+                       too; prune there, or give the rules";
 
 fn wrong<T>(field: &str, value: String, rule: &str) -> Result<T, TrainError> {
     Err(TrainError::Field { field: format!("checkpoint.keep.{field}"), value, rule: rule.to_owned() })
@@ -140,8 +154,11 @@ impl Pruning {
             TrainError::Write { path, operation, source } => TrainError::Prune { path, operation, source },
             error => error,
         })?;
-        let own = || newest.field("config").map(KeepConfig::of).unwrap_or_default();
-        let rules = rules.unwrap_or_else(own);
+        let own = || match newest.field("config").map(KeepConfig::of).unwrap_or_default() {
+            (_, Some(metric)) => wrong("metric", metric, UNKNOWN),
+            (rules, None) => Ok(rules),
+        };
+        let rules = rules.map_or_else(own, Ok)?;
         let folder = held.folder();
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
         let (keep, verdicts) = rules.judge(&folder, newest.step(), steps_per_epoch)?;

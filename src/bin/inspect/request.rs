@@ -49,6 +49,11 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
                      checkpoints: `inspect diff {a} {b}`"
                 ));
             }
+            if ["runs", "run", "list", "ls", "show"].contains(&first.as_str()) {
+                return Some(format!(
+                    "there is no command `{first}`; to list the runs in a folder, or to show one: `inspect {b}`"
+                ));
+            }
             let near = |name: &&String| {
                 strsim::osa_distance(first, name) <= 2 || first.starts_with(name.as_str()) || name.starts_with(first)
             };
