@@ -19,6 +19,7 @@ use crate::registry::Named;
 /// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Format {
     /// Comma-separated values.
     Csv,
@@ -102,7 +103,7 @@ impl Format {
     }
 
     /// The format that is named, or else told by the ending of the file's name.
-    pub(super) fn of(config: &DataConfig) -> Result<Self, DataError> {
+    pub(crate) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::changes::refuse_fixed;
 use super::config::Config;
+use super::error::{for_data, is_named_like_data};
 use super::missing::missing;
 use super::{TrainError, paths, spelling, wording};
 use crate::data::DataConfig;
@@ -180,6 +181,7 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
             reason if reason.contains("too large") => {
                 format!("a number is too large; whole numbers go to {}", i64::MAX)
             }
+            reason if is_named_like_data(path) => format!("{reason}; {}", for_data(path)),
             reason => reason.to_owned(),
         };
         wrong(line, "not TOML".to_owned(), &reason)
