@@ -14,7 +14,8 @@
 //!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`mod@reference`]: every key of a configuration.
 //!    [`starter`]: a first configuration for data.
 //!
-//! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
+//! The programs `train` and `inspect` are thin faces of the last three. What only they, the tests and the fuzz targets of
+//! this repository use is public and hidden from these pages, and no promise. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
 #![deny(missing_docs)]
 
@@ -23,6 +24,7 @@ pub mod checkpoint;
 mod cpu;
 pub mod data;
 mod field_names;
+#[doc(hidden)]
 pub mod figures;
 mod kinded;
 pub mod loss;
@@ -41,10 +43,12 @@ mod remedy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+#[doc(hidden)]
 pub mod shell;
 pub mod starter;
 pub mod state;
 pub mod store;
+#[doc(hidden)]
 pub mod threads;
 pub mod train;
 pub mod trained;

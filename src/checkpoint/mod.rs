@@ -81,6 +81,7 @@ mod document;
 mod error;
 mod files;
 mod folder;
+#[doc(hidden)]
 pub mod fs;
 mod hashed;
 pub mod keep;

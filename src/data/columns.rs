@@ -15,6 +15,7 @@ use crate::Notice;
 /// What is to be learned from a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Task {
     /// The label is a class: a whole number from 0, or a name.
     Classification,

@@ -17,6 +17,7 @@ pub(in crate::data) use encoder::Unseen;
 /// What is done where a value is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Missing {
     /// It is an error.
     #[default]
@@ -32,6 +33,7 @@ pub enum Missing {
 /// How a category is written in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CategoryEncoding {
     /// A number for each category, of which one is 1 and the others 0; all 0 where no training row has the category.
     #[default]
@@ -42,6 +44,7 @@ pub enum CategoryEncoding {
 
 /// Why columns do not become numbers.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum EncodingError {
     /// There is nothing to compute a stand-in from.
     #[error(

@@ -20,6 +20,7 @@ const VALIDATION: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte
 
 /// What is wrong with an IDX file.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum IdxError {
     /// It starts with other bytes.
     #[error("{path}, byte 0: an IDX file of {what} starts with the bytes {expected}, and this one with {found}")]

@@ -68,7 +68,9 @@ pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
 pub use delimiter::Delimiter;
 pub use encoding::{CategoryEncoding, EncodingError, Missing};
 pub use error::{DataError, Problem, TableError, TensorError};
-pub use feed::{Data, EVALUATION_ROWS};
+pub use feed::Data;
+#[doc(hidden)]
+pub use feed::EVALUATION_ROWS;
 pub use file::Fingerprint;
 pub use folder::ImageFolder;
 pub use format::Format;

@@ -32,6 +32,7 @@ pub use rules::{Adam, AdamW, Sgd};
 
 /// Why an optimizer cannot be built or cannot update.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum OptimError {
     /// A hyperparameter outside its range.
     #[error("optimizer.{field} = {value}: {rule}")]

@@ -66,16 +66,19 @@ pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use keep::{KeepConfig, Pruning};
 pub use load::{Setting, from_file};
 pub(crate) use load::{base_of, from_checkpoint};
+#[doc(hidden)]
 pub use log_order::Order as LogOrder;
 pub(crate) use memory::Purpose;
 pub use metrics::Evaluation;
 pub(crate) use metrics::evaluate;
+#[doc(hidden)]
 pub use paths::relative as relative_path;
 pub use progress::{Phase, Progress};
 pub use record::StepRecord;
 pub use run::Run;
 pub use session::Session;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
+#[doc(hidden)]
 pub use signals::file_size_limit_is_an_error;
 pub use sink::{Beginning, Outcome, Sink, Sinks};
 pub use written_config::Edits;

@@ -29,6 +29,7 @@ use crate::state::{Part, State, StateError};
 /// What a token is, where no tokenizer says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TokenKind {
     /// A character of the text; the vocabulary is every character in it, in the order of Unicode.
     #[default]
