@@ -38,6 +38,10 @@ impl Training {
         Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\" 2>/dev/null", name, &id]).status().unwrap().success()
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
     /// Kills it, and says whether it still ran.
     pub fn kill(mut self) -> bool {
         self.process.kill().unwrap();

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::programs::{TRAIN, Told, Workplace};
 use crate::common::training::wait_until;
-use crate::common::{assert_same_bits, steps};
+use crate::common::{assert_same_bits, example, steps};
 
 /// Hundreds of updates, a validation every tenth and a save every twentieth, so that kills of all kinds find their aim.
 fn place() -> Workplace {
@@ -33,12 +33,6 @@ fn script(place: &Workplace, name: &str, text: &str) -> String {
     fs::write(&path, format!("#!/bin/sh\nset -e\n{text}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     format!("{} {{out}}", path.display())
-}
-
-/// `cargo test` builds examples beside the tests' own folder.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/custom_loop")
 }
 
 #[test]
@@ -86,11 +80,13 @@ fn without_kills_two_uninterrupted_runs_are_compared() {
 #[test]
 fn a_loop_of_ones_own_is_proved_too() {
     let place = Workplace::new();
-    let command = format!("{} {{out}}", example().display());
+    let command = format!("{} {{out}}", example("custom_loop").get_program().display());
     let told = place.train(&["prove", "--command", &command, "--kills", "6", "--out", "it's here"]);
     told.says(0, &["took 400 steps"]);
     assert!(told.out.contains("6 of 6 kills made") && told.out.contains("\nPROVED: "), "{}", told.out);
     assert!(told.out.contains("  step-0000000400/model.safetensors\n"), "{}", told.out);
+    let entries = fs::read_dir(place.path("it's here/killed")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(entries.filter(|name| name.to_string_lossy().starts_with("step-")).count(), 20);
 }
 
 /// A program that starts its run with weights of the clock, and is otherwise exact.

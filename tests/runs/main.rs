@@ -5,16 +5,17 @@ mod common;
 
 mod accumulate;
 mod components;
-mod custom_loop;
 mod determinism;
 mod examples;
 mod fashion;
 mod gpt;
 mod image_models;
 mod intervals;
+mod lessons;
 mod notebook;
 mod own_optimizer;
 mod own_parts;
+mod pictures;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;
