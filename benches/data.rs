@@ -4,13 +4,13 @@
 //! for rows of a file that is mapped: the ratio of their speeds is to be near 1. Then the examples whose batches cost
 //! next to nothing, in updates per second: there reading ahead must not be seen.
 
-#[path = "../tests/common_huge/mod.rs"]
-mod common_huge;
+#[path = "../tests/common/huge.rs"]
+mod huge;
 
 use std::path::Path;
 use std::time::Instant;
 
-use common_huge::{Huge, ROWS, train};
+use huge::{Huge, ROWS, train};
 use rekindle::train::{Control, Run, Setting, from_file};
 
 const TURNS: usize = 5;

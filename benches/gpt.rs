@@ -116,7 +116,8 @@ fn plain_attention(qkv: &Tensor) -> Result<Tensor> {
 
 /// A step with all that belongs to it, and where its time goes.
 fn step(checkpoint_activations: bool) -> Result<()> {
-    let config = GptConfig { checkpoint_activations, ..GptConfig::new(4, 4, WIDTH) };
+    let mut config = GptConfig::new(4, 4, WIDTH);
+    config.checkpoint_activations = checkpoint_activations;
     let model = Gpt::new(config, CONTEXT, VOCABULARY, VOCABULARY, 0, &Device::Cpu).map_err(candle_core::Error::wrap)?;
     let mut optimizer = Optimizer::new(model.parameters(), AdamW::default()).map_err(candle_core::Error::wrap)?;
     let (inputs, targets) = (tokens()?, tokens()?);

@@ -14,7 +14,8 @@
 //!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`mod@reference`]: every key of a configuration.
 //!    [`starter`]: a first configuration for data.
 //!
-//! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
+//! The programs `train` and `inspect` are thin faces of the last three. What only they, the tests and the fuzz targets of
+//! this repository use is public and hidden from these pages, and no promise. A loop of your own uses the others; the
 //! repository's `examples/custom_loop.rs` is one.
 //!
 //! # Features
@@ -42,6 +43,7 @@ mod cpu;
 pub mod data;
 pub mod distributed;
 mod field_names;
+#[doc(hidden)]
 #[cfg(feature = "trainer")]
 pub mod figures;
 #[doc(hidden)]
@@ -72,6 +74,7 @@ mod remedy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+#[doc(hidden)]
 #[cfg(feature = "trainer")]
 pub mod shell;
 #[cfg(feature = "trainer")]
@@ -79,6 +82,7 @@ pub mod starter;
 pub mod state;
 pub mod store;
 mod tensor_header;
+#[doc(hidden)]
 pub mod threads;
 #[cfg(feature = "trainer")]
 pub mod train;

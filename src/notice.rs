@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A sentence for the person who starts a run, without a full stop at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notice {
     /// How something was understood.
     Note(String),

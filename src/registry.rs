@@ -19,6 +19,7 @@ use crate::kinded::{self, Kinded};
 
 /// Why a type cannot be registered under a name, or a value of it not be put into a configuration.
 #[derive(Clone, Debug, PartialEq, ThisError)]
+#[non_exhaustive]
 pub enum KindError {
     /// It is not a name.
     #[error("`{0}` cannot be a name; take letters, digits and `_`, and a letter first")]

@@ -7,6 +7,7 @@
 //! (SC 2011). The key is a hash of seed and purpose; the counter is index and step, 64 bits each.
 
 /// Philox4x32-10: 128 random bits for a 128-bit counter and a 64-bit key.
+#[doc(hidden)]
 pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let mut counters = counter.map(|word| [word]);
     philox4x32_10_of(&mut counters, key);

@@ -154,6 +154,7 @@ fn kind(dtype: Dtype, shape: &[usize]) -> String {
 
 /// Why a state cannot be saved or taken back.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// The checkpoint lacks a tensor that the part needs.
     #[error("tensor `{0}` is missing from the checkpoint")]

@@ -1,12 +1,12 @@
 //! A data set of 20 GB is trained on in the memory of a small one.
 #![cfg(target_os = "linux")]
 
-#[path = "common_huge/mod.rs"]
-mod common_huge;
+#[path = "common/huge.rs"]
+mod huge;
 
 use std::fs;
 
-use common_huge::{Huge, ROWS, WIDTH, train};
+use huge::{Huge, ROWS, WIDTH, train};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What the process may have of its own: a fortieth of the data.

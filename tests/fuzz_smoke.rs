@@ -2,7 +2,8 @@
 //! forms, the same ones each time. `fuzz/README.md` says how to run the real ones.
 #![cfg(target_os = "linux")]
 
-mod common_hostile;
+#[path = "common/hostile/mod.rs"]
+mod hostile;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use common_hostile::{Arena, TARGETS, Target};
+use hostile::{Arena, TARGETS, Target};
 
 /// Changed forms of the corpus of one target.
 const CHANGES: u64 = 4000;

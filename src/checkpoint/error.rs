@@ -14,6 +14,7 @@ use crate::{remedy, store};
 
 /// Why a checkpoint cannot be written, found, read or applied.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// An operation of the file system failed.
     #[error("cannot {operation} {}: {error}{}", path.display(), remedy(path, error))]

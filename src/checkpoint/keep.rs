@@ -52,6 +52,7 @@ pub struct Candidate {
 /// Why a checkpoint stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Reason {
     /// There is no rule by which any goes.
     NoRule,

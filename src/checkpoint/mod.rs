@@ -81,6 +81,7 @@ mod document;
 mod error;
 mod files;
 mod folder;
+#[doc(hidden)]
 pub mod fs;
 pub mod keep;
 mod manifest;

@@ -57,6 +57,7 @@ impl Saver {
     }
 
     /// Saves through `disk` instead, where the folder is on one.
+    #[doc(hidden)]
     pub fn on(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = disk;
         self

@@ -23,6 +23,7 @@ use crate::registry::{Chosen, Named};
 /// A registered format has its settings in the same table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
+#[non_exhaustive]
 pub struct DataConfig {
     /// The file, plain or gzip; for IDX and images the folder of the files. Custom data may have none.
     #[serde(skip_serializing_if = "is_nowhere")]
@@ -204,6 +205,7 @@ impl<'de> Deserialize<'de> for DataConfig {
 /// How many numbers a pixel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
+#[non_exhaustive]
 pub enum Channels {
     /// One, its brightness.
     Grey,

@@ -14,7 +14,7 @@ use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, fol
 
 impl Format {
     /// The format that is named, or else told by the ending of the file's name.
-    pub(super) fn of(config: &DataConfig) -> Result<Self, DataError> {
+    pub(crate) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {

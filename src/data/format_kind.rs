@@ -11,6 +11,7 @@ use crate::registry::Named;
 /// A format of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Format {
     /// Comma-separated values.
     Csv,

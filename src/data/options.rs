@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What is to be learned from a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Task {
     /// The label is a class: a whole number from 0, or a name.
     Classification,
@@ -29,6 +30,7 @@ pub(super) const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "nu
 /// What is done where a value is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Missing {
     /// It is an error.
     #[default]
@@ -44,6 +46,7 @@ pub enum Missing {
 /// How a category is written in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CategoryEncoding {
     /// A number for each category, of which one is 1 and the others 0; all 0 where no training row has the category.
     #[default]
@@ -55,6 +58,7 @@ pub enum CategoryEncoding {
 /// What a token is, where no tokenizer says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TokenKind {
     /// A character of the text; the vocabulary is every character in it, in the order of Unicode.
     #[default]

@@ -16,6 +16,7 @@ use crate::registry::{Chosen, Named};
 
 /// The loss; by default the usual one for the data's targets.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum LossConfig {
     /// Mean squared error for values and cross-entropy for classes.
     Usual {

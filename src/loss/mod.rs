@@ -106,6 +106,7 @@ pub trait Loss: Debug + Send + Sync + 'static {
 
 /// Why a loss cannot be used.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum LossError {
     /// It is for other targets.
     #[error("does not fit the data, whose targets are {targets}")]

@@ -9,6 +9,7 @@ use crate::ops;
 /// The nonlinearity between two layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Activation {
     /// `max(x, 0)`.
     #[default]

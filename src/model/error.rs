@@ -7,6 +7,7 @@ use crate::model::Input;
 
 /// Why there is no model for a configuration.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// A field has a value it cannot have.
     #[error("model.{field} = {value}: {rule}")]

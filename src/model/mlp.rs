@@ -15,6 +15,7 @@ use crate::parameters::Parameters;
 /// The shape of an [`Mlp`] between its inputs and its outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MlpConfig {
     /// Width of each hidden layer; none makes the model linear.
     #[serde(default)]
@@ -27,6 +28,13 @@ pub struct MlpConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
+}
+
+impl MlpConfig {
+    /// Hidden layers of these widths, everything else as it is where nothing is said.
+    pub fn new(hidden: impl Into<Vec<usize>>) -> Self {
+        Self { hidden: hidden.into(), ..Self::default() }
+    }
 }
 
 impl ModelSpec for MlpConfig {

@@ -15,6 +15,7 @@ use crate::parameters::Parameters;
 /// The shape of a [`ResNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ResNetConfig {
     /// Channels of each stage. From one stage to the next, height and width are halved.
     #[serde(default = "default_widths")]

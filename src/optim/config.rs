@@ -15,6 +15,7 @@ use crate::kinded::{Kinded, read_table, split};
 ///
 /// A rule by itself is one too, without groups: `AdamW::default().into()`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OptimizerConfig {
     /// The rule of all parameters but those of groups with another.
     pub rule: Rule,

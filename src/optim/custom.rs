@@ -14,6 +14,7 @@ use crate::field_names::field_names;
 
 /// Why a type cannot be registered as an update rule, or a value of it cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CustomRuleError {
     /// The name is not a plain word.
     #[error("`{0}` cannot name an update rule; take small letters, digits and `_`, and a letter first")]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Which parameters weight decay applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Decay {
     /// All of them.
     #[default]

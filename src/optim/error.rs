@@ -6,6 +6,7 @@ use crate::backtrace::from_candle;
 
 /// Why an optimizer cannot be built or cannot update.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum OptimError {
     /// A hyperparameter outside its range.
     #[error("optimizer.{field} = {value}: {rule}")]

@@ -13,6 +13,7 @@ use crate::kinded::{Kinded, read_table, split};
 
 /// Parameters chosen by name, and what they do differently.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct GroupConfig {
     /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
     pub parameters: Vec<String>,
@@ -24,6 +25,7 @@ pub struct GroupConfig {
 
 /// How the parameters of a group are updated.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum GroupRule {
     /// By the optimizer's rule, with some hyperparameters of their own.
     Shared(Overrides),

@@ -10,6 +10,7 @@ use crate::report::diff::DiffError;
 
 /// Why there can be no proof, one way or the other.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ProofError {
     /// The directory to work in is in use.
     #[error("{} is not empty; choose another directory with --out, or remove it", path.display())]

@@ -21,6 +21,7 @@ pub struct Course {
 /// When something is due.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Due {
     /// Number of updates before it.
     Step(u64),

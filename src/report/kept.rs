@@ -12,8 +12,11 @@ use crate::train::{BestCheckpoint, Kept};
 /// The checkpoints of a run.
 #[derive(Debug, Default, Serialize)]
 pub struct KeptStanding {
-    /// The rules of its configuration.
+    /// The rules of its configuration, as it has them.
     pub rules: Value,
+    /// The metric that the best go by, where only the program that trained the run knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_metric: Option<String>,
     /// The best of those that were measured.
     pub best: Option<BestCheckpoint>,
     /// Each of them, oldest first.
@@ -33,11 +36,13 @@ pub struct KeptCheckpoint {
     pub stays: Option<Reason>,
 }
 
-impl From<Kept> for KeptStanding {
-    fn from(kept: Kept) -> Self {
+impl KeptStanding {
+    /// Of a run with this configuration.
+    pub(super) fn new(kept: Kept, config: &Value) -> Self {
         let checkpoint = |Verdict { path, step, metrics, stays, .. }| KeptCheckpoint { path, step, metrics, stays };
         Self {
-            rules: serde_json::to_value(&kept.rules).unwrap_or_default(),
+            rules: config["checkpoint"]["keep"].as_object().cloned().unwrap_or_default().into(),
+            unknown_metric: kept.unknown_metric,
             best: kept.best.into_iter().next(),
             checkpoints: kept.verdicts.into_iter().map(checkpoint).collect(),
         }
@@ -53,6 +58,9 @@ impl fmt::Display for KeptStanding {
         if let Some(best) = &self.best {
             writeln!(f, "best        {best}")?;
         }
+        if let Some(metric) = &self.unknown_metric {
+            writeln!(f, "best        unknown here: {metric} is registered by the program that trained the run")?;
+        }
         if rules.is_empty() {
             return writeln!(f, "kept        all checkpoints, {count} by now: {}", Reason::NoRule);
         }
@@ -61,7 +69,11 @@ impl fmt::Display for KeptStanding {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let metrics = metrics.as_object().into_iter().flatten();
             let metrics: String = metrics.map(|(name, value)| format!("  {name} {value}")).collect();
-            let why = stays.map_or("goes with the next save".to_owned(), |reason| reason.to_string());
+            let why = match stays {
+                None | Some(Reason::NoRule) if self.unknown_metric.is_some() => "stays if it is of the best".to_owned(),
+                None => "goes with the next save".to_owned(),
+                Some(reason) => reason.to_string(),
+            };
             writeln!(f, "            {name}  {why}{metrics}")?;
         }
         Ok(())

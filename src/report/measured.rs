@@ -1,8 +1,10 @@
 //! The figures in a run's log.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::store;
 
@@ -20,7 +22,7 @@ pub struct Measured {
 }
 
 /// The result of a validation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Validation {
     /// Updates made before it.
     pub step: u64,
@@ -28,6 +30,9 @@ pub struct Validation {
     pub loss: f64,
     /// The share of targets that were classified right, where there are classes.
     pub accuracy: Option<f64>,
+    /// The metrics of `validation.metrics` by the names that the log has for them, as `validation_top_k_accuracy`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// The fields of a line of the log that are shown.
@@ -37,6 +42,9 @@ struct Line {
     loss: f64,
     val_loss: Option<f64>,
     val_accuracy: Option<f64>,
+    /// All others.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
 
 impl Measured {
@@ -74,11 +82,13 @@ impl Measured {
             (self.steps, self.loss) = (line.step + 1, Some(line.loss));
         }
         if let Some(loss) = line.val_loss {
-            let validation = Validation { step: line.step + 1, loss, accuracy: line.val_accuracy };
-            self.validation = Some(validation);
-            if self.best_validation.is_none_or(|best| loss < best.loss) {
-                self.best_validation = Some(validation);
+            let metrics = line.more.into_iter().filter(|(name, _)| name.starts_with("validation_"));
+            let metrics = metrics.filter_map(|(name, value)| Some((name, value.as_f64()?))).collect();
+            let validation = Validation { step: line.step + 1, loss, accuracy: line.val_accuracy, metrics };
+            if self.best_validation.as_ref().is_none_or(|best| loss < best.loss) {
+                self.best_validation = Some(validation.clone());
             }
+            self.validation = Some(validation);
         }
         true
     }
@@ -94,7 +104,7 @@ mod tests {
         {\"step\":6,\"loss\":0.25}\n";
 
     fn validation(step: u64, loss: f64, accuracy: Option<f64>) -> Option<Validation> {
-        Some(Validation { step, loss, accuracy })
+        Some(Validation { step, loss, accuracy, metrics: BTreeMap::new() })
     }
 
     #[test]
@@ -110,7 +120,8 @@ mod tests {
     fn what_is_behind_the_step_and_what_is_cut_does_not_count() {
         let measured = Measured::of_log(LOG, 3);
         let first = validation(2, 2.5, None);
-        assert_eq!(measured, Measured { steps: 3, loss: Some(2.0), validation: first, best_validation: first });
+        let expected = Measured { steps: 3, loss: Some(2.0), validation: first.clone(), best_validation: first };
+        assert_eq!(measured, expected);
         let cut = format!("{LOG}{{\"step\":7,\"lo");
         assert_eq!(Measured::of_log(&cut, 100), Measured::of_log(LOG, 100));
         assert_eq!(Measured::of_log("", 100), Measured::default());

@@ -7,12 +7,14 @@ pub mod diff;
 mod kept;
 mod layers;
 mod measured;
+#[doc(hidden)]
 pub mod pictures;
 mod plan;
 mod runs;
 mod standing;
 mod standing_text;
 mod statistics;
+#[doc(hidden)]
 pub mod terminal;
 
 pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, ScheduleCheck};

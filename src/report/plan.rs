@@ -25,6 +25,7 @@ pub struct LrPlan {
 
 /// Why there is no plan to show.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// It was taken for a schedule, and is none.
     #[error(transparent)]

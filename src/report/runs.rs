@@ -49,6 +49,7 @@ pub struct RunSummary {
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum RunState {
     /// All its updates are made.
     Finished,
@@ -185,14 +186,15 @@ impl RunSummary {
             Some(total) => format!("{step} of {total}"),
             None => step.to_string(),
         });
-        let best = self.measured.best_validation.map(|best| format!("{} at step {}", loss(best.loss), best.step));
+        let best =
+            self.measured.best_validation.as_ref().map(|best| format!("{} at step {}", loss(best.loss), best.step));
         [
             // A line break in a name would break the table.
             self.name.replace(char::is_control, "?"),
             self.state.to_string(),
             or_dash(step),
             or_dash(self.measured.loss.map(loss)),
-            or_dash(self.measured.validation.map(|last| loss(last.loss))),
+            or_dash(self.measured.validation.as_ref().map(|last| loss(last.loss))),
             or_dash(best),
             or_dash(self.written.map(|then| ago(then, now))),
         ]

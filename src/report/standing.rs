@@ -175,7 +175,7 @@ impl Standing {
     /// When the folder cannot be listed, or its rules of keeping make no sense.
     pub fn beside(self, folder: &Folder) -> Result<Self, TrainError> {
         let kept = Kept::look(folder, self.step, &self.config, self.steps_per_epoch)?;
-        Ok(Self { kept: Some(kept.into()), ..self })
+        Ok(Self { kept: Some(KeptStanding::new(kept, &self.config)), ..self })
     }
 }
 

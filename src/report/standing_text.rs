@@ -68,7 +68,9 @@ fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Resul
     }
     let show = |validation: &Validation| {
         let accuracy = validation.accuracy.map(|accuracy| format!(", accuracy {}", figures::loss(accuracy)));
-        format!("loss {}{} at step {}", figures::loss(validation.loss), accuracy.unwrap_or_default(), validation.step)
+        let metrics = validation.metrics.iter().map(|(name, value)| format!(", {name} {}", figures::loss(*value)));
+        let more = accuracy.into_iter().chain(metrics).collect::<String>();
+        format!("loss {}{more} at step {}", figures::loss(validation.loss), validation.step)
     };
     if let (Some(last), Some(lowest)) = (&measured.validation, &measured.best_validation) {
         writeln!(f, "validation  last {}; lowest {}", show(last), show(lowest))?;

@@ -67,6 +67,7 @@ pub trait CustomSchedule: Serialize + DeserializeOwned + Debug + Send + Sync + '
 
 /// Why a type cannot be registered under a name, or a value of it be made a schedule.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum CustomError {
     /// The name is not one that the text form can read.
     #[error("`{0}` cannot name a schedule; take letters, digits and `_`, and a letter first")]

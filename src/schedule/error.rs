@@ -6,6 +6,7 @@ use crate::nearest::nearest;
 
 /// Why something is not a schedule, or not one that this run can follow.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ScheduleError {
     /// The text form cannot be read; the message shows the text with a caret under the offending character.
     #[error("{message}\n{}", caret(text, *at))]

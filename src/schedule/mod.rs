@@ -69,7 +69,9 @@ pub use phases::Phase;
 pub use plan::{Plan, RunLength};
 pub use scheduler::Scheduler;
 pub use trajectory::Trajectory;
-pub use typed::{TypedError, read_metrics, read_schedule};
+#[doc(hidden)]
+pub use typed::read_metrics;
+pub use typed::{TypedError, read_schedule};
 
 /// A learning-rate schedule, or one of any other scalar of a parameter group.
 ///

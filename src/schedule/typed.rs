@@ -63,6 +63,7 @@ fn read(path: &Path) -> Result<String, TypedError> {
 
 /// Why what was typed is no schedule, or no metrics.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TypedError {
     /// The text form is wrong.
     #[error(transparent)]

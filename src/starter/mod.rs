@@ -23,6 +23,7 @@ use lines::Lines;
 
 /// Why there is no configuration for data.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StarterError {
     /// There is nothing at the path, or it cannot be read.
     #[error(

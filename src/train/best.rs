@@ -67,6 +67,9 @@ pub struct Kept {
     pub verdicts: Vec<Verdict>,
     /// Those that were measured, the best first.
     pub best: Vec<BestCheckpoint>,
+    /// The metric that the best go by, where this program does not know it: then there are no `best`, and `rules` are
+    /// without them.
+    pub unknown_metric: Option<String>,
 }
 
 impl Kept {
@@ -75,10 +78,13 @@ impl Kept {
     /// # Errors
     /// When the folder cannot be listed, or the rules make no sense.
     pub fn look(folder: &Folder, at: u64, config: &Value, steps_per_epoch: Option<u64>) -> Result<Self, TrainError> {
-        let rules = KeepConfig::of(config);
+        let (rules, unknown_metric) = KeepConfig::of(config);
         let (_, verdicts) = rules.judge(folder, at, steps_per_epoch.unwrap_or(1))?;
-        let best = BestCheckpoint::ranked(&verdicts, &rules);
-        Ok(Self { rules, verdicts, best })
+        let best = match unknown_metric {
+            Some(_) => Vec::new(),
+            None => BestCheckpoint::ranked(&verdicts, &rules),
+        };
+        Ok(Self { rules, verdicts, best, unknown_metric })
     }
 }
 
@@ -96,6 +102,12 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let newest = folder.newest_outline()?.checkpoint;
     let field = |name| newest.field(name).cloned().unwrap_or_default();
     let kept = Kept::look(&folder, newest.step(), &field("config"), field("steps_per_epoch").as_u64())?;
+    if let Some(metric) = kept.unknown_metric {
+        return Err(refuse(format!(
+            "has its best checkpoint by `{metric}`, which the program that trained it registers and this one does not \
+             know; give one checkpoint, and leave `--best` out"
+        )));
+    }
     // How good a damaged one was is not known, so each is named.
     let damaged =
         kept.verdicts.iter().filter(|verdict| verdict.stays == Some(Reason::Damaged) && verdict.copy.is_none());

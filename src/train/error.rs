@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
-use crate::data::DataError;
+use crate::data::{DataConfig, DataError, Format};
 use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
 use crate::memory::TooLarge;
@@ -19,6 +19,7 @@ use crate::{remedy, shell, store};
 
 /// Why a run cannot start, go on or end.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A configuration cannot be read.
     #[error("cannot read the configuration {}: {source}; {}", path.display(), config_remedy(path, *is_folder, source))]
@@ -385,7 +386,18 @@ fn config_remedy(path: &Path, is_folder: bool, source: &io::Error) -> String {
     if is_folder {
         return format!("a run directory is continued with `train --resume {}`", shell::path(path));
     }
-    remedy::of(source).unwrap_or("give the path of a TOML file").to_owned()
+    let of_data = is_named_like_data(path).then(|| for_data(path));
+    of_data.unwrap_or_else(|| remedy::of(source).unwrap_or("give the path of a TOML file").to_owned())
+}
+
+/// Whether a path that was given for a configuration is one of data, by its name.
+pub(super) fn is_named_like_data(path: &Path) -> bool {
+    path.is_file() && Format::of(&DataConfig::new(path)).is_ok()
+}
+
+/// What to do with data in the place of a configuration.
+pub(super) fn for_data(path: &Path) -> String {
+    format!("this is data by its name; `train init {}` writes a configuration for it", shell::path(path))
 }
 
 impl TrainError {

@@ -41,6 +41,7 @@ pub use config::keep::KeepConfig;
 pub(crate) use config::load::from_checkpoint;
 pub use config::load::{Setting, from_file};
 pub(crate) use config::paths::base_of;
+#[doc(hidden)]
 pub use config::paths::relative as relative_path;
 pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
 pub use error::TrainError;
@@ -51,11 +52,13 @@ pub(crate) use metrics::evaluate;
 pub use observe::console::Console;
 pub use observe::control::{Answer, Control, Stake};
 pub use observe::progress::{Phase, Progress};
+#[doc(hidden)]
 pub use observe::signals::file_size_limit_is_an_error;
 pub use prune::Pruning;
 pub use record::StepRecord;
 pub use run::Run;
 pub use run_dir::directory::RunDirectory;
+#[doc(hidden)]
 pub use run_dir::log_order::Order as LogOrder;
 pub use session::Session;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};

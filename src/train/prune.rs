@@ -12,6 +12,10 @@ use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Verdict};
 use crate::checkpoint::{Folder, Keep};
 
+/// Said where the rules of a run go by a metric of another program.
+const UNKNOWN: &str = "is registered by the program that trained the run and unknown here, so its best checkpoints are \
+                       too; prune there, or give the rules";
+
 /// What rules say of the checkpoints of a run, and the run held so that nothing else writes there.
 pub struct Pruning {
     folder: Folder,
@@ -38,8 +42,14 @@ impl Pruning {
             TrainError::Write { path, operation, source } => TrainError::Prune { path, operation, source },
             error => error,
         })?;
-        let own = || newest.field("config").map(KeepConfig::of).unwrap_or_default();
-        let rules = rules.unwrap_or_else(own);
+        let own = || match newest.field("config").map(KeepConfig::of).unwrap_or_default() {
+            (_, Some(value)) => {
+                let (field, rule) = ("checkpoint.keep.metric".to_owned(), UNKNOWN.to_owned());
+                Err(TrainError::Field { field, value, rule })
+            }
+            (rules, None) => Ok(rules),
+        };
+        let rules = rules.map_or_else(own, Ok)?;
         let folder = held.folder();
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
         let (keep, verdicts) = rules.judge(&folder, newest.step(), steps_per_epoch)?;

@@ -106,6 +106,7 @@ impl Run {
     }
 
     /// The run, with its checkpoints saved through `disk` from now on.
+    #[doc(hidden)]
     pub fn on(self, disk: Arc<dyn Disk>) -> Self {
         Self { saver: self.saver.on(self.directory.held(disk)), ..self }
     }

@@ -12,6 +12,7 @@ use crate::train::TrainError;
 
 /// Why what a run has learned cannot be used.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TrainedError {
     /// The run or its checkpoint.
     #[error(transparent)]

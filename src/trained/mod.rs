@@ -14,6 +14,10 @@
 //! # Ok::<(), rekindle::trained::TrainedError>(())
 //! ```
 //!
+//! A run whose model, loss, metrics or format of data are a program's own is opened in a program that has registered them,
+//! by the same names, before: `rekindle::model::register` and so on. A model that was handed over as a value is handed over
+//! again, to [`Trained::with_model`].
+//!
 //! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs`: into a
 //!    file that is there whole or not at all.
 //! 2. `sample.rs`: text that a model goes on with; `spoken.rs`: from tokens to text while they come.
@@ -108,6 +112,28 @@ impl Trained {
     /// The checkpoint is not that of a run, a setting is not allowed, the device or the data that is needed cannot be
     /// opened, or weights and model do not fit together.
     pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
+        Self::assemble(checkpoint, settings, None)
+    }
+
+    /// The same with a model that the program hands over, as it did to
+    /// [`Session::builder`](crate::train::Session::builder). Its parameters and buffers take their values from the
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trained::from_checkpoint`]; the checkpoint is of a model with other parameters.
+    pub fn with_model(
+        checkpoint: &Checkpoint,
+        model: impl Model + 'static,
+        settings: &[Setting],
+    ) -> Result<Self, TrainedError> {
+        Self::assemble(checkpoint, settings, Some(Box::new(model)))
+    }
+
+    fn assemble(
+        checkpoint: &Checkpoint,
+        settings: &[Setting],
+        model: Option<Box<dyn Model>>,
+    ) -> Result<Self, TrainedError> {
         let path = checkpoint.path().to_owned();
         if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
             return Err(TrainedError::Setting { key: setting.key().to_owned() });
@@ -122,7 +148,8 @@ impl Trained {
         };
         let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
         let build = || config.model.build(&schema.input, outputs, config.seed, &device);
-        let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
+        let model =
+            model.map_or_else(|| with_room_for(train::room(checkpoint), build), Ok).map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
         train::apply_lent(&config.components, checkpoint, model.parameters())?;

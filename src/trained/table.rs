@@ -9,6 +9,7 @@ use crate::new_file::NewFile;
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TableFormat {
     /// Comma-separated values, the first line with the names of the columns.
     Csv,

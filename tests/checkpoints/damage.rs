@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::common_forge::{forge, forge_entry, forge_file, manifest};
+use crate::common::forge::{forge, forge_entry, forge_file, manifest};
 use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy, dir_name, foreign_files};
 use rekindle::state::{HostTensor, State};
 use serde_json::{Value, json};

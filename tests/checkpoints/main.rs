@@ -2,10 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_forge/mod.rs"]
-mod common_forge;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod background;
 mod crash;

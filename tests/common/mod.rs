@@ -1,5 +1,16 @@
 //! A small run in a temporary folder, started and resumed as processes, and how runs are compared: byte for byte.
+//!
+//! Its modules are what more than one chapter of tests shares; a chapter has all of it with one line in its `main.rs`.
+//! `hostile` and `huge` stand here too, and are taken by path: by the fuzz targets and a bench, which need nothing else.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
+
+pub mod data;
+pub mod forge;
+#[cfg(feature = "parquet")]
+pub mod parquet_files;
+pub mod programs;
+pub mod signals;
+pub mod training;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 
 use rekindle::train::{Control, Sink, StepRecord};
 use serde_json::Value;
+use training::Training;
 
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
 pub fn table() -> String {
@@ -88,7 +100,7 @@ impl Lab {
             .env_remove("RUST_LOG")
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::null());
-        crate::common_signals::by_default(&mut command);
+        signals::by_default(&mut command);
         command
     }
 
@@ -96,9 +108,32 @@ impl Lab {
         self.command(arguments).output().unwrap().into()
     }
 
+    /// Trains beside the test.
+    pub fn spawn(&self, arguments: &[&str]) -> Training {
+        Training::spawn(&mut self.command(arguments), self.folder.path())
+    }
+
     /// Starts the run of `config.toml` in the directory `out`, and sees it to its end.
     pub fn start(&self, out: &str) -> Ended {
         self.train(&["config.toml", "--out", out]).well()
+    }
+
+    /// The run of `config.toml` makes `total` updates, saves each, and validates after every second. Each can be the last
+    /// before a resume in a new process, which comes to the same bits and prints the rest of the lines.
+    #[track_caller]
+    pub fn assert_any_step_can_be_the_last(&self, total: u64) {
+        let whole = self.start("whole");
+        assert_eq!(steps(&self.path("whole")), (0..=total).collect::<Vec<_>>());
+        for step in 0..total {
+            let name = format!("interrupted-{step}");
+            let copy = self.interrupted_copy("whole", &name, step);
+            let resumed = self.train(&["--resume", &name]).well();
+            assert_same_bits(&self.path("whole"), &copy);
+            let (all, rest) = (&whole.stdout, &resumed.stdout);
+            let validations = |lines: &str| lines.matches(" val_loss=").count();
+            let is_rest = all.ends_with(rest) && validations(rest) + step as usize / 2 == validations(all);
+            assert!(is_rest, "resumed at step {step} it prints\n{rest}\nof\n{all}");
+        }
     }
 
     /// Copies a run as it was left when its process was killed after the checkpoint at `step`: the log is longer, and
@@ -138,6 +173,17 @@ impl From<Output> for Ended {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
+}
+
+/// An example as a program, to be run in the repository. `cargo test` builds examples beside the tests' own folder.
+pub fn example(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
+    let mut command = Command::new(path);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());
+    signals::by_default(&mut command);
+    command
 }
 
 pub fn checkpoint(run: &Path, step: u64) -> PathBuf {

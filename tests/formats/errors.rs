@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common_data;
+use crate::common::data;
 use candle_core::Device;
 use proptest::prelude::*;
 use rekindle::data::{Data, DataConfig};
@@ -193,7 +193,7 @@ fn an_unclosed_quote_is_told_by_the_line_on_which_it_opens() {
     assert_eq!(csv("a,y\n1,\"cat\n2,dog\n", ""), said(2));
     assert_eq!(csv("\"a,y\n1,0\n2,1\n", ""), said(1));
     assert_eq!(csv("note\n\na,y\n1,0\n2,\"1", "skip_lines = 2"), said(5));
-    let packed = common_data::gzip(b"a,y\n1,0\n2,\"1\n3,0\n");
+    let packed = data::gzip(b"a,y\n1,0\n2,\"1\n3,0\n");
     assert_eq!(refusal("a.csv", &packed, ""), said(3));
 }
 

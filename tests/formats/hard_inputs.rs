@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use crate::common::data::{gzip, write};
+use crate::common::forge::forge_file;
 use crate::common::{ADAMW, Lab, assert_same_bits, checkpoint, copy_tree, log, small, steps};
-use crate::common_data::{gzip, write};
-use crate::common_forge::forge_file;
 use serde_json::Value;
 
 /// A picture of two by two, another one for each number.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::common_data;
-use crate::common_data::{floats, folder, gzip, idx, images, labels, mnist, open, refusal};
+use crate::common::data;
+use crate::common::data::{floats, folder, gzip, idx, images, labels, mnist, open, refusal};
 use rekindle::data::{Dataset, Input, TargetKind};
 
 const IDX: &str = "format = \"idx\"\n";
@@ -42,7 +42,7 @@ fn files_may_have_other_names_and_validation_is_a_share_on_request() {
     assert_eq!(sizes(""), (10, 0));
     assert_eq!(sizes("validation = 0.3"), (7, 3));
     assert_eq!(sizes("validation_images = \"c\"\nvalidation_labels = \"d\""), (10, 4));
-    let mnist = common_data::folder(&mnist());
+    let mnist = data::folder(&mnist());
     let shared = open(mnist.path(), &format!("{IDX}validation = 0.25")).unwrap();
     assert_eq!((shared.train_rows().len(), shared.validation_rows().len()), (30, 10));
 }

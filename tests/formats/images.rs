@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common_data::{floats, folder, open, refusal};
+use crate::common::data::{floats, folder, open, refusal};
 use png::{BitDepth, ColorType};
 use rekindle::data::{Data, Input, TargetKind};
 use rekindle::state::Part;

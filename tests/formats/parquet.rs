@@ -3,9 +3,7 @@
 
 use std::path::Path;
 
-use crate::common_data;
-use crate::common_data::refusal;
-use crate::common_parquet;
+use crate::common::data::refusal;
 
 const PEOPLE: [&str; 2] = ["people.snappy.parquet", "people.zstd.parquet"];
 
@@ -24,8 +22,8 @@ fn a_program_without_parquet_says_how_to_build_it_with() {
 
 #[cfg(feature = "parquet")]
 mod with_parquet {
-    use common_data::{folder, gzip, open};
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::data::{folder, gzip, open};
+    use crate::common::parquet_files::{Cells, write_parquet};
     use rekindle::data::{Input, TargetKind};
     use rekindle::state::Part;
 

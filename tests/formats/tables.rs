@@ -1,6 +1,6 @@
 //! Tables of numbers, categories and gaps become rows; what was learned of the training rows comes back bit for bit.
 
-use crate::common_data::{bits, example, floats, folder, open, open_with_seed, refusal};
+use crate::common::data::{bits, example, floats, folder, open, open_with_seed, refusal};
 use rekindle::data::{Data, Dataset, Input, TargetKind};
 use rekindle::state::{HostTensor, Part};
 

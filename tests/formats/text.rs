@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common_data::{folder, gzip, open, refusal};
+use crate::common::data::{folder, gzip, open, refusal};
 use rekindle::data::{Batch, Data, Dataset, Input, TargetKind, Vocabulary};
 use rekindle::state::Part;
 

@@ -4,10 +4,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
+use crate::common::training::Training;
 use crate::common::{Lab, assert_same_bits, steps};
 
 /// Trains until it is killed: there is a step too much for any machine.
@@ -26,47 +25,23 @@ const ENDLESS: &str = r#"
     dropout = 0.3
 "#;
 
-/// A process that trains in the directory `run` of a lab. It is killed with the test, should that fail first.
-struct Holder(Child);
-
-impl Holder {
-    /// One that has begun and saved a few times.
-    fn at_work(lab: &Lab) -> Self {
-        let mut command = lab.command(&["config.toml", "--out", "run"]);
-        let mut holder = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let began = Instant::now();
-        while steps(&lab.path("run")).last().is_none_or(|&step| step < 100) {
-            assert!(began.elapsed() < Duration::from_secs(60), "the run takes too long");
-            assert_eq!(holder.0.try_wait().unwrap(), None, "the run has ended too soon");
-            sleep(Duration::from_millis(1));
-        }
-        holder
-    }
-
-    /// SIGKILL, after which the process is no more.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A process that trains in the directory `run` of a lab, and has begun and saved a few times.
+fn at_work(lab: &Lab) -> Training {
+    let mut training = lab.spawn(&["config.toml", "--out", "run"]);
+    training.wait_until(|| steps(&lab.path("run")).last().is_some_and(|&step| step >= 100));
+    training
 }
 
 /// While one process trains in `run`, another is refused at `other_name` of it, and told by whom; once the first is
 /// killed, the other goes on at once.
 #[track_caller]
 fn assert_one_writer(lab: &Lab, other_name: &Path) {
-    let (holder, other_name) = (Holder::at_work(lab), other_name.to_str().unwrap());
+    let (holder, other_name) = (at_work(lab), other_name.to_str().unwrap());
     for _ in 0..3 {
         let refused = lab.train(&["--resume", other_name]).refusal();
-        assert!(refused.contains(&format!("is in use by process {}", holder.0.id())), "{refused}");
+        assert!(refused.contains(&format!("is in use by process {}", holder.process.id())), "{refused}");
     }
-    holder.kill();
+    assert!(holder.kill());
     let newest = *steps(&lab.path("run")).last().unwrap();
     let resumed = lab.train(&["--resume", other_name, "--set", &format!("train.steps={}", newest + 100)]).well();
     assert!(resumed.stderr.contains("done: 100 steps"), "{}", resumed.stderr);

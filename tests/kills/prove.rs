@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use crate::common::{assert_same_bits, steps};
-use crate::common_programs::{TRAIN, Told, Workplace};
+use crate::common::programs::{TRAIN, Told, Workplace};
+use crate::common::training::wait_until;
+use crate::common::{assert_same_bits, example, steps};
 
 /// Hundreds of updates, a validation every tenth and a save every twentieth, so that kills of all kinds find their aim.
 fn place() -> Workplace {
@@ -34,12 +33,6 @@ fn script(place: &Workplace, name: &str, text: &str) -> String {
     fs::write(&path, format!("#!/bin/sh\nset -e\n{text}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     format!("{} {{out}}", path.display())
-}
-
-/// `cargo test` builds examples beside the tests' own folder.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/custom_loop")
 }
 
 #[test]
@@ -87,11 +80,13 @@ fn without_kills_two_uninterrupted_runs_are_compared() {
 #[test]
 fn a_loop_of_ones_own_is_proved_too() {
     let place = Workplace::new();
-    let command = format!("{} {{out}}", example().display());
+    let command = format!("{} {{out}}", example("custom_loop").get_program().display());
     let told = place.train(&["prove", "--command", &command, "--kills", "6", "--out", "it's here"]);
     told.says(0, &["took 400 steps"]);
     assert!(told.out.contains("6 of 6 kills made") && told.out.contains("\nPROVED: "), "{}", told.out);
     assert!(told.out.contains("  step-0000000400/model.safetensors\n"), "{}", told.out);
+    let entries = fs::read_dir(place.path("it's here/killed")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(entries.filter(|name| name.to_string_lossy().starts_with("step-")).count(), 20);
 }
 
 /// A program that starts its run with weights of the clock, and is otherwise exact.
@@ -178,11 +173,7 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
         let endless = script(&place, "endless", &text);
         let mut command = place.command(TRAIN, &["prove", "--command", &endless, "--out", "some/proof"]);
         let prove = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let began = Instant::now();
-        while steps(&place.path("some/proof/whole")).len() < 3 {
-            assert!(began.elapsed() < Duration::from_secs(60), "the run does not begin");
-            sleep(Duration::from_millis(2));
-        }
+        wait_until(|| steps(&place.path("some/proof/whole")).len() >= 3, "the run does not begin");
         assert!(Command::new("kill").args(["-s", signal, &prove.id().to_string()]).status().unwrap().success());
         let told: Told = prove.wait_with_output().unwrap().into();
         told.says(code, &["stopped by signal ", "nothing is proved, and what was made is removed"]);
@@ -201,18 +192,11 @@ fn a_proof_that_is_killed_takes_its_child_along() {
     let place = place();
     let endless = ["prove", "config.toml", "--out", "proof", "--set", "train.steps=4000000"];
     let mut prove = place.command(TRAIN, &endless).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let began = Instant::now();
-    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
-        while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-            sleep(Duration::from_millis(2));
-        }
-    };
     let whole = place.path("proof/whole");
-    wait_until("the run does not begin", &|| steps(&whole).len() > 1);
+    wait_until(|| steps(&whole).len() > 1, "the run does not begin");
     prove.kill().unwrap();
     prove.wait().unwrap();
-    wait_until("the child goes on", &|| !works_in(Path::new("proof/whole")));
+    wait_until(|| !works_in(Path::new("proof/whole")), "the child goes on");
 }
 
 /// What saves by the clock has other checkpoints each time. Those that both runs have are still compared.

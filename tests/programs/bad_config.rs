@@ -4,8 +4,8 @@
 use std::fs;
 use std::io::Write;
 
-use crate::common_programs;
-use crate::common_programs::{CONFIG, Workplace};
+use crate::common::programs;
+use crate::common::programs::{CONFIG, Workplace};
 
 /// The configuration with `from` replaced is refused with all of `parts`.
 #[track_caller]
@@ -251,9 +251,9 @@ fn tensors_that_are_wrong_are_refused_by_name() {
 
 /// `train` with these arguments under a limit of `kilobytes` of address space.
 #[cfg(target_os = "linux")]
-fn train_within(place: &Workplace, kilobytes: u64, arguments: &[&str]) -> common_programs::Told {
+fn train_within(place: &Workplace, kilobytes: u64, arguments: &[&str]) -> programs::Told {
     let script = format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"");
-    let all: Vec<&str> = ["-c", &script, common_programs::TRAIN].into_iter().chain(arguments.iter().copied()).collect();
+    let all: Vec<&str> = ["-c", &script, programs::TRAIN].into_iter().chain(arguments.iter().copied()).collect();
     place.command("sh", &all).env("RAYON_NUM_THREADS", "1").output().unwrap().into()
 }
 
@@ -354,8 +354,8 @@ fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_abor
     // Little more is enough; and more than the allocator is used to reserve, but little more.
     for limit in [250_000, 1_085_000, 1_100_000] {
         let several = format!("ulimit -v {limit} && exec \"$0\" \"$@\"");
-        let arguments: Vec<&str> = ["-c", &several, common_programs::TRAIN].into_iter().chain(large).collect();
-        let told = common_programs::Told::from(place.command("sh", &arguments).output().unwrap());
+        let arguments: Vec<&str> = ["-c", &several, programs::TRAIN].into_iter().chain(large).collect();
+        let told = programs::Told::from(place.command("sh", &arguments).output().unwrap());
         told.says(0, &["done: 5 steps"]);
         fs::remove_dir_all(place.path("run")).unwrap();
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use crate::common_programs::{INSPECT, TRAIN, Told, Workplace};
+use crate::common::programs::{INSPECT, TRAIN, Told, Workplace};
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {

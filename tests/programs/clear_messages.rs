@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::common_programs::{CONFIG, INSPECT, TRAIN, Told, Workplace};
+use crate::common::programs::{CONFIG, INSPECT, TRAIN, Told, Workplace};
 
 /// The run of `config.toml` with settings, in `out`.
 fn run(place: &Workplace, out: &str, settings: &[&str]) -> Told {

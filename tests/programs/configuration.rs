@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
+use rekindle::data::DataConfig;
+use rekindle::model::{ConvBlock, ConvNetConfig, MlpConfig, ModelConfig};
+use rekindle::optim::AdamW;
 use rekindle::reference::{Key, Table, page, schema, tables};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::train::{Config, from_file};
+use rekindle::train::{Config, TrainConfig, from_file};
 use serde_json::{Value, json};
 
 #[test]
@@ -474,6 +477,21 @@ fn the_written_configuration_has_every_default_and_reads_the_same() {
 
 /// Saying what holds anyway changes nothing, and is no change in the history; what a run can't change is refused as
 /// ever.
+#[test]
+fn a_configuration_made_in_rust_has_the_defaults_of_one_in_toml() {
+    let read = |text: &str| toml::from_str::<Config>(&format!("{text}\ndata = {{ path = 'a.csv' }}")).unwrap();
+    let made = |model: ModelConfig| {
+        let mut length = TrainConfig::default();
+        length.epochs = Some(3);
+        Config::new(DataConfig::new("a.csv"), model, AdamW::default().into(), length)
+    };
+    let toml = "optimizer = { kind = 'adamw', lr = 1e-3 }\ntrain = { epochs = 3 }\nmodel";
+    let mlp = ModelConfig::of(&MlpConfig::new([64])).unwrap();
+    assert_eq!(made(mlp), read(&format!("{toml} = {{ kind = 'mlp', hidden = [64] }}")));
+    let convnet = ModelConfig::of(&ConvNetConfig::new([ConvBlock::new(4)])).unwrap();
+    assert_eq!(made(convnet), read(&format!("{toml} = {{ kind = 'convnet', blocks = [{{ channels = 4 }}] }}")));
+}
+
 #[test]
 fn a_default_that_is_written_out_is_no_change_on_a_resume() {
     let place = Workplace::with_run();

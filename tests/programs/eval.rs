@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use crate::common::data::{idx, mnist, write};
 use crate::common::{ADAMW, EVERY_STEP, Lab, checkpoint, log, small};
-use crate::common_data::{idx, mnist, write};
 use serde_json::Value;
 
 /// A finished run `run` of twelve updates, validated after every second and saved after each.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::common_programs::{TRAIN, Told, Workplace};
+use crate::common::programs::{TRAIN, Told, Workplace};
 use rekindle::train::{Control, RangeTestOptions, from_file};
 use resvg::usvg::roxmltree::Document;
 

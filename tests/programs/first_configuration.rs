@@ -3,9 +3,8 @@
 
 use std::fs;
 
-use crate::common_data;
-use crate::common_parquet;
-use crate::common_programs::Workplace;
+use crate::common::data;
+use crate::common::programs::Workplace;
 use serde_json::{Value, json};
 
 /// Writes a configuration for `data`, has it checked, and trains a few steps of it.
@@ -43,7 +42,7 @@ fn assert_it_trains(place: &Workplace, data: &str, expected: &[(&str, Value)]) {
 }
 
 fn write(place: &Workplace, files: &[(&str, Vec<u8>)]) {
-    common_data::write(&place.path(""), files);
+    data::write(&place.path(""), files);
 }
 
 #[test]
@@ -63,7 +62,7 @@ fn a_first_configuration_trains_as_it_is_for_tables() {
     ];
     assert_it_trains(&place, "values.csv", &expected);
     let row = |i: u32| format!("{},{}.5,{}\n", ["a", "b", "c"][i as usize % 3], i, i * 7 % 31);
-    write(&place, &[("first.csv.gz", common_data::gzip((0..40).map(row).collect::<String>().as_bytes()))]);
+    write(&place, &[("first.csv.gz", data::gzip((0..40).map(row).collect::<String>().as_bytes()))]);
     assert_it_trains(&place, "first.csv.gz", &[("/data/label", json!(0)), ("/data/header", json!(false))]);
     let row =
         |i: u32| format!("{},{},{}\n", if i.is_multiple_of(5) { String::new() } else { i.to_string() }, i % 7, i % 2);
@@ -74,7 +73,7 @@ fn a_first_configuration_trains_as_it_is_for_tables() {
 #[cfg(feature = "parquet")]
 #[test]
 fn a_first_configuration_trains_as_it_is_for_parquet() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let place = Workplace::new();
     let columns = [
         ("size", Cells::Doubles((0..40).map(|i| Some(f64::from(i) * 0.3)).collect())),
@@ -103,8 +102,8 @@ fn a_first_configuration_trains_as_it_is_for_tensors_and_text() {
 #[test]
 fn a_first_configuration_trains_as_it_is_for_images() {
     let place = Workplace::new();
-    let labels = common_data::idx(&[12], &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
-    let images = common_data::idx(&[12, 12, 10], &(0..12 * 120).map(|i: u32| (i * 31) as u8).collect::<Vec<u8>>());
+    let labels = data::idx(&[12], &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    let images = data::idx(&[12, 12, 10], &(0..12 * 120).map(|i: u32| (i * 31) as u8).collect::<Vec<u8>>());
     write(&place, &[("idx/train-images-idx3-ubyte", images), ("idx/train-labels-idx1-ubyte", labels)]);
     assert_it_trains(&place, "idx", &[("/data/format", json!("idx")), ("/model/kind", json!("convnet"))]);
     for class in ["cat", "dog"] {
@@ -257,8 +256,8 @@ fn a_first_configuration_is_refused_where_nothing_can_be_learned() {
             ("one.txt", vec![b'a'; 500]),
             ("short.txt", b"ab".to_vec()),
             ("empty.txt", Vec::new()),
-            ("idx/train-images-idx3-ubyte", common_data::idx(&[4, 2, 2], &[7; 16])),
-            ("idx/train-labels-idx1-ubyte", common_data::idx(&[4], &[3; 4])),
+            ("idx/train-images-idx3-ubyte", data::idx(&[4, 2, 2], &[7; 16])),
+            ("idx/train-labels-idx1-ubyte", data::idx(&[4], &[3; 4])),
             ("images/cat/readme.txt", b"no image".to_vec()),
         ],
     );

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common_forge::{forge, forge_file, manifest};
-use crate::common_programs::{INSPECT, Told, Workplace};
+use crate::common::forge::{forge, forge_file, manifest};
+use crate::common::programs::{INSPECT, Told, Workplace};
 use serde_json::{Value, json};
 
 /// The folder with the run `run` and, of the same configuration changed by `settings`, `other`.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
 use resvg::tiny_skia::Pixmap;
 use resvg::usvg::roxmltree::Document;
 
@@ -99,6 +99,20 @@ fn mistakes_go_to_stderr_with_exit_code_2() {
         assert!(message.contains(&format!("{option} <N>': {value} is not in 1..=10000000")), "{message}");
     }
     assert!(stderr_of_a_failure(&["constant", "--format", "pdf"]).contains("pdf"));
+    let place = Workplace::new();
+    let cases: [(&[&str], &str); 5] = [
+        (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
+        (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
+        (&["rows.csv"], "rows.csv: "),
+        (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
+        (
+            &["cosine(9)", "--metrics", "rows.csv"],
+            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: it holds `",
+        ),
+    ];
+    for (arguments, message) in cases {
+        place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);
+    }
 }
 
 #[test]

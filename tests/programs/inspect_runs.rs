@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common_programs::{TRAIN, Workplace};
+use crate::common::programs::{TRAIN, Workplace};
 use serde_json::Value;
 
 /// The line of a table or a page that begins with `name`.

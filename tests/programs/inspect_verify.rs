@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::common_programs::{INSPECT, Told, Workplace};
+use crate::common::programs::{INSPECT, Told, Workplace};
 use rekindle::checkpoint::{Folder, Snapshot, WrittenBy, verify_all};
 use rekindle::state::{HostTensor, State};
 use serde_json::Value;

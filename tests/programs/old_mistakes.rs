@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::common_forge::forge_file;
-use crate::common_programs::{CONFIG, Told, Workplace};
+use crate::common::forge::forge_file;
+use crate::common::programs::{CONFIG, Told, Workplace};
 use serde_json::{Value, json};
 
 /// Lets the newest checkpoint of the run say that it began otherwise, and resumes it.

@@ -7,7 +7,7 @@ use std::os::fd::FromRawFd;
 use std::process::{Command, Stdio};
 use std::ptr;
 
-use crate::common_programs::{TRAIN, Workplace};
+use crate::common::programs::{TRAIN, Workplace};
 
 const COLUMNS: u16 = 80;
 

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::process::{Child, ChildStdout, Stdio};
 
-use crate::common_forge::forge_file;
-use crate::common_programs::{CONFIG, TRAIN, Told, Workplace};
+use crate::common::forge::forge_file;
+use crate::common::programs::{CONFIG, TRAIN, Told, Workplace};
 use serde_json::{Value, json};
 
 fn read(place: &Workplace, name: &str) -> String {

@@ -3,9 +3,8 @@
 use std::fs;
 
 use crate::common;
+use crate::common::data::write;
 use crate::common::{ADAMW, Lab, small, table};
-use crate::common_data::write;
-use crate::common_parquet;
 use serde_json::Value;
 
 /// The lines of a prediction, the first with the names of the columns.
@@ -334,7 +333,7 @@ fn predictions_can_be_parquet() {
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let config = small(ADAMW, "constant()", "").replace("batch_size", "header = false\nbatch_size");
     let lab = Lab::in_memory(&config);
     let rows: Vec<String> = table().lines().skip(1).map(str::to_owned).collect();
@@ -356,7 +355,7 @@ fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names(
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_can_be_parquet() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let lab = lab();
     let expected = predict(&lab, "data.csv");
     let column = |place: usize| {

@@ -2,24 +2,13 @@
 
 use std::fs;
 
-use crate::common_forge::forge_file;
-use crate::common_programs::Workplace;
+use crate::common::forge::forge_file;
+use crate::common::programs::Workplace;
 use serde_json::{Value, json};
 
 const EVAL: [&str; 2] = ["eval", "run"];
 const PREDICT: [&str; 5] = ["predict", "run", "--data", "rows.csv", "-o"];
 const SAMPLE: [&str; 4] = ["sample", "run", "--prompt", "a"];
-
-#[test]
-fn a_path_that_is_no_run_is_refused() {
-    let place = Workplace::new();
-    for arguments in [&["eval", "nowhere"][..], &["sample", "nowhere"], &["predict", "nowhere", "--data", "rows.csv"]] {
-        place.train_refuses(arguments, &["cannot read nowhere: No such file", "give a run directory"]);
-    }
-    place.train_refuses(&["eval", "config.toml"], &["config.toml: is a file; give a run directory"]);
-    place.train_refuses(&["eval"], &["required", "<RUN>"]);
-    place.train_refuses(&["predict", "run"], &["required", "--data <PATH>"]);
-}
 
 #[test]
 fn a_run_is_used_as_it_is() {

@@ -2,12 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_data/mod.rs"]
-mod common_data;
-#[path = "../common_parquet/mod.rs"]
-mod common_parquet;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod accumulate;
 mod components;
@@ -17,9 +11,11 @@ mod fashion;
 mod gpt;
 mod image_models;
 mod intervals;
+mod lessons;
 mod notebook;
 mod own_optimizer;
 mod own_parts;
+mod pictures;
 mod precision;
 mod ranks;
 mod resume_choices;

@@ -21,7 +21,8 @@ impl Sink for StopAfter {
 }
 
 fn train(lab: &Lab, out: &str, policy: Policy, stop_after: u64) {
-    let config = MlpConfig { hidden: vec![8, 5], dropout: 0.3, ..MlpConfig::default() };
+    let mut config = MlpConfig::new([8, 5]);
+    config.dropout = 0.3;
     let model = Mlp::with_policy(config, 3, 3, 7, &Device::Cpu, policy).unwrap();
     let builder = Session::builder(from_file(&lab.path("config.toml"), &[]).unwrap()).model(model);
     let control = Control::new();

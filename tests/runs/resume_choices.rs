@@ -5,9 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common;
-use crate::common::{
-    ADAMW, EVERY_STEP, Ended, Lab, assert_same_bits, checkpoint, copy_tree, log, rates, small, state, steps, tree,
-};
+use crate::common::{ADAMW, EVERY_STEP, Ended, Lab, assert_same_bits, checkpoint, log, small, state, steps, tree};
 use candle_core::{Device, Var};
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
 use rekindle::optim::{Optimizer, Sgd};
@@ -44,13 +42,6 @@ fn assert_ends_as_the_whole_run(lab: &Lab, run: &str) {
         files
     };
     assert!(end("whole") == end(run), "{run} ends with other bits");
-}
-
-fn damage(checkpoint: &Path) {
-    let file = checkpoint.join("model.safetensors");
-    let mut bytes = fs::read(&file).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(file, bytes).unwrap();
 }
 
 // Where a run goes on.
@@ -113,28 +104,6 @@ fn with_another_directory_a_run_goes_on_there_and_stays_as_it_is() {
     assert!(after == before, "the run was changed");
     assert_ends_as_the_whole_run(&lab, "elsewhere");
     assert_eq!(fs::read(lab.path("elsewhere/log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
-}
-
-#[test]
-fn the_newest_valid_checkpoint_wins_and_damaged_ones_are_named_and_kept() {
-    let lab = interrupted();
-    let run = lab.path("run");
-    damage(&checkpoint(&run, 6));
-    fs::remove_file(checkpoint(&run, 5).join("optimizer.safetensors")).unwrap();
-    let damaged = tree(&checkpoint(&run, 6));
-    let resumed = lab.train(&["--resume", "run"]).well();
-    for step in [5, 6] {
-        let named = resumed.stderr.lines().any(|line| {
-            line.starts_with("passed over a damaged checkpoint: ") && line.contains(&format!("step-{step:010}"))
-        });
-        assert!(named, "{}", resumed.stderr);
-    }
-    assert_eq!(resumed.stderr.matches("passed over").count(), 2, "{}", resumed.stderr);
-    assert!(tree(&run.join("checkpoints/step-0000000006.replaced-1")) == damaged, "the damaged one is not kept");
-    for step in [5, 6] {
-        fs::remove_dir_all(run.join(format!("checkpoints/step-{step:010}.replaced-1"))).unwrap();
-    }
-    assert_same_bits(&lab.path("whole"), &run);
 }
 
 #[test]
@@ -227,19 +196,6 @@ fn what_set_changes_is_said_recorded_and_shown() {
     assert_eq!(longer[1], json!({"step": 12, "changes": [{"key": "train.epochs", "from": 3, "to": 4}]}));
 }
 
-/// pytorch/examples #816, torchtune #2730: a loaded state overrode the hyperparameters just asked for.
-#[test]
-fn hyperparameters_asked_for_on_resume_are_the_ones_used() {
-    let lab = interrupted();
-    lab.train(&["--resume", "run", "--set", "optimizer.lr=0.025", "--set", "optimizer.weight_decay=0.3"]).well();
-    let (whole, changed) = (rates(&lab.path("whole")), rates(&lab.path("run")));
-    assert_eq!(changed[..6], whole[..6]);
-    let halves: Vec<f64> = whole[6..].iter().map(|rate| rate / 2.0).collect();
-    assert_eq!(changed[6..], halves);
-    let optimizer = &state(&checkpoint(&lab.path("run"), 12))["optimizer"];
-    assert_eq!(optimizer["groups"][0]["weight_decay"], 0.3, "{optimizer}");
-}
-
 /// What was changed stays changed, although the process that was told of it was killed before its first save.
 #[test]
 fn a_change_outlives_a_kill_before_the_next_checkpoint() {
@@ -254,31 +210,6 @@ fn a_change_outlives_a_kill_before_the_next_checkpoint() {
         }
     }
     assert_same_bits(&lab.path("changed"), &lab.path("restarted"));
-}
-
-#[test]
-fn what_cannot_change_within_a_run_is_refused_with_both_values() {
-    let lab = interrupted();
-    let before = tree(&lab.path("run/checkpoints"));
-    for (setting, saved, asked) in [
-        ("data.batch_size=16", "13", "16"),
-        ("data.batch_size='all'", "13", "\"all\""),
-        ("data.validation=0.1", "0.2", "0.1"),
-        ("data.drop_last=true", "false", "true"),
-        ("model.hidden=[8, 6]", "[8,5]", "[8,6]"),
-        ("model.hidden=[8]", "[8,5]", "[8]"),
-        ("optimizer={kind='sgd', lr=0.05}", "\"adamw\"", "\"sgd\""),
-        ("seed=4", "3", "4"),
-    ] {
-        let refusal = lab.train(&["--resume", "run", "--set", setting]).refusal();
-        let values = format!("cannot change within a run: it is {saved} in the checkpoint and {asked} now");
-        assert!(refusal.contains(&values), "{setting}: {refusal}");
-        let key = setting.split_once('=').unwrap().0;
-        assert!(refusal.contains(key), "{setting}: {refusal}");
-    }
-    assert!(tree(&lab.path("run/checkpoints")) == before, "a refused resume has changed something");
-    lab.train(&["--resume", "run"]).well();
-    assert_same_bits(&lab.path("whole"), &lab.path("run"));
 }
 
 #[test]
@@ -298,27 +229,6 @@ fn other_data_is_refused_in_the_same_place_or_another() {
 }
 
 // What a checkpoint holds.
-
-/// maxdiffusion PR 484: "checkpoint 100" held 101 updates. lightning #4655, #1772: the scheduler in a checkpoint was
-/// one step behind. pytorch #168044: resuming was off by one.
-#[test]
-fn the_checkpoint_at_step_s_holds_s_updates_and_its_scheduler_is_at_s() {
-    let lab = finished();
-    let whole = lab.path("whole");
-    let rates = rates(&whole);
-    for step in 0..=12u64 {
-        let state = state(&checkpoint(&whole, step));
-        assert_eq!(state["step"], step);
-        assert_eq!(state["schedulers"]["lr"]["t"], step);
-        assert_eq!(state["epoch"], step / 4);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inspect"));
-        let shown = command.args(["--json"]).arg(checkpoint(&whole, step)).output().unwrap();
-        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-        if let Some(rate) = rates.get(step as usize) {
-            assert_eq!(shown["groups"][0]["lr"].as_f64(), Some(*rate), "the next update's rate, at step {step}");
-        }
-    }
-}
 
 /// pytorch #119168, #162591: the rates after a resume depended on whether optimizer or scheduler was restored first.
 #[test]
@@ -350,29 +260,6 @@ fn parts_may_be_restored_in_any_order() {
     for restored in [&optimizer_a, &optimizer_b] {
         assert_eq!(restored.save().unwrap(), optimizer.save().unwrap());
     }
-}
-
-/// wandb #6728, burn #1312: a restarted run repeated steps, or logged them in another folder.
-#[test]
-fn a_resumed_run_logs_every_step_once_and_in_its_own_folder() {
-    let lab = interrupted();
-    lab.train(&["--resume", "run"]).well();
-    let logged: Vec<u64> = log(&lab.path("run")).iter().map(|line| line["step"].as_u64().unwrap()).collect();
-    assert_eq!(logged, (0..12).collect::<Vec<_>>());
-    assert!(!lab.path("runs").exists());
-}
-
-/// transformers #35782, lightning #19970: the checkpoint whose save was cut off was the one picked.
-#[test]
-fn a_save_that_was_cut_off_is_not_picked() {
-    let lab = interrupted();
-    let run = lab.path("run");
-    let cut_off = run.join("checkpoints/.step-0000000007.tmp-1-0");
-    copy_tree(&checkpoint(&lab.path("whole"), 7), &cut_off);
-    fs::remove_file(cut_off.join("manifest.json")).unwrap();
-    let resumed = lab.train(&["--resume", "run"]).well();
-    assert!(!resumed.stderr.contains("passed over"), "{}", resumed.stderr);
-    assert_same_bits(&lab.path("whole"), &run);
 }
 
 // From where a person stands, and what a checkpoint must hold.

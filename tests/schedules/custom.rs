@@ -1,8 +1,8 @@
 //! Schedules of one's own: registered by name, and then like those of the catalogue.
 
-use std::process::Command;
 use std::sync::Once;
 
+use crate::common::example;
 use rekindle::schedule::{CustomError, CustomSchedule, RunLength, Schedule, Scheduler, Unit, register};
 use rekindle::state::{Part, State};
 use serde::{Deserialize, Serialize};
@@ -228,13 +228,9 @@ fn what_could_not_be_saved_is_refused() {
     assert!(message.contains("could not be read again"), "{message}");
 }
 
-/// `cargo test` builds examples beside the tests' own folder.
 #[test]
 fn the_example_runs() {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples/own_schedule");
-    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
-    let output = Command::new(path).output().unwrap();
+    let output = example("own_schedule").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rates = String::from_utf8(output.stdout).unwrap();
     assert_eq!(rates.lines().count(), 24);

@@ -8,12 +8,12 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::common::training::Training;
 use crate::common::{ADAMW, Ended, assert_same_bits, checkpoint, copy_tree, log, small, steps, table, tree};
 use rekindle::rng::Stream;
 
@@ -147,11 +147,7 @@ impl Scene {
     }
 
     fn spawn_with(&self, arguments: &[&str], (variable, value): (&str, &str)) -> Training {
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder.path().join(name));
-        let [out, err] = [&stdout, &stderr].map(|path| fs::File::create(path).unwrap());
-        let mut command = self.train_command(arguments);
-        let process = command.env(variable, value).stdout(out).stderr(err).spawn().unwrap();
-        Training { process, stdout, stderr }
+        Training::spawn(self.train_command(arguments).env(variable, value), self.folder.path())
     }
 
     /// Where the log of a run in the bucket grows.
@@ -188,45 +184,6 @@ impl Scene {
         assert!(!self.kept().join("lock").exists(), "it is still held");
         let scratch = fs::read_dir(self.scratch()).map(Iterator::count).unwrap_or_default();
         assert_eq!(scratch, 0, "something is left here");
-    }
-}
-
-/// A process that trains.
-struct Training {
-    process: Child,
-    stdout: PathBuf,
-    stderr: PathBuf,
-}
-
-impl Training {
-    /// Kills it, and says whether it still ran.
-    fn kill(mut self) -> bool {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap().signal() == Some(9)
-    }
-
-    #[track_caller]
-    fn wait_until(&mut self, condition: impl Fn() -> bool) {
-        let began = Instant::now();
-        while !condition() {
-            assert!(began.elapsed() < Duration::from_secs(60), "it takes too long");
-            let ended = self.process.try_wait().unwrap();
-            assert_eq!(ended, None, "it has ended too soon: {}", fs::read_to_string(&self.stderr).unwrap());
-            sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn ended(mut self) -> Ended {
-        let code = self.process.wait().unwrap().code();
-        let [stdout, stderr] = [&self.stdout, &self.stderr].map(|path| fs::read_to_string(path).unwrap());
-        Ended { code, stdout, stderr }
-    }
-}
-
-impl Drop for Training {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -47,8 +47,9 @@ fn metric(text: &str) -> Result<Metric, String> {
 
 /// Lists all checkpoints with what becomes of them, and deletes those that go.
 pub fn prune(arguments: &Prune) -> Result<Answer> {
-    let Prune { last, best, metric, every, .. } = *arguments;
-    let given = KeepConfig { last, best, metric, every };
+    let mut given = KeepConfig::default();
+    (given.last, given.best) = (arguments.last, arguments.best);
+    (given.metric, given.every) = (arguments.metric, arguments.every);
     let pruning = Pruning::plan(&arguments.run, (!given.is_empty()).then_some(given))?;
     let did = if arguments.dry_run { "would be deleted" } else { "deleted" };
     let mut text = String::new();

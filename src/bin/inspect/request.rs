@@ -50,6 +50,11 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
                      checkpoints: `inspect diff {a} {b}`"
                 ));
             }
+            if ["runs", "run", "list", "ls", "show"].contains(&first.as_str()) {
+                return Some(format!(
+                    "there is no command `{first}`; to list the runs in a folder, or to show one: `inspect {b}`"
+                ));
+            }
             let near = nearest(first, commands.iter().map(String::as_str));
             let meant = near.map(|name| format!("did you mean `inspect {name} {b}`? ")).unwrap_or_default();
             Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")))

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// Why columns do not become numbers.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum EncodingError {
     /// There is nothing to compute a stand-in from.
     #[error(

@@ -8,6 +8,7 @@ use super::Problem;
 
 /// What is wrong with an IDX file.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum IdxError {
     /// It starts with other bytes.
     #[error("{path}, byte 0: an IDX file of {what} starts with the bytes {expected}, and this one with {found}")]

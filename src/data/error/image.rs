@@ -10,6 +10,7 @@ use crate::remedy;
 
 /// What is wrong with a folder of images, or an image.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ImageError {
     /// A file or folder cannot be read.
     #[error("cannot read {path}: {source}; {}", remedy::of(source).unwrap_or(FOLDERS))]

@@ -34,6 +34,7 @@ const FORMATS: &str = r#""csv", "parquet", "safetensors", "idx", "text" or "imag
 
 /// Why data cannot be read, divided or gathered.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// The file is missing, or may not be read.
     #[error("cannot read the data file {path}: {source}; {}", remedy(path, source))]

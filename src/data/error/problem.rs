@@ -6,6 +6,7 @@ use crate::nearest::nearest;
 
 /// What is wrong with a single value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// The field is empty.
     #[error("the field is empty; set `data.missing` to say what stands in for a missing value")]

@@ -8,6 +8,7 @@ use super::Problem;
 
 /// What is wrong with a table.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TableError {
     /// There is nothing beside the label.
     #[error(

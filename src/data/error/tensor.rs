@@ -8,6 +8,7 @@ use super::Problem;
 
 /// What is wrong with a safetensors file.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TensorError {
     /// The file is not valid safetensors.
     #[error("{path} is not a valid safetensors file: {source}")]

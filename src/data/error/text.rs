@@ -63,6 +63,7 @@ impl Unknown {
 
 /// What is wrong with text.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TextError {
     /// The length of a row is not given.
     #[error("`data.context` is missing: how many tokens a row of text holds")]

@@ -11,6 +11,7 @@ use crate::ops::Pool2d;
 /// The shape of a [`ConvNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConvNetConfig {
     /// The convolutions, from the image on.
     #[schemars(length(min = 1))]
@@ -37,6 +38,7 @@ pub struct ConvNetConfig {
 /// are asked for, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConvBlock {
     /// Channels that the convolution puts out.
     #[schemars(range(min = 1))]
@@ -75,6 +77,7 @@ pub struct ConvBlock {
 /// What a window becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PoolKind {
     /// Its largest number.
     Max,
@@ -95,6 +98,12 @@ fn three() -> usize {
 }
 
 impl ConvNetConfig {
+    /// These blocks and a linear map, everything else as it is where nothing is said.
+    pub fn new(blocks: impl Into<Vec<ConvBlock>>) -> Self {
+        let (average_to, hidden, activation) = (None, Vec::new(), Activation::default());
+        Self { blocks: blocks.into(), average_to, hidden, activation, dropout: 0.0 }
+    }
+
     /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
     /// layer.
     pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
@@ -117,6 +126,21 @@ impl ConvNetConfig {
 }
 
 impl ConvBlock {
+    /// A convolution to so many channels, everything else as it is where nothing is said.
+    pub fn new(channels: usize) -> Self {
+        Self {
+            channels,
+            kernel: three(),
+            stride: one(),
+            padding: 0,
+            batch_norm: false,
+            pool: None,
+            pool_kernel: two(),
+            pool_stride: None,
+            dropout: 0.0,
+        }
+    }
+
     pub(super) fn pool(&self) -> Pool2d {
         let stride = self.pool_stride.unwrap_or(self.pool_kernel);
         Pool2d { kernel: self.pool_kernel, stride, padding: 0 }

@@ -8,6 +8,7 @@ use crate::model::Activations;
 /// How a model knows where a token stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Positions {
     /// A vector for each position, added to that of the token.
     #[default]
@@ -19,6 +20,7 @@ pub enum Positions {
 /// The nonlinearity of a block's perceptron.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GptActivation {
     /// `x Φ(x)`, as `torch.nn.GELU`.
     #[default]
@@ -32,6 +34,7 @@ pub enum GptActivation {
 /// The normalization before each part of a block and at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum GptNorm {
     /// Layer norm with a scale, and a bias where the model has biases; `eps` is 1e-5.
     #[default]
@@ -43,6 +46,7 @@ pub enum GptNorm {
 /// The shape of a [`Gpt`](super::Gpt).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GptConfig {
     /// Blocks, one after the other.
     #[schemars(range(min = 1))]

@@ -112,6 +112,7 @@ pub struct Mark {
 
 /// Why a chart did not become a PNG. Both mean a defect of this library: any chart can be drawn.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChartError {
     /// The drawing could not be read as SVG.
     #[error("chart {title:?}: its SVG cannot be drawn: {reason}; write the chart as SVG instead and report this")]

@@ -58,6 +58,7 @@ pub struct Difference {
 
 /// Why two things cannot be compared.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DiffError {
     /// There is no checkpoint where one should be.
     #[error(transparent)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// An interval, written `"500 steps"`, `"2 epochs"`, `"10 minutes"` or `"auto"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Every {
     /// A number of optimizer updates.
     Steps(u64),

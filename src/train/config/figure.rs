@@ -13,6 +13,7 @@ use crate::registry::Named;
 
 /// A figure that a schedule can follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Metric {
     /// The mean loss over an epoch's updates, told at the end of each epoch.
     TrainingLoss,

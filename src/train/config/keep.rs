@@ -14,6 +14,7 @@ use crate::train::TrainError;
 /// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct KeepConfig {
     /// So many of the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,9 +38,18 @@ impl KeepConfig {
         *self == Self::default()
     }
 
-    /// The rules in the configuration that a checkpoint holds; none where there are none.
-    pub(crate) fn of(config: &Value) -> Self {
-        Self::deserialize(&config["checkpoint"]["keep"]).unwrap_or_default()
+    /// The rules in the configuration that a checkpoint holds; none where there are none. Where `best` goes by a metric
+    /// that is not registered in this program, the rules are without it, and the metric is named.
+    pub(crate) fn of(config: &Value) -> (Self, Option<String>) {
+        let mut table = config["checkpoint"]["keep"].clone();
+        if let Ok(rules) = Self::deserialize(&table) {
+            return (rules, None);
+        }
+        let unknown = table["metric"].as_str().filter(|name| Metric::named(name).is_none()).map(str::to_owned);
+        if let Some(table) = table.as_object_mut() {
+            table.retain(|key, _| !["metric", "best"].contains(&key.as_str()));
+        }
+        (Self::deserialize(table).unwrap_or_default(), unknown)
     }
 
     /// The metric of `best`, in a run with or without validation rows.

@@ -13,6 +13,7 @@ use crate::kinded;
 use crate::optim::OptimError;
 use crate::store;
 use crate::train::TrainError;
+use crate::train::error::{for_data, is_named_like_data};
 
 /// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
 /// away, back to its default.
@@ -148,6 +149,7 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
             reason if reason.contains("too large") => {
                 format!("a number is too large; whole numbers go to {}", i64::MAX)
             }
+            reason if is_named_like_data(path) => format!("{reason}; {}", for_data(path)),
             reason => reason.to_owned(),
         };
         wrong(line, "not TOML".to_owned(), &reason)

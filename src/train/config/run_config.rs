@@ -25,6 +25,7 @@ use crate::train::{TrainError, component};
 /// Paths are absolute in memory; in a file they are relative to that file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// Decides initial weights, split, shuffling and dropout.
     #[serde(default)]
@@ -69,6 +70,7 @@ pub struct Config {
 /// How long a run is; exactly one of `epochs` and `steps` is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// Passes over the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +98,7 @@ pub struct TrainConfig {
 /// When to validate. Without validation rows nothing is validated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ValidationConfig {
     /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; where
     /// the run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
@@ -138,6 +141,7 @@ impl ValidationConfig {
 /// When to save. The last step is always saved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CheckpointConfig {
     /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an
     /// epoch or after a validation where saves take no more than 3% of the time by it.
@@ -157,6 +161,39 @@ fn default_schedule() -> Schedule {
 }
 
 impl Config {
+    /// This data, model and optimizer, trained for so long, everything else as it is where nothing is said.
+    ///
+    /// ```
+    /// use rekindle::data::DataConfig;
+    /// use rekindle::model::{MlpConfig, ModelConfig};
+    /// use rekindle::optim::AdamW;
+    /// use rekindle::train::{Config, TrainConfig};
+    ///
+    /// let model = ModelConfig::of(&MlpConfig::new([64]))?;
+    /// let mut length = TrainConfig::default();
+    /// length.epochs = Some(10);
+    /// let mut config = Config::new(DataConfig::new("rows.csv"), model, AdamW::default().into(), length);
+    /// config.seed = 3;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(data: DataConfig, model: ModelConfig, optimizer: OptimizerConfig, train: TrainConfig) -> Self {
+        Self {
+            seed: 0,
+            device: default_device(),
+            data,
+            model,
+            loss: LossConfig::default(),
+            optimizer,
+            schedule: default_schedule(),
+            momentum_schedule: None,
+            weight_decay_schedule: None,
+            train,
+            validation: ValidationConfig::default(),
+            checkpoint: CheckpointConfig::default(),
+            components: BTreeMap::new(),
+        }
+    }
+
     /// Checks what can be checked before any data is read.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use memmap2::Mmap;
 use rekindle::data::{
     Batch, BatchSize, Data, DataError, Dataset, Fingerprint, Input, LastBatch, Order, Split, TargetKind,
 };
-use rekindle::model::{Activation, Mlp, MlpConfig, Mode, Model};
+use rekindle::model::{Mlp, MlpConfig, Mode, Model};
 use rekindle::ops::loss::cross_entropy;
 use rekindle::optim::{Gradients, Optimizer, Sgd};
 use rekindle::rng::{Draws, Stream};
@@ -99,8 +99,7 @@ impl Dataset for Huge {
 
 /// Trains a small network for `steps` updates, and says the loss of the last.
 pub fn train(data: &Data<Huge>, steps: u64) -> f32 {
-    let config = MlpConfig { hidden: vec![16], activation: Activation::Relu, dropout: 0.0 };
-    let model = Mlp::new(config, WIDTH, 2, 0, &Device::Cpu).unwrap();
+    let model = Mlp::new(MlpConfig::new([16]), WIDTH, 2, 0, &Device::Cpu).unwrap();
     let mut optimizer = Optimizer::new(model.parameters(), Sgd { lr: 0.01, ..Sgd::default() }).unwrap();
     let rates = optimizer.base_lrs();
     let mut last = f32::NAN;

@@ -5,15 +5,15 @@
 //! to the size of the input; and what is understood is written back so that it is understood as the same.
 #![allow(dead_code, reason = "each fuzz target uses its own part of this")]
 
-#[path = "../common_forge/mod.rs"]
-mod common_forge;
+#[path = "../forge.rs"]
+mod forge;
 mod memory;
 mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common_forge::{forge, forge_file};
+use forge::{forge, forge_file};
 use memory::bounded;
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
 use rekindle::report::{LrPlan, Standing};
@@ -40,11 +40,11 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("state", state),
 ];
 
-const MANIFEST: &[u8] = include_bytes!("../../checkpoints/notebook/step-0000000010/manifest.json");
-const STATE: &[u8] = include_bytes!("../../checkpoints/notebook/step-0000000010/state.json");
-const MODEL: &[u8] = include_bytes!("../../checkpoints/notebook/step-0000000010/model.safetensors");
+const MANIFEST: &[u8] = include_bytes!("../../../checkpoints/notebook/step-0000000010/manifest.json");
+const STATE: &[u8] = include_bytes!("../../../checkpoints/notebook/step-0000000010/state.json");
+const MODEL: &[u8] = include_bytes!("../../../checkpoints/notebook/step-0000000010/model.safetensors");
 
-const DATA: &[u8] = include_bytes!("../../examples/data/experiment.safetensors");
+const DATA: &[u8] = include_bytes!("../../../examples/data/experiment.safetensors");
 
 /// A checkpoint to be changed, with something beside it that nothing may touch.
 pub struct Arena {

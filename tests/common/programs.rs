@@ -111,7 +111,7 @@ impl Workplace {
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).env_remove("RUST_LOG");
-        crate::common_signals::by_default(&mut command);
+        crate::common::signals::by_default(&mut command);
         command
     }
 
