@@ -14,8 +14,8 @@
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
 //!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
 //!    mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: what looks like a mistake in it.
-//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs` (`pixels.rs`); `augment.rs`: images
-//!    another at each step. `text`: tokens.
+//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs` (`pixels.rs`);
+//!    `augment.rs`: images another at each step. `text`: tokens.
 //! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
 //! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
 //! 9. `error`: everything that can be wrong, in words.
