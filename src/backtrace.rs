@@ -1,9 +1,9 @@
-//! Candle adds a backtrace to the text of its errors where `RUST_BACKTRACE` is set. It says nothing to the person who
-//! reads an error, and is taken away where an error of Candle's becomes one of this crate's.
+//! Candle adds a backtrace to the text of its errors if `RUST_BACKTRACE` is set. It does not help the reader of the
+//! message, so it is removed when a Candle error becomes one of this crate's.
 
 use candle_core::Error;
 
-/// The same error without any backtrace.
+/// Returns the same error without any backtrace.
 pub(crate) fn without_backtrace(error: Error) -> Error {
     match error {
         Error::WithBacktrace { inner, .. } => without_backtrace(*inner),
@@ -13,7 +13,7 @@ pub(crate) fn without_backtrace(error: Error) -> Error {
     }
 }
 
-/// `From` Candle's error, without its backtrace, for `Type => Variant` of this crate's errors.
+/// Implements `From` for Candle's error, without its backtrace: `Type => Variant` of this crate's errors.
 macro_rules! from_candle {
     ($($Error:ty => $Variant:ident),* $(,)?) => {$(
         impl From<candle_core::Error> for $Error {
@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
 
-    /// As `Error::bt` makes it where `RUST_BACKTRACE` is set.
+    /// Wraps an error as `Error::bt` does if `RUST_BACKTRACE` is set.
     fn traced(error: Error) -> Error {
         Error::WithBacktrace { inner: Box::new(error), backtrace: Box::new(Backtrace::force_capture()) }
     }

@@ -1,21 +1,20 @@
-//! Rekindle trains Candle models so that a run survives being killed: resumed, its weights, its learning rates and
-//! its log are the same bits as in a run that was never interrupted.
+//! Rekindle trains Candle models so that a run survives being killed: after a resume, its weights, learning rates and
+//! log have the same bits as in a run that was never interrupted.
 //!
-//! To read the code, follow the arrows of its dependencies upwards:
+//! To read the code, follow the order of its dependencies:
 //!
-//! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
-//!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
+//! 1. [`rng`]: random numbers as a function of seed, purpose, step and index. [`state`]: the trait of everything that
+//!    has memory. These two are the core of the crate. [`Notice`]: messages to the user before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
-//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
-//!    [`loss`]: what is minimized; [`metric`]: what else a validation computes.
-//!    [`memory`]: whether something fits.
-//! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
-//! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
-//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`mod@reference`]: every key of a configuration.
+//!    their updates. [`ops`] and [`model`]: models. [`data`]: training data. [`loss`]: the function to minimize;
+//!    [`metric`]: further metrics of a validation. [`memory`]: whether something fits in memory.
+//! 3. [`checkpoint`]: a state as a directory that is either complete or absent, on disk or in an object [`store`].
+//! 4. [`train`]: the training loop, [`train::Run`]. [`trained`]: inference with a trained model. [`report`]: charts
+//!    and summaries of runs. [`proof`]: the kill test. [`mod@reference`]: every key of a configuration.
 //!    [`starter`]: a first configuration for data.
 //!
-//! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
-//! repository's `examples/custom_loop.rs` is one.
+//! The programs `train` and `inspect` are thin wrappers around the last group. To write your own training loop, use the
+//! others; the repository's `examples/custom_loop.rs` shows how.
 #![deny(missing_docs)]
 
 mod backtrace;

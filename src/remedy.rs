@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind};
 
 use rustix::io::Errno;
 
-/// The remedy, where the error alone says enough for one.
+/// Returns the remedy if the error alone determines one.
 pub(crate) fn of(error: &Error) -> Option<&'static str> {
     Some(match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "too many files are open; raise the limit, as with `ulimit -n 4096`, and try again",
@@ -26,12 +26,12 @@ pub(crate) fn of(error: &Error) -> Option<&'static str> {
     })
 }
 
-/// The remedy as it follows in a message; empty where there is none.
+/// Returns the remedy as it follows in a message; empty if there is none.
 pub(crate) fn after(error: &Error) -> String {
     of(error).map(|remedy| format!("; {remedy}")).unwrap_or_default()
 }
 
-/// Whether there is nothing at a path, rather than something that cannot be looked at.
+/// Whether a path does not exist, as opposed to one that cannot be inspected.
 pub(crate) fn is_absence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Format {
         let found = Self::BUILT_IN.into_iter().find(|format| format.word() == word).or_else(registered);
         found.ok_or_else(|| {
             let known = Self::BUILT_IN.map(|format| format!("`{}`", format.word())).join(", ");
-            let register = "one of your own is registered first, with rekindle::data::register";
+            let register = "a user-defined one must be registered first, with rekindle::data::register";
             D::Error::custom(format!("unknown variant `{word}`, expected one of {known}; {register}"))
         })
     }

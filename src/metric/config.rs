@@ -19,7 +19,7 @@ use crate::registry::{Chosen, Named};
 pub struct MetricConfig(Chosen<dyn Metric>);
 
 impl MetricConfig {
-    /// A metric of the catalogue, or of a type that is registered.
+    /// Creates the configuration of a catalogue metric or of a registered type.
     ///
     /// # Errors
     /// The type has no name, or the value cannot be written.
@@ -27,12 +27,12 @@ impl MetricConfig {
         <dyn Metric>::registry().choose(metric).map(Self)
     }
 
-    /// The name of the metric.
+    /// Returns the name of the metric.
     pub fn name(&self) -> &'static str {
         self.0.name()
     }
 
-    /// The metric.
+    /// Returns the metric.
     pub fn metric(&self) -> &Arc<dyn Metric> {
         self.0.get()
     }

@@ -1,4 +1,4 @@
-//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, and then linear layers.
+//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, followed by linear layers.
 
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
@@ -12,15 +12,15 @@ use crate::data::Input;
 use crate::ops::{self, Conv2d, Pool2d};
 use crate::parameters::Parameters;
 
-/// The shape of a [`ConvNet`].
+/// The settings of a [`ConvNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvNetConfig {
-    /// The convolutions, from the image on.
+    /// The convolutional blocks, in order from the image.
     #[schemars(length(min = 1))]
     pub blocks: Vec<ConvBlock>,
-    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out,
-    /// all positions go on as they are. 1 leaves the mean of each channel.
+    /// Side of the grid that each channel is averaged to after the blocks, for any size of image; left out, all
+    /// positions are kept. 1 keeps the mean of each channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub average_to: Option<usize>,
@@ -31,58 +31,58 @@ pub struct ConvNetConfig {
     /// Nonlinearity in each block and after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-    /// Probability in `[0, 1)` with which a unit of a hidden layer is dropped in training.
+    /// Probability in `[0, 1)` of dropping a unit of a hidden layer in training.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 
-/// A block of a [`ConvNet`]: convolution, batch norm where it is asked for, activation, pooling and dropout where they
-/// are asked for, in this order.
+/// A block of a [`ConvNet`]: convolution, optional batch norm, activation, optional pooling, optional dropout, in this
+/// order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvBlock {
-    /// Channels that the convolution puts out.
+    /// Number of output channels of the convolution.
     #[schemars(range(min = 1))]
     pub channels: usize,
-    /// Side of the convolution's kernel.
+    /// Side of the convolution's kernel, in pixels.
     #[serde(default = "three")]
     #[schemars(range(min = 1))]
     pub kernel: usize,
-    /// Step of the convolution.
+    /// Step of the convolution, in pixels.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub stride: usize,
-    /// Zeros that the convolution adds at each edge.
+    /// Number of zeros that the convolution adds at each edge.
     #[serde(default)]
     pub padding: usize,
     /// Whether a batch norm follows the convolution.
     #[serde(default)]
     pub batch_norm: bool,
-    /// What pooling follows the activation.
+    /// Kind of pooling after the activation; left out, no pooling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolKind>,
-    /// Side of the pooling's windows.
+    /// Side of the pooling's windows, in pixels.
     #[serde(default = "two")]
     #[schemars(range(min = 1))]
     pub pool_kernel: usize,
-    /// Step of the pooling; left out, the side of its windows.
+    /// Step of the pooling, in pixels; left out, the side of its windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub pool_stride: Option<usize>,
-    /// Probability in `[0, 1)` with which a number is dropped in training at the end of the block.
+    /// Probability in `[0, 1)` of dropping a number in training at the end of the block.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 
-/// What a window becomes.
+/// The reduction of a pooling window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {
-    /// Its largest number.
+    /// The maximum.
     Max,
-    /// Its mean.
+    /// The mean.
     Average,
 }
 
@@ -108,7 +108,7 @@ impl ModelSpec for ConvNetConfig {
             return Err(ModelError::field("blocks", value, "at least one is needed, and no size in it can be 0"));
         }
         if let Some(block) = self.blocks.iter().find(|block| block.padding > block.kernel) {
-            let rule = "a padding must be at most the size of its kernel: beyond that are only zeros";
+            let rule = "a padding must be at most the size of its kernel; more would only add zeros";
             return Err(ModelError::field("blocks", block.padding, rule));
         }
         if self.average_to == Some(0) {
@@ -145,8 +145,8 @@ impl ModelSpec for ConvNetConfig {
 }
 
 impl ConvNetConfig {
-    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
-    /// layer.
+    /// Estimates the memory of activations for an image of this shape and `outputs` numbers. ReLU is part of a
+    /// convolution or layer.
     fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let input = product(image);
         let &[mut channels, height, width] = image else { return Activations::default() };
@@ -172,8 +172,8 @@ impl ConvBlock {
         Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
     }
 
-    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not
-    /// fit.
+    /// Returns height and width after the convolution and after the block, given `sides` before it, or a message if
+    /// they do not fit.
     fn sides(&self, sides: [usize; 2]) -> Result<[[usize; 2]; 2], String> {
         let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
             let side =
@@ -190,7 +190,7 @@ impl ConvBlock {
     }
 }
 
-/// Height and width of an image, and its channels; an error for `model` where the data is something else.
+/// Returns channels, height and width of an image; an error for `model` if the data is not images.
 pub(super) fn image(model: &'static str, input: &Input) -> Result<[usize; 3], ModelError> {
     match input {
         Input::Numbers(shape) => match shape[..] {
@@ -205,9 +205,9 @@ fn other_data(model: &'static str, takes: impl Into<String>, data: &Input) -> Mo
     ModelError::OtherData { model, takes: takes.into(), data: data.clone() }
 }
 
-/// A convolutional network. Its weights are named as those of torchvision's VGG, which is two `torch.nn.Sequential`:
+/// A convolutional network. Its weights are named like those of torchvision's VGG, which is two `torch.nn.Sequential`:
 ///
-/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` where there is one, the activation, a pooling where there
+/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` if there is one, the activation, a pooling if there
 ///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel, kernel]`;
 ///   a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
 /// - `classifier` has for each hidden layer a `Linear`, the activation and a `Dropout`, and then the last `Linear`:
@@ -227,15 +227,15 @@ struct Block {
     config: ConvBlock,
     conv: Conv,
     norm: Option<BatchNorm>,
-    /// The name of its dropout.
+    /// The stream name of its dropout.
     dropout: String,
 }
 
 impl ConvNet {
-    /// A model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    /// Creates a model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// When the input is no image, or one that is too small, or the device fails.
+    /// The input is not an image, or too small, or the device fails.
     pub fn new(
         config: ConvNetConfig,
         input: &Input,
@@ -287,7 +287,7 @@ impl ConvNet {
         let x = block.conv.forward(x)?;
         let x = match &block.norm {
             Some(norm) => activation.apply(&norm.forward(&x, mode)?)?,
-            // The convolution has rectified its own result.
+            // The convolution has already applied ReLU.
             None if activation == Activation::Relu => x,
             None => activation.apply(&x)?,
         };

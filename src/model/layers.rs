@@ -1,4 +1,4 @@
-//! Layers with weights, and how they get their names.
+//! Layers with weights, and the names of their weights.
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
 
@@ -6,14 +6,14 @@ use super::{Activation, Mode, init};
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
-/// Makes layers, and collects their weights by name.
+/// Creates layers, and collects their weights by name.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     seed: u64,
     device: &'a Device,
-    /// What is trained.
+    /// Trainable parameters.
     pub parameters: Parameters,
-    /// What is remembered, and not trained.
+    /// Non-trainable state.
     pub buffers: Parameters,
 }
 
@@ -22,21 +22,22 @@ impl<'a> Builder<'a> {
         Self { seed, device, parameters: Parameters::new(), buffers: Parameters::new() }
     }
 
-    /// A linear layer as PyTorch starts it: `name.weight` `[outputs, inputs]` and `name.bias` `[outputs]`.
+    /// Creates a linear layer with PyTorch's initial weights: `name.weight` `[outputs, inputs]` and `name.bias`
+    /// `[outputs]`.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs), inputs)?;
         Ok(Linear { weight, bias: self.default(&format!("{name}.bias"), outputs, inputs)? })
     }
 
-    /// A convolution with bias as PyTorch starts it: `name.weight` `[outputs, inputs, kernel, kernel]` and `name.bias`
-    /// `[outputs]`.
+    /// Creates a convolution with bias and PyTorch's initial weights: `name.weight` `[outputs, inputs, kernel, kernel]`
+    /// and `name.bias` `[outputs]`.
     pub fn conv(&mut self, name: &str, [inputs, outputs, kernel]: [usize; 3], options: Conv2d) -> Result<Conv> {
         let fan_in = inputs.saturating_mul(kernel.saturating_mul(kernel));
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs, kernel, kernel), fan_in)?;
         Ok(Conv { weight, bias: Some(self.default(&format!("{name}.bias"), outputs, fan_in)?), options })
     }
 
-    /// A convolution without bias, as torchvision starts those of a ResNet.
+    /// Creates a convolution without bias, with the initial weights of torchvision's ResNet.
     pub fn conv_kaiming(&mut self, name: &str, [inputs, outputs, kernel]: [usize; 3], options: Conv2d) -> Result<Conv> {
         let (name, fan_out) = (format!("{name}.weight"), outputs.saturating_mul(kernel.saturating_mul(kernel)));
         let weight = init::kaiming_normal(&name, (outputs, inputs, kernel, kernel), fan_out, self.seed, self.device)?;
@@ -44,7 +45,7 @@ impl<'a> Builder<'a> {
         Ok(Conv { weight, bias: None, options })
     }
 
-    /// A batch norm: `name.weight` and `name.bias`, and the buffers `name.running_mean` and `name.running_var`.
+    /// Creates a batch norm: `name.weight` and `name.bias`, and the buffers `name.running_mean` and `name.running_var`.
     pub fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm> {
         let constant = |parameters: &mut Parameters, part: &str, value: f32| {
             let name = format!("{name}.{part}");
@@ -78,7 +79,7 @@ impl Linear {
         ops::linear(x, &self.weight, Some(&self.bias))
     }
 
-    /// The layer, and `activation` of its result.
+    /// Applies the layer, then `activation`.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         match activation {
             Activation::Relu => ops::linear_relu(x, &self.weight, &self.bias),

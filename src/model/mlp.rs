@@ -1,4 +1,4 @@
-//! A multilayer perceptron: linear layers with an activation and dropout between them.
+//! A multilayer perceptron: linear layers with activations and dropout between them.
 
 use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ pub enum Activation {
     /// `max(x, 0)`.
     #[default]
     Relu,
-    /// `x Φ(x)` with the exact normal distribution function, as `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
+    /// `x Φ(x)` with the exact normal distribution function, like `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
     Gelu,
     /// Hyperbolic tangent.
     Tanh,
@@ -36,18 +36,18 @@ impl Activation {
     }
 }
 
-/// The shape of an [`Mlp`] between its inputs and its outputs.
+/// The settings of an [`Mlp`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MlpConfig {
-    /// Width of each hidden layer; none makes the model linear.
+    /// Width of each hidden layer; an empty list makes the model linear.
     #[serde(default)]
     #[schemars(inner(range(min = 1)))]
     pub hidden: Vec<usize>,
     /// Nonlinearity after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-    /// Probability in `[0, 1)` with which a hidden unit is dropped in training.
+    /// Probability in `[0, 1)` of dropping a hidden unit in training.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
@@ -89,7 +89,8 @@ impl ModelSpec for MlpConfig {
 }
 
 impl MlpConfig {
-    /// The memory for a row of `inputs` numbers on its way to `outputs` numbers. ReLU is part of its layer.
+    /// Estimates the memory of activations for a row of `inputs` numbers and `outputs` numbers. ReLU is part of its
+    /// layer.
     fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
@@ -97,8 +98,8 @@ impl MlpConfig {
     }
 }
 
-/// A multilayer perceptron. Its weights are named as in a `torch.nn.Sequential` that alternates linear layers and
-/// activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
+/// A multilayer perceptron. Its weights are named like those of a `torch.nn.Sequential` that alternates linear layers
+/// and activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
 #[derive(Debug)]
 pub struct Mlp {
     config: MlpConfig,
@@ -107,10 +108,10 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// A model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    /// Creates a model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     pub fn new(config: MlpConfig, inputs: usize, outputs: usize, seed: u64, device: &Device) -> Result<Self> {
         let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device));
         let widths: Vec<usize> = [inputs].into_iter().chain(config.hidden.iter().copied()).chain([outputs]).collect();

@@ -1,4 +1,4 @@
-//! Dropout whose mask is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
+//! Dropout with a mask that is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
 
 use candle_core::{Result, Shape, Tensor};
 use num_traits::Float;
@@ -8,13 +8,13 @@ use super::operand::{Gradient, Operand};
 use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
 use crate::rng::{Draws, Stream};
 
-/// Elements whose random words are computed side by side.
+/// Number of elements whose random words are computed together.
 const TOGETHER: usize = 64;
 
 /// Sets each element to zero with probability `p` and divides the others by `1 - p`.
 ///
-/// The mask comes from `(seed, purpose, step, index)` alone; it is the same on every device and is not stored: the
-/// backward pass computes it again. `p` is in `[0, 1)`; with 0 the input is returned as it is.
+/// The mask depends only on `(seed, purpose, step, index)`; it is the same on every device and is not stored: the
+/// backward pass computes it again. `p` is in `[0, 1)`; with 0 the input is returned unchanged.
 ///
 /// # Errors
 /// When the device fails.
@@ -25,7 +25,7 @@ pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tenso
     }
 }
 
-/// Which elements are dropped in one place of a model at one step.
+/// Dropout mask of one place in a model at one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask {
     stream: Stream,
@@ -34,23 +34,23 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The mask of `purpose` that drops an element with probability `p`, which is in `[0, 1)`; none for 0.
+    /// Returns the mask of `purpose` that drops an element with probability `p` in `[0, 1)`; `None` for 0.
     pub fn new(p: f64, draws: &Draws, purpose: &str) -> Option<Self> {
         (p > 0.0).then(|| Self { stream: draws.stream(purpose), step: draws.step, p })
     }
 
-    /// Elements whose word is below this are dropped.
+    /// Elements with a random word below this are dropped.
     fn threshold(&self) -> u32 {
         (self.p * 2f64.powi(32)) as u32
     }
 
-    /// What the first `count` elements are multiplied with.
+    /// Returns the factors of the first `count` elements.
     pub(super) fn factors<T: Float>(&self, count: usize) -> Vec<T> {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
         self.stream.words(self.step, count).map(|word| if word < threshold { T::zero() } else { kept }).collect()
     }
 
-    /// Applies the mask to the elements from number `start` on.
+    /// Applies the mask to elements of which the first has number `start`.
     pub(super) fn apply_from<T: Float>(&self, start: usize, elements: &mut [T]) {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
         vectorized(
@@ -63,7 +63,7 @@ impl Mask {
                     let words = &words.as_flattened()[at % 4..];
                     let (now, later) = rest.split_at_mut(rest.len().min(words.len()));
                     for (x, &word) in now.iter_mut().zip(words) {
-                        // Multiplying would turn an infinity into a NaN and leave a sign on zero.
+                        // Not a product: it would turn an infinity into a NaN and leave a sign on zero.
                         *x = if word < threshold { T::zero() } else { *x * kept };
                     }
                     (at, rest) = (at + now.len(), later);
@@ -72,7 +72,7 @@ impl Mask {
         );
     }
 
-    /// The masked elements.
+    /// Returns the masked elements.
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
         let mut result = x.to_vec();
         for_chunks(&mut result, LARGE_CHUNK, x.len(), |number, result| self.apply_from(number * LARGE_CHUNK, result));

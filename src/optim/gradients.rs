@@ -1,4 +1,4 @@
-//! Gradients by parameter: those the optimizer needs, all of them, and their global norm.
+//! Gradients by parameter, checked to be complete, and their global norm.
 
 use std::borrow::Borrow;
 
@@ -9,7 +9,7 @@ use super::{OptimError, in_place};
 use crate::ops::Tape;
 use crate::parameters::Parameters;
 
-/// One gradient for each parameter, in name order, with the norm of all of them together.
+/// One gradient per parameter, in name order, with the norm of all of them together.
 #[derive(Debug)]
 pub struct Gradients {
     names: Vec<String>,
@@ -53,7 +53,7 @@ impl Gradients {
         if scale == 1.0 { Self::of(start, parameters) } else { Self::of(&(start * scale)?, parameters) }
     }
 
-    /// Takes the gradients of `parameters` from what a backward pass left.
+    /// Takes the gradients of `parameters` from the result of a backward pass.
     ///
     /// # Errors
     /// As [`Gradients::of`].
@@ -111,7 +111,7 @@ impl Gradients {
     /// `max_norm / (norm + 1e-6)` where that is below 1. The factor is applied by the update, not by a pass here.
     ///
     /// # Errors
-    /// When `max_norm` is not positive: scaling by it would turn the gradients around, or away.
+    /// `max_norm` is not positive: scaling by it would reverse or erase the gradients.
     pub fn clip(mut self, max_norm: f64) -> Result<Self, OptimError> {
         if max_norm.is_nan() || max_norm <= 0.0 {
             return Err(OptimError::MaxNorm(max_norm));
@@ -123,7 +123,7 @@ impl Gradients {
     /// Checks that every gradient is finite.
     ///
     /// # Errors
-    /// Names those that are not.
+    /// The parameters whose gradient is not finite.
     pub fn check_finite(&self) -> Result<(), OptimError> {
         if self.norm.is_finite() {
             return Ok(());
@@ -137,17 +137,17 @@ impl Gradients {
         Err(OptimError::NotFinite(bad))
     }
 
-    /// The factor that clipping asks for; 1 without.
+    /// Returns the factor of clipping; 1 without clipping.
     pub(super) fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// The names of their parameters, in name order.
+    /// Returns the names of their parameters, in name order.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// The gradients, in name order.
+    /// Returns the gradients, in name order.
     pub(super) fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
@@ -217,7 +217,7 @@ mod tests {
         assert!(message.starts_with("no gradient reached `b`:"), "{message}");
     }
 
-    /// Candle's softmax over the last dimension has no backward pass; training on would leave `a` as it was.
+    /// Candle's softmax over the last dimension has no backward pass; without the check training would not change `a`.
     #[test]
     fn an_operation_that_loses_gradients_is_noticed() {
         let parameters = parameters();

@@ -17,7 +17,7 @@ impl JsonSchema for OptimizerConfig {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let common = Common::json_schema(generator);
         let tables = tables(generator, &common);
-        json_schema!({"description": "How weights are updated, as `kind` says.", "oneOf": tables})
+        json_schema!({"description": "The update rule of the weights, chosen by `kind`.", "oneOf": tables})
     }
 }
 
@@ -38,7 +38,7 @@ impl JsonSchema for GroupConfig {
     }
 }
 
-/// The table of each rule in the catalogue, with the keys that all have in `common`.
+/// Returns the table of each rule in the catalogue, with the `common` keys.
 fn tables(generator: &mut SchemaGenerator, common: &Schema) -> Vec<Value> {
     let table = |definition: &super::any_rule::Definition| {
         let mut table = definition.schema?(generator).to_value();
@@ -51,7 +51,7 @@ fn tables(generator: &mut SchemaGenerator, common: &Schema) -> Vec<Value> {
     rules::catalogue().iter().filter_map(table).collect()
 }
 
-/// Adds the properties of the table `other`, and those that are required.
+/// Adds the properties and required keys of the table `other`.
 fn merge(table: &mut Map<String, Value>, other: &Value) {
     if let (Some(Value::Object(own)), Some(others)) = (table.get_mut("properties"), other["properties"].as_object()) {
         own.extend(others.clone());

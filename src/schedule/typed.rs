@@ -1,4 +1,4 @@
-//! What a user types on a command line where a schedule is wanted.
+//! Schedules and metrics from command-line arguments.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use crate::regular;
 
 /// Reads a schedule from its text form, from a JSON table, or from a TOML file.
 ///
-/// What begins with `{` is JSON. What ends in `.toml`, or is the path of a file, is a TOML file that either is the
-/// schedule or holds it as `schedule`, a table or a line of text. Everything else is the text form.
+/// An argument that begins with `{` is JSON. One that ends in `.toml`, or is the path of a file, is a TOML file that
+/// either is the schedule or holds it as `schedule`, a table or a line of text. Everything else is the text form.
 ///
 /// # Errors
-/// Says which of the three was read, and what is wrong with it.
+/// The message says which of the three was read, and the fault.
 pub fn read_schedule(typed: &str) -> Result<Schedule, TypedError> {
     if typed.trim_start().starts_with('{') {
         return serde_json::from_str(typed).map_err(TypedError::Json);
@@ -35,11 +35,11 @@ fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
     schedule.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
 }
 
-/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers. What programs write where JSON
-/// has no word is read too: `NaN`, `Infinity` and `inf`, and `null` for NaN.
+/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers. It also accepts what programs
+/// write for numbers that JSON lacks: `NaN`, `Infinity` and `inf`, and `null` for NaN.
 ///
 /// # Errors
-/// When the file cannot be read or holds something else.
+/// The file cannot be read or holds something else.
 pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
     let text = read(path)?;
     let wrong = |found: &str| TypedError::Metrics {
@@ -61,14 +61,14 @@ fn read(path: &Path) -> Result<String, TypedError> {
     regular::read_to_string(path).map_err(|source| TypedError::File { path: path.display().to_string(), source })
 }
 
-/// Why what was typed is no schedule, or no metrics.
+/// Errors of reading a schedule or metrics from an argument.
 #[derive(Debug, Error)]
 pub enum TypedError {
-    /// The text form is wrong.
+    /// The text form is invalid.
     #[error(transparent)]
     Text(#[from] ScheduleError),
-    /// The JSON table is wrong.
-    #[error("the JSON table is no schedule: {0}")]
+    /// The JSON table is invalid.
+    #[error("the JSON table is not a schedule: {0}")]
     Json(#[source] serde_json::Error),
     /// The file cannot be read.
     #[error("{path} cannot be read: {source}")]
@@ -83,15 +83,15 @@ pub enum TypedError {
     Toml {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// The file of metrics holds something else.
-    #[error("{path} is no JSON array of numbers, such as [0.9, 0.7]: it holds `{found}`")]
+    #[error("{path} is not a JSON array of numbers, such as [0.9, 0.7]: it holds `{found}`")]
     Metrics {
         /// The file.
         path: String,
-        /// The first thing in it that is no number.
+        /// The first entry that is not a number.
         found: String,
     },
 }

@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Metric {
         Self::named(&word).ok_or_else(|| {
             let (known, register) = (Self::names().join("`, `"), "rekindle::metric::register");
             D::Error::custom(format!(
-                "unknown variant `{word}`, expected one of `{known}`; one of your own is registered first, with \
+                "unknown variant `{word}`, expected one of `{known}`; a user-defined one must be registered first, with \
                  {register}"
             ))
         })

@@ -114,7 +114,7 @@ fn data_that_is_not_standardized_remembers_nothing() {
     assert_eq!(plain.save().unwrap(), rekindle::state::State::default());
     let statistics = open(&digits(), 0).save().unwrap();
     let message = plain.check(&statistics).unwrap_err().to_string();
-    assert_eq!(message, "the checkpoint holds a tensor `mean` that nothing here knows");
+    assert_eq!(message, "the checkpoint holds a tensor `mean` that this program does not expect");
     let message = open(&digits(), 0).check(&plain.save().unwrap()).unwrap_err().to_string();
     assert_eq!(message, "tensor `mean` is missing from the checkpoint");
 }

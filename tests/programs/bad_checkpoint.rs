@@ -185,7 +185,7 @@ fn a_missing_or_an_extra_tensor_is_refused_by_name() {
         let extra = tensors[0].1.clone();
         tensors.push(("9.bias".to_owned(), extra));
     });
-    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that nothing here knows"]);
+    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that this program does not expect"]);
 }
 
 /// A state of the right form that says nonsense must not be believed either.
@@ -299,12 +299,15 @@ fn a_schedule_that_is_wrong_is_refused_by_inspect() {
         (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
         (&["cosine(0)"], "`cosine`: t_max is 0; it must be at least 1"),
         (&["cosine(9"], "expected `,` or `)`, found the end\n  cosine(9\n          ^"),
-        (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
+        (
+            &["{\"kind\":\"cosin\"}"],
+            "the JSON table is not a schedule: kind: there is no kind of schedule called `cosin`",
+        ),
         (&["rows.csv"], "rows.csv: "),
         (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
         (
             &["cosine(9)", "--metrics", "rows.csv"],
-            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: it holds `",
+            "rows.csv is not a JSON array of numbers, such as [0.9, 0.7]: it holds `",
         ),
     ];
     for (arguments, message) in cases {

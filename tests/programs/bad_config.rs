@@ -270,7 +270,7 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
             "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its threads",
             "\n  weights       1.6 GB  400,",
             "most in `2.weight` [20000, 20000]",
-            "\n  moments       1.6 GB  1 for each weight, by sgd",
+            "\n  moments       1.6 GB  1 per weight, by sgd",
             "\n  copy to save  3.2 GB",
             "\n  gradients     1.6 GB",
             "\nto need less: a smaller model",

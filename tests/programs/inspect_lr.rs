@@ -78,7 +78,7 @@ fn mistakes_go_to_stderr_with_exit_code_2() {
             &["constant", "--base-lr", "-1"],
             "error: the base rate of group 0 is -1; it must be a finite number and not negative\n",
         ),
-        (&["{\"kind\": \"step\"}"], "error: the JSON table is no schedule: `step` needs `step_size`\n"),
+        (&["{\"kind\": \"step\"}"], "error: the JSON table is not a schedule: `step` needs `step_size`\n"),
         (&["none.toml"], "error: none.toml cannot be read: No such file or directory (os error 2)\n"),
         (
             &["constant", "-o", "none/lr.svg"],
@@ -224,7 +224,7 @@ fn a_schedule_that_is_told_no_metric_says_so() {
 
     fs::write(&metrics, "[1.0, \"low\"]").unwrap();
     let message = stderr_of_a_failure(&[arguments.as_slice(), &[metrics.to_str().unwrap()]].concat());
-    assert!(message.contains("is no JSON array of numbers, such as [0.9, 0.7]: it holds `\"low\"`"), "{message}");
+    assert!(message.contains("is not a JSON array of numbers, such as [0.9, 0.7]: it holds `\"low\"`"), "{message}");
 }
 
 // The plan of a run.

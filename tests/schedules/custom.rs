@@ -124,7 +124,7 @@ fn a_name_that_is_not_registered_in_a_checkpoint_is_explained() {
     let mut state = scheduler.save().unwrap();
     state.json["spec"]["kind"] = "puls".into();
     let message = scheduler.check(&state).unwrap_err().to_string();
-    let expected = "there is no kind of schedule called `puls`; did you mean `pulse`? (a kind of your own has to be \
+    let expected = "there is no kind of schedule called `puls`; did you mean `pulse`? (a user-defined kind must be \
                     registered first, with `rekindle::schedule::register`)";
     assert!(message.contains(expected), "{message}");
     let message = parse("zzz").unwrap_err();

@@ -86,13 +86,13 @@ fn a_mistake_in_text_is_pointed_at() {
         ),
         (
             "cosin(20)",
-            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a kind of your own has to be registered \
+            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a user-defined kind must be registered \
              first, with `rekindle::schedule::register`)\n  cosin(20)\n  ^",
         ),
         ("step(5", "expected `,` or `)`, found the end\n  step(5\n        ^"),
         ("step(5) cosine(3)", "expected `->` or the end, found `c`\n  step(5) cosine(3)\n          ^"),
         ("cosine(20,, 3)", "expected a value, found `,`\n  cosine(20,, 3)\n            ^"),
-        ("cosine(2x)", "`2x` is no number\n  cosine(2x)\n         ^"),
+        ("cosine(2x)", "`2x` is not a number\n  cosine(2x)\n         ^"),
         (
             "cosine(-5)",
             "`cosine` takes a whole number or a share such as \"10%\" here, not -5\n  cosine(-5)\n         ^",

@@ -92,8 +92,7 @@ fn a_changed_schedule_keeps_the_time_and_says_what_became_of_the_memory() {
     let mut after = scheduler("cosine(100)");
     after.load(&state).unwrap();
     assert_eq!(after.t(), 30);
-    let differences =
-        ["the schedule was plateau() and is cosine(100)", "the saved memory is of no use to the schedule"];
+    let differences = ["the schedule was plateau() and is cosine(100)", "the saved memory is not used by the schedule"];
     assert_eq!(after.differences(), differences);
     let mut back = scheduler("warmup(5) -> plateau()");
     back.load(&after.save().unwrap()).unwrap();

@@ -111,7 +111,7 @@ pub enum DataError {
     },
     /// The rows are not there, which the program that trains hands over.
     #[error(
-        "data.format = custom: the rows are handed over as a value by the program that trains this run; use that \
+        "data.format = custom: the rows are passed as a value by the program that trains this run; use that \
          program (`Session::builder` takes them)"
     )]
     NotGiven,

@@ -1,5 +1,5 @@
-//! A GPT: a decoder that reads tokens and says at each place what comes next. Vaswani et al., 2017, with the norms
-//! before each part, as Radford et al., "Language models are unsupervised multitask learners", 2019.
+//! A GPT: a decoder-only transformer that predicts the next token at each position. Vaswani et al., 2017, with the
+//! norms before each part, as in Radford et al., "Language models are unsupervised multitask learners", 2019.
 
 mod config;
 mod weights;
@@ -17,9 +17,8 @@ use crate::ops::{self, Heads};
 use crate::parameters::Parameters;
 use crate::rng::Draws;
 
-/// A GPT. Its weights have the names and layouts that Hugging Face gives them: those of `GPT2LMHeadModel` where the
-/// model is a GPT-2 (learned positions, layer norm, GELU, as many heads of keys as of queries), else those of
-/// `LlamaForCausalLM`.
+/// A GPT. Its weights have the names and layouts of Hugging Face: those of `GPT2LMHeadModel` if the model is a GPT-2
+/// (learned positions, layer norm, GELU, as many key heads as query heads), otherwise those of `LlamaForCausalLM`.
 #[derive(Debug)]
 pub struct Gpt {
     config: GptConfig,
@@ -33,9 +32,9 @@ pub struct Gpt {
 }
 
 impl Gpt {
-    /// A model for sequences of up to `context` tokens out of `vocabulary`, or of up to the configuration's own number,
-    /// with `outputs` numbers at each position. Weights are drawn from `seed` as GPT-2's: normal with a deviation of
-    /// 0.02, and of `0.02 / sqrt(2 layers)` where a block adds to its input; biases are 0 and scales 1.
+    /// Creates a model for sequences of up to `context` tokens, or of the length in the configuration, with `outputs`
+    /// numbers at each position. Weights are drawn from `seed` like GPT-2's: normal with a standard deviation of 0.02,
+    /// and of `0.02 / sqrt(2 layers)` for the maps that add to the residual stream; biases are 0 and scales 1.
     ///
     /// # Errors
     /// A field is out of range, model and data do not fit, or the device fails.
@@ -66,7 +65,7 @@ impl Gpt {
         Ok(Self { context: longest, tokens, positions, blocks, norm, head, parameters, config })
     }
 
-    /// The longest sequence that it takes.
+    /// Returns the longest sequence that it takes.
     pub fn context(&self) -> usize {
         self.context
     }
@@ -80,8 +79,8 @@ impl Gpt {
 }
 
 impl Model for Gpt {
-    /// `inputs` is `[rows, context]` (u32) with at most as many tokens as the model takes; the result is `[rows,
-    /// context, outputs]`.
+    /// `inputs` is `[rows, context]` (u32), with at most the model's context length; the result is `[rows, context,
+    /// outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let (_, context) = inputs.dims2()?;
         if context > self.context {
@@ -108,7 +107,7 @@ impl Model for Gpt {
     }
 }
 
-/// Attention, then a perceptron, each on the normalized input and added to it.
+/// Attention, then an MLP, each on the normalized input and added to it.
 #[derive(Debug)]
 struct Block {
     config: GptConfig,
@@ -138,7 +137,7 @@ impl Block {
         self.weights.projection.forward(&attended)
     }
 
-    /// Applies rotary positions where the model has them.
+    /// Applies rotary positions if the model uses them.
     fn turn(&self, x: Tensor, heads: usize) -> Result<Tensor> {
         match self.config.positions {
             Positions::Rotary => ops::rotary(&x, heads, self.config.rotary_base),
@@ -165,7 +164,7 @@ impl Block {
     }
 }
 
-/// Dropout in training, and nothing else.
+/// Applies dropout in training.
 fn drop_some(x: Tensor, p: f64, draws: Option<Draws>, purpose: &str) -> Result<Tensor> {
     match draws {
         Some(draws) => dropout(&x, p, &draws, purpose),

@@ -1,4 +1,4 @@
-//! Both kinds of GPT against Hugging Face's, in all their shapes.
+//! Both kinds of GPT compared with Hugging Face's, in all their shapes.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::optim::Gradients;
 use crate::parameters::to_host;
 use crate::state::{HostTensor, Part};
 
-/// One configuration of every choice there is, in small.
+/// Small configurations that cover every option.
 fn shapes() -> Vec<GptConfig> {
     let gpt2 = GptConfig::new(2, 4, 16);
     let llama = GptConfig {
@@ -47,8 +47,8 @@ fn refusal(config: GptConfig) -> String {
     }
 }
 
-/// A model of Hugging Face's and ours with its weights give the same logits: 1e-5 for numbers of size ten in f32. It
-/// has the tensors of the file and no other.
+/// A Hugging Face model and ours with its weights give the same logits: 1e-5 for numbers of size ten in f32. Ours has
+/// exactly the tensors of the file.
 #[track_caller]
 fn assert_is_that_of_hugging_face(file: &str, config: GptConfig) {
     let path = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -148,7 +148,7 @@ fn initial_weights_are_those_of_gpt2_and_a_function_of_the_seed() {
         let values = one.parameters().get(name).unwrap().flatten_all().unwrap().to_dtype(DType::F64).unwrap();
         values.sqr().unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap().sqrt()
     };
-    // 4,096 numbers and more: five standard errors of a deviation are 6 %.
+    // 4,096 numbers and more: five standard errors of a standard deviation are 6 %.
     let is = |name: &str, expected: f64| assert!((deviation(name) / expected - 1.0).abs() < 0.06, "{name}");
     is("transformer.wte.weight", 0.02);
     is("transformer.h.3.attn.c_attn.weight", 0.02);
@@ -161,7 +161,7 @@ fn initial_weights_are_those_of_gpt2_and_a_function_of_the_seed() {
     assert_ne!(saved, model(2).parameters().save().unwrap());
 }
 
-/// Decay "on matrices only" leaves out what a GPT has of one dimension: biases, and the scales of norms.
+/// Decay "on matrices only" leaves out the one-dimensional tensors of a GPT: biases, and the scales of norms.
 #[test]
 fn what_decays_with_matrices_is_what_is_no_bias_and_no_norm() {
     for config in shapes() {

@@ -7,9 +7,9 @@ kind! {
     ///
     /// Source: PyTorch's `StepLR`; optax's `exponential_decay` with `staircase`.
     step => Step {
-        /// How long each rate lasts.
+        /// The duration of each rate.
         step_size: Length where AT_LEAST_ONE,
-        /// What each drop multiplies the rate by; 0.1 by default.
+        /// The factor per drop; 0.1 by default.
         gamma: f64 where DECAY = 0.1,
     }
 }
