@@ -1,11 +1,11 @@
-//! When kills are to come: spread over the whole run, and some of them meant for start-up and for saves.
+//! Kill targets: spread over the whole run, some of them aimed at start-up and at saves.
 
 use std::time::Duration;
 
 use super::hunt::Pace;
 use crate::rng::Stream;
 
-/// What a kill is meant to hit.
+/// Target of a kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aim {
     /// The run at a random moment.
@@ -16,18 +16,18 @@ pub(super) enum Aim {
     Save,
 }
 
-/// A kill that is to come.
+/// A planned kill.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Target {
     pub aim: Aim,
-    /// How much of the run is to be done by then, in `[0, 1)`.
+    /// Share of the run that is done by then, in `[0, 1)`.
     pub share: f64,
-    /// Where in the start-up or the save it is to come, in `[0, 1)`.
+    /// Position of the kill in the start-up or the save, in `[0, 1)`.
     pub within: f64,
 }
 
-/// The targets of so many kills. Kill `n` comes at a random place of part `n` of the run, all parts being of one
-/// length; of five in a row one is meant for start-up and one for a save.
+/// Plans `kills` kills. The run is divided into parts of equal length, and kill `n` comes at a random point of part
+/// `n`; of five in a row one targets start-up and one a save.
 pub(super) fn targets(seed: u64, kills: u32) -> Vec<Target> {
     let stream = Stream::new(seed, "kills");
     let target = |number: u32| {
@@ -44,8 +44,8 @@ pub(super) fn targets(seed: u64, kills: u32) -> Vec<Target> {
 }
 
 impl Target {
-    /// How long after its start a process that goes on from step `from` is to be killed, or, where it is to be hit
-    /// while it saves, when to begin to wait for a save.
+    /// Returns the delay of the kill after the start of a process that continues at step `from`; for a save, the delay
+    /// until waiting for a save begins.
     pub fn delay(&self, pace: &Pace, from: u64) -> Duration {
         if self.aim == Aim::Start {
             return pace.ready.mul_f64(self.within);

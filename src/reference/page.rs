@@ -1,4 +1,4 @@
-//! `docs/configuration.md`.
+//! The page `docs/configuration.md`.
 
 use std::fmt::Write;
 
@@ -40,7 +40,7 @@ the run is known.
 
 ";
 
-/// The page, in Markdown.
+/// Returns the page, in Markdown.
 pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut schedules_began = false;

@@ -1,4 +1,4 @@
-//! Which checkpoints of a run stay, and why, beside where it stands.
+//! Checkpoints of a run that are kept, and why.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use serde_json::Value;
 use crate::checkpoint::keep::{Reason, Verdict};
 use crate::train::{BestCheckpoint, Kept};
 
-/// The checkpoints of a run.
+/// Retention of a run's checkpoints.
 #[derive(Debug, Default, Serialize)]
 pub struct KeptStanding {
-    /// The rules of its configuration.
+    /// The retention rules of its configuration.
     pub rules: Value,
-    /// The best of those that were measured.
+    /// The best of the checkpoints with a metric.
     pub best: Option<BestCheckpoint>,
-    /// Each of them, oldest first.
+    /// All checkpoints, oldest first.
     pub checkpoints: Vec<KeptCheckpoint>,
 }
 
-/// One of them.
+/// Retention of one checkpoint.
 #[derive(Debug, Serialize)]
 pub struct KeptCheckpoint {
     /// Its directory.
     pub path: PathBuf,
     /// Its step.
     pub step: u64,
-    /// The figures that were measured right before it was saved.
+    /// The metrics measured just before the save.
     pub metrics: Value,
-    /// Why it stays; none where the next save deletes it.
+    /// The reason to keep it; `None` if the next save deletes it.
     pub stays: Option<Reason>,
 }
 
@@ -44,7 +44,7 @@ impl From<Kept> for KeptStanding {
     }
 }
 
-/// One line where all stay, else one for each.
+/// One line if all are kept, otherwise one line per checkpoint.
 impl fmt::Display for KeptStanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = self.rules.as_object().into_iter().flatten();
@@ -61,7 +61,7 @@ impl fmt::Display for KeptStanding {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let metrics = metrics.as_object().into_iter().flatten();
             let metrics: String = metrics.map(|(name, value)| format!("  {name} {value}")).collect();
-            let why = stays.map_or("goes with the next save".to_owned(), |reason| reason.to_string());
+            let why = stays.map_or("deleted by the next save".to_owned(), |reason| reason.to_string());
             writeln!(f, "            {name}  {why}{metrics}")?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What a run left behind, for people and for programs to read.
+//! Reports about runs, for people and for programs.
 
 pub mod chart;
 mod check;

@@ -1,4 +1,4 @@
-//! Where a run stands, as a person reads it.
+//! Text form of a run's status.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl fmt::Display for Standing {
         let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
         writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
         writeln!(f)?;
-        // `{:#}` has every tensor in figures.
+        // `{:#}` includes statistics of every tensor.
         if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers::text(&self.tensors)) }
     }
 }
@@ -78,7 +78,7 @@ fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Resul
 fn write_course(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Result {
     let course = &standing.course;
     if course.is_finished {
-        return writeln!(f, "continues   nowhere: all its updates are made");
+        return writeln!(f, "continues   not at all: all its updates are made");
     }
     let epoch = course.epoch.map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
     write!(f, "continues   with update {}{epoch}", standing.step)?;
@@ -130,7 +130,7 @@ fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding, 
     writeln!(f, "            {} | {parameters}", settings.join(" "))
 }
 
-/// The first few names, and how many more there are.
+/// Returns the first few names, and how many more there are.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 4;
     match names.len().checked_sub(SHOWN) {
@@ -161,7 +161,7 @@ fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::
     for row in &rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = width(column);
-            // Words stand on the left, numbers on the right.
+            // Text columns are left-aligned, numbers right-aligned.
             if column < 4 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;

@@ -1,4 +1,4 @@
-//! Predictions as a Parquet file, a group of rows after the other.
+//! Predictions as a Parquet file, one row group after the other.
 
 use std::io::{self, BufWriter};
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use super::new_file::NewFile;
 use super::table::Columns;
 use super::{Predicted, PredictedRows};
 
-/// Rows that are kept in memory before they are written as a group.
+/// Number of rows kept in memory before they are written as a group.
 const GROUP: usize = 1 << 16;
 
-/// A table of predictions on its way to a file.
+/// A table of predictions that is being written to a file.
 pub(super) struct ParquetTable {
     columns: Columns,
     file: SerializedFileWriter<BufWriter<NewFile>>,
     names: Vec<ByteArray>,
     classes: Vec<u32>,
-    /// A column each.
+    /// One list per column.
     numbers: Vec<Vec<f32>>,
     rows: usize,
 }

@@ -43,7 +43,7 @@ fn example() -> PathBuf {
 }
 
 #[test]
-fn a_run_is_proved_under_kills_and_any_number_of_threads() {
+fn a_run_has_the_same_bits_with_kills_and_any_number_of_threads() {
     let place = place();
     let told = place.train(&["prove", "config.toml", "--kills", "10", "--threads", "1,2", "--set", "seed=5"]);
     told.says(0, &["the uninterrupted run took 600 steps"]);
@@ -61,7 +61,8 @@ fn a_run_is_proved_under_kills_and_any_number_of_threads() {
     }
     let steps_reached: Vec<u64> = made.iter().map(|kill| kill[2].parse().unwrap()).collect();
     assert!(steps_reached.iter().any(|&step| step > 200), "the kills are not spread over the run: {}", told.out);
-    assert!(told.out.contains("\nPROVED: the run under 10 kills, with 1, 2 threads in turn, has in all of its "));
+    let seen = "\n10 kills, 600 steps, 1, 2 threads in turn: every bit identical, in ";
+    assert!(told.out.contains(seen), "{}", told.out);
     let proof = place.path("runs/config-proof");
     assert_same_bits(&proof.join("whole"), &proof.join("killed"));
     let digest = blake3::hash(&fs::read(proof.join("killed/log.jsonl")).unwrap());
@@ -80,17 +81,17 @@ fn without_kills_two_uninterrupted_runs_are_compared() {
     let told = place.train(&["prove", "config.toml", "--kills", "0", "--out", "here"]);
     told.says(0, &[]);
     assert!(told.out.starts_with("0 of 0 kills made with seed 0\n"), "{}", told.out);
-    assert!(told.out.contains("\nPROVED: a second run has in all of its "), "{}", told.out);
+    assert!(told.out.contains("\na second run, 600 steps: every bit identical, in "), "{}", told.out);
     assert_same_bits(&place.path("here/whole"), &place.path("here/killed"));
 }
 
 #[test]
-fn a_loop_of_ones_own_is_proved_too() {
+fn a_user_program_can_be_tested_too() {
     let place = Workplace::new();
     let command = format!("{} {{out}}", example().display());
     let told = place.train(&["prove", "--command", &command, "--kills", "6", "--out", "it's here"]);
     told.says(0, &["took 400 steps"]);
-    assert!(told.out.contains("6 of 6 kills made") && told.out.contains("\nPROVED: "), "{}", told.out);
+    assert!(told.out.contains("\n6 kills, 400 steps: every bit identical, in "), "{}", told.out);
     assert!(told.out.contains("  step-0000000400/model.safetensors\n"), "{}", told.out);
 }
 
@@ -108,7 +109,9 @@ fn a_run_that_depends_on_the_clock_is_found_out_and_both_are_kept() {
     let place = place();
     let told = place.train(&["prove", "--command", &clockwork(&place), "--kills", "3", "--out", "proof"]);
     assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.out.contains("\nNOT PROVED: the first difference is at step 0, tensor model 0.bias, element [0]: "));
+    assert!(
+        told.out.contains(": NOT IDENTICAL: the first difference is at step 0, tensor model 0.bias, element [0]: ")
+    );
     assert!(told.out.contains(" ULPs apart\nthe runs are kept in proof/whole and proof/killed; inspect diff "));
     assert!(place.path("proof/whole/log.jsonl").exists() && place.path("proof/killed/log.jsonl").exists());
     assert!(told.out.contains("  whole/log.jsonl\n") && told.out.contains("  killed/log.jsonl\n"), "{}", told.out);
@@ -217,9 +220,9 @@ fn a_proof_that_is_killed_takes_its_child_along() {
 
 /// What saves by the clock has other checkpoints each time. Those that both runs have are still compared.
 #[test]
-fn a_run_that_saves_by_the_clock_is_proved_by_what_both_have() {
+fn a_run_that_saves_by_the_clock_is_compared_at_common_checkpoints() {
     let place = place();
     let told = place.train(&["prove", "config.toml", "--kills", "4", "--set", "checkpoint.every=0.0001 minutes"]);
     told.says(0, &[]);
-    assert!(told.out.contains("\nPROVED: the run under 4 kills"), "{}", told.out);
+    assert!(told.out.contains("\n4 kills, 600 steps: every bit identical, in "), "{}", told.out);
 }
