@@ -78,7 +78,7 @@ impl Trained {
     }
 
     fn save_into(&self, states: &mut [State; 2]) {
-        use rekindle::state::Part;
+        use rekindle::state::Stateful;
         self.parameters.save_into(&mut states[0]).expect("the weights");
         self.optimizer.save_into(&mut states[1]).expect("the moments");
     }

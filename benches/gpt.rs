@@ -10,7 +10,7 @@ use candle_core::{D, Device, Result, Tensor, Var};
 use rekindle::model::{Gpt, GptConfig, Mode, Model};
 use rekindle::ops::{self, Heads, loss::cross_entropy};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
-use rekindle::rng::{Draws, Stream};
+use rekindle::rng::{StepRng, Stream};
 
 #[path = "../src/bin/train/memory.rs"]
 mod memory;
@@ -123,7 +123,7 @@ fn step(checkpoint_activations: bool) -> Result<()> {
     let mut times = [const { Vec::new() }; 4];
     for number in 0..=TURNS as u64 {
         let began = Instant::now();
-        let draws = Draws::at(0, number);
+        let draws = StepRng::at(0, number);
         let loss = cross_entropy(&model.forward(&inputs, Mode::Train(&draws))?, &targets, 0.0)?;
         loss.to_scalar::<f32>()?;
         let forward = began.elapsed();

@@ -11,7 +11,7 @@ use rekindle::data::Input;
 use rekindle::model::{Mode, ModelConfig};
 use rekindle::ops::{self, BatchNorm, Conv2d, Pool2d};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
-use rekindle::rng::{Draws, Stream};
+use rekindle::rng::{StepRng, Stream};
 
 const TURNS: usize = 31;
 
@@ -107,7 +107,7 @@ fn step() -> Result<()> {
     let y = Tensor::from_vec((0..64).map(|i| i % 10).collect::<Vec<u32>>(), 64, &Device::Cpu)?;
     let mut step = 0;
     let mut train = || {
-        let outputs = model.forward(&x, Mode::Train(&Draws::at(0, step)))?;
+        let outputs = model.forward(&x, Mode::Train(&StepRng::at(0, step)))?;
         let loss = ops::loss::cross_entropy(&outputs, &y, 0.0)?;
         let gradients = Gradients::of(&loss, model.parameters()).map_err(candle_core::Error::wrap)?;
         optimizer.update(&gradients, &rates).map_err(candle_core::Error::wrap)?;

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     let run = RunLength { total_steps: Some(STEPS), steps_per_epoch: 1 };
     let mut scheduler = Scheduler::new(schedule, optimizer.base_lrs(), run)?;
     if let Some(newest) = folder.newest()? {
-        let parts: &mut [(_, &mut dyn rekindle::state::Part)] =
+        let parts: &mut [(_, &mut dyn rekindle::state::Stateful)] =
             &mut [("model", &mut model), ("optimizer", &mut optimizer), ("schedulers.lr", &mut scheduler)];
         newest.checkpoint.restore(parts)?;
     }

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
+use rekindle::state::{State, StateError, Stateful};
 use rekindle::train::resume::start_or_resume;
 use rekindle::train::{Component, Configured, Console, Control, Setting, Update, from_file, register_component};
 use serde::Deserialize;
@@ -44,7 +44,7 @@ impl Component for Average {
 }
 
 /// The state is the averaged weights.
-impl Part for Average {
+impl Stateful for Average {
     fn save(&self) -> Result<State, StateError> {
         self.weights.save()
     }

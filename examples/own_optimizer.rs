@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     // From here on the name works in configurations and in checkpoints.
     register::<Lion>("lion")?;
     let mut run = match run.join("checkpoints").exists() {
-        true => resume::resume(&run, resume::Choices::default(), Control::new())?.run,
+        true => resume::resume(&run, resume::ResumeOptions::default(), Control::new())?.run,
         false => Run::start(from_file(&config, &[])?, &run, Control::new())?,
     };
     run.train(&mut ())?;

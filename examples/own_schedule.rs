@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 use rekindle::schedule::{CustomSchedule, RunLength, Schedule, Scheduler, register};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde::{Deserialize, Serialize};
 
 /// Falls from the base rate towards `1 - depth` of it, and starts anew every `period` updates.

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, DType, Device, Storage, Tensor, Var};
 use candle_nn::VarMap;
 
 use crate::backtrace::without_backtrace;
-use crate::state::{Dtype, HostTensor, Part, State, StateError};
+use crate::state::{Dtype, HostTensor, State, StateError, Stateful};
 
 /// Trainable tensors by name. Cloning shares the variables.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ impl FromIterator<(String, Var)> for Parameters {
     }
 }
 
-impl Part for Parameters {
+impl Stateful for Parameters {
     fn save(&self) -> Result<State, StateError> {
         let mut state = State::default();
         self.save_into(&mut state)?;

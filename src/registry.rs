@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use thiserror::Error as ThisError;
 
 use crate::field_names::field_names;
-use crate::kinded::{self, Kinded};
+use crate::tagged::{self, Tagged};
 
 /// Errors of registering a type, or of writing its value into a configuration.
 #[derive(Clone, Debug, PartialEq, ThisError)]
@@ -145,7 +145,7 @@ impl<S: ?Sized + 'static> Kind<S> {
 }
 
 fn read<T: DeserializeOwned>(settings: Map<String, Value>) -> Result<T, String> {
-    kinded::read_table::<T, serde_json::Error>(settings).map_err(|error| error.to_string())
+    tagged::read_table::<T, serde_json::Error>(settings).map_err(|error| error.to_string())
 }
 
 /// Returns the settings of a value, in the order of its fields.
@@ -230,7 +230,7 @@ impl<S: ?Sized + 'static> Registry<S> {
     }
 
     /// Reads the kind that a table names, with its settings. A fault is reported as `place: fault`.
-    pub fn read<E: Error>(&self, table: Kinded) -> Result<Chosen<S>, E> {
+    pub fn read<E: Error>(&self, table: Tagged) -> Result<Chosen<S>, E> {
         let Some(kind) = self.find(table.kind()) else {
             let unknown = unknown_name("variant", table.kind(), self.all().into_iter().map(|kind| kind.name));
             let register =
@@ -330,6 +330,6 @@ impl<S: ?Sized> Serialize for Chosen<S> {
 
 impl<'de, S: Named + ?Sized> Deserialize<'de> for Chosen<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        S::registry().read(Kinded::deserialize(deserializer)?)
+        S::registry().read(Tagged::deserialize(deserializer)?)
     }
 }

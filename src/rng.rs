@@ -115,14 +115,14 @@ fn open_unit_f64(low: u32, high: u32) -> f64 {
 
 /// The random numbers of one step: a [`Stream`] for each purpose, all read at that step.
 #[derive(Clone, Copy, Debug)]
-pub struct Draws {
+pub struct StepRng {
     seed: u64,
     /// The number of the update.
     pub step: u64,
     micro_batch: usize,
 }
 
-impl Draws {
+impl StepRng {
     /// Returns the random numbers of `step` under `seed`.
     pub fn at(seed: u64, step: u64) -> Self {
         Self { seed, step, micro_batch: 0 }
@@ -134,7 +134,7 @@ impl Draws {
         Self { micro_batch, ..self }
     }
 
-    /// Returns the stream of `purpose`; read it at [`Draws::step`].
+    /// Returns the stream of `purpose`; read it at [`StepRng::step`].
     pub fn stream(&self, purpose: &str) -> Stream {
         match self.micro_batch {
             0 => Stream::new(self.seed, purpose),
@@ -228,8 +228,8 @@ mod tests {
 
     #[test]
     fn every_micro_batch_of_a_step_has_numbers_of_its_own() {
-        let stream = |micro_batch| Draws::at(1, 5).of_micro_batch(micro_batch).stream("dropout/0");
-        assert_eq!(stream(0), Draws::at(1, 5).stream("dropout/0"));
+        let stream = |micro_batch| StepRng::at(1, 5).of_micro_batch(micro_batch).stream("dropout/0");
+        assert_eq!(stream(0), StepRng::at(1, 5).stream("dropout/0"));
         assert!(stream(1) != stream(0) && stream(2) != stream(1) && stream(2) != stream(0));
     }
 

@@ -1,6 +1,6 @@
 //! Saved state: the one trait behind every checkpoint.
 //!
-//! Optimizers, schedulers, averages, user-defined parts: each implements [`Part`], which saves its memory as a
+//! Optimizers, schedulers, averages, user-defined parts: each implements [`Stateful`], which saves its memory as a
 //! [`State`] and loads it. Nothing here depends on files, devices or Candle, so a schedule can have memory without a
 //! tensor library.
 
@@ -13,20 +13,20 @@ use thiserror::Error;
 /// A part of a run with memory that a checkpoint saves and restores.
 ///
 /// The contract is exactness: after `b.load(&a.save()?)`, `b` behaves bit for bit as `a` would have.
-pub trait Part {
+pub trait Stateful {
     /// Returns the state needed to continue bit for bit.
     ///
     /// # Errors
     /// The memory cannot be read, from a device for example, or cannot be named.
     fn save(&self) -> Result<State, StateError>;
 
-    /// Like [`Part::save`], but replaces `state`, which is an earlier state of this part or empty.
+    /// Like [`Stateful::save`], but replaces `state`, which is an earlier state of this part or empty.
     ///
     /// A part with large tensors reuses the memory of the earlier ones: copying into existing memory takes a fraction
     /// of the time, and training waits for it.
     ///
     /// # Errors
-    /// As [`Part::save`]; `state` is then undefined.
+    /// As [`Stateful::save`]; `state` is then undefined.
     fn save_into(&self, state: &mut State) -> Result<(), StateError> {
         *state = self.save()?;
         Ok(())
@@ -39,14 +39,14 @@ pub trait Part {
     /// The mismatch, with both values.
     fn check(&self, state: &State) -> Result<(), StateError>;
 
-    /// Restores `state`. Called after [`Part::check`] has accepted the same state.
+    /// Restores `state`. Called after [`Stateful::check`] has accepted the same state.
     ///
     /// # Errors
-    /// As [`Part::check`], or the device fails.
+    /// As [`Stateful::check`], or the device fails.
     fn load(&mut self, state: &State) -> Result<(), StateError>;
 }
 
-/// The memory of one [`Part`]: a JSON value for small data, named tensors for large data.
+/// The memory of one [`Stateful`]: a JSON value for small data, named tensors for large data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// Counters and settings; `Null` if there are none.

@@ -9,7 +9,7 @@ use rekindle::model::{Mode, Model, ModelConfig};
 use rekindle::ops::{Tape, loss};
 use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
 use rekindle::parameters::Parameters;
-use rekindle::rng::Draws;
+use rekindle::rng::StepRng;
 
 use crate::start::Start;
 
@@ -83,7 +83,7 @@ impl Training {
     fn try_step(&mut self) -> std::result::Result<f32, Box<dyn Error>> {
         let (x, y) = &self.batches[self.step as usize % self.batches.len()];
         let (loss, tape) = Tape::record(|| {
-            let outputs = self.model.forward(x, Mode::Train(&Draws::at(0, self.step)))?;
+            let outputs = self.model.forward(x, Mode::Train(&StepRng::at(0, self.step)))?;
             if self.has_classes { loss::cross_entropy(&outputs, y, 0.0) } else { loss::mean_squared_error(&outputs, y) }
         });
         let loss = loss?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor, Var};
-use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, WrittenBy, dir_name};
+use rekindle::checkpoint::{Checkpoint, Folder, Retention, Saver, WrittenBy, dir_name};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
 
@@ -72,7 +72,8 @@ fn newest(folder: &str, step: u64) -> std::path::PathBuf {
 
 /// Of all checkpoints it keeps the last, as the others do.
 fn saver(folder: &str) -> Saver {
-    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu")).keeping(Keep { last: Some(1), ..Keep::default() })
+    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu"))
+        .keeping(Retention { last: Some(1), ..Retention::default() })
 }
 
 fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optimizer) {

@@ -9,14 +9,14 @@ pub(super) struct Hashed {
 }
 
 impl Hashed {
-    /// Bytes that are hashed while the next ones are read.
+    /// Number of bytes that are hashed while the next ones are read.
     const CHUNK: usize = 2 << 20;
 
     pub(super) fn new(file: Box<dyn Read + Send>, bytes: u64) -> Self {
         Self { file: file.take(bytes), hasher: blake3::Hasher::new() }
     }
 
-    /// Reads what was not read, and gives the digest of all of it.
+    /// Reads the rest, and returns the digest of the whole file.
     pub(super) fn finish(mut self) -> io::Result<String> {
         let mut buffer = vec![0; (8 * Self::CHUNK).min(self.file.limit() as usize)];
         while self.file.limit() > 0 {
@@ -38,7 +38,7 @@ impl Read for Hashed {
         let Self { file, hasher } = self;
         let mut earlier: &[u8] = &[];
         for chunk in buffer.chunks_mut(Self::CHUNK) {
-            // Reading begins at once, for the disk must not wait; the thread that has read helps with hashing.
+            // Reading begins at once, so that the disk is never idle; the reading thread then helps with hashing.
             let (read, _) = rayon::join(|| file.read_exact(chunk), || hasher.update_rayon(earlier));
             read?;
             earlier = chunk;

@@ -1,7 +1,7 @@
-//! Named tensors as a safetensors file, written without copying them and read in one pass.
+//! Named tensors as a safetensors file, written without a copy and read in one pass.
 //!
-//! The file is what `safetensors` itself would write, without metadata: the header is padded to eight bytes, the
-//! largest dtypes come first so that every tensor is aligned, and tensors of one dtype are in name order.
+//! The file is the one that `safetensors` itself would write, without metadata: the header is padded to eight bytes,
+//! the largest dtypes come first so that every tensor is aligned, and tensors of one dtype are in name order.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -15,16 +15,16 @@ use super::error::{CheckpointError, During};
 use super::outline::TensorOutline;
 use crate::state::HostTensor;
 
-/// A header of more bytes than this is neither written nor read. It is the limit of the safetensors format.
+/// Maximal size of a header in bytes, for writing and reading: the limit of the safetensors format.
 const HEADER_LIMIT: u64 = 100_000_000;
 
-/// Bytes of the number at the start of the file: the length of the header.
+/// Size in bytes of the number at the start of the file, the length of the header.
 const LENGTH: u64 = 8;
 
-/// What `__metadata__` means to the format is not a tensor.
+/// `__metadata__` is not a tensor in this format.
 const NOT_A_TENSOR: &str = "__metadata__";
 
-/// The file of `tensors`, in pieces to be written one after the other.
+/// Encodes `tensors` as a file, in pieces to be written one after the other.
 pub(super) fn encode<'a>(
     part: &str,
     tensors: &'a BTreeMap<String, HostTensor>,
@@ -48,7 +48,7 @@ pub(super) fn encode<'a>(
 
 fn check(name: &str, tensor: &HostTensor) -> Result<(), String> {
     if name == NOT_A_TENSOR {
-        return Err("the safetensors format keeps that name for itself".to_owned());
+        return Err("the safetensors format reserves that name".to_owned());
     }
     let elements = tensor.shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
     let bits = elements.and_then(|elements| elements.checked_mul(tensor.dtype.bitsize()));
@@ -70,13 +70,13 @@ fn header(ordered: &[(&String, &HostTensor)]) -> Result<Vec<u8>, String> {
     let mut json = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
     json.resize(json.len().next_multiple_of(8), b' ');
     if json.len() as u64 > HEADER_LIMIT {
-        return Err(format!("its header has {} bytes, and {HEADER_LIMIT} are the most", json.len()));
+        return Err(format!("its header has {} bytes, more than the limit of {HEADER_LIMIT}", json.len()));
     }
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
-/// Reads the tensors of the file at `path`, which has `bytes` bytes and comes from `reader`, or with `keep` false
-/// only checks its header. Nothing is allocated that the file's size does not account for.
+/// Reads the tensors of the file at `path`, of `bytes` bytes from `reader`; with `keep` false it only checks the
+/// header. Memory is limited by the file's size.
 pub(super) fn read(
     reader: &mut impl Read,
     path: &Path,
@@ -97,7 +97,7 @@ pub(super) fn read(
     Ok(tensors)
 }
 
-/// What the header of the file at `path` says of its tensors, in their order; the part is left empty.
+/// Reads the tensors in the header of the file at `path`, in their order; the part is left empty.
 pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Vec<TensorOutline>, CheckpointError> {
     let metadata = read_header(reader, path, bytes)?;
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
@@ -110,7 +110,7 @@ pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result
     Ok(tensors.into_iter().map(outline).collect())
 }
 
-/// Reads the header, and checks that the tensors it describes lie one after the other to the end of the file.
+/// Reads the header, and checks that the tensors fill the file without gaps.
 fn read_header(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Metadata, CheckpointError> {
     let bad = |reason: String| CheckpointError::Header { path: path.to_owned(), reason };
     let Some(room) = bytes.checked_sub(LENGTH) else {
@@ -132,7 +132,7 @@ fn read_header(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Metada
     }
 }
 
-/// The parse of a header into a plain map; through [`Metadata`]'s own it would take several times the memory.
+/// Parses a header into a plain map; [`Metadata`]'s own parser would take several times the memory.
 fn parse(json: &[u8]) -> Result<Metadata, String> {
     let infos: BTreeMap<String, TensorInfo> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     let mut infos: Vec<_> = infos.into_iter().collect();

@@ -1,4 +1,4 @@
-//! The formats of data: how one is told, which options it takes, and who reads it.
+//! Formats of data: their recognition, options and readers.
 
 use std::path::Path;
 
@@ -22,17 +22,17 @@ use crate::registry::Named;
 pub enum Format {
     /// Comma-separated values.
     Csv,
-    /// Tables by column.
+    /// A columnar table format.
     Parquet,
-    /// Tensors by name.
+    /// Named tensors.
     Safetensors,
-    /// Images and labels as MNIST has them.
+    /// Images and labels in MNIST's format.
     Idx,
     /// Text, as rows of tokens.
     Text,
-    /// A folder of images for each class.
+    /// A folder with one subfolder of images per class.
     Images,
-    /// Rows that the program which trains hands over as a value; there is no `data.path`.
+    /// Rows that the training program passes as a value; there is no `data.path`.
     Custom,
     /// A registered format, by its name.
     #[schemars(skip)]
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Format {
     }
 }
 
-/// What CSV takes.
+/// Options of CSV.
 const CSV: &[&str] = &[
     "header",
     "skip_lines",
@@ -75,19 +75,18 @@ const CSV: &[&str] = &[
     "standardize",
 ];
 
-/// What every table takes.
+/// Options of every table format.
 const TABLE: &[&str] = CSV.split_at(4).1;
 
-/// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
-/// changed on the way.
+/// Options of every format: the place of the data, its split, its order, and changes at every step.
 pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
 
 impl Format {
-    /// All but registered ones.
+    /// All formats except registered ones.
     pub(super) const BUILT_IN: [Self; 7] =
         [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
 
-    /// The word for it in a configuration.
+    /// Returns its word in a configuration.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -101,7 +100,7 @@ impl Format {
         }
     }
 
-    /// The format that is named, or else told by the ending of the file's name.
+    /// Returns the given format, otherwise the one for the ending of the file's name.
     pub(super) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
@@ -115,29 +114,29 @@ impl Format {
         config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })
     }
 
-    /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table
-    /// may come as CSV or as Parquet.
+    /// Returns the format of other data at `path`, for a model trained on that of `config`: the same one, except that a
+    /// table may be CSV or Parquet.
     ///
     /// # Errors
-    /// The name of the file says that it is of another format.
+    /// The file's name has the ending of another format.
     pub(crate) fn of_other(config: &DataConfig, path: &Path) -> Result<Self, DataError> {
         let trained = Self::of(config)?;
         let by_name = |path: &Path| Self::of(&DataConfig::new(path)).ok();
-        // The format of a program may have any ending.
+        // A program's own format may have any ending.
         let is_own = matches!(trained, Self::Custom | Self::Own(_));
         let Some(named) = by_name(path).filter(|_| !is_own) else { return Ok(trained) };
         let are = |some: [Self; 2]| some.contains(&trained) && some.contains(&named);
         if are([Self::Csv, Self::Parquet]) {
             return Ok(named);
         }
-        // Where the run's own file has that ending too, or both are text to read, the name says nothing.
+        // If the run's own file has the same ending, or both are text, the name does not matter.
         if named == trained || by_name(&config.path) == Some(named) || are([Self::Csv, Self::Text]) {
             return Ok(trained);
         }
         Err(DataError::OtherFormat { path: path.to_owned(), found: named.name(), trained: trained.name() })
     }
 
-    /// Its name in a message.
+    /// Returns its name for a message.
     fn name(self) -> &'static str {
         match self {
             Self::Csv => "CSV",
@@ -151,22 +150,22 @@ impl Format {
         }
     }
 
-    /// What it takes beside the [`COMMON`] options.
+    /// Returns its options besides the [`COMMON`] ones.
     fn options(self) -> &'static [&'static str] {
         match self {
             Self::Csv => CSV,
-            // A Parquet file names its columns, and says itself what is missing.
+            // A Parquet file contains column names and missing values.
             Self::Parquet => TABLE,
             Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
             Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
-            // Settings of a registered format are checked where they are read.
+            // Settings of a registered format are checked when they are read.
             Self::Custom | Self::Own(_) => &[],
         }
     }
 
-    /// Refuses the first option that was given though it has no meaning here.
+    /// Refuses the first given option that does not apply to the format.
     fn check(self, config: &DataConfig) -> Result<(), DataError> {
         let given = serde_json::to_value(config).unwrap_or_default();
         let mut given = given.as_object().into_iter().flat_map(|options| options.keys());
@@ -179,7 +178,7 @@ impl Format {
     }
 }
 
-/// The data set that `config` describes, and its split by `seed`. A table is brought to `device`.
+/// Opens the data set that `config` describes, with its split by `seed`. A table is transferred to `device`.
 pub(super) fn open(
     config: &DataConfig,
     seed: u64,
@@ -188,7 +187,7 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let format = Format::of(config)?;
     format.check(config)?;
-    // What looked like no mistake when a run began must not keep it from being resumed.
+    // Data that an earlier version accepted must still be accepted on a resume.
     let has_begun = recalled.is_some();
     match format {
         Format::Csv => read_csv(config, seed, device, has_begun),

@@ -1,4 +1,4 @@
-//! A picture in a file: PNG or JPEG, told by its first bytes, as bytes of grey or of red, green and blue.
+//! Decodes an image file: PNG or JPEG, recognized by its first bytes, as bytes of grey or of red, green and blue.
 
 use std::fmt;
 use std::io::{self, Cursor};
@@ -13,14 +13,14 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::remedy;
 
-/// How large a picture is.
+/// Size of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// 1 for grey, 3 for red, green and blue.
     pub channels: usize,
-    /// Rows of pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns of pixels.
+    /// Width in pixels.
     pub width: usize,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// What is wrong with a folder of images, or an image.
+/// Errors of a folder of images, or of an image.
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// A file or folder cannot be read.
@@ -38,32 +38,32 @@ pub enum ImageError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
-    /// A name is not text.
+    /// A name is not valid UTF-8.
     #[error("the name of {path} is not UTF-8 text; rename it")]
     Name {
         /// The file or folder.
         path: PathBuf,
     },
-    /// There is no folder in the folder.
+    /// The folder has no subfolders.
     #[error("{path} has no folders in it; images of a class are in a folder with the name of the class")]
     NoClasses {
         /// The folder.
         path: PathBuf,
     },
-    /// A class is for validation alone.
-    #[error("{path} is of a class that there is no training image of{hint}")]
+    /// A class has only validation images.
+    #[error("{path} has no training images in its class{hint}")]
     UnknownClass {
         /// The folder of the class.
         path: PathBuf,
-        /// The nearest, and all there are.
+        /// The nearest class, and all classes.
         hint: String,
     },
-    /// There are folders of classes without any image.
+    /// Some class folders have no images.
     #[error(
-        "{path} has folders without an image in them: {}; what has no image cannot be learned: bring images, or remove \
+        "{path} has folders without an image in them: {}; a class needs images to be learned: add images, or remove \
          the folder",
         empty.join(", ")
     )]
@@ -73,7 +73,7 @@ pub enum ImageError {
         /// Their names.
         empty: Vec<String>,
     },
-    /// There is one class, of which everything is.
+    /// There is only one class.
     #[error("{path} has one class, {class}, and to tell classes apart takes two; each has a folder in it")]
     OneClass {
         /// The folder that it is in.
@@ -81,23 +81,23 @@ pub enum ImageError {
         /// Its name.
         class: String,
     },
-    /// There are images in folders within those of the classes.
+    /// There are images in subfolders of class folders.
     #[error(
-        "{path}: {count} images would be left out, for they are in folders within those of the classes, such as {example}; \
+        "{path}: {count} images would be skipped, because they are in subfolders of the class folders, such as {example}; \
          {}",
         deeper_remedy(meant.as_deref())
     )]
     Deeper {
         /// The folder of the classes.
         path: PathBuf,
-        /// How many images.
+        /// Number of images.
         count: usize,
         /// One of them.
         example: PathBuf,
-        /// The folder that is probably the one of the classes.
+        /// The folder that probably contains the classes.
         meant: Option<PathBuf>,
     },
-    /// The file is no image.
+    /// The file is not an image.
     #[error("{path} is neither PNG nor JPEG; {remedy}")]
     NotAnImage {
         /// The file.
@@ -105,12 +105,12 @@ pub enum ImageError {
         /// The remedy.
         remedy: &'static str,
     },
-    /// The file is damaged, cut short, or of a kind that is not read.
+    /// The file is damaged, truncated, or of an unsupported kind.
     #[error("the image {path} cannot be read: {reason}; {remedy}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
         /// The remedy.
         remedy: &'static str,
@@ -118,29 +118,29 @@ pub enum ImageError {
     /// Several files cannot be used.
     #[error("{} of {all} images cannot be read:{}\n{}", bad.len(), list(bad), remedy_of_all(bad))]
     Several {
-        /// How many files there are.
+        /// Number of files.
         all: usize,
         /// The fault of each.
         bad: Vec<ImageError>,
     },
-    /// The images are not those that a run began with.
+    /// The images have changed since the run began.
     #[error("{path}: the images are not those that the run began with: {changes}; {remedies}")]
     OtherImages {
         /// The folder.
         path: PathBuf,
-        /// Which images are new, changed or gone.
+        /// The new, changed or missing images.
         changes: String,
-        /// What to do about them.
+        /// The remedies.
         remedies: String,
     },
-    /// There are more or fewer images than a run began with.
-    #[error("{path} has {found} images, and had {were} when the run began; bring back what was in it then")]
+    /// The number of images has changed since the run began.
+    #[error("{path} has {found} images, and had {were} when the run began; restore its content from then")]
     OtherCount {
         /// The folder.
         path: PathBuf,
-        /// How many there were.
+        /// The earlier number.
         were: usize,
-        /// How many there are.
+        /// The present number.
         found: usize,
     },
     /// The image has another size than the first one.
@@ -152,49 +152,47 @@ pub enum ImageError {
         found: Size,
         /// The first image.
         first: PathBuf,
-        /// The size of that.
+        /// Its size.
         expected: Size,
     },
     /// Some images are grey and some are not.
     #[error(
-        "{path} is {} and {first} {}; set `data.channels` to 1 or 3 to have all of them alike",
+        "{path} is {} and {first} {}; set `data.channels` to 1 or 3 to convert them all",
         colour(*found),
         colour(*expected)
     )]
     Channels {
         /// The file.
         path: PathBuf,
-        /// Its channels.
+        /// Number of its channels.
         found: usize,
         /// The first image.
         first: PathBuf,
-        /// The channels of that.
+        /// The number of its channels.
         expected: usize,
     },
-    /// The image has another size than those of the data set.
+    /// The image has another size than the data set's.
     #[error("{path} is {found} pixels, and the images of the data set are {expected}")]
     OtherSize {
         /// The file.
         path: PathBuf,
         /// Its size.
         found: Size,
-        /// What it should be.
+        /// The expected size.
         expected: Size,
     },
-    /// The image is not as it was when the run began.
-    #[error(
-        "{path} is not what it was when the data was opened; bring back what it was and resume, or start a new run"
-    )]
+    /// The image has changed since the run began.
+    #[error("{path} has changed since the data was opened; restore the file and resume, or start a new run")]
     Changed {
         /// The file.
         path: PathBuf,
     },
 }
 
-/// How images are given.
-const FOLDERS: &str = "images are given as a folder that has a folder of images for each class";
+/// The expected form of images.
+const FOLDERS: &str = "give a folder with one subfolder of images for each class";
 
-/// The remedy for several images, as that for one of them.
+/// Returns the remedy for several images, the same as for one of them.
 fn remedy_of_all(bad: &[ImageError]) -> &'static str {
     match bad.first() {
         Some(ImageError::NotAnImage { remedy, .. } | ImageError::Damaged { remedy, .. })
@@ -202,32 +200,32 @@ fn remedy_of_all(bad: &[ImageError]) -> &'static str {
         {
             remedy
         }
-        _ => "bring whole ones, or leave them out with `--set data.skip_bad=true`",
+        _ => "replace them with valid ones, or skip them with `--set data.skip_bad=true`",
     }
 }
 
 impl ImageError {
-    /// The same, of an image that a run learns from. To take it away is no remedy once the run has begun.
+    /// Returns the same error for a training image. Removing it is not a remedy once the run has begun.
     pub(super) fn in_training(self) -> Self {
         match self {
             Self::NotAnImage { path, .. } => {
-                Self::NotAnImage { path, remedy: "convert it, or leave it out with `--set data.skip_bad=true`" }
+                Self::NotAnImage { path, remedy: "convert it, or skip it with `--set data.skip_bad=true`" }
             }
             Self::Damaged { path, reason, .. } => {
-                let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
+                let remedy = "replace it with a valid one, or skip it with `--set data.skip_bad=true`";
                 Self::Damaged { path, reason, remedy }
             }
             other => other,
         }
     }
 
-    /// The remedy in a run that leaves bad images out and does not know what this one was.
-    pub(super) const AS_BEGUN: &str = "bring back what was there when the run began";
+    /// The remedy in a run that skips bad images but has no record of this one.
+    pub(super) const AS_BEGUN: &str = "restore the file from when the run began";
 
-    /// The remedy where bad images are left out, and nothing is left.
-    pub(super) const BRING: &str = "bring images that are whole";
+    /// The remedy if bad images are skipped, and no image is left.
+    pub(super) const BRING: &str = "add valid images";
 
-    /// The same with another remedy, where leaving the image out is none.
+    /// Returns the same error with another remedy, for cases in which skipping the image does not help.
     pub(super) fn with_remedy(self, remedy: &'static str) -> Self {
         match self {
             Self::NotAnImage { path, .. } => Self::NotAnImage { path, remedy },
@@ -237,7 +235,7 @@ impl ImageError {
     }
 }
 
-/// Each in a line, without a remedy.
+/// Lists the errors, one per line, without remedies.
 fn list(bad: &[ImageError]) -> String {
     const SHOWN: usize = 100;
     let line = |error: &ImageError| match error {
@@ -263,12 +261,12 @@ fn colour(channels: usize) -> &'static str {
     if channels == 1 { "grey" } else { "coloured" }
 }
 
-/// The bytes of the file at `path`.
+/// Reads the bytes of the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     crate::regular::read(path).map_err(|source| ImageError::Read { path: path.into(), source })
 }
 
-/// The size of the image that `bytes` are, of which only the head is looked at.
+/// Returns the size of the image in `bytes`, from its header only.
 pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
     match Kind::of(path, bytes)? {
         Kind::Png => size_of_png(bytes),
@@ -277,9 +275,9 @@ pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
     .map_err(damaged(path))
 }
 
-/// The pixels of the image that `bytes` are, row after row, with the channels of `size`, which is otherwise the size
-/// that it must have: nothing is unpacked before its head says so. Grey is made of colours as ITU-R BT.601 weighs them,
-/// and transparency is left out.
+/// Decodes the image in `bytes`, row after row, to the channels of `size`; its height and width must be those of
+/// `size`, which is checked before decoding. Grey is computed from colours with the weights of ITU-R BT.601, and
+/// transparency is dropped.
 pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, ImageError> {
     let found = self::size(path, bytes)?;
     if (found.width, found.height) != (size.width, size.height) {
@@ -299,7 +297,7 @@ pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, I
     })
 }
 
-/// Refuses an image of this size that is damaged anywhere.
+/// Refuses an image of this size with any damage.
 pub(super) fn check(path: &Path, bytes: &[u8], size: Size) -> Result<(), ImageError> {
     unpack(path, bytes, size.channels).map(drop)
 }
@@ -329,14 +327,14 @@ impl Kind {
 
 fn damaged<E: fmt::Display>(path: &Path) -> impl Fn(E) -> ImageError {
     let path = path.to_owned();
-    let remedy = "remove it, or bring a whole one";
+    let remedy = "remove it, or replace it with a valid one";
     move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string(), remedy }
 }
 
-/// Why an image cannot be read.
+/// The reason why an image cannot be read.
 type Failure = Box<dyn std::error::Error>;
 
-/// Palettes are looked up, and 16 bits become 8.
+/// Palettes are resolved, and 16 bits are reduced to 8.
 fn png_reader(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, png::DecodingError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
@@ -347,7 +345,7 @@ fn size_of_png(bytes: &[u8]) -> Result<Size, Failure> {
     let reader = png_reader(bytes)?;
     let (info, channels) = (reader.info(), if reader.output_color_type().0.samples() < 3 { 1 } else { 3 });
     let size = Size { channels, height: info.height as usize, width: info.width as usize };
-    // Deflate makes at most 1032 bytes of one: a run of 258 in two bits.
+    // Deflate makes at most 1032 bytes from one: a run of 258 in two bits.
     believable(size, info.raw_bytes() / 1032, bytes)
 }
 
@@ -356,19 +354,19 @@ fn size_of_jpeg(bytes: &[u8]) -> Result<Size, Failure> {
     decoder.decode_headers()?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let channels = if decoder.input_colorspace() == Some(ColorSpace::Luma) { 1 } else { 3 };
-    // Of each block of 8 by 8 the first scan tells something in at least one bit.
+    // The first scan has at least one bit for each block of 8 by 8.
     believable(Size { channels, height, width }, width.saturating_mul(height) / (64 * 8), bytes)
 }
 
-/// The size that a head speaks of, where the file has the `least` bytes that such an image takes.
+/// Returns the size in the header, if the file has the `least` number of bytes that such an image needs.
 fn believable(size: Size, least: usize, bytes: &[u8]) -> Result<Size, Failure> {
     if bytes.len() < least {
-        return Err(format!("its head speaks of {size} pixels, which {} bytes cannot hold", bytes.len()).into());
+        return Err(format!("its header says {size} pixels, which {} bytes cannot hold", bytes.len()).into());
     }
     Ok(size)
 }
 
-/// Samples row after row, and how many a pixel has.
+/// Samples row after row, and the number of samples per pixel.
 type Unpacked = (Vec<u8>, usize);
 
 fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
@@ -376,7 +374,7 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     let mut samples = vec![0; reader.output_buffer_size().ok_or(png::DecodingError::LimitsExceeded)?];
     let frame = reader.next_frame(&mut samples)?;
     if (frame.width, frame.height) != reader.info().size() {
-        return Err("its first picture has another size than its head speaks of".into());
+        return Err("its first picture has another size than its header says".into());
     }
     samples.truncate(frame.buffer_size());
     let per_pixel = match frame.color_type {
@@ -388,9 +386,8 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     Ok((samples, per_pixel))
 }
 
-/// Whether the picture has its end. The decoder fills up with grey what a file that is cut short lacks. Segments say
-/// how long they are, and what is in one, such as a preview, is passed over; behind the end anything may follow, such
-/// as a film.
+/// Whether the image has an end marker. The decoder fills the missing part of a truncated file with grey. Segments give
+/// their lengths, so their content, such as a preview, is skipped; any data may follow the end, such as a video.
 fn ends(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff)) {
@@ -398,7 +395,7 @@ fn ends(bytes: &[u8]) -> bool {
         rest = &rest[at + 2..];
         match marker {
             0xd9 => return true,
-            // These stand alone: the start, and places to take up a damaged scan. What is in a scan is passed over by
+            // Markers without a length: the start, and restart points of a scan. The content of a scan is skipped by
             // the search for the next marker.
             0x01 | 0xd0..=0xd8 => {}
             _ => {
@@ -418,7 +415,7 @@ fn jpeg(bytes: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {
 
 fn unpack_jpeg(bytes: &[u8], channels: usize) -> Result<Unpacked, Failure> {
     if !ends(bytes) {
-        return Err("the file is cut short".into());
+        return Err("the file is truncated".into());
     }
     let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let mut decoder = jpeg(bytes, DecoderOptions::default().jpeg_set_out_colorspace(colours));

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use super::{CrossEntropy, Loss, LossError, MeanSquaredError, check_smoothing};
 use crate::KindError;
 use crate::data::TargetKind;
-use crate::kinded::{self, Kinded};
 use crate::registry::{Chosen, Named};
+use crate::tagged::{self, Tagged};
 
 /// The loss; by default the usual one for the data's targets.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,10 +117,10 @@ impl<'de> Deserialize<'de> for LossConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = Map::deserialize(deserializer)?;
         if !table.contains_key("kind") {
-            let Usual { label_smoothing, .. } = kinded::read_table(table)?;
+            let Usual { label_smoothing, .. } = tagged::read_table(table)?;
             return Ok(Self::Usual { label_smoothing });
         }
-        <dyn Loss>::registry().read(Kinded::of(table)?).map(Self::Kind)
+        <dyn Loss>::registry().read(Tagged::of(table)?).map(Self::Kind)
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::Metric;
 use crate::KindError;
-use crate::kinded::Kinded;
 use crate::registry::{Chosen, Named};
+use crate::tagged::Tagged;
 
 /// A metric that a validation computes.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for MetricConfig {
                 return Err(D::Error::custom(format!("must be {expected}, not {other}")));
             }
         };
-        <dyn Metric>::registry().read(Kinded::of(table)?).map(Self)
+        <dyn Metric>::registry().read(Tagged::of(table)?).map(Self)
     }
 }
 

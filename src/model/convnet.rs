@@ -217,7 +217,7 @@ pub struct ConvNet {
     config: ConvNetConfig,
     features: Vec<Block>,
     classifier: Vec<Linear>,
-    fewest_rows: usize,
+    min_batch_rows: usize,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -245,14 +245,14 @@ impl ConvNet {
     ) -> Result<Self, ModelError> {
         let [mut channels, height, width] = image("a convnet", input)?;
         let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device), 0);
-        let (mut features, mut fewest_rows) = (Vec::new(), 1);
+        let (mut features, mut min_batch_rows) = (Vec::new(), 1);
         for (number, block) in config.blocks.iter().enumerate() {
             let [convolved, pooled] = block.sides(sides).map_err(|problem| {
                 other_data("a convnet of these blocks", format!("larger images (blocks[{number}]: {problem})"), input)
             })?;
             sides = pooled;
             if block.batch_norm && convolved == [1, 1] {
-                fewest_rows = 2;
+                min_batch_rows = 2;
             }
             let relu = config.activation == Activation::Relu && !block.batch_norm;
             let options = Conv2d { stride: block.stride, padding: block.padding, relu, ..Conv2d::default() };
@@ -279,7 +279,7 @@ impl ConvNet {
             inputs = width;
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { config, features, classifier, fewest_rows, parameters, buffers })
+        Ok(Self { config, features, classifier, min_batch_rows, parameters, buffers })
     }
 
     fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -312,7 +312,7 @@ impl Model for ConvNet {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
         let mut x = inputs.clone();
         for block in &self.features {
-            x = mode.settled(self.block(block, &x, mode)?);
+            x = mode.detach_in_eval(self.block(block, &x, mode)?);
         }
         if let Some(side) = self.config.average_to {
             x = ops::adaptive_avg_pool2d(&x, side, side)?;
@@ -333,8 +333,8 @@ impl Model for ConvNet {
         &self.parameters
     }
 
-    fn fewest_rows(&self) -> usize {
-        self.fewest_rows
+    fn min_batch_rows(&self) -> usize {
+        self.min_batch_rows
     }
 
     fn buffers(&self) -> Parameters {

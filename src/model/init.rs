@@ -8,7 +8,7 @@ use crate::memory;
 use crate::rng::Stream;
 
 thread_local! {
-    static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
+    static PARAMETER_BUDGET: Cell<Option<usize>> = const { Cell::new(None) };
     /// The requested weights, while they are only counted on this thread.
     static COUNTED: RefCell<Option<Vec<(String, Shape)>>> = const { RefCell::new(None) };
 }
@@ -19,9 +19,9 @@ const MOST_TENSORS: usize = 1 << 17;
 /// Returns the result of `build` with empty weights, and the names and shapes that the weights would have. Takes no
 /// memory for weights.
 pub(super) fn counted<T>(build: impl FnOnce() -> T) -> (T, Vec<(String, Shape)>) {
-    let (outer, room) = (COUNTED.replace(Some(Vec::new())), ROOM.get());
+    let (outer, room) = (COUNTED.replace(Some(Vec::new())), PARAMETER_BUDGET.get());
     let built = build();
-    ROOM.set(room);
+    PARAMETER_BUDGET.set(room);
     (built, COUNTED.replace(outer).unwrap_or_default())
 }
 
@@ -43,10 +43,10 @@ fn count(name: &str, shape: &Shape) -> Option<Result<Var>> {
 ///
 /// A resume sets this limit from the size of the checkpoint, whose configuration somebody may have changed, and which
 /// could ask for any amount.
-pub(crate) fn with_room_for<T>(numbers: usize, build: impl FnOnce() -> T) -> T {
-    let outer = ROOM.replace(Some(numbers));
+pub(crate) fn with_parameter_budget<T>(numbers: usize, build: impl FnOnce() -> T) -> T {
+    let outer = PARAMETER_BUDGET.replace(Some(numbers));
     let built = build();
-    ROOM.set(outer);
+    PARAMETER_BUDGET.set(outer);
     built
 }
 
@@ -55,20 +55,20 @@ fn numbers(shape: &Shape) -> Option<usize> {
     shape.dims().iter().try_fold(1usize, |count, &dim| count.checked_mul(dim))
 }
 
-/// Checks that the weight is within the limit of [`with_room_for`].
-fn within_room(name: &str, shape: &Shape) -> Result<()> {
-    if let Some(room) = ROOM.get() {
+/// Checks that the weight is within the limit of [`with_parameter_budget`].
+fn check_budget(name: &str, shape: &Shape) -> Result<()> {
+    if let Some(room) = PARAMETER_BUDGET.get() {
         let Some(left) = numbers(shape).and_then(|count| room.checked_sub(count)) else {
             candle_core::bail!("`{name}` of shape {shape:?} is far more than the checkpoint holds of the model");
         };
-        ROOM.set(Some(left));
+        PARAMETER_BUDGET.set(Some(left));
     }
     Ok(())
 }
 
 /// Checks that a weight fits in memory before it is allocated. This is the last check for models built without
 /// [`outline`](super::ModelConfig::outline), and on systems that do not report their memory.
-fn make_room(name: &str, shape: &Shape) -> Result<()> {
+fn check_memory(name: &str, shape: &Shape) -> Result<()> {
     let has_room = |count| memory::expect_failure(|| Vec::<f32>::new().try_reserve_exact(count).is_ok());
     let fits = numbers(shape).is_some_and(has_room);
     if !fits {
@@ -111,11 +111,11 @@ pub fn normal(name: &str, shape: impl Into<Shape>, deviation: f32, seed: u64, de
 
 /// Creates a variable with the values of `draw`, if it fits in memory.
 fn drawn(name: &str, shape: Shape, device: &Device, draw: impl FnOnce(usize) -> Vec<f32>) -> Result<Var> {
-    within_room(name, &shape)?;
+    check_budget(name, &shape)?;
     if let Some(empty) = count(name, &shape) {
         return empty;
     }
-    make_room(name, &shape)?;
+    check_memory(name, &shape)?;
     Var::from_tensor(&Tensor::from_vec(draw(shape.elem_count()), shape, device)?)
 }
 

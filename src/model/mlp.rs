@@ -128,9 +128,9 @@ impl Model for Mlp {
         let mut x = inputs.flatten_from(1)?;
         for (index, layer) in self.layers.iter().enumerate() {
             if index + 1 == self.layers.len() {
-                return Ok(mode.settled(layer.forward(&x)?));
+                return Ok(mode.detach_in_eval(layer.forward(&x)?));
             }
-            x = mode.settled(layer.activated(&x, self.config.activation)?);
+            x = mode.detach_in_eval(layer.activated(&x, self.config.activation)?);
             if let Mode::Train(draws) = mode {
                 x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
             }
@@ -148,8 +148,8 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
-    use crate::rng::Draws;
-    use crate::state::Part;
+    use crate::rng::StepRng;
+    use crate::state::Stateful;
 
     fn mlp(activation: Activation, dropout: f64) -> Mlp {
         let config = MlpConfig { hidden: vec![8, 6], activation, dropout };
@@ -188,7 +188,7 @@ mod tests {
         let x = Tensor::ones((5, 4), DType::F32, &Device::Cpu).unwrap();
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let model = mlp(activation, 0.5);
-            let loss = model.forward(&x, Mode::Train(&Draws::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
+            let loss = model.forward(&x, Mode::Train(&StepRng::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
             crate::optim::Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
             let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(evaluated(), evaluated());

@@ -23,7 +23,7 @@ pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
 pub use custom::Custom;
 pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
-pub(crate) use init::with_room_for;
+pub(crate) use init::with_parameter_budget;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use mlp::{Activation, Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
@@ -31,20 +31,20 @@ pub use resnet::{ResNet, ResNetConfig};
 pub use spec::{ModelSpec, register};
 
 use crate::parameters::Parameters;
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
 /// Whether a forward pass is for training or evaluation.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
     /// Training: dropout is on, with the random numbers of this step.
-    Train(&'a Draws),
+    Train(&'a StepRng),
     /// Evaluation: a pure function of weights and inputs.
     Evaluate,
 }
 
 impl Mode<'_> {
     /// Detaches `x` in evaluation, so that Candle does not keep the graph.
-    fn settled(self, x: Tensor) -> Tensor {
+    fn detach_in_eval(self, x: Tensor) -> Tensor {
         match self {
             Self::Train(_) => x,
             Self::Evaluate => x.detach(),
@@ -65,7 +65,7 @@ pub trait Model {
 
     /// Returns the minimal number of rows of a training batch: 2 if a batch norm sees a single number per channel and
     /// row, because one number has no variance.
-    fn fewest_rows(&self) -> usize {
+    fn min_batch_rows(&self) -> usize {
         1
     }
 

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::{Mode, ModelConfig};
 use crate::data::Input;
 use crate::ops::{Tape, loss};
-use crate::rng::{Draws, Stream};
+use crate::rng::{StepRng, Stream};
 
 type Loss<'a> = dyn Fn(&Tensor) -> candle_core::Result<Tensor> + 'a;
 
@@ -19,7 +19,7 @@ fn assert_on_tape(model: &str, input: &Input, inputs: &Tensor) {
     let outputs: &[usize] = if matches!(input, Input::Tokens { .. }) { &[10] } else { &[1, 3] };
     for &outputs in outputs {
         let built = table["model"].build(input, outputs, 1, &Device::Cpu).unwrap();
-        let (draws, number) = (Draws::at(1, 2), outputs as u32);
+        let (draws, number) = (StepRng::at(1, 2), outputs as u32);
         let losses: [&Loss<'_>; 3] = [
             &|y| loss::mean_squared_error(y, &(y.zeros_like()? + 0.5)?),
             &|y| loss::cross_entropy(y, &classes(&y.dims()[..y.rank() - 1], number)?, 0.1),

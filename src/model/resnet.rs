@@ -96,7 +96,7 @@ pub struct ResNet {
     bn1: BatchNorm,
     blocks: Vec<Block>,
     fc: Linear,
-    fewest_rows: usize,
+    min_batch_rows: usize,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -136,10 +136,10 @@ impl ResNet {
                 (inputs, height, width) = (outputs, height.div_ceil(stride), width.div_ceil(stride));
             }
         }
-        let fewest_rows = if (height, width) == (1, 1) { 2 } else { 1 };
+        let min_batch_rows = if (height, width) == (1, 1) { 2 } else { 1 };
         let fc = builder.linear("fc", inputs, outputs)?;
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { conv1, bn1, blocks, fc, fewest_rows, parameters, buffers })
+        Ok(Self { conv1, bn1, blocks, fc, min_batch_rows, parameters, buffers })
     }
 }
 
@@ -180,7 +180,7 @@ impl Model for ResNet {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
         let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(inputs)?, mode)?)?;
         for block in &self.blocks {
-            x = mode.settled(block.forward(&x, mode)?);
+            x = mode.detach_in_eval(block.forward(&x, mode)?);
         }
         self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)
     }
@@ -189,8 +189,8 @@ impl Model for ResNet {
         &self.parameters
     }
 
-    fn fewest_rows(&self) -> usize {
-        self.fewest_rows
+    fn min_batch_rows(&self) -> usize {
+        self.min_batch_rows
     }
 
     fn buffers(&self) -> Parameters {

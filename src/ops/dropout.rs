@@ -6,7 +6,7 @@ use num_traits::Float;
 use super::op::{Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
-use crate::rng::{Draws, Stream};
+use crate::rng::{StepRng, Stream};
 
 /// Number of elements whose random words are computed together.
 const TOGETHER: usize = 64;
@@ -18,7 +18,7 @@ const TOGETHER: usize = 64;
 ///
 /// # Errors
 /// When the device fails.
-pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
+pub fn dropout(x: &Tensor, p: f64, draws: &StepRng, purpose: &str) -> Result<Tensor> {
     match Mask::new(p, draws, purpose) {
         Some(mask) => apply(mask, &[x]),
         None => Ok(x.clone()),
@@ -35,7 +35,7 @@ pub struct Mask {
 
 impl Mask {
     /// Returns the mask of `purpose` that drops an element with probability `p` in `[0, 1)`; `None` for 0.
-    pub fn new(p: f64, draws: &Draws, purpose: &str) -> Option<Self> {
+    pub fn new(p: f64, draws: &StepRng, purpose: &str) -> Option<Self> {
         (p > 0.0).then(|| Self { stream: draws.stream(purpose), step: draws.step, p })
     }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_mask_depends_on_step_and_purpose_alone() {
         let x = ones(64);
-        let at = |step, purpose| dropout(&x, 0.5, &Draws::at(1, step), purpose).unwrap().to_vec1::<f32>().unwrap();
+        let at = |step, purpose| dropout(&x, 0.5, &StepRng::at(1, step), purpose).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(at(3, "a"), at(3, "a"));
         assert_ne!(at(3, "a"), at(4, "a"));
         assert_ne!(at(3, "a"), at(3, "b"));
@@ -133,7 +133,7 @@ mod tests {
     /// 100,000 draws at p = 0.3: five standard errors are 0.0073.
     #[test]
     fn the_share_dropped_is_p_and_the_mean_is_kept() {
-        let y = dropout(&ones(100_000), 0.3, &Draws::at(0, 0), "a").unwrap().to_vec1::<f32>().unwrap();
+        let y = dropout(&ones(100_000), 0.3, &StepRng::at(0, 0), "a").unwrap().to_vec1::<f32>().unwrap();
         let dropped = y.iter().filter(|&&y| y == 0.0).count() as f64 / 1e5;
         assert!((dropped - 0.3).abs() < 0.0073, "{dropped}");
         assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / 0.7));
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_element_has_its_mask_wherever_one_begins() {
-        let mask = Mask::new(0.5, &Draws::at(1, 2), "a").unwrap();
+        let mask = Mask::new(0.5, &StepRng::at(1, 2), "a").unwrap();
         let all = mask.apply(&[1f32; 300]);
         assert_eq!(all, mask.factors::<f32>(300));
         for start in [1, 3, 4, 62, 64, 67] {
@@ -154,16 +154,16 @@ mod tests {
     /// The reference has its factors in f32.
     #[test]
     fn the_mask_has_its_gradient() {
-        check(Mask::new(0.3, &Draws::at(3, 5), "a").unwrap(), &[&numbers(&[5, 31], 1)], 1e-6);
+        check(Mask::new(0.3, &StepRng::at(3, 5), "a").unwrap(), &[&numbers(&[5, 31], 1)], 1e-6);
     }
 
     #[test]
     fn the_gradient_passes_through_the_same_mask() {
         let x = ones(40_001);
-        let y = dropout(&x, 0.4, &Draws::at(9, 2), "a").unwrap();
+        let y = dropout(&x, 0.4, &StepRng::at(9, 2), "a").unwrap();
         let gradient = y.sum_all().unwrap().backward().unwrap().get(&x).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
-        let mask = Mask { stream: Draws::at(9, 2).stream("a"), step: 2, p: 0.4 };
+        let mask = Mask { stream: StepRng::at(9, 2).stream("a"), step: 2, p: 0.4 };
         assert_eq!(gradient, mask.factors::<f32>(40_001), "other devices see the same mask");
         let mut part = vec![1f32; 30];
         mask.apply_from(1021, &mut part);

@@ -112,10 +112,10 @@ impl Norm {
         });
         let mut dx = Vec::with_capacity(x.len());
         let (mut dweight, mut dbias) = (Vec::new(), Vec::new());
-        for (of_x, of_weight, of_bias) in parts {
-            dx.extend_from_slice(&of_x);
-            dweight.push(of_weight);
-            dbias.push(of_bias);
+        for (part_dx, part_dweight, part_dbias) in parts {
+            dx.extend_from_slice(&part_dx);
+            dweight.push(part_dweight);
+            dbias.push(part_dbias);
         }
         [dx, cpu::total(dweight, width), cpu::total(dbias, width)]
     }

@@ -78,14 +78,14 @@ mod tests {
     use super::*;
     use crate::ops::testing::{numbers, to_vec};
     use crate::ops::{dropout::dropout, gelu, linear};
-    use crate::rng::Draws;
+    use crate::rng::StepRng;
 
     fn var(shape: &[usize], seed: u64) -> Var {
         Var::from_tensor(&numbers(shape, seed).to_dtype(DType::F32).unwrap()).unwrap()
     }
 
     fn segment(x: &Tensor, weight: &Var) -> Result<Tensor> {
-        dropout(&gelu(&linear(x, weight, None)?)?, 0.4, &Draws::at(1, 2), "segment")
+        dropout(&gelu(&linear(x, weight, None)?)?, 0.4, &StepRng::at(1, 2), "segment")
     }
 
     #[test]

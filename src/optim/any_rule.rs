@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::rule::{BaseHyperparams, Step, Update, UpdateRule};
 use super::{OptimError, rules};
 use crate::field_names::field_names;
-use crate::kinded::{read_table, unknown_field, unknown_kind};
+use crate::tagged::{read_table, unknown_field, unknown_kind};
 
 /// An update rule with its hyperparameters and its name: `kind` in a configuration.
 ///

@@ -9,7 +9,7 @@ use super::OptimError;
 use super::any_rule::Rule;
 use super::group_config::{GroupConfig, GroupRule};
 use super::groups::Decay;
-use crate::kinded::{Kinded, read_table};
+use crate::tagged::{Tagged, read_table};
 
 /// An optimizer's rule and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`, or the name of a
 /// registered rule.
@@ -59,7 +59,7 @@ impl Serialize for OptimizerConfig {
 
 impl<'de> Deserialize<'de> for OptimizerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (kind, mut rule) = Kinded::deserialize(deserializer)?.into_parts();
+        let (kind, mut rule) = Tagged::deserialize(deserializer)?.into_parts();
         let keys = ["decay", "groups"];
         let common = split(&mut rule, &keys);
         let rule = Rule::read(&kind, rule, &keys)?;

@@ -10,7 +10,7 @@ use super::any_rule::Rule;
 use super::config::split;
 use super::groups::Decay;
 use super::rule::Momentum;
-use crate::kinded::{Kinded, read_table};
+use crate::tagged::{Tagged, read_table};
 
 /// Parameters chosen by name, and their differences from the optimizer's configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -190,7 +190,7 @@ impl<'de> Deserialize<'de> for GroupConfig {
             return Ok(Self { parameters, decay, rule });
         }
         let (kind, mut rule) =
-            Kinded::deserialize(Value::Object(table)).map_err(serde::de::Error::custom)?.into_parts();
+            Tagged::deserialize(Value::Object(table)).map_err(serde::de::Error::custom)?.into_parts();
         let keys = ["parameters", "decay"];
         let own = split(&mut rule, &keys);
         let rule = Rule::read(&kind, rule, &keys)?.into();

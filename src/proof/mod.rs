@@ -4,14 +4,14 @@
 //! It works on processes from outside, with their files on disk, so it tests a user's own program in the same way as
 //! `train`. Everything except the machine's speed is determined by a seed.
 
-mod aim;
-mod before;
 mod error;
 mod files;
-mod hunt;
-mod place;
+mod kill_runner;
+mod kill_target;
 mod program;
+mod run_backup;
 mod text;
+mod workspace;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,10 +20,10 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 pub use error::ProofError;
 pub use files::FileDigests;
-use hunt::Hunter;
-pub use hunt::Kill;
-use place::{Place, checkpoints_of};
+pub use kill_runner::Kill;
+use kill_runner::KillRunner;
 pub use program::Program;
+use workspace::{Workspace, checkpoints_of};
 
 use crate::checkpoint::Folder;
 use crate::report::diff::Difference;
@@ -120,7 +120,7 @@ pub fn prove(
 ) -> Result<Proof, ProofError> {
     plan.program.check()?;
     let ignored = ignored(&plan.ignore)?;
-    let place = Place::create(&plan.out)?;
+    let place = Workspace::create(&plan.out)?;
     let proof = carry_out(plan, &ignored, &place, stop, tell);
     match &proof {
         Err(error) if !error.is_about_comparing() => place.remove(),
@@ -132,11 +132,11 @@ pub fn prove(
 fn carry_out(
     plan: &Plan,
     ignored: &GlobSet,
-    place: &Place,
+    place: &Workspace,
     stop: &dyn Fn() -> Option<i32>,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Proof, ProofError> {
-    let mut hunter = Hunter::new(plan, place, stop);
+    let mut hunter = KillRunner::new(plan, place, stop);
     tell(Event::Uninterrupted);
     let pace = hunter.measure()?;
     tell(Event::Measured { steps: pace.steps, seconds: pace.whole.as_secs_f64() });

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::train::Every;
+use crate::train::Interval;
 
 /// Next steps of a run after a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,7 +33,7 @@ impl Course {
     pub(super) fn from_step(step: u64, total: Option<u64>, steps_per_epoch: Option<u64>, config: &Value) -> Self {
         let is_finished = total.is_some_and(|total| step >= total);
         let due = |table: &str| {
-            let every: Every = config[table]["every"].as_str()?.parse().ok()?;
+            let every: Interval = config[table]["every"].as_str()?.parse().ok()?;
             let due = due(every, step, steps_per_epoch)?;
             let is_within = match due {
                 Due::Step(step) => total.is_none_or(|total| step <= total),
@@ -59,14 +59,14 @@ fn validates(config: &Value) -> bool {
 }
 
 /// Returns the end of the current interval after `step` updates.
-fn due(every: Every, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
+fn due(every: Interval, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
     let next = |interval: u64| (step.checked_div(interval)? + 1).checked_mul(interval).map(Due::Step);
     match every {
-        Every::Steps(steps) => next(steps),
-        Every::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
-        Every::Minutes(minutes) => Some(Due::Minutes(minutes)),
+        Interval::Steps(steps) => next(steps),
+        Interval::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
+        Interval::Minutes(minutes) => Some(Due::Minutes(minutes)),
         // A save at least every ten minutes; the validations of a run are recorded in steps.
-        Every::Auto => Some(Due::Minutes(10.0)),
+        Interval::Auto => Some(Due::Minutes(10.0)),
     }
 }
 

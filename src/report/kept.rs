@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::checkpoint::keep::{Reason, Verdict};
+use crate::checkpoint::keep::{Decision, Reason};
 use crate::train::{BestCheckpoint, Kept};
 
 /// Retention of a run's checkpoints.
 #[derive(Debug, Default, Serialize)]
-pub struct KeptStanding {
+pub struct KeptStatus {
     /// The retention rules of its configuration.
     pub rules: Value,
     /// The best of the checkpoints with a metric.
@@ -33,19 +33,19 @@ pub struct KeptCheckpoint {
     pub stays: Option<Reason>,
 }
 
-impl From<Kept> for KeptStanding {
+impl From<Kept> for KeptStatus {
     fn from(kept: Kept) -> Self {
-        let checkpoint = |Verdict { path, step, metrics, stays, .. }| KeptCheckpoint { path, step, metrics, stays };
+        let checkpoint = |Decision { path, step, metrics, stays, .. }| KeptCheckpoint { path, step, metrics, stays };
         Self {
             rules: serde_json::to_value(&kept.rules).unwrap_or_default(),
             best: kept.best.into_iter().next(),
-            checkpoints: kept.verdicts.into_iter().map(checkpoint).collect(),
+            checkpoints: kept.decisions.into_iter().map(checkpoint).collect(),
         }
     }
 }
 
 /// One line if all are kept, otherwise one line per checkpoint.
-impl fmt::Display for KeptStanding {
+impl fmt::Display for KeptStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = self.rules.as_object().into_iter().flatten();
         let rules: Vec<String> = rules.map(|(name, value)| format!("{name}={value}")).collect();

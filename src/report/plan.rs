@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::checkpoint::Checkpoint;
 use crate::regular;
-use crate::schedule::{RunLength, Schedule, TypedError, read_schedule};
+use crate::schedule::{CliInputError, RunLength, Schedule, read_schedule};
 use crate::train::{Purpose, Session, TrainError, from_file, resume};
 
 /// A schedule and the known properties of its run.
@@ -28,7 +28,7 @@ pub struct LrPlan {
 pub enum PlanError {
     /// The input was read as a schedule, and is not one.
     #[error(transparent)]
-    Schedule(#[from] TypedError),
+    Schedule(#[from] CliInputError),
     /// The input was read as a configuration or a run, and cannot be used as one.
     #[error(transparent)]
     Run(#[from] TrainError),

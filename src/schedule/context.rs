@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::argument::{Argument, ForGroups, Momentum};
 use super::error::{ScheduleError, join};
 use super::length::Length;
-use super::memory::{Memory, Slot};
+use super::memory::{Memory, MemorySlot};
 use super::plan::{Curve, InEpochs, Remembered, RunLength};
 use super::value::number;
 use super::{Schedule, Unit};
@@ -32,7 +32,7 @@ pub(crate) struct Context<'a> {
 #[derive(Default)]
 pub(super) struct Notes {
     /// The memories of metric-driven kinds.
-    pub slots: RefCell<Vec<Slot>>,
+    pub slots: RefCell<Vec<MemorySlot>>,
     /// Whether the schedule uses a share of the run or an epoch.
     pub needs_run_length: Cell<bool>,
 }
@@ -229,7 +229,7 @@ impl Context<'_> {
         let mut slots = self.notes.slots.borrow_mut();
         let slot = slots.len();
         let (place, kind, groups) = (self.place.clone(), self.kind, self.groups.clone());
-        slots.push(Slot { place, kind, groups, make: Box::new(make) });
+        slots.push(MemorySlot { place, kind, groups, make: Box::new(make) });
         Ok(Box::new(Remembered { slot }))
     }
 }

@@ -28,7 +28,7 @@ pub(crate) trait Memory: Debug + Send + Sync {
 pub(crate) type Make = dyn Fn(&[f64]) -> Box<dyn Memory> + Send + Sync;
 
 /// A metric-driven schedule within a plan.
-pub(crate) struct Slot {
+pub(crate) struct MemorySlot {
     /// Its path in the outermost schedule; empty for the outermost itself.
     pub place: String,
     /// Its kind.

@@ -28,6 +28,7 @@
 //! fitted to a run; and [`Scheduler`], which a training loop holds.
 
 mod argument;
+mod cli_input;
 mod context;
 mod custom;
 mod definition;
@@ -45,7 +46,6 @@ mod range;
 mod scheduler;
 mod text;
 mod trajectory;
-mod typed;
 mod value;
 
 use std::fmt;
@@ -62,6 +62,7 @@ use error::Problem;
 use value::{Data, Value};
 
 pub use argument::{ForGroups, List, Momentum, Point};
+pub use cli_input::{CliInputError, read_metrics, read_schedule};
 pub use custom::{CustomError, CustomSchedule, register};
 pub use error::ScheduleError;
 pub use length::Length;
@@ -70,7 +71,6 @@ pub use phases::Phase;
 pub use plan::{Plan, RunLength};
 pub use scheduler::Scheduler;
 pub use trajectory::Trajectory;
-pub use typed::{TypedError, read_metrics, read_schedule};
 
 /// A schedule of the learning rate, or of any other scalar of a parameter group.
 ///

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::context::Notes;
-use super::memory::{Memory, Slot};
+use super::memory::{Memory, MemorySlot};
 use super::{Schedule, ScheduleError, context};
 
 /// Number of rates checked before a run starts: a few milliseconds of work.
@@ -23,7 +23,7 @@ pub struct RunLength {
 /// Evaluation costs the same at any `t` and changes nothing.
 pub struct Plan {
     curve: Box<dyn Curve>,
-    slots: Vec<Slot>,
+    slots: Vec<MemorySlot>,
     needs_run_length: bool,
 }
 
@@ -88,7 +88,7 @@ impl Plan {
         self.curve.report(t, metric, memory);
     }
 
-    pub(super) fn slots(&self) -> &[Slot] {
+    pub(super) fn slots(&self) -> &[MemorySlot] {
         &self.slots
     }
 }

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::memory::{BaseChange, Memory, Mode, Slot};
+use super::memory::{BaseChange, Memory, MemorySlot, Mode};
 use super::plan::{At, Plan, RunLength};
 use super::{Schedule, ScheduleError};
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
 /// A schedule at a point in a run.
 ///
@@ -160,7 +160,7 @@ impl Scheduler {
     }
 }
 
-impl Part for Scheduler {
+impl Stateful for Scheduler {
     /// `{"t", "base_lrs", "spec", "memory"}`. The memory is that of the schedule if it is itself metric-driven, a table
     /// of memories by place if metric-driven schedules are nested in it, and null if there are no metric-driven
     /// schedules.
@@ -227,11 +227,16 @@ impl Saved {
 }
 
 fn fresh_memory(plan: &Plan, base_lrs: &[f64]) -> Vec<Box<dyn Memory>> {
-    let make = |slot: &Slot| (slot.make)(base_lrs.get(slot.groups.clone()).unwrap_or_default());
+    let make = |slot: &MemorySlot| (slot.make)(base_lrs.get(slot.groups.clone()).unwrap_or_default());
     plan.slots().iter().map(make).collect()
 }
 
-fn take_back(slot: &Slot, memory: &mut dyn Memory, mut saved: Json, bases: &[BaseChange]) -> Result<(), StateError> {
+fn take_back(
+    slot: &MemorySlot,
+    memory: &mut dyn Memory,
+    mut saved: Json,
+    bases: &[BaseChange],
+) -> Result<(), StateError> {
     let what = format!("the kind of the memory{}", at(&slot.place));
     let kind = saved.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
     if kind != slot.kind {

@@ -1,7 +1,7 @@
-//! Runs: the configuration, the run directory, the loop, and how a run is taken up again.
+//! Runs: the configuration, the run directory, the training loop, and resuming.
 //!
-//! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
-//! to go on, [`Config`] is what a run is computed from.
+//! Read [`Run`] first: its loop shows a step. [`Session`] holds the state, [`resume`] finds the point to continue from,
+//! and [`Config`] is the input of a run.
 
 mod bar;
 mod best;
@@ -60,7 +60,7 @@ pub use console::Console;
 pub use control::{Answer, Control, Stake};
 pub use directory::RunDirectory;
 pub use error::TrainError;
-pub use every::Every;
+pub use every::Interval;
 pub use figure::Metric;
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use keep::{KeepConfig, Pruning};

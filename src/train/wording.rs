@@ -1,13 +1,13 @@
-//! What serde says about a configuration, in words for people who have never seen serde.
+//! Translates serde's messages about a configuration for users who do not know serde.
 
-/// The same message in plain words; for an unknown name with the nearest known one. `elsewhere` asks for a key of
-/// another table, and is told whether the key's own table has a near one.
+/// Returns the message in plain words; for an unknown name with the nearest known one. `elsewhere` searches for a key
+/// of another table; its argument says whether the key's own table has a similar one.
 pub(super) fn plain(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> String {
     let unknown = unknown_name(reason, &elsewhere);
     unknown.or_else(|| wrong_type(reason, &elsewhere)).unwrap_or_else(|| reason.to_owned())
 }
 
-/// From "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
+/// Translates "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
 fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Option<String> {
     let is_field = reason.starts_with("unknown field ");
     let rest = reason.strip_prefix("unknown field ").or_else(|| reason.strip_prefix("unknown variant "))?;
@@ -15,7 +15,7 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
-    // `AdamW` is `adamw`, and no `adam`.
+    // `AdamW` means `adamw`, not `adam`.
     let lowercase = name.to_lowercase();
     let distance = |candidate: &&&str| strsim::osa_distance(&lowercase, &candidate.to_lowercase());
     let nearest = known.iter().min_by_key(distance).filter(|nearest| distance(nearest) <= 1 + name.len() / 3);
@@ -29,14 +29,14 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
     Some(format!("`{name}` is unknown; {question}known here: `{}`{hint}", known.join("`, `")))
 }
 
-/// From "invalid type: string "fast", expected f64", or "invalid value: …".
+/// Translates "invalid type: string "fast", expected f64", or "invalid value: …".
 fn wrong_type(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Option<String> {
     let rest = reason.strip_prefix("invalid type: ").or_else(|| reason.strip_prefix("invalid value: "))?;
     let (found, expected) = rest.split_once(", expected ")?;
     let expected = match expected {
         "f64" => "a number",
-        "u64" | "usize" => "a whole number from 0 up",
-        "a nonzero usize" => "a whole number from 1 up",
+        "u64" | "usize" => "a whole number, at least 0",
+        "a nonzero usize" => "a whole number, at least 1",
         "a sequence" => "a list in brackets",
         "a string" => "text in quotes",
         "a boolean" => "true or false",
@@ -53,7 +53,7 @@ fn wrong_type(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Optio
             _ => value,
         }),
     };
-    // A key may have the name of a table, as `data.validation` has.
+    // A key may have the name of a table, like `data.validation`.
     let question = elsewhere(true).filter(|_| expected == "a table" && found != "a table");
     let question = question.map(|question| format!("; {question}")).unwrap_or_default();
     Some(format!("must be {expected}, not {}{question}", found.trim_matches('`')))

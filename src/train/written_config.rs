@@ -1,9 +1,9 @@
-//! The `config.toml` of a run: written by the run, read by people, and perhaps edited by one.
+//! The `config.toml` of a run: written by the run, read by users, and perhaps edited by one.
 //!
-//! A run goes by its newest checkpoint, and the file says the same. Its first lines hold the BLAKE3 of all that
-//! follows: what agrees with it is as a run wrote it, and may be written over. Anything else is a person's, and stays.
-//! Values in it that the run does not have are refused with the `--set` that takes them, for a resume that ignored them
-//! would train something else than the person has asked for.
+//! A run uses its newest checkpoint, and the file has the same configuration. Its first lines hold the BLAKE3 of the
+//! rest: a file that matches was written by a run, and may be overwritten. Any other is a user's, and is kept. Values
+//! in it that the run does not have are refused, with the `--set` that applies them, because a resume that ignored them
+//! would not train what the user has asked for.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -22,20 +22,21 @@ const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To 
                     # train --resume RUN --set KEY=VALUE\n";
 const DIGEST: &str = "# BLAKE3 of what follows: ";
 
-/// The text of the file that holds `config`, whose paths are relative to it, with every default written out.
+/// Encodes the file for `config`, whose paths are relative to it, with every default written out.
 pub(super) fn encode(config: &Config) -> Result<String, toml::ser::Error> {
     let body = config.to_complete_toml()?;
     Ok(format!("{NOTE}{DIGEST}{}\n{body}", blake3::hash(body.as_bytes())))
 }
 
-/// Whether `text` is, to the byte, what a run wrote. Before runs had a digest to tell it by, it is never certain.
+/// Whether `text` is, to the byte, what a run wrote. For files of earlier versions, without a digest, this is never
+/// certain.
 pub(super) fn is_as_written(text: &str) -> bool {
     let rest = text.strip_prefix(NOTE).and_then(|rest| rest.strip_prefix(DIGEST));
     let parts = rest.and_then(|rest| rest.split_once('\n'));
     parts.is_some_and(|(digest, body)| blake3::hash(body.as_bytes()).to_hex().as_str() == digest)
 }
 
-/// The file at `path`; `None` where there is none.
+/// Reads the file at `path`; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<String>, TrainError> {
     match store::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -44,24 +45,24 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, TrainError> {
     }
 }
 
-/// The state of a run's file, compared with the configuration that the run is about to have.
+/// State of a run's file, compared with the run's new configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It is not there.
+    /// It does not exist.
     Missing,
-    /// As a run wrote it.
+    /// Written by a run.
     AsWritten,
-    /// Not as a run wrote it, and with the values of the run.
+    /// Edited, with the values of the run.
     Agrees,
-    /// Not as a run wrote it, and with values that this resume changes.
+    /// Edited, with values that this resume changes.
     Behind,
 }
 
-/// Compares the file of the run at `run` with `config`, which the run is about to have, and with the configuration that
-/// its checkpoint holds.
+/// Compares the file of the run at `run` with `config`, the run's new configuration, and with the configuration in its
+/// checkpoint.
 ///
 /// # Errors
-/// When a person has given it values that neither of the two has, or it makes no sense.
+/// A user has set values that neither of the two has, or the file is invalid.
 pub(super) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<Found, TrainError> {
     let file = run.join("config.toml");
     match read(&file)? {
@@ -89,7 +90,7 @@ pub(super) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> R
     if edits.is_empty() { Ok(Found::Behind) } else { Err(Edits { run: run.to_owned(), edits }.into()) }
 }
 
-/// A configuration as values that can be compared and said: schedules in their text form.
+/// Returns a configuration as values for comparison and messages: schedules in their text form.
 fn comparable(config: &Config, run: &Path) -> Value {
     let mut value = serde_json::to_value(config.relative_to(run).complete()).unwrap_or_default();
     let schedules = [
@@ -105,7 +106,7 @@ fn comparable(config: &Config, run: &Path) -> Value {
     value
 }
 
-/// Values of a run's `config.toml` that the run does not have.
+/// Values in a run's `config.toml` that the run does not have.
 #[derive(Debug)]
 pub struct Edits {
     /// The run directory, or its URL.
@@ -113,15 +114,15 @@ pub struct Edits {
     edits: Vec<Edit>,
 }
 
-/// A value that a person has changed.
+/// A value that a user has changed.
 #[derive(Debug)]
 struct Edit {
     key: String,
     /// The run's value, as text.
     own: String,
-    /// The file's.
+    /// The file's value.
     edited: String,
-    /// The setting that takes the file's value; `None` where it cannot change within a run.
+    /// The setting that applies the file's value; `None` if it cannot change within a run.
     setting: Option<String>,
 }
 
@@ -134,8 +135,8 @@ impl Edit {
 }
 
 impl Edits {
-    /// All settings that take the file's values. Setting one of two that exclude each other takes the other away, so
-    /// that is not to be taken away again.
+    /// Returns all settings that apply the file's values. Setting one of two exclusive settings removes the other, so
+    /// that removal is not listed.
     fn settings(&self) -> Vec<&str> {
         let is_set = |key: &str| self.edits.iter().any(|edit| edit.key == key && edit.edited != "not given");
         let is_implied = |edit: &Edit| {
@@ -150,7 +151,7 @@ impl fmt::Display for Edits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.run.join("config.toml");
         let (run, file) = (shell::path(&self.run), shell::path(&file));
-        write!(f, "{file} was edited; a run goes by its newest checkpoint, so that has no effect by itself:")?;
+        write!(f, "{file} was edited; a run uses its newest checkpoint, so the edit has no effect by itself:")?;
         for Edit { key, own, edited, setting } in &self.edits {
             write!(f, "\n  {key} is {edited} in the file and {own} in the run")?;
             if setting.is_none() {
@@ -159,14 +160,14 @@ impl fmt::Display for Edits {
         }
         let settings = self.settings();
         if !settings.is_empty() {
-            write!(f, "\nto take the values of the file: train --resume {run}")?;
+            write!(f, "\nto use the values of the file: train --resume {run}")?;
             settings.iter().try_for_each(|setting| write!(f, " --set {setting}"))?;
         }
-        write!(f, "\nto keep those of the run: delete {file}; the next resume writes it again")
+        write!(f, "\nto keep the values of the run: delete {file}; the next resume writes it again")
     }
 }
 
-/// `key=value` for the command line of a shell.
+/// Returns `key=value` for the command line of a shell.
 fn setting(key: &str, value: &Value, run: &Path) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -174,7 +175,7 @@ fn setting(key: &str, value: &Value, run: &Path) -> String {
             let (path, here) = (paths::absolute(Path::new(path), run), paths::absolute(Path::new(""), Path::new("")));
             path.strip_prefix(here).unwrap_or(&path).to_string_lossy().into_owned()
         }
-        // A word that is nothing else in TOML needs no quotes.
+        // A word that is only text in TOML needs no quotes.
         Value::String(text) if Setting::parse(&format!("{key}={text}")).is_ok_and(|setting| setting.is(value)) => {
             text.clone()
         }

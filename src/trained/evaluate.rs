@@ -11,7 +11,7 @@ use crate::Notice;
 use crate::data::{
     Batch, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
 };
-use crate::state::Part;
+use crate::state::Stateful;
 use crate::train::{evaluate, refuse_other_content};
 
 /// Rows of a run's data for an evaluation.

@@ -14,18 +14,18 @@
 //! # Ok::<(), rekindle::trained::TrainedError>(())
 //! ```
 //!
-//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: predictions for rows; `table.rs` and `new_file.rs`: predictions
-//! in a file, which is written atomically.
-//! 2. `sample.rs`: generated text; `spoken.rs`: decoding of tokens to text while they are generated.
+//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: predictions for rows; `table.rs` and `atomic_file.rs`:
+//!    predictions in a file, which is written atomically.
+//! 2. `sample.rs`: generated text; `streaming_decoder.rs`: decoding of tokens to text while they are generated.
 
+mod atomic_file;
 mod error;
 mod evaluate;
-mod new_file;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod predict;
 mod sample;
-mod spoken;
+mod streaming_decoder;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind};
 use crate::loss::Loss;
 pub use crate::loss::Predicted;
-use crate::model::{Mode, Model, with_room_for};
+use crate::model::{Mode, Model, with_parameter_budget};
 use crate::state::State;
 use crate::train::{self, Config, Setting, TrainError, resume};
 
@@ -123,7 +123,7 @@ impl Trained {
         };
         let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
         let build = || config.model.build(&schema.input, outputs, config.seed, &device);
-        let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
+        let model = with_parameter_budget(train::room(checkpoint), build).map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
         train::apply_lent(&config.components, checkpoint, model.parameters())?;

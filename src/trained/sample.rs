@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::spoken::Spoken;
+use super::streaming_decoder::StreamingDecoder;
 use super::{Trained, TrainedError};
 use crate::data::{DataError, Input, Unknown, Vocabulary};
 use crate::loss::largest;
@@ -84,7 +84,7 @@ pub struct Sampler<'a> {
     next: NextToken<'a>,
     /// The last tokens, up to the model's context.
     seen: VecDeque<u32>,
-    spoken: Spoken,
+    spoken: StreamingDecoder,
     made: usize,
     unknown: Unknown,
 }
@@ -100,7 +100,7 @@ impl<'a> Sampler<'a> {
             return Err(TrainedError::EmptyPrompt);
         }
         let seen = &prompt[prompt.len().saturating_sub(next.context)..];
-        let spoken = Spoken::after(vocabulary, prompt);
+        let spoken = StreamingDecoder::after(vocabulary, prompt);
         Ok(Self { seen: seen.iter().copied().collect(), spoken, next, made: 0, unknown })
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::new_file::NewFile;
+use super::atomic_file::AtomicFile;
 use super::{Predicted, PredictedRows, Trained, TrainedError};
 use crate::data::{Format, TargetKind};
 
@@ -73,7 +73,7 @@ pub struct TableWriter {
 
 enum Writer {
     Csv(CsvTable<Box<dyn Write>>),
-    CsvFile(CsvTable<NewFile>),
+    CsvFile(CsvTable<AtomicFile>),
     #[cfg(feature = "parquet")]
     Parquet(Box<super::parquet::ParquetTable>),
 }
@@ -94,7 +94,7 @@ impl TableWriter {
     pub fn create(trained: &Trained, path: &Path) -> Result<Self, TrainedError> {
         let format = TableFormat::of(path)?;
         let unwritten = |source| TrainedError::Write { path: path.to_owned(), source };
-        let (columns, file) = (Columns::of(trained), NewFile::create(path).map_err(unwritten)?);
+        let (columns, file) = (Columns::of(trained), AtomicFile::create(path).map_err(unwritten)?);
         let writer = match format {
             TableFormat::Csv => Writer::CsvFile(CsvTable::new(columns, file).map_err(unwritten)?),
             #[cfg(feature = "parquet")]
@@ -128,9 +128,9 @@ impl TableWriter {
     pub fn finish(self) -> Result<(), TrainedError> {
         let finished = match self.writer {
             Writer::Csv(table) => table.finish().and_then(|mut out| out.flush()),
-            Writer::CsvFile(table) => table.finish().and_then(NewFile::finish),
+            Writer::CsvFile(table) => table.finish().and_then(AtomicFile::finish),
             #[cfg(feature = "parquet")]
-            Writer::Parquet(table) => table.finish().and_then(NewFile::finish),
+            Writer::Parquet(table) => table.finish().and_then(AtomicFile::finish),
         };
         finished.map_err(|source| Self::failed(self.place.as_deref(), source))
     }

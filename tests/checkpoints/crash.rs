@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
 use rekindle::checkpoint::keep::prune;
 use rekindle::checkpoint::save::save;
-use rekindle::checkpoint::{Folder, Keep, Snapshot, WrittenBy};
+use rekindle::checkpoint::{Folder, Retention, Snapshot, WrittenBy};
 use rekindle::rng::Stream;
 use rekindle::state::{HostTensor, State};
 use serde_json::Value;
@@ -333,7 +333,7 @@ impl Scene {
         save(&self.disk, &self.root, &snapshot(step, weight), &WrittenBy::this_build("cpu")).unwrap();
     }
 
-    fn prune(&self, keep: &Keep) {
+    fn prune(&self, keep: &Retention) {
         prune(&self.disk, &Folder::new(&self.root), keep, None).unwrap();
     }
 
@@ -360,7 +360,7 @@ impl Scene {
 
 /// Makes the saves `before`, which are durable, and the `last` one, cuts the power everywhere in it, and checks that
 /// what is found is the checkpoint before or the last; once the save has returned, the last.
-fn cut_the_power_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
+fn cut_the_power_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Retention) {
     let scene = Scene::new(true);
     for earlier in before {
         scene.save(*earlier);
@@ -396,25 +396,25 @@ fn go_on_after(folder: &Path, what: &str) {
 
 #[test]
 fn a_first_save_is_there_whole_or_not_at_all() {
-    cut_the_power_everywhere(&[], (10, 1.0), &Keep::default());
+    cut_the_power_everywhere(&[], (10, 1.0), &Retention::default());
 }
 
 #[test]
 fn a_later_save_leaves_the_old_checkpoint_or_the_new() {
-    cut_the_power_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Keep::default());
+    cut_the_power_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Retention::default());
 }
 
 /// The previous checkpoint must not be deleted before the new one is whole (Lightning #1150).
 #[test]
 fn the_old_checkpoint_is_not_deleted_before_the_new_one_is_durable() {
-    let keep = Keep { last: Some(1), ..Keep::default() };
+    let keep = Retention { last: Some(1), ..Retention::default() };
     cut_the_power_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &keep);
 }
 
 #[test]
 fn a_save_in_the_place_of_another_leaves_one_of_the_two() {
-    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
-    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Keep { last: Some(1), ..Keep::default() });
+    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Retention::default());
+    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Retention { last: Some(1), ..Retention::default() });
 }
 
 /// There, for a moment, only the checkpoints before are in place.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rekindle::checkpoint::{Checkpoint, Folder};
-use rekindle::train::{CheckpointConfig, Every, KeepConfig, ValidationConfig};
+use rekindle::train::{CheckpointConfig, Interval, KeepConfig, ValidationConfig};
 
 const PAGE: &str = include_str!("../../docs/checkpoints.md");
 
@@ -71,7 +71,7 @@ fn the_rules_on_the_page_are_rules() {
     let [intervals, table] = &tables[..] else { panic!("{} blocks", tables.len()) };
     let validation: ValidationConfig = intervals["validation"].clone().try_into().unwrap();
     let checkpoint: CheckpointConfig = intervals["checkpoint"].clone().try_into().unwrap();
-    assert!(validation.at_end.is_some() && checkpoint.every != Every::Auto);
+    assert!(validation.at_end.is_some() && checkpoint.every != Interval::Auto);
     let keep: KeepConfig = table["checkpoint"]["keep"].clone().try_into().unwrap();
     assert!(!keep.is_empty());
     // All that there is to say is said.

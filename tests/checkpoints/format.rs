@@ -7,7 +7,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy};
-use rekindle::state::{Dtype, HostTensor, Part, State, StateError};
+use rekindle::state::{Dtype, HostTensor, State, StateError, Stateful};
 use serde_json::{Value, json};
 
 fn here() -> WrittenBy {
@@ -141,7 +141,7 @@ struct Even {
     loads: usize,
 }
 
-impl Part for Even {
+impl Stateful for Even {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(self.value.into()))
     }

@@ -14,13 +14,13 @@ use crate::common::{
 };
 use candle_core::{Device, Tensor, Var};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
-use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, Snapshot, WrittenBy};
+use rekindle::checkpoint::{Checkpoint, Folder, Retention, Saver, Snapshot, WrittenBy};
 use rekindle::data::{
     Batch, BatchSize, Data, DataError, Dataset, Fingerprint, Input, LastBatch, Order, Split, TargetKind,
 };
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use rekindle::train::{Control, Outcome, Run, Sink, StepRecord, from_file};
 use serde_json::json;
 
@@ -151,7 +151,7 @@ impl DiskFile for WatchedFile {
 }
 
 fn saver(folder: &Path, disk: &Watched) -> Saver {
-    let keep = Keep { last: Some(1), ..Keep::default() };
+    let keep = Retention { last: Some(1), ..Retention::default() };
     Saver::new(Folder::new(folder), WrittenBy::this_build("cpu")).on(Arc::new(disk.clone())).keeping(keep)
 }
 

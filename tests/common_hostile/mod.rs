@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use common_forge::{forge, forge_file};
 use memory::bounded;
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
-use rekindle::report::{LrPlan, Standing};
+use rekindle::report::{LrPlan, RunStatus};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Config, Control, Setting, from_file, fuzzing};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -124,7 +124,7 @@ pub fn state(arena: &Arena, bytes: &[u8]) {
         assert_eq!(saved_again(&checkpoint), shares(&checkpoint));
         arena.watch.forget();
         bounded(bytes.len(), 1024, || {
-            let standing = Standing::of(&checkpoint);
+            let standing = RunStatus::of(&checkpoint);
             drop(standing.to_string());
             serde_json::to_string(&standing).unwrap();
             drop(LrPlan::read(&arena.checkpoint().to_string_lossy()));
@@ -142,7 +142,7 @@ pub fn resume(arena: &Arena, bytes: &[u8]) {
     let (checkpoint, out, control) = (arena.checkpoint(), arena.file("branch"), Control::new());
     control.stop(2);
     bounded(bytes.len() + MODEL_AND_DATA, 128, || {
-        let choices = Choices { out: Some(&out), ..Choices::default() };
+        let choices = ResumeOptions { out: Some(&out), ..ResumeOptions::default() };
         if let Ok(mut resumed) = resume::resume(&checkpoint, choices, control) {
             drop(resumed.run.train(&mut ()));
         }
@@ -167,7 +167,7 @@ pub fn safetensors(arena: &Arena, bytes: &[u8]) {
     forge_file(&arena.checkpoint(), "model.safetensors", bytes);
     if let Some(checkpoint) = arena.read(bytes.len(), 32) {
         assert_eq!(saved_again(&checkpoint), shares(&checkpoint));
-        drop(Standing::of(&checkpoint).to_string());
+        drop(RunStatus::of(&checkpoint).to_string());
     }
     arena.reset();
 }

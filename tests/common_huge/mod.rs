@@ -12,7 +12,7 @@ use rekindle::data::{
 use rekindle::model::{Activation, Mlp, MlpConfig, Mode, Model};
 use rekindle::ops::loss::cross_entropy;
 use rekindle::optim::{Gradients, Optimizer, Sgd};
-use rekindle::rng::{Draws, Stream};
+use rekindle::rng::{StepRng, Stream};
 
 /// Numbers in a row, of one byte each in a file and four in a batch.
 pub const WIDTH: usize = 4096;
@@ -106,7 +106,7 @@ pub fn train(data: &Data<Huge>, steps: u64) -> f32 {
     let mut last = f32::NAN;
     for step in 0..steps {
         let batch = data.batch(step).unwrap();
-        let outputs = model.forward(&batch.inputs, Mode::Train(&Draws::at(0, step))).unwrap();
+        let outputs = model.forward(&batch.inputs, Mode::Train(&StepRng::at(0, step))).unwrap();
         let loss = cross_entropy(&outputs, &batch.targets, 0.0).unwrap();
         last = loss.to_scalar().unwrap();
         let gradients = Gradients::of(&loss, model.parameters()).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use crate::common_data::{floats, folder, open, refusal};
 use png::{BitDepth, ColorType};
 use rekindle::data::{Data, Input, TargetKind};
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 const IMAGES: &str = "format = \"images\"\nshuffle = false\n";
 const COLOUR: &[u8] = include_bytes!("../data/colour.jpg");

@@ -27,7 +27,7 @@ mod with_parquet {
     use common_data::{folder, gzip, open};
     use common_parquet::{Cells, write_parquet};
     use rekindle::data::{Input, TargetKind};
-    use rekindle::state::Part;
+    use rekindle::state::Stateful;
 
     use super::*;
 

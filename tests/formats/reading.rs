@@ -8,7 +8,7 @@ use rekindle::data::{
     Batch, BatchSize, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Fingerprint, Input, LastBatch, Order,
     Rows, Split, Table, TargetKind, Targets,
 };
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name)

@@ -2,7 +2,7 @@
 
 use crate::common_data::{bits, example, floats, folder, open, open_with_seed, refusal};
 use rekindle::data::{Data, Dataset, Input, TargetKind};
-use rekindle::state::{HostTensor, Part};
+use rekindle::state::{HostTensor, Stateful};
 
 const PEOPLE: &str = "age,job,city,income\n30,cook,Rome,low\n,cook,Oslo,high\n50,nurse,,low\n40,,Rome,mid\n";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common_data::{folder, gzip, open, refusal};
 use rekindle::data::{Batch, Data, Dataset, Input, TargetKind, Vocabulary};
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 const TEXT: &str = "To be, or not to be: that is the question.\nWhether 'tis nobler\n";
 

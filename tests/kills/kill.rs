@@ -15,7 +15,7 @@ use crate::common::{
     state, steps,
 };
 use rekindle::rng::Stream;
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Outcome, Phase, Progress, Run, Sink, from_file};
 
 /// Long enough for 40 kills: thousands of updates, and hundreds of saves for kills to land in.
@@ -385,7 +385,7 @@ fn a_validation_stops_for_a_signal_and_is_repeated_with_the_same_bits() {
             assert_eq!(state(&checkpoint(&run, at))["unvalidated"]["step"], at - 1);
             // And once more, at the very same place.
             let control = Control::new();
-            let mut training = resume::resume(&run, Choices::default(), control.clone()).unwrap().run;
+            let mut training = resume::resume(&run, ResumeOptions::default(), control.clone()).unwrap().run;
             let outcome = training.train(&mut InValidation::ask(&|| control.stop(15), at)).unwrap();
             assert_eq!((outcome, training.session().step()), (Outcome::Stopped { signal: 15 }, at));
             drop(training);

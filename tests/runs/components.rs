@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::Once;
 
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
-use rekindle::train::resume::{Choices, resume};
+use rekindle::state::{State, StateError, Stateful};
+use rekindle::train::resume::{ResumeOptions, resume};
 use rekindle::train::{Component, Configured, Control, Run, Setting, Update, from_file, register_component};
 use rekindle::trained::{EvaluationRows, Trained};
 use serde::Deserialize;
@@ -46,7 +46,7 @@ impl Component for Frozen {
     }
 }
 
-impl Part for Frozen {
+impl Stateful for Frozen {
     fn save(&self) -> Result<State, StateError> {
         Ok(State { json: self.updates.into(), ..self.weights.save()? })
     }
@@ -111,7 +111,7 @@ fn a_component_that_is_added_or_taken_away_on_a_resume_is_in_the_history() {
     start(&lab, "run", &["components.frozen={}"]).unwrap();
     let resume_with = |settings: &[&str]| {
         let settings: Vec<Setting> = settings.iter().map(|text| Setting::parse(text).unwrap()).collect();
-        let choices = Choices { settings: &settings, ..Choices::default() };
+        let choices = ResumeOptions { settings: &settings, ..ResumeOptions::default() };
         resume(&lab.path("run"), choices, Control::new()).map(|resumed| resumed.run)
     };
     let mut run = resume_with(&["components.frozen=", "components.frozen_too={}", "train.epochs=4"]).unwrap();

@@ -17,7 +17,7 @@ use rekindle::optim::{
     UpdateRule, register,
 };
 use rekindle::parameters::Parameters;
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 use serde::{Deserialize, Serialize};
 
 macro_rules! rules {

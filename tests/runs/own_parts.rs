@@ -14,7 +14,7 @@ use rekindle::data::{self, Batch, DataError, Dataset, DatasetSpec, Fingerprint, 
 use rekindle::metric::{self, Mean, Metric, Tally};
 use rekindle::model::{self, Mode, Model, ModelError, ModelSpec, linear_default};
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
+use rekindle::state::{State, StateError, Stateful};
 use rekindle::train::{Config, Control, Run, Session, from_file, resume};
 use rekindle::trained::{EvaluationRows, Trained};
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
     let config: Value = toml::from_str(&fs::read_to_string(run.join("config.toml")).unwrap()).unwrap();
     assert_eq!((&config["model"]["kind"], &config["data"]["format"]), (&json!("custom"), &json!("custom")));
     assert!(config["data"].get("path").is_none(), "{config}");
-    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    let message = resume::resume(&run, resume::ResumeOptions::default(), Control::new()).err().unwrap().to_string();
     assert!(message.contains("data.format = custom") && message.contains("Session::builder"), "{message}");
     fs::remove_dir_all(run.parent().unwrap()).unwrap();
 }
@@ -107,7 +107,7 @@ fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
     let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000300")).unwrap();
     assert_eq!(checkpoint.field("metrics").unwrap()["validation_confidence"], validated[19]["validation_confidence"]);
 
-    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    let message = resume::resume(&run, resume::ResumeOptions::default(), Control::new()).err().unwrap().to_string();
     for part in ["checkpoint.keep.metric: `validation_confidence` is unknown", "rekindle::metric::register"] {
         assert!(message.contains(part), "{message}");
     }
@@ -196,7 +196,7 @@ impl Dataset for Numbers {
     }
 }
 
-impl Part for Numbers {
+impl Stateful for Numbers {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(json!({"rows": self.0})))
     }
@@ -308,7 +308,7 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     // Only the settings that the model allows to change can change.
     let set = |setting: &str| {
         let settings = [rekindle::train::Setting::parse(setting).unwrap()];
-        let choices = resume::Choices { settings: &settings, ..resume::Choices::default() };
+        let choices = resume::ResumeOptions { settings: &settings, ..resume::ResumeOptions::default() };
         resume::resume(&run, choices, Control::new())
     };
     assert!(set("model.inner=3").err().unwrap().to_string().contains("model.inner cannot change within a run"));

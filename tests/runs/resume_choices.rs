@@ -13,7 +13,7 @@ use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
 use rekindle::optim::{Optimizer, Sgd};
 use rekindle::parameters::Parameters;
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 use serde_json::{Value, json};
 
 /// A finished run `whole` of twelve updates, with a checkpoint after each.

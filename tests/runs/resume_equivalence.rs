@@ -70,7 +70,7 @@ fn a_run_stopped_and_taken_up_again_after_every_single_step_comes_to_the_same_bi
             let mut observer = StopAfterOne(control.clone());
             let mut run = match step {
                 0 => Run::start(from_file(&config, &[]).unwrap(), &folder, control).unwrap(),
-                _ => resume::resume(&folder, resume::Choices::default(), control).unwrap().run,
+                _ => resume::resume(&folder, resume::ResumeOptions::default(), control).unwrap().run,
             };
             // After the last step there is nothing left to stop.
             let expected = if step + 1 < STEPS { Outcome::Stopped { signal: 15 } } else { Outcome::Finished };

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Once;
 
 use rekindle::schedule::{CustomError, CustomSchedule, RunLength, Schedule, Scheduler, Unit, register};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde::{Deserialize, Serialize};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };

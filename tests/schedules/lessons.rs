@@ -2,7 +2,7 @@
 
 use crate::common::{ADAMW, EVERY_EPOCH, Lab, rates, small};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
 

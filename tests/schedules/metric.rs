@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::common::{
     ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, checkpoint, log, rates, small, state, steps,
 };
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Outcome, Run, from_file};
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
         let mut observer = StopAfterOne(control.clone());
         let mut run = match step {
             1 => Run::start(from_file(&config, &[]).unwrap(), &stopped, control).unwrap(),
-            _ => resume::resume(&stopped, Choices::default(), control).unwrap().run,
+            _ => resume::resume(&stopped, ResumeOptions::default(), control).unwrap().run,
         };
         let expected = if step < STEPS { Outcome::Stopped { signal: 15 } } else { Outcome::Finished };
         assert_eq!(run.train(&mut observer).unwrap(), expected);
@@ -141,7 +141,7 @@ fn a_best_that_is_infinite_is_saved_and_taken_back_exactly() {
         let control = Control::new();
         let mut observer = StopAfterOne(control.clone());
         // One more update is made before the first validation is heard of; the state in between is saved again.
-        let choices = Choices { out: Some(&lab.path("again")), ..Choices::default() };
+        let choices = ResumeOptions { out: Some(&lab.path("again")), ..ResumeOptions::default() };
         let mut run = resume::resume(&checkpoint(&copy, 1), choices, control).unwrap().run;
         let again = state(&checkpoint(&lab.path("again"), 1));
         assert_eq!(again["schedulers"], serde_json::from_str::<Value>(&text).unwrap()["schedulers"]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Run, Setting, from_file};
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn train(out: &Path, texts: &[&str]) -> PathBuf {
 
 fn continue_with(from: &Path, out: &Path, texts: &[&str]) -> PathBuf {
     let mut run = {
-        let choices = Choices { settings: &settings(texts), out: Some(out), ..Choices::default() };
+        let choices = ResumeOptions { settings: &settings(texts), out: Some(out), ..ResumeOptions::default() };
         resume::resume(from, choices, Control::new()).unwrap().run
     };
     run.train(&mut ()).unwrap();

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use rekindle::schedule::kinds::{After, Anneal, CycleMode, Interpolate, Shape, StableShape};
 use rekindle::schedule::{Length, Mode, RunLength, Schedule, Scheduler, ThresholdMode, Unit};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 
 const RUN: RunLength = RunLength { total_steps: Some(1000), steps_per_epoch: 7 };
 const GROUPS: usize = 2;

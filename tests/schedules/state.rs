@@ -1,7 +1,7 @@
 //! What a scheduler saves, and what it refuses to take back.
 
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde_json::{Value, json};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };

@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use rekindle::checkpoint::fs::LocalDisk;
 use rekindle::checkpoint::keep::prune;
 use rekindle::checkpoint::{
-    Checkpoint, CheckpointError, Folder, Keep, Outcome, Outline, Snapshot, WrittenBy, foreign_files,
+    Checkpoint, CheckpointError, Folder, Outcome, Outline, Retention, Snapshot, WrittenBy, foreign_files,
 };
 use rekindle::state::{HostTensor, State};
 use rekindle::store::{self, Memory, Object, Store, Version};
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Run, Setting, from_file};
 use serde_json::Value;
 
@@ -188,7 +188,7 @@ fn a_checkpoint_in_a_store_has_the_files_of_a_local_one_and_goes_either_way() {
 }
 
 /// Makes the durable saves, then kills the last one after each number of its requests.
-fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
+fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Retention) {
     let old = before.last().copied();
     let mut outcomes = [0, 0];
     for requests in 0.. {
@@ -221,27 +221,27 @@ fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
 
 #[test]
 fn a_killed_first_save_is_there_whole_or_not_at_all() {
-    kill_everywhere(&[], (10, 1.0), &Keep::default());
+    kill_everywhere(&[], (10, 1.0), &Retention::default());
 }
 
 #[test]
 fn a_killed_save_leaves_the_old_checkpoint_or_the_new() {
-    kill_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Keep { last: Some(1), ..Keep::default() });
+    kill_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Retention { last: Some(1), ..Retention::default() });
 }
 
 #[test]
 fn a_killed_save_in_the_place_of_another_leaves_one_of_the_two() {
-    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
+    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Retention::default());
 }
 
 #[test]
 fn a_killed_save_that_deletes_what_it_has_replaced_leaves_one_of_the_two() {
-    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep { last: Some(1), ..Keep::default() });
+    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Retention { last: Some(1), ..Retention::default() });
 }
 
 #[test]
 fn a_copy_that_was_replaced_goes_by_the_rules_wherever_its_deletion_is_cut_off() {
-    let (keep, mut cut_off) = (Keep { last: Some(3), ..Keep::default() }, 0);
+    let (keep, mut cut_off) = (Retention { last: Some(3), ..Retention::default() }, 0);
     for requests in 0.. {
         let (store, folder) = Faulty::new();
         save(&folder, (10, 1.0)).unwrap();
@@ -372,7 +372,7 @@ fn a_store_that_does_not_answer_is_not_taken_for_damage() {
     store.plan(Plan::Reads);
     let error = Folder::new(&folder).newest().unwrap_err();
     assert!(!error.is_damage() && error.to_string().contains("step-0000000020"), "{error}");
-    let rules = Keep { last: Some(1), ..Keep::default() };
+    let rules = Retention { last: Some(1), ..Retention::default() };
     assert!(prune(&LocalDisk, &Folder::new(&folder), &rules, None).unwrap().is_empty(), "an unread one was deleted");
 }
 
@@ -402,7 +402,7 @@ fn the_configuration_of_a_run_in_a_store_comes_back_and_is_not_written_over() {
     let config = from_file(&here.path().join("config.toml"), &[]).unwrap();
     Run::start(config, run, Control::new()).unwrap().train(&mut ()).unwrap();
     let resume = |settings: &[Setting]| {
-        let choices = Choices { settings, ..Choices::default() };
+        let choices = ResumeOptions { settings, ..ResumeOptions::default() };
         let mut resumed = resume::resume(run, choices, Control::new()).map_err(|error| error.to_string())?;
         resumed.run.train(&mut ()).unwrap();
         Ok::<_, String>(resumed.messages)
@@ -429,7 +429,7 @@ fn pins_and_rules_hold_in_a_store() {
     (1..=5).for_each(|step| drop(save(&path, (step, 1.0)).unwrap()));
     folder.pin(2).unwrap();
     assert!(folder.pin(7).is_err(), "there is no such checkpoint");
-    let keep = Keep { last: Some(1), every: Some(3), ..Keep::default() };
+    let keep = Retention { last: Some(1), every: Some(3), ..Retention::default() };
     assert_eq!(
         prune(&LocalDisk, &folder, &keep, None).unwrap(),
         [path.join("step-0000000001"), path.join("step-0000000004")]

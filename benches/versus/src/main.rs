@@ -43,7 +43,7 @@ struct Arguments {
     seconds: f64,
     /// What is measured.
     #[arg(long, value_delimiter = ',', default_value = "steps,saves,storage,resume")]
-    parts: Vec<Part>,
+    parts: Vec<Stateful>,
     /// The size of the state that is saved and loaded.
     #[arg(long, default_value_t = 300)]
     megabytes: usize,
@@ -67,7 +67,7 @@ struct Arguments {
 
 /// Something to measure.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Part {
+enum Stateful {
     /// The time of a training step.
     Steps,
     /// What a save every 50 steps costs.
@@ -105,10 +105,10 @@ fn measure(arguments: &Arguments, root: &Path, out: &Path) -> Result<Results> {
     let mut conditions = Conditions::before();
     for part in &arguments.parts {
         match part {
-            Part::Steps => rounds::measure(arguments, &programs, &mut conditions, &mut results)?,
-            Part::Saves => storage::measure_saves(&programs, &mut conditions, &mut results)?,
-            Part::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
-            Part::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
+            Stateful::Steps => rounds::measure(arguments, &programs, &mut conditions, &mut results)?,
+            Stateful::Saves => storage::measure_saves(&programs, &mut conditions, &mut results)?,
+            Stateful::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
+            Stateful::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
         }
         // What is measured stays, should a later part fail.
         results.conditions = conditions.so_far();

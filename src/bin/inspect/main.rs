@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use rekindle::checkpoint::Folder;
-use rekindle::report::{Runs, Standing};
+use rekindle::report::{RunStatus, Runs};
 use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
 use rekindle::{store, threads};
 
@@ -112,7 +112,7 @@ fn show(path: &Path, cli: &Cli) -> anyhow::Result<String> {
 fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
     let (standing, messages) = if cli.stats || !store::is_url(path) {
         let (checkpoint, messages) = resume::newest_at(path)?;
-        let standing = Standing::of(&checkpoint);
+        let standing = RunStatus::of(&checkpoint);
         let standing = match resume::folder_of(path)? {
             Some(folder) => standing.beside(&Folder::new(folder))?,
             None => standing,
@@ -120,7 +120,7 @@ fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
         (standing, messages)
     } else {
         let (outline, messages) = resume::newest_outline_at(path)?;
-        (Standing::of_outline(&outline), messages)
+        (RunStatus::of_outline(&outline), messages)
     };
     for message in messages {
         drop(writeln!(io::stderr(), "{message}"));

@@ -7,7 +7,7 @@ use clap::Args;
 use rekindle::checkpoint::{Folder, step_of};
 use rekindle::figures;
 use rekindle::store;
-use rekindle::train::{Every, KeepConfig, Metric, Pruning};
+use rekindle::train::{Interval, KeepConfig, Metric, Pruning};
 
 use crate::Answer;
 
@@ -28,7 +28,7 @@ pub struct Prune {
     metric: Option<Metric>,
     /// Interval of checkpoints to keep for ever: '1000 steps', '10 epochs'
     #[arg(long, value_name = "INTERVAL")]
-    every: Option<Every>,
+    every: Option<Interval>,
     /// Show what would be deleted, but delete nothing
     #[arg(long)]
     dry_run: bool,
@@ -52,15 +52,15 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     let pruning = Pruning::plan(&arguments.run, (!given.is_empty()).then_some(given))?;
     let did = if arguments.dry_run { "would be deleted" } else { "deleted" };
     let mut text = String::new();
-    for verdict in &pruning.verdicts {
-        let metric = verdict.metric.map(|metric| format!("  {}", figures::loss(metric))).unwrap_or_default();
-        let fate = match verdict.stays {
+    for decision in &pruning.decisions {
+        let metric = decision.metric.map(|metric| format!("  {}", figures::loss(metric))).unwrap_or_default();
+        let fate = match decision.stays {
             Some(reason) => format!("stays: {reason}"),
-            None => format!("{did}{}", if verdict.copy.is_some() { ": superseded" } else { "" }),
+            None => format!("{did}{}", if decision.copy.is_some() { ": superseded" } else { "" }),
         };
-        text += &format!("{}{metric}  {fate}\n", verdict.path.display());
+        text += &format!("{}{metric}  {fate}\n", decision.path.display());
     }
-    let (all, go) = (pruning.verdicts.len(), pruning.verdicts.iter().filter(|verdict| verdict.stays.is_none()).count());
+    let (all, go) = (pruning.decisions.len(), pruning.decisions.iter().filter(|decision| decision.stays.is_none()).count());
     if !arguments.dry_run {
         pruning.carry_out()?;
     }

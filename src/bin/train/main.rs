@@ -27,7 +27,7 @@ use rekindle::train::{
 };
 use rekindle::trained::{Trained, TrainedError};
 use rekindle::{figures, shell, store, threads};
-use resume::Choices;
+use resume::ResumeOptions;
 
 /// Train a model so that the run survives being killed: after a resume it has the same bits as without the
 /// interruption.
@@ -205,7 +205,7 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
             let (out, strict) = (arguments.out.as_deref(), arguments.strict);
-            let resumed = resume::resume(path, Choices { settings: &settings, out, strict }, control)?;
+            let resumed = resume::resume(path, ResumeOptions { settings: &settings, out, strict }, control)?;
             resumed.messages.iter().for_each(|message| console.message(message));
             Ok(resumed.run)
         }

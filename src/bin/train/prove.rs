@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
-use rekindle::train::{Console, Every, Sink, Stake, from_file};
+use rekindle::train::{Console, Interval, Sink, Stake, from_file};
 
 use crate::{listening, print, settings, stopped_by};
 
@@ -102,7 +102,7 @@ fn plan(arguments: &Prove) -> Result<Plan> {
         (None, config) => {
             let config = config.clone().unwrap_or_default();
             let read = from_file(&config, &settings(&arguments.settings)?)?;
-            let by_the_clock = matches!(read.checkpoint.every, Every::Minutes(_) | Every::Auto);
+            let by_the_clock = matches!(read.checkpoint.every, Interval::Minutes(_) | Interval::Auto);
             let executable =
                 std::env::current_exe().context("this program's file cannot be found to start it again")?;
             let program = Program::Train { executable, config, settings: arguments.settings.clone() };

@@ -1,4 +1,4 @@
-//! Rows of tensors in a safetensors file, of which a batch at a time is read.
+//! Rows of tensors in a safetensors file, read batch by batch.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -17,14 +17,14 @@ use crate::data::{
 use crate::regular;
 use crate::state::State;
 
-/// A longer header is refused, as by the format itself.
+/// A longer header is refused, as in the format's own library.
 const HEADER_LIMIT: u64 = 100_000_000;
 
 trait ReadSeek: Read + Seek {}
 
 impl<R: Read + Seek> ReadSeek for R {}
 
-/// The rows of a tensor of inputs, and where they are asked for of one of targets.
+/// The rows of a tensor of inputs, and of targets if they are requested.
 pub(super) struct TensorRows {
     path: PathBuf,
     content: Box<dyn ReadSeek>,
@@ -42,7 +42,7 @@ struct Stored {
     rows: usize,
     /// The shape of one row.
     shape: Vec<usize>,
-    /// Where it begins.
+    /// Its start in bytes.
     start: u64,
 }
 
@@ -53,7 +53,7 @@ impl TensorRows {
         let unreadable = |source| DataError::Read { path: path.clone(), source };
         let (_, is_packed) = file::unpacked(&path).map_err(unreadable)?;
         let mut content: Box<dyn ReadSeek> = if is_packed {
-            // What is packed can only be read from its start.
+            // A gzip file can only be read from its start.
             Box::new(Cursor::new(DataFile::read(&path)?.content))
         } else {
             Box::new(regular::open(&path).map_err(unreadable)?)
@@ -139,7 +139,7 @@ impl Stored {
         }
     }
 
-    /// Refuses targets that are none of a model whose targets are of `kind`.
+    /// Refuses targets that do not fit a model with targets of `kind`.
     fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
         let (fits, expected) = match (kind, self.dtype) {
             (TargetKind::Values { width }, dtype) => (
@@ -166,12 +166,12 @@ impl Stored {
         .into()
     }
 
-    /// How many elements a row has.
+    /// Returns the number of elements per row.
     fn width(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// The bytes of `rows` rows from number `row` on.
+    /// Reads the bytes of `rows` rows, starting with number `row`.
     fn read(&self, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
         let row_bytes = self.width() * self.dtype.bitsize() / 8;
         content.seek(SeekFrom::Start(self.start + (row * row_bytes) as u64))?;
@@ -181,7 +181,7 @@ impl Stored {
     }
 }
 
-/// What targets must be for a model of classes.
+/// The required targets for a model of classes.
 const CLASSES: &str = "I64, U32 or U8 [rows], since the run's data has classes";
 
 impl Iterator for TensorRows {
@@ -200,8 +200,8 @@ impl Iterator for TensorRows {
     }
 }
 
-/// Where the tensors begin, and which there are; or what is wrong with the header. Nothing is allocated that the length
-/// of the content does not account for.
+/// Reads the start of the tensors and their list, or the fault in the header. The allocated memory is bounded by the
+/// length of the content.
 fn header(content: &mut dyn ReadSeek) -> io::Result<Result<(u64, Metadata), String>> {
     let length = content.seek(SeekFrom::End(0))?;
     content.rewind()?;

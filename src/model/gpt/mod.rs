@@ -9,13 +9,13 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor, Var};
 
 pub use config::{GptActivation, GptConfig, GptNorm, Positions};
-use weights::{BlockWeights, Maker, Norm, Qkv};
+use weights::{BlockWeights, GptBuilder, Norm, Qkv};
 
 use super::{Mode, Model, ModelError, ModelSpec};
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::{self, Heads};
 use crate::parameters::Parameters;
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
 /// A GPT. Its weights have the names and layouts of Hugging Face: those of `GPT2LMHeadModel` if the model is a GPT-2
 /// (learned positions, layer norm, GELU, as many key heads as query heads), otherwise those of `LlamaForCausalLM`.
@@ -56,7 +56,7 @@ impl Gpt {
             let rule = format!("the table of {vocabulary} tokens cannot give {outputs} outputs; set it to false");
             return Err(ModelError::field("tied", true, rule));
         }
-        let mut maker = Maker { config: &config, seed, device, parameters: Parameters::new() };
+        let mut maker = GptBuilder { config: &config, seed, device, parameters: Parameters::new() };
         let (tokens, positions) = maker.embeddings(vocabulary, longest)?;
         let block = |index| Ok(Arc::new(Block { config: config.clone(), index, weights: maker.block(index)? }));
         let blocks = (0..config.layers).map(block).collect::<Result<_>>()?;
@@ -96,7 +96,7 @@ impl Model for Gpt {
                 let again = Arc::clone(block);
                 ops::recompute(&x, block.weights.vars(), move |x| again.forward(x, draws))?
             } else {
-                mode.settled(block.forward(&x, draws)?)
+                mode.detach_in_eval(block.forward(&x, draws)?)
             };
         }
         ops::linear(&self.norm.forward(&x)?, self.head.as_ref().unwrap_or(&self.tokens), None)
@@ -116,14 +116,14 @@ struct Block {
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
         let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws)?;
         let x = ops::add(x, &self.drop_some(attended, draws, "projection")?)?;
         let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
         ops::add(&x, &self.drop_some(transformed, draws, "mlp")?)
     }
 
-    fn attention(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
+    fn attention(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
         let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads() };
         let mask = draws.and_then(|draws| Mask::new(self.config.dropout, &draws, &self.purpose("attention")));
         let attended = match &self.weights.qkv {
@@ -155,7 +155,7 @@ impl Block {
         self.weights.down.forward(&hidden)
     }
 
-    fn drop_some(&self, x: Tensor, draws: Option<Draws>, part: &str) -> Result<Tensor> {
+    fn drop_some(&self, x: Tensor, draws: Option<StepRng>, part: &str) -> Result<Tensor> {
         drop_some(x, self.config.dropout, draws, &self.purpose(part))
     }
 
@@ -165,7 +165,7 @@ impl Block {
 }
 
 /// Applies dropout in training.
-fn drop_some(x: Tensor, p: f64, draws: Option<Draws>, purpose: &str) -> Result<Tensor> {
+fn drop_some(x: Tensor, p: f64, draws: Option<StepRng>, purpose: &str) -> Result<Tensor> {
     match draws {
         Some(draws) => dropout(&x, p, &draws, purpose),
         None => Ok(x),

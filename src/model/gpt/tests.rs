@@ -9,7 +9,7 @@ use crate::model::ModelConfig;
 use crate::ops::loss::cross_entropy;
 use crate::optim::Gradients;
 use crate::parameters::to_host;
-use crate::state::{HostTensor, Part};
+use crate::state::{HostTensor, Stateful};
 
 /// Small configurations that cover every option.
 fn shapes() -> Vec<GptConfig> {
@@ -97,7 +97,7 @@ fn a_llama_of_hugging_face_gives_the_same_logits_here() {
 fn every_shape_trains_every_parameter_and_evaluation_has_no_dropout() {
     for config in shapes() {
         let model = gpt(&config);
-        let logits = model.forward(&tokens(), Mode::Train(&Draws::at(0, 0))).unwrap();
+        let logits = model.forward(&tokens(), Mode::Train(&StepRng::at(0, 0))).unwrap();
         assert_eq!(logits.dims(), [3, 6, 10]);
         let loss = cross_entropy(&logits, &tokens(), 0.0).unwrap();
         Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
@@ -109,7 +109,7 @@ fn every_shape_trains_every_parameter_and_evaluation_has_no_dropout() {
 }
 
 fn loss_and_gradients(model: &Gpt, step: u64) -> (f32, Vec<HostTensor>) {
-    let logits = model.forward(&tokens(), Mode::Train(&Draws::at(4, step))).unwrap();
+    let logits = model.forward(&tokens(), Mode::Train(&StepRng::at(4, step))).unwrap();
     let loss = cross_entropy(&logits, &tokens(), 0.0).unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().iter().map(|(_, var)| to_host(store.get(var).unwrap()).unwrap()).collect();

@@ -17,14 +17,14 @@ use crate::parameters::Parameters;
 const DEVIATION: f32 = 0.02;
 
 /// Creates the tensors of a model, each drawn from the seed and its name.
-pub(super) struct Maker<'a> {
+pub(super) struct GptBuilder<'a> {
     pub config: &'a GptConfig,
     pub seed: u64,
     pub device: &'a Device,
     pub parameters: Parameters,
 }
 
-impl Maker<'_> {
+impl GptBuilder<'_> {
     fn add(&mut self, name: &str, var: Var) -> Var {
         self.parameters.insert(name, var.clone());
         var

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::ops::testing::{Reference, assert_same_numbers, check, check_kernels, numbers};
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
 const GROUPED: Heads = Heads { queries: 4, keys: 2 };
 
 fn mask() -> Option<Mask> {
-    Mask::new(0.3, &Draws::at(3, 5), "attention")
+    Mask::new(0.3, &StepRng::at(3, 5), "attention")
 }
 
 #[test]

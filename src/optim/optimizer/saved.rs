@@ -8,7 +8,7 @@ use crate::optim::groups::{Decay, Group};
 use crate::optim::list;
 use crate::optim::rule::Momentum;
 use crate::parameters::{from_host, host_dtype, save_tensors};
-use crate::state::{HostTensor, Part, State, StateError};
+use crate::state::{HostTensor, State, StateError, Stateful};
 
 /// The saved state, except for tensors.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl Optimizer {
     }
 }
 
-impl Part for Optimizer {
+impl Stateful for Optimizer {
     fn save(&self) -> Result<State, StateError> {
         let mut state = State::default();
         self.save_into(&mut state)?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::optim::{Adam, AdamW, Decay, GroupConfig, GroupRule, Overrides, Sgd};
-use crate::state::Part;
+use crate::state::Stateful;
 
 fn kinds() -> [OptimizerConfig; 6] {
     let momentum = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };

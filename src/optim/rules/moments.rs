@@ -48,7 +48,7 @@ impl Moments {
         match tensors.slice_dtype() {
             Some(DType::F32) => self.fused::<f32>(tensors),
             Some(DType::F64) => self.fused::<f64>(tensors),
-            _ => self.composed(tensors),
+            _ => self.reference(tensors),
         }
     }
 
@@ -78,7 +78,7 @@ impl Moments {
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    pub fn composed(self, tensors: &Update<'_>) -> Result<()> {
+    pub fn reference(self, tensors: &Update<'_>) -> Result<()> {
         let [first_correction, second_correction] = self.corrections();
         let p = tensors.weights()?;
         let g = (tensors.gradient()? + (&p * self.decay)?)?;

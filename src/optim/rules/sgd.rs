@@ -61,7 +61,7 @@ impl UpdateRule for Sgd {
             (Some(DType::F64), true) => descend::<f64>(tensors, step),
             (Some(DType::F32), false) => self.roll::<f32>(tensors, step),
             (Some(DType::F64), false) => self.roll::<f64>(tensors, step),
-            _ => self.composed(tensors, step),
+            _ => self.reference(tensors, step),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Sgd {
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    pub(in super::super) fn composed(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+    pub(in super::super) fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let p = tensors.weights()?;
         let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
         let direction = if tensors.states.is_empty() {

@@ -44,7 +44,7 @@ impl Canvas {
         self.put(&format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" {joins}{dashes}/>"));
     }
 
-    /// Draws an isolated point of series `number`.
+    /// StepRng an isolated point of series `number`.
     pub fn dot(&mut self, x: f64, y: f64, number: usize) {
         let colour = COLOURS[number % COLOURS.len()];
         self.put(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
@@ -56,7 +56,7 @@ impl Canvas {
         self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
     }
 
-    /// Draws vertical text, centred at `(x, y)`.
+    /// StepRng vertical text, centred at `(x, y)`.
     pub fn upright_text(&mut self, x: f64, y: f64, size: f64, fill: &str, words: &str) {
         let place = format!("transform=\"translate({x:.1},{y:.1}) rotate(-90)\"");
         let style = format!("font-size=\"{size}\" text-anchor=\"middle\" fill=\"{fill}\"");

@@ -266,7 +266,7 @@ fn height(names: &[Name]) -> f64 {
     ROW * names.iter().map(|name| name.row + 1).max().unwrap_or(0) as f64
 }
 
-/// Draws names in rows that end at `bottom`, and lines up to the names that have one.
+/// StepRng names in rows that end at `bottom`, and lines up to the names that have one.
 fn draw_names(canvas: &mut Canvas, names: &[Name], bottom: f64, colour: &str) {
     for name in names {
         let y = bottom - ROW * name.row as f64 - 5.0;

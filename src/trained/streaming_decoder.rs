@@ -8,7 +8,7 @@ use crate::data::Vocabulary;
 const UNFINISHED: char = '\u{fffd}';
 
 /// Decodes tokens to text as they come.
-pub(super) struct Spoken {
+pub(super) struct StreamingDecoder {
     vocabulary: Vocabulary,
     /// The last tokens: those last returned, because earlier tokens may change the text of later ones, and those held
     /// back.
@@ -17,7 +17,7 @@ pub(super) struct Spoken {
     said: usize,
 }
 
-impl Spoken {
+impl StreamingDecoder {
     /// Creates a decoder after `tokens`, whose text is already known.
     pub fn after(vocabulary: Vocabulary, tokens: &[u32]) -> Self {
         Self { vocabulary, tokens: tokens.to_vec(), said: tokens.len() }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn said(tokens: &[u8]) -> Vec<String> {
-        let mut spoken = Spoken::after(Vocabulary::bytes(), &[b'I', b'n'].map(u32::from));
+        let mut spoken = StreamingDecoder::after(Vocabulary::bytes(), &[b'I', b'n'].map(u32::from));
         let say = |(place, &token): (usize, &u8)| spoken.say(token.into(), place + 1 == tokens.len()).unwrap();
         tokens.iter().enumerate().map(say).collect()
     }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::step_of;
 
 /// A copy of a run directory. Checkpoint files, which are never modified, are shared with the original.
-pub(super) struct Before {
+pub(super) struct RunBackup {
     run: PathBuf,
     copy: PathBuf,
 }
 
-impl Before {
+impl RunBackup {
     /// Copies `run`, which need not exist yet, to `copy`.
     pub fn take(run: &Path, copy: &Path) -> io::Result<Self> {
         remove(copy)?;
@@ -66,7 +66,7 @@ mod tests {
         fs::create_dir_all(&checkpoint).unwrap();
         fs::write(checkpoint.join("state.json"), "three").unwrap();
         fs::write(run.join("log.jsonl"), "one\n").unwrap();
-        let before = Before::take(&run, &copy).unwrap();
+        let before = RunBackup::take(&run, &copy).unwrap();
         fs::remove_dir_all(&checkpoint).unwrap();
         fs::write(run.join("log.jsonl"), "one\ntwo\n").unwrap();
         fs::write(run.join("new"), "").unwrap();
@@ -80,7 +80,7 @@ mod tests {
     fn a_run_that_was_not_there_is_gone_again() {
         let folder = tempfile::tempdir().unwrap();
         let (run, copy) = (folder.path().join("run"), folder.path().join("copy"));
-        let before = Before::take(&run, &copy).unwrap();
+        let before = RunBackup::take(&run, &copy).unwrap();
         fs::create_dir(&run).unwrap();
         before.restore().unwrap();
         assert!(!run.exists() && !copy.exists());

@@ -14,9 +14,9 @@ use crate::regular;
 ///
 /// # Errors
 /// The message says which of the three was read, and the fault.
-pub fn read_schedule(typed: &str) -> Result<Schedule, TypedError> {
+pub fn read_schedule(typed: &str) -> Result<Schedule, CliInputError> {
     if typed.trim_start().starts_with('{') {
-        return serde_json::from_str(typed).map_err(TypedError::Json);
+        return serde_json::from_str(typed).map_err(CliInputError::Json);
     }
     if typed.ends_with(".toml") || Path::new(typed).is_file() {
         return read_toml(Path::new(typed));
@@ -24,8 +24,8 @@ pub fn read_schedule(typed: &str) -> Result<Schedule, TypedError> {
     Ok(typed.parse()?)
 }
 
-fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
-    let wrong = |message: String| TypedError::Toml { path: path.display().to_string(), message };
+fn read_toml(path: &Path) -> Result<Schedule, CliInputError> {
+    let wrong = |message: String| CliInputError::Toml { path: path.display().to_string(), message };
     let mut table: toml::Table = toml::from_str(&read(path)?).map_err(|error| wrong(error.to_string()))?;
     let schedule = if table.contains_key("kind") {
         toml::Value::Table(table)
@@ -40,9 +40,9 @@ fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
 ///
 /// # Errors
 /// The file cannot be read or holds something else.
-pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
+pub fn read_metrics(path: &Path) -> Result<Vec<f64>, CliInputError> {
     let text = read(path)?;
-    let wrong = |found: &str| TypedError::Metrics {
+    let wrong = |found: &str| CliInputError::Metrics {
         path: path.display().to_string(),
         found: found.trim().chars().take(20).collect(),
     };
@@ -57,13 +57,13 @@ pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
     items.split(',').map(number).collect()
 }
 
-fn read(path: &Path) -> Result<String, TypedError> {
-    regular::read_to_string(path).map_err(|source| TypedError::File { path: path.display().to_string(), source })
+fn read(path: &Path) -> Result<String, CliInputError> {
+    regular::read_to_string(path).map_err(|source| CliInputError::File { path: path.display().to_string(), source })
 }
 
 /// Errors of reading a schedule or metrics from an argument.
 #[derive(Debug, Error)]
-pub enum TypedError {
+pub enum CliInputError {
     /// The text form is invalid.
     #[error(transparent)]
     Text(#[from] ScheduleError),

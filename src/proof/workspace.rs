@@ -4,17 +4,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::before;
 use super::error::ProofError;
+use super::run_backup;
 
 /// The working directory.
-pub(super) struct Place {
+pub(super) struct Workspace {
     out: PathBuf,
     /// The directories that were created for it, outermost first.
     made: Vec<PathBuf>,
 }
 
-impl Place {
+impl Workspace {
     /// Creates the directory `out`, or uses an empty one.
     pub fn create(out: &Path) -> Result<Self, ProofError> {
         let is_taken = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
@@ -61,7 +61,7 @@ impl Place {
     /// Removes files that are not needed after the test.
     pub fn tidy(&self) {
         // Remaining files are hidden and do no harm.
-        let _ = before::remove(&self.before());
+        let _ = run_backup::remove(&self.before());
         let _ = fs::remove_file(self.progress());
     }
 
@@ -70,7 +70,7 @@ impl Place {
         self.tidy();
         for run in [self.whole(), self.killed()] {
             // A directory with other content stays.
-            let _ = before::remove(&run);
+            let _ = run_backup::remove(&run);
             let _ = fs::remove_file(self.said(&run));
         }
         for folder in self.made.iter().rev() {

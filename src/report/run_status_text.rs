@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::course::Due;
 use super::layers;
 use super::measured::{Measured, Validation};
-use super::standing::{GroupStanding, Standing};
+use super::run_status::{GroupStatus, RunStatus};
 use super::statistics::TensorSummary;
 use crate::figures;
 use crate::train::changes::written;
 
-impl fmt::Display for Standing {
+impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |total: Option<u64>| total.map(|total| format!(" of {total}")).unwrap_or_default();
         writeln!(f, "checkpoint  {}", self.path.display())?;
@@ -75,7 +75,7 @@ fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Resul
     Ok(())
 }
 
-fn write_course(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Result {
+fn write_course(f: &mut fmt::Formatter<'_>, standing: &RunStatus) -> fmt::Result {
     let course = &standing.course;
     if course.is_finished {
         return writeln!(f, "continues   not at all: all its updates are made");
@@ -104,7 +104,7 @@ fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&Stri
     if memory.is_null() { Ok(()) } else { writeln!(f, "  memory    {memory}") }
 }
 
-fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding, all: bool) -> fmt::Result {
+fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStatus, all: bool) -> fmt::Result {
     let show = |value: Option<f64>| value.map_or("?".to_owned(), figures::exact);
     let course = |name: &str, next: &[f64]| {
         let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::aim::{Aim, Target, targets};
-use super::before::Before;
 use super::error::ProofError;
-use super::place::{Place, checkpoints_of, last_lines, without_place};
+use super::kill_target::{KillTarget, PlannedKill, targets};
 use super::program::{Program, Running, describe};
+use super::run_backup::RunBackup;
+use super::workspace::{Workspace, checkpoints_of, last_lines, without_place};
 use super::{Event, Plan};
 use crate::checkpoint::{Checkpoint, Folder, is_temporary};
 use crate::train::{Phase, Progress};
@@ -67,15 +67,15 @@ impl Outcome {
 }
 
 /// Starts the program and kills it.
-pub(super) struct Hunter<'a> {
+pub(super) struct KillRunner<'a> {
     plan: &'a Plan,
-    place: &'a Place,
+    place: &'a Workspace,
     stop: &'a dyn Fn() -> Option<i32>,
     launches: usize,
 }
 
-impl<'a> Hunter<'a> {
-    pub fn new(plan: &'a Plan, place: &'a Place, stop: &'a dyn Fn() -> Option<i32>) -> Self {
+impl<'a> KillRunner<'a> {
+    pub fn new(plan: &'a Plan, place: &'a Workspace, stop: &'a dyn Fn() -> Option<i32>) -> Self {
         Self { plan, place, stop, launches: 0 }
     }
 
@@ -142,14 +142,14 @@ impl<'a> Hunter<'a> {
 
     /// Executes one kill. If the process ends before the kill, or has saved its last step so that later kills have no
     /// target, the run is restored and the next attempt kills earlier; returns `Finished` if that does not help.
-    fn kill(&mut self, mut target: Target, pace: &mut Pace) -> Result<Outcome, ProofError> {
+    fn kill(&mut self, mut target: PlannedKill, pace: &mut Pace) -> Result<Outcome, ProofError> {
         const ATTEMPTS: u32 = 12;
         let (run, copy) = (self.place.killed(), self.place.before());
         for attempt in 0..ATTEMPTS {
-            let before = Before::take(&run, &copy).map_err(ProofError::io("copy to", &copy))?;
+            let before = RunBackup::take(&run, &copy).map_err(ProofError::io("copy to", &copy))?;
             let from = newest(&run);
             let delay = target.delay(pace, from.unwrap_or(0)).mul_f64(0.5_f64.powi(attempt as i32));
-            match self.hunt(&run, target, delay, pace, from)? {
+            match self.run_and_kill(&run, target, delay, pace, from)? {
                 Outcome::Failed(status) => return Ok(Outcome::Failed(status)),
                 Outcome::Killed(kill) if newest(&run) != Some(pace.steps) => return Ok(Outcome::Killed(kill)),
                 Outcome::Killed(_) | Outcome::Finished => {
@@ -157,15 +157,15 @@ impl<'a> Hunter<'a> {
                 }
             }
             // There may be no further save to hit.
-            target.aim = if target.aim == Aim::Save { Aim::Moment } else { target.aim };
+            target.aim = if target.aim == KillTarget::Save { KillTarget::Moment } else { target.aim };
         }
         Ok(Outcome::Finished)
     }
 
-    fn hunt(
+    fn run_and_kill(
         &mut self,
         run: &Path,
-        target: Target,
+        target: PlannedKill,
         delay: Duration,
         pace: &mut Pace,
         from: Option<u64>,
@@ -173,7 +173,7 @@ impl<'a> Hunter<'a> {
         let (saves_before, logged_before) = (unfinished_saves(run), last_logged(&run.join("log.jsonl")));
         let mut process = self.start(run, true)?;
         let mut due = delay;
-        let mut waits_for_save = target.aim == Aim::Save;
+        let mut waits_for_save = target.aim == KillTarget::Save;
         let mut has_told = false;
         loop {
             if !has_told && Progress::last_told(&self.place.progress()).is_some() {

@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// A table with a `kind`, which is read before the other keys.
-pub(crate) struct Kinded {
+pub(crate) struct Tagged {
     kind: String,
     rest: Map<String, Value>,
 }
 
-impl Kinded {
+impl Tagged {
     /// Returns the kind.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -63,7 +63,7 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Kinded {
+impl<'de> Deserialize<'de> for Tagged {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::of(Map::deserialize(deserializer)?)
     }

@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::course::Course;
-use super::kept::KeptStanding;
+use super::kept::KeptStatus;
 use super::layers::{Layer, layers};
 use super::measured::Measured;
 use super::statistics::{TensorSummary, summarize};
 use crate::checkpoint::{Checkpoint, FileEntry, Folder, Outline, WrittenBy};
 use crate::schedule::{RunLength, Schedule, Scheduler};
-use crate::state::Part;
+use crate::state::Stateful;
 use crate::train::{Kept, TrainError, base_of};
 
 /// Number of future rates in the status.
@@ -20,7 +20,7 @@ const RATES_SHOWN: u64 = 5;
 
 /// Status of a run.
 #[derive(Debug, Serialize)]
-pub struct Standing {
+pub struct RunStatus {
     /// The checkpoint's directory.
     pub path: PathBuf,
     /// Updates made; the number of the next.
@@ -54,7 +54,7 @@ pub struct Standing {
     /// Its hyperparameters.
     pub hyperparameters: Value,
     /// Its parameter groups.
-    pub groups: Vec<GroupStanding>,
+    pub groups: Vec<GroupStatus>,
     /// The identity of the data.
     pub data: Value,
     /// The configuration.
@@ -63,7 +63,7 @@ pub struct Standing {
     pub history: Vec<Value>,
     /// Retention of the run's checkpoints, if the run was given and not a single checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kept: Option<KeptStanding>,
+    pub kept: Option<KeptStatus>,
     /// The metrics in the run's log up to its step, if there is a log.
     pub measured: Measured,
     /// The next steps of the run.
@@ -82,7 +82,7 @@ pub struct Standing {
 
 /// Status of a parameter group.
 #[derive(Debug, Serialize)]
-pub struct GroupStanding {
+pub struct GroupStatus {
     /// The name of the group's update rule if it differs from the optimizer's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -108,7 +108,7 @@ pub struct GroupStanding {
     pub next_momenta: Vec<f64>,
 }
 
-impl Standing {
+impl RunStatus {
     /// Reads the status from a checkpoint of any program; missing parts are left out.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let tensors = checkpoint.parts().flat_map(|part| {
@@ -168,7 +168,7 @@ impl Standing {
     }
 }
 
-impl Standing {
+impl RunStatus {
     /// Adds the retention of the checkpoints in the run's `folder`.
     ///
     /// # Errors
@@ -208,7 +208,7 @@ fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
 struct Schedulers([Option<Scheduler>; 3]);
 
 impl Schedulers {
-    fn groups(&self, optimizer: Option<&Value>) -> Vec<GroupStanding> {
+    fn groups(&self, optimizer: Option<&Value>) -> Vec<GroupStatus> {
         let saved = optimizer.and_then(|json| json["groups"].as_array()).map(Vec::as_slice).unwrap_or_default();
         let [lr, momentum, weight_decay] = &self.0;
         let group = |index: usize| {
@@ -220,7 +220,7 @@ impl Schedulers {
             // As in training, a schedule of the learning rate may drive the momentum too.
             let by_rate = next(lr, |scheduler, t| scheduler.momentum_at(t, index));
             let next_momenta = if by_rate.is_empty() { own } else { by_rate };
-            GroupStanding {
+            GroupStatus {
                 kind: saved["kind"].as_str().map(str::to_owned),
                 parameters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
                 base_lr: lr.as_ref().and_then(|s| s.base_lrs().get(index).copied()).or(saved["lr"].as_f64()),
