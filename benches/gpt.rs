@@ -1,5 +1,6 @@
-//! What the operations of a language model cost, beside Candle's own, and a whole training step: `CANDLE_NUM_THREADS=1
-//! cargo bench --bench gpt`, which is how `train` sets it, with `RAYON_NUM_THREADS` for another number of threads.
+//! Cost of the operations of a language model, compared with Candle's, and of a whole training step:
+//! `CANDLE_NUM_THREADS=1 cargo bench --bench gpt`, as `train` sets it, with `RAYON_NUM_THREADS` for another number of
+//! threads.
 //!
 //! The shapes are those of a GPT of 4 layers, 4 heads, width 128, context 64 and 65 tokens, on 12 rows. Each figure is
 //! the median of the time of one call, in microseconds, forward and backward; the two sides take turns.
@@ -89,7 +90,7 @@ fn timed(call: &mut impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64() * 1e6)
 }
 
-/// The first of the times warmed up, and does not count.
+/// The first of the times is a warm-up, and does not count.
 fn median(mut times: Vec<f64>) -> f64 {
     times.remove(0);
     times.sort_by(f64::total_cmp);
@@ -114,7 +115,7 @@ fn plain_attention(qkv: &Tensor) -> Result<Tensor> {
     weights.matmul(&part(2)?)?.transpose(1, 2)?.contiguous()
 }
 
-/// A step with all that belongs to it, and where its time goes.
+/// A complete step, and where its time goes.
 fn step(checkpoint_activations: bool) -> Result<()> {
     let config = GptConfig { checkpoint_activations, ..GptConfig::new(4, 4, WIDTH) };
     let model = Gpt::new(config, CONTEXT, VOCABULARY, VOCABULARY, 0, &Device::Cpu).map_err(candle_core::Error::wrap)?;

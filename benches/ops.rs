@@ -1,4 +1,4 @@
-//! What the operations on images cost, beside Candle's own. `cargo bench --bench ops`, with `RAYON_NUM_THREADS` for
+//! Cost of the operations on images, compared with Candle's. `cargo bench --bench ops`, with `RAYON_NUM_THREADS` for
 //! another number of threads.
 //!
 //! The shapes are those of a small ConvNet on 64 images of 28 by 28. Each figure is the median of the time of one call,
@@ -55,7 +55,7 @@ fn convolutions() -> Result<()> {
     {
         let (x, weight) = (normal("x", &x_shape)?, Var::from_tensor(&normal("weight", &weight_shape)?)?);
         let bias = Var::from_tensor(&normal("bias", &weight_shape[..1])?)?;
-        // The image itself needs no gradient; what a layer before made of it does.
+        // The image needs no gradient, but the output of an earlier layer does.
         let x = if x_shape[1] == 1 { x } else { Var::from_tensor(&x)?.as_tensor().clone() };
         let options = Conv2d { relu: true, ..Conv2d::default() };
         let ours = || ops::conv2d(&x, &weight, Some(&bias), options);

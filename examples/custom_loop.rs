@@ -1,4 +1,4 @@
-//! A loop of your own around a Candle model of your own, resumable to the bit.
+//! A hand-written training loop for a Candle model, resumable to the bit.
 //!
 //! Run it, kill it, run it again: `cargo run --release --example custom_loop runs/custom`.
 

@@ -1,4 +1,4 @@
-//! A part of your own in `train`'s loop: an average of the weights, which is saved with the run and used for validations.
+//! A user-defined component in `train`'s loop: an average of the weights, saved with the run and used for validations.
 //!
 //! Run it, kill it, run it again: `cargo run --release --example own_component runs/average`.
 

@@ -1,4 +1,4 @@
-//! Every way a checkpoint can be bad is refused, by name, and a good one is found behind it.
+//! Every kind of bad checkpoint is refused with its fault, and an older good one is found.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,14 +19,14 @@ fn save(folder: &Path, step: u64) -> PathBuf {
     Folder::new(folder).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap().path
 }
 
-/// A checkpoint of step 100 in a folder of its own.
+/// A checkpoint of step 100 in a new folder.
 fn saved() -> (TempDir, PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
     let path = save(temporary.path(), 100);
     (temporary, path)
 }
 
-/// Reading and verifying must refuse alike; gives the message.
+/// Reading and verifying must refuse in the same way; returns the message.
 #[track_caller]
 fn refusal(checkpoint: &Path) -> String {
     let read = Checkpoint::read(checkpoint).expect_err("a bad checkpoint was read").to_string();
@@ -98,7 +98,7 @@ fn a_missing_file_is_refused_by_name() {
     }
 }
 
-/// A file manager, a network file system, or a person has left it there; nothing reads it.
+/// Left by a file manager, a network file system, or a person; it is never read.
 #[test]
 fn a_file_that_the_manifest_does_not_list_is_named_and_no_damage() {
     let (_keep, path) = saved();

@@ -1,5 +1,5 @@
-//! What went wrong with saving and resuming in other trainers, and does not here. Each test is named after the defect;
-//! those of schedules are in `tests/schedules/lessons.rs`.
+//! Defects of saving and resuming in other trainers, which Rekindle avoids. Each test is named after the defect; those
+//! of schedules are in `tests/schedules/lessons.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +41,7 @@ fn update(optimizer: &mut Optimizer, parameters: &Parameters) {
 }
 
 /// burn #5130: moments were silently reset, because they were saved by the ids of parameters, which change between
-/// processes. Here they have the names of their parameters, and one that has none of its own is an error.
+/// processes. Here they have the names of their parameters, and a parameter without a name is an error.
 #[test]
 fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
     let adamw = || AdamW { lr: 0.1, ..AdamW::default() };
@@ -63,7 +63,7 @@ fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
     let renamed = made_in_order(&["decoder", "embedding", "top"]);
     let error = Optimizer::new(&renamed, adamw()).unwrap().load(&moments).unwrap_err().to_string();
     assert!(error.contains("head") && error.contains("top"), "{error}");
-    // The parts are looked at before any is changed, so the weights stay what they were too.
+    // All parts are checked before any is changed, so the weights are unchanged too.
     before.load(&weights).unwrap();
 }
 
@@ -79,13 +79,13 @@ fn transformers_35782_and_lightning_19970_an_incomplete_last_checkpoint_is_not_p
         let said =
             format!("passed over a damaged checkpoint: {missing}/checkpoints/step-0000000007/{missing} is missing");
         assert!(resumed.stderr.contains(&said), "{}", resumed.stderr);
-        // The damaged one is still there, under another name, beside the one that took its place.
+        // The damaged one still exists, under another name, beside its replacement.
         fs::remove_dir_all(run.join("checkpoints/step-0000000007.replaced-1")).unwrap();
         assert_same_bits(&lab.path("whole"), &run);
     }
 }
 
-/// A disk that takes no new file, or writes down what is done to it in which order.
+/// A disk that refuses new files, or records the order of operations.
 #[derive(Clone, Default)]
 struct Watched {
     is_full: bool,
@@ -181,7 +181,7 @@ fn lightning_1150_the_previous_checkpoint_is_deleted_only_after_the_new_one_is_d
 }
 
 /// KempnerForge #102: the `latest` pointer moved before the data was durable. Here there is no pointer, and the rename
-/// that makes a checkpoint visible comes after the flush of all it holds.
+/// that makes a checkpoint visible comes after the flush of its content.
 #[test]
 fn kempnerforge_102_nothing_is_visible_before_it_is_durable() {
     let (folder, weight, disk) = (tempfile::tempdir().unwrap(), made_in_order(&["w"]), Watched::default());
@@ -235,7 +235,7 @@ fn maxdiffusion_484_the_checkpoint_of_a_step_holds_just_so_many_updates() {
     }
 }
 
-/// A million rows of which only those are made that are asked for; counts them.
+/// A million rows, created only on request and counted.
 struct Counted {
     fingerprint: Fingerprint,
     gathered: Arc<AtomicUsize>,
@@ -267,8 +267,8 @@ impl Dataset for Counted {
     }
 }
 
-/// transformers #11284, #21934: 28 hours of skipping batches to find the place in the data. Here the place is computed:
-/// of the millions of rows before it not one is read.
+/// transformers #11284, #21934: 28 hours of skipping batches to find the position in the data. Here the position is
+/// computed: none of the millions of earlier rows is read.
 #[test]
 fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data() {
     let gathered = Arc::new(AtomicUsize::new(0));
@@ -281,7 +281,7 @@ fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data()
 }
 
 /// torchdata #1317: the first data worker made every step 200 times slower, because it saved its position each step.
-/// Here there is none to save: what a checkpoint holds of the data does not change from step to step.
+/// Here there is no position: the data's part of a checkpoint does not change from step to step.
 #[test]
 fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
@@ -294,7 +294,7 @@ fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     assert!(first.1.is_some() && (1..=12).all(|step| of_the_data(step) == first));
 }
 
-/// transformers #22143: gradients that were accumulated when a checkpoint was taken are lost. Here one is only taken
+/// transformers #22143: gradients accumulated at the time of a checkpoint are lost. Here checkpoints are only taken
 /// between updates, when there are none.
 #[test]
 fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
@@ -325,7 +325,7 @@ fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_wind
 /// burn: the shuffle order restarts from epoch 1 after a resume.
 #[test]
 fn burn_the_shuffle_order_goes_on_after_a_resume() {
-    // With a rate of next to nothing and no dropout, a loss tells which rows are in its batch.
+    // With a tiny rate and no dropout, a loss identifies the rows of its batch.
     let config =
         small("{ kind = 'sgd', lr = 1e-12 }", "constant()", EVERY_STEP).replace("dropout = 0.3", "dropout = 0");
     let lab = Lab::in_memory(&config);
@@ -374,7 +374,7 @@ fn burn_ctrl_c_loses_no_update_since_the_last_epoch() {
 fn burn_1312_and_wandb_6728_a_restarted_run_has_one_log_with_each_step_once() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps' }"));
     lab.start("whole");
-    // Killed after step 8, say: the log is ahead of the checkpoint.
+    // As if killed after step 8: the log is ahead of the checkpoint.
     let run = lab.interrupted_copy("whole", "run", 5);
     assert_eq!(log(&lab.path("whole")).len(), 12);
     lab.train(&["--resume", "run"]).well();
@@ -387,7 +387,7 @@ fn burn_1312_and_wandb_6728_a_restarted_run_has_one_log_with_each_step_once() {
     assert_eq!(fs::read(run.join("log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
 }
 
-/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the hyperparameters just asked for.
+/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the newly requested hyperparameters.
 #[test]
 fn pytorch_examples_816_and_torchtune_2730_a_run_uses_the_rate_that_its_resume_asks_for() {
     let lab = Lab::in_memory(&small(ADAMW, "constant()", EVERY_STEP));
@@ -415,7 +415,7 @@ fn torchtitan_1194_dropout_is_the_same_after_a_resume() {
     assert!(last(&lab) != last(&without), "dropout does something");
 }
 
-/// Candle's `VarMap` is a hash map: its variables come in another order in every process, and so would norms and files.
+/// Candle's `VarMap` is a hash map: the order of its variables differs in every process, and so would norms and files.
 #[test]
 fn candle_varmap_two_maps_of_the_same_variables_give_the_same_bytes() {
     let bytes = |order: &[&str]| {
@@ -477,7 +477,7 @@ fn serde_json_a_best_that_is_infinite_comes_back_as_infinite() {
 }
 
 /// safetensors: a header with more than one `__metadata__` key differs from run to run, and `serialize_to_file` neither
-/// flushes nor lets anybody else read the file. Here there is no metadata, and a file is made as any other.
+/// flushes nor lets other users read the file. Here there is no metadata, and files are created in the usual way.
 #[test]
 fn safetensors_headers_are_the_same_in_every_run_and_files_are_for_everybody() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Whatever is wrong with data is said: what, in which file, line and column, and what to do.
+//! Errors of data name the fault, the file, line and column, and the remedy.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rekindle::data::{Data, DataConfig};
 use safetensors::tensor::{Dtype, TensorView};
 
-/// What opening a file of this name, content and options says, the folder left out.
+/// Returns the message of opening a file of this name, content and options, without the folder's path.
 fn refusal(name: &str, content: &[u8], options: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -25,7 +25,7 @@ fn open(path: &Path, options: &str) -> Result<Data, String> {
     Data::open(&config, 0, &Device::Cpu).map_err(|error| error.to_string())
 }
 
-/// A safetensors file of these tensors, each of zero bytes but for its last ones.
+/// Returns a safetensors file of these tensors, with zero bytes except the last ones.
 fn tensors(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
     let filled: Vec<Vec<u8>> = tensors
         .iter()
@@ -349,7 +349,7 @@ fn a_header_that_claims_two_to_the_sixty_bytes_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever the damage, it is an error or it is data, and never a panic.
+    /// Any damage is an error or valid data, and never a panic.
     #[test]
     fn a_damaged_safetensors_file_never_panics(
         flips in prop::collection::vec((0..400_usize, any::<u8>()), 1..5), cut in prop::option::of(0..400_usize),

@@ -1,5 +1,5 @@
-//! Inputs as people have them: images that are cut short, pipes where files belong, links, tokenizers that do not know
-//! the text. Nothing is lost by them, and what is said helps.
+//! Difficult inputs: truncated images, pipes in place of files, links, tokenizers that do not know the text. Nothing is
+//! lost, and the messages help.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use crate::common_data::{gzip, write};
 use crate::common_forge::forge_file;
 use serde_json::Value;
 
-/// A picture of two by two, another one for each number.
+/// A picture of two by two pixels, different for each number.
 fn image(number: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
@@ -20,7 +20,7 @@ fn image(number: u8) -> Vec<u8> {
     bytes
 }
 
-/// Twenty images of two classes, of which the head of number 7 is whole and the rest not.
+/// Twenty images of two classes; the header of number 7 is valid and the rest is not.
 fn images(folder: &Path) {
     for number in 0..20 {
         let class = ["cat", "dog"][usize::from(number % 2)];
@@ -55,7 +55,7 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     let last = *steps(&lab.path("run")).last().unwrap();
     assert_eq!(last, 21);
     assert_eq!(state(&lab.path("run"), last)["dataset"]["skipped"], serde_json::json!(["dog/07.png"]));
-    // Another file there, or none, makes no difference: it is no row.
+    // Another file there, or no file, makes no difference: it is not a row.
     let copy = lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
@@ -68,7 +68,7 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     assert_same_bits(&lab.path("run"), &copy);
 }
 
-/// The state before the failed batch is saved, and the run can go on without the image.
+/// The state before the failed batch is saved, and the run can continue without the image.
 #[test]
 fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_without_it() {
     let lab = lab_of_images("check_images = false");
@@ -81,7 +81,7 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert!(told.stderr.contains("train --resume run"), "{told:?}");
     let again = lab.train(&["--resume", "run"]);
     assert!(again.code != Some(0) && again.stderr.contains("07.png cannot be read"), "{again:?}");
-    // As the message says, and no more.
+    // Exactly as in the message.
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
     let said = "1 image could not be read or found, and for the rest of the run another one of its class stands in its \
                 place: dog/07.png";
@@ -95,7 +95,7 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert_same_bits(&run, &copy);
 }
 
-/// A run of twelve of its 21 steps, and of whole images.
+/// A run of twelve of its 21 steps, with valid images.
 fn begun_run() -> Lab {
     let lab = lab_of_images("");
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
@@ -145,14 +145,14 @@ fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
     assert!(said.contains("dog/07.png cannot be read") && said.contains("--set data.skip_bad=true"), "{said}");
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
     assert!(told.stderr.contains("stands in its place: dog/07.png"), "{told:?}");
-    // So can another one later, and nothing need be said for that.
+    // Another one can be skipped later without a setting.
     lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/05.png"), b"no image").unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
     assert!(told.stderr.contains("stands in the place of each: dog/05.png, dog/07.png"), "{told:?}");
 }
 
-/// As checkpoints are from before they kept what each image was.
+/// Like checkpoints from before they identified each image.
 #[test]
 fn a_run_that_does_not_know_each_of_its_images_goes_on() {
     let lab = begun_run();
@@ -240,7 +240,7 @@ fn what_is_no_regular_file_is_refused_by_its_kind_before_it_is_read() {
     says(&["--resume", "run", "--set", "train.epochs=4"], &["log.jsonl", "a pipe (FIFO)"]);
 }
 
-/// As Hugging Face's cache, DVC and git-annex have files; and a link to the current version of some data.
+/// Like the files of Hugging Face's cache, DVC and git-annex, and a link to the current version of data.
 #[test]
 fn a_link_is_called_by_the_name_that_was_typed() {
     let lab = Lab::in_memory(&small(ADAMW, "constant()", ""));
@@ -276,8 +276,7 @@ fn gzip_with_zeros_behind_it_is_read_and_with_anything_else_is_not() {
     assert!(told.contains("bytes that are neither zeros nor gzip"), "{told}");
 }
 
-/// A `tokenizer.json` of pairs of bytes that knows the letters of "the rope" and the blank; `unknown` stands for
-/// others.
+/// A byte-pair `tokenizer.json` that knows the letters of "the rope" and the blank; `unknown` is the token for others.
 fn tokenizer(unknown: Option<&str>) -> String {
     let mut words: Vec<String> = "the rop".chars().map(String::from).collect();
     words.push("th".to_owned());

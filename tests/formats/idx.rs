@@ -1,4 +1,4 @@
-//! IDX files become the images they hold, and what is wrong with one is said by file, byte and image.
+//! IDX files are read as the images they hold, and errors name file, byte and image.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rekindle::data::{Dataset, Input, TargetKind};
 const IDX: &str = "format = \"idx\"\n";
 const STANDARD: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
 
-/// What is said of these training files.
+/// Returns the message for these training files.
 fn said(images: Vec<u8>, labels: Vec<u8>, options: &str) -> String {
     refusal(&[(STANDARD[0], images), (STANDARD[1], labels)], "", &format!("{IDX}{options}"))
 }
@@ -172,7 +172,7 @@ fn options_that_mean_nothing_are_refused_by_name() {
     );
 }
 
-/// Debian's package; where it is not installed there is nothing to read.
+/// Debian's package; the test reads nothing if it is not installed.
 #[test]
 fn fashion_mnist_is_70000_images_of_10_classes() {
     let folder = Path::new("/usr/share/datasets/fashion-mnist");

@@ -1,4 +1,4 @@
-//! A folder of PNG and JPEG files by class becomes the images it holds; what is wrong with one is said with its name.
+//! A folder of PNG and JPEG files by class is read as the images it holds; errors name the image.
 
 use std::fs;
 
@@ -80,7 +80,7 @@ fn every_kind_of_png_becomes_grey_or_three_colours() {
     assert_eq!(of(1), [18, 18, 40, 40, 18, 255]);
 }
 
-/// What libjpeg makes of the same files; two decoders may round a value differently.
+/// libjpeg's results for the same files; two decoders may round a value differently.
 #[test]
 fn jpeg_files_are_read_in_grey_and_in_colour() {
     let colour = [[1, 0, 202], [43, 0, 200], [79, 1, 199], [122, 0, 201], [161, 0, 199], [202, 0, 202]];
@@ -169,7 +169,7 @@ fn what_is_no_image_is_named() {
     assert!(with("cat/z.jpg", COLOUR[..100].to_vec()).starts_with("the image cat/z.jpg cannot be read: "));
 }
 
-/// Their heads are whole, so that they are only seen to be damaged when they are unpacked.
+/// Their headers are valid, so the damage is found only by decoding.
 fn with_three_cut_short() -> Vec<(&'static str, Vec<u8>)> {
     let cut = |bytes: &[u8]| bytes[..bytes.len() - 20].to_vec();
     vec![
@@ -284,7 +284,7 @@ fn images_that_would_be_left_out_are_an_error_with_an_example() {
     );
     let message = said(&[("train/cat/1.png", grey([0; 4])), ("val/cat/2.png", grey([0; 4]))], "");
     assert!(message.ends_with("`data.path` is the folder of the classes: perhaps train"), "{message}");
-    // Beside the folders of the classes there may be anything, but an image there is said to be left out.
+    // Any files may be beside the class folders, but skipped images there are reported.
     let mut files = animals();
     files.push(("top.png", grey([0; 4])));
     let (folder, data) = opened(&files, "");
@@ -307,7 +307,7 @@ fn a_class_without_images_and_one_class_alone_are_refused() {
     );
 }
 
-/// A picture of two by two, whose head speaks of `width` by `height`.
+/// A picture of two by two pixels, whose header says `width` by `height`.
 fn lying(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = grey([7; 4]);
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
@@ -329,7 +329,7 @@ fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
     jpeg[start_of_frame + 5..][..4].copy_from_slice(&[0x3e, 0x80, 0x3e, 0x80]);
     let message = said(&[("cat/a.jpg", jpeg), ("dog/b.jpg", GREY.to_vec())], "");
     assert!(message.starts_with("the image cat/a.jpg cannot be read: ") && message.contains(expected), "{message}");
-    // What a file can hold is believed until it is unpacked, and compared with the other images before that.
+    // A possible size in a header is accepted until decoding, but compared with the other images before.
     let message = said(&[("cat/a.png", grey([0; 4])), ("dog/b.png", lying(40, 50))], "");
     assert_eq!(message, "dog/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size");
 }

@@ -1,5 +1,5 @@
-//! Parquet files, written by pyarrow, become the table that they hold. Without the feature `parquet` it is said how to
-//! get it.
+//! Parquet files, written by pyarrow, are read as the table they hold. Without the feature `parquet` the message says
+//! how to get it.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ mod with_parquet {
         }
     }
 
-    /// As numbers of 32 bits, the first two integers would be one, and the first two of the other columns as well.
+    /// As 32-bit numbers, the first two integers would be equal, and the first two of the other columns as well.
     #[test]
     fn numbers_that_are_names_are_told_apart_to_their_last_digit() {
         let folder = folder(&[]);

@@ -1,4 +1,4 @@
-//! Real files become the rows they hold, and what is remembered about them survives a save.
+//! Real files are read as the rows they hold, and their state survives a save.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -190,7 +190,7 @@ fn integer_targets_of_safetensors_are_classes() {
     }
 }
 
-/// A data set that somebody else wrote: row `n` holds `n`, and its target is `2 n`.
+/// A user-defined data set: row `n` holds `n`, and its target is `2 n`.
 struct Doubles(Fingerprint);
 
 impl Dataset for Doubles {

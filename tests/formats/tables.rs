@@ -1,4 +1,5 @@
-//! Tables of numbers, categories and gaps become rows; what was learned of the training rows comes back bit for bit.
+//! Tables of numbers, categories and gaps are read as rows; the state computed from the training rows is restored bit
+//! for bit.
 
 use crate::common_data::{bits, example, floats, folder, open, open_with_seed, refusal};
 use rekindle::data::{Data, Dataset, Input, TargetKind};
@@ -15,7 +16,7 @@ fn said(content: &str, options: &str) -> String {
     refusal(&[("a.csv", content.into())], "a.csv", options)
 }
 
-/// As numbers of 32 bits, and some as numbers of 64 bits too, they would be one.
+/// As 32-bit numbers, and some as 64-bit numbers too, they would be equal.
 #[test]
 fn codes_that_are_names_are_told_apart_to_their_last_digit() {
     let codes = ["16777217", "16777216", "007", "7", "7.0", "9007199254740993", "9007199254740992"];
@@ -76,7 +77,7 @@ fn numbers_can_be_categories_and_columns_have_numbers() {
     let folder = folder(&[("a.csv", content.into())]);
     let options = "header = false\ncategories = [0]\nignore = [1]\nbatch_size = \"all\"";
     let data = open(&folder.path().join("a.csv"), options).unwrap();
-    // Standardization leaves what says yes or no at 0 and 1.
+    // Standardization does not change yes-or-no columns of 0 and 1.
     assert_eq!(floats(&data.batch(0).unwrap().inputs), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
 }
 
@@ -147,7 +148,7 @@ fn a_missing_value_is_an_error_unless_something_stands_in() {
         "a.csv, line 2, column `a`: the field is empty; set `data.missing` to say what stands in for a missing value";
     assert_eq!(said("a,y\n,0\n1,0\n", ""), empty);
     assert_eq!(said("a,y\nred,0\n,0\n", "").replace("line 3", "line 2"), empty);
-    // A label is never made up.
+    // A missing label is never filled in.
     assert!(said("a,y\n1,\n", "missing = \"mean\"").starts_with("a.csv, line 2, column `y`: the label is missing"));
     assert!(said("a,y\n-,0\n1,0\n", "missing = \"mean\"").ends_with(
         "\"1\" is a number, and the column began with words; name it in `data.categories` if all are names"
@@ -272,8 +273,7 @@ fn a_missing_large_number_is_replaced_by_one_of_64_bits() {
     assert_eq!(floats(&data.batch(0).unwrap().inputs)[1], 0.0);
 }
 
-/// A checkpoint from before numbers had 64 bits: it does not name a precision, and the statistics are of
-/// numbers of 32 bits.
+/// A checkpoint from before numbers had 64 bits: it has no precision, and its statistics are those of 32-bit numbers.
 #[test]
 fn a_run_that_rounded_its_numbers_first_goes_on_with_the_same_bits() {
     let path = example("breast_cancer.csv");

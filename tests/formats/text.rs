@@ -1,4 +1,4 @@
-//! A text becomes windows of tokens, its tokens are kept and checked, and what is wrong with it is said with its place.
+//! A text is read as windows of tokens, its tokens are cached and checked, and errors name the place.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rekindle::state::Stateful;
 
 const TEXT: &str = "To be, or not to be: that is the question.\nWhether 'tis nobler\n";
 
-/// The data of `content` as text, its tokens kept in `cache` beside it.
+/// Opens `content` as text data, with its tokens in `cache` beside it.
 fn text(content: &[u8], options: &str) -> Data {
     let folder = folder(&[("a.txt", content.to_vec())]);
     open(&folder.path().join("a.txt"), &with_cache(folder.path(), options)).unwrap()
@@ -78,7 +78,7 @@ fn plain_and_gzip_kept_and_in_memory_are_the_same_tokens() {
     let expected = text(TEXT.as_bytes(), options);
     let batch = |data: &Data| data.batch(3).unwrap().inputs.to_vec2::<u32>().unwrap();
     assert_eq!(batch(&text(&gzip(TEXT.as_bytes()), options)), batch(&expected));
-    // A cache below a file cannot be.
+    // A cache folder inside a file cannot exist.
     let folder = folder(&[("a.txt", TEXT.into()), ("file", vec![])]);
     let below = format!("format = \"text\"\ncache = {:?}\n{options}", folder.path().join("file/cache"));
     let in_memory = open(&folder.path().join("a.txt"), &below).unwrap();

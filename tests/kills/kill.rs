@@ -1,4 +1,4 @@
-//! A real process, stopped at any moment in any way, loses nothing: not one bit, however often.
+//! A real process, stopped at any moment in any way, loses no bit, any number of times.
 #![cfg(unix)]
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use rekindle::rng::Stream;
 use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Outcome, Phase, Progress, Run, Sink, from_file};
 
-/// Long enough for 40 kills: thousands of updates, and hundreds of saves for kills to land in.
+/// Long enough for 40 kills: thousands of updates, and hundreds of saves for the kills to hit.
 const LONG: &str = r#"
     seed = 3
     optimizer = { kind = "adamw", lr = 1e-3 }
@@ -37,11 +37,11 @@ const LONG: &str = r#"
 
 const ADAMW: &str = "{ kind = 'adamw', lr = 1e-3 }";
 
-/// Decides when kills land; a failure names it.
+/// Seed of the kills' times; a failure prints it.
 const SEED: u64 = 2;
 
-/// A process that trains, killed with the test should that fail first. What it says goes to files, which never fill up
-/// as pipes do.
+/// A training process, killed with the test if that fails first. Its output goes to files, which never block like
+/// pipes.
 struct Training {
     process: Child,
     said: [PathBuf; 2],
@@ -60,19 +60,19 @@ impl Training {
         assert!(sent.success(), "SIG{name} cannot be sent");
     }
 
-    /// As `signal`, where it may have ended already.
+    /// Like `signal`, for a process that may have ended already.
     fn signal_if_it_runs(&self, name: &str) {
         let id = self.process.id().to_string();
         let _ = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\" 2>/dev/null", name, &id]).status().unwrap();
     }
 
-    /// Kills it, and says whether it still ran.
+    /// Kills it, and returns whether it was still running.
     fn kill(mut self) -> bool {
         self.process.kill().unwrap();
         self.process.wait().unwrap().signal() == Some(9)
     }
 
-    /// Waits for `condition`, which a run that goes well fulfils.
+    /// Waits for `condition`, which is always reached in a correct run.
     #[track_caller]
     fn wait_until(&mut self, condition: impl Fn() -> bool) {
         let began = Instant::now();
@@ -92,13 +92,13 @@ impl Training {
 
 impl Drop for Training {
     fn drop(&mut self) {
-        // It has ended, most often; only one that has not is meant.
+        // Usually it has ended; the assertion is about one that has not.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// What a user types after a crash: a run is resumed, and where none is yet, started again.
+/// The command of a user after a crash: a run is resumed, or started again if there is none yet.
 fn again(lab: &Lab, run: &'static str) -> Vec<&'static str> {
     match lab.path(run).join("config.toml").exists() {
         true => vec!["--resume", run],
@@ -113,16 +113,16 @@ fn delays(total: Duration, count: usize, attempt: u64) -> Vec<Duration> {
     shares.iter().map(|share| total.mul_f32(share / sum)).collect()
 }
 
-/// What the kills of a run have found.
+/// Results of a run's kills.
 #[derive(Debug, Default)]
 struct Storm {
-    /// The steps at which the newest checkpoint was.
+    /// The steps of the newest checkpoint.
     newest: BTreeSet<Option<u64>>,
-    /// How many saves were cut off.
+    /// Number of interrupted saves.
     during_saves: usize,
 }
 
-/// Kills the run `run` after each of the `delays`; `None` if it came to its end before the last of them.
+/// Kills the run `run` after each of the `delays`; `None` if it finished before the last of them.
 fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Option<Storm> {
     let mut storm = Storm::default();
     for delay in delays {
@@ -139,15 +139,15 @@ fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Op
     Some(storm)
 }
 
-/// A run of so many steps has the same bits as one that is killed so often at random moments.
+/// A run of this many steps has the same bits as one that is killed this often at random moments.
 fn assert_kills_change_nothing(optimizer: &str, steps: u64, kills: usize) {
     let config = LONG.replace("{ kind = \"adamw\", lr = 1e-3 }", optimizer);
     let lab = Lab::new(&config.replace("steps = 4000", &format!("steps = {steps}")));
     let began = Instant::now();
     lab.start("whole");
     let duration = began.elapsed();
-    // The kills take less time together than the run, so that all of them find it training. Should the machine have
-    // been busier when the run was timed, kills must come faster.
+    // The kills take less time together than the run, so that all of them hit it in training. If the machine was busier
+    // when the run was timed, kills must come faster.
     let attempts = ["first", "second", "third", "fourth"].into_iter().zip([0.7, 0.4, 0.2, 0.1]).zip(0..);
     let mut killed = attempts.map(|((run, share), attempt)| {
         let storm = kill_again_and_again(&lab, run, &delays(duration.mul_f64(share), kills, attempt));
@@ -177,7 +177,7 @@ fn a_run_killed_500_times_at_random_moments_has_the_same_bits() {
     assert_kills_change_nothing(ADAMW, 100_000, 500);
 }
 
-/// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.
+/// The first milliseconds, in which the run directory is created: after a kill at any moment the run can be resumed.
 #[test]
 fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
@@ -192,7 +192,7 @@ fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
     }
 }
 
-/// A branch whose first checkpoint is not there yet must not be taken for a run that has not begun.
+/// A branch without its first checkpoint must not be taken for a run that has not begun.
 #[test]
 fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
@@ -216,7 +216,7 @@ fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
     }
 }
 
-/// Saves rarely, so that what a signal saves stands out, and is longer than a signal takes to arrive.
+/// Saves rarely, so that saves on signals are visible, and takes longer than a signal needs to arrive.
 fn rarely_saved() -> Lab {
     Lab::new(&LONG.replace("20 steps", "1000 steps").replace("steps = 4000", "steps = 20000"))
 }
@@ -242,7 +242,7 @@ fn assert_a_signal_loses_nothing(signal: &str, code: i32) {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// Removes what only a signal has saved: the whole run does not have it.
+/// Removes the checkpoint of a signal, which the whole run does not have.
 fn remove_unless_due(run: &Path, step: u64) {
     if !step.is_multiple_of(1000) {
         fs::remove_dir_all(checkpoint(run, step)).unwrap();
@@ -259,7 +259,7 @@ fn sigterm_saves_the_last_step_and_exits_with_143() {
     assert_a_signal_loses_nothing("TERM", 143);
 }
 
-/// A hang-up is what a closed laptop sends, the others come from keyboards, timers and batch systems.
+/// A closed laptop sends a hang-up, the others come from keyboards, timers and batch systems.
 #[test]
 fn every_signal_that_would_end_a_run_saves_and_stops_it() {
     let lab = rarely_saved();
@@ -305,8 +305,8 @@ fn two_signals_within_a_second_are_one() {
     assert_eq!(log(&run).len() as u64, *steps(&run).last().unwrap(), "every update made is saved");
 }
 
-/// A signal before the first step may end the process at once: nothing unsaved was computed. The process is held up
-/// there by a message that nobody reads.
+/// A signal before the first step may end the process at once: nothing unsaved was computed. The process is blocked
+/// there by an unread message.
 #[test]
 fn a_signal_before_the_first_step_ends_the_process_at_once() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
@@ -325,7 +325,7 @@ fn a_signal_before_the_first_step_ends_the_process_at_once() {
     assert_eq!(log(&run).len(), 8, "what the newest checkpoint that is whole has");
 }
 
-/// A pipe that takes no more.
+/// A full pipe.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     use rustix::fs::{OFlags, fcntl_setfl};
     let (reader, mut writer) = std::io::pipe().unwrap();
@@ -336,7 +336,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// Asks for something as soon as a validation begins.
+/// Makes a request as soon as a validation begins.
 struct InValidation<'a> {
     ask: &'a dyn Fn(),
     /// At the first validation after `updates` updates.
@@ -355,13 +355,13 @@ impl Sink for InValidation<'_> {
         if done == self.at && !self.asked {
             self.asked = true;
             (self.ask)();
-            // A validation that does not last longer than this is not given up.
+            // A validation that takes at most this time is not interrupted.
             sleep(Duration::from_millis(250));
         }
     }
 }
 
-/// A plateau of a validation every other step, at the ends of epochs (4, 8, 12) too, and at that of the run.
+/// A plateau with a validation every other step, also at the ends of epochs (4, 8, 12) and of the run.
 fn validating(every: &str) -> Lab {
     let schedule = "plateau(factor=0.5, patience=0, threshold=0.9)";
     Lab::in_memory(&small(ADAMW_IN_TWO_GROUPS, schedule, &format!("checkpoint = {{ every = '{every}' }}")))
@@ -383,7 +383,7 @@ fn a_validation_stops_for_a_signal_and_is_repeated_with_the_same_bits() {
             drop(training);
             assert_eq!(log(&run).len() as u64, at - 1, "the line waits for what the validation finds");
             assert_eq!(state(&checkpoint(&run, at))["unvalidated"]["step"], at - 1);
-            // And once more, at the very same place.
+            // And again, at the same place.
             let control = Control::new();
             let mut training = resume::resume(&run, ResumeOptions::default(), control.clone()).unwrap().run;
             let outcome = training.train(&mut InValidation::ask(&|| control.stop(15), at)).unwrap();
@@ -416,7 +416,7 @@ fn a_save_that_is_asked_for_in_a_validation_does_not_wait_for_its_end() {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// A run that was stopped for a while, as by Ctrl-Z, trained only before and after.
+/// A run that was suspended for a while, as by Ctrl-Z, did not train in that time.
 #[test]
 fn time_in_which_a_run_was_stopped_is_not_counted_as_training() {
     let lab = rarely_saved();
@@ -450,7 +450,7 @@ fn assert_a_signal_saves(signal: &str) {
     let mut training = Training::spawn(&lab, &["config.toml", "--out", "asked"]);
     let run = lab.path("asked");
     training.wait_until(|| steps(&run).contains(&1000));
-    // A save that was asked for just when one was due is not to be told from it: ask again.
+    // A request made just when a save is due cannot be distinguished from it, so it is repeated.
     let asked = || steps(&run).into_iter().find(|step| !step.is_multiple_of(1000));
     while asked().is_none() {
         training.signal(signal);
@@ -471,7 +471,7 @@ fn assert_a_signal_saves(signal: &str) {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// The run is held up by a line of output that nobody reads.
+/// The run is blocked by an unread line of output.
 #[test]
 fn a_later_second_signal_stops_at_once_with_another_exit_code() {
     let lab = Lab::new(&LONG.replace("20 steps", "1 step"));

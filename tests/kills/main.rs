@@ -1,4 +1,4 @@
-//! Real processes that are killed, started twice, or proved.
+//! Real processes: kills, two writers, and the kill test.
 
 #[path = "../common/mod.rs"]
 mod common;

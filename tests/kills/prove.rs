@@ -1,4 +1,4 @@
-//! `train prove` shows that a run survives kills, and finds out one that does not.
+//! `train prove` shows that a run survives kills, and detects one that does not.
 #![cfg(unix)]
 
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::common::{assert_same_bits, steps};
 use crate::common_programs::{TRAIN, Told, Workplace};
 
-/// Hundreds of updates, a validation every tenth and a save every twentieth, so that kills of all kinds find their aim.
+/// Hundreds of updates, a validation every tenth and a save every twentieth, so that all kinds of kills hit.
 fn place() -> Workplace {
     let place = Workplace::new();
     let config = fs::read_to_string(place.path("config.toml")).unwrap();
@@ -28,7 +28,7 @@ fn kills(out: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// A program that a proof can be asked of: `name` with the text of a shell script.
+/// A program to be tested: `name` with the text of a shell script.
 fn script(place: &Workplace, name: &str, text: &str) -> String {
     let path = place.path(name);
     fs::write(&path, format!("#!/bin/sh\nset -e\n{text}\n")).unwrap();
@@ -70,7 +70,7 @@ fn a_run_has_the_same_bits_with_kills_and_any_number_of_threads() {
     let mut left: Vec<_> = fs::read_dir(&proof).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["killed", "killed.txt", "whole", "whole.txt"]);
-    // A second proof leaves the first as it is.
+    // A second test leaves the results of the first unchanged.
     place.train(&["prove", "config.toml", "--kills", "1", "--set", "train.steps=40"]).says(0, &[]);
     assert_eq!(steps(&place.path("runs/config-proof-2/killed")), [0, 20, 40]);
 }
@@ -95,7 +95,7 @@ fn a_user_program_can_be_tested_too() {
     assert!(told.out.contains("  step-0000000400/model.safetensors\n"), "{}", told.out);
 }
 
-/// A program that starts its run with weights of the clock, and is otherwise exact.
+/// A program whose initial weights depend on the clock, and which is otherwise exact.
 fn clockwork(place: &Workplace) -> String {
     let text = format!(
         "if [ -e \"$1/config.toml\" ]; then exec '{TRAIN}' --resume \"$1\"; fi\n\
@@ -118,7 +118,7 @@ fn a_run_that_depends_on_the_clock_is_found_out_and_both_are_kept() {
     place.inspect(&["diff", "proof/whole", "proof/killed"]).says(1, &[]);
 }
 
-/// It starts well, and cannot take up what was killed.
+/// It starts well, but cannot resume after a kill.
 #[test]
 fn a_program_that_fails_only_when_it_was_killed_is_found_out() {
     let place = place();
@@ -164,7 +164,7 @@ fn what_cannot_be_proved_is_refused_and_nothing_is_left() {
     place.train_refuses(&["prove"], &["required"]);
 }
 
-/// Whether a process works in the folder at `path`, by what its command line names.
+/// Whether a process works in the folder at `path`, according to its command line.
 fn works_in(path: &Path) -> bool {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -197,7 +197,7 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
     }
 }
 
-/// Nobody is left to stop it then, and it would train on for ever.
+/// Nothing would stop it then, and it would train for ever.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_proof_that_is_killed_takes_its_child_along() {
@@ -218,7 +218,7 @@ fn a_proof_that_is_killed_takes_its_child_along() {
     wait_until("the child goes on", &|| !works_in(Path::new("proof/whole")));
 }
 
-/// What saves by the clock has other checkpoints each time. Those that both runs have are still compared.
+/// A run that saves by the clock has other checkpoints each time. Those that both runs have are still compared.
 #[test]
 fn a_run_that_saves_by_the_clock_is_compared_at_common_checkpoints() {
     let place = place();

@@ -1,5 +1,5 @@
-//! A checkpoint that is bad, or does not fit the run, is refused by `train --resume` and `inspect`, by name, and stays
-//! as it is.
+//! A checkpoint that is damaged, or does not fit the run, is refused by `train --resume` and `inspect` with the reason,
+//! and is not changed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -28,7 +28,7 @@ fn assert_bad(place: &Workplace, parts: &[&str]) {
     assert!(others.len() == 4 && others.iter().all(|line| line.contains(": ok, ")), "{others:?}");
 }
 
-/// A resume of the run passes the newest checkpoint over, by name, and makes its steps again.
+/// A resume of the run skips the newest checkpoint with a message, and repeats its steps.
 #[track_caller]
 fn assert_passed_over(place: &Workplace, parts: &[&str]) {
     let told = place.train(&["--resume", "run"]);
@@ -84,8 +84,8 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store is no part"]);
 }
 
-/// With fewer and fewer files that a process may open, a resume comes less and less far. It never takes what it could
-/// not open for damaged.
+/// With ever fewer files that a process may open, a resume fails earlier and earlier. It never treats a file that it
+/// could not open as damaged.
 #[test]
 fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
     let place = Workplace::with_run();
@@ -143,7 +143,7 @@ fn a_version_from_the_future_says_what_to_update() {
     assert_bad(&place, &["format version 2, from the future", "up to version 1", "update Rekindle"]);
 }
 
-/// Changes the tensors of the newest checkpoint's model, the manifest in agreement.
+/// Changes the tensors of the newest checkpoint's model, with a matching manifest.
 fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorView<'_>)>)) {
     let content = fs::read(checkpoint.join("model.safetensors")).unwrap();
     let mut tensors = SafeTensors::deserialize(&content).unwrap().tensors();
@@ -151,7 +151,7 @@ fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorVi
     forge_file(checkpoint, "model.safetensors", &safetensors::serialize(tensors, None).unwrap());
 }
 
-/// What was taken from a whole checkpoint of some other model is no damage, and still refused.
+/// Tensors of another model's valid checkpoint are not damaged, but still refused.
 #[track_caller]
 fn assert_does_not_fit(place: &Workplace, parts: &[&str]) {
     let newest = place.newest();
@@ -188,7 +188,7 @@ fn a_missing_or_an_extra_tensor_is_refused_by_name() {
     assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that this program does not expect"]);
 }
 
-/// A state of the right form that says nonsense must not be believed either.
+/// A state of the right form with invalid content must not be accepted either.
 #[test]
 fn a_state_that_is_no_run_is_refused() {
     let place = Workplace::with_run();

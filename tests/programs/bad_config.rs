@@ -1,5 +1,4 @@
-//! A configuration, a setting or a data file that is wrong is refused with the place and the remedy, and nothing is
-//! written.
+//! A wrong configuration, setting or data file is refused with the place and the remedy, and nothing is written.
 
 use std::fs;
 use std::io::Write;
@@ -137,7 +136,7 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
     assert_config_refused(&place, "\"*.bias\"", "\"encoder.*\"", &["optimizer.groups", "encoder.*", "`0.bias`"]);
 }
 
-/// The hyperparameters in a group are checked as those of the optimizer are.
+/// The hyperparameters of a group are checked like those of the optimizer.
 #[test]
 fn a_mistake_in_the_rule_of_a_group_is_refused_with_its_line() {
     let place = Workplace::new();
@@ -278,7 +277,7 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
     );
     let range_test = ["find-lr", "config.toml", "--set", "model.hidden=[20000, 20000]"];
     train_within(&place, 2_000_000, &range_test).says(2, &["at least 4.8 GB"]);
-    // A layer that is wide, and rows on their way through it.
+    // A wide layer, and its activations.
     let wide = ["config.toml", "--out", "run", "--set", "model.hidden=[9000000]", "--set", "data.batch_size=18"];
     train_within(&place, 1_000_000, &wide)
         .says(2, &["activations", "of 18 rows at a time", "a smaller `data.batch_size`"]);
@@ -308,11 +307,11 @@ fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
 #[cfg(target_os = "linux")]
 fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
     let place = Workplace::new();
-    // It takes no room on the disk.
+    // A sparse file.
     fs::File::create(place.path("rows.csv")).unwrap().set_len(8_000_000_000).unwrap();
     let parts = ["rows.csv needs at least 8.0 GB", "the file", "a file of fewer rows"];
     train_within(&place, 2_000_000, &["config.toml", "--out", "run"]).says(2, &parts);
-    // A packed file that unpacks without end is given up.
+    // Decompression without end is stopped.
     let file = fs::File::create(place.path("rows.csv")).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     let piece = "1,2,1\n".repeat(1 << 18);
@@ -324,7 +323,7 @@ fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
     let rows = "1,2,1\n".repeat(1 << 21);
     fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
     let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, beside the file"];
-    // What the program itself takes depends on how it was built.
+    // The memory of the program itself depends on how it was built.
     let refusal = |limit: u64| train_within(&place, limit, &["config.toml", "--out", "run"]).err;
     let is_told = |limit: u64| parts.iter().all(|part| refusal(limit).contains(part));
     assert!((80_000..=150_000).step_by(10_000).any(is_told), "{}", refusal(110_000));
@@ -336,7 +335,7 @@ fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_abor
     let place = Workplace::new();
     let large = ["config.toml", "--out", "run", "--set", "model.hidden=[2000, 2000]", "--set", "train.epochs=1"];
     let limit_is_named = ["the run needs ", "available: the limit of the address space is", "(ulimit -v)"];
-    // What the program itself takes depends on how it was built, so the limit from which on it fits is not known here.
+    // The memory of the program itself depends on how it was built, so the smallest sufficient limit is not known here.
     let mut refused = Vec::new();
     for limit in (110_000..=250_000).step_by(20_000) {
         let told = train_within(&place, limit, &large);
@@ -351,7 +350,7 @@ fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_abor
     let by_its_sizes = |told: &String| limit_is_named.iter().all(|part| told.contains(part));
     let for_a_moment = |told: &String| told.contains("needs about ") && told.contains("\n  for a moment");
     assert!(refused.iter().any(|told| by_its_sizes(told) && for_a_moment(told)), "{refused:?}");
-    // Little more is enough; and more than the allocator is used to reserve, but little more.
+    // A little more is enough: more than the allocator usually reserves, but only a little.
     for limit in [250_000, 1_085_000, 1_100_000] {
         let several = format!("ulimit -v {limit} && exec \"$0\" \"$@\"");
         let arguments: Vec<&str> = ["-c", &several, common_programs::TRAIN].into_iter().chain(large).collect();

@@ -1,5 +1,5 @@
-//! `train init` writes a configuration that trains as it is, tells each decision, and refuses data in which there is
-//! nothing to learn.
+//! `train init` writes a configuration that can be trained, reports each decision, and refuses data without anything to
+//! learn.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn assert_it_trains(place: &Workplace, data: &str, expected: &[(&str, Value)]) {
         |pair: &[&str]| pair[1].contains(" = ") && !pair[0].starts_with('#') && !pair[1].starts_with([' ', '#']);
     let lines: Vec<&str> = text.lines().collect();
     assert!(!lines.windows(2).any(uncommented), "{text}");
-    // Each decision is told, and stands in the file.
+    // Each decision is printed, and in the file.
     let plain = |text: &str| text.replace("# ", " ").split_whitespace().collect::<Vec<_>>().join(" ");
     for decision in told.err.lines().filter_map(|line| line.strip_prefix("note: ")) {
         assert!(plain(&text).contains(&plain(decision)), "{decision} is not in {text}");

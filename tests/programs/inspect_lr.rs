@@ -1,4 +1,4 @@
-//! `inspect lr` as a program: its formats, its pictures, its errors, its manners.
+//! `inspect lr` as a program: formats, charts, errors and behavior.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -117,7 +117,7 @@ fn a_reader_that_closes_the_pipe_is_no_error() {
 
 // Pictures.
 
-/// All words of an SVG, which must be one.
+/// Returns all words of an SVG, which must be valid.
 fn words(svg: &str) -> Vec<String> {
     let document = Document::parse(svg).unwrap();
     document.descendants().filter_map(|node| node.text()).map(|text| text.trim().to_owned()).collect()
@@ -245,7 +245,7 @@ fn a_configuration_brings_its_base_rates_and_the_length_of_its_run() {
     let rows: Vec<&str> = csv.lines().collect();
     assert_eq!(rows.len(), 1 + 20, "{csv}");
     assert_eq!(rows[0], "t,lr.0,lr.1");
-    // The parameters that no group names come first.
+    // The parameters without a group come first.
     let spec = "cosine(10, eta_min=1e-3)";
     let rates = place.inspect(&["lr", spec, "--base-lr", "0.1,0.01", "--steps", "20", "--format", "csv"]).out;
     assert_eq!(csv, rates);
@@ -278,7 +278,7 @@ fn two_plans_are_laid_over_each_other() {
     assert_eq!((csv.lines().count(), csv.lines().next()), (1 + 20, Some("t,lr.0,lr.1,lr.2,lr.3")));
     assert!(csv.lines().skip(1).all(|row| row.contains(",0.1,0.1,")), "and the first the second one's: {csv}");
 
-    // Plans of their own, of different lengths and numbers of groups.
+    // Different plans, with different lengths and numbers of groups.
     let longer = fs::read_to_string(place.path("config.toml")).unwrap().replace("epochs = 4", "epochs = 8");
     let (before, after) = longer.split_once("[[optimizer.groups]]").unwrap();
     let (_, after) = after.split_once("[schedule]").unwrap();

@@ -1,5 +1,5 @@
-//! A person's files are not written over, and losses in a run are noticed: its configuration, the folder
-//! it is told to go to, its lock and its log.
+//! A user's files are not overwritten, and changes in a run directory are noticed: its configuration, the output
+//! folder, its lock and its log.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -38,7 +38,7 @@ fn edited_values_of_a_run_are_named_with_the_settings_that_take_them() {
     ];
     place.train_refuses(&["--resume", "run"], &parts);
     place.train_refuses(&["--resume", "run", "--out", "other"], &parts);
-    // One of the two alone is not enough, and both are what the person wants.
+    // One of the two is not enough, and the user wants both.
     place.train_refuses(&["--resume", "run", "--set", "train.epochs=6"], &["--resume run --set optimizer.lr=0.5\n"]);
     let both = ["--resume", "run", "--set", "optimizer.lr=0.5", "--set", "train.epochs=6"];
     place.train(&both).says(0, &["done: 10 steps"]);
@@ -88,7 +88,7 @@ fn a_comment_is_no_difference_and_stays() {
     fs::write(place.path("run/config.toml"), &commented).unwrap();
     place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
     assert_eq!(read(&place, "run/config.toml"), commented);
-    // A setting makes the file a new one; the person's is kept.
+    // A setting creates a new file; the user's is kept.
     let kept = "run/config.toml is not as the run wrote it, and is kept as run/config.toml.kept";
     place.train(&["--resume", "run", "--set", "train.epochs=5"]).says(0, &[kept, "done: 5 steps"]);
     assert_eq!(read(&place, "run/config.toml.kept"), commented);
@@ -122,7 +122,7 @@ fn a_lost_configuration_comes_back_from_the_newest_checkpoint() {
         told.says(0, &["run/config.toml was missing, and is written again from run/checkpoints/step-0000000020"]);
         assert_eq!(read(&place, "run/config.toml"), before);
     }
-    // And where nothing else is left but the checkpoints.
+    // Also if only the checkpoints are left.
     let place = Workplace::with_run();
     fs::rename(place.path("run/checkpoints"), place.path("checkpoints")).unwrap();
     fs::remove_dir_all(place.path("run")).unwrap();
@@ -163,14 +163,14 @@ fn a_folder_with_a_configuration_of_ones_own_is_no_run() {
     }
     assert!(!place.path("lock").exists(), "a refused run left its lock");
     assert_eq!(read(&place, "config.toml"), CONFIG);
-    // Nor is somebody's file called `lock` written over.
+    // A user's file called `lock` is not overwritten either.
     fs::create_dir(place.path("door")).unwrap();
     fs::write(place.path("door/lock"), "the code is 1234\n").unwrap();
     place.train_refuses(&["config.toml", "--out", "door"], &["door/lock is there already"]);
     assert_eq!(read(&place, "door/lock"), "the code is 1234\n");
 }
 
-/// A run that trains for as long as the test needs, and has begun. It waits where nobody reads what it prints.
+/// A run that trains as long as the test needs, and has begun. It blocks on unread output.
 struct Living {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -186,7 +186,7 @@ impl Living {
         Self { child, out }
     }
 
-    /// How it ended.
+    /// Returns its exit status.
     fn ended(self) -> Told {
         drop(self.out);
         self.child.wait_with_output().unwrap().into()
@@ -281,7 +281,7 @@ fn a_run_that_begins_with_a_checkpoint_alone_says_once_where_its_log_begins() {
     assert!(again.code == Some(0) && !again.err.contains("log.jsonl"), "{}", again.err);
 }
 
-/// Whoever opened the pipe would wait for ever.
+/// Opening the pipe would block for ever.
 #[test]
 fn a_pipe_in_the_place_of_the_log_is_to_be_moved_away() {
     let place = Workplace::with_run();
@@ -316,7 +316,7 @@ const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": nul
     "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
     "model": {"type": "WordLevel", "vocab": {"[unk]": 0, "to": 1, "be": 2, "or": 3, "not": 4}, "unk_token": "[unk]"}}"#;
 
-/// A run on a text with a tokenizer, and a separate home for files that are kept for later runs.
+/// A run on a text with a tokenizer, and a separate cache folder.
 fn text_run() -> Workplace {
     let place = Workplace::new();
     fs::write(place.path("text.toml"), TEXT).unwrap();
@@ -336,7 +336,7 @@ fn forge_data(place: &Workplace, change: impl Fn(&mut Value)) {
     let mut state: Value = serde_json::from_slice(&fs::read(checkpoint.join("state.json")).unwrap()).unwrap();
     change(&mut state);
     forge_file(&checkpoint, "state.json", state.to_string().as_bytes());
-    // The run goes by its checkpoint; its own file would differ.
+    // The run uses its checkpoint; its own file would differ.
     fs::remove_file(place.path("run/config.toml")).unwrap();
 }
 
@@ -344,7 +344,7 @@ fn forge_data(place: &Workplace, change: impl Fn(&mut Value)) {
 fn a_checkpoint_opens_the_data_and_no_tokenizer_and_makes_no_folder_for_tokens() {
     let place = text_run();
     assert!(place.path("tokens").is_dir() && !place.path("home").exists());
-    // Whoever opened the pipe would wait for ever.
+    // Opening the pipe would block for ever.
     assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     forge_data(&place, |state| {
         state["config"]["data"]["tokenizer"] = json!("../pipe");
@@ -357,7 +357,7 @@ fn a_checkpoint_opens_the_data_and_no_tokenizer_and_makes_no_folder_for_tokens()
         assert!(!place.path("evil").exists(), "{arguments:?} made a folder that a checkpoint names");
     }
     assert!(place.path("home/rekindle").is_dir(), "the tokens are kept in the user's own folder");
-    // A path that a person names is the person's choice.
+    // A path on the command line is the user's choice.
     let named = ["--resume", "run", "--set", "data.cache=mine", "--set", "data.tokenizer=t.json"];
     with_home(&place, &named).says(0, &["nothing left to do"]);
     assert!(place.path("mine").is_dir());
@@ -382,7 +382,7 @@ fn another_text_than_the_checkpoint_knows_is_refused_before_anything_is_made_of_
     }
 }
 
-/// Then the data tells; where it cannot, a person is asked where it is.
+/// Then the data is needed; if it is missing, the message asks for its path.
 #[test]
 fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run() {
     let place = text_run();
@@ -391,7 +391,7 @@ fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run(
     for arguments in [&["eval", "run"][..], &sample] {
         with_home(&place, arguments).says(0, &[]);
     }
-    // A file in its place that is no regular one is not opened: whoever opened the pipe would wait for ever.
+    // A file in its place that is not regular is not opened: opening a pipe would block for ever.
     assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     fs::rename(place.path("tale.txt"), place.path("moved.txt")).unwrap();
     fs::rename(place.path("pipe"), place.path("tale.txt")).unwrap();
@@ -400,7 +400,7 @@ fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run(
     }
     let named = [&sample[..], &["--set", "data.path=moved.txt"]].concat();
     with_home(&place, &named).says(0, &[]);
-    // Other data says nothing of this model.
+    // Other data does not describe this model.
     fs::remove_file(place.path("tale.txt")).unwrap();
     fs::write(place.path("tale.txt"), "not to be or to be\n".repeat(40)).unwrap();
     with_home(&place, &sample).says(2, &["the content of ", "tale.txt cannot change within a run"]);

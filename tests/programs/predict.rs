@@ -1,4 +1,4 @@
-//! `train predict`: what a run has learned, applied to rows of a table, a tensor or images.
+//! `train predict`: predictions for rows of a table, a tensor or images.
 
 use std::fs;
 
@@ -122,7 +122,7 @@ fn what_is_half_written_is_not_left_behind() {
     assert_eq!(written, lab.train(&["predict", "run", "--data", "data.csv"]).well().stdout);
 }
 
-/// The most memory that the process has had so far, in bytes; none once it has ended.
+/// Returns the peak memory of the process so far, in bytes; `None` once it has ended.
 #[cfg(target_os = "linux")]
 fn peak(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -217,7 +217,7 @@ fn images_need_no_labels() {
     assert!(refusal.contains("wide: a row is numbers of shape [1, 1, 6], and the model takes"), "{refusal}");
 }
 
-/// Whatever folder they are in, the images are told by their files; a class has the name of its folder in training.
+/// In any folder, images are identified by their files; a class has the name of its folder in training.
 #[test]
 fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     let config = small(ADAMW, "constant()", "").replace("data.csv\"", "animals\"\nformat = \"images\"");
@@ -249,12 +249,12 @@ fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     assert_eq!(rows.iter().map(|row| &row[0]).collect::<Vec<_>>(), names);
     let right = rows.iter().enumerate().filter(|(image, row)| &row[1] == classes[image % 2]).count();
     assert!(right >= 38, "{right} of 40");
-    // One image is a folder of one.
+    // One image is treated as a folder of one.
     let told = lab.train(&["predict", "run", "--data", "new/box/35.png"]).well();
     let one: Vec<csv::StringRecord> =
         csv::Reader::from_reader(told.stdout.as_bytes()).into_records().map(Result::unwrap).collect();
     assert_eq!((one.len(), &one[0][0], &one[0][1]), (1, "35.png", &rows[35][1]));
-    // The decoder would find its end missing; the size is told by the head before that.
+    // The decoder would find its end missing; the size is checked before that, from the header.
     let wide = picture(1, 5);
     write(&lab.path("new"), &[("zoo/wide.png", wide[..wide.len() - 20].to_vec())]);
     let refusal = lab.train(&["predict", "run", "--data", "new", "-o", "out.csv"]).refusal();
@@ -263,7 +263,7 @@ fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     assert!(refusal.contains(expected) && !lab.path("out.csv").exists(), "{refusal}");
 }
 
-/// At whatever moment it comes: before there is a file, when it was just begun, and later.
+/// At any moment: before there is a file, when it was just created, and later.
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_prediction_and_leaves_what_was_there_before() {
@@ -296,7 +296,7 @@ fn a_signal_ends_a_prediction_and_leaves_what_was_there_before() {
     }
 }
 
-/// `train predict … | head` is no error.
+/// `train predict … | head` is not an error.
 #[test]
 fn a_reader_of_predictions_may_go_away() {
     let lab = lab();
@@ -330,7 +330,7 @@ fn predictions_can_be_parquet() {
     }
 }
 
-/// A Parquet file names its columns, though those of the run had no names.
+/// A Parquet file names its columns, although those of the run had no names.
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names() {
@@ -393,7 +393,7 @@ fn categories_that_training_had_not_are_counted_with_an_example() {
     let told = lab.train(&["eval", "run", "--data", "new.csv", "--json"]).well();
     assert_eq!(told.stderr, expected);
     serde_json::from_str::<Value>(&told.stdout).unwrap();
-    // Larger files are counted as a whole.
+    // Larger files are counted completely.
     fs::write(lab.path("many.csv"), format!("size,x,y\n{}", rows.repeat(200))).unwrap();
     let told = lab.train(&["predict", "run", "--data", "many.csv", "-o", "out.csv"]).well();
     assert!(told.stderr.contains("600 of 800 have a value in column `size`"), "{}", told.stderr);
@@ -447,7 +447,7 @@ fn without_a_header_no_row_of_another_file_is_passed_over() {
     assert_eq!(serde_json::from_str::<Value>(&told.stdout).unwrap()["rows"], 60);
 }
 
-/// Seconds since 1970 are 128 apart in 32 bits. A model that has seen them as they are tells them apart.
+/// Seconds since 1970 are 128 apart in 32 bits. A model trained with 64 bits distinguishes them.
 #[test]
 fn large_numbers_are_told_apart_in_training_and_prediction() {
     let config = small(ADAMW, "constant()", "").replace("epochs = 3", "epochs = 60").replace("dropout = 0.3", "");

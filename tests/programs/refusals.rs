@@ -1,4 +1,4 @@
-//! What is refused when a run is used: by name, with the place, and without changing a file.
+//! Refused uses of a run: the message names the place, and no file is changed.
 
 use std::fs;
 
@@ -58,14 +58,14 @@ fn data_of_another_format_is_refused_by_its_name() {
         place.train_refuses(&[&EVAL[..], &["--data", name]].concat(), &[name, &said(found)]);
         place.train_refuses(&["predict", "run", "--data", name], &[name, &said(found)]);
     }
-    // A name that says nothing, or text, may be what the run reads.
+    // A file without a known ending, or text, may have the run's format.
     for name in ["new.dat", "new.txt"] {
         fs::copy(place.path("rows.csv"), place.path(name)).unwrap();
         place.train(&[&EVAL[..], &["--data", name]].concat()).says(0, &[]);
     }
 }
 
-/// What is wrong with a table is named by line and column.
+/// Errors in a table name line and column.
 #[test]
 fn rows_that_are_wrong_are_refused_by_their_place() {
     let place = Workplace::with_run();
@@ -128,7 +128,7 @@ fn a_model_of_rows_does_not_speak() {
     place.train_refuses(&SAMPLE, &parts);
 }
 
-/// A checkpoint that says nonsense of its rows is not believed.
+/// A checkpoint with an invalid description of its rows is not accepted.
 #[test]
 fn a_checkpoint_that_is_not_understood_is_refused() {
     let place = Workplace::with_run();

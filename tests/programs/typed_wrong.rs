@@ -1,4 +1,4 @@
-//! A command line that is not understood is answered with what to type instead.
+//! A wrong command line gets a suggestion.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Components: what they lend is what a validation measures, and they come and go with their settings.
+//! Components: validations use the weights that they provide, and they can be added and removed by settings.
 
 use std::fs;
 use std::sync::Once;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, log, small, state};
 
-/// Counts updates, and lends the initial weights.
+/// Counts updates, and provides the initial weights.
 struct Frozen {
     weights: Parameters,
     updates: u64,
@@ -91,7 +91,7 @@ fn a_validation_measures_the_weights_that_a_component_lends_and_training_does_no
         lines.iter().filter_map(|line| line[name].as_f64()).collect()
     };
     assert_eq!(losses(&plain, "loss"), losses(&lent, "loss"));
-    // The initial weights come to the same loss each time, and the trained ones do not.
+    // The initial weights give the same loss each time, and the trained ones do not.
     let (moving, still) = (losses(&plain, "val_loss"), losses(&lent, "val_loss"));
     assert_eq!(still.len(), 6);
     assert!(still.windows(2).all(|pair| pair[0] == pair[1]), "{still:?}");

@@ -1,4 +1,4 @@
-//! The library in a loop of one's own: `examples/custom_loop.rs`, killed and run again, comes to the same bits.
+//! The library in a hand-written loop: `examples/custom_loop.rs`, killed and run again, produces the same bits.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -20,12 +20,12 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-/// Every file of every checkpoint but the manifests, which say when they were written.
+/// Every file of every checkpoint except the manifests, which contain the time.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for checkpoint in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = checkpoint.file_name().unwrap().to_owned();
-        // What a killed save left behind is hidden; nothing reads it.
+        // The remains of a killed save are hidden and never read.
         if name.to_string_lossy().starts_with('.') {
             continue;
         }

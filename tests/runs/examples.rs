@@ -1,4 +1,4 @@
-//! The examples that plug user-defined parts into `train`'s loop: killed and run again, each comes to the same bits.
+//! The examples that plug user-defined parts into `train`'s loop: killed and run again, each produces the same bits.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn contents(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     tree(run).into_iter().filter(|(name, _)| !depends_on_the_clock(name)).collect()
 }
 
-/// Runs the example whole, and again while it is killed at several moments; says how many steps it made.
+/// Runs the example completely, and again while it is killed at several moments; returns the number of steps.
 #[track_caller]
 fn survives_kills(example: &str) -> usize {
     let folder = tempfile::tempdir().unwrap();
@@ -37,7 +37,7 @@ fn survives_kills(example: &str) -> usize {
     for _ in 0..4 {
         let from = newest();
         let mut child = command(example, &killed).spawn().unwrap();
-        // In the midst of its work: after one more save.
+        // During its work: after one more save.
         while newest() <= from && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -1,17 +1,16 @@
-//! When a run validates and saves where its configuration does not say, and what is refused because it would never be
-//! told what it follows.
+//! Automatic intervals of validations and saves, and refusals of metrics that would never be known.
 
 use std::fs;
 
 use crate::common::{ADAMW, Lab, MODEL, assert_same_bits, log, steps};
 
-/// Updates of one row each, 48 in an epoch; nothing is said of validations and saves.
+/// Updates of one row each, 48 in an epoch, without intervals.
 fn lab(train: &str, more: &str) -> Lab {
     let model = MODEL.replace("batch_size = 13", "batch_size = 1");
     Lab::in_memory(&format!("optimizer = {ADAMW}\ntrain = {{ {train} }}\n{more}\n{model}"))
 }
 
-/// After how many updates the model was validated.
+/// Returns the updates after which the model was validated.
 fn validated(lab: &Lab, run: &str) -> Vec<u64> {
     let lines = log(&lab.path(run)).into_iter().filter(|line| line.get("val_loss").is_some());
     lines.map(|line| line["step"].as_u64().unwrap() + 1).collect()

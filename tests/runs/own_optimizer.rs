@@ -1,6 +1,6 @@
-//! User-defined update rules: registered by name, and then like those of the catalogue.
+//! User-defined update rules: registered by name, and then used like those of the catalogue.
 //!
-//! `examples/own_optimizer.rs`, killed and run again, comes to the same bits.
+//! `examples/own_optimizer.rs`, killed and run again, produces the same bits.
 #![cfg(unix)]
 
 use std::fs;
@@ -207,7 +207,7 @@ fn a_run_with_a_rule_of_ones_own_killed_and_run_again_comes_to_the_same_bits() {
     assert_same_bits(&lab.path("whole"), &lab.path("killed"));
 }
 
-/// Programs that do not know the rule say so where they would need it, and else do without.
+/// Programs that do not know the rule say so where they need it, and otherwise work without it.
 #[test]
 fn other_programs_use_such_a_run_but_do_not_resume_it() {
     let lab = Lab::new(&small("{ kind = 'lion', lr = 1e-3 }", "cosine(12)", EVERY_EPOCH));

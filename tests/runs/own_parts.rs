@@ -1,5 +1,6 @@
-//! A custom model, data, loss and metric in the loop of `train`: `examples/own_model.rs` and `examples/own_loss.rs`,
-//! killed and run again, come to the same bits; kinds that are not registered are refused by name.
+//! A user-defined model, data set, loss and metric in the loop of `train`: `examples/own_model.rs` and
+//! `examples/own_loss.rs`, killed and run again, produce the same bits; kinds that are not registered are refused by
+//! name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +31,7 @@ fn command(example: &str, out: &Path) -> Command {
     command
 }
 
-/// Every file of a run but what tells the time: the manifests, `timing.jsonl` and the lock.
+/// Every file of a run that does not depend on the time: without the manifests, `timing.jsonl` and the lock.
 fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![run.to_owned()];
@@ -84,7 +85,7 @@ fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
     let last: Value = serde_json::from_str(log.lines().rfind(|line| line.contains("val_accuracy")).unwrap()).unwrap();
     assert!(last["val_accuracy"].as_f64().unwrap() > 0.9, "{last}");
 
-    // The configuration says what it cannot know, and `train --resume` which program does.
+    // The configuration names what it does not contain, and `train --resume` says which program has it.
     let config: Value = toml::from_str(&fs::read_to_string(run.join("config.toml")).unwrap()).unwrap();
     assert_eq!((&config["model"]["kind"], &config["data"]["format"]), (&json!("custom"), &json!("custom")));
     assert!(config["data"].get("path").is_none(), "{config}");
@@ -102,7 +103,7 @@ fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
     assert_eq!(validated.len(), 20);
     let confidence = |line: &Value| line["validation_confidence"].as_f64().unwrap();
     assert!(confidence(validated[19]) > confidence(validated[0]) && confidence(validated[19]) > 0.7);
-    // The plateau was told of it: it hardly grows by a tenth in two epochs at the end.
+    // The plateau uses it: it hardly grows by a tenth in two epochs at the end.
     assert!(lines.last().unwrap()["lr"][0].as_f64().unwrap() < 3e-3);
     let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000300")).unwrap();
     assert_eq!(checkpoint.field("metrics").unwrap()["validation_confidence"], validated[19]["validation_confidence"]);
@@ -151,7 +152,7 @@ impl Model for ScaledModel {
     }
 }
 
-/// Numbers and whether they are odd; how many there are is remembered.
+/// Numbers and whether they are odd; their count is saved.
 #[derive(Debug, Serialize, Deserialize)]
 struct Parity {
     rows: usize,
@@ -216,7 +217,7 @@ impl Stateful for Numbers {
 const OWN: &str = "[data]\nformat = 'parity'\nrows = 60\nvalidation = 0.25\n[model]\nkind = 'scaled'\nscale = 0.5\n\
                    [optimizer]\nkind = 'sgd'\nlr = 0.1\n[train]\nepochs = 3\n";
 
-/// The mean of what the model puts out, squared.
+/// The mean of the squared outputs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Spread {}
 
@@ -262,7 +263,7 @@ fn a_registered_metric_decides_which_checkpoints_stay() {
     assert_eq!(kept, if best.step() == 6 { 1 } else { 2 });
 }
 
-/// The names are those of the whole program, so one test has all that uses them.
+/// Names are global in a program, so one test has all that use them.
 #[test]
 fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_catalogue() {
     model::register::<Scaled>("scaled").unwrap();
@@ -305,7 +306,7 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     assert_eq!(checkpoint.field("config").unwrap()["data"]["rows"], 60);
     assert_eq!(checkpoint.state("dataset").unwrap().json, json!({"rows": 60}));
 
-    // Only the settings that the model allows to change can change.
+    // Only the settings that the model declares can change.
     let set = |setting: &str| {
         let settings = [rekindle::train::Setting::parse(setting).unwrap()];
         let choices = resume::ResumeOptions { settings: &settings, ..resume::ResumeOptions::default() };

@@ -1,4 +1,4 @@
-//! What `--resume` takes, where it goes on, what may be changed on the way, and what is refused.
+//! What `--resume` accepts, where it continues, what may change, and what is refused.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn finished() -> Lab {
     lab
 }
 
-/// And `run`, the same run interrupted after update number 5, in mid-epoch.
+/// And `run`, the same run interrupted after update number 5, inside an epoch.
 fn interrupted() -> Lab {
     let lab = finished();
     lab.interrupted_copy("whole", "run", 6);
@@ -53,7 +53,7 @@ fn damage(checkpoint: &Path) {
     fs::write(file, bytes).unwrap();
 }
 
-// Where a run goes on.
+// Where a run continues.
 
 #[test]
 fn a_run_is_resumed_by_its_directory_its_folder_of_checkpoints_or_its_newest_checkpoint() {
@@ -107,7 +107,7 @@ fn with_another_directory_a_run_goes_on_there_and_stays_as_it_is() {
     let lab = interrupted();
     let before = tree(&lab.path("run"));
     lab.train(&["--resume", "run", "--out", "elsewhere"]).well();
-    // Who holds a run may be written into it; nothing else.
+    // The lock file may be written by its holder; no other file.
     let mut after = tree(&lab.path("run"));
     after.insert("lock".into(), before[Path::new("lock")].clone());
     assert!(after == before, "the run was changed");
@@ -140,7 +140,7 @@ fn the_newest_valid_checkpoint_wins_and_damaged_ones_are_named_and_kept() {
 #[test]
 fn a_moved_run_directory_is_resumed_where_it_is_now() {
     let lab = interrupted();
-    // The whole project moves: paths between its parts stay true.
+    // The whole project moves: relative paths between its parts remain valid.
     fs::create_dir(lab.path("project")).unwrap();
     for name in ["run", "data.csv"] {
         fs::rename(lab.path(name), lab.path("project").join(name)).unwrap();
@@ -164,7 +164,7 @@ fn data_that_has_moved_is_the_same_data() {
     assert_eq!(fs::read(lab.path("run/log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
 }
 
-// How far a run goes.
+// Length of a run.
 
 #[test]
 fn a_finished_run_says_that_nothing_is_left_and_how_to_train_longer() {
@@ -177,7 +177,7 @@ fn a_finished_run_says_that_nothing_is_left_and_how_to_train_longer() {
     assert!(tree(&lab.path("whole/checkpoints")) == before);
 }
 
-/// The schedule does not depend on the length of the run here, so the longer run is the shorter one and more.
+/// The schedule does not depend on the length of the run here, so the longer run contains the shorter one.
 #[test]
 fn a_finished_run_trains_longer_as_if_it_had_always_been_meant_to() {
     let lab = finished();
@@ -199,7 +199,7 @@ fn steps_may_be_asked_for_where_epochs_were() {
     assert_eq!(log(&lab.path("run")).len(), 9);
 }
 
-// What may be changed.
+// Changes on a resume.
 
 #[test]
 fn what_set_changes_is_said_recorded_and_shown() {
@@ -227,7 +227,7 @@ fn what_set_changes_is_said_recorded_and_shown() {
     assert_eq!(longer[1], json!({"step": 12, "changes": [{"key": "train.epochs", "from": 3, "to": 4}]}));
 }
 
-/// pytorch/examples #816, torchtune #2730: a loaded state overrode the hyperparameters just asked for.
+/// pytorch/examples #816, torchtune #2730: a loaded state overrode the newly requested hyperparameters.
 #[test]
 fn hyperparameters_asked_for_on_resume_are_the_ones_used() {
     let lab = interrupted();
@@ -240,7 +240,7 @@ fn hyperparameters_asked_for_on_resume_are_the_ones_used() {
     assert_eq!(optimizer["groups"][0]["weight_decay"], 0.3, "{optimizer}");
 }
 
-/// What was changed stays changed, although the process that was told of it was killed before its first save.
+/// A change is kept, even if its process was killed before its first save.
 #[test]
 fn a_change_outlives_a_kill_before_the_next_checkpoint() {
     let lab = finished();
@@ -297,7 +297,7 @@ fn other_data_is_refused_in_the_same_place_or_another() {
     assert_eq!(fingerprints, 2, "what the data was and what it is: {in_place}");
 }
 
-// What a checkpoint holds.
+// Content of a checkpoint.
 
 /// maxdiffusion PR 484: "checkpoint 100" held 101 updates. lightning #4655, #1772: the scheduler in a checkpoint was
 /// one step behind. pytorch #168044: resuming was off by one.
@@ -362,7 +362,7 @@ fn a_resumed_run_logs_every_step_once_and_in_its_own_folder() {
     assert!(!lab.path("runs").exists());
 }
 
-/// transformers #35782, lightning #19970: the checkpoint whose save was cut off was the one picked.
+/// transformers #35782, lightning #19970: the checkpoint with an interrupted save was chosen.
 #[test]
 fn a_save_that_was_cut_off_is_not_picked() {
     let lab = interrupted();
@@ -375,9 +375,9 @@ fn a_save_that_was_cut_off_is_not_picked() {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-// From where a person stands, and what a checkpoint must hold.
+// Working directories, and required content of a checkpoint.
 
-/// A short relative path has not the folders above it in its own text; they are there all the same.
+/// A short relative path does not contain its parent folders; they exist all the same.
 #[test]
 fn a_run_is_resumed_from_inside_its_directory() {
     let resume = |folder: &str, path: &str| {
@@ -392,7 +392,7 @@ fn a_run_is_resumed_from_inside_its_directory() {
     resume("run/checkpoints", ".");
 }
 
-/// Its schedule would begin again without memory, unsaid.
+/// Its schedule would silently start without memory.
 #[test]
 fn a_checkpoint_without_its_schedule_is_refused_by_name() {
     let lab = finished();

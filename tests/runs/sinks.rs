@@ -1,4 +1,4 @@
-//! A sink of your own has the file of an uninterrupted run, wherever that was killed.
+//! A user-defined sink has the file of an uninterrupted run, after a kill at any moment.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -68,7 +68,7 @@ fn a_sink_of_your_own_is_cut_back_to_the_checkpoint_on_a_resume() {
             control.stop(15);
         }
     });
-    // A killed process leaves a file that is ahead of its checkpoint, and whose last line is torn.
+    // A killed process leaves a file that is ahead of its checkpoint, with an incomplete last line.
     let ahead = fs::read_to_string(&losses).unwrap();
     assert_eq!(ahead.lines().count(), 5);
     fs::write(&losses, ahead + "5,0.1,9,\n6,0.").unwrap();

@@ -1,4 +1,4 @@
-//! Schedules of one's own: registered by name, and then like those of the catalogue.
+//! User-defined schedules: registered by name, and then used like those of the catalogue.
 
 use std::process::Command;
 use std::sync::Once;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
 
-/// `base * factors[t % period]`, and where asked, less than nothing or nothing at all.
+/// `base * factors[t % period]`, and on request negative or NaN.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pulse {
     period: u64,

@@ -1,4 +1,4 @@
-//! A schedule as data and as text: what can be written, and what is said of mistakes.
+//! Schedules as data and as text: valid forms, and messages for mistakes.
 
 use rekindle::schedule::{Length, RunLength, Schedule, Unit};
 
@@ -153,8 +153,8 @@ fn nesting_without_end_is_refused() {
     }
 }
 
-/// What a run follows is written into its configuration and its checkpoints, and must be read back from there. Text of
-/// a hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
+/// A run's schedule is written into its configuration and its checkpoints, and must be read back from there. Text of a
+/// hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
 #[test]
 fn the_deepest_schedule_that_a_run_takes_comes_back_from_text_json_and_toml() {
     let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };

@@ -1,5 +1,5 @@
-//! Schedules that follow a metric remember what they heard. Interrupted while they wait in patience, cooldown or
-//! warm-up, and resumed in a new process, a run comes to the same bits.
+//! Schedules that follow a metric keep their memory. Interrupted in patience, cooldown or warm-up, and resumed in a new
+//! process, a run has the same bits.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn lab(schedule: &str, metric: &str) -> Lab {
     Lab::in_memory(&config.replace("epochs = 3,", &format!("epochs = 10, metric = '{metric}',")))
 }
 
-/// What the schedule remembers at each step of a run.
+/// Returns the schedule's memory at each step of a run.
 fn memories(lab: &Lab, run: &str) -> Vec<Value> {
     let memory = |step| state(&checkpoint(&lab.path(run), step))["schedulers"]["lr"]["memory"].clone();
     steps(&lab.path(run)).into_iter().map(memory).collect()
@@ -30,7 +30,7 @@ fn values(memories: &[Value], counter: &str) -> BTreeSet<u64> {
 }
 
 /// Runs to the end, and again from every step as if the process had been killed after it, and again with a stop after
-/// each; all ends are the same. Gives what was remembered on the way.
+/// each; all ends are the same. Returns the memories on the way.
 #[track_caller]
 fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
     let lab = lab(schedule, metric);
@@ -86,7 +86,7 @@ fn a_plateau_of_the_training_loss_goes_on_as_if_nothing_had_happened() {
 
 const WAITS: [&str; 4] = ["cooldown_counter", "warmup_counter", "num_good", "num_bad"];
 
-/// `waits` are the counters that must have been interrupted while they count.
+/// `waits` are the counters that must have been interrupted while counting.
 fn assert_a_greedy_goes_on(mode: &str, metric: &str, more: &str, best: &str, waits: &[&str]) -> Vec<Value> {
     let schedule = format!("greedy(mode='{mode}', factor=0.5, min_lr=1e-4, cooldown=2, warmup=2, {more})");
     let memories = same_bits_from_every_step(&schedule.replace('\'', "\\\""), metric);
@@ -105,7 +105,7 @@ fn a_greedy_of_the_validation_loss_goes_on_as_if_nothing_had_happened() {
     assert_eq!(longest, Some(3));
 }
 
-/// The accuracy of so few rows seldom gets better twice in a row, so there is no patience here.
+/// The accuracy of so few rows rarely improves twice in a row, so there is no patience here.
 #[test]
 fn a_greedy_of_the_validation_accuracy_goes_on_as_if_nothing_had_happened() {
     assert_a_greedy_goes_on("max", "validation_accuracy", "patience=0", "-inf", &WAITS[..2]);
@@ -128,8 +128,8 @@ fn a_report_acts_on_the_next_update() {
     }
 }
 
-/// Nothing has been validated before the first report, and the best is infinitely far away: as a word, for JSON has no
-/// number for it.
+/// Before the first report there is no metric, and the best is infinite: saved as a word, because JSON has no number
+/// for it.
 #[test]
 fn a_best_that_is_infinite_is_saved_and_taken_back_exactly() {
     for (mode, metric, best) in [("min", "validation_loss", "inf"), ("max", "validation_accuracy", "-inf")] {
@@ -140,7 +140,7 @@ fn a_best_that_is_infinite_is_saved_and_taken_back_exactly() {
         let copy = lab.interrupted_copy("whole", "from-1", 1);
         let control = Control::new();
         let mut observer = StopAfterOne(control.clone());
-        // One more update is made before the first validation is heard of; the state in between is saved again.
+        // One more update is made before the first validation; the state in between is saved again.
         let choices = ResumeOptions { out: Some(&lab.path("again")), ..ResumeOptions::default() };
         let mut run = resume::resume(&checkpoint(&copy, 1), choices, control).unwrap().run;
         let again = state(&checkpoint(&lab.path("again"), 1));

@@ -1,4 +1,4 @@
-//! What a scheduler saves, and what it refuses to take back.
+//! Saved states of a scheduler, and refused ones.
 
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
 use rekindle::state::{State, Stateful};
@@ -163,7 +163,7 @@ fn a_run_past_the_end_of_its_schedule_holds_the_last_rate() {
     }
 }
 
-/// A memory of a place that the new schedule has too is taken along; the others start afresh.
+/// The memory of a place that the new schedule also has is kept; the others start from the beginning.
 #[test]
 fn a_schedule_changed_around_a_plateau_keeps_what_it_has_learned() {
     let mut before = scheduler("warmup(2) -> plateau(factor=0.5, patience=0)");

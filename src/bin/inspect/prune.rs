@@ -60,7 +60,8 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
         };
         text += &format!("{}{metric}  {fate}\n", decision.path.display());
     }
-    let (all, go) = (pruning.decisions.len(), pruning.decisions.iter().filter(|decision| decision.stays.is_none()).count());
+    let (all, go) =
+        (pruning.decisions.len(), pruning.decisions.iter().filter(|decision| decision.stays.is_none()).count());
     if !arguments.dry_run {
         pruning.carry_out()?;
     }
