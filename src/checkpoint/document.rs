@@ -116,6 +116,6 @@ mod tests {
         assert!(parse(json!({"step": 5, "parts": [7]})).contains("the part 7 is not a name"));
         assert!(parse(json!({"step": 5, "parts": ["../x"]})).contains("cannot be the name of a part"));
         assert!(parse(json!({"step": 5, "parts": ["a", "b", "a"]})).contains("`a` is named twice"));
-        assert!(parse(json!([5])).contains("state.json is not understood"));
+        assert!(parse(json!([5])).contains("state.json is invalid"));
     }
 }

@@ -90,7 +90,7 @@ impl LabelsOf<'_> {
         let constant =
             || values.first().map(|value| format!("every row has the target {value}, so nothing can be learned"));
         let counts = || {
-            let text = "the targets are consecutive whole numbers, each once, as numbers of rows are; nothing is learned \
+            let text = "the targets are consecutive whole numbers, each once, like row numbers; nothing can be learned \
                         from such a column";
             counts_rows(values).then(|| format!("{text}; {}", self.otherwise))
         };

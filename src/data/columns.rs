@@ -106,7 +106,7 @@ impl Selection {
         }
         if let Some((name, first, second)) = columns.doubled().filter(|_| !options.frame.has_begun) {
             let (path, remedy) =
-                (path.into(), "rename one of them in the file, or leave one out by its number with `data.ignore`");
+                (path.into(), "rename one of them in the file, or ignore one by its number with `data.ignore`");
             return Err(TableError::DoubleName { path, name, first, second, remedy }.into());
         }
         let categories = options.categories.iter().collect();

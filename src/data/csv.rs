@@ -106,8 +106,7 @@ impl Records for CsvRecords<'_> {
                 let (path, line, found, expected) =
                     (self.text.path.clone(), self.text.line(record), record.len(), self.width());
                 let is_broken = record.iter().any(|field| field.contains(['\n', '\r']));
-                let hint =
-                    if is_broken { "; a field in it has a line break: a quote may open where none should" } else { "" };
+                let hint = if is_broken { "; a field in it has a line break: there may be a stray quote" } else { "" };
                 Err(TableError::Ragged { path, line, found, expected, hint }.into())
             }
             None => Ok(record),

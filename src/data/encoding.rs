@@ -47,7 +47,7 @@ pub enum EncodingError {
     /// There is no value to compute a replacement from.
     #[error(
         "column `{column}` has no value in any training row, so there is no replacement for a missing one; \
-         leave it out with `data.ignore`"
+         ignore it with `data.ignore`"
     )]
     NoValue {
         /// The column.
@@ -55,7 +55,7 @@ pub enum EncodingError {
     },
     /// Every category would be a separate input.
     #[error(
-        "column `{column}` has {categories} categories, and at most {MOST} can become an input each; leave it out \
+        "column `{column}` has {categories} categories, and at most {MOST} can become an input each; ignore it \
          with `data.ignore`, or set `data.encoding = \"ordinal\"`"
     )]
     TooManyCategories {

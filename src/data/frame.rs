@@ -337,8 +337,8 @@ impl Labels {
 type Finished = (Targets, Option<Vec<String>>, Vec<Notice>);
 
 /// The remedy if the label is another column.
-const OTHER_LABEL: &str = "`data.label` says which column is the label (the last one where it is not given), and \
-                           `data.task = \"regression\"` that labels are values";
+const OTHER_LABEL: &str = "set `data.label` to the column of the label (by default the last one), or \
+                           `data.task = \"regression\"` if labels are values";
 
 /// Returns the words in ascending order, and the new index of each.
 fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {

@@ -74,7 +74,7 @@ pub enum ImageError {
         empty: Vec<String>,
     },
     /// There is only one class.
-    #[error("{path} has one class, {class}, and to tell classes apart takes two; each has a folder in it")]
+    #[error("{path} has one class, {class}, and at least two are needed; each is a subfolder")]
     OneClass {
         /// The folder that it is in.
         path: PathBuf,

@@ -43,17 +43,16 @@ impl LineBreaks {
         let columns = self.0.into_iter().enumerate();
         let broken = columns.filter_map(|(column, broken)| Some((describe(names, column), broken?)));
         let said = broken.map(|(column, Broken { rows, place, text })| {
-            let others = if rows > 1 { format!(", as {} more have", rows - 1) } else { String::new() };
+            let others = if rows > 1 { format!(", and so do {} more", rows - 1) } else { String::new() };
             format!(
-                "{}, {place}, {column}: {} has a line break{others}; if rows are missing, a quote opens there that should \
-                 not",
+                "{}, {place}, {column}: {} has a line break{others}; if rows are missing, there is a stray quote",
                 path.display(),
                 quoted(&text)
             )
         });
         let of_names = names.into_iter().flatten().filter(|name| name.contains(['\n', '\r'])).map(|name| {
             format!(
-                "{}: the column name {} has a line break; if rows are missing, a quote opens there",
+                "{}: the column name {} has a line break; if rows are missing, there is a stray quote",
                 path.display(),
                 quoted(name)
             )
@@ -93,7 +92,7 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
             Some((_, Look { plain: Some(plain), .. })) => {
                 format!("write plain numbers ({plain}), or ignore the column with `data.ignore`")
             }
-            Some(_) => "write a number, such as days or seconds since a moment, or leave the column out with \
+            Some(_) => "write a number, such as days or seconds since a moment, or ignore the column with \
                         `data.ignore`".to_owned(),
             None => "ignore the column with `data.ignore`".to_owned(),
         };
@@ -105,10 +104,10 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
         if is_one_each {
             return Some(format!(
                 "column `{name}` has {distinct} different values in {rows} rows, such as {example}{looks}; each becomes a \
-                 category of its own, from which nothing is learned about others; {advice}"
+                 separate category, which says nothing about others; {advice}"
             ));
         }
-        look.map(|_| format!("column `{name}` is taken for categories, and {example} is one{looks}; {advice}"))
+        look.map(|_| format!("column `{name}` is read as categories, such as {example}{looks}; {advice}"))
     });
     said.map(Notice::Warning).collect()
 }
@@ -138,7 +137,7 @@ pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, kno
     let (example, have) = (example, if count == 1 { "has" } else { "have" });
     format!(
         "{count} of {rows} {have} a value in column `{column}` that no training row has, such as {example}{meant}; the \
-         model takes it for none of its categories"
+         model treats it as unknown"
     )
 }
 

@@ -133,8 +133,8 @@ impl JsonSchema for LossConfig {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let registry = <dyn Loss>::registry();
         let mut kind = registry.names();
-        let meaning = "The loss. Default: depends on the targets, \"mse\" where they are values (tables with `task = \
-                       \"regression\"`, tensors of F32), and \"cross_entropy\" where they are classes or tokens.";
+        let meaning = "The loss. Default: depends on the targets, \"mse\" for values (tables with `task = \
+                       \"regression\"`, tensors of F32), and \"cross_entropy\" for classes and tokens.";
         kind.insert("description".to_owned(), meaning.into());
         let mut properties = Map::new();
         for loss in registry.catalogue() {

@@ -112,7 +112,7 @@ impl ModelSpec for ConvNetConfig {
             return Err(ModelError::field("blocks", block.padding, rule));
         }
         if self.average_to == Some(0) {
-            return Err(ModelError::field("average_to", 0, "must be at least 1; leave it out to average nothing"));
+            return Err(ModelError::field("average_to", 0, "must be at least 1; omit it to average nothing"));
         }
         if self.hidden.contains(&0) {
             return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));

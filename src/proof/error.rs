@@ -36,7 +36,7 @@ pub enum ProofError {
         error: io::Error,
     },
     /// A command without a place for its run directory.
-    #[error("the command `{command}` does not say where its run directory goes; write {{out}} in its place")]
+    #[error("the command `{command}` has no place for its run directory; write {{out}} there")]
     NoPlace {
         /// The command.
         command: String,

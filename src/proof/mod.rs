@@ -166,7 +166,7 @@ impl Proof {
         let steps = |folder: &Folder| Ok::<_, ProofError>(folder.list()?.into_iter().map(|(step, _)| step).collect());
         let [in_whole, in_killed]: [Vec<u64>; 2] = [steps(&folders[0])?, steps(&folders[1])?];
         if in_killed.is_empty() {
-            self.broken = Some("it has ended well and left no checkpoint".to_owned());
+            self.broken = Some("it has succeeded without a checkpoint".to_owned());
             return Ok(());
         }
         let sides = [&self.whole, &self.killed].map(|run| match run.join("config.toml").exists() {

@@ -92,10 +92,10 @@ fn of_odd_words(column: &ColumnSurvey, table: &TableSurvey) -> Use {
     }
     let (count, (text, row)) = (column.present - column.numbers, column.words.first().cloned().unwrap_or_default());
     let because = format!(
-        "{count} of {} values {} no number{}, such as {} in row {} (without the header); write plain numbers",
+        "{count} of {} values {} not {}, such as {} in row {} (without the header); write plain numbers",
         column.present,
         if count == 1 { "is" } else { "are" },
-        if count == 1 { "" } else { "s" },
+        if count == 1 { "a number" } else { "numbers" },
         example(&text),
         row + 1
     );
@@ -144,7 +144,7 @@ mod tests {
         let Use::Left { because } = Use::of(&column("1O5"), &table(40)) else { panic!() };
         assert_eq!(
             because,
-            "1 of 40 values is no number, such as \"1O5\" in row 7 (without the header); write plain numbers"
+            "1 of 40 values is not a number, such as \"1O5\" in row 7 (without the header); write plain numbers"
         );
     }
 

@@ -44,10 +44,10 @@ impl Lines {
         let Self { text, decisions } = self;
         let mut head = comment(
             "",
-            "Written by `train init` for a first run. `train check` and the name of this file says how it is understood, \
-             without training; `train reference` prints every key there is.",
+            "Written by `train init` for a first run. `train check` and the name of this file shows how a run would interpret \
+             it, without training; `train reference` prints every key.",
         );
-        head += "#\n# Decisions, from a look at the data:\n";
+        head += "#\n# Decisions, from an examination of the data:\n";
         for decision in &decisions {
             let text = match decision {
                 Notice::Note(text) => text.clone(),
@@ -176,8 +176,8 @@ impl Lines {
         }
         self.text.push('\n');
         self.comment(
-            "The state is saved from time to time and at the end, and a run that stops for any reason goes on with \
-             `train --resume` and its directory. How often, and which checkpoints stay, is said so:",
+            "The state is saved from time to time and at the end, and a run that stops for any reason continues with \
+             `train --resume` and its directory. The interval, and the number of checkpoints to keep, can be set:",
         );
         self.text.push_str("# [checkpoint]\n# every = \"10 minutes\"\n# keep = { last = 3 }\n");
     }

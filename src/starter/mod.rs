@@ -56,9 +56,9 @@ pub enum StarterError {
     },
     /// Its format is unknown.
     #[error(
-        "{path} is nothing that can be learned from: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
-         (`.safetensors`), a text (`.txt`), each with `.gz` or without, a folder with MNIST's files, or a folder that \
-         has a folder of PNG or JPEG files for each class"
+        "{path} has no known format of training data: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
+         (`.safetensors`), a text (`.txt`), each with or without `.gz`, a folder with MNIST's files, or a folder with \
+         one subfolder of PNG or JPEG files for each class"
     )]
     Unknown {
         /// The file or folder.

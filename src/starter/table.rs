@@ -115,7 +115,7 @@ fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: 
         1 => "; 1 line above it is skipped".to_owned(),
         lines => format!("; {lines} lines above it are skipped"),
     };
-    let usual = if table.delimiter == Delimiter::usual(path) { "" } else { ", as its first lines show" };
+    let usual = if table.delimiter == Delimiter::usual(path) { "" } else { ", according to its first lines" };
     let names = if table.has_header {
         "the first line names the columns"
     } else {
@@ -143,7 +143,7 @@ fn decide_columns(lines: &mut Lines, plan: &Plan) {
     let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     plan.left_out().into_iter().for_each(|(at, because)| reasons.entry(because).or_default().push(at));
     for (because, columns) in reasons {
-        lines.warn(format!("left out: {}: {because}", plan.names(columns)));
+        lines.warn(format!("ignored: {}: {because}", plan.names(columns)));
     }
     let (known, plain): (Vec<_>, Vec<_>) = plan.categories().into_iter().partition(|(_, because)| because.is_some());
     if !plain.is_empty() {
@@ -183,10 +183,10 @@ fn write_columns(lines: &mut Lines, plan: &Plan) {
     lines.value("label", &reference(plan.table, plan.target.at), place);
     let task = if plan.target.is_class { "\"classification\"" } else { "\"regression\"" };
     lines.value("task", task, "Whether the target is a class (\"classification\") or a value (\"regression\").");
-    let ignored = "Columns to leave out, for the reasons above. Take one out of the list, and `train check` says what it \
+    let ignored = "Columns to ignore, for the reasons above. Remove one from the list, and `train check` shows what it \
                    holds.";
     lines.value("ignore", &plan.list(&plan.left_out()), ignored);
-    let categories = "Columns whose values are names; `encoding` converts them to numbers.";
+    let categories = "Columns of categories; `encoding` converts them to numbers.";
     lines.value("categories", &plan.list(&plan.categories()), categories);
     let odd: Vec<String> = plan.odd().into_iter().flat_map(|(_, words)| words).collect();
     let missing = if odd.is_empty() && plan.gaps().is_empty() { "error" } else { "median" };

@@ -113,7 +113,7 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     }
     let metric = kept.rules.metric.map(|metric| format!(" by {}", word(&metric))).unwrap_or_default();
     Err(refuse(format!(
-        "holds no checkpoint with a metric{metric}; leave `--best` out, or set `checkpoint.keep.best`, \
-         by which each validation is followed by a save"
+        "holds no checkpoint with a metric{metric}; omit `--best`, or set `checkpoint.keep.best`, \
+         which saves after each validation"
     )))
 }

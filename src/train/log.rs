@@ -101,7 +101,7 @@ impl Log {
         if found.bytes < self.length()? {
             let kept = self.keep_damaged()?;
             let kept = kept.display();
-            tracing::warn!("{log} is damaged where step {next} should be; all of it is kept in {kept}");
+            tracing::warn!("{log} is damaged at step {next}; a copy of all of it is kept in {kept}");
         }
         tracing::warn!("{log} has no lines of steps {next} to {last}");
         Ok(())

@@ -45,7 +45,7 @@ fn rate(config: &Config, scheduler: &Scheduler, steps: std::ops::Range<u64>) -> 
     let kind = optimizer["kind"].as_str().unwrap_or_default();
     let Usual { from, to, highest } = Usual::of(kind);
     let effect = match peak {
-        _ if peak > highest => "weights will hardly stay finite",
+        _ if peak > highest => "weights will probably not stay finite",
         _ if peak > 0.0 && peak < LOWEST => "weights will hardly change",
         _ => return None,
     };

@@ -85,8 +85,8 @@ mod tests {
         let cases = [
             ("invalid type: string \"fast\", expected f64", "must be a number, not \"fast\""),
             ("invalid type: integer `32`, expected a sequence", "must be a list in brackets, not 32"),
-            ("invalid type: floating point `1000.0`, expected u64", "must be a whole number from 0 up, not 1000.0"),
-            ("invalid value: integer `-1`, expected u64", "must be a whole number from 0 up, not -1"),
+            ("invalid type: floating point `1000.0`, expected u64", "must be a whole number, at least 0, not 1000.0"),
+            ("invalid value: integer `-1`, expected u64", "must be a whole number, at least 0, not -1"),
             ("invalid type: map, expected a boolean", "must be true or false, not a table"),
             ("invalid type: integer `3`, expected struct TrainConfig", "must be a table, not 3"),
             ("missing field `lr`", "missing field `lr`"),

@@ -18,7 +18,7 @@ use super::{TrainError, paths};
 use crate::checkpoint::Checkpoint;
 use crate::{shell, store};
 
-const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To change something:\n\
+const NOTE: &str = "# Written by a run, which uses its newest checkpoint. To change a setting:\n\
                     # train --resume RUN --set KEY=VALUE\n";
 const DIGEST: &str = "# BLAKE3 of what follows: ";
 

@@ -26,8 +26,8 @@ pub enum TrainedError {
     },
     /// The checkpoint does not describe the rows of its model, and the run's data cannot be opened.
     #[error(
-        "{} was saved before checkpoints said what rows their model takes; the run's data says it, and cannot be used: \
-         {reason}; give its place with `--set data.path=…`",
+        "{} does not describe the rows of its model, as newer checkpoints do, and the run's data cannot be used instead: \
+         {reason}; give the path of the data with `--set data.path=…`",
         path.display()
     )]
     NoSchema {
@@ -45,7 +45,7 @@ pub enum TrainedError {
         reason: String,
     },
     /// A setting that would change the run.
-    #[error("--set {key}: a run is used as it is; only `device` and the paths of its data can be set")]
+    #[error("--set {key}: a run cannot be changed here; only `device` and the paths of its data can be set")]
     Setting {
         /// Its key.
         key: String,
@@ -61,7 +61,7 @@ pub enum TrainedError {
         rule: &'static str,
     },
     /// Rows at another path cannot be read.
-    #[error("cannot read the rows {}: {source}{}; `--data` says where they are", path.display(), remedy::after(source))]
+    #[error("cannot read the rows {}: {source}{}; give their path with `--data`", path.display(), remedy::after(source))]
     Rows {
         /// The file or folder.
         path: PathBuf,

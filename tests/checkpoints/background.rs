@@ -235,7 +235,7 @@ fn a_fault_in_any_operation_is_told_and_costs_no_step() {
         let (outcome, heard) = train(&lab, &run, failing(operation, false, kind).0);
         outcome.unwrap_or_else(|error| panic!("{kind} in operation {operation}: {error}"));
         assert_eq!(heard.len(), 1, "{kind} in operation {operation}: {heard:?}");
-        assert!(heard[0].contains("is not saved: cannot ") && heard[0].ends_with("training goes on"), "{heard:?}");
+        assert!(heard[0].contains("is not saved: cannot ") && heard[0].ends_with("training continues"), "{heard:?}");
         let not_saved: u64 = heard[0].split(' ').nth(1).unwrap().parse().unwrap();
         let saved = steps(&lab.path(&run));
         // If only the last flush failed, the checkpoint is complete, without a guarantee.
@@ -277,7 +277,7 @@ fn a_disk_that_fails_for_good_ends_the_run_with_an_error_and_the_older_checkpoin
     let (outcome, heard) = train(&lab, "lost", failing(40, true, ErrorKind::StorageFull).0);
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("no storage space"), "{error}");
-    assert!(heard.len() > 5 && heard.iter().all(|text| text.contains("training goes on")), "{heard:?}");
+    assert!(heard.len() > 5 && heard.iter().all(|text| text.contains("training continues")), "{heard:?}");
     let saved = steps(&lab.path("lost"));
     assert!(saved.len() > 2, "{saved:?}");
     lab.train(&["--resume", "lost"]).well();

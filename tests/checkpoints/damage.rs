@@ -165,11 +165,11 @@ fn a_version_from_the_future_says_so() {
     let (_keep, path) = saved();
     fs::write(path.join("manifest.json"), r#"{"format": "rekindle.checkpoint", "version": 7, "files": "elsewhere"}"#)
         .unwrap();
-    assert_refused(&path, "manifest.json", "version 7, from the future: this program reads up to version 1");
+    assert_refused(&path, "manifest.json", "version 7, and this program reads up to version 1");
     let mut changed = manifest(&save(path.parent().unwrap(), 100));
     changed["version"] = json!(2);
     forge(&path, changed);
-    assert_refused(&path, "manifest.json", "version 2, from the future");
+    assert_refused(&path, "manifest.json", "format version 2");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_manifest_of_something_else_is_refused() {
     forge(&path, changed);
     assert_refused(&path, "manifest.json", "its format is `npm`, not `rekindle.checkpoint`");
     fs::write(path.join("manifest.json"), "[]").unwrap();
-    assert_refused(&path, "manifest.json", "is not understood");
+    assert_refused(&path, "manifest.json", "is invalid");
 }
 
 #[test]
@@ -188,11 +188,11 @@ fn steps_that_disagree_are_refused_with_both() {
     let (keep, path) = saved();
     let renamed = keep.path().join(dir_name(101));
     fs::rename(&path, &renamed).unwrap();
-    assert_refused(&renamed, "manifest.json", "says step 100, but the directory is named after step 101");
+    assert_refused(&renamed, "manifest.json", "says step 100, but the name of the directory says step 101");
     let mut changed = manifest(&renamed);
     changed["step"] = json!(101);
     forge(&renamed, changed);
-    assert_refused(&renamed, "state.json", "says step 100, but the directory is named after step 101");
+    assert_refused(&renamed, "state.json", "says step 100, but the name of the directory says step 101");
     let unnamed = keep.path().join("best");
     fs::rename(&renamed, &unnamed).unwrap();
     assert_refused(&unnamed, "best", "is not named like a checkpoint");
@@ -234,7 +234,7 @@ fn tensors_of_a_part_that_the_state_does_not_name_are_refused() {
     let (_keep, path) = saved();
     let content = fs::read(path.join("model.safetensors")).unwrap();
     forge_file(&path, "ema.safetensors", &content);
-    assert_refused(&path, "ema.safetensors", "belongs to no part that state.json names");
+    assert_refused(&path, "ema.safetensors", "belongs to a part that is not in state.json");
 }
 
 #[test]

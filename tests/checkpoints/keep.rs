@@ -93,7 +93,7 @@ fn a_run_ends_with_its_best_checkpoint_named_and_it_is_used_where_it_is_asked_fo
     let found = lab.train(&["eval", "run", "--best", "--json"]).well();
     let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
     assert_eq!((report["step"].as_u64(), &report["loss"]), (Some(best), &loss));
-    assert!(found.stderr.contains("the best of 6 measured checkpoints: step-"), "{}", found.stderr);
+    assert!(found.stderr.contains("the best of 6 checkpoints with a metric: step-"), "{}", found.stderr);
     let one = format!("run/checkpoints/step-{best:010}");
     let predicted =
         |run: &str, more: &[&str]| lab.train(&[&["predict", run, "--data", "data.csv"], more].concat()).well().stdout;
@@ -108,7 +108,7 @@ fn a_run_ends_with_its_best_checkpoint_named_and_it_is_used_where_it_is_asked_fo
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&weights, bytes).unwrap();
     let found = lab.train(&["eval", "run", "--best"]).well();
-    assert!(found.stderr.contains("passed over a damaged checkpoint"), "{}", found.stderr);
+    assert!(found.stderr.contains("skipped a damaged checkpoint"), "{}", found.stderr);
     assert!(found.stdout.contains(&format!("step-{:010}", by_loss(&lab.path("run"))[1])), "{}", found.stdout);
 }
 
@@ -310,7 +310,7 @@ fn a_damaged_checkpoint_is_not_deleted() {
 #[test]
 fn rules_that_make_no_sense_are_refused() {
     let refusals = [
-        ("last = 0", "checkpoint.keep.last = 0: must be at least 1; the newest checkpoint always stays"),
+        ("last = 0", "checkpoint.keep.last = 0: must be at least 1; the newest checkpoint is always kept"),
         ("metric = 'training_loss'", "checkpoint.keep.metric = training_loss: says what `best` goes by"),
         ("every = '3 minutes'", "checkpoint.keep.every = 3 minutes: which step the clock meets is chance"),
         ("first = 1", "`first` is unknown"),
@@ -423,9 +423,5 @@ fn a_damaged_checkpoint_is_named_where_the_best_is_asked_for() {
     fs::write(&weights, &fs::read(&weights).unwrap()[..100]).unwrap();
     let told = lab.train(&["eval", "run", "--best"]).well();
     let named = format!("step-{best:010}/model.safetensors");
-    assert!(
-        told.stderr.contains("passed over a damaged checkpoint") && told.stderr.contains(&named),
-        "{}",
-        told.stderr
-    );
+    assert!(told.stderr.contains("skipped a damaged checkpoint") && told.stderr.contains(&named), "{}", told.stderr);
 }

@@ -76,8 +76,7 @@ fn transformers_35782_and_lightning_19970_an_incomplete_last_checkpoint_is_not_p
         let run = lab.interrupted_copy("whole", missing, 7);
         fs::remove_file(checkpoint(&run, 7).join(missing)).unwrap();
         let resumed = lab.train(&["--resume", missing]).well();
-        let said =
-            format!("passed over a damaged checkpoint: {missing}/checkpoints/step-0000000007/{missing} is missing");
+        let said = format!("skipped a damaged checkpoint: {missing}/checkpoints/step-0000000007/{missing} is missing");
         assert!(resumed.stderr.contains(&said), "{}", resumed.stderr);
         // The damaged one still exists, under another name, beside its replacement.
         fs::remove_dir_all(run.join("checkpoints/step-0000000007.replaced-1")).unwrap();

@@ -51,7 +51,7 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     assert!(refused.contains("07.png cannot be read") && refused.contains("--set data.skip_bad=true"), "{refused}");
     assert!(!lab.path("run").exists());
     let told = lab.train(&["config.toml", "--out", "run", "--set", "data.skip_bad=true"]).well();
-    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are left out: dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are skipped: dog/07.png"), "{told:?}");
     let last = *steps(&lab.path("run")).last().unwrap();
     assert_eq!(last, 21);
     assert_eq!(state(&lab.path("run"), last)["dataset"]["skipped"], serde_json::json!(["dog/07.png"]));
@@ -59,7 +59,7 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     let copy = lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
-    let said = "1 of 20 images could not be read when the run began, and stay left out: dog/07.png";
+    let said = "1 of 20 images could not be read when the run began, and remain skipped: dog/07.png";
     assert!(told.stderr.contains(said), "{told:?}");
     assert_same_bits(&lab.path("run"), &copy);
     fs::remove_file(lab.path("animals/dog/07.png")).unwrap();
@@ -83,7 +83,7 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert!(again.code != Some(0) && again.stderr.contains("07.png cannot be read"), "{again:?}");
     // Exactly as in the message.
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    let said = "1 image could not be read or found, and for the rest of the run another one of its class stands in its \
+    let said = "1 image could not be read or found, and for the rest of the run another one of its class is used in its \
                 place: dog/07.png";
     assert!(told.stderr.contains(said), "{told:?}");
     let run = lab.path("run");
@@ -117,7 +117,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
     for part in [
         "the images are not those that the run began with: 1 new: cat/new.png; 1 changed: dog/07.png",
         "1 gone: cat/04.png",
-        "move what is new out of the folder; bring back what was changed; bring back what is gone, or leave it out",
+        "move the new files out of the folder; restore the changed files; bring back what is gone, or leave it out",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -128,7 +128,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
     fs::remove_file(&cat).unwrap();
     fs::write(&dog, image(7)).unwrap();
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    assert!(told.stderr.contains("stands in its place: cat/04.png"), "{told:?}");
+    assert!(told.stderr.contains("is used in its place: cat/04.png"), "{told:?}");
     fs::write(&gone, bytes).unwrap();
     let copy = lab.interrupted_copy("run", "copy", 14);
     lab.train(&["--resume", "copy"]).well();
@@ -144,12 +144,12 @@ fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
     let said = lab.train(&["--resume", "run"]).refusal();
     assert!(said.contains("dog/07.png cannot be read") && said.contains("--set data.skip_bad=true"), "{said}");
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    assert!(told.stderr.contains("stands in its place: dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("is used in its place: dog/07.png"), "{told:?}");
     // Another one can be skipped later without a setting.
     lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/05.png"), b"no image").unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
-    assert!(told.stderr.contains("stands in the place of each: dog/05.png, dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("is used in the place of each: dog/05.png, dog/07.png"), "{told:?}");
 }
 
 /// Like checkpoints from before they identified each image.
@@ -175,7 +175,7 @@ fn bad_images_are_left_out_of_predictions_where_the_run_leaves_them_out() {
     let lab = lab_of_images("skip_bad = true");
     lab.start("run");
     let told = lab.train(&["predict", "run", "--data", "animals"]).well();
-    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are left out: dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are skipped: dog/07.png"), "{told:?}");
     assert_eq!(told.stdout.lines().count(), 1 + 19, "{}", told.stdout);
     let evaluated = lab.train(&["eval", "run", "--data", "animals"]).well();
     assert!(evaluated.stdout.contains("rows=19") && evaluated.stderr.contains("dog/07.png"), "{evaluated:?}");
@@ -191,7 +191,7 @@ fn folders_that_are_no_classes_are_said_at_the_start() {
     fs::write(lab.path("animals/@eaDir/1.png"), image(100)).unwrap();
     fs::remove_dir(lab.path("animals/empty")).unwrap();
     let told = lab.start("run");
-    assert!(told.stderr.contains("is passed over: @eaDir"), "{told:?}");
+    assert!(told.stderr.contains("is skipped: @eaDir"), "{told:?}");
     assert_eq!(state(&lab.path("run"), 21)["schema"]["classes"], serde_json::json!(["cat", "dog"]));
 }
 
@@ -324,7 +324,7 @@ fn unknown_tokens_are_counted_and_more_than_half_are_refused() {
     let lab = lab_of_text(&format!("{known}xyz"), Some("[unk]"));
     for run in ["made", "kept"] {
         let told = lab.start(run);
-        let expected = "warning: 3 of 83 tokens (3.6 %) are `[unk]`, which stands for the unknown, as that for \"x\" at \
+        let expected = "warning: 3 of 83 tokens (3.6 %) are `[unk]`, the unknown token, for example for \"x\" at \
                         byte 90, line 1";
         assert!(told.stderr.contains(expected), "{told:?}");
     }
@@ -334,5 +334,5 @@ fn unknown_tokens_are_counted_and_more_than_half_are_refused() {
     assert!(told.contains("the prompt: 3 of 5 tokens (60.0 %) are `[unk]`"), "{told}");
     fs::write(lab.path("a.txt"), "xyz the ".repeat(2) + &"x".repeat(90)).unwrap();
     let told = lab.train(&["config.toml", "--out", "other"]).refusal();
-    assert!(told.contains("take a tokenizer that was made from such text"), "{told}");
+    assert!(told.contains("use a tokenizer that was made from such text"), "{told}");
 }

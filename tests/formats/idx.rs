@@ -70,12 +70,12 @@ fn a_missing_package_says_how_to_install_it() {
     assert!(
         message.starts_with("cannot read the data file /usr/share/datasets/no-such-data/train-images-idx3-ubyte: No")
     );
-    assert!(message.ends_with("`apt-get install dataset-no-such-data` brings it, or `data.path` says where it is"));
+    assert!(message.ends_with("`apt-get install dataset-no-such-data` installs it, or set `data.path` to its path"));
     let message = refusal(&[(STANDARD[0], images(1))], "", IDX);
     assert_eq!(
         message,
         "cannot read the data file train-labels-idx1-ubyte: No such file or directory (os error 2); \
-         `data.path` says where it is"
+         set `data.path` to its path"
     );
 }
 
@@ -160,7 +160,7 @@ fn options_that_mean_nothing_are_refused_by_name() {
     for option in ["header = true", "label = 1", "inputs = \"x\"", "standardize = true"] {
         let name = option.split_once(' ').unwrap().0;
         let message = said(images(3), labels(3), option);
-        assert_eq!(message, format!("`data.{name}` has no meaning for IDX; remove it"));
+        assert_eq!(message, format!("`data.{name}` does not apply to IDX; remove it"));
     }
     assert_eq!(
         said(images(3), labels(3), "validation_images = \"a\""),
@@ -168,7 +168,7 @@ fn options_that_mean_nothing_are_refused_by_name() {
     );
     assert_eq!(
         said(images(3), labels(3), "validation_images = \"a\"\nvalidation_labels = \"b\"\nvalidation = 0.1"),
-        "`data.validation` has no meaning for images that come with validation images of their own; remove it"
+        "`data.validation` does not apply to images that come with validation images; remove it"
     );
 }
 

@@ -150,7 +150,7 @@ fn grey_and_coloured_images_are_mixed_only_on_request() {
     files.push(("dog/z.png", png(ColorType::Rgb, BitDepth::Eight, 2, 2, &[0; 12])));
     assert_eq!(
         said(&files, ""),
-        "dog/z.png is coloured and cat/10.png grey; set `data.channels` to 1 or 3 to have all of them alike"
+        "dog/z.png is coloured and cat/10.png grey; set `data.channels` to 1 or 3 to convert them all"
     );
     assert_eq!(opened(&files, "channels = 3").1.input(), Input::Numbers(vec![3, 2, 2]));
 }
@@ -162,7 +162,7 @@ fn what_is_no_image_is_named() {
         files.push((name, bytes));
         said(&files, "")
     };
-    let remedy = "convert it, or leave it out with `--set data.skip_bad=true`";
+    let remedy = "convert it, or skip it with `--set data.skip_bad=true`";
     assert_eq!(with("cat/z.txt", b"hello".to_vec()), format!("cat/z.txt is neither PNG nor JPEG; {remedy}"));
     assert_eq!(with("cat/z.png", vec![]), format!("cat/z.png is neither PNG nor JPEG; {remedy}"));
     assert!(with("cat/z.png", grey([0; 4])[..20].to_vec()).starts_with("the image cat/z.png cannot be read: "));
@@ -186,8 +186,8 @@ fn with_three_cut_short() -> Vec<(&'static str, Vec<u8>)> {
 fn every_image_that_is_cut_short_is_named_before_the_first_step() {
     assert_eq!(
         said(&with_three_cut_short(), ""),
-        "3 of 6 images cannot be read:\n  cat/b.jpg: the file is cut short\n  dog/b.jpg: the file is cut short\n  \
-         dog/c.txt: neither PNG nor JPEG\nbring whole ones, or leave them out with `--set data.skip_bad=true`"
+        "3 of 6 images cannot be read:\n  cat/b.jpg: the file is truncated\n  dog/b.jpg: the file is truncated\n  \
+         dog/c.txt: neither PNG nor JPEG\nreplace them with valid ones, or skip them with `--set data.skip_bad=true`"
     );
     let mut png = animals();
     png.push(("cat/z.png", grey([7; 4])));
@@ -205,10 +205,10 @@ fn an_image_that_was_not_looked_at_is_named_at_the_step_that_needs_it() {
     assert!(data.batch(0).is_ok());
     let message = data.batch(1).unwrap_err().to_string();
     let path = folder.path().join("cat/b.jpg");
-    let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
-    assert_eq!(message, format!("the image {} cannot be read: the file is cut short; {remedy}", path.display()));
+    let remedy = "replace it with a valid one, or skip it with `--set data.skip_bad=true`";
+    assert_eq!(message, format!("the image {} cannot be read: the file is truncated; {remedy}", path.display()));
     let notices: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
-    assert!(notices[0].ends_with("are not unpacked to see whether they are whole; `data.check_images = true` does"));
+    assert!(notices[0].ends_with("are not decoded to check them; `data.check_images = true` does this"));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn bad_images_are_left_out_on_request_and_listed() {
     let saved = data.save().unwrap();
     assert_eq!(saved.json["skipped"], serde_json::json!(skipped));
     let notices: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
-    let expected = "warning: 3 of 6 images cannot be read and are left out: cat/b.jpg, dog/b.jpg, dog/c.txt";
+    let expected = "warning: 3 of 6 images cannot be read and are skipped: cat/b.jpg, dog/b.jpg, dog/c.txt";
     assert_eq!(notices, [expected]);
     // The rows are those of a folder without them.
     let without: Vec<_> = with_three_cut_short().into_iter().filter(|(name, _)| !skipped.contains(name)).collect();
@@ -228,8 +228,8 @@ fn bad_images_are_left_out_on_request_and_listed() {
     let message = said(&only, "skip_bad = true");
     assert!(
         message.ends_with(
-            "has folders without an image in them: dog; what has no image cannot be learned: bring \
-                               images, or remove the folder"
+            "has folders without an image in them: dog; a class needs images to \
+                               be learned: add images, or remove the folder"
         ),
         "{message}"
     );
@@ -249,7 +249,7 @@ fn a_jpeg_ends_where_its_own_picture_does() {
     assert_eq!(values[..72], values[72..]);
     let cut = with_preview(&COLOUR[..COLOUR.len() - 20]);
     let message = said(&[("a/1.jpg", cut), ("b/1.jpg", COLOUR.to_vec())], "");
-    assert!(message.starts_with("the image a/1.jpg cannot be read: the file is cut short"), "{message}");
+    assert!(message.starts_with("the image a/1.jpg cannot be read: the file is truncated"), "{message}");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn images_that_would_be_left_out_are_an_error_with_an_example() {
     let message = said(&files, "");
     assert!(
         message.ends_with(
-            ": 2 images would be left out, for they are in folders within those of the classes, such as dog/raw/1.png; \
+            ": 2 images would be skipped, because they are in subfolders of the class folders, such as dog/raw/1.png; \
              move them up into the folder of their class, or elsewhere"
         ),
         "{message}"
@@ -288,7 +288,7 @@ fn images_that_would_be_left_out_are_an_error_with_an_example() {
     let mut files = animals();
     files.push(("top.png", grey([0; 4])));
     let (folder, data) = opened(&files, "");
-    let expected = format!("warning: 1 image is left out, such as {}: ", folder.path().join("top.png").display());
+    let expected = format!("warning: 1 image is skipped, such as {}: ", folder.path().join("top.png").display());
     let notice = data.notices().pop().unwrap().to_string();
     assert!(notice.starts_with(&expected), "{notice}");
 }
@@ -301,10 +301,7 @@ fn a_class_without_images_and_one_class_alone_are_refused() {
     let message = said(&files, "");
     assert!(message.contains("has folders without an image in them: cow, zebra; what has no image"), "{message}");
     let message = said(&[("cat/a.png", grey([0; 4]))], "");
-    assert!(
-        message.ends_with("has one class, cat, and to tell classes apart takes two; each has a folder in it"),
-        "{message}"
-    );
+    assert!(message.ends_with("has one class, cat, and at least two are needed; each is a subfolder"), "{message}");
 }
 
 /// A picture of two by two pixels, whose header says `width` by `height`.
@@ -321,7 +318,7 @@ fn lying(width: u32, height: u32) -> Vec<u8> {
 /// Sixteen thousand by sixteen thousand would be 256 MB in grey.
 #[test]
 fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
-    let expected = "its head speaks of 16000×16000 pixels, which ";
+    let expected = "its header says 16000×16000 pixels, which ";
     let message = said(&[("cat/a.png", lying(16_000, 16_000)), ("dog/b.png", grey([0; 4]))], "");
     assert!(message.starts_with("the image cat/a.png cannot be read: ") && message.contains(expected), "{message}");
     let mut jpeg = GREY.to_vec();
@@ -359,7 +356,7 @@ fn folders_without_classes_or_images_are_refused() {
     assert!(said(&[("cat/.hidden", vec![])], "").ends_with(" holds no rows of data"));
     let message = refusal(&[], "nowhere", IMAGES);
     assert!(message.starts_with("cannot read nowhere: No such file or directory"), "{message}");
-    assert!(said(&animals(), "classes = 2").starts_with("`data.classes` has no meaning for images"));
+    assert!(said(&animals(), "classes = 2").starts_with("`data.classes` does not apply to images"));
 }
 
 #[test]

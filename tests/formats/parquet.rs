@@ -105,11 +105,11 @@ mod with_parquet {
         assert_eq!(
             said(""),
             "a.parquet, row 1 (counted from 0), column `age`: the field is empty; \
-             set `data.missing` to say what stands in for a missing value"
+             set `data.missing` to choose a replacement for missing values"
         );
         assert!(said("label = \"job\"\nmissing = \"mean\"").contains("row 3 (counted from 0), column `job`"));
         assert!(said("label = \"incom\"").contains("no column `incom`; did you mean `income`?"));
-        assert_eq!(said("header = true"), "`data.header` has no meaning for Parquet; remove it");
+        assert_eq!(said("header = true"), "`data.header` does not apply to Parquet; remove it");
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn a_word_among_numbers_and_a_number_among_words_are_told_by_line_and_column() {
 #[test]
 fn a_missing_value_is_an_error_unless_something_stands_in() {
     let empty =
-        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to say what stands in for a missing value";
+        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to choose a replacement for missing values";
     assert_eq!(said("a,y\n,0\n1,0\n", ""), empty);
     assert_eq!(said("a,y\nred,0\n,0\n", "").replace("line 3", "line 2"), empty);
     // A missing label is never filled in.
@@ -179,7 +179,7 @@ fn columns_that_are_not_there_are_answered_with_those_that_are() {
     );
     assert_eq!(
         said("a,y\n1,0\n", "ignore = [\"y\"]"),
-        "`data.ignore` has no meaning for the column of the label; remove it"
+        "`data.ignore` does not apply to the column of the label; remove it"
     );
     assert_eq!(said("a,y\n1,0\n1,1\n", "ignore = [\"a\"]"), "`data.ignore` leaves no column but the label");
 }
@@ -188,7 +188,7 @@ fn columns_that_are_not_there_are_answered_with_those_that_are() {
 fn options_about_gaps_need_gaps() {
     for option in ["missing_indicator = true", "missing_values = [\"-\"]"] {
         let name = option.split_once(' ').unwrap().0;
-        let expected = format!("`data.{name}` has no meaning for a table in which no value may be missing; remove it");
+        let expected = format!("`data.{name}` does not apply to a table without missing values; remove it");
         assert_eq!(said("a,y\n1,0\n", option), expected);
     }
 }
@@ -197,7 +197,7 @@ fn options_about_gaps_need_gaps() {
 fn a_column_without_a_value_is_told_by_its_name() {
     assert_eq!(
         said("a,b,y\n1,,0\n2,NA,1\n", "missing = \"mean\""),
-        "column `b` has no value in any training row, so nothing can stand in for one; leave it out with `data.ignore`"
+        "column `b` has no value in any training row, so there is no replacement for a missing one; leave it out with `data.ignore`"
     );
 }
 
@@ -229,8 +229,8 @@ fn a_field_with_a_line_break_is_told_by_line_and_column() {
     assert_eq!(
         told,
         [
-            "warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are missing, \
-         a quote opens there that should not"
+            "warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are missing, there \
+         is a stray quote"
         ]
     );
     assert!(notices("a,y\n1,cat\n2,\"d\nog\"\n", "")[0].contains("line 3, column `y`: \"d\\nog\" has a line break"));
@@ -338,8 +338,8 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_look
     assert_eq!(
         column(&|i| format!("{} km", i * 1000 + 7)),
         "warning: column `x` has 30 different values in 30 rows, such as \"7 km\", which looks like a number with a unit; \
-         each becomes a category of its own, from which nothing is learned about others; write plain numbers (7), or \
-         leave the column out with `data.ignore`"
+         each becomes a separate category, which says nothing about others; write plain numbers (7), or ignore \
+         the column with `data.ignore`"
     );
     let told = column(&|i| format!("$1,1{i:02}.50"));
     assert!(
@@ -371,8 +371,8 @@ fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
             data.notices().iter().map(ToString::to_string).collect::<Vec<_>>()
         })
         .collect();
-    let expected = "warning: of the rows for validation, 2 of 20 have a value in column `x` that no training row has, such as \
-                    \"pink\"; the model takes it for none of its categories";
+    let expected = "warning: of the validation rows, 2 of 20 have a value in column `x` that no training row has, such as \
+                    \"pink\"; the model treats it as unknown";
     assert!(told.iter().any(|text| text == expected), "{told:?}");
 }
 
@@ -380,8 +380,8 @@ fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
 fn a_number_that_is_written_for_people_is_told_with_what_to_write() {
     assert_eq!(
         said("a,y\n900,0\n\"1,100.50\",1\n", ""),
-        "a.csv, line 3, column `a`: \"1,100.50\" is not a number that can be read; it looks like a number with separators \
-         of thousands, or a decimal comma, so write 1100.50"
+        "a.csv, line 3, column `a`: \"1,100.50\" cannot be read as a number; it looks like a number with thousands \
+         separators, or a decimal comma, so write 1100.50"
     );
     assert!(said("a,y\n1,7 km\n", "task = \"regression\"").ends_with("it looks like a number with a unit, so write 7"));
 }
@@ -398,7 +398,7 @@ fn a_row_that_is_taken_for_the_names_of_columns_is_told() {
 #[test]
 fn a_row_that_two_quotes_have_swallowed_others_into_is_told_by_its_line() {
     let message = said("a,job,y\n1,cook,0\n2,\"cook,1\n3,nurse,\"1\n", "");
-    let expected = "a.csv, line 3: 2 columns where the first line has 3; a field in it has a line break: a quote may open \
-                    where none should";
+    let expected = "a.csv, line 3: 2 columns, but the first line has 3; a field in it has a line break: there may be \
+                    a stray quote";
     assert_eq!(message, expected);
 }

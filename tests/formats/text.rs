@@ -200,11 +200,11 @@ fn empty_short_and_damaged_files_are_refused() {
 
 #[test]
 fn options_of_text_are_checked() {
-    assert_eq!(said(b"abc", ""), "`data.context` is missing: how many tokens a row of text holds");
-    assert_eq!(said(b"abc", "context = 1\nlabel = 1"), "`data.label` has no meaning for text; remove it");
+    assert_eq!(said(b"abc", ""), "`data.context` is missing: the number of tokens in a row of text");
+    assert_eq!(said(b"abc", "context = 1\nlabel = 1"), "`data.label` does not apply to text; remove it");
     assert_eq!(
         said(b"abc", "context = 1\ntokens = \"bytes\"\ntokenizer = \"t.json\""),
-        "`data.tokens` has no meaning for text with a tokenizer; remove it"
+        "`data.tokens` does not apply to text with a tokenizer; remove it"
     );
 }
 
@@ -220,7 +220,7 @@ fn a_tokenizer_that_is_none_is_refused() {
     };
     assert_eq!(
         said(None),
-        "cannot read the tokenizer t.json: No such file or directory (os error 2); `data.tokenizer` says where it is"
+        "cannot read the tokenizer t.json: No such file or directory (os error 2); set `data.tokenizer` to its path"
     );
     assert!(said(Some("{}")).starts_with("t.json is not a tokenizer.json: "));
     let bpe = r#"{"model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}}"#;

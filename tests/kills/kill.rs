@@ -234,7 +234,7 @@ fn assert_a_signal_loses_nothing(signal: &str, code: i32) {
     assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     let last = *steps(&run).last().unwrap();
     assert!(ended.stderr.contains(&format!("stopped after step {last} of 20000")), "{}", ended.stderr);
-    assert!(ended.stderr.contains("to go on: train --resume stopped"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("to continue: train --resume stopped"), "{}", ended.stderr);
     assert_eq!(log(&run).len() as u64, last, "every update made is saved");
     let rest = lab.train(&["--resume", "stopped"]).well();
     assert!(ended.stdout + &rest.stdout == whole.stdout, "the epoch lines are not those of the whole run");
@@ -496,7 +496,7 @@ fn a_later_second_signal_stops_at_once_with_another_exit_code() {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let loss = "SIGINT, the second signal: stopped at once; nothing after step ";
     assert!(ended.stderr.contains(loss), "{}", ended.stderr);
-    assert!(ended.stderr.contains("is saved; to go on from there: train --resume run\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is saved; to continue from there: train --resume run\n"), "{}", ended.stderr);
     assert_eq!(steps(&lab.path("run")), [0, 1, 2, 3]);
     lab.train(&["--resume", "run", "--set", "train.steps=5"]).well();
 }

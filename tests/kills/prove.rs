@@ -129,7 +129,7 @@ fn a_program_that_fails_only_when_it_was_killed_is_found_out() {
     let told =
         place.train(&["prove", "--command", &script(&place, "hopeless", &text), "--kills", "3", "--out", "proof"]);
     assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.out.contains("the program failed with exit code 7; it said\n"), "{}", told.out);
+    assert!(told.out.contains("the program failed with exit code 7; it printed\n"), "{}", told.out);
     assert!(told.out.contains("\n  no idea how to go on\nthe runs are kept in proof/whole and"), "{}", told.out);
     assert!(place.path("proof/killed").exists());
 }
@@ -149,8 +149,8 @@ fn what_cannot_be_proved_is_refused_and_nothing_is_left() {
         (&["config.toml", "--out", "taken"], &["taken is not empty; choose another directory with --out"]),
         (&["config.toml", "--out", "rows.csv"], &["cannot make rows.csv: File exists"]),
         (&["config.toml", "--out", "rows.csv/x"], &["cannot make rows.csv/x: Not a directory"]),
-        (&["--command", "false {out}"], &["the program fails without being killed: exit code 1; it said nothing"]),
-        (&["--command", "echo Sorry. >&2; kill -9 $$ # {out}"], &["killed: signal 9; it said\n  Sorry.\n"]),
+        (&["--command", "false {out}"], &["the program fails without being killed: exit code 1; it printed nothing"]),
+        (&["--command", "echo Sorry. >&2; kill -9 $$ # {out}"], &["killed: signal 9; it printed\n  Sorry.\n"]),
         (&["--command", "true {out}"], &["left no checkpoint in ", "runs/command-proof/whole or its folder"]),
         (&["--command", "./train"], &["the command `./train` does not say where", "write {out} in its place"]),
         (&["config.toml", "--ignore", "a[", "--kills", "1"], &["--ignore a["]),
@@ -188,7 +188,7 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
         }
         assert!(Command::new("kill").args(["-s", signal, &prove.id().to_string()]).status().unwrap().success());
         let told: Told = prove.wait_with_output().unwrap().into();
-        told.says(code, &["stopped by signal ", "nothing is proved, and what was made is removed"]);
+        told.says(code, &["stopped by signal ", "there is no result, and the test's files are removed"]);
         assert_eq!(told.out, "");
         #[cfg(target_os = "linux")]
         assert!(!works_in(&place.path("some/proof")), "a child goes on");

@@ -32,7 +32,7 @@ fn assert_bad(place: &Workplace, parts: &[&str]) {
 #[track_caller]
 fn assert_passed_over(place: &Workplace, parts: &[&str]) {
     let told = place.train(&["--resume", "run"]);
-    told.says(0, &["passed over a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
+    told.says(0, &["skipped a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
     told.says(0, parts);
     place.inspect(&["verify", "run"]).says(0, &[]);
 }
@@ -57,12 +57,12 @@ fn a_cut_or_missing_file_is_found() {
     let file = place.newest().join("model.safetensors");
     let content = fs::read(&file).unwrap();
     fs::write(&file, &content[..content.len() / 2]).unwrap();
-    assert_bad(&place, &["model.safetensors has ", "the manifest says", "it was cut or changed"]);
+    assert_bad(&place, &["model.safetensors has ", "the manifest says", "it was truncated or changed"]);
     fs::remove_file(&file).unwrap();
     assert_bad(&place, &["model.safetensors is missing, though the manifest lists it"]);
     fs::write(&file, content).unwrap();
     fs::remove_file(place.newest().join("manifest.json")).unwrap();
-    assert_bad(&place, &["manifest.json is missing, so the checkpoint was never finished or not copied whole"]);
+    assert_bad(&place, &["manifest.json is missing, so the checkpoint was never finished or not copied completely"]);
     assert_passed_over(&place, &[]);
 }
 
@@ -72,7 +72,7 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     for step in [0, 5, 10, 15, 20] {
         fs::write(place.path(&format!("run/checkpoints/step-{step:010}/.DS_Store")), "").unwrap();
     }
-    let warning = "step-0000000020/.DS_Store is no part of the checkpoint, and nothing reads it";
+    let warning = "step-0000000020/.DS_Store does not belong to the checkpoint, and is ignored";
     let verified = place.inspect(&["verify", "run"]);
     verified.says(0, &[]);
     assert!(verified.out.contains(warning) && verified.out.matches(": ok, ").count() == 5, "{verified:?}");
@@ -100,7 +100,7 @@ fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
         for command in [format!("{TRAIN} --resume run"), format!("{TRAIN} eval run"), format!("{INSPECT} verify run")] {
             let script = format!("ulimit -n {limit}; exec {command}");
             let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
-            for wrong in ["damaged", "passed over", "start a new run", "begins at its first step", "BAD", "panicked"] {
+            for wrong in ["damaged", "skipped", "start a new run", "begins at its first step", "BAD", "panicked"] {
                 assert!(!(told.err.contains(wrong) || told.out.contains(wrong)), "{limit} files, {command}: {told:?}");
             }
             let said = told.err + &told.out;
@@ -140,7 +140,7 @@ fn a_version_from_the_future_says_what_to_update() {
     let mut changed = manifest(&place.newest());
     changed["version"] = json!(2);
     forge(&place.newest(), changed);
-    assert_bad(&place, &["format version 2, from the future", "up to version 1", "update Rekindle"]);
+    assert_bad(&place, &["format version 2", "up to version 1", "update Rekindle"]);
 }
 
 /// Changes the tensors of the newest checkpoint's model, with a matching manifest.

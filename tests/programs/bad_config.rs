@@ -29,9 +29,9 @@ fn a_file_that_is_not_there_is_named_with_what_to_give_instead() {
         &place,
         "rows.csv",
         "nowhere.csv",
-        &["nowhere.csv", "No such file", "`data.path` says where"],
+        &["nowhere.csv", "No such file", "set `data.path` to its path"],
     );
-    assert_config_refused(&place, "rows.csv", "folder", &["folder", "does not tell its format", "`data.format`"]);
+    assert_config_refused(&place, "rows.csv", "folder", &["folder", "does not show its format", "`data.format`"]);
     fs::create_dir(place.path("folder.csv")).unwrap();
     assert_config_refused(&place, "rows.csv", "folder.csv", &["folder.csv", "not a regular file", "`data.path`"]);
     let weights = "train.initial_weights=nowhere.safetensors";
@@ -96,9 +96,9 @@ fn an_unknown_kind_is_refused_with_its_line_and_the_kinds_there_are() {
 fn a_value_of_another_type_is_refused_with_its_line_and_what_it_must_be() {
     let place = Workplace::new();
     let cases = [
-        ("seed = 7", "seed = -7", "line 1: seed: must be a whole number from 0 up, not -7"),
+        ("seed = 7", "seed = -7", "line 1: seed: must be a whole number, at least 0, not -7"),
         ("hidden = [8]", "hidden = 8", "line 10: model.hidden: must be a list in brackets, not 8"),
-        ("hidden = [8]", "hidden = [\"a\"]", "line 10: model.hidden[0]: must be a whole number from 0 up, not \"a\""),
+        ("hidden = [8]", "hidden = [\"a\"]", "line 10: model.hidden[0]: must be a whole number, at least 0, not \"a\""),
         ("lr = 0.1", "lr = \"fast\"", "line 15: optimizer.lr: must be a number, not \"fast\""),
         ("t_max = 20", "t_max = true", "line 24: schedule.t_max: `cosine` takes a whole number or a share"),
         ("parameters = [\"*.bias\"]", "parameters = 1", "line 19: optimizer.groups[0].parameters: must be a list"),
@@ -176,7 +176,7 @@ fn a_setting_that_is_wrong_is_refused_as_a_setting() {
         ("schedule=cosine(20", "--set: schedule: expected `,` or `)`, found the end\n  cosine(20\n           ^"),
         ("train=3", "--set: train: must be a table, not 3"),
         ("seed.x=1", "--set seed.x: `x` is looked for in 7, which is no table"),
-        ("model.hidden.9=3", "--set model.hidden.9: `9` is none of the list's 1 entries, which count from 0"),
+        ("model.hidden.9=3", "--set model.hidden.9: `9` is not one of the list's 1 entries, counted from 0"),
         ("loss.kind=mse", "loss.kind = mse: does not fit the data, whose targets are 2 classes"),
         ("data.validation=1.5", "`data.validation` is a share of the rows, from 0 up to but not 1; it is 1.5"),
         ("data.label=diagnosis", "`data.label`: "),
@@ -317,12 +317,12 @@ fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
     let piece = "1,2,1\n".repeat(1 << 18);
     (0..120).for_each(|_| gzip.write_all(piece.as_bytes()).unwrap());
     gzip.finish().unwrap();
-    let parts = ["rows.csv needs at least", "more of what is packed in it"];
+    let parts = ["rows.csv needs at least", "more of its decompressed content"];
     train_within(&place, 150_000, &["config.toml", "--out", "run"]).says(2, &parts);
     // Numbers take 8 bytes each, and here 2 in the file.
     let rows = "1,2,1\n".repeat(1 << 21);
     fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
-    let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, beside the file"];
+    let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, in addition to the file"];
     // The memory of the program itself depends on how it was built.
     let refusal = |limit: u64| train_within(&place, limit, &["config.toml", "--out", "run"]).err;
     let is_told = |limit: u64| parts.iter().all(|part| refusal(limit).contains(part));

@@ -66,7 +66,7 @@ fn a_write_that_fails_in_the_middle_costs_no_step_and_no_checkpoint() {
     let script = format!("ulimit -f 16; exec {TRAIN} config.toml --out run {settings}");
     let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
     assert!(told.err.contains("is not saved: "), "{}", told.err);
-    assert!(told.err.contains("training goes on"), "{}", told.err);
+    assert!(told.err.contains("training continues"), "{}", told.err);
     // All epochs are trained in memory, even if the disk fails.
     assert!(told.out.contains("epoch 40"), "{}", told.out);
     assert_eq!(told.code, Some(1), "{}", told.err);
@@ -189,7 +189,7 @@ fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
     drop(lines);
     let told: Told = first.wait_with_output().unwrap().into();
     let reason = "run was moved, removed or replaced while the run was trained";
-    told.says(1, &["is not saved: ", reason, "training goes on"]);
+    told.says(1, &["is not saved: ", reason, "training continues"]);
     assert!(told.err.split("error: ").nth(1).is_some_and(|end| end.starts_with(reason)), "{}", told.err);
     let in_run = |files: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {
         files.clone().into_iter().filter(|(path, _)| path.starts_with(place.path("run"))).collect::<Vec<_>>()

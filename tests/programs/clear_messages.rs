@@ -86,7 +86,7 @@ fn a_lowest_validation_loss_without_a_checkpoint_is_said_at_the_end() {
     let settings = ["checkpoint.every=15 steps", "validation.every=2 steps"];
     let told = run(&place, "run", &settings);
     let line = told.err.lines().find(|line| line.starts_with("lowest validation loss: ")).unwrap();
-    assert!(line.contains("of which there is no checkpoint; `checkpoint.keep.best` keeps the best"), "{line}");
+    assert!(line.contains("which has no checkpoint; `checkpoint.keep.best` keeps the best"), "{line}");
     // The advice helps.
     let told = run(&place, "kept", &[&settings[..], &["checkpoint.keep.best=1"]].concat());
     let (loss, best) =

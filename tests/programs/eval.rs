@@ -81,7 +81,7 @@ fn other_data_is_measured_without_the_data_of_the_run() {
     assert_eq!(eval(&lab, &["run", "--data", "first.csv"])["rows"], 1);
 
     let missing = lab.train(&["eval", "run"]).refusal();
-    assert!(missing.contains("data.csv") && missing.contains("`data.path` says where it is"), "{missing}");
+    assert!(missing.contains("data.csv") && missing.contains("set `data.path` to its path"), "{missing}");
     assert_eq!(figures(&eval(&lab, &["run", "--rows", "all", "--set", "data.path=elsewhere/same.csv"])), all);
     let half: String = table.lines().take(31).map(|line| line.to_owned() + "\n").collect();
     fs::write(lab.path("half.csv"), half).unwrap();
@@ -114,7 +114,7 @@ fn classes_and_categories_are_those_of_the_run() {
 
     fs::write(lab.path("fox.csv"), "colour,size,animal\nred,3,owl\nred,3,fox\n").unwrap();
     let refusal = lab.train(&["eval", "run", "--data", "fox.csv"]).refusal();
-    assert!(refusal.contains("fox.csv, line 3, column `animal`: label \"fox\" is none of the classes"), "{refusal}");
+    assert!(refusal.contains("fox.csv, line 3, column `animal`: label \"fox\" is not a class"), "{refusal}");
     // A category that no training row had is unknown, as in the run's own validation.
     fs::write(lab.path("pink.csv"), "colour,size,animal\npink,3,owl\n").unwrap();
     assert_eq!(eval(&lab, &["run", "--data", "pink.csv"])["rows"], 1);

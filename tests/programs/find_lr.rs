@@ -144,7 +144,7 @@ fn a_signal_ends_the_sweep_and_its_table_is_written() {
     // Before its handlers are installed, or its first step, nothing is kept.
     let mut tries = (5..15).map(|power| stopped_after(1 << power));
     let told = tries.find(|told| told.code == Some(143) && told.out.contains("stopped at lr=")).unwrap();
-    told.says(143, &["SIGTERM: stopping after this step; what was found is kept"]);
+    told.says(143, &["SIGTERM: stopping after this step; the results are kept"]);
     assert!(!rows(&place, WRITTEN).is_empty());
 }
 
@@ -155,7 +155,7 @@ fn a_loss_that_does_not_fall_suggests_nothing() {
     let settings = ["--set", "data.batch_size='all'", "--start", "1e-12", "--end", "1e-11"];
     let low = place.train(&[&["find-lr", "config.toml"], settings.as_slice()].concat());
     low.says(0, &[]);
-    let advice = "no suggestion, for the loss did not fall; try another range with --start and --end\n";
+    let advice = "no suggestion, because the loss did not fall; try another range with --start and --end\n";
     assert!(low.out.contains(advice) && !low.out.contains("suggested"), "{}", low.out);
 }
 
@@ -199,7 +199,7 @@ fn what_cannot_be_read_or_written_is_said() {
     let place = Workplace::new();
     place.train_refuses(&["find-lr", "none.toml"], &["cannot read the configuration none.toml"]);
     let missing = ["find-lr", "config.toml", "--set", "data.path=none.csv"];
-    place.train_refuses(&missing, &["none.csv", "`data.path` says where it is"]);
+    place.train_refuses(&missing, &["none.csv", "set `data.path` to its path"]);
     let taken = ["find-lr", "config.toml", "--out", "rows.csv"];
     place.train_refuses(&taken, &["rows.csv cannot be written", "choose another place with --out"]);
     assert!(!Path::new(&place.path("runs")).exists());

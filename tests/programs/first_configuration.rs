@@ -186,14 +186,14 @@ fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
     });
     let (config, told) = made(&place, "a.csv", &table, &[]);
     for expected in [
-        "warning: left out: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
-        "warning: left out: `day`: a date or a time",
-        "warning: left out: `customer_id`: it only numbers the rows",
-        "warning: left out: `same`: the same value in every row",
-        "warning: left out: `size`: 1 of 40 values is no number, such as \"1O5\" in row 7",
+        "warning: ignored: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
+        "warning: ignored: `day`: a date or a time",
+        "warning: ignored: `customer_id`: it only numbers the rows",
+        "warning: ignored: `same`: the same value in every row",
+        "warning: ignored: `size`: 1 of 40 values is not a number, such as \"1O5\" in row 7",
         "note: categories: `zip`: codes with leading zeros, such as \"00000\"",
         "warning: missing values: `age` has numbers and \"unknown\", which is taken for missing",
-        "note: target: `price`, because no name says it, and it is the last column and has numbers; task: regression",
+        "note: target: `price`, because no column has the name of a target, and it is the last column and has numbers; task: regression",
         "note: model: mlp",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");
@@ -232,8 +232,8 @@ fn a_first_configuration_takes_lines_above_a_table_and_another_target() {
         &["no such column", "`a`, `b`, `label`"],
     );
     write(&place, &[("a.txt", b"a text of some characters".to_vec())]);
-    place.train_refuses(&["init", "a.txt", "--skip-lines", "2"], &["--skip-lines has no meaning for a.txt"]);
-    place.train_refuses(&["init", "a.txt", "--label", "b"], &["--label has no meaning for a.txt"]);
+    place.train_refuses(&["init", "a.txt", "--skip-lines", "2"], &["--skip-lines does not apply to a.txt"]);
+    place.train_refuses(&["init", "a.txt", "--label", "b"], &["--label does not apply to a.txt"]);
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn another_rate_shows_in_configuration_schedule_log_and_state() {
     let place = with_two_runs(&["--set", "optimizer.lr=0.05"]);
     let told = [
         "config.toml:\n  optimizer.lr  0.1 | 0.05\n",
-        "log.jsonl: parts at line 1, step 0; A has 20 lines, B 20:\n  lr[0]  0.1 | 0.05\n  lr[1]  0.1 | 0.05\n",
+        "log.jsonl: differs from line 1, step 0; A has 20 lines, B 20:\n  lr[0]  0.1 | 0.05\n  lr[1]  0.1 | 0.05\n",
         "checkpoints: 5 compared, 5 differ\nstep 0:\n  config:\n    optimizer.lr  0.1 | 0.05\n  schedule:\n",
         "    schedulers.lr.base_lrs[0]  0.1 | 0.05\n",
         "\nstep 5: ",
@@ -114,7 +114,7 @@ fn what_is_on_one_side_alone_is_a_difference() {
     let place = with_two_runs(&["--set", "train.epochs=2", "--set", "schedule.t_max=20"]);
     let told = [
         "only in A: step-0000000015 step-0000000020\n",
-        "log.jsonl: parts at line 11, step 10; A has 20 lines, B 10:\n  A  {\"step\":10,",
+        "log.jsonl: differs from line 11, step 10; A has 20 lines, B 10:\n  A  {\"step\":10,",
         "\n  B  has ended\n",
     ];
     assert_told(&place, 1, &["run", "other"], &told);
@@ -161,7 +161,7 @@ fn a_file_that_says_the_same_in_other_bytes_differs() {
     let newest = place.path("other/checkpoints/step-0000000020");
     let content = fs::read_to_string(newest.join("state.json")).unwrap();
     forge_file(&newest, "state.json", format!("{content} ").as_bytes());
-    assert_told(&place, 1, &["run", "other"], &["step 20:\n  state.json: other bytes that say the same\n"]);
+    assert_told(&place, 1, &["run", "other"], &["step 20:\n  state.json: different bytes with the same meaning\n"]);
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn values_that_cannot_change_within_a_run_and_words_for_the_shell_are_said_as_su
     ];
     place.train_refuses(&["--resume", "run"], &parts);
     edit(&place, &[("seed = 8", "seed = eight")]);
-    place.train_refuses(&["--resume", "run"], &["run/config.toml, line ", "mend the file, or delete it"]);
+    place.train_refuses(&["--resume", "run"], &["run/config.toml, line ", "correct the file, or delete it"]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_comment_is_no_difference_and_stays() {
     place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
     assert_eq!(read(&place, "run/config.toml"), commented);
     // A setting creates a new file; the user's is kept.
-    let kept = "run/config.toml is not as the run wrote it, and is kept as run/config.toml.kept";
+    let kept = "run/config.toml was edited, and is kept as run/config.toml.kept";
     place.train(&["--resume", "run", "--set", "train.epochs=5"]).says(0, &[kept, "done: 5 steps"]);
     assert_eq!(read(&place, "run/config.toml.kept"), commented);
     assert!(read(&place, "run/config.toml").contains("epochs = 5"));
@@ -200,10 +200,7 @@ fn a_log_and_a_lock_that_are_removed_from_a_living_run_are_made_again() {
     fs::remove_file(place.path("run/log.jsonl")).unwrap();
     fs::remove_file(place.path("run/lock")).unwrap();
     let told = living.ended();
-    told.says(
-        0,
-        &["run/lock was removed", "run/log.jsonl was removed while the run was trained, and is written again"],
-    );
+    told.says(0, &["run/lock was removed", "run/log.jsonl was removed during the run, and is written again"]);
     assert_eq!(read(&place, "run/log.jsonl").lines().count(), 20_000);
     place.inspect(&["verify", "run"]).says(0, &[]);
 }

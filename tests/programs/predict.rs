@@ -84,7 +84,7 @@ fn columns_without_names_are_taken_in_their_order() {
     assert_eq!(predict(&lab, "bare.csv"), expected);
     fs::write(lab.path("less.csv"), bare(&without(&table(), &[1, 2]))).unwrap();
     let refusal = lab.train(&["predict", "run", "--data", "less.csv"]).refusal();
-    let expected = "less.csv has 2 columns, and the model was trained on 4, of which column 1 is the label";
+    let expected = "less.csv has 2 columns, and the model was trained on 4; its label is column 1";
     assert!(refusal.contains(expected), "{refusal}");
 }
 
@@ -348,7 +348,7 @@ fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names(
     assert_eq!(predict(&lab, "rows.parquet"), predict(&lab, "data.csv"));
     write_parquet(&lab.path("less.parquet"), &[("x", column(0)), ("y", column(1))]);
     let refusal = lab.train(&["predict", "run", "--data", "less.parquet"]).refusal();
-    let expected = "less.parquet has 2 columns, and the model was trained on 4, of which column 3 is the label";
+    let expected = "less.parquet has 2 columns, and the model was trained on 4; its label is column 3";
     assert!(refusal.contains(expected), "{refusal}");
 }
 
@@ -413,9 +413,7 @@ fn lines_that_another_file_does_not_have_are_not_passed_over() {
         let told = lab.train(&["predict", "run", "--data", name]).well();
         let rows: Vec<String> = expected.iter().map(|row| row.join(",") + "\n").collect();
         assert_eq!(told.stdout, rows.concat());
-        let said = format!(
-            "note: {name}: {lines} lines are passed over before the rows, and not 2 as in the run's own file\n"
-        );
+        let said = format!("note: {name}: {lines} lines are skipped before the rows, not 2 as in the run's own file\n");
         assert_eq!(told.stderr, said);
         let told = lab.train(&["eval", "run", "--data", name, "--json"]).well();
         assert_eq!(serde_json::from_str::<Value>(&told.stdout).unwrap()["rows"], 60);
@@ -441,7 +439,7 @@ fn without_a_header_no_row_of_another_file_is_passed_over() {
         fs::write(lab.path(name), content).unwrap();
         let told = lab.train(&["predict", "run", "--data", name]).well();
         assert_eq!(told.stdout.lines().count(), 61, "{name}");
-        assert!(told.stderr.contains("0 lines are passed over before the rows, and not 1"), "{}", told.stderr);
+        assert!(told.stderr.contains("0 lines are skipped before the rows, not 1"), "{}", told.stderr);
     }
     let told = lab.train(&["eval", "run", "--data", "bare.csv", "--json"]).well();
     assert_eq!(serde_json::from_str::<Value>(&told.stdout).unwrap()["rows"], 60);

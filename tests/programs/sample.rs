@@ -97,8 +97,8 @@ fn what_cannot_be_sampled_is_refused() {
         "{unknown}"
     );
     assert!(refusal(&["--prompt", ""]).contains("the prompt is empty"));
-    assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number from 0 up"));
-    assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number from 0 up"));
+    assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number, at least 0"));
+    assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number, at least 0"));
     assert!(refusal(&["--top-k", "0"]).contains("--top-k 0: must be at least 1"));
     let rows = lab.train(&["predict", "run", "--data", "b.txt"]).refusal();
     assert!(rows.contains("the model reads 8 tokens out of") && rows.contains("`train sample`"), "{rows}");

@@ -60,7 +60,7 @@ fn a_folder_of_runs_is_answered_with_the_runs_in_it() {
     }
     fs::create_dir(place.path("runs/notes")).unwrap();
     place.inspect_refuses(2, &["runs", "a"], &["`inspect runs` shows all that is in it; for one: `inspect runs/a`"]);
-    let answer = "runs: is a folder of runs; give one of them: runs/a, 'runs/b c'\n";
+    let answer = "runs: is a folder of runs; choose one of them: runs/a, 'runs/b c'\n";
     place.train_refuses(&["--resume", "runs"], &[answer]);
     place.train_refuses(&["eval", "runs"], &[answer]);
     place.inspect_refuses(2, &["verify", "runs"], &[answer]);

@@ -108,19 +108,19 @@ fn a_run_whose_schedule_or_best_would_never_be_told_anything_is_refused_before_i
         told
     };
     let told = refused(&[plateau, "data.validation=0"]);
-    let why = "goes by the training loss, which is known at the end of an epoch, after 60 steps, and the run has 23";
+    let why = "needs the training loss, which is known at the end of an epoch, after 60 steps, and the run has 23";
     assert!(told.contains("schedule = plateau(") && told.contains(why), "{told}");
     let told = refused(&[plateau, "validation.every=23 steps"]);
-    assert!(told.contains("goes by the validation loss, which is known after step 23, the last one"), "{told}");
+    assert!(told.contains("needs the validation loss, which is known after step 23, the last one"), "{told}");
     let told = refused(&["momentum_schedule=plateau()", "validation.every=1 epoch"]);
     assert!(
         told.contains("momentum_schedule = plateau(") && told.contains("ends before its first validation"),
         "{told}"
     );
     let told = refused(&["checkpoint.keep.best=2", "validation.every=1 epoch"]);
-    assert!(told.contains("checkpoint.keep.best = 2: goes by the validation loss"), "{told}");
+    assert!(told.contains("checkpoint.keep.best = 2: needs the validation loss"), "{told}");
     let told = refused(&["checkpoint.keep.best=2", "checkpoint.keep.metric=training_loss"]);
-    assert!(told.contains("checkpoint.keep.best = 2: goes by the training loss"), "{told}");
+    assert!(told.contains("checkpoint.keep.best = 2: needs the training loss"), "{told}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_folder_of_checkpoints_outside_a_run_stays_as_it_is_and_a_new_run_goes_on() 
     let before = tree(&lab.path("kept"));
     let resumed = lab.train(&["--resume", "kept"]).well();
     assert!(tree(&lab.path("kept")) == before, "the folder was changed");
-    assert!(resumed.stderr.contains("goes on in runs/kept-from-step-6"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("continues in runs/kept-from-step-6"), "{}", resumed.stderr);
     assert_eq!(steps(&lab.path("runs/kept-from-step-6")), [6, 7, 8, 9, 10, 11, 12]);
     assert_eq!(log(&lab.path("runs/kept-from-step-6")).len(), 6, "no log was there to be continued");
 }
@@ -95,7 +95,7 @@ fn an_older_checkpoint_of_a_run_starts_a_branch_that_has_the_log_so_far() {
     assert_eq!(fs::read(branch.join("log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
 
     let again = lab.train(&["--resume", from]).well();
-    assert!(again.stderr.contains("goes on in runs/whole-from-step-5-2"), "{}", again.stderr);
+    assert!(again.stderr.contains("continues in runs/whole-from-step-5-2"), "{}", again.stderr);
     lab.train(&["--resume", from, "--out", "elsewhere"]).well();
     assert_ends_as_the_whole_run(&lab, "elsewhere");
     let taken = lab.train(&["--resume", from, "--out", "elsewhere"]).refusal();
@@ -125,11 +125,11 @@ fn the_newest_valid_checkpoint_wins_and_damaged_ones_are_named_and_kept() {
     let resumed = lab.train(&["--resume", "run"]).well();
     for step in [5, 6] {
         let named = resumed.stderr.lines().any(|line| {
-            line.starts_with("passed over a damaged checkpoint: ") && line.contains(&format!("step-{step:010}"))
+            line.starts_with("skipped a damaged checkpoint: ") && line.contains(&format!("step-{step:010}"))
         });
         assert!(named, "{}", resumed.stderr);
     }
-    assert_eq!(resumed.stderr.matches("passed over").count(), 2, "{}", resumed.stderr);
+    assert_eq!(resumed.stderr.matches("skipped").count(), 2, "{}", resumed.stderr);
     assert!(tree(&run.join("checkpoints/step-0000000006.replaced-1")) == damaged, "the damaged one is not kept");
     for step in [5, 6] {
         fs::remove_dir_all(run.join(format!("checkpoints/step-{step:010}.replaced-1"))).unwrap();
@@ -292,7 +292,7 @@ fn other_data_is_refused_in_the_same_place_or_another() {
     fs::write(lab.path("data.csv"), &other).unwrap();
     let in_place = lab.train(&["--resume", "run"]).refusal();
     assert!(in_place.contains("data.csv cannot change within a run"), "{in_place}");
-    assert!(in_place.contains("`--set data.path=…` says where"), "{in_place}");
+    assert!(in_place.contains("`--set data.path=…` gives the new path"), "{in_place}");
     let fingerprints = in_place.matches("blake3").count();
     assert_eq!(fingerprints, 2, "what the data was and what it is: {in_place}");
 }
@@ -371,7 +371,7 @@ fn a_save_that_was_cut_off_is_not_picked() {
     copy_tree(&checkpoint(&lab.path("whole"), 7), &cut_off);
     fs::remove_file(cut_off.join("manifest.json")).unwrap();
     let resumed = lab.train(&["--resume", "run"]).well();
-    assert!(!resumed.stderr.contains("passed over"), "{}", resumed.stderr);
+    assert!(!resumed.stderr.contains("skipped"), "{}", resumed.stderr);
     assert_same_bits(&lab.path("whole"), &run);
 }
 

@@ -186,10 +186,10 @@ fn what_cannot_be_driven_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refusal = |texts: &[&str]| start(&folder.path().join("run"), texts).map(drop).unwrap_err().to_string();
     let without = refusal(&["optimizer={kind='sgd', lr=0.02}", DRIVEN[1]]);
-    assert_eq!(without, "optimizer.momentum = 0: must be above 0, for a schedule drives it");
+    assert_eq!(without, "optimizer.momentum = 0: must be above 0, because a schedule drives it");
     let group = "optimizer={kind='adamw', lr=0.02, groups=[{parameters=['*.bias'], kind='sgd', lr=0.1}]}";
     let without = refusal(&[group, DRIVEN[1]]);
-    assert_eq!(without, "optimizer.groups[0].momentum = 0: must be above 0, for a schedule drives it");
+    assert_eq!(without, "optimizer.groups[0].momentum = 0: must be above 0, because a schedule drives it");
     let cycle = "schedule={kind='one_cycle', total=20, momentum=[0.85, 0.95]}";
     let twice = refusal(&["optimizer={kind='adamw', lr=0.02}", cycle, DRIVEN[1]]);
     assert!(twice.contains("`schedule` already drives the momentum"), "{twice}");

@@ -399,7 +399,7 @@ fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_goes_on()
     assert!(stopped.elapsed() < Duration::from_secs(60), "{:?}", stopped.elapsed());
     scene.server.start();
     let resumed = scene.train(&["--resume", RUN]).well();
-    assert!(resumed.stderr.contains("removed what a killed save left"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("removed the remains of a killed save"), "{}", resumed.stderr);
     scene.assert_is(&whole);
 }
 
@@ -517,7 +517,7 @@ fn a_damaged_checkpoint_in_a_bucket_is_passed_over_unless_the_resume_is_strict()
     let url = format!("{RUN}/checkpoints/step-0000000012/optimizer.safetensors");
     assert!(refusal.contains(&url), "{refusal}");
     let resumed = scene.train(&["--resume", RUN]).well();
-    assert!(resumed.stderr.contains("passed over a damaged checkpoint: ") && resumed.stderr.contains(&url));
+    assert!(resumed.stderr.contains("skipped a damaged checkpoint: ") && resumed.stderr.contains(&url));
     // The damaged one is kept aside, as on the local disk.
     fs::remove_dir_all(scene.kept().join("checkpoints/step-0000000012.replaced-1")).unwrap();
     scene.assert_is(&whole);
@@ -531,7 +531,7 @@ fn a_run_moves_between_the_disk_and_a_bucket() {
     // From the bucket to the disk: from an older checkpoint, with the log before it.
     let older = format!("{RUN}/checkpoints/step-0000000005");
     let told = scene.train(&["--resume", &older, "--out", "branch"]).well();
-    assert!(told.stderr.contains(&format!("goes on in branch; {older} stays as it is")), "{}", told.stderr);
+    assert!(told.stderr.contains(&format!("continues in branch; {older} is not changed")), "{}", told.stderr);
     let branch = scene.folder.path().join("here/branch");
     assert_eq!(log(&branch), log(&whole));
     assert_eq!(steps(&branch), [5, 6, 7, 8, 9, 10, 11, 12]);

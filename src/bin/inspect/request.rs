@@ -31,7 +31,7 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
     match (places, error.kind()) {
         ([], ErrorKind::MissingRequiredArgument) => Some(
             "give what to look at: `inspect RUN`, a run directory, a checkpoint or a folder of runs; `inspect --help` \
-             says what else there is"
+             lists the commands"
                 .to_owned(),
         ),
         ([first, second, ..], _) if error.use_stderr() && !commands.contains(first) => {

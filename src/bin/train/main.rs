@@ -290,7 +290,7 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     if let Some(Validation { step, loss, .. }) = lowest {
         let loss = figures::loss(loss);
         console.message(&format!(
-            "lowest validation loss: {loss} after step {step}, of which there is no checkpoint; \
+            "lowest validation loss: {loss} after step {step}, which has no checkpoint; \
              `checkpoint.keep.best` keeps the best"
         ));
     }

@@ -53,7 +53,7 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
     match (first, error.kind()) {
         (None, ErrorKind::MissingRequiredArgument) => Some(
             "give the configuration of a new run: `train CONFIG.toml`; `train init DATA` writes a first one, \
-             `train --resume RUN` continues a run, and `train --help` says what else there is"
+             `train --resume RUN` continues a run, and `train --help` lists all commands"
                 .to_owned(),
         ),
         (Some(first), _) => bare_setting(words).or_else(|| too_many(first, places.get(1).copied(), resumes, &commands)),
@@ -127,8 +127,8 @@ fn quoted(key: &str, value: &str) -> String {
 fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String]) -> Option<String> {
     if resumes {
         return Some(format!(
-            "a run is resumed with the configuration in its checkpoint, so leave {first} out; what should change is \
-             said with `--set KEY=VALUE`"
+            "a run is resumed with the configuration in its checkpoint, so remove {first}; change settings \
+             with `--set KEY=VALUE`"
         ));
     }
     let second = second?;
@@ -145,7 +145,7 @@ fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String
         return Some(format!("{second}: a setting comes after `--set`: `train {first} --set {shown}`"));
     }
     Some(format!(
-        "`{second}` is one word too many behind the configuration {first}; a folder for the run comes after `--out`, a \
+        "`{second}` is one word too many after the configuration {first}; a folder for the run comes after `--out`, a \
          setting after `--set`"
     ))
 }

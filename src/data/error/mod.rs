@@ -61,7 +61,7 @@ pub enum DataError {
     /// The content is not that of the checkpoint's run.
     #[error(
         "the content of {path} cannot change within a run: it is {saved} in the checkpoint and {found} now; \
-         `--set data.path=…` says where the run's data lives now"
+         `--set data.path=…` gives the new path of the run's data"
     )]
     OtherContent {
         /// The file.
@@ -308,8 +308,8 @@ fn remedy(path: &Path, source: &io::Error) -> String {
     match packaged.filter(|_| source.kind() == io::ErrorKind::NotFound) {
         Some(name) => {
             let name = name.to_string_lossy();
-            format!("`apt-get install dataset-{name}` brings it, or `data.path` says where it is")
+            format!("`apt-get install dataset-{name}` installs it, or set `data.path` to its path")
         }
-        None => "`data.path` says where it is".to_owned(),
+        None => "set `data.path` to its path".to_owned(),
     }
 }

@@ -40,10 +40,10 @@ pub enum Problem {
     #[error("{0} is not a finite 32-bit number")]
     NotFinite(String),
     /// The label is not a class.
-    #[error("label {0} is not a whole number from 0 up; for other values set `data.task = \"regression\"`")]
+    #[error("label {0} is not a whole number of at least 0; for other values set `data.task = \"regression\"`")]
     NotAClass(String),
     /// An element of a tensor of labels is not a class.
-    #[error("label {0} is not a whole number from 0 up; if these are values, store them as F32")]
+    #[error("label {0} is not a whole number of at least 0; if these are values, store them as F32")]
     NotAClassOfTensor(String),
     /// The label has a new name, and there are already as many other names as classes.
     #[error("label {name} is one name more than the {classes} classes of `data.classes`")]

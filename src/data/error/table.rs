@@ -24,7 +24,7 @@ pub enum TableError {
         hint: String,
     },
     /// A row has another number of columns than the first.
-    #[error("{path}, line {line}: {found} columns where the first line has {expected}{hint}")]
+    #[error("{path}, line {line}: {found} columns, but the first line has {expected}{hint}")]
     Ragged {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum TableError {
     /// A quote is never closed, so the rest of the file would be one field.
     #[error(
         "{path}, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one field; \
-         close it, or double it where it is a character of a quoted field"
+         close it, or double it if it is a character of a quoted field"
     )]
     UnclosedQuote {
         /// The file.
@@ -49,7 +49,7 @@ pub enum TableError {
         line: usize,
     },
     /// The header line is a row of numbers.
-    #[error("{path}, line {line}: numbers where the names of the columns should be; set `data.header = false`")]
+    #[error("{path}, line {line}: numbers instead of the names of the columns; set `data.header = false`")]
     HeaderOfNumbers {
         /// The file.
         path: PathBuf,

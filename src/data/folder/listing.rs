@@ -271,7 +271,7 @@ impl Listing {
         let folder = self.folder.display();
         let left_out = |Aside { count, example }: &Aside, place: &str| {
             let (images, example) = (if *count == 1 { "image is" } else { "images are" }, example.display());
-            (*count > 0).then(|| Notice::Warning(format!("{count} {images} left out, such as {example}: {place}")))
+            (*count > 0).then(|| Notice::Warning(format!("{count} {images} skipped, such as {example}: {place}")))
         };
         let ignored: Vec<&str> = self.ignored.iter().map(String::as_str).collect();
         let ignored = (!ignored.is_empty()).then(|| {
@@ -329,8 +329,8 @@ mod tests {
         let files: Vec<(&str, u32)> = listing.files.iter().map(|file| (file.name.as_str(), file.class)).collect();
         assert_eq!((&listing.classes[..], &files[..]), (&known[..], &[("@eaDir/1.png", 0), ("cat/1.png", 1)][..]));
         let notices: Vec<String> = listing.notices().iter().map(ToString::to_string).collect();
-        assert!(notices[0].ends_with("is passed over: .keep, __MACOSX"), "{notices:?}");
-        assert!(notices[1].contains("1 image is left out, such as ") && notices[1].contains("cat/deep/2.png"));
+        assert!(notices[0].ends_with("is skipped: .keep, __MACOSX"), "{notices:?}");
+        assert!(notices[1].contains("1 image is skipped, such as ") && notices[1].contains("cat/deep/2.png"));
         assert!(Listing::of(folder.path(), &[]).is_err());
     }
 

@@ -193,7 +193,7 @@ fn left_out(memory: &Memory, all: usize, has_begun: bool) -> Vec<Notice> {
     if !skipped.is_empty() {
         let (count, names) = (skipped.len(), some_of(&skipped));
         let are = if has_begun { "could not be read when the run began, and remain" } else { "cannot be read and are" };
-        notices.push(format!("{count} of {all} images {are} left out: {names}"));
+        notices.push(format!("{count} of {all} images {are} skipped: {names}"));
     }
     if !replaced.is_empty() {
         let (images, place) = match replaced.len() {

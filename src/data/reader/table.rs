@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(places(None, 3, false), Ok((vec![0, 2], None)));
         for (count, with_label) in [(3, true), (2, false), (5, false)] {
             let message = places(None, count, with_label).unwrap_err();
-            let expected = "and the model was trained on 4, of which column 1 is the label";
+            let expected = "and the model was trained on 4; its label is column 1";
             assert!(message.starts_with(&format!("new.csv has {count} columns, ")) && message.ends_with(expected));
         }
     }

@@ -91,7 +91,7 @@ pub enum TextError {
         byte: u64,
     },
     /// The tokenizer cannot be read.
-    #[error("cannot read the tokenizer {path}: {source}; `data.tokenizer` says where it is")]
+    #[error("cannot read the tokenizer {path}: {source}; set `data.tokenizer` to its path")]
     ReadTokenizer {
         /// The file.
         path: PathBuf,
@@ -126,8 +126,8 @@ pub enum TextError {
     },
     /// The tokenizer would lose a character.
     #[error(
-        "character {character:?} at byte {byte}, line {line}, is in no token of the tokenizer, which would leave it out; \
-         take a tokenizer that has a token for the unknown or for every byte, or change the text"
+        "character {character:?} at byte {byte}, line {line}, is in no token of the tokenizer, which would lose it; \
+         use a tokenizer with an unknown token or with tokens for all bytes, or change the text"
     )]
     LostCharacter {
         /// The character.

@@ -261,7 +261,7 @@ mod tests {
             let (data, _) = open(&config, Some(recalled)).unwrap();
             assert_eq!(data.len(), 10 - 3);
             let notice = data.notices()[0].to_string();
-            assert!(notice.starts_with("warning: as when the run began, text is left out: "), "{notice}");
+            assert!(notice.starts_with("warning: as when the run began, text is skipped: "), "{notice}");
             assert!(open(&config, None).is_err());
         }
     }

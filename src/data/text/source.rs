@@ -157,7 +157,9 @@ mod tests {
                 std::fs::write(file.path(), new).unwrap();
                 let message = text.text::<DataError>(|_, _| Ok(())).unwrap_err().to_string();
                 assert!(
-                    message.ends_with("changed while it was read; let nothing write to it, and start again"),
+                    message.ends_with(
+                        "changed while it was read; stop other programs from writing to it, and start again"
+                    ),
                     "{message}"
                 );
             }

@@ -186,7 +186,7 @@ impl Vocabulary {
         };
         let first = (count > 0).then(|| tokenizer.first_unknown(text)).flatten().map(|At { text: of, byte }| {
             let (byte, line) = Before::default().place(text.as_bytes(), byte);
-            format!(", as that for {of:?} at byte {byte}, line {line}")
+            format!(", for example for {of:?} at byte {byte}, line {line}")
         });
         Unknown { count, tokens, word, example: first.unwrap_or_default() }
     }

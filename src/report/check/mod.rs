@@ -151,7 +151,7 @@ fn constant(session: &Session) -> Option<Notice> {
     let (has, them) = if columns.len() == 1 { ("column has", "it") } else { ("columns have", "them") };
     (!columns.is_empty()).then(|| {
         Notice::Warning(format!(
-            "{} {has} the same value in every row, so nothing is learned from {them}: {}; `data.ignore` leaves {them} out",
+            "{} {has} the same value in every row, so nothing is learned from {them}: {}; `data.ignore` ignores {them}",
             columns.len(),
             text::names(&columns)
         ))

@@ -45,7 +45,7 @@ impl fmt::Display for DataCheck {
             writeln!(f, "columns     {}", list(features))?;
         }
         if let Some(ignored) = self.ignored.as_ref().filter(|ignored| !ignored.is_empty()) {
-            writeln!(f, "left out    {}", list(ignored))?;
+            writeln!(f, "ignored     {}", list(ignored))?;
         }
         match (&self.label, self.targets) {
             (Some(label), TargetKind::Classes { count }) => {

@@ -46,7 +46,7 @@ impl Session {
         let Lengths { total, epoch } = self.lengths();
         let refuse = |field: &str, value: String, metric: Metric, from: Option<u64>| {
             let known = match (from, metric) {
-                (Some(_), _) => format!("which is known after step {total}, the last one, and not before"),
+                (Some(_), _) => format!("which is known only after step {total}, the last one"),
                 (None, Metric::TrainingLoss) => {
                     format!("which is known at the end of an epoch, after {epoch} steps, and the run has {total}")
                 }
@@ -56,7 +56,7 @@ impl Session {
                 Metric::TrainingLoss => "train for longer, or set `data.validation` to a share of the rows",
                 _ => "validate more often (`validation.every`)",
             };
-            let rule = format!("goes by the {}, {known}; {remedy}", word(&metric).replace('_', " "));
+            let rule = format!("needs the {}, {known}; {remedy}", word(&metric).replace('_', " "));
             Err(TrainError::Field { field: field.to_owned(), value, rule })
         };
         if let Some((part, scheduler)) = self.schedulers.all().find(|(_, scheduler)| scheduler.wants_metric()) {
