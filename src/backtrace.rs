@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backtrace_is_taken_away_wherever_it_stands() {
+    fn a_backtrace_is_taken_away_in_any_place() {
         let error = || traced(Error::Msg("no driver".to_owned()));
         let wrapped =
             [error(), traced(error()), error().with_path("a"), traced(error().context("opening").with_path("a"))];

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_no_regular_file_is_refused_by_its_kind_at_once() {
+    fn a_file_that_is_not_regular_is_refused_by_its_kind_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_micro_batch_of_a_step_has_numbers_of_its_own() {
+    fn every_micro_batch_of_a_step_has_separate_numbers() {
         let stream = |micro_batch| StepRng::at(1, 5).of_micro_batch(micro_batch).stream("dropout/0");
         assert_eq!(stream(0), StepRng::at(1, 5).stream("dropout/0"));
         assert!(stream(1) != stream(0) && stream(2) != stream(1) && stream(2) != stream(0));

@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_path_stays_as_it_is_and_none_is_an_option() {
+    fn a_plain_path_is_not_changed_and_none_is_an_option() {
         let shown = ["runs/a-1.x", "s3://b/run", "-x", "- y"].map(|text| path(Path::new(text)));
         assert_eq!(shown, ["runs/a-1.x", "s3://b/run", "./-x", "'./- y'"]);
     }

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_is_done_on_a_thread_and_where_there_is_none_in_its_place() {
+    fn work_is_done_on_a_thread_and_without_a_thread_inline() {
         let here = thread::current().id();
         let begin = || Task::begin("work", || thread::current().id());
         assert_ne!(begin().wait(), Some(here));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_fails_is_told() {
+    fn a_thread_that_fails_is_reported() {
         assert_eq!(Task::<u8>::begin("work", || panic!("on purpose")).wait(), None);
     }
 }

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_that_cannot_be_opened_is_not_passed_over() {
+    fn a_checkpoint_that_cannot_be_opened_is_not_skipped() {
         let (_temporary, folder) = folder_of(&[10, 20]);
         for errno in [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::NOMEM] {
             let error = where_20_fails(&folder, errno).unwrap_err();

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn every_so_many_steps_one_stays_for_ever_and_rules_add_up() {
+    fn every_few_steps_one_stays_for_ever_and_rules_add_up() {
         let keep = Retention { every: Some(20), ..Retention::default() };
         assert_eq!(stay(&keep, &candidates(&[None; 5])), [20, 40, 50]);
         let keep = Retention { last: Some(1), every: Some(30), best: best(1, false) };

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_rows_are_told_with_the_counts() {
+    fn classes_without_rows_are_reported_with_the_counts() {
         let told = said(&[1, 2, 3, 3], None).unwrap().1;
         let expected = "warning: a.csv, column `y`: the labels are 1 (1 row), 2 (1 row) and 3 (2 rows), which makes 4 \
                         classes, because labels count from 0: class 0 has no rows; number the labels from 0, or set \
@@ -187,20 +187,20 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_are_nearly_all_different_are_told() {
+    fn labels_that_are_nearly_all_different_are_reported() {
         let labels: Vec<u32> = (0..20).collect();
         assert!(said(&labels, None).unwrap().1[0].contains("20 different labels in 20 rows, such as 0"));
     }
 
     #[test]
-    fn classes_that_differ_in_case_or_blanks_alone_are_told() {
+    fn classes_that_differ_in_case_or_blanks_alone_are_reported() {
         let names = ["No", "yes", "Yes "].map(str::to_owned);
         assert_eq!(alike(&names), Some((&names[1], &names[2])));
         assert_eq!(alike(&names[..2]), None);
     }
 
     #[test]
-    fn targets_that_number_the_rows_are_told() {
+    fn targets_that_number_the_rows_are_reported() {
         let labels_of = LabelsOf {
             path: Path::new("a.csv"),
             place: None,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_told_in_part() {
+    fn a_long_list_is_reported_in_part() {
         assert_eq!(listed(ranges(&[0, 2, 3, 4, 7, 8])), "0, 2 to 4, 7 and 8");
         assert_eq!(listed((0..20).map(|i| i.to_string()).collect()), "0, 1, 2, 3, 4, 5, 6, 7, 8 and 11 more");
     }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_are_none_are_refused() {
+    fn files_that_are_not_images_are_refused() {
         assert!(images(vec![1]).unwrap_err().to_string().contains("4 inputs of shape [1, 1, 2] a row and 1 targets"));
         assert!(
             images(vec![1, 2]).unwrap_err().to_string().starts_with("row 1 (counted from 0): label 2 is not below")

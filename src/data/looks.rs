@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_written_for_people_are_told_with_the_number_that_is_meant() {
+    fn numbers_that_are_written_for_people_are_reported_with_the_number_that_is_meant() {
         for (text, what, number) in [
             ("7 km", "unit", "7"),
             ("12kg", "unit", "12"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_and_times_are_told() {
+    fn dates_and_times_are_reported() {
         for text in
             ["2024-01-31", "31.1.24", "1/31/2024", "2024-01-31T12:00:00Z", "2024-01-31 12:00", "12:30", "9:05 pm"]
         {

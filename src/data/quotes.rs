@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_never_closed_is_told_by_its_line() {
+    fn a_quote_that_is_never_closed_is_reported_by_its_line() {
         assert_eq!(unclosed("a,b\n1,\"2\n3,4\n"), Some(2));
         assert_eq!(unclosed("\u{feff}\"a,b\n1,2\n"), Some(1));
         assert_eq!(unclosed("a\r\n\"\"\"\r\nb\r\n"), Some(2));

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_nobody_trains_gets_no_gradient() {
+    fn an_untrained_input_gets_no_gradient() {
         let x = Tensor::ones((3, 2), DType::F32, &Device::Cpu).unwrap();
         let weight = Var::ones((4, 2), DType::F32, &Device::Cpu).unwrap();
         let bias = Var::ones(4, DType::F32, &Device::Cpu).unwrap();

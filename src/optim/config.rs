@@ -157,7 +157,7 @@ mod tests {
 
     /// Before the key `beta1` existed, groups used `momentum` for Adam's first beta; that is still read.
     #[test]
-    fn momentum_and_beta1_are_told_apart() {
+    fn momentum_and_beta1_are_distinguished() {
         let beta1 = |value| Overrides { beta1: Some(value), ..Overrides::default() };
         let momentum = |value| Overrides { momentum: Some(value), ..Overrides::default() };
         for overrides in [beta1(0.5), momentum(0.5)] {

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_the_unit_that_fits() {
+    fn a_time_is_reported_in_the_unit_that_fits() {
         let told = [3, 59, 60, 3599, 3600, 100_000, 172_800].map(|seconds| ago(1000, 1000 + seconds));
         assert_eq!(told, ["3 s ago", "59 s ago", "1 min ago", "59 min ago", "1 h ago", "27 h ago", "2 days ago"]);
         // A clock that runs behind.

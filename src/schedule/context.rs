@@ -1,4 +1,4 @@
-//! Where a schedule meets the run: what its kind needs to know to be planned, and the checks of its parameters.
+//! The context of planning a schedule: the properties of the run, and the checks of parameters.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

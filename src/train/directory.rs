@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_process_is_refused_and_told_of_the_first() {
+    fn the_second_process_is_refused_with_the_name_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let first = RunDirectory::create(&folder.path().join("run")).unwrap();
         let message = RunDirectory::open(first.path()).unwrap_err().to_string();

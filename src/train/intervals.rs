@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn saves_that_are_left_open_come_every_ten_minutes_whatever_they_take() {
+    fn saves_that_are_left_open_come_every_ten_minutes_with_any_duration() {
         let Some(before) = Instant::now().checked_sub(Saves::LONGEST) else { return };
         let mut saves = saves(Interval::Auto);
         saves.cost = Duration::from_secs(100);

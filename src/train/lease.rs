@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_process_is_refused_and_told_of_the_first() {
+    fn the_second_process_is_refused_with_the_name_of_the_first() {
         let store = store();
         let first = take(&store, 3.0).unwrap();
         let message = take(&store, 3.0).unwrap_err().to_string();

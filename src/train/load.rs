@@ -119,7 +119,7 @@ impl Setting {
     }
 
     /// Whether this changes the kind of the table `field`, which removes its other fields.
-    fn starts_anew(&self, field: &str, original: &Value) -> bool {
+    fn starts_again(&self, field: &str, original: &Value) -> bool {
         let (key, field) = (segments(&self.key), segments(field));
         key.split_last() == Some((&"kind", &field[..])) && lookup(original, &key).is_some_and(|old| *old != self.value)
     }
@@ -243,7 +243,7 @@ fn build(
             let reason = format!("these are missing: `{}`", all.join("`, `"));
             return TrainError::Config { origin: origin(""), field: String::new(), reason };
         }
-        let restarted = settings.iter().find(|setting| setting.starts_anew(&field, &original));
+        let restarted = settings.iter().find(|setting| setting.starts_again(&field, &original));
         match restarted.filter(|_| is_missing) {
             Some(Setting { key, .. }) => TrainError::Config {
                 origin: format!("--set {key}"),

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_named_where_it_alone_stands_still_and_may_wait_or_rest() {
+    fn a_group_is_named_where_it_alone_is_constant_and_may_wait_or_rest() {
         let told_of = |schedule: &str, bases: &[f64]| told_of(schedule, bases, RUN);
         let told = told_of("per_group([constant, cosine(12)])", &[0.1, 0.1]).unwrap();
         assert!(told.contains("of parameter group 1 is 0 in steps 12 to 143"), "{told}");

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_that_was_told_is_read() {
+    fn the_last_report_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("progress");
         assert_eq!(Progress::last_told(&path), None);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_told_without_the_names_of_rust_types() {
+    fn a_wrong_type_is_reported_without_the_names_of_rust_types() {
         let cases = [
             ("invalid type: string \"fast\", expected f64", "must be a number, not \"fast\""),
             ("invalid type: integer `32`, expected a sequence", "must be a list in brackets, not 32"),

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_goes_on_with_as_much_context_as_the_model_sees() {
+    fn a_text_continues_with_as_much_context_as_the_model_sees() {
         let greedy = |tokens| SampleOptions { tokens, ..options(0.0, None) };
         assert_eq!(text("7", greedy(5)), "89012");
         assert_eq!(text("01234567", greedy(3)), "890");

@@ -222,7 +222,7 @@ fn operations(lab: &Lab) -> usize {
 }
 
 #[test]
-fn a_fault_in_any_operation_is_told_and_costs_no_step() {
+fn a_fault_in_any_operation_is_reported_and_costs_no_step() {
     let lab = saved_every_step();
     lab.start("whole");
     let kinds = [ErrorKind::StorageFull, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other];
@@ -287,7 +287,7 @@ fn a_disk_that_fails_for_good_ends_the_run_with_an_error_and_the_older_checkpoin
 
 /// Training waits for a slower disk: every due save is made.
 #[test]
-fn on_a_slow_disk_training_waits_and_no_save_is_left_out() {
+fn on_a_slow_disk_training_waits_and_no_save_is_skipped() {
     let lab = saved_every_step();
     lab.start("whole");
     let slow = Before(|| {
@@ -314,7 +314,7 @@ impl Sink for OpenAt {
 
 /// With a save every four steps, steps 5 to 7 are made while the save of step 4 is blocked.
 #[test]
-fn training_goes_on_while_a_save_is_written() {
+fn training_continues_while_a_save_is_written() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", "checkpoint = { every = '4 steps' }"));
     lab.start("whole");
     let (gate, config) = (Gate::default(), from_file(&lab.path("config.toml"), &[]).unwrap());

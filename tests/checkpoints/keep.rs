@@ -20,7 +20,7 @@ fn left(keep: &str) -> Vec<u64> {
 }
 
 #[test]
-fn a_run_keeps_all_checkpoints_unless_told_otherwise() {
+fn a_run_keeps_all_checkpoints_by_default() {
     assert_eq!(left(""), (0..=12).collect::<Vec<_>>());
 }
 
@@ -73,7 +73,7 @@ fn the_best_are_saved_and_kept_where_validations_and_saves_fall_on_different_ste
 }
 
 #[test]
-fn what_is_kept_for_ever_is_saved_whatever_the_rhythm_of_saves() {
+fn what_is_kept_for_ever_is_saved_with_any_interval_of_saves() {
     let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { every = '3 steps' } }"));
     lab.start("run");
     assert_eq!(steps(&lab.path("run")), [0, 3, 6, 9, 12]);
@@ -258,7 +258,7 @@ fn inspect(lab: &Lab, arguments: &[&str]) -> common::Ended {
 }
 
 #[test]
-fn a_run_is_pruned_by_hand_and_first_told_what_would_go() {
+fn a_run_is_pruned_by_hand_and_first_shown_what_would_go() {
     let lab = Lab::new(&small(ADAMW, "cosine(12)", common::EVERY_STEP));
     lab.start("run");
     let run = lab.path("run");

@@ -43,7 +43,7 @@ fn update(optimizer: &mut Optimizer, parameters: &Parameters) {
 /// burn #5130: moments were silently reset, because they were saved by the ids of parameters, which change between
 /// processes. Here they have the names of their parameters, and a parameter without a name is an error.
 #[test]
-fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
+fn burn_5130_moments_are_found_by_name_in_any_order_parameters_are_made() {
     let adamw = || AdamW { lr: 0.1, ..AdamW::default() };
     let mut before = made_in_order(&["decoder", "embedding", "head"]);
     let mut optimizer = Optimizer::new(&before, adamw()).unwrap();
@@ -218,7 +218,7 @@ fn pytorch_144657_an_asynchronous_save_has_the_values_of_its_own_step() {
 
 /// maxdiffusion PR 484: "checkpoint 100" holds 101 updates.
 #[test]
-fn maxdiffusion_484_the_checkpoint_of_a_step_holds_just_so_many_updates() {
+fn maxdiffusion_484_the_checkpoint_of_a_step_holds_exactly_this_many_updates() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
     lab.start("whole");
     assert_eq!(steps(&lab.path("whole")), (0..=12).collect::<Vec<_>>());
@@ -323,7 +323,7 @@ fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_wind
 
 /// burn: the shuffle order restarts from epoch 1 after a resume.
 #[test]
-fn burn_the_shuffle_order_goes_on_after_a_resume() {
+fn burn_the_shuffle_order_continues_after_a_resume() {
     // With a tiny rate and no dropout, a loss identifies the rows of its batch.
     let config =
         small("{ kind = 'sgd', lr = 1e-12 }", "constant()", EVERY_STEP).replace("dropout = 0.3", "dropout = 0");

@@ -55,7 +55,7 @@ fn assert_same_numbers(found: &Value, expected: &Value) {
 }
 
 #[test]
-fn the_sample_of_every_version_goes_on_to_the_same_numbers() {
+fn the_sample_of_every_version_continues_to_the_same_numbers() {
     let lab = Lab::in_memory("");
     let whole = fs::read_to_string(samples().join("sample.jsonl")).unwrap();
     let whole: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

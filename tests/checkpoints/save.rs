@@ -215,7 +215,7 @@ fn saving_the_same_state_again_writes_nothing() {
 }
 
 #[test]
-fn what_stands_in_the_place_of_a_save_is_kept_aside() {
+fn the_previous_content_of_a_saves_place_is_kept_aside() {
     for cannot_exchange in [false, true] {
         let temporary = tempfile::tempdir().unwrap();
         let disk = Watched { cannot_exchange, ..Watched::default() };

@@ -79,7 +79,7 @@ fn an_empty_file_has_no_rows() {
 }
 
 #[test]
-fn a_single_column_is_told_with_the_delimiter_that_it_has() {
+fn a_single_column_is_reported_with_the_delimiter_that_it_has() {
     let message = csv("a;b\n1;2\n", "");
     assert!(message.ends_with("by commas; the line has semicolons: set `data.delimiter = \";\"`"), "{message}");
     let message = csv("a,b\n1,2\n", "delimiter = \"\\t\"");
@@ -182,7 +182,7 @@ fn a_single_column_has_no_features() {
 }
 
 #[test]
-fn an_unclosed_quote_is_told_by_the_line_on_which_it_opens() {
+fn an_unclosed_quote_is_reported_by_the_line_on_which_it_opens() {
     let said = |line: usize| {
         format!(
             "a.csv, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one \
@@ -198,7 +198,7 @@ fn an_unclosed_quote_is_told_by_the_line_on_which_it_opens() {
 }
 
 #[test]
-fn two_columns_of_one_name_are_told_by_their_places() {
+fn two_columns_of_one_name_are_reported_by_their_places() {
     let doubled = "a.csv has two columns named `y`, columns 0 and 2 (counted from 0); rename one of them in the file, or ignore one \
                    by its number with `data.ignore`";
     let rows = "1,2,0\n2,3,1\n";

@@ -45,7 +45,7 @@ fn state(run: &Path, step: u64) -> Value {
 }
 
 #[test]
-fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
+fn bad_images_that_are_skipped_may_be_removed_and_the_run_resumes() {
     let lab = lab_of_images("");
     let refused = lab.train(&["config.toml", "--out", "run"]).refusal();
     assert!(refused.contains("07.png cannot be read") && refused.contains("--set data.skip_bad=true"), "{refused}");
@@ -136,7 +136,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
 }
 
 #[test]
-fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
+fn an_image_that_is_damaged_between_two_resumes_can_be_skipped() {
     let lab = begun_run();
     let dog = lab.path("animals/dog/07.png");
     let whole = fs::read(&dog).unwrap();
@@ -154,7 +154,7 @@ fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
 
 /// Like checkpoints from before they identified each image.
 #[test]
-fn a_run_that_does_not_know_each_of_its_images_goes_on() {
+fn a_run_that_does_not_know_each_of_its_images_continues() {
     let lab = begun_run();
     let newest = checkpoint(&lab.path("run"), 14);
     let mut state = state(&lab.path("run"), 14);
@@ -171,7 +171,7 @@ fn a_run_that_does_not_know_each_of_its_images_goes_on() {
 }
 
 #[test]
-fn bad_images_are_left_out_of_predictions_where_the_run_leaves_them_out() {
+fn bad_images_are_skipped_of_predictions_where_the_run_skips_them() {
     let lab = lab_of_images("skip_bad = true");
     lab.start("run");
     let told = lab.train(&["predict", "run", "--data", "animals"]).well();

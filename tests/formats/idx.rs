@@ -188,7 +188,7 @@ fn fashion_mnist_is_70000_images_of_10_classes() {
 }
 
 #[test]
-fn labels_of_one_class_are_refused_and_classes_without_images_are_told() {
+fn labels_of_one_class_are_refused_and_classes_without_images_are_reported() {
     let one = said(images(3), idx(&[3], &[4, 4, 4]), "");
     let expected = "train-labels-idx1-ubyte: every row has the label 4, so nothing can be learned; `data.labels` names \
                     the file of labels";

@@ -212,7 +212,7 @@ fn an_image_that_was_not_looked_at_is_named_at_the_step_that_needs_it() {
 }
 
 #[test]
-fn bad_images_are_left_out_on_request_and_listed() {
+fn bad_images_are_skipped_on_request_and_listed() {
     let (_folder, data) = opened(&with_three_cut_short(), "skip_bad = true");
     assert_eq!(data.batch(0).unwrap().targets.to_vec1::<u32>().unwrap(), [0, 1, 1]);
     let skipped = ["cat/b.jpg", "dog/b.jpg", "dog/c.txt"];
@@ -269,7 +269,7 @@ fn what_systems_leave_is_no_class_and_no_image() {
 }
 
 #[test]
-fn images_that_would_be_left_out_are_an_error_with_an_example() {
+fn images_that_would_be_skipped_are_an_error_with_an_example() {
     let mut files = animals();
     files.push(("dog/raw/1.png", grey([0; 4])));
     files.push(("dog/raw/deep/2.JPG", grey([0; 4])));
@@ -317,7 +317,7 @@ fn lying(width: u32, height: u32) -> Vec<u8> {
 
 /// Sixteen thousand by sixteen thousand would be 256 MB in grey.
 #[test]
-fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
+fn a_header_with_more_pixels_than_the_file_can_hold_is_not_believed() {
     let expected = "its header says 16000×16000 pixels, which ";
     let message = said(&[("cat/a.png", lying(16_000, 16_000)), ("dog/b.png", grey([0; 4]))], "");
     assert!(message.starts_with("the image cat/a.png cannot be read: ") && message.contains(expected), "{message}");

@@ -55,7 +55,7 @@ mod with_parquet {
 
     /// As 32-bit numbers, the first two integers would be equal, and the first two of the other columns as well.
     #[test]
-    fn numbers_that_are_names_are_told_apart_to_their_last_digit() {
+    fn numbers_that_are_names_are_distinguished_to_their_last_digit() {
         let folder = folder(&[]);
         let path = folder.path().join("a.parquet");
         let integers = [16_777_217, 16_777_216, i64::MAX, 16_777_217];
@@ -77,7 +77,7 @@ mod with_parquet {
     }
 
     #[test]
-    fn two_columns_of_one_name_are_told_by_their_places() {
+    fn two_columns_of_one_name_are_reported_by_their_places() {
         let folder = folder(&[]);
         let path = folder.path().join("a.parquet");
         let cells = || Cells::Integers([0, 1].map(Some).to_vec());

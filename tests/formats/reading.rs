@@ -141,7 +141,7 @@ fn the_fingerprint_is_that_of_the_bytes_on_disk() {
 }
 
 #[test]
-fn plain_and_gzip_read_the_same_whatever_the_name_says() {
+fn plain_and_gzip_read_the_same_under_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut plain = Vec::new();
     let packed = std::fs::read(example("digits.csv.gz")).unwrap();

@@ -18,7 +18,7 @@ fn said(content: &str, options: &str) -> String {
 
 /// As 32-bit numbers, and some as 64-bit numbers too, they would be equal.
 #[test]
-fn codes_that_are_names_are_told_apart_to_their_last_digit() {
+fn codes_that_are_names_are_distinguished_to_their_last_digit() {
     let codes = ["16777217", "16777216", "007", "7", "7.0", "9007199254740993", "9007199254740992"];
     let rows: String = codes.iter().enumerate().map(|(row, code)| format!("{code},{}\n", row % 2)).collect();
     let folder = folder(&[("a.csv", format!("code,y\n{rows}").into())]);
@@ -127,7 +127,7 @@ fn a_table_of_numbers_alone_has_nothing_but_statistics_to_remember() {
 }
 
 #[test]
-fn a_word_among_numbers_and_a_number_among_words_are_told_by_line_and_column() {
+fn a_word_among_numbers_and_a_number_among_words_are_reported_by_line_and_column() {
     assert_eq!(said("a,y\n1,0\ntwo,0\n", ""), "a.csv, line 3, column `a`: \"two\" is not a number");
     assert_eq!(
         said("a,y\ntwo,0\n1,0\n", ""),
@@ -143,7 +143,7 @@ fn a_word_among_numbers_and_a_number_among_words_are_told_by_line_and_column() {
 }
 
 #[test]
-fn a_missing_value_is_an_error_unless_something_stands_in() {
+fn a_missing_value_is_an_error_unless_it_is_replaced() {
     let empty =
         "a.csv, line 2, column `a`: the field is empty; set `data.missing` to choose a replacement for missing values";
     assert_eq!(said("a,y\n,0\n1,0\n", ""), empty);
@@ -194,7 +194,7 @@ fn options_about_gaps_need_gaps() {
 }
 
 #[test]
-fn a_column_without_a_value_is_told_by_its_name() {
+fn a_column_without_a_value_is_reported_by_its_name() {
     assert_eq!(
         said("a,b,y\n1,,0\n2,NA,1\n", "missing = \"mean\""),
         "column `b` has no value in any training row, so there is no replacement for a missing one; leave it out with `data.ignore`"
@@ -210,13 +210,13 @@ fn notices(content: &str, options: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_stands_in_an_ignored_column_is_not_looked_at() {
+fn the_content_of_an_ignored_column_is_not_checked() {
     let content = "id,a,y\n,1,0\nx,2,1\n\"a\nb\",3,0\n";
     assert_eq!(notices(content, "ignore = [\"id\"]"), [""; 0]);
 }
 
 #[test]
-fn of_two_columns_of_one_name_one_can_be_left_out_by_its_number() {
+fn of_two_columns_of_one_name_one_can_be_skipped_by_its_number() {
     let folder = folder(&[("a.csv", "y,a,y\n7,1,0\n8,2,1\n".into())]);
     let options = "ignore = [0]\nlabel = \"y\"\nstandardize = false\nbatch_size = \"all\"";
     let batch = open(&folder.path().join("a.csv"), options).unwrap().batch(0).unwrap();
@@ -224,7 +224,7 @@ fn of_two_columns_of_one_name_one_can_be_left_out_by_its_number() {
 }
 
 #[test]
-fn a_field_with_a_line_break_is_told_by_line_and_column() {
+fn a_field_with_a_line_break_is_reported_by_line_and_column() {
     let told = notices("a,job,y\n1,cook,0\n2,\"cook\n3,nurse\",1\n4,\"x\ny\",0\n", "");
     assert_eq!(
         told,
@@ -238,7 +238,7 @@ fn a_field_with_a_line_break_is_told_by_line_and_column() {
 }
 
 #[test]
-fn labels_that_leave_classes_without_rows_are_told_with_the_counts() {
+fn labels_that_leave_classes_without_rows_are_reported_with_the_counts() {
     let told = notices("a,y\n1,1\n2,2\n3,3\n4,3\n", "");
     assert_eq!(told.len(), 1);
     assert!(
@@ -275,7 +275,7 @@ fn a_missing_large_number_is_replaced_by_one_of_64_bits() {
 
 /// A checkpoint from before numbers had 64 bits: it has no precision, and its statistics are those of 32-bit numbers.
 #[test]
-fn a_run_that_rounded_its_numbers_first_goes_on_with_the_same_bits() {
+fn a_run_that_rounded_its_numbers_first_continues_with_the_same_bits() {
     let path = example("breast_cancer.csv");
     let mut data = open(&path, "header = false\nskip_lines = 1\nbatch_size = \"all\"").unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
@@ -313,7 +313,7 @@ fn numbers_of_32_bits_have_the_statistics_and_bits_that_they_always_had() {
 }
 
 #[test]
-fn numbers_that_lose_too_much_in_32_bits_are_told() {
+fn numbers_that_lose_too_much_in_32_bits_are_reported() {
     let rows: String = (0..20).map(|i| format!("{},{}\n", i, 1_700_000_000 + i * 3)).collect();
     let told = notices(&format!("a,when\n{rows}"), "task = \"regression\"");
     assert_eq!(told.len(), 1);
@@ -328,7 +328,7 @@ fn numbers_that_lose_too_much_in_32_bits_are_told() {
 }
 
 #[test]
-fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_looks_like() {
+fn a_column_in_which_nearly_every_value_is_another_one_is_reported_with_what_it_looks_like() {
     let column = |value: &dyn Fn(u32) -> String| {
         let rows: String = (0..30).map(|i| format!("\"{}\",{}\n", value(i), i % 2)).collect();
         let told = notices(&format!("x,y\n{rows}"), "");
@@ -377,7 +377,7 @@ fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
 }
 
 #[test]
-fn a_number_that_is_written_for_people_is_told_with_what_to_write() {
+fn a_number_that_is_written_for_people_is_reported_with_what_to_write() {
     assert_eq!(
         said("a,y\n900,0\n\"1,100.50\",1\n", ""),
         "a.csv, line 3, column `a`: \"1,100.50\" cannot be read as a number; it looks like a number with thousands \
@@ -387,7 +387,7 @@ fn a_number_that_is_written_for_people_is_told_with_what_to_write() {
 }
 
 #[test]
-fn a_row_that_is_taken_for_the_names_of_columns_is_told() {
+fn a_row_that_is_taken_for_the_names_of_columns_is_reported() {
     let told = notices("6.6,2.3,setosa\n6.0,2.4,virginica\n4.0,2.3,setosa\n", "");
     let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it is a \
                     row, set `data.header = false`";
@@ -396,7 +396,7 @@ fn a_row_that_is_taken_for_the_names_of_columns_is_told() {
 }
 
 #[test]
-fn a_row_that_two_quotes_have_swallowed_others_into_is_told_by_its_line() {
+fn a_row_that_two_quotes_have_swallowed_others_into_is_reported_by_its_line() {
     let message = said("a,job,y\n1,cook,0\n2,\"cook,1\n3,nurse,\"1\n", "");
     let expected = "a.csv, line 3: 2 columns, but the first line has 3; a field in it has a line break: there may be \
                     a stray quote";

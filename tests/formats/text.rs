@@ -209,7 +209,7 @@ fn options_of_text_are_checked() {
 }
 
 #[test]
-fn a_tokenizer_that_is_none_is_refused() {
+fn an_invalid_tokenizer_is_refused() {
     let said = |json: Option<&str>| {
         let folder = folder(&[("a.txt", TEXT.into())]);
         let path = folder.path().join("t.json");

@@ -434,12 +434,12 @@ fn time_in_which_a_run_was_stopped_is_not_counted_as_training() {
 }
 
 #[test]
-fn sigusr1_saves_and_training_goes_on() {
+fn sigusr1_saves_and_training_continues() {
     assert_a_signal_saves("USR1");
 }
 
 #[test]
-fn sigusr2_saves_and_training_goes_on() {
+fn sigusr2_saves_and_training_continues() {
     assert_a_signal_saves("USR2");
 }
 

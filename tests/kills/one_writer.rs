@@ -74,7 +74,7 @@ fn assert_one_writer(lab: &Lab, other_name: &Path) {
 }
 
 #[test]
-fn a_killed_writer_is_in_nobodys_way() {
+fn a_killed_writer_does_not_block_others() {
     let lab = Lab::in_memory(ENDLESS);
     assert_one_writer(&lab, Path::new("run"));
 }

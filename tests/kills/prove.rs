@@ -105,7 +105,7 @@ fn clockwork(place: &Workplace) -> String {
 }
 
 #[test]
-fn a_run_that_depends_on_the_clock_is_found_out_and_both_are_kept() {
+fn a_run_that_depends_on_the_clock_is_detected_and_both_are_kept() {
     let place = place();
     let told = place.train(&["prove", "--command", &clockwork(&place), "--kills", "3", "--out", "proof"]);
     assert_eq!(told.code, Some(1), "{told:?}");
@@ -120,7 +120,7 @@ fn a_run_that_depends_on_the_clock_is_found_out_and_both_are_kept() {
 
 /// It starts well, but cannot resume after a kill.
 #[test]
-fn a_program_that_fails_only_when_it_was_killed_is_found_out() {
+fn a_program_that_fails_only_when_it_was_killed_is_detected() {
     let place = place();
     let text = format!(
         "if [ -e \"$1/config.toml\" ]; then echo 'no idea how to go on'; exit 7; fi\n\

@@ -30,7 +30,7 @@ fn assert_bad(place: &Workplace, parts: &[&str]) {
 
 /// A resume of the run skips the newest checkpoint with a message, and repeats its steps.
 #[track_caller]
-fn assert_passed_over(place: &Workplace, parts: &[&str]) {
+fn assert_skipped(place: &Workplace, parts: &[&str]) {
     let told = place.train(&["--resume", "run"]);
     told.says(0, &["skipped a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
     told.says(0, parts);
@@ -47,7 +47,7 @@ fn one_flipped_byte_in_any_file_is_found() {
         content[middle] ^= 1;
         fs::write(&file, content).unwrap();
         assert_bad(&place, &[&format!("step-0000000020/{name}")]);
-        assert_passed_over(&place, &[name]);
+        assert_skipped(&place, &[name]);
     }
 }
 
@@ -63,7 +63,7 @@ fn a_cut_or_missing_file_is_found() {
     fs::write(&file, content).unwrap();
     fs::remove_file(place.newest().join("manifest.json")).unwrap();
     assert_bad(&place, &["manifest.json is missing, so the checkpoint was never finished or not copied completely"]);
-    assert_passed_over(&place, &[]);
+    assert_skipped(&place, &[]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_checkpoint_cannot_lead_out_of_its_directory() {
     fs::rename(place.newest().join("state.json"), place.path("state.json")).unwrap();
     symlink(place.path("state.json"), place.newest().join("state.json")).unwrap();
     assert_bad(&place, &["state.json is not a regular file", "links inside a checkpoint are not followed"]);
-    assert_passed_over(&place, &[]);
+    assert_skipped(&place, &[]);
 }
 
 #[test]

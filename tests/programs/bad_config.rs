@@ -288,7 +288,7 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
+fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_is_not_changed() {
     let place = Workplace::new();
     let large = ["config.toml", "--out", "run", "--set", "model.hidden=[3000, 3000]", "--set", "train.epochs=1"];
     place.train(&large).says(0, &["done: 5 steps"]);

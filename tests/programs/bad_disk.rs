@@ -35,7 +35,7 @@ fn a_directory_that_holds_a_run_is_left_as_it_is() {
 }
 
 #[test]
-fn a_second_process_on_a_run_is_refused_and_told_of_the_first() {
+fn a_second_process_on_a_run_is_refused_with_the_name_of_the_first() {
     let place = Workplace::new();
     let endless = ["config.toml", "--out", "run", "--set", "train.epochs=1000000000"];
     let endless = place.command(TRAIN, &[&endless[..], &["--set", "checkpoint.every=1000000 epochs"]].concat());

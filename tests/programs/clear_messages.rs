@@ -96,7 +96,7 @@ fn a_lowest_validation_loss_without_a_checkpoint_is_said_at_the_end() {
 
 /// With ever fewer files that a process may open, it fails earlier and earlier.
 #[test]
-fn too_few_files_that_may_be_open_are_told_with_how_to_allow_more() {
+fn too_few_files_that_may_be_open_are_reported_with_how_to_allow_more() {
     let place = Workplace::with_run();
     let commands = [
         format!("{TRAIN} config.toml --out new"),
@@ -169,7 +169,7 @@ fn what_is_not_set_is_not_called_null() {
 }
 
 #[test]
-fn a_whole_number_that_is_too_large_is_told_the_limit() {
+fn a_whole_number_that_is_too_large_is_reported_the_limit() {
     let place = Workplace::new();
     let limit = "9223372036854775807";
     place.train_refuses(&["config.toml", "--set", "seed=18446744073709551615"], &["--set seed=1844", limit]);

@@ -523,7 +523,7 @@ fn a_check_refuses_what_a_run_would_refuse() {
 
 /// A key that exists elsewhere is reported with its place, on the command line and in a file.
 #[test]
-fn a_key_in_the_wrong_place_is_told_with_its_table() {
+fn a_key_in_the_wrong_place_is_reported_with_its_table() {
     let place = Workplace::new();
     for (setting, meant) in [
         ("lr=0.1", "did you mean `optimizer.lr`?"),

@@ -73,7 +73,7 @@ fn the_same_test_finds_the_same() {
 }
 
 #[test]
-fn a_run_of_the_same_configuration_stays_as_it_is() {
+fn a_run_of_the_same_configuration_is_not_changed() {
     let place = Workplace::new();
     place.train(&["config.toml"]).says(0, &["done: 20 steps"]);
     let before = place.files();

@@ -176,7 +176,7 @@ fn a_first_configuration_finds_the_delimiter() {
 }
 
 #[test]
-fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
+fn a_first_configuration_tells_why_a_column_is_skipped_or_changed() {
     let place = Workplace::new();
     let odd = |i: u32| if i == 6 { "unknown".to_owned() } else { (20 + i).to_string() };
     let wrong = |i: u32| if i == 6 { "1O5".to_owned() } else { (20 + i).to_string() };

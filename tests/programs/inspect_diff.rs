@@ -78,7 +78,7 @@ fn another_rate_shows_in_configuration_schedule_log_and_state() {
 }
 
 #[test]
-fn another_schedule_is_told_as_a_line_of_text() {
+fn another_schedule_is_reported_as_a_line_of_text() {
     let place = with_two_runs(&["--set", "schedule=step(5, gamma=0.5)"]);
     let told =
         ["    config.schedule     \"cosine(20, eta_min=1e-3)\" | \"step(5, gamma=0.5)\"\n", "schedulers.lr.spec"];

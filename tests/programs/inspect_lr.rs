@@ -204,7 +204,7 @@ fn a_file_has_the_format_of_its_name_unless_another_is_asked_for() {
 }
 
 #[test]
-fn a_schedule_that_is_told_no_metric_says_so() {
+fn a_schedule_that_is_reported_no_metric_says_so() {
     let output = inspect(&["warmup(2) -> plateau()", "--steps", "3"]);
     assert!(output.status.success());
     let message = "no metrics are given, so plateau and greedy keep their initial rates; see --metrics\n";

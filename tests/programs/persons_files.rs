@@ -99,7 +99,7 @@ fn a_comment_is_no_difference_and_stays() {
 
 /// Runs of earlier versions did not write a digest.
 #[test]
-fn a_run_whose_configuration_has_no_digest_goes_on() {
+fn a_run_whose_configuration_has_no_digest_continues() {
     let place = Workplace::with_run();
     let text = read(&place, "run/config.toml");
     let bare: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
@@ -154,7 +154,7 @@ fn a_run_is_not_made_in_a_checkpoint_among_checkpoints_or_at_the_root() {
 }
 
 #[test]
-fn a_folder_with_a_configuration_of_ones_own_is_no_run() {
+fn a_folder_with_a_configuration_of_a_user_is_no_run() {
     let place = Workplace::new();
     let occupied = ["config.toml is there already and is no run's", "choose another folder with --out"];
     for _ in 0..2 {
@@ -245,7 +245,7 @@ fn doubled_and_swapped_lines_of_a_log_are_found_by_verify_and_by_a_resume() {
 }
 
 #[test]
-fn lines_that_are_missing_from_a_log_are_told_by_verify_and_by_a_resume() {
+fn lines_that_are_missing_from_a_log_are_reported_by_verify_and_by_a_resume() {
     let place = Workplace::with_run();
     let whole = read(&place, "run/log.jsonl");
     let without = |from: usize, to: usize| {

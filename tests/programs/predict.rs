@@ -400,7 +400,7 @@ fn categories_that_training_had_not_are_counted_with_an_example() {
 }
 
 #[test]
-fn lines_that_another_file_does_not_have_are_not_passed_over() {
+fn lines_that_another_file_does_not_have_are_not_skipped() {
     let config = small(ADAMW, "constant()", "").replace("batch_size", "skip_lines = 2\nbatch_size");
     let lab = Lab::in_memory(&config);
     let note = "units: mm,mm,mm\nof the year, 2025\n";
@@ -427,7 +427,7 @@ fn lines_that_another_file_does_not_have_are_not_passed_over() {
 }
 
 #[test]
-fn without_a_header_no_row_of_another_file_is_passed_over() {
+fn without_a_header_no_row_of_another_file_is_skipped() {
     let config = small(ADAMW, "constant()", "").replace("batch_size", "header = false\nskip_lines = 1\nbatch_size");
     let lab = Lab::in_memory(&config);
     let bare: String = table().lines().skip(1).map(|line| line.to_owned() + "\n").collect();
@@ -447,7 +447,7 @@ fn without_a_header_no_row_of_another_file_is_passed_over() {
 
 /// Seconds since 1970 are 128 apart in 32 bits. A model trained with 64 bits distinguishes them.
 #[test]
-fn large_numbers_are_told_apart_in_training_and_prediction() {
+fn large_numbers_are_distinguished_in_training_and_prediction() {
     let config = small(ADAMW, "constant()", "").replace("epochs = 3", "epochs = 60").replace("dropout = 0.3", "");
     let lab = Lab::in_memory(&config);
     let late = |i: u32| u32::from(i * 37 % 60 > 30);

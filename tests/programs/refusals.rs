@@ -151,7 +151,7 @@ fn a_checkpoint_that_is_not_understood_is_refused() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_by_name() {
+fn a_damaged_checkpoint_is_skipped_by_name() {
     let place = Workplace::with_run();
     fs::remove_file(place.newest().join("model.safetensors")).unwrap();
     let told = place.train(&["eval", "run"]);

@@ -5,7 +5,7 @@ use std::fs;
 use crate::common_programs::Workplace;
 
 #[test]
-fn a_command_that_is_none_is_answered_with_the_one_that_was_meant() {
+fn an_unknown_command_is_answered_with_the_one_that_was_meant() {
     let place = Workplace::with_run();
     place.inspect_refuses(2, &["lr-x", "run"], &["there is no command `lr-x`", "did you mean `inspect lr run`?"]);
     place.inspect_refuses(2, &["verifi", "run"], &["did you mean `inspect verify run`?", "verify, diff, lr"]);

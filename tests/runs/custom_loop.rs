@@ -40,7 +40,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_loop_of_ones_own_killed_and_run_again_comes_to_the_same_bits() {
+fn a_user_loop_killed_and_run_again_has_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
     let began = Instant::now();

@@ -97,7 +97,7 @@ fn saves_that_are_left_open_are_far_fewer_than_short_epochs() {
 }
 
 #[test]
-fn a_run_whose_schedule_or_best_would_never_be_told_anything_is_refused_before_it_begins() {
+fn a_run_whose_schedule_or_best_would_never_know_its_metric_is_refused_before_it_begins() {
     let lab = lab("steps = 23", "");
     let plateau = "schedule=plateau(patience=0)";
     let refused = |settings: &[&str]| {
@@ -124,7 +124,7 @@ fn a_run_whose_schedule_or_best_would_never_be_told_anything_is_refused_before_i
 }
 
 #[test]
-fn what_is_never_told_anything_on_a_resume_is_warned_of_and_the_run_goes_on() {
+fn what_never_knows_its_metric_on_a_resume_is_warned_of_and_the_run_continues() {
     let lab = lab("steps = 3", "schedule = 'plateau()'\nvalidation = { every = '1 step' }");
     lab.start("run");
     let told = lab.train(&["--resume", "run", "--set", "train.steps=5", "--set", "validation.every=9 steps"]).well();

@@ -49,7 +49,7 @@ fn the_example_prints_the_lines_of_the_notebook() {
 }
 
 #[test]
-fn the_checkpoint_in_the_repository_goes_on_from_epoch_10_and_stays_as_it_is() {
+fn the_checkpoint_in_the_repository_continues_from_epoch_10_and_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let sample = root().join("checkpoints/notebook");
     let before = contents(&sample);

@@ -100,7 +100,7 @@ fn a_registered_rule_is_read_written_and_applied_like_those_of_the_catalogue() {
 }
 
 #[test]
-fn an_unknown_name_and_an_unknown_hyperparameter_are_told_with_what_there_is() {
+fn an_unknown_name_and_an_unknown_hyperparameter_are_reported_with_what_there_is() {
     registered();
     let refusal = |toml: &str| toml::from_str::<OptimizerConfig>(toml).unwrap_err().message().to_owned();
     let told = refusal("kind = \"sign\"");
@@ -154,7 +154,7 @@ fn a_rule_sees_a_parameter_with_its_shape() {
 }
 
 #[test]
-fn a_name_stands_for_one_type_and_a_type_has_one_name() {
+fn a_name_means_one_type_and_a_type_has_one_name() {
     registered();
     let told = register::<SignSgd>("another").unwrap_err().to_string();
     assert!(told.starts_with("`sign_sgd` is registered already, for runs::own_optimizer::SignSgd"), "{told}");
@@ -185,7 +185,7 @@ fn example(lab: &Lab, run: &str) -> Command {
 
 /// Lion for the weights and SGD for the biases: a run of the example, and one that is killed on the way.
 #[test]
-fn a_run_with_a_rule_of_ones_own_killed_and_run_again_comes_to_the_same_bits() {
+fn a_run_with_a_user_defined_rule_killed_and_run_again_has_the_same_bits() {
     let optimizer = "{ kind = 'lion', lr = 1e-3, weight_decay = 0.1, groups = [\
                      { parameters = ['*.bias'], kind = 'sgd', lr = 0.01, momentum = 0.9 }] }";
     let config = small(optimizer, "warmup(10%) -> cosine(90%)", "checkpoint = { every = '20 steps' }");

@@ -78,7 +78,7 @@ fn assert_kills_change_nothing(example: &str) -> PathBuf {
 }
 
 #[test]
-fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
+fn a_user_defined_model_and_data_set_are_resumed_to_the_bit() {
     let run = assert_kills_change_nothing("own_model");
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 400);
@@ -95,7 +95,7 @@ fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
 }
 
 #[test]
-fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
+fn a_user_defined_loss_and_metric_are_resumed_to_the_bit_and_followed() {
     let run = assert_kills_change_nothing("own_loss");
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -72,7 +72,7 @@ fn a_run_is_resumed_by_its_directory_its_folder_of_checkpoints_or_its_newest_che
 }
 
 #[test]
-fn a_folder_of_checkpoints_outside_a_run_stays_as_it_is_and_a_new_run_goes_on() {
+fn a_folder_of_checkpoints_outside_a_run_is_not_changed_and_a_new_run_continues() {
     let lab = interrupted();
     fs::rename(lab.path("run/checkpoints"), lab.path("kept")).unwrap();
     let before = tree(&lab.path("kept"));
@@ -103,7 +103,7 @@ fn an_older_checkpoint_of_a_run_starts_a_branch_that_has_the_log_so_far() {
 }
 
 #[test]
-fn with_another_directory_a_run_goes_on_there_and_stays_as_it_is() {
+fn with_another_directory_a_run_continues_there_and_is_not_changed() {
     let lab = interrupted();
     let before = tree(&lab.path("run"));
     lab.train(&["--resume", "run", "--out", "elsewhere"]).well();
@@ -438,7 +438,7 @@ fn a_plateau_that_takes_less_accuracy_for_better_is_refused() {
 
 /// A loss falls as the model gets better; a plateau that waits for more would cut the rate at every success.
 #[test]
-fn a_schedule_that_takes_more_loss_for_better_is_refused_wherever_it_stands() {
+fn a_schedule_that_takes_more_loss_for_better_is_refused_in_any_place() {
     let lab = finished();
     let schedules = [
         "plateau(mode=\"max\")",

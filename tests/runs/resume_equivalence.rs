@@ -37,19 +37,19 @@ fn assert_any_step_can_be_the_last_before_a_resume(optimizer: &str) {
 }
 
 #[test]
-fn sgd_with_momentum_interrupted_after_any_step_comes_to_the_same_bits() {
+fn sgd_with_momentum_interrupted_after_any_step_has_the_same_bits() {
     assert_any_step_can_be_the_last_before_a_resume(
         "{ kind = 'sgd', lr = 0.05, momentum = 0.9, dampening = 0.1, weight_decay = 1e-3 }",
     );
 }
 
 #[test]
-fn adam_interrupted_after_any_step_comes_to_the_same_bits() {
+fn adam_interrupted_after_any_step_has_the_same_bits() {
     assert_any_step_can_be_the_last_before_a_resume("{ kind = 'adam', lr = 0.05, weight_decay = 0.01 }");
 }
 
 #[test]
-fn adamw_with_two_groups_interrupted_after_any_step_comes_to_the_same_bits() {
+fn adamw_with_two_groups_interrupted_after_any_step_has_the_same_bits() {
     assert_any_step_can_be_the_last_before_a_resume(ADAMW_IN_TWO_GROUPS);
 }
 
@@ -60,7 +60,7 @@ fn two_rules_in_one_run_interrupted_after_any_step_come_to_the_same_bits() {
 
 /// Errors of a single resume may be too small to see; many resumes add them up.
 #[test]
-fn a_run_stopped_and_taken_up_again_after_every_single_step_comes_to_the_same_bits() {
+fn a_run_stopped_and_resumed_after_every_single_step_has_the_same_bits() {
     for schedule in SCHEDULES {
         let lab = Lab::in_memory(&small(ADAMW_IN_TWO_GROUPS, schedule, EVERY_STEP));
         lab.start("whole");

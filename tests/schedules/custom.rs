@@ -108,7 +108,7 @@ fn it_is_saved_and_resumed_like_the_others() {
 }
 
 #[test]
-fn a_changed_one_is_told_of() {
+fn a_changed_one_is_reported_of() {
     let mut before = scheduler("pulse(1, [1])");
     before.advance();
     let mut after = scheduler("pulse(1, [0.5])");
@@ -193,7 +193,7 @@ constant_one! {
 }
 
 #[test]
-fn a_name_stands_for_one_type_and_a_type_has_one_name() {
+fn a_name_means_one_type_and_a_type_has_one_name() {
     registered();
     register::<Nothing>("nothing").unwrap();
     assert_eq!(parse("nothing()").unwrap(), Schedule::custom(Nothing {}).unwrap());

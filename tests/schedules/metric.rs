@@ -60,7 +60,7 @@ fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
 }
 
 /// A threshold that hardly any improvement passes, so that bad reports come by themselves.
-fn assert_a_plateau_goes_on(mode: &str, metric: &str, best: &str) {
+fn assert_a_plateau_continues(mode: &str, metric: &str, best: &str) {
     let schedule = format!("plateau(mode='{mode}', factor=0.5, patience=2, cooldown=2, threshold=0.9)");
     let memories = same_bits_from_every_step(&schedule.replace('\'', "\\\""), metric);
     assert_eq!(memories[0]["best"], best, "before any report");
@@ -70,24 +70,24 @@ fn assert_a_plateau_goes_on(mode: &str, metric: &str, best: &str) {
 }
 
 #[test]
-fn a_plateau_of_the_validation_loss_goes_on_as_if_nothing_had_happened() {
-    assert_a_plateau_goes_on("min", "validation_loss", "inf");
+fn a_plateau_of_the_validation_loss_continues_as_if_nothing_had_happened() {
+    assert_a_plateau_continues("min", "validation_loss", "inf");
 }
 
 #[test]
-fn a_plateau_of_the_validation_accuracy_goes_on_as_if_nothing_had_happened() {
-    assert_a_plateau_goes_on("max", "validation_accuracy", "-inf");
+fn a_plateau_of_the_validation_accuracy_continues_as_if_nothing_had_happened() {
+    assert_a_plateau_continues("max", "validation_accuracy", "-inf");
 }
 
 #[test]
-fn a_plateau_of_the_training_loss_goes_on_as_if_nothing_had_happened() {
-    assert_a_plateau_goes_on("min", "training_loss", "inf");
+fn a_plateau_of_the_training_loss_continues_as_if_nothing_had_happened() {
+    assert_a_plateau_continues("min", "training_loss", "inf");
 }
 
 const WAITS: [&str; 4] = ["cooldown_counter", "warmup_counter", "num_good", "num_bad"];
 
 /// `waits` are the counters that must have been interrupted while counting.
-fn assert_a_greedy_goes_on(mode: &str, metric: &str, more: &str, best: &str, waits: &[&str]) -> Vec<Value> {
+fn assert_a_greedy_continues(mode: &str, metric: &str, more: &str, best: &str, waits: &[&str]) -> Vec<Value> {
     let schedule = format!("greedy(mode='{mode}', factor=0.5, min_lr=1e-4, cooldown=2, warmup=2, {more})");
     let memories = same_bits_from_every_step(&schedule.replace('\'', "\\\""), metric);
     assert_eq!(memories[0]["best"], best, "before any report");
@@ -98,22 +98,22 @@ fn assert_a_greedy_goes_on(mode: &str, metric: &str, more: &str, best: &str, wai
 }
 
 #[test]
-fn a_greedy_of_the_validation_loss_goes_on_as_if_nothing_had_happened() {
+fn a_greedy_of_the_validation_loss_continues_as_if_nothing_had_happened() {
     let smooth = "patience=1, smooth=true, window_size=3";
-    let memories = assert_a_greedy_goes_on("min", "validation_loss", smooth, "inf", &WAITS);
+    let memories = assert_a_greedy_continues("min", "validation_loss", smooth, "inf", &WAITS);
     let longest = memories.iter().map(|memory| memory["window"].as_array().unwrap().len()).max();
     assert_eq!(longest, Some(3));
 }
 
 /// The accuracy of so few rows rarely improves twice in a row, so there is no patience here.
 #[test]
-fn a_greedy_of_the_validation_accuracy_goes_on_as_if_nothing_had_happened() {
-    assert_a_greedy_goes_on("max", "validation_accuracy", "patience=0", "-inf", &WAITS[..2]);
+fn a_greedy_of_the_validation_accuracy_continues_as_if_nothing_had_happened() {
+    assert_a_greedy_continues("max", "validation_accuracy", "patience=0", "-inf", &WAITS[..2]);
 }
 
 #[test]
-fn a_greedy_of_the_training_loss_goes_on_as_if_nothing_had_happened() {
-    assert_a_greedy_goes_on("min", "training_loss", "patience=1", "inf", &WAITS);
+fn a_greedy_of_the_training_loss_continues_as_if_nothing_had_happened() {
+    assert_a_greedy_continues("min", "training_loss", "patience=1", "inf", &WAITS);
 }
 
 /// The metric is that of the update just made, and acts on the next one.

@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn after_a_save_and_a_load_everything_goes_on_the_same(
+    fn after_a_save_and_a_load_everything_continues_the_same(
         schedule in schedule(),
         before in vec(metric(), 0..30),
         after in vec(metric(), 0..30),

@@ -348,7 +348,7 @@ fn objects_that_no_save_of_ours_has_marked_are_never_swept() {
 }
 
 #[test]
-fn what_is_damaged_is_passed_over_and_named_by_its_url() {
+fn what_is_damaged_is_skipped_and_named_by_its_url() {
     let (store, folder) = Faulty::new();
     save(&folder, (10, 1.0)).unwrap();
     save(&folder, (20, 2.0)).unwrap();

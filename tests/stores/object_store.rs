@@ -281,7 +281,7 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
 }
 
 #[test]
-fn a_second_process_is_refused_and_told_of_the_first() {
+fn a_second_process_is_refused_with_the_name_of_the_first() {
     let config = every_step().replace("epochs = 3", "steps = 2000");
     let Some(scene) = Scene::new(&config) else { return };
     // Long enough that the first renews in time on a busy machine.
@@ -387,7 +387,7 @@ fn a_server_that_is_away_for_a_while_in_the_middle_of_a_save_costs_nothing() {
 }
 
 #[test]
-fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_goes_on() {
+fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_continues() {
     let Some(mut scene) = Scene::new(&large()) else { return };
     let whole = scene.whole();
     let mut training = scene.spawn_with(&["../config.toml", "--out", RUN], ("REKINDLE_STORE_TIMEOUT", "0.5"));
@@ -504,7 +504,7 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
 }
 
 #[test]
-fn a_damaged_checkpoint_in_a_bucket_is_passed_over_unless_the_resume_is_strict() {
+fn a_damaged_checkpoint_in_a_bucket_is_skipped_unless_the_resume_is_strict() {
     let Some(scene) = Scene::new(&every_step()) else { return };
     let whole = scene.whole();
     scene.train(&["../config.toml", "--out", RUN]).well();

@@ -239,7 +239,7 @@ mod tests {
 
     /// A run that began when characters without a token were skipped continues without them, and a new one is refused.
     #[test]
-    fn what_a_tokenizer_left_out_of_a_text_when_its_run_began_is_left_out_again() {
+    fn what_a_tokenizer_skipped_of_a_text_when_its_run_began_is_skipped_again() {
         let folder = tempfile::tempdir().unwrap();
         let [text, json, cache] = ["a.txt", "t.json", "cache"].map(|name| folder.path().join(name));
         std::fs::write(&text, "abab\nab\u{77f3}abba").unwrap();

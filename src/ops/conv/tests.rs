@@ -75,7 +75,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 
 /// The data of a batch is not a variable; its gradient would be the costliest of the three.
 #[test]
-fn a_gradient_that_nobody_needs_is_not_computed() {
+fn an_unneeded_gradient_is_not_computed() {
     let [x, weight, bias] = operands(&[2, 1, 4, 4], &[1, 1, 3, 3]);
     let [weight, bias] = [weight, bias].map(|x| candle_core::Var::from_tensor(&x).unwrap());
     let inputs = [x, weight.into_inner(), bias.into_inner()];

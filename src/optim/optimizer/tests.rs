@@ -68,7 +68,7 @@ fn the_fused_update_agrees_with_tensor_operations() {
 }
 
 #[test]
-fn biases_and_norms_can_be_left_out_of_decay() {
+fn biases_and_norms_can_be_skipped_of_decay() {
     let matrix = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
     let bias = Var::ones(2, DType::F32, &Device::Cpu).unwrap();
     let both: Parameters = [("w".to_owned(), matrix), ("b".to_owned(), bias)].into_iter().collect();
@@ -201,7 +201,7 @@ fn a_group_of_another_rule_than_the_saved_one_is_refused_with_both() {
 
 /// Each group is updated as in a separate optimizer.
 #[test]
-fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
+fn a_group_with_a_separate_rule_moves_as_that_says() {
     let values = [1.0, -0.5, 0.25, 2.0];
     let sgd = Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Sgd::default() };
     let after = |config: OptimizerConfig| {

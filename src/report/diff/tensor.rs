@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn another_dtype_or_shape_is_told_with_both() {
+    fn another_dtype_or_shape_is_reported_with_both() {
         let change = compare(&singles(&[1.0, 2.0], &[2]), &singles(&[1.0, 2.0], &[1, 2]));
         assert_eq!(change, Some(TensorChange::Kind { a: "F32[2]".into(), b: "F32[1, 2]".into() }));
     }

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_drops_at_the_milestone_and_twice_where_it_stands_twice() {
+    fn it_drops_at_the_milestone_and_twice_where_it_is_repeated() {
         let schedule = Schedule::multi_step([5, 10, 10]).gamma(0.5);
         assert_eq!(rates(schedule, [4, 5, 9, 10, u64::MAX]), [1.0, 0.5, 0.5, 0.125, 0.125]);
     }

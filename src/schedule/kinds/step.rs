@@ -36,7 +36,7 @@ mod tests {
 
     /// Ten steps are one epoch here.
     #[test]
-    fn in_epochs_it_drops_every_so_many_epochs() {
+    fn in_epochs_it_drops_every_few_epochs() {
         let schedule = Schedule::step(2).gamma(0.5).unit(Unit::Epoch);
         assert_eq!(rates(schedule, [0, 19, 20, 39, 40]), [1.0, 1.0, 0.5, 0.5, 0.25]);
     }

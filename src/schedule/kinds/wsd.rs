@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_falling_stable_phase_goes_on_falling_and_stops_at_the_floor() {
+    fn a_falling_stable_phase_continues_falling_and_stops_at_the_floor() {
         let schedule = Schedule::wsd(9, 6).stable_shape(StableShape::Rsqrt).stable_timescale(3).eta_min(0.0);
         assert_close(rates(schedule.clone(), [0, 9, 12]), [1.0, 0.5, 0.5 / 5f64.sqrt()]);
         assert_close(rates(schedule.eta_min(0.9), [9, 12]), [0.9, 0.9]);

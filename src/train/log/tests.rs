@@ -118,7 +118,7 @@ fn a_log_that_is_removed_meanwhile_is_written_again() {
 }
 
 #[test]
-fn appending_goes_on_where_the_log_was_cut() {
+fn appending_continues_where_the_log_was_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
