@@ -350,7 +350,7 @@ mod tests {
             let error = where_20_fails(&folder, errno).unwrap_err();
             let (message, cause) = (error.to_string(), io::Error::from(errno).to_string());
             assert!(!error.is_damage() && !message.contains("damaged") && !message.contains("new run"), "{message}");
-            for part in [&cause, "step-0000000020/state.json", "try again", "resume it by its path, as "] {
+            for part in [&cause, "step-0000000020/state.json", "try again", "resume it by its path, such as "] {
                 assert!(message.contains(part), "`{part}` is not in: {message}");
             }
             assert!(message.ends_with("step-0000000010"), "{message}");
@@ -372,7 +372,7 @@ mod tests {
         let text = fs::read_to_string(&manifest).unwrap();
         fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
         let message = folder.newest().unwrap_err().to_string();
-        assert!(message.contains("update Rekindle") && message.contains("no older checkpoint is taken"), "{message}");
+        assert!(message.contains("update Rekindle") && message.contains("no older checkpoint is used"), "{message}");
     }
 
     #[test]

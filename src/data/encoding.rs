@@ -402,6 +402,6 @@ mod tests {
         let names: Vec<String> = (0..1002).map(|i| format!("n{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let message = learned(&names, PLAIN).unwrap_err().to_string();
-        assert!(message.starts_with("column `x` has 1001 categories, and 1000 are the most"), "{message}");
+        assert!(message.starts_with("column `x` has 1001 categories, and at most 1000"), "{message}");
     }
 }

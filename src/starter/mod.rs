@@ -179,6 +179,6 @@ mod tests {
     fn a_folder_without_data_is_refused_with_the_formats_that_there_are() {
         let folder = tempfile::tempdir().unwrap();
         let message = configuration(folder.path(), Path::new("data"), Requests::default()).unwrap_err().to_string();
-        assert!(message.contains("a folder of PNG or JPEG files for each class"), "{message}");
+        assert!(message.contains("one subfolder of PNG or JPEG files for each class"), "{message}");
     }
 }

@@ -101,8 +101,8 @@ mod tests {
     fn faults_are_named_with_their_line() {
         let fault = |log: &[u8]| Order::of(log, 0).unwrap().fault;
         assert_eq!(fault(&[&log(&[0, 1, 5]), &b"{\"step\":6"[..]].concat()), None);
-        assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 is of step 1, as the one before");
-        assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 is of step 1, and the one before of step 2");
+        assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 has step 1, like the one before");
+        assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 has step 1, and the one before step 2");
         assert_eq!(fault(&[&b"{}\n"[..], &log(&[1])].concat()).unwrap(), "line 1 is not a line of a log");
     }
 

@@ -79,10 +79,10 @@ fn a_file_cut_anywhere_is_refused() {
         let content = fs::read(path.join(name)).unwrap();
         for length in (0..content.len()).step_by(7).chain([content.len() - 1]) {
             fs::write(path.join(name), &content[..length]).unwrap();
-            assert_refused(&path, name, if name == "manifest.json" { "" } else { "was cut or changed" });
+            assert_refused(&path, name, if name == "manifest.json" { "" } else { "was truncated or changed" });
         }
         fs::write(path.join(name), [&content[..], b" "].concat()).unwrap();
-        assert_refused(&path, name, if name == "manifest.json" { "own BLAKE3" } else { "was cut or changed" });
+        assert_refused(&path, name, if name == "manifest.json" { "own BLAKE3" } else { "was truncated or changed" });
         fs::write(path.join(name), content).unwrap();
     }
 }
@@ -226,7 +226,7 @@ fn sizes_that_no_such_file_has_are_refused_unread() {
     let (_keep, path) = saved();
     let file = fs::File::create(path.join("manifest.json")).unwrap();
     file.set_len(17 << 20).unwrap();
-    assert_refused(&path, "manifest.json", "more than the 16777216 that such a file may have");
+    assert_refused(&path, "manifest.json", "more than the limit of 16777216 for such a file");
 }
 
 #[test]

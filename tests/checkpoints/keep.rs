@@ -119,7 +119,7 @@ fn without_a_measured_checkpoint_there_is_no_best() {
         lab.train(&["config.toml", "--out", "run", "--set", "validation.every=3 steps", "--set", "train={steps=7}"]);
     assert!(!told.well().stderr.contains("best:"));
     let told = lab.train(&["eval", "run", "--best"]).refusal();
-    assert!(told.contains("holds no checkpoint that was measured when it was saved"), "{told}");
+    assert!(told.contains("holds no checkpoint with a metric"), "{told}");
 }
 
 #[test]
@@ -311,8 +311,8 @@ fn a_damaged_checkpoint_is_not_deleted() {
 fn rules_that_make_no_sense_are_refused() {
     let refusals = [
         ("last = 0", "checkpoint.keep.last = 0: must be at least 1; the newest checkpoint is always kept"),
-        ("metric = 'training_loss'", "checkpoint.keep.metric = training_loss: says what `best` goes by"),
-        ("every = '3 minutes'", "checkpoint.keep.every = 3 minutes: which step the clock meets is chance"),
+        ("metric = 'training_loss'", "checkpoint.keep.metric = training_loss: is the metric of `best`"),
+        ("every = '3 minutes'", "checkpoint.keep.every = 3 minutes: steps by the clock are random"),
         ("first = 1", "`first` is unknown"),
     ];
     for (keep, message) in refusals {
@@ -345,7 +345,7 @@ fn what_killed_saves_left_is_removed_at_the_next_start_and_nothing_else() {
     #[cfg(unix)]
     std::os::unix::fs::symlink(lab.path("whole"), folder.join(".step-0000000009.tmp-4242-0")).unwrap();
     let told = lab.train(&["--resume", "run"]).well();
-    assert!(told.stderr.contains("removed what 3 killed saves left"), "{}", told.stderr);
+    assert!(told.stderr.contains("removed the remains of 3 killed saves"), "{}", told.stderr);
     let left = |name: &str| folder.join(name).symlink_metadata().is_ok();
     assert!(ours.iter().all(|name| !left(name)) && !left(".step-0000000008.tmp-4242-1"));
     assert!(others.iter().all(|name| left(name)) && lab.path("whole/checkpoints").is_dir());

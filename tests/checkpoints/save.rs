@@ -196,7 +196,7 @@ fn a_folder_that_is_a_file_is_named_in_the_error() {
     fs::write(&file, "not a folder").unwrap();
     for folder in [file.clone(), file.join("below")] {
         let error = save_on(&LocalDisk, &folder, &snapshot(1, 1.0)).unwrap_err().to_string();
-        assert!(error.contains(file.to_str().unwrap()) && error.contains("a file stands where"), "{error}");
+        assert!(error.contains(file.to_str().unwrap()) && error.contains("there is a file where"), "{error}");
     }
     assert_eq!(names(temporary.path()), ["ckpt"]);
     assert_eq!(fs::read(&file).unwrap(), b"not a folder");

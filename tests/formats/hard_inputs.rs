@@ -117,7 +117,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
     for part in [
         "the images are not those that the run began with: 1 new: cat/new.png; 1 changed: dog/07.png",
         "1 gone: cat/04.png",
-        "move the new files out of the folder; restore the changed files; bring back what is gone, or leave it out",
+        "move the new files out of the folder; restore the changed files; restore the missing files, or skip them",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -97,7 +97,7 @@ fn another_magic_is_named_with_the_one_that_should_be_there() {
 fn a_file_of_another_length_than_its_header_says_is_named_with_both() {
     let cut = |end| said(images(3)[..end].to_vec(), labels(3), "");
     let expected = |end| {
-        format!("train-images-idx3-ubyte, byte {end}: the file ends, and its header of 3 images asks for 34 bytes")
+        format!("train-images-idx3-ubyte, byte {end}: the file ends here, but its header of 3 images needs 34 bytes")
     };
     for end in [33, 17, 16] {
         assert_eq!(cut(end), expected(end));

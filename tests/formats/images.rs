@@ -122,7 +122,7 @@ fn validation_images_are_a_share_or_in_a_folder_of_their_own() {
     fs::create_dir(folder.path().join("val/cow")).unwrap();
     let message = open(&folder.path().join("train"), &options).map(drop).unwrap_err();
     assert!(
-        message.ends_with("val/cow is of a class that there is no training image of; it has `cat`, `dog`"),
+        message.ends_with("val/cow has no training images in its class; it has `cat`, `dog`"),
         "{message}"
     );
 }
@@ -234,7 +234,7 @@ fn bad_images_are_skipped_on_request_and_listed() {
         "{message}"
     );
     let message = said(&with_three_cut_short(), "skip_bad = true\ncheck_images = false");
-    assert!(message.starts_with("`data.check_images` has no meaning"), "{message}");
+    assert!(message.starts_with("`data.check_images` does not apply"), "{message}");
 }
 
 /// A preview in a segment has its own end, and anything may follow the picture.
@@ -299,7 +299,7 @@ fn a_class_without_images_and_one_class_alone_are_refused() {
     files.push(("cow/.hidden", vec![]));
     files.push(("zebra/@eaDir/x.png", vec![]));
     let message = said(&files, "");
-    assert!(message.contains("has folders without an image in them: cow, zebra; what has no image"), "{message}");
+    assert!(message.contains("has folders without an image in them: cow, zebra; a class needs images"), "{message}");
     let message = said(&[("cat/a.png", grey([0; 4]))], "");
     assert!(message.ends_with("has one class, cat, and at least two are needed; each is a subfolder"), "{message}");
 }
@@ -339,8 +339,8 @@ fn an_image_that_changes_or_goes_away_is_named_at_the_step_that_needs_it() {
     for other in [png(ColorType::Grayscale, BitDepth::Eight, 1, 1, &[0]), grey([1, 51, 102, 255])] {
         fs::write(&path, other).unwrap();
         let message = data.batch(2).unwrap_err().to_string();
-        let remedy = "bring back what it was and resume, or start a new run";
-        let expected = format!("{} is not what it was when the data was opened; {remedy}", path.display());
+        let remedy = "restore the file and resume, or start a new run";
+        let expected = format!("{} has changed since the data was opened; {remedy}", path.display());
         assert_eq!(message, expected);
     }
     fs::write(&path, grey([0, 51, 102, 255])).unwrap();

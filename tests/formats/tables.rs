@@ -197,7 +197,7 @@ fn options_about_gaps_need_gaps() {
 fn a_column_without_a_value_is_reported_by_its_name() {
     assert_eq!(
         said("a,b,y\n1,,0\n2,NA,1\n", "missing = \"mean\""),
-        "column `b` has no value in any training row, so there is no replacement for a missing one; leave it out with `data.ignore`"
+        "column `b` has no value in any training row, so there is no replacement for a missing one; ignore it with `data.ignore`"
     );
 }
 
@@ -348,7 +348,7 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_reported_with_what_it_
     );
     assert!(column(&|i| format!("2024-01-{:02}", i + 1)).contains("which looks like a date or a time"));
     assert!(column(&|i| format!("{i}%")).contains("which looks like a number with a percent sign"));
-    assert!(column(&|i| format!("1,0{i:02}")).contains("which looks like a number with separators of thousands"));
+    assert!(column(&|i| format!("1,0{i:02}")).contains("which looks like a number with thousands separators"));
     assert!(
         column(&|i| format!("person {i}"))
             .contains("30 different values in 30 rows, such as \"person 0\"; each becomes")
@@ -356,7 +356,7 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_reported_with_what_it_
     // Few of many rows, but numbers to a person.
     let rows: String = (0..60).map(|i| format!("{}%,{}\n", i % 15, i % 2)).collect();
     let told = notices(&format!("x,y\n{rows}"), "");
-    assert!(told[0].contains("column `x` is taken for categories, and \"0%\" is one, which looks like"), "{told:?}");
+    assert!(told[0].contains("column `x` is read as categories, such as \"0%\", which looks like"), "{told:?}");
     let rows: String = (0..60).map(|i| format!("{},{}\n", ["cook", "nurse", "smith"][i % 3], i % 2)).collect();
     assert_eq!(notices(&format!("x,y\n{rows}"), ""), [""; 0]);
 }

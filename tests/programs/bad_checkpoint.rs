@@ -81,7 +81,7 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     let resumed = place.train(&["--resume", "run", "--set", "train.epochs=5"]);
     resumed.says(0, &["warning: run/checkpoints/", warning, "done: 5 steps"]);
     assert!(!resumed.err.contains("damaged"), "{}", resumed.err);
-    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store is no part"]);
+    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store does not belong"]);
 }
 
 /// With ever fewer files that a process may open, a resume fails earlier and earlier. It never treats a file that it
@@ -249,7 +249,7 @@ fn a_path_with_nothing_to_resume_says_what_to_give() {
         ("config.toml", &["config.toml: is a file; give a run directory, a folder of checkpoints, or"]),
         ("config.toml/x", &["config.toml/x", "Not a directory"]),
         ("/dev/null", &["/dev/null: is a file"]),
-        ("empty", &["empty: holds no run and no checkpoint", "neither `config.toml` nor a `step-…` directory"]),
+        ("empty", &["empty: holds no run and no checkpoint", "neither a `config.toml` nor a `step-…` directory"]),
         ("bare", &["bare/checkpoints holds no checkpoints: nothing there is named like `step-0000000100`"]),
     ];
     for (path, parts) in cases {

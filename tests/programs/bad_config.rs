@@ -130,7 +130,7 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
         assert_config_refused(&place, from, to, &[&format!("bad.toml, {message}")]);
     }
     let minutes = "[validation]\nevery = \"2 minutes\"\n[checkpoint]";
-    let rule = "would not come at the same step again; give steps or epochs";
+    let rule = "would not be at the same steps again; give steps or epochs";
     assert_config_refused(&place, "[checkpoint]", minutes, &["line 31: validation.every = 2 minutes", rule]);
     assert_config_refused(&place, "t_max = 20", "t_max = 0", &["schedule: `cosine`: t_max is 0", "at least 1"]);
     assert_config_refused(&place, "\"*.bias\"", "\"encoder.*\"", &["optimizer.groups", "encoder.*", "`0.bias`"]);
@@ -169,13 +169,13 @@ fn a_setting_that_is_wrong_is_refused_as_a_setting() {
         ("optimizer.lr=-1", "--set: optimizer.lr = -1: must be a finite number, at least 0"),
         (
             "optimizer.kind=adamw",
-            "--set optimizer.kind: optimizer: missing field `lr`: another kind takes over nothing",
+            "--set optimizer.kind: optimizer: missing field `lr`: another kind inherits nothing",
         ),
         ("schedule.eta_mn=1", "--set: schedule.eta_mn: `cosine` has no parameter `eta_mn`"),
         ("schedule=cosin(20)", "--set: schedule: there is no kind of schedule called `cosin`; did you mean `cosine`?"),
         ("schedule=cosine(20", "--set: schedule: expected `,` or `)`, found the end\n  cosine(20\n           ^"),
         ("train=3", "--set: train: must be a table, not 3"),
-        ("seed.x=1", "--set seed.x: `x` is looked for in 7, which is no table"),
+        ("seed.x=1", "--set seed.x: `x` was searched in 7, which is not a table"),
         ("model.hidden.9=3", "--set model.hidden.9: `9` is not one of the list's 1 entries, counted from 0"),
         ("loss.kind=mse", "loss.kind = mse: does not fit the data, whose targets are 2 classes"),
         ("data.validation=1.5", "`data.validation` is a share of the rows, from 0 up to but not 1; it is 1.5"),

@@ -30,7 +30,7 @@ fn a_directory_that_holds_a_run_is_left_as_it_is() {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(trace), "somebody's").unwrap();
         let out = folder.to_str().unwrap();
-        place.train_refuses(&["config.toml", "--out", out], &[trace, "is there already and is no run's", "--out"]);
+        place.train_refuses(&["config.toml", "--out", out], &[trace, "exists and does not belong to a run", "--out"]);
     }
 }
 
@@ -188,7 +188,7 @@ fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
     let before = place.files();
     drop(lines);
     let told: Told = first.wait_with_output().unwrap().into();
-    let reason = "run was moved, removed or replaced while the run was trained";
+    let reason = "run was moved, removed or replaced during the run";
     told.says(1, &["is not saved: ", reason, "training continues"]);
     assert!(told.err.split("error: ").nth(1).is_some_and(|end| end.starts_with(reason)), "{}", told.err);
     let in_run = |files: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {

@@ -575,7 +575,7 @@ fn a_check_warns_of_what_is_allowed_and_hardly_meant() {
     let told = warnings(&place, &constant, &["data.label=label"]);
     assert!(told.contains("1 column has the same value in every row") && told.contains("`same`"), "{told}");
     let told = warnings(&place, &rows(&|i| ["yes", "Yes", "no"][i as usize % 3].to_owned()), &[]);
-    assert!(told.contains("the classes \"Yes\" and \"yes\" differ in case or blanks alone"), "{told}");
+    assert!(told.contains("the classes \"Yes\" and \"yes\" differ only in case or blanks"), "{told}");
     let told = warnings(&place, &rows(&|i| format!("n{i}")), &[]);
     assert!(told.contains("24 different labels in 24 rows"), "{told}");
     let told = warnings(&place, &rows(&|i| (100 + i).to_string()), &["data.task=regression"]);

@@ -222,7 +222,7 @@ fn classes_of_idx_files_are_those_of_the_run() {
     assert_eq!(eval(&lab, &["run", "--data", "test"])["rows"], 10);
     let message = lab.train(&["eval", "run", "--data", "test/t10k-images-idx3-ubyte"]).refusal();
     assert!(
-        message.contains("test/t10k-images-idx3-ubyte is a file; images and their labels are looked for"),
+        message.contains("test/t10k-images-idx3-ubyte is a file; give the folder that holds both"),
         "{message}"
     );
     let message = lab.train(&["eval", "run", "--data", "."]).refusal();
@@ -254,7 +254,7 @@ fn a_folder_of_images_may_have_some_of_the_classes_of_the_run() {
     write(&lab.path("zoo/cog"), &[("1.png", picture(1))]);
     let message = lab.train(&["eval", "run", "--data", "zoo"]).refusal();
     let expected =
-        "zoo/cog is of a class that there is no training image of; did you mean `cow`?; it has `cat`, `cow`, `dog`";
+        "zoo/cog has no training images in its class; did you mean `cow`?; it has `cat`, `cow`, `dog`";
     assert!(message.contains(expected), "{message}");
 }
 

@@ -176,7 +176,7 @@ fn settings_are_changed_for_the_test_alone() {
 fn what_is_no_sweep_is_refused_by_the_name_of_its_option() {
     let place = Workplace::new();
     let refused: [(&[&str], &[&str]); 12] = [
-        (&["--start", "0.1", "--end", "0.01"], &["--end = 0.01", "above that of the first step, 0.1"]),
+        (&["--start", "0.1", "--end", "0.01"], &["--end = 0.01", "above the rate of the first step, 0.1"]),
         (&["--start", "0.1", "--end", "0.1"], &["--end = 0.1"]),
         (&["--start", "0"], &["--start = 0:", "above 0"]),
         (&["--start", "-1"], &["--start = -1:"]),

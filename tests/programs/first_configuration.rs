@@ -132,7 +132,7 @@ fn a_first_configuration_overwrites_nothing_and_needs_data() {
     place.train_refuses(&["init", "nowhere.csv"], &nowhere);
     place.train_refuses(
         &["init", "config.toml", "-o", "new.toml"],
-        &["config.toml is nothing that can be learned from"],
+        &["config.toml has no known format of training data"],
     );
     place.train(&["init", "rows.csv"]).says(0, &["wrote rows.toml", "train check rows.toml"]);
     place.train_refuses(&["init", "rows.csv"], &["rows.toml is there already"]);
@@ -273,7 +273,7 @@ fn a_first_configuration_is_refused_where_nothing_can_be_learned() {
     refused("short.txt", &["too short to learn from"]);
     refused("empty.txt", &["the data file empty.txt is empty"]);
     refused("idx", &["all images have the same label"]);
-    refused("images", &["images is nothing that can be learned from", "PNG or JPEG"]);
+    refused("images", &["images has no known format of training data", "PNG or JPEG"]);
     let x = Tensor::rand(0f32, 1.0, (40, 5), &Device::Cpu).unwrap();
     let y = Tensor::ones((40, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
     safetensors::save(&[("x", x), ("y", y)].into_iter().collect(), place.path("a.safetensors")).unwrap();

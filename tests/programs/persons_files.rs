@@ -134,11 +134,11 @@ fn a_lost_configuration_comes_back_from_the_newest_checkpoint() {
 #[test]
 fn a_run_is_not_made_in_a_checkpoint_among_checkpoints_or_at_the_root() {
     let place = Workplace::with_run();
-    let among = "is a run's folder of checkpoints, or in one";
+    let among = "is a run's folder of checkpoints, or inside one";
     let cases = [
         ("/", "is the root of the file system"),
-        ("run/checkpoints/step-0000000020", "is a checkpoint, or in one"),
-        ("run/checkpoints/step-0000000020/new", "is a checkpoint, or in one"),
+        ("run/checkpoints/step-0000000020", "is a checkpoint, or inside one"),
+        ("run/checkpoints/step-0000000020/new", "is a checkpoint, or inside one"),
         ("run/checkpoints", among),
         ("run/checkpoints/new/one", among),
         ("shortcut/new", among),
@@ -156,17 +156,17 @@ fn a_run_is_not_made_in_a_checkpoint_among_checkpoints_or_at_the_root() {
 #[test]
 fn a_folder_with_a_configuration_of_a_user_is_no_run() {
     let place = Workplace::new();
-    let occupied = ["config.toml is there already and is no run's", "choose another folder with --out"];
+    let occupied = ["config.toml exists and does not belong to a run", "choose another folder with --out"];
     for _ in 0..2 {
         place.train_refuses(&["config.toml", "--out", "."], &occupied);
-        place.train_refuses(&["--resume", "."], &["holds your `config.toml`, and no run", "--out DIR"]);
+        place.train_refuses(&["--resume", "."], &["has a `config.toml`, but no run", "--out DIR"]);
     }
     assert!(!place.path("lock").exists(), "a refused run left its lock");
     assert_eq!(read(&place, "config.toml"), CONFIG);
     // A user's file called `lock` is not overwritten either.
     fs::create_dir(place.path("door")).unwrap();
     fs::write(place.path("door/lock"), "the code is 1234\n").unwrap();
-    place.train_refuses(&["config.toml", "--out", "door"], &["door/lock is there already"]);
+    place.train_refuses(&["config.toml", "--out", "door"], &["door/lock exists"]);
     assert_eq!(read(&place, "door/lock"), "the code is 1234\n");
 }
 
@@ -230,7 +230,7 @@ fn doubled_and_swapped_lines_of_a_log_are_found_by_verify_and_by_a_resume() {
     doubled.insert(7, lines[6]);
     let mut swapped = lines;
     swapped.swap(4, 5);
-    for (lines, fault) in [(doubled, "line 8 is of step 6, as the one before"), (swapped, "line 6 is of step 4, and")] {
+    for (lines, fault) in [(doubled, "line 8 has step 6, like the one before"), (swapped, "line 6 has step 4, and")] {
         let text = lines.join("\n") + "\n";
         fs::write(place.path("run/log.jsonl"), &text).unwrap();
         let verified = place.inspect(&["verify", "run"]);
@@ -238,7 +238,7 @@ fn doubled_and_swapped_lines_of_a_log_are_found_by_verify_and_by_a_resume() {
         assert!(verified.out.contains(&format!("run/log.jsonl: BAD: {fault}")), "{}", verified.out);
         place
             .train(&["--resume", "run"])
-            .says(0, &["run/log.jsonl had lines twice or out of order", "kept in run/log"]);
+            .says(0, &["run/log.jsonl had duplicate or swapped lines", "kept in run/log"]);
         assert_eq!(read(&place, "run/log.jsonl"), whole);
         place.inspect(&["verify", "run"]).says(0, &[]);
     }
@@ -271,7 +271,7 @@ fn a_run_that_begins_with_a_checkpoint_alone_says_once_where_its_log_begins() {
     let place = Workplace::with_run();
     fs::rename(place.path("run/checkpoints"), place.path("alone")).unwrap();
     let told = place.train(&["--resume", "alone/step-0000000010", "--out", "on"]);
-    told.says(0, &["warning: on/log.jsonl begins with step 10: the lines of the steps before it are not there"]);
+    told.says(0, &["warning: on/log.jsonl begins with step 10: the lines of earlier steps are missing"]);
     assert_eq!(told.err.matches("log.jsonl").count(), 1, "{}", told.err);
     // Nothing is missing that was there before.
     let again = place.train(&["--resume", "on", "--set", "train.epochs=5"]);

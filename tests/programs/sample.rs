@@ -101,7 +101,7 @@ fn what_cannot_be_sampled_is_refused() {
     assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number, at least 0"));
     assert!(refusal(&["--top-k", "0"]).contains("--top-k 0: must be at least 1"));
     let rows = lab.train(&["predict", "run", "--data", "b.txt"]).refusal();
-    assert!(rows.contains("the model reads 8 tokens out of") && rows.contains("`train sample`"), "{rows}");
+    assert!(rows.contains("the model takes 8 tokens out of") && rows.contains("`train sample`"), "{rows}");
 }
 
 /// A reader that closes the pipe early is not an error.

@@ -111,7 +111,7 @@ fn a_run_whose_schedule_or_best_would_never_know_its_metric_is_refused_before_it
     let why = "needs the training loss, which is known at the end of an epoch, after 60 steps, and the run has 23";
     assert!(told.contains("schedule = plateau(") && told.contains(why), "{told}");
     let told = refused(&[plateau, "validation.every=23 steps"]);
-    assert!(told.contains("needs the validation loss, which is known after step 23, the last one"), "{told}");
+    assert!(told.contains("needs the validation loss, which is known only after step 23, the last one"), "{told}");
     let told = refused(&["momentum_schedule=plateau()", "validation.every=1 epoch"]);
     assert!(
         told.contains("momentum_schedule = plateau(") && told.contains("ends before its first validation"),

@@ -135,7 +135,7 @@ fn two_remembered_tensors_of_one_name_are_refused() {
     let var = Var::from_slice(&[1f32], 1, &Device::Cpu).unwrap();
     let parameters: Parameters = [("a".to_owned(), var)].into_iter().collect();
     let told = Optimizer::new(&parameters, Rule::custom(Doubled {}).unwrap()).unwrap_err().to_string();
-    assert!(told.starts_with("two tensors that update rules remember are called `a.mean`"), "{told}");
+    assert!(told.starts_with("two state tensors of the update rules are called `a.mean`"), "{told}");
 }
 
 /// Muon (Jordan et al., 2024) in its simplest form for matrices of two rows: the momentum with orthogonal rows.
