@@ -127,7 +127,7 @@ fn a_first_configuration_trains_as_it_is_for_images() {
 #[test]
 fn a_first_configuration_overwrites_nothing_and_needs_data() {
     let place = Workplace::new();
-    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml is there already", "-o"]);
+    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml exists", "-o"]);
     let nowhere = ["cannot read the data nowhere.csv", "give the path of a file or folder to learn from"];
     place.train_refuses(&["init", "nowhere.csv"], &nowhere);
     place.train_refuses(
@@ -135,7 +135,7 @@ fn a_first_configuration_overwrites_nothing_and_needs_data() {
         &["config.toml has no known format of training data"],
     );
     place.train(&["init", "rows.csv"]).says(0, &["wrote rows.toml", "train check rows.toml"]);
-    place.train_refuses(&["init", "rows.csv"], &["rows.toml is there already"]);
+    place.train_refuses(&["init", "rows.csv"], &["rows.toml exists"]);
 }
 
 /// A file with a column `a`, whatever else is in each row, and its configuration with what `train init` said.

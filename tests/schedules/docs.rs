@@ -1,7 +1,7 @@
 //! `docs/schedules.md` is correct: every schedule on it can be followed, every kind is on it, and its pictures show its
 //! examples.
 //!
-//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedules docs` writes them again; without it an
+//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedules docs` rewrites them; without it an
 //! outdated picture is a failure.
 
 use std::collections::BTreeSet;
@@ -173,7 +173,7 @@ fn every_kind_has_a_picture_that_shows_what_its_example_does() {
     }
     for kind in kinds::NAMES {
         let shown = fs::read_to_string(folder.join(format!("{kind}.svg"))).unwrap_or_default();
-        assert!(shown == picture(kind).to_svg(), "{kind}.svg is stale; write it anew with REKINDLE_DRAW=1");
+        assert!(shown == picture(kind).to_svg(), "{kind}.svg is stale; rewrite it with REKINDLE_DRAW=1");
         assert!(shown.len() < 16_000, "{kind}.svg has {} bytes", shown.len());
         let cell = format!("![{kind}](pictures/{kind}.svg)<br>`{}`", example(kind));
         assert!(PAGE.contains(&cell), "the page lacks {cell}");

@@ -36,7 +36,7 @@ pub struct Init {
 pub fn write(arguments: &Init, console: &mut Console) -> Result<()> {
     let data = &arguments.data;
     let output = arguments.output.clone().unwrap_or_else(|| default_output(data));
-    let already = || format!("{} is there already; choose another file with -o", output.display());
+    let already = || format!("{} exists; choose another file with -o", output.display());
     if output.symlink_metadata().is_ok() {
         bail!(already());
     }

@@ -19,7 +19,7 @@ kind! {
     /// Source: Loshchilov and Hutter, "SGDR" (2017), eq. 5, without restarts; PyTorch's `CosineAnnealingLR` in closed
     /// form; `k_decay` as in timm's `CosineLRScheduler`, after Zhang and Li, "k-decay" (2020).
     cosine => Cosine {
-        /// When the floor is reached.
+        /// The time at which the floor is reached.
         t_max: Length where AT_LEAST_ONE,
         /// The floor; 0 by default.
         eta_min: f64 where NOT_NEGATIVE = 0.0,
