@@ -11,7 +11,8 @@ pub(crate) fn of(error: &Error) -> Option<&'static str> {
         Some(Errno::NFILE) => "the whole system has too many files open; close other programs, and try again",
         Some(Errno::NOMEM | Errno::NOBUFS) => "free some memory, and try again",
         Some(Errno::IO | Errno::NXIO | Errno::NODEV | Errno::REMOTEIO) => {
-            "the disk or its connection has failed; see the system's log (`dmesg`), copy what can be read, and try again"
+            "the disk or its connection has failed; see the system's log (`dmesg`), copy what can be read, and try \
+             again"
         }
         Some(Errno::STALE) => "the network file system has lost its place; mount it again, and try again",
         Some(Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::AGAIN | Errno::BUSY) => {

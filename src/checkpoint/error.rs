@@ -98,7 +98,10 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The directory's name has no step.
-    #[error("{} is not named like a checkpoint: `step-` and at least ten digits, as in `step-0000000100`", path.display())]
+    #[error(
+        "{} is not named like a checkpoint: `step-` and at least ten digits, as in `step-0000000100`",
+        path.display()
+    )]
     NotNamed {
         /// The directory.
         path: PathBuf,
@@ -170,7 +173,10 @@ pub enum CheckpointError {
         known: u64,
     },
     /// Two different steps in a checkpoint.
-    #[error("{} says step {found}, but the name of the directory says step {named}; one of them was changed", path.display())]
+    #[error(
+        "{} says step {found}, but the name of the directory says step {named}; one of them was changed",
+        path.display()
+    )]
     Step {
         /// The file.
         path: PathBuf,
@@ -180,7 +186,10 @@ pub enum CheckpointError {
         named: u64,
     },
     /// A manifest with a name that a checkpoint's file cannot have, such as a path outside its directory.
-    #[error("{} lists `{name}`: a checkpoint holds only state.json and <part>.safetensors, no other path", path.display())]
+    #[error(
+        "{} lists `{name}`: a checkpoint holds only state.json and <part>.safetensors, no other path",
+        path.display()
+    )]
     FileName {
         /// The manifest.
         path: PathBuf,

@@ -61,8 +61,8 @@ impl LabelsOf<'_> {
             let unused: Vec<u32> = (0..classes as u32).filter(|class| !rows.contains_key(class)).collect();
             let (class, have) = if unused.len() == 1 { ("class", "has") } else { ("classes", "have") };
             said.push(format!(
-                "the labels are {}, which makes {classes} classes, because labels count from 0: {class} {} {have} no rows; \
-                 number the labels from 0, or set `data.classes = {classes}` if that is meant",
+                "the labels are {}, which makes {classes} classes, because labels count from 0: {class} {} {have} no \
+                 rows; number the labels from 0, or set `data.classes = {classes}` if that is meant",
                 listed(of_each),
                 listed(ranges(&unused)),
             ));

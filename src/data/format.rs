@@ -280,7 +280,8 @@ mod tests {
         assert_eq!(format("a.txt.gz").unwrap(), Format::Text);
         assert_eq!(
             format("a.dat").unwrap_err().to_string(),
-            "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
+            "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
+             \"idx\", \"text\" or \"images\""
         );
     }
 

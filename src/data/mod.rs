@@ -12,9 +12,10 @@
 //!    `gunzip.rs`: a file, decompressed.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`,
 //!    `value.rs`, `columns.rs`, `frame.rs`; `encoding.rs`: conversion of columns to numbers) or `tensors.rs`
-//!    (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: likely mistakes.
-//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs`; `augment.rs`: random
-//!    changes at each step. `text`: tokens.
+//!    (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: likely
+//!    mistakes.
+//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs`; `augment.rs`:
+//!    random changes at each step. `text`: tokens.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these; `prefetcher.rs`: batches made in advance.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
 //! 9. `error`: all errors of data.

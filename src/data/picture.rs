@@ -83,8 +83,8 @@ pub enum ImageError {
     },
     /// There are images in subfolders of class folders.
     #[error(
-        "{path}: {count} images would be skipped, because they are in subfolders of the class folders, such as {example}; \
-         {}",
+        "{path}: {count} images would be skipped, because they are in subfolders of the class folders, such as \
+         {example}; {}",
         deeper_remedy(meant.as_deref())
     )]
     Deeper {

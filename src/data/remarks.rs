@@ -93,7 +93,8 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
                 format!("write plain numbers ({plain}), or ignore the column with `data.ignore`")
             }
             Some(_) => "write a number, such as days or seconds since a moment, or ignore the column with \
-                        `data.ignore`".to_owned(),
+                        `data.ignore`"
+                .to_owned(),
             None => "ignore the column with `data.ignore`".to_owned(),
         };
         let (example, looks) = match &look {
@@ -103,8 +104,8 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
         let example = quoted(example);
         if is_one_each {
             return Some(format!(
-                "column `{name}` has {distinct} different values in {rows} rows, such as {example}{looks}; each becomes a \
-                 separate category, which says nothing about others; {advice}"
+                "column `{name}` has {distinct} different values in {rows} rows, such as {example}{looks}; each \
+                 becomes a separate category, which says nothing about others; {advice}"
             ));
         }
         look.map(|_| format!("column `{name}` is read as categories, such as {example}{looks}; {advice}"))

@@ -62,7 +62,10 @@ impl Need {
 
 /// The request does not fit in memory. Nothing was allocated for it.
 #[derive(Debug, Error)]
-#[error("{what} needs {} {} of memory, and {available}{}", how(*is_estimate), Size(total(needs)), Table { needs, remedies })]
+#[error(
+    "{what} needs {} {} of memory, and {available}{}",
+    how(*is_estimate), Size(total(needs)), Table { needs, remedies }
+)]
 pub struct TooLarge {
     /// The request.
     pub what: String,

@@ -208,8 +208,8 @@ fn other_data(model: &'static str, takes: impl Into<String>, data: &Input) -> Mo
 /// A convolutional network. Its weights are named like those of torchvision's VGG, which is two `torch.nn.Sequential`:
 ///
 /// - `features` has for each block a `Conv2d`, a `BatchNorm2d` if there is one, the activation, a pooling if there
-///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel, kernel]`;
-///   a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
+///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel,
+///   kernel]`; a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
 /// - `classifier` has for each hidden layer a `Linear`, the activation and a `Dropout`, and then the last `Linear`:
 ///   `classifier.0`, `classifier.3` and so on.
 #[derive(Debug)]
@@ -387,8 +387,8 @@ mod tests {
         let message = |text, shape: &[usize]| build(text, shape).unwrap_err().to_string();
         assert_eq!(
             message("blocks = [{ channels = 2 }, { channels = 2, pool = 'max', pool_kernel = 4 }]", &[1, 7, 9]),
-            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row of \
-             the data is numbers of shape [1, 7, 9]"
+            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row \
+             of the data is numbers of shape [1, 7, 9]"
         );
         assert!(message("blocks = [{ channels = 2 }]", &[1, 2, 9]).contains("its convolution of 3 by 3 meets 2 by 9"));
         assert!(build("blocks = [{ channels = 2, padding = 1 }]", &[1, 1, 1]).is_ok());

@@ -61,7 +61,8 @@ pub enum OptimError {
     },
     /// Patterns of a parameter group that match no parameter at all, while others of the group do.
     #[error(
-        "optimizer.groups[{group}].parameters: {} match{} no parameter; correct or remove {}: the parameters are {names}",
+        "optimizer.groups[{group}].parameters: {} match{} no parameter; correct or remove {}: the parameters are \
+         {names}",
         list(patterns),
         if patterns.len() == 1 { "es" } else { "" },
         if patterns.len() == 1 { "it" } else { "them" }

@@ -30,9 +30,9 @@ impl JsonSchema for GroupConfig {
         let (shared, common) = (SharedTable::json_schema(generator), OwnTable::json_schema(generator));
         let tables: Vec<Value> = std::iter::once(shared.to_value()).chain(tables(generator, &common)).collect();
         json_schema!({
-            "description": "Parameters chosen by name, with their differences. Missing keys have the optimizer's values. \
-                            A group with a `kind` has its own rule, with the keys of that rule, and inherits only \
-                            `decay`.",
+            "description": "Parameters chosen by name, with their differences. Missing keys have the optimizer's \
+                            values. A group with a `kind` has its own rule, with the keys of that rule, and inherits \
+                            only `decay`.",
             "oneOf": tables,
         })
     }

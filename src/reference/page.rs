@@ -10,8 +10,8 @@ const INTRODUCTION: &str = r#"# Configuration
 
 <!-- written by `train reference`, from the types that read a configuration; not by hand -->
 
-A run is a TOML file. This page has every key: its type and range, its default, and its meaning. `train init DATA` writes
-a file for your data, with comments; `train check FILE` shows how a run would interpret it, without training; the
+A run is a TOML file. This page has every key: its type and range, its default, and its meaning. `train init DATA`
+writes a file for your data, with comments; `train check FILE` shows how a run would interpret it, without training; the
 `config.toml` of a run has every default written out. An unknown key is refused, with the nearest known one as a
 suggestion. A program can add its own kinds to those of `[model]`, `[loss]`, `data.format`, `validation.metrics` and the
 schedules, each with its own keys ([`models.md`](models.md)).
@@ -25,8 +25,8 @@ path or a URL:
 ```
 
 `train reference` prints this page, and `train reference --schema` the schema. Paths in a file are relative to the file.
-In the column of defaults, "needed" means that the key is required, "–" that it has no effect if left out, and "see there"
-that the meaning describes the default.
+In the column of defaults, "needed" means that the key is required, "–" that it has no effect if left out, and "see
+there" that the meaning describes the default.
 
 "#;
 
@@ -34,8 +34,8 @@ const SCHEDULES: &str = "\
 ## Schedules
 
 A schedule (`schedule`, `momentum_schedule`, `weight_decay_schedule`) is one line of text, such as \
-`\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, and \
-the equivalents of other frameworks' schedulers. A length is a whole number of steps, or of epochs if `unit` is \
+`\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, \
+and the equivalents of other frameworks' schedulers. A length is a whole number of steps, or of epochs if `unit` is \
 `\"epoch\"`, or a share of the run such as `\"10%\"`. The range of a parameter is checked before the first step, once \
 the length of the run is known.
 

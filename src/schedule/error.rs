@@ -24,7 +24,10 @@ pub enum ScheduleError {
         message: String,
     },
     /// A value that no schedule, or no schedule of this run, can have.
-    #[error("`{kind}`{}: {field} is {value}; {rule}", if place.is_empty() { String::new() } else { format!(" at {place}") })]
+    #[error(
+        "`{kind}`{}: {field} is {value}; {rule}",
+        if place.is_empty() { String::new() } else { format!(" at {place}") }
+    )]
     Refused {
         /// The kind of schedule.
         kind: &'static str,
@@ -57,7 +60,8 @@ pub enum ScheduleError {
     },
     /// A schedule whose rate is infinite or not a number at some update of the run.
     #[error(
-        "the rate of update {t} is {value} in group {group}, whose base rate is {base}; `{schedule}` must be finite over the whole run"
+        "the rate of update {t} is {value} in group {group}, whose base rate is {base}; `{schedule}` must be finite \
+         over the whole run"
     )]
     NotFinite {
         /// The schedule.

@@ -44,8 +44,8 @@ impl Lines {
         let Self { text, decisions } = self;
         let mut head = comment(
             "",
-            "Written by `train init` for a first run. `train check` and the name of this file shows how a run would interpret \
-             it, without training; `train reference` prints every key.",
+            "Written by `train init` for a first run. `train check` and the name of this file shows how a run would \
+             interpret it, without training; `train reference` prints every key.",
         );
         head += "#\n# Decisions, from an examination of the data:\n";
         for decision in &decisions {

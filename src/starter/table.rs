@@ -155,7 +155,8 @@ fn decide_columns(lines: &mut Lines, plan: &Plan) {
     for (at, odd) in plan.odd() {
         let words = listed(odd.iter().map(|word| example(word)));
         lines.warn(format!(
-            "missing values: {} has numbers and {words}, which is taken for missing; the median of the column is used instead",
+            "missing values: {} has numbers and {words}, which is taken for missing; the median of the column is used \
+             instead",
             name(table, at)
         ));
     }

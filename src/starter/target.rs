@@ -96,15 +96,15 @@ impl Target {
         if let Some(row) = column.first_missing {
             let (rows, have) = (column.missing, if column.missing == 1 { "row has" } else { "rows have" });
             found.push(format!(
-                "{name}, the target, is missing: {rows} {have} none, first row {} (without the header); a run is refused \
-                 until these rows are removed or completed",
+                "{name}, the target, is missing: {rows} {have} none, first row {} (without the header); a run is \
+                 refused until these rows are removed or completed",
                 row + 1
             ));
         }
         if let Some((word, row)) = column.words.first().filter(|_| column.numbers > 0) {
             found.push(format!(
-                "{name}, the target, mixes numbers and words, such as {} in row {} (without the header); a run is refused \
-                 until all are numbers, or all are words",
+                "{name}, the target, mixes numbers and words, such as {} in row {} (without the header); a run is \
+                 refused until all are numbers, or all are words",
                 example(word),
                 row + 1
             ));

@@ -164,7 +164,8 @@ pub enum TrainError {
     },
     /// Another process has taken over the run.
     #[error(
-        "{} was taken over by {holder}, because this process did not renew its lease in time; nothing more is saved there",
+        "{} was taken over by {holder}, because this process did not renew its lease in time; nothing more is saved \
+         there",
         path.display()
     )]
     TakenOver {
@@ -222,7 +223,10 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// The folder for a new run has another file in the place of a run's file.
-    #[error("{} exists and does not belong to a run, so it is not overwritten; choose another folder with --out", path.display())]
+    #[error(
+        "{} exists and does not belong to a run, so it is not overwritten; choose another folder with --out",
+        path.display()
+    )]
     Occupied {
         /// The existing file.
         path: PathBuf,

@@ -39,7 +39,8 @@ impl FromStr for Interval {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`; or `auto`"
+                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`; \
+                 or `auto`"
             )
         };
         if text.trim() == "auto" {

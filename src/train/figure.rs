@@ -96,8 +96,8 @@ impl<'de> Deserialize<'de> for Metric {
         Self::named(&word).ok_or_else(|| {
             let (known, register) = (Self::names().join("`, `"), "rekindle::metric::register");
             D::Error::custom(format!(
-                "unknown variant `{word}`, expected one of `{known}`; a user-defined one must be registered first, with \
-                 {register}"
+                "unknown variant `{word}`, expected one of `{known}`; a user-defined one must be registered first, \
+                 with {register}"
             ))
         })
     }

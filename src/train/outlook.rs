@@ -57,8 +57,8 @@ pub(super) fn standstill(scheduler: &Scheduler, run: RunLength, from: u64) -> Op
     let schedule = scheduler.schedule();
     let meant = meant(scheduler, run, from);
     Some(Notice::Warning(format!(
-        "the learning rate{whose} is {rate}{or_less} in steps {start} to {}, {share:.0}% of the run's {total}, and nothing is learned \
-         in them: schedule = {schedule}{meant}",
+        "the learning rate{whose} is {rate}{or_less} in steps {start} to {}, {share:.0}% of the run's {total}, and \
+         nothing is learned in them: schedule = {schedule}{meant}",
         end - 1
     )))
 }
@@ -195,8 +195,8 @@ pub(super) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLengt
     let rates = earlier.rates().into_iter().zip(scheduler.rates());
     let (from, to) = rates.into_iter().find(|(from, to)| (from - to).abs() > JUMP * from.max(*to))?;
     Some(Notice::Warning(format!(
-        "the learning rate jumps from {} to {} at step {t}: {} depends on the length of the run, which is {is} steps and \
-         was {was}; set `schedule` if this is not intended",
+        "the learning rate jumps from {} to {} at step {t}: {} depends on the length of the run, which is {is} steps \
+         and was {was}; set `schedule` if this is not intended",
         figures::rate(from),
         figures::rate(to),
         scheduler.schedule()

@@ -108,7 +108,8 @@ impl Schedulers {
             field: Self::setting(part).to_owned(),
             value: schedule.to_string(),
             rule: format!(
-                "`{kind}` follows {metric}, which {better} as the model gets better, but treats {takes} of it as better; {remedy}"
+                "`{kind}` follows {metric}, which {better} as the model gets better, but treats {takes} of it as \
+                 better; {remedy}"
             ),
         })
     }

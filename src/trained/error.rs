@@ -26,8 +26,8 @@ pub enum TrainedError {
     },
     /// The checkpoint does not describe the rows of its model, and the run's data cannot be opened.
     #[error(
-        "{} does not describe the rows of its model, as newer checkpoints do, and the run's data cannot be used instead: \
-         {reason}; give the path of the data with `--set data.path=…`",
+        "{} does not describe the rows of its model, as newer checkpoints do, and the run's data cannot be used \
+         instead: {reason}; give the path of the data with `--set data.path=…`",
         path.display()
     )]
     NoSchema {
@@ -61,7 +61,10 @@ pub enum TrainedError {
         rule: &'static str,
     },
     /// Rows at another path cannot be read.
-    #[error("cannot read the rows {}: {source}{}; give their path with `--data`", path.display(), remedy::after(source))]
+    #[error(
+        "cannot read the rows {}: {source}{}; give their path with `--data`",
+        path.display(), remedy::after(source)
+    )]
     Rows {
         /// The file or folder.
         path: PathBuf,

@@ -66,7 +66,8 @@ fn a_directory_is_no_data_file() {
 fn an_unknown_ending_asks_for_the_format() {
     assert_eq!(
         refusal("a.dat", b"1,2", ""),
-        "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
+        "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
+         \"idx\", \"text\" or \"images\""
     );
 }
 
@@ -199,8 +200,8 @@ fn an_unclosed_quote_is_reported_by_the_line_on_which_it_opens() {
 
 #[test]
 fn two_columns_of_one_name_are_reported_by_their_places() {
-    let doubled = "a.csv has two columns named `y`, columns 0 and 2 (counted from 0); rename one of them in the file, or ignore one \
-                   by its number with `data.ignore`";
+    let doubled = "a.csv has two columns named `y`, columns 0 and 2 (counted from 0); rename one of them in the file, \
+                   or ignore one by its number with `data.ignore`";
     let rows = "1,2,0\n2,3,1\n";
     for header in ["y,a,y", "y,a, y ", "\"y\",a,\" y\""] {
         for options in ["", "label = \"y\"", "ignore = [\"y\"]", "label = 1"] {
@@ -214,8 +215,8 @@ fn labels_that_are_all_the_same_are_refused_with_what_may_have_been_meant() {
     let message = csv("label,a,b\n1,2,0\n0,3,0\n1,4,0\n", "");
     assert_eq!(
         message,
-        "a.csv, column `b`: every row has the label 0, so nothing can be learned; set `data.label` to the column of the label (by default \
-         the last one), or `data.task = \"regression\"` if labels are values"
+        "a.csv, column `b`: every row has the label 0, so nothing can be learned; set `data.label` to the column of \
+         the label (by default the last one), or `data.task = \"regression\"` if labels are values"
     );
     assert!(csv("a,b\n1,cat\n2,cat\n", "").contains("every row has the label \"cat\""));
     let x: (&str, Dtype, &[usize], &[u8]) = ("x", Dtype::F32, &[4, 3], &[]);

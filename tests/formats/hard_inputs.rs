@@ -83,8 +83,8 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert!(again.code != Some(0) && again.stderr.contains("07.png cannot be read"), "{again:?}");
     // Exactly as in the message.
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    let said = "1 image could not be read or found, and for the rest of the run another one of its class is used in its \
-                place: dog/07.png";
+    let said = "1 image could not be read or found, and for the rest of the run another one of its class is used in \
+                its place: dog/07.png";
     assert!(told.stderr.contains(said), "{told:?}");
     let run = lab.path("run");
     assert_eq!((log(&run).len(), *steps(&run).last().unwrap()), (21, 21));
@@ -223,7 +223,11 @@ fn what_is_no_regular_file_is_refused_by_its_kind_before_it_is_read() {
         says(&["predict", "run", "--data", path], &[path, kind]);
         says(&["eval", "run", "--data", path], &[path, kind]);
     }
-    fs::write(lab.path("text.toml"), format!("optimizer = {ADAMW}\ntrain = {{ steps = 1 }}\n[data]\npath = \"pipe\"\nformat = \"text\"\n{text}\n[model]\nkind = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 4\n")).unwrap();
+    let config = format!(
+        "optimizer = {ADAMW}\ntrain = {{ steps = 1 }}\n[data]\npath = \"pipe\"\nformat = \"text\"\n{text}\n\
+         [model]\nkind = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 4\n"
+    );
+    fs::write(lab.path("text.toml"), config).unwrap();
     says(&["text.toml", "--out", "new"], &["pipe", "a pipe (FIFO)"]);
     fs::write(lab.path("a.txt"), "to be or not to be").unwrap();
     let set = ["text.toml", "--out", "new", "--set", "data.path=a.txt", "--set", "data.tokenizer=pipe"];

@@ -121,10 +121,7 @@ fn validation_images_are_a_share_or_in_a_folder_of_their_own() {
 
     fs::create_dir(folder.path().join("val/cow")).unwrap();
     let message = open(&folder.path().join("train"), &options).map(drop).unwrap_err();
-    assert!(
-        message.ends_with("val/cow has no training images in its class; it has `cat`, `dog`"),
-        "{message}"
-    );
+    assert!(message.ends_with("val/cow has no training images in its class; it has `cat`, `dog`"), "{message}");
 }
 
 #[test]

@@ -197,7 +197,8 @@ fn options_about_gaps_need_gaps() {
 fn a_column_without_a_value_is_reported_by_its_name() {
     assert_eq!(
         said("a,b,y\n1,,0\n2,NA,1\n", "missing = \"mean\""),
-        "column `b` has no value in any training row, so there is no replacement for a missing one; ignore it with `data.ignore`"
+        "column `b` has no value in any training row, so there is no replacement for a missing one; ignore it with \
+         `data.ignore`"
     );
 }
 
@@ -228,10 +229,8 @@ fn a_field_with_a_line_break_is_reported_by_line_and_column() {
     let told = notices("a,job,y\n1,cook,0\n2,\"cook\n3,nurse\",1\n4,\"x\ny\",0\n", "");
     assert_eq!(
         told,
-        [
-            "warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are missing, there \
-         is a stray quote"
-        ]
+        ["warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are \
+         missing, there is a stray quote"]
     );
     assert!(notices("a,y\n1,cat\n2,\"d\nog\"\n", "")[0].contains("line 3, column `y`: \"d\\nog\" has a line break"));
     assert!(notices("a,\"b\nc\",y\n1,2,0\n2,2,1\n", "")[0].contains("the column name \"b\\nc\" has a line break"));
@@ -337,8 +336,8 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_reported_with_what_it_
     };
     assert_eq!(
         column(&|i| format!("{} km", i * 1000 + 7)),
-        "warning: column `x` has 30 different values in 30 rows, such as \"7 km\", which looks like a number with a unit; \
-         each becomes a separate category, which says nothing about others; write plain numbers (7), or ignore \
+        "warning: column `x` has 30 different values in 30 rows, such as \"7 km\", which looks like a number with a \
+         unit; each becomes a separate category, which says nothing about others; write plain numbers (7), or ignore \
          the column with `data.ignore`"
     );
     let told = column(&|i| format!("$1,1{i:02}.50"));
@@ -371,8 +370,8 @@ fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
             data.notices().iter().map(ToString::to_string).collect::<Vec<_>>()
         })
         .collect();
-    let expected = "warning: of the validation rows, 2 of 20 have a value in column `x` that no training row has, such as \
-                    \"pink\"; the model treats it as unknown";
+    let expected = "warning: of the validation rows, 2 of 20 have a value in column `x` that no training row has, \
+                    such as \"pink\"; the model treats it as unknown";
     assert!(told.iter().any(|text| text == expected), "{told:?}");
 }
 
@@ -389,8 +388,8 @@ fn a_number_that_is_written_for_people_is_reported_with_what_to_write() {
 #[test]
 fn a_row_that_is_taken_for_the_names_of_columns_is_reported() {
     let told = notices("6.6,2.3,setosa\n6.0,2.4,virginica\n4.0,2.3,setosa\n", "");
-    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it is a \
-                    row, set `data.header = false`";
+    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it \
+                    is a row, set `data.header = false`";
     assert_eq!(told, [expected]);
     assert_eq!(notices("0,1,y\n6.0,2.4,a\n4.0,2.3,b\n", ""), [""; 0]);
 }

@@ -81,7 +81,9 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     let resumed = place.train(&["--resume", "run", "--set", "train.epochs=5"]);
     resumed.says(0, &["warning: run/checkpoints/", warning, "done: 5 steps"]);
     assert!(!resumed.err.contains("damaged"), "{}", resumed.err);
-    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store does not belong"]);
+    place
+        .train(&["--resume", "run/checkpoints/step-0000000005"])
+        .says(0, &["step-0000000005/.DS_Store does not belong"]);
 }
 
 /// With ever fewer files that a process may open, a resume fails earlier and earlier. It never treats a file that it

@@ -167,10 +167,7 @@ fn a_setting_that_is_wrong_is_refused_as_a_setting() {
         ("optimizer.lr=fast", "--set: optimizer.lr: must be a number, not \"fast\""),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lr=-1", "--set: optimizer.lr = -1: must be a finite number, at least 0"),
-        (
-            "optimizer.kind=adamw",
-            "--set optimizer.kind: optimizer: missing field `lr`: another kind inherits nothing",
-        ),
+        ("optimizer.kind=adamw", "--set optimizer.kind: optimizer: missing field `lr`: another kind inherits nothing"),
         ("schedule.eta_mn=1", "--set: schedule.eta_mn: `cosine` has no parameter `eta_mn`"),
         ("schedule=cosin(20)", "--set: schedule: there is no kind of schedule called `cosin`; did you mean `cosine`?"),
         ("schedule=cosine(20", "--set: schedule: expected `,` or `)`, found the end\n  cosine(20\n           ^"),
@@ -266,7 +263,8 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
         2,
         &[
             "the run needs at least 8.0 GB of memory, and ",
-            "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its threads",
+            "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its \
+             threads",
             "\n  weights       1.6 GB  400,",
             "most in `2.weight` [20000, 20000]",
             "\n  moments       1.6 GB  1 per weight, by sgd",

@@ -221,10 +221,7 @@ fn classes_of_idx_files_are_those_of_the_run() {
     write(&lab.path("test"), &[("t10k-labels-idx1-ubyte", idx(&[10], &[1; 10]))]);
     assert_eq!(eval(&lab, &["run", "--data", "test"])["rows"], 10);
     let message = lab.train(&["eval", "run", "--data", "test/t10k-images-idx3-ubyte"]).refusal();
-    assert!(
-        message.contains("test/t10k-images-idx3-ubyte is a file; give the folder that holds both"),
-        "{message}"
-    );
+    assert!(message.contains("test/t10k-images-idx3-ubyte is a file; give the folder that holds both"), "{message}");
     let message = lab.train(&["eval", "run", "--data", "."]).refusal();
     assert!(message.contains("cannot read the data file ./train-images-idx3-ubyte: No such file"), "{message}");
 }
@@ -253,8 +250,7 @@ fn a_folder_of_images_may_have_some_of_the_classes_of_the_run() {
     assert_parts_are_the_whole(&all, &parts);
     write(&lab.path("zoo/cog"), &[("1.png", picture(1))]);
     let message = lab.train(&["eval", "run", "--data", "zoo"]).refusal();
-    let expected =
-        "zoo/cog has no training images in its class; did you mean `cow`?; it has `cat`, `cow`, `dog`";
+    let expected = "zoo/cog has no training images in its class; did you mean `cow`?; it has `cat`, `cow`, `dog`";
     assert!(message.contains(expected), "{message}");
 }
 

@@ -193,7 +193,8 @@ fn a_first_configuration_tells_why_a_column_is_skipped_or_changed() {
         "warning: ignored: `size`: 1 of 40 values is not a number, such as \"1O5\" in row 7",
         "note: categories: `zip`: codes with leading zeros, such as \"00000\"",
         "warning: missing values: `age` has numbers and \"unknown\", which is taken for missing",
-        "note: target: `price`, because no column has the name of a target, and it is the last column and has numbers; task: regression",
+        "note: target: `price`, because no column has the name of a target, and it is the last column and has \
+         numbers; task: regression",
         "note: model: mlp",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");

@@ -236,9 +236,7 @@ fn doubled_and_swapped_lines_of_a_log_are_found_by_verify_and_by_a_resume() {
         let verified = place.inspect(&["verify", "run"]);
         assert_eq!(verified.code, Some(1), "{verified:?}");
         assert!(verified.out.contains(&format!("run/log.jsonl: BAD: {fault}")), "{}", verified.out);
-        place
-            .train(&["--resume", "run"])
-            .says(0, &["run/log.jsonl had duplicate or swapped lines", "kept in run/log"]);
+        place.train(&["--resume", "run"]).says(0, &["run/log.jsonl had duplicate or swapped lines", "kept in run/log"]);
         assert_eq!(read(&place, "run/log.jsonl"), whole);
         place.inspect(&["verify", "run"]).says(0, &[]);
     }

@@ -386,8 +386,8 @@ fn categories_that_training_had_not_are_counted_with_an_example() {
     lab.start("run");
     let rows = "6300.0,1,0\ns,2,1\n6300,3,1\n6300.0,3,1\n";
     fs::write(lab.path("new.csv"), format!("size,x,y\n{rows}")).unwrap();
-    let expected = "warning: new.csv: of the rows, 3 of 4 have a value in column `size` that no training row has, such as \
-                    \"6300.0\" (they have \"6300\"); the model treats it as unknown\n";
+    let expected = "warning: new.csv: of the rows, 3 of 4 have a value in column `size` that no training row has, \
+                    such as \"6300.0\" (they have \"6300\"); the model treats it as unknown\n";
     let told = lab.train(&["predict", "run", "--data", "new.csv"]).well();
     assert_eq!((told.stderr.as_str(), told.stdout.lines().count()), (expected, 5));
     let told = lab.train(&["eval", "run", "--data", "new.csv", "--json"]).well();

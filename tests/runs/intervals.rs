@@ -21,8 +21,8 @@ fn a_run_shorter_than_an_epoch_is_validated_over_its_length_and_shows_it() {
     let lab = lab("steps = 23", "");
     let told = lab.start("run");
     assert_eq!(validated(&lab, "run"), [5, 10, 15, 20, 23]);
-    let note = "note: validates every 5 steps and at the end, next at step 5; saves every 10 minutes and, in at most 3% of \
-                the time, after validations, and at the end";
+    let note = "note: validates every 5 steps and at the end, next at step 5; saves every 10 minutes and, in at most \
+                3% of the time, after validations, and at the end";
     assert!(told.stderr.contains(note), "{}", told.stderr);
     let shown: Vec<&str> = told.stdout.lines().map(|line| line.split(" | ").next().unwrap()).collect();
     assert_eq!(shown, ["step 5", "step 10", "step 15", "step 20", "step 23"]);
@@ -36,8 +36,8 @@ fn a_run_of_many_epochs_is_validated_at_their_ends_and_at_most_a_hundred_times()
     let lab = lab("epochs = 250", "");
     let told = lab.train(&["config.toml", "--out", "run", "--set", "data.batch_size=48"]).well();
     assert_eq!(validated(&lab, "run"), (1..=83).map(|n| 3 * n).chain([250]).collect::<Vec<u64>>());
-    let note = "note: validates every 3 epochs (3 steps) and at the end, next at step 3; saves every 10 minutes and, in \
-                at most 3% of the time, after epochs (1 steps) and validations, and at the end";
+    let note = "note: validates every 3 epochs (3 steps) and at the end, next at step 3; saves every 10 minutes and, \
+                in at most 3% of the time, after epochs (1 steps) and validations, and at the end";
     assert!(told.stderr.contains(note), "{}", told.stderr);
 }
 

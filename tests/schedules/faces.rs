@@ -86,8 +86,8 @@ fn a_mistake_in_text_is_pointed_at() {
         ),
         (
             "cosin(20)",
-            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a user-defined kind must be registered \
-             first, with `rekindle::schedule::register`)\n  cosin(20)\n  ^",
+            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a user-defined kind must be \
+             registered first, with `rekindle::schedule::register`)\n  cosin(20)\n  ^",
         ),
         ("step(5", "expected `,` or `)`, found the end\n  step(5\n        ^"),
         ("step(5) cosine(3)", "expected `->` or the end, found `c`\n  step(5) cosine(3)\n          ^"),
@@ -102,8 +102,8 @@ fn a_mistake_in_text_is_pointed_at() {
         ("cosine(20, \"hold)", "this string has no end; close it with `\"`\n  cosine(20, \"hold)\n             ^"),
         (
             "exponential(0.5) -> cosine(20)",
-            "it is not clear when `exponential` ends; write `sequential([milestones], [schedules])` instead of an arrow\n  \
-             exponential(0.5) -> cosine(20)\n  ^",
+            "it is not clear when `exponential` ends; write `sequential([milestones], [schedules])` instead of an \
+             arrow\n  exponential(0.5) -> cosine(20)\n  ^",
         ),
     ];
     for (text, message) in mistakes {

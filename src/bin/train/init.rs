@@ -14,8 +14,8 @@ use rekindle::train::{Console, Sink, relative_path};
 #[derive(Args)]
 #[command(
     after_help = "It examines the beginning of the data and chooses target, model, optimizer and schedule; every \
-                        line of the file explains its purpose and the alternatives. Each decision is printed, and listed \
-                        at the top of the file. An existing file is not replaced."
+                        line of the file explains its purpose and the alternatives. Each decision is printed, and \
+                        listed at the top of the file. An existing file is not replaced."
 )]
 pub struct Init {
     /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one subfolder of images per

@@ -127,8 +127,8 @@ pub enum DataError {
     },
     /// Rows in a user-defined format, which only the training program can read.
     #[error(
-        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model tensors \
-         (`Trained::outputs`)"
+        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model \
+         tensors (`Trained::outputs`)"
     )]
     OwnFormat {
         /// The file.

@@ -11,7 +11,8 @@ use super::Problem;
 pub enum TableError {
     /// There is no column besides the label.
     #[error(
-        "{path}, line {line}: a single column, so there are no features besides the label; columns are separated by {delimiter}{hint}"
+        "{path}, line {line}: a single column, so there are no features besides the label; columns are separated by \
+         {delimiter}{hint}"
     )]
     NoFeatures {
         /// The file.
@@ -39,8 +40,8 @@ pub enum TableError {
     },
     /// A quote is never closed, so the rest of the file would be one field.
     #[error(
-        "{path}, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one field; \
-         close it, or double it if it is a character of a quoted field"
+        "{path}, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one \
+         field; close it, or double it if it is a character of a quoted field"
     )]
     UnclosedQuote {
         /// The file.

@@ -69,7 +69,8 @@ pub enum TextError {
     NoContext,
     /// There are fewer tokens than a row needs.
     #[error(
-        "{path}: the part for {part} has {tokens} tokens, and a row needs {} (`data.context` = {context}, and one more)",
+        "{path}: the part for {part} has {tokens} tokens, and a row needs {} (`data.context` = {context}, and one \
+         more)",
         context + 1
     )]
     TooShort {
