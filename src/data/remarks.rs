@@ -43,7 +43,7 @@ impl LineBreaks {
         let columns = self.0.into_iter().enumerate();
         let broken = columns.filter_map(|(column, broken)| Some((describe(names, column), broken?)));
         let said = broken.map(|(column, Broken { rows, place, text })| {
-            let others = if rows > 1 { format!(", and so do {} more", rows - 1) } else { String::new() };
+            let others = if rows > 1 { format!(", like {} more", rows - 1) } else { String::new() };
             format!(
                 "{}, {place}, {column}: {} has a line break{others}; if rows are missing, there is a stray quote",
                 path.display(),

@@ -191,7 +191,7 @@ fn folders_that_are_no_classes_are_said_at_the_start() {
     fs::write(lab.path("animals/@eaDir/1.png"), image(100)).unwrap();
     fs::remove_dir(lab.path("animals/empty")).unwrap();
     let told = lab.start("run");
-    assert!(told.stderr.contains("is skipped: @eaDir"), "{told:?}");
+    assert!(told.stderr.contains("are skipped: @eaDir"), "{told:?}");
     assert_eq!(state(&lab.path("run"), 21)["schema"]["classes"], serde_json::json!(["cat", "dog"]));
 }
 

@@ -105,7 +105,7 @@ fn a_file_of_another_length_than_its_header_says_is_named_with_both() {
     assert!(cut(9).starts_with("train-images-idx3-ubyte, byte 9: the file ends"), "{}", cut(9));
     assert_eq!(said([images(3), vec![0]].concat(), labels(3), ""), expected(35));
     let huge = idx(&[u32::MAX, u32::MAX, u32::MAX], &[0; 6]);
-    assert!(said(huge, labels(3), "").ends_with("4294967295 images asks for 79228162458924105385300197391 bytes"));
+    assert!(said(huge, labels(3), "").ends_with("4294967295 images needs 79228162458924105385300197391 bytes"));
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn a_field_with_a_line_break_is_reported_by_line_and_column() {
     let told = notices("a,job,y\n1,cook,0\n2,\"cook\n3,nurse\",1\n4,\"x\ny\",0\n", "");
     assert_eq!(
         told,
-        ["warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are \
+        ["warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, like 1 more; if rows are \
          missing, there is a stray quote"]
     );
     assert!(notices("a,y\n1,cat\n2,\"d\nog\"\n", "")[0].contains("line 3, column `y`: \"d\\nog\" has a line break"));
