@@ -261,7 +261,7 @@ fn a_path_with_nothing_to_resume_says_what_to_give() {
         place.inspect_refuses(2, &["verify", path], parts);
     }
     place.train_refuses(&["--resume", ""], &["--resume", "--help"]);
-    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "--set KEY=VALUE"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["remove config.toml", "--set KEY=VALUE"]);
     place.inspect_refuses(2, &[], &["give what to look at", "inspect --help"]);
     place.inspect_refuses(2, &["verify"], &["required", "<PATH>"]);
 }
