@@ -83,7 +83,7 @@ pub enum CheckpointError {
 
     /// The newest checkpoint of a folder cannot be read, so it is unknown whether it is damaged. An older one is not
     /// used instead, because that would repeat finished work.
-    #[error("{error}; it may be undamaged, so no older checkpoint is used instead{}", by_hand(older.as_deref()))]
+    #[error("{error}; it may be intact, so no older checkpoint is used instead{}", by_hand(older.as_deref()))]
     Unread {
         /// The cause.
         error: Box<CheckpointError>,

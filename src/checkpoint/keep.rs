@@ -68,7 +68,7 @@ pub enum Reason {
     OnlyOne,
     /// It is damaged: a person should decide on its remains.
     Damaged,
-    /// It cannot be read, and may be undamaged.
+    /// It cannot be read, and may be intact.
     Unread,
     /// It contains a user's files.
     PersonsFiles,
