@@ -1,8 +1,8 @@
-//! What feeding a run costs. `cargo bench --bench data`.
+//! Cost of feeding a run. `cargo bench --bench data`.
 //!
-//! First, training on data of 20 GB beside the same training on data of 20 MB, in turns, for rows that are computed and
-//! for rows of a file that is mapped: the ratio of their speeds is to be near 1. Then the examples whose batches cost
-//! next to nothing, in updates per second: there reading ahead must not be seen.
+//! First, training on data of 20 GB compared with the same training on data of 20 MB, in turns, for computed rows and
+//! for rows of a mapped file: the ratio of their speeds should be near 1. Then the examples whose batches cost next to
+//! nothing, in updates per second: there prefetching must have no visible cost.
 
 #[path = "../tests/common/huge.rs"]
 mod huge;

@@ -1,9 +1,9 @@
-//! Candle adds a backtrace to the text of its errors where `RUST_BACKTRACE` is set. It says nothing to the person who
-//! reads an error, and is taken away where an error of Candle's becomes one of this crate's.
+//! Candle adds a backtrace to the text of its errors if `RUST_BACKTRACE` is set. It does not help the reader of the
+//! message, so it is removed when a Candle error becomes one of this crate's.
 
 use candle_core::Error;
 
-/// The same error without any backtrace.
+/// Returns the same error without any backtrace.
 pub(crate) fn without_backtrace(error: Error) -> Error {
     match error {
         Error::WithBacktrace { inner, .. } => without_backtrace(*inner),
@@ -32,13 +32,13 @@ mod tests {
 
     use super::*;
 
-    /// As `Error::bt` makes it where `RUST_BACKTRACE` is set.
+    /// Wraps an error as `Error::bt` does if `RUST_BACKTRACE` is set.
     fn traced(error: Error) -> Error {
         Error::WithBacktrace { inner: Box::new(error), backtrace: Box::new(Backtrace::force_capture()) }
     }
 
     #[test]
-    fn a_backtrace_is_taken_away_wherever_it_stands() {
+    fn a_backtrace_is_taken_away_in_any_place() {
         let error = || traced(Error::Msg("no driver".to_owned()));
         let wrapped =
             [error(), traced(error()), error().with_path("a"), traced(error().context("opening").with_path("a"))];

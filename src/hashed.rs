@@ -9,7 +9,7 @@ pub(crate) struct Hashed<R> {
 }
 
 impl<R: Read + Send> Hashed<R> {
-    /// Bytes that are hashed while the next ones are read.
+    /// Number of bytes that are hashed while the next ones are read.
     const CHUNK: usize = 2 << 20;
 
     pub fn new(inner: R) -> Self {
@@ -45,7 +45,7 @@ impl<R: Read + Send> Read for Hashed<R> {
         let Self { inner, hasher } = self;
         let mut earlier: &[u8] = &[];
         for chunk in buffer.chunks_mut(Self::CHUNK) {
-            // Reading begins at once, for the disk must not wait; the thread that has read helps with hashing.
+            // Reading begins at once, so that the disk is never idle; the reading thread then helps with hashing.
             let (read, _) = rayon::join(|| inner.read_exact(chunk), || hasher.update_rayon(earlier));
             read?;
             earlier = chunk;

@@ -1,10 +1,10 @@
-//! Rekindle trains Candle models so that a run survives being killed: resumed, its weights, its learning rates and
-//! its log are the same bits as in a run that was never interrupted.
+//! Rekindle trains Candle models so that a run survives being killed: after a resume, its weights, learning rates and
+//! log have the same bits as in a run that was never interrupted.
 //!
-//! To read the code, follow the arrows of its dependencies upwards:
+//! To read the code, follow the order of its dependencies:
 //!
-//! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
-//!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
+//! 1. [`rng`]: random numbers as a function of seed, purpose, step and index. [`state`]: the trait of everything that
+//!    has memory. These two are the core of the crate. [`Notice`]: messages to the user before a run.
 //! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
 //!    their updates; [`distributed`]: sums over several processes. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
 //!    [`loss`]: what is minimized; [`metric`]: what else a validation computes.
@@ -36,6 +36,7 @@
 #![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
 
 mod aligned;
+mod atomic_file;
 mod backtrace;
 pub mod checkpoint;
 mod cpu;
@@ -50,14 +51,12 @@ pub mod figures;
 pub mod free_name;
 mod hashed;
 mod host;
-mod kinded;
 pub mod loss;
 pub mod memory;
 pub mod metric;
 pub mod model;
 #[doc(hidden)]
 pub mod nearest;
-mod new_file;
 #[cfg(feature = "trainer")]
 mod notice;
 pub mod ops;
@@ -81,6 +80,7 @@ pub mod shell;
 pub mod starter;
 pub mod state;
 pub mod store;
+mod tagged;
 mod tensor_header;
 #[doc(hidden)]
 pub mod threads;

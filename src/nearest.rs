@@ -6,7 +6,7 @@ const BEGINNING: usize = 3;
 /// The name among `known` that `name` was probably meant to be; `None` where none is like it. Case does not matter.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
-    // Short names are near to everything.
+    // Short names are similar to everything.
     let farthest = 1 + name.chars().count() / 3;
     let rated = known.into_iter().filter_map(|candidate| {
         let lowercase = candidate.to_lowercase();

@@ -7,10 +7,10 @@ use std::io::{self, Read};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
-/// A header of more bytes than this is neither written nor read. It is the limit of the safetensors format.
+/// Maximal size of a header in bytes, for writing and reading: the limit of the safetensors format.
 pub(crate) const LIMIT: u64 = 100_000_000;
 
-/// Bytes of the number at the start of the file: the length of the header.
+/// Size in bytes of the number at the start of the file, the length of the header.
 const LENGTH: u64 = 8;
 
 /// The name of an entry that is no tensor: it holds remarks of the program that has written the file.
@@ -51,7 +51,7 @@ pub(crate) fn read(
     }))
 }
 
-/// The parse of a header into a plain map; through [`Metadata`]'s own it would take several times the memory.
+/// Parses a header into a plain map; [`Metadata`]'s own parser would take several times the memory.
 fn parse(json: &[u8], remarks: Remarks) -> Result<Metadata, String> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let infos = Infos(remarks).deserialize(&mut reader).and_then(|infos| reader.end().map(|()| infos));

@@ -21,12 +21,12 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-/// Every file of every checkpoint but the manifests, which say when they were written.
+/// Every file of every checkpoint except the manifests, which contain the time.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for checkpoint in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = checkpoint.file_name().unwrap().to_owned();
-        // What a killed save left behind is hidden; nothing reads it.
+        // The remains of a killed save are hidden and never read.
         if name.to_string_lossy().starts_with('.') {
             continue;
         }
@@ -41,7 +41,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_loop_of_ones_own_killed_and_run_again_comes_to_the_same_bits() {
+fn a_user_loop_killed_and_run_again_has_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
     let began = Instant::now();

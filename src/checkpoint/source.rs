@@ -1,4 +1,4 @@
-//! The files of a checkpoint, of which nothing is believed that was not checked.
+//! Files of a checkpoint, which are not trusted until they are checked.
 
 use std::io::{Read, Take};
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
 /// A file of a checkpoint that is hashed as it is read.
 type HashedFile = Hashed<Take<Box<dyn Read + Send>>>;
 
-/// Files of which nothing is believed that was not checked.
+/// Files that are not trusted until they are checked.
 pub(super) struct Source(Box<dyn Files>);
 
 impl Source {
-    /// Those of the checkpoint at `path`, of which none is read yet.
+    /// Opens the files of the checkpoint at `path`, without reading them.
     pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
         open(path).map(Self)
     }
@@ -37,7 +37,7 @@ impl Source {
         self.0.file(name)
     }
 
-    /// The manifest, once the files that it lists are there, of the right sizes.
+    /// Returns the manifest, after checking that the listed files exist with the right sizes.
     pub(super) fn checked_manifest(&self) -> Result<Manifest, CheckpointError> {
         let manifest = self.manifest()?;
         manifest.files.iter().try_for_each(|entry| {
@@ -55,7 +55,7 @@ impl Source {
         Manifest::parse(&content, &path, self.0.step())
     }
 
-    /// The files beside the manifest and those that it lists, in order.
+    /// Returns files that are neither the manifest nor listed in it, in order.
     pub(super) fn foreign(&self, manifest: &Manifest) -> Result<Vec<PathBuf>, CheckpointError> {
         let is_listed = |name: &String| name == name::MANIFEST || manifest.files.iter().any(|file| file.name == *name);
         let mut names = self.0.names()?;
@@ -64,7 +64,7 @@ impl Source {
         Ok(names.iter().map(|name| self.file(name)).collect())
     }
 
-    /// A file that the manifest lists must be as long as it says.
+    /// Checks that a file has the size in the manifest.
     fn check_size(&self, entry: &FileEntry, found: Option<u64>) -> Result<(), CheckpointError> {
         let path = self.file(&entry.name);
         match found {
@@ -74,7 +74,7 @@ impl Source {
         }
     }
 
-    /// What `state.json` says, and the names of the parts in it.
+    /// Returns `state.json`, and the names of the parts in it.
     pub(super) fn document(&self, manifest: &Manifest) -> Result<(Object, Vec<String>), CheckpointError> {
         let entry = manifest.entry(name::STATE, &self.file(name::MANIFEST))?;
         self.checked(entry, |reader, path| {
@@ -83,9 +83,9 @@ impl Source {
         })
     }
 
-    /// What `parse` makes of a listed file, which it reads once while its bytes are hashed.
+    /// Returns the result of `parse` for a listed file, which it reads once while the bytes are hashed.
     ///
-    /// A wrong digest is reported before what `parse` found wrong: it is the cause, the other its consequence.
+    /// A wrong digest is reported before an error of `parse`: it is the cause, the other its consequence.
     pub(super) fn checked<T>(
         &self,
         entry: &FileEntry,
@@ -102,13 +102,13 @@ impl Source {
         }
     }
 
-    /// What the header of a listed file says, of which nothing else is read.
+    /// Returns the header of a listed file, without reading the rest.
     pub(super) fn header(&self, entry: &FileEntry) -> Result<Vec<TensorOutline>, CheckpointError> {
         let file = self.listed(entry, self.0.peek(&entry.name)?)?;
         tensors::outline(&mut file.take(entry.bytes), &self.file(&entry.name), entry.bytes)
     }
 
-    /// The content of a file that was opened because the manifest lists it.
+    /// Returns the content of a file that was opened because the manifest lists it.
     fn listed(&self, entry: &FileEntry, opened: Option<Opened>) -> Result<Box<dyn Read + Send>, CheckpointError> {
         self.check_size(entry, opened.as_ref().map(|(_, bytes)| *bytes))?;
         opened.map(|(file, _)| file).ok_or_else(|| CheckpointError::MissingFile { path: self.file(&entry.name) })

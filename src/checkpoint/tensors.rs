@@ -1,7 +1,7 @@
-//! Named tensors as a safetensors file, written without copying them and read in one pass.
+//! Named tensors as a safetensors file, written without a copy and read in one pass.
 //!
-//! The file is what `safetensors` itself would write, without metadata: the header is padded to eight bytes, the
-//! largest dtypes come first so that every tensor is aligned, and tensors of one dtype are in name order.
+//! The file is the one that `safetensors` itself would write, without metadata: the header is padded to eight bytes,
+//! the largest dtypes come first so that every tensor is aligned, and tensors of one dtype are in name order.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -20,17 +20,17 @@ use crate::tensor_header::{self, REMARKS, Remarks};
 pub struct TensorOutline {
     /// The part that it belongs to.
     pub part: String,
-    /// Its name.
+    /// Returns its name.
     pub name: String,
     /// The type of its elements.
     pub dtype: Dtype,
     /// Length of each dimension.
     pub shape: Vec<usize>,
-    /// The size of its elements.
+    /// The size of its elements in bytes.
     pub bytes: u64,
 }
 
-/// The file of `tensors`, in pieces to be written one after the other.
+/// Encodes `tensors` as a file, in pieces to be written one after the other.
 pub(super) fn encode<'a>(
     part: &str,
     tensors: &'a BTreeMap<String, HostTensor>,
@@ -54,7 +54,7 @@ pub(super) fn encode<'a>(
 
 fn check(name: &str, tensor: &HostTensor) -> Result<(), String> {
     if name == REMARKS {
-        return Err("the safetensors format keeps that name for itself".to_owned());
+        return Err("the safetensors format reserves that name".to_owned());
     }
     let elements = tensor.shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
     let bits = elements.and_then(|elements| elements.checked_mul(tensor.dtype.bitsize()));
@@ -81,8 +81,8 @@ fn header(ordered: &[(&String, &HostTensor)]) -> Result<Vec<u8>, String> {
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
-/// Reads the tensors of the file at `path`, which has `bytes` bytes and comes from `reader`, or with `keep` false
-/// only checks its header. Nothing is allocated that the file's size does not account for.
+/// Reads the tensors of the file at `path`, of `bytes` bytes from `reader`; with `keep` false it only checks the
+/// header. Memory is limited by the file's size.
 pub(super) fn read(
     reader: &mut impl Read,
     path: &Path,
@@ -103,7 +103,7 @@ pub(super) fn read(
     Ok(tensors)
 }
 
-/// What the header of the file at `path` says of its tensors, in their order; the part is left empty.
+/// Reads the tensors in the header of the file at `path`, in their order; the part is left empty.
 pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Vec<TensorOutline>, CheckpointError> {
     let metadata = read_header(reader, path, bytes)?;
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();

@@ -1,9 +1,9 @@
 //! Computing on slices of numbers on the CPU: tensors as slices, fixed chunks, sums in a fixed order, and functions
 //! without branches.
 //!
-//! Bits do not depend on the number of threads, since chunks are the same for any number, nor on how wide the
-//! processor's registers are, since sums run in a fixed number of lanes. Lanes and chunk sizes are part of the bits
-//! that a run promises: they do not change.
+//! The bits do not depend on the number of threads, because the chunks are always the same, nor on the width of the
+//! processor's registers, because sums use a fixed number of lanes. Lanes and chunk sizes are part of the bits that a
+//! run promises: they must not change.
 
 mod chunks;
 mod lanes;

@@ -1,19 +1,19 @@
 //! Elements of CPU tensors as slices, so that an update is one pass over memory.
 //!
-//! Candle's in-place operations hand out one mutable tensor each; nesting them gives an update its parameter and
-//! its moments together, and no copy is made.
+//! Candle's in-place operations give access to one mutable tensor each; nesting them gives an update its parameter and
+//! its moments together, without a copy.
 
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
-/// Elements that one task works on: large enough to be worth a task, small enough to stay in cache.
+/// Elements per task: large enough to be worth a task, small enough to stay in cache.
 const CHUNK: usize = 1 << 14;
 
-/// An element type that updates are computed in on the CPU.
+/// An element type of updates on the CPU.
 pub(crate) trait Element: WithDType + num_traits::Float {
-    /// The elements of a storage of this type.
+    /// Returns the elements of a storage of this type.
     fn elements_mut(storage: &mut CpuStorage) -> Result<&mut [Self]>;
 }
 
@@ -35,7 +35,7 @@ impl Element for f64 {
     }
 }
 
-/// Whether `tensor` is something whose elements can be visited as slices of `f32` or `f64`.
+/// Whether the elements of `tensor` can be accessed as slices of `f32` or `f64`.
 pub(crate) fn is_sliceable(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && tensor.is_contiguous() && matches!(tensor.dtype(), DType::F32 | DType::F64)
 }
@@ -78,8 +78,9 @@ impl<F: FnOnce(&mut CpuStorage, &Layout) -> Result<()>> InplaceOp1 for Visit<F> 
     }
 }
 
-/// Runs `update` over the elements of `tensors` and `gradient` in chunks, on several threads where there is enough to
-/// do. Each element is computed from its own neighbours in the other slices alone, so chunking does not change a bit.
+/// Runs `update` over the elements of `tensors` and `gradient` in chunks, on several threads if there are enough
+/// elements. Each element is computed only from the elements at its index in the other slices, so chunking does not
+/// change a bit.
 pub(crate) fn update_in_place<T: Element, const N: usize>(
     tensors: [&Tensor; N],
     gradient: &Tensor,
@@ -101,8 +102,8 @@ pub(crate) fn update_in_place<T: Element, const N: usize>(
     })
 }
 
-/// Calls `visit` with the elements of all of `tensors`, after those `elements` that are visited already: each is
-/// entered from inside the one before it.
+/// Calls `visit` with the elements of all of `tensors`, after the `elements` already collected: each tensor is entered
+/// from inside the one before it.
 fn write_all<T: Element, const N: usize>(
     tensors: &[&Tensor],
     elements: [&mut [T]; N],
@@ -116,17 +117,17 @@ fn write_all<T: Element, const N: usize>(
     })
 }
 
-/// The chunks of slices that are equally long, those at one place together.
+/// Splits slices of equal length into chunks, with the chunks at one position together.
 fn chunks<T, const N: usize>(slices: [&mut [T]; N]) -> Vec<[&mut [T]; N]> {
     let count = slices.first().map_or(0, |slice| slice.len().div_ceil(CHUNK));
     let mut chunks = slices.map(|slice| slice.chunks_mut(CHUNK));
     (0..count).map(|_| chunks.each_mut().map(|chunks| chunks.next().unwrap_or_default())).collect()
 }
 
-/// The sum of squares in f64, added up in chunks of fixed size and then in order: the same bits for any number of
+/// Returns the sum of squares in f64, added in chunks of fixed size and then in order: the same bits for any number of
 /// threads.
 pub(crate) fn sum_of_squares<T: WithDType>(elements: &[T]) -> f64 {
-    /// Partial sums that advance side by side, so that the additions need not wait for each other.
+    /// Independent partial sums, so that the additions need not wait for each other.
     const LANES: usize = 8;
     let of_chunk = |chunk: &[T]| {
         let mut lanes = [0f64; LANES];

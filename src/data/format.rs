@@ -13,7 +13,7 @@ use super::frame::Frame;
 use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
 
 impl Format {
-    /// The format that is named, or else told by the ending of the file's name.
+    /// Returns the given format, otherwise the one for the ending of the file's name.
     pub(crate) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
@@ -31,29 +31,29 @@ impl Format {
         Ok(format)
     }
 
-    /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table
-    /// may come as CSV or as Parquet.
+    /// Returns the format of other data at `path`, for a model trained on that of `config`: the same one, except that a
+    /// table may be CSV or Parquet.
     ///
     /// # Errors
-    /// The name of the file says that it is of another format.
+    /// The file's name has the ending of another format.
     pub(crate) fn of_other(config: &DataConfig, path: &Path) -> Result<Self, DataError> {
         let trained = Self::of(config)?;
         let by_name = |path: &Path| Self::of(&DataConfig::new(path)).ok();
-        // The format of a program may have any ending.
+        // A program's own format may have any ending.
         let is_own = matches!(trained, Self::Custom | Self::Own(_));
         let Some(named) = by_name(path).filter(|_| !is_own) else { return Ok(trained) };
         let are = |some: [Self; 2]| some.contains(&trained) && some.contains(&named);
         if are([Self::Csv, Self::Parquet]) {
             return Ok(named);
         }
-        // Where the run's own file has that ending too, or both are text to read, the name says nothing.
+        // If the run's own file has the same ending, or both are text, the name does not matter.
         if named == trained || by_name(&config.path) == Some(named) || are([Self::Csv, Self::Text]) {
             return Ok(trained);
         }
         Err(DataError::OtherFormat { path: path.to_owned(), found: named.name(), trained: trained.name() })
     }
 
-    /// Refuses the first option that was given though it has no meaning here.
+    /// Refuses the first given option that does not apply to the format.
     fn check(self, config: &DataConfig) -> Result<(), DataError> {
         let given = serde_json::to_value(config).unwrap_or_default();
         let mut given = given.as_object().into_iter().flat_map(|options| options.keys());
@@ -66,7 +66,7 @@ impl Format {
     }
 }
 
-/// The data set that `config` describes, and its split by `seed`. A table is brought to `device`.
+/// Opens the data set that `config` describes, with its split by `seed`. A table is transferred to `device`.
 pub(super) fn open(
     config: &DataConfig,
     seed: u64,
@@ -75,7 +75,7 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let format = Format::of(config)?;
     format.check(config)?;
-    // What looked like no mistake when a run began must not keep it from being resumed.
+    // Data that an earlier version accepted must still be accepted on a resume.
     let has_begun = recalled.is_some();
     match format {
         Format::Csv => read_csv(config, seed, device, has_begun),
@@ -168,7 +168,8 @@ mod tests {
         assert_eq!(format("a.txt.gz").unwrap(), Format::Text);
         assert_eq!(
             format("a.dat").unwrap_err().to_string(),
-            "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
+            "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
+             \"idx\", \"text\" or \"images\""
         );
     }
 

@@ -15,17 +15,17 @@ use crate::registry::Named;
 pub enum Format {
     /// Comma-separated values.
     Csv,
-    /// Tables by column.
+    /// A columnar table format.
     Parquet,
-    /// Tensors by name.
+    /// Named tensors.
     Safetensors,
-    /// Images and labels as MNIST has them.
+    /// Images and labels in MNIST's format.
     Idx,
     /// Text, as rows of tokens.
     Text,
-    /// A folder of images for each class.
+    /// A folder with one subfolder of images per class.
     Images,
-    /// Rows that the program which trains hands over as a value; there is no `data.path`.
+    /// Rows that the training program passes as a value; there is no `data.path`.
     Custom,
     /// A registered format, by its name.
     #[schemars(skip)]
@@ -45,13 +45,13 @@ impl<'de> Deserialize<'de> for Format {
         let found = Self::BUILT_IN.into_iter().find(|format| format.word() == word).or_else(registered);
         found.ok_or_else(|| {
             let known = Self::BUILT_IN.map(|format| format!("`{}`", format.word())).join(", ");
-            let register = "one of your own is registered first, with rekindle::data::register";
+            let register = "a user-defined one must be registered first, with rekindle::data::register";
             D::Error::custom(format!("unknown variant `{word}`, expected one of {known}; {register}"))
         })
     }
 }
 
-/// What CSV takes.
+/// Options of CSV.
 const CSV: &[&str] = &[
     "header",
     "skip_lines",
@@ -68,19 +68,18 @@ const CSV: &[&str] = &[
     "standardize",
 ];
 
-/// What every table takes.
+/// Options of every table format.
 const TABLE: &[&str] = CSV.split_at(4).1;
 
-/// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
-/// changed on the way.
+/// Options of every format: the place of the data, its split, its order, and changes at every step.
 pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
 
 impl Format {
-    /// All but registered ones.
+    /// All formats except registered ones.
     pub(super) const BUILT_IN: [Self; 7] =
         [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
 
-    /// The word for it in a configuration.
+    /// Returns its word in a configuration.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -94,7 +93,7 @@ impl Format {
         }
     }
 
-    /// Its name in a message.
+    /// Returns its name for a message.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Csv => "CSV",
@@ -108,17 +107,17 @@ impl Format {
         }
     }
 
-    /// What it takes beside the [`COMMON`] options.
+    /// Returns its options besides the [`COMMON`] ones.
     pub(super) fn options(self) -> &'static [&'static str] {
         match self {
             Self::Csv => CSV,
-            // A Parquet file names its columns, and says itself what is missing.
+            // A Parquet file contains column names and missing values.
             Self::Parquet => TABLE,
             Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
             Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
-            // Settings of a registered format are checked where they are read.
+            // Settings of a registered format are checked when they are read.
             Self::Custom | Self::Own(_) => &[],
         }
     }

@@ -1,9 +1,8 @@
-//! Data: what a run learns from, and which rows of it each step sees.
+//! Data: the training data of a run, and the rows that each step sees.
 //!
-//! Nothing here has a position. The batch of a step is computed from the step, so a resumed run reads on in
-//! mid-epoch without skipping through what came before. What is remembered is two things: what was learned of the
-//! training rows, such as the statistics of standardization, which a checkpoint saves, and a fingerprint, by which a
-//! resume refuses other content.
+//! Nothing here has a position. The batch of a step is computed from the step, so a resumed run continues inside an
+//! epoch without skipping through earlier batches. Two things are saved: the state computed from the training rows,
+//! such as the statistics of standardization, and a fingerprint, by which a resume refuses other content.
 //!
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
@@ -21,7 +20,6 @@
 //! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
 //! 9. `error`: everything that can be wrong, in words.
 
-mod ahead;
 mod augment;
 mod classes;
 mod columns;
@@ -50,6 +48,7 @@ mod parquet;
 mod picture;
 #[cfg_attr(not(feature = "images"), path = "pixels_absent.rs")]
 mod pixels;
+mod prefetcher;
 mod quotes;
 mod reader;
 mod recalled;

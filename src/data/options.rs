@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is to be learned from a table.
+/// The kind of target of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -18,16 +18,16 @@ pub enum Task {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a column is given by its name, or by its number: 0 is the first, -1 the last")]
 pub enum Label {
-    /// By its number, from 0; negative numbers count from the end.
+    /// Its number, from 0; negative numbers count from the end.
     Index(i64),
-    /// By its name in the header.
+    /// Its name in the header.
     Name(String),
 }
 
-/// What stands where a value is missing, in tables of text.
+/// The text of missing values in tables of text.
 pub(super) const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
 
-/// What is done where a value is missing.
+/// Treatment of missing values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -35,27 +35,28 @@ pub enum Missing {
     /// It is an error.
     #[default]
     Error,
-    /// The mean of the column's training values stands in. Of categories, a missing one is a category of its own.
+    /// The mean of the column's training values replaces it. A missing category is a separate category.
     Mean,
-    /// The median stands in; of an even number of values, the mean of the two in the middle.
+    /// The median replaces it; for an even number of values, the mean of the two in the middle.
     Median,
-    /// Zero stands in.
+    /// Zero replaces it.
     Zero,
 }
 
-/// How a category is written in numbers.
+/// Conversion of categories to numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CategoryEncoding {
-    /// A number for each category, of which one is 1 and the others 0; all 0 where no training row has the category.
+    /// One number per category: 1 for the row's category, 0 for the others; all 0 for a category that no training row
+    /// has.
     #[default]
     OneHot,
-    /// The category's place in their order, from 0; -1 where no training row has it.
+    /// The index of the category in sorted order, from 0; -1 for a category that no training row has.
     Ordinal,
 }
 
-/// What a token is, where no tokenizer says so.
+/// The kind of token, without a tokenizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -63,6 +64,6 @@ pub enum TokenKind {
     /// A character of the text; the vocabulary is every character in it, in the order of Unicode.
     #[default]
     Characters,
-    /// A byte of the text as UTF-8, or of whatever the file holds.
+    /// A byte of the text as UTF-8, or of any other file.
     Bytes,
 }

@@ -1,4 +1,4 @@
-//! A picture in a file: PNG or JPEG, told by its first bytes, as bytes of grey or of red, green and blue.
+//! Decodes an image file: PNG or JPEG, recognized by its first bytes, as bytes of grey or of red, green and blue.
 
 use std::fmt;
 use std::path::Path;
@@ -12,19 +12,19 @@ pub(super) fn require_decoders(path: &Path) -> Result<(), ImageError> {
     if cfg!(feature = "images") { Ok(()) } else { Err(ImageError::NotBuilt { path: path.into() }) }
 }
 
-/// The bytes of the file at `path`.
+/// Reads the bytes of the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     crate::regular::read(path).map_err(|source| ImageError::Read { path: path.into(), source })
 }
 
-/// The size of the image that `bytes` are, of which only the head is looked at.
+/// Returns the size of the image in `bytes`, from its header only.
 pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
     pixels::size(Kind::of(path, bytes)?, bytes).map_err(damaged(path))
 }
 
-/// The pixels of the image that `bytes` are, row after row, with the channels of `size`, which is otherwise the size
-/// that it must have: nothing is unpacked before its head says so. Grey is made of colours as ITU-R BT.601 weighs them,
-/// and transparency is left out.
+/// Decodes the image in `bytes`, row after row, to the channels of `size`; its height and width must be those of
+/// `size`, which is checked before decoding. Grey is computed from colours with the weights of ITU-R BT.601, and
+/// transparency is dropped.
 pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, ImageError> {
     let found = self::size(path, bytes)?;
     if (found.width, found.height) != (size.width, size.height) {
@@ -44,7 +44,7 @@ pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, I
     })
 }
 
-/// Refuses an image of this size that is damaged anywhere.
+/// Refuses an image of this size with any damage.
 pub(super) fn check(path: &Path, bytes: &[u8], size: Size) -> Result<(), ImageError> {
     unpack(path, bytes, size.channels).map(drop)
 }
@@ -72,6 +72,6 @@ impl Kind {
 
 fn damaged<E: fmt::Display>(path: &Path) -> impl Fn(E) -> ImageError {
     let path = path.to_owned();
-    let remedy = "remove it, or bring a whole one";
+    let remedy = "remove it, or replace it with a valid one";
     move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string(), remedy }
 }

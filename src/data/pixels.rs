@@ -11,13 +11,13 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::picture::Kind;
 use super::size::Size;
 
-/// Why an image cannot be read.
+/// The reason why an image cannot be read.
 pub(super) type Failure = Box<dyn std::error::Error>;
 
-/// Samples row after row, and how many a pixel has.
+/// Samples row after row, and the number of samples per pixel.
 pub(super) type Unpacked = (Vec<u8>, usize);
 
-/// The size of the image that `bytes` are, of which only the head is looked at.
+/// Returns the size of the image in `bytes`, from its header only.
 pub(super) fn size(kind: Kind, bytes: &[u8]) -> Result<Size, Failure> {
     match kind {
         Kind::Png => size_of_png(bytes),
@@ -33,7 +33,7 @@ pub(super) fn unpack(kind: Kind, bytes: &[u8], channels: usize) -> Result<Unpack
     }
 }
 
-/// Palettes are looked up, and 16 bits become 8.
+/// Palettes are resolved, and 16 bits are reduced to 8.
 fn png_reader(bytes: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, png::DecodingError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
@@ -44,7 +44,7 @@ fn size_of_png(bytes: &[u8]) -> Result<Size, Failure> {
     let reader = png_reader(bytes)?;
     let (info, channels) = (reader.info(), if reader.output_color_type().0.samples() < 3 { 1 } else { 3 });
     let size = Size { channels, height: info.height as usize, width: info.width as usize };
-    // Deflate makes at most 1032 bytes of one: a run of 258 in two bits.
+    // Deflate makes at most 1032 bytes from one: a run of 258 in two bits.
     believable(size, info.raw_bytes() / 1032, bytes)
 }
 
@@ -53,14 +53,14 @@ fn size_of_jpeg(bytes: &[u8]) -> Result<Size, Failure> {
     decoder.decode_headers()?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let channels = if decoder.input_colorspace() == Some(ColorSpace::Luma) { 1 } else { 3 };
-    // Of each block of 8 by 8 the first scan tells something in at least one bit.
+    // The first scan has at least one bit for each block of 8 by 8.
     believable(Size { channels, height, width }, width.saturating_mul(height) / (64 * 8), bytes)
 }
 
-/// The size that a head speaks of, where the file has the `least` bytes that such an image takes.
+/// Returns the size in the header, if the file has the `least` number of bytes that such an image needs.
 fn believable(size: Size, least: usize, bytes: &[u8]) -> Result<Size, Failure> {
     if bytes.len() < least {
-        return Err(format!("its head speaks of {size} pixels, which {} bytes cannot hold", bytes.len()).into());
+        return Err(format!("its header says {size} pixels, which {} bytes cannot hold", bytes.len()).into());
     }
     Ok(size)
 }
@@ -70,7 +70,7 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     let mut samples = vec![0; reader.output_buffer_size().ok_or(png::DecodingError::LimitsExceeded)?];
     let frame = reader.next_frame(&mut samples)?;
     if (frame.width, frame.height) != reader.info().size() {
-        return Err("its first picture has another size than its head speaks of".into());
+        return Err("its first picture has another size than its header says".into());
     }
     samples.truncate(frame.buffer_size());
     let per_pixel = match frame.color_type {
@@ -82,9 +82,8 @@ fn unpack_png(bytes: &[u8]) -> Result<Unpacked, Failure> {
     Ok((samples, per_pixel))
 }
 
-/// Whether the picture has its end. The decoder fills up with grey what a file that is cut short lacks. Segments say
-/// how long they are, and what is in one, such as a preview, is passed over; behind the end anything may follow, such
-/// as a film.
+/// Whether the image has an end marker. The decoder fills the missing part of a truncated file with grey. Segments give
+/// their lengths, so their content, such as a preview, is skipped; any data may follow the end, such as a video.
 fn ends(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff)) {
@@ -92,7 +91,7 @@ fn ends(bytes: &[u8]) -> bool {
         rest = &rest[at + 2..];
         match marker {
             0xd9 => return true,
-            // These stand alone: the start, and places to take up a damaged scan. What is in a scan is passed over by
+            // Markers without a length: the start, and restart points of a scan. The content of a scan is skipped by
             // the search for the next marker.
             0x01 | 0xd0..=0xd8 => {}
             _ => {
@@ -112,7 +111,7 @@ fn jpeg(bytes: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {
 
 fn unpack_jpeg(bytes: &[u8], channels: usize) -> Result<Unpacked, Failure> {
     if !ends(bytes) {
-        return Err("the file is cut short".into());
+        return Err("the file is truncated".into());
     }
     let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let mut decoder = jpeg(bytes, DecoderOptions::default().jpeg_set_out_colorspace(colours));

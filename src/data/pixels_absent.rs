@@ -3,10 +3,10 @@
 use super::picture::Kind;
 use super::size::Size;
 
-/// Why an image cannot be read.
+/// The reason why an image cannot be read.
 pub(super) type Failure = &'static str;
 
-/// Samples row after row, and how many a pixel has.
+/// Samples row after row, and the number of samples per pixel.
 pub(super) type Unpacked = (Vec<u8>, usize);
 
 const ABSENT: Failure = "this program was built without the feature `images`";

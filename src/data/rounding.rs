@@ -1,7 +1,7 @@
 //! The loss when numbers become numbers of 32 bits.
 
-/// The loss when numbers are rounded to 32 bits without being standardized before: nothing to speak of, or else a
-/// sentence.
+/// Returns a sentence about the loss when numbers are rounded to 32 bits without standardization; `None` if it is
+/// negligible.
 pub(super) fn of_rounding(numbers: &[f64]) -> Option<String> {
     let there = || numbers.iter().copied().filter(|number| !number.is_nan());
     let count = there().count() as f64;

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// How large a picture is.
+/// Size of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// 1 for grey, 3 for red, green and blue.
     pub channels: usize,
-    /// Rows of pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns of pixels.
+    /// Width in pixels.
     pub width: usize,
 }
 

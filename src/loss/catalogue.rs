@@ -9,7 +9,7 @@ use super::{BinaryCrossEntropy, CrossEntropy, Custom, Loss, MeanSquaredError};
 use crate::KindError;
 use crate::registry::{Kind, Named, Registry};
 
-/// Names the losses, their types, and a sentence about each for the reference.
+/// Lists the losses, their types, and a sentence about each for the reference.
 macro_rules! catalogue {
     ($($name:literal => $Loss:ident, $doc:literal;)*) => {
         static REGISTRY: LazyLock<Registry<dyn Loss>> = LazyLock::new(|| {
@@ -19,10 +19,10 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    "mse" => MeanSquaredError, "Mean squared error against values.";
-    "cross_entropy" => CrossEntropy, "Cross-entropy of one logit for each class.";
+    "mse" => MeanSquaredError, "Mean squared error for values.";
+    "cross_entropy" => CrossEntropy, "Cross-entropy with one logit per class.";
     "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a single logit against two classes.";
-    "custom" => Custom, "A loss that the program which trains hands over as a value.";
+    "custom" => Custom, "A loss that the training program passes as a value.";
 }
 
 impl Named for dyn Loss {
@@ -31,11 +31,11 @@ impl Named for dyn Loss {
     }
 }
 
-/// Makes the losses of type `T` known as `name`, for the whole program and as long as it runs: `loss.kind` in a
-/// configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
+/// Registers the losses of type `T` as `name`, for the lifetime of the program: `loss.kind` in a configuration. A
+/// program that resumes such a run must register it before it reads the configuration or the checkpoint.
 ///
 /// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
+/// The name is invalid or taken, the type already has a name, or it is not a struct with named fields.
 pub fn register<T: Loss + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
     let kind = Kind::<dyn Loss>::own::<T>(name, &["kind"], |loss| Arc::new(loss))?;
     REGISTRY.register(kind)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a row's target is.
+/// The form of a row's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
@@ -15,7 +15,7 @@ pub enum TargetKind {
     },
     /// One of `count` classes, numbered from 0, or one for each position of the row.
     Classes {
-        /// How many classes there are, whether or not each occurs.
+        /// Number of classes, including those that do not occur.
         count: usize,
     },
 }

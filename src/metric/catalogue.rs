@@ -9,10 +9,10 @@ use super::{MeanAbsoluteError, Metric, TopKAccuracy};
 use crate::KindError;
 use crate::registry::{Kind, Named, Registry};
 
-/// The names of metrics that grow as the model gets better, and those that fall.
+/// The names of metrics, and whether larger values are better.
 static DIRECTIONS: RwLock<Vec<(&'static str, bool)>> = RwLock::new(Vec::new());
 
-/// Names the metrics, their types, and a sentence about each for the reference.
+/// Lists the metrics, their types, and a sentence about each for the reference.
 macro_rules! catalogue {
     ($($name:literal => $Metric:ident, $doc:literal;)*) => {
         static REGISTRY: LazyLock<Registry<dyn Metric>> = LazyLock::new(|| {
@@ -24,7 +24,7 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    "mean_absolute_error" => MeanAbsoluteError, "The mean distance from the values.";
+    "mean_absolute_error" => MeanAbsoluteError, "The mean distance of outputs from values.";
     "top_k_accuracy" => TopKAccuracy, "The share of targets whose class is among the `k` most probable ones.";
 }
 
@@ -32,7 +32,7 @@ fn direct(name: &'static str, more_is_better: bool) {
     DIRECTIONS.write().unwrap_or_else(PoisonError::into_inner).push((name, more_is_better));
 }
 
-/// Whether the metric of this name grows as the model gets better.
+/// Whether larger values of the metric of this name are better.
 pub(crate) fn more_is_better(name: &str) -> bool {
     let directions = DIRECTIONS.read().unwrap_or_else(PoisonError::into_inner);
     directions.iter().any(|(known, more_is_better)| *known == name && *more_is_better)
@@ -44,13 +44,14 @@ impl Named for dyn Metric {
     }
 }
 
-/// Makes the metrics of type `T` known as `name`, for the whole program and as long as it runs: in `validation.metrics`
-/// of a configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
+/// Registers the metrics of type `T` as `name`, for the lifetime of the program: in `validation.metrics` of a
+/// configuration. A program that resumes such a run must register it before it reads the configuration or the
+/// checkpoint.
 ///
 /// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
+/// The name is invalid or taken, the type already has a name, or it is not a struct with named fields.
 pub fn register<T: Metric + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
-    // `validation_loss` and `validation_accuracy` are there already.
+    // `validation_loss` and `validation_accuracy` exist already.
     if ["loss", "accuracy"].contains(&name) {
         return Err(KindError::Taken { what: "figure", name });
     }

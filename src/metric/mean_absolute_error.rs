@@ -1,4 +1,4 @@
-//! The mean distance from the values.
+//! Mean absolute error.
 
 use candle_core::Tensor;
 use schemars::JsonSchema;

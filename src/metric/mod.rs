@@ -1,4 +1,4 @@
-//! Metrics: figures that a validation computes beside the loss and the accuracy.
+//! Metrics that a validation computes in addition to the loss and the accuracy.
 //!
 //! A configuration lists them in `validation.metrics`. The log has each as `validation_<name>`. By that name a schedule
 //! can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one,
@@ -21,14 +21,14 @@ pub use top_k_accuracy::TopKAccuracy;
 
 use crate::loss::TargetKind;
 
-/// A figure of a validation. Its fields are the settings of its table in `validation.metrics`.
+/// A metric of a validation. Its fields are the settings of its table in `validation.metrics`.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
 /// use rekindle::metric::{Mean, Metric, Tally, register};
 /// use serde::{Deserialize, Serialize};
 ///
-/// /// The share of values that are right within a tolerance.
+/// /// The share of values within a tolerance of the target.
 /// #[derive(Debug, Serialize, Deserialize)]
 /// struct Within {
 ///     tolerance: f64,
@@ -50,7 +50,7 @@ use crate::loss::TargetKind;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Metric: Debug + Send + Sync + 'static {
-    /// Whether it grows as the model gets better.
+    /// Whether larger values are better.
     fn more_is_better() -> bool
     where
         Self: Sized;
@@ -58,24 +58,24 @@ pub trait Metric: Debug + Send + Sync + 'static {
     /// Checks the settings before any data is read.
     ///
     /// # Errors
-    /// Says which setting is wrong, and what it must be.
+    /// A message that names the invalid setting and the valid values.
     fn validate(&self) -> std::result::Result<(), String> {
         Ok(())
     }
 
-    /// Checks that it can be computed for such targets.
+    /// Checks that it can be computed for these targets.
     ///
     /// # Errors
-    /// Says what it is for.
+    /// A message that names the targets that it needs.
     fn check(&self, _targets: TargetKind) -> std::result::Result<(), String> {
         Ok(())
     }
 
-    /// An empty tally, for one validation.
+    /// Creates an empty tally, for one validation.
     fn tally(&self) -> Box<dyn Tally>;
 }
 
-/// A figure on its way through a validation.
+/// A metric accumulated over the batches of a validation.
 pub trait Tally {
     /// Takes in a batch: the model's outputs for it, and its targets, of the shapes that [`Loss::forward`](crate::loss::Loss::forward) takes.
     ///
@@ -83,11 +83,11 @@ pub trait Tally {
     /// The shapes do not fit, or the device fails.
     fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()>;
 
-    /// The figure over all that was taken in.
+    /// Returns the metric over all added batches.
     fn value(&self) -> f64;
 }
 
-/// The mean over all numbers of a tensor that each batch gives.
+/// The mean of the elements of a tensor that is computed for each batch.
 pub struct Mean<F> {
     numbers: F,
     sum: f64,
@@ -95,14 +95,14 @@ pub struct Mean<F> {
 }
 
 impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Mean<F> {
-    /// The mean over what `numbers` makes of the outputs and targets of each batch.
+    /// Creates the mean of `numbers`, a function of the outputs and targets of each batch.
     pub fn of(numbers: F) -> Self {
         Self { numbers, sum: 0.0, count: 0 }
     }
 }
 
 impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Tally for Mean<F> {
-    /// The sum is taken in f64 and in order, so it does not depend on the device's way to add.
+    /// The sum is computed in f64 and in order, so it does not depend on the device's order of additions.
     fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()> {
         let numbers = (self.numbers)(outputs, targets)?.to_dtype(candle_core::DType::F64)?.flatten_all()?;
         let numbers = numbers.to_vec1::<f64>()?;

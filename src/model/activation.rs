@@ -14,7 +14,7 @@ pub enum Activation {
     /// `max(x, 0)`.
     #[default]
     Relu,
-    /// `x Φ(x)` with the exact normal distribution function, as `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
+    /// `x Φ(x)` with the exact normal distribution function, like `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
     Gelu,
     /// Hyperbolic tangent.
     Tanh,

@@ -11,7 +11,7 @@ use super::{ConvNetConfig, Custom, GptConfig, MlpConfig, ModelSpec, ResNetConfig
 use crate::KindError;
 use crate::registry::{Kind, Named, Registry};
 
-/// Names the models, their types, and a sentence about each for the reference.
+/// Lists the models, their types, and a sentence about each for the reference.
 macro_rules! catalogue {
     ($($name:literal => $Spec:ident, $doc:literal;)*) => {
         static REGISTRY: LazyLock<Registry<dyn ModelSpec>> = LazyLock::new(|| {
@@ -24,8 +24,8 @@ catalogue! {
     "mlp" => MlpConfig, "A multilayer perceptron.";
     "convnet" => ConvNetConfig, "A convolutional network.";
     "resnet" => ResNetConfig, "A residual network.";
-    "gpt" => GptConfig, "A decoder of tokens.";
-    "custom" => Custom, "A model that the program which trains hands over as a value.";
+    "gpt" => GptConfig, "A decoder-only transformer for tokens.";
+    "custom" => Custom, "A model that the training program passes as a value.";
 }
 
 impl Named for dyn ModelSpec {
@@ -34,12 +34,12 @@ impl Named for dyn ModelSpec {
     }
 }
 
-/// Makes the models of type `T` known as `name`, for the whole program and as long as it runs: `model.kind` in a
-/// configuration. A program that resumes such a run, or uses its model, registers it before it reads configuration or
+/// Registers the models of type `T` as `name`, for the lifetime of the program: `model.kind` in a configuration. A
+/// program that resumes such a run, or uses its model, must register it before it reads the configuration or the
 /// checkpoint.
 ///
 /// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
+/// The name is invalid or taken, the type already has a name, or it is not a struct with named fields.
 pub fn register<T: ModelSpec + Serialize + DeserializeOwned>(name: &'static str) -> Result<(), KindError> {
     let kind = Kind::<dyn ModelSpec>::own::<T>(name, &["kind"], |spec| Arc::new(spec))?;
     REGISTRY.register(kind)

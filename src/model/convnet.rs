@@ -1,4 +1,4 @@
-//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, and then linear layers.
+//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, followed by linear layers.
 
 mod config;
 mod spec;
@@ -14,11 +14,11 @@ use crate::model::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
-/// A convolutional network. Its weights are named as those of torchvision's VGG, which is two `torch.nn.Sequential`:
+/// A convolutional network. Its weights are named like those of torchvision's VGG, which is two `torch.nn.Sequential`:
 ///
-/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` where there is one, the activation, a pooling where there
-///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel, kernel]`;
-///   a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
+/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` if there is one, the activation, a pooling if there
+///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel,
+///   kernel]`; a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
 /// - `classifier` has for each hidden layer a `Linear`, the activation and a `Dropout`, and then the last `Linear`:
 ///   `classifier.0`, `classifier.3` and so on.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct ConvNet {
     config: ConvNetConfig,
     features: Vec<Block>,
     classifier: Vec<Linear>,
-    fewest_rows: usize,
+    min_batch_rows: usize,
     policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
@@ -37,15 +37,15 @@ struct Block {
     config: ConvBlock,
     conv: Conv,
     norm: Option<BatchNorm>,
-    /// The name of its dropout.
+    /// The stream name of its dropout.
     dropout: String,
 }
 
 impl ConvNet {
-    /// A model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    /// Creates a model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// When the input is no image, or one that is too small, or the device fails.
+    /// The input is not an image, or too small, or the device fails.
     pub fn new(
         config: ConvNetConfig,
         input: &Input,
@@ -70,14 +70,14 @@ impl ConvNet {
     ) -> Result<Self, ModelError> {
         let [mut channels, height, width] = image("a convnet", input)?;
         let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device, policy), 0);
-        let (mut features, mut fewest_rows) = (Vec::new(), 1);
+        let (mut features, mut min_batch_rows) = (Vec::new(), 1);
         for (number, block) in config.blocks.iter().enumerate() {
             let [convolved, pooled] = block.sides(sides).map_err(|problem| {
                 other_data("a convnet of these blocks", format!("larger images (blocks[{number}]: {problem})"), input)
             })?;
             sides = pooled;
             if block.batch_norm && convolved == [1, 1] {
-                fewest_rows = 2;
+                min_batch_rows = 2;
             }
             let relu = config.activation == Activation::Relu && !block.batch_norm;
             let options = Conv2d { stride: block.stride, padding: block.padding, relu, ..Conv2d::default() };
@@ -104,7 +104,7 @@ impl ConvNet {
             inputs = width;
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { config, features, classifier, fewest_rows, policy, parameters, buffers })
+        Ok(Self { config, features, classifier, min_batch_rows, policy, parameters, buffers })
     }
 
     fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -112,7 +112,7 @@ impl ConvNet {
         let x = block.conv.forward(x)?;
         let x = match &block.norm {
             Some(norm) => activation.apply(&norm.forward(&x, mode)?)?,
-            // The convolution has rectified its own result.
+            // The convolution has already applied ReLU.
             None if activation == Activation::Relu => x,
             None => activation.apply(&x)?,
         };
@@ -137,7 +137,7 @@ impl Model for ConvNet {
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
         let mut x = ops::cast(inputs, self.policy.compute)?;
         for block in &self.features {
-            x = mode.settled(self.block(block, &x, mode)?);
+            x = mode.detach_in_eval(self.block(block, &x, mode)?);
         }
         if let Some(side) = self.config.average_to {
             x = ops::adaptive_avg_pool2d(&x, side, side)?;
@@ -158,8 +158,8 @@ impl Model for ConvNet {
         &self.parameters
     }
 
-    fn fewest_rows(&self) -> usize {
-        self.fewest_rows
+    fn min_batch_rows(&self) -> usize {
+        self.min_batch_rows
     }
 
     fn buffers(&self) -> Parameters {
@@ -212,8 +212,8 @@ mod tests {
         let message = |text, shape: &[usize]| build(text, shape).unwrap_err().to_string();
         assert_eq!(
             message("blocks = [{ channels = 2 }, { channels = 2, pool = 'max', pool_kernel = 4 }]", &[1, 7, 9]),
-            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row of \
-             the data is numbers of shape [1, 7, 9]"
+            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row \
+             of the data is numbers of shape [1, 7, 9]"
         );
         assert!(message("blocks = [{ channels = 2 }]", &[1, 2, 9]).contains("its convolution of 3 by 3 meets 2 by 9"));
         assert!(build("blocks = [{ channels = 2, padding = 1 }]", &[1, 1, 1]).is_ok());

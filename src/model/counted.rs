@@ -7,12 +7,12 @@ use super::{ModelError, ModelSpec, init};
 use crate::model::Input;
 
 impl Outline {
-    /// The size of the model of `spec`, found by building it without memory for weights. That can be done where the
-    /// model takes all its weights from [`normal`](super::normal), [`linear_default`](super::linear_default) and
+    /// Computes the size of the model of `spec` by building it without memory for weights. This requires that the model
+    /// creates all its weights with [`normal`](super::normal), [`linear_default`](super::linear_default) and
     /// [`kaiming_normal`](super::kaiming_normal), and computes nothing with them until it is used.
     ///
     /// # Errors
-    /// The model does not fit the data, or has more tensors than can be trained.
+    /// The model does not fit the data, or has too many tensors to train.
     pub fn counted(
         spec: &dyn ModelSpec,
         activations: Activations,

@@ -3,7 +3,7 @@
 use super::ModelError;
 use crate::model::Input;
 
-/// Height and width of an image, and its channels; an error for `model` where the data is something else.
+/// Returns channels, height and width of an image; an error for `model` if the data is not images.
 pub(super) fn image(model: &'static str, input: &Input) -> Result<[usize; 3], ModelError> {
     match input {
         Input::Numbers(shape) => match shape[..] {

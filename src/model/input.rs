@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many rows a batch of an evaluation holds, the last one perhaps fewer; [`Input::evaluation_rows`] says where long
-/// rows of tokens make it fewer. It is fixed, and so is the order of the rows, so that the bits of a validation metric
-/// depend on the weights and the data alone, and not on how the training batches are made.
+/// Number of rows in a batch of an evaluation, except perhaps the last; [`Input::evaluation_rows`] reduces it for long
+/// rows of tokens. It is fixed, and so is the order of the rows, so that the bits of a validation metric depend only on
+/// the weights and the data, and not on the training batches.
 pub const EVALUATION_ROWS: usize = 256;
 
-/// What one row's inputs are.
+/// Returns the form of a row's inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Input {
@@ -17,15 +17,15 @@ pub enum Input {
     Numbers(Vec<usize>),
     /// `context` tokens, each below `vocabulary`.
     Tokens {
-        /// How many tokens.
+        /// Number of tokens in a row.
         context: usize,
-        /// How many there are to choose from.
+        /// Number of different tokens.
         vocabulary: usize,
     },
 }
 
 impl Input {
-    /// The shape of a row of numbers; empty for tokens.
+    /// Returns the shape of a row of numbers; empty for tokens.
     pub fn shape(&self) -> &[usize] {
         match self {
             Self::Numbers(shape) => shape,
@@ -33,7 +33,7 @@ impl Input {
         }
     }
 
-    /// How many numbers, or tokens, a row has.
+    /// Returns the number of numbers, or tokens, in a row.
     pub fn numbers(&self) -> usize {
         match self {
             Self::Numbers(shape) => shape.iter().product(),

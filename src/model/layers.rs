@@ -7,15 +7,15 @@ use super::{Activation, Mode, init};
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
-/// Makes layers, and collects their weights by name.
+/// Creates layers, and collects their weights by name.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     seed: u64,
     device: &'a Device,
     policy: Policy,
-    /// What is trained.
+    /// Trainable parameters.
     pub parameters: Parameters,
-    /// What is remembered, and not trained.
+    /// Non-trainable state.
     pub buffers: Parameters,
 }
 
@@ -24,28 +24,29 @@ impl<'a> Builder<'a> {
         Self { seed, device, policy, parameters: Parameters::new(), buffers: Parameters::new() }
     }
 
-    /// A linear layer as PyTorch starts it: `name.weight` `[outputs, inputs]` and `name.bias` `[outputs]`.
+    /// Creates a linear layer with PyTorch's initial weights: `name.weight` `[outputs, inputs]` and `name.bias`
+    /// `[outputs]`.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs), inputs)?;
         Ok(Linear { weight, bias: Some(self.default(&format!("{name}.bias"), outputs, inputs)?), in_first: false })
     }
 
-    /// A convolution with bias as PyTorch starts it: `name.weight` `[outputs, inputs, kernel, kernel]` and `name.bias`
-    /// `[outputs]`.
+    /// Creates a convolution with bias and PyTorch's initial weights: `name.weight` `[outputs, inputs, kernel, kernel]`
+    /// and `name.bias` `[outputs]`.
     pub fn conv(&mut self, name: &str, [inputs, outputs, kernel]: [usize; 3], options: Conv2d) -> Result<Conv> {
         let fan_in = inputs.saturating_mul(kernel.saturating_mul(kernel));
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs, kernel, kernel), fan_in)?;
         Ok(Conv { weight, bias: Some(self.default(&format!("{name}.bias"), outputs, fan_in)?), options })
     }
 
-    /// A convolution without bias, as torchvision starts those of a ResNet.
+    /// Creates a convolution without bias, with the initial weights of torchvision's ResNet.
     pub fn conv_kaiming(&mut self, name: &str, [inputs, outputs, kernel]: [usize; 3], options: Conv2d) -> Result<Conv> {
         let (name, fan_out) = (format!("{name}.weight"), outputs.saturating_mul(kernel.saturating_mul(kernel)));
         let weight = init::kaiming_normal(&name, (outputs, inputs, kernel, kernel), fan_out, self.seed, self.device)?;
         Ok(Conv { weight: self.trained(&name, weight)?, bias: None, options })
     }
 
-    /// A batch norm: `name.weight` and `name.bias`, and the buffers `name.running_mean` and `name.running_var`.
+    /// Creates a batch norm: `name.weight` and `name.bias`, and the buffers `name.running_mean` and `name.running_var`.
     pub fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm> {
         let weight = self.constant(&format!("{name}.weight"), channels, 1.0)?;
         let bias = self.constant(&format!("{name}.bias"), channels, 0.0)?;
@@ -132,7 +133,7 @@ impl Linear {
         linear(x, &weight, bias.as_ref())
     }
 
-    /// The layer, and `activation` of its result.
+    /// Applies the layer, then `activation`.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         match (activation, &self.bias) {
             (Activation::Relu, Some(bias)) if !self.in_first => {

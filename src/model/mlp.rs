@@ -1,4 +1,4 @@
-//! A multilayer perceptron: linear layers with an activation and dropout between them.
+//! A multilayer perceptron: linear layers with activations and dropout between them.
 
 use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
@@ -12,19 +12,19 @@ use crate::model::Input;
 use crate::ops;
 use crate::parameters::Parameters;
 
-/// The shape of an [`Mlp`] between its inputs and its outputs.
+/// The settings of an [`Mlp`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MlpConfig {
-    /// Width of each hidden layer; none makes the model linear.
+    /// Width of each hidden layer; an empty list makes the model linear.
     #[serde(default)]
     #[schemars(inner(range(min = 1)))]
     pub hidden: Vec<usize>,
     /// Nonlinearity after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-    /// Probability in `[0, 1)` with which a hidden unit is dropped in training.
+    /// Probability in `[0, 1)` of dropping a hidden unit in training.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
@@ -73,7 +73,8 @@ impl ModelSpec for MlpConfig {
 }
 
 impl MlpConfig {
-    /// The memory for a row of `inputs` numbers on its way to `outputs` numbers. ReLU is part of its layer.
+    /// Estimates the memory of activations for a row of `inputs` numbers and `outputs` numbers. ReLU is part of its
+    /// layer.
     fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
@@ -81,8 +82,8 @@ impl MlpConfig {
     }
 }
 
-/// A multilayer perceptron. Its weights are named as in a `torch.nn.Sequential` that alternates linear layers and
-/// activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
+/// A multilayer perceptron. Its weights are named like those of a `torch.nn.Sequential` that alternates linear layers
+/// and activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
 #[derive(Debug)]
 pub struct Mlp {
     config: MlpConfig,
@@ -92,10 +93,10 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// A model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    /// Creates a model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     pub fn new(config: MlpConfig, inputs: usize, outputs: usize, seed: u64, device: &Device) -> Result<Self> {
         Self::with_policy(config, inputs, outputs, seed, device, Policy::default())
     }
@@ -127,9 +128,9 @@ impl Model for Mlp {
         let mut x = ops::cast(&inputs.flatten_from(1)?, self.policy.compute)?;
         for (index, layer) in self.layers.iter().enumerate() {
             if index + 1 == self.layers.len() {
-                return Ok(mode.settled(ops::cast(&layer.forward(&x)?, self.policy.output)?));
+                return Ok(mode.detach_in_eval(ops::cast(&layer.forward(&x)?, self.policy.output)?));
             }
-            x = mode.settled(layer.activated(&x, self.config.activation)?);
+            x = mode.detach_in_eval(layer.activated(&x, self.config.activation)?);
             if let Mode::Train(draws) = mode {
                 x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
             }
@@ -147,8 +148,8 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
-    use crate::rng::Draws;
-    use crate::state::Part;
+    use crate::rng::StepRng;
+    use crate::state::Stateful;
 
     fn mlp(activation: Activation, dropout: f64) -> Mlp {
         let config = MlpConfig { hidden: vec![8, 6], activation, dropout };
@@ -187,7 +188,7 @@ mod tests {
         let x = Tensor::ones((5, 4), DType::F32, &Device::Cpu).unwrap();
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let model = mlp(activation, 0.5);
-            let loss = model.forward(&x, Mode::Train(&Draws::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
+            let loss = model.forward(&x, Mode::Train(&StepRng::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
             crate::optim::Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
             let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(evaluated(), evaluated());

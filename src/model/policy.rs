@@ -41,7 +41,7 @@ mod tests {
     use crate::model::{ConvNet, Gpt, Mlp, Mode, Model, ResNet};
     use crate::ops::{Tape, loss};
     use crate::optim::Gradients;
-    use crate::rng::{Draws, Stream};
+    use crate::rng::{StepRng, Stream};
 
     const F64_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F64, output: DType::F32 };
     const F16_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F16, output: DType::F32 };
@@ -80,7 +80,7 @@ mod tests {
 
     /// Loss and gradients of a model, and whether they stay on the tape.
     fn gradients(model: &dyn Model, inputs: &Tensor) -> (Tensor, Gradients, bool) {
-        let draws = Draws::at(1, 2);
+        let draws = StepRng::at(1, 2);
         let (loss, tape) = Tape::record(|| {
             let outputs = model.forward(inputs, Mode::Train(&draws)).unwrap();
             let rows = outputs.elem_count() as u32 / 3;

@@ -66,20 +66,20 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
     /// Checks the settings before any data is read.
     ///
     /// # Errors
-    /// Names the setting and its value.
+    /// The setting and its value.
     fn validate(&self) -> Result<(), ModelError> {
         Ok(())
     }
 
-    /// The model for rows of `input`, with `outputs` numbers for each row, or for each position of one. Its initial
+    /// Builds the model for rows of `input`, with `outputs` numbers per row, or per position in a row. Its initial
     /// weights are a function of `seed`.
     ///
     /// # Errors
     /// The model does not fit the data, or the device fails.
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError>;
 
-    /// The size of the model that [`ModelSpec::build`] makes, where it is known: what does not fit in memory is then
-    /// refused before any is taken.
+    /// Returns the size of the model that [`ModelSpec::build`] builds, if it is known. A model that does not fit in
+    /// memory is then refused before any is allocated.
     ///
     /// # Errors
     /// As [`ModelSpec::build`].
@@ -87,18 +87,19 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The settings that can change when a run is resumed. All others decide the shape of the weights.
+    /// Returns the settings that can change on a resume. All others determine the shape of the weights.
     fn resumable(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The same model with every default written out that follows from its other settings, or from the `context` of
-    /// the data, the number of tokens in a row; `None` where there is none.
+    /// Returns the same model with every default written out that depends on its other settings or on `context`, the
+    /// number of tokens in a row of the data; `None` if there is no such default.
     fn complete(&self, _context: Option<usize>) -> Option<ModelConfig> {
         None
     }
 
-    /// Settings by which activations may take less memory, as a message names them, each with the model that has it.
+    /// Returns settings that would reduce the memory of activations, as text for a message, each with the changed
+    /// model.
     fn memory_remedies(&self) -> Vec<(String, ModelConfig)> {
         Vec::new()
     }

@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which parameters weight decay applies to.
+/// The parameters that weight decay applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Decay {
-    /// All of them.
+    /// Returns all of them.
     #[default]
     All,
-    /// Those of two or more dimensions: biases and the scales of norms have one, and are left out.
+    /// Parameters of two or more dimensions; biases and the scales of norms have one, and do not decay.
     Matrices,
 }
 

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::backtrace::from_candle;
 
-/// Why an optimizer cannot be built or cannot update.
+/// Errors of building an optimizer and of updates.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OptimError {
@@ -13,20 +13,20 @@ pub enum OptimError {
     Hyperparameter {
         /// The field of the configuration.
         field: String,
-        /// Its value.
+        /// Returns its value.
         value: String,
         /// The range it must be in.
         rule: String,
     },
     /// A pattern of a parameter group is not a glob.
-    #[error("optimizer.groups: the pattern `{pattern}` is not understood: {reason}")]
+    #[error("optimizer.groups: the pattern `{pattern}` is invalid: {reason}")]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// A parameter group that no parameter belongs to.
+    /// A parameter group without parameters.
     #[error("optimizer.groups: no parameter is left for the patterns {patterns:?}; the parameters are {names}")]
     EmptyGroup {
         /// The group's patterns.
@@ -34,9 +34,10 @@ pub enum OptimError {
         /// All parameter names.
         names: String,
     },
-    /// Patterns of a parameter group that match no parameter at all, beside others that do.
+    /// Patterns of a parameter group that match no parameter at all, while others of the group do.
     #[error(
-        "optimizer.groups[{group}].parameters: {} match{} no parameter; correct or remove {}: the parameters are {names}",
+        "optimizer.groups[{group}].parameters: {} match{} no parameter; correct or remove {}: the parameters are \
+         {names}",
         list(patterns),
         if patterns.len() == 1 { "es" } else { "" },
         if patterns.len() == 1 { "it" } else { "them" }
@@ -44,7 +45,7 @@ pub enum OptimError {
     Unmatched {
         /// The group, counted from 0.
         group: usize,
-        /// Those of its patterns.
+        /// The unmatched patterns.
         patterns: Vec<String>,
         /// All parameter names.
         names: String,
@@ -58,12 +59,12 @@ pub enum OptimError {
     /// Parameters whose gradient holds a NaN or an infinity.
     #[error("the gradient of {} is not finite", list(.0))]
     NotFinite(Vec<String>),
-    /// Gradients of other parameters than the optimizer's.
+    /// Gradients of different parameters than the optimizer's.
     #[error("the gradients are of {}, and the optimizer's parameters are {}", list(given), list(own))]
     OtherParameters {
         /// The optimizer's parameters.
         own: Vec<String>,
-        /// Those that the gradients are of.
+        /// The parameters of the gradients.
         given: Vec<String>,
     },
     /// A gradient that is not of its parameter's shape, dtype or device.
@@ -72,9 +73,9 @@ pub enum OptimError {
     /// More or fewer gradients than parameters.
     #[error("{given} gradients were given for {parameters} parameters")]
     GradientCount {
-        /// How many were given.
+        /// Number of rates given.
         given: usize,
-        /// How many are needed.
+        /// Number of groups.
         parameters: usize,
     },
     /// One variable under two names.
@@ -85,30 +86,30 @@ pub enum OptimError {
         /// The other.
         second: String,
     },
-    /// An update rule remembers two tensors of one name for a parameter.
-    #[error("two tensors that update rules remember are called `{0}`, and a checkpoint could hold only one of them")]
+    /// An update rule has two state tensors of the same name for a parameter.
+    #[error("two state tensors of the update rules are called `{0}`, and a checkpoint can hold only one of them")]
     SameName(String),
-    /// A largest norm that is none.
+    /// A maximal norm that is not positive.
     #[error("gradients cannot be clipped to a norm of {0}, which is not positive")]
     MaxNorm(f64),
-    /// An update needs hyperparameters for each group.
+    /// An update was not given hyperparameters for each group.
     #[error("{rates} rates were given for {groups} parameter groups")]
     RateCount {
-        /// How many were given.
+        /// Number of rates given.
         rates: usize,
-        /// How many are needed.
+        /// Number of groups.
         groups: usize,
     },
-    /// A rate, momentum or weight decay that no update may use.
+    /// A rate, momentum or weight decay outside its range.
     #[error("the {what} {value} of parameter group {group} is {rule}")]
     Rate {
-        /// Which of them.
+        /// The name of the hyperparameter.
         what: &'static str,
-        /// Its value.
+        /// Returns its value.
         value: f64,
-        /// The group it was meant for.
+        /// Index of its parameter group.
         group: usize,
-        /// What is wrong with it.
+        /// The fault.
         rule: &'static str,
     },
     /// The tensor library failed.
@@ -119,10 +120,10 @@ pub enum OptimError {
 from_candle!(OptimError => Tensor);
 
 impl OptimError {
-    /// An error that names a hyperparameter, its value and the rule for it, if it is not `valid`.
+    /// Checks a hyperparameter: unless `valid`, the error names it, its value and the rule.
     ///
     /// # Errors
-    /// That one.
+    /// The value is not valid.
     pub fn require(field: &str, value: impl ToString, valid: bool, rule: impl Into<String>) -> Result<(), Self> {
         if valid {
             return Ok(());
@@ -139,7 +140,7 @@ impl OptimError {
         Self::require(field, value, (0.0..1.0).contains(&value), "must be at least 0 and below 1")
     }
 
-    /// The same where the field is inside a table.
+    /// Puts the name of a table in front of the field.
     pub(super) fn inside(self, table: &str) -> Self {
         match self {
             Self::Hyperparameter { field, value, rule } => {
@@ -150,7 +151,7 @@ impl OptimError {
     }
 }
 
-/// Names as a message lists them, the first few of many.
+/// Formats names for a message, only the first few if there are many.
 pub(super) fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

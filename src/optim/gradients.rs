@@ -52,7 +52,7 @@ impl Gradients {
         if scale == 1.0 { Self::of(start, parameters) } else { Self::of(&(start * scale)?, parameters) }
     }
 
-    /// Takes the gradients of `parameters` from what a backward pass left.
+    /// Takes the gradients of `parameters` from the result of a backward pass.
     ///
     /// # Errors
     /// As [`Gradients::of`].
@@ -64,7 +64,7 @@ impl Gradients {
     /// A process that computes nothing of a batch has these.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     pub fn neutral(parameters: &Parameters) -> Result<Self, OptimError> {
         let neutral = |x: &Tensor| Tensor::full(-0f32, x.shape(), x.device())?.to_dtype(x.dtype())?.contiguous();
         let tensors = named(parameters).map(|(_, parameter)| neutral(parameter));
@@ -128,7 +128,7 @@ impl Gradients {
     /// The gradients with their norm.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     pub fn measure(self) -> Result<MeasuredGradients, OptimError> {
         Ok(self.measure_with(&[])?.0)
     }
@@ -150,7 +150,7 @@ impl Gradients {
         self.measure()?.clip(max_norm)
     }
 
-    /// The names of their parameters, in name order.
+    /// Returns the names of their parameters, in name order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(message, "1 gradients were given for 2 parameters");
     }
 
-    /// Candle's softmax over the last dimension has no backward pass; training on would leave `a` as it was.
+    /// Candle's softmax over the last dimension has no backward pass; without the check training would not change `a`.
     #[test]
     fn an_operation_that_loses_gradients_is_noticed() {
         let parameters = parameters();

@@ -39,7 +39,7 @@ impl MeasuredGradients {
     /// `max_norm / (norm + 1e-6)` where that is below 1. The factor is applied by the update, not by a pass here.
     ///
     /// # Errors
-    /// When `max_norm` is not positive: scaling by it would turn the gradients around, or away.
+    /// `max_norm` is not positive: scaling by it would reverse or erase the gradients.
     pub fn clip(mut self, max_norm: f64) -> Result<Self, OptimError> {
         if max_norm.is_nan() || max_norm <= 0.0 {
             return Err(OptimError::MaxNorm(max_norm));
@@ -51,7 +51,7 @@ impl MeasuredGradients {
     /// Checks that every gradient is finite.
     ///
     /// # Errors
-    /// Names those that are not.
+    /// The parameters whose gradient is not finite.
     pub fn check_finite(&self) -> Result<(), OptimError> {
         if self.norm.is_finite() {
             return Ok(());
@@ -60,12 +60,12 @@ impl MeasuredGradients {
         Err(OptimError::NotFinite(bad.map(|(name, _)| name.to_owned()).collect()))
     }
 
-    /// The factor that clipping asks for; 1 without.
+    /// Returns the factor of clipping; 1 without clipping.
     pub(super) fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// The names of their parameters, in name order.
+    /// Returns the names of their parameters, in name order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.gradients.names()
     }

@@ -1,4 +1,4 @@
-//! The reference of configurations: every key with its type, default, range and meaning, made from the types that read
+//! Reference of configurations: every key with its type, default, range and meaning, generated from the types that read
 //! them. As a page it is `docs/configuration.md`, and as a JSON schema for editors `docs/config.schema.json`.
 
 mod page;

@@ -1,4 +1,4 @@
-//! The tensors of a model by layer: a line for what a table of all tensors takes many for.
+//! Tensors of a model by layer: one line per layer instead of one per tensor.
 
 use serde::Serialize;
 
@@ -6,21 +6,20 @@ use super::statistics::TensorSummary;
 use crate::aligned::aligned;
 use crate::memory::{Size, grouped};
 
-/// The tensors whose names differ only behind the last dot.
+/// Tensors whose names differ only after the last dot.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
     /// The common part of their names.
     pub name: String,
     /// The rest of each name, and its shape.
     pub tensors: Vec<(String, Vec<usize>)>,
-    /// How many numbers they have.
+    /// Number of elements in all of them.
     pub numbers: u64,
-    /// How many of them are NaN or infinite; `None` where they were not read.
+    /// Number of NaN and infinite elements; `None` if they were not read.
     pub non_finite: Option<usize>,
 }
 
-/// The layers of a model, whose tensors are in the part `model`. Their order is that of the names, in which numbers are
-/// in their own order.
+/// Returns the layers of a model, whose tensors are in the part `model`, sorted by name, with numbers in numeric order.
 pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     for tensor in tensors.iter().filter(|tensor| tensor.part == "model") {
@@ -43,12 +42,12 @@ pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
     layers
 }
 
-/// The pieces of a name, numbers as such: `h.2` comes before `h.10`.
+/// Splits a name for sorting, with numbers as numbers: `h.2` comes before `h.10`.
 fn key(name: &str) -> Vec<(u64, &str)> {
     name.split('.').map(|piece| piece.parse().map_or((u64::MAX, piece), |number| (number, ""))).collect()
 }
 
-/// A line for each layer, and one for what the other parts remember.
+/// Formats one line per layer, and one for the tensors of the other parts.
 pub(super) fn text(tensors: &[TensorSummary]) -> String {
     let layers = layers(tensors);
     let rows: Vec<[String; 3]> = layers.iter().map(row).collect();

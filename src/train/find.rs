@@ -10,10 +10,10 @@ use super::run_dir::place::{Place, what_is};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline};
 use crate::memory::{self, Need};
 
-/// The checkpoint that a resume of `path` would take, and a message for each damaged one that is passed over.
+/// Returns the checkpoint that a resume of `path` would use, and a message for each skipped damaged one.
 ///
 /// # Errors
-/// When there is none, or none is valid.
+/// There is no checkpoint, or none is valid.
 pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     match what_is(path)? {
         Place::Run(run) => newest(&run.join("checkpoints"), false),
@@ -22,10 +22,10 @@ pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     }
 }
 
-/// As [`newest_at`], and of the checkpoint no more than its outline, which is quick where it is large and far away.
+/// Like [`newest_at`], but reads only the checkpoint's outline, which is quick for large and remote ones.
 ///
 /// # Errors
-/// As [`newest_at`], for what is looked at.
+/// As [`newest_at`], for the parts that are read.
 pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainError> {
     let folder = match what_is(path)? {
         Place::Run(run) => run.join("checkpoints"),
@@ -38,11 +38,11 @@ pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainErr
     Ok((newest.checkpoint, messages))
 }
 
-/// The folder of the checkpoints of the run at `path`, or `path`, where that is such a folder; none where it is one
-/// checkpoint.
+/// Returns the folder of the checkpoints of the run at `path`, or `path` itself if it is such a folder; `None` if it is
+/// one checkpoint.
 ///
 /// # Errors
-/// When there is nothing of the kind.
+/// There is neither.
 pub fn folder_of(path: &Path) -> Result<Option<PathBuf>, TrainError> {
     Ok(match what_is(path)? {
         Place::Run(run) => Some(run.join("checkpoints")),
@@ -51,10 +51,10 @@ pub fn folder_of(path: &Path) -> Result<Option<PathBuf>, TrainError> {
     })
 }
 
-/// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
+/// Returns the directories of all checkpoints at `path`, oldest first, valid or not.
 ///
 /// # Errors
-/// When there is none.
+/// There are none.
 pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let folder = match what_is(path)? {
         Place::Run(run) => run.join("checkpoints"),
@@ -68,11 +68,11 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The order of the lines in the log of the run at `path`, with the log's place, where the newest checkpoint is of step
+/// Returns the path of the log of the run at `path` with the order of its lines, if the newest checkpoint has step
 /// `steps`; `None` for checkpoints outside a run.
 ///
 /// # Errors
-/// When the log cannot be read.
+/// The log cannot be read.
 pub fn log_order_at(path: &Path, steps: u64) -> Result<Option<(PathBuf, Order)>, TrainError> {
     let Place::Run(run) = what_is(path)? else { return Ok(None) };
     let file = run.join("log.jsonl");
@@ -82,13 +82,13 @@ pub fn log_order_at(path: &Path, steps: u64) -> Result<Option<(PathBuf, Order)>,
     Ok(Some((file, order)))
 }
 
-/// The checkpoint at `path`, where it fits in memory.
+/// Reads the checkpoint at `path`, if it fits in memory.
 fn read(path: &Path) -> Result<Checkpoint, TrainError> {
     require_room(path)?;
     Ok(Checkpoint::read(path)?)
 }
 
-/// Refuses a checkpoint on this machine's disk that does not fit in memory.
+/// Refuses a checkpoint on the local disk that does not fit in memory.
 fn require_room(checkpoint: &Path) -> Result<(), TrainError> {
     let files = fs::read_dir(checkpoint).into_iter().flatten().flatten();
     let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).fold(0, u64::saturating_add);
@@ -97,8 +97,8 @@ fn require_room(checkpoint: &Path) -> Result<(), TrainError> {
     Ok(memory::require(&checkpoint.display().to_string(), needs, 0, remedies)?)
 }
 
-/// The newest valid checkpoint in `folder`, and a message for each newer one that is not; with `strict` the newest of
-/// all, which must be valid.
+/// Returns the newest valid checkpoint in `folder`, and a message for each newer invalid one; with `strict` the newest
+/// of all, which must be valid.
 pub(super) fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), TrainError> {
     if let Some((_, path)) = Folder::new(folder).list()?.last() {
         require_room(path)?;
@@ -112,25 +112,25 @@ pub(super) fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<Str
     Ok((newest.checkpoint, messages))
 }
 
-/// The checkpoint at `path`, and what a person should know of it.
+/// Returns the checkpoint at `path`, and messages for the user.
 pub(super) fn single(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let checkpoint = read(path)?;
     let messages = beside(path, checkpoint.manifest()).collect();
     Ok((checkpoint, messages))
 }
 
-/// A warning for each file in a checkpoint that is no part of it. Where they cannot be listed, there is nothing to say:
-/// nothing reads them.
+/// Returns a warning for each file in a checkpoint that does not belong to it. If they cannot be listed, there is no
+/// warning, because they are never read.
 fn beside(path: &Path, manifest: &Manifest) -> impl Iterator<Item = String> + use<> {
     let foreign = checkpoint::foreign_files(path, manifest).unwrap_or_default();
     foreign.into_iter().map(|path| format!("warning: {}", not_a_part(&path)))
 }
 
-/// The warning for a file in a checkpoint's directory that its manifest does not list.
+/// Returns the warning for a file in a checkpoint's directory that is not in its manifest.
 pub fn not_a_part(path: &Path) -> String {
-    format!("{} is no part of the checkpoint, and nothing reads it", path.display())
+    format!("{} does not belong to the checkpoint, and is ignored", path.display())
 }
 
 fn passed_over(damaged: &Damaged) -> String {
-    format!("passed over a damaged checkpoint: {damaged}")
+    format!("skipped a damaged checkpoint: {damaged}")
 }

@@ -7,7 +7,7 @@ use crate::distributed::Communicator;
 use crate::loss::Loss;
 use crate::model::Model;
 
-/// The values that are handed over, in the place of what the configuration names.
+/// Values passed in place of the configuration's.
 #[derive(Default)]
 pub(super) struct Given {
     pub model: Option<Box<dyn Model>>,

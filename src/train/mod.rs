@@ -1,7 +1,7 @@
-//! Runs: the configuration, the run directory, the loop, and how a run is taken up again.
+//! Runs: the configuration, the run directory, the training loop, and resuming.
 //!
-//! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
-//! to go on, [`Config`] is what a run is computed from.
+//! Read [`Run`] first: its loop shows a step. [`Session`] holds the state, [`resume`] finds the point to continue from,
+//! and [`Config`] is the input of a run.
 //!
 //! The files of this folder are the loop. `config/` is the configuration, `run_dir/` the directory that a run fills,
 //! `checks/` what is checked before the first step, `observe/` what is seen of a run from outside.
@@ -35,7 +35,7 @@ pub(crate) use checks::memory::Purpose;
 pub(crate) use component::apply_lent;
 pub use component::{Component, Configured, Update, register_component};
 pub use config::edits::Edits;
-pub use config::every::Every;
+pub use config::every::Interval;
 pub use config::figure::Metric;
 pub use config::keep::KeepConfig;
 pub(crate) use config::load::from_checkpoint;

@@ -9,33 +9,34 @@ use super::run_dir::directory::RunDirectory;
 use super::run_dir::place;
 use super::{TrainError, find};
 use crate::checkpoint::fs::LocalDisk;
-use crate::checkpoint::keep::{self, Verdict};
-use crate::checkpoint::{Folder, Keep};
+use crate::checkpoint::keep::{self, Decision};
+use crate::checkpoint::{Folder, Retention};
 
 /// Said where the rules of a run go by a metric of another program.
 const UNKNOWN: &str = "is registered by the program that trained the run and unknown here, so its best checkpoints are \
                        too; prune there, or give the rules";
 
-/// What rules say of the checkpoints of a run, and the run held so that nothing else writes there.
+/// Decisions on the checkpoints of a run, with the run's lock held.
 pub struct Pruning {
     folder: Folder,
-    keep: Keep,
-    /// The step of the newest that is valid.
+    keep: Retention,
+    /// The step of the newest valid one.
     newest: u64,
-    /// Each checkpoint, oldest first, and why it stays, if it does.
-    pub verdicts: Vec<Verdict>,
+    /// The decision on each checkpoint, oldest first.
+    pub decisions: Vec<Decision>,
     _held: RunDirectory,
 }
 
 impl Pruning {
-    /// Looks at the run directory `run` by `rules`, or by those of its own configuration, and deletes nothing.
+    /// Decides by `rules`, or by those of the run's configuration, on the checkpoints of the run directory `run`, and
+    /// deletes nothing.
     ///
     /// # Errors
-    /// When there is no run, a process trains there, no checkpoint is valid, or the rules make no sense.
+    /// There is no run, a process trains there, no checkpoint is valid, or the rules are invalid.
     pub fn plan(run: &Path, rules: Option<KeepConfig>) -> Result<Self, TrainError> {
         let (newest, _) = find::newest_at(run)?;
         if !place::is_run(run)? {
-            let reason = "is no run directory; checkpoints outside of one are yours to delete".to_owned();
+            let reason = "is not a run directory; delete checkpoints outside a run yourself".to_owned();
             return Err(TrainError::NothingToResume { path: run.to_owned(), reason });
         }
         let held = RunDirectory::open(run).map_err(|error| match error {
@@ -52,14 +53,14 @@ impl Pruning {
         let rules = rules.map_or_else(own, Ok)?;
         let folder = held.folder();
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
-        let (keep, verdicts) = rules.judge(&folder, newest.step(), steps_per_epoch)?;
-        Ok(Self { folder, keep, newest: newest.step(), verdicts, _held: held })
+        let (keep, decisions) = rules.decide(&folder, newest.step(), steps_per_epoch)?;
+        Ok(Self { folder, keep, newest: newest.step(), decisions, _held: held })
     }
 
-    /// Deletes what does not stay, and says which directories those were.
+    /// Deletes the checkpoints that are not kept, and returns their directories.
     ///
     /// # Errors
-    /// When one cannot be deleted; those before it are gone.
+    /// One cannot be deleted; those before it are deleted.
     pub fn carry_out(self) -> Result<Vec<PathBuf>, TrainError> {
         Ok(keep::prune(&LocalDisk, &self.folder, &self.keep, Some(self.newest))?)
     }

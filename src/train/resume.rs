@@ -1,4 +1,4 @@
-//! Taking up a run: which checkpoint, with which configuration, in which directory.
+//! Resuming a run: choice of the checkpoint, the configuration and the directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,33 +21,33 @@ use crate::{free_name, remedy, store};
 
 pub use super::find::{all_at, folder_of, log_order_at, newest_at, newest_outline_at, not_a_part};
 
-/// A run that was taken up, and what a person should know about it.
+/// A resumed run, and messages for the user.
 pub struct Resumed {
     /// The run, ready to train.
     pub run: Run,
-    /// Damaged checkpoints that were passed over, changes, differences of machine.
+    /// Messages about skipped damaged checkpoints, changes, and differences of the machine.
     pub messages: Vec<String>,
 }
 
-/// How a run is to be taken up.
+/// Options of a resume.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Choices<'a> {
-    /// What changes in the configuration that the checkpoint holds.
+pub struct ResumeOptions<'a> {
+    /// Changes to the configuration of the checkpoint.
     pub settings: &'a [Setting],
-    /// The run directory to go on in, where that is another one.
+    /// The run directory to continue in, if it is another one.
     pub out: Option<&'a Path>,
-    /// Whether a damaged checkpoint is an error, rather than passed over for an older one.
+    /// Whether a damaged checkpoint is an error, instead of being skipped for an older one.
     pub strict: bool,
 }
 
-/// Takes up the run at `path`: a run directory, a folder of checkpoints, or one checkpoint.
+/// Resumes the run at `path`: a run directory, a folder of checkpoints, or one checkpoint.
 ///
-/// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint that is not in a run
-/// directory, or that later ones follow, starts a new one and stays as it is: `out`, or a free name under `runs`.
+/// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint outside a run, or one
+/// followed by later ones, starts a new run and is not changed: in `out`, or under a free name in `runs`.
 ///
 /// # Errors
-/// When there is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
-pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Resumed, TrainError> {
+/// There is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
+pub fn resume(path: &Path, choices: ResumeOptions<'_>, control: Control) -> Result<Resumed, TrainError> {
     match locate(path)? {
         Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => {
             in_place(&run, choices, None, Given::default(), control)
@@ -68,28 +68,28 @@ pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Res
     }
 }
 
-/// Takes up the run in the directory `run` with `config`, and with what a program hands over.
+/// Resumes the run in the directory `run` with `config`, and with values passed by a program.
 pub(super) fn resume_as(run: &Path, config: Config, given: Given, control: Control) -> Result<Resumed, TrainError> {
-    in_place(run, Choices::default(), Some(config), given, control)
+    in_place(run, ResumeOptions::default(), Some(config), given, control)
 }
 
-/// The run in the directory `out`: taken up where there is one, else a new one of `config`. A program that trains by this
+/// Resumes the run in the directory `out` if there is one, otherwise starts one with `config`. A program that uses this
 /// can be killed and started again with the same arguments.
 ///
 /// # Errors
-/// As [`resume`] or [`Run::start`], and those of `config`.
+/// As [`resume`] or [`Run::start`], and errors of `config`.
 pub fn start_or_resume(
     out: &Path,
     control: Control,
     config: impl FnOnce() -> Result<Config, TrainError>,
 ) -> Result<Resumed, TrainError> {
     if is_run(out)? {
-        return resume(out, Choices::default(), control);
+        return resume(out, ResumeOptions::default(), control);
     }
     Ok(Resumed { run: Run::start(config()?, out, control)?, messages: Vec::new() })
 }
 
-/// Where a resume of `path` goes on.
+/// Determines the place that a resume of `path` continues from.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {
         Place::Single(path) => place_of_checkpoint(path)?,
@@ -97,7 +97,7 @@ fn locate(path: &Path) -> Result<Place, TrainError> {
     })
 }
 
-/// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
+/// The newest checkpoint of a run means the run. It was given by its path, so no older one replaces it.
 fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
     let (folder, run) = (path.parent().unwrap_or(&path), base_of(&path));
     let newest = Folder::new(folder).list()?.pop();
@@ -118,7 +118,7 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
 
 fn in_place(
     run: &Path,
-    Choices { settings, strict, .. }: Choices<'_>,
+    ResumeOptions { settings, strict, .. }: ResumeOptions<'_>,
     asked: Option<Config>,
     given: Given,
     control: Control,
@@ -127,7 +127,7 @@ fn in_place(
     let folder = directory.checkpoints();
     let mut messages = swept(&directory);
     if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file())? {
-        // Killed before its first checkpoint was whole: nothing is lost by beginning again.
+        // Killed before its first checkpoint was complete: starting again loses nothing.
         let is_asked = asked.is_some() || !settings.is_empty();
         let config = asked.map_or_else(|| load::from_file(&directory.config_file(), settings), Ok)?;
         let session = Session::of(config, given)?;
@@ -154,19 +154,19 @@ fn in_place(
         written_config::Found::Behind => messages.extend(directory.keep_edited_config()?),
         written_config::Found::AsWritten | written_config::Found::Agrees => {}
     }
-    // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
+    // Changes are saved at once, because a kill before the next checkpoint would silently revert them.
     let is_changed = changes_at(&session, checkpoint.step()).is_some();
     let last = (!is_changed).then(|| checkpoint.path().to_owned());
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
 }
 
-/// Clears away what killed saves have left in a run, which this process holds, and says so.
+/// Removes the remains of killed saves in a run, which this process holds, and returns messages.
 fn swept(directory: &RunDirectory) -> Vec<String> {
     match directory.folder().sweep() {
         Ok(swept) if swept.is_empty() => Vec::new(),
-        Ok(swept) if swept.len() == 1 => vec!["removed what a killed save left".to_owned()],
-        Ok(swept) => vec![format!("removed what {} killed saves left", swept.len())],
-        Err(error) => vec![format!("what a killed save left stays there: {error}")],
+        Ok(swept) if swept.len() == 1 => vec!["removed the remains of a killed save".to_owned()],
+        Ok(swept) => vec![format!("removed the remains of {} killed saves", swept.len())],
+        Err(error) => vec![format!("the remains of a killed save cannot be removed: {error}")],
     }
 }
 
@@ -181,7 +181,7 @@ fn is_empty_file(path: &Path) -> Result<bool, TrainError> {
 fn branch(
     checkpoint: &Checkpoint,
     mut messages: Vec<String>,
-    Choices { settings, out, .. }: Choices<'_>,
+    ResumeOptions { settings, out, .. }: ResumeOptions<'_>,
     control: Control,
 ) -> Result<Resumed, TrainError> {
     let config = configuration(checkpoint, settings)?;
@@ -190,21 +190,21 @@ fn branch(
     let out = out.map_or_else(|| name_of_branch(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
     log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
-    messages.push(format!("goes on in {}; {} stays as it is", out.display(), checkpoint.path().display()));
+    messages.push(format!("continues in {}; {} is not changed", out.display(), checkpoint.path().display()));
     Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages })
 }
 
-/// A name under `runs` that says where the run comes from and is not taken.
+/// Returns a free name under `runs` that shows the origin of the run.
 fn name_of_branch(origin: &Path, step: u64) -> PathBuf {
     let name = origin.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
     free_name::of(&Path::new("runs").join(format!("{name}-from-step-{step}")))
 }
 
-/// The configuration of a checkpoint, with what `settings` change.
+/// Returns the configuration of a checkpoint, with the changes of `settings`.
 fn configuration(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Config, TrainError> {
     let config = checkpoint.field("config").ok_or_else(|| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
-        reason: "holds no configuration: it was saved by another program, which is the one to resume it".to_owned(),
+        reason: "holds no configuration: it was saved by another program; resume it with that program".to_owned(),
     })?;
     load::from_checkpoint(config, settings, &base_of(checkpoint.path()))
 }
@@ -229,14 +229,14 @@ fn session(
     Ok(session)
 }
 
-/// What to say where a checkpoint is used by another build or on another machine than that which saved it.
+/// Returns a message if a checkpoint was saved by another build or on another machine.
 pub(crate) fn other_machine(checkpoint: &Checkpoint, device: &str) -> Option<String> {
     let differences = checkpoint.manifest().written_by.differences(&WrittenBy::this_build(device));
-    let message = "the same bits are not promised, for this is not where it was saved";
+    let message = "the same bits are not promised, because it was saved by another build or on another machine";
     (!differences.is_empty()).then(|| format!("{message}: {}", differences.join("; ")))
 }
 
-/// The latest entry of the history, if it was made at `step`.
+/// Returns the latest entry of the history, if it was made at `step`.
 fn changes_at(session: &Session, step: u64) -> Option<&serde_json::Value> {
     session.history().last().filter(|entry| entry["step"] == step)
 }

@@ -1,4 +1,4 @@
-//! The loop, and the run directory that it fills.
+//! The training loop, and its run directory.
 
 mod saving;
 
@@ -26,31 +26,31 @@ use crate::{shell, store};
 pub struct Run {
     session: Session,
     log: Log,
-    /// Other writers that the run has, beside those that [`Run::train`] is given.
+    /// Additional writers of the run's records, besides the one passed to [`Run::train`].
     sinks: Vec<Box<dyn Sink>>,
     control: Control,
     saver: Saver,
-    /// When the state is saved.
+    /// Times of saves.
     saves: Saves,
     last_checkpoint: Option<PathBuf>,
-    /// The step of the newest save, which may be in flight, and when it began.
+    /// The step of the newest save, which may be in flight, and its start.
     saving: (u64, Instant),
-    /// Whether the newest save is of the state before the validation of its step.
+    /// Whether the newest save is from before the validation of its step.
     saved_unvalidated: bool,
-    /// The step of a save that a signal or the program asked for, until it has ended.
+    /// The step of a save that a signal or the program requested, until it has finished.
     asked: Option<u64>,
-    /// Whether the newest save takes the place of one of the same state before its validation.
+    /// Whether the newest save replaces one of the same step from before its validation.
     supersedes: bool,
-    /// The last that is let go: until then a save may be in flight.
+    /// Dropped last, because a save may still be in flight.
     directory: RunDirectory,
 }
 
 impl Run {
-    /// A new run in the directory `out`, with its initial state saved there.
+    /// Starts a new run in the directory `out`, and saves its initial state there.
     ///
     /// # Errors
-    /// When the session cannot be made, a schedule or `checkpoint.keep.best` goes by a figure that is never known in
-    /// this run, or the directory holds a run, is in use or cannot be written.
+    /// The session cannot be created, a schedule or `checkpoint.keep.best` needs a metric that is never known in this
+    /// run, or the directory holds a run, is in use or cannot be written.
     pub fn start(config: Config, out: &Path, control: Control) -> Result<Self, TrainError> {
         let session = Session::new(config)?;
         session.require_figures()?;
@@ -58,11 +58,10 @@ impl Run {
         Self::enter(session, directory, control, None)
     }
 
-    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and,
-    /// without a `last_checkpoint` that holds its state, a checkpoint, after which the run can be resumed whatever
-    /// happens.
+    /// Continues with `session` in `directory`. Missing files are written: configuration, log, and, without a
+    /// `last_checkpoint` of its state, a checkpoint; from then on the run can be resumed after any failure.
     ///
-    /// A directory with a configuration and no checkpoint is a run that begins at step 0. One that goes on from
+    /// A directory with a configuration and without a checkpoint is a run at step 0. A run that continues from
     /// elsewhere is therefore saved before its configuration is written.
     pub(super) fn enter(
         session: Session,
@@ -105,13 +104,13 @@ impl Run {
         Ok(run)
     }
 
-    /// The run, with its checkpoints saved through `disk` from now on.
+    /// Saves checkpoints through `disk` from now on.
     #[doc(hidden)]
     pub fn on(self, disk: Arc<dyn Disk>) -> Self {
         Self { saver: self.saver.on(self.directory.held(disk)), ..self }
     }
 
-    /// The run, which from now on tells `sink` too.
+    /// Adds `sink` as a receiver of records.
     pub fn with_sink(mut self, sink: Box<dyn Sink>) -> Self {
         self.sinks.push(sink);
         self
@@ -120,8 +119,8 @@ impl Run {
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
     ///
     /// # Errors
-    /// When loss, gradients or saved parameters are not finite, a device fails, a sink cannot take up its file, or the
-    /// last save failed. A save that fails before is told to `sink`, and training continues.
+    /// Loss, gradients or saved parameters are not finite, a device fails, a sink cannot continue its file, or the last
+    /// save failed. An earlier failed save is reported to `sink`, and training continues.
     pub fn train(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         let mut own = std::mem::take(&mut self.sinks);
         let mut all = Sinks(vec![sink]);
@@ -138,9 +137,9 @@ impl Run {
         let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
         sink.begin(&Beginning { done, recorded, total, run: self.directory.path() })?;
         let began = Instant::now();
-        // Weights that a save has found to be no numbers are the cause of whatever came after them.
+        // If a pending save found non-finite weights, that error comes first: it is the cause.
         let outcome = self.steps(sink).or_else(|error| self.await_save(sink).and(Err(error)));
-        // Whatever failed because the run is another's by now.
+        // Errors caused by another process that has taken over the run.
         let outcome = outcome.or_else(|error| self.directory.require_held().and(Err(error)));
         flush(sink);
         sink.end();
@@ -180,7 +179,7 @@ impl Run {
         self.finish(Outcome::Finished, sink)
     }
 
-    /// Saves the state, to which the batch that failed has done nothing, so that no update is lost by it.
+    /// Saves the state before the batch that failed, so that no update is lost.
     fn save_before(&mut self, error: TrainError, sink: &mut dyn Sink) -> TrainError {
         if let Err(unsaved) = self.finish(Outcome::Finished, sink) {
             sink.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
@@ -188,7 +187,7 @@ impl Run {
         error
     }
 
-    /// The work after an update: a validation, the record, a save.
+    /// Finishes an update: a validation, the record, a save.
     fn conclude_step(&mut self, mut record: StepRecord, sink: &mut dyn Sink) -> Result<Next, TrainError> {
         if self.session.validation_is_due() || self.session.unvalidated().is_some() {
             record.validation = self.validate(&record, sink)?;
@@ -201,15 +200,15 @@ impl Run {
         self.log.record(&record);
         sink.record(&record);
         self.save_when_due(sink)?;
-        // After the last step there is nothing left to stop.
+        // After the last step there is nothing to stop.
         match self.control.stop_requested().filter(|_| record.done() < self.session.total_steps()) {
             Some(_) => self.finish_stopped(sink).map(Next::Stop),
             None => Ok(Next::Step(record.next)),
         }
     }
 
-    /// The validation after the update of `record`; none if the run was asked to stop meanwhile. Then the
-    /// validation is still to be made, and so it is in a save that was asked for meanwhile.
+    /// Makes the validation after the update of `record`; `None` if the run was asked to stop meanwhile. The validation
+    /// is then still pending, also in a save that was requested meanwhile.
     fn validate(&mut self, record: &StepRecord, sink: &mut dyn Sink) -> Result<Option<Evaluation>, TrainError> {
         let control = self.control.clone();
         sink.validating(record.done());
@@ -226,7 +225,7 @@ impl Run {
         }
         self.save_when_due(sink)?;
         sink.validating(record.done());
-        // From its beginning, and to its end whatever is to be saved.
+        // A requested save does not interrupt it again.
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
     }
 
@@ -237,7 +236,7 @@ impl Run {
         Err(self.not_finite(what, step, rates))
     }
 
-    /// A checkpoint of this very step holds the weights that led here, so it is no good one.
+    /// A checkpoint of this step already has the weights that led here, so it is not a good one.
     fn not_finite(&self, what: &str, step: u64, rates: &[StepHyperparams]) -> TrainError {
         let all = Folder::new(self.directory.checkpoints()).list().unwrap_or_default();
         let earlier = all.into_iter().rev().filter(|(saved_at, _)| *saved_at < step).map(|(_, path)| path);
@@ -261,13 +260,13 @@ impl Run {
         }
     }
 
-    /// Says what a signal that ends the process at once would lose.
+    /// Describes the loss if a signal ends the process at once.
     fn put_at_stake(&self) {
         let saved = self.last_checkpoint.as_deref().and_then(checkpoint::step_of).unwrap_or_default();
         let run = shell::path(self.directory.path());
         self.control.put_at_stake(Stake {
             in_order: "stopping after this step".to_owned(),
-            at_once: format!("nothing after step {saved} is saved; to go on from there: train --resume {run}"),
+            at_once: format!("nothing after step {saved} is saved; to continue from there: train --resume {run}"),
             save: "saving after this step".to_owned(),
         });
     }
@@ -278,10 +277,10 @@ impl Run {
         self.finish(Outcome::Stopped { signal }, sink)
     }
 
-    /// Saves the state where the newest checkpoint is older.
+    /// Saves the state if the newest checkpoint is older.
     fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         self.await_save(sink)?;
-        // One that somebody has removed meanwhile is saved again.
+        // A removed checkpoint is saved again.
         let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
         let last_step = last.and_then(checkpoint::step_of);
         let is_older = self.saved_unvalidated && self.session.unvalidated().is_none();
@@ -294,35 +293,35 @@ impl Run {
         Ok(outcome)
     }
 
-    /// The best checkpoint of those that were measured. In an object store, where each would have to be fetched, they
-    /// are looked at only where few are kept.
+    /// Returns the best checkpoint with a metric. In an object store, where each must be fetched, they are read only if
+    /// few are kept.
     pub fn best(&self) -> Option<BestCheckpoint> {
         let rules = &self.session.config().checkpoint.keep;
         if store::is_url(self.path()) && rules.is_empty() {
             return None;
         }
-        let judged = rules.judge(&self.directory.folder(), self.session.step(), self.session.steps_per_epoch());
-        let (_, verdicts) = judged.ok()?;
-        BestCheckpoint::ranked(&verdicts, rules).into_iter().next()
+        let decided = rules.decide(&self.directory.folder(), self.session.step(), self.session.steps_per_epoch());
+        let (_, decisions) = decided.ok()?;
+        BestCheckpoint::ranked(&decisions, rules).into_iter().next()
     }
 
-    /// What has memory in it.
+    /// Returns the session with the run's state.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// The run directory.
+    /// Returns the run directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The newest checkpoint.
+    /// Returns the newest checkpoint.
     pub fn last_checkpoint(&self) -> Option<&Path> {
         self.last_checkpoint.as_deref()
     }
 }
 
-/// How a step ends.
+/// Result of a step.
 enum Next {
     /// Another one follows, with these rates.
     Step(Vec<StepHyperparams>),

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, mpsc};
 use crate::common::{ADAMW, EVERY_STEP, Lab, checkpoint, small, state};
 use candle_core::{Device, Tensor, Var};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
-use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, Snapshot, WrittenBy};
+use rekindle::checkpoint::{Checkpoint, Folder, Retention, Saver, Snapshot, WrittenBy};
 use rekindle::data::{
     Batch, BatchSize, Data, DataError, Dataset, Fingerprint, Input, LastBatch, Order, Split, TargetKind,
 };
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde_json::json;
 
 /// Parameters of these names, made in this order: the ids that Candle gives them count upwards.
@@ -37,9 +37,9 @@ fn update(optimizer: &mut Optimizer, parameters: &Parameters) {
 }
 
 /// burn #5130: moments were silently reset, because they were saved by the ids of parameters, which change between
-/// processes. Here they have the names of their parameters, and one that has none of its own is an error.
+/// processes. Here they have the names of their parameters, and a parameter without a name is an error.
 #[test]
-fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
+fn burn_5130_moments_are_found_by_name_in_any_order_parameters_are_made() {
     let adamw = || AdamW { lr: 0.1, ..AdamW::default() };
     let mut before = made_in_order(&["decoder", "embedding", "head"]);
     let mut optimizer = Optimizer::new(&before, adamw()).unwrap();
@@ -59,11 +59,11 @@ fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
     let renamed = made_in_order(&["decoder", "embedding", "top"]);
     let error = Optimizer::new(&renamed, adamw()).unwrap().load(&moments).unwrap_err().to_string();
     assert!(error.contains("head") && error.contains("top"), "{error}");
-    // The parts are looked at before any is changed, so the weights stay what they were too.
+    // All parts are checked before any is changed, so the weights are unchanged too.
     before.load(&weights).unwrap();
 }
 
-/// A disk that takes no new file, or writes down what is done to it in which order.
+/// A disk that refuses new files, or records the order of operations.
 #[derive(Clone, Default)]
 struct Watched {
     is_full: bool,
@@ -129,7 +129,7 @@ impl DiskFile for WatchedFile {
 }
 
 fn saver(folder: &Path, disk: &Watched) -> Saver {
-    let keep = Keep { last: Some(1), ..Keep::default() };
+    let keep = Retention { last: Some(1), ..Retention::default() };
     Saver::new(Folder::new(folder), WrittenBy::this_build("cpu")).on(Arc::new(disk.clone())).keeping(keep)
 }
 
@@ -159,7 +159,7 @@ fn lightning_1150_the_previous_checkpoint_is_deleted_only_after_the_new_one_is_d
 }
 
 /// KempnerForge #102: the `latest` pointer moved before the data was durable. Here there is no pointer, and the rename
-/// that makes a checkpoint visible comes after the flush of all it holds.
+/// that makes a checkpoint visible comes after the flush of its content.
 #[test]
 fn kempnerforge_102_nothing_is_visible_before_it_is_durable() {
     let (folder, weight, disk) = (tempfile::tempdir().unwrap(), made_in_order(&["w"]), Watched::default());
@@ -195,7 +195,7 @@ fn pytorch_144657_an_asynchronous_save_has_the_values_of_its_own_step() {
     weight.load(&saved).unwrap();
 }
 
-/// A million rows of which only those are made that are asked for; counts them.
+/// A million rows, created only on request and counted.
 struct Counted {
     fingerprint: Fingerprint,
     gathered: Arc<AtomicUsize>,
@@ -227,8 +227,8 @@ impl Dataset for Counted {
     }
 }
 
-/// transformers #11284, #21934: 28 hours of skipping batches to find the place in the data. Here the place is computed:
-/// of the millions of rows before it not one is read.
+/// transformers #11284, #21934: 28 hours of skipping batches to find the position in the data. Here the position is
+/// computed: none of the millions of earlier rows is read.
 #[test]
 fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data() {
     let gathered = Arc::new(AtomicUsize::new(0));
@@ -241,7 +241,7 @@ fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data()
 }
 
 /// torchdata #1317: the first data worker made every step 200 times slower, because it saved its position each step.
-/// Here there is none to save: what a checkpoint holds of the data does not change from step to step.
+/// Here there is no position: the data's part of a checkpoint does not change from step to step.
 #[test]
 fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
@@ -254,7 +254,7 @@ fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     assert!(first.1.is_some() && (1..=12).all(|step| of_the_data(step) == first));
 }
 
-/// Candle's `VarMap` is a hash map: its variables come in another order in every process, and so would norms and files.
+/// Candle's `VarMap` is a hash map: the order of its variables differs in every process, and so would norms and files.
 #[test]
 fn candle_varmap_two_maps_of_the_same_variables_give_the_same_bytes() {
     let bytes = |order: &[&str]| {
@@ -316,7 +316,7 @@ fn serde_json_a_best_that_is_infinite_comes_back_as_infinite() {
 }
 
 /// safetensors: a header with more than one `__metadata__` key differs from run to run, and `serialize_to_file` neither
-/// flushes nor lets anybody else read the file. Here there is no metadata, and a file is made as any other.
+/// flushes nor lets other users read the file. Here there is no metadata, and files are created in the usual way.
 #[test]
 fn safetensors_headers_are_the_same_in_every_run_and_files_are_for_everybody() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Checkpoints: their format, how they are saved and kept, and how damage is found.
+//! Checkpoints: format, saves, retention, and detection of damage.
 
 #[path = "../common/mod.rs"]
 mod common;

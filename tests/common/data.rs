@@ -1,4 +1,4 @@
-//! Data files made for tests, and how they are opened.
+//! Data files for tests, and helpers to open them.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::fs;
@@ -18,14 +18,14 @@ pub fn open_with_seed(path: &Path, options: &str, seed: u64) -> Result<Data, Str
     Data::open(&config, seed, &Device::Cpu).map_err(|error| error.to_string())
 }
 
-/// What opening a folder of these files says, the folder left out.
+/// Returns the message of opening a folder of these files, without the folder's path.
 pub fn refusal(files: &[(&str, Vec<u8>)], name: &str, options: &str) -> String {
     let folder = folder(files);
     let message = open(&folder.path().join(name), options).map(drop).unwrap_err();
     message.replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// A temporary folder with these files, in folders of their own where their names say so.
+/// Creates a temporary folder with these files, in subfolders if their names say so.
 pub fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), files);
@@ -64,7 +64,7 @@ pub fn labels(count: u32) -> Vec<u8> {
     idx(&[count], &labels)
 }
 
-/// A folder in which MNIST would be looked for: 40 images to train on, packed, and 10 for validation.
+/// Creates a folder in MNIST's form: 40 training images, in gzip files, and 10 for validation.
 pub fn mnist() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("train-images-idx3-ubyte.gz", gzip(&images(40))),

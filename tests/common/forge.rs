@@ -1,4 +1,4 @@
-//! Changes a checkpoint as somebody would who knows the format: every digest is right, whatever the content says.
+//! Changes a checkpoint like an attacker who knows the format: every digest is right, for any content.
 #![allow(dead_code, reason = "every test file uses another part of it")]
 
 use std::fs;

@@ -12,23 +12,23 @@ use rekindle::data::{
 use rekindle::model::{Mlp, MlpConfig, Mode, Model};
 use rekindle::ops::loss::cross_entropy;
 use rekindle::optim::{Gradients, Optimizer, Sgd};
-use rekindle::rng::{Draws, Stream};
+use rekindle::rng::{StepRng, Stream};
 
-/// Numbers in a row, of one byte each in a file and four in a batch.
+/// Numbers in a row, of one byte each in a file and four bytes each in a batch.
 pub const WIDTH: usize = 4096;
-/// So many rows are 20 GB in a file.
+/// Number of rows in a file of 20 GB.
 pub const ROWS: usize = 5_000_000;
 
-/// So many of its numbers say which class a row is of.
+/// Number of values in a row that determine its class.
 const SIGNAL: usize = 1024;
 
-/// Where the bytes of a row come from.
+/// Source of a row's bytes.
 pub enum Bytes {
     Computed(Stream),
     Mapped(Mmap),
 }
 
-/// Rows of [`WIDTH`] numbers, of which the first say which of two classes a row is of.
+/// Rows of [`WIDTH`] numbers, whose first values determine one of two classes.
 pub struct Huge {
     rows: usize,
     bytes: Bytes,
@@ -40,19 +40,19 @@ impl Huge {
         Self { rows, bytes: Bytes::Computed(Stream::new(0, "huge")), fingerprint: Fingerprint::of(b"computed") }
     }
 
-    /// A file of `rows` at `path`, which takes no room: what was never written reads as zeros.
+    /// Creates a sparse file of `rows` at `path`: unwritten parts read as zeros.
     pub fn mapped(rows: usize, path: &Path) -> Self {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
         file.set_len((rows * WIDTH) as u64).unwrap();
-        // SAFETY: nobody else knows of the file, and nobody writes to it.
+        // SAFETY: no other code knows the file or writes to it.
         let map = unsafe { Mmap::map(&file) }.unwrap();
-        // Rows come in no order, so what lies behind one is not worth reading ahead.
+        // Access is random, so reading ahead does not help.
         #[cfg(unix)]
         map.advise(memmap2::Advice::Random).unwrap();
         Self { rows, bytes: Bytes::Mapped(map), fingerprint: Fingerprint::of(b"mapped") }
     }
 
-    /// Batches of 64 rows in an order of their own each epoch; the last thousand rows are for validation.
+    /// Batches of 64 rows in a different order each epoch; the last thousand rows are for validation.
     pub fn data(self) -> Data<Self> {
         let split = Split::last(self.rows, 1000).unwrap();
         let size = BatchSize::Rows(64.try_into().unwrap());
@@ -97,7 +97,7 @@ impl Dataset for Huge {
     }
 }
 
-/// Trains a small network for `steps` updates, and says the loss of the last.
+/// Trains a small network for `steps` updates, and returns the loss of the last.
 pub fn train(data: &Data<Huge>, steps: u64) -> f32 {
     let model = Mlp::new(MlpConfig::new([16]), WIDTH, 2, 0, &Device::Cpu).unwrap();
     let mut optimizer = Optimizer::new(model.parameters(), Sgd { lr: 0.01, ..Sgd::default() }).unwrap();
@@ -105,7 +105,7 @@ pub fn train(data: &Data<Huge>, steps: u64) -> f32 {
     let mut last = f32::NAN;
     for step in 0..steps {
         let batch = data.batch(step).unwrap();
-        let outputs = model.forward(&batch.inputs, Mode::Train(&Draws::at(0, step))).unwrap();
+        let outputs = model.forward(&batch.inputs, Mode::Train(&StepRng::at(0, step))).unwrap();
         let loss = cross_entropy(&outputs, &batch.targets, 0.0).unwrap();
         last = loss.to_scalar().unwrap();
         let gradients = Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap();

@@ -43,7 +43,7 @@ pub const MODEL: &str = r#"
     dropout = 0.3
 "#;
 
-/// Twelve updates with dropout, clipping and validation; `more` adds to them or says how they are made.
+/// Twelve updates with dropout, clipping and validation; `more` adds settings or arguments.
 pub fn small(optimizer: &str, schedule: &str, more: &str) -> String {
     let lengths = "train = { epochs = 3, clip_norm = 1.0 }\nvalidation = { every = \"2 steps\" }";
     format!("optimizer = {optimizer}\nschedule = \"{schedule}\"\n{lengths}\n{more}\n{MODEL}")
@@ -62,7 +62,7 @@ pub struct Lab {
     folder: tempfile::TempDir,
 }
 
-/// How a process ended, and what it said.
+/// Exit status and output of a process.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -75,7 +75,7 @@ impl Lab {
         Self::in_folder(tempfile::tempdir().unwrap(), config)
     }
 
-    /// In memory, where the system has a folder for that: thousands of small saves would mostly wait for a disk.
+    /// In memory if the system has a folder for that: thousands of small saves would mostly wait for a disk.
     pub fn in_memory(config: &str) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self::in_folder(folder.unwrap(), config)
@@ -91,7 +91,8 @@ impl Lab {
         self.folder.path().join(name)
     }
 
-    /// `train` with `arguments`, to be run in the folder. It has one thread: for so small a model others only wait.
+    /// Returns `train` with `arguments`, to be run in the folder, with one thread, because more do not help so small a
+    /// model.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command
@@ -113,7 +114,7 @@ impl Lab {
         Training::spawn(&mut self.command(arguments), self.folder.path())
     }
 
-    /// Starts the run of `config.toml` in the directory `out`, and sees it to its end.
+    /// Starts the run of `config.toml` in the directory `out`, and waits for its end.
     pub fn start(&self, out: &str) -> Ended {
         self.train(&["config.toml", "--out", out]).well()
     }
@@ -159,7 +160,7 @@ impl Ended {
         self
     }
 
-    /// What a refused request says.
+    /// Returns the message of a refused request.
     #[track_caller]
     pub fn refusal(self) -> String {
         assert_eq!(self.code, Some(2), "{}", self.stderr);
@@ -190,7 +191,7 @@ pub fn checkpoint(run: &Path, step: u64) -> PathBuf {
     run.join(format!("checkpoints/step-{step:010}"))
 }
 
-/// The steps of the checkpoints of a run, in order; none where there is no run yet.
+/// Returns the steps of the checkpoints of a run, in order; empty if there is no run yet.
 pub fn steps(run: &Path) -> Vec<u64> {
     let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -214,7 +215,7 @@ pub fn rates(run: &Path) -> Vec<f64> {
     log(run).iter().map(|line| line["lr"][0].as_f64().unwrap()).collect()
 }
 
-/// Asks a run to stop after its next update, and what is due after that.
+/// Asks a run to stop after its next update, and everything due after it.
 pub struct StopAfterOne(pub Control);
 
 impl Sink for StopAfterOne {
@@ -248,8 +249,8 @@ pub fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// The files of a run that its bits are in. The others say when and by which process they were written; what a killed
-/// save has left is hidden, and nothing reads it.
+/// Returns the files of a run that must have the same bits. Others contain the time and process; hidden remains of
+/// killed saves are never read.
 fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = tree(run);
     files.retain(|path, _| {
@@ -261,7 +262,7 @@ fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Two runs have the same files with the same bytes: configuration, log, and all of every checkpoint.
+/// Asserts that two runs have the same files with the same bytes: configuration, log, and all checkpoints.
 #[track_caller]
 pub fn assert_same_bits(whole: &Path, other: &Path) {
     let (expected, found) = (bits(whole), bits(other));

@@ -1,4 +1,4 @@
-//! The two programs as a person runs them, in a folder with a small data set and a configuration.
+//! The two programs as a user runs them, in a folder with a small data set and a configuration.
 #![allow(dead_code, reason = "every test file uses another part of it")]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub const TRAIN: &str = env!("CARGO_BIN_EXE_train");
 pub const INSPECT: &str = env!("CARGO_BIN_EXE_inspect");
 
-/// The configuration that all tests start from. Tests name its lines, so it must not move.
+/// The configuration that all tests start from. Tests refer to its line numbers, so it must not change.
 pub const CONFIG: &str = r#"seed = 7
 
 [data]
@@ -45,7 +45,7 @@ epochs = 4
 every = "1 epoch"
 "#;
 
-/// What a program said.
+/// Output of a program.
 #[derive(Debug)]
 pub struct Told {
     pub code: Option<i32>,
@@ -61,7 +61,7 @@ impl From<Output> for Told {
 }
 
 impl Told {
-    /// Ended with `code` and said all of `parts` on stderr, in words for a person.
+    /// Asserts the exit `code`, and that all of `parts` are on stderr, in plain words.
     #[track_caller]
     pub fn says(&self, code: i32, parts: &[&str]) {
         let Self { err, out, .. } = self;
@@ -123,7 +123,7 @@ impl Workplace {
         self.command(INSPECT, arguments).output().unwrap().into()
     }
 
-    /// `train` refuses the request, says all of `parts`, and leaves every file as it was.
+    /// Asserts that `train` refuses the request with all of `parts`, and leaves every file unchanged.
     #[track_caller]
     pub fn train_refuses(&self, arguments: &[&str], parts: &[&str]) {
         let before = self.files();
@@ -131,7 +131,7 @@ impl Workplace {
         assert!(self.files() == before, "{arguments:?} changed files");
     }
 
-    /// The same of `inspect`, which ends with `code`.
+    /// The same for `inspect`, which exits with `code`.
     #[track_caller]
     pub fn inspect_refuses(&self, code: i32, arguments: &[&str], parts: &[&str]) {
         let before = self.files();
@@ -139,7 +139,7 @@ impl Workplace {
         assert!(self.files() == before, "{arguments:?} changed files");
     }
 
-    /// Every file and its content, and every folder. Lock files are left out: they name the process that came last.
+    /// Returns every file with its content, and every folder, except lock files, which name the last process.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         collect(self.folder.path(), &mut found);

@@ -17,8 +17,8 @@ const SENT: [i32; 10] = [
     libc::SIGUSR2,
 ];
 
-/// Lets signals do what they do by default. Where tests run under `nohup`, or in the background of a shell without job
-/// control, some are ignored, and what is ignored stays ignored in programs that are started.
+/// Resets signals to their default. If tests run under `nohup`, or in the background of a shell without job control,
+/// some are ignored, and ignored signals stay ignored in child processes.
 pub fn by_default(command: &mut Command) {
     // SAFETY: between fork and exec only `signal` is called, which may be called there.
     unsafe {

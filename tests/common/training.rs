@@ -42,7 +42,7 @@ impl Training {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// Kills it, and says whether it still ran.
+    /// Kills it, and returns whether it was still running.
     pub fn kill(mut self) -> bool {
         self.process.kill().unwrap();
         self.process.wait().unwrap().signal() == Some(9)
@@ -69,7 +69,7 @@ impl Training {
 
 impl Drop for Training {
     fn drop(&mut self) {
-        // It has ended, most often; only one that has not is meant.
+        // Usually it has ended; the assertion is about one that has not.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

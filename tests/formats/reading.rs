@@ -1,4 +1,4 @@
-//! Real files become the rows they hold, and what is remembered about them survives a save.
+//! Real files are read as the rows they hold, and their state survives a save.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rekindle::data::{
     Batch, BatchSize, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Fingerprint, Input, LastBatch, Order,
     Rows, Split, Table, TargetKind, Targets,
 };
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name)
@@ -124,7 +124,7 @@ fn data_that_is_not_standardized_remembers_nothing() {
     assert_eq!(plain.save().unwrap(), rekindle::state::State::default());
     let statistics = open(&digits(), 0).save().unwrap();
     let message = plain.check(&statistics).unwrap_err().to_string();
-    assert_eq!(message, "the checkpoint holds a tensor `mean` that nothing here knows");
+    assert_eq!(message, "the checkpoint holds a tensor `mean` that this program does not expect");
     let message = open(&digits(), 0).check(&plain.save().unwrap()).unwrap_err().to_string();
     assert_eq!(message, "tensor `mean` is missing from the checkpoint");
 }
@@ -154,7 +154,7 @@ fn the_fingerprint_is_that_of_the_bytes_on_disk() {
 }
 
 #[test]
-fn plain_and_gzip_read_the_same_whatever_the_name_says() {
+fn plain_and_gzip_read_the_same_under_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut plain = Vec::new();
     let packed = std::fs::read(example("digits.csv.gz")).unwrap();
@@ -203,7 +203,7 @@ fn integer_targets_of_safetensors_are_classes() {
     }
 }
 
-/// A data set that somebody else wrote: row `n` holds `n`, and its target is `2 n`.
+/// A user-defined data set: row `n` holds `n`, and its target is `2 n`.
 struct Doubles(Fingerprint);
 
 impl Dataset for Doubles {

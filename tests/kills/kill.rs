@@ -10,10 +10,10 @@ use crate::LONG;
 use crate::common::{ADAMW_AND_SGD, EVERY_EPOCH, Lab, assert_same_bits, checkpoint, copy_tree, small, state, steps};
 use rekindle::rng::Stream;
 
-/// Decides when kills land; a failure names it.
+/// Seed of the kills' times; a failure prints it.
 const SEED: u64 = 2;
 
-/// What a user types after a crash: a run is resumed, and where none is yet, started again.
+/// The command of a user after a crash: a run is resumed, or started again if there is none yet.
 fn again(lab: &Lab, run: &'static str) -> Vec<&'static str> {
     match lab.path(run).join("config.toml").exists() {
         true => vec!["--resume", run],
@@ -28,16 +28,16 @@ fn delays(total: Duration, count: usize, attempt: u64) -> Vec<Duration> {
     shares.iter().map(|share| total.mul_f32(share / sum)).collect()
 }
 
-/// What the kills of a run have found.
+/// Results of a run's kills.
 #[derive(Debug, Default)]
 struct Storm {
-    /// The steps at which the newest checkpoint was.
+    /// The steps of the newest checkpoint.
     newest: BTreeSet<Option<u64>>,
-    /// How many saves were cut off.
+    /// Number of interrupted saves.
     during_saves: usize,
 }
 
-/// Kills the run `run` after each of the `delays`; `None` if it came to its end before the last of them.
+/// Kills the run `run` after each of the `delays`; `None` if it finished before the last of them.
 fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Option<Storm> {
     let mut storm = Storm::default();
     for delay in delays {
@@ -61,8 +61,8 @@ fn assert_kills_change_nothing(steps: u64, kills: usize) {
     let began = Instant::now();
     lab.start("whole");
     let duration = began.elapsed();
-    // The kills take less time together than the run, so that all of them find it training. Should the machine have
-    // been busier when the run was timed, kills must come faster.
+    // The kills take less time together than the run, so that all of them hit it in training. If the machine was busier
+    // when the run was timed, kills must come faster.
     let attempts = ["first", "second", "third", "fourth"].into_iter().zip([0.7, 0.4, 0.2, 0.1]).zip(0..);
     let mut killed = attempts.map(|((run, share), attempt)| {
         let storm = kill_again_and_again(&lab, run, &delays(duration.mul_f64(share), kills, attempt));
@@ -87,7 +87,7 @@ fn a_run_killed_500_times_at_random_moments_has_the_same_bits() {
     assert_kills_change_nothing(100_000, 500);
 }
 
-/// The first milliseconds, in which the run directory comes to be: wherever they are cut off, the run can be taken up.
+/// The first milliseconds, in which the run directory is created: after a kill at any moment the run can be resumed.
 #[test]
 fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
@@ -102,7 +102,7 @@ fn a_run_killed_while_it_starts_is_started_again_or_resumed() {
     }
 }
 
-/// A branch whose first checkpoint is not there yet must not be taken for a run that has not begun.
+/// A branch without its first checkpoint must not be taken for a run that has not begun.
 #[test]
 fn a_branch_killed_while_it_starts_does_not_begin_at_step_0() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));

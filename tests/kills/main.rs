@@ -8,7 +8,7 @@ mod one_writer;
 mod prove;
 mod signals;
 
-/// Long enough for 40 kills: thousands of updates, and hundreds of saves for kills to land in.
+/// Long enough for 40 kills: thousands of updates, and hundreds of saves for the kills to hit.
 const LONG: &str = r#"
     seed = 3
     optimizer = { kind = "adamw", lr = 1e-3 }

@@ -1,4 +1,4 @@
-//! One process trains in a run directory, under whatever name it goes there; and a dead one is in nobody's way.
+//! One process trains in a run directory, under any of its names; and a dead one does not block others.
 #![cfg(unix)]
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::common::training::Training;
 use crate::common::{Lab, assert_same_bits, steps};
 
-/// Trains until it is killed: there is a step too much for any machine.
+/// Trains until it is killed: the number of steps is practically endless.
 const ENDLESS: &str = r#"
     seed = 3
     optimizer = { kind = "adamw", lr = 1e-3 }
@@ -32,8 +32,8 @@ fn at_work(lab: &Lab) -> Training {
     training
 }
 
-/// While one process trains in `run`, another is refused at `other_name` of it, and told by whom; once the first is
-/// killed, the other goes on at once.
+/// While one process trains in `run`, another is refused under `other_name`, with the holder in the message; once the
+/// first is killed, the other continues at once.
 #[track_caller]
 fn assert_one_writer(lab: &Lab, other_name: &Path) {
     let (holder, other_name) = (at_work(lab), other_name.to_str().unwrap());
@@ -49,7 +49,7 @@ fn assert_one_writer(lab: &Lab, other_name: &Path) {
 }
 
 #[test]
-fn a_killed_writer_is_in_nobodys_way() {
+fn a_killed_writer_does_not_block_others() {
     let lab = Lab::in_memory(ENDLESS);
     assert_one_writer(&lab, Path::new("run"));
 }
@@ -64,11 +64,11 @@ fn a_link_to_the_directory_is_no_second_directory() {
     assert_one_writer(&lab, Path::new("elsewhere/itself"));
 }
 
-/// The same directory mounted at another place, taken away again at the end.
+/// The same directory mounted at another place, unmounted at the end.
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Says why not where that is not permitted.
+    /// Prints the reason if that is not permitted.
     fn bind(from: &Path, to: PathBuf) -> Result<Self, String> {
         let output =
             Command::new("mount").arg("--bind").args([from, &to]).output().map_err(|error| error.to_string())?;
@@ -93,7 +93,7 @@ fn another_mount_of_the_directory_is_no_second_directory() {
     }
 }
 
-/// The lock is on the file in the directory, so a copy is a run of its own, whoever holds the first.
+/// The lock belongs to the file in the directory, so a copy is a separate run, even while the first is locked.
 #[test]
 fn a_copy_of_the_directory_is_a_second_directory() {
     let lab = Lab::in_memory(&ENDLESS.replace("1_000_000_000", "40"));

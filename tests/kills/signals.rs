@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::LONG;
 use crate::common::training::{Training, wait_until};
 use crate::common::{ADAMW_IN_TWO_GROUPS, EVERY_EPOCH, Lab, assert_same_bits, checkpoint, log, small, state, steps};
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Outcome, Phase, Progress, Run, Sink, from_file};
 
-/// Saves rarely, so that what a signal saves stands out, and is longer than a signal takes to arrive.
+/// Saves rarely, so that saves on signals are visible, and takes longer than a signal needs to arrive.
 fn rarely_saved() -> Lab {
     Lab::new(&LONG.replace("20 steps", "1000 steps").replace("steps = 4000", "steps = 20000"))
 }
@@ -32,7 +32,7 @@ fn assert_a_signal_loses_nothing(signal: &str, code: i32) {
     assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     let last = *steps(&run).last().unwrap();
     assert!(ended.stderr.contains(&format!("stopped after step {last} of 20000")), "{}", ended.stderr);
-    assert!(ended.stderr.contains("to go on: train --resume stopped"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("to continue: train --resume stopped"), "{}", ended.stderr);
     assert_eq!(log(&run).len() as u64, last, "every update made is saved");
     let rest = lab.train(&["--resume", "stopped"]).well();
     assert!(ended.stdout + &rest.stdout == whole.stdout, "the epoch lines are not those of the whole run");
@@ -40,7 +40,7 @@ fn assert_a_signal_loses_nothing(signal: &str, code: i32) {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// Removes what only a signal has saved: the whole run does not have it.
+/// Removes the checkpoint of a signal, which the whole run does not have.
 fn remove_unless_due(run: &Path, step: u64) {
     if !step.is_multiple_of(1000) {
         fs::remove_dir_all(checkpoint(run, step)).unwrap();
@@ -53,7 +53,7 @@ fn ctrl_c_and_sigterm_save_the_last_step_and_have_their_exit_codes() {
     assert_a_signal_loses_nothing("TERM", 143);
 }
 
-/// A hang-up is what a closed laptop sends, the others come from keyboards, timers and batch systems.
+/// A closed laptop sends a hang-up, the others come from keyboards, timers and batch systems.
 #[test]
 fn every_signal_that_would_end_a_run_saves_and_stops_it() {
     let lab = rarely_saved();
@@ -99,8 +99,8 @@ fn two_signals_within_a_second_are_one() {
     assert_eq!(log(&run).len() as u64, *steps(&run).last().unwrap(), "every update made is saved");
 }
 
-/// A signal before the first step may end the process at once: nothing unsaved was computed. The process is held up
-/// there by a message that nobody reads.
+/// A signal before the first step may end the process at once: nothing unsaved was computed. The process is blocked
+/// there by an unread message.
 #[test]
 fn a_signal_before_the_first_step_ends_the_process_at_once() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
@@ -117,7 +117,7 @@ fn a_signal_before_the_first_step_ends_the_process_at_once() {
     assert_eq!(log(&run).len(), 8, "what the newest checkpoint that is whole has");
 }
 
-/// A pipe that takes no more.
+/// A full pipe.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     use rustix::fs::{OFlags, fcntl_setfl};
     let (reader, mut writer) = std::io::pipe().unwrap();
@@ -128,7 +128,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// Asks for something as soon as a validation begins.
+/// Makes a request as soon as a validation begins.
 struct InValidation<'a> {
     ask: &'a dyn Fn(),
     /// At the first validation after `updates` updates.
@@ -147,13 +147,13 @@ impl Sink for InValidation<'_> {
         if done == self.at && !self.asked {
             self.asked = true;
             (self.ask)();
-            // A validation that does not last longer than this is not given up.
+            // A validation that takes at most this time is not interrupted.
             sleep(Duration::from_millis(250));
         }
     }
 }
 
-/// A plateau of a validation every other step, at the ends of epochs (4, 8, 12) too, and at that of the run.
+/// A plateau with a validation every other step, also at the ends of epochs (4, 8, 12) and of the run.
 fn validating(every: &str) -> Lab {
     let schedule = "plateau(factor=0.5, patience=0, threshold=0.9)";
     Lab::in_memory(&small(ADAMW_IN_TWO_GROUPS, schedule, &format!("checkpoint = {{ every = '{every}' }}")))
@@ -175,9 +175,9 @@ fn a_validation_stops_for_a_signal_and_is_repeated_with_the_same_bits() {
             drop(training);
             assert_eq!(log(&run).len() as u64, at - 1, "the line waits for what the validation finds");
             assert_eq!(state(&checkpoint(&run, at))["unvalidated"]["step"], at - 1);
-            // And once more, at the very same place.
+            // And again, at the same place.
             let control = Control::new();
-            let mut training = resume::resume(&run, Choices::default(), control.clone()).unwrap().run;
+            let mut training = resume::resume(&run, ResumeOptions::default(), control.clone()).unwrap().run;
             let outcome = training.train(&mut InValidation::ask(&|| control.stop(15), at)).unwrap();
             assert_eq!((outcome, training.session().step()), (Outcome::Stopped { signal: 15 }, at));
             drop(training);
@@ -208,7 +208,7 @@ fn a_save_that_is_asked_for_in_a_validation_does_not_wait_for_its_end() {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// A run that was stopped for a while, as by Ctrl-Z, trained only before and after.
+/// A run that was suspended for a while, as by Ctrl-Z, did not train in that time.
 #[test]
 fn time_in_which_a_run_was_stopped_is_not_counted_as_training() {
     let lab = rarely_saved();
@@ -238,7 +238,7 @@ fn assert_a_signal_saves(signal: &str) {
     let mut training = lab.spawn(&["config.toml", "--out", "asked"]);
     let run = lab.path("asked");
     training.wait_until(|| steps(&run).contains(&1000));
-    // A save that was asked for just when one was due is not to be told from it: ask again.
+    // A request made just when a save is due cannot be distinguished from it, so it is repeated.
     let asked = || steps(&run).into_iter().find(|step| !step.is_multiple_of(1000));
     while asked().is_none() {
         training.signal(signal);
@@ -259,7 +259,7 @@ fn assert_a_signal_saves(signal: &str) {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// The run is held up by a line of output that nobody reads.
+/// The run is blocked by an unread line of output.
 #[test]
 fn a_later_second_signal_stops_at_once_with_another_exit_code() {
     let lab = Lab::new(&LONG.replace("20 steps", "1 step"));
@@ -284,7 +284,7 @@ fn a_later_second_signal_stops_at_once_with_another_exit_code() {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let loss = "SIGINT, the second signal: stopped at once; nothing after step ";
     assert!(ended.stderr.contains(loss), "{}", ended.stderr);
-    assert!(ended.stderr.contains("is saved; to go on from there: train --resume run\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is saved; to continue from there: train --resume run\n"), "{}", ended.stderr);
     assert_eq!(steps(&lab.path("run")), [0, 1, 2, 3]);
     lab.train(&["--resume", "run", "--set", "train.steps=5"]).well();
 }

@@ -1,5 +1,5 @@
-//! A checkpoint that is bad, or does not fit the run, is refused by `train --resume` and `inspect`, by name, and stays
-//! as it is.
+//! A checkpoint that is damaged, or does not fit the run, is refused by `train --resume` and `inspect` with the reason,
+//! and is not changed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -28,11 +28,11 @@ fn assert_bad(place: &Workplace, parts: &[&str]) {
     assert!(others.len() == 4 && others.iter().all(|line| line.contains(": ok, ")), "{others:?}");
 }
 
-/// A resume of the run passes the newest checkpoint over, by name, and makes its steps again.
+/// A resume of the run skips the newest checkpoint with a message, and repeats its steps.
 #[track_caller]
-fn assert_passed_over(place: &Workplace, parts: &[&str]) {
+fn assert_skipped(place: &Workplace, parts: &[&str]) {
     let told = place.train(&["--resume", "run"]);
-    told.says(0, &["passed over a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
+    told.says(0, &["skipped a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
     told.says(0, parts);
     place.inspect(&["verify", "run"]).says(0, &[]);
 }
@@ -87,7 +87,7 @@ fn a_bad_checkpoint_is_refused_by_every_command_and_passed_over_by_a_resume_of_i
         let place = Workplace::with_run();
         harm(&place.newest());
         assert_bad(&place, parts);
-        assert_passed_over(&place, parts);
+        assert_skipped(&place, parts);
     }
 }
 
@@ -108,7 +108,7 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     for step in [0, 5, 10, 15, 20] {
         fs::write(place.path(&format!("run/checkpoints/step-{step:010}/.DS_Store")), "").unwrap();
     }
-    let warning = "step-0000000020/.DS_Store is no part of the checkpoint, and nothing reads it";
+    let warning = "step-0000000020/.DS_Store does not belong to the checkpoint, and is ignored";
     let verified = place.inspect(&["verify", "run"]);
     verified.says(0, &[]);
     assert!(verified.out.contains(warning) && verified.out.matches(": ok, ").count() == 5, "{verified:?}");
@@ -117,11 +117,13 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     let resumed = place.train(&["--resume", "run", "--set", "train.epochs=5"]);
     resumed.says(0, &["warning: run/checkpoints/", warning, "done: 5 steps"]);
     assert!(!resumed.err.contains("damaged"), "{}", resumed.err);
-    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store is no part"]);
+    place
+        .train(&["--resume", "run/checkpoints/step-0000000005"])
+        .says(0, &["step-0000000005/.DS_Store does not belong"]);
 }
 
-/// With fewer and fewer files that a process may open, a resume comes less and less far. It never takes what it could
-/// not open for damaged.
+/// With ever fewer files that a process may open, a resume fails earlier and earlier. It never treats a file that it
+/// could not open as damaged.
 #[test]
 fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
     let place = Workplace::with_run();
@@ -136,7 +138,7 @@ fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
         for command in [format!("{TRAIN} --resume run"), format!("{TRAIN} eval run"), format!("{INSPECT} verify run")] {
             let script = format!("ulimit -n {limit}; exec {command}");
             let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
-            for wrong in ["damaged", "passed over", "start a new run", "begins at its first step", "BAD", "panicked"] {
+            for wrong in ["damaged", "skipped", "start a new run", "begins at its first step", "BAD", "panicked"] {
                 assert!(!(told.err.contains(wrong) || told.out.contains(wrong)), "{limit} files, {command}: {told:?}");
             }
             let said = told.err + &told.out;
@@ -149,7 +151,7 @@ fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
     place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
 }
 
-/// Changes the tensors of the newest checkpoint's model, the manifest in agreement.
+/// Changes the tensors of the newest checkpoint's model, with a matching manifest.
 fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorView<'_>)>)) {
     let content = fs::read(checkpoint.join("model.safetensors")).unwrap();
     let mut tensors = SafeTensors::deserialize(&content).unwrap().tensors();
@@ -157,7 +159,7 @@ fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorVi
     forge_file(checkpoint, "model.safetensors", &safetensors::serialize(tensors, None).unwrap());
 }
 
-/// What was taken from a whole checkpoint of some other model is no damage, and still refused.
+/// Tensors of another model's valid checkpoint are not damaged, but still refused.
 #[track_caller]
 fn assert_does_not_fit(place: &Workplace, parts: &[&str]) {
     let newest = place.newest();
@@ -191,10 +193,10 @@ fn a_missing_or_an_extra_tensor_is_refused_by_name() {
         let extra = tensors[0].1.clone();
         tensors.push(("9.bias".to_owned(), extra));
     });
-    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that nothing here knows"]);
+    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that this program does not expect"]);
 }
 
-/// A state of the right form that says nonsense must not be believed either.
+/// A state of the right form with invalid content must not be accepted either.
 #[test]
 fn a_state_that_is_no_run_is_refused() {
     let place = Workplace::with_run();
@@ -255,7 +257,7 @@ fn a_path_with_nothing_to_resume_says_what_to_give() {
         ("config.toml", &["config.toml: is a file; give a run directory, a folder of checkpoints, or"]),
         ("config.toml/x", &["config.toml/x", "Not a directory"]),
         ("/dev/null", &["/dev/null: is a file"]),
-        ("empty", &["empty: holds no run and no checkpoint", "neither `config.toml` nor a `step-…` directory"]),
+        ("empty", &["empty: holds no run and no checkpoint", "neither a `config.toml` nor a `step-…` directory"]),
         ("bare", &["bare/checkpoints holds no checkpoints: nothing there is named like `step-0000000100`"]),
     ];
     for (path, parts) in cases {
@@ -268,7 +270,7 @@ fn a_path_with_nothing_to_resume_says_what_to_give() {
         place.inspect_refuses(2, &["verify", path], parts);
     }
     place.train_refuses(&["--resume", ""], &["--resume", "--help"]);
-    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "--set KEY=VALUE"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["remove config.toml", "--set KEY=VALUE"]);
     place.inspect_refuses(2, &[], &["give what to look at", "inspect --help"]);
     place.inspect_refuses(2, &["verify"], &["required", "<PATH>"]);
     place.train_refuses(&["eval"], &["required", "<RUN>"]);

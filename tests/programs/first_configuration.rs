@@ -1,5 +1,5 @@
-//! `train init` writes a configuration that trains as it is, tells each decision, and refuses data in which there is
-//! nothing to learn.
+//! `train init` writes a configuration that can be trained, reports each decision, and refuses data without anything to
+//! learn.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn assert_it_trains(place: &Workplace, data: &str, expected: &[(&str, Value)]) {
         |pair: &[&str]| pair[1].contains(" = ") && !pair[0].starts_with('#') && !pair[1].starts_with([' ', '#']);
     let lines: Vec<&str> = text.lines().collect();
     assert!(!lines.windows(2).any(uncommented), "{text}");
-    // Each decision is told, and stands in the file.
+    // Each decision is printed, and in the file.
     let plain = |text: &str| text.replace("# ", " ").split_whitespace().collect::<Vec<_>>().join(" ");
     for decision in told.err.lines().filter_map(|line| line.strip_prefix("note: ")) {
         assert!(plain(&text).contains(&plain(decision)), "{decision} is not in {text}");
@@ -126,15 +126,15 @@ fn a_first_configuration_trains_as_it_is_for_images() {
 #[test]
 fn a_first_configuration_overwrites_nothing_and_needs_data() {
     let place = Workplace::new();
-    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml is there already", "-o"]);
+    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml exists", "-o"]);
     let nowhere = ["cannot read the data nowhere.csv", "give the path of a file or folder to learn from"];
     place.train_refuses(&["init", "nowhere.csv"], &nowhere);
     place.train_refuses(
         &["init", "config.toml", "-o", "new.toml"],
-        &["config.toml is nothing that can be learned from"],
+        &["config.toml has no known format of training data"],
     );
     place.train(&["init", "rows.csv"]).says(0, &["wrote rows.toml", "train check rows.toml"]);
-    place.train_refuses(&["init", "rows.csv"], &["rows.toml is there already"]);
+    place.train_refuses(&["init", "rows.csv"], &["rows.toml exists"]);
 }
 
 /// A file with a column `a`, whatever else is in each row, and its configuration with what `train init` said.
@@ -175,7 +175,7 @@ fn a_first_configuration_finds_the_delimiter() {
 }
 
 #[test]
-fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
+fn a_first_configuration_tells_why_a_column_is_skipped_or_changed() {
     let place = Workplace::new();
     let odd = |i: u32| if i == 6 { "unknown".to_owned() } else { (20 + i).to_string() };
     let wrong = |i: u32| if i == 6 { "1O5".to_owned() } else { (20 + i).to_string() };
@@ -185,14 +185,15 @@ fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
     });
     let (config, told) = made(&place, "a.csv", &table, &[]);
     for expected in [
-        "warning: left out: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
-        "warning: left out: `day`: a date or a time",
-        "warning: left out: `customer_id`: it only numbers the rows",
-        "warning: left out: `same`: the same value in every row",
-        "warning: left out: `size`: 1 of 40 values is no number, such as \"1O5\" in row 7",
+        "warning: ignored: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
+        "warning: ignored: `day`: a date or a time",
+        "warning: ignored: `customer_id`: it only numbers the rows",
+        "warning: ignored: `same`: the same value in every row",
+        "warning: ignored: `size`: 1 of 40 values is not a number, such as \"1O5\" in row 7",
         "note: categories: `zip`: codes with leading zeros, such as \"00000\"",
         "warning: missing values: `age` has numbers and \"unknown\", which is taken for missing",
-        "note: target: `price`, because no name says it, and it is the last column and has numbers; task: regression",
+        "note: target: `price`, because no column has the name of a target, and it is the last column and has \
+         numbers; task: regression",
         "note: model: mlp",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");
@@ -231,8 +232,8 @@ fn a_first_configuration_takes_lines_above_a_table_and_another_target() {
         &["no such column", "`a`, `b`, `label`"],
     );
     write(&place, &[("a.txt", b"a text of some characters".to_vec())]);
-    place.train_refuses(&["init", "a.txt", "--skip-lines", "2"], &["--skip-lines has no meaning for a.txt"]);
-    place.train_refuses(&["init", "a.txt", "--label", "b"], &["--label has no meaning for a.txt"]);
+    place.train_refuses(&["init", "a.txt", "--skip-lines", "2"], &["--skip-lines does not apply to a.txt"]);
+    place.train_refuses(&["init", "a.txt", "--label", "b"], &["--label does not apply to a.txt"]);
 }
 
 #[test]
@@ -272,7 +273,7 @@ fn a_first_configuration_is_refused_where_nothing_can_be_learned() {
     refused("short.txt", &["too short to learn from"]);
     refused("empty.txt", &["the data file empty.txt is empty"]);
     refused("idx", &["all images have the same label"]);
-    refused("images", &["images is nothing that can be learned from", "PNG or JPEG"]);
+    refused("images", &["images has no known format of training data", "PNG or JPEG"]);
     let x = Tensor::rand(0f32, 1.0, (40, 5), &Device::Cpu).unwrap();
     let y = Tensor::ones((40, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
     safetensors::save(&[("x", x), ("y", y)].into_iter().collect(), place.path("a.safetensors")).unwrap();

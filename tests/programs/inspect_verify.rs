@@ -1,4 +1,4 @@
-//! `inspect verify` checks all checkpoints of a run side by side, and tells of them in order.
+//! `inspect verify` verifies all checkpoints of a run in parallel, and reports them in order.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The programs `train` and `inspect` as a person uses them.
+//! The programs `train` and `inspect` as a user runs them.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,11 +1,11 @@
-//! A command line that is not understood is answered with what to type instead.
+//! A wrong command line gets a suggestion.
 
 use std::fs;
 
 use crate::common::programs::Workplace;
 
 #[test]
-fn a_command_that_is_none_is_answered_with_the_one_that_was_meant() {
+fn an_unknown_command_is_answered_with_the_one_that_was_meant() {
     let place = Workplace::with_run();
     place.inspect_refuses(2, &["lr-x", "run"], &["there is no command `lr-x`", "did you mean `inspect lr run`?"]);
     place.inspect_refuses(2, &["verifi", "run"], &["did you mean `inspect verify run`?", "verify, diff, lr"]);
@@ -84,7 +84,7 @@ fn a_folder_of_runs_is_answered_with_the_runs_in_it() {
     place.inspect_refuses(2, &["runs", "all of them"], &["to list the runs in a folder", "`inspect 'all of them'`\n"]);
     fs::rename(place.path("all of them"), place.path("runs")).unwrap();
     place.inspect_refuses(2, &["runs", "a"], &["`inspect runs` shows all that is in it; for one: `inspect runs/a`"]);
-    let answer = "runs: is a folder of runs; give one of them: runs/a, 'runs/b c'\n";
+    let answer = "runs: is a folder of runs; choose one of them: runs/a, 'runs/b c'\n";
     place.train_refuses(&["--resume", "runs"], &[answer]);
     place.train_refuses(&["eval", "runs"], &[answer]);
     place.inspect_refuses(2, &["verify", "runs"], &[answer]);

@@ -35,7 +35,7 @@ fn transformers_35782_and_lightning_19970_an_incomplete_last_checkpoint_is_not_p
             let said = format!("{checkpoints}/step-{step:010}/{said}");
             assert!(resumed.stderr.contains(&said), "{}", resumed.stderr);
         }
-        assert_eq!(resumed.stderr.matches("passed over").count(), 2, "{}", resumed.stderr);
+        assert_eq!(resumed.stderr.matches("skipped").count(), 2, "{}", resumed.stderr);
         // The damaged ones are still there, under other names, beside those that took their places.
         for (step, damaged) in [6, 7].into_iter().zip(damaged) {
             let kept = run.join(format!("checkpoints/step-{step:010}.replaced-1"));
@@ -48,7 +48,7 @@ fn transformers_35782_and_lightning_19970_an_incomplete_last_checkpoint_is_not_p
 
 /// maxdiffusion PR 484: "checkpoint 100" holds 101 updates.
 #[test]
-fn maxdiffusion_484_the_checkpoint_of_a_step_holds_just_so_many_updates() {
+fn maxdiffusion_484_the_checkpoint_of_a_step_holds_exactly_this_many_updates() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
     lab.start("whole");
     assert_eq!(steps(&lab.path("whole")), (0..=12).collect::<Vec<_>>());
@@ -73,7 +73,7 @@ fn maxdiffusion_484_the_checkpoint_of_a_step_holds_just_so_many_updates() {
     }
 }
 
-/// transformers #22143: gradients that were accumulated when a checkpoint was taken are lost. Here one is only taken
+/// transformers #22143: gradients accumulated at the time of a checkpoint are lost. Here checkpoints are only taken
 /// between updates, when there are none.
 #[test]
 fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
@@ -103,8 +103,8 @@ fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_wind
 
 /// burn: the shuffle order restarts from epoch 1 after a resume.
 #[test]
-fn burn_the_shuffle_order_goes_on_after_a_resume() {
-    // With a rate of next to nothing and no dropout, a loss tells which rows are in its batch.
+fn burn_the_shuffle_order_continues_after_a_resume() {
+    // With a tiny rate and no dropout, a loss identifies the rows of its batch.
     let config =
         small("{ kind = 'sgd', lr = 1e-12 }", "constant()", EVERY_STEP).replace("dropout = 0.3", "dropout = 0");
     let lab = Lab::in_memory(&config);
@@ -153,7 +153,7 @@ fn burn_ctrl_c_loses_no_update_since_the_last_epoch() {
 fn burn_1312_and_wandb_6728_a_restarted_run_has_one_log_with_each_step_once() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps' }"));
     lab.start("whole");
-    // Killed after step 8, say: the log is ahead of the checkpoint.
+    // As if killed after step 8: the log is ahead of the checkpoint.
     let run = lab.interrupted_copy("whole", "run", 5);
     assert_eq!(log(&lab.path("whole")).len(), 12);
     lab.train(&["--resume", "run"]).well();
@@ -167,7 +167,7 @@ fn burn_1312_and_wandb_6728_a_restarted_run_has_one_log_with_each_step_once() {
     assert_eq!(fs::read(run.join("log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
 }
 
-/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the hyperparameters just asked for.
+/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the newly requested hyperparameters.
 #[test]
 fn pytorch_examples_816_and_torchtune_2730_a_run_uses_the_rate_that_its_resume_asks_for() {
     let lab = Lab::in_memory(&small(ADAMW, "constant()", EVERY_STEP));

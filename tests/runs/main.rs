@@ -1,4 +1,4 @@
-//! A run has one result, however it is interrupted and resumed.
+//! A run has one result, for any interruption and resume.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,6 +1,6 @@
-//! User-defined update rules: registered by name, and then like those of the catalogue.
+//! User-defined update rules: registered by name, and then used like those of the catalogue.
 //!
-//! `examples/own_optimizer.rs`, killed and run again, comes to the same bits.
+//! `examples/own_optimizer.rs`, killed and run again, produces the same bits.
 #![cfg(unix)]
 
 use std::fs;
@@ -16,7 +16,7 @@ use rekindle::optim::{
     UpdateRule, register,
 };
 use rekindle::parameters::Parameters;
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 use serde::{Deserialize, Serialize};
 
 macro_rules! rules {
@@ -100,7 +100,7 @@ fn a_registered_rule_is_read_written_and_applied_like_those_of_the_catalogue() {
 }
 
 #[test]
-fn an_unknown_name_and_an_unknown_hyperparameter_are_told_with_what_there_is() {
+fn an_unknown_name_and_an_unknown_hyperparameter_are_reported_with_what_there_is() {
     registered();
     let refusal = |toml: &str| toml::from_str::<OptimizerConfig>(toml).unwrap_err().message().to_owned();
     let told = refusal("kind = \"sign\"");
@@ -135,7 +135,7 @@ fn two_remembered_tensors_of_one_name_are_refused() {
     let var = Var::from_slice(&[1f32], 1, &Device::Cpu).unwrap();
     let parameters: Parameters = [("a".to_owned(), var)].into_iter().collect();
     let told = Optimizer::new(&parameters, Rule::custom(Doubled {}).unwrap()).unwrap_err().to_string();
-    assert!(told.starts_with("two tensors that update rules remember are called `a.mean`"), "{told}");
+    assert!(told.starts_with("two state tensors of the update rules are called `a.mean`"), "{told}");
 }
 
 /// Muon (Jordan et al., 2024) in its simplest form for matrices of two rows: the momentum with orthogonal rows.
@@ -154,7 +154,7 @@ fn a_rule_sees_a_parameter_with_its_shape() {
 }
 
 #[test]
-fn a_name_stands_for_one_type_and_a_type_has_one_name() {
+fn a_name_means_one_type_and_a_type_has_one_name() {
     registered();
     let told = register::<SignSgd>("another").unwrap_err().to_string();
     assert!(told.starts_with("`sign_sgd` is registered already, for runs::own_optimizer::SignSgd"), "{told}");
@@ -182,7 +182,7 @@ fn command(lab: &Lab, out: &Path) -> Command {
 
 /// Lion for the weights and SGD for the biases: a run of the example, and one that is killed on the way.
 #[test]
-fn a_run_with_a_rule_of_ones_own_killed_and_run_again_comes_to_the_same_bits() {
+fn a_run_with_a_user_defined_rule_killed_and_run_again_has_the_same_bits() {
     let optimizer = "{ kind = 'lion', lr = 1e-3, weight_decay = 0.1, groups = [\
                      { parameters = ['*.bias'], kind = 'sgd', lr = 0.01, momentum = 0.9 }] }";
     let config = small(optimizer, "warmup(10%) -> cosine(90%)", "checkpoint = { every = '20 steps' }");
@@ -191,7 +191,7 @@ fn a_run_with_a_rule_of_ones_own_killed_and_run_again_comes_to_the_same_bits() {
     assert_eq!(steps(&folder.path().join("whole")).last(), Some(&1000));
 }
 
-/// Programs that do not know the rule say so where they would need it, and else do without.
+/// Programs that do not know the rule say so where they need it, and otherwise work without it.
 #[test]
 fn other_programs_use_such_a_run_but_do_not_resume_it() {
     let lab = Lab::new(&small("{ kind = 'lion', lr = 1e-3 }", "cosine(12)", EVERY_EPOCH));

@@ -1,5 +1,6 @@
-//! A custom model, data, loss and metric in the loop of `train`: `examples/own_model.rs` and `examples/own_loss.rs`,
-//! killed and run again, come to the same bits; kinds that are not registered are refused by name.
+//! A user-defined model, data set, loss and metric in the loop of `train`: `examples/own_model.rs` and
+//! `examples/own_loss.rs`, killed and run again, produce the same bits; kinds that are not registered are refused by
+//! name.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +14,7 @@ use rekindle::data::{self, Batch, DataError, Dataset, DatasetSpec, Fingerprint, 
 use rekindle::metric::{self, Mean, Metric, Tally};
 use rekindle::model::{self, Mode, Model, ModelError, ModelSpec, linear_default};
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
+use rekindle::state::{State, StateError, Stateful};
 use rekindle::train::{Config, Control, Run, Session, from_file, resume};
 use rekindle::trained::{EvaluationRows, Trained};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 #[test]
-fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
+fn a_user_defined_model_and_data_set_are_resumed_to_the_bit() {
     let folder = assert_kills_change_nothing_in("own_model");
     let run = folder.path().join("whole");
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
@@ -40,16 +41,16 @@ fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
     let without = Trained::from_checkpoint(&checkpoint, &[]).err().unwrap().to_string();
     assert!(without.contains("model.kind = custom"), "{without}");
 
-    // The configuration says what it cannot know, and `train --resume` which program does.
+    // The configuration names what it does not contain, and `train --resume` says which program has it.
     let config: Value = toml::from_str(&fs::read_to_string(run.join("config.toml")).unwrap()).unwrap();
     assert_eq!((&config["model"]["kind"], &config["data"]["format"]), (&json!("custom"), &json!("custom")));
     assert!(config["data"].get("path").is_none(), "{config}");
-    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    let message = resume::resume(&run, resume::ResumeOptions::default(), Control::new()).err().unwrap().to_string();
     assert!(message.contains("data.format = custom") && message.contains("Session::builder"), "{message}");
 }
 
 #[test]
-fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
+fn a_user_defined_loss_and_metric_are_resumed_to_the_bit_and_followed() {
     let folder = assert_kills_change_nothing_in("own_loss");
     let run = folder.path().join("whole");
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
@@ -58,12 +59,12 @@ fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
     assert_eq!(validated.len(), 20);
     let confidence = |line: &Value| line["validation_confidence"].as_f64().unwrap();
     assert!(confidence(validated[19]) > confidence(validated[0]) && confidence(validated[19]) > 0.7);
-    // The plateau was told of it: it hardly grows by a tenth in two epochs at the end.
+    // The plateau uses it: it hardly grows by a tenth in two epochs at the end.
     assert!(lines.last().unwrap()["lr"][0].as_f64().unwrap() < 3e-3);
     let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000300")).unwrap();
     assert_eq!(checkpoint.field("metrics").unwrap()["validation_confidence"], validated[19]["validation_confidence"]);
 
-    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    let message = resume::resume(&run, resume::ResumeOptions::default(), Control::new()).err().unwrap().to_string();
     for part in ["checkpoint.keep.metric: `validation_confidence` is unknown", "rekindle::metric::register"] {
         assert!(message.contains(part), "{message}");
     }
@@ -171,7 +172,7 @@ impl Model for ScaledModel {
     }
 }
 
-/// Numbers and whether they are odd; how many there are is remembered.
+/// Numbers and whether they are odd; their count is saved.
 #[derive(Debug, Serialize, Deserialize)]
 struct Parity {
     rows: usize,
@@ -216,7 +217,7 @@ impl Dataset for Numbers {
     }
 }
 
-impl Part for Numbers {
+impl Stateful for Numbers {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(json!({"rows": self.0})))
     }
@@ -236,7 +237,7 @@ impl Part for Numbers {
 const OWN: &str = "[data]\nformat = 'parity'\nrows = 60\nvalidation = 0.25\n[model]\nkind = 'scaled'\nscale = 0.5\n\
                    [optimizer]\nkind = 'sgd'\nlr = 0.1\n[train]\nepochs = 3\n";
 
-/// The mean of what the model puts out, squared.
+/// The mean of the squared outputs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Spread {}
 
@@ -282,7 +283,7 @@ fn a_registered_metric_decides_which_checkpoints_stay() {
     assert_eq!(kept, if best.step() == 6 { 1 } else { 2 });
 }
 
-/// The names are those of the whole program, so one test has all that uses them.
+/// Names are global in a program, so one test has all that use them.
 #[test]
 fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_catalogue() {
     model::register::<Scaled>("scaled").unwrap();
@@ -325,10 +326,10 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     assert_eq!(checkpoint.field("config").unwrap()["data"]["rows"], 60);
     assert_eq!(checkpoint.state("dataset").unwrap().json, json!({"rows": 60}));
 
-    // Only the settings that the model allows to change can change.
+    // Only the settings that the model declares can change.
     let set = |setting: &str| {
         let settings = [rekindle::train::Setting::parse(setting).unwrap()];
-        let choices = resume::Choices { settings: &settings, ..resume::Choices::default() };
+        let choices = resume::ResumeOptions { settings: &settings, ..resume::ResumeOptions::default() };
         resume::resume(&run, choices, Control::new())
     };
     assert!(set("model.inner=3").err().unwrap().to_string().contains("model.inner cannot change within a run"));

@@ -15,7 +15,7 @@ use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, small};
 
 /// What a rank sends to each of the others.
 #[derive(Clone)]
-enum Part {
+enum Stateful {
     Gradients(Vec<Tensor>),
     Numbers(Vec<f64>),
 }
@@ -23,8 +23,8 @@ enum Part {
 /// A rank with a channel from each and to each, itself included.
 struct Rank {
     rank: usize,
-    to: Vec<Sender<Part>>,
-    from: Vec<Receiver<Part>>,
+    to: Vec<Sender<Stateful>>,
+    from: Vec<Receiver<Stateful>>,
 }
 
 fn ranks(world: usize) -> Vec<Rank> {
@@ -41,7 +41,7 @@ fn ranks(world: usize) -> Vec<Rank> {
 
 impl Rank {
     /// The parts of all ranks, in their order.
-    fn exchange(&self, own: Part) -> Result<Vec<Part>, CommunicatorError> {
+    fn exchange(&self, own: Stateful) -> Result<Vec<Stateful>, CommunicatorError> {
         self.to.iter().try_for_each(|to| to.send(own.clone()))?;
         self.from.iter().map(|from| Ok(from.recv_timeout(Duration::from_secs(60))?)).collect()
     }
@@ -58,8 +58,8 @@ impl Communicator for Rank {
 
     fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError> {
         let mut sum: Option<Gradients> = None;
-        for part in self.exchange(Part::Gradients(own.tensors().to_vec()))? {
-            let Part::Gradients(tensors) = part else { return Err("numbers came where gradients should".into()) };
+        for part in self.exchange(Stateful::Gradients(own.tensors().to_vec()))? {
+            let Stateful::Gradients(tensors) = part else { return Err("numbers came where gradients should".into()) };
             let next = own.with_tensors(tensors)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(&next)?,
@@ -71,8 +71,8 @@ impl Communicator for Rank {
 
     fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError> {
         let mut all = Vec::new();
-        for part in self.exchange(Part::Numbers(own))? {
-            let Part::Numbers(numbers) = part else { return Err("gradients came where numbers should".into()) };
+        for part in self.exchange(Stateful::Numbers(own))? {
+            let Stateful::Numbers(numbers) = part else { return Err("gradients came where numbers should".into()) };
             all.extend(numbers);
         }
         Ok(all)

@@ -1,12 +1,13 @@
 //! The promise for every kind of data: a run that is interrupted after any of its steps and resumed in a new process
-//! comes to the same bits.
+//! has the same bits.
 
 use std::path::Path;
 
 use crate::common::data::{mnist, write};
 use crate::common::{ADAMW, EVERY_STEP, Lab, log};
 
-/// A run of seven updates over this data, which `prepare` puts into the folder. It ends in mid-epoch, with dropout and
+/// A run of seven updates on this data, which `prepare` puts into the folder. It ends inside an epoch, with dropout and
+/// validation.
 /// validation on the way.
 #[track_caller]
 fn assert_any_step_can_be_the_last_before_a_resume(data: &str, model: &str, prepare: impl Fn(&Path)) {
@@ -86,7 +87,7 @@ fn write_text(folder: &Path) {
 const TEXT: &str =
     "path = \"a.txt\"\nformat = \"text\"\ncontext = 10\nvalidation = 0.2\nbatch_size = 5\ncache = \"cache\"";
 
-/// The choices that a GPT has, each with dropout.
+/// The options of a GPT, each with dropout.
 const GPTS: [&str; 4] = [
     "bias = true",
     "positions = \"rotary\"\nactivation = \"swiglu\"\nnorm = \"rms\"\nbias = false\nkv_heads = 1",

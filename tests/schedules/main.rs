@@ -1,4 +1,4 @@
-//! Schedules: their faces, their numbers, and what they remember.
+//! Schedules: their forms, their numbers, and their memory.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The command line, and what to type instead where it is not understood.
+//! The command line, and suggestions if it is wrong.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rekindle::{shell, store};
 
 use crate::Cli;
 
-/// The arguments of this process. Where they are not understood, this says so and ends it.
+/// Returns the arguments of this process. If they are wrong, prints a message and exits.
 pub fn parse() -> Cli {
     let error = match Cli::try_parse() {
         Ok(cli) => return cli,
@@ -26,13 +26,13 @@ pub fn parse() -> Cli {
     error.exit()
 }
 
-/// A message that says what to type, where there is one.
+/// Returns a message that says what to type, if one applies.
 fn better(places: &[String], error: &clap::Error) -> Option<String> {
     let commands: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
     match (places, error.kind()) {
         ([], ErrorKind::MissingRequiredArgument) => Some(
             "give what to look at: `inspect RUN`, a run directory, a checkpoint or a folder of runs; `inspect --help` \
-             says what else there is"
+             lists the commands"
                 .to_owned(),
         ),
         ([first, second, ..], _) if error.use_stderr() && !commands.contains(first) => {

@@ -2,20 +2,20 @@
 
 use thiserror::Error;
 
-/// Why columns do not become numbers.
+/// Errors of converting columns to numbers.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EncodingError {
-    /// There is nothing to compute a stand-in from.
+    /// There is no value to compute a replacement from.
     #[error(
-        "column `{column}` has no value in any training row, so nothing can stand in for one; \
-         leave it out with `data.ignore`"
+        "column `{column}` has no value in any training row, so there is no replacement for a missing one; \
+         ignore it with `data.ignore`"
     )]
     NoValue {
         /// The column.
         column: String,
     },
-    /// Every category would be an input of its own.
+    /// Every category would be a separate input.
     #[error(
         "column `{column}` has {categories} categories, and {MOST_CATEGORIES} are the most that become an input each; leave it out \
          with `data.ignore`, or set `data.encoding = \"ordinal\"`"
@@ -23,7 +23,7 @@ pub enum EncodingError {
     TooManyCategories {
         /// The column.
         column: String,
-        /// How many it has.
+        /// Its number of categories.
         categories: usize,
     },
     /// No column is left.
@@ -31,5 +31,5 @@ pub enum EncodingError {
     NoColumns,
 }
 
-/// More categories than this in one column are rather names or numbers than categories.
+/// A column with more categories probably holds names or numbers.
 pub(in crate::data) const MOST_CATEGORIES: usize = 1000;

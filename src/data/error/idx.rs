@@ -6,54 +6,54 @@ use thiserror::Error;
 
 use super::Problem;
 
-/// What is wrong with an IDX file.
+/// Errors of IDX files.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IdxError {
     /// It starts with other bytes.
     #[error("{path}, byte 0: an IDX file of {what} starts with the bytes {expected}, and this one with {found}")]
     Magic {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// What it should hold.
+        /// The expected content.
         what: &'static str,
-        /// The bytes it should start with.
+        /// The expected first bytes.
         expected: &'static str,
-        /// The bytes it starts with.
+        /// The actual first bytes.
         found: String,
     },
-    /// It ends too early, or too late.
-    #[error("{path}, byte {end}: the file ends, and its header of {count} {what} asks for {expected} bytes")]
+    /// Its length does not match its header.
+    #[error("{path}, byte {end}: the file ends here, but its header of {count} {what} needs {expected} bytes")]
     Length {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// Where it ends.
+        /// Its length in bytes.
         end: usize,
-        /// How many elements it should have.
+        /// The number of elements in its header.
         count: usize,
-        /// What it should hold.
+        /// The expected content.
         what: &'static str,
-        /// How long it should be.
+        /// The expected length in bytes.
         expected: u128,
     },
     /// Its images are empty.
     #[error("{path}, byte 4: images of {shape:?} hold nothing")]
     NoPixels {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
         /// Their shape.
         shape: Vec<usize>,
     },
-    /// Images and labels are not of the same number.
+    /// The numbers of images and labels differ.
     #[error("{images} holds {found} images and {labels} {expected} labels")]
     Count {
         /// The file of images.
         images: PathBuf,
-        /// How many it has.
+        /// Its number of categories.
         found: usize,
         /// The file of labels.
         labels: PathBuf,
-        /// How many it has.
+        /// Its number of categories.
         expected: usize,
     },
     /// The validation images have another shape.
@@ -68,40 +68,38 @@ pub enum IdxError {
         /// Their shape.
         expected: Vec<usize>,
     },
-    /// A label is no class.
+    /// A label is not a class.
     #[error("{path}, image {image} (counted from 0), byte {byte}: {problem}")]
     Label {
         /// The file of labels.
         path: PathBuf,
-        /// Which image.
+        /// The number of the image.
         image: usize,
-        /// Where it stands.
+        /// The position of the label.
         byte: usize,
-        /// What is wrong with it.
+        /// The fault.
         problem: Problem,
     },
-    /// A file was given where a folder is needed.
-    #[error("{path} is a file; images and their labels are looked for in a folder that holds both, so give that")]
+    /// A file was given instead of a folder.
+    #[error("{path} is a file; give the folder that holds both the images and their labels")]
     NotAFolder {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
     },
-    /// A checkpoint names a file that is not in the folder of the images.
-    #[error(
-        "`data.{option}` of the checkpoint is {path}, which leads out of the folder of the images; it is not opened"
-    )]
+    /// A checkpoint names a file outside the folder of the images.
+    #[error("`data.{option}` of the checkpoint is {path}, which is outside the folder of the images; it is not opened")]
     Outside {
         /// The option.
         option: &'static str,
-        /// Its values.
+        /// Returns its value.
         path: PathBuf,
     },
-    /// One of the two validation files was named without the other.
+    /// One of the two validation files was given without the other.
     #[error("`data.{given}` is given without `data.{missing}`; validation needs both")]
     HalfAPair {
-        /// The option that is there.
+        /// The given option.
         given: &'static str,
-        /// The one that is not.
+        /// The missing option.
         missing: &'static str,
     },
 }

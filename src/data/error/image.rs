@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::data::size::Size;
 use crate::remedy;
 
-/// What is wrong with a folder of images, or an image.
+/// Errors of a folder of images, or of an image.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -17,32 +17,32 @@ pub enum ImageError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
-    /// A name is not text.
+    /// A name is not valid UTF-8.
     #[error("the name of {path} is not UTF-8 text; rename it")]
     Name {
         /// The file or folder.
         path: PathBuf,
     },
-    /// There is no folder in the folder.
+    /// The folder has no subfolders.
     #[error("{path} has no folders in it; images of a class are in a folder with the name of the class")]
     NoClasses {
         /// The folder.
         path: PathBuf,
     },
-    /// A class is for validation alone.
-    #[error("{path} is of a class that there is no training image of{hint}")]
+    /// A class has only validation images.
+    #[error("{path} has no training images in its class{hint}")]
     UnknownClass {
         /// The folder of the class.
         path: PathBuf,
-        /// The nearest, and all there are.
+        /// A suggestion, and all columns.
         hint: String,
     },
-    /// There are folders of classes without any image.
+    /// Some class folders have no images.
     #[error(
-        "{path} has folders without an image in them: {}; what has no image cannot be learned: bring images, or remove \
+        "{path} has folders without an image in them: {}; a class needs images to be learned: add images, or remove \
          the folder",
         empty.join(", ")
     )]
@@ -52,44 +52,44 @@ pub enum ImageError {
         /// Their names.
         empty: Vec<String>,
     },
-    /// There is one class, of which everything is.
-    #[error("{path} has one class, {class}, and to tell classes apart takes two; each has a folder in it")]
+    /// There is only one class.
+    #[error("{path} has one class, {class}, and at least two are needed; each is a subfolder")]
     OneClass {
         /// The folder that it is in.
         path: PathBuf,
-        /// Its name.
+        /// Returns its name.
         class: String,
     },
-    /// There are images in folders within those of the classes.
+    /// There are images in subfolders of class folders.
     #[error(
-        "{path}: {count} images would be left out, for they are in folders within those of the classes, such as {example}; \
-         {}",
+        "{path}: {count} images would be skipped, because they are in subfolders of the class folders, such as \
+         {example}; {}",
         deeper_remedy(meant.as_deref())
     )]
     Deeper {
         /// The folder of the classes.
         path: PathBuf,
-        /// How many images.
+        /// Number of images.
         count: usize,
-        /// One of them.
+        /// Retention of one checkpoint.
         example: PathBuf,
-        /// The folder that is probably the one of the classes.
+        /// The folder that probably contains the classes.
         meant: Option<PathBuf>,
     },
-    /// The file is no image.
+    /// The file is not an image.
     #[error("{path} is neither PNG nor JPEG; {remedy}")]
     NotAnImage {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
         /// The remedy.
         remedy: &'static str,
     },
-    /// The file is damaged, cut short, or of a kind that is not read.
+    /// The file is damaged, truncated, or of an unsupported kind.
     #[error("the image {path} cannot be read: {reason}; {remedy}")]
     Damaged {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
         /// The remedy.
         remedy: &'static str,
@@ -97,67 +97,67 @@ pub enum ImageError {
     /// Several files cannot be used.
     #[error("{} of {all} images cannot be read:{}\n{}", bad.len(), list(bad), remedy_of_all(bad))]
     Several {
-        /// How many files there are.
+        /// Number of files.
         all: usize,
         /// The fault of each.
         bad: Vec<ImageError>,
     },
-    /// The images are not those that a run began with.
+    /// The images have changed since the run began.
     #[error("{path}: the images are not those that the run began with: {changes}; {remedies}")]
     OtherImages {
         /// The folder.
         path: PathBuf,
-        /// Which images are new, changed or gone.
+        /// The new, changed or missing images.
         changes: String,
-        /// What to do about them.
+        /// Returns the remedies.
         remedies: String,
     },
-    /// There are more or fewer images than a run began with.
-    #[error("{path} has {found} images, and had {were} when the run began; bring back what was in it then")]
+    /// The number of images has changed since the run began.
+    #[error("{path} has {found} images, and had {were} when the run began; restore its content from then")]
     OtherCount {
         /// The folder.
         path: PathBuf,
-        /// How many there were.
+        /// The earlier number.
         were: usize,
-        /// How many there are.
+        /// Number of rows.
         found: usize,
     },
     /// The image has another size than the first one.
     #[error("{path} is {found} pixels and {first} {expected}; all images must have one size")]
     Size {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         found: Size,
         /// The first image.
         first: PathBuf,
-        /// The size of that.
+        /// Its size in bytes.
         expected: Size,
     },
     /// Some images are grey and some are not.
     #[error(
-        "{path} is {} and {first} {}; set `data.channels` to 1 or 3 to have all of them alike",
+        "{path} is {} and {first} {}; set `data.channels` to 1 or 3 to convert them all",
         colour(*found),
         colour(*expected)
     )]
     Channels {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// Its channels.
+        /// Number of its channels.
         found: usize,
         /// The first image.
         first: PathBuf,
-        /// The channels of that.
+        /// The number of its channels.
         expected: usize,
     },
-    /// The image has another size than those of the data set.
+    /// The image has another size than the data set's.
     #[error("{path} is {found} pixels, and the images of the data set are {expected}")]
     OtherSize {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         found: Size,
-        /// What it should be.
+        /// The expected dtype and shape.
         expected: Size,
     },
     /// This program was built without what reads images.
@@ -166,20 +166,18 @@ pub enum ImageError {
         /// The folder.
         path: PathBuf,
     },
-    /// The image is not as it was when the run began.
-    #[error(
-        "{path} is not what it was when the data was opened; bring back what it was and resume, or start a new run"
-    )]
+    /// The image has changed since the run began.
+    #[error("{path} has changed since the data was opened; restore the file and resume, or start a new run")]
     Changed {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
     },
 }
 
-/// How images are given.
-const FOLDERS: &str = "images are given as a folder that has a folder of images for each class";
+/// The expected form of images.
+const FOLDERS: &str = "give a folder with one subfolder of images for each class";
 
-/// The remedy for several images, as that for one of them.
+/// Returns the remedy for several images, the same as for one of them.
 fn remedy_of_all(bad: &[ImageError]) -> &'static str {
     match bad.first() {
         Some(ImageError::NotAnImage { remedy, .. } | ImageError::Damaged { remedy, .. })
@@ -187,19 +185,19 @@ fn remedy_of_all(bad: &[ImageError]) -> &'static str {
         {
             remedy
         }
-        _ => "bring whole ones, or leave them out with `--set data.skip_bad=true`",
+        _ => "replace them with valid ones, or skip them with `--set data.skip_bad=true`",
     }
 }
 
 impl ImageError {
-    /// The same, of an image that a run learns from. To take it away is no remedy once the run has begun.
+    /// Returns the same error for a training image. Removing it is not a remedy once the run has begun.
     pub(in crate::data) fn in_training(self) -> Self {
         match self {
             Self::NotAnImage { path, .. } => {
-                Self::NotAnImage { path, remedy: "convert it, or leave it out with `--set data.skip_bad=true`" }
+                Self::NotAnImage { path, remedy: "convert it, or skip it with `--set data.skip_bad=true`" }
             }
             Self::Damaged { path, reason, .. } => {
-                let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
+                let remedy = "replace it with a valid one, or skip it with `--set data.skip_bad=true`";
                 Self::Damaged { path, reason, remedy }
             }
             other => other,
@@ -212,7 +210,7 @@ impl ImageError {
     /// The remedy where bad images are left out, and nothing is left.
     pub(in crate::data) const BRING: &str = "bring images that are whole";
 
-    /// The same with another remedy, where leaving the image out is none.
+    /// Returns the same error with another remedy, for cases in which skipping the image does not help.
     pub(in crate::data) fn with_remedy(self, remedy: &'static str) -> Self {
         match self {
             Self::NotAnImage { path, .. } => Self::NotAnImage { path, remedy },
@@ -222,7 +220,7 @@ impl ImageError {
     }
 }
 
-/// Each in a line, without a remedy.
+/// Lists the errors, one per line, without remedies.
 fn list(bad: &[ImageError]) -> String {
     const SHOWN: usize = 100;
     let line = |error: &ImageError| match error {

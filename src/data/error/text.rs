@@ -1,4 +1,4 @@
-//! What can be wrong with a text, its tokenizer, or text that is to become tokens.
+//! Errors of a text, its tokenizer, or of tokenization.
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -7,16 +7,16 @@ use thiserror::Error;
 
 use crate::Notice;
 
-/// How much of a text a tokenizer does not know.
+/// The unknown part of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unknown {
-    /// How many tokens are the one for the unknown.
+    /// Number of unknown tokens.
     pub count: usize,
-    /// How many there are.
+    /// Number of all tokens.
     pub tokens: usize,
-    /// The token for the unknown.
+    /// The unknown token.
     pub word: String,
-    /// The first text that became it, and its place, in words that can follow; may be empty.
+    /// The first unknown text with its place, as the end of a message; may be empty.
     pub example: String,
 }
 
@@ -24,12 +24,12 @@ impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { count, tokens, word, example } = self;
         let percent = 100.0 * self.share();
-        write!(f, "{count} of {tokens} tokens ({percent:.1} %) are `{word}`, which stands for the unknown{example}")
+        write!(f, "{count} of {tokens} tokens ({percent:.1} %) are `{word}`, the unknown token{example}")
     }
 }
 
 impl TextError {
-    /// Whether a tokenizer would leave something out.
+    /// Whether a tokenizer would lose text.
     pub(in crate::data) fn is_lost(&self) -> bool {
         match self {
             Self::InFile { source, .. } => source.is_lost(),
@@ -39,7 +39,7 @@ impl TextError {
 }
 
 impl Unknown {
-    /// From this share on it is a warning.
+    /// Share of unknown tokens that gives a warning.
     const MANY: f64 = 0.01;
 
     fn share(&self) -> f64 {
@@ -51,7 +51,7 @@ impl Unknown {
         if self.share() > 0.5 { Err(TextError::MostlyUnknown(self)) } else { Ok(self) }
     }
 
-    /// A remark for a person.
+    /// Returns a remark for the user.
     pub fn notice(&self) -> Option<Notice> {
         match self.count {
             0 => None,
@@ -61,108 +61,109 @@ impl Unknown {
     }
 }
 
-/// What is wrong with text.
+/// Errors of text.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TextError {
-    /// The length of a row is not given.
-    #[error("`data.context` is missing: how many tokens a row of text holds")]
+    /// The length of a row is missing.
+    #[error("`data.context` is missing: the number of tokens in a row of text")]
     NoContext,
     /// There are fewer tokens than a row needs.
     #[error(
-        "{path}: the part for {part} has {tokens} tokens, and a row needs {} (`data.context` = {context}, and one more)",
+        "{path}: the part for {part} has {tokens} tokens, and a row needs {} (`data.context` = {context}, and one \
+         more)",
         context + 1
     )]
     TooShort {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
         /// Training or validation.
         part: &'static str,
-        /// How many tokens it has.
+        /// Its number of tokens.
         tokens: usize,
-        /// The tokens of a row.
+        /// The number of tokens in a row.
         context: usize,
     },
     /// The file is not text.
     #[error("{path}, byte {byte}: not UTF-8 text; save the file as UTF-8, or set `data.tokens = \"bytes\"`")]
     NotText {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// Where, unpacked and from 0.
+        /// The position, decompressed and counted from 0.
         byte: u64,
     },
     /// The tokenizer cannot be read.
-    #[error("cannot read the tokenizer {path}: {source}; `data.tokenizer` says where it is")]
+    #[error("cannot read the tokenizer {path}: {source}; set `data.tokenizer` to its path")]
     ReadTokenizer {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
-    /// The tokenizer is none.
+    /// The tokenizer is invalid.
     #[error("{path} is not a tokenizer.json: {reason}")]
     NotATokenizer {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// The tokenizer gives other tokens every time.
+    /// The tokenizer gives different tokens every time.
     #[error("{path} drops merges at random (`model.dropout`), so that no two runs see the same tokens; set it to null")]
     RandomTokenizer {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
     },
-    /// Text has a character that is in no token.
+    /// A character is not in the vocabulary.
     #[error("character {character:?} at byte {byte}, line {line}, is unknown to the vocabulary of {known}")]
     UnknownCharacter {
-        /// The character.
+        /// Returns the character.
         character: char,
-        /// Where, from 0.
+        /// Its position in bytes, from 0.
         byte: u64,
         /// Its line, from 1.
         line: u64,
-        /// What the vocabulary is.
+        /// A description of the vocabulary.
         known: String,
     },
-    /// The tokenizer would leave a character out.
+    /// The tokenizer would lose a character.
     #[error(
-        "character {character:?} at byte {byte}, line {line}, is in no token of the tokenizer, which would leave it out; \
-         take a tokenizer that has a token for the unknown or for every byte, or change the text"
+        "character {character:?} at byte {byte}, line {line}, is in no token of the tokenizer, which would lose it; \
+         use a tokenizer with an unknown token or with tokens for all bytes, or change the text"
     )]
     LostCharacter {
-        /// The character.
+        /// Returns the character.
         character: String,
-        /// Where, from 0.
+        /// Its position in bytes, from 0.
         byte: u64,
         /// Its line, from 1.
         line: u64,
     },
     /// Most of the text is unknown to the tokenizer.
-    #[error("{0}; take a tokenizer that was made from such text")]
+    #[error("{0}; use a tokenizer that was made from such text")]
     MostlyUnknown(Unknown),
-    /// The text of a file does not become tokens.
+    /// The text of a file cannot be tokenized.
     #[error("{path}: {source}")]
     InFile {
-        /// The file.
+        /// Returns the path of the file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The fault and its place.
         source: Box<TextError>,
     },
-    /// A token is none of the vocabulary's.
+    /// A token is not in the vocabulary.
     #[error("token {token} is not below the size of the vocabulary of {known}")]
     UnknownToken {
         /// The token.
         token: u32,
-        /// What the vocabulary is.
+        /// A description of the vocabulary.
         known: String,
     },
     /// The tokenizer refuses some text.
     #[error("the tokenizer fails on the text from byte {byte} on: {reason}")]
     Tokenizer {
-        /// Where the piece begins, from 0.
+        /// The start of the piece in bytes, from 0.
         byte: u64,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Rows of tensors in a safetensors file, of which a batch at a time is read.
+//! Rows of tensors in a safetensors file, read batch by batch.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ trait ReadSeek: Read + Seek {}
 
 impl<R: Read + Seek> ReadSeek for R {}
 
-/// The rows of a tensor of inputs, and where they are asked for of one of targets.
+/// The rows of a tensor of inputs, and of targets if they are requested.
 pub(super) struct TensorRows {
     path: PathBuf,
     content: Box<dyn ReadSeek>,
@@ -37,9 +37,9 @@ struct Stored {
     name: String,
     dtype: Dtype,
     rows: usize,
-    /// The shape of one row.
+    /// Returns the shape of one row.
     shape: Vec<usize>,
-    /// Where it begins.
+    /// Its start in bytes.
     start: u64,
 }
 
@@ -50,7 +50,7 @@ impl TensorRows {
         let unreadable = |source| DataError::Read { path: path.clone(), source };
         let (_, is_packed) = file::unpacked(&path).map_err(unreadable)?;
         let mut content: Box<dyn ReadSeek> = if is_packed {
-            // What is packed can only be read from its start.
+            // A gzip file can only be read from its start.
             Box::new(Cursor::new(DataFile::read(&path)?.content))
         } else {
             Box::new(regular::open(&path).map_err(unreadable)?)
@@ -138,7 +138,7 @@ impl Stored {
         }
     }
 
-    /// Refuses targets that are none of a model whose targets are of `kind`.
+    /// Refuses targets that do not fit a model with targets of `kind`.
     fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
         let (fits, expected) = match (kind, self.dtype) {
             (TargetKind::Values { width }, dtype) => (
@@ -165,12 +165,12 @@ impl Stored {
         .into()
     }
 
-    /// How many elements a row has.
+    /// Returns the number of elements per row.
     fn width(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// The bytes of `rows` rows from number `row` on.
+    /// Reads the bytes of `rows` rows, starting with number `row`.
     fn read(&self, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
         let row_bytes = self.width() * self.dtype.bitsize() / 8;
         content.seek(SeekFrom::Start(self.start + (row * row_bytes) as u64))?;
@@ -180,7 +180,7 @@ impl Stored {
     }
 }
 
-/// What targets must be for a model of classes.
+/// The required targets for a model of classes.
 const CLASSES: &str = "I64, U32 or U8 [rows], since the run's data has classes";
 
 impl Iterator for TensorRows {

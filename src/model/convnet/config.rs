@@ -8,16 +8,16 @@ use crate::model::activation::Activation;
 use crate::model::outline::product;
 use crate::ops::Pool2d;
 
-/// The shape of a [`ConvNet`].
+/// The settings of a [`ConvNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConvNetConfig {
-    /// The convolutions, from the image on.
+    /// The convolutional blocks, in order from the image.
     #[schemars(length(min = 1))]
     pub blocks: Vec<ConvBlock>,
-    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out,
-    /// all positions go on as they are. 1 leaves the mean of each channel.
+    /// Side of the grid that each channel is averaged to after the blocks, for any size of image; left out, all
+    /// positions are kept. 1 keeps the mean of each channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub average_to: Option<usize>,
@@ -28,60 +28,60 @@ pub struct ConvNetConfig {
     /// Nonlinearity in each block and after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-    /// Probability in `[0, 1)` with which a unit of a hidden layer is dropped in training.
+    /// Probability in `[0, 1)` of dropping a unit of a hidden layer in training.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 
-/// A block of a [`ConvNet`]: convolution, batch norm where it is asked for, activation, pooling and dropout where they
-/// are asked for, in this order.
+/// A block of a [`ConvNet`]: convolution, optional batch norm, activation, optional pooling, optional dropout, in this
+/// order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConvBlock {
-    /// Channels that the convolution puts out.
+    /// Number of output channels of the convolution.
     #[schemars(range(min = 1))]
     pub channels: usize,
-    /// Side of the convolution's kernel.
+    /// Side of the convolution's kernel, in pixels.
     #[serde(default = "three")]
     #[schemars(range(min = 1))]
     pub kernel: usize,
-    /// Step of the convolution.
+    /// Step of the convolution, in pixels.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub stride: usize,
-    /// Zeros that the convolution adds at each edge.
+    /// Number of zeros that the convolution adds at each edge.
     #[serde(default)]
     pub padding: usize,
     /// Whether a batch norm follows the convolution.
     #[serde(default)]
     pub batch_norm: bool,
-    /// What pooling follows the activation.
+    /// Kind of pooling after the activation; left out, no pooling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolKind>,
-    /// Side of the pooling's windows.
+    /// Side of the pooling's windows, in pixels.
     #[serde(default = "two")]
     #[schemars(range(min = 1))]
     pub pool_kernel: usize,
-    /// Step of the pooling; left out, the side of its windows.
+    /// Step of the pooling, in pixels; left out, the side of its windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub pool_stride: Option<usize>,
-    /// Probability in `[0, 1)` with which a number is dropped in training at the end of the block.
+    /// Probability in `[0, 1)` of dropping a number in training at the end of the block.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
 }
 
-/// What a window becomes.
+/// The reduction of a pooling window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PoolKind {
-    /// Its largest number.
+    /// The maximum.
     Max,
-    /// Its mean.
+    /// The mean.
     Average,
 }
 
@@ -104,8 +104,8 @@ impl ConvNetConfig {
         Self { blocks: blocks.into(), average_to, hidden, activation, dropout: 0.0 }
     }
 
-    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
-    /// layer.
+    /// Estimates the memory of activations for an image of this shape and `outputs` numbers. ReLU is part of a
+    /// convolution or layer.
     pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let input = product(image);
         let &[mut channels, height, width] = image else { return Activations::default() };
@@ -146,8 +146,8 @@ impl ConvBlock {
         Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
     }
 
-    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not
-    /// fit.
+    /// Returns height and width after the convolution and after the block, given `sides` before it, or a message if
+    /// they do not fit.
     pub(super) fn sides(&self, sides: [usize; 2]) -> Result<[[usize; 2]; 2], String> {
         let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
             let side =

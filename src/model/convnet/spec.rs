@@ -18,11 +18,11 @@ impl ModelSpec for ConvNetConfig {
             return Err(ModelError::field("blocks", value, "at least one is needed, and no size in it can be 0"));
         }
         if let Some(block) = self.blocks.iter().find(|block| block.padding > block.kernel) {
-            let rule = "a padding must be at most the size of its kernel: beyond that are only zeros";
+            let rule = "a padding must be at most the size of its kernel; more would only add zeros";
             return Err(ModelError::field("blocks", block.padding, rule));
         }
         if self.average_to == Some(0) {
-            return Err(ModelError::field("average_to", 0, "must be at least 1; leave it out to average nothing"));
+            return Err(ModelError::field("average_to", 0, "must be at least 1; omit it to average nothing"));
         }
         if self.hidden.contains(&0) {
             return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));

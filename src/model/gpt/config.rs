@@ -1,33 +1,33 @@
-//! The shape of a GPT: what a user may write, and what follows from it.
+//! Settings of a GPT, and the sizes that follow from them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Activations;
 
-/// How a model knows where a token stands.
+/// How a model encodes the positions of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Positions {
-    /// A vector for each position, added to that of the token.
+    /// A learned vector for each position, added to the token's.
     #[default]
     Learned,
-    /// Queries and keys are turned by an angle that grows with the position.
+    /// Queries and keys are rotated by an angle that grows with the position.
     Rotary,
 }
 
-/// The nonlinearity of a block's perceptron.
+/// The nonlinearity of a block's MLP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GptActivation {
-    /// `x Φ(x)`, as `torch.nn.GELU`.
+    /// `x Φ(x)`, like `torch.nn.GELU`.
     #[default]
     Gelu,
-    /// Its approximation by a hyperbolic tangent, which GPT-2 was trained with (`gelu_new`).
+    /// Its approximation by a hyperbolic tangent, used to train GPT-2 (`gelu_new`).
     GeluTanh,
-    /// A gate, `silu(gate x) * (up x)`, which takes a third matrix.
+    /// A gate, `silu(gate x) * (up x)`, with a third matrix.
     Swiglu,
 }
 
@@ -36,48 +36,49 @@ pub enum GptActivation {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum GptNorm {
-    /// Layer norm with a scale, and a bias where the model has biases; `eps` is 1e-5.
+    /// Layer norm with a scale, and a bias if the model has biases; `eps` is 1e-5.
     #[default]
     Layer,
     /// RMS norm with a scale; `eps` is 1e-6.
     Rms,
 }
 
-/// The shape of a [`Gpt`](super::Gpt).
+/// The settings of a [`Gpt`](super::Gpt).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GptConfig {
-    /// Blocks, one after the other.
+    /// Number of blocks.
     #[schemars(range(min = 1))]
     pub layers: usize,
-    /// Heads of attention in each block; they divide the width.
+    /// Number of query heads in each block; must divide the width.
     #[schemars(range(min = 1))]
     pub heads: usize,
-    /// Heads of keys and values, each shared by `heads / kv_heads` heads of queries; without it as many as heads.
+    /// Number of key heads and of value heads, each shared by `heads / kv_heads` query heads; by default the number of
+    /// query heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub kv_heads: Option<usize>,
-    /// Numbers that stand for a token on its way through the model.
+    /// Embedding size: the length of a token's vector in the model.
     #[schemars(range(min = 1))]
     pub width: usize,
-    /// Width inside a block's perceptron. Without it four times the width; with a gate, which has three matrices, two
+    /// Width inside a block's MLP. By default four times the embedding size; with a gate, which has three matrices, two
     /// thirds of that, rounded up to a multiple of 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub hidden: Option<usize>,
-    /// The longest sequence that the model takes; without it as long as those of the data.
+    /// The longest sequence that the model takes; by default the length of the data's sequences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub context: Option<usize>,
-    /// How the model knows where a token stands.
+    /// How the model encodes the positions of tokens.
     #[serde(default)]
     pub positions: Positions,
     /// The base of the angles of rotary positions.
     #[serde(default = "default_rotary_base")]
     #[schemars(extend("exclusiveMinimum" = 1.0))]
     pub rotary_base: f64,
-    /// Nonlinearity of the perceptrons.
+    /// Nonlinearity of the MLPs.
     #[serde(default)]
     pub activation: GptActivation,
     /// Normalization.
@@ -86,16 +87,16 @@ pub struct GptConfig {
     /// Whether linear maps and layer norms have biases.
     #[serde(default = "default_true")]
     pub bias: bool,
-    /// Whether the output map is the table of token embeddings.
+    /// Whether the output map shares its weights with the token embeddings.
     #[serde(default = "default_true")]
     pub tied: bool,
-    /// Probability in `[0, 1)` of dropping, in training: numbers of the embeddings, weights of attention, and numbers
-    /// that a block's two parts add.
+    /// Probability in `[0, 1)` of dropping, in training: elements of the embeddings, attention weights, and elements of
+    /// the outputs of a block's two parts.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
-    /// Whether the inner results of blocks are computed again in the backward pass instead of being kept: the same
-    /// bits, and less memory for the time of another forward pass.
+    /// Whether the intermediate results of blocks are recomputed in the backward pass instead of kept: the same bits
+    /// with less memory, at the cost of another forward pass.
     #[serde(default)]
     pub checkpoint_activations: bool,
 }
@@ -109,7 +110,7 @@ fn default_true() -> bool {
 }
 
 impl GptConfig {
-    /// A model of this size, everything else as it is where nothing is said.
+    /// Creates settings with these sizes, and defaults for all others.
     pub fn new(layers: usize, heads: usize, width: usize) -> Self {
         Self {
             layers,
@@ -131,17 +132,17 @@ impl GptConfig {
 }
 
 impl GptConfig {
-    /// Heads of keys and values.
+    /// Returns the number of key heads, which is also that of value heads.
     pub fn kv_heads(&self) -> usize {
         self.kv_heads.unwrap_or(self.heads)
     }
 
-    /// Numbers in a head.
+    /// Returns the size of a head.
     pub fn head_size(&self) -> usize {
         self.width / self.heads
     }
 
-    /// Width inside a block's perceptron.
+    /// Returns the width inside a block's MLP.
     pub fn hidden(&self) -> usize {
         let usual = match self.activation {
             GptActivation::Swiglu => {
@@ -153,13 +154,13 @@ impl GptConfig {
         self.hidden.unwrap_or(usual)
     }
 
-    /// The memory for a row of `context` tokens on its way to `outputs` numbers for each.
+    /// Estimates the memory of activations for a row of `context` tokens with `outputs` numbers each.
     pub(super) fn activations(&self, context: usize, outputs: usize) -> Activations {
         let (width, hidden, outputs) = (self.width as u64, self.hidden() as u64, outputs as u64);
         let keys = (self.kv_heads() * self.head_size()) as u64;
         let turned = if self.positions == Positions::Rotary { width.saturating_add(keys) } else { 0 };
         let perceptron = if self.activation == GptActivation::Swiglu { 3 } else { 2 };
-        // Two norms, attention, its projection, the perceptron's last map and two sums; queries, keys and values.
+        // Two norms, attention, its projection, the MLP's last map and two sums; queries, keys and values.
         let block = width.saturating_mul(8).saturating_add(keys.saturating_mul(2)).saturating_add(turned);
         let block = block.saturating_add(hidden.saturating_mul(perceptron));
         let layers = self.layers as u64;
@@ -177,7 +178,7 @@ impl GptConfig {
         Activations { kept: of_row(blocks.saturating_add(ends)), widest: of_row(widest), passing: of_row(passing) }
     }
 
-    /// Whether the model is one that GPT-2's files describe; any other has the names of Llama's.
+    /// Whether the model can be stored in the format of GPT-2's files; all others use Llama's names.
     pub fn is_gpt2(&self) -> bool {
         self.positions == Positions::Learned
             && self.norm == GptNorm::Layer

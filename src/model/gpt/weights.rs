@@ -1,9 +1,9 @@
-//! The tensors of a GPT: their names and layouts in files, and where they start.
+//! Tensors of a GPT: names, layouts in files, and initial values.
 //!
-//! A model that is a GPT-2 has the names of Hugging Face's `GPT2LMHeadModel`, whose linear maps are `[in, out]`; any
-//! other has those of `LlamaForCausalLM`, whose maps are `[out, in]`. What Llama does not have is named by its pattern:
-//! `model.embed_positions.weight` for learned positions, `mlp.up_proj` and `mlp.down_proj` alone for a perceptron
-//! without a gate, biases beside every weight. A tied output map is in no file, as there.
+//! A model that is a GPT-2 has the names of Hugging Face's `GPT2LMHeadModel`, whose linear maps are `[in, out]`; all
+//! others have those of `LlamaForCausalLM`, whose maps are `[out, in]`. Tensors that Llama lacks are named in its
+//! style: `model.embed_positions.weight` for learned positions, only `mlp.up_proj` and `mlp.down_proj` for an MLP
+//! without a gate, biases beside every weight. A tied output map is not stored, as in Hugging Face's files.
 
 use candle_core::{Result, Tensor, Var};
 
@@ -11,18 +11,18 @@ use super::super::layers::{Builder, Linear, Weight};
 use super::config::{GptActivation, GptConfig, GptNorm, Positions};
 use crate::ops;
 
-/// The standard deviation of initial weights: Radford et al., "Language models are unsupervised multitask learners",
-/// 2019, as GPT-2's code has it.
+/// The standard deviation of initial weights, as in GPT-2's code: Radford et al., "Language models are unsupervised
+/// multitask learners", 2019.
 const DEVIATION: f32 = 0.02;
 
-/// Makes the tensors of a model, each drawn from the seed and its name.
-pub(super) struct Maker<'a> {
+/// Creates the tensors of a model, each drawn from the seed and its name.
+pub(super) struct GptBuilder<'a> {
     pub config: &'a GptConfig,
     pub builder: Builder<'a>,
 }
 
-impl Maker<'_> {
-    /// A table with a row of the model's width for each token or position.
+impl GptBuilder<'_> {
+    /// Creates a table with one row of the embedding size per token or position.
     pub fn table(&mut self, name: &str, rows: usize) -> Result<Weight> {
         self.builder.normal(name, (rows, self.config.width), DEVIATION)
     }
@@ -47,7 +47,7 @@ impl Maker<'_> {
         })
     }
 
-    /// The tables of tokens, and of positions where they are learned.
+    /// Creates the token embeddings, and position embeddings if they are learned.
     pub fn embeddings(&mut self, vocabulary: usize, context: usize) -> Result<(Weight, Option<Weight>)> {
         let (tokens, positions) = match self.config.is_gpt2() {
             true => ("transformer.wte.weight", "transformer.wpe.weight"),
@@ -62,8 +62,8 @@ impl Maker<'_> {
         self.norm(if self.config.is_gpt2() { "transformer.ln_f" } else { "model.norm" })
     }
 
-    /// The tensors of block number `index`. What a block adds to its input starts smaller the more blocks there are, so
-    /// that the sum does not grow with their number.
+    /// Creates the tensors of block number `index`. The maps that add to the residual stream start smaller in deeper
+    /// models, so that the sum does not grow with the number of blocks.
     pub fn block(&mut self, index: usize) -> Result<BlockWeights> {
         let (width, hidden) = (self.config.width, self.config.hidden());
         let keys = self.config.kv_heads() * self.config.head_size();
@@ -100,7 +100,7 @@ impl Maker<'_> {
         })
     }
 
-    /// The output map, where it is not the table of tokens.
+    /// Creates the output map, unless it is tied to the token embeddings.
     pub fn head(&mut self, outputs: usize) -> Result<Option<Weight>> {
         let own = !self.config.tied;
         own.then(|| self.table("lm_head.weight", outputs)).transpose()
@@ -134,12 +134,12 @@ impl Norm {
     }
 }
 
-/// From a block's input to queries, keys and values.
+/// The maps from a block's input to queries, keys and values.
 #[derive(Debug)]
 pub(super) enum Qkv {
-    /// One map, whose outputs stand side by side.
+    /// One map, whose outputs are concatenated.
     Packed(Linear),
-    /// A map for each.
+    /// Three separate maps.
     Separate([Linear; 3]),
 }
 
@@ -156,7 +156,7 @@ pub(super) struct BlockWeights {
 }
 
 impl BlockWeights {
-    /// All of them.
+    /// Returns all of them.
     pub fn vars(&self) -> Vec<Var> {
         let qkv: &[Linear] = match &self.qkv {
             Qkv::Packed(linear) => std::slice::from_ref(linear),

@@ -1,4 +1,4 @@
-//! The mean squared error.
+//! Mean squared error.
 
 use candle_core::{Result, Shape, Tensor};
 
@@ -8,10 +8,10 @@ use crate::ops::op::{Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::shape_of_both;
 
-/// Mean of `(output - target)^2` over all elements, as `torch.nn.MSELoss`. Both are `[rows, width]`.
+/// Returns the mean of `(output - target)^2` over all elements, like `torch.nn.MSELoss`. Both are `[rows, width]`.
 ///
 /// # Errors
-/// When the shapes differ or the device fails.
+/// The shapes differ or the device fails.
 pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     apply(SquaredError, &[outputs, targets])
 }

@@ -1,11 +1,11 @@
-//! The optimizer: its updates, groups and refusals, and that a saved one continues bit for bit.
+//! Tests of the optimizer: updates, groups and refusals, and that a saved one continues bit for bit.
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 
 use super::*;
 use crate::optim::{Adam, AdamW, Decay, GroupConfig, GroupRule, Overrides, Sgd};
-use crate::state::Part;
+use crate::state::Stateful;
 
 fn kinds() -> [OptimizerConfig; 6] {
     let momentum = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };
@@ -36,8 +36,8 @@ fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
     }
 }
 
-/// The two forms of each update do the same arithmetic in another order: 1e-6 is a few units in the last place
-/// of weights of size one after five updates.
+/// The two forms of each update do the same arithmetic in another order: 1e-6 is a few units in the last place for
+/// weights of size one after five updates.
 #[test]
 fn the_fused_update_agrees_with_tensor_operations() {
     for config in kinds() {
@@ -47,7 +47,7 @@ fn the_fused_update_agrees_with_tensor_operations() {
         for updates_before in 0..5 {
             for slot in &other.slots {
                 let cube = (slot.parameter.powf(3.0).unwrap() * 4.0).unwrap();
-                // Every second number of a tensor: that cannot be visited as a slice.
+                // Every second element of a tensor cannot be accessed as a slice.
                 let twice = Tensor::stack(&[&cube, &cube], 1).unwrap();
                 let gradient = &twice.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
                 let Slot { parameter, states, .. } = slot;
@@ -69,7 +69,7 @@ fn the_fused_update_agrees_with_tensor_operations() {
 }
 
 #[test]
-fn biases_and_norms_can_be_left_out_of_decay() {
+fn biases_and_norms_can_be_skipped_of_decay() {
     let matrix = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
     let bias = Var::ones(2, DType::F32, &Device::Cpu).unwrap();
     let both: Parameters = [("w".to_owned(), matrix), ("b".to_owned(), bias)].into_iter().collect();
@@ -97,8 +97,8 @@ fn half_precision_weights_have_moments_in_f32() {
     assert_ne!(parameters.get("w").unwrap().to_vec1::<half::bf16>().unwrap(), [half::bf16::ONE; 3]);
 }
 
-/// A schedule may drive momentum and weight decay as well: an update with the group's own values written out is
-/// the same, and one with others is not.
+/// A schedule may also drive momentum and weight decay: an update with the group's own values written out is the same,
+/// and one with other values is not.
 #[test]
 fn an_update_can_be_given_its_momentum_and_weight_decay() {
     let weights_after = |hyperparams: StepHyperparams| {
@@ -136,7 +136,7 @@ fn one_variable_under_two_names_is_refused() {
     assert!(message.starts_with("`a` and `b` are one variable"), "{message}");
 }
 
-/// With momentum 0 a group's dampening has nothing to dampen, as in PyTorch.
+/// With momentum 0 a group's dampening has no effect, as in PyTorch.
 #[test]
 fn a_group_without_momentum_is_not_dampened() {
     let parameters = parameters(&[1.0, 1.0]);
@@ -201,9 +201,9 @@ fn a_group_of_another_rule_than_the_saved_one_is_refused_with_both() {
     assert_eq!(refusal(sgd(0.0)), "the optimizer's momentum is 0.9 in the checkpoint and 0 here");
 }
 
-/// Each group moves as it would in an optimizer that is all its own.
+/// Each group is updated as in a separate optimizer.
 #[test]
-fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
+fn a_group_with_a_separate_rule_moves_as_that_says() {
     let values = [1.0, -0.5, 0.25, 2.0];
     let sgd = Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Sgd::default() };
     let after = |config: OptimizerConfig| {
@@ -223,7 +223,7 @@ fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
     assert_eq!(mixed["b"], after(sgd.into())["b"]);
 }
 
-/// A checkpoint must not bring back the hyperparameters that a program has just changed.
+/// A checkpoint must not restore hyperparameters that a program has changed.
 #[test]
 fn loading_a_state_keeps_the_hyperparameters_asked_for() {
     let parameters = parameters(&[1.0, 2.0]);
@@ -247,8 +247,8 @@ fn an_optimizer_of_unnamed_variables_trains_but_refuses_to_be_saved() {
 }
 
 proptest! {
-    /// Saved after any number of updates and loaded into a fresh optimizer, the rest of the run has the same
-    /// bits as if nothing had happened.
+    /// An optimizer saved after any number of updates and loaded into a new one has the same bits in the rest of the
+    /// run as without the interruption.
     #[test]
     fn a_saved_and_loaded_optimizer_continues_bit_for_bit(
         values in proptest::collection::vec(-2f32..2.0, 2..12), before in 0usize..4, after in 1usize..4,

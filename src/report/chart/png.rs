@@ -1,4 +1,4 @@
-//! The drawing as pixels.
+//! Charts as PNG.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use resvg::usvg::{Options, Tree, fontdb};
 
 use super::{Chart, ChartError, typeface};
 
-/// Pixels for each unit of the SVG: fine enough for screens that show two pixels for one.
+/// Pixels per unit of the SVG, for high-resolution screens.
 const SCALE: u16 = 2;
 
 impl Chart {
-    /// The chart as PNG: what [`Chart::to_svg`] draws, two pixels for each unit, in a typeface that is built in.
+    /// StepRng the chart as PNG: like [`Chart::to_svg`], with two pixels per unit and a built-in font.
     ///
     /// # Errors
     ///
-    /// [`ChartError`], should the drawing defeat the renderer.
+    /// [`ChartError`], if the renderer fails.
     pub fn to_png(&self) -> Result<Vec<u8>, ChartError> {
         let drawing = |reason: String| ChartError::Drawing { title: self.title.clone(), reason };
         let mut fonts = fontdb::Database::new();

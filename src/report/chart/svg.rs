@@ -1,4 +1,4 @@
-//! The drawing as SVG: one file that needs nothing else, the same bytes for the same chart.
+//! Charts as SVG: one self-contained file, with the same bytes for the same chart.
 
 use super::axis::{Axis, Tick};
 use super::canvas::Canvas;
@@ -16,13 +16,13 @@ const LABEL: f64 = 13.0;
 const SMALL: f64 = 12.0;
 /// The height of a row of names above the chart.
 const ROW: f64 = 17.0;
-/// The narrowest gap between two words in a row.
+/// The smallest gap between two words in a row.
 const GAP: f64 = 12.0;
-/// As many points as this many full series have are shared by all series, which bounds the size of the file.
+/// The points of this number of full series are shared by all series, which limits the size of the file.
 const FULL_SERIES: usize = 4;
 
 impl Chart {
-    /// The chart as SVG, with text as text. Equal charts give equal bytes.
+    /// StepRng the chart as SVG, with text as text. Equal charts give equal bytes.
     pub fn to_svg(&self) -> String {
         let (width, height_of_all) = self.size.in_units();
         let (x, y) = (self.x_axis(), self.y_axis(0.05));
@@ -32,7 +32,7 @@ impl Chart {
         let widest = y_ticks.iter().map(|tick| typeface::width(&tick.label, SMALL)).fold(0.0, f64::max);
         let left = room(&self.y_label, 52.0, 18.0) + widest;
         let right = width - (width / 30.0).clamp(14.0, 32.0);
-        // All of them together leave some room for the lines.
+        // All of them together leave some space for the lines.
         let rows = ((height_of_all - 120.0) / 60.0).clamp(1.0, 3.0) as usize;
         let mut plot = Plot { x, y, left, right, top, bottom, width, rows };
         let legend = self.legend(&plot);
@@ -54,7 +54,7 @@ impl Chart {
         canvas.finish()
     }
 
-    /// The legend's entries from left to right, in rows; the last one says how many found no room.
+    /// Returns the legend's entries from left to right, in rows; the last one says how many did not fit.
     fn legend(&self, plot: &Plot) -> Vec<Entry> {
         let mut entries = Vec::new();
         let (mut left, mut row) = (plot.left, 0);
@@ -77,7 +77,7 @@ impl Chart {
         entries
     }
 
-    /// Names of the phases, each centred over its band.
+    /// Returns names of the phases, each centred over its band.
     fn phase_names(&self, plot: &Plot) -> Vec<Name> {
         let centred = |(_, name, from, to): (usize, &str, f64, f64)| {
             let name = plot.fitted(name);
@@ -88,7 +88,7 @@ impl Chart {
         arranged(self.phases_on(&plot.x).into_iter().map(centred).collect(), plot.rows)
     }
 
-    /// Labels of the marks, each beginning at its line, or ending there where the chart ends.
+    /// Returns labels of the marks, each beginning at its line, or ending there at the end of the chart.
     fn mark_labels(&self, plot: &Plot) -> Vec<Name> {
         let beside = |(at, label): (f64, &str)| {
             let name = plot.fitted(label);
@@ -103,7 +103,7 @@ impl Chart {
     fn draw_phases(&self, canvas: &mut Canvas, plot: &Plot) {
         for (number, _, from, to) in self.phases_on(&plot.x) {
             let (left, width) = (plot.x(from), plot.x(to) - plot.x(from));
-            // What is narrower than a pixel can't be seen, and there may be very many.
+            // Bands narrower than a pixel are invisible, and there may be very many.
             if width >= 1.0 {
                 canvas.rectangle(left, plot.top, width, plot.bottom - plot.top, SHADES[number % SHADES.len()]);
             }
@@ -149,9 +149,9 @@ struct Plot {
     right: f64,
     top: f64,
     bottom: f64,
-    /// Of the whole drawing.
+    /// The width of the whole drawing.
     width: f64,
-    /// The most rows of the legend, of the names of phases, and of the labels of marks.
+    /// Maximal number of rows of the legend, of the names of phases, and of the labels of marks.
     rows: usize,
 }
 
@@ -168,7 +168,7 @@ impl Plot {
         text::fitted(name, (self.right - self.left) / 2.0, |name| typeface::width(name, SMALL))
     }
 
-    /// A line as the commands of a path, in tenths of a unit, with the short forms of upright and level stretches.
+    /// Formats a line as path commands, in tenths of a unit, with short forms for vertical and horizontal segments.
     fn path(&self, line: &Line) -> String {
         let tenths = |&(x, y): &(f64, f64)| (format!("{:.1}", self.x(x)), format!("{:.1}", self.y(y)));
         let mut points: Vec<(String, String)> = line.iter().map(tenths).collect();
@@ -211,7 +211,7 @@ impl Plot {
         canvas.rule([self.left, self.top, self.left, self.bottom], FAINT_INK, "");
     }
 
-    /// Whether these ticks of the horizontal axis keep clear of each other.
+    /// Whether these ticks of the horizontal axis do not overlap.
     fn have_room(&self, ticks: &[Tick]) -> bool {
         let half = |tick: &Tick| typeface::width(&tick.label, SMALL) / 2.0;
         let clear = |a: &Tick, b: &Tick| self.x(a.at) + half(a) + GAP <= self.x(b.at) - half(b);
@@ -219,7 +219,7 @@ impl Plot {
     }
 }
 
-/// An entry of the legend; without a series it is a remark.
+/// An entry of the legend; without a series it is a note.
 struct Entry {
     series: Option<usize>,
     name: String,
@@ -245,12 +245,12 @@ struct Name {
     /// Its row, counted upwards from the chart.
     row: usize,
     name: String,
-    /// Where the line runs that it names.
+    /// Position of the line that it labels.
     line: Option<f64>,
 }
 
-/// The names that find room in rows above the chart, with their rows. The names of lines are arranged from the right,
-/// so that a line which is led up to a higher row passes to the left of the names below.
+/// Arranges names in rows above the chart, leaving out those that do not fit. Names of lines are placed from the right,
+/// so that a line to a higher row passes to the left of the names below.
 fn arranged(mut names: Vec<Name>, most: usize) -> Vec<Name> {
     let stretch = |name: &Name| match name.line {
         None => (name.left, name.left + name.width + GAP),
@@ -262,12 +262,12 @@ fn arranged(mut names: Vec<Name>, most: usize) -> Vec<Name> {
     names
 }
 
-/// The height of the rows that `names` take.
+/// Returns the height of the rows that `names` take.
 fn height(names: &[Name]) -> f64 {
     ROW * names.iter().map(|name| name.row + 1).max().unwrap_or(0) as f64
 }
 
-/// Draws names in rows that end at `bottom`, and lines up to the names that have one.
+/// StepRng names in rows that end at `bottom`, and lines up to the names that have one.
 fn draw_names(canvas: &mut Canvas, names: &[Name], bottom: f64, colour: &str) {
     for name in names {
         let y = bottom - ROW * name.row as f64 - 5.0;

@@ -1,6 +1,6 @@
 //! Words in a chart: how they are made to fit, and how they keep clear of each other.
 
-/// `text` on one line, without control characters, cut with `…` to be at most `most` wide.
+/// Returns `text` on one line, without control characters, cut with `…` to a width of at most `most`.
 pub fn fitted(text: &str, most: f64, width: impl Fn(&str) -> f64) -> String {
     let mut letters: Vec<char> = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let whole: String = letters.iter().take(500).collect();
@@ -17,8 +17,8 @@ pub fn fitted(text: &str, most: f64, width: impl Fn(&str) -> f64) -> String {
     String::new()
 }
 
-/// The row for each of the stretches `(from, to)` such that none touches another in its row: the first of `most`
-/// rows that has room, `None` if none has. Stretches that begin further left choose first.
+/// Assigns each of the stretches `(from, to)` to a row such that none overlaps another in its row: the first of `most`
+/// rows with space, or `None`. Stretches that begin further left choose first.
 pub fn rows(stretches: &[(f64, f64)], most: usize) -> Vec<Option<usize>> {
     let mut order: Vec<usize> = (0..stretches.len()).collect();
     order.sort_by(|&a, &b| stretches[a].0.total_cmp(&stretches[b].0));

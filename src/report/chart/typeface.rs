@@ -3,15 +3,15 @@
 use skrifa::instance::{LocationRef, Size};
 use skrifa::{FontRef, MetadataProvider};
 
-/// The typeface of every chart: DejaVu Sans, Latin and Greek letters and a few symbols.
+/// The font of every chart: DejaVu Sans, Latin and Greek letters and a few symbols.
 pub const FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
 
-/// The width of `text` in the typeface at `size`, in the unit of `size`.
+/// Returns the width of `text` in the font at `size`, in the unit of `size`.
 pub fn width(text: &str, size: f64) -> f64 {
     let Ok(font) = FontRef::new(FONT) else { return 0.6 * size * text.chars().count() as f64 };
     let (glyphs, metrics) = (font.charmap(), font.glyph_metrics(Size::new(size as f32), LocationRef::default()));
     let advance = |letter: char| metrics.advance_width(glyphs.map(letter)?).map(f64::from);
-    // What the typeface lacks is drawn by another one; most such letters are at most a square.
+    // Characters missing in the font are drawn with another one; most are at most a square.
     text.chars().map(|letter| advance(letter).unwrap_or(size)).sum()
 }
 

@@ -1,4 +1,4 @@
-//! Where two runs or checkpoints differ, as a person reads it.
+//! Text form of a comparison.
 
 use crate::aligned::aligned;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{CheckpointDifference, Difference, ElementDifference, FieldDifference, LogDifference};
 use super::{TensorChange, TensorDifference};
 
-/// A value of more characters than this is cut.
+/// Longer values are cut to this number of characters.
 const LONGEST_VALUE: usize = 80;
 
 impl fmt::Display for Difference {
@@ -46,7 +46,7 @@ impl fmt::Display for CheckpointDifference {
                 write_fields(f, &format!("  {what}"), fields)?;
             }
         }
-        self.rewritten.iter().try_for_each(|file| writeln!(f, "  {file}: other bytes that say the same"))?;
+        self.rewritten.iter().try_for_each(|file| writeln!(f, "  {file}: different bytes with the same meaning"))?;
         write_tensors(f, &self.tensors)
     }
 }
@@ -77,7 +77,7 @@ fn cut(text: &str) -> String {
 fn write_log(f: &mut fmt::Formatter<'_>, log: &LogDifference) -> fmt::Result {
     let step = log.step.map(|step| format!(", step {step}")).unwrap_or_default();
     let parting =
-        format!("log.jsonl: parts at line {}{step}; A has {} lines, B {}", log.line, log.lines_a, log.lines_b);
+        format!("log.jsonl: differs from line {}{step}; A has {} lines, B {}", log.line, log.lines_a, log.lines_b);
     if !log.fields.is_empty() {
         return write_fields(f, &parting, &log.fields);
     }
@@ -129,7 +129,7 @@ fn row(name: String, elements: &ElementDifference) -> [String; 9] {
     ]
 }
 
-/// A checkpoint that is not the first to differ: what is in it follows from the first, most often.
+/// Writes a checkpoint after the first that differs: its differences usually follow from the first.
 fn write_shortly(f: &mut fmt::Formatter<'_>, checkpoint: &CheckpointDifference) -> fmt::Result {
     let fields = checkpoint.config.len() + checkpoint.schedule.len() + checkpoint.state.len();
     let counts = [
@@ -142,7 +142,7 @@ fn write_shortly(f: &mut fmt::Formatter<'_>, checkpoint: &CheckpointDifference) 
     writeln!(f, "step {}: {}", checkpoint.step, counts.collect::<Vec<_>>().join(", "))
 }
 
-/// What differs and does not count, by name, with the values of the first checkpoint in which it does.
+/// Writes differences that do not count, by name, with the values of the first checkpoint that has them.
 fn write_uncounted(f: &mut fmt::Formatter<'_>, difference: &Difference) -> fmt::Result {
     let mut seen: Vec<FieldDifference> = Vec::new();
     let prefixed = |prefix: &str, fields: &[FieldDifference]| {

@@ -1,4 +1,4 @@
-//! Whether a run fits in memory, added up from its configuration and its data before the model is made.
+//! Checks whether a run fits in memory, from its configuration and its data, before the model is built.
 
 use candle_core::Device;
 
@@ -9,26 +9,26 @@ use crate::optim::Remembered;
 use crate::train::TrainError;
 use crate::train::config::Config;
 
-/// The use of a session, which decides how much memory it needs.
+/// Use of a session, which determines its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// It is trained and saved.
+    /// Training with saves.
     Train,
-    /// It goes on from a checkpoint, whose bytes are in memory until its state is taken over.
+    /// Resuming from a checkpoint, whose bytes are in memory until its state is restored.
     Resume {
-        /// How many bytes.
+        /// Number of bytes.
         held: u64,
     },
-    /// It is trained and not saved.
+    /// Training without saves.
     RangeTest,
-    /// It is looked at.
+    /// Inspection only.
     Look,
 }
 
-/// Bytes of a number in a weight, a moment, an activation or a batch, and of a token or a class.
+/// Bytes per number in weights, moments, activations and batches, and per token or class.
 const NUMBER: u64 = 4;
 
-/// Bytes of a batch from which on batches are surely read ahead.
+/// Size of a batch in bytes above which batches are certainly prefetched.
 const READ_AHEAD_FROM: u64 = 64 << 20;
 
 /// Refuses a run that cannot fit in memory.
@@ -39,7 +39,7 @@ pub(crate) fn require(
     device: &Device,
     purpose: Purpose,
 ) -> Result<(), TrainError> {
-    // Of a model whose size is not known, only the batches count.
+    // For a model of unknown size, only the batches count.
     let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
     let sizes = Sizes::of(config, data, outline, device, purpose);
     let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
@@ -48,22 +48,22 @@ pub(crate) fn require(
     Ok(memory::require_with(what, needs, beside, held, sizes.remedies(config, &data.input(), outputs, purpose))?)
 }
 
-/// The sizes that the memory of a run depends on.
+/// The sizes that determine the memory of a run.
 #[derive(Clone, Debug)]
 struct Sizes {
     outline: Outline,
-    /// Numbers that the optimizer remembers.
+    /// Size of the optimizer's state.
     remembered: Remembered,
-    /// Rows of a batch, and of a piece of one that is taken at once.
+    /// Number of rows in a batch, and in a micro-batch.
     rows: u64,
     rows_at_once: u64,
-    /// Rows that a validation takes at once; 0 where there is none.
+    /// Number of rows per validation batch; 0 without validation.
     validation_rows: u64,
     /// Bytes of a row and its targets.
     row_bytes: u64,
-    /// Batches in memory at a time.
+    /// Number of batches in memory at one time.
     batches: u64,
-    /// Whether the model is in the memory that is asked about.
+    /// Whether the model is on the CPU.
     is_on_cpu: bool,
     purpose: Purpose,
 }
@@ -97,8 +97,8 @@ impl Sizes {
         self.outline.parameters
     }
 
-    /// Numbers beside the gradients. Without accumulation, activations are given back while the gradients are made; in
-    /// a validation those of the last update are still there.
+    /// Returns the number of activation values besides the gradients. Without accumulation, activations are freed while
+    /// the gradients are computed; in a validation the gradients of the last update still exist.
     fn activations(&self) -> u64 {
         let kept = self.outline.activations.kept.saturating_mul(self.rows_at_once);
         let beside = if self.rows_at_once < self.rows { kept } else { kept.saturating_sub(self.gradients()) };
@@ -106,7 +106,7 @@ impl Sizes {
         if self.purpose == Purpose::RangeTest { beside } else { beside.max(validation) }
     }
 
-    /// The needs for memory, in the order in which it is taken.
+    /// Returns the needs for memory, in the order of allocation.
     fn needs(&self) -> Vec<Need> {
         let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
         let copy = self.weights().saturating_add(self.remembered.numbers);
@@ -121,11 +121,11 @@ impl Sizes {
             return needs;
         }
         if self.purpose != Purpose::RangeTest {
-            needs.push(numbers("copy to save", copy, "of weights and moments, while training goes on".to_owned()));
+            needs.push(numbers("copy to save", copy, "of weights and moments, while training continues".to_owned()));
         }
         if self.is_on_cpu {
             needs.push(numbers("gradients", self.gradients(), String::new()));
-            let at_once = format!("of {} rows at a time, beside the gradients", grouped(self.rows_at_once));
+            let at_once = format!("of {} rows at a time, in addition to the gradients", grouped(self.rows_at_once));
             needs.push(numbers("activations", self.activations(), at_once));
         }
         let batch = self.rows.saturating_mul(self.row_bytes);
@@ -135,25 +135,25 @@ impl Sizes {
         needs
     }
 
-    /// What is needed beside these for a moment: the gradient of a weight on its way, and what a backward pass has in
-    /// hand; and what is lost where an allocator rounds large sizes up, which is an eighth at most.
+    /// Returns the temporary memory in addition: the gradient of one weight and the working memory of a backward pass;
+    /// and the loss by an allocator that rounds up large sizes, at most an eighth.
     fn beside(&self) -> Need {
         let rounded = memory::total(&self.needs()) / 8;
         let largest = self.outline.largest().map_or(0, |(_, _, numbers)| numbers);
         let passing = self.outline.activations.passing.saturating_mul(self.rows_at_once).saturating_add(largest);
         let passing = if self.is_on_cpu && self.purpose != Purpose::Look { passing } else { 0 };
         let bytes = passing.saturating_mul(NUMBER).saturating_add(rounded);
-        Need::new("for a moment", bytes, "at most, by an estimate: results on their way, and rounded sizes")
+        Need::new("for a moment", bytes, "at most, by an estimate: temporary results, and rounded sizes")
     }
 
-    /// Whether the run would need less if it computed activations again.
+    /// Whether the run would need less memory if it recomputed activations.
     fn shrinks_with(&self, again: &ModelConfig, input: &Input, outputs: usize) -> bool {
         let Ok(Some(outline)) = again.outline(input, outputs) else { return false };
         let all = |sizes: &Self| memory::total(&sizes.needs()).saturating_add(sizes.beside().bytes);
         all(&Self { outline, ..self.clone() }) < all(self)
     }
 
-    /// The remedies.
+    /// Returns the remedies.
     fn remedies(&self, config: &Config, input: &Input, outputs: usize, purpose: Purpose) -> Vec<String> {
         let needs = self.needs();
         let of = |names: &[&str]| {
@@ -171,7 +171,7 @@ impl Sizes {
             }
             if self.rows_at_once > 1 && of(&["activations"]) > of(&["batches"]) {
                 let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);
-                rows.push(format!("a batch in pieces, `train.accumulate = {pieces}` or more"));
+                rows.push(format!("micro-batches, `train.accumulate = {pieces}` or more"));
             }
             let again = config.model.spec().memory_remedies().into_iter();
             rows.extend(again.filter(|(_, again)| self.shrinks_with(again, input, outputs)).map(|(remedy, _)| remedy));
@@ -191,7 +191,7 @@ impl Sizes {
             }
             model.push("a smaller model".to_owned());
             if self.remembered.most > 1 {
-                model.push("`optimizer.kind = \"sgd\"`, which remembers less for each weight".to_owned());
+                model.push("`optimizer.kind = \"sgd\"`, which has less state per weight".to_owned());
             }
         }
         let (first, second) = if of_rows > of_model { (rows, model) } else { (model, rows) };
@@ -203,7 +203,7 @@ impl Sizes {
     }
 }
 
-/// Bytes of a row in a batch.
+/// Returns the bytes of a row in a batch.
 fn row_bytes(input: &Input, targets: TargetKind) -> u64 {
     let product = |shape: &[usize]| shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64));
     let (inputs, places) = match input {
@@ -259,14 +259,14 @@ mod tests {
             ("moments", 4 * 200),
             ("copy to save", 4 * 303),
             ("gradients", 4 * 100),
-            // 8 rows of 50 numbers, which are given back while the 100 gradients are made.
+            // 8 rows of 50 numbers, which are freed while the 100 gradients are computed.
             ("activations", 4 * 300),
             ("batches", 9 * 8 * 12),
         ];
         assert_eq!(listed(&sizes(Purpose::Train)), expected(&all));
         assert_eq!(listed(&sizes(Purpose::Resume { held: 7 })), expected(&all));
         assert_eq!(total(&sizes(Purpose::Train).needs()), 4 * 1006 + 864);
-        // A range test saves nothing, and what is only looked at is not trained.
+        // A range test saves nothing, and an inspection does not train.
         assert_eq!(listed(&sizes(Purpose::RangeTest)), expected(&[all[0], all[1], all[3], all[4], all[5]]));
         assert_eq!(listed(&sizes(Purpose::Look)), expected(&all[..2]));
     }
@@ -276,13 +276,13 @@ mod tests {
         let whole = sizes(Purpose::Train);
         let pieces = Sizes { rows_at_once: 4, ..whole };
         assert_eq!(pieces.activations(), 4 * 50);
-        // A validation, which has the gradients of the last update beside it, may be the larger.
+        // A validation, with the gradients of the last update, may need more.
         assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 256 * 30);
     }
 
     #[test]
     fn for_a_moment_a_gradient_results_and_rounding_are_beside_them() {
-        // The largest tensor has 70 numbers, and a row has 70 in passing.
+        // The largest tensor has 70 numbers, and a row has 70 temporary ones.
         let all = sizes(Purpose::Train);
         assert_eq!(all.beside().bytes, 4 * (70 + 8 * 70) + total(&all.needs()) / 8);
         let look = sizes(Purpose::Look);
@@ -303,7 +303,7 @@ mod tests {
             plain.shrinks_with(&config(true), &input, 10)
         };
         assert!(shrinks(4));
-        // One block is kept whole either way, and its result besides.
+        // A single block is kept in any case, and so is its result.
         assert!(!shrinks(1));
     }
 

@@ -8,33 +8,34 @@ use crate::checkpoint::Checkpoint;
 use crate::figures;
 use crate::notice::Notice;
 use crate::schedule::{RunLength, Schedule, Scheduler};
-use crate::state::Part;
+use crate::state::Stateful;
 
-/// How many steps are looked at: one or two milliseconds' work.
+/// Number of steps examined: one or two milliseconds of work.
 const LOOKS: u64 = 4096;
 
-/// Below this share of the base rate a step changes nothing that a weight of 32 bits could hold.
+/// Share of the base rate below which a step does not change a 32-bit weight.
 const NOTHING: f64 = 1e-6;
 
-/// A rate that stays where the schedule has ended is at its end for a reason only where it is above this share.
+/// A final constant rate is assumed to be intended if it is above this share of the base rate.
 const HELD: f64 = 1e-5;
 
-/// By how much a rate may change on a resume without a word, as a share of the larger of the two.
+/// Maximal change of a rate on a resume without a message, as a share of the larger of the two.
 const JUMP: f64 = 0.05;
 
-/// Steps in which a group hardly moves.
+/// Steps in which a group hardly changes.
 #[derive(Clone, PartialEq)]
 struct Stretch {
     steps: Range<u64>,
-    /// The highest rate in them.
+    /// The highest rate in it.
     highest: f64,
-    /// Whether that is the rate of all of them.
+    /// Whether all its rates are equal to that.
     is_held: bool,
 }
 
-/// Names a stretch of the run, from step `from` on, in which the rate is 0 or next to it, with what was probably meant.
+/// Returns a warning about a stretch of the run, starting at step `from` or later, in which the rate is 0 or almost 0,
+/// with probable corrections.
 ///
-/// A single step at 0, as a warm-up begins with and a decay ends with, is none.
+/// A single step at 0, as at the start of a warm-up and the end of a decay, does not count.
 pub(crate) fn standstill(scheduler: &Scheduler, run: RunLength, from: u64) -> Option<Notice> {
     let total = run.total_steps?;
     let found = stretches(scheduler, from..total);
@@ -56,13 +57,13 @@ pub(crate) fn standstill(scheduler: &Scheduler, run: RunLength, from: u64) -> Op
     let schedule = scheduler.schedule();
     let meant = meant(scheduler, run, from);
     Some(Notice::Warning(format!(
-        "the learning rate{whose} is {rate}{or_less} in steps {start} to {}, {share:.0}% of the run's {total}, and nothing is learned \
-         there: schedule = {schedule}{meant}",
+        "the learning rate{whose} is {rate}{or_less} in steps {start} to {}, {share:.0}% of the run's {total}, and \
+         nothing is learned in them: schedule = {schedule}{meant}",
         end - 1
     )))
 }
 
-/// The longest stretch of each group that is worth a word.
+/// Returns the longest relevant stretch of each group.
 fn stretches(scheduler: &Scheduler, steps: Range<u64>) -> Vec<Option<Stretch>> {
     let bases = scheduler.base_lrs();
     if steps.is_empty() {
@@ -75,7 +76,7 @@ fn stretches(scheduler: &Scheduler, steps: Range<u64>) -> Vec<Option<Stretch>> {
     };
     let looks: Vec<(u64, Vec<bool>)> = samples(steps.clone()).into_iter().map(|t| (t, still(t))).collect();
     let is_still = |t: u64, group: usize| still(t).get(group).copied().unwrap_or_default();
-    // A group whose base rate is 0 stands still on purpose, unless all do.
+    // A group with base rate 0 is constant on purpose, unless all are.
     let all_rest = bases.iter().all(|&base| base == 0.0);
     let of_group = |group: usize| {
         if bases[group] == 0.0 && !all_rest {
@@ -106,14 +107,14 @@ fn stretches(scheduler: &Scheduler, steps: Range<u64>) -> Vec<Option<Stretch>> {
         worth_a_word(longest, &steps, rate)
     };
     let found: Vec<Option<Stretch>> = (0..bases.len()).map(of_group).collect();
-    // One group that waits while others begin is as it was written.
+    // One group that waits while others begin is intended.
     let waits = |stretch: &Option<Stretch>| stretch.as_ref().is_some_and(|stretch| stretch.steps.start == 0);
     let do_all_wait = found.iter().zip(bases).all(|(stretch, &base)| waits(stretch) || (base == 0.0 && !all_rest));
     found.into_iter().map(|stretch| if waits(&stretch) && !do_all_wait { None } else { stretch }).collect()
 }
 
-/// The stretch, where it is more than a point that a schedule touches: more than one step in a hundred at one rate,
-/// which is then told alone, or one in twenty on the way down to it.
+/// Returns the relevant part of a stretch: more than one step in a hundred at one rate, which is then reported alone,
+/// or one in twenty on the way down to it.
 fn worth_a_word(stretch: Range<u64>, steps: &Range<u64>, rate: impl Fn(u64) -> f64) -> Option<Stretch> {
     let Range { start, end } = stretch;
     if start == end {
@@ -130,8 +131,8 @@ fn worth_a_word(stretch: Range<u64>, steps: &Range<u64>, rate: impl Fn(u64) -> f
     is_long(end - start, 20).then_some(Stretch { steps: start..end, highest, is_held: false })
 }
 
-/// Steps to look at, in order: all of them, or one in each of equal parts, each part at another place, so that what
-/// repeats is not always met at the same point.
+/// Returns steps to examine, in order: all of them, or one in each of equal parts, at a varying position, so that a
+/// periodic schedule is not always sampled at the same phase.
 pub(super) fn samples(steps: Range<u64>) -> Vec<u64> {
     let count = steps.end - steps.start;
     if count <= LOOKS {
@@ -146,8 +147,8 @@ pub(super) fn samples(steps: Range<u64>) -> Vec<u64> {
     samples
 }
 
-/// The first step after `steps.start`, up to `steps.end`, from which on `holds`: it does at the end, and not at the
-/// start.
+/// Returns the first step after `steps.start`, up to `steps.end`, from which `holds` is true; it is true at the end,
+/// and false at the start.
 fn first(steps: Range<u64>, holds: impl Fn(u64) -> bool) -> u64 {
     let Range { mut start, mut end } = steps;
     while end - start > 1 {
@@ -157,7 +158,7 @@ fn first(steps: Range<u64>, holds: impl Fn(u64) -> bool) -> u64 {
     end
 }
 
-/// Suggestions as the end of a sentence: only those that parse and leave no such stretch.
+/// Formats suggestions as the end of a sentence: only those that parse and have no such stretch.
 fn meant(scheduler: &Scheduler, run: RunLength, from: u64) -> String {
     let fits = |schedule: &Schedule| {
         let read = schedule.to_string().parse::<Schedule>().is_ok_and(|read| read == *schedule);
@@ -173,8 +174,8 @@ fn meant(scheduler: &Scheduler, run: RunLength, from: u64) -> String {
     if told.is_empty() { String::new() } else { format!("; {}", told.join("; ")) }
 }
 
-/// Says by how much the rate of the next update changes where a resume has changed how long the run is, and with it
-/// what shares of the run mean in the schedule.
+/// Returns a message about the change of the next update's rate if a resume has changed the length of the run, and with
+/// it the shares in the schedule.
 pub(crate) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLength) -> Option<Notice> {
     let number = |field: &str| checkpoint.field(field).and_then(Value::as_u64);
     let before = RunLength { total_steps: number("total_steps"), steps_per_epoch: number("steps_per_epoch")? };
@@ -194,8 +195,8 @@ pub(crate) fn jump(checkpoint: &Checkpoint, scheduler: &Scheduler, run: RunLengt
     let rates = earlier.rates().into_iter().zip(scheduler.rates());
     let (from, to) = rates.into_iter().find(|(from, to)| (from - to).abs() > JUMP * from.max(*to))?;
     Some(Notice::Warning(format!(
-        "the learning rate jumps from {} to {} at step {t}: {} is measured by the length of the run, which is {is} steps and \
-         was {was}; set `schedule` where that is not meant",
+        "the learning rate jumps from {} to {} at step {t}: {} depends on the length of the run, which is {is} steps \
+         and was {was}; set `schedule` if this is not intended",
         figures::rate(from),
         figures::rate(to),
         scheduler.schedule()
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_named_where_it_alone_stands_still_and_may_wait_or_rest() {
+    fn a_group_is_named_where_it_alone_is_constant_and_may_wait_or_rest() {
         let told_of = |schedule: &str, bases: &[f64]| told_of(schedule, bases, RUN);
         let told = told_of("per_group([constant, cosine(12)])", &[0.1, 0.1]).unwrap();
         assert!(told.contains("of parameter group 1 is 0 in steps 12 to 143"), "{told}");

@@ -1,4 +1,4 @@
-//! Settings that are allowed and far from what is usual, reported before the first step.
+//! Allowed but unusual settings, reported before the first step.
 
 use serde_json::Value;
 
@@ -8,14 +8,14 @@ use crate::notice::Notice;
 use crate::schedule::{RunLength, Scheduler};
 use crate::train::config::Config;
 
-/// The learning rates that are usual for a kind of optimizer, and the highest one that is not worth a warning.
+/// The usual learning rates of a kind of optimizer, and the highest one without a warning.
 struct Usual {
     from: &'static str,
     to: &'static str,
     highest: f64,
 }
 
-/// Below this, a rate that is not 0 moves no weight.
+/// A rate below this, and not 0, changes no weight.
 const LOWEST: f64 = 1e-12;
 
 impl Usual {
@@ -27,7 +27,8 @@ impl Usual {
     }
 }
 
-/// The warnings about the settings of a run of this length, whose learning rate `scheduler` gives from step `from` on.
+/// Returns the warnings about the settings of a run of this length, with the learning rates of `scheduler` from step
+/// `from`.
 pub(crate) fn notices(config: &Config, scheduler: &Scheduler, run: RunLength, from: u64) -> Vec<Notice> {
     let rate = run.total_steps.and_then(|total| rate(config, scheduler, from..total));
     rate.into_iter().chain(shares(config)).map(Notice::Warning).collect()
@@ -44,7 +45,7 @@ fn rate(config: &Config, scheduler: &Scheduler, steps: std::ops::Range<u64>) -> 
     let kind = optimizer["kind"].as_str().unwrap_or_default();
     let Usual { from, to, highest } = Usual::of(kind);
     let effect = match peak {
-        _ if peak > highest => "weights will hardly stay finite",
+        _ if peak > highest => "weights will probably not stay finite",
         _ if peak > 0.0 && peak < LOWEST => "weights will hardly change",
         _ => return None,
     };
@@ -55,7 +56,7 @@ fn rate(config: &Config, scheduler: &Scheduler, steps: std::ops::Range<u64>) -> 
     ))
 }
 
-/// Lengths that are longer than the run, as shares of it.
+/// Returns lengths that exceed the run, as shares of it.
 fn shares(config: &Config) -> Vec<String> {
     let config = serde_json::to_value(config).unwrap_or_default();
     let mut found = Vec::new();

@@ -1,16 +1,16 @@
-//! A configuration with every default written out, as the `config.toml` of a run holds it: a version with other
-//! defaults reads the same from it.
+//! A configuration with every default written out, as in the `config.toml` of a run, so that a version with other
+//! defaults interprets it in the same way.
 
 use serde_json::Value;
 
-use super::every::Every;
+use super::every::Interval;
 use super::run_config::Config;
 use crate::data::{Format, Task};
 use crate::schedule::Schedule;
 
 impl Config {
-    /// The same run, with every default written out. What is optional and not used stays out, and so does what only the
-    /// data can tell, such as the number of classes.
+    /// Returns the same configuration with every default written out. Unused optional settings are omitted, and so are
+    /// those that depend on the data, such as the number of classes.
     pub fn complete(&self) -> Self {
         let mut config = self.clone();
         config.data = self.data.complete();
@@ -23,14 +23,14 @@ impl Config {
             _ => {}
         }
         config.train.accumulate.get_or_insert(1);
-        config.validation.at_end.get_or_insert(self.validation.every == Every::Auto);
+        config.validation.at_end.get_or_insert(self.validation.every == Interval::Auto);
         config
     }
 
-    /// The complete configuration as TOML, the defaults of its schedules written out as well.
+    /// Returns the complete configuration as TOML, including the defaults of its schedules.
     ///
     /// # Errors
-    /// When there is a value that TOML has no form for, such as a path that is not Unicode.
+    /// A value cannot be represented in TOML, such as a path that is not Unicode.
     pub fn to_complete_toml(&self) -> Result<String, toml::ser::Error> {
         let config = self.complete();
         let mut table = toml::Table::try_from(&config)?;
@@ -50,8 +50,8 @@ fn complete_schedule(schedule: &Schedule) -> Result<toml::Value, toml::ser::Erro
     toml::Value::try_from(schedule.complete())
 }
 
-/// A configuration as a checkpoint or a file holds it, with every default written out, so that one that was written and
-/// one that was left out are equal; as it is where it is no whole configuration.
+/// Returns a configuration of a checkpoint or file with every default written out, so that written and omitted defaults
+/// compare equal; unchanged if it is not a complete configuration.
 pub(super) fn complete(config: &Value) -> Value {
     let read: Result<Config, _> = serde_path_to_error::deserialize(config);
     read.ok().and_then(|config| serde_json::to_value(config.complete()).ok()).unwrap_or_else(|| config.clone())

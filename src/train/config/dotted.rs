@@ -4,20 +4,20 @@ use serde_json::Value;
 
 use crate::data::DataConfig;
 
-/// Whether a setting names a file, for which a path on the command line is relative to the working directory.
+/// Whether a setting names a file; its path on the command line is then relative to the working directory.
 pub(super) fn is_path(key: &str) -> bool {
     is_data_path(key) || key == "train.initial_weights"
 }
 
-/// Whether a setting says where data lies, and nothing about what it is.
+/// Whether a setting is a path of data, and does not describe the data.
 pub(super) fn is_data_path(key: &str) -> bool {
     key.strip_prefix("data.").is_some_and(|option| DataConfig::PATHS.contains(&option))
 }
 
-/// Settings of which only one can be given; setting one takes the other away.
+/// Pairs of exclusive settings; setting one removes the other.
 pub(super) const EXCLUSIVE: [(&str, &str); 2] = [("train.steps", "train.epochs"), ("train.epochs", "train.steps")];
 
-/// The names in a dotted key, where a place in a list is written `groups[1]` or `groups.1`.
+/// Splits a dotted key into names; an index in a list is written `groups[1]` or `groups.1`.
 pub(super) fn segments(key: &str) -> Vec<&str> {
     key.split(['.', '[', ']']).filter(|name| !name.is_empty()).collect()
 }

@@ -1,4 +1,4 @@
-//! How often something happens: every few steps, epochs or minutes, or as often as it fits the run.
+//! Intervals: a number of steps, epochs or minutes, or automatic.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,20 +11,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
-pub enum Every {
+pub enum Interval {
     /// A number of optimizer updates.
     Steps(u64),
     /// A number of passes over the data.
     Epochs(u64),
-    /// A number of minutes by the clock.
+    /// A number of minutes of wall-clock time.
     Minutes(f64),
-    /// As often as it fits the run.
+    /// Automatic, by the length of the run.
     #[default]
     Auto,
 }
 
-impl Every {
-    /// The interval in updates; `None` where it goes by the clock or is left open.
+impl Interval {
+    /// Returns the interval in updates; `None` if it follows the clock or is automatic.
     pub fn in_steps(self, steps_per_epoch: u64) -> Option<u64> {
         match self {
             Self::Steps(steps) => Some(steps),
@@ -34,13 +34,14 @@ impl Every {
     }
 }
 
-impl FromStr for Every {
+impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`; or `auto`"
+                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`; \
+                 or `auto`"
             )
         };
         if text.trim() == "auto" {
@@ -60,7 +61,7 @@ impl FromStr for Every {
     }
 }
 
-impl fmt::Display for Every {
+impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |one: bool| if one { "" } else { "s" };
         match *self {
@@ -72,7 +73,7 @@ impl fmt::Display for Every {
     }
 }
 
-impl TryFrom<String> for Every {
+impl TryFrom<String> for Interval {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -80,13 +81,13 @@ impl TryFrom<String> for Every {
     }
 }
 
-impl From<Every> for String {
-    fn from(every: Every) -> Self {
+impl From<Interval> for String {
+    fn from(every: Interval) -> Self {
         every.to_string()
     }
 }
 
-impl JsonSchema for Every {
+impl JsonSchema for Interval {
     fn schema_name() -> Cow<'static, str> {
         "Every".into()
     }
@@ -103,16 +104,22 @@ mod tests {
     #[test]
     fn intervals_are_read_and_written() {
         for text in ["1 step", "500 steps", "1 epoch", "2 epochs", "0.5 minutes", "auto"] {
-            assert_eq!(text.parse::<Every>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Interval>().unwrap().to_string(), text);
         }
         for text in ["", "5", "0 steps", "-1 epochs", "1.5 epochs", "nan minutes", "2 hours", "steps"] {
-            assert!(text.parse::<Every>().unwrap_err().contains("is not an interval"), "{text}");
+            assert!(text.parse::<Interval>().unwrap_err().contains("is not an interval"), "{text}");
         }
     }
 
     #[test]
     fn an_interval_is_a_number_of_updates_unless_it_goes_by_the_clock() {
-        let every = [Every::Steps(5), Every::Epochs(2), Every::Epochs(u64::MAX), Every::Minutes(0.5), Every::Auto];
+        let every = [
+            Interval::Steps(5),
+            Interval::Epochs(2),
+            Interval::Epochs(u64::MAX),
+            Interval::Minutes(0.5),
+            Interval::Auto,
+        ];
         assert_eq!(every.map(|every| every.in_steps(4)), [Some(5), Some(8), Some(u64::MAX), None, None]);
     }
 }

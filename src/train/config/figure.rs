@@ -1,4 +1,4 @@
-//! The figures that a schedule can follow, and the best checkpoints be kept by.
+//! Metrics that a schedule can follow, and that can select the best checkpoints.
 
 use std::borrow::Cow;
 
@@ -11,38 +11,42 @@ use serde_json::{Value, json};
 use crate::metric;
 use crate::registry::Named;
 
-/// A figure that a schedule can follow.
+/// A metric that a schedule can follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Metric {
-    /// The mean loss over an epoch's updates, told at the end of each epoch.
+    /// The mean loss over an epoch's updates, reported at the end of each epoch.
     TrainingLoss,
-    /// The loss over the validation rows, told after each validation.
+    /// The loss over the validation rows, reported after each validation.
     ValidationLoss,
-    /// The share of validation rows that are classified right, told after each validation.
+    /// The share of correctly classified validation rows, reported after each validation.
     ValidationAccuracy,
-    /// The metric of this name in `validation.metrics`, told after each validation.
+    /// The metric of this name in `validation.metrics`, reported after each validation.
     Own(&'static str),
 }
 
-/// Those that every run can have, with their meaning.
+/// The metrics that every run can have, with their descriptions.
 const USUAL: [(Metric, &str, &str); 3] = [
-    (Metric::TrainingLoss, "training_loss", "The mean loss over an epoch's updates, told at the end of each epoch."),
-    (Metric::ValidationLoss, "validation_loss", "The loss over the validation rows, told after each validation."),
+    (
+        Metric::TrainingLoss,
+        "training_loss",
+        "The mean loss over an epoch's updates, reported at the end of each epoch.",
+    ),
+    (Metric::ValidationLoss, "validation_loss", "The loss over the validation rows, reported after each validation."),
     (
         Metric::ValidationAccuracy,
         "validation_accuracy",
-        "The share of validation rows that are classified right, told after each validation.",
+        "The share of correctly classified validation rows, reported after each validation.",
     ),
 ];
 
-/// The name of a metric's figure.
+/// Returns the full name of a metric in `validation.metrics`.
 pub(crate) fn figure_of(metric: &str) -> String {
     format!("validation_{metric}")
 }
 
 impl Metric {
-    /// The figure of this name; of the metrics, those of the catalogue and those that are registered have one.
+    /// Returns the metric of this name, including metrics of the catalogue and registered ones.
     pub fn named(name: &str) -> Option<Self> {
         let usual = USUAL.iter().find(|(_, usual, _)| *usual == name).map(|(metric, ..)| *metric);
         let own = || {
@@ -52,13 +56,13 @@ impl Metric {
         usual.or_else(own)
     }
 
-    /// All names.
+    /// Returns all names.
     pub fn names() -> Vec<String> {
         let usual = USUAL.iter().map(|(_, name, _)| (*name).to_owned());
         usual.chain(<dyn metric::Metric>::registry().all().into_iter().map(|kind| figure_of(kind.name))).collect()
     }
 
-    /// Whether it grows as the model gets better.
+    /// Whether larger values are better.
     pub fn more_is_better(self) -> bool {
         match self {
             Self::TrainingLoss | Self::ValidationLoss => false,
@@ -67,12 +71,12 @@ impl Metric {
         }
     }
 
-    /// Whether only a validation tells it.
+    /// Whether it is known only after a validation.
     pub(crate) fn is_of_validation(self) -> bool {
         self != Self::TrainingLoss
     }
 
-    /// Whether it is computed where these metrics are.
+    /// Whether it is computed with these `validation.metrics`.
     pub(super) fn is_computed(self, metrics: &[&str]) -> bool {
         !matches!(self, Self::Own(name) if !metrics.contains(&name))
     }
@@ -93,8 +97,8 @@ impl<'de> Deserialize<'de> for Metric {
         Self::named(&word).ok_or_else(|| {
             let (known, register) = (Self::names().join("`, `"), "rekindle::metric::register");
             D::Error::custom(format!(
-                "unknown variant `{word}`, expected one of `{known}`; one of your own is registered first, with \
-                 {register}"
+                "unknown variant `{word}`, expected one of `{known}`; a user-defined one must be registered first, \
+                 with {register}"
             ))
         })
     }
@@ -109,18 +113,18 @@ impl JsonSchema for Metric {
         let word = |name: &str, meaning: &str| json!({"type": "string", "const": name, "description": meaning});
         let own = <dyn metric::Metric>::registry().catalogue();
         let own = own.map(|kind| {
-            word(&figure_of(kind.name), &format!("The metric `{}`, where it is in `validation.metrics`.", kind.name))
+            word(&figure_of(kind.name), &format!("The metric `{}`, if it is in `validation.metrics`.", kind.name))
         });
         let words: Vec<Value> = USUAL.iter().map(|(_, name, meaning)| word(name, meaning)).chain(own).collect();
-        json_schema!({"description": "A figure that a schedule can follow.", "oneOf": words})
+        json_schema!({"description": "A metric that a schedule can follow.", "oneOf": words})
     }
 }
 
-/// Why an accuracy cannot be followed.
+/// The reason why an accuracy cannot be followed.
 pub(crate) const NO_ACCURACY: &str =
-    "there is no accuracy with this loss: it is for values, not classes, or does not say what is right";
+    "there is no accuracy with this loss: it is for values, not classes, or does not define one";
 
-/// An option as it is written in a configuration.
+/// Returns an option's word in a configuration.
 pub(crate) fn word(option: &impl Serialize) -> String {
     let word = serde_json::to_value(option).unwrap_or_default();
     word.as_str().unwrap_or_default().to_owned()

@@ -4,36 +4,36 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::every::Every;
+use super::every::Interval;
 use super::figure::{Metric, NO_ACCURACY, word};
-use crate::checkpoint::keep::{self, Best, Verdict};
-use crate::checkpoint::{Folder, Keep};
+use crate::checkpoint::keep::{self, Best, Decision};
+use crate::checkpoint::{Folder, Retention};
 use crate::loss::Loss;
 use crate::train::TrainError;
 
-/// Which checkpoints stay: the newest, pinned ones, and those that any of these wants. Without any of them, all.
+/// Rules for keeping checkpoints. The newest and pinned ones are always kept; without any rule all are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct KeepConfig {
-    /// So many of the newest.
+    /// Number of newest checkpoints to keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub last: Option<usize>,
-    /// So many of the best by `metric`, among those saved right after it was measured.
+    /// Number of best checkpoints by `metric` to keep, among those saved just after it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub best: Option<usize>,
-    /// What `best` goes by: the validation loss where there are validation rows, else the training loss.
+    /// The metric of `best`: by default the validation loss if there are validation rows, otherwise the training loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
     /// Every checkpoint at a multiple of this many steps or epochs; these are never deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every: Option<Every>,
+    pub every: Option<Interval>,
 }
 
 impl KeepConfig {
-    /// Whether nothing is said.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -52,14 +52,19 @@ impl KeepConfig {
         (Self::deserialize(table).unwrap_or_default(), unknown)
     }
 
-    /// The metric of `best`, in a run with or without validation rows.
+    /// Returns the metric of `best`, in a run with or without validation rows.
     pub(crate) fn metric(&self, validates: bool) -> Metric {
         let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
         self.metric.unwrap_or(usual)
     }
 
     /// The rules in steps, for a run with or without validation rows.
-    pub(crate) fn rules(&self, validates: bool, loss: &dyn Loss, steps_per_epoch: u64) -> Result<Keep, TrainError> {
+    pub(crate) fn rules(
+        &self,
+        validates: bool,
+        loss: &dyn Loss,
+        steps_per_epoch: u64,
+    ) -> Result<Retention, TrainError> {
         let refuse = |metric: Metric, rule: &str| wrong("metric", word(&metric), rule);
         match self.metric {
             Some(metric) if metric.is_of_validation() && !validates => {
@@ -70,28 +75,28 @@ impl KeepConfig {
         }
     }
 
-    fn in_steps(&self, validates: bool, steps_per_epoch: u64) -> Result<Keep, TrainError> {
+    fn in_steps(&self, validates: bool, steps_per_epoch: u64) -> Result<Retention, TrainError> {
         for (field, count) in [("last", self.last), ("best", self.best)] {
             if count == Some(0) {
-                return wrong(field, "0".to_owned(), "must be at least 1; the newest checkpoint always stays");
+                return wrong(field, "0".to_owned(), "must be at least 1; the newest checkpoint is always kept");
             }
         }
         let metric = self.metric(validates);
         if self.metric.is_some() && self.best.is_none() {
-            return wrong("metric", word(&metric), "says what `best` goes by, and there is no `best`");
+            return wrong("metric", word(&metric), "is the metric of `best`, and there is no `best`");
         }
         let every = self.every.and_then(|every| every.in_steps(steps_per_epoch));
         match self.every {
-            Some(minutes @ Every::Minutes(_)) => {
-                let rule = "which step the clock meets is chance; give steps or epochs";
+            Some(minutes @ Interval::Minutes(_)) => {
+                let rule = "steps by the clock are random; give steps or epochs";
                 return wrong("every", minutes.to_string(), rule);
             }
-            Some(Every::Auto) => return wrong("every", "auto".to_owned(), "give steps or epochs"),
+            Some(Interval::Auto) => return wrong("every", "auto".to_owned(), "give steps or epochs"),
             _ => {}
         }
         let more_is_better = metric.more_is_better();
         let best = self.best.map(|count| Best { count, metric: word(&metric), more_is_better });
-        Ok(Keep { last: self.last, best, every })
+        Ok(Retention { last: self.last, best, every })
     }
 }
 
@@ -102,19 +107,19 @@ fn wrong<T>(field: &str, value: String, rule: &str) -> Result<T, TrainError> {
 impl KeepConfig {
     /// The rules in steps, and what they say of each checkpoint in the `folder` of a run that has come to step `at`.
     /// Where nothing was validated, the best go by the training loss, as they did when the run was trained.
-    pub(crate) fn judge(
+    pub(crate) fn decide(
         &self,
         folder: &Folder,
         at: u64,
         steps_per_epoch: u64,
-    ) -> Result<(Keep, Vec<Verdict>), TrainError> {
+    ) -> Result<(Retention, Vec<Decision>), TrainError> {
         let keep = self.in_steps(true, steps_per_epoch)?;
-        let verdicts = keep::judge(folder, &keep, Some(at))?;
-        if self.best.is_none() || self.metric.is_some() || verdicts.iter().any(|verdict| verdict.metric.is_some()) {
-            return Ok((keep, verdicts));
+        let decisions = keep::decide(folder, &keep, Some(at))?;
+        if self.best.is_none() || self.metric.is_some() || decisions.iter().any(|decision| decision.metric.is_some()) {
+            return Ok((keep, decisions));
         }
         let keep = self.in_steps(false, steps_per_epoch)?;
-        let verdicts = keep::judge(folder, &keep, Some(at))?;
-        Ok((keep, verdicts))
+        let decisions = keep::decide(folder, &keep, Some(at))?;
+        Ok((keep, decisions))
     }
 }

@@ -1,4 +1,4 @@
-//! From a TOML file or a checkpoint, with what `--set` changes, to a [`Config`].
+//! Reads a [`Config`] from a TOML file or a checkpoint, with the changes of `--set`.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use super::dotted::{EXCLUSIVE, is_data_path, is_path, lookup, remove, segments};
 use super::missing::missing;
 use super::run_config::Config;
 use super::{paths, spelling, wording};
-use crate::kinded;
 use crate::optim::OptimError;
 use crate::store;
+use crate::tagged;
 use crate::train::TrainError;
 use crate::train::error::{for_data, is_named_like_data};
 
-/// One `--set key=value`: a dotted key and a TOML value, or a bare word taken as text. An empty value takes the setting
-/// away, back to its default.
+/// A `--set key=value`: a dotted key and a TOML value, or a bare word, which is taken as text. An empty value resets
+/// the setting to its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     key: String,
@@ -27,7 +27,7 @@ impl Setting {
     /// Reads `key=value`.
     ///
     /// # Errors
-    /// When there is no `=`, or the value is a number that is not finite.
+    /// There is no `=`, or the value is a number that is not finite.
     pub fn parse(text: &str) -> Result<Self, TrainError> {
         let wrong = |reason: &str| TrainError::Setting { text: text.to_owned(), reason: reason.to_owned() };
         let (key, value) = text.split_once('=').ok_or_else(|| wrong("write it as key=value"))?;
@@ -58,22 +58,22 @@ impl Setting {
         Ok(Self { key, value })
     }
 
-    /// Whether it sets just this value.
+    /// Whether it sets exactly this value.
     pub(super) fn is(&self, value: &Value) -> bool {
         self.value == *value
     }
 
-    /// The dotted key.
+    /// Returns the dotted key.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Whether it says where something lies or is computed, and nothing about what is learned.
+    /// Whether it sets a path or a device, and does not affect training results.
     pub(crate) fn is_of_place(&self) -> bool {
         is_data_path(&self.key) || self.key == "device"
     }
 
-    /// Changes `config`, a table, as the setting says.
+    /// Applies the setting to `config`, a table.
     fn apply(&self, config: &mut Value) -> Result<(), TrainError> {
         for (set, removed) in EXCLUSIVE {
             if self.key == set {
@@ -85,12 +85,12 @@ impl Setting {
         for name in parents.into_iter().flat_map(|parents| parents.split('.')) {
             place = self.entry(place, name)?;
         }
-        // Another kind has other fields: those of the old one would only be refused.
+        // Another kind has other fields: those of the old one would be refused.
         if let Value::Object(table) = place
             && last == "kind"
             && table.get("kind").is_some_and(|kind| *kind != self.value)
         {
-            // The parameters of a group are those of any kind.
+            // Patterns of a group apply to any kind.
             table.retain(|field, _| field == "parameters");
         }
         match place {
@@ -100,30 +100,30 @@ impl Setting {
         Ok(())
     }
 
-    /// Whether `field` has its value from this setting: it was set itself, or lies in what was set, or is what was
-    /// made on the way, not being in the `original`.
+    /// Whether `field` has its value from this setting: it was set itself, is inside the set value, or was created on
+    /// the way because it is not in the `original`.
     fn made(&self, field: &str, original: &Value) -> bool {
         let (key, field) = (segments(&self.key), segments(field));
         field.starts_with(&key) || (key.starts_with(&field) && lookup(original, &field).is_none())
     }
 
-    /// Whether this changes the kind of the table `field`, which loses all else by it.
-    fn starts_anew(&self, field: &str, original: &Value) -> bool {
+    /// Whether this changes the kind of the table `field`, which removes its other fields.
+    fn starts_again(&self, field: &str, original: &Value) -> bool {
         let (key, field) = (segments(&self.key), segments(field));
         key.split_last() == Some((&"kind", &field[..])) && lookup(original, &key).is_some_and(|old| *old != self.value)
     }
 
-    /// What is called `name` in a table, made where it is not there, or number `name` of a list.
+    /// Returns the entry `name` of a table, created if missing, or number `name` of a list.
     fn entry<'a>(&self, place: &'a mut Value, name: &str) -> Result<&'a mut Value, TrainError> {
         let wrong = |reason: String| TrainError::Setting { text: self.key.clone(), reason };
         match place {
             Value::Array(items) => {
                 let count = items.len();
                 let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-                item.ok_or_else(|| wrong(format!("`{name}` is none of the list's {count} entries, which count from 0")))
+                item.ok_or_else(|| wrong(format!("`{name}` is not one of the list's {count} entries, counted from 0")))
             }
             Value::Object(table) => Ok(table.entry(name).or_insert_with(|| Value::Object(Map::new()))),
-            other => Err(wrong(format!("`{name}` is looked for in {other}, which is no table"))),
+            other => Err(wrong(format!("`{name}` was searched in {other}, which is not a table"))),
         }
     }
 }
@@ -131,8 +131,8 @@ impl Setting {
 /// Reads a configuration file and applies `settings` to it.
 ///
 /// # Errors
-/// When the file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file,
-/// line and field, and the nearest known name.
+/// The file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file, line
+/// and field, and the nearest known name.
 pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
     let text = store::read_to_string(path).map_err(|source| TrainError::ReadConfig {
         path: path.to_owned(),
@@ -161,20 +161,20 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
     build(value, settings, &folder, |_| Ok(()), |field| place(path, line_of_field(&text, field)))
 }
 
-/// Takes the configuration that a checkpoint holds and applies `settings` to it; its paths are relative to `folder`.
+/// Takes the configuration of a checkpoint and applies `settings` to it; its paths are relative to `folder`.
 ///
 /// # Errors
-/// As [`from_file`]; and when a setting changes what cannot change within a run.
+/// As [`from_file`]; also if a setting changes what cannot change within a run.
 pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Result<Config, TrainError> {
-    // Said first: another kind of optimizer, say, would only be told that its fields are missing.
+    // Checked first, because otherwise another kind of optimizer, for example, would only give missing fields.
     let check = |asked: &Value| refuse_fixed(saved, asked);
     build(without_what_followed(saved, settings), settings, folder, check, |_| {
         "the checkpoint's configuration".to_owned()
     })
 }
 
-/// A saved configuration without `validation.at_end` where that only followed from an interval which is left open now:
-/// it follows from the new one again.
+/// Returns a saved configuration without `validation.at_end`, if that only followed from an interval that is automatic
+/// now, so that it follows from the new one.
 fn without_what_followed(saved: &Value, settings: &[Setting]) -> Value {
     const AT_END: &str = "validation.at_end";
     let mut saved = saved.clone();
@@ -195,7 +195,7 @@ fn build(
     origin: impl Fn(&str) -> String,
 ) -> Result<Config, TrainError> {
     let mut value = original.clone();
-    // Kinds first: a changed kind starts its table anew, and the other settings are meant for that.
+    // Kinds first: a changed kind resets its table, and the other settings are for the new kind.
     let (kinds, others): (Vec<_>, Vec<_>) = settings.iter().partition(|setting| setting.key.ends_with(".kind"));
     for setting in kinds.into_iter().chain(others) {
         setting.apply(&mut value)?;
@@ -206,18 +206,18 @@ fn build(
         if is_set { "--set".to_owned() } else { origin(field) }
     };
     let config: Config = serde_path_to_error::deserialize(&value).map_err(|error| {
-        let (field, reason) = kinded::locate(&error);
+        let (field, reason) = tagged::locate(&error);
         let is_missing = reason.starts_with("missing field");
         let all = if is_missing { missing(&value) } else { Vec::new() };
         if all.len() > 1 {
             let reason = format!("these are missing: `{}`", all.join("`, `"));
             return TrainError::Config { origin: origin(""), field: String::new(), reason };
         }
-        let restarted = settings.iter().find(|setting| setting.starts_anew(&field, &original));
+        let restarted = settings.iter().find(|setting| setting.starts_again(&field, &original));
         match restarted.filter(|_| is_missing) {
             Some(Setting { key, .. }) => TrainError::Config {
                 origin: format!("--set {key}"),
-                reason: format!("{reason}: another kind takes over nothing from the old one; set this too"),
+                reason: format!("{reason}: another kind inherits nothing from the old one; set this too"),
                 field,
             },
             None => {
@@ -249,8 +249,8 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
 }
 
-/// The line on which `field`, a dotted path such as `optimizer.groups[0].lr`, is written; that of the nearest table
-/// around it where it is not.
+/// Returns the line of `field`, a dotted path such as `optimizer.groups[0].lr`; if it is not in the file, that of the
+/// nearest table around it.
 fn line_of_field(text: &str, field: &str) -> Option<usize> {
     let root = toml::de::DeTable::parse(text).ok()?;
     let mut table = root.get_ref();
@@ -274,13 +274,13 @@ fn line_of_field(text: &str, field: &str) -> Option<usize> {
     found
 }
 
-/// A number that TOML has and JSON has not. None of them makes sense in a configuration.
+/// A number that TOML has and JSON does not. No configuration can use one.
 struct NotFinite {
     key: String,
     number: f64,
 }
 
-/// TOML as JSON.
+/// Converts TOML to JSON.
 fn to_json(value: toml::Value, key: &str) -> Result<Value, NotFinite> {
     let inside = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     Ok(match value {

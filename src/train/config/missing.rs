@@ -1,16 +1,16 @@
-//! Every required field that a configuration lacks, told at once rather than one at each try.
+//! All required fields that a configuration lacks, reported at once instead of one per attempt.
 
 use serde_json::{Value, json};
 
 use super::dotted::segments;
 use super::run_config::Config;
-use crate::kinded;
+use crate::tagged;
 
-/// More fields than any configuration can lack.
+/// Limit on the number of missing fields.
 const MOST: usize = 100;
 
-/// The dotted names of all required fields that are not in `config`, in the order in which they are read. Fields inside
-/// a table whose kind is not known are not known either.
+/// Returns the dotted names of all required fields that are not in `config`, in the order in which they are read.
+/// Fields inside a table of unknown kind are unknown too.
 pub(super) fn missing(config: &Value) -> Vec<String> {
     let mut trial = config.clone();
     let (mut found, mut set_aside) = (Vec::new(), Vec::new());
@@ -20,7 +20,7 @@ pub(super) fn missing(config: &Value) -> Vec<String> {
             match FILLERS.iter().find_map(|filler| filled(&trial, field, &filler())) {
                 Some((with, is_open)) => {
                     trial = with;
-                    // Of a table that has required fields itself, those are told.
+                    // If a table has required fields itself, those are reported.
                     if !is_open {
                         found.push(field.clone());
                     }
@@ -45,10 +45,10 @@ pub(super) fn missing(config: &Value) -> Vec<String> {
     found
 }
 
-/// Values of every type that a required field has.
+/// Values of every type of a required field.
 const FILLERS: [fn() -> Value; 4] = [|| json!({}), || json!(1), || json!("1 epoch"), || json!([])];
 
-/// Puts a sound table in the place of one that is not, or takes it away where a configuration needs none.
+/// Replaces a faulty table by a valid one, or removes it if it is optional.
 fn replace(config: &mut Value, table: &str) {
     let sound = match table {
         "data" => json!({"path": "rows.csv"}),
@@ -62,23 +62,23 @@ fn replace(config: &mut Value, table: &str) {
     }
 }
 
-/// The first thing that is wrong with a configuration.
+/// The first fault in a configuration.
 struct Fault {
     place: String,
-    /// The dotted name of a field, if that is what is missing.
+    /// The dotted name of a field, if it is missing.
     missing: Option<String>,
 }
 
 fn fault(config: &Value) -> Option<Fault> {
     let error = serde_path_to_error::deserialize::<_, Config>(config).err()?;
-    let (place, reason) = kinded::locate(&error);
+    let (place, reason) = tagged::locate(&error);
     let name = reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let missing = name.map(|name| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") });
     let place = missing.clone().unwrap_or(place);
     Some(Fault { place, missing })
 }
 
-/// The configuration with `filler` in `field`, if it can be there; and whether more is missing inside it.
+/// Returns the configuration with `filler` in `field`, if it is valid there, and whether more is missing inside it.
 fn filled(config: &Value, field: &str, filler: &Value) -> Option<(Value, bool)> {
     let mut trial = config.clone();
     let names = segments(field);

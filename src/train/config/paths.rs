@@ -1,18 +1,18 @@
-//! Paths in configurations: relative to the file that holds them, so that a project can be moved as a whole.
+//! Paths in configurations: relative to the configuration file, so that a project can be moved as a whole.
 //!
-//! No path leads from an object store to a file here. What a configuration at a URL names is relative to the working
-//! directory where it lies in it, and else absolute.
+//! Paths of local files cannot be relative to an object store. In a configuration at a URL they are relative to the
+//! working directory if they are inside it, otherwise absolute.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::store;
 
-/// `path`, or `folder` joined with it where it is relative, without `.` and `..` in it as far as the file system
-/// can tell. Links stay as they were typed: where one leads may change, and the name of what it leads to may say
-/// nothing. Only what stands before a `..` is resolved, for of a link the folder above is not the one that was typed.
+/// Returns `path`, or `folder` joined with it if it is relative, without `.` and `..` as far as the file system can
+/// resolve them. Links keep their own names: their target may change, and its name may be meaningless. Only the part
+/// before a `..` is resolved, because the parent of a link's target is not that of the link.
 pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
     let folder = if store::is_url(folder) { Path::new("") } else { folder };
-    // An empty path is the working directory, which `std::path::absolute` refuses to say.
+    // An empty path is the working directory, which `std::path::absolute` refuses.
     let joined = Path::new(".").join(folder).join(path);
     let joined = std::path::absolute(&joined).unwrap_or(joined);
     let parts: Vec<Component> = joined.components().collect();
@@ -21,7 +21,7 @@ pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
     above.canonicalize().map_or(joined.clone(), |above| above.join(parts[last_up + 1..].iter().collect::<PathBuf>()))
 }
 
-/// How to get from `folder` to `path`: up to what both are in, and from there on as `path` was typed.
+/// Returns the path from `folder` to `path`: up to their common parent, and from there on as `path` was given.
 pub fn relative(path: &Path, folder: &Path) -> PathBuf {
     let path = absolute(path, Path::new(""));
     if store::is_url(folder) {
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(absolute(&relative, &root.join("runs/one")), root.join("data/x.csv"));
     }
 
-    /// Links on the way to a file, before it, and as the name of the whole project.
+    /// Links on the way to a file, before it, and as the project folder.
     #[cfg(unix)]
     #[test]
     fn links_are_recorded_as_they_were_typed() {
@@ -98,7 +98,7 @@ mod tests {
                 assert_eq!(absolute(&relative(&root.join(typed), &run), &run), real.join("project").join(typed));
             }
         }
-        // The folder above a link is that of what it leads to.
+        // The parent of a link is that of its target.
         assert_eq!(absolute(Path::new("elsewhere/../x.csv"), &real), real.join("project/v3/x.csv"));
     }
 }

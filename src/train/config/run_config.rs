@@ -1,4 +1,4 @@
-//! What a run is: the configuration, as a TOML file writes it and as a checkpoint keeps it.
+//! The configuration of a run, in the form of a TOML file and of a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::every::Every;
+use super::every::Interval;
 use super::figure::{Metric, word};
 use super::keep::KeepConfig;
 use super::paths;
@@ -20,101 +20,101 @@ use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
 use crate::train::{TrainError, component};
 
-/// Everything that a run is computed from. Two runs of one configuration have the same bits.
+/// All inputs of a run. Two runs of one configuration have the same bits.
 ///
 /// Paths are absolute in memory; in a file they are relative to that file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// Decides initial weights, split, shuffling and dropout.
+    /// The seed of initial weights, split, shuffling and dropout.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
-    /// Where tensors live: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
+    /// The device of the tensors: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
     #[serde(default = "default_device")]
     #[schemars(regex(pattern = r"^(cpu|cuda|metal)(:[0-9]+)?$"))]
     pub device: String,
-    /// What to learn from.
+    /// The training data.
     pub data: DataConfig,
-    /// What learns.
+    /// Returns the model.
     pub model: ModelConfig,
-    /// What is minimized.
+    /// The loss.
     #[serde(default)]
     pub loss: LossConfig,
-    /// How weights are updated.
+    /// The update rule of the weights.
     pub optimizer: OptimizerConfig,
-    /// How the learning rate moves; constant by default.
+    /// The schedule of the learning rate; constant by default.
     #[serde(default = "default_schedule")]
     pub schedule: Schedule,
-    /// How the momentum of SGD and the first beta of Adam kinds move, from each group's own value.
+    /// The schedule of the momentum of SGD and the first beta of Adam kinds, starting from each group's own value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum_schedule: Option<Schedule>,
-    /// How the weight decay moves, from each group's own value.
+    /// The schedule of the weight decay, starting from each group's own value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay_schedule: Option<Schedule>,
-    /// How long, and with what safeguards.
+    /// Length and safeguards of training.
     pub train: TrainConfig,
-    /// When the model is evaluated on the validation rows.
+    /// Evaluation on the validation rows.
     #[serde(default)]
     pub validation: ValidationConfig,
-    /// When the state is saved.
+    /// Saving of the state.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
-    /// Parts that a program of your own has registered (`rekindle::train::register_component`), by name, each with its
-    /// settings. They are saved with the run, act after each update and may lend their weights to validations.
+    /// Components that a program has registered (`rekindle::train::register_component`), by name, each with its
+    /// settings. They are saved with the run, act after each update and may provide the weights for validations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, serde_json::Value>,
 }
 
-/// How long a run is; exactly one of `epochs` and `steps` is given.
+/// The length of a run; exactly one of `epochs` and `steps` is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrainConfig {
-    /// Passes over the data.
+    /// Number of passes over the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
-    /// Optimizer updates.
+    /// Number of optimizer updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// In how many micro-batches the rows of an update are computed, one after the other; 1 by default. The update is
-    /// that of the whole batch, a shorter last one included, but only one of them has to fit in memory.
+    /// Number of micro-batches into which the rows of an update are divided; 1 by default. The update is that of the
+    /// whole batch, including a shorter last one, but only one micro-batch has to fit in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub accumulate: Option<usize>,
-    /// Largest global norm of the gradients; longer ones are scaled down to it.
+    /// Maximal global norm of the gradients; larger ones are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
-    /// A safetensors file to take the initial weights from, by parameter name.
+    /// A safetensors file with the initial weights, by parameter name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
-    /// What a schedule that follows a metric is told.
+    /// The metric reported to schedules that follow one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
 }
 
-/// When to validate. Without validation rows nothing is validated.
+/// Time of validations. Without validation rows there are no validations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ValidationConfig {
-    /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; where
-    /// the run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
-    /// depends on the length of the run and the number of rows alone, and the one that results is written down.
+    /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; if the
+    /// run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
+    /// depends only on the length of the run and the number of rows, and the result is written down.
     #[serde(default)]
-    pub every: Every,
-    /// Whether to validate after the last step too, wherever it is; true where `every` is `"auto"`, else false.
+    pub every: Interval,
+    /// Whether to validate also after the last step, whatever its number; true if `every` is `"auto"`, otherwise false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_end: Option<bool>,
-    /// Figures beside the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
+    /// Metrics in addition to the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricConfig>,
 }
 
 impl ValidationConfig {
-    /// Refuses a metric that is there twice, or a setting that is wrong, or a figure that goes by another metric.
+    /// Refuses a duplicate metric, an invalid setting, or a use of a metric that is not listed.
     fn check(&self, figures: [(&str, Option<Metric>); 2]) -> Result<(), TrainError> {
         let wrong = |field: &str, value: &str, rule: String| {
             Err(TrainError::Field { field: field.to_owned(), value: value.to_owned(), rule })
@@ -122,7 +122,7 @@ impl ValidationConfig {
         let names: Vec<&str> = self.metrics.iter().map(MetricConfig::name).collect();
         for (index, metric) in self.metrics.iter().enumerate() {
             if names[..index].contains(&metric.name()) {
-                return wrong("validation.metrics", metric.name(), "is there twice; give it once".to_owned());
+                return wrong("validation.metrics", metric.name(), "is listed twice; list it once".to_owned());
             }
             if let Err(rule) = metric.metric().validate() {
                 return wrong("validation.metrics", metric.name(), rule);
@@ -138,16 +138,16 @@ impl ValidationConfig {
     }
 }
 
-/// When to save. The last step is always saved.
+/// Time of saves. The last step is always saved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CheckpointConfig {
     /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an
-    /// epoch or after a validation where saves take no more than 3% of the time by it.
+    /// epoch or after a validation if saves then take no more than 3% of the time.
     #[serde(default)]
-    pub every: Every,
-    /// Which checkpoints stay; all by default.
+    pub every: Interval,
+    /// The retention of checkpoints; all are kept by default.
     #[serde(default, skip_serializing_if = "KeepConfig::is_empty")]
     pub keep: KeepConfig,
 }
@@ -194,10 +194,10 @@ impl Config {
         }
     }
 
-    /// Checks what can be checked before any data is read.
+    /// Checks the fields that can be checked before any data is read.
     ///
     /// # Errors
-    /// Names the field and its value.
+    /// The field and its value.
     pub fn validate(&self) -> Result<(), TrainError> {
         let wrong = |field: &str, value: String, rule: &str| {
             Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
@@ -215,21 +215,21 @@ impl Config {
             _ => {}
         }
         if self.train.accumulate == Some(0) {
-            return wrong("train.accumulate", "0".to_owned(), "must be at least 1, which is the whole batch at once");
+            return wrong("train.accumulate", "0".to_owned(), "must be at least 1; 1 computes the whole batch at once");
         }
         if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return wrong("train.clip_norm", norm.to_string(), "must be positive");
         }
         let keep = ("checkpoint.keep.metric", self.checkpoint.keep.metric);
         self.validation.check([("train.metric", self.train.metric), keep])?;
-        if let Every::Minutes(_) = self.validation.every {
-            let rule = "a validation by the clock would not come at the same step again; give steps or epochs";
+        if let Interval::Minutes(_) = self.validation.every {
+            let rule = "validations by the clock would not be at the same steps again; give steps or epochs";
             return wrong("validation.every", self.validation.every.to_string(), rule);
         }
         Ok(())
     }
 
-    /// How many updates the run has, where an epoch has `steps_per_epoch`.
+    /// Returns the number of updates of the run, with `steps_per_epoch` updates per epoch.
     pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
         match (self.train.steps, self.train.epochs) {
             (Some(steps), _) => steps,
@@ -240,12 +240,13 @@ impl Config {
     /// Opens the device.
     ///
     /// # Errors
-    /// When the name is unknown, this build has no support for it, or there is no such device.
+    /// The name is unknown, this build does not support it, or there is no such device.
     pub fn open_device(&self) -> Result<Device, TrainError> {
         let (kind, ordinal) = self.device.split_once(':').unwrap_or((&self.device, "0"));
         let opened = match (kind, ordinal.parse::<usize>()) {
             ("cpu", Ok(0)) => Ok(Device::Cpu),
-            // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
+            // One stream for all threads: with a stream per thread, using a batch uploaded by another one would be a
+            // race.
             ("cuda", Ok(ordinal)) => Device::new_cuda_with_stream(ordinal),
             ("metal", Ok(ordinal)) => Device::new_metal(ordinal),
             _ => {
@@ -260,14 +261,14 @@ impl Config {
         })
     }
 
-    /// The configuration as a checkpoint or a file in `folder` holds it, paths relative to `folder`.
+    /// Returns the configuration for a checkpoint or a file in `folder`, with paths relative to `folder`.
     pub fn relative_to(&self, folder: &Path) -> Self {
         let mut config = self.clone();
         config.each_path(|path| *path = paths::relative(path, folder));
         config
     }
 
-    /// The opposite of [`Config::relative_to`]: paths made absolute, relative ones against `folder`.
+    /// The inverse of [`Config::relative_to`]: makes relative paths absolute, starting from `folder`.
     pub(super) fn resolved_against(mut self, folder: &Path) -> Self {
         self.each_path(|path| *path = paths::absolute(path, folder));
         self

@@ -1,4 +1,4 @@
-//! The key that was probably meant by one which is unknown where it stands.
+//! Suggests the key that was probably meant by an unknown or misplaced one.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::dotted::{lookup, segments};
 use super::keys::{Table, tables};
 use crate::nearest::distance;
 
-/// Names that other programs have for keys of a configuration.
+/// Names of configuration keys in other programs.
 const OTHER_NAMES: [(&str, &str); 6] = [
     ("learning_rate", "lr"),
     ("num_epochs", "epochs"),
@@ -16,12 +16,12 @@ const OTHER_NAMES: [(&str, &str); 6] = [
     ("target", "label"),
 ];
 
-/// More keys than these are no help.
+/// Maximal number of suggested keys.
 const MOST: usize = 3;
 
-/// The question whether another key was meant than `field`, which `config` has and its table does not know, or which
-/// should be a table and is none. `is_near` says whether its own table has a name that is nearly the same. None where
-/// nothing is near.
+/// Returns a question whether another key was meant by `field`, which is in `config` and unknown to its table, or
+/// should be a table and is not. `is_near` says whether its own table has a similar name. `None` if there is no similar
+/// name.
 pub(super) fn question(config: &Value, field: &str, is_near: bool) -> Option<String> {
     let tables: Vec<Table> = tables().into_iter().filter(|table| is_there(table, config)).collect();
     let name = field.rsplit('.').next().unwrap_or(field);
@@ -39,14 +39,14 @@ pub(super) fn question(config: &Value, field: &str, is_near: bool) -> Option<Str
     (found.len() <= MOST).then(|| format!("did you mean {others}`{last}`?"))
 }
 
-/// Whether a configuration of the kinds that `config` names has this table. Schedules say themselves what they take.
+/// Whether a configuration of the kinds in `config` has this table. Schedules report their parameters themselves.
 fn is_there(table: &Table, config: &Value) -> bool {
     let kind = lookup(config, &segments(&table.path)).and_then(|found| found["kind"].as_str());
     let is_of_kind = table.kind.is_none() || kind.is_none() || kind == table.kind.as_deref();
     table.path != "schedule" && is_of_kind
 }
 
-/// The dotted keys that end in `name`. Those of a list of tables come only where there are no others.
+/// Returns the dotted keys that end in `name`. Those of a list of tables are only used if there are no others.
 fn same_name(tables: &[Table], name: &str) -> Vec<String> {
     let name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| ours);
     let has = |table: &&Table| table.keys.iter().any(|key| key.name == name);
@@ -60,13 +60,13 @@ fn same_name(tables: &[Table], name: &str) -> Vec<String> {
     if found.is_empty() { of(true) } else { found }
 }
 
-/// The dotted key whose last name is nearest to `name`.
+/// Returns the dotted key whose last name is most similar to `name`.
 fn nearest(tables: &[Table], name: &str) -> Option<String> {
     let lowercase = name.to_lowercase();
     let keys = tables.iter().flat_map(|table| table.keys.iter().map(move |key| (table, &key.name)));
     let rated = keys.map(|(table, key)| (distance(&lowercase, key), table.path.contains("[]"), table, key));
     let (distance, _, table, key) = rated.min_by_key(|(distance, in_list, ..)| (*distance, *in_list))?;
-    // Short names are near to everything.
+    // Short names are similar to everything.
     (distance <= name.chars().count() / 3).then(|| dotted(table, key))
 }
 

@@ -1,15 +1,15 @@
-//! What serde says about a configuration, in words for people who have never seen serde.
+//! Translates serde's messages about a configuration for users who do not know serde.
 
 use crate::nearest::nearest;
 
-/// The same message in plain words; for an unknown name with the nearest known one. `elsewhere` asks for a key of
-/// another table, and is told whether the key's own table has a near one.
+/// Returns the message in plain words; for an unknown name with the nearest known one. `elsewhere` searches for a key
+/// of another table; its argument says whether the key's own table has a similar one.
 pub(super) fn plain(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> String {
     let unknown = unknown_name(reason, &elsewhere);
     unknown.or_else(|| wrong_type(reason, &elsewhere)).unwrap_or_else(|| reason.to_owned())
 }
 
-/// From "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
+/// Translates "unknown field `a`, expected one of `b`, `c`", or "unknown variant …".
 fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Option<String> {
     let is_field = reason.starts_with("unknown field ");
     let rest = reason.strip_prefix("unknown field ").or_else(|| reason.strip_prefix("unknown variant "))?;
@@ -28,14 +28,14 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
     Some(format!("`{name}` is unknown; {question}known here: `{}`{hint}", known.join("`, `")))
 }
 
-/// From "invalid type: string "fast", expected f64", or "invalid value: …".
+/// Translates "invalid type: string "fast", expected f64", or "invalid value: …".
 fn wrong_type(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Option<String> {
     let rest = reason.strip_prefix("invalid type: ").or_else(|| reason.strip_prefix("invalid value: "))?;
     let (found, expected) = rest.split_once(", expected ")?;
     let expected = match expected {
         "f64" => "a number",
-        "u64" | "usize" => "a whole number from 0 up",
-        "a nonzero usize" => "a whole number from 1 up",
+        "u64" | "usize" => "a whole number, at least 0",
+        "a nonzero usize" => "a whole number, at least 1",
         "a sequence" => "a list in brackets",
         "a string" => "text in quotes",
         "a boolean" => "true or false",
@@ -52,7 +52,7 @@ fn wrong_type(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Optio
             _ => value,
         }),
     };
-    // A key may have the name of a table, as `data.validation` has.
+    // A key may have the name of a table, like `data.validation`.
     let question = elsewhere(true).filter(|_| expected == "a table" && found != "a table");
     let question = question.map(|question| format!("; {question}")).unwrap_or_default();
     Some(format!("must be {expected}, not {}{question}", found.trim_matches('`')))
@@ -80,12 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_told_without_the_names_of_rust_types() {
+    fn a_wrong_type_is_reported_without_the_names_of_rust_types() {
         let cases = [
             ("invalid type: string \"fast\", expected f64", "must be a number, not \"fast\""),
             ("invalid type: integer `32`, expected a sequence", "must be a list in brackets, not 32"),
-            ("invalid type: floating point `1000.0`, expected u64", "must be a whole number from 0 up, not 1000.0"),
-            ("invalid value: integer `-1`, expected u64", "must be a whole number from 0 up, not -1"),
+            ("invalid type: floating point `1000.0`, expected u64", "must be a whole number, at least 0, not 1000.0"),
+            ("invalid value: integer `-1`, expected u64", "must be a whole number, at least 0, not -1"),
             ("invalid type: map, expected a boolean", "must be true or false, not a table"),
             ("invalid type: integer `3`, expected struct TrainConfig", "must be a table, not 3"),
             ("missing field `lr`", "missing field `lr`"),

@@ -1,9 +1,9 @@
-//! The `config.toml` of a run: written by the run, read by people, and perhaps edited by one.
+//! The `config.toml` of a run: written by the run, read by users, and perhaps edited by one.
 //!
-//! A run goes by its newest checkpoint, and the file says the same. Its first lines hold the BLAKE3 of all that
-//! follows: what agrees with it is as a run wrote it, and may be written over. Anything else is a person's, and stays.
-//! Values in it that the run does not have are refused with the `--set` that takes them, for a resume that ignored them
-//! would train something else than the person has asked for.
+//! A run uses its newest checkpoint, and the file has the same configuration. Its first lines hold the BLAKE3 of the
+//! rest: a file that matches was written by a run, and may be overwritten. Any other is a user's, and is kept. Values
+//! in it that the run does not have are refused, with the `--set` that applies them, because a resume that ignored them
+//! would not train what the user has asked for.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,24 +20,25 @@ use crate::checkpoint::Checkpoint;
 use crate::train::TrainError;
 use crate::{shell, store};
 
-const NOTE: &str = "# Written by a run, which goes by its newest checkpoint. To change something:\n\
+const NOTE: &str = "# Written by a run, which uses its newest checkpoint. To change a setting:\n\
                     # train --resume RUN --set KEY=VALUE\n";
 const DIGEST: &str = "# BLAKE3 of what follows: ";
 
-/// The text of the file that holds `config`, whose paths are relative to it, with every default written out.
+/// Encodes the file for `config`, whose paths are relative to it, with every default written out.
 pub(crate) fn encode(config: &Config) -> Result<String, toml::ser::Error> {
     let body = config.to_complete_toml()?;
     Ok(format!("{NOTE}{DIGEST}{}\n{body}", blake3::hash(body.as_bytes())))
 }
 
-/// Whether `text` is, to the byte, what a run wrote. Before runs had a digest to tell it by, it is never certain.
+/// Whether `text` is, to the byte, what a run wrote. For files of earlier versions, without a digest, this is never
+/// certain.
 pub(crate) fn is_as_written(text: &str) -> bool {
     let rest = text.strip_prefix(NOTE).and_then(|rest| rest.strip_prefix(DIGEST));
     let parts = rest.and_then(|rest| rest.split_once('\n'));
     parts.is_some_and(|(digest, body)| blake3::hash(body.as_bytes()).to_hex().as_str() == digest)
 }
 
-/// The file at `path`; `None` where there is none.
+/// Reads the file at `path`; `None` if it does not exist.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, TrainError> {
     match store::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -46,24 +47,24 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, TrainError> {
     }
 }
 
-/// The state of a run's file, compared with the configuration that the run is about to have.
+/// State of a run's file, compared with the run's new configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// It is not there.
+    /// It does not exist.
     Missing,
-    /// As a run wrote it.
+    /// Written by a run.
     AsWritten,
-    /// Not as a run wrote it, and with the values of the run.
+    /// Edited, with the values of the run.
     Agrees,
-    /// Not as a run wrote it, and with values that this resume changes.
+    /// Edited, with values that this resume changes.
     Behind,
 }
 
-/// Compares the file of the run at `run` with `config`, which the run is about to have, and with the configuration that
-/// its checkpoint holds.
+/// Compares the file of the run at `run` with `config`, the run's new configuration, and with the configuration in its
+/// checkpoint.
 ///
 /// # Errors
-/// When a person has given it values that neither of the two has, or it makes no sense.
+/// A user has set values that neither of the two has, or the file is invalid.
 pub(crate) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> Result<Found, TrainError> {
     let file = run.join("config.toml");
     match read(&file)? {
@@ -90,7 +91,7 @@ pub(crate) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> R
     if edits.is_empty() { Ok(Found::Behind) } else { Err(Edits { run: run.to_owned(), edits }.into()) }
 }
 
-/// A configuration as values that can be compared and said: schedules in their text form.
+/// Returns a configuration as values for comparison and messages: schedules in their text form.
 fn comparable(config: &Config, run: &Path) -> Value {
     let mut value = serde_json::to_value(config.relative_to(run).complete()).unwrap_or_default();
     let schedules = [
@@ -113,7 +114,7 @@ fn edit(key: String, own: Value, edited: Value, run: &Path, fixed: &Fixed) -> Ed
     Edit { own: said(&own), edited: said(&edited), setting, key }
 }
 
-/// `key=value` for the command line of a shell.
+/// Returns `key=value` for the command line of a shell.
 fn setting(key: &str, value: &Value, run: &Path) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -121,7 +122,7 @@ fn setting(key: &str, value: &Value, run: &Path) -> String {
             let (path, here) = (paths::absolute(Path::new(path), run), paths::absolute(Path::new(""), Path::new("")));
             path.strip_prefix(here).unwrap_or(&path).to_string_lossy().into_owned()
         }
-        // A word that is nothing else in TOML needs no quotes.
+        // A word that is only text in TOML needs no quotes.
         Value::String(text) if Setting::parse(&format!("{key}={text}")).is_ok_and(|setting| setting.is(value)) => {
             text.clone()
         }

@@ -1,4 +1,4 @@
-//! A progress bar on a separate line of the terminal, where stderr is one.
+//! A progress bar on the last line of the terminal, if stderr is one.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
-/// Columns that are left free at the end of the line: there the terminal writes `^C` when somebody presses it. In a
-/// full line it would go to the next one, and the line above it could not be cleared any more.
+/// Free columns at the end of the line, where the terminal writes `^C` when a user presses it. In a full line it would
+/// go to the next one, and the line above it could no longer be cleared.
 const FREE: u16 = 4;
 
-/// A bar, which is not shown at first. Clones are the same bar.
+/// A bar, hidden at first. Clones are the same bar.
 #[derive(Clone, Debug)]
 pub(super) struct Bar {
     bar: ProgressBar,
-    /// Known without asking the bar, which does not answer while somebody else uses it.
+    /// Known without asking the bar, which blocks while another thread uses it.
     is_shown: Arc<AtomicBool>,
 }
 
@@ -25,8 +25,8 @@ impl Bar {
         Self { bar: ProgressBar::hidden(), is_shown: Arc::default() }
     }
 
-    /// Shows it where stderr is a terminal, and there is something left to do: `done` of `total` are done. `template`
-    /// is one of indicatif, with the key `pace`: steps per second and the time left, once something is known of them.
+    /// Shows it if stderr is a terminal and there is work left: `done` of `total` steps are done. `template` is an
+    /// indicatif template with the key `pace`: steps per second and the remaining time, once they are known.
     pub fn show(&self, template: &str, done: u64, total: u64) {
         if !io::stderr().is_terminal() || done >= total {
             return;
@@ -53,25 +53,24 @@ impl Bar {
         self.is_shown.load(Ordering::Relaxed)
     }
 
-    /// How much is done, and what to say of it.
+    /// Sets the progress and its text.
     pub fn at(&self, done: u64, text: String) {
         self.bar.set_message(text);
         self.bar.set_position(done);
     }
 
-    /// Measures the pace from now on, after a pause in which nothing was done.
+    /// Restarts the measurement of the pace, after a pause without work.
     pub fn forget_pace(&self) {
         self.bar.reset_eta();
     }
 
-    /// Takes it away for good.
+    /// Removes the bar.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
         self.is_shown.store(false, Ordering::Relaxed);
     }
 
-    /// Writes a line to `out`, with the bar out of the way if `out` is a terminal. A reader that has gone away is
-    /// nobody to be told.
+    /// Writes a line to `out`, hiding the bar meanwhile if `out` is a terminal. A closed reader is not an error.
     pub fn write(&self, mut out: impl Write + IsTerminal, line: &str) {
         let is_in_the_way = self.is_shown() && out.is_terminal();
         let mut write = || drop(writeln!(out, "{line}"));
@@ -79,12 +78,12 @@ impl Bar {
     }
 }
 
-/// The terminal, some columns narrower than it is.
+/// The terminal, reported some columns narrower.
 #[derive(Debug)]
 struct Stderr;
 
 impl Stderr {
-    /// Moves the cursor with one of the sequences of ECMA-48, which every terminal knows.
+    /// Moves the cursor with a sequence of ECMA-48, which every terminal supports.
     fn control(&self, count: usize, code: char) -> io::Result<()> {
         if count == 0 { Ok(()) } else { write!(io::stderr(), "\x1b[{count}{code}") }
     }

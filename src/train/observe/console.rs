@@ -1,4 +1,4 @@
-//! A run as a terminal shows it: results on stdout, progress and messages on stderr.
+//! Display of a run on a terminal: results on stdout, progress and messages on stderr.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -15,26 +15,27 @@ use crate::train::metrics::Evaluation;
 use crate::train::record::StepRecord;
 use crate::train::sink::{Beginning, Sink};
 
-/// Shows a run: a line for each epoch and each validation on stdout, and on stderr a bar where that is a terminal, else
-/// a line every so often.
+/// Displays a run: a line per epoch and validation on stdout, and on stderr a bar if that is a terminal, otherwise a
+/// line from time to time.
 #[derive(Debug)]
 pub struct Console {
     bar: Bar,
-    /// Where stderr is no terminal.
+    /// Used if stderr is not a terminal.
     heartbeat: Option<Heartbeat>,
-    /// While a run is shown.
+    /// Present while a run is displayed.
     pauses: Option<Pauses>,
-    /// How long the process was stopped while a run was shown before.
+    /// How long the process was suspended during earlier displays of runs.
     paused: Duration,
 }
 
 impl Console {
-    /// A console that shows a bar where stderr is a terminal.
+    /// Creates a console with a bar if stderr is a terminal.
     pub fn new() -> Self {
         Self { bar: Bar::hidden(), heartbeat: None, pauses: None, paused: Duration::ZERO }
     }
 
-    /// Shows answers to signals as [`Sink::message`] shows lines, from any thread. The last one takes the bar away.
+    /// Returns a function that shows answers to signals like [`Sink::message`], from any thread. The last answer
+    /// removes the bar.
     pub fn voice(&self) -> impl Fn(Answer<'_>) + Send + Sync + 'static {
         let bar = self.bar.clone();
         move |answer| {
@@ -46,30 +47,31 @@ impl Console {
         }
     }
 
-    /// Shows lines as [`Sink::message`] does, from any thread.
+    /// Returns a function that shows lines like [`Sink::message`], from any thread.
     pub fn lines(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let bar = self.bar.clone();
         move |text| bar.write(io::stderr(), text)
     }
 
-    /// Counts to `total` from now on, on a separate bar where stderr is a terminal.
+    /// Starts counting to `total`, on a separate bar if stderr is a terminal.
     pub fn count(&mut self, what: &str, total: u64) {
         self.bar.show(&format!("{what} {{pos}}/{{len}} {{bar:12}} {{wide_msg}} {{elapsed_precise}}"), 0, total);
     }
 
-    /// How long the process was stopped, as by Ctrl-Z, while it showed runs: time in which nothing was trained.
+    /// Returns how long the process was suspended, for example by Ctrl-Z, while it displayed runs; no training happened
+    /// in this time.
     pub fn paused(&self) -> Duration {
         self.paused + self.pauses.as_ref().map_or(Duration::ZERO, Pauses::total)
     }
 
-    /// How far the counting is, and what to say of it.
+    /// Sets the count and its text.
     pub fn at(&mut self, done: u64, text: &str) {
         if self.bar.is_shown() {
             self.bar.at(done, text.to_owned());
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&mut self) {
         self.bar.clear();
     }
@@ -81,7 +83,7 @@ impl Default for Console {
     }
 }
 
-/// The message is cut where the line is too long.
+/// The message is cut if the line is too long.
 const TEMPLATE: &str = "step {pos}/{len} {bar:6} {wide_msg}{pace}";
 
 impl Sink for Console {
@@ -125,7 +127,8 @@ impl Sink for Console {
     }
 }
 
-/// The line on the end of an epoch or a validation, as the notebook prints it: with the rates of the next update.
+/// Returns the line for the end of an epoch or a validation, in the notebook's format: with the rates of the next
+/// update.
 fn line(record: &StepRecord) -> Option<String> {
     let (place, loss) = match (record.epoch_loss, &record.validation) {
         (Some(mean), _) => (format!("epoch {:02}", record.epoch), mean),
@@ -137,19 +140,19 @@ fn line(record: &StepRecord) -> Option<String> {
     Some(format!("{place} | lr={} | loss={}{found}", rates(&next), figures::loss(loss)))
 }
 
-/// The rates of two groups, or of the first of several: a line has no room for more.
+/// Formats the rates of two groups, or only the first of several, because a line has no space for more.
 fn some_rates(all: &[f64]) -> String {
     if all.len() <= 2 { rates(all) } else { format!("{} and {} more", rates(&all[..1]), all.len() - 1) }
 }
 
-/// The figures of a validation, at the end of a line.
+/// Formats the metrics of a validation, at the end of a line.
 fn found(validation: &Evaluation) -> String {
     let accuracy = validation.accuracy.map(|accuracy| format!(" | val_accuracy={accuracy:.4}"));
     let metrics = validation.metrics.iter().map(|(name, value)| format!(" | {name}={value:.4}")).collect::<String>();
     format!(" | val_loss={}{}{metrics}", figures::loss(validation.loss), accuracy.unwrap_or_default())
 }
 
-/// Rates as the notebook prints them, one for each group.
+/// Formats rates like the notebook, one per group.
 fn rates(rates: &[f64]) -> String {
     rates.iter().map(|&rate| figures::rate(rate)).collect::<Vec<_>>().join(",")
 }

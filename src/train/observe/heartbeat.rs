@@ -1,29 +1,29 @@
-//! A line every so often for a run whose output is no terminal, so that a log file shows that it trains.
+//! Regular progress lines for a run whose output is not a terminal, so that a log file shows that it trains.
 
 use std::time::{Duration, Instant};
 
-/// Says when a line is due: after 5 seconds, and then at growing intervals of up to a minute. The clock is read a few
-/// times between two lines, and not at each step.
+/// Determines when a line is due: after 5 seconds, and then at growing intervals of up to a minute. The clock is read a
+/// few times between two lines, not at each step.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     began: Instant,
     first: u64,
     total: u64,
-    /// When the last line was due, and after how many updates.
+    /// Time of the last line, and its number of updates.
     last: (Instant, u64),
     interval: Duration,
-    /// After how many updates the clock is read again.
+    /// Number of updates at which the clock is read again.
     look: u64,
 }
 
-/// How fast a run is, and how long it still takes.
+/// Speed of a run, and its remaining time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
     /// Updates of the whole run.
     pub total: u64,
-    /// Since the line before.
+    /// Steps per second since the last line.
     pub steps_per_second: f64,
-    /// At the pace of the whole time.
+    /// Remaining time at the average pace.
     pub left: Duration,
 }
 
@@ -31,14 +31,14 @@ impl Heartbeat {
     const FIRST: Duration = Duration::from_secs(5);
     const LONGEST: Duration = Duration::from_secs(60);
 
-    /// That of a run of `total` updates, of which `done` are made.
+    /// Creates it for a run of `total` updates, of which `done` are made.
     pub fn new(done: u64, total: u64) -> Self {
         let now = Instant::now();
         Self { began: now, first: done, total, last: (now, done), interval: Self::FIRST, look: done }
     }
 
-    /// The pace, where a line is due once `done` updates are made; the time for which the process was `paused` since
-    /// the beginning is left out.
+    /// Returns the pace if a line is due after `done` updates; the time for which the process was `paused` since the
+    /// beginning is excluded.
     pub fn pace_when_due(&mut self, done: u64, paused: impl FnOnce() -> Duration) -> Option<Pace> {
         if done < self.look {
             return None;
@@ -69,8 +69,8 @@ impl Heartbeat {
 mod tests {
     use super::*;
 
-    /// The seconds at which lines come in a run of `steps` steps, each of which takes `milliseconds`; and how often the
-    /// clock was read.
+    /// Returns the seconds at which lines are due in a run of `steps` steps of `milliseconds` each, and the number of
+    /// clock reads.
     fn beats(steps: u64, milliseconds: u64) -> (Vec<u64>, u64) {
         let mut heartbeat = Heartbeat::new(0, steps);
         let (mut beats, mut looks) = (Vec::new(), 0);

@@ -1,7 +1,7 @@
-//! The time for which this process was stopped, by Ctrl-Z or SIGSTOP, which is no time that it trained.
+//! The time for which this process was suspended, by Ctrl-Z or SIGSTOP, which does not count as training time.
 //!
-//! Nothing tells a process that it was stopped. A thread that wakes several times a second finds that much more time
-//! has passed than it slept.
+//! A process is not notified of a suspension. A thread that wakes several times a second detects it by comparing the
+//! elapsed time with its sleep time.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use crate::threads;
 
-/// How long the thread sleeps.
+/// Sleep time of the thread.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A thread that wakes later than this was stopped; one that waits for a busy processor wakes sooner.
+/// A thread that wakes later than this was suspended; one that waits for a busy processor wakes sooner.
 const LATE: Duration = Duration::from_secs(2);
 
-/// Watches for pauses until it is dropped. Where there is no thread to be had, it finds none.
+/// Watches for pauses until it is dropped. If the system refuses a thread, it finds none.
 #[derive(Debug)]
 pub(super) struct Pauses {
     found: Arc<Mutex<Found>>,
@@ -25,19 +25,19 @@ pub(super) struct Pauses {
 
 #[derive(Debug)]
 struct Found {
-    /// When the thread was last awake; none where there is no thread.
+    /// When the thread was last awake; `None` without a thread.
     awake: Option<Instant>,
     paused: Duration,
 }
 
 impl Found {
-    /// The pause that ends at `now`, if there is one.
+    /// Returns the pause that ends at `now`, if there is one.
     fn pause_at(&self, now: Instant) -> Duration {
         let slept = self.awake.map_or(Duration::ZERO, |awake| now.saturating_duration_since(awake));
         if slept > LATE { slept.saturating_sub(TICK) } else { Duration::ZERO }
     }
 
-    /// Notes that the thread is awake, and says whether it was stopped before.
+    /// Notes that the thread is awake, and returns whether it was suspended before.
     fn wake(&mut self, now: Instant) -> bool {
         let pause = self.pause_at(now);
         self.paused += pause;
@@ -47,7 +47,7 @@ impl Found {
 }
 
 impl Pauses {
-    /// Watches from now on, and calls `after` after each pause.
+    /// Starts watching, and calls `after` after each pause.
     pub fn watch(after: impl Fn() + Send + 'static) -> Self {
         let found = Arc::new(Mutex::new(Found { awake: None, paused: Duration::ZERO }));
         let (end, ended) = mpsc::channel::<()>();
@@ -61,12 +61,12 @@ impl Pauses {
                 }
             }
         };
-        // Without a thread there are no pauses, and nothing else is missing.
+        // Without a thread no pauses are found, which is harmless.
         let _ = threads::builder("pauses").spawn(work);
         Self { found, _end: end }
     }
 
-    /// All pauses so far, with one that has just ended and of which the thread does not know yet.
+    /// Returns all pauses so far, including one that has just ended and that the thread has not noticed yet.
     pub fn total(&self) -> Duration {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.paused + found.pause_at(Instant::now())

@@ -1,8 +1,8 @@
-//! Where a run is at this moment, for another process that has asked to be told.
+//! Progress of a run, reported to another process on request.
 //!
-//! It asks by naming a file in the environment variable [`Progress::VARIABLE`]. A few bytes are then written there at
-//! each step, and stay readable whatever becomes of the process: that is how a [proof](crate::proof) knows what a kill
-//! has hit. Where nobody asks, nothing is written.
+//! The other process names a file in the environment variable [`Progress::VARIABLE`]. A few bytes are then written
+//! there at each step, and can be read even after the process is killed: a [kill test](crate::proof) uses this to find
+//! out what a kill has hit. Without the variable nothing is written.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use crate::train::TrainError;
 use crate::train::record::StepRecord;
 use crate::train::sink::{Beginning, Sink};
 
-/// What a run is doing.
+/// Activity of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Before the first update of this process.
@@ -28,7 +28,7 @@ pub enum Phase {
 impl Phase {
     const ALL: [Self; 4] = [Self::Starting, Self::Training, Self::Validating, Self::Saving];
 
-    /// The phase as a word.
+    /// Returns the phase as a word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -39,31 +39,31 @@ impl Phase {
     }
 }
 
-/// The file that a run tells its place to, where one is asked for.
+/// The file for progress reports, if one was requested.
 #[derive(Debug, Default)]
 pub struct Progress {
     file: Option<File>,
 }
 
 impl Progress {
-    /// The environment variable that names the file.
+    /// The environment variable with the path of the file.
     pub const VARIABLE: &str = "REKINDLE_PROGRESS";
 
-    /// The progress that the environment asks for. A file that cannot be written is not asked for.
+    /// Returns the progress reporter for the environment. A file that cannot be written is ignored.
     pub fn from_environment() -> Self {
         let path = std::env::var_os(Self::VARIABLE);
         Self { file: path.and_then(|path| OpenOptions::new().write(true).open(path).ok()) }
     }
 
-    /// Tells what the run is doing, and how many updates it has made.
+    /// Reports the phase of the run and the number of updates made.
     pub fn tell(&self, phase: Phase, done: u64) {
         if let Some(file) = &self.file {
-            // Always of one length, so that each replaces the one before. Who asked may be gone by now.
+            // The length is constant, so that each report replaces the one before. The reader may be gone.
             let _ = file.write_all_at(format!("{:<10} {done:>20}\n", phase.word()).as_bytes(), 0);
         }
     }
 
-    /// What was last told to the file at `path`; `None` where nothing was.
+    /// Returns the last report in the file at `path`; `None` if there is none.
     pub fn last_told(path: &Path) -> Option<(Phase, u64)> {
         let text = fs::read_to_string(path).ok()?;
         let (word, done) = text.trim_end().split_once(' ')?;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_that_was_told_is_read() {
+    fn the_last_report_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("progress");
         assert_eq!(Progress::last_told(&path), None);

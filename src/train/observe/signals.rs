@@ -1,5 +1,4 @@
-//! Signals, heard by a thread that has nothing else to do, so that the person who sends one is answered at once
-//! whatever the run is doing.
+//! Signals, handled by a separate thread, so that the sender is answered at once during any work of the run.
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -11,26 +10,26 @@ use signal_hook::low_level;
 use super::control::{Answer, Control};
 use crate::threads;
 
-/// Shows an answer to a person.
+/// Shows an answer to the user.
 type Say = Arc<dyn Fn(Answer<'_>) + Send + Sync>;
 
 /// Signals within this time of the first are the same request: `timeout` sends one to its child and another to the
-/// group, a person presses Ctrl-C twice.
+/// group, and a user presses Ctrl-C twice.
 const SAME: Duration = Duration::from_secs(1);
 
-/// The exit code of a process that a second signal has ended without a save.
+/// The exit code after a second signal has ended the process without a save.
 const NOT_SAVED: i32 = 1;
 
-/// Signals that a person or a batch system sends, a second time when the first takes too long. The system itself
-/// repeats others: SIGXCPU comes every second once the limit of processor time is reached.
+/// Signals that a user or a batch system sends a second time if the first takes too long. Others are repeated by the
+/// system: SIGXCPU comes every second once the limit of processor time is reached.
 const INSISTING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 const OTHERS: [i32; 5] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF, libc::SIGXCPU, libc::SIGIO];
 
 const SAVING: [i32; 2] = [libc::SIGUSR1, libc::SIGUSR2];
 
-/// All signals whose default is to end the process, but those that tell of a fault in it, SIGKILL, SIGPIPE (which Rust
-/// ignores), SIGXFSZ (see [`file_size_limit_is_an_error`]) and the two that ask for a save.
+/// Returns all signals that end the process by default, except those that report a fault in it, SIGKILL, SIGPIPE (which
+/// Rust ignores), SIGXFSZ (see [`file_size_limit_is_an_error`]) and the two that ask for a save.
 fn ending() -> Vec<i32> {
     let mut all = [&INSISTING[..], &OTHERS].concat();
     #[cfg(target_os = "linux")]
@@ -41,11 +40,11 @@ fn ending() -> Vec<i32> {
     all
 }
 
-/// Whether a signal does what it does by default: nobody has asked for it to be ignored, and nobody handles it.
+/// Whether a signal has its default action: it is neither ignored nor handled.
 fn is_default(signal: i32) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call only writes the present one to `found`, which has room for it; of all
-    // zeros it is a valid value, should the call fail.
+    // SAFETY: without a new action the call only writes the present one to `found`, which has room for it; zeros are a
+    // valid value if the call fails.
     let action = unsafe {
         libc::sigaction(signal, std::ptr::null(), found.as_mut_ptr());
         found.assume_init()
@@ -53,32 +52,32 @@ fn is_default(signal: i32) -> bool {
     action.sa_sigaction == libc::SIG_DFL
 }
 
-/// Makes a file that grows beyond the limit of the process (`ulimit -f`) an error of the write, as a full disk is,
-/// rather than the end of the process. Programs that this one starts are not affected.
+/// Makes a write beyond the file size limit of the process (`ulimit -f`) an error, like a full disk, instead of the end
+/// of the process. Programs that this one starts are not affected.
 ///
 /// # Errors
-/// When the handler cannot be installed.
+/// The handler cannot be installed.
 pub fn file_size_limit_is_an_error() -> io::Result<()> {
     if is_default(libc::SIGXFSZ) {
-        // A handler, for what is ignored would stay ignored in programs that are started. SAFETY: it does nothing.
+        // A handler, because ignoring would be inherited by started programs. SAFETY: it does nothing.
         unsafe { low_level::register(libc::SIGXFSZ, || {}) }?;
     }
     Ok(())
 }
 
 impl Control {
-    /// A control that signals use too. `say` shows an answer to a person; it is called on another thread.
+    /// Creates a control that signals use too. `say` shows an answer to the user; it is called on another thread.
     ///
     /// Each signal that would end the process makes the run save and stop: SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU
     /// and so on. SIGUSR1 and SIGUSR2 make it save. A signal that is ignored when this is called stays ignored, as
-    /// `nohup` wants it, and one that has a handler keeps it.
+    /// `nohup` needs it, and one that has a handler keeps it.
     ///
-    /// The first is answered at once through `say`. Those within a second of it count as the same. A later SIGHUP,
-    /// SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. Where no work is [at
-    /// stake](Self::put_at_stake), the first one does, with 128 and its number.
+    /// The first is answered at once through `say`. Further ones within a second count as the same request. A later
+    /// SIGHUP, SIGINT, SIGQUIT or SIGTERM ends the process at once with exit code 1. If no work is [at
+    /// stake](Self::put_at_stake), the first one ends the process, with 128 plus its number.
     ///
     /// # Errors
-    /// When a handler cannot be installed, or there is no thread to be had.
+    /// A handler cannot be installed, or the system refuses a thread.
     pub fn from_signals(say: impl Fn(Answer<'_>) + Send + Sync + 'static) -> io::Result<Self> {
         let control = Self::new();
         listen(control.clone(), Arc::new(say))?;
@@ -86,7 +85,7 @@ impl Control {
     }
 }
 
-/// Lets signals use `control` from now on.
+/// Makes signals use `control` from now on.
 fn listen(control: Control, say: Say) -> io::Result<()> {
     let heard = ending().into_iter().chain(SAVING).filter(|&signal| is_default(signal));
     let mut signals = Signals::new(heard)?;
@@ -96,11 +95,11 @@ fn listen(control: Control, say: Say) -> io::Result<()> {
     threads::builder("signals").spawn(work).map(drop).map_err(none)
 }
 
-/// The signals so far.
+/// State of the signals received so far.
 struct Ear {
     control: Control,
     say: Say,
-    /// When the first signal that asks the run to stop had been answered.
+    /// When the first signal that asks the run to stop was answered.
     answered: Option<Instant>,
 }
 
@@ -132,12 +131,12 @@ impl Ear {
         let name = name(signal);
         let stake = self.control.stake();
         let Some(in_order) = stake.as_ref().map(|stake| stake.in_order.clone()) else {
-            // The lock is held: no work begins while the process ends.
-            self.tell_last(format!("{name}: stopped at once; nothing is lost, for nothing was computed yet"));
+            // The lock is held: no work can begin while the process ends.
+            self.tell_last(format!("{name}: stopped at once; nothing is lost, because nothing was computed yet"));
             low_level::exit(128 + signal);
         };
         drop(stake);
-        // Said first: afterwards the process may end at any moment.
+        // Printed first, because afterwards the process may end at any moment.
         let line = format!("{name}: {in_order}; a second one stops at once without saving");
         self.tell(move |say| say(Answer::InOrder(&line)));
         self.control.stop(usize::try_from(signal).unwrap_or_default());
@@ -153,7 +152,7 @@ impl Ear {
         self.tell(move |say| say(Answer::Last(&line)));
     }
 
-    /// Answers, but does not wait for long where nobody reads it, as on a terminal that was stopped.
+    /// Answers, but does not wait for long if the output blocks, as on a suspended terminal.
     fn tell(&self, answer: impl FnOnce(&dyn Fn(Answer<'_>)) + Send + 'static) {
         const PATIENCE: Duration = Duration::from_millis(500);
         let (say, (done, told)) = (self.say.clone(), mpsc::channel::<()>());

@@ -9,7 +9,7 @@ use crate::train::TrainError;
 use crate::train::sink::{Sink, flush};
 
 impl Run {
-    /// Begins a save when it is due; until the one before it has ended, training waits.
+    /// Begins a save when it is due; training waits until the one before it has finished.
     pub(super) fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         let ended = self.saver.finished();
         self.take_note(ended, sink)?;
@@ -29,15 +29,15 @@ impl Run {
         Ok(())
     }
 
-    /// Makes good what has disappeared from the run directory, and says so.
+    /// Restores files that have disappeared from the run directory, and reports it.
     ///
     /// # Errors
-    /// When somebody else has trained there since.
+    /// Another process has trained there since.
     pub(super) fn tend(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         match self.directory.require_in_place() {
             Ok(told) => told.iter().for_each(|told| sink.message(told)),
             Err(error @ TrainError::LockLost { .. }) => return Err(error),
-            // The save that follows says it.
+            // The following save reports it.
             Err(_) => return Ok(()),
         }
         if let Some(told) = self.log.restore() {
@@ -69,8 +69,8 @@ impl Run {
         self.take_note(ended, sink)
     }
 
-    /// Takes note of how a save ended. One that failed is not the end: the state is still in memory, older checkpoints
-    /// are as they were, and the next save tries again.
+    /// Handles the result of a save. A failed one does not end the run: the state is still in memory, older checkpoints
+    /// are unchanged, and the next save tries again.
     fn take_note(
         &mut self,
         ended: Option<Result<Saved, CheckpointError>>,
@@ -99,8 +99,8 @@ impl Run {
         match ended {
             Ok(saved) => {
                 if let (true, Replaced { aside }) = (self.supersedes, saved.outcome) {
-                    // The new one holds all that the one before the validation did. Should it stay, it is in nobody's
-                    // way.
+                    // The new one contains everything that the one from before the validation did. A failure to remove
+                    // it is harmless.
                     let _ = std::fs::remove_dir_all(aside);
                 }
                 self.last_checkpoint = Some(saved.path);
@@ -126,5 +126,5 @@ impl Run {
 }
 
 fn not_saved(step: u64, error: &TrainError, sink: &mut dyn Sink) {
-    sink.message(&format!("step {step} is not saved: {error}; training goes on"));
+    sink.message(&format!("step {step} is not saved: {error}; training continues"));
 }

@@ -1,4 +1,4 @@
-//! The run directory: who may write in it, and what is where.
+//! The run directory: its lock and its files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,32 +11,31 @@ use super::log::Log;
 use super::mirror::Mirror;
 use super::timing::Timing;
 use super::{place, scratch};
+use crate::atomic_file::AtomicFile;
 use crate::checkpoint::Folder;
 use crate::checkpoint::fs::Disk;
-use crate::new_file::NewFile;
 use crate::store::{self, Guarded, Store};
 use crate::train::TrainError;
 use crate::train::config::{Config, written_config};
 use crate::{free_name, regular};
 
-/// A run directory, held by this process until the value is dropped or the process ends, however it ends.
+/// A run directory, locked by this process until the value is dropped or the process ends in any way.
 ///
-/// That of a run in an object store has a directory on the local disk, in which the log grows; it can be lost at any
+/// For a run in an object store it is a directory on the local disk, with the growing log, which can be lost at any
 /// moment.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    /// The directory itself, whatever its name comes to mean. It is not removed from the disk while it is open.
+    /// The open directory, independent of its name. It is not removed from the disk while it is open.
     handle: Arc<File>,
     lock: File,
     timing: Timing,
     remote: Option<Remote>,
 }
 
-/// The rest of a run directory that is in an object store. It is held by a lease: once the process was killed, until
-/// that has run out.
+/// The rest of a run directory in an object store. It is locked by a lease, which after a kill lasts until it expires.
 ///
-/// All that is written to the store is written through `store`, which looks at the lease before each write.
+/// All writes to the store use `store`, which checks the lease before each write.
 struct Remote {
     url: PathBuf,
     store: Arc<dyn Store>,
@@ -45,10 +44,10 @@ struct Remote {
 }
 
 impl RunDirectory {
-    /// Makes a directory for a new run, or takes an existing one that holds none.
+    /// Creates a directory for a new run, or uses an existing one without a run.
     ///
     /// # Errors
-    /// When the directory holds a run, another process trains there, or it cannot be written.
+    /// The directory holds a run, another process trains there, or it cannot be written.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
         place::refuse(path)?;
         if let Some(store) = store_of(path)? {
@@ -56,7 +55,8 @@ impl RunDirectory {
             return if held.holds_a_run()? { Err(TrainError::HoldsARun { path: path.to_owned() }) } else { Ok(held) };
         }
         if let Err(error) = refuse_occupied(path) {
-            // Who trains there is more to the point than that somebody has. Without a lock, none is made.
+            // If a process trains there, its name is more helpful than the fact that there is a run. No lock is created
+            // for this.
             let in_use = path.join("lock").is_file().then(|| Self::hold(path)).and_then(Result::err);
             return Err(in_use.unwrap_or(error));
         }
@@ -66,10 +66,10 @@ impl RunDirectory {
         directory.sign()
     }
 
-    /// Takes the directory of an existing run.
+    /// Locks the directory of an existing run.
     ///
     /// # Errors
-    /// When another process trains there, or it cannot be written.
+    /// Another process trains there, or it cannot be written.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
         match store_of(path)? {
             Some(store) => Self::hold_remote(store, path),
@@ -77,7 +77,7 @@ impl RunDirectory {
         }
     }
 
-    /// Holds the run at `url`, with a directory here that has its log.
+    /// Locks the run at `url`, with a local directory for its log.
     fn hold_remote(store: Arc<dyn Store>, url: &Path) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(url, operation);
         let lease = Lease::take(&store, url)?;
@@ -92,15 +92,15 @@ impl RunDirectory {
         Ok(local)
     }
 
-    /// Whether there is more at the URL than our lock.
+    /// Whether there are objects at the URL other than our lock.
     fn holds_a_run(&self) -> Result<bool, TrainError> {
         let Some(Remote { store, url, .. }) = &self.remote else { return Ok(false) };
         let objects = store.list(url).map_err(TrainError::write(url, "list"))?;
         Ok(objects.iter().any(|object| object.path != url.join("lock")))
     }
 
-    /// The operating system holds the lock for the process, so a killed one leaves none behind, and it belongs to the
-    /// file rather than to one of its names, so links to the directory share it.
+    /// The operating system holds the lock for the process, so a killed one leaves none behind. The lock belongs to the
+    /// file, not to a name, so links to the directory share it.
     fn hold(path: &Path) -> Result<Self, TrainError> {
         let file = path.join("lock");
         let failed = |operation| TrainError::write(&file, operation);
@@ -124,13 +124,13 @@ impl RunDirectory {
         }
     }
 
-    /// Whether a process trains in the run directory at `path`. Nothing is written; the lock is shared for a moment.
+    /// Whether a process trains in the run directory at `path`. Nothing is written; a shared lock is held for a moment.
     pub(crate) fn is_held(path: &Path) -> bool {
         let lock = File::open(path.join("lock"));
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Writes into the lock file who holds it, for the message that another process gets.
+    /// Writes the holder into the lock file, for the messages of other processes.
     fn sign(mut self) -> Result<Self, TrainError> {
         self.write_signature().map(|()| self)
     }
@@ -145,17 +145,17 @@ impl RunDirectory {
         sign().map_err(TrainError::write(&file, "write the lock file"))
     }
 
-    /// The directory, or the URL of a run in an object store.
+    /// Returns the directory, or the URL of a run in an object store.
     pub fn path(&self) -> &Path {
         self.remote.as_ref().map_or(&self.path, |remote| &remote.url)
     }
 
-    /// The folder of checkpoints.
+    /// Returns the folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path().join("checkpoints")
     }
 
-    /// The same, in which nothing is saved any more once this process does not hold the run.
+    /// Returns the same folder, which refuses to save once this process no longer holds the lock.
     pub(crate) fn folder(&self) -> Folder {
         let folder = Folder::new(self.checkpoints());
         match &self.remote {
@@ -164,9 +164,9 @@ impl RunDirectory {
         }
     }
 
-    /// Refuses to save where the directory is not the one any more that this process holds, but gone, or a new one
-    /// under the old name, in which somebody else may train by now. Where only the lock is gone, it is made again, and
-    /// this says so, unless somebody else holds a new one.
+    /// Refuses to save if the directory is no longer the one that this process holds: missing, or replaced by a new one
+    /// of the same name, which another run may use. If only the lock is missing, it is created again with a message,
+    /// unless another process holds a new one.
     pub(crate) fn require_in_place(&mut self) -> Result<Option<String>, TrainError> {
         if self.remote.is_some() {
             return Ok(None);
@@ -182,11 +182,10 @@ impl RunDirectory {
             return Ok(None);
         }
         self.lock_again(&file)?;
-        Ok(Some(format!("{} was removed while the run was trained, and is made again", file.display())))
+        Ok(Some(format!("{} was removed during the run, and is created again", file.display())))
     }
 
-    /// Makes the lock again that somebody has removed. Where one is there already, another process has it, or had it
-    /// and has trained here.
+    /// Creates a removed lock again. If there is a new one, another process holds it, or has trained here.
     fn lock_again(&mut self, file: &Path) -> Result<(), TrainError> {
         let failed = |operation| TrainError::write(file, operation);
         match OpenOptions::new().read(true).write(true).create_new(true).open(file) {
@@ -204,29 +203,29 @@ impl RunDirectory {
         }
     }
 
-    /// `disk` for the saves of this run: nothing is done on it once the directory is not in its place.
+    /// Wraps `disk` for the saves of this run: it refuses all operations once the directory is not in its place.
     pub(crate) fn held(&self, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
         if self.remote.is_some() { disk } else { Arc::new(HeldDisk::new(disk, &self.path, &self.handle)) }
     }
 
-    /// Refuses to go on with a run that another process has taken over.
+    /// Refuses to continue with a run that another process has taken over.
     pub(crate) fn require_held(&self) -> Result<(), TrainError> {
         let lost = self.remote.as_ref().and_then(|remote| Some((&remote.url, remote.lease.lost_to()?)));
         lost.map_or(Ok(()), |(url, holder)| Err(TrainError::TakenOver { path: url.clone(), holder }))
     }
 
-    /// Opens the log, cut back to the lines of the first `steps` updates.
+    /// Opens the log, truncated to the lines of the first `steps` updates.
     pub(crate) fn open_log(&self, steps: u64) -> Result<Log, TrainError> {
         let mirror = self.remote.as_ref().map(|remote| Arc::clone(&remote.mirror));
         Log::open(&self.log_file(), steps, mirror)
     }
 
-    /// Appends to the log of times: at which step the clock said what.
+    /// Appends an event with its step and duration to the log of times.
     pub(crate) fn record_time(&self, event: &str, step: u64, seconds: f64) {
         self.timing.record(event, step, seconds);
     }
 
-    /// Brings the log of times to where the run is. Nothing depends on it, so a run does not fail by it.
+    /// Uploads the log of times. Nothing depends on it, so a failure does not fail the run.
     pub(crate) fn put_times(&self) {
         let Some(Remote { mirror, url, .. }) = &self.remote else { return };
         let mirror = mirror.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,26 +234,26 @@ impl RunDirectory {
         }
     }
 
-    /// The log of steps, on the local disk.
+    /// Returns the log of steps, on the local disk.
     pub fn log_file(&self) -> PathBuf {
         self.path.join("log.jsonl")
     }
 
-    /// The log of times, on the local disk.
+    /// Returns the log of times, on the local disk.
     pub fn timing_file(&self) -> PathBuf {
         self.timing.path().to_owned()
     }
 
-    /// The resolved configuration.
+    /// Returns the resolved configuration.
     pub fn config_file(&self) -> PathBuf {
         self.path().join("config.toml")
     }
 
-    /// Writes the resolved configuration so that it is whole or not there: a temporary file first, or an object. A file
-    /// that is not as a run wrote it stays as it is.
+    /// Writes the resolved configuration atomically: as a temporary file first, or as an object. A file that a user has
+    /// edited is not changed.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// They cannot be written.
     pub fn write_config(&self, config: &Config) -> Result<(), TrainError> {
         let file = self.config_file();
         let failed = |operation| TrainError::write(&file, operation);
@@ -270,7 +269,7 @@ impl RunDirectory {
         }
         let temporary = self.path.join(".config.toml.tmp");
         let write = || {
-            let mut out = NewFile::create_as(temporary, file.clone())?;
+            let mut out = AtomicFile::create_as(temporary, file.clone())?;
             out.write_all(text.as_bytes())?;
             out.finish()?;
             File::open(&self.path)?.sync_all()
@@ -278,10 +277,10 @@ impl RunDirectory {
         write().map_err(failed("write the configuration"))
     }
 
-    /// Gives a configuration that is not as a run wrote it, but should change, another name, and says which.
+    /// Renames a configuration that a user has edited and that must change, and returns its new name.
     ///
     /// # Errors
-    /// When it cannot be renamed.
+    /// It cannot be renamed.
     pub(crate) fn keep_edited_config(&self) -> Result<Option<String>, TrainError> {
         let file = self.config_file();
         let failed = |operation| TrainError::write(&file, operation);
@@ -298,12 +297,12 @@ impl RunDirectory {
             None => fs::rename(&file, &kept),
         };
         moved.map_err(failed("rename the edited configuration"))?;
-        Ok(Some(format!("{} is not as the run wrote it, and is kept as {}", file.display(), kept.display())))
+        Ok(Some(format!("{} was edited, and is kept as {}", file.display(), kept.display())))
     }
 }
 
-/// Locks a file that nobody holds. A listing of runs holds the lock for a moment to see whether somebody else does, so
-/// one that is taken is tried again a few times.
+/// Locks a file. A listing of runs holds the lock for a moment to see whether it is free, so a taken lock is tried
+/// again a few times.
 fn try_lock(lock: &File) -> Result<(), TryLockError> {
     const TRIES: u32 = 5;
     for _ in 1..TRIES {
@@ -315,7 +314,7 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
     lock.try_lock()
 }
 
-/// Refuses a folder for a new run that has one, or something of a person's in the place of a file of a run.
+/// Refuses a folder for a new run that has a run, or a user's file in the place of a file of a run.
 fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
     let taken = ["config.toml", "log.jsonl", "checkpoints", "timing.jsonl"].map(|name| path.join(name));
     if let Some(there) = taken.into_iter().find(|path| path.symlink_metadata().is_ok()) {
@@ -323,7 +322,7 @@ fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
         let run = || TrainError::HoldsARun { path: path.to_owned() };
         return Err(if is_run { run() } else { TrainError::Occupied { path: there } });
     }
-    // The text that a run writes into its lock is short.
+    // The text in a lock file is short.
     let lock = path.join("lock");
     let is_a_runs = match lock.symlink_metadata() {
         Ok(found) if found.is_file() => {
@@ -335,7 +334,7 @@ fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
     if is_a_runs { Ok(()) } else { Err(TrainError::Occupied { path: lock }) }
 }
 
-/// The store of a run at a URL.
+/// Returns the store of a run at a URL.
 fn store_of(path: &Path) -> Result<Option<Arc<dyn Store>>, TrainError> {
     store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })
 }
@@ -346,12 +345,12 @@ impl std::fmt::Debug for Remote {
     }
 }
 
-/// Closing the file would free the lock too, but not while a process that another thread is just starting still has a
+/// Closing the file would release the lock too, but not while a process that another thread is starting still has a
 /// copy of it.
 impl Drop for RunDirectory {
     fn drop(&mut self) {
         if self.remote.is_some() {
-            // All that counts is in the store.
+            // All important data is in the store.
             let _ = fs::remove_dir_all(&self.path);
         }
         let _ = self.lock.unlock();
@@ -363,7 +362,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_process_is_refused_and_told_of_the_first() {
+    fn the_second_process_is_refused_with_the_name_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let first = RunDirectory::create(&folder.path().join("run")).unwrap();
         let message = RunDirectory::open(first.path()).unwrap_err().to_string();

@@ -1,7 +1,7 @@
-//! The disk below a run directory that this process holds.
+//! The disk of a run directory that this process holds.
 //!
-//! A run directory can be moved, removed or replaced at any moment, also in the middle of a save. Nothing is made then
-//! at its old place, where somebody else may train by now.
+//! A run directory can be moved, removed or replaced at any moment, even during a save. Nothing is then created at its
+//! old path, which another run may use.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::fs::{Disk, DiskFile};
 
-/// A disk on which nothing is done once a directory is not the one any more that was opened.
+/// A disk that refuses all operations once a directory is not the opened one any more.
 pub(super) struct HeldDisk {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -19,13 +19,13 @@ pub(super) struct HeldDisk {
 }
 
 impl HeldDisk {
-    /// `disk`, as long as the directory at `path` is the one that `handle` has open.
+    /// Wraps `disk` while the directory at `path` is the one that `handle` has open.
     pub(super) fn new(disk: Arc<dyn Disk>, path: &Path, handle: &Arc<File>) -> Self {
         Self { disk, path: path.to_owned(), handle: Arc::clone(handle) }
     }
 
     fn require_in_place(&self) -> io::Result<()> {
-        let displaced = || io::Error::other("the run directory was moved, removed or replaced while it was saved");
+        let displaced = || io::Error::other("the run directory was moved, removed or replaced during a save");
         if is_in_place(&self.path, &self.handle)? { Ok(()) } else { Err(displaced()) }
     }
 }
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// Whatever operation of a save it comes before, and also before the save begins.
+    /// Before any operation of a save, and before the save begins.
     #[test]
     fn a_run_directory_that_is_moved_during_a_save_is_not_made_again() {
         for number in 0.. {

@@ -1,9 +1,8 @@
-//! Who may write in a run in an object store.
+//! The lock of a run in an object store.
 //!
-//! A store has no lock that dies with its process. It has an object that only one process can create, or replace while
-//! it is as it was seen; whoever has done so holds the run for a while, and renews that while it lives. Somebody else
-//! watches the object: if it changes, its holder lives; if it stays the same for as long as it says it holds, the
-//! holder is taken for dead. No two clocks are ever compared, only how long a second is on two machines.
+//! An object store has no lock that is released when a process dies. Instead a lock object is created atomically, or
+//! replaced if unchanged, and renewed while the holder lives. Another process watches the object: if it does not change
+//! for its lease time, the holder is considered dead. Clocks of different machines are never compared, only durations.
 
 use std::env;
 use std::io;
@@ -19,16 +18,16 @@ use crate::store::{Store, Version};
 use crate::train::TrainError;
 use crate::{host, threads};
 
-/// How long a run is held without being renewed, by default, in seconds.
+/// Default lease time in seconds.
 const LENGTH: f64 = 30.0;
 
-/// No lease is waited for longer than this, whatever it says.
+/// Maximal time to wait for a lease, in seconds.
 const LONGEST: f64 = 3600.0;
 
-/// A lock object of more bytes is none of ours.
+/// Maximal size of a lock object in bytes.
 const LIMIT: u64 = 4096;
 
-/// A run that this process holds until the value is dropped, or for the length of the lease after the process ends.
+/// A run that this process holds until the value is dropped, or for the lease time after the process ends.
 #[derive(Debug)]
 pub(super) struct Lease {
     held: Arc<Held>,
@@ -39,7 +38,7 @@ pub(super) struct Lease {
 struct Held {
     store: Arc<dyn Store>,
     path: PathBuf,
-    /// What tells this holder from every other.
+    /// Identifies this holder.
     token: String,
     length: f64,
     state: Mutex<State>,
@@ -48,24 +47,24 @@ struct Held {
 struct State {
     version: Version,
     renewal: u64,
-    /// Who has the run, once that is somebody else.
+    /// The new holder, once there is another one.
     lost_to: Option<String>,
 }
 
-/// What the lock object says.
+/// The content of the lock object.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claim {
     holder: String,
     token: String,
-    /// For how long it holds, from when it was written.
+    /// The lease time in seconds, from when it was written.
     lease_seconds: f64,
-    /// How often it was renewed.
+    /// Number of renewals.
     renewal: u64,
 }
 
 impl Claim {
     fn parse(content: &[u8]) -> Self {
-        let unknown = || "a process that does not say which".to_owned();
+        let unknown = || "an unknown process".to_owned();
         serde_json::from_slice(content).unwrap_or_else(|_| Self {
             holder: unknown(),
             token: String::new(),
@@ -75,17 +74,16 @@ impl Claim {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        // It holds nothing that cannot be written as JSON.
+        // All fields can be written as JSON.
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 }
 
 impl Lease {
-    /// Takes the run at the URL `run`. Where another process seems to hold it, this watches for as long as its lease
-    /// lasts.
+    /// Takes the run at the URL `run`. If another process seems to hold it, this watches for its lease time.
     ///
     /// # Errors
-    /// [`TrainError::InUse`] where the other process lives; and when the store fails.
+    /// [`TrainError::InUse`] if the other process is alive; also if the store fails.
     pub(super) fn take(store: &Arc<dyn Store>, run: &Path) -> Result<Self, TrainError> {
         Self::take_for(store, run, length()?)
     }
@@ -119,17 +117,17 @@ impl Lease {
                 renewed.renew();
             }
         });
-        // Without a thread to be had it is given back at once, rather than left to run out.
+        // If the system refuses a thread, the lease is given back at once.
         lease.renewing = Some(renewing.map_err(failed)?);
         Ok(lease)
     }
 
-    /// Who has taken the run over, as far as is known.
+    /// Returns the process that has taken over the run, as far as known.
     pub(super) fn lost_to(&self) -> Option<String> {
         self.held.state().lost_to.clone()
     }
 
-    /// A check whether this process still holds the run, by a look at the store.
+    /// Returns a check whether this process still holds the run, by reading from the store.
     pub(super) fn check(&self) -> impl Fn() -> io::Result<()> + Send + Sync + 'static {
         let held = Arc::clone(&self.held);
         move || held.check()
@@ -141,8 +139,8 @@ impl Held {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Renews the lease. A store that cannot be reached now may be so the next time: until then nobody else can have
-    /// taken the run there.
+    /// Renews the lease. An unreachable store may be reachable the next time: until then no other process can have
+    /// taken the run.
     fn renew(&self) {
         let (version, renewal) = {
             let mut state = self.state();
@@ -166,9 +164,9 @@ impl Held {
                 return Ok(());
             }
             Some((claim, _)) => claim.holder,
-            None => "nobody, for its lock is gone".to_owned(),
+            None => "nobody (the lock was removed)".to_owned(),
         };
-        let message = format!("this process holds the run no longer: it is in use by {now_of}");
+        let message = format!("this process no longer holds the run: it is in use by {now_of}");
         state.lost_to = Some(now_of);
         Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
     }
@@ -180,7 +178,7 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// A lease that is given back need not run out.
+/// A returned lease need not expire.
 impl Drop for Lease {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -193,8 +191,7 @@ impl Drop for Lease {
     }
 }
 
-/// Watches the lock object, which says `theirs`, for as long as its lease lasts; gives its holder as soon as that
-/// shows to live.
+/// Watches the lock object, whose content is `theirs`, for its lease time; returns its holder as soon as it changes.
 fn watch(store: &dyn Store, path: &Path, theirs: &[u8]) -> io::Result<Option<String>> {
     let (claim, began) = (Claim::parse(theirs), Instant::now());
     let lasts = claim.lease_seconds.clamp(0.0, LONGEST);
@@ -210,7 +207,7 @@ fn watch(store: &dyn Store, path: &Path, theirs: &[u8]) -> io::Result<Option<Str
     Ok(None)
 }
 
-/// The length of a lease: `REKINDLE_STORE_LEASE`, in seconds.
+/// Returns the lease time: `REKINDLE_STORE_LEASE`, in seconds.
 fn length() -> Result<f64, TrainError> {
     const VARIABLE: &str = "REKINDLE_STORE_LEASE";
     let Ok(text) = env::var(VARIABLE) else { return Ok(LENGTH) };
@@ -224,7 +221,7 @@ fn length() -> Result<f64, TrainError> {
     }
 }
 
-/// This process, as others are told of it.
+/// Describes this process for others.
 fn holder() -> String {
     let process = std::process::id();
     match host::name() {
@@ -233,7 +230,7 @@ fn holder() -> String {
     }
 }
 
-/// What no other holder has, on this machine or another.
+/// Returns an identifier that no other holder has, on any machine.
 fn token() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let stack = &raw const now;
@@ -255,14 +252,14 @@ mod tests {
         Lease::take_for(store, Path::new(RUN), length)
     }
 
-    /// The lock as a process leaves it that was killed.
+    /// Leaves the lock of a killed process.
     fn killed(store: &Arc<dyn Store>, lease_seconds: f64) {
         let claim = Claim { holder: "process 1 on elsewhere".into(), token: "x".into(), lease_seconds, renewal: 3 };
         store.create(&Path::new(RUN).join("lock"), &claim.to_bytes()).unwrap();
     }
 
     #[test]
-    fn the_second_process_is_refused_and_told_of_the_first() {
+    fn the_second_process_is_refused_with_the_name_of_the_first() {
         let store = store();
         let first = take(&store, 3.0).unwrap();
         let message = take(&store, 3.0).unwrap_err().to_string();
@@ -297,7 +294,8 @@ mod tests {
         lease.check()().unwrap();
     }
 
-    /// Stopped for longer than its lease, a process must learn that the run is another's by now, and leave it alone.
+    /// A process suspended for longer than its lease must detect that another one holds the run, and leave the lock
+    /// alone.
     #[test]
     fn a_process_that_was_taken_over_knows_and_leaves_the_lock() {
         let store = store();
@@ -312,7 +310,7 @@ mod tests {
         assert!(store.size(&path).unwrap().is_some());
     }
 
-    /// Whatever is in the lock, a run is never held up by it for ever.
+    /// For any content of the lock, a run is never blocked for ever.
     #[test]
     fn a_lock_that_is_not_understood_runs_out_too() {
         for content in ["", "{}", "{\"lease_seconds\": 1e300}"] {

@@ -1,6 +1,6 @@
-//! `log.jsonl`, one line for each step.
+//! `log.jsonl`, one line per step.
 //!
-//! The log of a resumed run is that of an uninterrupted one: it is cut back to the checkpoint first, and holds
+//! The log of a resumed run is that of an uninterrupted one: it is truncated to the checkpoint first, and contains
 //! nothing that depends on the clock.
 
 mod found;
@@ -25,18 +25,18 @@ use crate::{free_name, regular, remedy, store};
 pub(crate) struct Log {
     path: PathBuf,
     file: File,
-    /// What is not yet written: new lines, and older ones while the disk takes no more.
+    /// Lines not yet written: new ones, and older ones if the disk is full.
     pending: Vec<u8>,
     flushed: Instant,
-    /// The same log in an object store, where the run is in one.
+    /// The same log in an object store, if the run is in one.
     mirror: Option<Arc<Mutex<Mirror>>>,
 }
 
-/// How long a line waits in memory where the disk takes it. Only what a checkpoint needs is flushed to disk.
+/// Maximal time that a line stays in memory. Lines are flushed to disk only before a checkpoint.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
 impl Log {
-    /// Opens the log at `path` and cuts it back to the lines of the first `steps` updates, also in the object store of
+    /// Opens the log at `path` and truncates it to the lines of the first `steps` updates, also in the object store of
     /// its `mirror`.
     pub fn open(path: &Path, steps: u64, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(path, operation);
@@ -54,13 +54,13 @@ impl Log {
         Ok(log)
     }
 
-    /// Puts lines in order that were doubled or swapped, and says so. The log as it was is kept.
+    /// Sorts lines that were duplicated or swapped, with a warning. The old log is kept.
     fn put_in_order(&self, found: &mut Found, steps: u64) -> Result<(), TrainError> {
         let failed = |operation| TrainError::write(&self.path, operation);
         let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
         let Some(ordered) = found.put_in_order(&self.file, steps).map_err(failed("read the log"))? else {
             if found.next >= steps {
-                tracing::warn!("{} had lines twice at its end, which are cut off", shown.display());
+                tracing::warn!("{} had duplicate lines at its end, which are removed", shown.display());
             }
             return Ok(());
         };
@@ -72,7 +72,7 @@ impl Log {
         };
         rewrite().map_err(failed("put the log in order"))?;
         tracing::warn!(
-            "{} had lines twice or out of order; it is put in order, and as it was it is kept in {}",
+            "{} had duplicate or swapped lines; it is sorted, and the old log is kept in {}",
             shown.display(),
             kept.display()
         );
@@ -80,8 +80,7 @@ impl Log {
         Ok(())
     }
 
-    /// Says which lines are missing. Whatever is behind the lines that were found may be all there is of them, so it is
-    /// kept.
+    /// Warns about missing lines. Data after the found lines may be the only record of them, so it is kept.
     fn tell_losses(&self, found: &Found, steps: u64) -> Result<(), TrainError> {
         let next = found.next;
         let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
@@ -95,14 +94,14 @@ impl Log {
         let last = steps - 1;
         if next == 0 && found.bytes == 0 && self.length()? == 0 {
             tracing::warn!(
-                "{log} begins with step {steps}: the lines of the steps before it are not there to be copied"
+                "{log} begins with step {steps}: the lines of earlier steps are missing and cannot be copied"
             );
             return Ok(());
         }
         if found.bytes < self.length()? {
             let kept = self.keep_damaged()?;
             let kept = kept.display();
-            tracing::warn!("{log} is damaged where step {next} should be; all of it is kept in {kept}");
+            tracing::warn!("{log} is damaged at step {next}; a copy of all of it is kept in {kept}");
         }
         tracing::warn!("{log} has no lines of steps {next} to {last}");
         Ok(())
@@ -122,12 +121,12 @@ impl Log {
         Ok(kept)
     }
 
-    /// What `work` makes of the log in the object store, where there is one.
+    /// Applies `work` to the log in the object store, if there is one.
     fn with_mirror<T>(&self, work: impl FnOnce(&mut Mirror) -> T) -> Option<T> {
         self.mirror.as_ref().map(|mirror| work(&mut mirror.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Makes the log in an object store, where there is one, a single object that holds all lines.
+    /// Makes the log in an object store, if there is one, a single object with all lines.
     pub fn conclude(&mut self) -> Result<(), TrainError> {
         self.written()?;
         self.settle()
@@ -141,7 +140,7 @@ impl Log {
         self.with_mirror(settle).unwrap_or(Ok(()))
     }
 
-    /// Writes what is pending, as far as the disk takes it; a line may be cut then, and is completed later.
+    /// Writes pending lines, as far as the disk takes them; a partial line is completed later.
     fn write_out(&mut self) -> io::Result<()> {
         while !self.pending.is_empty() {
             match self.file.write(&self.pending) {
@@ -154,8 +153,8 @@ impl Log {
         Ok(())
     }
 
-    /// Writes the log again where somebody has removed it, from the file that is still open, and says so. Where another
-    /// file is in its place, that is kept under another name.
+    /// Writes the log again if it was removed, from the file that is still open, with a message. Another file in its
+    /// place is kept under another name.
     pub fn restore(&mut self) -> Option<String> {
         if self.mirror.is_some() || is_in_place(&self.path, &self.file).unwrap_or(true) {
             return None;
@@ -174,15 +173,15 @@ impl Log {
         Some(match restore() {
             Ok((new, kept)) => {
                 self.file = new;
-                let kept = kept.map(|kept| format!("; what was in its place is kept as {}", kept.display()));
-                format!("{log} was removed while the run was trained, and is written again{}", kept.unwrap_or_default())
+                let kept = kept.map(|kept| format!("; the file in its place is kept as {}", kept.display()));
+                format!("{log} was removed during the run, and is written again{}", kept.unwrap_or_default())
             }
-            Err(error) => format!("{log} was removed while the run was trained, and cannot be written again: {error}"),
+            Err(error) => format!("{log} was removed during the run, and cannot be written again: {error}"),
         })
     }
 
-    /// Writes all lines so far. A checkpoint must not be newer than its log, so they are to be brought to the disk
-    /// before it is there.
+    /// Writes all lines so far. A checkpoint must not be newer than its log, so the caller flushes them to the disk
+    /// before the checkpoint.
     pub fn written(&mut self) -> Result<Written, TrainError> {
         let written = self.write_out().and_then(|()| Ok((self.file.try_clone()?, self.file.metadata()?.len())));
         let (file, length) = written.map_err(TrainError::write(&self.path, "write the log"))?;
@@ -199,7 +198,7 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// Brings the lines to the disk, or to the object store in which the run is.
+    /// Flushes the lines to the disk, or uploads them to the run's object store.
     pub fn sync(self) -> Result<(), CheckpointError> {
         let Self { path, file, length, mirror } = self;
         let failed = |path, operation| move |error| CheckpointError::Io { operation, path, error };
@@ -214,9 +213,9 @@ impl Written {
 }
 
 impl Sink for Log {
-    /// Appends a line. A disk that does not take it now is no error yet: only a checkpoint needs it there.
+    /// Appends a line. A full disk is not an error yet: only a checkpoint needs the line on disk.
     fn record(&mut self, record: &StepRecord) {
-        // Numbers and lists of them can always be written, and memory takes them.
+        // Numbers and lists of them can always be written to memory.
         let _ = serde_json::to_writer(&mut self.pending, record);
         self.pending.push(b'\n');
         if self.flushed.elapsed() >= FLUSH_EVERY {
@@ -232,17 +231,17 @@ impl Sink for Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Whoever needed the lines on disk has called `written` and knows.
+        // A caller that needs the lines on disk has called `written` and has seen the error.
         drop(self.write_out());
     }
 }
 
-/// Where a log goes whole that is cut back in its middle.
+/// Returns the path for a copy of a log that is truncated in its middle.
 fn damaged_copy_of(path: &Path) -> PathBuf {
     path.with_extension("jsonl.damaged")
 }
 
-/// The log of the run at `run`, a directory or a URL; `None` where there is none.
+/// Opens the log of the run at `run`, a directory or a URL; `None` if there is none.
 pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
     if let Some(store) = store::at(run)? {
         return Mirror::stream(store, run);

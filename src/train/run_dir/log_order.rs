@@ -1,12 +1,12 @@
-//! The order of a log's lines. Each step has one, in their order; a tool that copies or merges logs may double or swap
-//! some, and then a reader that takes the last line for the newest is misled.
+//! The order of a log's lines. Each step has one, in order; a tool that copies or merges logs may duplicate or swap
+//! some, which misleads readers that take the last line for the newest.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 
 use serde::Deserialize;
 
-/// The step of a line of a log; `None` where the line is torn or something else.
+/// Returns the step of a log line; `None` if the line is incomplete or invalid.
 pub(super) fn step_of(line: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Step {
@@ -15,9 +15,8 @@ pub(super) fn step_of(line: &[u8]) -> Option<u64> {
     line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok()).map(|Step { step }| step)
 }
 
-/// The lines of the first `steps` updates in `content`, in their order and each once, up to the first step of which
-/// there are two that differ: nothing tells then which one is right. What stands behind a line that is none is not
-/// looked at.
+/// Returns the lines of the first `steps` updates in `content`, sorted and each once, up to the first step with two
+/// different lines, because then the right one is unknown. Data after an invalid line is ignored.
 pub(super) fn in_order(content: &[u8], steps: u64) -> Vec<u8> {
     let (mut lines, mut end): (BTreeMap<u64, &[u8]>, u64) = (BTreeMap::new(), steps);
     for line in content.split_inclusive(|&byte| byte == b'\n') {
@@ -29,18 +28,18 @@ pub(super) fn in_order(content: &[u8], steps: u64) -> Vec<u8> {
     lines.range(..end).flat_map(|(_, line)| line.iter().copied()).collect()
 }
 
-/// How the lines of a log stand to each other.
+/// The order of a log's lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// The first line that is not one, but for a last one that is torn, or that does not follow those before it.
+    /// The first invalid line, except for an incomplete last one, or the first one out of order.
     pub fault: Option<String>,
-    /// The first and the last step of each run of steps without a line, up to that fault. A run that began with the
-    /// checkpoint of another, or that a disk has lost lines of, has such gaps.
+    /// The first and the last step of each range of steps without a line, up to that fault. A run that began from
+    /// another's checkpoint, or that lost lines by a disk failure, has such gaps.
     pub gaps: Vec<(u64, u64)>,
 }
 
 impl Order {
-    /// The order of a log that should have a line for each of the first `steps` updates.
+    /// Checks the order of a log that should have a line for each of the first `steps` updates.
     pub(crate) fn of(log: impl Read, steps: u64) -> io::Result<Self> {
         let (mut reader, mut line, mut next, mut order) = (BufReader::new(log), Vec::new(), 0, Self::default());
         for number in 1_u64.. {
@@ -56,8 +55,8 @@ impl Order {
             if number > 1 && step < next {
                 let last = next - 1;
                 order.fault = Some(match last == step {
-                    true => format!("line {number} is of step {step}, as the one before"),
-                    false => format!("line {number} is of step {step}, and the one before of step {last}"),
+                    true => format!("line {number} has step {step}, like the one before"),
+                    false => format!("line {number} has step {step}, and the one before step {last}"),
                 });
                 break;
             }
@@ -70,7 +69,7 @@ impl Order {
         Ok(order)
     }
 
-    /// Notes that the steps from `next` on up to `step` have no line.
+    /// Notes that the steps from `next` to before `step` have no line.
     fn miss(&mut self, next: u64, step: u64) {
         if next < step {
             self.gaps.push((next, step - 1));
@@ -102,8 +101,8 @@ mod tests {
     fn faults_are_named_with_their_line() {
         let fault = |log: &[u8]| Order::of(log, 0).unwrap().fault;
         assert_eq!(fault(&[&log(&[0, 1, 5]), &b"{\"step\":6"[..]].concat()), None);
-        assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 is of step 1, as the one before");
-        assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 is of step 1, and the one before of step 2");
+        assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 has step 1, like the one before");
+        assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 has step 1, and the one before step 2");
         assert_eq!(fault(&[&b"{}\n"[..], &log(&[1])].concat()).unwrap(), "line 1 is not a line of a log");
     }
 

@@ -1,15 +1,16 @@
-//! The log of a run in an object store, which cannot append to an object.
+//! The log of a run in an object store, where objects cannot be appended to.
 //!
-//! While a run trains, its log grows on the local disk. Before each checkpoint the lines that are new go to the store
-//! as a segment, `log/<first byte>-<byte after the last>.jsonl`. A new segment takes in those before it that are not
-//! longer, so that the segments are few, and all uploads together are as the log times the logarithm of their number.
-//! When a run ends or is taken up again, the log becomes one object, `log.jsonl`, and the segments go.
+//! While a run trains, its log grows on the local disk. Before each checkpoint the new lines are uploaded as a segment,
+//! `log/<first byte>-<byte after the last>.jsonl`. A new segment includes the preceding ones that are not longer, so
+//! that there are few segments, and the total upload is proportional to the log's size times the logarithm of the
+//! number of segments. When a run ends or is resumed, the log becomes one object, `log.jsonl`, and the segments are
+//! removed.
 //!
-//! The store is one that looks, before each write, whether this process still holds the run. A process that is stopped
-//! right after that look, for so long that another one takes the run over, still makes that one write once it goes on:
-//! a segment, or `log.jsonl`. It has the lines that the other process writes as well, for the bits of a run do not
-//! depend on who trains it. They differ only where the other one has changed the configuration: then lines of the old
-//! one can come back into the log. A checkpoint does not depend on the log.
+//! The store checks, before each write, whether this process still holds the run. A process that is suspended right
+//! after that check, until another one has taken over the run, still makes that one write when it continues: a segment,
+//! or `log.jsonl`. Its lines are the same as the other process's, because the bits of a run do not depend on the
+//! process. They differ only if the other one has changed the configuration: then old lines can come back into the log.
+//! Checkpoints do not depend on the log.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -19,17 +20,17 @@ use std::sync::Arc;
 use super::segments::Segments;
 use crate::store::Store;
 
-/// A log on the local disk and what of it is in a store.
+/// A log on the local disk, and its part in a store.
 pub(crate) struct Mirror {
     store: Arc<dyn Store>,
     run: PathBuf,
     segments: Segments,
-    /// The log on the local disk. It stays open, so it can be read whatever becomes of its name there.
+    /// The log on the local disk. It stays open, so it can be read even if it is removed or renamed.
     local: File,
 }
 
 impl Mirror {
-    /// Makes the file `local` what the log of the run at the URL `run` is in the store.
+    /// Fills the file `local` with the log of the run at the URL `run` in the store.
     pub(super) fn fetch(store: Arc<dyn Store>, run: &Path, local: &Path) -> io::Result<Self> {
         let segments = Segments::find(Arc::clone(&store), run)?;
         let mut local = File::options().read(true).write(true).create(true).truncate(true).open(local)?;
@@ -38,18 +39,18 @@ impl Mirror {
         Ok(Self { store, run: run.to_owned(), segments, local })
     }
 
-    /// The log of the run at the URL `run` as a stream; `None` where it has none.
+    /// Opens the log of the run at the URL `run` as a stream; `None` if it has none.
     pub(super) fn stream(store: Arc<dyn Store>, run: &Path) -> io::Result<Option<Box<dyn Read>>> {
         let segments = Segments::find(store, run)?;
         Ok((!segments.is_empty()).then(|| segments.read()))
     }
 
-    /// The log in the store.
+    /// Returns the log in the store.
     pub(super) fn path(&self) -> PathBuf {
         self.segments.path()
     }
 
-    /// Brings the first `length` bytes of the log to the store.
+    /// Uploads the first `length` bytes of the log to the store.
     pub(super) fn push(&mut self, length: u64) -> io::Result<()> {
         if length <= self.segments.end() {
             return Ok(());
@@ -59,7 +60,7 @@ impl Mirror {
         self.segments.add(start, length, &mut (&self.local).take(length - start))
     }
 
-    /// Makes the first `length` bytes of the log one object in the store, and all that there is of it.
+    /// Makes the first `length` bytes of the log one object in the store, and removes the rest.
     pub(super) fn settle(&mut self, length: u64) -> io::Result<()> {
         if !self.segments.are_one(length) {
             (&self.local).rewind()?;
@@ -68,13 +69,13 @@ impl Mirror {
         self.segments.tidy()
     }
 
-    /// Keeps all of the log, which is damaged, in the store, and says under which name.
+    /// Keeps a copy of the whole damaged log in the store, and returns its name.
     pub(super) fn keep_damaged(&self) -> io::Result<PathBuf> {
         let path = self.segments.free_name()?;
         self.upload(&self.local, &path).map(|()| path)
     }
 
-    /// Writes another file of the run to the store, beside the log.
+    /// Uploads another file of the run to the store, beside the log.
     pub(super) fn put(&self, file: &File, name: &str) -> io::Result<()> {
         self.upload(file, &self.run.join(name))
     }
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
     use crate::store::{Guarded, Memory, Object};
 
-    /// A log of so many lines on the local disk, and its mirror in a store.
+    /// A log with a number of lines on the local disk, and its mirror in a store.
     struct Scene {
         folder: tempfile::TempDir,
         store: Arc<Memory>,
@@ -125,7 +126,7 @@ mod tests {
             text.len() as u64
         }
 
-        /// On another machine.
+        /// Fetches the log on another machine.
         fn fetched(&self) -> (Mirror, String) {
             let elsewhere = self.folder.path().join("elsewhere.jsonl");
             let mirror = Mirror::fetch(self.store.clone(), Self::run(), &elsewhere).unwrap();
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(scene.fetched().1, fs::read_to_string(scene.local()).unwrap());
     }
 
-    /// Lines that a resume has cut off must not come back behind those that are written in their place.
+    /// Lines removed by a resume must not reappear after their replacements.
     #[test]
     fn what_was_cut_off_does_not_come_back() {
         let scene = Scene::new();
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(scene.fetched().1, text);
     }
 
-    /// An object that somebody has removed or cut must not take those behind it away.
+    /// A removed or truncated object must not remove those after it.
     #[test]
     fn segments_behind_a_gap_are_kept_and_never_read_into_the_log() {
         let scene = Scene::new();
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(scene.names(), ["log.jsonl", "log.jsonl.damaged", "log.jsonl.damaged-2", "log.jsonl.damaged-3"]);
         let kept: Vec<String> = scene.names()[1..].iter().map(|name| scene.text(name)).collect();
         assert_eq!(kept, ["2\n", "3\n", "5\n"]);
-        // The log grows over the gap and beyond what was behind it.
+        // The log grows over the gap and beyond the data after it.
         let mut mirror = scene.mirror();
         fs::write(scene.local(), text).unwrap();
         for length in [4, 8, 12] {
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(scene.text("log.jsonl.damaged-2"), "3\n");
     }
 
-    /// The directory on the local disk is a cache, and those are emptied.
+    /// The directory on the local disk is a cache, which may be emptied.
     #[test]
     fn a_lost_scratch_directory_loses_no_line() {
         let scene = Scene::new();

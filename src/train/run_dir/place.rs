@@ -1,4 +1,4 @@
-//! The kind of place at a path: a run, a folder of checkpoints, or one of them; and where a new run may not be made.
+//! The kind of a path: a run, a folder of checkpoints, or a checkpoint; and paths where a new run is refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use crate::{shell, store};
 pub(crate) enum Place {
     /// A run directory: continue there with the newest checkpoint.
     Run(PathBuf),
-    /// A folder of checkpoints outside a run: continue with the newest, in a new run directory.
+    /// A folder of checkpoints outside a run: continue from the newest, in a new run directory.
     Folder(PathBuf),
-    /// One checkpoint that is not the newest of its run, or in none: continue with it, in a new run directory.
+    /// A checkpoint that is not the newest of its run, or outside a run: continue from it, in a new run directory.
     Single(PathBuf),
 }
 
-/// The kind of `path`, by its content.
+/// Returns the kind of `path`, by its content.
 pub(crate) fn what_is(path: &Path) -> Result<Place, TrainError> {
     let nothing = |reason: &str| TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() };
     let is_elsewhere = store::at(path).map_err(|source| TrainError::Store { path: path.to_owned(), source })?.is_some();
@@ -35,19 +35,19 @@ pub(crate) fn what_is(path: &Path) -> Result<Place, TrainError> {
             Ok(Place::Run(parent.to_owned()))
         }
         _ if !Folder::new(&path).list()?.is_empty() => Ok(Place::Folder(path)),
-        // All that is left of a run are its checkpoints.
+        // Only the checkpoints of a run are left.
         _ if !Folder::new(path.join("checkpoints")).list()?.is_empty() => Ok(Place::Run(path)),
-        _ if is_file(&path.join("config.toml"))? => Err(nothing(
-            "holds your `config.toml`, and no run; start one with `train CONFIG --out DIR`, in another folder",
-        )),
+        _ if is_file(&path.join("config.toml"))? => {
+            Err(nothing("has a `config.toml`, but no run; start one with `train CONFIG --out DIR`, in another folder"))
+        }
         _ => Err(match runs_in(&path) {
-            Some(runs) => nothing(&format!("is a folder of runs; give one of them: {runs}")),
-            None => nothing("holds no run and no checkpoint: neither `config.toml` nor a `step-…` directory is in it"),
+            Some(runs) => nothing(&format!("is a folder of runs; choose one of them: {runs}")),
+            None => nothing("holds no run and no checkpoint: it has neither a `config.toml` nor a `step-…` directory"),
         }),
     }
 }
 
-/// The paths of the runs in a folder here, as a list for a person; none where it holds no run.
+/// Lists the paths of the runs in a local folder for a message; `None` if it has no run.
 fn runs_in(folder: &Path) -> Option<String> {
     const SHOWN: usize = 10;
     let entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
@@ -61,15 +61,15 @@ fn runs_in(folder: &Path) -> Option<String> {
     (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
 }
 
-/// The path of a directory here, with all in it that what it is can be told by.
+/// Returns the path of a local directory with all components needed to determine its kind.
 fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
     let unread = |source| TrainError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(unread)?.is_dir() {
         let reason = "is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory";
         return Err(TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() });
     }
-    // A path such as `.` has a name only once it is resolved, and a short one lacks the folders above it in which the
-    // run of a checkpoint is looked for.
+    // A path such as `.` has a name only once it is resolved, and a short one lacks the parent folders that are
+    // searched for the run of a checkpoint.
     let resolved = path.canonicalize().map_err(unread)?;
     let folders_needed = match path.file_name() {
         None => usize::MAX,
@@ -81,13 +81,13 @@ fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
     Ok(if is_short || path.file_name().is_none() { resolved } else { path.to_owned() })
 }
 
-/// A URL as it is compared and joined with others.
+/// Normalizes a URL for comparing and joining.
 pub(crate) fn without_slash(url: &Path) -> PathBuf {
     url.to_str().map_or_else(|| url.to_owned(), |text| PathBuf::from(text.trim_end_matches('/')))
 }
 
-/// Whether a run is at `path`, a directory or URL: a configuration, and something that only a run leaves beside it, for
-/// a person may keep a `config.toml` of their own anywhere. It is one too where only the configuration is lost.
+/// Whether there is a run at `path`, a directory or URL: a configuration, and another file that only a run leaves,
+/// because users may have a `config.toml` anywhere. It is also a run if only the configuration is missing.
 pub(crate) fn is_run(path: &Path) -> Result<bool, TrainError> {
     let config = path.join("config.toml");
     let has_config = is_file(&config)?;
@@ -113,28 +113,27 @@ fn is_file(path: &Path) -> Result<bool, TrainError> {
     store::is_file(path).map_err(|source| TrainError::Unopened { path: path.to_owned(), source })
 }
 
-/// A path here without links, as far as it is there.
+/// Returns a local path without links, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let typed = paths::absolute(path, Path::new(""));
     let resolve = |above: &Path| Some(above.canonicalize().ok()?.join(typed.strip_prefix(above).ok()?));
     typed.ancestors().find_map(resolve).unwrap_or_else(|| typed.clone())
 }
 
-/// Refuses a place for a new run that would be within the checkpoints of another one, or is the root of the file
-/// system.
+/// Refuses a path for a new run that is inside another run's checkpoints, or is the root of the file system.
 pub(super) fn refuse(path: &Path) -> Result<(), TrainError> {
     let refused = |reason| Err(TrainError::NoPlace { path: path.to_owned(), reason });
     let whole = if store::is_url(path) { without_slash(path) } else { real(path) };
     if whole.parent().is_none() {
-        return refused("is the root of the file system, and no folder for a run");
+        return refused("is the root of the file system and cannot be used for a run");
     }
     for folder in whole.ancestors().take_while(|folder| store::is_url(folder) == store::is_url(path)) {
         if checkpoint::step_of(folder).is_some() && is_file(&folder.join("manifest.json"))? {
-            return refused("is a checkpoint, or in one, and nothing else belongs there");
+            return refused("is a checkpoint, or inside one, and cannot be used for a run");
         }
         let run = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "checkpoints"));
         if run.is_some_and(|run| is_run(run).unwrap_or(true)) {
-            return refused("is a run's folder of checkpoints, or in one, and nothing else belongs there");
+            return refused("is a run's folder of checkpoints, or inside one, and cannot be used for a run");
         }
     }
     let may_hold_some = store::is_url(path) || path.is_dir();

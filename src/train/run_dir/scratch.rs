@@ -1,4 +1,4 @@
-//! Directories on the local disk for runs that are elsewhere. What is in one can be lost at any moment.
+//! Directories on the local disk for runs in object stores. Their content can be lost at any moment.
 
 use std::env;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::train::TrainError;
 
-/// Directories that are tried for one run. They are taken where a run of the same name in another store trains.
+/// Maximal number of directories tried for one run. Some are taken if a run of the same name in another store trains.
 const ATTEMPTS: u32 = 100;
 
-/// Makes a directory for the run at `url` and holds it; one that is held already stays with whom it belongs to.
+/// Creates a directory for the run at `url` and locks it; a locked one is left to its owner.
 pub(super) fn hold<T>(url: &Path, hold: impl Fn(&Path) -> Result<T, TrainError>) -> Result<T, TrainError> {
     let name = blake3::hash(url.as_os_str().as_encoded_bytes()).to_hex();
     let base = base();
@@ -24,14 +24,14 @@ pub(super) fn hold<T>(url: &Path, hold: impl Fn(&Path) -> Result<T, TrainError>)
     }
 }
 
-/// Removes what a process that was killed has left.
+/// Removes the files of a killed process.
 fn empty(path: &Path) {
     let files = fs::read_dir(path).into_iter().flatten().flatten().filter(|entry| entry.file_name() != "lock");
-    // Whatever matters of them is written anew, and says if it cannot be.
+    // Important files are written again, with an error if that fails.
     files.for_each(|file| drop(fs::remove_file(file.path())));
 }
 
-/// `REKINDLE_SCRATCH`, or the place for caches of the user, or else that for temporary files.
+/// Returns `REKINDLE_SCRATCH`, otherwise the user's cache folder, otherwise the folder of temporary files.
 fn base() -> PathBuf {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));

@@ -1,5 +1,5 @@
-//! The log of a run in an object store, as it is there: `log.jsonl`, and behind it the segments
-//! `log/<first byte>-<byte after the last>.jsonl`.
+//! The objects of a run's log in an object store: `log.jsonl`, followed by the segments `log/<first byte>-<byte after
+//! the last>.jsonl`.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use std::sync::Arc;
 use crate::free_name;
 use crate::store::{self, Object, Reader, Store};
 
-/// What of a log is in the store.
+/// The part of a log in the store.
 pub(super) struct Segments {
     store: Arc<dyn Store>,
     run: PathBuf,
-    /// The length of `log.jsonl`, where it is.
+    /// The length of `log.jsonl`, if it exists.
     whole: Option<u64>,
-    /// What follows it, in order.
+    /// The segments after it, in order.
     following: Vec<Segment>,
-    /// Objects whose bytes are in others.
+    /// Objects whose bytes are also in others.
     spare: Vec<PathBuf>,
-    /// Objects that do not go on where the log ends, or are not as long as they should be.
+    /// Objects that do not continue the log, or have a wrong length.
     stray: Vec<Object>,
 }
 
-/// A part of the log, in bytes from its beginning.
+/// A segment of the log, in bytes from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Segment {
     start: u64,
@@ -31,11 +31,11 @@ struct Segment {
 }
 
 impl Segments {
-    /// Those of the run at the URL `run`.
+    /// Finds the objects of the run at the URL `run`.
     pub(super) fn find(store: Arc<dyn Store>, run: &Path) -> io::Result<Self> {
         let whole = store.size(&run.join("log.jsonl"))?;
         let mut found: Vec<Segment> = store.list(&run.join("log"))?.into_iter().filter_map(Segment::named).collect();
-        // Of those that begin together, the longest has the others in it.
+        // Of segments with the same start, the longest contains the others.
         found.sort_by_key(|segment| (segment.start, u64::MAX - segment.end));
         let mut segments =
             Self { store, run: run.to_owned(), whole, following: Vec::new(), spare: Vec::new(), stray: Vec::new() };
@@ -63,22 +63,22 @@ impl Segments {
         self.whole.is_none() && self.following.is_empty()
     }
 
-    /// How much of the log there is.
+    /// Returns the length of the log.
     pub(super) fn end(&self) -> u64 {
         self.following.last().map_or(self.whole.unwrap_or_default(), |segment| segment.end)
     }
 
-    /// Whether the first `length` bytes of the log are one object, and there is nothing else of it.
+    /// Whether the first `length` bytes of the log are one object, and there is no other.
     pub(super) fn are_one(&self, length: u64) -> bool {
         self.whole.unwrap_or_default() == length && self.following.is_empty()
     }
 
-    /// The log in one object.
+    /// Returns the log in one object.
     pub(super) fn path(&self) -> PathBuf {
         self.run.join("log.jsonl")
     }
 
-    /// The log as it is there.
+    /// Reads the log.
     pub(super) fn read(&self) -> Box<dyn Read> {
         let reader = |path: &Path, bytes| Reader::whole(Arc::clone(&self.store), path.to_owned(), bytes);
         let mut end = self.whole.unwrap_or_default();
@@ -91,7 +91,7 @@ impl Segments {
         stream
     }
 
-    /// Where a segment begins that ends at `length` and takes in those before it that are not longer.
+    /// Returns the start of a segment that ends at `length` and includes the preceding ones that are not longer.
     pub(super) fn start_of_next(&self, length: u64) -> u64 {
         let mut start = self.end();
         for segment in self.following.iter().rev() {
@@ -103,7 +103,7 @@ impl Segments {
         start
     }
 
-    /// Writes the bytes from `start` to `end` of the log as a segment, in the place of those that are within it.
+    /// Writes the bytes from `start` to `end` of the log as a segment, which replaces those inside it.
     pub(super) fn add(&mut self, start: u64, end: u64, content: &mut dyn Read) -> io::Result<()> {
         let (path, bytes) = (self.run.join("log").join(format!("{start:015}-{end:015}.jsonl")), end - start);
         self.store.upload(&path, content, bytes)?;
@@ -113,7 +113,7 @@ impl Segments {
         self.remove_spare()
     }
 
-    /// Writes the first `length` bytes of the log as one object, in the place of all there is.
+    /// Writes the first `length` bytes of the log as one object, which replaces all others.
     pub(super) fn replace_all(&mut self, length: u64, content: &mut dyn Read) -> io::Result<()> {
         self.store.upload(&self.path(), content, length)?;
         self.whole = Some(length);
@@ -121,8 +121,8 @@ impl Segments {
         self.remove_spare()
     }
 
-    /// Removes what is in other objects. What is not goes where it is in nobody's way: a log that grows would come to
-    /// its place.
+    /// Removes objects that are contained in others. The remaining ones are moved away, because a growing log would
+    /// reach their place.
     pub(super) fn tidy(&mut self) -> io::Result<()> {
         while let Some(stray) = self.stray.first() {
             let kept = self.free_name()?;
@@ -134,7 +134,7 @@ impl Segments {
         self.remove_spare()
     }
 
-    /// Where a damaged log goes, or a part of it: an earlier copy may hold what no later one does.
+    /// Returns a name for a damaged log, or a part of it: an earlier copy may contain lines that later ones lack.
     pub(super) fn free_name(&self) -> io::Result<PathBuf> {
         free_name::numbered(&self.run.join("log.jsonl.damaged"), |path| Ok(self.store.size(path)?.is_some()))
     }
@@ -149,7 +149,7 @@ impl Segments {
 }
 
 impl Segment {
-    /// What has the name of a segment.
+    /// Parses the name of a segment.
     fn named(object: Object) -> Option<Self> {
         let (start, end) = object.path.file_name()?.to_str()?.strip_suffix(".jsonl")?.split_once('-')?;
         let (start, end) = (start.parse().ok()?, end.parse().ok()?);

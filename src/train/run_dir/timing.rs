@@ -1,4 +1,4 @@
-//! `timing.jsonl`: at which step the clock said what. Nothing depends on it, so a run does not fail by it.
+//! `timing.jsonl`: durations with their steps. Nothing depends on it, so a failure does not fail the run.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::regular;
 
-/// The file, which stays open once there is something to write.
+/// The file, opened at the first event.
 #[derive(Debug)]
 pub(super) struct Timing {
     path: PathBuf,
@@ -18,7 +18,7 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// The file at `path`, which is not touched yet.
+    /// Creates it for the file at `path`, without accessing the file.
     pub(super) fn at(path: PathBuf) -> Self {
         Self { path, file: Mutex::new(None) }
     }
@@ -36,7 +36,7 @@ impl Timing {
         }
     }
 
-    /// What `work` makes of the open file.
+    /// Applies `work` to the open file.
     pub(super) fn with<T>(&self, work: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match open.take() {

@@ -1,4 +1,4 @@
-//! When a session validates and saves, and whether each figure that a schedule or a rule needs is ever known.
+//! Times of a session's validations and saves, and checks that needed metrics are known in time.
 
 use super::Session;
 use crate::Notice;
@@ -13,18 +13,18 @@ impl Session {
         Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() }
     }
 
-    /// The metric of the rule for the best checkpoints, where there is such a rule.
+    /// Returns the metric of the rule for the best checkpoints, if there is one.
     fn best_by(&self) -> Option<Metric> {
         let keep = &self.config.checkpoint.keep;
         keep.best.map(|_| keep.metric(self.validations.is_some()))
     }
 
-    /// When the run saves.
+    /// Returns the times of saves.
     pub(in crate::train) fn saves(&self) -> Saves {
         Saves::new(&self.config.checkpoint, self.best_by(), self.keep.every, self.lengths())
     }
 
-    /// After how many updates a figure is first known, in a run of this length.
+    /// Returns the number of updates after which a metric is first known, in a run of this length.
     fn first_known(&self, metric: Metric) -> Option<u64> {
         let Lengths { total, epoch } = self.lengths();
         match metric {
@@ -33,12 +33,12 @@ impl Session {
         }
     }
 
-    /// Refuses a run in which a schedule follows a figure, or checkpoints are kept by one, that is never known in time.
+    /// Refuses a run in which a schedule, or the retention of checkpoints, uses a metric that is never known in time.
     pub(crate) fn require_figures(&self) -> Result<(), TrainError> {
         let Lengths { total, epoch } = self.lengths();
         let refuse = |field: &str, value: String, metric: Metric, from: Option<u64>| {
             let known = match (from, metric) {
-                (Some(_), _) => format!("which is known after step {total}, the last one, and not before"),
+                (Some(_), _) => format!("which is known only after step {total}, the last one"),
                 (None, Metric::TrainingLoss) => {
                     format!("which is known at the end of an epoch, after {epoch} steps, and the run has {total}")
                 }
@@ -48,7 +48,7 @@ impl Session {
                 Metric::TrainingLoss => "train for longer, or set `data.validation` to a share of the rows",
                 _ => "validate more often (`validation.every`)",
             };
-            let rule = format!("goes by the {}, {known}; {remedy}", word(&metric).replace('_', " "));
+            let rule = format!("needs the {}, {known}; {remedy}", word(&metric).replace('_', " "));
             Err(TrainError::Field { field: field.to_owned(), value, rule })
         };
         if let Some((part, scheduler)) = self.schedulers.all().find(|(_, scheduler)| scheduler.wants_metric()) {

@@ -7,15 +7,15 @@ use crate::data::{Data, Recalled};
 use crate::train::config::Config;
 use crate::train::{Setting, TrainError};
 
-/// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them,
-/// and some more, so that the tensors of a small one are compared by name and shape.
+/// Returns the maximal number of weights for the model of a checkpoint's configuration: as many as the checkpoint has
+/// bytes of them, and some more, so that the tensors of a small one are compared by name and shape.
 pub(crate) fn room(checkpoint: &Checkpoint) -> usize {
     const SLACK: usize = 1 << 20;
     let tensors = checkpoint.state("model").into_iter().flat_map(|state| state.tensors.values());
     tensors.map(|tensor| tensor.bytes.len()).sum::<usize>() + SLACK
 }
 
-/// The data as a checkpoint describes it, where a person has named the paths in `settings`.
+/// Returns the description of the data in a checkpoint; `settings` has the paths given by the user.
 pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> Recalled<'a> {
     let is_given = |key| settings.iter().any(|setting| setting.key() == key);
     Recalled {
@@ -26,20 +26,19 @@ pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> 
     }
 }
 
-/// How many bytes the tensors of a checkpoint take in memory.
+/// Returns the number of bytes of a checkpoint's tensors in memory.
 pub(super) fn held(checkpoint: &Checkpoint) -> u64 {
     let states = checkpoint.parts().filter_map(|part| checkpoint.state(part));
     states.flat_map(|state| state.tensors.values()).map(|tensor| tensor.bytes.len() as u64).sum()
 }
 
-/// The part of a checkpoint that the data remembers itself by. Before it had more to remember, it was called by what it
-/// had.
+/// Returns the name of the data's part in a checkpoint. Early versions named it after its only content.
 pub(crate) fn data_part(checkpoint: &Checkpoint) -> &'static str {
     let is_old = checkpoint.parts().any(|name| name == "standardization");
     if is_old { "standardization" } else { "dataset" }
 }
 
-/// Refuses data of another content than a run's, of which `saved` is the fingerprint in its checkpoint.
+/// Refuses data with other content than the run's; `saved` is the fingerprint in its checkpoint.
 pub(crate) fn refuse_other_content(config: &Config, data: &Data, saved: Option<&Value>) -> Result<(), TrainError> {
     let fingerprint = serde_json::to_value(data.fingerprint()).unwrap_or_default();
     match saved.filter(|saved| **saved != fingerprint) {
@@ -51,8 +50,8 @@ pub(crate) fn refuse_other_content(config: &Config, data: &Data, saved: Option<&
             saved: saved.to_string(),
             asked: fingerprint.to_string(),
             remedy: match config.data.path.as_os_str().is_empty() {
-                true => "; a run continues with the rows that it began with".to_owned(),
-                false => "; `--set data.path=…` says where the run's data lives now".to_owned(),
+                true => "; a run must continue with the rows that it began with".to_owned(),
+                false => "; `--set data.path=…` gives the new path of the run's data".to_owned(),
             },
         }),
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! What a session does in a step: a batch, its gradients, an update, and what is due after it.
+//! A training step of a session: batch, gradients, update, and the end of an epoch or a validation.
 
 use candle_core::Tensor;
 
@@ -8,7 +8,7 @@ use crate::distributed::{self, CommunicatorError};
 use crate::model::Mode;
 use crate::ops::Tape;
 use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
-use crate::rng::Draws;
+use crate::rng::StepRng;
 use crate::train::TrainError;
 use crate::train::component::{self, Update};
 use crate::train::config::figure::Metric;
@@ -16,13 +16,14 @@ use crate::train::metrics::{self, Evaluation, Measured};
 use crate::train::record::StepRecord;
 
 impl Session {
-    /// The batch that the next update learns from, or none if `stop` asks not to wait for it any longer.
+    /// Returns the batch of the next update, or `None` if `stop` asks to end the wait.
     pub(in crate::train) fn batch(&self, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, TrainError> {
         Ok(self.data.batch_unless(self.step, stop)?)
     }
 
-    /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients.
-    /// What is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
+    /// Returns the mean loss over the rows of a batch in training, with the dropout of this step, and its clipped
+    /// gradients. Gradients are accumulated over micro-batches only inside this function, so no checkpoint can be taken
+    /// in between.
     ///
     /// A device other than the CPU is read once, for the norm and the loss together.
     pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, MeasuredGradients), TrainError> {
@@ -66,7 +67,7 @@ impl Session {
 
     /// The mean loss over the rows of a micro-batch.
     fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<Tensor, TrainError> {
-        let draws = Draws::at(self.config.seed, self.step).of_micro_batch(micro_batch);
+        let draws = StepRng::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
         Ok(self.loss.forward(&outputs, &batch.targets)?)
     }
@@ -96,29 +97,29 @@ impl Session {
         Ok(())
     }
 
-    /// Whether there are validation rows and it is time to evaluate the model on them.
+    /// Whether there are validation rows and a validation is due.
     pub(in crate::train) fn validation_is_due(&self) -> bool {
         self.validations.is_some_and(|validations| validations.are_due(self.step))
     }
 
-    /// The figures that were measured after the last update.
+    /// Returns the metrics measured after the last update.
     pub(in crate::train) fn measured(&self) -> &Measured {
         &self.measured
     }
 
-    /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of
-    /// now holds the line, and a resume makes the validation and writes it.
+    /// Records that the validation after the last update, whose log line is `record`, is still pending. A checkpoint
+    /// taken now contains the line, and a resume makes the validation and writes it.
     pub(in crate::train) fn postpone_validation(&mut self, record: StepRecord) {
         self.unvalidated = Some(record);
     }
 
-    /// The line of the last update, if the validation after it is to be made.
+    /// Returns the log line of the last update, if the validation after it is pending.
     pub(in crate::train) fn unvalidated(&self) -> Option<&StepRecord> {
         self.unvalidated.as_ref()
     }
 
-    /// Evaluates the model on the validation rows, and tells the schedule. None, and nothing is changed, if `stop` asks
-    /// for an end meanwhile.
+    /// Evaluates the model on the validation rows, and reports to the schedule. Returns `None`, without changes, if
+    /// `stop` asks for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let batches = self.data.validation_batches_unless(stop);
         let evaluate = || metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), &self.metrics, batches);
@@ -134,7 +135,7 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// At the end of an epoch the mean loss of its updates; tells the schedule.
+    /// Returns the mean loss at the end of an epoch, and reports it to the schedule.
     pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<f64> {
         if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
             return None;

@@ -1,4 +1,4 @@
-//! How much memory is taken: an allocator that counts.
+//! Memory usage: an allocator that counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ static COUNTING: Counting = Counting;
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// What every attempt may take, however short its input: buffers, the names of files, messages.
+/// Memory that every attempt may take, even for a short input: buffers, file names, messages.
 const ALLOWANCE: usize = 1 << 20;
 
-/// Makes an `attempt` at `size` bytes of input, and panics where it takes more than so many `times` their memory.
+/// Makes an `attempt` on `size` bytes of input, and panics if it takes more than `times` their memory.
 #[track_caller]
 pub fn bounded<T>(size: usize, times: usize, attempt: impl FnOnce() -> T) -> T {
     let before = NOW.load(Ordering::Relaxed);
@@ -36,11 +36,11 @@ impl Counting {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came, and its answer comes back as it is.
+// SAFETY: every call and result is passed through to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::add(layout.size());
-        // SAFETY: the caller keeps the contract of this very function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.alloc(layout) }
     }
 
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // While the content moves, both are there.
+        // While the content moves, both allocations exist.
         Self::add(size);
         // SAFETY: as above.
         let moved = unsafe { System.realloc(pointer, layout, size) };

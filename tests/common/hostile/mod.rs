@@ -1,8 +1,8 @@
-//! What is done with bytes that nobody vouches for, by the fuzz targets and by the test that stands in for them: each
-//! function takes in a file as a user would come by it, and panics where a promise is broken.
+//! Processing of untrusted bytes, shared by the fuzz targets and the smoke test: each function takes a file like a user
+//! would, and panics if a promise is broken.
 //!
-//! The promises: no input makes the library panic, read or write outside the checkpoint, or allocate out of proportion
-//! to the size of the input; and what is understood is written back so that it is understood as the same.
+//! The promises: no input makes the library panic, read or write outside the checkpoint, or allocate excessively for
+//! its size; and accepted input is written back so that it is read as the same.
 #![allow(dead_code, reason = "each fuzz target uses its own part of this")]
 
 #[path = "../forge.rs"]
@@ -16,15 +16,15 @@ use std::path::{Path, PathBuf};
 use forge::{forge, forge_file};
 use memory::bounded;
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
-use rekindle::report::{LrPlan, Standing};
+use rekindle::report::{LrPlan, RunStatus};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Config, Control, Setting, from_file, fuzzing};
 use serde_json::Value;
 use tempfile::TempDir;
 use watch::Watch;
 
-/// A function that takes in hostile bytes, by the name of its fuzz target and of the folder of its corpus.
+/// A function for hostile bytes, with the name of its fuzz target and corpus folder.
 pub type Target = fn(&Arena, &[u8]);
 
 /// All of them.
@@ -46,7 +46,7 @@ const MODEL: &[u8] = include_bytes!("../../../checkpoints/notebook/step-00000000
 
 const DATA: &[u8] = include_bytes!("../../../examples/data/experiment.safetensors");
 
-/// A checkpoint to be changed, with something beside it that nothing may touch.
+/// A checkpoint to be changed, beside a file that must not be touched.
 pub struct Arena {
     folder: TempDir,
     watch: Watch,
@@ -73,19 +73,19 @@ impl Arena {
         self.folder.path().join("step-0000000010")
     }
 
-    /// A file that belongs to no checkpoint.
+    /// A file that does not belong to a checkpoint.
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Makes the checkpoint whole again.
+    /// Restores the checkpoint.
     fn reset(&self) {
         let files = [("manifest.json", MANIFEST), ("state.json", STATE), ("model.safetensors", MODEL)];
         files.into_iter().for_each(|(name, content)| fs::write(self.checkpoint().join(name), content).unwrap());
     }
 
-    /// Reads the checkpoint in each way there is, with a bound on memory of so many `times` the `size` of what is
-    /// hostile in it. The ways must agree, and touch nothing.
+    /// Reads the checkpoint in every way, with memory limited to `times` the `size` of its hostile part. The ways must
+    /// agree, and touch nothing.
     fn read(&self, size: usize, times: usize) -> Option<Checkpoint> {
         let path = self.checkpoint();
         self.watch.forget();
@@ -115,16 +115,16 @@ pub fn manifest(arena: &Arena, bytes: &[u8]) {
     arena.reset();
 }
 
-/// `state.json`, in a checkpoint whose digests all agree; then what is shown of it.
+/// `state.json`, in a checkpoint whose digests all match; then its display.
 ///
-/// An object of one entry takes a hundred bytes of memory for each of its seven in the file: that is the bound.
+/// An object of one entry takes a hundred bytes of memory for each of its seven in the file, which gives the limit.
 pub fn state(arena: &Arena, bytes: &[u8]) {
     forge_file(&arena.checkpoint(), "state.json", bytes);
     if let Some(checkpoint) = arena.read(bytes.len(), 128) {
         assert_eq!(saved_again(&checkpoint), shares(&checkpoint));
         arena.watch.forget();
         bounded(bytes.len(), 1024, || {
-            let standing = Standing::of(&checkpoint);
+            let standing = RunStatus::of(&checkpoint);
             drop(standing.to_string());
             serde_json::to_string(&standing).unwrap();
             drop(LrPlan::read(&arena.checkpoint().to_string_lossy()));
@@ -134,15 +134,15 @@ pub fn state(arena: &Arena, bytes: &[u8]) {
     arena.reset();
 }
 
-/// `state.json` again, for a run that is to go on from it, with its data in `data.safetensors` beside it: if all of it
-/// fits, an update is made. The configuration in it may ask for a model of any size.
+/// `state.json` again, for a resumed run, with its data in `data.safetensors` beside it: if everything fits, an update
+/// is made. Its configuration may ask for a model of any size.
 pub fn resume(arena: &Arena, bytes: &[u8]) {
     const MODEL_AND_DATA: usize = 1 << 20;
     forge_file(&arena.checkpoint(), "state.json", bytes);
     let (checkpoint, out, control) = (arena.checkpoint(), arena.file("branch"), Control::new());
     control.stop(2);
     bounded(bytes.len() + MODEL_AND_DATA, 128, || {
-        let choices = Choices { out: Some(&out), ..Choices::default() };
+        let choices = ResumeOptions { out: Some(&out), ..ResumeOptions::default() };
         if let Ok(mut resumed) = resume::resume(&checkpoint, choices, control) {
             drop(resumed.run.train(&mut ()));
         }
@@ -162,12 +162,12 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// `model.safetensors`, in a checkpoint whose digests all agree.
+/// `model.safetensors`, in a checkpoint whose digests all match.
 pub fn safetensors(arena: &Arena, bytes: &[u8]) {
     forge_file(&arena.checkpoint(), "model.safetensors", bytes);
     if let Some(checkpoint) = arena.read(bytes.len(), 32) {
         assert_eq!(saved_again(&checkpoint), shares(&checkpoint));
-        drop(Standing::of(&checkpoint).to_string());
+        drop(RunStatus::of(&checkpoint).to_string());
     }
     arena.reset();
 }
@@ -179,7 +179,7 @@ fn shares(checkpoint: &Checkpoint) -> Shares {
     checkpoint.parts().map(|part| (part.to_owned(), checkpoint.state(part).unwrap().clone())).collect()
 }
 
-/// The same after it was saved and read once more. A state that says two things of one place cannot be saved.
+/// The same after saving and reading it again. A state with two values in one place cannot be saved.
 fn saved_again(checkpoint: &Checkpoint) -> Shares {
     let snapshot = shares(checkpoint)
         .into_iter()
@@ -216,7 +216,7 @@ pub fn formula(_: &Arena, bytes: &[u8]) {
 
 const RUN: RunLength = RunLength { total_steps: Some(1000), steps_per_epoch: 10 };
 
-/// Whatever a run accepts is the same in all of its forms, and gives rates that can be used.
+/// Any schedule that a run accepts is the same in all of its forms, and gives usable rates.
 fn check_schedule(schedule: &Schedule) {
     let text = schedule.to_string();
     let Ok(plan) = schedule.plan(&RUN, 2) else { return };
@@ -253,25 +253,25 @@ pub fn config(arena: &Arena, bytes: &[u8]) {
         let schedules =
             [Some(&config.schedule), config.momentum_schedule.as_ref(), config.weight_decay_schedule.as_ref()];
         let mut schedules = schedules.into_iter().flatten();
-        // One that no run can follow need not come back: it may hold numbers that are none.
+        // One that no run can follow need not be read back: it may hold NaN or infinity.
         if schedules.all(|schedule| schedule.plan(&RUN, 1).is_ok()) {
             check_config(&config, &folder);
         }
     }
 }
 
-/// A configuration is the same once it was written into a run directory, and into a checkpoint.
+/// A configuration is unchanged after writing it into a run directory and into a checkpoint.
 fn check_config(config: &Config, folder: &Path) {
     let relative = config.relative_to(folder);
     let (text, path) = (toml::to_string(&relative).unwrap(), folder.join("written.toml"));
     fs::write(&path, &text).unwrap();
-    // A path is the same file by whatever way.
+    // A path means the same file in any form.
     assert_eq!(from_file(&path, &[]).expect(&text).relative_to(folder), relative, "{text}");
     let json = serde_json::to_string(&relative).unwrap();
     assert_eq!(serde_json::from_str::<Config>(&json).expect(&json), relative, "{json}");
 }
 
-/// `log.jsonl` as a resume cuts it. The first byte says from which step.
+/// `log.jsonl`, truncated like on a resume. The first byte gives the step.
 pub fn log(arena: &Arena, bytes: &[u8]) {
     let Some((&steps, content)) = bytes.split_first() else { return };
     let (file, copy, kept) = (arena.file("log.jsonl"), arena.file("copy.jsonl"), arena.file("log.jsonl.damaged"));
@@ -280,7 +280,7 @@ pub fn log(arena: &Arena, bytes: &[u8]) {
     bounded(content.len(), 8, || fuzzing::cut_log(&file, steps.into())).unwrap();
     let cut = fs::read(&file).unwrap();
     assert!(cut.is_empty() || cut.ends_with(b"\n"));
-    // Lines that were doubled or out of order are put in order, and the log as it was is kept.
+    // Duplicate or swapped lines are sorted, and the old log is kept.
     if !content.starts_with(&cut) {
         assert_eq!(fs::read(&kept).unwrap(), content);
     }
@@ -294,7 +294,7 @@ pub fn log(arena: &Arena, bytes: &[u8]) {
     assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
     let last = cut.split_inclusive(|&b| b == b'\n').next_back();
     let next = last.map_or(0, |line| serde_json::from_slice::<Step>(line).unwrap().step + 1);
-    // Where lines are missing before the checkpoint, what is cut away may be all there is of them.
+    // If lines before the checkpoint are missing, the removed part may be the only copy of them.
     if next < steps.into() && cut.len() < content.len() {
         assert_eq!(fs::read(&kept).unwrap(), content);
     }

@@ -1,4 +1,4 @@
-//! Whether files are touched, as the operating system tells it.
+//! Detects access to files through the operating system.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::io::Errno;
 
-/// Hears of every file that is opened in one folder, and of every change in some others.
+/// Receives every open of a file in one folder, and every change in some others.
 pub struct Watch(OwnedFd);
 
 impl Watch {
@@ -21,7 +21,7 @@ impl Watch {
         Self(watch)
     }
 
-    /// What was done so far was meant.
+    /// Ignores the accesses so far.
     pub fn forget(&self) {
         self.events(|_| {});
     }

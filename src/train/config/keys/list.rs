@@ -1,21 +1,21 @@
-//! The keys of a configuration as a list, read from its schema.
+//! List of all keys of a configuration, read from its schema.
 
 use serde_json::{Map, Value};
 
 use super::samples::{Sample, samples};
 use super::schema::{definition, schema};
 
-/// A table of a configuration, or one of the kinds that it can have.
+/// A table of a configuration, or one kind of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// Where it stands, such as `data.augment`, with `[]` after a list of tables: `optimizer.groups[]`. Empty for the
-    /// whole configuration.
+    /// Its place, such as `data.augment`, with `[]` after a list of tables: `optimizer.groups[]`. Empty for the whole
+    /// configuration.
     pub path: String,
-    /// Its kind, where it has one.
+    /// Its kind, if it has one.
     pub kind: Option<String>,
     /// Its meaning.
     pub meaning: String,
-    /// Its keys: those that are needed first, then by name.
+    /// Its keys: required ones first, then by name.
     pub keys: Vec<Key>,
 }
 
@@ -26,23 +26,23 @@ pub struct Key {
     pub name: String,
     /// The type of its values, in words.
     pub kind: String,
-    /// Which values of that type it takes, where it doesn't take all; empty where it does.
+    /// The valid values of that type; empty if all are valid.
     pub range: String,
-    /// Whether there is no table without it.
+    /// Whether the key is required.
     pub needed: bool,
-    /// The defaults, each with the formats of data that it is for. Empty where there is none.
+    /// The defaults, each with the data formats that it applies to. Empty if there is none.
     pub defaults: Vec<(Value, Vec<&'static str>)>,
-    /// Whether the default follows from other keys, or from the data.
+    /// Whether the default depends on other keys, or on the data.
     pub derived: bool,
     /// Its meaning.
     pub meaning: String,
-    /// The words that it takes, each with its meaning.
+    /// The allowed words, each with its meaning.
     pub words: Vec<(String, String)>,
     /// Its schema.
     pub schema: Value,
 }
 
-/// All tables of a configuration, and then the kinds of schedules, whose path is `schedule`.
+/// Returns all tables of a configuration, followed by the kinds of schedules, whose path is `schedule`.
 pub fn tables() -> Vec<Table> {
     let schema = schema();
     let mut walk = Walk { definitions: &schema["$defs"], samples: samples(), found: Vec::new() };
@@ -58,7 +58,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// The schema that `schema` refers to, or `schema`.
+    /// Returns the schema that `schema` refers to, or `schema` itself.
     fn resolved(&self, schema: &'a Value) -> &'a Value {
         let target = schema["$ref"].as_str().and_then(|reference| definition(self.definitions, reference));
         target.unwrap_or(schema)
@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The table that `schema` is, or allows beside a word. Schedules are on their own.
+    /// Returns the table that `schema` is, or allows besides a word. Schedules are handled separately.
     fn table_in(&self, schema: &'a Value) -> Option<&'a Value> {
         if self.is_table(schema) {
             return Some(schema);
@@ -135,8 +135,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The values that samples have for a key that they were not given, and whether each has another one; `kind` is the
-    /// schema of the table's key of that name.
+    /// Returns the values that samples have for a key that they do not set, and whether the samples differ; `kind` is
+    /// the schema of the table's key of that name.
     fn defaults(&self, path: &str, kind: &Value, name: &str) -> (Vec<(Value, Vec<&'static str>)>, bool) {
         let mut found: Vec<(Value, Vec<&'static str>)> = Vec::new();
         for sample in &self.samples {
@@ -156,14 +156,14 @@ impl<'a> Walk<'a> {
             }
         }
         let mut formats = found.iter().flat_map(|(_, formats)| formats);
-        // Two values for one format: it depends on something else.
+        // Two values for one format: the default depends on something else.
         let first: Vec<_> = formats.clone().collect();
         let derived =
             found.len() > 1 && formats.any(|format| first.iter().filter(|other| **other == format).count() > 1);
         if derived { (Vec::new(), true) } else { (found, false) }
     }
 
-    /// The type in words.
+    /// Returns the type in words.
     fn kind(&self, schema: &'a Value) -> String {
         if schema["$ref"] == "#/$defs/Schedule" {
             return "schedule".to_owned();
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
                 (items, ..) => format!("list: {}", self.kind(items)),
             },
             Some("integer") => "whole number".to_owned(),
-            // A length of a schedule.
+            // A length in a schedule.
             Some("string") if schema["pattern"].as_str().is_some_and(|pattern| pattern.ends_with("%$")) => {
                 "share such as `\"10%\"`".to_owned()
             }
@@ -209,7 +209,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The rules for values, in words.
+    /// Returns the rules for values, in words.
     fn range(&self, schema: &'a Value) -> Vec<String> {
         let schema = self.resolved(schema);
         let limits = [("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")];
@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
         if let Some(choices) = schema["anyOf"].as_array() {
             rules.extend(choices.iter().flat_map(|choice| self.range(choice)));
         }
-        // Of a list, each is said to have it.
+        // A rule for list elements.
         let all = rules.clone();
         rules.retain(|rule| rule.strip_prefix("each ").is_none_or(|plain| !all.iter().any(|rule| rule == plain)));
         rules
@@ -239,7 +239,7 @@ impl<'a> Walk<'a> {
         schema["oneOf"].as_array().into_iter().flatten().filter_map(described).collect()
     }
 
-    /// The kinds of schedules. Their defaults are in the schema.
+    /// Adds the kinds of schedules. Their defaults are in the schema.
     fn schedules(&mut self) {
         let Some(kinds) = kinds(&self.definitions["Schedule"]["anyOf"][1]) else { return };
         for schema in kinds {
@@ -255,12 +255,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The tables of each kind, where a table has one.
+/// Returns the tables of each kind, if a table has kinds.
 fn kinds(schema: &Value) -> Option<&Vec<Value>> {
     schema["oneOf"].as_array().filter(|kinds| kinds.iter().any(|kind| kind["properties"]["kind"].is_object()))
 }
 
-/// The table at `path` of a configuration, the first one of a list.
+/// Returns the table at `path` of a configuration, the first one of a list.
 fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
     let names = path.split('.').filter(|name| !name.is_empty());
     let found = names.into_iter().try_fold(config, |table, name| match name.strip_suffix("[]") {
@@ -270,7 +270,7 @@ fn at<'a>(config: &'a Value, path: &str) -> Option<&'a Value> {
     found.filter(|found| found.as_object().is_some_and(|table: &Map<_, _>| !table.is_empty() || path.is_empty()))
 }
 
-/// A number as it is read best: 1 rather than 1.0.
+/// Formats a number in its shortest form: 1 instead of 1.0.
 fn number(value: &Value) -> String {
     match value.as_f64() {
         Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:?}").trim_end_matches(".0").to_owned(),

@@ -1,19 +1,19 @@
-//! Configurations with nothing in them but what is needed. What [`Config::complete`] adds to one are the defaults.
+//! Minimal configurations. [`Config::complete`] adds the defaults to them.
 
 use serde_json::{Value, json};
 
 use crate::train::config::Config;
 
-/// A configuration as it is typed, and with every default written out.
+/// A configuration as written, and with every default filled in.
 pub(super) struct Sample {
-    /// The format of its data, as the page names it.
+    /// The format of its data, as named on the page.
     pub format: &'static str,
     pub typed: Value,
     pub complete: Value,
 }
 
-/// One for every format, and for every kind of model and optimizer. Where a default depends on another key, two samples
-/// have different ones.
+/// Returns a sample for every format, and for every kind of model and optimizer. Where a default depends on another
+/// key, two samples have different defaults.
 pub(super) fn samples() -> Vec<Sample> {
     let base = |format, data: Value| {
         (
@@ -64,7 +64,7 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 impl Sample {
-    /// None where `typed` is no configuration, which a test excludes.
+    /// Returns `None` if `typed` is not a configuration, which a test excludes.
     fn new(format: &'static str, typed: Value) -> Option<Self> {
         let config: Config = serde_json::from_value(typed.clone()).ok()?;
         let complete = serde_json::to_value(config.complete()).ok()?;

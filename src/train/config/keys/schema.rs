@@ -1,11 +1,11 @@
-//! The JSON schema of a configuration, draft 2020-12.
+//! JSON schema of a configuration, draft 2020-12.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::train::config::Config;
 
-/// The JSON schema of a configuration, for editors that check and complete TOML by one.
+/// Returns the JSON schema of a configuration, for editors that check and complete TOML.
 pub fn schema() -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
     let mut schema = schema.to_value();
@@ -16,7 +16,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// A table with a `kind` refers to the table of that kind, which knows no key `kind`: the two become one.
+/// Merges a table with a `kind` with the table of that kind, which has no key `kind`.
 fn flatten_kinds(schema: &mut Value, definitions: &Value) {
     match schema {
         Value::Object(object) => {
@@ -33,7 +33,7 @@ fn flatten_kinds(schema: &mut Value, definitions: &Value) {
     }
 }
 
-/// The definition that a reference such as `#/$defs/Name` means.
+/// Returns the definition of a reference such as `#/$defs/Name`.
 pub(super) fn definition<'a>(definitions: &'a Value, reference: &str) -> Option<&'a Value> {
     definitions.get(reference.strip_prefix("#/$defs/")?)
 }
@@ -49,8 +49,8 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
     }
 }
 
-/// Takes out what TOML has no use for: `null`, Rust's names of number types, defaults that are tables, line breaks, and
-/// the links of Rust's documentation.
+/// Removes parts that TOML does not need: `null`, Rust's names of number types, defaults that are tables, line breaks,
+/// and links of Rust's documentation.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -85,7 +85,7 @@ fn tidy(schema: &mut Value) {
     }
 }
 
-/// A comment of Rust as running text: on one line, a link as its name.
+/// Returns a Rust comment as plain text: on one line, with the names of links.
 fn plain(comment: &str) -> String {
     let mut text = comment.split_whitespace().collect::<Vec<_>>().join(" ");
     while let Some(start) = text.find("[`") {

@@ -8,19 +8,19 @@ use crate::train::run_dir::log_order;
 /// The lines of a log before a step.
 #[derive(Debug, PartialEq)]
 pub(super) struct Found {
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
     /// The step after the last of them.
     pub next: u64,
-    /// Whether the line behind them is of another step than should follow.
+    /// Whether the line after them has a step other than the next one.
     pub is_disordered: bool,
-    /// The first and the last step of each run of steps without a line between two lines.
+    /// The first and the last step of each range of steps without a line between two lines.
     pub gaps: Vec<(u64, u64)>,
 }
 
 impl Found {
-    /// The lines of updates before number `steps`. A line that is torn, not a log line, of a later update, or of one
-    /// that was there already ends them.
+    /// Finds the lines of updates before number `steps`. They end at a line that is incomplete, not a log line, of a
+    /// later update, or of an earlier one again.
     pub fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
         file.rewind()?;
         let (mut reader, mut line) = (BufReader::new(file), Vec::new());
@@ -46,7 +46,7 @@ impl Found {
         }
     }
 
-    /// The lines before number `steps` in their order, where some more are in the log, out of place.
+    /// Returns the sorted lines before number `steps`, if the log has more of them out of place.
     pub fn put_in_order(&self, mut file: &File, steps: u64) -> io::Result<Option<Vec<u8>>> {
         if !self.is_disordered {
             return Ok(None);

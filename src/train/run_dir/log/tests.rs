@@ -23,7 +23,7 @@ fn a_line_says_what_an_update_did() {
     assert_eq!(line(3), "{\"step\":3,\"epoch\":1,\"lr\":[0.1],\"loss\":0.25,\"grad_norm\":1.5}\n");
 }
 
-/// Steps that a resumed run repeats must not stand in its log twice.
+/// Steps that a resumed run repeats must not be in its log twice.
 #[test]
 fn the_log_is_cut_back_to_the_checkpoint() {
     let all: String = (0..5).map(line).collect();
@@ -41,7 +41,7 @@ fn a_torn_line_is_cut_off() {
     assert_eq!(cut(&format!("{two}\u{fffd}garbage\n"), 3), two);
 }
 
-/// A damaged line in the middle must not take the steps behind it away.
+/// A damaged line in the middle must not remove the steps after it.
 #[test]
 fn a_damaged_log_is_kept_before_it_is_cut() {
     let folder = tempfile::tempdir().unwrap();
@@ -51,14 +51,14 @@ fn a_damaged_log_is_kept_before_it_is_cut() {
     drop(Log::open(&path, 5, None).unwrap());
     let kept = folder.path().join("log.jsonl.damaged");
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
-    // Nor must a second one take the place of the first.
+    // A second copy must not replace the first.
     std::fs::write(&path, damaged.replace("0.25", "0.75")).unwrap();
     drop(Log::open(&path, 5, None).unwrap());
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
     assert!(folder.path().join("log.jsonl.damaged-2").exists());
 }
 
-/// A run that went on behind a gap has fewer lines than steps ever after, and that is no new damage.
+/// A run that continued after a gap always has fewer lines than steps, which is not new damage.
 #[test]
 fn an_earlier_cut_is_not_taken_for_a_new_damage() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ fn an_earlier_cut_is_not_taken_for_a_new_damage() {
     let damaged = (0..5).map(line).collect::<String>().replacen("\"step\":3", "\"stop\":3", 1);
     std::fs::write(&path, &damaged).unwrap();
     drop(Log::open(&path, 5, None).unwrap());
-    // It trains on from step 5, and is killed after the checkpoint at step 7, in the next line or a later one.
+    // It continues from step 5, and is killed after the checkpoint at step 7, in the next line or a later one.
     let (third, torn) = ((0..3).map(line).collect::<String>(), &line(9)[..10]);
     for last in [9, 7] {
         std::fs::write(&path, format!("{third}{}{torn}", (5..last).map(line).collect::<String>())).unwrap();
@@ -75,7 +75,7 @@ fn an_earlier_cut_is_not_taken_for_a_new_damage() {
     }
     let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
-    // A new damage is one.
+    // New damage is detected.
     std::fs::write(&path, third + &line(5) + "{}\n").unwrap();
     drop(Log::open(&path, 7, None).unwrap());
     assert!(folder.path().join("log.jsonl.damaged-2").exists());
@@ -105,7 +105,7 @@ fn a_log_that_is_removed_meanwhile_is_written_again() {
     assert_eq!(log.restore(), None);
     std::fs::remove_file(&path).unwrap();
     log.record(&record(1));
-    assert!(log.restore().unwrap().contains("log.jsonl was removed while the run was trained"));
+    assert!(log.restore().unwrap().contains("log.jsonl was removed during the run"));
     log.record(&record(2));
     log.written().unwrap().sync().unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
@@ -118,7 +118,7 @@ fn a_log_that_is_removed_meanwhile_is_written_again() {
 }
 
 #[test]
-fn appending_goes_on_where_the_log_was_cut() {
+fn appending_continues_where_the_log_was_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();

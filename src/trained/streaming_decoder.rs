@@ -1,28 +1,29 @@
-//! From tokens to text while they come. A character may take several tokens, so text is held back until it is whole.
+//! Decoding of tokens to text while they are generated. A character may take several tokens, so text is held back until
+//! its characters are complete.
 
 use super::TrainedError;
 use crate::data::Vocabulary;
 
-/// What a decoder puts for bytes that are no text, or not yet.
+/// The decoder's replacement for bytes that are not valid text, or not yet.
 const UNFINISHED: char = '\u{fffd}';
 
-/// Turns tokens into text as they come.
-pub(super) struct Spoken {
+/// Decodes tokens to text as they come.
+pub(super) struct StreamingDecoder {
     vocabulary: Vocabulary,
-    /// The last tokens: those that were said last, as what stands before others may change how they are written, and
-    /// those that are held back.
+    /// The last tokens: those last returned, because earlier tokens may change the text of later ones, and those held
+    /// back.
     tokens: Vec<u32>,
-    /// How many of them were said.
+    /// Number of returned tokens among them.
     said: usize,
 }
 
-impl Spoken {
-    /// After `tokens`, which were said.
+impl StreamingDecoder {
+    /// Creates a decoder after `tokens`, whose text is already known.
     pub fn after(vocabulary: Vocabulary, tokens: &[u32]) -> Self {
         Self { vocabulary, tokens: tokens.to_vec(), said: tokens.len() }
     }
 
-    /// The text that `token` adds to what was said; it may be empty. The last one completes it.
+    /// Returns the text that `token` adds, which may be empty. The last token also flushes held-back text.
     pub fn say(&mut self, token: u32, is_last: bool) -> Result<String, TrainedError> {
         self.tokens.push(token);
         let before = self.vocabulary.decode(&self.tokens[..self.said])?;
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     fn said(tokens: &[u8]) -> Vec<String> {
-        let mut spoken = Spoken::after(Vocabulary::bytes(), &[b'I', b'n'].map(u32::from));
+        let mut spoken = StreamingDecoder::after(Vocabulary::bytes(), &[b'I', b'n'].map(u32::from));
         let say = |(place, &token): (usize, &u8)| spoken.say(token.into(), place + 1 == tokens.len()).unwrap();
         tokens.iter().enumerate().map(say).collect()
     }

@@ -1,4 +1,4 @@
-//! What a user types on a command line where a schedule is wanted.
+//! Schedules and metrics from command-line arguments.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use crate::regular;
 
 /// Reads a schedule from its text form, from a JSON table, or from a TOML file.
 ///
-/// What begins with `{` is JSON. What ends in `.toml`, or is the path of a file, is a TOML file that either is the
-/// schedule or holds it as `schedule`, a table or a line of text. Everything else is the text form.
+/// An argument that begins with `{` is JSON. One that ends in `.toml`, or is the path of a file, is a TOML file that
+/// either is the schedule or holds it as `schedule`, a table or a line of text. Everything else is the text form.
 ///
 /// # Errors
-/// Says which of the three was read, and what is wrong with it.
-pub fn read_schedule(typed: &str) -> Result<Schedule, TypedError> {
+/// The message says which of the three was read, and the fault.
+pub fn read_schedule(typed: &str) -> Result<Schedule, CliInputError> {
     if typed.trim_start().starts_with('{') {
-        return serde_json::from_str(typed).map_err(TypedError::Json);
+        return serde_json::from_str(typed).map_err(CliInputError::Json);
     }
     if typed.ends_with(".toml") || Path::new(typed).is_file() {
         return read_toml(Path::new(typed));
@@ -24,8 +24,8 @@ pub fn read_schedule(typed: &str) -> Result<Schedule, TypedError> {
     Ok(typed.parse()?)
 }
 
-fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
-    let wrong = |message: String| TypedError::Toml { path: path.display().to_string(), message };
+fn read_toml(path: &Path) -> Result<Schedule, CliInputError> {
+    let wrong = |message: String| CliInputError::Toml { path: path.display().to_string(), message };
     let mut table: toml::Table = toml::from_str(&read(path)?).map_err(|error| wrong(error.to_string()))?;
     let schedule = if table.contains_key("kind") {
         toml::Value::Table(table)
@@ -35,14 +35,14 @@ fn read_toml(path: &Path) -> Result<Schedule, TypedError> {
     schedule.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
 }
 
-/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers. What programs write where JSON
-/// has no word is read too: `NaN`, `Infinity` and `inf`, and `null` for NaN.
+/// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers. It also accepts what programs
+/// write for numbers that JSON lacks: `NaN`, `Infinity` and `inf`, and `null` for NaN.
 ///
 /// # Errors
-/// When the file cannot be read or holds something else.
-pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
+/// The file cannot be read or holds something else.
+pub fn read_metrics(path: &Path) -> Result<Vec<f64>, CliInputError> {
     let text = read(path)?;
-    let wrong = |found: &str| TypedError::Metrics {
+    let wrong = |found: &str| CliInputError::Metrics {
         path: path.display().to_string(),
         found: found.trim().chars().take(20).collect(),
     };
@@ -57,24 +57,24 @@ pub fn read_metrics(path: &Path) -> Result<Vec<f64>, TypedError> {
     items.split(',').map(number).collect()
 }
 
-fn read(path: &Path) -> Result<String, TypedError> {
-    regular::read_to_string(path).map_err(|source| TypedError::File { path: path.display().to_string(), source })
+fn read(path: &Path) -> Result<String, CliInputError> {
+    regular::read_to_string(path).map_err(|source| CliInputError::File { path: path.display().to_string(), source })
 }
 
-/// Why what was typed is no schedule, or no metrics.
+/// Errors of reading a schedule or metrics from an argument.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum TypedError {
-    /// The text form is wrong.
+pub enum CliInputError {
+    /// The text form is invalid.
     #[error(transparent)]
     Text(#[from] ScheduleError),
-    /// The JSON table is wrong.
-    #[error("the JSON table is no schedule: {0}")]
+    /// The JSON table is invalid.
+    #[error("the JSON table is not a schedule: {0}")]
     Json(#[source] serde_json::Error),
     /// The file cannot be read.
     #[error("{path} cannot be read: {source}")]
     File {
-        /// The file.
+        /// Returns the path of the file.
         path: String,
         /// The reason.
         source: std::io::Error,
@@ -82,17 +82,17 @@ pub enum TypedError {
     /// The TOML file holds no schedule.
     #[error("{path}: {message}")]
     Toml {
-        /// The file.
+        /// Returns the path of the file.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// The file of metrics holds something else.
-    #[error("{path} is no JSON array of numbers, such as [0.9, 0.7]: it holds `{found}`")]
+    #[error("{path} is not a JSON array of numbers, such as [0.9, 0.7]: it holds `{found}`")]
     Metrics {
-        /// The file.
+        /// Returns the path of the file.
         path: String,
-        /// The first thing in it that is no number.
+        /// The first entry that is not a number.
         found: String,
     },
 }

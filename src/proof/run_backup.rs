@@ -1,4 +1,4 @@
-//! A run as it was before a process went on with it, to begin again there should that process end unharmed.
+//! Backup of a run before a process continues it, to be restored if the process ends before it is killed.
 
 use std::fs;
 use std::io;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::step_of;
 
-/// A copy of a run directory. The files of checkpoints, which nothing ever writes to again, are shared with it.
-pub(super) struct Before {
+/// A copy of a run directory. Checkpoint files, which are never modified, are shared with the original.
+pub(super) struct RunBackup {
     run: PathBuf,
     copy: PathBuf,
 }
 
-impl Before {
-    /// Copies `run`, which need not be there yet, to `copy`.
+impl RunBackup {
+    /// Copies `run`, which need not exist yet, to `copy`.
     pub fn take(run: &Path, copy: &Path) -> io::Result<Self> {
         remove(copy)?;
         if run.exists() {
@@ -22,14 +22,14 @@ impl Before {
         Ok(Self { run: run.to_owned(), copy: copy.to_owned() })
     }
 
-    /// Puts the copy in the place of the run.
+    /// Replaces the run by the copy.
     pub fn restore(self) -> io::Result<()> {
         remove(&self.run)?;
         if self.copy.exists() { fs::rename(&self.copy, &self.run) } else { Ok(()) }
     }
 }
 
-/// Removes a directory, should it be there.
+/// Removes a directory if it exists.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -66,7 +66,7 @@ mod tests {
         fs::create_dir_all(&checkpoint).unwrap();
         fs::write(checkpoint.join("state.json"), "three").unwrap();
         fs::write(run.join("log.jsonl"), "one\n").unwrap();
-        let before = Before::take(&run, &copy).unwrap();
+        let before = RunBackup::take(&run, &copy).unwrap();
         fs::remove_dir_all(&checkpoint).unwrap();
         fs::write(run.join("log.jsonl"), "one\ntwo\n").unwrap();
         fs::write(run.join("new"), "").unwrap();
@@ -80,7 +80,7 @@ mod tests {
     fn a_run_that_was_not_there_is_gone_again() {
         let folder = tempfile::tempdir().unwrap();
         let (run, copy) = (folder.path().join("run"), folder.path().join("copy"));
-        let before = Before::take(&run, &copy).unwrap();
+        let before = RunBackup::take(&run, &copy).unwrap();
         fs::create_dir(&run).unwrap();
         before.restore().unwrap();
         assert!(!run.exists() && !copy.exists());

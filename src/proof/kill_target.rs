@@ -1,13 +1,13 @@
-//! When kills are to come: spread over the whole run, and some of them meant for start-up and for saves.
+//! Kill targets: spread over the whole run, some of them aimed at start-up and at saves.
 
 use std::time::Duration;
 
-use super::hunt::Pace;
+use super::kill_runner::Pace;
 use crate::rng::Stream;
 
-/// What a kill is meant to hit.
+/// The target of a kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Aim {
+pub(super) enum KillTarget {
     /// The run at a random moment.
     Moment,
     /// The process while it starts.
@@ -16,38 +16,38 @@ pub(super) enum Aim {
     Save,
 }
 
-/// A kill that is to come.
+/// A planned kill.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Target {
-    pub aim: Aim,
-    /// How much of the run is to be done by then, in `[0, 1)`.
+pub(super) struct PlannedKill {
+    pub aim: KillTarget,
+    /// Share of the run that is done by then, in `[0, 1)`.
     pub share: f64,
-    /// Where in the start-up or the save it is to come, in `[0, 1)`.
+    /// Position of the kill in the start-up or the save, in `[0, 1)`.
     pub within: f64,
 }
 
-/// The targets of so many kills. Kill `n` comes at a random place of part `n` of the run, all parts being of one
-/// length; of five in a row one is meant for start-up and one for a save.
-pub(super) fn targets(seed: u64, kills: u32) -> Vec<Target> {
+/// Plans `kills` kills. The run is divided into parts of equal length, and kill `n` comes at a random point of part
+/// `n`; of five in a row one targets start-up and one a save.
+pub(super) fn targets(seed: u64, kills: u32) -> Vec<PlannedKill> {
     let stream = Stream::new(seed, "kills");
     let target = |number: u32| {
         let random = stream.uniform(number.into(), 2);
         let aim = match number % 5 {
-            1 => Aim::Start,
-            3 => Aim::Save,
-            _ => Aim::Moment,
+            1 => KillTarget::Start,
+            3 => KillTarget::Save,
+            _ => KillTarget::Moment,
         };
         let share = (f64::from(number) + f64::from(random[0])) / f64::from(kills);
-        Target { aim, share, within: random[1].into() }
+        PlannedKill { aim, share, within: random[1].into() }
     };
     (0..kills).map(target).collect()
 }
 
-impl Target {
-    /// How long after its start a process that goes on from step `from` is to be killed, or, where it is to be hit
-    /// while it saves, when to begin to wait for a save.
+impl PlannedKill {
+    /// Returns the delay of the kill after the start of a process that continues at step `from`; for a save, the delay
+    /// until waiting for a save begins.
     pub fn delay(&self, pace: &Pace, from: u64) -> Duration {
-        if self.aim == Aim::Start {
+        if self.aim == KillTarget::Start {
             return pace.ready.mul_f64(self.within);
         }
         let done = from as f64 / pace.steps.max(1) as f64;
@@ -70,7 +70,7 @@ mod tests {
             assert!(part.contains(&target.share), "{target:?} is not in {part:?}");
         }
         let count = |aim| all.iter().filter(|target| target.aim == aim).count();
-        assert_eq!([Aim::Moment, Aim::Start, Aim::Save].map(count), [12, 4, 4]);
+        assert_eq!([KillTarget::Moment, KillTarget::Start, KillTarget::Save].map(count), [12, 4, 4]);
         assert!(targets(0, 0).is_empty());
     }
 
@@ -78,10 +78,10 @@ mod tests {
     fn a_kill_comes_when_the_process_has_caught_up_with_its_target() {
         let second = Duration::from_secs(1);
         let pace = Pace { whole: 11 * second, startup: second, ready: second / 2, save: Duration::ZERO, steps: 100 };
-        let target = Target { aim: Aim::Moment, share: 0.5, within: 0.25 };
+        let target = PlannedKill { aim: KillTarget::Moment, share: 0.5, within: 0.25 };
         assert_eq!(target.delay(&pace, 0), second / 2 + 5 * second);
         assert_eq!(target.delay(&pace, 30), second / 2 + 2 * second);
         assert_eq!(target.delay(&pace, 80), second / 2, "it is beyond the target once it has started");
-        assert_eq!(Target { aim: Aim::Start, ..target }.delay(&pace, 30), second / 8);
+        assert_eq!(PlannedKill { aim: KillTarget::Start, ..target }.delay(&pace, 30), second / 8);
     }
 }

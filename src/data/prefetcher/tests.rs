@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::*;
 
-/// Longer than [`WORTH_IT`].
+/// Longer than [`PREFETCH_THRESHOLD`].
 const SLOW: Duration = Duration::from_millis(1);
 
 fn batch(number: u64) -> Batch {
@@ -19,11 +19,11 @@ fn number(batch: &Batch) -> u64 {
     batch.inputs.to_vec1::<u32>().unwrap()[0].into()
 }
 
-/// Which batch was made by which thread.
+/// Number of each batch, and the thread that made it.
 type Log = Arc<Mutex<Vec<(u64, ThreadId)>>>;
 
-/// Batches that say their numbers, and what is made of them.
-fn slow() -> (Ahead, Log) {
+/// Returns a prefetcher whose batches contain their numbers, and a log.
+fn slow() -> (Prefetcher, Log) {
     let made = Arc::new(Mutex::new(Vec::new()));
     let log = made.clone();
     let prepare = move |number| {
@@ -31,7 +31,7 @@ fn slow() -> (Ahead, Log) {
         lock(&log).push((number, thread::current().id()));
         Ok(batch(number))
     };
-    (Ahead::new(Arc::new(prepare), u64::MAX), made)
+    (Prefetcher::new(Arc::new(prepare), u64::MAX), made)
 }
 
 #[test]
@@ -46,14 +46,14 @@ fn slow_batches_are_made_by_other_threads_once_each() {
     made.sort_by_key(|(number, _)| *number);
     let numbers: Vec<u64> = made.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers[..50], (10..60).collect::<Vec<_>>());
-    // And no more than may be held are made in advance.
+    // Not more than the allowed number is made in advance.
     assert!(numbers.len() as u64 <= 50 + most, "{numbers:?}");
     assert!(made.iter().any(|(_, thread)| *thread != thread::current().id()));
 }
 
 #[test]
 fn no_thread_is_started_for_quick_batches() {
-    let ahead = Ahead::new(Arc::new(|number| Ok(batch(number))), u64::MAX);
+    let ahead = Prefetcher::new(Arc::new(|number| Ok(batch(number))), u64::MAX);
     assert!((0..100).all(|step| number(&ahead.batch(step).unwrap()) == step));
     assert_eq!(ahead.most(), None);
 }
@@ -68,8 +68,8 @@ fn a_jump_gives_what_walking_there_gives() {
 
 #[test]
 fn no_batch_beyond_the_end_is_made() {
-    let (Ahead { prepare, .. }, made) = slow();
-    let ahead = Ahead::new(prepare, 8);
+    let (Prefetcher { prepare, .. }, made) = slow();
+    let ahead = Prefetcher::new(prepare, 8);
     assert!((0..8).all(|step| number(&ahead.batch(step).unwrap()) == step));
     drop(ahead);
     assert!(lock(&made).iter().all(|(number, _)| *number < 8));
@@ -81,7 +81,7 @@ fn an_error_comes_up_at_the_batch_that_has_it() {
         thread::sleep(SLOW);
         if number == 7 { Err(DataError::NoSuchRow { row: 7, rows: 0 }) } else { Ok(batch(number)) }
     };
-    let ahead = Ahead::new(Arc::new(prepare), u64::MAX);
+    let ahead = Prefetcher::new(Arc::new(prepare), u64::MAX);
     for step in (0..12).chain(5..9) {
         let found = ahead.batch(step);
         assert_eq!(found.is_err(), step == 7, "step {step}");
@@ -97,7 +97,7 @@ fn a_panic_comes_up_at_the_batch_that_has_it() {
         assert!(number != 7 || counted.fetch_add(1, Ordering::SeqCst) > 5, "seven");
         Ok(batch(number))
     };
-    let ahead = Ahead::new(Arc::new(prepare), u64::MAX);
+    let ahead = Prefetcher::new(Arc::new(prepare), u64::MAX);
     assert!((0..7).all(|step| number(&ahead.batch(step).unwrap()) == step));
     let caught = panic::catch_unwind(AssertUnwindSafe(|| ahead.batch(7)));
     assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"seven"));
@@ -118,10 +118,10 @@ fn a_wait_for_a_batch_ends_when_asked_to() {
             }
             Ok(batch(number))
         };
-        let ahead = Ahead::new(Arc::new(prepare), u64::MAX);
+        let ahead = Prefetcher::new(Arc::new(prepare), u64::MAX);
         (0..waits_at).for_each(|step| drop(ahead.batch(step).unwrap()));
         assert!(ahead.batch_unless(waits_at, &|| true).unwrap().is_none());
-        // Nor is the end of the threads waited for.
+        // Dropping does not wait for the end of the threads either.
         drop(ahead);
         drop(gate);
     }

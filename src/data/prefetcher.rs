@@ -1,8 +1,8 @@
-//! Batches prepared ahead, on other threads, where preparing one takes long enough to be worth it.
+//! Prefetches batches on other threads, if preparing one takes long enough.
 //!
-//! What is prepared is a pure function of the number of the batch, so nothing here decides what a batch is, only when
-//! it is made: whoever asks for number `n` gets what the function gives for `n`, after a jump, a resume or an error as
-//! well. The tensors it makes are in host memory; bringing them to a device is for the thread that trains.
+//! A batch is a pure function of its number, so prefetching affects only the time at which a batch is made, not its
+//! content: a request for number `n` returns the function's value for `n`, even after a jump, a resume or an error. The
+//! tensors are in host memory; the training thread transfers them to a device.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,51 +16,50 @@ use std::time::{Duration, Instant};
 use super::{Batch, DataError};
 use crate::threads;
 
-/// Makes a batch by its number.
+/// Makes a batch for its number.
 type Prepare = dyn Fn(u64) -> Result<Batch, DataError> + Send + Sync;
 
-/// To hand a batch from one thread to another costs about a tenth of this.
-const WORTH_IT: Duration = Duration::from_micros(300);
+/// Minimal duration of a batch for prefetching. Passing a batch between threads costs about a tenth of this.
+const PREFETCH_THRESHOLD: Duration = Duration::from_micros(300);
 
-/// How many batches in a row must have taken as long before threads are started: the first of all may have waited for a
-/// disk.
+/// Number of consecutive slow batches before threads are started: the first of all may have waited for a disk.
 const SLOW_BATCHES: u32 = 3;
 
-/// How often somebody who waits for a batch looks whether to wait on.
+/// Interval at which a waiting caller checks whether to stop.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(50);
 
-/// More threads than this hardly ever have something to do.
+/// More threads rarely have anything to do.
 const MOST_THREADS: usize = 4;
 
-/// Batches by their numbers, of which the next few are made while the caller is busy with one.
-pub(super) struct Ahead {
+/// Returns batches by number; the next few are made while the caller works on one.
+pub(super) struct Prefetcher {
     prepare: Arc<Prepare>,
     /// There is no batch from this number on.
     end: u64,
-    /// How many were asked for before there were workers.
+    /// Number of batches requested before there were workers.
     begun: AtomicU32,
     slow: AtomicU32,
     workers: Mutex<Option<Workers>>,
 }
 
-impl Ahead {
-    /// For the batches `0..end` that `prepare` makes.
+impl Prefetcher {
+    /// Creates a prefetcher for the batches `0..end` of `prepare`.
     pub fn new(prepare: Arc<Prepare>, end: u64) -> Self {
         let begun = AtomicU32::new(0);
         Self { prepare, end, begun, slow: AtomicU32::new(0), workers: Mutex::new(None) }
     }
 
-    /// The same, for batches that are known to be quick, or of which too few are asked for to start a thread.
+    /// Disables threads, for batches that are known to be quick, or too few to start a thread for.
     pub fn at_hand(self) -> Self {
         Self { begun: AtomicU32::new(SLOW_BATCHES), ..self }
     }
 
-    /// Whether threads were started, since preparing a batch takes long.
+    /// Whether threads were started, because preparing a batch takes long.
     pub fn is_slow(&self) -> bool {
         lock(&self.workers).is_some()
     }
 
-    /// Batch number `number`.
+    /// Returns batch number `number`.
     pub fn batch(&self, number: u64) -> Result<Batch, DataError> {
         match self.batch_unless(number, &|| false) {
             Ok(None) => (self.prepare)(number),
@@ -69,14 +68,14 @@ impl Ahead {
         }
     }
 
-    /// Batch number `number`, or none if `stop` asks not to wait for it any longer.
+    /// Returns batch number `number`, or `None` if `stop` asks to end the wait.
     pub fn batch_unless(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
         let mut workers = lock(&self.workers);
         if let Some(workers) = workers.as_ref() {
             let batch = match workers.shared.take(number, stop) {
                 Taken::Batch(batch) => Ok(Some(batch)),
                 Taken::Stopped => Ok(None),
-                // Nobody is at it, or it could not be made; then the error, or the panic, belongs here.
+                // No thread makes it, or it could not be made; then the error, or the panic, must occur here.
                 Taken::Nothing => self.elsewhere(number, stop),
             };
             lock(&workers.shared.queue).abandoned |= matches!(batch, Ok(None));
@@ -88,7 +87,7 @@ impl Ahead {
             0..SLOW_BATCHES => self.elsewhere(number, stop)?,
             _ => Some((self.prepare)(number)?),
         };
-        let slow = if began.elapsed() < WORTH_IT { 0 } else { self.slow.load(Ordering::Relaxed) + 1 };
+        let slow = if began.elapsed() < PREFETCH_THRESHOLD { 0 } else { self.slow.load(Ordering::Relaxed) + 1 };
         self.slow.store(slow, Ordering::Relaxed);
         if slow >= SLOW_BATCHES {
             *workers = Workers::start(&self.prepare, number + 1, self.end);
@@ -96,7 +95,7 @@ impl Ahead {
         Ok(batch)
     }
 
-    /// A batch that is made on another thread, or none if `stop` asks not to wait for it any longer.
+    /// Makes a batch on another thread; returns `None` if `stop` asks to end the wait.
     fn elsewhere(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
         let (prepare, (send, made)) = (self.prepare.clone(), mpsc::channel());
         let work = move || {
@@ -112,31 +111,31 @@ impl Ahead {
                 Ok(batch) => return batch.map(Some),
                 Err(RecvTimeoutError::Timeout) if stop() => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
-                // It has panicked: that belongs here.
+                // The thread has panicked; the panic must occur here.
                 Err(RecvTimeoutError::Disconnected) => return (self.prepare)(number).map(Some),
             }
         }
     }
 
-    /// How many batches are held or being made at most, where threads make them.
+    /// Returns the maximal number of batches held or being made with threads.
     pub fn most_batches() -> usize {
         2 * threads()
     }
 
-    /// How many batches are held or being made at most, or none where no threads were started.
+    /// Returns the maximal number of batches held or being made; `None` if no threads were started.
     #[cfg(test)]
     fn most(&self) -> Option<usize> {
         lock(&self.workers).as_ref().map(|workers| workers.shared.most)
     }
 }
 
-impl fmt::Debug for Ahead {
+impl fmt::Debug for Prefetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ahead")
+        write!(f, "Prefetcher")
     }
 }
 
-/// How many threads make batches.
+/// Returns the number of threads that make batches.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
 }
@@ -148,9 +147,9 @@ struct Workers {
 }
 
 impl Workers {
-    /// Starts to make the batches from `next` on; none where the system gives no threads.
+    /// Starts making the batches from `next`; `None` if the system refuses threads.
     fn start(prepare: &Arc<Prepare>, next: u64, end: u64) -> Option<Self> {
-        let (count, most) = (threads(), Ahead::most_batches());
+        let (count, most) = (threads(), Prefetcher::most_batches());
         let shared = Arc::new(Shared { queue: Mutex::new(Queue::from(next)), changed: Condvar::new(), most, end });
         let mut workers = Self { shared, threads: Vec::new() };
         for _ in 0..count {
@@ -169,12 +168,12 @@ impl Drop for Workers {
         if lock(&self.shared.queue).abandoned {
             return;
         }
-        // Each ends with the batch that it is at.
+        // Each thread ends after its current batch.
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
-/// What caller and threads have in common.
+/// State shared by the caller and the threads.
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -188,16 +187,16 @@ struct Queue {
     /// The number of the next one to be made.
     next: u64,
     stopped: bool,
-    /// Whether the caller did not wait for a batch, and so will not wait for the threads either.
+    /// Whether the caller has stopped waiting for a batch, and so will not wait for the threads either.
     abandoned: bool,
 }
 
 /// The answer to a request for a batch.
 enum Taken {
     Batch(Batch),
-    /// It must be made by the caller.
+    /// The caller must make it.
     Nothing,
-    /// It was asked not to wait.
+    /// The wait was stopped.
     Stopped,
 }
 
@@ -214,16 +213,16 @@ impl From<u64> for Queue {
 }
 
 impl Shared {
-    /// Batch number `number`, once it is made.
+    /// Returns batch number `number` once it is made.
     fn take(&self, number: u64, stop: &dyn Fn() -> bool) -> Taken {
         let mut queue = lock(&self.queue);
         if number > queue.next || (number < queue.next && !queue.slots.contains_key(&number)) {
-            // A jump: what was made for elsewhere is let go.
+            // After a jump, batches made for other places are dropped.
             *queue = Queue { stopped: queue.stopped, ..Queue::from(number) };
         }
         queue.slots = queue.slots.split_off(&number);
         if number == queue.next {
-            // Nobody is at it yet.
+            // No thread makes it yet.
             queue.next += 1;
             self.changed.notify_all();
             return Taken::Nothing;
@@ -242,7 +241,7 @@ impl Shared {
         }
     }
 
-    /// Makes one batch after another until told to stop.
+    /// Makes one batch after another until stopped.
     fn work(&self, prepare: &Prepare) {
         let mut queue = lock(&self.queue);
         loop {
@@ -259,7 +258,7 @@ impl Shared {
             drop(queue);
             let made = panic::catch_unwind(AssertUnwindSafe(|| prepare(number)));
             queue = lock(&self.queue);
-            // After a jump nobody waits for it any more.
+            // After a jump it is no longer needed.
             if let Some(slot) = queue.slots.get_mut(&number) {
                 *slot = made.ok().and_then(Result::ok).map_or(Slot::Failed, Slot::Made);
             }
@@ -268,7 +267,7 @@ impl Shared {
     }
 }
 
-/// A thread that panicked has left nothing half done: what is guarded is changed in single steps.
+/// A panic leaves no inconsistent state: guarded data is changed in single steps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

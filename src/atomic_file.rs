@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// A file that is being written beside its place.
 #[derive(Debug)]
-pub(crate) struct NewFile {
+pub(crate) struct AtomicFile {
     file: File,
     temporary: PathBuf,
     place: PathBuf,
     is_whole: bool,
 }
 
-impl NewFile {
+impl AtomicFile {
     /// Begins a file that will be at `place`, where another one may be until then.
     pub fn create(place: &Path) -> io::Result<Self> {
         // What a link leads to is replaced, and not the link.
@@ -41,7 +41,7 @@ impl NewFile {
     }
 }
 
-impl Write for NewFile {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -51,13 +51,13 @@ impl Write for NewFile {
     }
 }
 
-impl Seek for NewFile {
+impl Seek for AtomicFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
 }
 
-impl Drop for NewFile {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.is_whole {
             drop(fs::remove_file(&self.temporary));
@@ -74,15 +74,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("a.csv");
         fs::write(&place, "old").unwrap();
-        let mut half = NewFile::create(&place).unwrap();
+        let mut half = AtomicFile::create(&place).unwrap();
         half.write_all(b"ne").unwrap();
         drop(half);
         assert_eq!(fs::read_to_string(&place).unwrap(), "old");
-        let mut whole = NewFile::create(&place).unwrap();
+        let mut whole = AtomicFile::create(&place).unwrap();
         whole.write_all(b"new").unwrap();
         whole.finish().unwrap();
         assert_eq!(fs::read_to_string(&place).unwrap(), "new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(NewFile::create(folder.path()).is_err());
+        assert!(AtomicFile::create(folder.path()).is_err());
     }
 }

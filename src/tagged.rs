@@ -1,6 +1,6 @@
-//! Tables whose `kind` says what else is in them.
+//! Tables whose `kind` determines their other keys.
 //!
-//! Serde's own tagged enums do the same, but forget on the way where in the table a fault lies.
+//! Serde's tagged enums do the same, but lose the location of a fault in the table.
 
 use std::fmt::Display;
 
@@ -8,19 +8,19 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A table with a `kind`, which is read before the rest of it.
-pub(crate) struct Kinded {
+/// A table with a `kind`, which is read before the other keys.
+pub(crate) struct Tagged {
     kind: String,
     rest: Map<String, Value>,
 }
 
-impl Kinded {
-    /// The kind.
+impl Tagged {
+    /// Returns the kind.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// The kind of `table`, and the rest of it.
+    /// Splits `table` into its kind and the other keys.
     pub fn of<E: Error>(mut table: Map<String, Value>) -> Result<Self, E> {
         match table.remove("kind") {
             Some(Value::String(kind)) => Ok(Self { kind, rest: table }),
@@ -29,13 +29,13 @@ impl Kinded {
         }
     }
 
-    /// The kind, and the rest of the table.
+    /// Returns the kind and the other keys.
     pub fn into_parts(self) -> (String, Map<String, Value>) {
         (self.kind, self.rest)
     }
 }
 
-/// A table as a type. A fault is told as `place: what is wrong`.
+/// Reads a table as a type. A fault is reported as `place: fault`.
 pub(crate) fn read_table<T: DeserializeOwned, E: Error>(table: Map<String, Value>) -> Result<T, E> {
     serde_path_to_error::deserialize(Value::Object(table)).map_err(|error| {
         let (place, reason) = locate(&error);
@@ -43,17 +43,17 @@ pub(crate) fn read_table<T: DeserializeOwned, E: Error>(table: Map<String, Value
     })
 }
 
-/// The error for a kind that is not among `known`.
+/// Creates the error for a kind that is not among `known`.
 pub(crate) fn unknown_kind<E: Error>(kind: &str, known: &[&str]) -> E {
     E::custom(format!("kind: unknown variant `{kind}`, expected {}", one_of(known)))
 }
 
-/// The error for a field that is not among `known`.
+/// Creates the error for a field that is not among `known`.
 pub(crate) fn unknown_field<E: Error>(field: &str, known: &[&str]) -> E {
     E::custom(format!("{field}: unknown field `{field}`, expected {}", one_of(known)))
 }
 
-/// Names as serde lists them.
+/// Lists names like serde.
 fn one_of(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match &quoted[..] {
@@ -63,17 +63,17 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for Kinded {
+impl<'de> Deserialize<'de> for Tagged {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::of(Map::deserialize(deserializer)?)
     }
 }
 
-/// Where a fault lies, as a dotted path that includes a field nobody knows, and what is wrong there.
+/// Returns the place of a fault, as a dotted path that includes an unknown field, and the fault.
 pub(crate) fn locate<E: Display>(error: &serde_path_to_error::Error<E>) -> (String, String) {
     let (path, reason) = (error.path().to_string(), error.inner().to_string());
     let path = if path == "." { String::new() } else { path };
-    // What is inside a table with a kind has said where before it came here.
+    // A fault inside a nested table with a kind already includes its place.
     if let Some((inner, reason)) = reason.split_once(": ").filter(|(inner, _)| is_place(inner)) {
         return (join(&path, inner), reason.to_owned());
     }

@@ -1,4 +1,4 @@
-//! Where a run stands, read from one of its checkpoints.
+//! Status of a run, read from one of its checkpoints.
 
 use std::path::PathBuf;
 
@@ -6,84 +6,84 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::course::Course;
-use super::kept::KeptStanding;
+use super::kept::KeptStatus;
 use super::layers::{Layer, layers};
 use super::measured::Measured;
 use super::statistics::{TensorSummary, summarize};
 use crate::checkpoint::{Checkpoint, FileEntry, Folder, Outline, WrittenBy};
 use crate::schedule::{RunLength, Schedule, Scheduler};
-use crate::state::Part;
+use crate::state::Stateful;
 use crate::train::{Kept, TrainError, base_of};
 
-/// How many of the coming rates are shown.
+/// Number of future rates in the status.
 const RATES_SHOWN: u64 = 5;
 
-/// Where a run stands.
+/// Status of a run.
 #[derive(Debug, Serialize)]
-pub struct Standing {
+pub struct RunStatus {
     /// The checkpoint's directory.
     pub path: PathBuf,
     /// Updates made; the number of the next.
     pub step: u64,
-    /// Updates of the whole run, where the checkpoint knows it.
+    /// Updates of the whole run, if the checkpoint contains it.
     pub total_steps: Option<u64>,
-    /// Updates of one epoch, where the checkpoint knows it.
+    /// Updates of one epoch, if the checkpoint contains it.
     pub steps_per_epoch: Option<u64>,
     /// Epochs completed.
     pub epoch: Option<u64>,
-    /// Updates made in the epoch that is under way: where in the data the next update reads.
+    /// Updates made in the current epoch: the position of the next update in the data.
     pub step_in_epoch: Option<u64>,
-    /// Samples seen.
+    /// Number of samples seen.
     pub samples: Option<u64>,
     /// The seed of the run.
     pub seed: Option<u64>,
     /// The schedule of the learning rate as one line of text.
     pub schedule: Option<String>,
-    /// What the schedule remembers of metrics.
+    /// The memory of the schedule.
     pub memory: Value,
-    /// The schedule of the momentum, where it has one of its own.
+    /// The schedule of the momentum, if it has a separate one.
     pub momentum_schedule: Option<String>,
-    /// What that remembers of metrics.
+    /// The memory of the momentum schedule.
     pub momentum_memory: Value,
-    /// The schedule of the weight decay, where there is one.
+    /// The schedule of the weight decay, if there is one.
     pub weight_decay_schedule: Option<String>,
-    /// What that remembers of metrics.
+    /// The memory of the weight decay schedule.
     pub weight_decay_memory: Value,
     /// Kind of the optimizer.
     pub optimizer: Option<String>,
     /// Its hyperparameters.
     pub hyperparameters: Value,
     /// Its parameter groups.
-    pub groups: Vec<GroupStanding>,
-    /// What the data is known by.
+    pub groups: Vec<GroupStatus>,
+    /// The identity of the data.
     pub data: Value,
     /// The configuration.
     pub config: Value,
-    /// What was changed on which resume.
+    /// The configuration changes of each resume.
     pub history: Vec<Value>,
-    /// Which checkpoints of the run stay, and why, where it was looked at as a run.
+    /// Retention of the run's checkpoints, if the run was given and not a single checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kept: Option<KeptStanding>,
-    /// The figures in the run's log up to its step, where there is one.
+    pub kept: Option<KeptStatus>,
+    /// The metrics in the run's log up to its step, if there is a log.
     pub measured: Measured,
-    /// Where the run goes on.
+    /// The next steps of the run.
     pub course: Course,
     /// The tensors of the model by layer.
     pub layers: Vec<Layer>,
-    /// Every tensor in figures.
+    /// Statistics of every tensor.
     pub tensors: Vec<TensorSummary>,
     /// The files.
     pub files: Vec<FileEntry>,
-    /// Whether each file was read and agrees with its digest.
+    /// Whether each file was read and its digest is right.
     pub is_verified: bool,
     /// The build and the machine that wrote it.
     pub written_by: WrittenBy,
 }
 
-/// Where a parameter group stands.
+/// Status of a parameter group.
 #[derive(Debug, Serialize)]
-pub struct GroupStanding {
-    /// The name of the group's own update rule, where it has another than the optimizer.
+pub struct GroupStatus {
+    /// The name of the group's update rule if it differs from the optimizer's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Its parameters.
@@ -92,24 +92,24 @@ pub struct GroupStanding {
     pub base_lr: Option<f64>,
     /// Rate of the next update.
     pub lr: Option<f64>,
-    /// Rates of the updates from the next on, as far as no metric moves them.
+    /// Rates of the next updates, starting with the next one, as far as they do not depend on metrics.
     pub next_lrs: Vec<f64>,
-    /// The group's own weight decay, which a schedule of it starts from.
+    /// The group's own weight decay, the base of its schedule.
     pub base_weight_decay: Option<f64>,
     /// Weight decay of the next update.
     pub weight_decay: Option<f64>,
-    /// Weight decays from the next update on, where a schedule drives it.
+    /// Weight decays of the next updates, if a schedule drives it.
     pub next_weight_decays: Vec<f64>,
-    /// The group's own momentum, or first beta, which a schedule of it starts from.
+    /// The group's own momentum, or first beta, the base of its schedule.
     pub base_momentum: Option<f64>,
     /// Momentum of the next update.
     pub momentum: Option<f64>,
-    /// Momenta from the next update on, where a schedule drives it.
+    /// Momenta of the next updates, if a schedule drives it.
     pub next_momenta: Vec<f64>,
 }
 
-impl Standing {
-    /// Reads the standing from a checkpoint, whoever wrote it: what it does not hold is left out.
+impl RunStatus {
+    /// Reads the status from a checkpoint of any program; missing parts are left out.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let tensors = checkpoint.parts().flat_map(|part| {
             let tensors = checkpoint.state(part).map(|state| &state.tensors);
@@ -119,13 +119,13 @@ impl Standing {
         Self { layers: layers(&tensors), tensors, is_verified: true, ..Self::of_outline(&checkpoint.outline()) }
     }
 
-    /// The same with what the log of its run says.
+    /// Adds the metrics of the run's log.
     pub fn in_its_run(mut self) -> Self {
         self.measured = Measured::of_run(&base_of(&self.path), self.step);
         self
     }
 
-    /// The same from an outline, which says nothing of what is in the tensors.
+    /// Reads the status from an outline, without statistics of tensors.
     pub fn of_outline(checkpoint: &Outline) -> Self {
         let number = |name| checkpoint.field(name).and_then(Value::as_u64);
         let field = |name| checkpoint.field(name).cloned().unwrap_or_default();
@@ -168,21 +168,21 @@ impl Standing {
     }
 }
 
-impl Standing {
-    /// The same, beside the other checkpoints in the `folder` of its run.
+impl RunStatus {
+    /// Adds the retention of the checkpoints in the run's `folder`.
     ///
     /// # Errors
-    /// When the folder cannot be listed, or its rules of keeping make no sense.
+    /// The folder cannot be listed, or its retention rules are invalid.
     pub fn beside(self, folder: &Folder) -> Result<Self, TrainError> {
         let kept = Kept::look(folder, self.step, &self.config, self.steps_per_epoch)?;
-        Ok(Self { kept: Some(KeptStanding::new(kept, &self.config)), ..self })
+        Ok(Self { kept: Some(KeptStatus::new(kept, &self.config)), ..self })
     }
 }
 
-/// The parts of a checkpoint that are schedules: of the learning rate, the momentum and the weight decay.
+/// The parts of a checkpoint that are schedules, of the learning rate, the momentum and the weight decay.
 const PARTS: [&str; 3] = ["schedulers.lr", "schedulers.momentum", "schedulers.weight_decay"];
 
-/// A schedule as the checkpoint has it.
+/// Returns a schedule of the checkpoint.
 fn schedule(checkpoint: &Outline, part: &str) -> Option<Schedule> {
     serde_json::from_value(checkpoint.state(part)?.json["spec"].clone()).ok()
 }
@@ -191,8 +191,8 @@ fn memory(checkpoint: &Outline, part: &str) -> Value {
     checkpoint.state(part).map(|state| state.json["memory"].clone()).unwrap_or_default()
 }
 
-/// A scheduler as the checkpoint has it; none where its rates depend on lengths that only the program knows which
-/// saved it.
+/// Returns a scheduler of the checkpoint; `None` if its rates depend on lengths that only the program that saved it
+/// knows.
 fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
     let (state, schedule) = (checkpoint.state(part)?, schedule(checkpoint, part)?);
     let bases: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
@@ -208,7 +208,7 @@ fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
 struct Schedulers([Option<Scheduler>; 3]);
 
 impl Schedulers {
-    fn groups(&self, optimizer: Option<&Value>) -> Vec<GroupStanding> {
+    fn groups(&self, optimizer: Option<&Value>) -> Vec<GroupStatus> {
         let saved = optimizer.and_then(|json| json["groups"].as_array()).map(Vec::as_slice).unwrap_or_default();
         let [lr, momentum, weight_decay] = &self.0;
         let group = |index: usize| {
@@ -220,7 +220,7 @@ impl Schedulers {
             // As in training, a schedule of the learning rate may drive the momentum too.
             let by_rate = next(lr, |scheduler, t| scheduler.momentum_at(t, index));
             let next_momenta = if by_rate.is_empty() { own } else { by_rate };
-            GroupStanding {
+            GroupStatus {
                 kind: saved["kind"].as_str().map(str::to_owned),
                 parameters: names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
                 base_lr: lr.as_ref().and_then(|s| s.base_lrs().get(index).copied()).or(saved["lr"].as_f64()),
@@ -239,7 +239,7 @@ impl Schedulers {
     }
 }
 
-/// What a scheduler says of the coming updates.
+/// Evaluates a scheduler at the next updates.
 fn next(scheduler: &Option<Scheduler>, value: impl Fn(&Scheduler, u64) -> Option<f64>) -> Vec<f64> {
     let values = |s: &Scheduler| (0..RATES_SHOWN).filter_map(|ahead| value(s, s.t().saturating_add(ahead))).collect();
     scheduler.as_ref().map(values).unwrap_or_default()

@@ -1,21 +1,21 @@
-//! The directory in which a proof works: what is where, and what of it is ours to remove.
+//! Working directory of a kill test: its contents, and what of it may be removed.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::before;
 use super::error::ProofError;
+use super::run_backup;
 
-/// The directory of a proof.
-pub(super) struct Place {
+/// The working directory.
+pub(super) struct Workspace {
     out: PathBuf,
-    /// The directories that were made for it, outermost first.
+    /// The directories that were created for it, outermost first.
     made: Vec<PathBuf>,
 }
 
-impl Place {
-    /// Makes the directory `out`, or takes one that is empty.
+impl Workspace {
+    /// Creates the directory `out`, or uses an empty one.
     pub fn create(out: &Path) -> Result<Self, ProofError> {
         let is_taken = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
         if is_taken {
@@ -26,51 +26,51 @@ impl Place {
         made.reverse();
         let place = Self { out: out.to_owned(), made };
         fs::create_dir_all(out).map_err(ProofError::io("make", out))?;
-        // A relative path would mean another place to a command that changes its directory.
+        // A command may change its directory, so the path must be absolute.
         let out = out.canonicalize().map_err(ProofError::io("find", out))?;
         let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
         let short = here.and_then(|here| out.strip_prefix(here).ok().map(Path::to_path_buf));
         Ok(Self { out: short.filter(|path| !path.as_os_str().is_empty()).unwrap_or(out), ..place })
     }
 
-    /// The uninterrupted run.
+    /// Returns the path of the uninterrupted run.
     pub fn whole(&self) -> PathBuf {
         self.out.join("whole")
     }
 
-    /// The run under kills.
+    /// Returns the path of the run with kills.
     pub fn killed(&self) -> PathBuf {
         self.out.join("killed")
     }
 
-    /// Where the process of a run writes what it has to say.
+    /// Returns the file for the output of a run's process.
     pub fn said(&self, run: &Path) -> PathBuf {
         run.with_extension("txt")
     }
 
-    /// Where a process tells what it is doing.
+    /// Returns the file for the progress reports of a process.
     pub fn progress(&self) -> PathBuf {
         self.out.join(".progress")
     }
 
-    /// Where a copy of the run under kills is kept.
+    /// Returns the path of the backup of the run with kills.
     pub fn before(&self) -> PathBuf {
         self.out.join(".before")
     }
 
-    /// Removes what is of no use after a proof.
+    /// Removes files that are not needed after the test.
     pub fn tidy(&self) {
-        // What stays is hidden and does no harm.
-        let _ = before::remove(&self.before());
+        // Remaining files are hidden and do no harm.
+        let _ = run_backup::remove(&self.before());
         let _ = fs::remove_file(self.progress());
     }
 
-    /// Removes all that was made here, and nothing else.
+    /// Removes everything that was created here, and nothing else.
     pub fn remove(&self) {
         self.tidy();
         for run in [self.whole(), self.killed()] {
-            // A directory that holds something else stays, and so it may.
-            let _ = before::remove(&run);
+            // A directory with other content stays.
+            let _ = run_backup::remove(&run);
             let _ = fs::remove_file(self.said(&run));
         }
         for folder in self.made.iter().rev() {
@@ -79,14 +79,13 @@ impl Place {
     }
 }
 
-/// The folder of a run's checkpoints: `checkpoints` in it, or the run directory itself.
+/// Returns the folder of a run's checkpoints: `checkpoints` in it, or the run directory itself.
 pub(super) fn checkpoints_of(run: &Path) -> PathBuf {
     let folder = run.join("checkpoints");
     if folder.is_dir() { folder } else { run.to_owned() }
 }
 
-/// The same lines without what they say of the directory `gone`, as far as anything else is left: it is removed, and
-/// nothing can be done with it.
+/// Removes mentions of the removed directory `gone` from the lines, as far as other text is left.
 pub(super) fn without_place(said: &str, gone: &Path) -> String {
     let gone = gone.to_string_lossy();
     let about_the_rest = |line: &str| {
@@ -98,7 +97,7 @@ pub(super) fn without_place(said: &str, gone: &Path) -> String {
     if lines.len() < 2 { said.to_owned() } else { left }
 }
 
-/// The last lines of a file, indented. That one is an error is said where they are told.
+/// Returns the last lines of a file, indented. The caller's message says that one is an error.
 pub(super) fn last_lines(path: &Path) -> io::Result<String> {
     const LINES: usize = 10;
     let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();

@@ -1,4 +1,4 @@
-//! Where a run stands, as a person reads it.
+//! Text form of a run's status.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::course::Due;
 use super::layers;
 use super::measured::{Measured, Validation};
-use super::standing::{GroupStanding, Standing};
+use super::run_status::{GroupStatus, RunStatus};
 use super::statistics::TensorSummary;
 use crate::aligned::aligned;
 use crate::figures;
 use crate::train::config::changes::written;
 
-impl fmt::Display for Standing {
+impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |total: Option<u64>| total.map(|total| format!(" of {total}")).unwrap_or_default();
         writeln!(f, "checkpoint  {}", self.path.display())?;
@@ -57,7 +57,7 @@ impl fmt::Display for Standing {
         let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
         writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
         writeln!(f)?;
-        // `{:#}` has every tensor in figures.
+        // `{:#}` includes statistics of every tensor.
         if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers::text(&self.tensors)) }
     }
 }
@@ -78,10 +78,10 @@ fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Resul
     Ok(())
 }
 
-fn write_course(f: &mut fmt::Formatter<'_>, standing: &Standing) -> fmt::Result {
+fn write_course(f: &mut fmt::Formatter<'_>, standing: &RunStatus) -> fmt::Result {
     let course = &standing.course;
     if course.is_finished {
-        return writeln!(f, "continues   nowhere: all its updates are made");
+        return writeln!(f, "continues   not at all: all its updates are made");
     }
     let epoch = course.epoch.map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
     write!(f, "continues   with update {}{epoch}", standing.step)?;
@@ -107,7 +107,7 @@ fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&Stri
     if memory.is_null() { Ok(()) } else { writeln!(f, "  memory    {memory}") }
 }
 
-fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding, all: bool) -> fmt::Result {
+fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStatus, all: bool) -> fmt::Result {
     let show = |value: Option<f64>| value.map_or("?".to_owned(), figures::exact);
     let course = |name: &str, next: &[f64]| {
         let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();
@@ -133,7 +133,7 @@ fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStanding, 
     writeln!(f, "            {} | {parameters}", settings.join(" "))
 }
 
-/// The first few names, and how many more there are.
+/// Returns the first few names, and how many more there are.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 4;
     match names.len().checked_sub(SHOWN) {

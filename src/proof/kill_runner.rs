@@ -1,4 +1,4 @@
-//! The kills: each aimed, made, and described by what it has hit.
+//! Kills: each aimed, executed, and described by what it hit.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,50 +11,50 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::aim::{Aim, Target, targets};
-use super::before::Before;
 use super::error::ProofError;
-use super::place::{Place, checkpoints_of, last_lines, without_place};
+use super::kill_target::{KillTarget, PlannedKill, targets};
 use super::program::{Program, Running, describe};
+use super::run_backup::RunBackup;
+use super::workspace::{Workspace, checkpoints_of, last_lines, without_place};
 use super::{Event, Plan};
 use crate::checkpoint::{Checkpoint, Folder, is_temporary};
 use crate::train::{Phase, Progress};
 
-/// A kill that was made.
+/// An executed kill.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kill {
-    /// The step of the checkpoint that the process had gone on from; `None` where it had begun anew.
+    /// The step of the checkpoint that the process continued from; `None` if it had started from the beginning.
     pub from: Option<u64>,
-    /// How many updates were made: as the process told, or else as its log and its checkpoints show.
+    /// Number of updates made: as reported by the process, otherwise from its log and its checkpoints.
     pub step: u64,
-    /// What it was doing. A save is known by what it left on the disk, the rest by what the process told; `None` where
-    /// it told nothing.
+    /// Phase of the process. A save is recognized by its files on disk, other phases by the process's reports; `None`
+    /// without a report.
     pub phase: Option<Phase>,
-    /// How many threads it was started with, where the plan says.
+    /// Number of threads it was started with, if the plan sets it.
     pub threads: Option<NonZeroUsize>,
     /// How long it had been running.
     pub after: Duration,
 }
 
-/// How fast the program is.
+/// Measured durations of the program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// The whole run.
+    /// Duration of the whole run.
     pub whole: Duration,
-    /// The part of it until its first checkpoint was there.
+    /// Duration until its first checkpoint existed.
     pub startup: Duration,
-    /// How long the last process took until it told of its first update; `startup` where none has told.
+    /// Duration until the last process reported its first update; `startup` if none has reported.
     pub ready: Duration,
-    /// One save.
+    /// Duration of one save.
     pub save: Duration,
     /// The step of its last checkpoint.
     pub steps: u64,
 }
 
-/// What became of a process that was to be killed.
+/// Result of a process that was to be killed.
 enum Outcome {
     Killed(Kill),
-    /// It came to its end first, unharmed.
+    /// It finished before the kill.
     Finished,
     /// It failed by itself.
     Failed(ExitStatus),
@@ -67,15 +67,15 @@ impl Outcome {
 }
 
 /// Starts the program and kills it.
-pub(super) struct Hunter<'a> {
+pub(super) struct KillRunner<'a> {
     plan: &'a Plan,
-    place: &'a Place,
+    place: &'a Workspace,
     stop: &'a dyn Fn() -> Option<i32>,
     launches: usize,
 }
 
-impl<'a> Hunter<'a> {
-    pub fn new(plan: &'a Plan, place: &'a Place, stop: &'a dyn Fn() -> Option<i32>) -> Self {
+impl<'a> KillRunner<'a> {
+    pub fn new(plan: &'a Plan, place: &'a Workspace, stop: &'a dyn Fn() -> Option<i32>) -> Self {
         Self { plan, place, stop, launches: 0 }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Hunter<'a> {
         Ok(Pace { whole, startup, ready: startup, save, steps })
     }
 
-    /// Kills a run as often as planned, and then brings it to its end. Says how the program failed, should it.
+    /// Kills a run as often as planned, and then lets it finish. Returns how the program failed, if it did.
     pub fn kill_again_and_again(
         &mut self,
         mut pace: Pace,
@@ -140,17 +140,16 @@ impl<'a> Hunter<'a> {
         Ok((kills, broken))
     }
 
-    /// Makes one kill. Where the process ends before it, or has saved its last step and leaves nothing to hit for the
-    /// kills to come, the run is put back to what it was, and the next kill comes sooner; `Finished` where that does
-    /// not help.
-    fn kill(&mut self, mut target: Target, pace: &mut Pace) -> Result<Outcome, ProofError> {
+    /// Executes one kill. If the process ends before the kill, or has saved its last step so that later kills have no
+    /// target, the run is restored and the next attempt kills earlier; returns `Finished` if that does not help.
+    fn kill(&mut self, mut target: PlannedKill, pace: &mut Pace) -> Result<Outcome, ProofError> {
         const ATTEMPTS: u32 = 12;
         let (run, copy) = (self.place.killed(), self.place.before());
         for attempt in 0..ATTEMPTS {
-            let before = Before::take(&run, &copy).map_err(ProofError::io("copy to", &copy))?;
+            let before = RunBackup::take(&run, &copy).map_err(ProofError::io("copy to", &copy))?;
             let from = newest(&run);
             let delay = target.delay(pace, from.unwrap_or(0)).mul_f64(0.5_f64.powi(attempt as i32));
-            match self.hunt(&run, target, delay, pace, from)? {
+            match self.run_and_kill(&run, target, delay, pace, from)? {
                 Outcome::Failed(status) => return Ok(Outcome::Failed(status)),
                 Outcome::Killed(kill) if newest(&run) != Some(pace.steps) => return Ok(Outcome::Killed(kill)),
                 Outcome::Killed(_) | Outcome::Finished => {
@@ -158,15 +157,15 @@ impl<'a> Hunter<'a> {
                 }
             }
             // There may be no further save to hit.
-            target.aim = if target.aim == Aim::Save { Aim::Moment } else { target.aim };
+            target.aim = if target.aim == KillTarget::Save { KillTarget::Moment } else { target.aim };
         }
         Ok(Outcome::Finished)
     }
 
-    fn hunt(
+    fn run_and_kill(
         &mut self,
         run: &Path,
-        target: Target,
+        target: PlannedKill,
         delay: Duration,
         pace: &mut Pace,
         from: Option<u64>,
@@ -174,7 +173,7 @@ impl<'a> Hunter<'a> {
         let (saves_before, logged_before) = (unfinished_saves(run), last_logged(&run.join("log.jsonl")));
         let mut process = self.start(run, true)?;
         let mut due = delay;
-        let mut waits_for_save = target.aim == Aim::Save;
+        let mut waits_for_save = target.aim == KillTarget::Save;
         let mut has_told = false;
         loop {
             if !has_told && Progress::last_told(&self.place.progress()).is_some() {
@@ -213,7 +212,7 @@ impl<'a> Hunter<'a> {
             (Some((_, step)), _) => step,
             (None, Some(Phase::Starting)) => from.unwrap_or(0),
             (None, _) => {
-                // What the log says as it did before is of an earlier process.
+                // Unchanged log content is from an earlier process.
                 let logged = Some(last_logged(&run.join("log.jsonl"))).filter(|logged| *logged != logged_before);
                 logged.flatten().max(newest(run)).unwrap_or(0)
             }
@@ -236,7 +235,10 @@ impl<'a> Hunter<'a> {
 
     fn last_words(&self, run: &Path, status: ExitStatus) -> (String, String) {
         let said = last_lines(&self.place.said(run)).unwrap_or_default();
-        (describe(status), if said.is_empty() { "; it said nothing".to_owned() } else { format!("; it said{said}") })
+        (
+            describe(status),
+            if said.is_empty() { "; it printed nothing".to_owned() } else { format!("; it printed{said}") },
+        )
     }
 
     fn broken(&self, run: &Path, status: ExitStatus, kills: usize) -> String {
@@ -245,7 +247,7 @@ impl<'a> Hunter<'a> {
     }
 }
 
-/// Sleeps through most of what is left, a little at a time, so that an end or a signal is soon seen.
+/// Sleeps most of the remaining time, in short intervals, so that an end or a signal is noticed soon.
 fn doze(left: Duration, most_milliseconds: u64) {
     let slack = Duration::from_micros(300);
     sleep(left.saturating_sub(slack).clamp(Duration::from_micros(20), Duration::from_millis(most_milliseconds)));
@@ -255,20 +257,20 @@ fn has_checkpoint(run: &Path) -> bool {
     Folder::new(checkpoints_of(run)).list().is_ok_and(|found| !found.is_empty())
 }
 
-/// The step of the newest valid checkpoint, which is the one that a run goes on from.
+/// Returns the step of the newest valid checkpoint, from which a run continues.
 fn newest(run: &Path) -> Option<u64> {
     let all = Folder::new(checkpoints_of(run)).list().ok()?;
     all.into_iter().rev().find(|(_, path)| Checkpoint::verify(path).is_ok()).map(|(step, _)| step)
 }
 
-/// The directories in which saves are at work, or were when they were killed.
+/// Returns the directories of saves in progress, or interrupted by a kill.
 fn unfinished_saves(run: &Path) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(checkpoints_of(run)).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     paths.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary)).collect()
 }
 
-/// How many updates a log tells of: one more than the step of its last whole line.
+/// Returns the number of updates in a log: one more than the step of its last complete line.
 fn last_logged(path: &Path) -> Option<u64> {
     const TAIL: u64 = 1 << 16;
     let read = || {
@@ -284,7 +286,7 @@ fn last_logged(path: &Path) -> Option<u64> {
     tail.rsplit(|&byte| byte == b'\n').find_map(step).map(|step| step.saturating_add(1))
 }
 
-/// How long a save takes: the median of those that `timing.jsonl` tells of.
+/// Returns the duration of a save: the median in `timing.jsonl`.
 fn usual_save(path: &Path) -> Option<Duration> {
     let text = fs::read_to_string(path).ok()?;
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
