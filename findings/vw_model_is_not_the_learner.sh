@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Vowpal Wabbit continues its plain learners to the last bit; with some of its reductions the model it saves is not the
-# learner that it was.
+# With some of its reductions, the model that Vowpal Wabbit saves is not the learner that saved it.
 #
 # Packages: vowpalwabbit 9.11.9, numpy 2.4.6 (Python 3.11).
 # Expected: since release 9 a model file (`-f`) holds what is needed to go on: read back (`-i`) it predicts what the
 #           learner predicted that wrote it, and 200 examples, a file and 200 more make the learner that 400 make. The
 #           same command line, with `-i` added, is accepted.
-# Seen:     so it is with plain gradient descent, FTRL, coin betting, cubic features and low-rank interactions. With `--nn`
-#           the file predicts the same and trains on differently, without dropout too. With `--autolink` and `--OjaNewton`
-#           the file, just written, predicts other numbers than its writer (the error grows from 0.894 to 1.212 and from
-#           1.649 to 2.099). And the seed in the file is the present place of the generator under the old name: the command
-#           with `--random_seed 5` that made a file is refused for it, as the values "disagree".
+# Seen:     so it is with plain gradient descent, FTRL, coin betting, cubic features and low-rank interactions. With
+#           `--nn` (no dropout) the file predicts the same and trains on differently. With `--autolink` and
+#           `--OjaNewton` the file, just written, predicts other numbers than its writer: the error goes from 0.894 to
+#           1.212 and from 1.649 to 2.099. And with `--nn` the seed in the file is no longer the 5 that was asked for:
+#           the command that made the file is refused with it, as the two values "disagree".
 # Why it matters: nothing but the last is an error, so a model that was good in training is served, or trained on, as
 #           another.
 set -euo pipefail
