@@ -7,7 +7,7 @@ const BEGINNING: usize = 3;
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     // Short names are near to everything.
-    let farthest = 1 + name.chars().count() / 3;
+    let farthest = 1 + name.chars().count() / 4;
     let rated = known.into_iter().filter_map(|candidate| {
         let lowercase = candidate.to_lowercase();
         let far = distance(&name, &lowercase);
@@ -38,6 +38,7 @@ mod tests {
         assert_eq!(meant("rl"), Some("lr"));
         assert_eq!(meant("plateau"), None);
         assert_eq!(meant("xy"), None);
+        assert_eq!(nearest("cow", ["cat", "dog"]), None, "short names are near to everything");
         assert_eq!(nearest("a", []), None);
     }
 }
