@@ -1,6 +1,6 @@
 //! What serde says about a configuration, in words for people who have never seen serde.
 
-use crate::nearest::nearest;
+use crate::nearest::misspelled;
 
 /// The same message in plain words; for an unknown name with the nearest known one. `elsewhere` asks for a key of
 /// another table, and is told whether the key's own table has a near one.
@@ -17,7 +17,7 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
-    let nearest = nearest(name, known.iter().copied());
+    let nearest = misspelled(name, known.iter().copied());
     let question = elsewhere(nearest.is_some()).filter(|_| is_field);
     let question = question.or_else(|| Some(format!("did you mean `{}`?", nearest?)));
     let question = question.map(|question| question + " ").unwrap_or_default();
