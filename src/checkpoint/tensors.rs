@@ -20,7 +20,7 @@ use crate::tensor_header::{self, REMARKS, Remarks};
 pub struct TensorOutline {
     /// The part that it belongs to.
     pub part: String,
-    /// Returns its name.
+    /// Its name.
     pub name: String,
     /// The type of its elements.
     pub dtype: Dtype,

@@ -13,7 +13,7 @@ use crate::Notice;
 
 /// The source of labels, for messages.
 pub(super) struct LabelsOf<'a> {
-    /// Returns the path of the file.
+    /// The path of the file.
     pub path: &'a Path,
     /// The name of the column or tensor; `None` if the whole file is labels.
     pub place: Option<String>,

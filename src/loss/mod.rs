@@ -119,7 +119,7 @@ pub enum LossError {
     Field {
         /// The setting.
         field: &'static str,
-        /// Returns its value.
+        /// Its value.
         value: String,
         /// The rule for it.
         rule: String,

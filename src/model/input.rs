@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// the weights and the data, and not on the training batches.
 pub const EVALUATION_ROWS: usize = 256;
 
-/// Returns the form of a row's inputs.
+/// The form of a row's inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Input {

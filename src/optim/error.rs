@@ -13,7 +13,7 @@ pub enum OptimError {
     Hyperparameter {
         /// The field of the configuration.
         field: String,
-        /// Returns its value.
+        /// Its value.
         value: String,
         /// The range it must be in.
         rule: String,
@@ -105,7 +105,7 @@ pub enum OptimError {
     Rate {
         /// The name of the hyperparameter.
         what: &'static str,
-        /// Returns its value.
+        /// Its value.
         value: f64,
         /// Index of its parameter group.
         group: usize,

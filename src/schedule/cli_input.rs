@@ -74,7 +74,7 @@ pub enum CliInputError {
     /// The file cannot be read.
     #[error("{path} cannot be read: {source}")]
     File {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: String,
         /// The reason.
         source: std::io::Error,
@@ -82,7 +82,7 @@ pub enum CliInputError {
     /// The TOML file holds no schedule.
     #[error("{path}: {message}")]
     Toml {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: String,
         /// The fault.
         message: String,
@@ -90,7 +90,7 @@ pub enum CliInputError {
     /// The file of metrics holds something else.
     #[error("{path} is not a JSON array of numbers, such as [0.9, 0.7]: it holds `{found}`")]
     Metrics {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: String,
         /// The first entry that is not a number.
         found: String,

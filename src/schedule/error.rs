@@ -38,7 +38,7 @@ pub enum ScheduleError {
         place: String,
         /// The parameter.
         field: String,
-        /// Returns its value.
+        /// Its value.
         value: String,
         /// The rule that it breaks.
         rule: String,

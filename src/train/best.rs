@@ -21,9 +21,9 @@ pub struct BestCheckpoint {
     pub path: PathBuf,
     /// Its step.
     pub step: u64,
-    /// Returns the metric.
+    /// The metric.
     pub metric: Metric,
-    /// Returns its value.
+    /// Its value.
     pub value: f64,
 }
 

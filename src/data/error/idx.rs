@@ -13,7 +13,7 @@ pub enum IdxError {
     /// It starts with other bytes.
     #[error("{path}, byte 0: an IDX file of {what} starts with the bytes {expected}, and this one with {found}")]
     Magic {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The expected content.
         what: &'static str,
@@ -25,7 +25,7 @@ pub enum IdxError {
     /// Its length does not match its header.
     #[error("{path}, byte {end}: the file ends here, but its header of {count} {what} needs {expected} bytes")]
     Length {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// Its length in bytes.
         end: usize,
@@ -39,7 +39,7 @@ pub enum IdxError {
     /// Its images are empty.
     #[error("{path}, byte 4: images of {shape:?} hold nothing")]
     NoPixels {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// Their shape.
         shape: Vec<usize>,
@@ -83,7 +83,7 @@ pub enum IdxError {
     /// A file was given instead of a folder.
     #[error("{path} is a file; give the folder that holds both the images and their labels")]
     NotAFolder {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// A checkpoint names a file outside the folder of the images.
@@ -91,7 +91,7 @@ pub enum IdxError {
     Outside {
         /// The option.
         option: &'static str,
-        /// Returns its value.
+        /// Its value.
         path: PathBuf,
     },
     /// One of the two validation files was given without the other.

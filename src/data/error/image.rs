@@ -57,7 +57,7 @@ pub enum ImageError {
     OneClass {
         /// The folder that it is in.
         path: PathBuf,
-        /// Returns its name.
+        /// Its name.
         class: String,
     },
     /// There are images in subfolders of class folders.
@@ -79,7 +79,7 @@ pub enum ImageError {
     /// The file is not an image.
     #[error("{path} is neither PNG nor JPEG; {remedy}")]
     NotAnImage {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The remedy.
         remedy: &'static str,
@@ -87,7 +87,7 @@ pub enum ImageError {
     /// The file is damaged, truncated, or of an unsupported kind.
     #[error("the image {path} cannot be read: {reason}; {remedy}")]
     Damaged {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The fault.
         reason: String,
@@ -109,7 +109,7 @@ pub enum ImageError {
         path: PathBuf,
         /// The new, changed or missing images.
         changes: String,
-        /// Returns the remedies.
+        /// The remedies.
         remedies: String,
     },
     /// The number of images has changed since the run began.
@@ -125,7 +125,7 @@ pub enum ImageError {
     /// The image has another size than the first one.
     #[error("{path} is {found} pixels and {first} {expected}; all images must have one size")]
     Size {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// Its size in bytes.
         found: Size,
@@ -141,7 +141,7 @@ pub enum ImageError {
         colour(*expected)
     )]
     Channels {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// Number of its channels.
         found: usize,
@@ -153,7 +153,7 @@ pub enum ImageError {
     /// The image has another size than the data set's.
     #[error("{path} is {found} pixels, and the images of the data set are {expected}")]
     OtherSize {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// Its size in bytes.
         found: Size,
@@ -169,7 +169,7 @@ pub enum ImageError {
     /// The image has changed since the run began.
     #[error("{path} has changed since the data was opened; restore the file and resume, or start a new run")]
     Changed {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
     },
 }

@@ -75,7 +75,7 @@ pub enum TextError {
         context + 1
     )]
     TooShort {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// Training or validation.
         part: &'static str,
@@ -87,7 +87,7 @@ pub enum TextError {
     /// The file is not text.
     #[error("{path}, byte {byte}: not UTF-8 text; save the file as UTF-8, or set `data.tokens = \"bytes\"`")]
     NotText {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The position, decompressed and counted from 0.
         byte: u64,
@@ -95,7 +95,7 @@ pub enum TextError {
     /// The tokenizer cannot be read.
     #[error("cannot read the tokenizer {path}: {source}; set `data.tokenizer` to its path")]
     ReadTokenizer {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -103,7 +103,7 @@ pub enum TextError {
     /// The tokenizer is invalid.
     #[error("{path} is not a tokenizer.json: {reason}")]
     NotATokenizer {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The fault.
         reason: String,
@@ -111,13 +111,13 @@ pub enum TextError {
     /// The tokenizer gives different tokens every time.
     #[error("{path} drops merges at random (`model.dropout`), so that no two runs see the same tokens; set it to null")]
     RandomTokenizer {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// A character is not in the vocabulary.
     #[error("character {character:?} at byte {byte}, line {line}, is unknown to the vocabulary of {known}")]
     UnknownCharacter {
-        /// Returns the character.
+        /// The character.
         character: char,
         /// Its position in bytes, from 0.
         byte: u64,
@@ -132,7 +132,7 @@ pub enum TextError {
          use a tokenizer with an unknown token or with tokens for all bytes, or change the text"
     )]
     LostCharacter {
-        /// Returns the character.
+        /// The character.
         character: String,
         /// Its position in bytes, from 0.
         byte: u64,
@@ -145,7 +145,7 @@ pub enum TextError {
     /// The text of a file cannot be tokenized.
     #[error("{path}: {source}")]
     InFile {
-        /// Returns the path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The fault and its place.
         source: Box<TextError>,

@@ -37,7 +37,7 @@ struct Stored {
     name: String,
     dtype: Dtype,
     rows: usize,
-    /// Returns the shape of one row.
+    /// The shape of one row.
     shape: Vec<usize>,
     /// Its start in bytes.
     start: u64,

@@ -93,7 +93,7 @@ pub enum Shape {
 /// A named stretch of the horizontal axis, such as `warmup`. Parts outside the chart are cut off.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Phase {
-    /// Returns its name.
+    /// Its name.
     pub name: String,
     /// Its start.
     pub from: f64,

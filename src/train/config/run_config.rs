@@ -37,7 +37,7 @@ pub struct Config {
     pub device: String,
     /// The training data.
     pub data: DataConfig,
-    /// Returns the model.
+    /// The model.
     pub model: ModelConfig,
     /// The loss.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Translates serde's messages about a configuration for users who do not know serde.
 
-use crate::nearest::nearest;
+use crate::nearest::misspelled;
 
 /// Returns the message in plain words; for an unknown name with the nearest known one. `elsewhere` searches for a key
 /// of another table; its argument says whether the key's own table has a similar one.
@@ -17,7 +17,7 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
-    let nearest = nearest(name, known.iter().copied());
+    let nearest = misspelled(name, known.iter().copied());
     let question = elsewhere(nearest.is_some()).filter(|_| is_field);
     let question = question.or_else(|| Some(format!("did you mean `{}`?", nearest?)));
     let question = question.map(|question| question + " ").unwrap_or_default();
