@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Decay {
-    /// All of them.
+    /// All parameters.
     #[default]
     All,
     /// Parameters of two or more dimensions; biases and the scales of norms have one, and do not decay.

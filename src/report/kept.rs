@@ -70,8 +70,10 @@ impl fmt::Display for KeptStatus {
             let metrics = metrics.as_object().into_iter().flatten();
             let metrics: String = metrics.map(|(name, value)| format!("  {name} {value}")).collect();
             let why = match stays {
-                None | Some(Reason::NoRule) if self.unknown_metric.is_some() => "stays if it is of the best".to_owned(),
-                None => "goes with the next save".to_owned(),
+                None | Some(Reason::NoRule) if self.unknown_metric.is_some() => {
+                    "stays if it is one of the best".to_owned()
+                }
+                None => "deleted by the next save".to_owned(),
                 Some(reason) => reason.to_string(),
             };
             writeln!(f, "            {name}  {why}{metrics}")?;

@@ -81,7 +81,7 @@ fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Resul
 fn write_course(f: &mut fmt::Formatter<'_>, standing: &RunStatus) -> fmt::Result {
     let course = &standing.course;
     if course.is_finished {
-        return writeln!(f, "continues   not at all: all its updates are made");
+        return writeln!(f, "continues   nowhere: all its updates are made");
     }
     let epoch = course.epoch.map(|epoch| format!(", in epoch {epoch}")).unwrap_or_default();
     write!(f, "continues   with update {}{epoch}", standing.step)?;

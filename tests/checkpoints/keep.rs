@@ -291,8 +291,12 @@ fn pruning_by_hand_follows_the_rules_of_the_run_unless_given_others() {
     assert!(told.contains("known are training_loss, validation_loss, validation_accuracy"), "{told}");
     assert!(inspect(&lab, &["prune", "run", "--last", "0"]).refusal().contains("must be at least 1"));
     assert!(inspect(&lab, &["prune", "nowhere"]).refusal().contains("nowhere"));
-    assert!(inspect(&lab, &["prune", "run/checkpoints/step-0000000003", "--last", "1"]).refusal().contains("no run"));
-    assert!(inspect(&lab, &["pin", "run"]).refusal().contains("is no checkpoint"));
+    assert!(
+        inspect(&lab, &["prune", "run/checkpoints/step-0000000003", "--last", "1"])
+            .refusal()
+            .contains("is not a run directory")
+    );
+    assert!(inspect(&lab, &["pin", "run"]).refusal().contains("is not a checkpoint"));
     assert_eq!(steps(&lab.path("run")).len(), 13);
 }
 

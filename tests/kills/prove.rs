@@ -147,7 +147,7 @@ fn what_cannot_be_proved_is_refused_and_nothing_is_left() {
         (&["--command", "false {out}"], &["the program fails without being killed: exit code 1; it printed nothing"]),
         (&["--command", "echo Sorry. >&2; kill -9 $$ # {out}"], &["killed: signal 9; it printed\n  Sorry.\n"]),
         (&["--command", "true {out}"], &["left no checkpoint in ", "runs/command-proof/whole or its folder"]),
-        (&["--command", "./train"], &["the command `./train` has no place", "write {out} in its place"]),
+        (&["--command", "./train"], &["the command `./train` has no place", "write {out} there"]),
         (&["config.toml", "--ignore", "a[", "--kills", "1"], &["--ignore a["]),
         (&["config.toml", "--threads", "2,0"], &["--threads", "0"]),
         (&["config.toml", "--kills", "-1"], &["--kills"]),

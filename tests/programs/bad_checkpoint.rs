@@ -54,7 +54,7 @@ const HARMS: [(Harm, &[&str]); 7] = [
     ),
     (
         |newest| change(newest, "model.safetensors", |content| content.truncate(90)),
-        &["model.safetensors has ", "the manifest says", "it was cut or changed"],
+        &["model.safetensors has ", "the manifest says", "it was truncated or changed"],
     ),
     (
         |newest| fs::remove_file(newest.join("model.safetensors")).unwrap(),
@@ -62,7 +62,7 @@ const HARMS: [(Harm, &[&str]); 7] = [
     ),
     (
         |newest| fs::remove_file(newest.join("manifest.json")).unwrap(),
-        &["manifest.json is missing, so the checkpoint was never finished or not copied whole"],
+        &["manifest.json is missing, so the checkpoint was never finished or not copied completely"],
     ),
     (
         |newest| {
@@ -97,7 +97,7 @@ fn a_version_from_the_future_says_what_to_update_and_no_older_checkpoint_is_take
     let mut changed = manifest(&place.newest());
     changed["version"] = json!(2);
     forge(&place.newest(), changed);
-    let parts = ["format version 2, from the future", "up to version 1", "update Rekindle"];
+    let parts = ["has format version 2", "up to version 1", "update Rekindle"];
     assert_bad(&place, &parts);
     place.train_refuses(&["--resume", "run"], &parts);
 }

@@ -102,12 +102,15 @@ fn mistakes_go_to_stderr_with_exit_code_2() {
     let place = Workplace::new();
     let cases: [(&[&str], &str); 5] = [
         (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
-        (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
+        (
+            &["{\"kind\":\"cosin\"}"],
+            "the JSON table is not a schedule: kind: there is no kind of schedule called `cosin`",
+        ),
         (&["rows.csv"], "rows.csv: "),
         (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
         (
             &["cosine(9)", "--metrics", "rows.csv"],
-            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: it holds `",
+            "rows.csv is not a JSON array of numbers, such as [0.9, 0.7]: it holds `",
         ),
     ];
     for (arguments, message) in cases {

@@ -63,7 +63,7 @@ fn data_in_the_place_of_a_configuration_is_answered_with_how_to_make_one() {
 fn a_request_that_is_half_is_answered_with_the_whole() {
     let place = Workplace::with_run();
     place.train_refuses(&[], &["`train CONFIG.toml`", "`train init DATA`", "`train --resume RUN`"]);
-    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "`--set KEY=VALUE`"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["remove config.toml", "`--set KEY=VALUE`"]);
     place.train_refuses(&["config.toml", "more"], &["`more` is one word too many", "`--out`", "`--set`"]);
 }
 

@@ -138,7 +138,7 @@ fn mistakes_with_components_are_named() {
     fails(&["components.frozen={lend=true}"], &["components.frozen", "lend"]);
     fails(
         &["components.frozen={lends=true}", "components.frozen_too={lends=true}"],
-        &["components.frozen_too", "`components.frozen` has some too"],
+        &["components.frozen_too", "`components.frozen` provides them too"],
     );
     fails(&["components.frozen={}", "train.epochs=200"], &["component `frozen` failed after the update of step 400"]);
     assert!(register_component::<Frozen>("frozen").unwrap_err().to_string().contains("registered already"));

@@ -29,7 +29,7 @@ fn transformers_35782_and_lightning_19970_an_incomplete_last_checkpoint_is_not_p
         copy_tree(&checkpoint(&run, 7), &run.join("checkpoints/.step-0000000008.tmp-1-0"));
         let damaged = [6, 7].map(|step| tree(&checkpoint(&run, step)));
         let resumed = lab.train(&["--resume", missing]).well();
-        let checkpoints = format!("passed over a damaged checkpoint: {missing}/checkpoints");
+        let checkpoints = format!("skipped a damaged checkpoint: {missing}/checkpoints");
         for said in [format!("{missing} is missing"), "model.safetensors".to_owned()].iter().zip([7, 6]) {
             let (said, step) = said;
             let said = format!("{checkpoints}/step-{step:010}/{said}");

@@ -17,8 +17,8 @@ pub enum EncodingError {
     },
     /// Every category would be a separate input.
     #[error(
-        "column `{column}` has {categories} categories, and {MOST_CATEGORIES} are the most that become an input each; leave it out \
-         with `data.ignore`, or set `data.encoding = \"ordinal\"`"
+        "column `{column}` has {categories} categories, and at most {MOST_CATEGORIES} can become an input each; \
+         ignore it with `data.ignore`, or set `data.encoding = \"ordinal\"`"
     )]
     TooManyCategories {
         /// The column.

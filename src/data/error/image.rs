@@ -205,10 +205,10 @@ impl ImageError {
     }
 
     /// The remedy in a run that leaves bad images out and does not know what this one was.
-    pub(in crate::data) const AS_BEGUN: &str = "bring back what was there when the run began";
+    pub(in crate::data) const AS_BEGUN: &str = "restore the file from when the run began";
 
     /// The remedy where bad images are left out, and nothing is left.
-    pub(in crate::data) const BRING: &str = "bring images that are whole";
+    pub(in crate::data) const BRING: &str = "add valid images";
 
     /// Returns the same error with another remedy, for cases in which skipping the image does not help.
     pub(in crate::data) fn with_remedy(self, remedy: &'static str) -> Self {

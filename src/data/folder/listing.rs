@@ -329,7 +329,7 @@ mod tests {
         let files: Vec<(&str, u32)> = listing.files.iter().map(|file| (file.name.as_str(), file.class)).collect();
         assert_eq!((&listing.classes[..], &files[..]), (&known[..], &[("@eaDir/1.png", 0), ("cat/1.png", 1)][..]));
         let notices: Vec<String> = listing.notices().iter().map(ToString::to_string).collect();
-        assert!(notices[0].ends_with("is skipped: .keep, __MACOSX"), "{notices:?}");
+        assert!(notices[0].ends_with("are skipped: .keep, __MACOSX"), "{notices:?}");
         assert!(notices[1].contains("1 image is skipped, such as ") && notices[1].contains("cat/deep/2.png"));
         assert!(Listing::of(folder.path(), &[]).is_err());
     }
