@@ -1,10 +1,10 @@
-//! A file that is there under its name once it is whole, and not before.
+//! A file that appears under its name only when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that is being written beside its place.
+/// A file that is being written next to its final place.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     file: File,
@@ -14,9 +14,9 @@ pub(crate) struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Begins a file that will be at `place`, where another one may be until then.
+    /// Starts a file that will be at `place`; an existing file stays there until then.
     pub fn create(place: &Path) -> io::Result<Self> {
-        // What a link leads to is replaced, and not the link.
+        // The target of a link is replaced, not the link.
         let place = place.canonicalize().unwrap_or_else(|_| place.to_owned());
         if fs::metadata(&place).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is not a file"));
@@ -32,7 +32,7 @@ impl AtomicFile {
         Ok(Self { file: File::create(&temporary)?, temporary, place, is_whole: false })
     }
 
-    /// Brings the file to the disk and to its place.
+    /// Flushes the file to the disk and moves it to its place.
     pub fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.temporary, &self.place)?;

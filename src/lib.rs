@@ -5,26 +5,27 @@
 //!
 //! 1. [`rng`]: random numbers as a function of seed, purpose, step and index. [`state`]: the trait of everything that
 //!    has memory. These two are the core of the crate. [`Notice`]: messages to the user before a run.
-//! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
-//!    their updates; [`distributed`]: sums over several processes. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
-//!    [`loss`]: what is minimized; [`metric`]: what else a validation computes.
+//! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and their
+//!    updates; [`distributed`]: sums over several processes. [`ops`] and [`model`]: the operations and models to train.
+//!    [`loss`]: the function to minimize; [`metric`]: further results of a validation. [`data`]: the rows to train on.
 //!    [`memory`]: whether something fits.
-//! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
-//! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
-//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`mod@reference`]: every key of a configuration.
-//!    [`starter`]: a first configuration for data.
+//! 3. [`checkpoint`]: a state as a directory that is complete or absent, on disk or in an object [`store`].
+//! 4. [`train`]: all of these in one loop, [`train::Run`]. [`trained`]: a trained model in use. [`report`]: the results
+//!    of a run. [`proof`]: a test that kills change nothing. [`mod@reference`]: every key of a configuration.
+//!    [`starter`]: a first configuration for your data.
 //!
-//! The programs `train` and `inspect` are thin faces of the last three. What only they, the tests and the fuzz targets of
-//! this repository use is public and hidden from these pages, and no promise. A loop of your own uses the others; the
-//! repository's `examples/custom_loop.rs` is one.
+//! The programs `train` and `inspect` are thin wrappers around the last of these. To write your own training loop, use
+//! the others; the repository's `examples/custom_loop.rs` is one. Items that are public for these programs, the tests
+//! and the fuzz targets alone are hidden from these pages and may change at any time.
 //!
 //! # Features
-//! The default build has all of the first four. A loop of your own needs none: `default-features = false` leaves
-//! everything but [`data`], [`train`] and what is listed with it in 4, and compiles few crates that Candle does not.
 //!
-//! | feature | what it adds |
+//! The default build has the first four. Your own training loop needs none of them: with `default-features = false`
+//! the library lacks [`data`], [`train`] and the other modules of 4, and needs few crates beyond those of Candle.
+//!
+//! | feature | adds |
 //! |---|---|
-//! | `trainer` | [`train`]'s loop in a program of yours: [`data`], [`train`], [`trained`], [`report`], [`proof`], [`starter`], [`mod@reference`] |
+//! | `trainer` | the trainer's loop for your program: [`data`], [`train`] and the other modules of 4 |
 //! | `charts` | charts as SVG and PNG, in [`report::chart`] |
 //! | `images` | PNG and JPEG images as data |
 //! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
@@ -32,7 +33,7 @@
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
 //! | `cuda`, `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle |
 #![deny(missing_docs)]
-// Some of what the chapters share is for the trainer alone. The default build says what nobody uses.
+// Some shared code is used by the trainer alone. The default build reports code that nothing uses.
 #![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
 
 mod aligned;

@@ -1,5 +1,5 @@
-//! The library in a loop of one's own: `examples/custom_loop.rs`, killed and run again, comes to the same bits. The only
-//! test that needs no feature: `.ci/check` runs it without any.
+//! The library in a loop of one's own: `examples/custom_loop.rs`, killed and run again, comes to the same bits. The
+//! only test that needs no feature: `.ci/check` runs it without any.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

@@ -43,7 +43,8 @@
 //! step-0000000100/           the number of updates made, ten digits or more
 //!   manifest.json            {"format": "rekindle.checkpoint", "version": 1, "step": 100,
 //!                             "files": [{"name", "bytes", "blake3"}], "written_by": {…}, "blake3": "…"}
-//!   state.json               {"step": 100, "parts": ["model", "schedulers.lr"], "epoch": 3, "schedulers": {"lr": {…}}, …}
+//!   state.json               {"step": 100, "parts": ["model", "schedulers.lr"], "epoch": 3,
+//!                             "schedulers": {"lr": {…}}, …}
 //!   model.safetensors        the tensors of the part `model`; a part without tensors has no such file
 //! ```
 //! Every file except the manifest depends only on the state, to the byte. The manifest lists each of them with its size

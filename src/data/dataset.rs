@@ -11,9 +11,9 @@ use crate::state::{State, StateError, Stateful};
 
 /// Rows that a run can learn from. Implement it for your own data and pass it to [`Data::new`](super::Data::new).
 ///
-/// BatchSource is pure: the same rows give the same bits every time, from any thread. A data set with state (statistics,
-/// a vocabulary) implements [`Stateful`](crate::state::Stateful) too, and then so does the [`Data`](super::Data) around
-/// it.
+/// Making a batch is pure: the same rows give the same bits every time, from any thread. A data set with state
+/// (statistics, a vocabulary) implements [`Stateful`](crate::state::Stateful) too, and then so does the
+/// [`Data`](super::Data) around it.
 ///
 /// A data set of numbers, whose rows are computed:
 ///
@@ -39,7 +39,8 @@ use crate::state::{State, StateError, Stateful};
 ///         &self.0
 ///     }
 ///     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-///         let pixel = |row: usize, at: usize| ((row + at) % 7) as f32 / 7.0 + f32::from((at % 8 < 4) == (row % 2 == 0));
+///         let odd = |row: usize, at: usize| f32::from((at % 8 < 4) == (row % 2 == 0));
+///         let pixel = |row: usize, at: usize| ((row + at) % 7) as f32 / 7.0 + odd(row, at);
 ///         let pixels: Vec<f32> = rows.iter().flat_map(|&row| (0..64).map(move |at| pixel(row, at))).collect();
 ///         let labels: Vec<u32> = rows.iter().map(|row| (row % 2) as u32).collect();
 ///         Ok(Batch {

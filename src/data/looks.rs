@@ -101,7 +101,7 @@ fn is_date(text: &str) -> bool {
     }
 }
 
-/// In fewer rows than these, it means nothing that every value is another one.
+/// In fewer rows than this, all values may differ by chance.
 pub(super) const FEW: usize = 8;
 
 #[cfg(test)]

@@ -7,18 +7,18 @@
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
-//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your
-//!    own; `own.rs`: how it gets a name.
-//! 4. `config.rs`: what a user may write about data; `options.rs`: the words of it; `format_kind.rs`: which options a
-//!    format takes; `format.rs`: who reads it; `file.rs` and `gunzip.rs`: a file, unpacked.
-//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
-//!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
-//!    mean 0 and deviation 1. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`: what looks like a mistake in it.
+//! 3. `dataset.rs`: the trait of data sets, for your own; `own.rs`: registration by name.
+//! 4. `config.rs`: the options of data; `options.rs`: their words; `format_kind.rs`: the options of each format;
+//!    `format.rs`: its reader; `file.rs` and `gunzip.rs`: a file, decompressed.
+//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`,
+//!    `value.rs`, `columns.rs`, `frame.rs`; `encoding.rs`: conversion of columns to numbers) or `tensors.rs`
+//!    (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`:
+//!    likely mistakes.
 //! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs` (`pixels.rs`);
-//!    `augment.rs`: images another at each step. `text`: tokens.
-//! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
-//! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
-//! 9. `error`: everything that can be wrong, in words.
+//!    `augment.rs`: random changes at each step. `text`: tokens.
+//! 7. `feed.rs`: the data of a training loop, which combines all of these; `prefetcher.rs`: batches made in advance.
+//! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
+//! 9. `error`: all errors of data.
 
 mod augment;
 mod classes;

@@ -6,8 +6,8 @@
 //!
 //! Sums are added in the order of the ranks, and never by a library whose order depends on the number of processes or
 //! the length of a vector. A batch has `train.accumulate` pieces, whatever the number of processes. Where each process
-//! has one of them, a run has the same bits as in one process; where one has several, their sum comes first, which rounds
-//! differently.
+//! has one of them, a run has the same bits as in one process; where one has several, their sum comes first, which
+//! rounds differently.
 
 mod single;
 
@@ -18,11 +18,12 @@ use crate::optim::Gradients;
 
 pub use single::SingleProcess;
 
-/// Why a [`Communicator`] failed: another process has ended, for example. It is said in a message after the rank and the
-/// step.
+/// Why a [`Communicator`] failed: another process has ended, for example. It is said in a message after the rank and
+/// the step.
 pub type CommunicatorError = Box<dyn Error + Send + Sync>;
 
-/// What connects the processes of a run. Each calls the same methods in the same order, and waits in each for the others.
+/// What connects the processes of a run. Each calls the same methods in the same order, and waits in each for the
+/// others.
 pub trait Communicator {
     /// The number of this process, from 0.
     fn rank(&self) -> usize;

@@ -77,7 +77,8 @@ pub trait Metric: Debug + Send + Sync + 'static {
 
 /// A metric accumulated over the batches of a validation.
 pub trait Tally {
-    /// Takes in a batch: the model's outputs for it, and its targets, of the shapes that [`Loss::forward`](crate::loss::Loss::forward) takes.
+    /// Takes in a batch: the model's outputs for it, and its targets, of the shapes that
+    /// [`Loss::forward`](crate::loss::Loss::forward) takes.
     ///
     /// # Errors
     /// The shapes do not fit, or the device fails.

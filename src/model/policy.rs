@@ -6,9 +6,9 @@ use candle_core::DType;
 ///
 /// Gradients have the type of the parameters: weights in f32 with which layers compute in bf16 are updated in f32.
 ///
-/// On the CPU the kernels of [`ops`](crate::ops) compute in f32 and f64. Other types go through Candle's operations, and
-/// the gradients follow Candle's graph, which is logged once at debug level. Candle's CPU multiplies no matrices of bf16,
-/// so there only f16 is left of the short types.
+/// On the CPU the kernels of [`ops`](crate::ops) compute in f32 and f64. Other types go through Candle's operations,
+/// and the gradients follow Candle's graph, which is logged once at debug level. Candle's CPU multiplies no matrices of
+/// bf16, so there only f16 is left of the short types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The type in which weights are kept, saved and updated. Normalizations compute in it too.

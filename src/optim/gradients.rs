@@ -30,8 +30,8 @@ impl Gradients {
     /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are
     /// all that led to `loss`. Where others did too, Candle's graph has them.
     ///
-    /// A `loss` that is given away, and not lent, lets the activations go while the gradients are made, which takes less
-    /// memory.
+    /// A `loss` that is given away, and not lent, lets the activations go while the gradients are made, which takes
+    /// less memory.
     ///
     /// # Errors
     /// As [`Gradients::of`].
@@ -60,8 +60,8 @@ impl Gradients {
         Self::collect(|parameter| store.get(parameter), named(parameters))
     }
 
-    /// Gradients to which others can be added without a change to any bit of theirs: -0, since 0 would turn a -0 into 0.
-    /// A process that computes nothing of a batch has these.
+    /// Gradients to which others can be added without a change to any bit of theirs: -0, since 0 would turn a -0 into
+    /// 0. A process that computes nothing of a batch has these.
     ///
     /// # Errors
     /// The device fails.
@@ -133,8 +133,8 @@ impl Gradients {
         Ok(self.measure_with(&[])?.0)
     }
 
-    /// [`Gradients::measure`], and the values of `scalars`, such as the loss. A device other than the CPU is read once, for
-    /// all of them together.
+    /// [`Gradients::measure`], and the values of `scalars`, such as the loss. A device other than the CPU is read once,
+    /// for all of them together.
     ///
     /// # Errors
     /// When one of `scalars` has more than one number, or the device fails.

@@ -29,8 +29,8 @@ impl MeasuredGradients {
         Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
     }
 
-    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device other
-    /// than the CPU, and in half precision, the squares of one gradient are summed in f32.
+    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
+    /// other than the CPU, and in half precision, the squares of one gradient are summed in f32.
     pub fn norm(&self) -> f64 {
         self.norm
     }

@@ -4,7 +4,7 @@ use super::chart::{Chart, Mark, Phase, Series, Shape};
 use crate::schedule::{RunLength, Schedule, Trajectory};
 use crate::train::{RangePoint, RangeTest};
 
-/// StepRng the rates of a trajectory, one stepped line per group, with the given names.
+/// Draws the rates of a trajectory, one stepped line per group, with the given names.
 pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log_y: bool) -> Chart {
     let groups = trajectory.lrs.first().map_or(0, Vec::len);
     let line = |group: usize| Series {
@@ -22,8 +22,8 @@ pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log
     }
 }
 
-/// StepRng the losses of a range test over its rates, and the suggested rate. The vertical axis ends at the highest loss
-/// before the minimum: after divergence losses are so much higher that nothing else would be visible.
+/// Draws the losses of a range test over its rates, and the suggested rate. The vertical axis ends at the highest
+/// loss before the minimum: after divergence losses are so much higher that nothing else would be visible.
 pub fn of_range_test(title: &str, test: &RangeTest) -> Chart {
     let lowest = (0..test.points.len()).min_by(|&a, &b| test.points[a].smoothed.total_cmp(&test.points[b].smoothed));
     let before = &test.points[..lowest.map_or(0, |lowest| lowest + 1)];

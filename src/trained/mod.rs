@@ -14,9 +14,9 @@
 //! # Ok::<(), rekindle::trained::TrainedError>(())
 //! ```
 //!
-//! A run whose model, loss, metrics or format of data are a program's own is opened in a program that has registered them,
-//! by the same names, before: `rekindle::model::register` and so on. A model that was handed over as a value is handed over
-//! again, to [`Trained::with_model`].
+//! A run whose model, loss, metrics or format of data are a program's own is opened in a program that has registered
+//! them, by the same names, before: `rekindle::model::register` and so on. A model that was handed over as a value is
+//! handed over again, to [`Trained::with_model`].
 //!
 //! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs`: into a
 //!    file that is there whole or not at all.

@@ -1,5 +1,5 @@
-//! Defects of saving in other trainers that are none here. Each test is named after the defect; those of resumed runs are
-//! in `tests/runs/lessons.rs`, those of schedules in `tests/schedules/lessons.rs`.
+//! Defects of saving in other trainers that are none here. Each test is named after the defect; those of resumed runs
+//! are in `tests/runs/lessons.rs`, those of schedules in `tests/schedules/lessons.rs`.
 
 use std::fs;
 use std::io::{self, ErrorKind};

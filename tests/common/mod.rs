@@ -1,7 +1,8 @@
 //! A small run in a temporary folder, started and resumed as processes, and how runs are compared: byte for byte.
 //!
 //! Its modules are what more than one chapter of tests shares; a chapter has all of it with one line in its `main.rs`.
-//! `hostile` and `huge` stand here too, and are taken by path: by the fuzz targets and a bench, which need nothing else.
+//! `hostile` and `huge` stand here too, and are taken by path: by the fuzz targets and a bench, which need nothing
+//! else.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub mod data;
@@ -119,8 +120,8 @@ impl Lab {
         self.train(&["config.toml", "--out", out]).well()
     }
 
-    /// The run of `config.toml` makes `total` updates, saves each, and validates after every second. Each can be the last
-    /// before a resume in a new process, which comes to the same bits and prints the rest of the lines.
+    /// The run of `config.toml` makes `total` updates, saves each, and validates after every second. Each can be the
+    /// last before a resume in a new process, which comes to the same bits and prints the rest of the lines.
     #[track_caller]
     pub fn assert_any_step_can_be_the_last(&self, total: u64) {
         let whole = self.start("whole");

@@ -1,5 +1,5 @@
-//! Defects of resumed runs in other trainers that are none here. Each test is named after the defect; those of saving are
-//! in `tests/checkpoints/lessons.rs`, those of schedules in `tests/schedules/lessons.rs`.
+//! Defects of resumed runs in other trainers that are none here. Each test is named after the defect; those of saving
+//! are in `tests/checkpoints/lessons.rs`, those of schedules in `tests/schedules/lessons.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;

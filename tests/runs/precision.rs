@@ -1,5 +1,5 @@
-//! A model that computes in another type than it keeps its weights in: its run is resumed to the bit, and its checkpoints
-//! have the weights.
+//! A model that computes in another type than it keeps its weights in: its run is resumed to the bit, and its
+//! checkpoints have the weights.
 
 use std::collections::BTreeSet;
 

@@ -159,7 +159,7 @@ impl Followed {
     }
 }
 
-/// StepRng the rates. One plan has its phases shaded, and the current step marked if it is from a checkpoint; two plans
+/// Draws the rates. One plan has its phases shaded, and the current step marked if it is from a checkpoint; two plans
 /// are drawn over each other, each over its own steps.
 fn chart(lr: &Lr, first: &Followed, second: Option<&Followed>) -> Chart {
     if let (Some(second), Some(other)) = (second, &lr.other) {

@@ -49,11 +49,11 @@ pub enum IdxError {
     Count {
         /// The file of images.
         images: PathBuf,
-        /// Its number of categories.
+        /// Its number.
         found: usize,
         /// The file of labels.
         labels: PathBuf,
-        /// Its number of categories.
+        /// Its number.
         expected: usize,
     },
     /// The validation images have another shape.

@@ -37,7 +37,7 @@ pub enum ImageError {
     UnknownClass {
         /// The folder of the class.
         path: PathBuf,
-        /// A suggestion, and all columns.
+        /// A suggestion, and all classes.
         hint: String,
     },
     /// Some class folders have no images.
@@ -71,7 +71,7 @@ pub enum ImageError {
         path: PathBuf,
         /// Number of images.
         count: usize,
-        /// Retention of one checkpoint.
+        /// One of them.
         example: PathBuf,
         /// The folder that probably contains the classes.
         meant: Option<PathBuf>,
@@ -119,7 +119,7 @@ pub enum ImageError {
         path: PathBuf,
         /// The earlier number.
         were: usize,
-        /// Number of rows.
+        /// The number of images now.
         found: usize,
     },
     /// The image has another size than the first one.
@@ -127,11 +127,11 @@ pub enum ImageError {
     Size {
         /// The path of the file.
         path: PathBuf,
-        /// Its size in bytes.
+        /// Its size.
         found: Size,
         /// The first image.
         first: PathBuf,
-        /// Its size in bytes.
+        /// Its size.
         expected: Size,
     },
     /// Some images are grey and some are not.
@@ -155,9 +155,9 @@ pub enum ImageError {
     OtherSize {
         /// The path of the file.
         path: PathBuf,
-        /// Its size in bytes.
+        /// Its size.
         found: Size,
-        /// The expected dtype and shape.
+        /// The expected size.
         expected: Size,
     },
     /// This program was built without what reads images.

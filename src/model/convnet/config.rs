@@ -8,7 +8,7 @@ use crate::model::activation::Activation;
 use crate::model::outline::product;
 use crate::ops::Pool2d;
 
-/// The settings of a [`ConvNet`].
+/// The settings of a [`ConvNet`](super::ConvNet).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -34,8 +34,8 @@ pub struct ConvNetConfig {
     pub dropout: f64,
 }
 
-/// A block of a [`ConvNet`]: convolution, optional batch norm, activation, optional pooling, optional dropout, in this
-/// order.
+/// A block of a [`ConvNet`](super::ConvNet): convolution, optional batch norm, activation, optional pooling, optional
+/// dropout, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

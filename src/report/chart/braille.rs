@@ -9,7 +9,7 @@ const NAME_ROWS: usize = 3;
 const TAG_EVERY: usize = 8;
 
 impl Chart {
-    /// StepRng the chart as plain text: `width_cols` columns in all (20 to 1000), a plot of `height_rows` rows (3 to
+    /// Draws the chart as plain text: `width_cols` columns in all (20 to 1000), a plot of `height_rows` rows (3 to
     /// 200).
     ///
     /// From top to bottom, each only if the chart has it: title; name of the vertical axis; the plot; the horizontal

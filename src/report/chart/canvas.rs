@@ -27,12 +27,12 @@ impl Canvas {
         ));
     }
 
-    /// StepRng a straight line from the first two numbers to the last two.
+    /// Draws a straight line from the first two numbers to the last two.
     pub fn rule(&mut self, [x1, y1, x2, y2]: [f64; 4], colour: &str, style: &str) {
         self.put(&format!("<path d=\"M{x1:.1},{y1:.1}L{x2:.1},{y2:.1}\" stroke=\"{colour}\" {style}/>"));
     }
 
-    /// StepRng a path in the colour and dash pattern of series `number`.
+    /// Draws a path in the colour and dash pattern of series `number`.
     pub fn line(&mut self, path: &str, number: usize) {
         if path.is_empty() {
             return;
@@ -44,7 +44,7 @@ impl Canvas {
         self.put(&format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" {joins}{dashes}/>"));
     }
 
-    /// StepRng an isolated point of series `number`.
+    /// Draws an isolated point of series `number`.
     pub fn dot(&mut self, x: f64, y: f64, number: usize) {
         let colour = COLOURS[number % COLOURS.len()];
         self.put(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
@@ -56,7 +56,7 @@ impl Canvas {
         self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
     }
 
-    /// StepRng vertical text, centred at `(x, y)`.
+    /// Draws vertical text, centred at `(x, y)`.
     pub fn upright_text(&mut self, x: f64, y: f64, size: f64, fill: &str, words: &str) {
         let place = format!("transform=\"translate({x:.1},{y:.1}) rotate(-90)\"");
         let style = format!("font-size=\"{size}\" text-anchor=\"middle\" fill=\"{fill}\"");

@@ -11,7 +11,7 @@ use super::{Chart, ChartError, typeface};
 const SCALE: u16 = 2;
 
 impl Chart {
-    /// StepRng the chart as PNG: like [`Chart::to_svg`], with two pixels per unit and a built-in font.
+    /// Draws the chart as PNG: like [`Chart::to_svg`], with two pixels per unit and a built-in font.
     ///
     /// # Errors
     ///

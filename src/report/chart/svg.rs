@@ -22,7 +22,7 @@ const GAP: f64 = 12.0;
 const FULL_SERIES: usize = 4;
 
 impl Chart {
-    /// StepRng the chart as SVG, with text as text. Equal charts give equal bytes.
+    /// Draws the chart as SVG, with text as text. Equal charts give equal bytes.
     pub fn to_svg(&self) -> String {
         let (width, height_of_all) = self.size.in_units();
         let (x, y) = (self.x_axis(), self.y_axis(0.05));
@@ -267,7 +267,7 @@ fn height(names: &[Name]) -> f64 {
     ROW * names.iter().map(|name| name.row + 1).max().unwrap_or(0) as f64
 }
 
-/// StepRng names in rows that end at `bottom`, and lines up to the names that have one.
+/// Draws names in rows that end at `bottom`, and lines up to the names that have one.
 fn draw_names(canvas: &mut Canvas, names: &[Name], bottom: f64, colour: &str) {
     for name in names {
         let y = bottom - ROW * name.row as f64 - 5.0;

@@ -40,8 +40,8 @@ impl Session {
         })
     }
 
-    /// The sum of the gradients of the micro-batches that this process computes; of each of them its share of the batch,
-    /// and the mean loss over its rows, which is not read yet.
+    /// The sum of the gradients of the micro-batches that this process computes; of each of them its share of the
+    /// batch, and the mean loss over its rows, which is not read yet.
     fn own_gradients(&self, batch: &Batch) -> Result<(Gradients, Vec<f64>, Vec<Tensor>), TrainError> {
         let pieces = batch.pieces(self.config.train.accumulate.unwrap_or(1))?;
         if pieces.is_empty() {
