@@ -1,10 +1,10 @@
-//! Tells the library what it is built from and for, so that a checkpoint can say who wrote it: the target triple,
-//! and the exact version of Candle in the lock file that this build resolves its dependencies with.
+//! Records the target triple, and the exact version of Candle in the lock file of this build, so that a checkpoint can
+//! name the build that wrote it.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// What we ask of Candle, where the exact version cannot be found out.
+/// The required version of Candle, if the exact version cannot be determined.
 const CANDLE_SERIES: &str = "0.11";
 
 fn main() {
@@ -66,8 +66,8 @@ mod kernels {
     }
 }
 
-/// The lock file in force is the one of the workspace that is being built: the one next to its target directory,
-/// which need not be ours when Rekindle is a dependency.
+/// Returns the lock file of the workspace that is being built: the one next to its target directory, which may differ
+/// from ours when Rekindle is a dependency.
 fn lock_file() -> Option<PathBuf> {
     let start = [env::var_os("OUT_DIR"), env::var_os("CARGO_MANIFEST_DIR")];
     let path = start
@@ -80,7 +80,7 @@ fn lock_file() -> Option<PathBuf> {
     Some(path)
 }
 
-/// The version of `candle-core` of our series in `lock`, where there is exactly one.
+/// Returns the version of `candle-core` in our series in `lock`, if there is exactly one.
 fn candle_version(lock: &Path) -> Option<String> {
     let text = fs::read_to_string(lock).ok()?;
     let mut lines = text.lines().peekable();

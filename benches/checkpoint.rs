@@ -1,8 +1,7 @@
-//! What saving costs. `cargo bench --bench checkpoint`; with `-- 100` for a state of 100 MB instead of 1 GB.
+//! Cost of saving. `cargo bench --bench checkpoint`; with `-- 100` for a state of 100 MB instead of 1 GB.
 //!
-//! Each figure stands beside what it is to be compared with, measured in turns in the same run: a plain copy of the
-//! state, a bare write and flush of the same bytes, a bare read of them. Then the examples, with a save every 50 steps
-//! and without.
+//! Each result is printed beside its reference, measured in turns in the same run: a plain copy of the state, a bare
+//! write and flush of the same bytes, a bare read of them. Then the examples, with a save every 50 steps and without.
 
 #[path = "../src/bin/train/memory.rs"]
 mod memory;
@@ -19,7 +18,7 @@ use rekindle::parameters::Parameters;
 use rekindle::state::State;
 use rekindle::train::{Control, Run, Setting, from_file};
 
-/// Turns of each measurement; what is told is the median.
+/// Turns of each measurement; the result is the median.
 const TURNS: usize = 5;
 
 /// Elements of each tensor: 16 MB.
@@ -61,12 +60,13 @@ impl Trained {
         let mut optimizer = Optimizer::new(&parameters, AdamW { lr: 1e-3, ..AdamW::default() }).expect("an optimizer");
         let squares =
             parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap()).reduce(|a, b| (a + b).unwrap());
-        let gradients = Gradients::of(&squares.expect("a parameter"), &parameters).expect("gradients");
+        let gradients =
+            Gradients::of(&squares.expect("a parameter"), &parameters).expect("gradients").measure().expect("a norm");
         optimizer.update(&gradients, &[1e-3]).expect("an update");
         Self { parameters, optimizer }
     }
 
-    /// Saves all of it, and gives the time that the copy took.
+    /// Saves all of it, and returns the time of the copy.
     fn save(&self, saver: &mut Saver, step: u64) -> f64 {
         let began = Instant::now();
         let snapshot = saver.snapshot_at(step).part("model", &self.parameters).expect("the weights");
@@ -78,7 +78,7 @@ impl Trained {
     }
 
     fn save_into(&self, states: &mut [State; 2]) {
-        use rekindle::state::Part;
+        use rekindle::state::Stateful;
         self.parameters.save_into(&mut states[0]).expect("the weights");
         self.optimizer.save_into(&mut states[1]).expect("the moments");
     }
@@ -108,7 +108,7 @@ fn timed(what: impl FnOnce()) -> f64 {
 fn state_of(megabytes: usize, place: &Path) {
     let trained = Trained::new(megabytes);
     let mut saver = Saver::new(Folder::new(place.join("checkpoints")), WrittenBy::this_build("cpu"));
-    // What was freed is given back, or the copy would be made in it.
+    // Freed memory is returned, because otherwise the copy would be made in it.
     // SAFETY: it has no conditions.
     unsafe { libmimalloc_sys::mi_collect(true) };
     let before = resident();
@@ -175,7 +175,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
     fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// The time that `read` takes with none of the files in memory, where the system lets go of them.
+/// Returns the time of `read` without the files in the system's cache, if the system allows dropping them.
 fn cold(files: &[PathBuf], read: impl FnOnce(&[PathBuf])) -> f64 {
     #[cfg(target_os = "linux")]
     for file in files {
@@ -185,7 +185,8 @@ fn cold(files: &[PathBuf], read: impl FnOnce(&[PathBuf])) -> f64 {
     timed(|| read(files))
 }
 
-/// Memory of this process in bytes, now and at most since the last call of this; 0 where the system does not say.
+/// Returns the memory of this process in bytes, now and its peak since the last call; 0 if the system does not report
+/// it.
 fn resident() -> usize {
     let _ = fs::write("/proc/self/clear_refs", "5");
     status("VmRSS:")

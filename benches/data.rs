@@ -1,16 +1,16 @@
-//! What feeding a run costs. `cargo bench --bench data`.
+//! Cost of feeding a run. `cargo bench --bench data`.
 //!
-//! First, training on data of 20 GB beside the same training on data of 20 MB, in turns, for rows that are computed and
-//! for rows of a file that is mapped: the ratio of their speeds is to be near 1. Then the examples whose batches cost
-//! next to nothing, in updates per second: there reading ahead must not be seen.
+//! First, training on data of 20 GB compared with the same training on data of 20 MB, in turns, for computed rows and
+//! for rows of a mapped file: the ratio of their speeds should be near 1. Then the examples whose batches cost next to
+//! nothing, in updates per second: there prefetching must have no visible cost.
 
-#[path = "../tests/common_huge/mod.rs"]
-mod common_huge;
+#[path = "../tests/common/huge.rs"]
+mod huge;
 
 use std::path::Path;
 use std::time::Instant;
 
-use common_huge::{Huge, ROWS, train};
+use huge::{Huge, ROWS, train};
 use rekindle::train::{Control, Run, Setting, from_file};
 
 const TURNS: usize = 5;

@@ -1,5 +1,6 @@
-//! What the operations of a language model cost, beside Candle's own, and a whole training step: `CANDLE_NUM_THREADS=1
-//! cargo bench --bench gpt`, which is how `train` sets it, with `RAYON_NUM_THREADS` for another number of threads.
+//! Cost of the operations of a language model, compared with Candle's, and of a whole training step:
+//! `CANDLE_NUM_THREADS=1 cargo bench --bench gpt`, as `train` sets it, with `RAYON_NUM_THREADS` for another number of
+//! threads.
 //!
 //! The shapes are those of a GPT of 4 layers, 4 heads, width 128, context 64 and 65 tokens, on 12 rows. Each figure is
 //! the median of the time of one call, in microseconds, forward and backward; the two sides take turns.
@@ -10,7 +11,7 @@ use candle_core::{D, Device, Result, Tensor, Var};
 use rekindle::model::{Gpt, GptConfig, Mode, Model};
 use rekindle::ops::{self, Heads, loss::cross_entropy};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
-use rekindle::rng::{Draws, Stream};
+use rekindle::rng::{StepRng, Stream};
 
 #[path = "../src/bin/train/memory.rs"]
 mod memory;
@@ -89,7 +90,7 @@ fn timed(call: &mut impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64() * 1e6)
 }
 
-/// The first of the times warmed up, and does not count.
+/// The first of the times is a warm-up, and does not count.
 fn median(mut times: Vec<f64>) -> f64 {
     times.remove(0);
     times.sort_by(f64::total_cmp);
@@ -114,20 +115,22 @@ fn plain_attention(qkv: &Tensor) -> Result<Tensor> {
     weights.matmul(&part(2)?)?.transpose(1, 2)?.contiguous()
 }
 
-/// A step with all that belongs to it, and where its time goes.
+/// A complete step, and where its time goes.
 fn step(checkpoint_activations: bool) -> Result<()> {
-    let config = GptConfig { checkpoint_activations, ..GptConfig::new(4, 4, WIDTH) };
+    let mut config = GptConfig::new(4, 4, WIDTH);
+    config.checkpoint_activations = checkpoint_activations;
     let model = Gpt::new(config, CONTEXT, VOCABULARY, VOCABULARY, 0, &Device::Cpu).map_err(candle_core::Error::wrap)?;
     let mut optimizer = Optimizer::new(model.parameters(), AdamW::default()).map_err(candle_core::Error::wrap)?;
     let (inputs, targets) = (tokens()?, tokens()?);
     let mut times = [const { Vec::new() }; 4];
     for number in 0..=TURNS as u64 {
         let began = Instant::now();
-        let draws = Draws::at(0, number);
+        let draws = StepRng::at(0, number);
         let loss = cross_entropy(&model.forward(&inputs, Mode::Train(&draws))?, &targets, 0.0)?;
         loss.to_scalar::<f32>()?;
         let forward = began.elapsed();
-        let gradients = Gradients::of(&loss, model.parameters()).map_err(candle_core::Error::wrap)?;
+        let gradients =
+            Gradients::of(&loss, model.parameters()).and_then(Gradients::measure).map_err(candle_core::Error::wrap)?;
         let backward = began.elapsed();
         optimizer.update(&gradients, &[1e-3]).map_err(candle_core::Error::wrap)?;
         let whole = began.elapsed();

@@ -1,4 +1,4 @@
-//! What the operations on images cost, beside Candle's own. `cargo bench --bench ops`, with `RAYON_NUM_THREADS` for
+//! Cost of the operations on images, compared with Candle's. `cargo bench --bench ops`, with `RAYON_NUM_THREADS` for
 //! another number of threads.
 //!
 //! The shapes are those of a small ConvNet on 64 images of 28 by 28. Each figure is the median of the time of one call,
@@ -11,7 +11,7 @@ use rekindle::data::Input;
 use rekindle::model::{Mode, ModelConfig};
 use rekindle::ops::{self, BatchNorm, Conv2d, Pool2d};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
-use rekindle::rng::{Draws, Stream};
+use rekindle::rng::{StepRng, Stream};
 
 const TURNS: usize = 31;
 
@@ -55,7 +55,7 @@ fn convolutions() -> Result<()> {
     {
         let (x, weight) = (normal("x", &x_shape)?, Var::from_tensor(&normal("weight", &weight_shape)?)?);
         let bias = Var::from_tensor(&normal("bias", &weight_shape[..1])?)?;
-        // The image itself needs no gradient; what a layer before made of it does.
+        // The image needs no gradient, but the output of an earlier layer does.
         let x = if x_shape[1] == 1 { x } else { Var::from_tensor(&x)?.as_tensor().clone() };
         let options = Conv2d { relu: true, ..Conv2d::default() };
         let ours = || ops::conv2d(&x, &weight, Some(&bias), options);
@@ -107,9 +107,10 @@ fn step() -> Result<()> {
     let y = Tensor::from_vec((0..64).map(|i| i % 10).collect::<Vec<u32>>(), 64, &Device::Cpu)?;
     let mut step = 0;
     let mut train = || {
-        let outputs = model.forward(&x, Mode::Train(&Draws::at(0, step)))?;
+        let outputs = model.forward(&x, Mode::Train(&StepRng::at(0, step)))?;
         let loss = ops::loss::cross_entropy(&outputs, &y, 0.0)?;
-        let gradients = Gradients::of(&loss, model.parameters()).map_err(candle_core::Error::wrap)?;
+        let gradients =
+            Gradients::of(&loss, model.parameters()).and_then(Gradients::measure).map_err(candle_core::Error::wrap)?;
         optimizer.update(&gradients, &rates).map_err(candle_core::Error::wrap)?;
         step += 1;
         loss.to_scalar::<f32>().map(drop)

@@ -1,7 +1,7 @@
-//! What a rate costs. `cargo bench --bench schedule`; the conditions are printed first, because the numbers mean
-//! nothing without them.
+//! Cost of a rate. `cargo bench --bench schedule`; the conditions are printed first, because the numbers mean nothing
+//! without them.
 //!
-//! One rate is to take at most 25 ns on a quiet machine, at any `t`.
+//! One rate should take at most 25 ns on a quiet machine, at any `t`.
 
 use std::fs;
 use std::hint::black_box;
@@ -18,7 +18,7 @@ fn scheduler(text: &str, groups: u16) -> Scheduler {
     Scheduler::new(schedule, base_lrs, RUN).expect("the run can follow it")
 }
 
-/// What else may have slowed the measurement down.
+/// Other load that may have slowed the measurement down.
 fn conditions(_: &mut Criterion) {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
@@ -28,8 +28,8 @@ fn conditions(_: &mut Criterion) {
     println!("load before: {}", read("/proc/loadavg").trim());
 }
 
-/// One rate of one group, by kind. A cosine of the standard library stands beside them: on a busy machine it is slow
-/// too.
+/// One rate of one group, by kind. A cosine of the standard library is measured beside them, because on a busy machine
+/// it is slow too.
 fn rate(c: &mut Criterion) {
     let mut group = c.benchmark_group("rate");
     group.bench_function("(f64::cos alone)", |b| b.iter(|| black_box(2.2f64).cos()));
@@ -47,7 +47,7 @@ fn rate(c: &mut Criterion) {
     }
 }
 
-/// The same rate early and late: what it costs does not depend on `t`.
+/// The same rate early and late: its cost does not depend on `t`.
 fn early_and_late(c: &mut Criterion) {
     let mut group = c.benchmark_group("cosine, after=\"cycle\"");
     let schedule: Schedule = "cosine(1000, after=\"cycle\")".parse().expect("the text is a schedule");
@@ -57,7 +57,7 @@ fn early_and_late(c: &mut Criterion) {
     }
 }
 
-/// What a training loop does in each step: read the rates of all groups, advance, report.
+/// The schedule's part of a training step: read the rates of all groups, advance, report.
 fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("a step of 100 groups");
     for text in ["cosine(10000)", "warmup(500) -> cosine(9500, eta_min=1e-5)", "plateau()"] {

@@ -1,4 +1,4 @@
-//! A loop of your own around a Candle model of your own, resumable to the bit.
+//! A hand-written training loop for a Candle model, resumable to the bit.
 //!
 //! Run it, kill it, run it again: `cargo run --release --example custom_loop runs/custom`.
 
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     let run = RunLength { total_steps: Some(STEPS), steps_per_epoch: 1 };
     let mut scheduler = Scheduler::new(schedule, optimizer.base_lrs(), run)?;
     if let Some(newest) = folder.newest()? {
-        let parts: &mut [(_, &mut dyn rekindle::state::Part)] =
+        let parts: &mut [(_, &mut dyn rekindle::state::Stateful)] =
             &mut [("model", &mut model), ("optimizer", &mut optimizer), ("schedulers.lr", &mut scheduler)];
         newest.checkpoint.restore(parts)?;
     }

@@ -1,10 +1,10 @@
-//! A part of your own in `train`'s loop: an average of the weights, which is saved with the run and used for validations.
+//! A user-defined component in `train`'s loop: an average of the weights, saved with the run and used for validations.
 //!
 //! Run it, kill it, run it again: `cargo run --release --example own_component runs/average`.
 
 use anyhow::Result;
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
+use rekindle::state::{State, StateError, Stateful};
 use rekindle::train::resume::start_or_resume;
 use rekindle::train::{Component, Configured, Console, Control, Setting, Update, from_file, register_component};
 use serde::Deserialize;
@@ -44,7 +44,7 @@ impl Component for Average {
 }
 
 /// The state is the averaged weights.
-impl Part for Average {
+impl Stateful for Average {
     fn save(&self) -> Result<State, StateError> {
         self.weights.save()
     }

@@ -1,4 +1,4 @@
-//! A loss and a metric of your own, named in a configuration like those of the catalogue.
+//! A user-defined loss and metric, used in a configuration like those of the catalogue.
 //! Run it, kill it, run it again: `cargo run --release --example own_loss runs/own-loss`.
 
 use anyhow::Result;
@@ -26,7 +26,7 @@ fn surprise(logits: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
     rekindle::ops::softplus(&(logits * sign)?.neg()?)
 }
 
-/// Binary cross-entropy in which what is right already counts less: Lin et al., ICCV 2017.
+/// Binary cross-entropy with less weight on correct predictions: Lin et al., ICCV 2017.
 #[derive(Debug, Serialize, Deserialize)]
 struct Focal {
     gamma: f64,

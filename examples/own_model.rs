@@ -1,4 +1,4 @@
-//! A model and a data set of your own in the loop of `train`, resumable to the bit.
+//! A user-defined model and data set in the loop of `train`, resumable to the bit.
 //! Run it, kill it, run it again: `cargo run --release --example own_model runs/own-model`.
 
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! An update rule of your own, Lion (Chen et al., NeurIPS 2023, algorithm 2), in a run that survives being killed.
+//! A user-defined update rule, Lion (Chen et al., NeurIPS 2023, algorithm 2), in a run that survives being killed.
 //!
 //! Run it, kill it, run it again: `cargo run --release --example own_optimizer CONFIG.toml runs/own`, where
 //! `CONFIG.toml` has `kind = "lion"` in `[optimizer]`, or in one of its groups.
@@ -52,10 +52,10 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).map(PathBuf::from);
     let config = arguments.next().context("give a configuration and the directory of the run")?;
     let run = arguments.next().unwrap_or_else(|| "runs/own".into());
-    // From here on the name works in configurations and in checkpoints.
+    // From here on configurations and checkpoints can use the name.
     register::<Lion>("lion")?;
     let mut run = match run.join("checkpoints").exists() {
-        true => resume::resume(&run, resume::Choices::default(), Control::new())?.run,
+        true => resume::resume(&run, resume::ResumeOptions::default(), Control::new())?.run,
         false => Run::start(from_file(&config, &[])?, &run, Control::new())?,
     };
     run.train(&mut ())?;

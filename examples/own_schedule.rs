@@ -1,13 +1,13 @@
-//! A schedule of your own: a Rust type that is named, composed, saved and resumed like those of the catalogue.
+//! A user-defined schedule: a Rust type that is named, composed, saved and resumed like those of the catalogue.
 //!
 //! Run it: `cargo run --release --example own_schedule`.
 
 use anyhow::{Result, ensure};
 use rekindle::schedule::{CustomSchedule, RunLength, Schedule, Scheduler, register};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde::{Deserialize, Serialize};
 
-/// Falls from the base rate towards `1 - depth` of it, and starts anew every `period` updates.
+/// Falls from the base rate towards `1 - depth` of it, and starts again every `period` updates.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sawtooth {
     period: u64,
@@ -33,7 +33,7 @@ impl CustomSchedule for Sawtooth {
 }
 
 fn main() -> Result<()> {
-    // From here on the name works in configurations, in checkpoints, and in the text form.
+    // From here on configurations, checkpoints and the text form can use the name.
     register::<Sawtooth>("sawtooth")?;
     let schedule: Schedule = "warmup(4) -> sawtooth(8, depth=0.75)".parse()?;
     let run = RunLength { total_steps: Some(24), steps_per_epoch: 1 };
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         scheduler.advance();
     }
 
-    // What a checkpoint holds is enough to go on, in another process too, once that has registered the name.
+    // A saved state is enough to continue, also in another process that has registered the name.
     let saved: String = serde_json::to_string(&scheduler.save()?.json)?;
     let mut resumed = Scheduler::new(schedule, vec![0.1], run)?;
     resumed.load(&State::from_json(serde_json::from_str(&saved)?))?;

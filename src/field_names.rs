@@ -1,17 +1,17 @@
-//! The names of a struct's fields, from serde.
+//! Names of a struct's fields, from serde.
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor, value::Error};
 use serde::forward_to_deserialize_any;
 
-/// The names of the fields that `T` is read from, in order; or why it has none.
+/// Returns the names of the fields that `T` is read from, in order, or an error if it has none.
 pub(crate) fn field_names<T: DeserializeOwned>() -> Result<&'static [&'static str], String> {
     let mut names = None;
-    // That this fails is how it ends: the names come first.
+    // Always fails, after the names are recorded.
     let _ = T::deserialize(Names(&mut names));
     names.ok_or_else(|| "its fields are not known; derive `Deserialize` for a struct with named fields".to_owned())
 }
 
-/// A deserializer that learns the names of fields and gives nothing.
+/// A deserializer that records the names of fields and yields no data.
 struct Names<'a>(&'a mut Option<&'static [&'static str]>);
 
 impl<'de> Deserializer<'de> for Names<'_> {
@@ -33,7 +33,7 @@ impl<'de> Deserializer<'de> for Names<'_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
-        Err(Error::custom("it is no struct"))
+        Err(Error::custom("it is not a struct"))
     }
 
     forward_to_deserialize_any! {

@@ -1,14 +1,14 @@
-//! Numbers as people read them: in as many digits as say something, whatever their size.
+//! Numbers for people: enough digits at any scale.
 //!
-//! Files for programs, such as `log.jsonl`, hold every digit instead.
+//! Files for programs, such as `log.jsonl`, have all digits instead.
 
-/// How many digits a person is shown at least.
+/// Minimal number of significant digits.
 const DIGITS: i32 = 4;
 
-/// Numbers from here on are written with a power of ten.
+/// Numbers from here up are written with a power of ten.
 const LARGE: f64 = 1e6;
 
-/// A learning rate: `0.095106`, and `2.000e-7` where six decimals would show too little of it.
+/// Formats a learning rate: `0.095106`, or `2.000e-7` if six decimals would show too few digits.
 ///
 /// ```
 /// use rekindle::figures::rate;
@@ -19,7 +19,7 @@ pub fn rate(x: f64) -> String {
     if x == 0.0 { "0".to_owned() } else { shown(x, &[6]) }
 }
 
-/// A loss, or another metric that has no scale: `2.4531`, `0.012346`, `2.233e11`.
+/// Formats a loss or another metric without a fixed scale: `2.4531`, `0.012346`, `2.233e11`.
 ///
 /// ```
 /// use rekindle::figures::loss;
@@ -31,13 +31,13 @@ pub fn loss(x: f64) -> String {
     if x == 0.0 { "0.0000".to_owned() } else { shown(x, &[4, 6]) }
 }
 
-/// A number in the shortest form that is read back as the same bits: `0.75`, `2e-7`.
+/// Formats a number in the shortest form that reads back as the same bits: `0.75`, `2e-7`.
 pub fn exact(x: f64) -> String {
     let (plain, scientific) = (x.to_string(), format!("{x:e}"));
     if x.is_finite() && scientific.len() < plain.len() { scientific } else { plain }
 }
 
-/// With the first of these numbers of decimals that shows enough digits, else with a power of ten.
+/// Formats with the first of these numbers of decimals that shows enough digits, otherwise with a power of ten.
 fn shown(x: f64, decimals: &[i32]) -> String {
     let enough = |decimals: &&i32| (10f64.powi(DIGITS - 1 - **decimals)..LARGE).contains(&x.abs());
     match decimals.iter().find(enough) {

@@ -1,56 +1,98 @@
-//! Rekindle trains Candle models so that a run survives being killed: resumed, its weights, its learning rates and
-//! its log are the same bits as in a run that was never interrupted.
+//! Rekindle trains Candle models so that a run survives being killed: after a resume, its weights, learning rates and
+//! log have the same bits as in a run that was never interrupted.
 //!
-//! To read the code, follow the arrows of its dependencies upwards:
+//! To read the code, follow the order of its dependencies:
 //!
-//! 1. [`rng`]: randomness as a function of seed, purpose, step and index. [`state`]: the trait of everything that
-//!    has memory. Nothing else in the crate is as important as these two. [`Notice`]: what a person is told before a run.
-//! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and
-//!    their updates. [`ops`] and [`model`]: what is trained. [`data`]: what it is trained on.
-//!    [`loss`]: what is minimized; [`metric`]: what else a validation computes.
+//! 1. [`rng`]: random numbers as a function of seed, purpose, step and index. [`state`]: the trait of everything that
+//!    has memory. These two are the core of the crate. [`Notice`]: messages to the user before a run.
+//! 2. [`schedule`]: the learning rate as a function of the step. [`parameters`] and [`optim`]: named weights and their
+//!    updates; [`distributed`]: sums over several processes. [`ops`] and [`model`]: the operations and models to train.
+//!    [`loss`]: the function to minimize; [`metric`]: further results of a validation. [`data`]: the rows to train on.
 //!    [`memory`]: whether something fits.
-//! 3. [`checkpoint`]: a state as a directory that is whole or not there, on the disk or in an object [`store`].
-//! 4. [`train`]: all of them in one loop, which is [`train::Run`]. [`trained`]: what a run has learned, at work.
-//!    [`report`]: what a run left behind. [`proof`]: that kills change nothing. [`mod@reference`]: every key of a configuration.
-//!    [`starter`]: a first configuration for data.
+//! 3. [`checkpoint`]: a state as a directory that is complete or absent, on disk or in an object [`store`].
+//! 4. [`train`]: all of these in one loop, [`train::Run`]. [`trained`]: a trained model in use. [`report`]: the results
+//!    of a run. [`proof`]: a test that kills change nothing. [`mod@reference`]: every key of a configuration.
+//!    [`starter`]: a first configuration for your data.
 //!
-//! The programs `train` and `inspect` are thin faces of the last three. A loop of your own uses the others; the
-//! repository's `examples/custom_loop.rs` is one.
+//! The programs `train` and `inspect` are thin wrappers around the last of these. To write your own training loop, use
+//! the others; the repository's `examples/custom_loop.rs` is one. Items that are public for these programs, the tests
+//! and the fuzz targets alone are hidden from these pages and may change at any time.
+//!
+//! # Features
+//!
+//! The default build has the first four. Your own training loop needs none of them: with `default-features = false`
+//! the library lacks [`data`], [`train`] and the other modules of 4, and needs few crates beyond those of Candle.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `trainer` | the trainer's loop for your program: [`data`], [`train`] and the other modules of 4 |
+//! | `charts` | charts as SVG and PNG, in [`report::chart`] |
+//! | `images` | PNG and JPEG images as data |
+//! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
+//! | `parquet` | tables in Parquet files |
+//! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
+//! | `cuda`, `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle |
 #![deny(missing_docs)]
+// Some shared code is used by the trainer alone. The default build reports code that nothing uses.
+#![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
 
+mod aligned;
+mod atomic_file;
 mod backtrace;
 pub mod checkpoint;
 mod cpu;
 // A build without the feature checks the code that launches kernels, and never runs it.
 #[cfg_attr(not(any(feature = "cuda", test)), allow(dead_code, unused_variables, unused_imports, unreachable_code))]
 mod cuda;
+#[cfg(feature = "trainer")]
 pub mod data;
+pub mod distributed;
 mod field_names;
+#[doc(hidden)]
+#[cfg(feature = "trainer")]
 pub mod figures;
-mod kinded;
+#[doc(hidden)]
+pub mod free_name;
+mod hashed;
+mod host;
 pub mod loss;
 pub mod memory;
 pub mod metric;
 pub mod model;
+#[doc(hidden)]
+pub mod nearest;
+#[cfg(feature = "trainer")]
 mod notice;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+#[cfg(feature = "trainer")]
 pub mod proof;
+#[cfg(feature = "trainer")]
 pub mod reference;
 mod registry;
 mod regular;
 mod remedy;
+#[cfg(feature = "trainer")]
 pub mod report;
 pub mod rng;
 pub mod schedule;
+#[doc(hidden)]
+#[cfg(feature = "trainer")]
 pub mod shell;
+#[cfg(feature = "trainer")]
 pub mod starter;
 pub mod state;
 pub mod store;
+mod tagged;
+mod tensor_header;
+#[doc(hidden)]
 pub mod threads;
+#[cfg(feature = "trainer")]
 pub mod train;
+#[cfg(feature = "trainer")]
 pub mod trained;
 
+#[cfg(feature = "trainer")]
 pub use notice::Notice;
 pub use registry::{Chosen, KindError};

@@ -1,12 +1,13 @@
-//! Something that a person should know before a run begins: how its data was understood, and whatever looks like a
-//! mistake although it is allowed.
+//! Messages to the user before a run begins: how its data was interpreted, and settings that are allowed but look like
+//! a mistake.
 
 use std::fmt;
 
-/// A sentence for the person who starts a run, without a full stop at its end.
+/// A sentence for the user who starts a run, without a full stop at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notice {
-    /// How something was understood.
+    /// How something was interpreted.
     Note(String),
     /// Something that looks like a mistake.
     Warning(String),

@@ -1,7 +1,7 @@
 //! Trainable tensors by name, in name order.
 //!
-//! Candle's `VarMap` is a hash map, so its variables come in another order in every process. Everything here that
-//! visits parameters (norms, updates, checkpoints) visits a [`Parameters`], whose order is that of the names.
+//! Candle's `VarMap` is a hash map, so the order of its variables differs in every process. All code here that visits
+//! parameters (norms, updates, checkpoints) visits a [`Parameters`], in the order of names.
 
 use std::collections::BTreeMap;
 
@@ -10,64 +10,64 @@ use candle_core::{CpuStorage, DType, Device, Storage, Tensor, Var};
 use candle_nn::VarMap;
 
 use crate::backtrace::without_backtrace;
-use crate::state::{Dtype, HostTensor, Part, State, StateError};
+use crate::state::{Dtype, HostTensor, State, StateError, Stateful};
 
 /// Trainable tensors by name. Cloning shares the variables.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters(BTreeMap<String, Var>);
 
 impl Parameters {
-    /// No parameters.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The variables of a Candle `VarMap`, shared with it.
+    /// Takes the variables of a Candle `VarMap`, shared with it.
     pub fn from_varmap(map: &VarMap) -> Self {
         let vars = map.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Self(vars.iter().map(|(name, var)| (name.clone(), var.clone())).collect())
     }
 
-    /// Adds a variable under `name`, replacing one of the same name.
+    /// Adds a variable under `name`; replaces an existing one of the same name.
     pub fn insert(&mut self, name: impl Into<String>, var: Var) {
         self.0.insert(name.into(), var);
     }
 
-    /// The variable of that name.
+    /// Returns the variable of that name.
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.0.get(name)
     }
 
-    /// Names and variables, in name order.
+    /// Returns names and variables, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.0.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// These and `others`, whose variables take the place of those of the same names.
+    /// Joins these and `others`, which replace variables of the same names.
     pub fn and(&self, others: &Self) -> Self {
         Self(self.0.iter().chain(&others.0).map(|(name, var)| (name.clone(), var.clone())).collect())
     }
 
-    /// New variables with the same names and values.
+    /// Copies the variables, with the same names and values.
     ///
     /// # Errors
-    /// When a device has no memory for them.
+    /// A device has no memory for them.
     pub fn copied(&self) -> candle_core::Result<Self> {
         let copy = |(name, var): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&var.as_tensor().copy()?)?));
         self.0.iter().map(copy).collect()
     }
 
-    /// How many tensors.
+    /// Returns the number of tensors.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no tensors.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many numbers in all tensors together.
+    /// Returns the number of elements in all tensors together.
     pub fn element_count(&self) -> usize {
         self.0.values().map(|var| var.elem_count()).sum()
     }
@@ -79,7 +79,7 @@ impl FromIterator<(String, Var)> for Parameters {
     }
 }
 
-impl Part for Parameters {
+impl Stateful for Parameters {
     fn save(&self) -> Result<State, StateError> {
         let mut state = State::default();
         self.save_into(&mut state)?;
@@ -115,14 +115,14 @@ impl From<candle_core::Error> for StateError {
 /// Copies a tensor from its device to host memory.
 ///
 /// # Errors
-/// When the device fails, or the dtype has no place in a safetensors file.
+/// The device fails, or safetensors files do not support the dtype.
 pub fn to_host(tensor: &Tensor) -> Result<HostTensor, StateError> {
     let mut host = HostTensor { dtype: host_dtype(tensor.dtype()), shape: Vec::new(), bytes: Vec::new() };
     copy_to_host(tensor, &mut host)?;
     Ok(host)
 }
 
-/// Makes `saved` the named `tensors`, in the memory that those of the same names had.
+/// Fills `saved` with the named `tensors`, and reuses the memory of saved tensors with the same names.
 pub(crate) fn save_tensors<'a>(
     saved: &mut BTreeMap<String, HostTensor>,
     tensors: impl Iterator<Item = (String, &'a Var)>,
@@ -139,7 +139,7 @@ pub(crate) fn save_tensors<'a>(
 }
 
 fn copy_to_host(tensor: &Tensor, host: &mut HostTensor) -> Result<(), StateError> {
-    // Neither of the two copies what is on the CPU and in order already, as parameters and moments are.
+    // Neither call copies a tensor that is contiguous and on the CPU, as parameters and moments are.
     let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
@@ -156,7 +156,7 @@ fn copy_to_host(tensor: &Tensor, host: &mut HostTensor) -> Result<(), StateError
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian, and tensors are copied as they lie in memory");
 
-/// The elements of a storage as they lie in memory.
+/// Returns the elements of a storage as they are in memory.
 fn bytes_of(storage: &CpuStorage) -> Result<&[u8], StateError> {
     Ok(match storage {
         CpuStorage::U8(elements) => elements,
@@ -175,7 +175,7 @@ fn bytes_of(storage: &CpuStorage) -> Result<&[u8], StateError> {
 /// Copies a tensor from host memory to `device`.
 ///
 /// # Errors
-/// When Candle has no such dtype, the bytes do not fill the shape, or the device fails.
+/// Candle has no such dtype, the bytes do not fill the shape, or the device fails.
 pub fn from_host(tensor: &HostTensor, device: &Device) -> Result<Tensor, StateError> {
     let dtype = DType::try_from(tensor.dtype)?;
     let expected = tensor.shape.iter().try_fold(dtype.size_in_bytes(), |bytes, dim| bytes.checked_mul(*dim));
@@ -185,7 +185,7 @@ pub fn from_host(tensor: &HostTensor, device: &Device) -> Result<Tensor, StateEr
     Ok(Tensor::from_raw_buffer(&tensor.bytes, dtype, &tensor.shape, device)?)
 }
 
-/// The safetensors name of a Candle dtype.
+/// Returns the safetensors dtype of a Candle dtype.
 pub fn host_dtype(dtype: DType) -> Dtype {
     dtype.into()
 }
@@ -227,7 +227,7 @@ mod tests {
         let missing = refusal(&|state| drop(state.tensors.remove("scale")));
         assert_eq!(missing, "tensor `scale` is missing from the checkpoint");
         let extra = refusal(&|state| drop(state.tensors.insert("ghost".into(), HostTensor::from_f64s(&[1.0]))));
-        assert_eq!(extra, "the checkpoint holds a tensor `ghost` that nothing here knows");
+        assert_eq!(extra, "the checkpoint holds a tensor `ghost` that this program does not expect");
         let reshaped = refusal(&|state| state.tensors.get_mut("weight").unwrap().shape = vec![4]);
         assert_eq!(reshaped, "tensor `weight` is F32[4] in the checkpoint and F32[2, 2] here");
     }

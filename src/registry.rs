@@ -1,7 +1,7 @@
-//! Kinds that a configuration names: those of a catalogue, and types that a program registers by name.
+//! Kinds that a configuration can name: those of a catalogue, and types that a program registers.
 //!
-//! A table such as `[model]` has a `kind`, and beside it the settings of that kind. A [`Registry`] knows the kinds of
-//! such a table, and a [`Chosen`] is one of them with its settings.
+//! A table such as `[model]` has a `kind` and the settings of that kind. A [`Registry`] holds the kinds of such a
+//! table, and a [`Chosen`] is one of them with its settings.
 
 use std::any::TypeId;
 use std::fmt;
@@ -15,23 +15,24 @@ use serde_json::{Map, Value};
 use thiserror::Error as ThisError;
 
 use crate::field_names::field_names;
-use crate::kinded::{self, Kinded};
+use crate::tagged::{self, Tagged};
 
-/// Why a type cannot be registered under a name, or a value of it not be put into a configuration.
+/// Errors of registering a type, or of writing its value into a configuration.
 #[derive(Clone, Debug, PartialEq, ThisError)]
+#[non_exhaustive]
 pub enum KindError {
-    /// It is not a name.
+    /// The name is invalid.
     #[error("`{0}` cannot be a name; take letters, digits and `_`, and a letter first")]
     Name(String),
-    /// There is a kind of this name.
+    /// The name is taken.
     #[error("there is a {what} called `{name}` already; take another name")]
     Taken {
-        /// Such as "model".
+        /// The kind of thing, such as "model".
         what: &'static str,
         /// The name.
         name: &'static str,
     },
-    /// The type has a name.
+    /// The type already has a name.
     #[error("{type_name} is registered already, as `{name}`; register each type once")]
     Twice {
         /// The type.
@@ -39,7 +40,7 @@ pub enum KindError {
         /// Its name.
         name: &'static str,
     },
-    /// The settings of the type are not known, or one of them has a meaning already.
+    /// The settings of the type cannot be found out, or one of them has another meaning already.
     #[error("{type_name} cannot be read from a table: {fault}")]
     Fields {
         /// The type.
@@ -47,12 +48,12 @@ pub enum KindError {
         /// The fault.
         fault: String,
     },
-    /// The type has no name, so that a configuration could not be read again.
+    /// The type has no name, so a configuration with it could not be read back.
     #[error("{type_name} has no name yet; call `rekindle::{module}::register::<{type_name}>(\"name\")` first")]
     Unregistered {
         /// The type.
         type_name: &'static str,
-        /// The module with the function.
+        /// The module of the `register` function.
         module: &'static str,
     },
     /// A value cannot be written into a configuration.
@@ -65,10 +66,10 @@ pub enum KindError {
     },
 }
 
-/// A kind that was read: its settings as they are written, and the value itself.
+/// A kind that was read: the written form of its settings, and the value itself.
 type Read<S> = Result<(toml::Table, Arc<S>), String>;
 
-/// A kind that a table can have.
+/// A kind of a table.
 pub(crate) struct Kind<S: ?Sized> {
     pub name: &'static str,
     /// A sentence about it, for the reference.
@@ -76,12 +77,12 @@ pub(crate) struct Kind<S: ?Sized> {
     type_id: TypeId,
     type_name: &'static str,
     read: Box<dyn Fn(Map<String, Value>) -> Read<S> + Send + Sync>,
-    /// Left out for a registered kind.
+    /// `None` for a registered kind.
     schema: Option<fn(&mut SchemaGenerator) -> Schema>,
 }
 
 impl<S: ?Sized + 'static> Kind<S> {
-    /// A kind of the catalogue.
+    /// Creates a kind of the catalogue.
     pub fn new<T>(name: &'static str, doc: &'static str, wrap: fn(T) -> Arc<S>) -> Self
     where
         T: Serialize + DeserializeOwned + JsonSchema + 'static,
@@ -97,7 +98,7 @@ impl<S: ?Sized + 'static> Kind<S> {
         }
     }
 
-    /// A kind that a program registers. No field may have one of the `reserved` names.
+    /// Creates a kind registered by a program. No field may have one of the `reserved` names.
     pub fn own<T>(name: &'static str, reserved: &[&str], wrap: fn(T) -> Arc<S>) -> Result<Self, KindError>
     where
         T: Serialize + DeserializeOwned + 'static,
@@ -132,23 +133,23 @@ impl<S: ?Sized + 'static> Kind<S> {
         Self { name, doc: "", type_id, type_name, read: Box::new(read), schema: None }
     }
 
-    /// The kind with these settings. A fault is told as `place: what is wrong`.
+    /// Creates the kind with these settings. A fault is reported as `place: fault`.
     pub fn choose(&self, settings: Map<String, Value>) -> Result<Chosen<S>, String> {
         let (settings, value) = (self.read)(settings)?;
         Ok(Chosen { name: self.name, settings, value })
     }
 
-    /// The schema of its table, without the `kind`.
+    /// Returns the schema of its table, without the `kind`.
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Option<Schema> {
         self.schema.map(|schema| schema(generator))
     }
 }
 
 fn read<T: DeserializeOwned>(settings: Map<String, Value>) -> Result<T, String> {
-    kinded::read_table::<T, serde_json::Error>(settings).map_err(|error| error.to_string())
+    tagged::read_table::<T, serde_json::Error>(settings).map_err(|error| error.to_string())
 }
 
-/// The settings of a value, in the order of its fields.
+/// Returns the settings of a value, in the order of its fields.
 fn written<T: Serialize>(value: &T) -> Result<toml::Table, String> {
     toml::Table::try_from(value).map_err(|error| error.to_string())
 }
@@ -161,7 +162,7 @@ fn to_json(settings: &toml::Table) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// As serde says it, so that the nearest name is found in the same way.
+/// Phrased like serde's message, so that the nearest name is found in the same way.
 fn unknown_name<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
     match known.len() {
@@ -172,17 +173,17 @@ fn unknown_name<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>
 
 /// The kinds of a table.
 pub(crate) struct Registry<S: ?Sized + 'static> {
-    /// Such as "model".
+    /// The kind of thing, such as "model".
     what: &'static str,
-    /// The module in which a program registers its own.
+    /// The module of the `register` function.
     module: &'static str,
     catalogue: usize,
-    /// Those of the catalogue first.
+    /// The catalogue's kinds come first.
     kinds: RwLock<Vec<&'static Kind<S>>>,
 }
 
 impl<S: ?Sized + 'static> Registry<S> {
-    /// With the kinds of the catalogue.
+    /// Creates a registry with the kinds of the catalogue.
     pub fn new(what: &'static str, module: &'static str, catalogue: Vec<Kind<S>>) -> Self {
         let kinds: Vec<&'static Kind<S>> = catalogue.into_iter().map(leaked).collect();
         Self { what, module, catalogue: kinds.len(), kinds: RwLock::new(kinds) }
@@ -205,22 +206,22 @@ impl<S: ?Sized + 'static> Registry<S> {
         Ok(())
     }
 
-    /// All kinds, those of the catalogue first.
+    /// Returns all kinds, the catalogue's first.
     pub fn all(&self) -> Vec<&'static Kind<S>> {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The kinds of the catalogue.
+    /// Returns the kinds of the catalogue.
     pub fn catalogue(&self) -> impl Iterator<Item = &'static Kind<S>> {
         self.all().into_iter().take(self.catalogue)
     }
 
-    /// The kind called `name`.
+    /// Returns the kind called `name`.
     pub fn find(&self, name: &str) -> Option<&'static Kind<S>> {
         self.all().into_iter().find(|kind| kind.name == name)
     }
 
-    /// A value of a type that has a name.
+    /// Creates a choice from a value of a registered type.
     pub fn choose<T: Serialize + 'static>(&self, value: &T) -> Result<Chosen<S>, KindError> {
         let type_name = std::any::type_name::<T>();
         let kind = self.all().into_iter().find(|kind| kind.type_id == TypeId::of::<T>());
@@ -229,17 +230,18 @@ impl<S: ?Sized + 'static> Registry<S> {
         chosen.map_err(|fault| KindError::Value { name: kind.name, fault })
     }
 
-    /// The kind that a table names, with its settings. A fault is told as `place: what is wrong`.
-    pub fn read<E: Error>(&self, table: Kinded) -> Result<Chosen<S>, E> {
+    /// Reads the kind that a table names, with its settings. A fault is reported as `place: fault`.
+    pub fn read<E: Error>(&self, table: Tagged) -> Result<Chosen<S>, E> {
         let Some(kind) = self.find(table.kind()) else {
             let unknown = unknown_name("variant", table.kind(), self.all().into_iter().map(|kind| kind.name));
-            let register = format!("one of your own is registered first, with rekindle::{}::register", self.module);
+            let register =
+                format!("a user-defined one must be registered first, with rekindle::{}::register", self.module);
             return Err(E::custom(format!("kind: {unknown}; {register}")));
         };
         kind.choose(table.into_parts().1).map_err(E::custom)
     }
 
-    /// The schema of a table with one of the kinds of the catalogue.
+    /// Returns the schema of a table with one of the kinds of the catalogue.
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         let kinds = self.catalogue().filter_map(|kind| {
             let mut schema = kind.schema(generator)?;
@@ -257,25 +259,25 @@ impl<S: ?Sized + 'static> Registry<S> {
         json_schema!({"oneOf": kinds})
     }
 
-    /// The schema of the word that names a kind of the catalogue.
+    /// Returns the schema of the word that names a kind of the catalogue.
     pub fn names(&self) -> Schema {
         let word = |kind: &Kind<S>| serde_json::json!({"type": "string", "const": kind.name, "description": kind.doc});
         json_schema!({"oneOf": self.catalogue().map(word).collect::<Vec<_>>()})
     }
 }
 
-/// A kind stays registered to the end of the program.
+/// A kind stays registered until the program ends.
 fn leaked<S: ?Sized>(kind: Kind<S>) -> &'static Kind<S> {
     Box::leak(Box::new(kind))
 }
 
-/// A trait whose types a table names.
+/// A trait whose implementations a table can name.
 pub(crate) trait Named: 'static {
-    /// Its types.
+    /// Returns the registry of its implementations.
     fn registry() -> &'static Registry<Self>;
 }
 
-/// A kind with its settings: a table as it was read.
+/// A kind with its settings: a table that was read.
 pub struct Chosen<S: ?Sized> {
     name: &'static str,
     /// In the order of the fields.
@@ -284,17 +286,17 @@ pub struct Chosen<S: ?Sized> {
 }
 
 impl<S: ?Sized> Chosen<S> {
-    /// The name of the kind.
+    /// Returns the name of the kind.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub(crate) fn settings(&self) -> &toml::Table {
         &self.settings
     }
 
-    /// The value that the table describes.
+    /// Returns the value that the table describes.
     pub fn get(&self) -> &Arc<S> {
         &self.value
     }
@@ -329,6 +331,6 @@ impl<S: ?Sized> Serialize for Chosen<S> {
 
 impl<'de, S: Named + ?Sized> Deserialize<'de> for Chosen<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        S::registry().read(Kinded::deserialize(deserializer)?)
+        S::registry().read(Tagged::deserialize(deserializer)?)
     }
 }

@@ -1,5 +1,5 @@
-//! Regular files, opened for reading. A pipe would be waited for, and `/dev/zero` has no end: whatever is no regular
-//! file is refused by its kind before a byte of it is read. A message about the error names the path.
+//! Regular files, opened for reading. Reading a pipe would block, and `/dev/zero` has no end: files that are not
+//! regular are refused before any byte is read. The caller's error message names the path.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Read};
@@ -10,14 +10,14 @@ use crate::memory;
 /// Opens the regular file at `path`.
 ///
 /// # Errors
-/// As [`File::open`]; and `InvalidInput`, which says what it is, where it is something else than a regular file.
+/// As [`File::open`]; also `InvalidInput`, which names the kind of the file, if it is not a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     require(path)?;
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
     {
-        // If it has become a pipe since, opening does not wait.
+        // With this flag, opening does not block if the file has become a pipe since.
         let flags = rustix::fs::OFlags::NONBLOCK;
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
     }
@@ -26,7 +26,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Refuses what is there and no regular file. A link is what it leads to.
+/// Refuses an existing file that is not regular. Links are followed.
 ///
 /// # Errors
 /// As [`open`].
@@ -34,7 +34,7 @@ pub(crate) fn require(path: &Path) -> io::Result<()> {
     refuse_other_kinds(&std::fs::metadata(path)?)
 }
 
-/// As [`require`], of a file that may not be there yet.
+/// Like [`require`], for a file that may not exist.
 ///
 /// # Errors
 /// As [`open`].
@@ -45,7 +45,7 @@ pub(crate) fn require_or_none(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The content of the regular file at `path`.
+/// Reads the content of the regular file at `path`.
 ///
 /// # Errors
 /// As [`open`].
@@ -56,11 +56,11 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The text of the regular file at `path`, or of a pipe that was handed to this program: `/dev/stdin`, or what a shell
-/// makes of `<(command)`.
+/// Reads the text of the regular file at `path`, or of a pipe that was passed to this program: `/dev/stdin`, or a
+/// shell's `<(command)`.
 ///
 /// # Errors
-/// As [`open`]; `InvalidData` where it is not UTF-8, `FileTooLarge` where a pipe has more than 16 MiB.
+/// As [`open`]; `InvalidData` if it is not UTF-8, `FileTooLarge` if a pipe has more than 16 MiB.
 pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     const LIMIT: u64 = 16 << 20;
     let mut text = String::new();
@@ -75,7 +75,7 @@ pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The pipe, or terminal, that `path` names among the files that this process has open.
+/// Returns the pipe or terminal that `path` names among the open files of this process.
 fn handed_over(path: &Path) -> io::Result<Option<File>> {
     let is_own =
         path == Path::new("/dev/stdin") || ["/dev/fd", "/proc/self/fd"].iter().any(|own| path.starts_with(own));
@@ -97,7 +97,7 @@ fn refuse_other_kinds(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, and must be a regular file")))
 }
 
-/// The kind of something that is no regular file.
+/// Returns the kind of a file that is not regular.
 pub(crate) fn kind(file: FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_no_regular_file_is_refused_by_its_kind_at_once() {
+    fn a_file_that_is_not_regular_is_refused_by_its_kind_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();

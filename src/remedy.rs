@@ -4,14 +4,15 @@ use std::io::{Error, ErrorKind};
 
 use rustix::io::Errno;
 
-/// The remedy, where the error alone says enough for one.
+/// Returns the remedy if the error alone determines one.
 pub(crate) fn of(error: &Error) -> Option<&'static str> {
     Some(match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "too many files are open; raise the limit, as with `ulimit -n 4096`, and try again",
         Some(Errno::NFILE) => "the whole system has too many files open; close other programs, and try again",
         Some(Errno::NOMEM | Errno::NOBUFS) => "free some memory, and try again",
         Some(Errno::IO | Errno::NXIO | Errno::NODEV | Errno::REMOTEIO) => {
-            "the disk or its connection has failed; see the system's log (`dmesg`), copy what can be read, and try again"
+            "the disk or its connection has failed; see the system's log (`dmesg`), copy what can be read, and try \
+             again"
         }
         Some(Errno::STALE) => "the network file system has lost its place; mount it again, and try again",
         Some(Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::AGAIN | Errno::BUSY) => {
@@ -26,12 +27,12 @@ pub(crate) fn of(error: &Error) -> Option<&'static str> {
     })
 }
 
-/// The remedy as it follows in a message; empty where there is none.
+/// Returns the remedy as it follows in a message; empty if there is none.
 pub(crate) fn after(error: &Error) -> String {
     of(error).map(|remedy| format!("; {remedy}")).unwrap_or_default()
 }
 
-/// Whether there is nothing at a path, rather than something that cannot be looked at.
+/// Whether a path does not exist, as opposed to one that cannot be inspected.
 pub(crate) fn is_absence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -1,19 +1,20 @@
-//! Randomness as a function: the value at `(seed, purpose, step, index)` is computed, never drawn.
+//! Random numbers as a function: the value at `(seed, purpose, step, index)` is computed, not drawn from a generator.
 //!
-//! There is no generator whose position would have to be saved. Initial weights, shuffling and dropout masks
-//! each name their purpose and read the numbers of the step they are at, so a resumed run sees the same ones.
+//! There is no generator state to save. Initial weights, shuffling and dropout masks each have a purpose name and read
+//! the numbers of their step, so a resumed run sees the same ones.
 //!
 //! The function is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 //! (SC 2011). The key is a hash of seed and purpose; the counter is index and step, 64 bits each.
 
 /// Philox4x32-10: 128 random bits for a 128-bit counter and a 64-bit key.
+#[doc(hidden)]
 pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let mut counters = counter.map(|word| [word]);
     philox4x32_10_of(&mut counters, key);
     counters.map(|[word]| word)
 }
 
-/// The same for `N` counters at once: their first words, their second words and so on.
+/// Computes `N` counters at once: their first words, their second words and so on.
 #[inline(always)]
 fn philox4x32_10_of<const N: usize>(counters: &mut [[u32; N]; 4], mut key: [u32; 2]) {
     const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -34,7 +35,7 @@ fn philox4x32_10_of<const N: usize>(counters: &mut [[u32; N]; 4], mut key: [u32;
     }
 }
 
-/// The random numbers of one purpose under one seed.
+/// The random numbers of one purpose and seed.
 ///
 /// Streams of different purposes are independent; `"init/0.weight"` and `"dropout/1"` never share a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream of `purpose` under `seed`. The key is the first 64 bits of BLAKE3 over both.
+    /// Creates the stream of `purpose` under `seed`. The key is the first 64 bits of BLAKE3 over both.
     pub fn new(seed: u64, purpose: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&seed.to_le_bytes());
@@ -58,14 +59,14 @@ impl Stream {
         self.key
     }
 
-    /// The 128 bits at block `index` of `step`.
+    /// Returns the 128 bits at block `index` of `step`.
     pub fn block(&self, step: u64, index: u64) -> [u32; 4] {
         let counter = [index as u32, (index >> 32) as u32, step as u32, (step >> 32) as u32];
         philox4x32_10(counter, self.key)
     }
 
-    /// The blocks from `first` on, as many as there are in `blocks`; each step of the function is done for all of them
-    /// side by side, so that it can be vectorized.
+    /// Returns consecutive blocks, starting with `first`. Each step of the function is computed for all blocks
+    /// together, so that it can be vectorized.
     #[inline(always)]
     pub(crate) fn blocks<const N: usize>(&self, step: u64, first: u64) -> [[u32; 4]; N] {
         let index = |i: usize| first.wrapping_add(i as u64);
@@ -79,18 +80,18 @@ impl Stream {
         std::array::from_fn(|i| std::array::from_fn(|word| counters[word][i]))
     }
 
-    /// 64 random bits at `index` of `step`.
+    /// Returns 64 random bits at `index` of `step`.
     pub fn bits(&self, step: u64, index: u64) -> u64 {
         let [low, high, ..] = self.block(step, index);
         u64::from(low) | u64::from(high) << 32
     }
 
-    /// `count` numbers uniform in `[0, 1)`, multiples of 2^-24, for `step`.
+    /// Returns `count` numbers uniform in `[0, 1)`, multiples of 2^-24, for `step`.
     pub fn uniform(&self, step: u64, count: usize) -> Vec<f32> {
         self.words(step, count).map(unit_f32).collect()
     }
 
-    /// `count` standard normal numbers for `step`, by Box and Muller (1958), computed in f64.
+    /// Returns `count` standard normal numbers for `step`, by Box and Muller (1958), computed in f64.
     pub fn normal(&self, step: u64, count: usize) -> Vec<f32> {
         let pairs = (0..count.div_ceil(2) as u64).flat_map(|index| {
             let [a, b, c, d] = self.block(step, index);
@@ -101,44 +102,45 @@ impl Stream {
         pairs.take(count).collect()
     }
 
-    /// The first `count` 32-bit words of `step`.
+    /// Returns the first `count` 32-bit words of `step`.
     pub fn words(&self, step: u64, count: usize) -> impl Iterator<Item = u32> + '_ {
         (0..count.div_ceil(4) as u64).flat_map(move |index| self.block(step, index)).take(count)
     }
 }
 
-/// A word as a number in `[0, 1)`: its upper 24 bits, which f32 holds exactly.
+/// Converts a word to a number in `[0, 1)`: its upper 24 bits, which f32 holds exactly.
 fn unit_f32(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / (1 << 24) as f32)
 }
 
-/// Two words as a number in `(0, 1]`, so that its logarithm is finite.
+/// Converts two words to a number in `(0, 1]`, so that its logarithm is finite.
 fn open_unit_f64(low: u32, high: u32) -> f64 {
     let bits = u64::from(low) | u64::from(high) << 32;
     ((bits >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
-/// The randomness of one step: a [`Stream`] for each purpose, all read at that step.
+/// The random numbers of one step: a [`Stream`] for each purpose, all read at that step.
 #[derive(Clone, Copy, Debug)]
-pub struct Draws {
+pub struct StepRng {
     seed: u64,
-    /// The update these numbers are for.
+    /// The number of the update.
     pub step: u64,
     micro_batch: usize,
 }
 
-impl Draws {
-    /// The randomness of `step` under `seed`.
+impl StepRng {
+    /// Returns the random numbers of `step` under `seed`.
     pub fn at(seed: u64, step: u64) -> Self {
         Self { seed, step, micro_batch: 0 }
     }
 
-    /// The randomness of micro-batch number `micro_batch` of the step, from 0: no two of them share a number.
+    /// Returns the random numbers of micro-batch number `micro_batch` of the step, counted from 0; they are all
+    /// independent.
     pub fn of_micro_batch(self, micro_batch: usize) -> Self {
         Self { micro_batch, ..self }
     }
 
-    /// The stream of `purpose`; read it at [`Draws::step`].
+    /// Returns the stream of `purpose`; read it at [`StepRng::step`].
     pub fn stream(&self, purpose: &str) -> Stream {
         match self.micro_batch {
             0 => Stream::new(self.seed, purpose),
@@ -147,12 +149,12 @@ impl Draws {
     }
 }
 
-/// A permutation of `0..len` that is computed one position at a time: nothing is stored, and reading position
-/// a million costs what reading position zero does.
+/// A permutation of `0..len` that is computed one position at a time: nothing is stored, and every position has the
+/// same cost.
 ///
 /// It is the generalized Feistel cipher of Black and Rogaway, "Ciphers with arbitrary finite domains" (CT-RSA
-/// 2002), over a grid of about `sqrt(len)` by `sqrt(len)`, with Philox as the round function; positions that fall
-/// off the end of the range are enciphered again until they come back.
+/// 2002), over a grid of about `sqrt(len)` by `sqrt(len)`, with Philox as the round function; results beyond the
+/// end of the range are enciphered again until they are inside.
 #[derive(Clone, Copy, Debug)]
 pub struct Permutation {
     stream: Stream,
@@ -165,7 +167,7 @@ pub struct Permutation {
 impl Permutation {
     const ROUNDS: u64 = 10;
 
-    /// The permutation of `0..len` that `stream` gives for `number` (an epoch, for example).
+    /// Creates the permutation of `0..len` for `number` (an epoch, for example) from `stream`.
     pub fn new(stream: Stream, number: u64, len: usize) -> Self {
         let len = len as u64;
         let rows = (len.isqrt() + u64::from(len.isqrt().pow(2) < len)).max(1);
@@ -173,7 +175,7 @@ impl Permutation {
         Self { stream, number, len, rows, columns }
     }
 
-    /// What stands at `position`, which must be less than the length.
+    /// Returns the element at `position`, which must be less than the length.
     pub fn at(&self, position: usize) -> usize {
         debug_assert!((position as u64) < self.len);
         let mut value = self.encipher(position as u64);
@@ -231,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn every_micro_batch_of_a_step_has_numbers_of_its_own() {
-        let stream = |micro_batch| Draws::at(1, 5).of_micro_batch(micro_batch).stream("dropout/0");
-        assert_eq!(stream(0), Draws::at(1, 5).stream("dropout/0"));
+    fn every_micro_batch_of_a_step_has_separate_numbers() {
+        let stream = |micro_batch| StepRng::at(1, 5).of_micro_batch(micro_batch).stream("dropout/0");
+        assert_eq!(stream(0), StepRng::at(1, 5).stream("dropout/0"));
         assert!(stream(1) != stream(0) && stream(2) != stream(1) && stream(2) != stream(0));
     }
 
@@ -263,7 +265,7 @@ mod tests {
         assert!(chi_squared < 56.0, "chi-squared is {chi_squared}");
     }
 
-    /// Where row 0 lands over many epochs, in ten bins: chi-squared with 9 degrees of freedom, 99.99 % at 34.
+    /// Position of row 0 over many epochs, in ten bins: chi-squared with 9 degrees of freedom, 99.99 % at 34.
     #[test]
     fn shuffled_positions_are_uniform() {
         let mut bins = [0; 10];

@@ -1,8 +1,8 @@
-//! Words of a command that a person copies into a shell.
+//! Words of a command that a user copies into a shell.
 
 use std::path::Path;
 
-/// `text` as one word of a command: in quotes where the shell would take it for something else.
+/// Formats `text` as one word of a command, in quotes if the shell would interpret it.
 ///
 /// ```
 /// assert_eq!(rekindle::shell::word("runs/a b"), "'runs/a b'");
@@ -15,8 +15,8 @@ pub fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A path as one word of a command. One that begins with a dash would be taken for an option, and is written from the
-/// working directory.
+/// Formats a path as one word of a command. A path that begins with a dash would be taken for an option, so it is
+/// prefixed with `./`.
 pub fn path(path: &Path) -> String {
     let text = path.to_string_lossy();
     if text.starts_with('-') { word(&format!("./{text}")) } else { word(&text) }
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_path_stays_as_it_is_and_none_is_an_option() {
+    fn a_plain_path_is_not_changed_and_none_is_an_option() {
         let shown = ["runs/a-1.x", "s3://b/run", "-x", "- y"].map(|text| path(Path::new(text)));
         assert_eq!(shown, ["runs/a-1.x", "s3://b/run", "./-x", "'./- y'"]);
     }

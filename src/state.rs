@@ -1,8 +1,8 @@
-//! What has memory, and how it is saved: the one trait behind every checkpoint.
+//! Saved state: the one trait behind every checkpoint.
 //!
-//! Optimizers, schedulers, averages, a user's own part: each implements [`Part`], says what it remembers as a
-//! [`State`], and takes it back. Nothing here knows about files, devices or Candle, so a schedule can have
-//! memory without knowing what a tensor library is.
+//! Optimizers, schedulers, averages, user-defined parts: each implements [`Stateful`], which saves its memory as a
+//! [`State`] and loads it. Nothing here depends on files, devices or Candle, so a schedule can have memory without a
+//! tensor library.
 
 use std::collections::BTreeMap;
 
@@ -10,64 +10,64 @@ pub use safetensors::Dtype;
 use serde_json::Value;
 use thiserror::Error;
 
-/// A part of a run that has memory: a checkpoint saves it and gives it back.
+/// A part of a run with memory that a checkpoint saves and restores.
 ///
 /// The contract is exactness: after `b.load(&a.save()?)`, `b` behaves bit for bit as `a` would have.
-pub trait Part {
-    /// What must be remembered to continue bit for bit.
+pub trait Stateful {
+    /// Returns the state needed to continue bit for bit.
     ///
     /// # Errors
-    /// When the memory cannot be read, from a device for example, or cannot be named.
+    /// The memory cannot be read, from a device for example, or cannot be named.
     fn save(&self) -> Result<State, StateError>;
 
-    /// As [`Part::save`], in place of `state`, which is an earlier one of this part or empty.
+    /// Like [`Stateful::save`], but replaces `state`, which is an earlier state of this part or empty.
     ///
-    /// A part with large tensors fills the memory of the earlier ones again: copying into memory that is there takes a
-    /// fraction of the time, and training waits for it.
+    /// A part with large tensors reuses the memory of the earlier ones: copying into existing memory takes a fraction
+    /// of the time, and training waits for it.
     ///
     /// # Errors
-    /// As [`Part::save`]; `state` is then of no use.
+    /// As [`Stateful::save`]; `state` is then undefined.
     fn save_into(&self, state: &mut State) -> Result<(), StateError> {
         *state = self.save()?;
         Ok(())
     }
 
-    /// Says whether `state` fits this part, and changes nothing. A checkpoint is applied only after every part
-    /// has agreed to its share, so a refusal leaves all of them as they were.
+    /// Checks whether `state` fits this part, without changing anything. A checkpoint is applied only after every part
+    /// has accepted its share, so a refusal leaves all of them unchanged.
     ///
     /// # Errors
-    /// Names what does not fit, with both values.
+    /// The mismatch, with both values.
     fn check(&self, state: &State) -> Result<(), StateError>;
 
-    /// Takes `state` back. Called after [`Part::check`] has accepted the same state.
+    /// Restores `state`. Called after [`Stateful::check`] has accepted the same state.
     ///
     /// # Errors
-    /// As [`Part::check`], or when the device fails.
+    /// As [`Stateful::check`], or the device fails.
     fn load(&mut self, state: &State) -> Result<(), StateError>;
 }
 
-/// The memory of one [`Part`]: a JSON value for what is small, named tensors for what is large.
+/// The memory of one [`Stateful`]: a JSON value for small data, named tensors for large data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    /// Counters and settings; `Null` where there are none.
+    /// Counters and settings; `Null` if there are none.
     pub json: Value,
     /// Tensors by name, in name order.
     pub tensors: BTreeMap<String, HostTensor>,
 }
 
 impl State {
-    /// A state of JSON alone.
+    /// Creates a state that is only JSON.
     pub fn from_json(json: Value) -> Self {
         Self { json, tensors: BTreeMap::new() }
     }
 
-    /// Checks that this is the state of something that remembers nothing.
+    /// Checks that this is the state of a part without memory.
     ///
     /// # Errors
     /// There are settings or tensors.
     pub fn expect_nothing(&self) -> Result<(), StateError> {
         if !self.json.is_null() {
-            return Err(StateError::Malformed("there are no settings to remember here, and some are saved".to_owned()));
+            return Err(StateError::Malformed("this part has no settings, and the checkpoint has some".to_owned()));
         }
         self.expect_tensors([])
     }
@@ -75,7 +75,7 @@ impl State {
     /// Checks that `tensors` holds exactly the tensors of `expected`, with their dtypes and shapes.
     ///
     /// # Errors
-    /// Names the first tensor that is missing, unexpected, or of another dtype or shape.
+    /// The first tensor that is missing, unexpected, or of another dtype or shape.
     pub fn expect_tensors<'a>(
         &self,
         expected: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
@@ -111,13 +111,13 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A one-dimensional tensor of `f64`.
+    /// Creates a one-dimensional tensor of `f64`.
     pub fn from_f64s(values: &[f64]) -> Self {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self { dtype: Dtype::F64, shape: vec![values.len()], bytes }
     }
 
-    /// The elements, where the tensor is one-dimensional and of dtype `F64`.
+    /// Returns the elements, if the tensor is one-dimensional and of dtype `F64`.
     pub fn to_f64s(&self) -> Option<Vec<f64>> {
         let is_vector = self.dtype == Dtype::F64 && self.shape.len() == 1;
         is_vector.then(|| {
@@ -128,7 +128,7 @@ impl HostTensor {
 
     /// Whether no element is a NaN or an infinity.
     pub fn is_finite(&self) -> bool {
-        // The numbers whose exponent has all bits set are the ones that are not finite.
+        // Numbers with all exponent bits set are the ones that are not finite.
         let none16 = |exponent: u16| {
             let (elements, _) = self.bytes.as_chunks::<2>();
             elements.iter().all(|element| u16::from_le_bytes(*element) & exponent != exponent)
@@ -142,7 +142,7 @@ impl HostTensor {
         }
     }
 
-    /// Dtype and shape as messages print them: `F32[64, 128]`.
+    /// Returns dtype and shape as printed in messages: `F32[64, 128]`.
     pub fn kind(&self) -> String {
         kind(self.dtype, &self.shape)
     }
@@ -152,16 +152,17 @@ fn kind(dtype: Dtype, shape: &[usize]) -> String {
     format!("{dtype:?}{shape:?}")
 }
 
-/// Why a state cannot be saved or taken back.
+/// Errors of saving or loading a state.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// The checkpoint lacks a tensor that the part needs.
     #[error("tensor `{0}` is missing from the checkpoint")]
     MissingTensor(String),
-    /// The checkpoint holds a tensor that the part does not know.
-    #[error("the checkpoint holds a tensor `{0}` that nothing here knows")]
+    /// The checkpoint holds a tensor that the part does not have.
+    #[error("the checkpoint holds a tensor `{0}` that this program does not expect")]
     UnexpectedTensor(String),
-    /// A tensor has another dtype or shape than the part's own.
+    /// A tensor has another dtype or shape than in the part.
     #[error("tensor `{name}` is {saved} in the checkpoint and {expected} here")]
     TensorMismatch {
         /// The tensor.
@@ -174,17 +175,17 @@ pub enum StateError {
     /// A setting that cannot change between a save and a resume has changed.
     #[error("{what} is {saved} in the checkpoint and {expected} here")]
     Mismatch {
-        /// What differs.
+        /// The name of the setting.
         what: String,
         /// The value in the checkpoint.
         saved: String,
         /// The value in the part.
         expected: String,
     },
-    /// The JSON of the state is not of the form that the part writes.
-    #[error("the saved state is not understood: {0}")]
+    /// The JSON of the state does not have the form that the part writes.
+    #[error("the saved state is invalid: {0}")]
     Malformed(String),
-    /// The part cannot be saved or loaded as it is.
+    /// The part cannot be saved or loaded.
     #[error("{0}")]
     Unable(String),
 }

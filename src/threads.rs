@@ -1,4 +1,4 @@
-//! Threads, and what becomes of work where the system has none to give: it is done all the same.
+//! Background threads, with a fallback to inline work if the system refuses a thread.
 
 use std::io;
 use std::sync::mpsc;
@@ -6,17 +6,17 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::memory::{self, Size};
 
-/// Starts the threads that compute, as many as `RAYON_NUM_THREADS` says. A program calls this first:
-/// they are started by whatever needs them else, which has no way to say that there are none.
+/// Starts the compute threads, `RAYON_NUM_THREADS` of them. Programs call this first: threads started later, on demand,
+/// could not report a failure.
 ///
 /// # Errors
-/// When the system gives no threads.
+/// The system refuses a thread.
 pub fn start() -> io::Result<()> {
     let none = |error| io::Error::other(format!("cannot start threads to compute on: {error}; {}", remedy()));
     rayon::ThreadPoolBuilder::new().build_global().map_err(none)
 }
 
-/// What helps where the system gives no thread. A stack is address space.
+/// Remedies if the system refuses a thread. A stack takes address space.
 fn remedy() -> String {
     let usual = "end other programs, raise the limit of processes, or set RAYON_NUM_THREADS=1";
     match memory::address_space_limit() {
@@ -25,33 +25,33 @@ fn remedy() -> String {
     }
 }
 
-/// The error of a thread that this program cannot do without, with what helps.
+/// Creates the error for a thread that the program requires, with remedies.
 pub(crate) fn cannot_start(work: &str, error: &io::Error) -> io::Error {
     io::Error::other(format!("cannot start a thread {work}: {error}; {}", remedy()))
 }
 
-/// Work that was begun.
+/// Work in the background.
 pub(crate) enum Task<T> {
-    /// It goes on beside what else there is to do.
+    /// Running on another thread.
     Beside(JoinHandle<Option<T>>),
-    /// It is done.
+    /// Finished.
     Done(T),
 }
 
 impl<T: Send + 'static> Task<T> {
-    /// Begins `work` on a thread, or where there is none to be had, does it before this returns.
+    /// Starts `work` on a thread; if the system refuses one, finishes it before this returns.
     pub(crate) fn begin<W: FnOnce() -> T + Send + 'static>(thread: &str, work: W) -> Self {
         Self::begin_as(thread, || (), work)
     }
 
-    /// As [`Task::begin`], on a thread that gives way to those that compute: a step whose parts run side by side takes
-    /// as long as the one that is held up.
+    /// Like [`Task::begin`], on a thread of lower priority than the compute threads: a parallel step takes as long as
+    /// its slowest part.
     pub(crate) fn begin_aside<W: FnOnce() -> T + Send + 'static>(thread: &str, work: W) -> Self {
         Self::begin_as(thread, give_way, work)
     }
 
     fn begin_as<W: FnOnce() -> T + Send + 'static>(thread: &str, prepare: fn(), work: W) -> Self {
-        // A thread that does not come about drops all that it was given, so it is given the work once it is there.
+        // If spawning fails the closure is dropped, so the work is sent afterwards.
         let (give, given) = mpsc::sync_channel::<W>(1);
         let run = move || {
             prepare();
@@ -66,7 +66,7 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
-    /// Whether it has come to its end.
+    /// Whether the work has finished.
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Beside(thread) => thread.is_finished(),
@@ -74,7 +74,7 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
-    /// What came of it; `None` where its thread has failed.
+    /// Returns the result; `None` if the thread panicked.
     pub(crate) fn wait(self) -> Option<T> {
         match self {
             Self::Beside(thread) => thread.join().ok().flatten(),
@@ -83,13 +83,13 @@ impl<T: Send + 'static> Task<T> {
     }
 }
 
-/// Lowers the priority of this thread, and of those that it will start. Only Linux has one for each thread.
+/// Lowers the priority of this thread and of threads that it starts. Only Linux has priorities per thread.
 fn give_way() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
 }
 
-/// What makes a thread of that name.
+/// Returns the builder of a thread with this name.
 pub(crate) fn builder(name: &str) -> Builder {
     let builder = Builder::new().name(name.to_owned());
     #[cfg(test)]
@@ -97,7 +97,7 @@ pub(crate) fn builder(name: &str) -> Builder {
     builder
 }
 
-/// A system without threads to give, for tests: the stacks that are asked for fit into no memory.
+/// For tests, a system without free threads: the requested stacks do not fit into memory.
 #[cfg(test)]
 pub(crate) mod starved {
     use std::cell::Cell;
@@ -108,7 +108,7 @@ pub(crate) mod starved {
         STARVED.get()
     }
 
-    /// Does `work`, which gets no thread meanwhile.
+    /// Runs `work`, which can start no threads meanwhile.
     pub(crate) fn without_threads<T>(work: impl FnOnce() -> T) -> T {
         STARVED.set(true);
         assert!(super::builder("one").spawn(|| ()).is_err(), "there is a thread to be had");
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_is_done_on_a_thread_and_where_there_is_none_in_its_place() {
+    fn work_is_done_on_a_thread_and_without_a_thread_inline() {
         let here = thread::current().id();
         let begin = || Task::begin("work", || thread::current().id());
         assert_ne!(begin().wait(), Some(here));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_fails_is_told() {
+    fn a_thread_that_fails_is_reported() {
         assert_eq!(Task::<u8>::begin("work", || panic!("on purpose")).wait(), None);
     }
 }

@@ -1,25 +1,25 @@
-//! A data set of 20 GB is trained on in the memory of a small one.
+//! Training on a data set of 20 GB in the memory of a small one.
 #![cfg(target_os = "linux")]
 
-#[path = "common_huge/mod.rs"]
-mod common_huge;
+#[path = "common/huge.rs"]
+mod huge;
 
 use std::fs;
 
-use common_huge::{Huge, ROWS, WIDTH, train};
+use huge::{Huge, ROWS, WIDTH, train};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the process may have of its own: a fortieth of the data.
+/// Memory that the process may use in addition to the files: a fortieth of the data.
 const LIMIT: u64 = 512 << 20;
 
-/// The most memory that the process has had at once, pages of files included, in bytes.
+/// Peak memory of the process, including file pages, in bytes.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// Both in one test: the limit and the peak are of the whole process.
+/// Both in one test, because the limit and the peak are those of the whole process.
 #[test]
 fn twenty_gigabytes_are_trained_on_in_half_a_gigabyte() {
     assert!((ROWS * WIDTH) as u64 >= 20_000_000_000);
@@ -34,7 +34,7 @@ fn twenty_gigabytes_are_trained_on_in_half_a_gigabyte() {
         let loss = train(&data, 40);
         assert!(loss < 0.3, "loss {loss}");
         assert_eq!(data.validation_batches().map(|batch| batch.unwrap().rows()).sum::<usize>(), 1000);
-        // Far into the run, as after a resume: nothing is read on the way there.
+        // Far into the run, as after a resume: no earlier rows are read.
         assert_eq!(data.batch(1_000_000_007).unwrap().rows(), 64);
         assert!(peak() < LIMIT, "{} MB", peak() >> 20);
     }

@@ -1,8 +1,9 @@
-//! What the fuzz targets do for hours, for seconds: every file of their corpora, as it is and in thousands of changed
-//! forms, the same ones each time. `fuzz/README.md` says how to run the real ones.
+//! A short version of the fuzz targets: every file of their corpora, unchanged and in thousands of changed forms, the
+//! same ones in each run. `fuzz/README.md` describes the real fuzzers.
 #![cfg(target_os = "linux")]
 
-mod common_hostile;
+#[path = "common/hostile/mod.rs"]
+mod hostile;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use common_hostile::{Arena, TARGETS, Target};
+use hostile::{Arena, TARGETS, Target};
 
 /// Changed forms of the corpus of one target.
 const CHANGES: u64 = 4000;
 
-/// Memory is counted for the whole process, so one at a time.
+/// Memory is counted for the whole process, so only one target runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn fuzz(path: &str) -> PathBuf {
@@ -56,7 +57,7 @@ fn smoke(name: &str) {
     }
 }
 
-/// Says which input it was that broke a promise.
+/// Prints the input that broke a promise.
 fn attempt(target: Target, arena: &Arena, input: &[u8], what: &str) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(arena, input))) {
         eprintln!("{what}:\n{}", String::from_utf8_lossy(input));

@@ -1,20 +1,20 @@
-//! How the bench talks to a contestant, the contestant's side.
+//! The contestant's side of the bench's protocol.
 //!
-//! A contestant is a process of its own. It prints one line of JSON when it is ready, and one for each request that it
-//! reads, a line of words, until there are no more. `time 0.5` asks for steps during half a second.
+//! A contestant is a separate process. It prints one line of JSON when it is ready, and one for each request, a line of
+//! words, until there are no more. `time 0.5` asks for steps during half a second.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write as _};
 use std::time::{Duration, Instant};
 
-/// Steps whose losses are told when a contestant is ready, so that one sees all contestants train the same.
+/// Number of first losses that a ready contestant reports, to check that all contestants train the same.
 const TOLD: usize = 20;
 
-/// How long to warm up at least.
+/// Minimal warm-up time.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Trains until everything is warm, says so, and answers requests for more until there are none. `other` answers what
-/// is asked beyond `time`.
+/// Trains until everything is warm, reports it, and answers requests until there are no more. `other` answers requests
+/// other than `time`.
 pub fn serve(version: &str, step: &mut dyn FnMut() -> f32, other: &mut dyn FnMut(&[&str]) -> String) {
     let began = Instant::now();
     let losses: Vec<f32> = (0..TOLD).map(|_| step()).collect();
@@ -43,7 +43,7 @@ pub fn answer(json: &str) {
     writeln!(stdout, "{json}").and_then(|()| stdout.flush()).expect("the bench listens");
 }
 
-/// The time of each step in microseconds, of steps that take `seconds` together.
+/// Returns the time of each step in microseconds, for steps that take `seconds` together.
 fn time(seconds: f64, step: &mut dyn FnMut() -> f32) -> String {
     let mut times = String::new();
     let began = Instant::now();
@@ -60,7 +60,7 @@ fn time(seconds: f64, step: &mut dyn FnMut() -> f32) -> String {
     format!("{{\"microseconds\": [{times}], \"loss\": {loss}, \"peak_kilobytes\": {}}}", peak_kilobytes())
 }
 
-/// The most memory that this process had at once; 0 where the system does not say.
+/// Returns the peak memory of this process; 0 if the system does not report it.
 fn peak_kilobytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

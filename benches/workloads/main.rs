@@ -19,11 +19,11 @@ use start::Start;
 use steps::Training;
 use storage::Stored;
 
-/// Rows of W2 where instructions are counted: an emulated processor takes a minute for a product of 512 rows.
+/// Rows of W2 for counting instructions: an emulated processor takes a minute for a product of 512 rows.
 const COUNTED_ROWS: usize = 32;
 
 fn main() {
-    // SAFETY: there is no other thread yet that could read the environment meanwhile. `train` does the same.
+    // SAFETY: no other thread exists yet that could read the environment. `train` does the same.
     unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     memory::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

@@ -1,6 +1,6 @@
-//! Where every contestant begins: data and initial weights of each workload, a function of one seed.
+//! Start of every contestant: data and initial weights of each workload, a function of one seed.
 //!
-//! Weights have the shapes of PyTorch's layers and are drawn as PyTorch draws them; of a GPT, as GPT-2 does.
+//! Weights have the shapes of PyTorch's layers and its initial distribution; those of a GPT, GPT-2's.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{Device, Result, Tensor};
 use rekindle::rng::Stream;
 
-/// The workloads, in the order in which they are told.
+/// The workloads, in order.
 pub const NAMES: [&str; 4] = ["W1", "W2", "W3", "W4"];
 
 /// The inputs (`x`) and targets (`y`) of all batches, and the weights by name.
@@ -19,12 +19,12 @@ pub struct Start {
 }
 
 impl Start {
-    /// The start of a workload, with eight batches that come in turn; the first workload's one batch is all there is.
+    /// Creates the start of a workload, with eight batches in turn; the first workload has only one batch.
     pub fn of(workload: &str) -> Result<Self> {
         Self::of_size(workload, 8, if workload == "W3" { 64 } else { 512 })
     }
 
-    /// The start of a workload, with so many batches of so many rows where it has any choice.
+    /// Creates the start of a workload, with this number of batches and rows where they can be chosen.
     pub fn of_size(workload: &str, batches: usize, rows: usize) -> Result<Self> {
         let mut draw = Draw { stream: Stream::new(1, workload), drawn: 0 };
         let (x, y) = match workload {

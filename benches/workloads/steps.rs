@@ -1,4 +1,4 @@
-//! The workloads on Rekindle, a step of each as the training loop makes it.
+//! The workloads on Rekindle; a step is that of the training loop.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,7 +9,7 @@ use rekindle::model::{Mode, Model, ModelConfig};
 use rekindle::ops::{Tape, loss};
 use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
 use rekindle::parameters::Parameters;
-use rekindle::rng::Draws;
+use rekindle::rng::StepRng;
 
 use crate::start::Start;
 
@@ -22,7 +22,7 @@ pub struct Training {
     pub step: u64,
 }
 
-/// What a configuration of the workload says: model and optimizer.
+/// Returns the configuration of the workload: model and optimizer.
 fn config(workload: &str) -> (&'static str, &'static str) {
     match workload {
         "W1" => ("kind = 'mlp'\nhidden = [32]", "kind = 'sgd'\nlr = 0.1"),
@@ -41,8 +41,8 @@ dropout = 0.5
 
 const ADAMW: &str = "kind = 'adamw'\nlr = 1e-3";
 
-/// Sets the parameters to the weights that all contestants begin with. A GPT has those of Hugging Face's GPT-2: in the
-/// part `transformer`, and linear maps `[in, out]`.
+/// Sets the parameters to the initial weights of all contestants. A GPT has the names of Hugging Face's GPT-2, under
+/// `transformer`, with linear maps `[in, out]`.
 fn begin_with(weights: &BTreeMap<String, Tensor>, parameters: &Parameters) -> std::result::Result<(), Box<dyn Error>> {
     let in_first = |name: &str| name.ends_with(".weight") && (name.contains(".attn.c_") || name.contains(".mlp.c_"));
     let own = |name: &str| name.strip_prefix("transformer.").unwrap_or(name).to_owned();
@@ -83,12 +83,12 @@ impl Training {
     fn try_step(&mut self) -> std::result::Result<f32, Box<dyn Error>> {
         let (x, y) = &self.batches[self.step as usize % self.batches.len()];
         let (loss, tape) = Tape::record(|| {
-            let outputs = self.model.forward(x, Mode::Train(&Draws::at(0, self.step)))?;
+            let outputs = self.model.forward(x, Mode::Train(&StepRng::at(0, self.step)))?;
             if self.has_classes { loss::cross_entropy(&outputs, y, 0.0) } else { loss::mean_squared_error(&outputs, y) }
         });
         let loss = loss?;
         let value = loss.to_scalar::<f32>()?;
-        let gradients = Gradients::along(tape, loss, 1.0, self.model.parameters())?;
+        let gradients = Gradients::along(tape, loss, 1.0, self.model.parameters())?.measure()?;
         gradients.check_finite()?;
         self.optimizer.update(&gradients, &self.optimizer.base_lrs())?;
         self.step += 1;

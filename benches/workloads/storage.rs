@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor, Var};
-use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, WrittenBy, dir_name};
+use rekindle::checkpoint::{Checkpoint, Folder, Retention, Saver, WrittenBy, dir_name};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
 
@@ -22,7 +22,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// A state of about so many megabytes, after one update.
+    /// Creates a state of about this number of megabytes, after one update.
     pub fn new(megabytes: usize) -> Self {
         let count = (megabytes * 1_000_000 / 3 / 4).div_ceil(ELEMENTS);
         let values = Tensor::arange(0_u32, ELEMENTS as u32, &Device::Cpu).and_then(|t| t.to_dtype(DType::F32));
@@ -32,17 +32,19 @@ impl Stored {
         let mut optimizer = Optimizer::new(&parameters, AdamW::default()).expect("an optimizer");
         let squares = parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap());
         let loss = squares.reduce(|a, b| (a + b).unwrap()).expect("a parameter");
-        optimizer.update(&Gradients::of(&loss, &parameters).expect("gradients"), &[1e-3]).expect("an update");
+        optimizer
+            .update(&Gradients::of(&loss, &parameters).expect("gradients").measure().expect("a norm"), &[1e-3])
+            .expect("an update");
         Self { parameters, optimizer, saver: None, step: 0 }
     }
 
-    /// How many bytes all tensors have.
+    /// Returns the number of bytes of all tensors.
     pub fn bytes(&self) -> usize {
         3 * 4 * self.parameters.element_count()
     }
 
-    /// Does what the words say, in a folder, and returns how many seconds it took: `save` until it is durable, `load`
-    /// the saved with verification, `restore` it into the weights and moments too.
+    /// Executes a request in a folder, and returns its time in seconds: `save` until it is durable, `load` the saved
+    /// state with verification, `restore` it into the weights and moments too.
     pub fn time(&mut self, request: &str, folder: &str) -> f64 {
         if self.saver.as_ref().is_none_or(|(own, _)| own != folder) {
             self.saver = Some((folder.to_owned(), saver(folder)));
@@ -70,9 +72,10 @@ fn newest(folder: &str, step: u64) -> std::path::PathBuf {
     Path::new(folder).join(dir_name(step))
 }
 
-/// Of all checkpoints it keeps the last, as the others do.
+/// It keeps only the last checkpoint, like the other contestants.
 fn saver(folder: &str) -> Saver {
-    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu")).keeping(Keep { last: Some(1), ..Keep::default() })
+    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu"))
+        .keeping(Retention { last: Some(1), ..Retention::default() })
 }
 
 fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optimizer) {
@@ -80,8 +83,8 @@ fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optim
     saver.begin(snapshot.part("optimizer", optimizer).expect("the moments"), |_| Ok(()));
 }
 
-/// The seconds that `steps` take with a save before every so many of them; 0 is never. What is still being written at
-/// the end is what was when the time began, in a run that goes on and on.
+/// Returns the seconds of `steps` steps with a save before every `every` of them; 0 means never. The save in flight at
+/// the end balances the one at the beginning, as in a long run.
 pub fn time_steps(training: &mut Training, steps: u64, every: u64, folder: &str) -> f64 {
     let mut saver = saver(folder);
     let began = Instant::now();

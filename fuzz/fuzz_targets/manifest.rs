@@ -1,9 +1,9 @@
 #![no_main]
 
-#[path = "../../tests/common_hostile/mod.rs"]
-mod common_hostile;
+#[path = "../../tests/common/hostile/mod.rs"]
+mod hostile;
 
-use common_hostile::{Arena, manifest};
+use hostile::{Arena, manifest};
 
 thread_local!(static ARENA: Arena = Arena::new());
 

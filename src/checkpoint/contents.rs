@@ -1,4 +1,4 @@
-//! What a checkpoint holds, read whole or as an outline.
+//! The content of a checkpoint, read completely or as an outline.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::name;
 use super::source::Source;
 use crate::state::State;
 
-/// Manifest, `state.json`, and the parts, whose tensors may be left out.
+/// Manifest, `state.json`, and the parts, possibly without tensors.
 #[derive(Clone, Debug)]
 pub(super) struct Contents {
     pub(super) path: PathBuf,
@@ -21,8 +21,8 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads what the checkpoint at `path` has in JSON, whole, and of each file of tensors what `tensors` takes from
-    /// it; that is given to `keep` with the state of the part that it belongs to.
+    /// Reads the JSON of the checkpoint at `path`, and `tensors` of each tensor file; passes the result to `keep`, with
+    /// the state of its part.
     pub(super) fn read<T>(
         path: &Path,
         tensors: impl Fn(&Source, &FileEntry) -> Result<T, CheckpointError>,

@@ -1,4 +1,4 @@
-//! `state.json`: the step, the names of the parts, their JSON, and the plain fields beside it.
+//! `state.json`: the step, the names of the parts, their JSON, and further fields.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::error::CheckpointError;
 use super::name;
 use crate::state::State;
 
-/// A `state.json` of more bytes than this is neither written nor read: what is large belongs in tensors.
+/// Maximal size of `state.json` in bytes, for writing and reading: large data belongs in tensors.
 pub(super) const LIMIT: u64 = 64 << 20;
 
 /// A JSON object.
@@ -30,14 +30,14 @@ pub(super) fn encode(
     let unreadable = |reason| CheckpointError::Unreadable { file: name::STATE.to_owned(), reason };
     let bytes = serde_json::to_vec_pretty(&top).map_err(|error| unreadable(error.to_string()))?;
     if bytes.len() as u64 > LIMIT {
-        return Err(unreadable(format!("it has {} bytes, and {LIMIT} are the most", bytes.len())));
+        return Err(unreadable(format!("it has {} bytes, more than the limit of {LIMIT}", bytes.len())));
     }
-    // What is nested too deeply can be written, but not read. Better to learn it now than at a resume.
+    // JSON that is nested too deeply can be written, but not read. It is refused now, not at a resume.
     serde_json::from_slice::<Value>(&bytes).map_err(|error| unreadable(error.to_string()))?;
     Ok(bytes)
 }
 
-/// Puts `json` at the dotted `path`. That each part has a place of its own was made sure when it was named.
+/// Puts `json` at the dotted `path`. The names of parts were checked not to collide.
 fn insert(object: &mut Object, path: &str, json: Value) {
     match path.split_once('.') {
         None => {
@@ -51,7 +51,7 @@ fn insert(object: &mut Object, path: &str, json: Value) {
     }
 }
 
-/// The JSON at the dotted `path`; `Null` where there is none.
+/// Returns the JSON at the dotted `path`; `Null` if there is none.
 pub(super) fn at(object: &Object, path: &str) -> Value {
     match path.split_once('.') {
         None => object.get(path).cloned().unwrap_or_default(),
@@ -59,7 +59,7 @@ pub(super) fn at(object: &Object, path: &str) -> Value {
     }
 }
 
-/// Takes in the `state.json` at `path` of the checkpoint of step `named`: all of it, and the names of the parts.
+/// Parses the `state.json` at `path` of the checkpoint of step `named`: its content, and the names of the parts.
 pub(super) fn parse(bytes: &[u8], path: &Path, named: u64) -> Result<(Object, Vec<String>), CheckpointError> {
     let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason };
     let top: Object = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
@@ -116,6 +116,6 @@ mod tests {
         assert!(parse(json!({"step": 5, "parts": [7]})).contains("the part 7 is not a name"));
         assert!(parse(json!({"step": 5, "parts": ["../x"]})).contains("cannot be the name of a part"));
         assert!(parse(json!({"step": 5, "parts": ["a", "b", "a"]})).contains("`a` is named twice"));
-        assert!(parse(json!([5])).contains("state.json is not understood"));
+        assert!(parse(json!([5])).contains("state.json is invalid"));
     }
 }

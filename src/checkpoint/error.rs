@@ -1,32 +1,33 @@
-//! Every way a checkpoint can fail to be written or be unfit to be read, one variant each.
+//! Errors of writing, reading and verifying checkpoints, with one variant per cause.
 //!
-//! A message is complete in itself, cause and remedy included, and names the file by its full path; no variant has
-//! a `source()`, so printing a chain of causes repeats nothing.
+//! A message is complete, with cause and remedy, and contains the full path of the file; variants have no `source()`,
+//! so printing a chain of causes repeats nothing.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::folder::Damaged;
 use crate::state::StateError;
 use crate::{remedy, store};
 
-/// Why a checkpoint cannot be written, found, read or applied.
+/// Errors of writing, finding, reading or restoring a checkpoint.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// An operation of the file system failed.
     #[error("cannot {operation} {}: {error}{}", path.display(), remedy(path, error))]
     Io {
-        /// What was tried, as a verb: `write`, `flush`, `rename`.
+        /// The attempted operation, as a verb: `write`, `flush`, `rename`.
         operation: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// A name that no part or entry may have.
+    /// An invalid name of a part or entry.
     #[error("`{name}` cannot be the name of a {kind} of a checkpoint: {reason}")]
     Name {
         /// `part` or `field`.
@@ -36,35 +37,35 @@ pub enum CheckpointError {
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// Two names that would stand in the same place of `state.json`.
+    /// Two names with the same place in `state.json`.
     #[error(
         "a checkpoint cannot hold both `{first}` and `{second}`: they would share a place in state.json; rename one"
     )]
     NameClash {
-        /// The one that was there.
+        /// The existing one.
         first: String,
-        /// The one that was added.
+        /// The added one.
         second: String,
     },
-    /// A part could not say what it remembers.
+    /// A part could not be saved.
     #[error("the part `{part}` cannot be saved: {error}")]
     Unsaved {
         /// The part.
         part: String,
-        /// What it said.
+        /// Its error.
         error: StateError,
     },
-    /// A tensor that the format cannot hold.
+    /// A tensor that the format does not support.
     #[error("tensor `{tensor}` of the part `{part}` cannot be saved: {reason}")]
     Tensor {
         /// The part.
         part: String,
         /// The tensor.
         tensor: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// A tensor that holds a NaN or an infinity where none should be.
+    /// A tensor with NaN or infinity that must be finite.
     #[error("tensor `{tensor}` of the part `{part}` is not finite, and is not saved")]
     NotFinite {
         /// The part.
@@ -77,15 +78,15 @@ pub enum CheckpointError {
     Unreadable {
         /// The file in the checkpoint.
         file: String,
-        /// Which limit it exceeds.
+        /// The exceeded limit.
         reason: String,
     },
 
-    /// The newest checkpoint of a folder cannot be read, and whether it is damaged is not known. An older one is not
-    /// taken in its place, for that would make again what was done.
-    #[error("{error}; it may be whole, so no older checkpoint is taken in its place{}", by_hand(older.as_deref()))]
+    /// The newest checkpoint of a folder cannot be read, so it is unknown whether it is damaged. An older one is not
+    /// used instead, because that would repeat finished work.
+    #[error("{error}; it may be intact, so no older checkpoint is used instead{}", by_hand(older.as_deref()))]
     Unread {
-        /// Why it cannot be read.
+        /// The cause.
         error: Box<CheckpointError>,
         /// The one before it.
         older: Option<PathBuf>,
@@ -97,8 +98,11 @@ pub enum CheckpointError {
         /// The path.
         path: PathBuf,
     },
-    /// The directory's name does not say which step it holds.
-    #[error("{} is not named like a checkpoint: `step-` and at least ten digits, as in `step-0000000100`", path.display())]
+    /// The directory's name has no step.
+    #[error(
+        "{} is not named like a checkpoint: `step-` and at least ten digits, as in `step-0000000100`",
+        path.display()
+    )]
     NotNamed {
         /// The directory.
         path: PathBuf,
@@ -109,7 +113,7 @@ pub enum CheckpointError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A folder with checkpoints, none of which is valid.
+    /// A folder with checkpoints, all of them invalid.
     #[error(
         "every checkpoint in {} is damaged, so none can be used; copy one back from elsewhere, or start a new run:{}",
         folder.display(),
@@ -118,18 +122,18 @@ pub enum CheckpointError {
     OnlyDamaged {
         /// The folder.
         folder: PathBuf,
-        /// Each of them, newest first.
+        /// The checkpoints with their faults, newest first.
         damaged: Vec<Damaged>,
     },
 
     /// A checkpoint without `manifest.json`.
-    #[error("{} is missing, so the checkpoint was never finished or not copied whole", path.display())]
+    #[error("{} is missing, so the checkpoint was never finished or not copied completely", path.display())]
     NoManifest {
-        /// Where the manifest should be.
+        /// The expected path of the manifest.
         path: PathBuf,
     },
-    /// A file that is larger than a file of its kind can be; it was not read.
-    #[error("{} has {bytes} bytes, more than the {limit} that such a file may have", path.display())]
+    /// A file that is too large for its kind; it was not read.
+    #[error("{} has {bytes} bytes, more than the limit of {limit} for such a file", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -138,27 +142,27 @@ pub enum CheckpointError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// JSON that does not parse, or lacks what it must have.
-    #[error("{} is not understood: {reason}", path.display())]
+    /// JSON that cannot be parsed, or lacks required entries.
+    #[error("{} is invalid: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column where there are any.
+        /// The fault, with line and column if known.
         reason: String,
     },
-    /// A manifest of something else than a checkpoint of ours.
+    /// A manifest of another format.
     #[error("{} is not of a checkpoint: its format is `{found}`, not `{expected}`", path.display())]
     Format {
         /// The manifest.
         path: PathBuf,
-        /// What it says.
+        /// Its format.
         found: String,
-        /// What ours says.
+        /// The expected format.
         expected: &'static str,
     },
-    /// A version of the format that did not exist when this program was built.
+    /// A version of the format that is newer than this program.
     #[error(
-        "{} is of format version {found}, from the future: this program reads up to version {known}; update Rekindle",
+        "{} has format version {found}, and this program reads up to version {known}; update Rekindle",
         path.display()
     )]
     Version {
@@ -166,11 +170,14 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Its version.
         found: u64,
-        /// The newest version known here.
+        /// The newest version that can be read.
         known: u64,
     },
-    /// Two places that name the checkpoint's step disagree.
-    #[error("{} says step {found}, but the directory is named after step {named}; one of them was changed", path.display())]
+    /// Two different steps in a checkpoint.
+    #[error(
+        "{} says step {found}, but the name of the directory says step {named}; one of them was changed",
+        path.display()
+    )]
     Step {
         /// The file.
         path: PathBuf,
@@ -179,8 +186,11 @@ pub enum CheckpointError {
         /// The step in the directory's name.
         named: u64,
     },
-    /// A manifest that lists something that cannot be a file of a checkpoint, such as a path leading out of it.
-    #[error("{} lists `{name}`: a checkpoint holds only state.json and <part>.safetensors, no other path", path.display())]
+    /// A manifest with a name that a checkpoint's file cannot have, such as a path outside its directory.
+    #[error(
+        "{} lists `{name}`: a checkpoint holds only state.json and <part>.safetensors, no other path",
+        path.display()
+    )]
     FileName {
         /// The manifest.
         path: PathBuf,
@@ -203,7 +213,7 @@ pub enum CheckpointError {
         /// The name.
         name: String,
     },
-    /// A manifest whose own digest does not match what it says.
+    /// A manifest whose own digest does not match.
     #[error("{} is damaged: it does not match its own BLAKE3", path.display())]
     Seal {
         /// The manifest.
@@ -215,14 +225,14 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// A link, a directory or a device where a file should be; it was not followed or opened.
+    /// A link, a directory or a device in place of a file; it was not followed or opened.
     #[error("{} is not a regular file; links inside a checkpoint are not followed", path.display())]
     NotAFile {
-        /// What is there.
+        /// Its path.
         path: PathBuf,
     },
-    /// A file of another size than the manifest says.
-    #[error("{} has {found} bytes, and the manifest says {listed}: it was cut or changed", path.display())]
+    /// A file of another size than in the manifest.
+    #[error("{} has {found} bytes, and the manifest says {listed}: it was truncated or changed", path.display())]
     Size {
         /// The file.
         path: PathBuf,
@@ -231,7 +241,7 @@ pub enum CheckpointError {
         /// The size in the manifest.
         listed: u64,
     },
-    /// A file whose content is not what was written.
+    /// A file whose content has changed.
     #[error("{} is damaged: its BLAKE3 is {found}, and the manifest says {listed}", path.display())]
     Digest {
         /// The file.
@@ -241,22 +251,22 @@ pub enum CheckpointError {
         /// The digest in the manifest.
         listed: String,
     },
-    /// A tensor file whose header cannot be right.
+    /// A tensor file with an invalid header.
     #[error("{} has a bad safetensors header: {reason}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// A tensor file of a part that `state.json` does not name.
-    #[error("{} belongs to no part that state.json names", path.display())]
+    /// A tensor file of a part that is not in `state.json`.
+    #[error("{} belongs to a part that is not in state.json", path.display())]
     Unclaimed {
         /// The file.
         path: PathBuf,
     },
 
-    /// The program has a part that the checkpoint was saved without.
+    /// The checkpoint lacks a part of the program.
     #[error("the checkpoint {} lacks the part `{part}` that this program restores", path.display())]
     MissingPart {
         /// The checkpoint.
@@ -264,7 +274,7 @@ pub enum CheckpointError {
         /// The part.
         part: String,
     },
-    /// The checkpoint holds a part that the program does not have.
+    /// The checkpoint has a part that the program lacks.
     #[error("the checkpoint {} holds a part `{part}` that this program does not restore", path.display())]
     UnknownPart {
         /// The checkpoint.
@@ -272,31 +282,48 @@ pub enum CheckpointError {
         /// The part.
         part: String,
     },
-    /// A part does not accept its share. Nothing was changed.
+    /// A part does not accept its state. Nothing was changed.
     #[error("the part `{part}` does not fit the checkpoint {}: {error}", path.display())]
     Refused {
         /// The checkpoint.
         path: PathBuf,
         /// The part.
         part: String,
-        /// What it said.
+        /// Its error.
         error: Box<StateError>,
     },
-    /// A part accepted its share and then failed to take it, a device's fault: some parts are restored, others not.
+    /// A part accepted its state and then failed to load it, because of a device: some parts are restored, others not.
     #[error("the part `{part}` failed while it was restored from {}: {error}; start the program again", path.display())]
     HalfRestored {
         /// The checkpoint.
         path: PathBuf,
         /// The part.
         part: String,
-        /// What it said.
+        /// Its error.
         error: Box<StateError>,
     },
 }
 
+/// A checkpoint that cannot be used.
+#[derive(Debug)]
+pub struct Damaged {
+    /// The step in its name.
+    pub step: u64,
+    /// Its directory.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: CheckpointError,
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
 impl CheckpointError {
-    /// Whether there is a checkpoint, or several, and it is bad: rather than absent, unreadable, or unfit for a
-    /// program.
+    /// Whether there is a checkpoint, or several, and it is damaged, as opposed to missing, unreadable, or unfit for
+    /// the program.
     pub fn is_damage(&self) -> bool {
         if let Self::Unread { error, .. } = self {
             return error.is_damage();
@@ -323,14 +350,14 @@ impl CheckpointError {
         )
     }
 
-    /// Whether this says nothing of what the checkpoint holds: the system or a store did not give its files, or they
-    /// are in a form that a newer program reads.
+    /// Whether nothing is known about the content: the system or a store did not provide the files, or they have a
+    /// newer format.
     pub fn is_unread(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::Unread { .. } | Self::Version { .. })
     }
 }
 
-/// Turns an error of the file system into one that says what was tried on what.
+/// Converts an error of the file system to one with the operation and the path.
 pub(super) trait During<T> {
     fn during(self, operation: &'static str, path: impl Into<PathBuf>) -> Result<T, CheckpointError>;
 }
@@ -347,14 +374,14 @@ fn remedy(path: &Path, error: &io::Error) -> String {
         ErrorKind::StorageFull => "; free some space or save elsewhere",
         ErrorKind::QuotaExceeded => "; raise the quota or save elsewhere",
         ErrorKind::ReadOnlyFilesystem => "; save to a folder that can be written",
-        ErrorKind::NotADirectory => "; a file stands where a folder is needed",
+        ErrorKind::NotADirectory => "; there is a file where a folder is needed",
         _ => return remedy::after(error),
     };
     remedy.to_owned()
 }
 
 fn by_hand(older: Option<&Path>) -> String {
-    let say = |path: &Path| format!("; to go on from one all the same, resume it by its path, as {}", path.display());
+    let say = |path: &Path| format!("; to continue from one anyway, resume it by its path, such as {}", path.display());
     older.map(say).unwrap_or_default()
 }
 

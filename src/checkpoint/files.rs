@@ -1,4 +1,4 @@
-//! The files of one checkpoint, wherever they are: in a directory here, in an object store elsewhere.
+//! Files of a checkpoint in a local directory or an object store.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,42 +10,33 @@ use rustix::io::Errno;
 
 use super::error::{CheckpointError, During};
 use super::name;
-use super::objects::Listed;
-use crate::{remedy, store};
+use crate::remedy;
 
 /// A file that was opened, and its size in bytes.
 pub(super) type Opened = (Box<dyn Read + Send>, u64);
 
-/// The files of a checkpoint. What one is asked for is believed of none of them.
+/// The files of a checkpoint. Nothing they contain is trusted.
 pub(super) trait Files {
-    /// The checkpoint, as it was given.
+    /// Returns the path of the checkpoint, as it was given.
     fn path(&self) -> &Path;
-    /// The step that it is named after.
+    /// Returns the step in its name.
     fn step(&self) -> u64;
-    /// What is in it.
+    /// Lists its files.
     fn names(&self) -> Result<Vec<String>, CheckpointError>;
-    /// The size of a file; `None` where there is none.
+    /// Returns the size of a file; `None` if it does not exist.
     fn bytes(&self, name: &str) -> Result<Option<u64>, CheckpointError>;
-    /// A file that is to be read to its end; `None` where there is none.
+    /// Opens a file to be read to its end; `None` if it does not exist.
     fn open(&self, name: &str) -> Result<Option<Opened>, CheckpointError>;
-    /// A file of which only the beginning is to be read.
+    /// Opens a file to read only its beginning.
     fn peek(&self, name: &str) -> Result<Option<Opened>, CheckpointError>;
 
-    /// The path of a file.
+    /// Returns the path of a file.
     fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 }
 
-/// The files of the checkpoint at `path`.
-pub(super) fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
-    Ok(match store::at(path).during("open", path)? {
-        Some(store) => Box::new(Listed::open(store, path)?),
-        None => Box::new(Directory::open(path)?),
-    })
-}
-
-/// Whether a directory is at `path`. Where the system does not say, that is an error: the directory may well be there.
+/// Whether there is a directory at `path`. An error of the system is returned, because the directory may exist.
 pub(super) fn is_dir(path: &Path) -> Result<bool, CheckpointError> {
     match fs::metadata(path) {
         Err(error) if remedy::is_absence(&error) => Ok(false),
@@ -53,15 +44,15 @@ pub(super) fn is_dir(path: &Path) -> Result<bool, CheckpointError> {
     }
 }
 
-/// The directory of a checkpoint, open: what is read comes from this one, whatever its name comes to mean meanwhile.
-struct Directory {
+/// An open directory of a checkpoint: all reads use this directory, even if its name is reused meanwhile.
+pub(super) struct Directory {
     path: PathBuf,
     handle: OwnedFd,
     step: u64,
 }
 
 impl Directory {
-    fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         if !is_dir(path)? {
             return Err(CheckpointError::NotADirectory { path: path.to_owned() });
         }
@@ -72,7 +63,7 @@ impl Directory {
         Ok(Self { path: path.to_owned(), handle, step })
     }
 
-    /// Opens one of its files and gives its size. A link is not followed, and a pipe not waited for.
+    /// Opens one of its files and returns its size. Links are not followed, and pipes do not block.
     fn open_file(&self, name: &str) -> Result<Option<(File, u64)>, CheckpointError> {
         let path = self.file(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -111,7 +102,7 @@ impl Files for Directory {
 
     fn open(&self, name: &str) -> Result<Option<Opened>, CheckpointError> {
         let Some((file, bytes)) = self.open_file(name)? else { return Ok(None) };
-        // A hint to read ahead; where it is not understood, nothing is lost.
+        // A hint to read ahead; ignoring it does no harm.
         #[cfg(target_os = "linux")]
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         Ok(Some((Box::new(file), bytes)))

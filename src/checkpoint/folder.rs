@@ -1,4 +1,4 @@
-//! A folder of checkpoints. Nothing in it points at the latest: the newest valid one is the latest.
+//! A folder of checkpoints. No file points at the latest: the newest valid one is the latest.
 
 use std::fmt;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{CheckpointError, During};
+use super::error::{CheckpointError, Damaged, During};
 use super::files::is_dir;
 use super::fs::{Disk, LocalDisk};
 use super::name::{
@@ -22,39 +22,22 @@ use super::written_by::WrittenBy;
 use crate::remedy;
 use crate::store::MayWrite;
 
-/// A folder in which a run keeps its checkpoints, a directory each, on the local disk or at the URL of an
-/// [object store](crate::store). It need not exist before the first save.
+/// A folder for the checkpoints of a run, one directory each, on the local disk or at the URL of an [object
+/// store](crate::store). It need not exist before the first save.
 #[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
-    /// What is asked before each write to an object store.
+    /// Checked before each write to an object store.
     may_write: MayWrite,
 }
 
-/// The newest checkpoint of a folder that is valid, and the newer ones that are not.
+/// The newest valid checkpoint of a folder, and the newer invalid ones.
 #[derive(Debug)]
 pub struct Newest<T = Checkpoint> {
-    /// The one to continue from.
+    /// The checkpoint to continue from.
     pub checkpoint: T,
-    /// Those passed over, newest first. They are left as they are; a program should name them to its user.
+    /// The skipped ones, newest first. They are not changed; a program should report them to its user.
     pub damaged: Vec<Damaged>,
-}
-
-/// A checkpoint that cannot be used.
-#[derive(Debug)]
-pub struct Damaged {
-    /// The step in its name.
-    pub step: u64,
-    /// Its directory.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub error: CheckpointError,
-}
-
-impl fmt::Display for Damaged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
 }
 
 impl fmt::Debug for Folder {
@@ -64,36 +47,36 @@ impl fmt::Debug for Folder {
 }
 
 impl Folder {
-    /// The folder at `path`. Nothing is touched.
+    /// Creates the folder at `path`, without accessing it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), may_write: Arc::new(|| Ok(())) }
     }
 
-    /// The folder, and `may_write` is asked before each write to an object store, where no lock of the operating system
-    /// keeps others away. If it refuses, what is being done there fails.
+    /// Returns the folder with `may_write` checked before each write to an object store, where no operating system lock
+    /// excludes others. If it refuses, the operation fails.
     pub fn guarded(self, may_write: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self { may_write: Arc::new(may_write), ..self }
     }
 
-    /// The folder in its store, where it is in one.
+    /// Returns the folder in its store, if it is in one.
     fn objects(&self) -> Result<Option<Objects>, CheckpointError> {
         Objects::at(&self.path, &self.may_write)
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Saves `snapshot` here, durably; the folder is created when it is missing.
+    /// Saves `snapshot` here, durably; the folder is created if it is missing.
     ///
     /// # Errors
-    /// As [`save::save`], which this is on the local disk.
+    /// As [`save::save`], which is used on the local disk.
     pub fn save(&self, snapshot: &Snapshot, written_by: &WrittenBy) -> Result<Saved, CheckpointError> {
         self.save_on(&LocalDisk, snapshot, written_by)
     }
 
-    /// As [`Folder::save`], through `disk` where the folder is on one.
+    /// Like [`Folder::save`], through `disk` if the folder is on one.
     pub(super) fn save_on(
         &self,
         disk: &dyn Disk,
@@ -106,10 +89,10 @@ impl Folder {
         }
     }
 
-    /// Step and directory of every checkpoint by its name alone, oldest first; none where there is no folder.
+    /// Lists step and directory of every checkpoint by name only, oldest first; empty if the folder does not exist.
     ///
     /// # Errors
-    /// When the folder cannot be listed.
+    /// The folder cannot be listed.
     pub fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.list();
@@ -126,7 +109,7 @@ impl Folder {
         Ok(found)
     }
 
-    /// Everything in the folder, in no order; nothing where there is no folder.
+    /// Lists all entries of the folder, unordered; empty if the folder does not exist.
     fn paths(&self) -> Result<Vec<PathBuf>, CheckpointError> {
         match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -137,10 +120,10 @@ impl Folder {
         }
     }
 
-    /// The copies of checkpoints that others of the same step have replaced: step, number and directory, in that order.
+    /// Lists the replaced copies of checkpoints: step, number and directory, in that order.
     ///
     /// # Errors
-    /// When the folder cannot be listed.
+    /// The folder cannot be listed.
     pub(super) fn superseded(&self) -> Result<Vec<(u64, u64, PathBuf)>, CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.superseded();
@@ -154,14 +137,14 @@ impl Folder {
         Ok(found)
     }
 
-    /// Removes what saves that were killed have left here, and says what.
+    /// Removes the remains of killed saves, and returns their paths.
     ///
-    /// That is a directory, not a link to one, whose name only a save makes, with nothing in it but files of the names
-    /// that a checkpoint has, and those that a file manager has added. Call it only while no other process saves here:
-    /// a save that is under way looks the same.
+    /// These are directories, not links, with exactly a name that a save creates, which contain only files with names
+    /// of a checkpoint's files, and files of a file manager. Call it only while no other process saves here: a save in
+    /// progress looks the same.
     ///
     /// # Errors
-    /// When the folder cannot be listed, or something not be removed.
+    /// The folder cannot be listed, or a directory cannot be removed.
     pub fn sweep(&self) -> Result<Vec<PathBuf>, CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.sweep();
@@ -177,11 +160,11 @@ impl Folder {
         Ok(swept)
     }
 
-    /// Keeps the checkpoint of `step` from being deleted by any [`Keep`](super::Keep), by an empty file beside it:
-    /// `step-0000000100.pin`.
+    /// Protects the checkpoint of `step` from deletion by any [`Retention`](super::Retention), with an empty file
+    /// beside it: `step-0000000100.pin`.
     ///
     /// # Errors
-    /// When there is no such checkpoint, or the file cannot be written.
+    /// There is no such checkpoint, or the file cannot be written.
     pub fn pin(&self, step: u64) -> Result<(), CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.pin(step);
@@ -194,10 +177,10 @@ impl Folder {
         fs::OpenOptions::new().write(true).create(true).truncate(false).open(&pin).during("write", &pin).map(drop)
     }
 
-    /// Takes back [`Folder::pin`].
+    /// Reverts [`Folder::pin`].
     ///
     /// # Errors
-    /// When the file is there and cannot be removed.
+    /// The file exists and cannot be removed.
     pub fn unpin(&self, step: u64) -> Result<(), CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.unpin(step);
@@ -216,14 +199,14 @@ impl Folder {
                 let pin = pin_of(&self.path.join(dir_name(step)));
                 match pin.symlink_metadata() {
                     Err(error) if remedy::is_absence(&error) => Ok(false),
-                    // Where it cannot be told, a pinned checkpoint must not be deleted.
+                    // In case of doubt, a checkpoint counts as pinned.
                     found => found.during("look at", pin).map(|_| true),
                 }
             }
         }
     }
 
-    /// Deletes the checkpoint of `step`, through `disk` where the folder is on one.
+    /// Deletes the checkpoint of `step`, through `disk` if the folder is on one.
     pub(super) fn delete(&self, disk: &dyn Disk, step: u64) -> Result<(), CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.delete(step);
@@ -231,7 +214,7 @@ impl Folder {
         self.delete_dir(disk, step, self.path.join(dir_name(step)))
     }
 
-    /// Deletes a copy of the checkpoint of `step` that another has replaced.
+    /// Deletes a replaced copy of the checkpoint of `step`.
     pub(super) fn delete_superseded(&self, disk: &dyn Disk, step: u64, number: u64) -> Result<(), CheckpointError> {
         if let Some(objects) = self.objects()? {
             return objects.delete_superseded(step, number);
@@ -246,17 +229,17 @@ impl Folder {
         again(|| disk.remove_dir_all(&hidden)).during("delete", hidden)
     }
 
-    /// The newest valid checkpoint; `None` where there are none at all, as before the first save of a run.
+    /// Returns the newest valid checkpoint; `None` if there are no checkpoints, as before the first save of a run.
     ///
     /// # Errors
-    /// [`CheckpointError::OnlyDamaged`] where there are checkpoints and none is valid: to start afresh there would
-    /// throw a run away. [`CheckpointError::Unread`] where one cannot be read before a valid one is found: that it is
-    /// damaged is not known. Also when the folder cannot be listed.
+    /// [`CheckpointError::OnlyDamaged`] if there are checkpoints and all are invalid: starting from the beginning would
+    /// discard the run. [`CheckpointError::Unread`] if one cannot be read before a valid one is found, so that its
+    /// state is unknown. Also if the folder cannot be listed.
     pub fn newest(&self) -> Result<Option<Newest>, CheckpointError> {
         self.newest_by(Checkpoint::read)
     }
 
-    /// The same, as far as `read` reads a checkpoint.
+    /// The same with `read` in place of a full read.
     fn newest_by<T>(
         &self,
         read: impl Fn(&Path) -> Result<T, CheckpointError>,
@@ -282,15 +265,15 @@ impl Folder {
         }
     }
 
-    /// The newest valid checkpoint of a folder that must have one.
+    /// Returns the newest valid checkpoint of a folder that must have one.
     ///
     /// # Errors
-    /// [`CheckpointError::Empty`] where there are none, and as [`Folder::newest`].
+    /// [`CheckpointError::Empty`] if there are none, and as [`Folder::newest`].
     pub fn require_newest(&self) -> Result<Newest, CheckpointError> {
         self.newest()?.ok_or_else(|| CheckpointError::Empty { folder: self.path.clone() })
     }
 
-    /// The newest checkpoint whose outline is valid.
+    /// Returns the newest checkpoint with a valid outline.
     ///
     /// # Errors
     /// As [`Folder::require_newest`].
@@ -299,7 +282,7 @@ impl Folder {
     }
 }
 
-/// Whether `path` is what a killed save has left.
+/// Whether `path` is the remains of a killed save.
 fn is_left_over(path: &Path) -> bool {
     let named = path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary);
     let is_directory = || path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
@@ -308,14 +291,14 @@ fn is_left_over(path: &Path) -> bool {
         && fs::read_dir(path).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| is_expected(&entry))))
 }
 
-/// Whether a checkpoint or a file manager has put this there.
+/// Whether the entry is a file of a checkpoint or of a file manager.
 fn is_expected(entry: &fs::DirEntry) -> bool {
     let known = |name: &str| is_file_of_checkpoint(name) || is_left_by_a_file_manager(name);
     entry.file_name().to_str().is_some_and(known)
 }
 
-/// Whether something lies in the directory at `path` that neither a checkpoint nor a file manager has put there: a
-/// person has. In an object store nothing is looked for.
+/// Whether the directory at `path` contains a user's files, which are neither a checkpoint's nor a file manager's.
+/// Object stores are not searched.
 pub(super) fn holds_a_persons_files(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| !is_expected(&entry)))
 }
@@ -335,7 +318,7 @@ mod tests {
         (temporary, folder)
     }
 
-    /// The newest checkpoint, where the system refuses to open files of the one of step 20.
+    /// Returns the newest checkpoint, on a system that refuses to open files of the one of step 20.
     fn where_20_fails(folder: &Folder, errno: Errno) -> Result<Option<Newest>, CheckpointError> {
         folder.newest_by(|path| match step_of(path) {
             Some(20) => Err(io::Error::from(errno)).during("open", path.join("state.json")),
@@ -344,13 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_that_cannot_be_opened_is_not_passed_over() {
+    fn a_checkpoint_that_cannot_be_opened_is_not_skipped() {
         let (_temporary, folder) = folder_of(&[10, 20]);
         for errno in [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE, Errno::NOMEM] {
             let error = where_20_fails(&folder, errno).unwrap_err();
             let (message, cause) = (error.to_string(), io::Error::from(errno).to_string());
             assert!(!error.is_damage() && !message.contains("damaged") && !message.contains("new run"), "{message}");
-            for part in [&cause, "step-0000000020/state.json", "try again", "resume it by its path, as "] {
+            for part in [&cause, "step-0000000020/state.json", "try again", "resume it by its path, such as "] {
                 assert!(message.contains(part), "`{part}` is not in: {message}");
             }
             assert!(message.ends_with("step-0000000010"), "{message}");
@@ -372,7 +355,7 @@ mod tests {
         let text = fs::read_to_string(&manifest).unwrap();
         fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
         let message = folder.newest().unwrap_err().to_string();
-        assert!(message.contains("update Rekindle") && message.contains("no older checkpoint is taken"), "{message}");
+        assert!(message.contains("update Rekindle") && message.contains("no older checkpoint is used"), "{message}");
     }
 
     #[test]
@@ -382,7 +365,7 @@ mod tests {
         std::os::unix::fs::symlink(&link, &link).unwrap();
         let message = folder.newest().unwrap_err().to_string();
         assert!(message.contains("step-0000000020") && message.contains("leads to itself"), "{message}");
-        // One that leads nowhere is none.
+        // A dangling link is not a checkpoint.
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink("nowhere", &link).unwrap();
         assert_eq!(folder.newest().unwrap().unwrap().checkpoint.step(), 10);

@@ -1,36 +1,36 @@
-//! The few operations of the file system that a save consists of, behind one trait.
+//! The file system operations of a save, behind one trait.
 //!
-//! A save does nothing to a disk but through [`Disk`], so a test can record what is done, fail any of it, or stop
-//! in the middle. Reading needs no such seam: it changes nothing.
+//! A save uses the disk only through [`Disk`], so a test can record the operations, fail any of them, or stop in the
+//! middle. Reading needs no such trait, because it changes nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What a save asks of a disk. Paths are as the caller gave them; every error is the operating system's.
+/// Operations of a save on a disk. Paths are used as given; errors are the operating system's.
 pub trait Disk: Send + Sync {
     /// Creates a directory, which must not exist.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Creates a file, which must not exist, with the permissions that the process gives to new files.
+    /// Creates a file, which must not exist, with the process's usual permissions for new files.
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Makes the entries of a directory durable: what was created in it, renamed into or out of it.
+    /// Makes the entries of a directory durable: creations in it, and renames into or out of it.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Renames a directory within its parent, to a name that is free.
+    /// Renames a directory within its parent, to a free name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Exchanges two entries of one directory in a single step: at no moment is either name without its content.
-    /// `Unsupported` where the file system cannot.
+    /// Exchanges two entries of one directory atomically: both names always have content. `Unsupported` if the file
+    /// system cannot do this.
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()>;
-    /// Removes a directory and all in it.
+    /// Removes a directory and its content.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A file that is being written.
 pub trait DiskFile: Write {
-    /// Makes what was written durable.
+    /// Makes the written data durable.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// The disk of this machine.
+/// The local disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalDisk;
 

@@ -1,9 +1,8 @@
-//! Which checkpoints stay, and the deletion of the others.
+//! Retention of checkpoints, and the deletion of the others.
 //!
-//! Only a run that was told to forgets: without a rule every checkpoint stays. The newest one always stays, so does
-//! one that is pinned, and one that is damaged is left for a person to look at. A copy that another checkpoint of its
-//! step has replaced is counted by no rule, and goes where any rule lets checkpoints go. What is deleted first gets a
-//! name that nothing reads, in one step, so that a crash in the middle leaves no damaged checkpoint behind.
+//! By default nothing is deleted. The newest checkpoint and pinned ones are always kept, and damaged ones are left for
+//! a person to examine. A replaced copy does not count for any rule, and is deleted if there are rules. A checkpoint to
+//! be deleted is first renamed to a hidden name, so that a crash leaves no damaged checkpoint.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,44 +15,45 @@ use super::folder::{Folder, holds_a_persons_files};
 use super::fs::Disk;
 use super::read::Checkpoint;
 
-/// Which checkpoints stay: those that any rule wants. Without a rule, all.
+/// Retention rules. A checkpoint is kept if any rule matches it; without rules all are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Keep {
-    /// So many of the newest.
+pub struct Retention {
+    /// Number of newest checkpoints to keep.
     pub last: Option<usize>,
     /// The best ones.
     pub best: Option<Best>,
-    /// Those whose step is a multiple of this one, for ever.
+    /// Checkpoints at multiples of this step are kept for ever.
     pub every: Option<u64>,
 }
 
-/// The best checkpoints by a figure that they hold in the entry `metrics` of their state.
+/// The best checkpoints by a metric in the entry `metrics` of their state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Best {
-    /// So many.
+    /// Number of checkpoints to keep.
     pub count: usize,
-    /// The name of the figure, as `validation_loss`.
+    /// The name of the metric, such as `validation_loss`.
     pub metric: String,
-    /// Whether more is better.
+    /// Whether larger values are better.
     pub more_is_better: bool,
 }
 
-/// A checkpoint as a [`Keep`] looks at it.
+/// A checkpoint as input of a [`Retention`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// Its step.
     pub step: u64,
-    /// Its figure, where it holds one that is a number.
+    /// Its metric, if it has a finite one.
     pub metric: Option<f64>,
     /// Whether it is pinned.
     pub is_pinned: bool,
 }
 
-/// Why a checkpoint stays.
+/// Reason to keep a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Reason {
-    /// There is no rule by which any goes.
+    /// There are no rules.
     NoRule,
     /// It is the newest.
     Newest,
@@ -61,24 +61,24 @@ pub enum Reason {
     Last,
     /// It is among the best.
     Best,
-    /// Its step is one of those that stay for ever.
+    /// Its step is one of those kept for ever.
     Every,
     /// It is pinned.
     Pinned,
-    /// Another one has replaced it, and no other of its step or a later one is whole.
+    /// It has been replaced, and no other checkpoint of its step or a later one is valid.
     OnlyOne,
-    /// It is damaged: what it still holds is for a person to decide.
+    /// It is damaged: a person should decide on its remains.
     Damaged,
-    /// It cannot be read, and may be whole.
+    /// It cannot be read, and may be intact.
     Unread,
-    /// A person has put files in it.
+    /// It contains a user's files.
     PersonsFiles,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoRule => "no rule lets any go",
+            Self::NoRule => "there are no rules",
             Self::Newest => "the newest",
             Self::Last => "among the last",
             Self::Best => "among the best",
@@ -92,14 +92,14 @@ impl fmt::Display for Reason {
     }
 }
 
-impl Keep {
-    /// Why each of the `candidates`, which are sorted by step, stays; `None` for those that go.
-    pub fn judge(&self, candidates: &[Candidate]) -> Vec<Option<Reason>> {
+impl Retention {
+    /// Returns the reason to keep each of the `candidates`, which are sorted by step; `None` for those to delete.
+    pub fn decide(&self, candidates: &[Candidate]) -> Vec<Option<Reason>> {
         let newest = candidates.last().map(|candidate| candidate.step);
         let by_age = candidates.iter().rev().map(|candidate| candidate.step);
         let last: Vec<u64> = by_age.take(self.last.unwrap_or_default()).collect();
         let best = self.best.as_ref().map(|best| best.of(candidates)).unwrap_or_default();
-        let judge = |candidate: &Candidate| {
+        let decide = |candidate: &Candidate| {
             let step = candidate.step;
             let reasons = [
                 (candidate.is_pinned, Reason::Pinned),
@@ -111,12 +111,12 @@ impl Keep {
             ];
             reasons.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
         };
-        candidates.iter().map(judge).collect()
+        candidates.iter().map(decide).collect()
     }
 }
 
 impl Best {
-    /// The steps of the best candidates; of equal ones the earlier is the better.
+    /// Returns the steps of the best candidates; the earlier one if several are equal.
     fn of(&self, candidates: &[Candidate]) -> Vec<u64> {
         let measured = candidates.iter().filter_map(|candidate| Some((candidate.metric?, candidate.step)));
         let mut ranked: Vec<(f64, u64)> = measured.filter(|(metric, _)| metric.is_finite()).collect();
@@ -126,34 +126,34 @@ impl Best {
     }
 }
 
-/// A checkpoint in a folder, and why it stays, if it does.
+/// A checkpoint in a folder, with the reason to keep it, if any.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct Decision {
     /// Its step.
     pub step: u64,
     /// Its directory.
     pub path: PathBuf,
-    /// Its number among the copies of its step, where another checkpoint has replaced it.
+    /// Its number among the replaced copies of its step, if it is one.
     pub copy: Option<u64>,
-    /// All figures that it holds: the entry `metrics` of its state.
+    /// All its metrics: the entry `metrics` of its state.
     pub metrics: Value,
-    /// Its figure, where the rule for the best asks for one.
+    /// The metric of the rule for the best, if there is one.
     pub metric: Option<f64>,
-    /// Why it stays; `None` where it goes.
+    /// The reason to keep it; `None` to delete it.
     pub stays: Option<Reason>,
 }
 
-/// What `keep` says of each checkpoint in `folder`, oldest first.
+/// Decides on each checkpoint in `folder` by the rules `keep`, oldest first.
 ///
-/// A checkpoint counts as damaged here when its manifest, the sizes of its files, or its `state.json` are not as they
-/// should be; its tensors are not read. So does one beyond the step `at` that its run has come to: a resume, which did
-/// read them, has passed it over, and it must not count as the newest in the place of one that is whole. A copy that
-/// goes is read whole first.
+/// A checkpoint counts as damaged here if its manifest, the sizes of its files, or its `state.json` are wrong; its
+/// tensors are not read. One beyond `at`, the step of its run, counts as damaged too: a resume, which did read the
+/// tensors, has skipped it, and it must not count as the newest instead of a valid one. A replaced copy is read
+/// completely before it is deleted.
 ///
 /// # Errors
-/// When the folder cannot be listed.
-pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdict>, CheckpointError> {
-    let mut verdicts = Vec::new();
+/// The folder cannot be listed.
+pub fn decide(folder: &Folder, keep: &Retention, at: Option<u64>) -> Result<Vec<Decision>, CheckpointError> {
+    let mut decisions = Vec::new();
     let mut candidates = Vec::new();
     for (step, path) in folder.list()? {
         let glance = Checkpoint::glance(&path);
@@ -168,18 +168,18 @@ pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdic
         if stays.is_none() {
             candidates.push(Candidate { step, metric, is_pinned: folder.is_pinned(step)? });
         }
-        verdicts.push(Verdict { step, path, copy: None, metrics, metric, stays });
+        decisions.push(Decision { step, path, copy: None, metrics, metric, stays });
     }
-    let judged = keep.judge(&candidates);
-    for (verdict, stays) in verdicts.iter_mut().filter(|verdict| verdict.stays.is_none()).zip(judged) {
-        verdict.stays = stays;
+    let decided = keep.decide(&candidates);
+    for (decision, stays) in decisions.iter_mut().filter(|decision| decision.stays.is_none()).zip(decided) {
+        decision.stays = stays;
     }
     let is_whole = |step: u64| candidates.iter().any(|candidate| candidate.step == step);
     let newest = candidates.last().map(|candidate| candidate.step);
     for (step, number, path) in folder.superseded()? {
         let is_only_one = newest.is_none_or(|newest| newest < step)
-            || (!is_whole(step) && verdicts.iter().any(|verdict| verdict.step == step));
-        let stays = if *keep == Keep::default() {
+            || (!is_whole(step) && decisions.iter().any(|decision| decision.step == step));
+        let stays = if *keep == Retention::default() {
             Some(Reason::NoRule)
         } else if folder.is_pinned(step)? {
             Some(Reason::Pinned)
@@ -193,25 +193,31 @@ pub fn judge(folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<Verdic
             }
         };
         let (copy, metrics) = (Some(number), Value::Null);
-        verdicts.push(Verdict { step, path, copy, metrics, metric: None, stays });
+        decisions.push(Decision { step, path, copy, metrics, metric: None, stays });
     }
-    for verdict in verdicts.iter_mut().filter(|verdict| verdict.stays.is_none()) {
-        verdict.stays = holds_a_persons_files(&verdict.path).then_some(Reason::PersonsFiles);
+    for decision in decisions.iter_mut().filter(|decision| decision.stays.is_none()) {
+        decision.stays = holds_a_persons_files(&decision.path).then_some(Reason::PersonsFiles);
     }
-    verdicts.sort_by_key(|verdict| (verdict.step, verdict.copy.is_none(), verdict.copy));
-    Ok(verdicts)
+    decisions.sort_by_key(|decision| (decision.step, decision.copy.is_none(), decision.copy));
+    Ok(decisions)
 }
 
-/// Deletes the checkpoints in `folder` that `keep` lets go, oldest first, and says which; `at` is as in [`judge`].
+/// Deletes the checkpoints in `folder` that `keep` does not keep, oldest first, and returns their paths; `at` is as in
+/// [`decide`].
 ///
 /// # Errors
-/// When the folder cannot be listed or a checkpoint not deleted; those before it are gone.
-pub fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep, at: Option<u64>) -> Result<Vec<PathBuf>, CheckpointError> {
-    if *keep == Keep::default() {
+/// The folder cannot be listed, or a checkpoint cannot be deleted; those before it are deleted.
+pub fn prune(
+    disk: &dyn Disk,
+    folder: &Folder,
+    keep: &Retention,
+    at: Option<u64>,
+) -> Result<Vec<PathBuf>, CheckpointError> {
+    if *keep == Retention::default() {
         return Ok(Vec::new());
     }
-    let doomed = judge(folder, keep, at)?.into_iter().filter(|verdict| verdict.stays.is_none());
-    let delete = |Verdict { step, path, copy, .. }: Verdict| {
+    let doomed = decide(folder, keep, at)?.into_iter().filter(|decision| decision.stays.is_none());
+    let delete = |Decision { step, path, copy, .. }: Decision| {
         match copy {
             Some(number) => folder.delete_superseded(disk, step, number)?,
             None => folder.delete(disk, step)?,
@@ -236,9 +242,9 @@ mod tests {
         metrics.iter().enumerate().map(candidate).collect()
     }
 
-    fn stay(keep: &Keep, candidates: &[Candidate]) -> Vec<u64> {
-        let judged = keep.judge(candidates);
-        candidates.iter().zip(judged).filter(|(_, stays)| stays.is_some()).map(|(c, _)| c.step).collect()
+    fn stay(keep: &Retention, candidates: &[Candidate]) -> Vec<u64> {
+        let decided = keep.decide(candidates);
+        candidates.iter().zip(decided).filter(|(_, stays)| stays.is_some()).map(|(c, _)| c.step).collect()
     }
 
     fn best(count: usize, more_is_better: bool) -> Option<Best> {
@@ -247,28 +253,28 @@ mod tests {
 
     #[test]
     fn without_a_rule_all_stay() {
-        assert_eq!(stay(&Keep::default(), &candidates(&[None; 4])), [10, 20, 30, 40]);
+        assert_eq!(stay(&Retention::default(), &candidates(&[None; 4])), [10, 20, 30, 40]);
     }
 
     #[test]
     fn the_last_stay() {
-        let keep = Keep { last: Some(2), ..Keep::default() };
+        let keep = Retention { last: Some(2), ..Retention::default() };
         assert_eq!(stay(&keep, &candidates(&[None; 4])), [30, 40]);
     }
 
     #[test]
     fn the_best_stay_and_of_equal_ones_the_earlier() {
         let all = candidates(&[Some(0.5), Some(0.25), Some(f64::NAN), None, Some(0.25), Some(0.75)]);
-        assert_eq!(stay(&Keep { best: best(1, false), ..Keep::default() }, &all), [20, 60]);
-        assert_eq!(stay(&Keep { best: best(2, false), ..Keep::default() }, &all), [20, 50, 60]);
-        assert_eq!(stay(&Keep { best: best(2, true), ..Keep::default() }, &all), [10, 60]);
+        assert_eq!(stay(&Retention { best: best(1, false), ..Retention::default() }, &all), [20, 60]);
+        assert_eq!(stay(&Retention { best: best(2, false), ..Retention::default() }, &all), [20, 50, 60]);
+        assert_eq!(stay(&Retention { best: best(2, true), ..Retention::default() }, &all), [10, 60]);
     }
 
     #[test]
-    fn every_so_many_steps_one_stays_for_ever_and_rules_add_up() {
-        let keep = Keep { every: Some(20), ..Keep::default() };
+    fn every_few_steps_one_stays_for_ever_and_rules_add_up() {
+        let keep = Retention { every: Some(20), ..Retention::default() };
         assert_eq!(stay(&keep, &candidates(&[None; 5])), [20, 40, 50]);
-        let keep = Keep { last: Some(1), every: Some(30), best: best(1, false) };
+        let keep = Retention { last: Some(1), every: Some(30), best: best(1, false) };
         assert_eq!(stay(&keep, &candidates(&[Some(0.1), Some(0.2), Some(0.3), Some(0.4)])), [10, 30, 40]);
     }
 
@@ -285,7 +291,7 @@ mod tests {
             for (candidate, pinned) in all.iter_mut().zip(pinned) {
                 candidate.is_pinned = pinned;
             }
-            let keep = Keep { last, best: best(count, false), every };
+            let keep = Retention { last, best: best(count, false), every };
             let stay = stay(&keep, &all);
             prop_assert!(stay.contains(&all[all.len() - 1].step));
             prop_assert!(all.iter().filter(|c| c.is_pinned).all(|c| stay.contains(&c.step)));

@@ -1,4 +1,4 @@
-//! `manifest.json`: which files a checkpoint has, and what is in them to the last bit.
+//! `manifest.json`: the list of a checkpoint's files, with their digests.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -13,20 +13,20 @@ use super::written_by::WrittenBy;
 const FORMAT: &str = "rekindle.checkpoint";
 const VERSION: u64 = 1;
 
-/// The versions of the format that this build reads; it writes the last. Of each the repository has a sample, in
-/// `checkpoints`, and a test that goes on from it.
+/// The versions of the format that this build reads; it writes the last. The repository has a sample of each, in
+/// `checkpoints`, and a test that resumes it.
 pub const VERSIONS: RangeInclusive<u64> = 1..=VERSION;
 
-/// A manifest of more bytes than this is not read.
+/// Maximal size of a manifest in bytes.
 pub(super) const LIMIT: u64 = 16 << 20;
 
-/// What `manifest.json` says, its own digest aside.
+/// The content of `manifest.json`, except for its own digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     format: String,
     /// The version of the format, one of [`VERSIONS`].
     pub version: u64,
-    /// The step of the checkpoint: how many updates it holds.
+    /// The step of the checkpoint: the number of its updates.
     pub step: u64,
     /// Every other file of the checkpoint, by name.
     pub files: Vec<FileEntry>,
@@ -34,12 +34,12 @@ pub struct Manifest {
     pub written_by: WrittenBy,
 }
 
-/// A file of a checkpoint, as its manifest knows it.
+/// A file of a checkpoint in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileEntry {
     /// Its name in the checkpoint's directory.
     pub name: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// The BLAKE3 of its content, in hexadecimal.
     pub blake3: String,
@@ -50,7 +50,7 @@ impl Manifest {
         Self { format: FORMAT.to_owned(), version: VERSION, step, files, written_by }
     }
 
-    /// The manifest as it stands on disk: JSON whose last entry is the seal.
+    /// Encodes the manifest: JSON with the seal as the last entry.
     pub(super) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.truncate(bytes.len().saturating_sub("\n}".len()));
@@ -60,8 +60,8 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Takes in the manifest at `path`, and believes nothing: its version must be known, its step the one that the
-    /// directory is `named` after, every name one that a checkpoint's file can have, and its seal unbroken.
+    /// Parses the manifest at `path`, without trusting it: its version must be known, its step that of the directory's
+    /// name `named`, every name valid for a checkpoint's file, and its seal correct.
     pub(super) fn parse(bytes: &[u8], path: &Path, named: u64) -> Result<Self, CheckpointError> {
         check_format(bytes, path)?;
         let manifest: Self = serde_json::from_slice(bytes).map_err(|error| malformed(path, &error))?;
@@ -76,7 +76,7 @@ impl Manifest {
         }
     }
 
-    /// The entry of a file that every checkpoint must have.
+    /// Returns the entry of a file that every checkpoint must have.
     pub(super) fn entry(&self, name: &str, path: &Path) -> Result<&FileEntry, CheckpointError> {
         let missing = || CheckpointError::NotListed { path: path.to_owned(), name: name.to_owned() };
         self.files.iter().find(|file| file.name == name).ok_or_else(missing)
@@ -96,7 +96,7 @@ impl Manifest {
     }
 }
 
-/// Looks at format and version alone, for nothing else in the manifest of another version need be as it is in ours.
+/// Checks only format and version, because the rest of the manifest may differ in other versions.
 fn check_format(bytes: &[u8], path: &Path) -> Result<(), CheckpointError> {
     #[derive(Deserialize)]
     struct Head {
@@ -120,8 +120,8 @@ fn malformed(path: &Path, error: &serde_json::Error) -> CheckpointError {
 
 const SEAL_BYTES: usize = "\"blake3\": \"\"\n}\n".len() + 2 * blake3::OUT_LEN;
 
-/// The end of a manifest: the BLAKE3 of every byte before it. Being of fixed length, it can be checked without
-/// agreeing on how JSON is to be written, and no byte of the file is left out.
+/// Returns the end of a manifest: the BLAKE3 of every byte before it. It has a fixed length, so it can be checked
+/// without a canonical form of JSON, and it covers every byte of the file.
 fn seal(body: &[u8]) -> String {
     format!("\"blake3\": \"{}\"\n}}\n", blake3::hash(body).to_hex())
 }

@@ -1,23 +1,23 @@
-//! What stands beside a checkpoint in an object store while it is being made, replaced or deleted.
+//! Marker beside a checkpoint in an object store while it is created, replaced or deleted.
 
 use std::fmt;
 
-/// What is under way, and therefore what to do about it when whoever did it was killed.
+/// The operation in progress, which determines the clean-up after a kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Objects without a manifest are a save or a deletion that has not come to its end.
+    /// Objects without a manifest are an incomplete save or deletion.
     Unfinished,
-    /// What is in the place is being copied to the name with this number. It is still as it was.
+    /// The checkpoint is being copied to the name with this number. It is still unchanged.
     Copying(u64),
-    /// What was in the place is whole under the name with this number, and is being replaced.
+    /// The checkpoint was copied completely to the name with this number, and is being replaced.
     Replacing(u64),
 }
 
 impl Mark {
-    /// A mark of more bytes is none of ours.
+    /// Maximal size of a marker in bytes. A larger object is not one.
     pub(super) const LIMIT: u64 = 100;
 
-    /// Takes a mark in. One that is not understood promises nothing, and is as one that says least.
+    /// Parses a marker. An invalid one is treated as the one with the least information.
     pub(super) fn parse(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         match text.trim_end().split_once(' ').map(|(word, number)| (word, number.parse())) {

@@ -1,14 +1,14 @@
-//! Checkpoints: a run's state as a directory that is complete and verified, or does not exist.
+//! Checkpoints: a run's state as a directory that is either complete and verified, or absent.
 //!
-//! Nothing here knows what training is: a [`Snapshot`] is a step, some JSON and the [states](crate::state::State)
-//! of named [parts](crate::state::Part), and a [`Checkpoint`] is the same, read back.
+//! This module does not depend on training: a [`Snapshot`] is a step, some JSON and the [states](crate::state::State)
+//! of named [parts](crate::state::Stateful), and a [`Checkpoint`] is the same, read back.
 //!
 //! ```
 //! use rekindle::checkpoint::{Folder, Snapshot, WrittenBy};
-//! use rekindle::state::{Part, State, StateError};
+//! use rekindle::state::{Stateful, State, StateError};
 //!
 //! struct Counter(u64);
-//! impl Part for Counter {
+//! impl Stateful for Counter {
 //!     fn save(&self) -> Result<State, StateError> {
 //!         Ok(State::from_json(self.0.into()))
 //!     }
@@ -30,7 +30,7 @@
 //!
 //! (counter, step) = (Counter(0), 0);
 //! if let Some(newest) = folder.newest()? {
-//!     newest.damaged.iter().for_each(|damaged| eprintln!("passed over: {damaged}"));
+//!     newest.damaged.iter().for_each(|damaged| eprintln!("skipped: {damaged}"));
 //!     newest.checkpoint.restore(&mut [("counter", &mut counter)])?;
 //!     step = newest.checkpoint.step();
 //! }
@@ -43,12 +43,13 @@
 //! step-0000000100/           the number of updates made, ten digits or more
 //!   manifest.json            {"format": "rekindle.checkpoint", "version": 1, "step": 100,
 //!                             "files": [{"name", "bytes", "blake3"}], "written_by": {…}, "blake3": "…"}
-//!   state.json               {"step": 100, "parts": ["model", "schedulers.lr"], "epoch": 3, "schedulers": {"lr": {…}}, …}
+//!   state.json               {"step": 100, "parts": ["model", "schedulers.lr"], "epoch": 3,
+//!                             "schedulers": {"lr": {…}}, …}
 //!   model.safetensors        the tensors of the part `model`; a part without tensors has no such file
 //! ```
-//! Every file but the manifest depends on nothing but the state, to the byte. The manifest lists each of them with
-//! its size and BLAKE3, and its own last line is the BLAKE3 of every byte before `"blake3"` on that line, so that no
-//! byte of a checkpoint can change unnoticed. The digests guard against accidents, not against forgers.
+//! Every file except the manifest depends only on the state, to the byte. The manifest lists each of them with its size
+//! and BLAKE3, and its own last line is the BLAKE3 of every byte before `"blake3"` on that line, so that no byte of a
+//! checkpoint can change unnoticed. The digests detect accidents, not forgeries.
 //!
 //! # Writing
 //! 1. The files are written to a hidden directory beside the final one, `.step-0000000100.tmp-<process>-<n>`, and
@@ -58,31 +59,32 @@
 //! 4. One rename to the final name. Before it there is no checkpoint, after it a whole one.
 //! 5. The folder is flushed, so that the rename outlives a power cut.
 //!
-//! A failure on the way removes the hidden directory and touches no other. Where a directory of that step is there
-//! already, it stays if it holds the same state, and otherwise exchanges names with the new one and is kept beside it
-//! as `step-0000000100.replaced-1`, until a rule of [`Keep`] lets checkpoints go.
+//! A failure removes the hidden directory and changes no other. An existing directory of that step is kept if it holds
+//! the same state; otherwise it exchanges names with the new one and is kept beside it as `step-0000000100.replaced-1`,
+//! until a rule of [`Retention`] deletes it.
 //!
-//! In an [object store](crate::store) nothing can be renamed. There the files go to their place at once, and the
-//! manifest, created last and only where there is none, makes a checkpoint of them; a mark beside them says until then
-//! that they are ours to clear away.
+//! In an [object store](crate::store) directories cannot be renamed. There the files are uploaded to their place
+//! directly, and the manifest, created last and only if absent, completes the checkpoint; until then a marker beside
+//! them shows that they are ours to remove.
 //!
 //! # Reading
-//! In this order: the manifest is bounded in size, of a known version, of the step that the directory is named after,
-//! lists nothing but plain names, and matches its seal; each file that it lists is a regular file (links are not
-//! followed) of the right size; then each file's content, read once, matches its BLAKE3, and is understood. Nothing is
-//! allocated that the size of a file does not account for, and nothing is handed out before all was checked. What else
-//! lies in the directory is not opened; [`foreign_files`] names it.
+//! The checks run in this order: the manifest has a limited size, a known version and the step of the directory's name,
+//! lists only plain names, and matches its seal; each listed file is a regular file (links are not followed) of the
+//! right size; then each file's content, read once, matches its BLAKE3, and is parsed. Memory is limited by the size of
+//! the files, and no content is returned before everything was checked. Other files in the directory are not opened;
+//! [`foreign_files`] lists them.
 //!
-//! A checkpoint is damaged when what was read of it is wrong. One that cannot be opened, for want of a permission or of
-//! file descriptors, or because a disk or a store does not answer, is not: then [`Folder::newest`] is an error.
+//! A checkpoint is damaged if its content is wrong. One that cannot be opened, for lack of permission or file
+//! descriptors, or because a disk or a store does not answer, does not count as damaged: then [`Folder::newest`] is an
+//! error.
 
 mod contents;
 mod document;
 mod error;
 mod files;
 mod folder;
+#[doc(hidden)]
 pub mod fs;
-mod hashed;
 pub mod keep;
 mod manifest;
 mod mark;
@@ -99,16 +101,17 @@ mod upload;
 mod verify;
 mod written_by;
 
-pub use error::CheckpointError;
-pub use folder::{Damaged, Folder, Newest};
-pub use keep::Keep;
+pub use error::{CheckpointError, Damaged};
+pub use folder::{Folder, Newest};
+pub use keep::Retention;
 pub use manifest::{FileEntry, Manifest, VERSIONS};
 pub(crate) use name::is_temporary;
 pub use name::{dir_name, step_of};
-pub use outline::{Outline, TensorOutline};
+pub use outline::Outline;
 pub use read::Checkpoint;
 pub use save::{Outcome, Saved};
 pub use saver::Saver;
 pub use snapshot::Snapshot;
+pub use tensors::TensorOutline;
 pub use verify::{foreign_files, verify_all};
 pub use written_by::WrittenBy;

@@ -1,4 +1,4 @@
-//! What may be called what: checkpoint directories, parts, and the files of parts.
+//! Names of checkpoint directories, parts, and the files of parts.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,17 @@ pub(super) const STATE: &str = "state.json";
 
 const MARK: &str = ".unfinished";
 
-/// Entries of `state.json` that are ours, and names whose files would look like ours.
+/// Entries of `state.json` that the format defines, and names whose files would collide with those of the format.
 const RESERVED: [&str; 4] = ["step", "parts", "manifest", "state"];
 
-/// The directory name of the checkpoint at `step`: `step-0000000100`. Ten digits, more when the step needs them.
+/// Returns the directory name of the checkpoint at `step`: `step-0000000100`, with ten or more digits.
 pub fn dir_name(step: u64) -> String {
     format!("step-{step:010}")
 }
 
-/// The step in a directory's name, where it is exactly the name of a checkpoint.
+/// Returns the step in a directory's name, if it is exactly the name of a checkpoint.
 ///
-/// Only the name is looked at: a damaged checkpoint has a step too.
+/// Only the name is examined: a damaged checkpoint has a step too.
 pub fn step_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let step = name.strip_prefix("step-")?.parse().ok()?;
@@ -29,7 +29,7 @@ pub fn step_of(path: &Path) -> Option<u64> {
 
 const REPLACED: &str = ".replaced-";
 
-/// Where copy number `number` of the checkpoint at `path` goes when another one takes its place:
+/// Returns the path of copy number `number` of the checkpoint at `path` after its replacement:
 /// `step-0000000100.replaced-1`.
 pub(super) fn replaced(path: &Path, number: u64) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -37,27 +37,27 @@ pub(super) fn replaced(path: &Path, number: u64) -> PathBuf {
     name.into()
 }
 
-/// Step and number in a name that is exactly one of [`replaced`].
+/// Returns step and number of a name that is exactly one of [`replaced`].
 pub(super) fn number_of_replaced(path: &Path) -> Option<(u64, u64)> {
     let (name, number) = path.file_name()?.to_str()?.split_once(REPLACED)?;
     let (step, number) = (step_of(Path::new(name))?, number.parse().ok()?);
     (replaced(Path::new(name), number).file_name() == path.file_name()).then_some((step, number))
 }
 
-/// The step in the name of a checkpoint, or of one that another has replaced.
+/// Returns the step in the name of a checkpoint or of a replaced one.
 pub(super) fn step_of_any(path: &Path) -> Option<u64> {
     step_of(path).or_else(|| number_of_replaced(path).map(|(step, _)| step))
 }
 
-/// A name beside the checkpoint of `step` that no other save in any process uses at this moment:
-/// `.step-0000000100.tmp-<process>-<n>`. What bears such a name is either at work or was left by a process that was
-/// killed.
+/// Returns a name beside the checkpoint of `step` that no other save in any process uses at this moment:
+/// `.step-0000000100.tmp-<process>-<n>`. A directory with such a name is a save in progress or the remains of a killed
+/// process.
 pub(super) fn temporary_name(step: u64) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!(".{}.tmp-{}-{}", dir_name(step), std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Whether a name is exactly one that [`temporary_name`] makes.
+/// Whether a name is exactly one that [`temporary_name`] creates.
 pub(crate) fn is_temporary(name: &str) -> bool {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u64>().is_ok();
     let parts = name.strip_prefix('.').and_then(|name| name.split_once(".tmp-"));
@@ -72,36 +72,37 @@ pub(super) fn is_file_of_checkpoint(file: &str) -> bool {
     file == MANIFEST || file == STATE || part_of(file).is_some()
 }
 
-/// Whether a file is one that a file manager, a network file system or an archive of a Mac leaves wherever it has been.
+/// Whether a file is one that a file manager, a network file system or a Mac archive leaves in folders.
 pub(super) fn is_left_by_a_file_manager(name: &str) -> bool {
     let names = [".DS_Store", "Thumbs.db", "desktop.ini", ".directory"];
     names.contains(&name) || [".nfs", "._"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The marker beside the checkpoint at `path` that keeps it from being pruned.
+/// Returns the marker beside the checkpoint at `path` that protects it from pruning.
 pub(super) fn pin_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pin");
     name.into()
 }
 
-/// The object beside the checkpoint at `path` that says it is being made or deleted: `.step-0000000100.unfinished`.
+/// Returns the object beside the checkpoint at `path` that marks its creation or deletion:
+/// `.step-0000000100.unfinished`.
 pub(super) fn mark_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}{MARK}"))
 }
 
-/// The step in a name that is exactly one of [`mark_of`].
+/// Returns the step of a name that is exactly one of [`mark_of`].
 pub(super) fn step_of_mark(name: &Path) -> Option<u64> {
     step_of(Path::new(name.to_str()?.strip_prefix('.')?.strip_suffix(MARK)?))
 }
 
-/// The file of a part's tensors.
+/// Returns the file name of a part's tensors.
 pub(super) fn tensor_file(part: &str) -> String {
     format!("{part}.safetensors")
 }
 
-/// The part whose tensors `file` holds, where it can be the file of one.
+/// Returns the part whose tensors are in `file`, if it can be such a file.
 pub(super) fn part_of(file: &str) -> Option<&str> {
     file.strip_suffix(".safetensors").filter(|part| check("part", part).is_ok())
 }
@@ -125,12 +126,12 @@ pub(super) fn check(kind: &'static str, name: &str) -> Result<(), CheckpointErro
     }
 }
 
-/// The first word of a name: its entry at the top of `state.json`.
+/// Returns the first word of a name: its entry at the top of `state.json`.
 pub(super) fn root(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// Whether two parts would stand in the same place of `state.json`, one within the other.
+/// Whether two parts would collide in `state.json`, one within the other.
 pub(super) fn parts_clash(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
     long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -1,8 +1,8 @@
-//! Checkpoints in an object store: a folder of them, and the files of one.
+//! Checkpoints in an object store: a folder of them, and the files of a single one.
 //!
-//! A store has no rename that makes a directory visible at once. It has objects that appear whole, so the manifest,
-//! which comes last and only where there is none, is what makes a checkpoint of the objects beside it. While a save or
-//! a deletion is on its way, a [`Mark`] beside the checkpoint says so: what it stands for is ours to clear away.
+//! A store has no rename that makes a directory visible at once. Its objects appear whole, so the manifest, which is
+//! created last and only if absent, completes the checkpoint. During a save or a deletion there is a [`Mark`] beside
+//! the checkpoint: the marked objects are ours to remove.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -14,6 +14,7 @@ use super::files::{Files, Opened};
 use super::manifest;
 use super::mark::Mark;
 use super::name::{self, dir_name, is_file_of_checkpoint, mark_of, pin_of, step_of, step_of_mark};
+use crate::free_name;
 use crate::store::{self, Guarded, MayWrite, Object, Reader, Store};
 
 /// A folder of checkpoints in a store.
@@ -22,10 +23,10 @@ pub(super) struct Objects {
     pub(super) folder: PathBuf,
 }
 
-/// What a folder holds for one step.
+/// The objects of one step in a folder.
 #[derive(Default)]
 struct Found {
-    /// By the names within the checkpoint.
+    /// By their names within the checkpoint.
     files: BTreeMap<String, Object>,
     is_marked: bool,
 }
@@ -37,15 +38,15 @@ impl Found {
 }
 
 impl Objects {
-    /// The folder at `path`, where that is a URL, in which nothing is written unless `may_write` allows it.
+    /// Opens the folder at `path`, if that is a URL; writes need the permission of `may_write`.
     pub(super) fn at(path: &Path, may_write: &MayWrite) -> Result<Option<Self>, CheckpointError> {
         let store = store::at(path).during("open", path)?;
         let guarded = |store| Arc::new(Guarded::new(store, Arc::clone(may_write)));
         Ok(store.map(|store| Self { store: guarded(store), folder: path.to_owned() }))
     }
 
-    /// Step and URL of every checkpoint, oldest first. What is being made or deleted is none; objects without a
-    /// manifest that nobody of ours put there are, and a bad one.
+    /// Lists step and URL of every checkpoint, oldest first. Marked checkpoints, which are in progress, are skipped.
+    /// Unmarked objects without a manifest are listed as damaged checkpoints.
     pub(super) fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
         let found = self
             .find()?
@@ -54,14 +55,14 @@ impl Objects {
         Ok(found.map(|(step, _)| (step, self.path(step))).collect())
     }
 
-    /// Clears away what is marked, and says where something was.
+    /// Removes marked objects, and returns the paths of their checkpoints.
     pub(super) fn sweep(&self) -> Result<Vec<PathBuf>, CheckpointError> {
         let marked = self.find()?.into_iter().filter(|(_, found)| found.is_marked);
         marked.map(|(step, _)| self.clear(step).map(|()| self.path(step))).collect()
     }
 
-    /// Ends what the mark of a step stands for, by taking it back. A checkpoint that is whole stays, and one that was
-    /// to be replaced comes back.
+    /// Finishes the operation of a step's marker, by undoing it. A complete checkpoint stays, and one that was being
+    /// replaced is restored.
     pub(super) fn clear(&self, step: u64) -> Result<(), CheckpointError> {
         let (path, mark_path) = (self.path(step), self.mark(step));
         let fetched = self.store.fetch(&mark_path, Mark::LIMIT).during("read", &mark_path)?;
@@ -79,7 +80,7 @@ impl Objects {
             }
             Mark::Replacing(number) => {
                 let aside = name::replaced(&path, number);
-                // What is in the place is still what was to be replaced, or it is the new one already.
+                // The place still has the checkpoint to be replaced, or already the new one.
                 if self.manifest(&path)? == self.manifest(&aside)? {
                     self.remove_copy(&self.files(&aside)?)?;
                 }
@@ -95,14 +96,14 @@ impl Objects {
         Ok(fetched.map(|(content, _)| content))
     }
 
-    /// Deletes the checkpoint of `step`, which from the first moment on is none any more.
+    /// Deletes the checkpoint of `step`, which stops being listed at once.
     pub(super) fn delete(&self, step: u64) -> Result<(), CheckpointError> {
         self.set_mark(step, Mark::Unfinished)?;
         self.remove_all(&self.files(&self.path(step))?)?;
         self.remove(&self.mark(step))
     }
 
-    /// The copies of checkpoints that others have replaced: step, number and URL, in that order.
+    /// Lists the replaced copies of checkpoints: step, number and URL, in that order.
     pub(super) fn superseded(&self) -> Result<Vec<(u64, u64, PathBuf)>, CheckpointError> {
         let objects = self.store.list(&self.folder).during("list", &self.folder)?;
         let copy = |object: Object| {
@@ -116,7 +117,7 @@ impl Objects {
         Ok(found)
     }
 
-    /// Deletes a copy. While it is on its way, the mark says that what is there of the copy is to go.
+    /// Deletes a copy. Meanwhile the marker says that the remaining objects of the copy are to be deleted.
     pub(super) fn delete_superseded(&self, step: u64, number: u64) -> Result<(), CheckpointError> {
         self.set_mark(step, Mark::Copying(number))?;
         self.remove_all(&self.files(&name::replaced(&self.path(step), number))?)?;
@@ -141,15 +142,12 @@ impl Objects {
         store::is_file(&pin).during("look for", pin)
     }
 
-    /// Moves what is in the place of `step`, whole or not, to a name that nothing reads, and says which.
+    /// Moves the objects of `step`, complete or not, to a name that is not read, and returns it.
     pub(super) fn set_aside(&self, step: u64) -> Result<PathBuf, CheckpointError> {
         let path = self.path(step);
         let files = self.files(&path)?;
-        let mut number = 1;
-        while !self.files(&name::replaced(&path, number))?.is_empty() {
-            number += 1;
-        }
-        let aside = name::replaced(&path, number);
+        let is_taken = |path: &Path| Ok::<_, CheckpointError>(!self.files(path)?.is_empty());
+        let (number, aside) = free_name::first(|number| name::replaced(&path, number), is_taken)?;
         self.set_mark(step, Mark::Copying(number))?;
         self.copy_all(&files, &aside)?;
         self.set_mark(step, Mark::Replacing(number))?;
@@ -179,7 +177,7 @@ impl Objects {
         mark_of(&self.path(step))
     }
 
-    /// The files below `path` by their names there.
+    /// Returns the files below `path` by their names.
     pub(super) fn files(&self, path: &Path) -> Result<BTreeMap<String, Object>, CheckpointError> {
         files_below(&*self.store, path)
     }
@@ -213,8 +211,8 @@ impl Objects {
         manifest_first(files).into_iter().try_for_each(|(_, object)| self.remove(&object.path))
     }
 
-    /// Removes what is whole elsewhere, its manifest last: what is left of it, should this be cut off, is known by
-    /// that. Where there is none, nothing would tell what is left from the only copy, so it stays.
+    /// Removes objects that exist completely elsewhere, the manifest last: if this is interrupted, the remains are
+    /// recognized by it. Objects without a manifest cannot be told from the only copy, so they stay.
     fn remove_copy(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
         if !files.contains_key(name::MANIFEST) {
             return Ok(());
@@ -222,7 +220,7 @@ impl Objects {
         manifest_first(files).into_iter().rev().try_for_each(|(_, object)| self.remove(&object.path))
     }
 
-    /// Removes what a save can have put there, and leaves the rest.
+    /// Removes objects that a save can have created, and leaves the rest.
     fn remove_ours(&self, files: &BTreeMap<String, Object>) -> Result<(), CheckpointError> {
         let ours = files.iter().filter(|(name, _)| is_file_of_checkpoint(name));
         ours.map(|(_, object)| object).try_for_each(|object| self.remove(&object.path))
@@ -244,7 +242,7 @@ fn files_below(store: &dyn Store, path: &Path) -> Result<BTreeMap<String, Object
     Ok(named.collect())
 }
 
-/// The files of a checkpoint in a store, as they were listed when it was opened.
+/// The files of a checkpoint in a store, as listed when it was opened.
 pub(super) struct Listed {
     store: Arc<dyn Store>,
     path: PathBuf,

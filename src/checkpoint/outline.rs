@@ -1,4 +1,4 @@
-//! What can be said of a checkpoint without its tensors: all that is in JSON, and what the headers of the others say.
+//! A checkpoint without its tensors: all JSON, and the headers of tensor files.
 
 use std::path::Path;
 
@@ -8,72 +8,58 @@ use super::contents::Contents;
 use super::error::CheckpointError;
 use super::manifest::Manifest;
 use super::source::Source;
-use crate::state::{Dtype, State};
+use super::tensors::TensorOutline;
+use crate::state::State;
 
-/// A checkpoint without the content of its tensors, for programs that show it. Nothing can be restored from it.
+/// A checkpoint without the content of its tensors, for display. It cannot be restored.
 #[derive(Clone, Debug)]
 pub struct Outline {
     pub(super) contents: Contents,
     pub(super) tensors: Vec<TensorOutline>,
 }
 
-/// A tensor without its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorOutline {
-    /// The part that it belongs to.
-    pub part: String,
-    /// Its name.
-    pub name: String,
-    /// The type of its elements.
-    pub dtype: Dtype,
-    /// Length of each dimension.
-    pub shape: Vec<usize>,
-    /// The size of its elements.
-    pub bytes: u64,
-}
-
 impl Outline {
-    /// Reads the outline of the checkpoint at `path`. Manifest and `state.json` are read whole and checked, of the
-    /// other files the headers are read and the sizes checked, and not their digests.
+    /// Reads the outline of the checkpoint at `path`. Manifest and `state.json` are read completely and checked; of the
+    /// other files the headers are read and the sizes checked, but not the digests.
     ///
     /// # Errors
-    /// As [`Checkpoint::read`](super::Checkpoint::read), for what is looked at.
+    /// As [`Checkpoint::read`](super::Checkpoint::read), for the parts that are read.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let mut tensors = Vec::new();
         let contents = Contents::read(path, Source::header, |part, _, found| {
             tensors.extend(found.into_iter().map(|tensor| TensorOutline { part: part.to_owned(), ..tensor }));
         })?;
-        // The files come in the order of their names, the tensors are to be in that of the parts.
+        // Files are sorted by name, but tensors should be in the order of the parts.
         tensors.sort_by_key(|tensor| contents.parts.iter().position(|(part, _)| *part == tensor.part));
         Ok(Self { contents, tensors })
     }
 
-    /// The step it was taken at.
+    /// Returns the step of the checkpoint.
     pub fn step(&self) -> u64 {
         self.contents.manifest.step
     }
 
-    /// The checkpoint, as it was given.
+    /// Returns the path of the checkpoint, as it was given.
     pub fn path(&self) -> &Path {
         &self.contents.path
     }
 
-    /// What its manifest says.
+    /// Returns its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.contents.manifest
     }
 
-    /// An entry at the top of `state.json`.
+    /// Returns an entry at the top of `state.json`.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.contents.field(name)
     }
 
-    /// What the part `name` remembered in JSON. Its tensors are left out.
+    /// Returns the state of the part `name`, without its tensors.
     pub fn state(&self, name: &str) -> Option<&State> {
         self.contents.state(name)
     }
 
-    /// Every tensor of every part.
+    /// Returns every tensor of every part.
     pub fn tensors(&self) -> &[TensorOutline] {
         &self.tensors
     }

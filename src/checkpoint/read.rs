@@ -1,4 +1,4 @@
-//! Reading a checkpoint, believing nothing: what has become a [`Checkpoint`] is whole and unchanged.
+//! Reads a checkpoint without trusting it: a [`Checkpoint`] is always complete and unchanged.
 
 use std::path::Path;
 
@@ -8,27 +8,28 @@ use super::contents::Contents;
 use super::document::Object;
 use super::error::CheckpointError;
 use super::manifest::{FileEntry, Manifest};
-use super::outline::{Outline, TensorOutline};
+use super::outline::Outline;
 use super::source::Source;
 use super::tensors;
-use crate::state::{Part, State};
+use super::tensors::TensorOutline;
+use crate::state::{State, Stateful};
 
-/// A checkpoint that was read whole, every byte of it checked.
+/// A checkpoint that was read completely, with every byte verified.
 ///
-/// There is no other way to make one, so a function that takes it need not ask whether it is valid.
+/// It cannot be created in any other way, so a function that takes one need not check it.
 #[derive(Clone, Debug)]
 pub struct Checkpoint(Contents);
 
 impl Checkpoint {
-    /// Reads the checkpoint in the directory `path`, each file once: the bytes that were checked are those in use.
+    /// Reads the checkpoint in the directory `path`, each file once: the verified bytes are the ones in use.
     ///
     /// # Errors
-    /// One variant of [`CheckpointError`] for each thing that can be wrong; the first one that is found.
+    /// The first fault that is found; [`CheckpointError`] has a variant for each.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         Self::load(path, true)
     }
 
-    /// Checks all that [`Checkpoint::read`] checks and keeps no tensor, in memory that does not grow with them.
+    /// Checks everything that [`Checkpoint::read`] checks, without keeping tensors in memory.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
@@ -43,8 +44,8 @@ impl Checkpoint {
         Contents::read(path, tensors, |_, state, found| state.tensors = found).map(Self)
     }
 
-    /// The `state.json` of the checkpoint in the directory `path`, checked itself. Of the other files only the sizes
-    /// are, so this takes no longer for large ones.
+    /// Reads and verifies the `state.json` of the checkpoint in the directory `path`. Of the other files only the sizes
+    /// are checked, so large ones take no longer.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
@@ -53,7 +54,7 @@ impl Checkpoint {
         Ok(source.document(&source.checked_manifest()?)?.0)
     }
 
-    /// What can be said of it without its tensors.
+    /// Returns its outline, without tensors.
     pub fn outline(&self) -> Outline {
         let tensors = self.0.parts.iter().flat_map(|(part, state)| {
             state.tensors.iter().map(|(name, tensor)| TensorOutline {
@@ -74,59 +75,59 @@ impl Checkpoint {
         Outline { contents, tensors: tensors.collect() }
     }
 
-    /// The step it was taken at: how many updates it holds, and the number of the next one.
+    /// Returns the step of the checkpoint: the number of its updates, and the number of the next one.
     pub fn step(&self) -> u64 {
         self.0.manifest.step
     }
 
-    /// Its directory, as it was given.
+    /// Returns its directory, as it was given.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What its manifest says; `written_by` tells who wrote it.
+    /// Returns its manifest; `written_by` describes the program and machine that wrote it.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
     }
 
-    /// An entry at the top of `state.json`.
+    /// Returns an entry at the top of `state.json`.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.0.field(name)
     }
 
-    /// All of `state.json`.
+    /// Returns all of `state.json`.
     pub fn document(&self) -> &serde_json::Map<String, Value> {
         &self.0.document
     }
 
-    /// The names of its parts, in the order in which they were saved.
+    /// Returns the names of its parts, in the order in which they were saved.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.parts.iter().map(|(name, _)| name.as_str())
     }
 
-    /// What the part `name` remembered.
+    /// Returns the state of the part `name`.
     pub fn state(&self, name: &str) -> Option<&State> {
         self.0.state(name)
     }
 
-    /// Gives every part of a program its share.
+    /// Restores every part of a program.
     ///
-    /// First the names are compared and every part is asked whether it accepts; only then is any of them changed.
+    /// First the names are compared and every part checks its state; only then is any of them changed.
     ///
     /// # Errors
-    /// Names the part that the checkpoint lacks, that the program lacks, or that refuses, and what it said.
-    pub fn restore(&self, parts: &mut [(&str, &mut dyn Part)]) -> Result<(), CheckpointError> {
+    /// The part that the checkpoint lacks, that the program lacks, or that refuses its state, and its error.
+    pub fn restore(&self, parts: &mut [(&str, &mut dyn Stateful)]) -> Result<(), CheckpointError> {
         if let Some(part) = self.parts().find(|&name| parts.iter().all(|(part, _)| *part != name)) {
             return Err(CheckpointError::UnknownPart { path: self.0.path.clone(), part: part.to_owned() });
         }
         self.restore_some(parts)
     }
 
-    /// As [`Checkpoint::restore`], of some parts, for a program that has no use for the others.
+    /// Like [`Checkpoint::restore`], for some of the parts; the others are ignored.
     ///
     /// # Errors
-    /// Names the part that the checkpoint lacks, or that refuses, and what it said.
-    pub fn restore_some(&self, parts: &mut [(&str, &mut dyn Part)]) -> Result<(), CheckpointError> {
+    /// The part that the checkpoint lacks, or that refuses its state, and its error.
+    pub fn restore_some(&self, parts: &mut [(&str, &mut dyn Stateful)]) -> Result<(), CheckpointError> {
         for (name, part) in parts.iter() {
             let refused = |error| CheckpointError::Refused {
                 path: self.0.path.clone(),

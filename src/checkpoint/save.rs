@@ -1,6 +1,7 @@
-//! Writing a checkpoint so that it is there whole or not at all, whatever happens on the way.
+//! Writes a checkpoint atomically: it appears complete or not at all, even after a crash.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,41 +14,41 @@ use super::name::{self, dir_name, temporary_name};
 use super::read::Checkpoint;
 use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
-use crate::threads;
+use crate::{free_name, threads};
 
 /// A checkpoint that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Its directory.
     pub path: PathBuf,
-    /// The size of its files in bytes, the manifest aside.
+    /// The size of its files in bytes, without the manifest.
     pub bytes: u64,
-    /// What the save found there.
+    /// The outcome of the save.
     pub outcome: Outcome,
 }
 
-/// What a save found in its place, and what it did.
+/// Previous content of a save's place, and the action taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing was there.
+    /// There was nothing.
     New,
-    /// The same checkpoint was there, whole; nothing was written.
+    /// There was the same checkpoint, valid; nothing was written.
     Unchanged,
-    /// Something else was there, another checkpoint or a damaged one; it is kept under another name.
+    /// There was another or a damaged checkpoint; it is kept under another name.
     Replaced {
-        /// Where it is now. No resume takes it from there; it is deleted as [`Keep`](super::Keep) says.
+        /// Its new path. A resume does not use it; it is deleted according to [`Retention`](super::Retention).
         aside: PathBuf,
     },
 }
 
-/// Saves `snapshot` as a directory in `folder`, which is created when it is missing.
+/// Saves `snapshot` as a directory in `folder`, which is created if it is missing.
 ///
-/// The order of the operations is what makes it safe; [`super`] argues each of them.
+/// Its safety depends on the order of the operations; [`super`] explains each of them.
 ///
 /// # Errors
-/// When the snapshot cannot be encoded, or an operation of `disk` fails. Older checkpoints are then as they were,
-/// and nothing half-written is left. One failure is different: when only the last flush of `folder` fails, the
-/// checkpoint is there and whole, but might not survive a power cut.
+/// The snapshot cannot be encoded, or an operation of `disk` fails. Older checkpoints are then unchanged, and nothing
+/// incomplete is left. One failure is different: if only the last flush of `folder` fails, the checkpoint is complete,
+/// but might not survive a power cut.
 pub fn save(
     disk: &dyn Disk,
     folder: &Path,
@@ -76,7 +77,7 @@ pub fn save(
     Ok(Saved { path, bytes, outcome })
 }
 
-/// Repeats a call of the operating system that a signal interrupted.
+/// Repeats a system call that a signal interrupted.
 pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -86,7 +87,7 @@ pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-/// Whether `path` is a valid checkpoint of just these files.
+/// Whether `path` is a valid checkpoint of exactly these files.
 pub(super) fn holds(path: &Path, files: &[Encoded]) -> bool {
     Checkpoint::verify(path).is_ok_and(|manifest| manifest.files.into_iter().eq(files.iter().map(Encoded::entry)))
 }
@@ -98,7 +99,7 @@ pub(super) fn manifest(step: u64, files: Vec<FileEntry>, written_by: &WrittenBy)
         .map_err(|error| CheckpointError::Unreadable { file: name::MANIFEST.to_owned(), reason: error.to_string() })
 }
 
-/// How the manifest lists a file that `write` writes to `path`. A large one is hashed meanwhile.
+/// Returns the manifest's entry of a file that `write` writes to `path`. A large file is hashed at the same time.
 pub(super) fn hashed_meanwhile(
     encoded: &Encoded,
     path: &Path,
@@ -111,14 +112,14 @@ pub(super) fn hashed_meanwhile(
     thread::scope(|scope| {
         let hashing = threads::builder("hash").spawn_scoped(scope, || encoded.entry());
         write()?;
-        // Where there is no thread to be had, it is hashed afterwards.
+        // If the system refuses a thread, it is hashed afterwards.
         let Ok(hashing) = hashing else { return Ok(encoded.entry()) };
         let died = || io::Error::other("the thread that hashes it has failed; please report this");
         hashing.join().map_err(|_| died()).during("hash", path)
     })
 }
 
-/// Creates `folder` and what is missing above it, each durable in its parent before anything is put into it.
+/// Creates `folder` and its missing parents, each durable in its parent before it is filled.
 fn create_folder(disk: &dyn Disk, folder: &Path) -> Result<(), CheckpointError> {
     let folder = here_if_empty(folder);
     match fs::metadata(folder) {
@@ -133,12 +134,13 @@ fn create_folder(disk: &dyn Disk, folder: &Path) -> Result<(), CheckpointError> 
     again(|| disk.sync_dir(parent)).during("flush", parent)
 }
 
-/// The parent of a bare name is the empty path, by which the working directory cannot be opened.
+/// The parent of a bare name is the empty path, which cannot be opened; it means the working directory.
 fn here_if_empty(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
-/// A checkpoint in the making, in a hidden directory beside its place. Dropped before it is put there, it vanishes.
+/// A checkpoint being written, in a hidden directory beside its place. It is removed on drop unless it was put in
+/// place.
 struct Staged<'a> {
     disk: &'a dyn Disk,
     path: PathBuf,
@@ -146,7 +148,7 @@ struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    /// Takes the first name that is free. One that is not was left by a process that had our id and was killed.
+    /// Uses the first free name. A taken one was left by a killed process with the same id.
     fn create(disk: &'a dyn Disk, folder: &Path, step: u64) -> Result<Self, CheckpointError> {
         const ATTEMPTS: usize = 1000;
         let mut attempts = 0;
@@ -175,7 +177,7 @@ impl<'a> Staged<'a> {
     fn write_content(&self, encoded: &Encoded) -> Result<(), CheckpointError> {
         let path = self.path.join(&encoded.name);
         let mut file = again(|| self.disk.create_file(&path)).during("create", &path)?;
-        // Short pieces are put together, for each write is a call of the operating system.
+        // Short pieces are buffered, because each write is a system call.
         let mut writer = BufWriter::new(&mut file);
         encoded.pieces.iter().try_for_each(|piece| writer.write_all(piece)).during("write", &path)?;
         writer.flush().during("write", &path)?;
@@ -183,21 +185,21 @@ impl<'a> Staged<'a> {
         again(|| file.sync()).during("flush", &path)
     }
 
-    /// Puts it where nothing is.
+    /// Puts it in a free place.
     fn rename(mut self, place: &Path) -> Result<(), CheckpointError> {
         again(|| self.disk.rename(&self.path, place)).during("rename a new checkpoint to", place)?;
         self.moved = true;
         Ok(())
     }
 
-    /// Puts it where something is, and says where that went.
+    /// Puts it in an occupied place, and returns the new path of the previous content.
     ///
-    /// It first takes the name that the old one is to have, and then the two exchange names. So there is always a
-    /// whole checkpoint in place, and wherever this is cut off, the old one is under a name that nobody sweeps.
-    /// For the same reason nothing is cleaned up once the exchange was tried: should it report an error and yet
-    /// have happened, the old one would be lost.
+    /// It first takes the future name of the old one, and then the two exchange names. So there is always a complete
+    /// checkpoint in place, and wherever this is interrupted, the old one has a name that is never cleaned up. For the
+    /// same reason nothing is cleaned up once the exchange was attempted: if it reports an error although it has
+    /// happened, the old one would be lost.
     fn replace(mut self, place: &Path) -> Result<PathBuf, CheckpointError> {
-        let aside = free_name(place);
+        let aside = aside(place);
         again(|| self.disk.rename(&self.path, &aside)).during("rename a new checkpoint to", &aside)?;
         self.moved = true;
         match again(|| self.disk.exchange(&aside, place)) {
@@ -206,9 +208,9 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Where names cannot be exchanged, the old one leaves first, and comes back if the new one cannot follow.
+    /// If names cannot be exchanged, the old one is moved first, and moved back if the new one cannot follow.
     fn replace_in_two_steps(&self, new: &Path, place: &Path) -> Result<PathBuf, CheckpointError> {
-        let aside = free_name(place);
+        let aside = aside(place);
         again(|| self.disk.rename(place, &aside)).during("move aside", place)?;
         match again(|| self.disk.rename(new, place)) {
             Ok(()) => Ok(aside),
@@ -223,20 +225,15 @@ impl<'a> Staged<'a> {
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if !self.moved {
-            // The error that brought us here says what is wrong with the disk; a second one adds nothing.
+            // The original error describes the disk's fault; a second one adds nothing.
             let _ = self.disk.remove_dir_all(&self.path);
         }
     }
 }
 
-/// The first free name of the form `step-0000000100.replaced-1`.
-fn free_name(place: &Path) -> PathBuf {
-    let mut number = 1;
-    loop {
-        let path = name::replaced(place, number);
-        if path.symlink_metadata().is_err() {
-            return path;
-        }
-        number += 1;
-    }
+/// Returns the first free name of the form `step-0000000100.replaced-1`.
+fn aside(place: &Path) -> PathBuf {
+    let is_taken = |path: &Path| Ok::<_, Infallible>(path.symlink_metadata().is_ok());
+    let Ok((_, path)) = free_name::first(|number| name::replaced(place, number), is_taken);
+    path
 }

@@ -1,7 +1,7 @@
-//! Saves that go on beside training.
+//! Saves in the background, while training continues.
 //!
-//! The state is copied at a step boundary, into the memory of the save before; a thread then writes the copy, so it
-//! holds no value of a later step. There is one copy and at most one save in flight: who asks for another one waits.
+//! The state is copied between two steps, into the memory of the previous save; a thread then writes the copy, so it
+//! holds no value of a later step. There is one copy and at most one save in flight: a further save waits.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use super::error::CheckpointError;
 use super::folder::Folder;
 use super::fs::{Disk, LocalDisk};
-use super::keep::{self, Keep};
+use super::keep::{self, Retention};
 use super::save::Saved;
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
 use crate::threads::Task;
 
-/// Saves snapshots of a run in a folder, one at a time, while the run goes on.
+/// Saves snapshots of a run in a folder, one at a time, while the run continues.
 ///
 /// ```
 /// # use rekindle::checkpoint::{Folder, Saver, WrittenBy};
@@ -38,37 +38,38 @@ pub struct Saver {
     folder: Folder,
     disk: Arc<dyn Disk>,
     written_by: WrittenBy,
-    keep: Keep,
-    /// The snapshot of the last save, whose memory the next one takes.
+    keep: Retention,
+    /// The snapshot of the last save, whose memory is reused.
     earlier: Option<Snapshot>,
     in_flight: Option<Task<Ended>>,
-    /// How long the last save took beside training.
+    /// Duration of the last save in the background.
     took: Duration,
 }
 
-/// The snapshot that was saved, how its save ended, and how long that took.
+/// The saved snapshot, the result of the save, and its duration.
 type Ended = (Snapshot, Result<Saved, CheckpointError>, Duration);
 
 impl Saver {
-    /// Saves in `folder` on the disk of this machine, and keeps all checkpoints.
+    /// Creates a saver for `folder` on the local disk that keeps all checkpoints.
     pub fn new(folder: Folder, written_by: WrittenBy) -> Self {
-        let (disk, keep) = (Arc::new(LocalDisk), Keep::default());
+        let (disk, keep) = (Arc::new(LocalDisk), Retention::default());
         Self { folder, disk, written_by, keep, earlier: None, in_flight: None, took: Duration::ZERO }
     }
 
-    /// Saves through `disk` instead, where the folder is on one.
+    /// Saves through `disk` instead, if the folder is on one.
+    #[doc(hidden)]
     pub fn on(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = disk;
         self
     }
 
-    /// After each save, deletes the checkpoints that `keep` does not want.
-    pub fn keeping(mut self, keep: Keep) -> Self {
+    /// Deletes the checkpoints that `keep` does not keep, after each save.
+    pub fn keeping(mut self, keep: Retention) -> Self {
         self.keep = keep;
         self
     }
 
-    /// An empty snapshot, in the memory of the last one where that is free: after [`Saver::wait`].
+    /// Returns an empty snapshot, in the memory of the last one if that is free: after [`Saver::wait`].
     pub fn snapshot_at(&mut self, step: u64) -> Snapshot {
         match self.earlier.take() {
             Some(earlier) => Snapshot::again_at(step, earlier),
@@ -76,11 +77,11 @@ impl Saver {
         }
     }
 
-    /// Begins to save `snapshot` and returns at once, or, where a save is in flight, after that one, whose result is
-    /// then lost: [`Saver::wait`] before. `before` is called first, beside training too; it may check the snapshot,
-    /// or make durable what must not be older than a checkpoint, and if it fails nothing is saved.
+    /// Begins to save `snapshot` and returns at once. If a save is in flight, it first waits for that one and discards
+    /// its result: call [`Saver::wait`] before. `before` is called first, also in the background; it may check the
+    /// snapshot, or flush data that must not be older than a checkpoint, and if it fails nothing is saved.
     ///
-    /// Where the system has no thread to give, this returns once the snapshot is saved.
+    /// If the system refuses a thread, this returns when the snapshot is saved.
     pub fn begin(
         &mut self,
         snapshot: Snapshot,
@@ -102,31 +103,31 @@ impl Saver {
         }));
     }
 
-    /// Deletes the checkpoints that are not to be kept of a run that goes on from `step`, as a save does in its end:
-    /// one that was killed may have come to no end. Call it only while no save is in flight.
+    /// Deletes the checkpoints that are not to be kept, in a run that continues from `step`, like the end of a save: a
+    /// killed one may not have reached it. Call it only while no save is in flight.
     pub fn prune(&self, step: u64) {
         prune(&*self.disk, &self.folder, &self.keep, step);
     }
 
-    /// Whether a save is in flight that has not ended.
+    /// Whether a save is in flight.
     pub fn is_saving(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|save| !save.is_finished())
     }
 
-    /// How long the last save took that has ended, from [`Saver::begin`] on.
+    /// Returns the duration of the last finished save, from [`Saver::begin`].
     pub fn took(&self) -> Duration {
         self.took
     }
 
-    /// What became of the save in flight, if it has ended.
+    /// Returns the result of the save in flight, if it has finished.
     ///
     /// # Errors
-    /// As [`Folder::save`], and what `before` said.
+    /// As [`Folder::save`], and the errors of `before`.
     pub fn finished(&mut self) -> Option<Result<Saved, CheckpointError>> {
         if self.is_saving() { None } else { self.wait() }
     }
 
-    /// Waits for the save in flight, and says what became of it; `None` where there is none.
+    /// Waits for the save in flight and returns its result; `None` if there is none.
     ///
     /// # Errors
     /// As [`Saver::finished`].
@@ -146,14 +147,14 @@ impl Saver {
     }
 }
 
-/// What is too much on the disk is no reason to call a save failed.
-fn prune(disk: &dyn Disk, folder: &Folder, keep: &Keep, step: u64) {
+/// Failing to delete an old checkpoint does not make a save fail.
+fn prune(disk: &dyn Disk, folder: &Folder, keep: &Retention, step: u64) {
     if let Err(error) = keep::prune(disk, folder, keep, Some(step)) {
         tracing::warn!("an old checkpoint is not deleted: {error}");
     }
 }
 
-/// A save that was begun is brought to its end.
+/// Finishes a save in flight.
 impl Drop for Saver {
     fn drop(&mut self) {
         drop(self.wait());
@@ -171,7 +172,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = Folder::new(temporary.path());
         let mut saver = Saver::new(folder.clone(), WrittenBy::this_build("cpu"));
-        // Large enough that its file is hashed while it is written.
+        // Large enough for its file to be hashed while it is written.
         let snapshot = Snapshot::at(3).field("text", "x".repeat(2 << 20)).unwrap();
         let mut found = Vec::new();
         without_threads(|| {

@@ -1,4 +1,4 @@
-//! What is to be saved, gathered in memory.
+//! The state to be saved, collected in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,40 +8,40 @@ use serde_json::Value;
 use super::error::CheckpointError;
 use super::manifest::FileEntry;
 use super::{document, name, tensors};
-use crate::state::{Part, State};
+use crate::state::{State, Stateful};
 
 /// The state of a run after a number of updates, ready to be saved.
 ///
-/// It owns all it holds: training can go on while a snapshot is written.
+/// It owns its data: training can continue while a snapshot is written.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     step: u64,
     fields: BTreeMap<String, Value>,
     parts: Vec<(String, State)>,
-    /// States of an earlier snapshot, whose memory is used again.
+    /// States of an earlier snapshot, whose memory is reused.
     spare: Vec<(String, State)>,
 }
 
 impl Snapshot {
-    /// An empty snapshot of the state after `step` updates.
+    /// Creates an empty snapshot of the state after `step` updates.
     pub fn at(step: u64) -> Self {
         Self { step, fields: BTreeMap::new(), parts: Vec::new(), spare: Vec::new() }
     }
 
-    /// As [`Snapshot::at`], in the memory of an earlier snapshot: parts of the same names fill it again.
+    /// Like [`Snapshot::at`], but reuses the memory of parts with the same names in an earlier snapshot.
     pub fn again_at(step: u64, earlier: Self) -> Self {
         Self { spare: earlier.parts, ..Self::at(step) }
     }
 
-    /// The step it was taken at.
+    /// Returns the step of the snapshot.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// Adds an entry to the top of `state.json`: epoch, seed, the resolved configuration.
+    /// Adds an entry to the top of `state.json`, such as epoch, seed or configuration.
     ///
     /// # Errors
-    /// When the name is not one lower-case word, or is taken.
+    /// The name is not one lower-case word, or is taken.
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Result<Self, CheckpointError> {
         name::check("field", name)?;
         let taken = self.parts.iter().map(|(part, _)| part).find(|part| name::root(part) == name);
@@ -52,24 +52,24 @@ impl Snapshot {
         Ok(self)
     }
 
-    /// Adds what `part` remembers, under `name`.
+    /// Adds the state of `part`, under `name`.
     ///
     /// # Errors
-    /// When the part cannot be saved, or as [`Snapshot::state`].
-    pub fn part(mut self, name: &str, part: &(impl Part + ?Sized)) -> Result<Self, CheckpointError> {
+    /// The part cannot be saved, or as [`Snapshot::state`].
+    pub fn part(mut self, name: &str, part: &(impl Stateful + ?Sized)) -> Result<Self, CheckpointError> {
         let earlier = self.spare.iter().position(|(spare, _)| spare == name);
         let mut state = earlier.map(|index| self.spare.swap_remove(index).1).unwrap_or_default();
         part.save_into(&mut state).map_err(|error| CheckpointError::Unsaved { part: name.to_owned(), error })?;
         self.state(name, state)
     }
 
-    /// Adds the state of a part that has been saved already.
+    /// Adds the state of a part that has already been saved.
     ///
     /// Its JSON goes to `state.json` under `name`, where dots nest (`"schedulers.lr"` is `lr` within `schedulers`),
     /// and its tensors to `<name>.safetensors`.
     ///
     /// # Errors
-    /// When the name is not lower-case words joined by dots, or its place in `state.json` is taken.
+    /// The name is not lower-case words joined by dots, or its place in `state.json` is taken.
     pub fn state(mut self, name: &str, state: State) -> Result<Self, CheckpointError> {
         name::check("part", name)?;
         let taken = self.parts.iter().map(|(part, _)| part).find(|part| name::parts_clash(part, name));
@@ -80,15 +80,15 @@ impl Snapshot {
         Ok(self)
     }
 
-    /// The states it holds by the names of their parts, in the order in which they were added.
+    /// Returns the states by the names of their parts, in the order in which they were added.
     pub fn states(&self) -> impl Iterator<Item = (&str, &State)> {
         self.parts.iter().map(|(name, state)| (name.as_str(), state))
     }
 
-    /// Refuses a part that holds a NaN or an infinity.
+    /// Refuses a part with NaN or infinity.
     ///
     /// # Errors
-    /// Names the first such tensor.
+    /// The first such tensor.
     pub fn require_finite(&self, part: &str) -> Result<(), CheckpointError> {
         let states = self.states().filter(|(name, _)| *name == part);
         let mut tensors = states.flat_map(|(_, state)| &state.tensors);
@@ -98,7 +98,7 @@ impl Snapshot {
         }
     }
 
-    /// Every file but the manifest, by name.
+    /// Returns every file except the manifest, by name.
     pub(super) fn files(&self) -> Result<Vec<Encoded<'_>>, CheckpointError> {
         let state = document::encode(self.step, &self.fields, &self.parts)?;
         let mut files = vec![Encoded { name: name::STATE.to_owned(), pieces: vec![Cow::Owned(state)] }];
@@ -110,19 +110,19 @@ impl Snapshot {
     }
 }
 
-/// A file to be: its name and its content in pieces, which are the snapshot's own where they are large.
+/// An encoded file: its name and its content as chunks, borrowed from the snapshot where large.
 pub(super) struct Encoded<'a> {
     pub(super) name: String,
     pub(super) pieces: Vec<Cow<'a, [u8]>>,
 }
 
 impl Encoded<'_> {
-    /// Its size.
+    /// Returns its size in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 
-    /// How the manifest lists the file.
+    /// Returns the manifest's entry of the file.
     pub(super) fn entry(&self) -> FileEntry {
         let mut hasher = blake3::Hasher::new();
         for piece in &self.pieces {

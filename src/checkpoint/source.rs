@@ -1,30 +1,43 @@
-//! The files of a checkpoint, of which nothing is believed that was not checked.
+//! Files of a checkpoint, which are not trusted until they are checked.
 
-use std::io::Read;
+use std::io::{Read, Take};
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Object};
 use super::error::{CheckpointError, During};
-use super::files::{self, Files, Opened};
-use super::hashed::Hashed;
+use super::files::{Directory, Files, Opened};
 use super::manifest::{self, FileEntry, Manifest};
-use super::outline::TensorOutline;
-use super::{name, tensors};
+use super::name;
+use super::objects::Listed;
+use super::tensors::{self, TensorOutline};
+use crate::hashed::Hashed;
+use crate::store;
 
-/// Files of which nothing is believed that was not checked.
+/// The files of the checkpoint at `path`.
+fn open(path: &Path) -> Result<Box<dyn Files>, CheckpointError> {
+    Ok(match store::at(path).during("open", path)? {
+        Some(store) => Box::new(Listed::open(store, path)?),
+        None => Box::new(Directory::open(path)?),
+    })
+}
+
+/// A file of a checkpoint that is hashed as it is read.
+type HashedFile = Hashed<Take<Box<dyn Read + Send>>>;
+
+/// Files that are not trusted until they are checked.
 pub(super) struct Source(Box<dyn Files>);
 
 impl Source {
-    /// Those of the checkpoint at `path`, of which none is read yet.
+    /// Opens the files of the checkpoint at `path`, without reading them.
     pub(super) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        files::open(path).map(Self)
+        open(path).map(Self)
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.0.file(name)
     }
 
-    /// The manifest, once the files that it lists are there, of the right sizes.
+    /// Returns the manifest, after checking that the listed files exist with the right sizes.
     pub(super) fn checked_manifest(&self) -> Result<Manifest, CheckpointError> {
         let manifest = self.manifest()?;
         manifest.files.iter().try_for_each(|entry| {
@@ -42,7 +55,7 @@ impl Source {
         Manifest::parse(&content, &path, self.0.step())
     }
 
-    /// The files beside the manifest and those that it lists, in order.
+    /// Returns files that are neither the manifest nor listed in it, in order.
     pub(super) fn foreign(&self, manifest: &Manifest) -> Result<Vec<PathBuf>, CheckpointError> {
         let is_listed = |name: &String| name == name::MANIFEST || manifest.files.iter().any(|file| file.name == *name);
         let mut names = self.0.names()?;
@@ -51,7 +64,7 @@ impl Source {
         Ok(names.iter().map(|name| self.file(name)).collect())
     }
 
-    /// A file that the manifest lists must be as long as it says.
+    /// Checks that a file has the size in the manifest.
     fn check_size(&self, entry: &FileEntry, found: Option<u64>) -> Result<(), CheckpointError> {
         let path = self.file(&entry.name);
         match found {
@@ -61,7 +74,7 @@ impl Source {
         }
     }
 
-    /// What `state.json` says, and the names of the parts in it.
+    /// Returns `state.json`, and the names of the parts in it.
     pub(super) fn document(&self, manifest: &Manifest) -> Result<(Object, Vec<String>), CheckpointError> {
         let entry = manifest.entry(name::STATE, &self.file(name::MANIFEST))?;
         self.checked(entry, |reader, path| {
@@ -70,16 +83,16 @@ impl Source {
         })
     }
 
-    /// What `parse` makes of a listed file, which it reads once while its bytes are hashed.
+    /// Returns the result of `parse` for a listed file, which it reads once while the bytes are hashed.
     ///
-    /// A wrong digest is reported before what `parse` found wrong: it is the cause, the other its consequence.
+    /// A wrong digest is reported before an error of `parse`: it is the cause, the other its consequence.
     pub(super) fn checked<T>(
         &self,
         entry: &FileEntry,
-        parse: impl FnOnce(&mut Hashed, &Path) -> Result<T, CheckpointError>,
+        parse: impl FnOnce(&mut HashedFile, &Path) -> Result<T, CheckpointError>,
     ) -> Result<T, CheckpointError> {
         let path = self.file(&entry.name);
-        let mut reader = Hashed::new(self.listed(entry, self.0.open(&entry.name)?)?, entry.bytes);
+        let mut reader = Hashed::new(self.listed(entry, self.0.open(&entry.name)?)?.take(entry.bytes));
         let parsed = parse(&mut reader, &path);
         let found = reader.finish().during("read", &path)?;
         if found == entry.blake3 {
@@ -89,13 +102,13 @@ impl Source {
         }
     }
 
-    /// What the header of a listed file says, of which nothing else is read.
+    /// Returns the header of a listed file, without reading the rest.
     pub(super) fn header(&self, entry: &FileEntry) -> Result<Vec<TensorOutline>, CheckpointError> {
         let file = self.listed(entry, self.0.peek(&entry.name)?)?;
         tensors::outline(&mut file.take(entry.bytes), &self.file(&entry.name), entry.bytes)
     }
 
-    /// The content of a file that was opened because the manifest lists it.
+    /// Returns the content of a file that was opened because the manifest lists it.
     fn listed(&self, entry: &FileEntry, opened: Option<Opened>) -> Result<Box<dyn Read + Send>, CheckpointError> {
         self.check_size(entry, opened.as_ref().map(|(_, bytes)| *bytes))?;
         opened.map(|(file, _)| file).ok_or_else(|| CheckpointError::MissingFile { path: self.file(&entry.name) })

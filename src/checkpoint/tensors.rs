@@ -1,7 +1,7 @@
-//! Named tensors as a safetensors file, written without copying them and read in one pass.
+//! Named tensors as a safetensors file, written without a copy and read in one pass.
 //!
-//! The file is what `safetensors` itself would write, without metadata: the header is padded to eight bytes, the
-//! largest dtypes come first so that every tensor is aligned, and tensors of one dtype are in name order.
+//! The file is the one that `safetensors` itself would write, without metadata: the header is padded to eight bytes,
+//! the largest dtypes come first so that every tensor is aligned, and tensors of one dtype are in name order.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -12,19 +12,25 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::error::{CheckpointError, During};
-use super::outline::TensorOutline;
-use crate::state::HostTensor;
+use crate::state::{Dtype, HostTensor};
+use crate::tensor_header::{self, REMARKS, Remarks};
 
-/// A header of more bytes than this is neither written nor read. It is the limit of the safetensors format.
-const HEADER_LIMIT: u64 = 100_000_000;
+/// A tensor without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorOutline {
+    /// The part that it belongs to.
+    pub part: String,
+    /// Its name.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Length of each dimension.
+    pub shape: Vec<usize>,
+    /// The size of its elements in bytes.
+    pub bytes: u64,
+}
 
-/// Bytes of the number at the start of the file: the length of the header.
-const LENGTH: u64 = 8;
-
-/// What `__metadata__` means to the format is not a tensor.
-const NOT_A_TENSOR: &str = "__metadata__";
-
-/// The file of `tensors`, in pieces to be written one after the other.
+/// Encodes `tensors` as a file, in pieces to be written one after the other.
 pub(super) fn encode<'a>(
     part: &str,
     tensors: &'a BTreeMap<String, HostTensor>,
@@ -47,8 +53,8 @@ pub(super) fn encode<'a>(
 }
 
 fn check(name: &str, tensor: &HostTensor) -> Result<(), String> {
-    if name == NOT_A_TENSOR {
-        return Err("the safetensors format keeps that name for itself".to_owned());
+    if name == REMARKS {
+        return Err("the safetensors format reserves that name".to_owned());
     }
     let elements = tensor.shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
     let bits = elements.and_then(|elements| elements.checked_mul(tensor.dtype.bitsize()));
@@ -69,14 +75,14 @@ fn header(ordered: &[(&String, &HostTensor)]) -> Result<Vec<u8>, String> {
     let metadata = Metadata::new(None, infos.collect()).map_err(|error| error.to_string())?;
     let mut json = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
     json.resize(json.len().next_multiple_of(8), b' ');
-    if json.len() as u64 > HEADER_LIMIT {
-        return Err(format!("its header has {} bytes, and {HEADER_LIMIT} are the most", json.len()));
+    if json.len() as u64 > tensor_header::LIMIT {
+        return Err(format!("its header has {} bytes, and {} are the most", json.len(), tensor_header::LIMIT));
     }
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
-/// Reads the tensors of the file at `path`, which has `bytes` bytes and comes from `reader`, or with `keep` false
-/// only checks its header. Nothing is allocated that the file's size does not account for.
+/// Reads the tensors of the file at `path`, of `bytes` bytes from `reader`; with `keep` false it only checks the
+/// header. Memory is limited by the file's size.
 pub(super) fn read(
     reader: &mut impl Read,
     path: &Path,
@@ -97,7 +103,7 @@ pub(super) fn read(
     Ok(tensors)
 }
 
-/// What the header of the file at `path` says of its tensors, in their order; the part is left empty.
+/// Reads the tensors in the header of the file at `path`, in their order; the part is left empty.
 pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Vec<TensorOutline>, CheckpointError> {
     let metadata = read_header(reader, path, bytes)?;
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
@@ -110,40 +116,16 @@ pub(super) fn outline(reader: &mut impl Read, path: &Path, bytes: u64) -> Result
     Ok(tensors.into_iter().map(outline).collect())
 }
 
-/// Reads the header, and checks that the tensors it describes lie one after the other to the end of the file.
+/// The tensors that the header describes.
 fn read_header(reader: &mut impl Read, path: &Path, bytes: u64) -> Result<Metadata, CheckpointError> {
     let bad = |reason: String| CheckpointError::Header { path: path.to_owned(), reason };
-    let Some(room) = bytes.checked_sub(LENGTH) else {
-        return Err(bad(format!("{bytes} bytes are too few to hold one")));
-    };
-    let mut length = [0; LENGTH as usize];
-    reader.read_exact(&mut length).during("read", path)?;
-    let length = u64::from_le_bytes(length);
-    let limit = room.min(HEADER_LIMIT);
-    if length > limit {
-        return Err(bad(format!("it claims {length} bytes, and there is room for {limit}")));
-    }
-    let mut json = vec![0; length as usize];
-    reader.read_exact(&mut json).during("read", path)?;
-    let metadata = parse(&json).map_err(bad)?;
-    match metadata.data_len() as u64 {
-        described if described == room - length => Ok(metadata),
-        described => Err(bad(format!("its tensors fill {described} of the {} bytes after it", room - length))),
-    }
-}
-
-/// The parse of a header into a plain map; through [`Metadata`]'s own it would take several times the memory.
-fn parse(json: &[u8]) -> Result<Metadata, String> {
-    let infos: BTreeMap<String, TensorInfo> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    let mut infos: Vec<_> = infos.into_iter().collect();
-    infos.sort_by_key(|(_, info)| info.data_offsets);
-    Metadata::new(None, infos).map_err(|error| error.to_string())
+    let read = tensor_header::read(reader, bytes, Remarks::Refused).during("read", path)?;
+    read.map(|(_, metadata)| metadata).map_err(bad)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Dtype;
 
     fn tensor(dtype: Dtype, bytes: &[u8]) -> HostTensor {
         HostTensor { dtype, shape: vec![bytes.len() * 8 / dtype.bitsize()], bytes: bytes.to_vec() }
@@ -182,7 +164,7 @@ mod tests {
             ("x", HostTensor { dtype: Dtype::F32, shape: vec![2], bytes: vec![0; 7] }),
             ("x", HostTensor { dtype: Dtype::F4, shape: vec![3], bytes: vec![0; 2] }),
             ("x", HostTensor { dtype: Dtype::F32, shape: vec![usize::MAX, 2], bytes: vec![] }),
-            (NOT_A_TENSOR, tensor(Dtype::F32, &[0; 4])),
+            (REMARKS, tensor(Dtype::F32, &[0; 4])),
         ] {
             let tensors = BTreeMap::from([(name.to_owned(), tensor)]);
             assert!(matches!(encode("model", &tensors), Err(CheckpointError::Tensor { .. })), "{tensors:?}");

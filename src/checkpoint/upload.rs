@@ -1,4 +1,4 @@
-//! Saving a checkpoint to an object store: its files first, its manifest last and only where there is none.
+//! Saves a checkpoint to an object store: its files first, its manifest last and only if absent.
 
 use std::io::{self, Read};
 
@@ -15,14 +15,13 @@ impl Objects {
     /// Saves `snapshot` in the folder.
     ///
     /// # Errors
-    /// When the snapshot cannot be encoded, the store fails, or this process may not write there. The other checkpoints
-    /// are then as they were, and what was put into this one's place is removed, or is marked for the next sweep where
-    /// the store cannot be reached. What is there may be another's by now, who has taken the run over: it is left to
-    /// it.
+    /// The snapshot cannot be encoded, the store fails, or this process may not write there. The other checkpoints are
+    /// then unchanged, and the objects of this save are removed, or marked for the next clean-up if the store cannot be
+    /// reached. If another process may have taken over the run, its objects are left alone.
     ///
-    /// A process that is stopped between its last look and its write, for so long that another takes the run over, can
-    /// still make that write. No valid checkpoint comes to mix two states by it: the manifest is created only where
-    /// there is none, and a file that was written over later does not have the digest that its manifest lists.
+    /// A process that is suspended between its last check and its write, until another one has taken over the run, can
+    /// still make that write. It never mixes two states in a valid checkpoint: the manifest is created only if absent,
+    /// and a file that was overwritten later does not have the digest in its manifest.
     pub(super) fn save(&self, snapshot: &Snapshot, written_by: &WrittenBy) -> Result<Saved, CheckpointError> {
         let (files, step) = (snapshot.files()?, snapshot.step());
         let bytes = files.iter().map(Encoded::bytes).sum();
@@ -49,7 +48,7 @@ impl Objects {
             Ok(outcome)
         };
         let outcome = put().inspect_err(|_| {
-            // The error that brought us here says what is wrong with the store; a second one adds nothing.
+            // The original error describes the store's fault; a second one adds nothing.
             let _ = self.clear(step);
         })?;
         Ok(Saved { path, bytes, outcome })
@@ -67,7 +66,7 @@ impl Objects {
 /// Pieces in memory as a stream.
 struct Pieces<'a> {
     pieces: Vec<&'a [u8]>,
-    /// How many of them were read.
+    /// Number of pieces read.
     read: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Verifying many checkpoints side by side, and what lies in one that is no part of it.
+//! Verifies many checkpoints in parallel, and lists files in a checkpoint that do not belong to it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use super::read::Checkpoint;
 use super::source::Source;
 use crate::threads;
 
-/// Verifies the checkpoints in the directories `paths`, at most `threads` of them at a time, and tells `each` what was
-/// found: in the order of `paths`, as soon as all before it are known. Memory grows with `threads`, not with what is
-/// verified.
+/// Verifies the checkpoints in the directories `paths`, at most `threads` at a time, and passes the results to `each`:
+/// in the order of `paths`, as soon as all earlier ones are known. Memory grows with `threads`, not with the size of
+/// the checkpoints.
 pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path, Result<Manifest, CheckpointError>)) {
     let next = AtomicUsize::new(0);
     let (found, results) = mpsc::channel();
@@ -33,7 +33,7 @@ pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path,
         }
         drop(found);
         if started == 0 {
-            // There is no thread to be had but this one.
+            // The system refuses further threads.
             return paths.iter().for_each(|path| each(path, Checkpoint::verify(path)));
         }
         let (mut waiting, mut in_order) = (BTreeMap::new(), paths.iter().enumerate().peekable());
@@ -49,16 +49,16 @@ pub fn verify_all(paths: &[PathBuf], threads: usize, mut each: impl FnMut(&Path,
     });
 }
 
-/// What lies in the checkpoint at `path` that is no part of it, by its `manifest`: a file that a file manager or a
-/// network file system has left, for example. Nothing reads it, so a checkpoint is none the worse for it.
+/// Lists files in the checkpoint at `path` that are not in its `manifest`, for example those of a file manager or a
+/// network file system. They are never read, and do not make a checkpoint invalid.
 ///
 /// # Errors
-/// When its directory cannot be listed.
+/// Its directory cannot be listed.
 pub fn foreign_files(path: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, CheckpointError> {
     Source::open(path)?.foreign(manifest)
 }
 
-/// The next path that nobody has taken.
+/// Takes the next path.
 fn take<'a>(next: &AtomicUsize, paths: &'a [PathBuf]) -> Option<(usize, &'a PathBuf)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     Some((index, paths.get(index)?))

@@ -1,4 +1,4 @@
-//! Who wrote a checkpoint: what decides whether another process can continue it to the same bits.
+//! The build and machine that wrote a checkpoint: whether another process can continue it with the same bits.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 /// The build and the machine that wrote a checkpoint. It names no host, user or path.
 ///
 /// Bits are promised for the same build on the same kind of processor. Elsewhere a run continues within rounding,
-/// and [`WrittenBy::differences`] says why.
+/// and [`WrittenBy::differences`] lists the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenBy {
     /// Version of Rekindle.
     pub rekindle: String,
     /// Version of Candle.
     pub candle: String,
-    /// Cargo features of Rekindle that choose other kernels, `mkl` for example, in alphabetical order.
+    /// Cargo features of Rekindle that select other kernels, such as `mkl`, in alphabetical order.
     pub features: Vec<String>,
     /// Target triple of the build.
     pub target: String,
-    /// Instruction sets of the processor for which there are kernels of their own, in alphabetical order.
+    /// Instruction sets of the processor with separate kernels, in alphabetical order.
     pub cpu_features: Vec<String>,
-    /// The device that trained, as the program names it: `cpu`, `cuda`.
+    /// The training device, as the program names it: `cpu`, `cuda`.
     pub device: String,
-    /// Threads that computed.
+    /// Number of compute threads.
     pub threads: usize,
-    /// When it was written, in seconds since 1970-01-01 00:00 UTC.
+    /// Time of writing, in seconds since 1970-01-01 00:00 UTC.
     pub created: u64,
 }
 
 impl WrittenBy {
-    /// This build, on this machine, at this moment, training on `device`.
+    /// Returns this build, on this machine, at this moment, training on `device`.
     pub fn this_build(device: &str) -> Self {
         Self {
             rekindle: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,8 +43,8 @@ impl WrittenBy {
         }
     }
 
-    /// What differs between the writer of a checkpoint and `here`, a line each; empty when the same bits are
-    /// promised. The time of writing is no difference, and neither is the number of threads: bits do not depend on it.
+    /// Returns the differences between the writer of a checkpoint and `here`, one per line; empty if the same bits are
+    /// promised. The time of writing and the number of threads do not count: bits do not depend on them.
     pub fn differences(&self, here: &Self) -> Vec<String> {
         let lines = [
             ("Rekindle", self.rekindle.clone(), here.rekindle.clone()),

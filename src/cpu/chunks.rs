@@ -1,30 +1,30 @@
-//! Work in fixed chunks, on several threads where it is worth it.
+//! Work in fixed chunks, on several threads if it is large enough.
 
 use num_traits::Float;
 use rayon::prelude::*;
 
-/// Elements that one task of dropout, pooling or batch norm works on.
+/// Elements per task of dropout, pooling or batch norm.
 pub(crate) const LARGE_CHUNK: usize = 1 << 15;
 
-/// Elements that one task works on.
+/// Elements per task.
 const CHUNK: usize = 1 << 13;
 
-/// Fewer elements are not worth a second thread.
+/// Minimal number of elements for a second thread.
 const WORTH_A_THREAD: usize = 1 << 15;
 
-/// Runs `f`, compiled for the best instructions that this processor has. What `f` calls must be inlined into it.
+/// Runs `f`, compiled for the best instructions of this processor. Functions called by `f` must be inlined into it.
 #[inline(always)]
 pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
-/// How many rows of `width` elements one task works on.
+/// Returns the number of rows of `width` elements per task.
 fn rows_per_task(width: usize) -> usize {
     (CHUNK / width.max(1)).max(1)
 }
 
-/// Calls `work` with each chunk of `length` elements of `target` and its number, on several threads where there are
-/// `effort` elements to visit or more.
+/// Calls `work` with each chunk of `length` elements of `target` and its number, on several threads if at least
+/// `effort` elements are visited.
 pub(crate) fn for_chunks<T: Send>(
     target: &mut [T],
     length: usize,
@@ -39,13 +39,13 @@ pub(crate) fn for_chunks<T: Send>(
     }
 }
 
-/// Fills `target`, rows of `width`, a task's rows at a time: `work` gets the number of the first row and the rows.
+/// Fills `target`, rows of `width`, one task's rows at a time: `work` gets the number of the first row and the rows.
 pub(crate) fn for_rows<T: Send>(target: &mut [T], width: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let (rows, effort) = (rows_per_task(width), target.len());
     for_chunks(target, rows * width, effort, |i, chunk| work(i * rows, chunk));
 }
 
-/// As many results as there are tasks for `rows` rows of `width`, in order: `work` gets the range of the rows.
+/// Returns one result per task for `rows` rows of `width`, in order: `work` gets the range of the rows.
 pub(crate) fn map_rows<R: Send>(
     rows: usize,
     width: usize,
@@ -61,7 +61,7 @@ pub(crate) fn map_rows<R: Send>(
     }
 }
 
-/// `f` of each element.
+/// Applies `f` to each element.
 pub(crate) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
     let mut result = vec![T::zero(); x.len()];
     for_rows(&mut result, 1, |start, result| {
@@ -77,7 +77,7 @@ pub(crate) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) ->
     result
 }
 
-/// `f` of the elements of two slices of one length.
+/// Applies `f` to the elements of two slices of equal length.
 pub(crate) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     let mut result = vec![T::zero(); a.len()];
     for_rows(&mut result, 1, |start, result| {
@@ -93,7 +93,7 @@ pub(crate) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> 
     result
 }
 
-/// Adds up vectors in their order; none of them is a vector of `width` zeros.
+/// Adds vectors in order; the sum of no vectors is `width` zeros.
 pub(crate) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     let mut parts = parts.into_iter();
     let mut total = parts.next().unwrap_or_else(|| vec![T::zero(); width]);
@@ -105,7 +105,7 @@ pub(crate) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     total
 }
 
-/// The sum of each column of `x`, rows of `width`: a task's rows first, then the tasks in order.
+/// Returns the sum of each column of `x`, rows of `width`: the rows of each task first, then the tasks in order.
 pub(crate) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<T> {
     let parts = map_rows(x.len() / width.max(1), width, |rows| {
         let mut sums = vec![T::zero(); width];

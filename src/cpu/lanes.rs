@@ -1,12 +1,12 @@
-//! Sums and maxima of rows in a fixed number of lanes: the same bits however wide the processor's registers are.
+//! Sums and maxima of rows in a fixed number of lanes: the same bits for any register width of the processor.
 
 use candle_core::WithDType;
 use num_traits::Float;
 
-/// Partial sums that advance side by side: as many as the widest registers hold numbers.
+/// Number of independent partial sums: as many as the widest registers hold numbers.
 const LANES: usize = 16;
 
-/// The sum of `f` over the elements of a row.
+/// Returns the sum of `f` over the elements of a row.
 #[inline(always)]
 pub(crate) fn sum<T: Float>(x: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::zero(); LANES];
@@ -22,7 +22,7 @@ pub(crate) fn sum<T: Float>(x: &[T], f: impl Fn(T) -> T) -> T {
     collapse(lanes)
 }
 
-/// The sum of `f` over two rows of one length, element by element.
+/// Returns the sum of `f` over two rows of equal length, element by element.
 #[inline(always)]
 pub(crate) fn sum2<T: Float>(x: &[T], y: &[T], f: impl Fn(T, T) -> T) -> T {
     let mut lanes = [T::zero(); LANES];
@@ -43,7 +43,7 @@ fn collapse<T: Float>(lanes: [T; LANES]) -> T {
     lanes.iter().fold(T::zero(), |sum, &lane| sum + lane)
 }
 
-/// The largest element of a row; a NaN is passed over.
+/// Returns the largest element of a row; NaN is ignored.
 #[inline(always)]
 pub(crate) fn max<T: Float>(x: &[T]) -> T {
     let mut lanes = [T::neg_infinity(); LANES];
@@ -58,13 +58,13 @@ pub(crate) fn max<T: Float>(x: &[T]) -> T {
     lanes.iter().fold(rest, |a, &b| larger(a, b))
 }
 
-/// The sum of `f` over a row in f64.
+/// Returns the sum of `f` over a row in f64.
 #[inline(always)]
 pub(crate) fn sum_f64<T: WithDType>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
     sum2_f64(x, x, |x, _| f(x))
 }
 
-/// The sum of `f` over two rows of one length, in f64.
+/// Returns the sum of `f` over two rows of equal length, in f64.
 #[inline(always)]
 pub(crate) fn sum2_f64<T: WithDType>(x: &[T], y: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
     const LANES: usize = 8;
@@ -85,7 +85,7 @@ pub(crate) fn sum2_f64<T: WithDType>(x: &[T], y: &[T], f: impl Fn(f64, f64) -> f
 mod tests {
     use super::*;
 
-    /// Whole numbers, whose sums are exact in any order.
+    /// Whole numbers have exact sums in any order.
     #[test]
     fn sums_and_maxima_visit_every_element() {
         for length in [1, 15, 16, 17, 40, 1000] {

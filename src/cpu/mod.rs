@@ -1,13 +1,16 @@
-//! Computing on slices of numbers on the CPU: fixed chunks, sums in a fixed order, and functions without branches.
+//! Computing on slices of numbers on the CPU: tensors as slices, fixed chunks, sums in a fixed order, and functions
+//! without branches.
 //!
-//! Bits do not depend on the number of threads, since chunks are the same for any number, nor on how wide the
-//! processor's registers are, since sums run in a fixed number of lanes. Lanes and chunk sizes are part of the bits
-//! that a run promises: they do not change.
+//! The bits do not depend on the number of threads, because the chunks are always the same, nor on the width of the
+//! processor's registers, because sums use a fixed number of lanes. Lanes and chunk sizes are part of the bits that a
+//! run promises: they must not change.
 
 mod chunks;
 mod lanes;
 mod real;
+mod slices;
 
 pub(crate) use chunks::{LARGE_CHUNK, column_sums, for_chunks, for_rows, map, map_rows, total, vectorized, zip};
 pub(crate) use lanes::{max, sum, sum_f64, sum2, sum2_f64};
 pub(crate) use real::Real;
+pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_in_place};

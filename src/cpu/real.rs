@@ -1,11 +1,11 @@
-//! Exponential, hyperbolic tangent and normal distribution as straight lines of arithmetic, which a processor does for
-//! many numbers at once. For f32 they are good to a few units in the last place and have the same bits on every
-//! processor; f64 goes to the library of mathematical functions, since nothing trains in it where speed counts.
+//! Exponential, hyperbolic tangent and normal distribution as branch-free arithmetic, which a processor can vectorize.
+//! The f32 versions are accurate to a few units in the last place and have the same bits on every processor; f64 uses
+//! the standard mathematical library, because no training that needs speed uses f64.
 
 use candle_core::WithDType;
 use num_traits::Float;
 
-/// A number that fused operations compute with.
+/// The number types of fused operations.
 pub(crate) trait Real: WithDType + Float + std::iter::Sum {
     /// `exp(x)`.
     fn exponential(self) -> Self;
@@ -13,10 +13,10 @@ pub(crate) trait Real: WithDType + Float + std::iter::Sum {
     /// `tanh(x)`.
     fn hyperbolic_tangent(self) -> Self;
 
-    /// The distribution function of the standard normal distribution and its density, at `self`.
+    /// Returns the distribution function of the standard normal distribution and its density, at `self`.
     fn normal(self) -> (Self, Self);
 
-    /// The number nearest to `x`.
+    /// Returns the number nearest to `x`.
     fn of(x: f64) -> Self {
         <Self as WithDType>::from_f64(x)
     }
@@ -29,17 +29,17 @@ pub(crate) trait Real: WithDType + Float + std::iter::Sum {
 }
 
 impl Real for f32 {
-    /// `2^n exp(r)` with whole `n` and `|r| <= ln(2)/2`, where the series of `exp(r)` up to `r^7/7!` is off by less
-    /// than 6e-9. Below -104 the result is 0, and above 88.73 infinite.
+    /// `2^n exp(r)` with integer `n` and `|r| <= ln(2)/2`; the series of `exp(r)` up to `r^7/7!` has an error below
+    /// 6e-9. Below -104 the result is 0, and above 88.73 infinite.
     #[inline(always)]
     #[allow(clippy::excessive_precision, reason = "the parts of ln(2) are given to all their digits")]
     fn exponential(self) -> f32 {
-        /// Adding it leaves the nearest whole number in the low bits.
+        /// Adding it leaves the nearest integer in the low bits.
         const ROUND: f32 = 12_582_912.0;
-        // ln(2) in two parts, of which the first has few enough bits that its product with n is exact.
+        // ln(2) in two parts; the first has so few bits that its product with n is exact.
         const LN2_HIGH: f32 = 0.693_359_375;
         const LN2_LOW: f32 = -2.121_944_4e-4;
-        // Written so that a NaN stays one.
+        // Written so that NaN is preserved.
         let x = if self > 89.0 { 89.0 } else { self };
         let x = if x < -104.0 { -104.0 } else { x };
         let rounded = x * std::f32::consts::LOG2_E + ROUND;
@@ -47,14 +47,14 @@ impl Real for f32 {
         let r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
         let tail = 1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0));
         let series = 1.0 + (r + r * r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * tail))));
-        // In two steps, since 2^n alone may be out of range where the result is not.
+        // In two steps, because 2^n alone may be out of range when the result is not.
         let n = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
         let (half, other) = (n >> 1, n - (n >> 1));
         let power = |n: i32| f32::from_bits((n.wrapping_add(127) << 23) as u32);
         series * power(half) * power(other)
     }
 
-    /// Up to 0.625 the polynomial of Moshier's Cephes library, and beyond it `1 - 2 / (exp(2 |x|) + 1)`.
+    /// Up to 0.625 the polynomial of Moshier's Cephes library, above it `1 - 2 / (exp(2 |x|) + 1)`.
     #[inline(always)]
     #[allow(clippy::excessive_precision, reason = "the coefficients are those of Cephes, digit by digit")]
     fn hyperbolic_tangent(self) -> f32 {
@@ -66,8 +66,8 @@ impl Real for f32 {
         if a < 0.625 { near } else { far }
     }
 
-    /// The tail beyond `a = |x|` is `exp(-a²/2)` times a function that falls slowly, of which [`TAIL`] is a
-    /// least-squares fit in `t = 1/(1 + 0.36 a)` on `[0, 14.5]`, good to 5e-8 of its value.
+    /// The tail beyond `a = |x|` is `exp(-a²/2)` times a slowly falling function. [`TAIL`] is its least-squares fit in
+    /// `t = 1/(1 + 0.36 a)` on `[0, 14.5]`, with a relative error of 5e-8.
     #[inline(always)]
     fn normal(self) -> (f32, f32) {
         const DENSITY_AT_ZERO: f32 = 0.398_942_3;
@@ -79,7 +79,7 @@ impl Real for f32 {
     }
 }
 
-/// Coefficients of the powers of `t`, from the constant on.
+/// Coefficients of the powers of `t`, starting with the constant.
 const TAIL: [f32; 10] = [
     -4.562_997e-6,
     0.143_727_14,
@@ -115,12 +115,12 @@ impl Real for f64 {
 mod tests {
     use super::*;
 
-    /// Every 1013th of the numbers from `low` to `high`, both of one sign.
+    /// Returns every 1013th of the numbers from `low` to `high`, both of one sign.
     fn some_between(low: f32, high: f32) -> impl Iterator<Item = f32> {
         (low.to_bits()..high.to_bits()).step_by(1013).map(f32::from_bits)
     }
 
-    /// The distance in units of the last place of the exact result.
+    /// Returns the distance in units in the last place of the exact result.
     fn ulps(found: f32, exact: f64) -> f64 {
         let unit = f64::from(f32::EPSILON) * 2f64.powi(exact.abs().log2().floor().max(-126.0) as i32);
         (f64::from(found) - exact).abs() / unit
@@ -156,7 +156,7 @@ mod tests {
         assert!(f32::NAN.hyperbolic_tangent().is_nan());
     }
 
-    /// The bell at `a` is the exponential of `a²/2`, whose rounding weighs the more the larger it is: 8 units at 5.
+    /// The density at `a` is the exponential of `a²/2`, whose rounding error grows with its size: 8 units at 5.
     #[test]
     fn the_normal_distribution_is_good_to_a_few_units_in_the_last_place() {
         let mut worst = (0f64, 0f64);

@@ -1,7 +1,7 @@
-//! Images changed a little at every step: flipped, shifted, and brought to a common scale.
+//! Random changes of images at every step: flip, shift, and normalization.
 //!
-//! What happens to an image is a function of the seed, the step and the image's place in the batch, so that a resumed
-//! run sees what an uninterrupted one does, and nothing is remembered.
+//! The changes of an image are a function of the seed, the step and the image's place in the batch, so a resumed run
+//! sees the same images as an uninterrupted one, and there is no state.
 
 use candle_core::{DType, Device, Tensor};
 use schemars::JsonSchema;
@@ -9,41 +9,41 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{DataError, Input};
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
-/// The `[data.augment]` table of a config.
+/// The `[data.augment]` table of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Whether half of the images, drawn again at each step, are mirrored left to right in training.
+    /// Whether a random half of the images is mirrored left to right at each step in training.
     #[serde(default)]
     pub flip: bool,
-    /// How many pixels an image is shifted at most in training, in each direction; what comes in is 0. This is
-    /// torchvision's `RandomCrop` with that padding.
+    /// Maximal shift of an image in training, in pixels in each direction; new pixels are 0. This is torchvision's
+    /// `RandomCrop` with that padding.
     #[serde(default)]
     pub shift: usize,
-    /// Mean and deviation of each channel, by which images are brought to mean 0 and deviation 1, after flip and shift
-    /// in training, and in evaluation as well.
+    /// Mean and standard deviation of each channel, used to normalize images after flip and shift in training, and also
+    /// in evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<Normalize>,
 }
 
-/// Mean and deviation of each channel of the images, as torchvision's `Normalize` takes them.
+/// Mean and standard deviation of each channel of the images, like torchvision's `Normalize`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Normalize {
-    /// One mean for each channel.
+    /// The mean of each channel.
     pub mean: Vec<f32>,
-    /// One deviation for each channel.
+    /// The standard deviation of each channel.
     #[schemars(extend("items" = json!({"type": "number", "exclusiveMinimum": 0.0})))]
     pub std: Vec<f32>,
 }
 
 impl Augment {
-    /// Checks that the data is images to which this can be done.
+    /// Checks that the data is images of a suitable shape.
     ///
     /// # Errors
-    /// Names the option and what does not fit.
+    /// The option that does not fit, and the reason.
     pub(super) fn check(&self, input: &Input) -> Result<(), DataError> {
         if *self == Self::default() {
             return Ok(());
@@ -67,13 +67,13 @@ impl Augment {
         Ok(())
     }
 
-    /// Whether an image is another one at each step.
+    /// Whether images change from step to step.
     pub(super) fn moves(&self) -> bool {
         self.flip || self.shift > 0
     }
 
-    /// What training sees of a batch's `inputs` at a step.
-    pub(super) fn train(&self, inputs: Tensor, draws: &Draws) -> Result<Tensor, DataError> {
+    /// Returns the `inputs` of a training batch with the changes of its step.
+    pub(super) fn train(&self, inputs: Tensor, draws: &StepRng) -> Result<Tensor, DataError> {
         let moves = |index: usize| Move {
             flip: self.flip && draws.stream("augment/flip").bits(draws.step, index as u64) & 1 == 1,
             down: self.offset(draws, "augment/down", index),
@@ -82,13 +82,13 @@ impl Augment {
         self.apply(inputs, self.moves(), moves)
     }
 
-    /// What an evaluation sees of a batch's `inputs`, and a prediction.
+    /// Returns the `inputs` of a batch for evaluation or prediction.
     pub(super) fn evaluate(&self, inputs: Tensor) -> Result<Tensor, DataError> {
         self.apply(inputs, false, |_| Move::default())
     }
 
-    /// A whole number from `-shift` to `shift`, each as likely as any other but for one in 2^60.
-    fn offset(&self, draws: &Draws, purpose: &str, index: usize) -> isize {
+    /// Returns an integer from `-shift` to `shift`, uniform up to 2^-60.
+    fn offset(&self, draws: &StepRng, purpose: &str, index: usize) -> isize {
         let bits = u128::from(draws.stream(purpose).bits(draws.step, index as u64));
         let drawn = (bits * (2 * self.shift as u128 + 1)) >> 64;
         drawn as isize - self.shift as isize
@@ -121,7 +121,7 @@ fn image(input: &Input) -> Option<[usize; 3]> {
     }
 }
 
-/// Where an image goes.
+/// The move of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Move {
     flip: bool,
@@ -175,19 +175,18 @@ mod tests {
     #[test]
     fn what_happens_is_a_function_of_seed_and_step() {
         let augment = Augment { flip: true, shift: 2, normalize: None };
-        let at = |seed, step| pixels(&augment.train(images(8), &Draws::at(seed, step)).unwrap());
+        let at = |seed, step| pixels(&augment.train(images(8), &StepRng::at(seed, step)).unwrap());
         assert_eq!(at(1, 5), at(1, 5));
         assert_ne!(at(1, 5), at(1, 6));
         assert_ne!(at(1, 5), at(2, 5));
         assert_ne!(at(1, 5), pixels(&images(8)));
     }
 
-    /// Both channels of an image, and nothing else, move together; the first images of a longer batch move as in a
-    /// shorter one.
+    /// All channels of an image move together; the first images of a longer batch move as in a shorter one.
     #[test]
     fn an_image_moves_as_a_whole_and_by_its_place_in_the_batch() {
         let augment = Augment { flip: true, shift: 1, normalize: None };
-        let moved = |rows| pixels(&augment.train(images(rows), &Draws::at(3, 0)).unwrap());
+        let moved = |rows| pixels(&augment.train(images(rows), &StepRng::at(3, 0)).unwrap());
         let eight = moved(8);
         assert_eq!(moved(5), eight[..5 * 24]);
         for image in eight.chunks_exact(24) {
@@ -203,7 +202,7 @@ mod tests {
         let augment = Augment { flip: true, shift: 1, normalize: None };
         let image = [&[0.0; 6][..], &[1.0, 2.0], &[0.0; 7]].concat().repeat(30_000);
         let inputs = Tensor::from_vec(image, (30_000, 1, 3, 5), &Device::Cpu).unwrap();
-        let moved = pixels(&augment.train(inputs, &Draws::at(0, 0)).unwrap());
+        let moved = pixels(&augment.train(inputs, &StepRng::at(0, 0)).unwrap());
         let mut seen = std::collections::BTreeMap::new();
         for image in moved.chunks_exact(15) {
             *seen.entry(image.iter().map(|&x| x as u8).collect::<Vec<_>>()).or_insert(0) += 1;

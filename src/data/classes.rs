@@ -1,4 +1,4 @@
-//! How many classes there are, from labels as they were read, and what looks like a mistake in them.
+//! Number of classes, from the labels, and likely mistakes in labels.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -6,30 +6,31 @@ use std::path::Path;
 
 use super::DataError;
 use super::error::quoted;
-use super::remarks::of_rounding;
+use super::looks::FEW;
+use super::rounding::of_rounding;
 use super::rows::infer_classes;
 use crate::Notice;
 
-/// Where labels come from.
+/// The source of labels, for messages.
 pub(super) struct LabelsOf<'a> {
-    /// The file.
+    /// The path of the file.
     pub path: &'a Path,
-    /// The column or tensor, as a message names it; none where the whole file is labels.
+    /// The name of the column or tensor; `None` if the whole file is labels.
     pub place: Option<String>,
-    /// The remedy for a person who meant other labels.
+    /// The remedy if other labels were meant.
     pub otherwise: &'static str,
-    /// The remedy where there are more classes than rows.
+    /// The remedy if there are more classes than rows.
     pub too_many: &'static str,
-    /// Whether the run that reads them has begun, so that one class is no error any more.
+    /// Whether the run has begun, in which case a single class is not an error.
     pub has_begun: bool,
 }
 
 impl LabelsOf<'_> {
-    /// How many classes there are: as many as are `declared`, or have `names`, or else one more than the largest label.
+    /// Returns the number of classes: as `declared`, or the number of `names`, otherwise one more than the largest
+    /// label.
     ///
     /// # Errors
-    /// All labels are the same in a run that has not begun, so that nothing can be learned from them; or there are more
-    /// classes than rows.
+    /// All labels are the same in a new run, so nothing can be learned from them; or there are more classes than rows.
     pub fn classes(
         &self,
         labels: &[u32],
@@ -61,19 +62,19 @@ impl LabelsOf<'_> {
             let unused: Vec<u32> = (0..classes as u32).filter(|class| !rows.contains_key(class)).collect();
             let (class, have) = if unused.len() == 1 { ("class", "has") } else { ("classes", "have") };
             said.push(format!(
-                "the labels are {}, which makes {classes} classes, because labels count from 0: {class} {} {have} no rows; \
-                 number the labels from 0, or set `data.classes = {classes}` if that is meant",
+                "the labels are {}, which makes {classes} classes, because labels count from 0: {class} {} {have} no \
+                 rows; number the labels from 0, or set `data.classes = {classes}` if that is meant",
                 listed(of_each),
                 listed(ranges(&unused)),
             ));
         }
         said.extend(names.and_then(alike).map(|(a, b)| {
             let (a, b) = (quoted(a), quoted(b));
-            format!("the classes {a} and {b} differ in case or blanks alone; if one is meant, write it in one way")
+            format!("the classes {a} and {b} differ only in case or blanks; if they are one class, write it in one way")
         }));
         if labels.len() >= FEW && rows.len() * 2 > labels.len() {
             said.push(format!(
-                "{} different labels in {} rows, such as {}: each class has hardly more than one row to learn from; {}",
+                "{} different labels in {} rows, such as {}: each class has hardly more than one training row; {}",
                 rows.len(),
                 labels.len(),
                 name(labels[0]),
@@ -84,13 +85,13 @@ impl LabelsOf<'_> {
         Ok((classes, said))
     }
 
-    /// Likely mistakes in targets that are values.
+    /// Returns likely mistakes in targets that are values.
     pub fn values(&self, values: &[f64]) -> Vec<Notice> {
         let is_constant = values.iter().all(|value| Some(value) == values.first());
         let constant =
             || values.first().map(|value| format!("every row has the target {value}, so nothing can be learned"));
         let counts = || {
-            let text = "the targets are consecutive whole numbers, each once, as numbers of rows are; nothing is learned \
+            let text = "the targets are consecutive whole numbers, each once, like row numbers; nothing can be learned \
                         from such a column";
             counts_rows(values).then(|| format!("{text}; {}", self.otherwise))
         };
@@ -106,14 +107,14 @@ impl LabelsOf<'_> {
     }
 }
 
-/// The first two names that are the same but for case and blanks.
+/// Returns the first two names that differ only in case and blanks.
 fn alike(names: &[String]) -> Option<(&String, &String)> {
     let plain = |name: &str| name.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
     let mut seen = BTreeMap::new();
     names.iter().find_map(|name| Some((seen.insert(plain(name), name)?, name)))
 }
 
-/// Whether the values are the numbers from one up to another, each once, in whatever order.
+/// Whether the values are consecutive numbers, each once, in any order.
 fn counts_rows(values: &[f64]) -> bool {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -121,10 +122,7 @@ fn counts_rows(values: &[f64]) -> bool {
     values.len() >= FEW && values[0].fract() == 0.0 && sorted.windows(2).all(is_next)
 }
 
-/// In fewer rows than these, it means nothing that every value is another one.
-pub(super) const FEW: usize = 8;
-
-/// Ascending numbers, those that follow each other as a range.
+/// Formats ascending numbers, with consecutive ones as ranges.
 fn ranges(numbers: &[u32]) -> Vec<String> {
     let pieces = numbers.chunk_by(|a, b| a + 1 == *b);
     pieces
@@ -136,7 +134,7 @@ fn ranges(numbers: &[u32]) -> Vec<String> {
         .concat()
 }
 
-/// A list as a sentence has it, of which the first few are told.
+/// Lists items in a sentence, only the first few if there are many.
 pub(super) fn listed(mut items: Vec<String>) -> String {
     const SHOWN: usize = 10;
     if items.len() > SHOWN {
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_rows_are_told_with_the_counts() {
+    fn classes_without_rows_are_reported_with_the_counts() {
         let told = said(&[1, 2, 3, 3], None).unwrap().1;
         let expected = "warning: a.csv, column `y`: the labels are 1 (1 row), 2 (1 row) and 3 (2 rows), which makes 4 \
                         classes, because labels count from 0: class 0 has no rows; number the labels from 0, or set \
@@ -187,20 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_are_nearly_all_different_are_told() {
+    fn labels_that_are_nearly_all_different_are_reported() {
         let labels: Vec<u32> = (0..20).collect();
         assert!(said(&labels, None).unwrap().1[0].contains("20 different labels in 20 rows, such as 0"));
     }
 
     #[test]
-    fn classes_that_differ_in_case_or_blanks_alone_are_told() {
+    fn classes_that_differ_in_case_or_blanks_alone_are_reported() {
         let names = ["No", "yes", "Yes "].map(str::to_owned);
         assert_eq!(alike(&names), Some((&names[1], &names[2])));
         assert_eq!(alike(&names[..2]), None);
     }
 
     #[test]
-    fn targets_that_number_the_rows_are_told() {
+    fn targets_that_number_the_rows_are_reported() {
         let labels_of = LabelsOf {
             path: Path::new("a.csv"),
             place: None,
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_told_in_part() {
+    fn a_long_list_is_reported_in_part() {
         assert_eq!(listed(ranges(&[0, 2, 3, 4, 7, 8])), "0, 2 to 4, 7 and 8");
         assert_eq!(listed((0..20).map(|i| i.to_string()).collect()), "0, 1, 2, 3, 4, 5, 6, 7, 8 and 11 more");
     }

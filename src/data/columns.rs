@@ -1,41 +1,16 @@
-//! Which columns of a table are which: the target, those left out, and those whose values are names.
+//! Roles of a table's columns: the target, ignored columns, and columns of categories.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::encoding::{EncodingOptions, Missing};
-use super::error::hint;
+use super::encoding::EncodingOptions;
+use super::error::{describe, hint};
 use super::frame::{FrameOptions, Role};
+use super::options::{Label, MISSING_VALUES, Missing, Task};
 use super::{DataConfig, DataError, TableError};
 use crate::Notice;
 
-/// What is to be learned from a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// The label is a class: a whole number from 0, or a name.
-    Classification,
-    /// The label is a number.
-    Regression,
-}
-
-/// A column of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a column is given by its name, or by its number: 0 is the first, -1 the last")]
-pub enum Label {
-    /// By its number, from 0; negative numbers count from the end.
-    Index(i64),
-    /// By its name in the header.
-    Name(String),
-}
-
-/// What stands where a value is missing, in tables of text.
-pub(super) const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
-
-/// What a user says about the columns of a table.
+/// Options of a table's columns.
 pub(super) struct TableOptions<'a> {
     label: &'a Label,
     ignore: &'a [Label],
@@ -45,14 +20,15 @@ pub(super) struct TableOptions<'a> {
 }
 
 impl<'a> TableOptions<'a> {
-    /// The same for a run that `has_begun`: what looks like a mistake is said then, and no error.
+    /// Creates the options for a run that may have begun; if it `has_begun`, likely mistakes are only reported, not
+    /// errors.
     pub fn of_run(config: &'a DataConfig, has_begun: bool) -> Result<Self, DataError> {
         let mut options = Self::new(config)?;
         options.frame.has_begun = has_begun;
         Ok(options)
     }
 
-    /// What `config` says, with the defaults of what it leaves out.
+    /// Creates the options from `config`, with defaults.
     pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
         let task = config.task.unwrap_or(Task::Classification);
         if task == Task::Regression && config.classes.is_some() {
@@ -61,10 +37,10 @@ impl<'a> TableOptions<'a> {
         let missing = config.missing.unwrap_or_default();
         let allowed = missing != Missing::Error;
         if !allowed && config.missing_values.is_some() {
-            return Err(DataError::meaningless("missing_values", "a table in which no value may be missing"));
+            return Err(DataError::meaningless("missing_values", "a table without missing values"));
         }
         if !allowed && config.missing_indicator.is_some() {
-            return Err(DataError::meaningless("missing_indicator", "a table in which no value may be missing"));
+            return Err(DataError::meaningless("missing_indicator", "a table without missing values"));
         }
         let usual = || MISSING_VALUES.map(str::to_owned).to_vec();
         let missing_values = allowed.then(|| config.missing_values.clone().unwrap_or_else(usual));
@@ -82,14 +58,14 @@ impl<'a> TableOptions<'a> {
     }
 }
 
-/// The columns of a table, and what each is for.
+/// The columns of a table with their roles.
 pub(super) struct Selection {
     names: Option<Vec<String>>,
     roles: Vec<Role>,
 }
 
 impl Selection {
-    /// For `count` columns of the file at `path`, with their names where they have some.
+    /// Creates the selection for `count` columns of the file at `path`, with their names if they have any.
     pub fn new(
         path: &Path,
         names: Option<Vec<String>>,
@@ -97,7 +73,7 @@ impl Selection {
         options: &TableOptions,
     ) -> Result<Self, DataError> {
         let mut columns = Self { names, roles: vec![Role::Feature; count] };
-        // Of two columns of one name, one can be left out by its number. After that a name means one column.
+        // A column with a duplicate name can be ignored by its number. After that a name identifies one column.
         let (numbers, names) = options.ignore.iter().partition::<Vec<_>, _>(|label| matches!(label, Label::Index(_)));
         for label in numbers {
             let column = columns.find(path, "ignore", label)?;
@@ -105,7 +81,7 @@ impl Selection {
         }
         if let Some((name, first, second)) = columns.doubled().filter(|_| !options.frame.has_begun) {
             let (path, remedy) =
-                (path.into(), "rename one of them in the file, or leave one out by its number with `data.ignore`");
+                (path.into(), "rename one of them in the file, or ignore one by its number with `data.ignore`");
             return Err(TableError::DoubleName { path, name, first, second, remedy }.into());
         }
         let categories = options.categories.iter().collect();
@@ -124,32 +100,32 @@ impl Selection {
         Ok(columns)
     }
 
-    /// The name of each column, or its number where it has none, and what it is for.
+    /// Returns the name of each column, or its number if it has none, and its role.
     pub fn roles(&self) -> impl Iterator<Item = (String, Role)> {
         let name = |column: usize| self.names.as_ref().and_then(|names| names.get(column).cloned());
         let roles = self.roles.iter().enumerate();
         roles.map(move |(column, &role)| (name(column).unwrap_or_else(|| column.to_string()), role))
     }
 
-    /// The column of the label, as messages name it.
+    /// Returns the label column's name for messages.
     pub fn label(&self) -> String {
         let label = self.roles.iter().position(|&role| role == Role::Target).unwrap_or_default();
         describe(self.names.as_deref(), label)
     }
 
-    /// The numbers of the columns that are not left out.
+    /// Returns the numbers of the columns that are not ignored.
     pub fn used(&self) -> Vec<usize> {
         (0..self.roles.len()).filter(|&column| self.roles[column] != Role::Ignored).collect()
     }
 
-    /// A name that two columns have, of which it means only the first, and their numbers.
+    /// Returns a duplicate name, which then refers to the first of the two columns, and the two numbers.
     fn doubled(&self) -> Option<(String, usize, usize)> {
         let names = self.names.as_ref()?;
         let (first, second) = double(names, self.used())?;
         Some((names[first].trim().to_owned(), first, second))
     }
 
-    /// A warning about such columns in the file at `path`, for a run that has begun with them.
+    /// Returns a warning about duplicate columns in the file at `path`, for a run that has begun with them.
     pub fn notice(&self, path: &Path) -> Option<Notice> {
         let (name, first, second) = self.doubled()?;
         let path = path.display();
@@ -179,21 +155,13 @@ impl Selection {
     }
 }
 
-/// The first two of `columns` whose names are the same, but for blanks around them.
+/// Returns the first two of `columns` with the same name, except for blanks around it.
 pub(super) fn double(names: &[String], columns: impl IntoIterator<Item = usize>) -> Option<(usize, usize)> {
     let mut seen = HashMap::new();
     columns.into_iter().find_map(|column| Some((seen.insert(names.get(column)?.trim(), column)?, column)))
 }
 
-/// A column as messages name it: by its name, where columns have `names`.
-pub(super) fn describe(names: Option<&[String]>, column: usize) -> String {
-    match names.and_then(|names| names.get(column)) {
-        Some(name) => format!("column `{name}`"),
-        None => format!("column {column} (counted from 0)"),
-    }
-}
-
-/// The position that `index` means among `count`, where negative numbers count from the end.
+/// Resolves `index` among `count` positions; negative numbers count from the end.
 fn nth(index: i64, count: usize) -> Option<usize> {
     let position = if index < 0 { index.checked_add(i64::try_from(count).ok()?)? } else { index };
     usize::try_from(position).ok().filter(|&position| position < count)

@@ -1,4 +1,4 @@
-//! What a user may write about data: one flat table, of which every format takes its own options.
+//! Options of data: one flat table, from which every format takes its own options.
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -10,62 +10,60 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::columns::{Label, MISSING_VALUES, Task};
 use super::delimiter::Delimiter;
-use super::encoding::{CategoryEncoding, Missing};
-use super::format::{COMMON, Format};
-use super::text::TokenKind;
+use super::format_kind::{COMMON, Format};
+use super::options::{CategoryEncoding, Label, MISSING_VALUES, Missing, Task, TokenKind};
 use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch};
-use crate::kinded;
 use crate::registry::{Chosen, Named};
+use crate::tagged;
 
-/// The `[data]` table of a config, as it was typed. Options left out have the defaults named here; an option that has
-/// no meaning for the format is refused.
+/// The `[data]` table of a configuration, as written. Missing options have the defaults given here; an option that does
+/// not apply to the format is refused.
 ///
-/// A registered format has its settings in the same table.
+/// The settings of a registered format are in the same table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
+#[non_exhaustive]
 pub struct DataConfig {
     /// The file, plain or gzip; for IDX and images the folder of the files. Custom data may have none.
     #[serde(skip_serializing_if = "is_nowhere")]
     pub path: PathBuf,
-    /// What it is; left out, the ending of a file's name says it, `.gz` aside.
+    /// The format; left out, it follows from the ending of the file's name, ignoring `.gz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// CSV: whether the first line names the columns. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// CSV: how many lines to pass over before the header or the first row. Default 0.
+    /// CSV: number of lines to skip before the header or the first row. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_lines: Option<usize>,
-    /// CSV: the character between columns, such as ",", ";" or "\t" (a tab). Default a comma, or a tab where the name
-    /// of the file ends in `.tsv`.
+    /// CSV: the character between columns, such as ",", ";" or "\t" (a tab). Default a comma, or a tab if the name of
+    /// the file ends in `.tsv`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<Delimiter>,
-    /// Tables: the column that is the target. Default -1, the last.
+    /// Tables: the target column. Default -1, the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
     /// Tables: whether the label is a class or a value. Default classification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
-    /// Tables: columns to leave out.
+    /// Tables: columns to ignore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<Vec<Label>>,
-    /// Tables: columns whose values are names though they look like numbers. A column whose first value is no number is
-    /// one of categories anyway.
+    /// Tables: columns of categories that look like numbers. A column whose first value is not a number is one of
+    /// categories in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<Label>>,
-    /// Tables: how categories become numbers, "one_hot" or "ordinal". Default "one_hot".
+    /// Tables: conversion of categories to numbers, "one_hot" or "ordinal". Default "one_hot".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<CategoryEncoding>,
-    /// Tables: what is done where a value is missing: "error", "mean", "median" or "zero". Default "error".
+    /// Tables: treatment of missing values: "error", "mean", "median" or "zero". Default "error".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
-    /// CSV: what is written where a value is missing. Default an empty field, `NA`, `N/A`, `NaN`, `nan`, `null`,
-    /// `NULL` and `?`.
+    /// CSV: the text of missing values. Default an empty field, `NA`, `N/A`, `NaN`, `nan`, `null`, `NULL` and `?`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_values: Option<Vec<String>>,
-    /// Tables: whether a column of numbers with missing values gets a second one that says where. Default false.
+    /// Tables: whether a number column with missing values gets a second column that marks them. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_indicator: Option<bool>,
     /// safetensors: the name of the inputs, F32 `[rows, …]`. Default "x".
@@ -75,69 +73,69 @@ pub struct DataConfig {
     /// `[rows, 1]` are classes. Default "y".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
-    /// IDX: the file of images in the folder. Default "train-images-idx3-ubyte", and then "t10k-images-idx3-ubyte"
-    /// for validation where that is there. Each may be packed, with `.gz` after its name.
+    /// IDX: the file of images in the folder. Default "train-images-idx3-ubyte", with "t10k-images-idx3-ubyte" for
+    /// validation if that exists. Each may be a gzip file, with `.gz` after its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
     /// IDX: the file of labels in the folder. Default "train-labels-idx1-ubyte".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
-    /// IDX: a file of images of their own for validation.
+    /// IDX: a file of validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_images: Option<PathBuf>,
-    /// IDX: the labels of those.
+    /// IDX: the labels of the validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_labels: Option<PathBuf>,
-    /// Text: what a token is, "characters" or "bytes". Default "characters".
+    /// Text: the kind of token, "characters" or "bytes". Default "characters".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenKind>,
-    /// Text: a `tokenizer.json` whose tokens they are instead.
+    /// Text: a `tokenizer.json` to use instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
-    /// Text: how many tokens a row holds. It has no default.
+    /// Text: number of tokens in a row. Required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<NonZeroUsize>,
-    /// Text: the folder in which the tokens are kept for later runs. Default `rekindle` in the user's folder for
-    /// caches: `$XDG_CACHE_HOME`, or `~/.cache`.
+    /// Text: the folder for cached tokens. Default `rekindle` in the user's cache folder: `$XDG_CACHE_HOME`, or
+    /// `~/.cache`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Folders of images: another folder with the same classes, whose images are for validation.
+    /// Folders of images: a folder of validation images with the same classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_path: Option<PathBuf>,
-    /// Folders of images: 1 to have them grey, 3 to have them coloured. Default as they are.
+    /// Folders of images: 1 converts them to grey, 3 to colour. Default unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
-    /// Folders of images: whether images that cannot be read are left out. Which they are is said, and listed in the
-    /// checkpoints. It can be set to true on a resume: then another image stands in the place of each. Default false:
-    /// an image that cannot be read is an error.
+    /// Folders of images: whether images that cannot be read are skipped. They are reported, and listed in the
+    /// checkpoints. It can be set to true on a resume: then each is replaced by another image. Default false: an image
+    /// that cannot be read is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_bad: Option<bool>,
-    /// Folders of images: whether each image is unpacked once before the run begins, so that all that cannot be read
-    /// are named then. Default true where they are up to 1 GiB together; otherwise one is found when its batch is made.
+    /// Folders of images: whether each image is decoded once before the run begins, so that all unreadable ones are
+    /// reported then. Default true up to a total of 1 GiB; otherwise a bad image is found when its batch is prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_images: Option<bool>,
-    /// How many classes there are. Default: one more than the largest label, or as many as have names.
+    /// Number of classes. Default: one more than the largest label, or the number of class names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
-    /// Whether every feature gets mean 0 and deviation 1, but for those of categories. Default true for tables, false
-    /// for safetensors.
+    /// Whether every feature except categories gets mean 0 and deviation 1. Default true for tables, false for
+    /// safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standardize: Option<bool>,
-    /// The share of the rows that is set aside for validation, in `[0, 1)`; of a text, its last part. Default 0.
+    /// The share of the rows that is set aside for validation, in `[0, 1)`; for a text, its last part. Default 0.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub validation: f64,
     /// Rows per update, or "all". Default 32.
     #[serde(default = "default_batch_size")]
     pub batch_size: BatchSize,
-    /// Whether each epoch has its own order. Default true; false where a batch is all rows, which would only be
-    /// summed in another order.
+    /// Whether each epoch has a different order. Default true; false if a batch is all rows, because then the order
+    /// would only change the rounding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<bool>,
-    /// Whether a last batch that is not full is left out. Default false.
+    /// Whether a last batch that is not full is dropped. Default false.
     #[serde(default)]
     pub drop_last: bool,
-    /// Images: how they are changed at every step. Default: not at all.
+    /// Images: random changes at every step. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
     /// A registered format, with its settings.
@@ -198,14 +196,15 @@ impl<'de> Deserialize<'de> for DataConfig {
             }
             None => None,
         };
-        let Common(config) = kinded::read_table(table)?;
+        let Common(config) = tagged::read_table(table)?;
         Ok(Self { own, ..config })
     }
 }
 
-/// How many numbers a pixel is.
+/// Number of channels of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
+#[non_exhaustive]
 pub enum Channels {
     /// One, its brightness.
     Grey,
@@ -249,13 +248,13 @@ fn default_batch_size() -> BatchSize {
 }
 
 impl DataConfig {
-    /// The words that stand for a missing value where a configuration names none.
+    /// The words for missing values if a configuration gives none.
     pub const MISSING_VALUES: [&str; 8] = MISSING_VALUES;
 
-    /// The options that say where something lies, and nothing about what it is.
+    /// The options that are paths, and do not describe the data.
     pub const PATHS: [&str; 4] = ["path", "tokenizer", "cache", "validation_path"];
 
-    /// The defaults for the file or folder at `path`.
+    /// Creates the defaults for the file or folder at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -299,30 +298,30 @@ impl DataConfig {
     /// Checks the settings of a registered format.
     ///
     /// # Errors
-    /// Names the setting and its value.
+    /// The setting and its value.
     pub fn validate(&self) -> Result<(), DataError> {
         self.own.as_ref().map_or(Ok(()), |own| own.get().validate())
     }
 
-    /// The values of [`DataConfig::PATHS`], where they are given.
+    /// Returns the values of [`DataConfig::PATHS`] that are given.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let others = [&mut self.tokenizer, &mut self.cache, &mut self.validation_path];
         let path = Some(&mut self.path).filter(|path| !is_nowhere(path));
         path.into_iter().chain(others.into_iter().flatten())
     }
 
-    /// What becomes of the rows that do not fill a batch.
+    /// Returns the treatment of a last batch that is not full.
     pub(super) fn last_batch(&self) -> LastBatch {
         if self.drop_last { LastBatch::Drop } else { LastBatch::Keep }
     }
 
-    /// The character between the columns of a CSV file.
+    /// Returns the character between the columns of a CSV file.
     pub(super) fn delimiter(&self) -> Delimiter {
         self.delimiter.unwrap_or_else(|| Delimiter::usual(&self.path))
     }
 
-    /// The same options for other rows, at `path`. Where the name of that file tells another delimiter than the name of
-    /// this one, it is followed.
+    /// Returns the same options for other rows, at `path`. If the name of that file implies another delimiter than the
+    /// name of this one, that delimiter is used.
     pub(crate) fn for_other(&self, path: &Path) -> Self {
         let named = Delimiter::usual(path);
         let is_named_so = named != Delimiter::usual(&self.path);
@@ -330,7 +329,7 @@ impl DataConfig {
         Self { path: path.into(), delimiter, ..self.clone() }
     }
 
-    /// The run's seed, where the order is shuffled.
+    /// Returns the run's seed if the order is shuffled.
     pub(super) fn shuffle_seed(&self, seed: u64) -> Option<u64> {
         self.shuffle.unwrap_or(self.batch_size != BatchSize::All).then_some(seed)
     }

@@ -1,12 +1,13 @@
-//! The records of a file of comma-separated values. Whatever is wrong is named by line and column.
+//! Reader of CSV files. Errors name line and column.
 
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::columns::{TableOptions, describe};
+use super::columns::TableOptions;
 use super::delimiter::Delimiter;
+use super::error::describe;
 use super::file::{self, DataFile};
 use super::frame::Frame;
 use super::quotes::{Quotes, Unclosed};
@@ -14,7 +15,7 @@ use super::records::{self, Records};
 use super::value::Value;
 use super::{DataConfig, DataError, Problem, TableError, remarks};
 
-/// The table in `file`, which `config` describes.
+/// Reads the table in `file`, as described by `config`.
 pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions) -> Result<Frame, DataError> {
     let records = CsvRecords::new(Text::of(file.path, &file.content, config)?, config)?;
     records.refuse_strange_head()?;
@@ -26,18 +27,18 @@ pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions)
     Ok(frame)
 }
 
-/// The records of a text.
+/// The records of a CSV text.
 pub(super) struct CsvRecords<'a> {
     text: Text<'a>,
     names: Option<Vec<String>>,
-    /// The first record, which says how many columns there are.
+    /// The first record, which gives the number of columns.
     head: StringRecord,
-    /// Whether that is a row of data that is still to be told.
+    /// Whether that is a row of data that has not been returned yet.
     head_is_next: bool,
 }
 
 impl CsvRecords<'static> {
-    /// Those of the file at `config.path`, which may be larger than memory.
+    /// Opens the file at `config.path`, which may be larger than memory.
     pub fn in_file(config: &DataConfig) -> Result<Self, DataError> {
         Self::new(Text::in_file(config)?, config)
     }
@@ -51,7 +52,7 @@ impl<'a> CsvRecords<'a> {
         Ok(Self { text, names, head, head_is_next: !has_names })
     }
 
-    /// Refuses a first record that is not that of a table to learn from.
+    /// Refuses a first record that cannot be that of a table with features and a label.
     fn refuse_strange_head(&self) -> Result<(), DataError> {
         let place = || (self.text.path.clone(), self.text.line(&self.head));
         if self.width() < 2 {
@@ -68,7 +69,7 @@ impl<'a> CsvRecords<'a> {
 }
 
 impl CsvRecords<'_> {
-    /// The remedy where the only column has another usual delimiter in it.
+    /// Returns the remedy if the only column contains another usual delimiter.
     fn other_delimiter(&self) -> String {
         let field = self.head.get(0).unwrap_or_default();
         let others = [Delimiter::TAB, Delimiter::SEMICOLON, Delimiter::COMMA, Delimiter::BAR].into_iter();
@@ -106,8 +107,7 @@ impl Records for CsvRecords<'_> {
                 let (path, line, found, expected) =
                     (self.text.path.clone(), self.text.line(record), record.len(), self.width());
                 let is_broken = record.iter().any(|field| field.contains(['\n', '\r']));
-                let hint =
-                    if is_broken { "; a field in it has a line break: a quote may open where none should" } else { "" };
+                let hint = if is_broken { "; a field in it has a line break: there may be a stray quote" } else { "" };
                 Err(TableError::Ragged { path, line, found, expected, hint }.into())
             }
             None => Ok(record),
@@ -131,11 +131,11 @@ impl Records for CsvRecords<'_> {
 /// Opens a text at its first byte.
 type Open<'a> = Box<dyn Fn() -> io::Result<Box<dyn BufRead + 'a>> + 'a>;
 
-/// A text that is read a record at a time. Lines are counted only where one is to be named, by reading the text again.
+/// A text that is read record by record. Line numbers are only computed for errors, by reading the text again.
 struct Text<'a> {
     path: PathBuf,
     open: Open<'a>,
-    /// How many lines are passed over before the first record.
+    /// Number of lines to skip before the first record.
     skip_lines: usize,
     delimiter: Delimiter,
     is_packed: bool,
@@ -143,7 +143,7 @@ struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// `content`, which is that of the file at `path`.
+    /// Reads `content`, that of the file at `path`.
     fn of(path: &Path, content: &'a [u8], config: &DataConfig) -> Result<Self, DataError> {
         Self::new(path, Box::new(move || Ok(Box::new(content))), config, false)
     }
@@ -158,7 +158,7 @@ impl<'a> Text<'a> {
     fn new(path: &Path, open: Open<'a>, config: &DataConfig, is_packed: bool) -> Result<Self, DataError> {
         let (skip_lines, delimiter) = (config.skip_lines.unwrap_or(0), config.delimiter());
         let text = after_lines(&open, skip_lines).map_err(|source| failed(path, is_packed, source))?;
-        // Lengths are checked by the caller, which knows what to say about them.
+        // The caller checks the lengths, with better messages.
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -182,12 +182,12 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The line in the file that `record` starts on, from 1.
+    /// Returns the line in the file where `record` starts, counted from 1.
     fn line(&self, record: &StringRecord) -> usize {
         self.line_at(record.position().map_or(0, csv::Position::byte))
     }
 
-    /// The line of the record that is found from `byte` on: the reader passes over empty lines first.
+    /// Returns the line of the record found after `byte`: the reader skips empty lines first.
     fn line_at(&self, byte: u64) -> usize {
         let Ok(text) = after_lines(&self.open, self.skip_lines) else { return 1 + self.skip_lines };
         let is_end = |byte: &u8| *byte == b'\n';
@@ -198,7 +198,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What is left of a text after its first lines.
+/// Returns the rest of a text after its first lines.
 fn after_lines<'a>(open: &Open<'a>, lines: usize) -> io::Result<Box<dyn BufRead + 'a>> {
     let mut text = open()?;
     for _ in 0..lines {
@@ -223,7 +223,7 @@ mod tests {
     use super::super::{Fingerprint, Label, Targets};
     use super::*;
 
-    /// The numbers of each feature, and the labels.
+    /// Returns the numbers of each feature, and the labels.
     fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<(Vec<Vec<f64>>, Targets), DataError> {
         let (label, header, skip_lines) = (Some(Label::Index(label)), Some(header), Some(skip_lines));
         let classes = std::num::NonZeroUsize::new(4);

@@ -1,19 +1,18 @@
-//! What a data set is to a training loop: numbered rows that can be gathered into batches.
+//! The trait of data sets: numbered rows that can be gathered into batches.
 
 use std::fmt;
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::{DataError, Fingerprint, Names};
+use super::{DataError, Fingerprint, Input, Names, TargetKind};
 use crate::Notice;
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
-/// Rows that a run can learn from. Implement it for your own data and hand it to [`Data::new`](super::Data::new).
+/// Rows that a run can learn from. Implement it for your own data and pass it to [`Data::new`](super::Data::new).
 ///
-/// Gathering is pure: the same rows give the same bits every time, from any thread. A data set that remembers
-/// something (statistics, a vocabulary) implements [`Part`](crate::state::Part) too, and then so does the
+/// Making a batch is pure: the same rows give the same bits every time, from any thread. A data set with state
+/// (statistics, a vocabulary) implements [`Stateful`](crate::state::Stateful) too, and then so does the
 /// [`Data`](super::Data) around it.
 ///
 /// A data set of numbers, whose rows are computed:
@@ -40,7 +39,8 @@ use crate::state::{Part, State, StateError};
 ///         &self.0
 ///     }
 ///     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-///         let pixel = |row: usize, at: usize| ((row + at) % 7) as f32 / 7.0 + f32::from((at % 8 < 4) == (row % 2 == 0));
+///         let odd = |row: usize, at: usize| f32::from((at % 8 < 4) == (row % 2 == 0));
+///         let pixel = |row: usize, at: usize| ((row + at) % 7) as f32 / 7.0 + odd(row, at);
 ///         let pixels: Vec<f32> = rows.iter().flat_map(|&row| (0..64).map(move |at| pixel(row, at))).collect();
 ///         let labels: Vec<u32> = rows.iter().map(|row| (row % 2) as u32).collect();
 ///         Ok(Batch {
@@ -57,7 +57,7 @@ use crate::state::{Part, State, StateError};
 /// # Ok::<(), DataError>(())
 /// ```
 ///
-/// Of tokens, the inputs are `u32` of shape `[rows, context]`, and the targets, the tokens that come next, likewise:
+/// For tokens, inputs are `u32` of shape `[rows, context]`, and the targets, the next tokens, have the same form:
 ///
 /// ```
 /// # use candle_core::{Device, Tensor};
@@ -95,169 +95,86 @@ use crate::state::{Part, State, StateError};
 /// # Ok::<(), DataError>(())
 /// ```
 pub trait Dataset: Send + Sync {
-    /// How many rows there are.
+    /// Returns the number of rows.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What one row's inputs are.
+    /// Returns the form of a row's inputs.
     fn input(&self) -> Input;
 
-    /// What the targets are.
+    /// Returns the form of the targets.
     fn targets(&self) -> TargetKind;
 
-    /// What identifies the content: a run resumes only on data of the same fingerprint.
+    /// Returns the identity of the content: a run resumes only on data with the same fingerprint.
     fn fingerprint(&self) -> &Fingerprint;
 
-    /// What columns and classes are called, where they have names.
+    /// Returns the names of columns and classes, if they have any.
     fn names(&self) -> Names {
         Names::default()
     }
 
-    /// How the data was understood, and what looks like a mistake in it. A run says it before it begins.
+    /// Returns notes on the interpretation of the data, and likely mistakes in it. A run prints them before it begins.
     fn notices(&self) -> Vec<Notice> {
         Vec::new()
     }
 
-    /// The class of every row, where each row has one and all are at hand without reading the rows.
+    /// Returns the class of every row, if each row has one and no rows have to be read for it.
     fn labels(&self) -> Option<Vec<u32>> {
         None
     }
 
-    /// The columns of a table that have the same value in every row.
+    /// Returns the columns of a table with the same value in every row.
     fn constant(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The columns of a table in which values are missing, and in how many rows.
+    /// Returns the columns of a table with missing values, and the number of rows without a value.
     fn missing(&self) -> Vec<(String, usize)> {
         Vec::new()
     }
 
-    /// Whether the rows are gathered on the device that the run trains on. Such a data set is only ever asked by the
-    /// thread that trains; of others, batches may be gathered ahead on other threads.
+    /// Whether the rows are gathered on the run's device. Such a data set is only used from the training thread; for
+    /// others, batches may be prefetched on other threads.
     fn is_on_device(&self) -> bool {
         false
     }
 
-    /// The rows of these numbers, in this order: in host memory, from where [`Data`](super::Data) brings them to the
-    /// device of the run, or on that device, where the rows are there already.
+    /// Returns the rows with these numbers, in this order: in host memory, from where [`Data`](super::Data) transfers
+    /// them to the run's device, or on that device, if the rows are already there.
     ///
     /// # Errors
     /// A row number is not less than [`Dataset::len`], a row cannot be read, or the device fails.
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError>;
 }
 
-/// What one row's inputs are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Input {
-    /// Numbers of this shape: `[64]` for 64 features, `[3, 32, 32]` for a coloured image.
-    Numbers(Vec<usize>),
-    /// `context` tokens, each below `vocabulary`.
-    Tokens {
-        /// How many tokens.
-        context: usize,
-        /// How many there are to choose from.
-        vocabulary: usize,
-    },
-}
-
-impl Input {
-    /// The shape of a row of numbers; empty for tokens.
-    pub fn shape(&self) -> &[usize] {
-        match self {
-            Self::Numbers(shape) => shape,
-            Self::Tokens { .. } => &[],
-        }
-    }
-
-    /// How many numbers, or tokens, a row has.
-    pub fn numbers(&self) -> usize {
-        match self {
-            Self::Numbers(shape) => shape.iter().product(),
-            Self::Tokens { context, .. } => *context,
-        }
-    }
-
-    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`](super::EVALUATION_ROWS), or fewer where the
-    /// logits of so many rows of tokens, one for each word of the vocabulary at each position, would not fit in memory.
-    pub fn evaluation_rows(&self) -> usize {
-        const MOST_LOGITS: usize = 1 << 24;
-        match self {
-            Self::Numbers(_) => super::EVALUATION_ROWS,
-            Self::Tokens { context, vocabulary } => {
-                let logits = context.saturating_mul(*vocabulary).max(1);
-                (MOST_LOGITS / logits).clamp(1, super::EVALUATION_ROWS)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Numbers(shape) => write!(f, "numbers of shape {shape:?}"),
-            Self::Tokens { context, vocabulary } => write!(f, "{context} tokens out of {vocabulary}"),
-        }
-    }
-}
-
-/// What a row's target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetKind {
-    /// `width` real numbers.
-    Values {
-        /// Numbers per row.
-        width: usize,
-    },
-    /// One of `count` classes, numbered from 0, or one for each position of the row.
-    Classes {
-        /// How many classes there are, whether or not each occurs.
-        count: usize,
-    },
-}
-
-impl fmt::Display for TargetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Values { width: 1 } => f.write_str("one value a row"),
-            Self::Values { width } => write!(f, "{width} values a row"),
-            Self::Classes { count } => write!(f, "{count} classes"),
-        }
-    }
-}
-
-/// What one update, or one step of an evaluation, looks at.
+/// The rows of one update, or of one step of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[rows, …]`, f32, where the data set's [`Dataset::input`] are numbers; `[rows, context]`, u32, where they are
-    /// tokens.
+    /// `[rows, …]`, f32, for inputs that are numbers; `[rows, context]`, u32, for tokens.
     pub inputs: Tensor,
-    /// `[rows, width]`, f32, where the targets are values; `[rows]` or `[rows, positions]`, u32, where they are
-    /// classes.
+    /// `[rows, width]`, f32, for targets that are values; `[rows]` or `[rows, positions]`, u32, for classes.
     pub targets: Tensor,
 }
 
 impl Batch {
-    /// The same on `device`.
+    /// Copies the batch to `device`.
     pub(crate) fn on(self, device: &Device) -> candle_core::Result<Self> {
         Ok(Self { inputs: self.inputs.to_device(device)?, targets: self.targets.to_device(device)? })
     }
 
-    /// How many rows it holds.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.inputs.dims().first().copied().unwrap_or(0)
     }
 
-    /// Its rows in order, in at most `count` batches of as many rows each, the last one perhaps of fewer.
+    /// Splits the rows in order into at most `count` batches of equal size, the last one perhaps smaller.
     ///
     /// # Errors
-    /// When inputs and targets differ in rows.
+    /// Inputs and targets have different numbers of rows.
     pub fn pieces(&self, count: usize) -> candle_core::Result<Vec<Self>> {
         let piece = |rows: Range<usize>| {
             let (start, length) = (rows.start, rows.len());
@@ -267,18 +184,18 @@ impl Batch {
     }
 }
 
-/// Which rows are in each of at most `count` pieces of a batch of `rows`.
+/// Returns the row ranges of at most `count` pieces of a batch of `rows`.
 pub(crate) fn pieces(rows: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
     let length = rows.div_ceil(count.max(1)).max(1);
     (0..rows).step_by(length).map(move |start| start..(start + length).min(rows))
 }
 
-/// A data set that a configuration describes, of whatever kind: rows, and what is remembered of them.
-pub trait Source: Dataset + Part + fmt::Debug {}
+/// A data set of any kind that a configuration can describe: rows, and their saved state.
+pub trait Source: Dataset + Stateful + fmt::Debug {}
 
-impl<D: Dataset + Part + fmt::Debug> Source for D {}
+impl<D: Dataset + Stateful + fmt::Debug> Source for D {}
 
-/// The methods of a data set that is another one.
+/// Forwards the methods of a data set to another one.
 macro_rules! delegate {
     ($this:ident => $inner:expr) => {
         fn len(&$this) -> usize {
@@ -332,7 +249,7 @@ impl Dataset for Box<dyn Source> {
     delegate!(self => self.as_ref());
 }
 
-impl Part for Box<dyn Source> {
+impl Stateful for Box<dyn Source> {
     fn save(&self) -> Result<State, StateError> {
         self.as_ref().save()
     }
@@ -343,18 +260,5 @@ impl Part for Box<dyn Source> {
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {
         self.as_mut().load(state)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// 256 windows of 1,024 tokens out of 50,257 would have 53 GB of logits.
-    #[test]
-    fn an_evaluation_of_a_large_language_model_fits_in_memory() {
-        let rows = |context, vocabulary| Input::Tokens { context, vocabulary }.evaluation_rows();
-        assert_eq!([rows(64, 65), rows(256, 1000), rows(1024, 50_257), rows(usize::MAX, 2)], [256, 65, 1, 1]);
-        assert_eq!(Input::Numbers(vec![3, 1024, 1024]).evaluation_rows(), 256);
     }
 }

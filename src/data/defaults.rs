@@ -1,15 +1,13 @@
-//! The defaults of `[data]`, written out.
+//! Defaults of `[data]`, filled in.
 
-use super::columns::{Label, MISSING_VALUES, Task};
-use super::encoding::Missing;
-use super::format::Format;
-use super::text::TokenKind;
+use super::format_kind::Format;
+use super::options::{Label, MISSING_VALUES, Missing, Task, TokenKind};
 use super::{BatchSize, DataConfig};
 
 impl DataConfig {
-    /// The same data, with every default written out that has a meaning for its format. What only the data itself can
-    /// tell stays open: how many classes it has, how many channels its images have, whether they are few enough to be
-    /// looked at first, which files of a folder there are.
+    /// Returns the same options, with every default that applies to the format filled in. Values that depend on the
+    /// data stay open: the number of classes, the channels of images, whether there are few enough images to decode
+    /// them first, and the files in a folder.
     pub fn complete(&self) -> Self {
         let mut config = self.clone();
         let Ok(format) = Format::of(self) else { return config };

@@ -12,33 +12,33 @@ use serde::{Deserialize, Serialize};
 pub struct Delimiter(u8);
 
 impl Delimiter {
-    /// As in most files.
+    /// The most common one.
     pub const COMMA: Self = Self(b',');
-    /// As in files that are called `.tsv`.
+    /// For files called `.tsv`.
     pub const TAB: Self = Self(b'\t');
-    /// As spreadsheets write it where the comma is in the numbers.
+    /// Used by spreadsheets where the comma is the decimal mark.
     pub const SEMICOLON: Self = Self(b';');
-    /// As in exports of some databases.
+    /// Used by exports of some databases.
     pub const BAR: Self = Self(b'|');
 
-    /// The usual one for a file of this name, `.gz` aside.
+    /// Returns the usual one for a file of this name, ignoring `.gz`.
     pub fn usual(path: &Path) -> Self {
         let is = |path: &Path, ending| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
         let is_tab = is(path, "tsv") || (is(path, "gz") && is(&path.with_extension(""), "tsv"));
         if is_tab { Self::TAB } else { Self::COMMA }
     }
 
-    /// The byte.
+    /// Returns the byte.
     pub fn byte(self) -> u8 {
         self.0
     }
 
-    /// The character.
+    /// Returns the character.
     pub fn character(self) -> char {
         char::from(self.0)
     }
 
-    /// Its name in a sentence.
+    /// Returns its name for a sentence.
     pub fn in_words(self) -> String {
         match self {
             Self::COMMA => "commas".to_owned(),

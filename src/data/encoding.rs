@@ -1,96 +1,39 @@
-//! How columns become numbers, and what of that is learned from the training rows: what stands in for a missing value,
-//! and which categories there are.
+//! Conversion of columns to numbers, and its state computed from the training rows: the replacements of missing values,
+//! and the categories.
 
 mod encoder;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use thiserror::Error;
 
+use super::error::{EncodingError, MOST_CATEGORIES};
 use super::frame::{Cells, Frame, Role, Words};
+use super::options::{CategoryEncoding, Missing};
 use super::{DataError, RowSet, remarks};
 use crate::state::StateError;
 
 pub(in crate::data) use encoder::Unseen;
 
-/// What is done where a value is missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Missing {
-    /// It is an error.
-    #[default]
-    Error,
-    /// The mean of the column's training values stands in. Of categories, a missing one is a category of its own.
-    Mean,
-    /// The median stands in; of an even number of values, the mean of the two in the middle.
-    Median,
-    /// Zero stands in.
-    Zero,
-}
-
-/// How a category is written in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CategoryEncoding {
-    /// A number for each category, of which one is 1 and the others 0; all 0 where no training row has the category.
-    #[default]
-    OneHot,
-    /// The category's place in their order, from 0; -1 where no training row has it.
-    Ordinal,
-}
-
-/// Why columns do not become numbers.
-#[derive(Debug, Error)]
-pub enum EncodingError {
-    /// There is nothing to compute a stand-in from.
-    #[error(
-        "column `{column}` has no value in any training row, so nothing can stand in for one; \
-         leave it out with `data.ignore`"
-    )]
-    NoValue {
-        /// The column.
-        column: String,
-    },
-    /// Every category would be an input of its own.
-    #[error(
-        "column `{column}` has {categories} categories, and {MOST} are the most that become an input each; leave it out \
-         with `data.ignore`, or set `data.encoding = \"ordinal\"`"
-    )]
-    TooManyCategories {
-        /// The column.
-        column: String,
-        /// How many it has.
-        categories: usize,
-    },
-    /// No column is left.
-    #[error("`data.ignore` leaves no column but the label")]
-    NoColumns,
-}
-
-/// More categories than this in one column are rather names or numbers than categories.
-const MOST: usize = 1000;
-
-/// How every column becomes numbers.
+/// The conversion of every column.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Encoding {
-    /// In what a checkpoint holds, nothing where all columns are numbers that are all there.
+    /// In a checkpoint, empty if all columns are numbers without missing values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     columns: Vec<ColumnEncoding>,
-    /// The names of the classes, where they have names.
+    /// The names of the classes, if they have names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     classes: Option<Vec<String>>,
-    /// In how many bits numbers are standardized.
+    /// Precision of numbers before standardization.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
 }
 
-/// In how many bits the numbers of a row are, until they are standardized and rounded to 32.
+/// Precision of a row's numbers before they are standardized and rounded to 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Precision {
-    /// They are rounded twice. So it was in runs whose checkpoints do not say it, and they go on so. Without
-    /// standardization it is the same as the other.
+    /// They are rounded twice, as in runs of earlier versions, whose checkpoints lack this entry and which continue in
+    /// this way. Without standardization it is equivalent to the other.
     #[default]
     #[serde(rename = "f32")]
     Single,
@@ -115,10 +58,10 @@ struct ColumnEncoding {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Kind {
     Number {
-        /// What stands in for a missing value.
+        /// The replacement of a missing value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fill: Option<f64>,
-        /// Whether a second number says if the value was missing.
+        /// Whether a second number marks missing values.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         indicator: bool,
     },
@@ -130,7 +73,7 @@ enum Kind {
     },
 }
 
-/// How an encoding is learned.
+/// Options of an encoding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EncodingOptions {
     pub missing: Missing,
@@ -139,7 +82,7 @@ pub(super) struct EncodingOptions {
 }
 
 impl Encoding {
-    /// What the rows `train` of `frame` say.
+    /// Computes the encoding from the rows `train` of `frame`.
     pub fn learn(frame: &Frame, train: &RowSet, options: EncodingOptions) -> Result<Self, DataError> {
         if frame.columns.is_empty() {
             return Err(EncodingError::NoColumns.into());
@@ -151,7 +94,7 @@ impl Encoding {
                 Cells::Categories(words) => Kind::learned(words, train, options.encoding),
             };
             if let Kind::OneHot { categories } = &kind
-                && categories.len() > MOST
+                && categories.len() > MOST_CATEGORIES
             {
                 let (column, categories) = (column.name.clone(), categories.len());
                 return Err(EncodingError::TooManyCategories { column, categories });
@@ -162,24 +105,24 @@ impl Encoding {
         Ok(Self { columns, classes, precision: Precision::Single })
     }
 
-    /// The names of the classes, where they have names.
+    /// Returns the names of the classes, if they have names.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
     }
 
-    /// The remark about `unseen` categories of the column at `place`, in `rows` rows.
+    /// Returns the remark about `unseen` categories of the column at `place`, in `rows` rows.
     pub fn remark(&self, place: usize, unseen: &Unseen, rows: usize) -> Option<String> {
         let ColumnEncoding { name, encoding } = self.columns.get(place)?;
         let known = encoding.categories().unwrap_or_default();
         Some(remarks::of_unseen(name, &unseen.example, unseen.rows, rows, known))
     }
 
-    /// How many numbers a row becomes.
+    /// Returns the number of numbers per row.
     pub fn width(&self) -> usize {
         self.columns.iter().map(|column| column.encoding.width()).sum()
     }
 
-    /// Whether each number of a row measures something: those that say yes or no do not, and keep their 0 and 1.
+    /// Returns which numbers of a row are continuous; the others are yes or no, and keep their 0 and 1.
     pub fn measures(&self) -> Vec<bool> {
         let of = |column: &ColumnEncoding| match &column.encoding {
             Kind::Number { indicator: true, .. } => vec![true, false],
@@ -189,7 +132,7 @@ impl Encoding {
         self.columns.iter().flat_map(of).collect()
     }
 
-    /// What a checkpoint remembers; nothing where every column is numbers, all there, and classes have no names.
+    /// Returns the saved state; empty if every column is numbers without missing values, and classes have no names.
     pub fn save(&self) -> Result<Value, StateError> {
         let plain = |column: &ColumnEncoding| column.encoding == Kind::PLAIN;
         let is_plain = self.columns.iter().all(plain);
@@ -200,7 +143,7 @@ impl Encoding {
         Ok(serde_json::to_value(Self { columns, classes: self.classes.clone(), ..*self })?)
     }
 
-    /// The encoding in a checkpoint, for columns that are called `names` where they are all numbers.
+    /// Reads the encoding in a checkpoint; `names` are used if all columns are numbers.
     fn read<'a>(json: &Value, names: impl Iterator<Item = &'a str>) -> Result<Self, StateError> {
         let mut saved = if json.is_null() { Self::default() } else { Self::deserialize(json)? };
         if saved.columns.is_empty() {
@@ -210,7 +153,7 @@ impl Encoding {
         Ok(saved)
     }
 
-    /// The encoding that a checkpoint remembers of the columns of these names, where there is no other one yet.
+    /// Restores the encoding of the columns of these names from a checkpoint, if there is no other one yet.
     pub fn restore(json: &Value, names: &[&str]) -> Result<Self, StateError> {
         let saved = Self::read(json, names.iter().copied())?;
         let own: Vec<&str> = saved.columns.iter().map(|column| column.name.as_str()).collect();
@@ -221,7 +164,7 @@ impl Encoding {
         Ok(saved)
     }
 
-    /// The names of the columns, and what values each takes.
+    /// Returns the names of the columns with their kinds.
     pub fn roles(&self) -> impl Iterator<Item = (String, Role)> {
         self.columns.iter().map(|column| {
             let role = if matches!(column.encoding, Kind::Number { .. }) { Role::Number } else { Role::Category };
@@ -229,7 +172,7 @@ impl Encoding {
         })
     }
 
-    /// The encoding that a checkpoint remembers, for the same columns as this one.
+    /// Loads the encoding in a checkpoint, for the same columns as this one.
     pub fn load(&self, json: &Value) -> Result<Self, StateError> {
         let saved = Self::read(json, self.columns.iter().map(|column| column.name.as_str()))?;
         let columns = |encoding: &Self| -> Vec<String> {
@@ -252,10 +195,10 @@ impl Encoding {
 }
 
 impl Kind {
-    /// Numbers that are all there.
+    /// Numbers without missing values.
     const PLAIN: Self = Self::Number { fill: None, indicator: false };
 
-    /// The categories, where there are any.
+    /// Returns the categories, if there are any.
     fn categories(&self) -> Option<&[String]> {
         match self {
             Self::Number { .. } => None,
@@ -263,7 +206,8 @@ impl Kind {
         }
     }
 
-    /// For a column of numbers; none where a stand-in is needed and there is nothing to compute it from.
+    /// Creates the encoding of a column of numbers; `None` if a replacement is needed and there is no value to compute
+    /// it from.
     fn number(numbers: &[f64], train: &RowSet, options: EncodingOptions) -> Option<Self> {
         if options.missing == Missing::Error {
             return Some(Self::Number { fill: None, indicator: false });
@@ -313,7 +257,7 @@ impl Kind {
     }
 }
 
-/// The mean, summed in this order. Of numbers of 32 bits it is one of them.
+/// Returns the mean, summed in this order, rounded to 32 bits for single precision.
 fn mean(numbers: &[f64]) -> f64 {
     let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
     let are_single = numbers.iter().all(|&number| f64::from(number as f32) == number);
@@ -327,7 +271,7 @@ mod tests {
     use super::super::{Split, Task};
     use super::*;
 
-    /// A table of one feature, whose last row no training has seen.
+    /// Encodes a table of one feature, whose last row is not a training row.
     fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f64>), DataError> {
         let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
         let frame_options = FrameOptions { task: Task::Regression, classes: None, missing_values, has_begun: false };
@@ -400,6 +344,6 @@ mod tests {
         let names: Vec<String> = (0..1002).map(|i| format!("n{i}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let message = learned(&names, PLAIN).unwrap_err().to_string();
-        assert!(message.starts_with("column `x` has 1001 categories, and 1000 are the most"), "{message}");
+        assert!(message.starts_with("column `x` has 1001 categories, and at most 1000"), "{message}");
     }
 }

@@ -1,68 +1,63 @@
-//! What a training loop holds: a data set, its split and its order, from which the batch of any step follows.
+//! The data of a training loop: a data set with its split and its order, which determine the batch of any step.
 
 use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
 
-use super::ahead::Ahead;
 use super::dataset::Source;
+use super::prefetcher::Prefetcher;
 use super::{
     Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Schema, Split,
     TargetKind, format,
 };
 use crate::Notice;
-use crate::rng::Draws;
-use crate::state::{Part, State, StateError};
+use crate::rng::StepRng;
+use crate::state::{State, StateError, Stateful};
 
-/// How many rows a batch of an evaluation holds, the last one perhaps fewer; [`Input::evaluation_rows`] says where long
-/// rows of tokens make it fewer. It is fixed, and so is the order of the rows, so that the bits of a validation metric
-/// depend on the weights and the data alone, and not on how the training batches are made.
-pub const EVALUATION_ROWS: usize = 256;
-
-/// The data of a run: the batch of every step, and the rows it is validated on. Steps are counted from 0.
+/// The data of a run: the batch of every step, and the validation rows. Steps are counted from 0.
 ///
-/// A batch is a function of its step. Where gathering one takes long, the next few are gathered ahead on other threads;
-/// nobody can tell but by the clock.
+/// A batch is a function of its step. If preparing one takes long, the next few are prefetched on other threads; this
+/// does not change results.
 #[derive(Debug)]
 pub struct Data<D = Box<dyn Source>> {
-    gathering: Arc<Gathering<D>>,
-    /// Where batches go; left out, they stay where the data set gathers them.
+    gathering: Arc<BatchSource<D>>,
+    /// The device of batches; `None` leaves them where the data set gathers them.
     device: Option<Device>,
-    /// The batch of every step, where it is the same for all.
+    /// The batch of every step, if it is always the same.
     whole: OnceLock<Batch>,
-    /// Made with the first batch.
-    ahead: OnceLock<Ahead>,
+    /// Created with the first batch.
+    ahead: OnceLock<Prefetcher>,
 }
 
-/// What batches are made from, on any thread.
+/// Creates batches, on any thread.
 #[derive(Debug)]
-struct Gathering<D> {
+struct BatchSource<D> {
     dataset: D,
     split: Split,
     order: Order,
-    /// How images are changed at every step, and by which seed.
+    /// Changes of images at every step, with their seed.
     augment: Option<(Augment, u64)>,
 }
 
-impl<D: Dataset> Gathering<D> {
+impl<D: Dataset> BatchSource<D> {
     fn training(&self, step: u64) -> Result<Batch, DataError> {
         let positions = self.order.rows_of(step).into_iter();
         let rows: Vec<usize> = positions.filter_map(|position| self.split.train().at(position)).collect();
         let batch = self.dataset.gather(&rows)?;
         match &self.augment {
             Some((augment, seed)) => {
-                Ok(Batch { inputs: augment.train(batch.inputs, &Draws::at(*seed, step))?, ..batch })
+                Ok(Batch { inputs: augment.train(batch.inputs, &StepRng::at(*seed, step))?, ..batch })
             }
             None => Ok(batch),
         }
     }
 
-    /// Whether every step learns from the same batch.
+    /// Whether every step has the same batch.
     fn is_whole(&self) -> bool {
         self.order.is_whole() && !self.augment.as_ref().is_some_and(|(augment, _)| augment.moves())
     }
 
-    /// Batch `number` of an evaluation on `rows`.
+    /// Returns batch `number` of an evaluation on `rows`.
     fn evaluation(&self, rows: &RowSet, number: u64) -> Result<Batch, DataError> {
         let count = self.dataset.input().evaluation_rows();
         let start = number as usize * count;
@@ -75,15 +70,15 @@ impl<D: Dataset> Gathering<D> {
 }
 
 impl Data {
-    /// Reads what `config` describes and brings it to `device`; `seed` fixes the split and the order.
+    /// Opens the data that `config` describes, for `device`; `seed` determines the split and the order.
     ///
     /// # Errors
-    /// Whatever is wrong with the options or the file, by option, line and column.
+    /// Errors of the options or the file, with option, line and column.
     pub fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<Self, DataError> {
         Self::open_as(config, seed, device, None)
     }
 
-    /// The same for the run of a checkpoint, which says what is known of the data.
+    /// Opens the data for the run of a checkpoint, with its description of the data.
     pub(crate) fn reopen(
         config: &DataConfig,
         seed: u64,
@@ -103,7 +98,7 @@ impl Data {
         Self::of(source, split, config, seed, device)
     }
 
-    /// Rows that a program hands over, with everything else as `config` says.
+    /// Uses rows that a program passes as a value, with all other options from `config`.
     pub(crate) fn of_source(
         source: Box<dyn Source>,
         config: &DataConfig,
@@ -131,10 +126,10 @@ impl Data {
 }
 
 impl<D: Dataset + 'static> Data<D> {
-    /// The data of a run from a data set of your own. The order is that of the split's training rows.
+    /// Creates the data of a run from your own data set. The order is that of the split's training rows.
     ///
     /// # Errors
-    /// The split is for another number of rows than the data set has, or the order than the training rows.
+    /// The split has another number of rows than the data set, or the order than the training rows.
     pub fn new(dataset: D, split: Split, order: Order) -> Result<Self, DataError> {
         if split.rows() != dataset.len() {
             return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: dataset.len() });
@@ -142,19 +137,19 @@ impl<D: Dataset + 'static> Data<D> {
         if order.rows() != split.train().len() {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
-        let gathering = Arc::new(Gathering { dataset, split, order, augment: None });
+        let gathering = Arc::new(BatchSource { dataset, split, order, augment: None });
         Ok(Self { gathering, device: None, whole: OnceLock::new(), ahead: OnceLock::new() })
     }
 
-    /// The same, with every batch brought to `device`.
+    /// Transfers every batch to `device`.
     pub fn on(self, device: &Device) -> Self {
         Self { device: Some(device.clone()), whole: OnceLock::new(), ..self }
     }
 
-    /// The same, with images changed at every step as `augment` says, drawn from `seed`.
+    /// Changes images at every step according to `augment`, with random numbers from `seed`.
     ///
     /// # Errors
-    /// The data is not images, or none to which this can be done.
+    /// The data is not images of a suitable shape.
     pub fn augmented(mut self, augment: Augment, seed: u64) -> Result<Self, DataError> {
         augment.check(&self.input())?;
         (self.whole, self.ahead) = (OnceLock::new(), OnceLock::new());
@@ -168,8 +163,8 @@ impl<D: Dataset + 'static> Data<D> {
         Ok(self)
     }
 
-    /// The batch that update number `step` learns from. Where every step learns from all rows as they stand,
-    /// they are gathered once, and each call hands out the same tensors.
+    /// Returns the batch of update number `step`. If every step uses all rows in the same order, they are gathered
+    /// once, and each call returns the same tensors.
     ///
     /// # Errors
     /// The data set cannot gather the rows.
@@ -180,8 +175,7 @@ impl<D: Dataset + 'static> Data<D> {
         }
     }
 
-    /// As [`Data::batch`], or none if `stop` asks not to wait for the batch any longer. It is asked now and then, where
-    /// a batch takes long.
+    /// Like [`Data::batch`], but returns `None` if `stop` asks to end the wait. It is polled if a batch takes long.
     ///
     /// # Errors
     /// As [`Data::batch`].
@@ -198,18 +192,19 @@ impl<D: Dataset + 'static> Data<D> {
         }
         let ahead = self.ahead.get_or_init(|| {
             let gathering = self.gathering.clone();
-            Ahead::new(Arc::new(move |step| gathering.training(step)), u64::MAX)
+            Prefetcher::new(Arc::new(move |step| gathering.training(step)), u64::MAX)
         });
         ahead.batch_unless(step, stop)?.map(|batch| self.bring(batch)).transpose()
     }
 
-    /// The validation rows in ascending order, [`Input::evaluation_rows`] at a time; none where no share is set aside.
+    /// Returns the validation rows in ascending order, [`Input::evaluation_rows`] at a time; empty without validation
+    /// rows.
     pub fn validation_batches(&self) -> impl Iterator<Item = Result<Batch, DataError>> {
         self.validation_batches_unless(&|| false)
     }
 
-    /// As [`Data::validation_batches`], but they end where `stop` asks for it. It is asked before each, and where one
-    /// takes long.
+    /// Like [`Data::validation_batches`], but ends when `stop` asks for it. It is polled before each batch, and while
+    /// one takes long.
     pub fn validation_batches_unless<'a>(
         &'a self,
         stop: &'a dyn Fn() -> bool,
@@ -217,7 +212,7 @@ impl<D: Dataset + 'static> Data<D> {
         self.evaluation_batches_unless(self.gathering.split.validation().clone(), stop)
     }
 
-    /// These rows of the data set in their order, [`Input::evaluation_rows`] at a time, as in a validation.
+    /// Returns these rows of the data set in their order, [`Input::evaluation_rows`] at a time, as in a validation.
     pub fn evaluation_batches(&self, rows: RowSet) -> impl Iterator<Item = Result<Batch, DataError>> {
         self.evaluation_batches_unless(rows, &|| false)
     }
@@ -232,8 +227,8 @@ impl<D: Dataset + 'static> Data<D> {
         let is_on_device = gathering.dataset.is_on_device();
         let ahead = {
             let rows = rows.clone();
-            let ahead = Ahead::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count);
-            if self.ahead.get().is_some_and(Ahead::is_slow) { ahead } else { ahead.at_hand() }
+            let ahead = Prefetcher::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count);
+            if self.ahead.get().is_some_and(Prefetcher::is_slow) { ahead } else { ahead.at_hand() }
         };
         let batch = move |number| {
             if is_on_device {
@@ -244,7 +239,8 @@ impl<D: Dataset + 'static> Data<D> {
         (0..count).take_while(move |_| !stop()).map_while(move |number| batch(number).transpose())
     }
 
-    /// Brings a batch to the device of the run. Only the thread that trains does: on CUDA another one would race it.
+    /// Transfers a batch to the run's device. Only the training thread does this: on CUDA another thread would race
+    /// with it.
     fn bring(&self, batch: Batch) -> Result<Batch, DataError> {
         Ok(match &self.device {
             Some(device) => batch.on(device)?,
@@ -254,74 +250,75 @@ impl<D: Dataset + 'static> Data<D> {
 }
 
 impl<D: Dataset> Data<D> {
-    /// How the data was understood, and what looks like a mistake in it.
+    /// Returns notes on the interpretation of the data, and likely mistakes in it.
     pub fn notices(&self) -> Vec<Notice> {
         self.gathering.dataset.notices()
     }
 
-    /// How many batches are in memory at a time, where making one takes long: the one in use, and those read ahead.
+    /// Returns the number of batches in memory at one time if making one takes long: the current one and prefetched
+    /// ones.
     pub(crate) fn batches_held(&self) -> u64 {
         let one_by_one = self.gathering.is_whole() || self.gathering.dataset.is_on_device();
-        if one_by_one { 1 } else { 1 + Ahead::most_batches() as u64 }
+        if one_by_one { 1 } else { 1 + Prefetcher::most_batches() as u64 }
     }
 
-    /// The epoch that update number `step` is in.
+    /// Returns the epoch of update number `step`.
     pub fn epoch_of(&self, step: u64) -> u64 {
         self.gathering.order.epoch_of(step)
     }
 
-    /// Updates per epoch.
+    /// Returns the number of updates per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.gathering.order.steps_per_epoch()
     }
 
-    /// How many samples have been seen after `step` updates.
+    /// Returns the number of samples seen after `step` updates.
     pub fn samples_before(&self, step: u64) -> u64 {
         self.gathering.order.samples_before(step)
     }
 
-    /// The rows of the data set to train on, ascending.
+    /// Returns the training rows of the data set, ascending.
     pub fn train_rows(&self) -> &RowSet {
         self.gathering.split.train()
     }
 
-    /// The rows of the data set to validate on, ascending.
+    /// Returns the validation rows of the data set, ascending.
     pub fn validation_rows(&self) -> &RowSet {
         self.gathering.split.validation()
     }
 
-    /// All rows of the data set, ascending.
+    /// Returns all rows of the data set, ascending.
     pub fn all_rows(&self) -> RowSet {
         self.gathering.split.all()
     }
 
-    /// What the rows are.
+    /// Returns the form of the rows.
     pub fn schema(&self) -> Schema {
         Schema { input: self.input(), targets: self.targets(), names: self.gathering.dataset.names() }
     }
 
-    /// What one row's inputs are.
+    /// Returns the form of a row's inputs.
     pub fn input(&self) -> Input {
         self.gathering.dataset.input()
     }
 
-    /// What the targets are.
+    /// Returns the form of the targets.
     pub fn targets(&self) -> TargetKind {
         self.gathering.dataset.targets()
     }
 
-    /// What identifies the content. A resume goes on only where it equals the one in the checkpoint.
+    /// Returns the identity of the content. A resume continues only if it equals the one in the checkpoint.
     pub fn fingerprint(&self) -> &Fingerprint {
         self.gathering.dataset.fingerprint()
     }
 
-    /// The data set itself.
+    /// Returns the data set.
     pub fn dataset(&self) -> &D {
         &self.gathering.dataset
     }
 }
 
-impl<D: Dataset + Part> Part for Data<D> {
+impl<D: Dataset + Stateful> Stateful for Data<D> {
     fn save(&self) -> Result<State, StateError> {
         self.gathering.dataset.save()
     }
@@ -330,7 +327,7 @@ impl<D: Dataset + Part> Part for Data<D> {
         self.gathering.dataset.check(state)
     }
 
-    /// Batches that were made before are let go.
+    /// Batches made before are dropped.
     fn load(&mut self, state: &State) -> Result<(), StateError> {
         (self.whole, self.ahead) = (OnceLock::new(), OnceLock::new());
         match Arc::get_mut(&mut self.gathering) {

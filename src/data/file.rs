@@ -1,4 +1,4 @@
-//! A data file: its content, unpacked where it is gzip, and the fingerprint by which it is known again.
+//! A data file: its content, decompressed if it is gzip, and its fingerprint.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,27 +11,27 @@ use super::gunzip::{Gunzip, MAGIC};
 use crate::memory::{self, Need};
 use crate::regular;
 
-/// What identifies data: a hash of the bytes as they lie on disk, and their number.
+/// Identity of data: a hash of the bytes on disk, and their number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
     /// BLAKE3, in hexadecimal.
     pub blake3: String,
-    /// How many bytes there are.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
 impl Fingerprint {
-    /// The fingerprint of `bytes`.
+    /// Returns the fingerprint of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self { blake3: blake3::hash(bytes).to_hex().to_string(), bytes: bytes.len() as u64 }
     }
 
-    /// The fingerprint of several files in this order: of their names, their sizes and their contents.
+    /// Returns the fingerprint of several files in this order: of their names, sizes and contents.
     pub fn of_files<'a>(files: impl IntoIterator<Item = (String, &'a Self)>) -> Self {
         let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
         for (name, file) in files {
-            // Lengths first, so that no two lists read the same.
+            // Lengths come first, so that different lists have different bytes.
             hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
             hasher.update(&file.bytes.to_le_bytes()).update(file.blake3.as_bytes());
             bytes += file.bytes;
@@ -48,15 +48,15 @@ impl fmt::Display for Fingerprint {
 
 /// A file that has been read.
 pub(super) struct DataFile<'a> {
-    /// Where it was.
+    /// Its path.
     pub path: &'a Path,
-    /// What it says, unpacked.
+    /// Its decompressed content.
     pub content: Vec<u8>,
-    /// What it is, packed or not.
+    /// Its fingerprint, before decompression.
     pub fingerprint: Fingerprint,
 }
 
-/// The content of the file at `path` from its first byte on, unpacked where it is gzip, and whether it is.
+/// Opens the file at `path`, decompressed if it is gzip, and returns whether it is.
 pub(super) fn unpacked(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
     let mut file = BufReader::new(regular::open(path)?);
     let is_packed = file.fill_buf()?.starts_with(&MAGIC);
@@ -64,7 +64,7 @@ pub(super) fn unpacked(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
     Ok((if is_packed { unpacked(file) } else { Box::new(file) }, is_packed))
 }
 
-/// Refuses a path that is no regular file, or an empty one.
+/// Refuses a path that is not a regular file, or an empty file.
 pub(super) fn require_file(path: &Path) -> Result<(), DataError> {
     let metadata = std::fs::metadata(path).map_err(|source| DataError::Read { path: path.into(), source })?;
     if !metadata.is_file() {
@@ -77,7 +77,7 @@ pub(super) fn require_file(path: &Path) -> Result<(), DataError> {
 }
 
 impl<'a> DataFile<'a> {
-    /// What the file at `path` is, of whatever length.
+    /// Returns the fingerprint of the file at `path`, of any length.
     pub fn fingerprint(path: &Path) -> Result<Fingerprint, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
@@ -86,7 +86,7 @@ impl<'a> DataFile<'a> {
         Ok(Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() })
     }
 
-    /// Reads `path`; that it is gzip is told by its first bytes, not by its name.
+    /// Reads `path`; gzip is recognized by its first bytes, not by its name.
     pub fn read(path: &'a Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
@@ -101,13 +101,13 @@ impl<'a> DataFile<'a> {
     }
 }
 
-/// Refuses content of `path` whose size does not fit in memory.
+/// Refuses content of `path` that does not fit in memory.
 fn require_room(path: &Path, bytes: u64, what: &str) -> Result<(), DataError> {
     Ok(memory::require(&path.display().to_string(), vec![read_whole(what, bytes)], 0, remedies())?)
 }
 
 fn read_whole(what: &str, bytes: u64) -> Need {
-    Need::new(what, bytes, "which is read as a whole")
+    Need::new(what, bytes, "read as a whole")
 }
 
 pub(super) fn remedies() -> Vec<String> {
@@ -115,13 +115,13 @@ pub(super) fn remedies() -> Vec<String> {
 }
 
 fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
-    /// How much is unpacked before it is asked again whether there is room for more.
+    /// Number of bytes decompressed between two checks of the memory.
     const PIECE: usize = 64 << 20;
-    const MORE: &str = "more of what is packed in it";
+    const MORE: &str = "more of its decompressed content";
     let (mut content, mut packed) = (Vec::new(), Gunzip::new(bytes));
     loop {
         let unpacked = memory::expect_failure(|| packed.by_ref().take(PIECE as u64).read_to_end(&mut content));
-        // A vector that is full is copied to a larger place.
+        // A full vector is copied to a larger allocation.
         let copied = if content.capacity() - content.len() < PIECE { content.len() } else { 0 };
         let more = (copied + PIECE) as u64;
         match unpacked {

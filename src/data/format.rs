@@ -1,108 +1,20 @@
-//! The formats of data: how one is told, which options it takes, and who reads it.
+//! The format of a data set: how it is told, and who reads it.
 
 use std::path::Path;
 
 use candle_core::Device;
-use schemars::JsonSchema;
-use serde::de::{Deserializer, Error};
-use serde::ser::Serializer;
-use serde::{Deserialize, Serialize};
 
 use super::columns::TableOptions;
 use super::dataset::Source;
 use super::encoding::EncodingOptions;
 use super::file::DataFile;
+use super::format_kind::{COMMON, Format};
 use super::frame::Frame;
-use super::{DataConfig, DataError, DatasetSpec, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
-use crate::registry::Named;
-
-/// A format of data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub enum Format {
-    /// Comma-separated values.
-    Csv,
-    /// Tables by column.
-    Parquet,
-    /// Tensors by name.
-    Safetensors,
-    /// Images and labels as MNIST has them.
-    Idx,
-    /// Text, as rows of tokens.
-    Text,
-    /// A folder of images for each class.
-    Images,
-    /// Rows that the program which trains hands over as a value; there is no `data.path`.
-    Custom,
-    /// A registered format, by its name.
-    #[schemars(skip)]
-    Own(&'static str),
-}
-
-impl Serialize for Format {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word())
-    }
-}
-
-impl<'de> Deserialize<'de> for Format {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        let registered = || <dyn DatasetSpec>::registry().find(&word).map(|kind| Self::Own(kind.name));
-        let found = Self::BUILT_IN.into_iter().find(|format| format.word() == word).or_else(registered);
-        found.ok_or_else(|| {
-            let known = Self::BUILT_IN.map(|format| format!("`{}`", format.word())).join(", ");
-            let register = "one of your own is registered first, with rekindle::data::register";
-            D::Error::custom(format!("unknown variant `{word}`, expected one of {known}; {register}"))
-        })
-    }
-}
-
-/// What CSV takes.
-const CSV: &[&str] = &[
-    "header",
-    "skip_lines",
-    "delimiter",
-    "missing_values",
-    "label",
-    "task",
-    "ignore",
-    "categories",
-    "encoding",
-    "missing",
-    "missing_indicator",
-    "classes",
-    "standardize",
-];
-
-/// What every table takes.
-const TABLE: &[&str] = CSV.split_at(4).1;
-
-/// Options that every format takes: where the data is, how it is divided, in which order it comes, and how it is
-/// changed on the way.
-pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
+use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
 
 impl Format {
-    /// All but registered ones.
-    pub(super) const BUILT_IN: [Self; 7] =
-        [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
-
-    /// The word for it in a configuration.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Parquet => "parquet",
-            Self::Safetensors => "safetensors",
-            Self::Idx => "idx",
-            Self::Text => "text",
-            Self::Images => "images",
-            Self::Custom => "custom",
-            Self::Own(name) => name,
-        }
-    }
-
-    /// The format that is named, or else told by the ending of the file's name.
-    pub(super) fn of(config: &DataConfig) -> Result<Self, DataError> {
+    /// Returns the given format, otherwise the one for the ending of the file's name.
+    pub(crate) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
         let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {
@@ -112,61 +24,36 @@ impl Format {
             path if is(&path, "txt") => Some(Self::Text),
             _ => None,
         };
-        config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })
+        let format = config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })?;
+        if format == Self::Images {
+            super::picture::require_decoders(&config.path)?;
+        }
+        Ok(format)
     }
 
-    /// The format of other data at `path`, for a model that was trained on that of `config`: the same one, but a table
-    /// may come as CSV or as Parquet.
+    /// Returns the format of other data at `path`, for a model trained on that of `config`: the same one, except that a
+    /// table may be CSV or Parquet.
     ///
     /// # Errors
-    /// The name of the file says that it is of another format.
+    /// The file's name has the ending of another format.
     pub(crate) fn of_other(config: &DataConfig, path: &Path) -> Result<Self, DataError> {
         let trained = Self::of(config)?;
         let by_name = |path: &Path| Self::of(&DataConfig::new(path)).ok();
-        // The format of a program may have any ending.
+        // A program's own format may have any ending.
         let is_own = matches!(trained, Self::Custom | Self::Own(_));
         let Some(named) = by_name(path).filter(|_| !is_own) else { return Ok(trained) };
         let are = |some: [Self; 2]| some.contains(&trained) && some.contains(&named);
         if are([Self::Csv, Self::Parquet]) {
             return Ok(named);
         }
-        // Where the run's own file has that ending too, or both are text to read, the name says nothing.
+        // If the run's own file has the same ending, or both are text, the name does not matter.
         if named == trained || by_name(&config.path) == Some(named) || are([Self::Csv, Self::Text]) {
             return Ok(trained);
         }
         Err(DataError::OtherFormat { path: path.to_owned(), found: named.name(), trained: trained.name() })
     }
 
-    /// Its name in a message.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "CSV",
-            Self::Parquet => "Parquet",
-            Self::Safetensors => "safetensors",
-            Self::Idx => "IDX",
-            Self::Text => "text",
-            Self::Images => "images",
-            Self::Custom => "custom data",
-            Self::Own(name) => name,
-        }
-    }
-
-    /// What it takes beside the [`COMMON`] options.
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            Self::Csv => CSV,
-            // A Parquet file names its columns, and says itself what is missing.
-            Self::Parquet => TABLE,
-            Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
-            Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
-            Self::Text => &["tokens", "tokenizer", "context", "cache"],
-            Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
-            // Settings of a registered format are checked where they are read.
-            Self::Custom | Self::Own(_) => &[],
-        }
-    }
-
-    /// Refuses the first option that was given though it has no meaning here.
+    /// Refuses the first given option that does not apply to the format.
     fn check(self, config: &DataConfig) -> Result<(), DataError> {
         let given = serde_json::to_value(config).unwrap_or_default();
         let mut given = given.as_object().into_iter().flat_map(|options| options.keys());
@@ -179,7 +66,7 @@ impl Format {
     }
 }
 
-/// The data set that `config` describes, and its split by `seed`. A table is brought to `device`.
+/// Opens the data set that `config` describes, with its split by `seed`. A table is transferred to `device`.
 pub(super) fn open(
     config: &DataConfig,
     seed: u64,
@@ -188,7 +75,7 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let format = Format::of(config)?;
     format.check(config)?;
-    // What looked like no mistake when a run began must not keep it from being resumed.
+    // Data that an earlier version accepted must still be accepted on a resume.
     let has_begun = recalled.is_some();
     match format {
         Format::Csv => read_csv(config, seed, device, has_begun),
@@ -281,7 +168,8 @@ mod tests {
         assert_eq!(format("a.txt.gz").unwrap(), Format::Text);
         assert_eq!(
             format("a.dat").unwrap_err().to_string(),
-            "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
+            "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
+             \"idx\", \"text\" or \"images\""
         );
     }
 

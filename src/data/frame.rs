@@ -1,4 +1,4 @@
-//! A table as it was read: a column of numbers or of categories for each feature, and a column of targets.
+//! A table as read: a column of numbers or of categories for each feature, and a column of targets.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -11,39 +11,39 @@ use super::value::{Value, class, number};
 use super::{Columns, DataError, Problem, Targets, Task};
 use crate::Notice;
 
-/// A table in memory, with what is missing still missing.
+/// A table in memory, with missing values.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub columns: Vec<Column>,
     pub targets: Targets,
-    /// The names of the classes in the order of their numbers, where they have names.
+    /// The names of the classes in the order of their numbers, if they have names.
     pub classes: Option<Vec<String>>,
     /// All columns of the file.
     pub layout: Columns,
-    /// Likely mistakes that were seen in reading.
+    /// Likely mistakes found while reading.
     pub notices: Vec<Notice>,
 }
 
-/// The column of a feature.
+/// A feature column.
 #[derive(Debug)]
 pub(super) struct Column {
     pub name: String,
     pub cells: Cells,
-    /// Whether the user says that its values are names.
+    /// Whether the user declares it a column of categories.
     pub named: bool,
 }
 
-/// What is in a column, row after row.
+/// The values of a column, row after row.
 #[derive(Debug)]
 pub(super) enum Cells {
-    /// NaN where a value is missing.
+    /// NaN for missing values.
     Numbers(Vec<f64>),
-    /// Words, where a missing value is the empty word.
+    /// Words; the empty word for missing values.
     Categories(Words),
 }
 
 impl Cells {
-    /// In how many rows the value is missing.
+    /// Returns the number of rows without a value.
     pub fn missing(&self) -> usize {
         match self {
             Self::Numbers(numbers) => numbers.iter().filter(|number| number.is_nan()).count(),
@@ -65,7 +65,7 @@ impl Cells {
     }
 }
 
-/// Words by number: each distinct one once, and the number of the one in each row.
+/// Interned words: each distinct one once, and its number in each row.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     distinct: Vec<String>,
@@ -88,52 +88,52 @@ impl Words {
         number
     }
 
-    /// The words that there are, in the order in which they came.
+    /// Returns the distinct words, in order of first appearance.
     pub fn distinct(&self) -> &[String] {
         &self.distinct
     }
 
-    /// The place among [`Words::distinct`] of the word of each row.
+    /// Returns the index in [`Words::distinct`] of the word of each row.
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 }
 
-/// What a column is for.
+/// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Target,
     Ignored,
     Feature,
-    /// A feature whose values are numbers.
+    /// A feature with number values.
     Number,
-    /// A feature whose values are names, even where they look like numbers.
+    /// A feature with categories, even if they look like numbers.
     Category,
 }
 
-/// How values become targets and features.
+/// Options of reading values as targets and features.
 #[derive(Clone, Debug)]
 pub(super) struct FrameOptions {
     pub task: Task,
     pub classes: Option<NonZeroUsize>,
-    /// What is written where a value is missing; none where none may be.
+    /// The text of missing values; `None` if no value may be missing.
     pub missing_values: Option<Vec<String>>,
-    /// Whether the run that reads it has begun: then what looks like a mistake is said, and no error.
+    /// Whether the run has begun, in which case likely mistakes are only reported, not errors.
     pub has_begun: bool,
 }
 
-/// A [`Frame`] that is being read.
+/// A [`Frame`] under construction.
 pub(super) struct Builder {
     options: FrameOptions,
     /// By column of the file.
-    columns: Vec<Filling>,
+    columns: Vec<ColumnBuilder>,
     names: Vec<String>,
 }
 
-enum Filling {
+enum ColumnBuilder {
     Target(Labels),
     Ignored,
-    /// So many rows, all missing: the first value that is there says what the column holds.
+    /// A number of rows, all missing; the first present value determines the kind of the column.
     Unknown(usize),
     Numbers(Vec<f64>),
     Categories {
@@ -150,51 +150,51 @@ enum Labels {
 }
 
 impl Builder {
-    /// For columns of these names and roles.
+    /// Creates a builder for columns of these names and roles.
     pub fn new(columns: impl IntoIterator<Item = (String, Role)>, options: FrameOptions) -> Self {
         let is_value = options.task == Task::Regression;
         let filling = |role| match role {
-            Role::Target => Filling::Target(Labels::Unknown { is_value }),
-            Role::Ignored => Filling::Ignored,
-            Role::Feature => Filling::Unknown(0),
-            Role::Number => Filling::Numbers(Vec::new()),
-            Role::Category => Filling::Categories { words: Words::default(), named: true },
+            Role::Target => ColumnBuilder::Target(Labels::Unknown { is_value }),
+            Role::Ignored => ColumnBuilder::Ignored,
+            Role::Feature => ColumnBuilder::Unknown(0),
+            Role::Number => ColumnBuilder::Numbers(Vec::new()),
+            Role::Category => ColumnBuilder::Categories { words: Words::default(), named: true },
         };
         let (names, columns) = columns.into_iter().map(|(name, role)| (name, filling(role))).unzip();
         Self { options, columns, names }
     }
 
-    /// Takes the next value of a column.
+    /// Adds the next value of a column.
     pub fn push(&mut self, column: usize, value: Value) -> Result<(), Problem> {
         let known = self.options.missing_values.as_ref();
         let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
         let value = match value {
             Value::Text(text) if is_missing(text) => Value::Missing,
-            Value::Text("") if matches!(self.columns.get(column), Some(Filling::Target(_))) => Value::Missing,
+            Value::Text("") if matches!(self.columns.get(column), Some(ColumnBuilder::Target(_))) => Value::Missing,
             Value::Text("") => return Err(Problem::Empty),
             value => value,
         };
         match self.columns.get_mut(column) {
-            Some(Filling::Target(labels)) => labels.push(value, self.options.classes),
-            Some(Filling::Ignored) | None => Ok(()),
+            Some(ColumnBuilder::Target(labels)) => labels.push(value, self.options.classes),
+            Some(ColumnBuilder::Ignored) | None => Ok(()),
             Some(_) if matches!(value, Value::Missing) && known.is_none() => Err(Problem::Empty),
             Some(feature) => feature.push(value),
         }
     }
 
-    /// Bytes of the values so far, at least: 8 for a number, 4 for a word.
+    /// Returns a lower bound of the bytes of the values so far: 8 for a number, 4 for a word.
     pub fn bytes(&self) -> u64 {
         let of_words = |words: &Words| words.rows().len() * 4;
         let sizes = self.columns.iter().map(|column| match column {
-            Filling::Ignored | Filling::Unknown(_) | Filling::Target(Labels::Unknown { .. }) => 0,
-            Filling::Numbers(numbers) | Filling::Target(Labels::Values(numbers)) => numbers.len() * 8,
-            Filling::Target(Labels::Numbers(labels)) => labels.len() * 4,
-            Filling::Categories { words, .. } | Filling::Target(Labels::Names(words)) => of_words(words),
+            ColumnBuilder::Ignored | ColumnBuilder::Unknown(_) | ColumnBuilder::Target(Labels::Unknown { .. }) => 0,
+            ColumnBuilder::Numbers(numbers) | ColumnBuilder::Target(Labels::Values(numbers)) => numbers.len() * 8,
+            ColumnBuilder::Target(Labels::Numbers(labels)) => labels.len() * 4,
+            ColumnBuilder::Categories { words, .. } | ColumnBuilder::Target(Labels::Names(words)) => of_words(words),
         });
         sizes.sum::<usize>() as u64
     }
 
-    /// The table, of the file at `path`, whose column of labels is called `label` in a message.
+    /// Returns the table of the file at `path`; `label` is the name of its label column for messages.
     pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
         let (declared, has_begun) = (self.options.classes, self.options.has_begun);
         let (columns, labels, layout) = self.into_columns();
@@ -204,7 +204,7 @@ impl Builder {
         Ok(Frame { columns, targets, classes, layout, notices })
     }
 
-    /// The columns of features alone, for rows that may have no target.
+    /// Returns only the feature columns, for rows that may have no target.
     pub fn features(self) -> Vec<Column> {
         self.into_columns().0
     }
@@ -213,19 +213,19 @@ impl Builder {
         let (mut columns, mut found) = (Vec::new(), None);
         let mut layout = Columns { all: self.names.clone(), ..Columns::default() };
         for (place, (name, filling)) in self.names.into_iter().zip(self.columns).enumerate() {
-            let named = matches!(filling, Filling::Categories { named: true, .. });
+            let named = matches!(filling, ColumnBuilder::Categories { named: true, .. });
             let cells = match filling {
-                Filling::Target(labels) => {
+                ColumnBuilder::Target(labels) => {
                     (found, layout.label) = (Some(labels), place);
                     continue;
                 }
-                Filling::Ignored => {
+                ColumnBuilder::Ignored => {
                     layout.ignored.push(place);
                     continue;
                 }
-                Filling::Unknown(rows) => Cells::Numbers(vec![f64::NAN; rows]),
-                Filling::Numbers(numbers) => Cells::Numbers(numbers),
-                Filling::Categories { words, .. } => Cells::Categories(words),
+                ColumnBuilder::Unknown(rows) => Cells::Numbers(vec![f64::NAN; rows]),
+                ColumnBuilder::Numbers(numbers) => Cells::Numbers(numbers),
+                ColumnBuilder::Categories { words, .. } => Cells::Categories(words),
             };
             columns.push(Column { name, cells, named });
         }
@@ -233,8 +233,8 @@ impl Builder {
     }
 }
 
-impl Filling {
-    /// Takes a value of a feature.
+impl ColumnBuilder {
+    /// Adds a value of a feature.
     fn push(&mut self, value: Value) -> Result<(), Problem> {
         if let Self::Unknown(missing) = *self {
             match value {
@@ -311,7 +311,7 @@ impl Labels {
         Ok(())
     }
 
-    /// The targets, the names of the classes where they have names, and what looks like a mistake.
+    /// Returns the targets, the names of the classes if they have names, and likely mistakes.
     fn finish(self, labels_of: &LabelsOf, declared: Option<NonZeroUsize>) -> Result<Finished, DataError> {
         match self {
             Self::Unknown { .. } => Err(DataError::NoRows { path: labels_of.path.into() }),
@@ -336,11 +336,11 @@ impl Labels {
 
 type Finished = (Targets, Option<Vec<String>>, Vec<Notice>);
 
-/// The remedy where the label is another column.
-const OTHER_LABEL: &str = "`data.label` says which column is the label (the last one where it is not given), and \
-                           `data.task = \"regression\"` that labels are values";
+/// The remedy if the label is another column.
+const OTHER_LABEL: &str = "set `data.label` to the column of the label (by default the last one), or \
+                           `data.task = \"regression\"` if labels are values";
 
-/// Words in ascending order, and where each of the given ones stands among them.
+/// Returns the words in ascending order, and the new index of each.
 fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {
     let mut order: Vec<usize> = (0..words.len()).collect();
     order.sort_by_key(|&word| &words[word]);

@@ -1,20 +1,20 @@
-//! Gzip, unpacked as `gzip -t` accepts it: members one after the other, and zeros behind the last one, with which tapes
-//! and archives fill up a block. Anything else behind a member is an error.
+//! Gzip decompression that accepts what `gzip -t` accepts: consecutive members, and zeros after the last one, which
+//! tapes and archives use as padding. Other data after a member is an error.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// How a file of gzip begins.
+/// The first bytes of a gzip file.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// The unpacked content of `R`.
+/// The decompressed content of `R`.
 pub(super) struct Gunzip<R: BufRead>(State<R>);
 
 enum State<R: BufRead> {
-    /// In a member.
+    /// Inside a member.
     Member(GzDecoder<R>),
-    /// Behind the last one.
+    /// After the last one.
     Ended,
 }
 
@@ -50,7 +50,7 @@ fn require_zeros(packed: &mut impl BufRead) -> io::Result<()> {
             return Ok(());
         }
         if rest.iter().any(|&byte| byte != 0) {
-            let message = "behind its end it has bytes that are neither zeros nor gzip";
+            let message = "after its end it has bytes that are neither zeros nor gzip";
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         let length = rest.len();
@@ -75,7 +75,7 @@ mod tests {
 
     fn unpacked(bytes: &[u8]) -> io::Result<String> {
         let mut text = String::new();
-        // Little at a time, so that what is behind a member is not in the buffer with it.
+        // In small pieces, so that the data after a member is not in the same buffer.
         Gunzip::new(io::BufReader::with_capacity(7, bytes)).read_to_string(&mut text)?;
         Ok(text)
     }

@@ -1,123 +1,24 @@
-//! IDX files, in which MNIST and its kin come: images in one file, their labels in another.
+//! IDX files, the format of MNIST and similar data sets: images in one file, their labels in another.
 //!
 //! The format is that of Yann LeCun's page on MNIST: two zero bytes, the type of the elements (8 for unsigned bytes),
 //! the number of dimensions, each dimension as 4 bytes with the highest first, then the elements.
 
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use super::classes::LabelsOf;
 use super::dataset::Source;
+use super::error::IdxError;
 use super::file::DataFile;
 use super::images::Images;
 use super::rows::class_below;
-use super::{DataConfig, DataError, Fingerprint, Problem, Split};
+use super::{DataConfig, DataError, Fingerprint, Split};
 
-/// The names that MNIST gave its files.
+/// MNIST's file names.
 const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
 const VALIDATION: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
-/// What is wrong with an IDX file.
-#[derive(Debug, Error)]
-pub enum IdxError {
-    /// It starts with other bytes.
-    #[error("{path}, byte 0: an IDX file of {what} starts with the bytes {expected}, and this one with {found}")]
-    Magic {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// The bytes it should start with.
-        expected: &'static str,
-        /// The bytes it starts with.
-        found: String,
-    },
-    /// It ends too early, or too late.
-    #[error("{path}, byte {end}: the file ends, and its header of {count} {what} asks for {expected} bytes")]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// Where it ends.
-        end: usize,
-        /// How many elements it should have.
-        count: usize,
-        /// What it should hold.
-        what: &'static str,
-        /// How long it should be.
-        expected: u128,
-    },
-    /// Its images are empty.
-    #[error("{path}, byte 4: images of {shape:?} hold nothing")]
-    NoPixels {
-        /// The file.
-        path: PathBuf,
-        /// Their shape.
-        shape: Vec<usize>,
-    },
-    /// Images and labels are not of the same number.
-    #[error("{images} holds {found} images and {labels} {expected} labels")]
-    Count {
-        /// The file of images.
-        images: PathBuf,
-        /// How many it has.
-        found: usize,
-        /// The file of labels.
-        labels: PathBuf,
-        /// How many it has.
-        expected: usize,
-    },
-    /// The validation images have another shape.
-    #[error("{path} holds images of {found:?} and {train} of {expected:?}; all must have one size")]
-    Shape {
-        /// The file of validation images.
-        path: PathBuf,
-        /// Their shape.
-        found: Vec<usize>,
-        /// The file of training images.
-        train: PathBuf,
-        /// Their shape.
-        expected: Vec<usize>,
-    },
-    /// A label is no class.
-    #[error("{path}, image {image} (counted from 0), byte {byte}: {problem}")]
-    Label {
-        /// The file of labels.
-        path: PathBuf,
-        /// Which image.
-        image: usize,
-        /// Where it stands.
-        byte: usize,
-        /// What is wrong with it.
-        problem: Problem,
-    },
-    /// A file was given where a folder is needed.
-    #[error("{path} is a file; images and their labels are looked for in a folder that holds both, so give that")]
-    NotAFolder {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A checkpoint names a file that is not in the folder of the images.
-    #[error(
-        "`data.{option}` of the checkpoint is {path}, which leads out of the folder of the images; it is not opened"
-    )]
-    Outside {
-        /// The option.
-        option: &'static str,
-        /// Its values.
-        path: PathBuf,
-    },
-    /// One of the two validation files was named without the other.
-    #[error("`data.{given}` is given without `data.{missing}`; validation needs both")]
-    HalfAPair {
-        /// The option that is there.
-        given: &'static str,
-        /// The one that is not.
-        missing: &'static str,
-    },
-}
-
-/// The data set of the folder `config.path`, and its split: the validation files where they are used, or else a share.
+/// Opens the data set of the folder `config.path`, with its split: the validation files if they are used, otherwise a
+/// share.
 pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(Box<dyn Source>, Split), DataError> {
     let in_folder =
         |name: &Option<PathBuf>, usual: &str| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual))));
@@ -143,8 +44,8 @@ pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(B
     Ok((Box::new(images.saying(notices)), split))
 }
 
-/// The images of the file at `config.path`, whatever their labels; where that is a folder, of the file in it that
-/// `data.images` names, or of MNIST's test images.
+/// Opens the images of the file at `config.path` without labels; for a folder, those of the file `data.images` in it,
+/// or of MNIST's test images.
 pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
     let name = config.images.as_deref().unwrap_or(Path::new(VALIDATION[0]));
     let path = if config.path.is_dir() { find(config.path.join(name)) } else { config.path.clone() };
@@ -158,8 +59,8 @@ pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
     Images::new([1].into_iter().chain(dims).collect(), bytes, vec![0; count], 1, file.fingerprint)
 }
 
-/// All images in the folder `config.path` with their labels, each below `classes`: those of the files to train on and
-/// of those for validation, whichever there are.
+/// Opens all images in the folder `config.path` with their labels, each below `classes`: the training files and the
+/// validation files, if they exist.
 pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, DataError> {
     if config.path.is_file() {
         return Err(IdxError::NotAFolder { path: config.path.clone() }.into());
@@ -171,7 +72,7 @@ pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, Da
     let train = files(&config.images, &config.labels, TRAIN);
     let validation = files(&config.validation_images, &config.validation_labels, VALIDATION);
     let are_there = |files: &[PathBuf; 2]| files.iter().any(|path| path.exists());
-    // Where there are none at all, what is missing is the first.
+    // If there are no files at all, the first one is reported as missing.
     let [images, labels] = if are_there(&train) || !are_there(&validation) { &train } else { &validation };
     let mut pair = Pair::read(images.clone(), labels.clone())?;
     if are_there(&train) && are_there(&validation) {
@@ -182,13 +83,13 @@ pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, Da
     Images::new(pair.shape, pair.bytes, pair.labels, classes, Fingerprint::of(&[]))
 }
 
-/// The files whose images are for validation alone: those that are named, or the usual ones where all names are usual
-/// and no share of the training images was asked for.
+/// Returns the files of validation images: the given ones, or the usual ones if all names are the usual ones and no
+/// share of the training images is asked for.
 fn validation_files(config: &DataConfig) -> Result<Option<(PathBuf, PathBuf)>, DataError> {
     let half = |given, missing| Err(IdxError::HalfAPair { given, missing }.into());
     match (&config.validation_images, &config.validation_labels) {
         (Some(_), Some(_)) if config.validation > 0.0 => {
-            Err(DataError::meaningless("validation", "images that come with validation images of their own"))
+            Err(DataError::meaningless("validation", "images that come with validation images"))
         }
         (Some(images), Some(labels)) => Ok(Some((find(config.path.join(images)), find(config.path.join(labels))))),
         (Some(_), None) => half("validation_images", "validation_labels"),
@@ -201,7 +102,7 @@ fn validation_files(config: &DataConfig) -> Result<Option<(PathBuf, PathBuf)>, D
     }
 }
 
-/// `path`, or where that is not there and its packed form is, that.
+/// Returns `path`, or its `.gz` form if only that exists.
 fn find(path: PathBuf) -> PathBuf {
     let mut packed = path.clone().into_os_string();
     packed.push(".gz");
@@ -209,7 +110,7 @@ fn find(path: PathBuf) -> PathBuf {
     if !path.exists() && packed.exists() { packed } else { path }
 }
 
-/// A file that was read: where it is, and what it was.
+/// A file that was read: its path and fingerprint.
 struct FileRead {
     path: PathBuf,
     fingerprint: Fingerprint,
@@ -226,9 +127,9 @@ struct Pair {
     shape: Vec<usize>,
     bytes: Vec<u8>,
     labels: Vec<u32>,
-    /// How many labels are in each second file.
+    /// Number of labels in each label file.
     counts: Vec<usize>,
-    /// Images, labels, and again where there are more.
+    /// Files of images and labels in turn.
     files: Vec<FileRead>,
 }
 
@@ -246,13 +147,13 @@ impl Pair {
         if dims.contains(&0) {
             return Err(IdxError::NoPixels { path: images.path, shape: dims }.into());
         }
-        // A grey image has one channel, which the file does not speak of.
+        // A grey image has one channel, which the file's header omits.
         let shape = [1].into_iter().chain(dims).collect();
         let labels_read = label_bytes.into_iter().map(u32::from).collect();
         Ok(Self { shape, bytes, labels: labels_read, counts: vec![count], files: vec![images, labels] })
     }
 
-    /// These images, and after them those of `other`.
+    /// Appends the images of `other`.
     fn and(mut self, other: Self) -> Result<Self, DataError> {
         if self.shape != other.shape {
             let path = |pair: &Self| pair.files[0].path.clone();
@@ -280,7 +181,7 @@ impl Pair {
     }
 }
 
-/// What a file holds, by its first bytes.
+/// A kind of IDX file, recognized by its first bytes.
 #[derive(Clone, Copy)]
 struct Kind {
     what: &'static str,
@@ -292,14 +193,14 @@ const IMAGES: Kind = Kind { what: "images", magic: [0, 0, 8, 3], shown: "00 00 0
 const LABELS: Kind = Kind { what: "labels", magic: [0, 0, 8, 1], shown: "00 00 08 01" };
 
 impl Kind {
-    /// How many bytes are before the elements.
+    /// Returns the number of bytes before the elements.
     fn header(self) -> usize {
         4 + 4 * usize::from(self.magic[3])
     }
 }
 
-/// The number of elements in the file at `path`, the shape of one, and their bytes. The header is checked against the
-/// length of the file before anything is made of it.
+/// Reads the number of elements in the file at `path`, the shape of one, and their bytes. The header is checked against
+/// the length of the file before memory is allocated for it.
 fn elements(path: PathBuf, kind: Kind) -> Result<(usize, Vec<usize>, Vec<u8>, FileRead), DataError> {
     let DataFile { mut content, fingerprint, .. } = DataFile::read(&path)?;
     if !content.starts_with(&kind.magic) {

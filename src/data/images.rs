@@ -1,13 +1,13 @@
-//! Images that fit in memory: a byte for each value, made into numbers where a batch is gathered.
+//! Images in memory: one byte per value, converted to numbers when a batch is gathered.
 
 use candle_core::{Device, Tensor};
 
 use super::rows::class_below;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, TargetKind};
 use crate::Notice;
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
-/// Images of one shape, each of a class.
+/// Images of one shape, each with a class.
 ///
 /// A gathered value is its byte divided by 255, so that black is 0 and white is 1.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub struct Images {
 }
 
 impl Images {
-    /// Images of `shape`, for example `[1, 28, 28]`, in `bytes` one after another, with a label below `classes` for
-    /// each.
+    /// Creates images of `shape`, for example `[1, 28, 28]`, from `bytes`, one after another, with a label below
+    /// `classes` for each.
     ///
     /// # Errors
-    /// Bytes and labels are for different numbers of images, or a label is no class.
+    /// Bytes and labels belong to different numbers of images, or a label is not a class.
     pub fn new(
         shape: Vec<usize>,
         bytes: Vec<u8>,
@@ -44,7 +44,7 @@ impl Images {
         Ok(Self { bytes, shape, labels, classes, fingerprint, notices: Vec::new() })
     }
 
-    /// With something that a person should know.
+    /// Adds notices for the user.
     pub(super) fn saying(mut self, notices: Vec<Notice>) -> Self {
         self.notices.extend(notices);
         self
@@ -102,8 +102,8 @@ pub(super) const UNIT: [f32; 256] = {
     table
 };
 
-/// Images remember nothing: all there is to know is in the files.
-impl Part for Images {
+/// Images have no state: all information is in the files.
+impl Stateful for Images {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::default())
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_are_none_are_refused() {
+    fn files_that_are_not_images_are_refused() {
         assert!(images(vec![1]).unwrap_err().to_string().contains("4 inputs of shape [1, 1, 2] a row and 1 targets"));
         assert!(
             images(vec![1, 2]).unwrap_err().to_string().starts_with("row 1 (counted from 0): label 2 is not below")

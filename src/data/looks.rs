@@ -1,21 +1,21 @@
-//! Recognizes numbers and dates in the form in which people write them, which a table takes for categories.
+//! Recognizes numbers and dates in human notation, which a table treats as categories.
 
 /// The form of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     /// In words.
     pub what: &'static str,
-    /// The number that is meant, as it would be read as one; none of dates and times.
+    /// The number in plain notation; `None` for dates and times.
     pub plain: Option<String>,
 }
 
-/// Signs and names of currencies before or behind a number.
+/// Signs and names of currencies before or after a number.
 const CURRENCIES: [&str; 12] = ["$", "€", "£", "¥", "₹", "USD", "EUR", "GBP", "CHF", "JPY", "US$", "kr"];
 
-/// A longer word behind a number is no unit.
+/// A longer word after a number is not a unit.
 const LONGEST_UNIT: usize = 6;
 
-/// The form of `text`, unless it is a name or a plain number.
+/// Returns the form of `text`, unless it is a name or a plain number.
 pub(super) fn look(text: &str) -> Option<Look> {
     let text = text.trim();
     if is_date(text) {
@@ -39,7 +39,7 @@ pub(super) fn look(text: &str) -> Option<Look> {
     if unsigned.parse::<f64>().is_err()
         && let Some(number) = plain(unsigned)
     {
-        return look("a number with separators of thousands, or a decimal comma", signed(number));
+        return look("a number with thousands separators, or a decimal comma", signed(number));
     }
     let end = unsigned.rfind(|c: char| c.is_ascii_digit()).map(|digit| digit + 1)?;
     let (number, unit) = unsigned.split_at(end);
@@ -48,11 +48,11 @@ pub(super) fn look(text: &str) -> Option<Look> {
     plain(number).filter(|_| is_unit).and_then(|number| look("a number with a unit", signed(number)))
 }
 
-/// A number without the marks between its thousands, and with a point before its fraction.
+/// Returns a number without thousands separators, and with a decimal point.
 fn plain(text: &str) -> Option<String> {
     let text = text.trim();
     let has_digits_alone = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // Three digits behind each mark, as people write thousands.
+    // Three digits after each separator.
     let joined = |whole: &str, mark: char| {
         let mut groups = whole.split(mark);
         let first = groups.next().filter(|first| (1..=3).contains(&first.len()) && has_digits_alone(first))?;
@@ -76,7 +76,7 @@ fn plain(text: &str) -> Option<String> {
         .or_else(|| with_fraction(',', &['.', ' ', '\'', '\u{a0}', '\u{202f}']))
 }
 
-/// `2024-01-31`, `31.1.24`, `1/31/2024`, each also with a time behind it, or a time alone.
+/// `2024-01-31`, `31.1.24`, `1/31/2024`, each optionally followed by a time, or only a time.
 fn is_date(text: &str) -> bool {
     let is_number = |piece: &str, longest: usize| {
         (1..=longest).contains(&piece.len()) && piece.bytes().all(|byte| byte.is_ascii_digit())
@@ -101,12 +101,15 @@ fn is_date(text: &str) -> bool {
     }
 }
 
+/// In fewer rows than this, all values may differ by chance.
+pub(super) const FEW: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_written_for_people_are_told_with_the_number_that_is_meant() {
+    fn numbers_that_are_written_for_people_are_reported_with_the_number_that_is_meant() {
         for (text, what, number) in [
             ("7 km", "unit", "7"),
             ("12kg", "unit", "12"),
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_and_times_are_told() {
+    fn dates_and_times_are_reported() {
         for text in
             ["2024-01-31", "31.1.24", "1/31/2024", "2024-01-31T12:00:00Z", "2024-01-31 12:00", "12:30", "9:05 pm"]
         {

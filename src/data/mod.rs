@@ -1,26 +1,25 @@
-//! Data: what a run learns from, and which rows of it each step sees.
+//! Data: the training data of a run, and the rows that each step sees.
 //!
-//! Nothing here has a position. The batch of a step is computed from the step, so a resumed run reads on in
-//! mid-epoch without skipping through what came before. What is remembered is two things: what was learned of the
-//! training rows, such as the statistics of standardization, which a checkpoint saves, and a fingerprint, by which a
-//! resume refuses other content.
+//! Nothing here has a position. The batch of a step is computed from the step, so a resumed run continues inside an
+//! epoch without skipping through earlier batches. Two things are saved: the state computed from the training rows,
+//! such as the statistics of standardization, and a fingerprint, by which a resume refuses other content.
 //!
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
 //! 2. `split.rs`: which rows are for training and which for validation.
-//! 3. `dataset.rs`: what a data set must be able to do, so that it can be your own; `own.rs`: how it gets a name.
-//! 4. `config.rs`: what a user may write about data; `format.rs`: which options a format takes, and who reads it; `file.rs`
-//!    and `gunzip.rs`: a file, unpacked.
-//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`, `value.rs`,
-//!    `columns.rs`, `frame.rs`; `encoding.rs`: how columns become numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`:
-//!    mean 0 and deviation 1. `classes.rs`, `remarks.rs` and `looks.rs`: what looks like a mistake in it.
-//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs`; `augment.rs`: images
-//!    another at each step. `text`: tokens.
-//! 7. `feed.rs`: all of it tied together, which is what a training loop holds; `ahead.rs`: batches made in advance.
-//! 8. `schema.rs`: what the rows are, which a checkpoint holds; `reader`: other rows, for a model that is trained already.
-//! 9. `error`: everything that can be wrong, in words.
+//! 3. `dataset.rs`: the trait of data sets, for your own; `own.rs`: registration by name.
+//! 4. `config.rs`: the options of data; `options.rs`: their words; `format_kind.rs`: the options of each format;
+//!    `format.rs`: its reader; `file.rs` and `gunzip.rs`: a file, decompressed.
+//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`,
+//!    `value.rs`, `columns.rs`, `frame.rs`; `encoding.rs`: conversion of columns to numbers) or `tensors.rs`
+//!    (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`:
+//!    likely mistakes.
+//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs` (`pixels.rs`);
+//!    `augment.rs`: random changes at each step. `text`: tokens.
+//! 7. `feed.rs`: the data of a training loop, which combines all of these; `prefetcher.rs`: batches made in advance.
+//! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
+//! 9. `error`: all errors of data.
 
-mod ahead;
 mod augment;
 mod classes;
 mod columns;
@@ -35,23 +34,30 @@ mod feed;
 mod file;
 mod folder;
 mod format;
+mod format_kind;
 mod frame;
 mod gunzip;
 mod idx;
 mod images;
 mod looks;
+mod options;
 mod order;
 mod own;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod picture;
+#[cfg_attr(not(feature = "images"), path = "pixels_absent.rs")]
+mod pixels;
+mod prefetcher;
 mod quotes;
 mod reader;
 mod recalled;
 mod records;
 mod remarks;
+mod rounding;
 mod rows;
 mod schema;
+mod size;
 mod split;
 mod standardize;
 mod survey;
@@ -60,32 +66,32 @@ mod tensors;
 mod text;
 mod value;
 
+pub use crate::loss::TargetKind;
+pub use crate::model::{EVALUATION_ROWS, Input};
 pub use augment::{Augment, Normalize};
-pub use columns::{Label, Task};
 pub use config::{Channels, DataConfig};
 pub(crate) use dataset::pieces;
-pub use dataset::{Batch, Dataset, Input, Source, TargetKind};
+pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::Delimiter;
-pub use encoding::{CategoryEncoding, EncodingError, Missing};
-pub use error::{DataError, Problem, TableError, TensorError};
-pub use feed::{Data, EVALUATION_ROWS};
+pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
+pub use feed::Data;
 pub use file::Fingerprint;
 pub use folder::ImageFolder;
-pub use format::Format;
-pub use idx::IdxError;
+pub use format_kind::Format;
 pub use images::Images;
+pub use options::{CategoryEncoding, Label, Missing, Task, TokenKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
-pub use picture::{ImageError, Size};
 pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;
 pub use rows::{Rows, Targets};
 pub use schema::{Columns, Names, Schema};
+pub use size::Size;
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;
 pub(crate) use survey::lines_above_table;
 pub use survey::{ColumnSurvey, Survey, TableSurvey, TensorSurvey, survey};
 pub use table::Table;
 pub(crate) use text::open_known as open_text;
-pub use text::{Text, TextError, TokenKind, Unknown, Vocabulary};
+pub use text::{Text, Vocabulary};

@@ -1,7 +1,7 @@
 //! The order of the data as a function: which rows batch number `step` holds.
 //!
-//! Every epoch has its own permutation of the rows, computed one position at a time, so the batch of step one
-//! million costs what the batch of step zero does, and there is no position to save.
+//! Every epoch has a different permutation of the rows, computed one position at a time, so every batch has the same
+//! cost, and there is no position to save.
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::DataError;
 use crate::rng::{Permutation, Stream};
 
-/// How many rows a batch holds.
+/// Number of rows in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", expecting = "`batch_size` is a positive number of rows, or \"all\"")]
 pub enum BatchSize {
     /// Every training row: one update per epoch.
     All,
-    /// So many rows.
+    /// This number of rows.
     #[serde(untagged)]
     Rows(NonZeroUsize),
 }
@@ -33,16 +33,16 @@ impl JsonSchema for BatchSize {
     }
 }
 
-/// What becomes of the rows at the end of an epoch that do not fill a batch.
+/// Treatment of the rows at the end of an epoch that do not fill a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastBatch {
-    /// They are a shorter batch: an epoch sees every row exactly once.
+    /// They form a shorter batch: an epoch sees every row exactly once.
     Keep,
-    /// They are left out of this epoch; under shuffling, other rows will be in the next.
+    /// They are dropped from this epoch; with shuffling, other rows are dropped in the next.
     Drop,
 }
 
-/// The order in which the rows `0..rows` are visited, for all time. Steps and epochs are counted from 0.
+/// The order in which the rows `0..rows` are visited, for all steps. Steps and epochs are counted from 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
     rows: usize,
@@ -52,8 +52,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of `rows` rows in batches of `batch_size`: shuffled anew each epoch under a seed, or, without
-    /// one, as they stand.
+    /// Creates the order of `rows` rows in batches of `batch_size`: shuffled differently in each epoch with a seed, or
+    /// in ascending order without one.
     ///
     /// # Errors
     /// There are no rows, or there are fewer than one batch and the last batch is dropped.
@@ -81,22 +81,22 @@ impl Order {
         Ok(Self { rows, batch_size, steps_per_epoch, shuffle })
     }
 
-    /// How many rows there are to visit.
+    /// Returns the number of rows to visit.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Updates per epoch.
+    /// Returns the number of updates per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.steps_per_epoch as u64
     }
 
-    /// The epoch that `step` falls in.
+    /// Returns the epoch of `step`.
     pub fn epoch_of(&self, step: u64) -> u64 {
         step / self.steps_per_epoch()
     }
 
-    /// The rows of batch number `step`.
+    /// Returns the rows of batch number `step`.
     pub fn rows_of(&self, step: u64) -> Vec<usize> {
         let start = self.batch_in_epoch(step) * self.batch_size;
         let positions = start..start.saturating_add(self.batch_size).min(self.rows);
@@ -109,14 +109,14 @@ impl Order {
         }
     }
 
-    /// How many rows the batches before number `step` hold together: the samples seen after `step` updates.
+    /// Returns the number of rows in all batches before number `step`: the samples seen after `step` updates.
     pub fn samples_before(&self, step: u64) -> u64 {
         let per_epoch = self.steps_per_epoch.saturating_mul(self.batch_size).min(self.rows) as u64;
         let in_epoch = (self.batch_in_epoch(step) * self.batch_size) as u64;
         self.epoch_of(step).saturating_mul(per_epoch).saturating_add(in_epoch)
     }
 
-    /// Whether every batch is all rows as they stand, so that one gathering of them serves every step.
+    /// Whether every batch is all rows in ascending order, so that gathering them once is enough for every step.
     pub fn is_whole(&self) -> bool {
         self.shuffle.is_none() && self.batch_size >= self.rows
     }

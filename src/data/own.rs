@@ -1,4 +1,4 @@
-//! Custom data sets: handed over as values, or registered by name as a format.
+//! User-defined data sets: passed as values, or registered by name as a format.
 
 use std::fmt::{self, Debug};
 use std::path::Path;
@@ -8,14 +8,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dataset::{Source, delegate};
-use super::format::COMMON;
+use super::format_kind::{COMMON, Format};
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
 use crate::registry::{Kind, Named, Registry};
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 use crate::{KindError, Notice};
 
-/// A custom format of data. Its fields are settings of the `[data]` table, beside those that all data has:
-/// `path`, which need not be there, `validation`, `batch_size`, `shuffle`, `drop_last` and `augment`.
+/// A user-defined format of data. Its fields are settings of the `[data]` table, in addition to those of all data:
+/// `path`, which is optional, `validation`, `batch_size`, `shuffle`, `drop_last` and `augment`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -69,13 +69,13 @@ pub trait DatasetSpec: Debug + Send + Sync + 'static {
     /// Checks the settings before any data is read.
     ///
     /// # Errors
-    /// Names the setting and its value: [`DataError::setting`].
+    /// The setting and its value: [`DataError::setting`].
     fn validate(&self) -> Result<(), DataError> {
         Ok(())
     }
 
-    /// The data, of which `path` is `data.path`: absolute, or empty where it is not given. The rows for validation are
-    /// then chosen as of any other data.
+    /// Opens the data; `path` is `data.path`: absolute, or empty if it is not given. The validation rows are chosen as
+    /// for other data.
     ///
     /// # Errors
     /// The data cannot be read.
@@ -90,20 +90,20 @@ impl Named for dyn DatasetSpec {
     }
 }
 
-/// Makes data of type `T` known as `name`, for the whole program and as long as it runs: `data.format` in a
-/// configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
+/// Registers data of type `T` as `name`, for the lifetime of the program: `data.format` in a configuration. A program
+/// that resumes such a run must register it before it reads the configuration or the checkpoint.
 ///
 /// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields that are free.
+/// The name is invalid or taken, the type already has a name, or it is not a struct with named fields that are free.
 pub fn register<T: DatasetSpec + Serialize + DeserializeOwned>(name: &'static str) -> Result<(), KindError> {
-    if super::Format::BUILT_IN.iter().any(|format| format.word() == name) {
+    if Format::BUILT_IN.iter().any(|format| format.word() == name) {
         return Err(KindError::Taken { what: "format", name });
     }
     let kind = Kind::<dyn DatasetSpec>::own::<T>(name, &COMMON, |spec| Arc::new(spec))?;
     REGISTRY.register(kind)
 }
 
-/// A data set that a checkpoint need not remember anything of.
+/// A data set without state.
 pub struct Stateless<D>(pub D);
 
 impl<D> Debug for Stateless<D> {
@@ -116,7 +116,7 @@ impl<D: Dataset> Dataset for Stateless<D> {
     delegate!(self => self.0);
 }
 
-impl<D: Dataset> Part for Stateless<D> {
+impl<D: Dataset> Stateful for Stateless<D> {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::default())
     }

@@ -1,4 +1,4 @@
-//! The records of a Parquet file. Whatever is wrong is named by row and column.
+//! Reader of Parquet files. Errors name row and column.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,8 @@ use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::record::reader::RowIter;
 
-use super::columns::{TableOptions, describe};
+use super::columns::TableOptions;
+use super::error::describe;
 use super::file::{self, DataFile};
 use super::frame::Frame;
 use super::records::{self, Records};
@@ -16,7 +17,7 @@ use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
 use crate::regular;
 
-/// The table in `file`.
+/// Reads the table in `file`.
 pub(super) fn read(DataFile { path, content, .. }: DataFile, options: &TableOptions) -> Result<Frame, DataError> {
     let records = ParquetRecords::new(path, Bytes::from(content))?;
     if records.width() < 2 {
@@ -37,12 +38,12 @@ pub(super) struct ParquetRecords {
 }
 
 impl ParquetRecords {
-    /// Those of the file at `path`, which may be larger than memory where it is not packed once more.
+    /// Opens the file at `path`, which may be larger than memory unless it is a gzip file.
     pub fn in_file(path: &Path) -> Result<Self, DataError> {
         file::require_file(path)?;
         let unreadable = |source| DataError::Read { path: path.into(), source };
         match file::unpacked(path).map_err(unreadable)? {
-            // What is packed can only be read from its start.
+            // A gzip file can only be read from its start.
             (_, true) => Self::new(path, Bytes::from(DataFile::read(path)?.content)),
             (_, false) => Self::new(path, regular::open(path).map_err(unreadable)?),
         }
@@ -98,7 +99,7 @@ impl Records for ParquetRecords {
     }
 }
 
-/// Dates are days, and times milli- or microseconds, as they are written. Yes is 1 and no is 0.
+/// Dates become days, and times milli- or microseconds, as stored. Yes is 1 and no is 0.
 fn value(field: &Field) -> Result<Value<'_>, Problem> {
     let integer = |number: i128| Value::Number(Number::Integer(number));
     Ok(match *field {
@@ -132,7 +133,7 @@ mod tests {
     use super::super::{DataConfig, Fingerprint};
     use super::*;
 
-    /// What comes to stand under the name later is another table.
+    /// A file that later replaces it is another table.
     #[test]
     fn a_fingerprint_is_that_of_the_bytes_that_were_read() {
         let people = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/people.snappy.parquet");

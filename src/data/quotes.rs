@@ -1,38 +1,38 @@
-//! A CSV text on its way to the parser, which takes a quote that is never closed for the start of one long field and
-//! says nothing. Here it is an error, with the line on which the quote opens.
+//! Checks quotes in a CSV text before the parser, which would silently read from an unclosed quote to the end of the
+//! file as one field. Here this is an error with the line of the quote.
 
 use std::fmt;
 use std::io::{self, Read};
 
-/// Passes a CSV text through, and fails at its end where a quote is open.
+/// Passes a CSV text through, and fails at its end if a quote is open.
 pub(super) struct Quotes<R> {
     text: R,
     state: State,
     delimiter: u8,
     /// The line of the next byte, from 1.
     line: usize,
-    /// The line of the quote that was opened last.
+    /// The line of the last opening quote.
     opened: usize,
-    /// How many bytes of a byte order mark were seen; the length of one where there is none or it is over.
+    /// Number of bytes of a byte order mark seen; its full length if there is none or it has been passed.
     mark: usize,
 }
 
-/// Where in a record the next byte stands. These are the states of the `csv` crate, as far as quotes depend on them.
+/// Position in a record: the states of the `csv` crate, as far as quotes depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// At the start of a field, the only place where a quote opens.
     Start,
-    /// In a field, or behind the quote that closed one.
+    /// In a field, or after the closing quote.
     Field,
     Quoted,
-    /// Behind a quote in a quoted field: another one makes it a character, and anything else closes the field.
+    /// After a quote in a quoted field: a second quote makes it a character, anything else closes the field.
     Quote,
 }
 
-/// The error of a quote that is never closed.
+/// Error of a quote that is never closed.
 #[derive(Debug)]
 pub(super) struct Unclosed {
-    /// The line of the file on which it opens, from 1.
+    /// The line of the file where it opens, counted from 1.
     pub line: usize,
 }
 
@@ -47,7 +47,7 @@ impl std::error::Error for Unclosed {}
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: Read> Quotes<R> {
-    /// A text that starts on line number `line` of its file, with `delimiter` between fields.
+    /// Creates a filter for a text that starts on line number `line` of its file, with `delimiter` between fields.
     pub fn new(text: R, delimiter: u8, line: usize) -> Self {
         Self { text, state: State::Start, delimiter, line, opened: line, mark: 0 }
     }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_never_closed_is_told_by_its_line() {
+    fn a_quote_that_is_never_closed_is_reported_by_its_line() {
         assert_eq!(unclosed("a,b\n1,\"2\n3,4\n"), Some(2));
         assert_eq!(unclosed("\u{feff}\"a,b\n1,2\n"), Some(1));
         assert_eq!(unclosed("a\r\n\"\"\"\r\nb\r\n"), Some(2));
@@ -110,7 +110,8 @@ mod tests {
         }
     }
 
-    /// Of all short texts, those in which the parser sees a longer last field when a quote is appended are unclosed.
+    /// For all short texts: a quote is unclosed exactly if the parser reads a longer last field after appending a
+    /// quote.
     #[test]
     fn quotes_open_where_the_parser_opens_them() {
         let letters = ["\"", ",", "\n", "x", "\r"];
@@ -121,7 +122,7 @@ mod tests {
                     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
                 reader.records().map(Result::unwrap).last().map(|record| record.iter().next_back().unwrap().to_owned())
             };
-            // Only inside of quotes is a comma a character.
+            // A comma is a character only inside quotes.
             let is_open = last(&format!("{text},")).is_some_and(|field| field.ends_with(','));
             assert_eq!(unclosed(&text).is_some(), is_open, "{text:?}");
         }

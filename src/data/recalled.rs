@@ -1,24 +1,24 @@
 //! The data section of a checkpoint, for a resume.
 //!
-//! A checkpoint can come from a stranger. Of the paths in its configuration only those are opened that the data itself
-//! is read from, and nothing else before its content was found to be the one in the checkpoint. What a person names on
-//! the command line is the person's own.
+//! A checkpoint may come from a stranger. Of the paths in its configuration only those of the data itself are opened,
+//! and nothing else before the content was found to be the one in the checkpoint. Paths on the command line are
+//! trusted.
 
 use serde_json::Value;
 
 use super::{DataConfig, DataError, Fingerprint};
 use crate::state::State;
 
-/// The data as a checkpoint describes it.
+/// Description of the data in a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recalled<'a> {
-    /// By what the content of the data is known.
+    /// The identity of the data's content.
     pub fingerprint: Option<&'a Value>,
     /// The state of the data set.
     pub memory: Option<&'a State>,
-    /// Whether a person has named the tokenizer now.
+    /// Whether the tokenizer is given on the command line.
     pub tokenizer_is_given: bool,
-    /// Whether a person has named the folder for tokens now.
+    /// Whether the cache folder is given on the command line.
     pub cache_is_given: bool,
 }
 

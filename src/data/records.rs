@@ -1,4 +1,4 @@
-//! The records of a table one after the other, whatever file they are in, and how they become a frame.
+//! Records of a table, for any file format, and their conversion to a frame.
 
 use std::path::Path;
 
@@ -12,45 +12,46 @@ use crate::memory::{self, Need};
 
 /// Reads the records of a file.
 pub(super) trait Records {
-    /// What was read of a record, and where it is.
+    /// A record that was read, with its place.
     type Record;
 
-    /// The file.
+    /// Returns the path of the file.
     fn path(&self) -> &Path;
 
-    /// What the columns are called, where they have names.
+    /// Returns the column names, if there are any.
     fn names(&self) -> Option<&[String]>;
 
-    /// How many columns there are.
+    /// Returns the number of columns.
     fn width(&self) -> usize;
 
-    /// The next record; none at the end.
+    /// Reads the next record; `None` at the end.
     fn next(&mut self) -> Result<Option<Self::Record>, DataError>;
 
-    /// What stands in a column of a record.
+    /// Returns the value in a column of a record.
     fn value<'a>(&self, record: &'a Self::Record, column: usize) -> Result<Value<'a>, Problem>;
 
-    /// Where a record is in the file.
+    /// Returns the place of a record in the file.
     fn place(&self, record: &Self::Record) -> String;
 
-    /// The error of a field, with its place.
+    /// Creates the error of a field, with its place.
     fn wrong(&self, record: &Self::Record, column: usize, problem: Problem) -> DataError;
 }
 
-/// Refuses a table whose next rows do not fit in memory. A column that is full, of as many rows as a power of two, is
-/// given room for as many more.
+/// Refuses a table whose next rows do not fit in memory. When a column is full, at a power of two, its capacity is
+/// doubled.
 fn require_room(path: &Path, rows: usize, builder: &Builder) -> Result<(), DataError> {
     const MANY: usize = 1 << 16;
     if rows < MANY || !rows.is_power_of_two() {
         return Ok(());
     }
     let rows = memory::grouped(rows as u64);
-    let needs = vec![Need::new("more rows", builder.bytes(), format!("as many as the {rows} so far, beside the file"))];
+    let needs =
+        vec![Need::new("more rows", builder.bytes(), format!("as many as the {rows} so far, in addition to the file"))];
     Ok(memory::require(&path.display().to_string(), needs, 0, file::remedies())?)
 }
 
-/// All records as a frame, with targets and features as `options` say. What stands in an ignored column is not looked
-/// at.
+/// Reads all records into a frame, with the targets and features of `options`. Values of ignored columns are not
+/// checked.
 pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result<Frame, DataError> {
     let width = records.width();
     let columns = Selection::new(records.path(), records.names().map(<[String]>::to_vec), width, options)?;

@@ -1,32 +1,30 @@
-//! Remarks about a table before a run begins: likely mistakes in a file that can be read.
+//! Remarks about a table before a run begins: likely mistakes in a readable file.
 
 use std::path::Path;
 
-use super::classes::FEW;
-use super::columns::describe;
-use super::error::quoted;
+use super::error::{describe, quoted};
 use super::frame::{Cells, Column};
-use super::looks::{Look, look};
+use super::looks::{FEW, Look, look};
 use crate::Notice;
 
-/// Fields with line breaks, by column. In a table of numbers and names they are rare; mostly a quote stands where none
-/// should, and the rows up to the next quote are in one field.
+/// Fields with line breaks, by column. They are rare in tables of numbers and names; usually they come from a stray
+/// quote, which joins the rows up to the next quote into one field.
 pub(super) struct LineBreaks(Vec<Option<Broken>>);
 
 struct Broken {
     rows: usize,
-    /// The place and the text of the first.
+    /// The place and the text of the first one.
     place: String,
     text: String,
 }
 
 impl LineBreaks {
-    /// For a table of `columns` columns.
+    /// Creates it for a table of `columns` columns.
     pub fn new(columns: usize) -> Self {
         Self((0..columns).map(|_| None).collect())
     }
 
-    /// Looks at a field of a column, whose place in the file is computed only where it is told.
+    /// Checks a field of a column; its place in the file is computed only if needed.
     pub fn look(&mut self, column: usize, text: &str, place: impl FnOnce() -> String) {
         if !text.contains(['\n', '\r']) {
             return;
@@ -38,22 +36,21 @@ impl LineBreaks {
         }
     }
 
-    /// The remarks about the file at `path` whose columns have these names.
+    /// Returns the remarks about the file at `path`, whose columns have these names.
     pub fn notices(self, path: &Path, names: Option<&[String]>) -> Vec<Notice> {
         let columns = self.0.into_iter().enumerate();
         let broken = columns.filter_map(|(column, broken)| Some((describe(names, column), broken?)));
         let said = broken.map(|(column, Broken { rows, place, text })| {
-            let others = if rows > 1 { format!(", as {} more have", rows - 1) } else { String::new() };
+            let others = if rows > 1 { format!(", like {} more", rows - 1) } else { String::new() };
             format!(
-                "{}, {place}, {column}: {} has a line break{others}; if rows are missing, a quote opens there that should \
-                 not",
+                "{}, {place}, {column}: {} has a line break{others}; if rows are missing, there is a stray quote",
                 path.display(),
                 quoted(&text)
             )
         });
         let of_names = names.into_iter().flatten().filter(|name| name.contains(['\n', '\r'])).map(|name| {
             format!(
-                "{}: the column name {} has a line break; if rows are missing, a quote opens there",
+                "{}: the column name {} has a line break; if rows are missing, there is a stray quote",
                 path.display(),
                 quoted(name)
             )
@@ -62,8 +59,8 @@ impl LineBreaks {
     }
 }
 
-/// A warning where the names of the columns look like a row: a number over every column of numbers. Counted columns
-/// do not.
+/// Returns a warning if the column names look like a row: a number above every column of numbers. Consecutive numbers
+/// do not count.
 pub(super) fn of_header(path: &Path, columns: &[Column]) -> Option<Notice> {
     let numbers = || columns.iter().enumerate().filter(|(_, column)| matches!(column.cells, Cells::Numbers(_)));
     let (_, first) = numbers().next()?;
@@ -80,7 +77,8 @@ pub(super) fn of_header(path: &Path, columns: &[Column]) -> Option<Notice> {
     })
 }
 
-/// Likely mistakes in columns of categories: values that are nearly all different, or that are numbers to a person.
+/// Returns likely mistakes in columns of categories: values that are nearly all different, or numbers in human
+/// notation.
 pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
     let said = columns.iter().filter_map(|Column { name, cells, named }| {
         let Cells::Categories(words) = cells else { return None };
@@ -90,11 +88,12 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
         let look = if *named || distinct < FEW { None } else { common_look(words.distinct()) };
         let advice = match &look {
             Some((_, Look { plain: Some(plain), .. })) => {
-                format!("write plain numbers ({plain}), or leave the column out with `data.ignore`")
+                format!("write plain numbers ({plain}), or ignore the column with `data.ignore`")
             }
-            Some(_) => "write a number, such as days or seconds since a moment, or leave the column out with \
-                        `data.ignore`".to_owned(),
-            None => "leave the column out with `data.ignore`".to_owned(),
+            Some(_) => "write a number, such as days or seconds since a moment, or ignore the column with \
+                        `data.ignore`"
+                .to_owned(),
+            None => "ignore the column with `data.ignore`".to_owned(),
         };
         let (example, looks) = match &look {
             Some((example, Look { what, .. })) => (*example, format!(", which looks like {what}")),
@@ -103,16 +102,16 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
         let example = quoted(example);
         if is_one_each {
             return Some(format!(
-                "column `{name}` has {distinct} different values in {rows} rows, such as {example}{looks}; each becomes a \
-                 category of its own, from which nothing is learned about others; {advice}"
+                "column `{name}` has {distinct} different values in {rows} rows, such as {example}{looks}; each \
+                 becomes a separate category, which says nothing about others; {advice}"
             ));
         }
-        look.map(|_| format!("column `{name}` is taken for categories, and {example} is one{looks}; {advice}"))
+        look.map(|_| format!("column `{name}` is read as categories, such as {example}{looks}; {advice}"))
     });
     said.map(Notice::Warning).collect()
 }
 
-/// The form of nearly all `words`, with the first of that form.
+/// Returns the form of nearly all `words`, with the first word of that form.
 fn common_look(words: &[String]) -> Option<(&String, Look)> {
     let looks = words.iter().filter(|word| !word.is_empty()).map(|word| (word, look(word)));
     let (mut first, mut like, mut all) = (None, 0, 0);
@@ -126,7 +125,7 @@ fn common_look(words: &[String]) -> Option<(&String, Look)> {
     first.filter(|_| like * 10 >= all * 9)
 }
 
-/// The remark about rows whose categories no training row has.
+/// Returns the remark about rows with categories that no training row has.
 pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, known: &[String]) -> String {
     let number = |word: &str| word.parse::<f64>().ok();
     let same = |other: &&String| {
@@ -137,25 +136,6 @@ pub(super) fn of_unseen(column: &str, word: &str, count: usize, rows: usize, kno
     let (example, have) = (example, if count == 1 { "has" } else { "have" });
     format!(
         "{count} of {rows} {have} a value in column `{column}` that no training row has, such as {example}{meant}; the \
-         model takes it for none of its categories"
+         model treats it as unknown"
     )
-}
-
-/// The loss when numbers are rounded to 32 bits without being standardized before: nothing to speak of, or else a
-/// sentence.
-pub(super) fn of_rounding(numbers: &[f64]) -> Option<String> {
-    let there = || numbers.iter().copied().filter(|number| !number.is_nan());
-    let count = there().count() as f64;
-    let mean = there().sum::<f64>() / count;
-    let spread = (there().map(|number| (number - mean).powi(2)).sum::<f64>() / count).sqrt();
-    let coarsest =
-        there().max_by(|a, b| (a - f64::from(*a as f32)).abs().total_cmp(&(b - f64::from(*b as f32)).abs()))?;
-    let lost = (coarsest - f64::from(coarsest as f32)).abs();
-    (lost * 1000.0 > spread && spread > 0.0).then(|| {
-        let step = f64::from((coarsest.abs() as f32).next_up()) - f64::from(coarsest.abs() as f32);
-        format!(
-            "numbers such as {coarsest} are rounded to 32 bits, which have steps of {step} there, while they differ by \
-             {spread:.3} (standard deviation); subtract the same number from all of them"
-        )
-    })
 }

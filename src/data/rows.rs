@@ -1,4 +1,4 @@
-//! Rows in host memory, as a reader hands them over: nothing but vectors.
+//! Rows in host memory, as vectors.
 
 use std::path::Path;
 
@@ -15,28 +15,28 @@ pub struct Rows {
 /// The targets of some rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// `width` numbers for each row, row after row.
+    /// `width` numbers per row, row after row.
     Values {
         /// The numbers.
         values: Vec<f32>,
-        /// How many belong to one row.
+        /// Number of values per row.
         width: usize,
     },
     /// A class for each row.
     Classes {
         /// The class of each row, less than `count`.
         labels: Vec<u32>,
-        /// How many classes there are.
+        /// Number of classes.
         count: usize,
     },
 }
 
 impl Rows {
-    /// Rows whose inputs are of `input_shape` each. The number of rows follows from the targets.
+    /// Creates rows with inputs of `input_shape`. The number of rows follows from the targets.
     ///
     /// # Errors
-    /// A row without inputs or targets, inputs and targets for different numbers of rows, or a label that is
-    /// no class.
+    /// A row without inputs or targets, inputs and targets for different numbers of rows, or a label that is not a
+    /// class.
     pub fn new(input_shape: Vec<usize>, inputs: Vec<f32>, targets: Targets) -> Result<Self, DataError> {
         let width = input_shape.iter().copied().try_fold(1, usize::checked_mul).unwrap_or(0);
         let rows = targets.rows();
@@ -51,39 +51,39 @@ impl Rows {
         Ok(Self { input_shape, inputs, targets })
     }
 
-    /// The shape of one row's inputs.
+    /// Returns the shape of one row's inputs.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
     }
 
-    /// The inputs, row after row.
+    /// Returns the inputs, row after row.
     pub fn inputs(&self) -> &[f32] {
         &self.inputs
     }
 
-    /// The targets.
+    /// Returns the targets.
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.targets.rows().unwrap_or(0)
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Shape, inputs and targets, to take over without a copy.
+    /// Returns shape, inputs and targets without a copy.
     pub(super) fn into_parts(self) -> (Vec<usize>, Vec<f32>, Targets) {
         (self.input_shape, self.inputs, self.targets)
     }
 }
 
 impl Targets {
-    /// What kind of target they are.
+    /// Returns the form of the targets.
     pub fn kind(&self) -> TargetKind {
         match self {
             Self::Values { width, .. } => TargetKind::Values { width: *width },
@@ -91,7 +91,7 @@ impl Targets {
         }
     }
 
-    /// How many rows they are for, where that is a whole number.
+    /// Returns the number of rows, if it is an integer.
     pub(super) fn rows(&self) -> Option<usize> {
         match self {
             Self::Values { width: 0, .. } => None,
@@ -100,7 +100,7 @@ impl Targets {
         }
     }
 
-    /// How many numbers they are.
+    /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Values { values, .. } => values.len(),
@@ -109,7 +109,7 @@ impl Targets {
     }
 }
 
-/// The label, where it is one of `classes`.
+/// Returns the label, if it is one of `classes`.
 pub(super) fn class_below(label: u32, classes: usize) -> Result<u32, Problem> {
     if (label as usize) < classes { Ok(label) } else { Err(Problem::ClassTooLarge { label, classes }) }
 }
@@ -117,11 +117,11 @@ pub(super) fn class_below(label: u32, classes: usize) -> Result<u32, Problem> {
 /// The remedy of [`infer_classes`] for a table.
 pub(super) const OF_A_TABLE: &str = "set `data.task = \"regression\"` for values, or `data.classes` for their number";
 
-/// How many classes the labels of the file at `path` are of: as many as the largest label asks for.
+/// Returns the number of classes for the labels of the file at `path`: one more than the largest label.
 ///
-/// Every class costs a row of weights, so a column of prices taken for labels should fail here and not in the
-/// allocator: more than a thousand classes, and more than there are rows, must be declared. `remedy` says how, in a
-/// file of this format, and what to do about labels that are values.
+/// Every class costs a row of weights, so a column of prices used as labels should fail here and not in the allocator:
+/// more than a thousand classes, and more than there are rows, must be declared. `remedy` says how, for this format,
+/// and what to do about labels that are values.
 pub(super) fn infer_classes(path: &Path, labels: &[u32], remedy: &'static str) -> Result<usize, DataError> {
     const UNSUSPICIOUS: usize = 1000;
     let largest = labels.iter().copied().max().unwrap_or(0);

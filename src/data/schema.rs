@@ -1,23 +1,22 @@
-//! What rows of data are, without the rows: what a model is built for, and what other rows must be to be given to it.
+//! The form of rows, without their content: the input of a model's construction, and the requirement for other rows.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Input, TargetKind};
 
-/// What the rows are that a run learns from. A checkpoint holds it, so that a model can be built and used where the
-/// data is not.
+/// The form of a run's rows. It is saved in a checkpoint, so that a model can be built and used without the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
-    /// What one row's inputs are.
+    /// The form of a row's inputs.
     pub input: Input,
-    /// What one row's target is.
+    /// The form of a row's target.
     pub targets: TargetKind,
-    /// What columns and classes are called.
+    /// The names of columns and classes.
     #[serde(flatten)]
     pub names: Names,
 }
 
-/// What columns and classes are called, where they have names.
+/// The names of columns and classes, if they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     /// The columns of a table.
@@ -31,17 +30,17 @@ pub struct Names {
 /// The columns of a table in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
-    /// The name of each, or its number from 0 where the file has no names.
+    /// The name of each, or its number from 0 if the file has no names.
     pub all: Vec<String>,
-    /// Which of them is the label.
+    /// The number of the label column.
     pub label: usize,
-    /// Which of them are left out.
+    /// The numbers of the ignored columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<usize>,
 }
 
 impl Columns {
-    /// The places of those that a model sees, in ascending order.
+    /// Returns the numbers of the feature columns, in ascending order.
     pub fn features(&self) -> impl Iterator<Item = usize> {
         (0..self.all.len()).filter(|place| *place != self.label && !self.ignored.contains(place))
     }

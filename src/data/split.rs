@@ -1,12 +1,11 @@
-//! Which rows a run trains on and which it only validates on: fixed by the seed, never by the step.
+//! The split into training and validation rows: determined by the seed, independent of the step.
 
 use std::ops::Range;
 
 use super::DataError;
 use crate::rng::{Permutation, Stream};
 
-/// Some rows of a data set, by their numbers in ascending order. Rows that follow each other cost nothing, however many
-/// they are.
+/// A set of rows of a data set, as numbers in ascending order. A range of consecutive rows takes no memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowSet(Numbers);
 
@@ -17,7 +16,7 @@ enum Numbers {
 }
 
 impl RowSet {
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match &self.0 {
             Numbers::Range(range) => range.len(),
@@ -25,12 +24,12 @@ impl RowSet {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The row at `position`, which counts from 0; none where that is not below the length.
+    /// Returns the row at `position`, counted from 0; `None` beyond the end.
     pub fn at(&self, position: usize) -> Option<usize> {
         match &self.0 {
             Numbers::Range(range) => range.clone().nth(position),
@@ -38,23 +37,23 @@ impl RowSet {
         }
     }
 
-    /// The rows one after another.
+    /// Returns the rows in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + Clone {
         (0..self.len()).filter_map(|position| self.at(position))
     }
 
-    /// The rows at these positions; those beyond the end are left out.
+    /// Returns the rows at these positions; positions beyond the end are skipped.
     pub fn slice(&self, positions: Range<usize>) -> Vec<usize> {
         positions.map_while(|position| self.at(position)).collect()
     }
 
-    /// All rows as a list.
+    /// Returns all rows as a list.
     pub fn to_vec(&self) -> Vec<usize> {
         self.slice(0..self.len())
     }
 }
 
-/// The rows `0..n` in two parts, disjoint and complete, each in ascending order.
+/// The rows `0..n` in two disjoint and complete parts, each in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     train: RowSet,
@@ -62,8 +61,8 @@ pub struct Split {
 }
 
 impl Split {
-    /// Sets `share` of `rows` rows aside for validation, rounded to the nearest row (halves up): those that
-    /// stand first in the seed's permutation.
+    /// Sets `share` of `rows` rows aside for validation, rounded to the nearest row (halves up): the first ones in the
+    /// seed's permutation.
     ///
     /// # Errors
     /// There are no rows, the share is not in `[0, 1)`, or it is not 0 and leaves one side without rows.
@@ -81,10 +80,10 @@ impl Split {
         Ok(Self { train: RowSet(Numbers::List(train)), validation: RowSet(Numbers::List(validation)) })
     }
 
-    /// Sets the last `validation` of `rows` rows aside: where the data has an order, or comes with rows for validation.
+    /// Sets the last `validation` of `rows` rows aside: for ordered data, or data with validation rows.
     ///
     /// # Errors
-    /// There would be no row to train on.
+    /// No training row would be left.
     pub fn last(rows: usize, validation: usize) -> Result<Self, DataError> {
         let Some(train) = rows.checked_sub(validation).filter(|&train| train > 0) else {
             return Err(DataError::NothingToVisit);
@@ -93,7 +92,7 @@ impl Split {
         Ok(Self { train: range(0..train), validation: range(train..rows) })
     }
 
-    /// How many of `rows` a share is, rounded to the nearest (halves up).
+    /// Returns the number of rows in a share of `rows`, rounded to the nearest (halves up).
     pub(crate) fn count(rows: usize, share: f64) -> Result<usize, DataError> {
         if rows == 0 {
             return Err(DataError::NothingToVisit);
@@ -108,22 +107,22 @@ impl Split {
         Ok(count)
     }
 
-    /// How many rows there are on both sides together.
+    /// Returns the number of rows on both sides.
     pub fn rows(&self) -> usize {
         self.train.len() + self.validation.len()
     }
 
-    /// All rows, of both sides.
+    /// Returns all rows, of both sides.
     pub fn all(&self) -> RowSet {
         RowSet(Numbers::Range(0..self.rows()))
     }
 
-    /// The rows to train on; at least one.
+    /// Returns the training rows; at least one.
     pub fn train(&self) -> &RowSet {
         &self.train
     }
 
-    /// The rows to validate on; none where the share was 0.
+    /// Returns the validation rows; empty if the share was 0.
     pub fn validation(&self) -> &RowSet {
         &self.validation
     }
@@ -146,7 +145,7 @@ mod tests {
         assert!(Split::last(2, 2).is_err() && Split::last(2, 3).is_err());
     }
 
-    /// As a list, half of these rows would take all the memory there can be.
+    /// As a list, half of these rows would exceed any memory.
     #[test]
     fn rows_that_follow_each_other_cost_nothing() {
         let split = Split::last(usize::MAX, usize::MAX / 2).unwrap();

@@ -1,5 +1,4 @@
-//! Standardization: every feature with mean 0 and deviation 1 over the training rows, and the statistics that
-//! a checkpoint remembers.
+//! Standardization: every feature with mean 0 and deviation 1 over the training rows, and the saved statistics.
 
 use std::ops::Range;
 
@@ -9,10 +8,9 @@ use crate::state::{Dtype, HostTensor, State, StateError};
 const MEAN: &str = "mean";
 const STD: &str = "std";
 
-/// What is subtracted from each feature, and what it is divided by.
+/// The mean subtracted from each feature, and its divisor.
 ///
-/// They are part of what a run has learned: a resume takes the saved ones, bit for bit, whatever it would
-/// compute itself.
+/// They are part of the trained state: a resume uses the saved ones, bit for bit, and does not compute them again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     mean: Vec<f64>,
@@ -20,10 +18,10 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Mean and population standard deviation of each feature over the training rows of `split`, summed in f64
-    /// in the order of the rows. `values` gives some rows of the split, one row of features after the other. A
-    /// constant feature has a deviation of 0; its divisor is 1, so that it becomes 0. A feature that measures nothing,
-    /// by `measures`, is left as it is: mean 0 and divisor 1.
+    /// Computes mean and population standard deviation of each feature over the training rows of `split`, summed in f64
+    /// in the order of the rows. `values` returns some rows of the split, one row of features after the other. A
+    /// constant feature has a deviation of 0; its divisor is 1, so that it becomes 0. A feature that is not continuous,
+    /// by `measures`, is unchanged: mean 0 and divisor 1.
     pub(super) fn of(measures: &[bool], split: &Split, values: impl Fn(Range<usize>) -> Vec<f64>) -> Self {
         let (width, count) = (measures.len(), split.train().len() as f64);
         let each = |take: &mut dyn FnMut(&[f64])| {
@@ -51,30 +49,30 @@ impl Statistics {
         Self { mean, std }
     }
 
-    /// The mean of each feature, in its own unit.
+    /// Returns the mean of each feature, in its own unit.
     pub fn mean(&self) -> &[f64] {
         &self.mean
     }
 
-    /// What each feature is divided by, in its own unit: its standard deviation, or 1 where that is 0.
+    /// Returns the divisor of each feature, in its own unit: its standard deviation, or 1 if that is 0.
     pub fn std(&self) -> &[f64] {
         &self.std
     }
 
-    /// `(value - mean) / std` of every value by its feature, computed in f64 and rounded once, to f32.
+    /// Computes `(value - mean) / std` of every value by its feature, in f64, rounded once to f32.
     pub(super) fn apply(&self, values: &[f64]) -> Vec<f32> {
         let features = self.mean.iter().zip(&self.std).cycle();
         values.iter().zip(features).map(|(x, (mean, std))| ((x - mean) / std) as f32).collect()
     }
 
-    /// What a checkpoint remembers.
+    /// Returns the state for a checkpoint.
     pub(super) fn save(&self) -> State {
         let tensors = [(MEAN, &self.mean), (STD, &self.std)];
         let tensors = tensors.map(|(name, values)| (name.to_owned(), HostTensor::from_f64s(values)));
         State { tensors: tensors.into(), ..State::default() }
     }
 
-    /// The statistics of `width` features that `state` remembers.
+    /// Reads the statistics of `width` features from `state`.
     pub(super) fn read(state: &State, width: usize) -> Result<Self, StateError> {
         let shape = [width];
         state.expect_tensors([(MEAN, Dtype::F64, &shape[..]), (STD, Dtype::F64, &shape[..])])?;
@@ -93,7 +91,7 @@ impl Statistics {
     }
 }
 
-/// The rows `0..rows` in pieces, so that a large table is never in memory as numbers of 64 bits.
+/// Splits the rows `0..rows` into pieces, so that a large table is never in memory as 64-bit numbers.
 pub(super) fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     const ROWS: usize = 1024;
     (0..rows).step_by(ROWS).map(move |start| start..rows.min(start + ROWS))

@@ -1,4 +1,4 @@
-//! The data set of a table in memory: all rows as two tensors on the device, gathered by their numbers.
+//! A table in memory as a data set: all rows as two tensors on the device, gathered by number.
 
 use std::ops::Range;
 
@@ -7,16 +7,17 @@ use candle_core::{Device, Tensor};
 use super::encoding::{Encoding, EncodingOptions, Precision};
 use super::frame::{Cells, Column, Frame};
 use super::remarks;
+use super::rounding::of_rounding;
 use super::standardize::blocks;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, Targets};
 use crate::Notice;
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
-/// A table in memory. What it remembers is what it has learned of its training rows: how columns become numbers, where
-/// they are not numbers already, and the [`Statistics`] of standardization, where there is any.
+/// A table in memory. Its state is computed from its training rows: the conversion of columns to numbers, if they are
+/// not numbers already, and the [`Statistics`] of standardization, if any.
 #[derive(Debug)]
 pub struct Table {
-    /// What was read, to which saved memory is applied anew.
+    /// The raw rows, encoded again when saved state is loaded.
     raw: Raw,
     inputs: Tensor,
     targets: Tensor,
@@ -36,7 +37,7 @@ enum Raw {
 }
 
 impl Raw {
-    /// Encodes some rows, row after row.
+    /// Returns a function that encodes some rows, row after row.
     fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + '_> {
         match self {
             Self::Numbers { values, shape } => {
@@ -52,7 +53,7 @@ impl Raw {
         }
     }
 
-    /// The shape of one row.
+    /// Returns the shape of one row.
     fn shape(&self) -> Vec<usize> {
         match self {
             Self::Numbers { shape, .. } => shape.clone(),
@@ -60,7 +61,7 @@ impl Raw {
         }
     }
 
-    /// Which numbers of a row are standardized.
+    /// Returns which numbers of a row are standardized.
     fn measures(&self) -> Vec<bool> {
         match self {
             Self::Numbers { shape, .. } => vec![true; shape.iter().product()],
@@ -68,7 +69,7 @@ impl Raw {
         }
     }
 
-    /// The rows as a tensor.
+    /// Returns the rows as a tensor.
     fn tensor(&self, rows: usize, statistics: Option<&Statistics>, device: &Device) -> Result<Tensor, DataError> {
         let shape: Vec<usize> = [rows].into_iter().chain(self.shape()).collect();
         let (read, mut values) = (self.reader(), Vec::with_capacity(shape.iter().product()));
@@ -85,16 +86,16 @@ impl Raw {
 }
 
 impl Table {
-    /// The rows as they are, on `device`, known again by `fingerprint`.
+    /// Creates a table of the unchanged rows, on `device`, identified by `fingerprint`.
     ///
     /// # Errors
-    /// The device fails, for lack of memory for example.
+    /// The device fails, for example for lack of memory.
     pub fn new(rows: Rows, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
         let (shape, values, targets) = rows.into_parts();
         Self::of(Raw::Numbers { values, shape }, targets, fingerprint, device)
     }
 
-    /// The rows of a frame, its columns encoded by what the training rows of `split` say.
+    /// Creates a table of the rows of a frame, its columns encoded using the training rows of `split`.
     pub(super) fn encoded(
         frame: Frame,
         split: &Split,
@@ -108,23 +109,23 @@ impl Table {
         let (rows, encoder) = (split.validation(), encoding.encoder(&frame.columns));
         let unseen = encoder.unseen(rows.iter());
         let unseen = unseen.filter_map(|(place, unseen)| encoding.remark(place, &unseen, rows.len()));
-        notices.extend(unseen.map(|text| Notice::Warning(format!("of the rows for validation, {text}"))));
+        notices.extend(unseen.map(|text| Notice::Warning(format!("of the validation rows, {text}"))));
         drop(encoder);
         Ok(Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)?.saying(notices))
     }
 
-    /// With what is lost where numbers are not standardized.
+    /// Adds a notice if precision is lost without standardization.
     pub(super) fn not_standardized(self) -> Self {
         let Raw::Columns { frame, .. } = &self.raw else { return self };
         let said = frame.columns.iter().filter_map(|Column { name, cells, .. }| match cells {
-            Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", remarks::of_rounding(numbers)?)),
+            Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", of_rounding(numbers)?)),
             Cells::Categories(_) => None,
         });
         let notices = said.map(Notice::Warning).collect();
         self.saying(notices)
     }
 
-    /// With something that a person should know.
+    /// Adds notices for the user.
     pub(super) fn saying(mut self, notices: Vec<Notice>) -> Self {
         self.notices.extend(notices);
         self
@@ -141,11 +142,11 @@ impl Table {
         Ok(Self { raw, inputs, targets, rows, kind, statistics: None, fingerprint, device, notices })
     }
 
-    /// The same rows, every feature standardized over the training rows of `split`. Features that say yes or no, of
-    /// categories for example, are left at 0 and 1.
+    /// Standardizes every feature over the training rows of `split`. Features that are yes or no, for example from
+    /// categories, keep 0 and 1.
     ///
     /// # Errors
-    /// The split is for another number of rows, or the device fails.
+    /// The split has another number of rows, or the device fails.
     pub fn standardized(mut self, split: &Split) -> Result<Self, DataError> {
         if split.rows() != self.len() {
             return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: self.len() });
@@ -159,12 +160,12 @@ impl Table {
         Ok(self)
     }
 
-    /// The statistics of standardization, where there is any.
+    /// Returns the statistics of standardization, if there are any.
     pub fn statistics(&self) -> Option<&Statistics> {
         self.statistics.as_ref()
     }
 
-    /// What `state` says of columns and statistics.
+    /// Reads columns and statistics from `state`.
     fn read(&self, state: &State) -> Result<(Option<Encoding>, Option<Statistics>), StateError> {
         let encoding = match &self.raw {
             Raw::Columns { encoding, .. } => Some(encoding.load(&state.json)?),
@@ -240,7 +241,7 @@ impl Dataset for Table {
     }
 }
 
-impl Part for Table {
+impl Stateful for Table {
     fn save(&self) -> Result<State, StateError> {
         let mut state = self.statistics.as_ref().map(Statistics::save).unwrap_or_default();
         if let Raw::Columns { encoding, .. } = &self.raw {

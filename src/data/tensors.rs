@@ -1,4 +1,4 @@
-//! Rows from a safetensors file: one tensor of inputs, one of targets.
+//! Reader of safetensors files: one tensor of inputs, one of targets.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::{DataConfig, DataError, Problem, Rows, Targets, TensorError};
 use crate::Notice;
 use crate::memory::{self, Need};
 
-/// How to read a safetensors file.
+/// Options of reading a safetensors file.
 pub(super) struct TensorReader<'a> {
     pub inputs: &'a str,
     pub targets: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct TensorReader<'a> {
 }
 
 impl<'a> TensorReader<'a> {
-    /// What `config` says, with the defaults of what it leaves out.
+    /// Creates the options from `config`, with defaults.
     pub fn new(config: &'a DataConfig) -> Self {
         Self {
             inputs: config.inputs.as_deref().unwrap_or("x"),
@@ -31,8 +31,8 @@ impl<'a> TensorReader<'a> {
         }
     }
 
-    /// The rows of a file, read by a run that `has_begun` or begins, and what looks like a mistake in its labels. The
-    /// header is checked against the length of the content before anything is allocated by what it says.
+    /// Reads the rows of a file, for a run that `has_begun` or begins, and likely mistakes in its labels. The header is
+    /// checked against the length of the content before memory is allocated for it.
     pub fn read(
         &self,
         DataFile { path, content, .. }: &DataFile,
@@ -52,7 +52,7 @@ impl<'a> TensorReader<'a> {
             return Err(DataError::NoRows { path: (*path).into() });
         }
         let bytes = (inputs.view.data().len() + targets.view.data().len()) as u64;
-        let needs = vec![Need::new("tensors", bytes, "beside the file")];
+        let needs = vec![Need::new("tensors", bytes, "in addition to the file")];
         memory::require(&path.display().to_string(), needs, 0, vec!["a file of fewer rows".to_owned()])?;
         let targets = match targets.view.dtype() {
             Dtype::F32 => {
@@ -82,7 +82,7 @@ const OF_TENSORS: &str = "store values as F32, or set `data.classes` for the num
 const TARGETS: &str = "F32 [rows] or [rows, width] for values, or I64, U32 or U8 [rows] for classes";
 const CLASSES: &str = "one class a row, [rows] or [rows, 1], where the dtype is an integer";
 
-/// A tensor of the file, and which option named it.
+/// A tensor of the file, and the option that names it.
 struct Named<'a> {
     path: &'a Path,
     option: &'static str,
@@ -108,7 +108,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The number of rows and the shape of one, for inputs.
+    /// Returns the number of rows and the shape of one, for inputs.
     fn as_rows(&self) -> Result<(usize, Vec<usize>), DataError> {
         match self.view.shape() {
             [rows, shape @ ..] if !shape.is_empty() && !shape.contains(&0) && self.view.dtype() == Dtype::F32 => {
@@ -118,7 +118,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The number of rows and the numbers in one, for targets.
+    /// Returns the number of rows and the numbers per row, for targets.
     fn as_columns(&self) -> Result<(usize, usize), DataError> {
         match (self.view.dtype(), self.view.shape()) {
             (Dtype::F32 | Dtype::I64 | Dtype::U32 | Dtype::U8, &[rows]) => Ok((rows, 1)),
@@ -133,12 +133,12 @@ impl<'a> Named<'a> {
             .into()
     }
 
-    /// The elements of an F32 tensor, `width` a row, each of them finite.
+    /// Returns the elements of an F32 tensor, `width` per row, all of them finite.
     fn floats(&self, width: usize) -> Result<Vec<f32>, DataError> {
         floats(self.view.data()).map_err(|(at, problem)| self.problem(at / width, problem))
     }
 
-    /// The elements of an integer tensor as labels below `classes`.
+    /// Returns the elements of an integer tensor as labels below `classes`.
     fn labels(&self, classes: usize) -> Result<Vec<u32>, DataError> {
         labels(self.view.dtype(), self.view.data(), classes).map_err(|(row, problem)| self.problem(row, problem))
     }
@@ -148,7 +148,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The elements of an F32 tensor, each of them finite; or which one is not.
+/// Returns the elements of an F32 tensor, or the first one that is not finite.
 pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, (usize, Problem)> {
     let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     match values.iter().position(|x| !x.is_finite()) {
@@ -157,7 +157,7 @@ pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, (usize, Problem)> {
     }
 }
 
-/// The elements of a tensor of I64, U32 or U8 as labels below `classes`; or which one is none.
+/// Returns the elements of a tensor of I64, U32 or U8 as labels below `classes`, or the first one that is not.
 pub(super) fn labels(dtype: Dtype, bytes: &[u8], classes: usize) -> Result<Vec<u32>, (usize, Problem)> {
     let numbers: Vec<i64> = match dtype {
         Dtype::I64 => bytes.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),

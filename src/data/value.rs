@@ -1,4 +1,4 @@
-//! A value on its way from a file into a table, and what it says as a number, a class or a name.
+//! A value read from a file, and its conversion to a number, a class or a name.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use super::Problem;
 use super::error::quoted;
 use super::looks::{Look, look};
 
-/// What stands in a field of a record.
+/// The value in a field of a record.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
     Missing,
     #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no other values than texts"))]
     Number(Number),
-    /// Text that is none of a number.
+    /// Text that is not a number.
     #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
     Word(&'a str),
     /// Text that may be a number.
     Text(&'a str),
 }
 
-/// A number as a file of numbers holds it. As text it is the shortest that is read as the same number, which is its
-/// name where numbers are names.
+/// A number in its type in the file. Its text is the shortest that reads back as the same number, which is its name if
+/// numbers are names.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
 pub(super) enum Number {
-    /// Of up to 64 bits, with a sign or without.
+    /// Of up to 64 bits, signed or unsigned.
     Integer(i128),
     Single(f32),
     Double(f64),
 }
 
 impl Number {
-    /// The number in 64 bits, where it is finite in 32.
+    /// Returns the number in 64 bits, if it is finite in 32.
     pub fn value(self) -> Result<f64, Problem> {
         let (exact, nearest) = match self {
             Self::Integer(number) => (number as f64, number as f32),
@@ -40,16 +40,15 @@ impl Number {
         };
         match self {
             _ if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
-            // In full it would be three hundred digits.
+            // In full it would have three hundred digits.
             Self::Double(number) => Err(Problem::NotFinite(format!("{number:e}"))),
             _ => Err(Problem::NotFinite(self.to_string())),
         }
     }
 }
 
-/// `exact`, moved to its neighbour where that is needed for it to be rounded to `nearest`. Text and large integers were
-/// rounded once to get here; the result may lie in the middle of two numbers of 32 bits, and be rounded to the wrong
-/// one.
+/// Returns `exact`, adjusted to its neighbour if needed so that it rounds to `nearest`. Text and large integers were
+/// already rounded once; the result may lie midway between two 32-bit numbers, and round to the wrong one.
 fn rounding_to(nearest: f32, exact: f64) -> f64 {
     match f64::from(nearest) {
         _ if exact as f32 == nearest => exact,
@@ -68,7 +67,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// A text as a number in 64 bits, where it is finite in 32.
+/// Parses a text as a number in 64 bits, if it is finite in 32.
 pub(super) fn number(field: &str) -> Result<f64, Problem> {
     match (field.parse::<f32>(), field.parse::<f64>()) {
         (Ok(nearest), Ok(exact)) if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
@@ -88,7 +87,7 @@ fn no_number(field: &str) -> Problem {
     }
 }
 
-/// A label as a class: `3`, and also `3.0`, as tables are often written that once had a gap.
+/// Parses a label as a class: `3`, and also `3.0`, which is common in tables that once had missing values.
 pub(super) fn class(field: &str) -> Result<u32, Problem> {
     match field.parse::<f64>() {
         Ok(x) if x.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&x) => Ok(x as u32),
@@ -115,11 +114,11 @@ mod tests {
         assert_eq!(problem.to_string(), "1e300 is not a finite 32-bit number");
     }
 
-    /// Runs that were begun when numbers were rounded to 32 bits at once go on to the same bits.
+    /// Runs that began when numbers were rounded directly to 32 bits continue with the same bits.
     #[test]
     fn a_number_is_rounded_to_32_bits_as_if_it_had_not_been_64_before() {
-        // A little more and a little less than the middle of two numbers of 32 bits, which is what 64 bits make of
-        // both.
+        // A little more and a little less than the midpoint of two 32-bit numbers, which 64 bits cannot distinguish
+        // from it.
         for text in ["1.00000005960464477540000001", "1.00000017881393432616999999", "0.1", "1e-50", "16777217"] {
             assert_eq!(number(text).unwrap() as f32, text.parse::<f32>().unwrap(), "{text}");
         }

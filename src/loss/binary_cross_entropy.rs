@@ -4,8 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, Predicted, check_smoothing};
-use crate::data::TargetKind;
+use super::{Loss, LossError, Predicted, TargetKind, check_smoothing};
 use crate::ops::loss::binary_cross_entropy;
 
 /// Binary cross-entropy of a single logit against two classes: [`binary_cross_entropy`].

@@ -9,21 +9,21 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CrossEntropy, Loss, LossError, MeanSquaredError, check_smoothing};
+use super::{CrossEntropy, Loss, LossError, MeanSquaredError, TargetKind, check_smoothing};
 use crate::KindError;
-use crate::data::TargetKind;
-use crate::kinded::{self, Kinded};
 use crate::registry::{Chosen, Named};
+use crate::tagged::{self, Tagged};
 
 /// The loss; by default the usual one for the data's targets.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum LossConfig {
-    /// Mean squared error for values and cross-entropy for classes.
+    /// Mean squared error for values, cross-entropy for classes.
     Usual {
         /// Share in `[0, 1)` of the target that is spread over all classes.
         label_smoothing: f64,
     },
-    /// The one that is named.
+    /// The named loss.
     Kind(Chosen<dyn Loss>),
 }
 
@@ -34,7 +34,7 @@ impl Default for LossConfig {
 }
 
 impl LossConfig {
-    /// A loss of the catalogue, or of a type that is registered.
+    /// Creates the configuration of a catalogue loss or of a registered type.
     ///
     /// # Errors
     /// The type has no name, or the value cannot be written.
@@ -42,7 +42,7 @@ impl LossConfig {
         <dyn Loss>::registry().choose(loss).map(Self::Kind)
     }
 
-    /// The name of the loss, where it is given.
+    /// Returns the name of the loss, if it is given.
     pub fn kind(&self) -> Option<&'static str> {
         match self {
             Self::Usual { .. } => None,
@@ -50,7 +50,7 @@ impl LossConfig {
         }
     }
 
-    /// The same, with the usual loss named: that for values, or that for classes.
+    /// Returns the same configuration, with the usual loss for values or classes written out.
     pub(crate) fn named(&self, for_values: bool) -> Self {
         let Self::Usual { label_smoothing } = *self else { return self.clone() };
         let named = match for_values {
@@ -63,7 +63,7 @@ impl LossConfig {
     /// Checks what can be checked without the data.
     ///
     /// # Errors
-    /// Names the setting and its value.
+    /// The setting and its value.
     pub fn validate(&self) -> Result<(), LossError> {
         match self {
             Self::Usual { label_smoothing } => check_smoothing(*label_smoothing),
@@ -71,11 +71,11 @@ impl LossConfig {
         }
     }
 
-    /// The loss for such targets, and how many numbers the model has to put out for it.
+    /// Returns the loss for these targets, and the number of model outputs that it needs.
     ///
     /// # Errors
     /// The loss, or a setting, does not fit the targets.
-    pub(crate) fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
+    pub fn fitted(&self, targets: TargetKind) -> Result<(Arc<dyn Loss>, usize), LossError> {
         let loss: Arc<dyn Loss> = match self {
             Self::Kind(chosen) => Arc::clone(chosen.get()),
             Self::Usual { label_smoothing } => match targets {
@@ -102,7 +102,7 @@ impl Serialize for LossConfig {
     }
 }
 
-/// The table without a `kind`, which is there to be named where another key is not known.
+/// The table without a `kind`; its name appears in the error for an unknown key.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Usual {
@@ -117,10 +117,10 @@ impl<'de> Deserialize<'de> for LossConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = Map::deserialize(deserializer)?;
         if !table.contains_key("kind") {
-            let Usual { label_smoothing, .. } = kinded::read_table(table)?;
+            let Usual { label_smoothing, .. } = tagged::read_table(table)?;
             return Ok(Self::Usual { label_smoothing });
         }
-        <dyn Loss>::registry().read(Kinded::of(table)?).map(Self::Kind)
+        <dyn Loss>::registry().read(Tagged::of(table)?).map(Self::Kind)
     }
 }
 
@@ -129,12 +129,12 @@ impl JsonSchema for LossConfig {
         "LossConfig".into()
     }
 
-    /// One table with the settings of all losses of the catalogue: without a `kind` it is the data that chooses.
+    /// One table with the settings of all catalogue losses; without a `kind` the data decides.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let registry = <dyn Loss>::registry();
         let mut kind = registry.names();
-        let meaning = "Which loss. Default: by the targets, \"mse\" where they are values (tables with `task = \
-                       \"regression\"`, tensors of F32), and \"cross_entropy\" where they are classes or tokens.";
+        let meaning = "The loss. Default: depends on the targets, \"mse\" for values (tables with `task = \
+                       \"regression\"`, tensors of F32), and \"cross_entropy\" for classes and tokens.";
         kind.insert("description".to_owned(), meaning.into());
         let mut properties = Map::new();
         for loss in registry.catalogue() {

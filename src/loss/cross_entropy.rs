@@ -1,14 +1,13 @@
-//! Cross-entropy of one logit for each class.
+//! Cross-entropy with one logit per class.
 
 use candle_core::{D, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, Predicted, check_smoothing};
-use crate::data::TargetKind;
+use super::{Loss, LossError, Predicted, TargetKind, check_smoothing};
 use crate::ops::loss::cross_entropy;
 
-/// Cross-entropy of one logit for each class: [`cross_entropy`].
+/// Cross-entropy with one logit per class: [`cross_entropy`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrossEntropy {

@@ -1,18 +1,17 @@
-//! The loss that a program hands over as a value.
+//! A loss that a program passes as a value.
 
 use candle_core::{Result, Tensor, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError};
-use crate::data::TargetKind;
+use super::{Loss, LossError, TargetKind};
 
-/// The place of a loss that the program which trains hands over as a value. A configuration says no more of it.
+/// Placeholder in a configuration for a loss that the training program passes as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Custom {}
 
-const ELSEWHERE: &str = "the loss is handed over as a value by the program that trains this run; use that program \
+const ELSEWHERE: &str = "the loss is passed as a value by the program that trains this run; use that program \
                          (`Session::builder` takes it), or name a loss here";
 
 impl Loss for Custom {

@@ -1,18 +1,17 @@
-//! Mean squared error against values.
+//! Mean squared error for values.
 
 use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, check_smoothing};
-use crate::data::TargetKind;
+use super::{Loss, LossError, TargetKind, check_smoothing};
 use crate::ops::loss::mean_squared_error;
 
-/// Mean squared error against values: [`mean_squared_error`].
+/// Mean squared error for values: [`mean_squared_error`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeanSquaredError {
-    /// 0: there are no labels to smooth. Configurations have it all the same.
+    /// Must be 0: there are no labels to smooth. Accepted because older configurations contain it.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub label_smoothing: f64,

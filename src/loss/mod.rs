@@ -1,44 +1,40 @@
-//! Losses: what training minimizes, what counts as right, and how outputs are read.
+//! Losses: the function that training minimizes, the accuracy, and the meaning of outputs.
 //!
-//! A loss is used by training, by validation and by a prediction alike. To add one to the catalogue, write its file and
-//! its line in `catalogue!` below; a program adds its own with [`register`].
+//! A loss is used by training, by validation and by a prediction alike. To add one, write its file and its
+//! line in `catalogue.rs`; a program adds its own with [`register`].
 
 mod binary_cross_entropy;
+mod catalogue;
 mod config;
 mod cross_entropy;
 mod custom;
 mod mean_squared_error;
 mod predicted;
+mod targets;
 
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock};
 
 use candle_core::{Result, Tensor};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
+pub use catalogue::register;
 pub use config::LossConfig;
 pub use cross_entropy::CrossEntropy;
 pub use custom::Custom;
 pub use mean_squared_error::MeanSquaredError;
 pub use predicted::Predicted;
 pub(crate) use predicted::largest;
+pub use targets::TargetKind;
 
-use crate::KindError;
-use crate::data::TargetKind;
-use crate::registry::{Kind, Named, Registry};
-
-/// A loss, which a run minimizes. Its fields are the settings of the `[loss]` table.
+/// A loss that a run minimizes. Its fields are the settings of the `[loss]` table.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
-/// use rekindle::data::TargetKind;
-/// use rekindle::loss::{Loss, LossConfig, LossError, register};
+/// use rekindle::loss::{Loss, LossConfig, LossError, TargetKind, register};
 /// use serde::{Deserialize, Serialize};
 ///
-/// /// The mean distance from the values.
+/// /// The mean distance of outputs from values.
 /// #[derive(Debug, Serialize, Deserialize)]
 /// struct MeanAbsoluteError {}
 ///
@@ -63,25 +59,25 @@ pub trait Loss: Debug + Send + Sync + 'static {
     /// Checks the settings before any data is read.
     ///
     /// # Errors
-    /// Names the setting and its value.
+    /// The setting and its value.
     fn validate(&self) -> std::result::Result<(), LossError> {
         Ok(())
     }
 
-    /// How many numbers the model has to put out for each row with such a target, or for each position of one.
+    /// Returns the number of model outputs for each row with such a target, or for each position in a row.
     ///
     /// # Errors
-    /// The loss is not for such targets, or a setting is not.
+    /// The loss, or a setting, does not fit such targets.
     fn outputs(&self, targets: TargetKind) -> std::result::Result<usize, LossError>;
 
-    /// The mean over the targets of a batch, a scalar to train on: `outputs` `[rows, …, numbers]`, and `targets` as in
-    /// [`Batch`](crate::data::Batch).
+    /// The mean over the targets of a batch, a scalar to train on. `outputs` are `[rows, …, numbers]`; `targets` are
+    /// `[rows, width]`, f32, where they are values, and `[rows]` or `[rows, positions]`, u32, where they are classes.
     ///
     /// # Errors
     /// The shapes do not fit, or the device fails.
     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor>;
 
-    /// The mean that a validation reports: without what only regularizes training, such as label smoothing.
+    /// Returns the mean for validation, without terms that only regularize training, such as label smoothing.
     ///
     /// # Errors
     /// As [`Loss::forward`].
@@ -94,7 +90,7 @@ pub trait Loss: Debug + Send + Sync + 'static {
         false
     }
 
-    /// How many targets the outputs have right; `None` where there is no accuracy.
+    /// Returns how many targets are predicted correctly; `None` if there is no accuracy.
     ///
     /// # Errors
     /// As [`Loss::forward`].
@@ -102,22 +98,23 @@ pub trait Loss: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// How a prediction reads the outputs of each row: as values, unless the loss says otherwise.
+    /// Interprets the outputs of each row for a prediction: by default as values.
     fn interpret(&self, outputs: Vec<Vec<f32>>) -> Predicted {
         Predicted::Values(outputs)
     }
 }
 
-/// Why a loss cannot be used.
+/// Errors of choosing a loss.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum LossError {
-    /// It is for other targets.
+    /// The loss is for other targets.
     #[error("does not fit the data, whose targets are {targets}")]
     Unfit {
-        /// Those of the data.
+        /// The targets of the data.
         targets: TargetKind,
     },
-    /// A setting has a value it cannot have.
+    /// A setting has an invalid value.
     #[error("{field} = {value}: {rule}")]
     Field {
         /// The setting.
@@ -130,51 +127,19 @@ pub enum LossError {
 }
 
 impl LossError {
-    /// The error of a setting.
+    /// Creates the error of a setting.
     pub fn field(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self::Field { field, value: value.to_string(), rule: rule.into() }
     }
 }
 
-/// Names the losses, their types, and a sentence about each for the reference.
-macro_rules! catalogue {
-    ($($name:literal => $Loss:ident, $doc:literal;)*) => {
-        static REGISTRY: LazyLock<Registry<dyn Loss>> = LazyLock::new(|| {
-            Registry::new("loss", "loss", vec![$(Kind::new::<$Loss>($name, $doc, |loss| Arc::new(loss))),*])
-        });
-    };
-}
-
-catalogue! {
-    "mse" => MeanSquaredError, "Mean squared error against values.";
-    "cross_entropy" => CrossEntropy, "Cross-entropy of one logit for each class.";
-    "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a single logit against two classes.";
-    "custom" => Custom, "A loss that the program which trains hands over as a value.";
-}
-
-impl Named for dyn Loss {
-    fn registry() -> &'static Registry<Self> {
-        &REGISTRY
-    }
-}
-
-/// Makes the losses of type `T` known as `name`, for the whole program and as long as it runs: `loss.kind` in a
-/// configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
-///
-/// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
-pub fn register<T: Loss + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
-    let kind = Kind::<dyn Loss>::own::<T>(name, &["kind"], |loss| Arc::new(loss))?;
-    REGISTRY.register(kind)
-}
-
-/// In how many places two tensors of whole numbers agree.
+/// Counts the positions where two tensors of integers are equal.
 fn count_equal(predicted: &Tensor, targets: &Tensor) -> Result<usize> {
     let equal = predicted.eq(targets)?.flatten_all()?.to_vec1::<u8>()?;
     Ok(equal.into_iter().map(usize::from).sum())
 }
 
-/// Refuses a share of the target that is not one.
+/// Checks that a label smoothing is in `[0, 1)`.
 fn check_smoothing(label_smoothing: f64) -> std::result::Result<(), LossError> {
     if (0.0..1.0).contains(&label_smoothing) {
         return Ok(());

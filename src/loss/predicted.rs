@@ -1,13 +1,13 @@
-//! What outputs say of rows: the class and the probability of each, or values.
+//! Interpreted outputs: classes with probabilities, or values.
 
-/// What a model says of each row.
+/// Predictions for the rows of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Predicted {
     /// Classes.
     Classes {
-        /// The most probable one of each row; of equals the first.
+        /// The most probable class of each row; the first one if several are equal.
         classes: Vec<u32>,
-        /// The probability of every class, row after row.
+        /// The probability of every class, one list per row.
         probabilities: Vec<Vec<f32>>,
     },
     /// Values.
@@ -15,13 +15,13 @@ pub enum Predicted {
 }
 
 impl Predicted {
-    /// The classes of rows of logits, one for each class.
+    /// Returns the classes of rows of logits, one logit per class.
     pub fn of_logits(rows: &[Vec<f32>]) -> Self {
         let classes = rows.iter().map(|row| largest(row)).collect();
         Self::Classes { classes, probabilities: rows.iter().map(|row| softmax(row)).collect() }
     }
 
-    /// Of how many rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Classes { classes, .. } => classes.len(),
@@ -29,19 +29,19 @@ impl Predicted {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// The place of the largest number; of equals the first.
+/// Returns the index of the largest number; the first one if several are equal.
 pub(crate) fn largest(numbers: &[f32]) -> u32 {
     let better = |best: usize, place: usize| if numbers[place] > numbers[best] { place } else { best };
     (0..numbers.len()).reduce(better).unwrap_or_default() as u32
 }
 
-/// The probabilities of classes, computed in f64.
+/// Returns the probabilities of classes, computed in f64.
 fn softmax(logits: &[f32]) -> Vec<f32> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit) - f64::from(most)).exp()).collect();
@@ -59,7 +59,7 @@ mod tests {
         let logits = [0.0, 2f32.ln(), 5f32.ln()];
         for shift in [0.0, 1000.0, -1000.0] {
             let shifted: Vec<f32> = logits.iter().map(|logit| logit + shift).collect();
-            // A shift by 1000 leaves 24 bits for numbers up to 1000, so a logit is off by up to 3e-5.
+            // A shift by 1000 leaves 24 bits for numbers up to 1000, so the error of a logit is up to 3e-5.
             for (p, expected) in softmax(&shifted).iter().zip([0.125, 0.25, 0.625]) {
                 assert!((p - expected).abs() < 5e-5, "{p} {expected}");
             }

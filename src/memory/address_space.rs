@@ -1,9 +1,9 @@
-//! What a limit of the address space (`ulimit -v`) leaves to this process.
+//! The memory that a limit of the address space (`ulimit -v`) leaves to this process.
 
 use super::Size;
 use super::available::{Available, kilobytes};
 
-/// The limit of the address space of this process, in bytes; `None` where there is none.
+/// Returns the limit of the address space of this process, in bytes; `None` without a limit.
 pub fn address_space_limit() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::As).current;
@@ -11,13 +11,13 @@ pub fn address_space_limit() -> Option<u64> {
     None
 }
 
-/// What threads that are still to start and the temporary memory of a step take, in bytes.
+/// Bytes reserved for threads still to be started and for the temporary memory of a step.
 ///
-/// A process whose address space is used up ends at once, where one that uses more than other limits leave is slow at
-/// first. So what cannot be added up beforehand is estimated here from above.
+/// A process that exhausts its address space ends at once, while one that exceeds other limits becomes slow first. So
+/// sizes that cannot be computed in advance are bounded from above here.
 pub(super) const ASIDE: u64 = 32 << 20;
 
-/// What is left of `limit`, by the files `status` and `smaps` of `/proc/self`.
+/// Returns the memory left under `limit`, from the files `status` and `smaps` of `/proc/self`.
 pub(super) fn left(limit: u64, status: &str, smaps: &str) -> Available {
     let used = kilobytes(status, "VmSize").unwrap_or(0).saturating_sub(reserve(smaps));
     let in_use = used.saturating_add(ASIDE);
@@ -32,8 +32,8 @@ pub(super) fn left(limit: u64, status: &str, smaps: &str) -> Available {
     }
 }
 
-/// Bytes that are mapped and can still be used: what an allocator has reserved, in large pieces, and not touched. A
-/// smaller piece, such as the stack of a thread, is for one purpose.
+/// Returns the bytes that are mapped and still usable: large untouched reservations of an allocator. Smaller ones, such
+/// as a thread's stack, have another purpose.
 fn reserve(smaps: &str) -> u64 {
     const LARGE: u64 = 64 << 20;
     let mut sum: u64 = 0;
@@ -52,7 +52,7 @@ fn reserve(smaps: &str) -> u64 {
     sum
 }
 
-/// Whether the line begins a mapping, and if so, whether that is of private memory without a file.
+/// Whether the line begins a mapping, and if so, whether it is private memory without a file.
 fn mapping(line: &str) -> Option<bool> {
     let mut fields = line.split_ascii_whitespace();
     let (range, rights, inode) = (fields.next()?, fields.next()?, fields.nth(2)?);
@@ -81,7 +81,7 @@ mod tests {
         };
         let anonymous = "7f0000000000-7f0040000000 rw-p 00000000 00:00 0 ";
         assert_eq!(reserve(&mapping(anonymous, 1_048_576, 48_576)), 1_000_000 * 1024);
-        // A stack, a file, and what can neither be read nor written.
+        // A stack, a file, and a mapping that can be neither read nor written.
         let others = [
             (anonymous, 2048),
             ("7f0000000000-7f0040000000 r--p 00000000 08:01 77  /data/large", 1_048_576),

@@ -1,19 +1,19 @@
-//! How much memory this process can still have: the smallest of what the machine, the process's control groups and the
-//! limit of its address space leave.
+//! Memory available to this process: the minimum of what the machine, the process's control groups and its address
+//! space limit leave.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Size, address_space};
 
-/// Memory that can still be had.
+/// Available memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Available {
-    /// Bytes.
+    /// Number of bytes.
     pub bytes: u64,
     /// The source of the limit.
     pub limit: String,
-    /// Whether the process ends as soon as it asks for more, and not only once it uses more.
+    /// Whether the process ends as soon as it requests more memory, not only when it uses more.
     pub is_of_requests: bool,
 }
 
@@ -24,25 +24,25 @@ impl fmt::Display for Available {
 }
 
 impl Available {
-    /// The available memory now; `None` where the system does not say.
+    /// Returns the memory available now; `None` if the system does not report it.
     #[cfg(target_os = "linux")]
     pub fn now() -> Option<Self> {
         smallest(|path| std::fs::read_to_string(path).ok(), address_space::address_space_limit())
     }
 
-    /// The available memory now; `None` where the system does not say.
+    /// Returns the memory available now; `None` if the system does not report it.
     #[cfg(not(target_os = "linux"))]
     pub fn now() -> Option<Self> {
         None
     }
 
-    /// The same and `bytes` more.
+    /// Returns the same with `bytes` more.
     pub(super) fn and(self, bytes: u64) -> Self {
         Self { bytes: self.bytes.saturating_add(bytes), ..self }
     }
 }
 
-/// The smallest of all limits, by the files that `read` finds.
+/// Returns the minimum over all limits in the files that `read` finds.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) -> Option<Available> {
     let machine = read(Path::new("/proc/meminfo")).unwrap_or_default();
@@ -62,24 +62,24 @@ fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) 
     of_groups.chain(of_machine).chain(of_address_space).min_by_key(|available| available.bytes)
 }
 
-/// The number of a line `name:  123 kB`, in bytes.
+/// Parses a line `name:  123 kB`, in bytes.
 pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// A control group that this process is in, and how its files are called.
+/// A control group of this process, and the names of its files.
 struct Group {
     folder: PathBuf,
     names: &'static Names,
 }
 
-/// Names of the files of a control group and of the lines in them.
+/// Names of a control group's files, and of lines in them.
 struct Names {
     root: &'static str,
     limit: &'static str,
     usage: &'static str,
-    /// Pages of files, which the system takes back when memory is short.
+    /// Page cache, which the system frees when memory is short.
     pages: [&'static str; 2],
 }
 
@@ -98,7 +98,7 @@ const VERSION_1: Names = Names {
 };
 
 impl Group {
-    /// The group of a line in `/proc/self/cgroup` and all groups around it, whose limits hold too.
+    /// Returns the group of a line in `/proc/self/cgroup` and all its parents, whose limits also apply.
     fn of_line(line: &str) -> Vec<Self> {
         let mut fields = line.splitn(3, ':');
         let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
@@ -109,7 +109,7 @@ impl Group {
             (_, controllers) if controllers.split(',').any(|name| name == "memory") => &VERSION_1,
             _ => return Vec::new(),
         };
-        // A path that leads out of what is mounted here has no files here.
+        // A path outside the mounted hierarchy has no files here.
         let inside = path.split('/').filter(|name| !name.is_empty()).take_while(|name| *name != "..");
         let mut folder = PathBuf::from(names.root);
         let mut groups = vec![Self { folder: folder.clone(), names }];
@@ -120,7 +120,7 @@ impl Group {
         groups
     }
 
-    /// The memory within its limit; `None` where it has no limit.
+    /// Returns the memory left within its limit; `None` without a limit.
     fn available(&self, read: &impl Fn(&Path) -> Option<String>, free_swap: u64) -> Option<Available> {
         let number = |name: &str| read(&self.folder.join(name))?.trim().parse::<u64>().ok();
         let (limit, usage) = (number(self.names.limit)?, number(self.names.usage)?);
@@ -130,7 +130,7 @@ impl Group {
             if self.names.pages.contains(&name) { number.trim().parse::<u64>().ok() } else { None }
         });
         let used = usage.saturating_sub(pages.fold(0, u64::saturating_add));
-        // Where nothing is said about swap, there is no limit to it.
+        // A missing file means that swap is not limited.
         let swap_limit = number("memory.swap.max").unwrap_or(u64::MAX);
         let swap = swap_limit.saturating_sub(number("memory.swap.current").unwrap_or(0)).min(free_swap);
         let file = self.folder.join(self.names.limit);
@@ -197,7 +197,7 @@ mod tests {
             ("/sys/fs/cgroup/a/memory.max", "2000\n"),
             ("/sys/fs/cgroup/a/memory.current", "500\n"),
         ];
-        // The free swap of the machine is the group's too where nothing limits it.
+        // The machine's free swap is available to the group if swap is not limited.
         assert_eq!(found(&files, None).unwrap().0, 1500 + 1_024_000);
     }
 

@@ -1,14 +1,15 @@
-//! Whether something fits in memory, asked before the memory is taken.
+//! Checks whether a request fits in memory, before the memory is allocated.
 //!
-//! Linux gives memory out freely and kills a process, or its neighbours, once it is used up; an allocation that fails
-//! is rare. So the sizes of large things are added up first and compared with what is available. All sizes are lower
-//! bounds: a refusal is certain, and what is not refused may still be too much. Where the system does not say what is
-//! available, nothing is refused.
+//! Linux overcommits memory and kills a process, or its neighbours, once it is used up; a failing allocation is rare.
+//! So the sizes of large objects are added up first and compared with the available memory. All sizes are lower bounds:
+//! a refused request certainly does not fit, and an accepted one may still be too large. If the system does not report
+//! the available memory, nothing is refused.
 
 mod address_space;
 mod available;
 mod size;
 
+use crate::aligned::aligned;
 use std::cell::Cell;
 use std::fmt;
 
@@ -21,9 +22,9 @@ pub(crate) use self::size::grouped;
 
 thread_local!(static FAILURE_IS_EXPECTED: Cell<bool> = const { Cell::new(false) });
 
-/// Calls `request`, which asks for memory and can go on without it.
+/// Calls `request`, which allocates memory and can continue if that fails.
 pub(crate) fn expect_failure<R>(request: impl FnOnce() -> R) -> R {
-    /// Restored even when `request` panics.
+    /// Restored even if `request` panics.
     struct Restore(bool);
 
     impl Drop for Restore {
@@ -36,25 +37,25 @@ pub(crate) fn expect_failure<R>(request: impl FnOnce() -> R) -> R {
     request()
 }
 
-/// Whether what asks for memory on this thread now can go on without it. An allocator that finds none may end the
-/// program where this is false.
+/// Whether the current request for memory on this thread can continue without it. If this is false, an allocator
+/// without memory may end the program.
 pub fn failure_is_expected() -> bool {
     FAILURE_IS_EXPECTED.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Something that takes memory.
+/// An object that takes memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     /// Its name.
     pub what: String,
-    /// A lower bound in bytes.
+    /// A lower bound of its size in bytes.
     pub bytes: u64,
-    /// Where the size comes from, or nothing.
+    /// Explanation of the size; may be empty.
     pub detail: String,
 }
 
 impl Need {
-    /// A need of `bytes`.
+    /// Creates a need of `bytes`.
     pub fn new(what: impl Into<String>, bytes: u64, detail: impl Into<String>) -> Self {
         Self { what: what.into(), bytes, detail: detail.into() }
     }
@@ -62,17 +63,20 @@ impl Need {
 
 /// The request does not fit in memory. Nothing was allocated for it.
 #[derive(Debug, Error)]
-#[error("{what} needs {} {} of memory, and {available}{}", how(*is_estimate), Size(total(needs)), Table { needs, remedies })]
+#[error(
+    "{what} needs {} {} of memory, and {available}{}",
+    how(*is_estimate), Size(total(needs)), Table { needs, remedies }
+)]
 pub struct TooLarge {
     /// The request.
     pub what: String,
-    /// Its parts.
+    /// The objects in it.
     pub needs: Vec<Need>,
     /// The memory that is available.
     pub available: Available,
     /// Remedies, the most effective first.
     pub remedies: Vec<String>,
-    /// Whether the last part is an estimate from above; else all are lower bounds.
+    /// Whether the last object's size is an upper bound; all others are lower bounds.
     pub is_estimate: bool,
 }
 
@@ -80,8 +84,8 @@ fn how(is_estimate: bool) -> &'static str {
     if is_estimate { "about" } else { "at least" }
 }
 
-/// Refuses `needs` as [`require`] does; and where a process that asks for more than it can have ends at once, also those
-/// that are too large with what is needed `beside` them for a moment, by an estimate.
+/// Refuses `needs` like [`require`]. If a process that requests too much ends at once, also refuses needs that are too
+/// large together with the estimated temporary memory `beside` them.
 ///
 /// # Errors
 /// As [`require`].
@@ -103,15 +107,15 @@ pub fn require_with(
     Err(Box::new(TooLarge { is_estimate, ..*TooLarge::new(what, needs, available, remedies) }))
 }
 
-/// Refuses `needs` that are more than what is available now and the `held` bytes that will be given back.
+/// Refuses `needs` that exceed the memory available now plus the `held` bytes that will be freed.
 ///
 /// # Errors
-/// They are, with all sizes and what would help.
+/// They do; the error has all sizes and remedies.
 pub fn require(what: &str, needs: Vec<Need>, held: u64, remedies: Vec<String>) -> Result<(), Box<TooLarge>> {
     require_with(what, needs, Need::new("", 0, ""), held, remedies)
 }
 
-/// The refusal of `needs` for which the system has given no memory.
+/// Creates the error for `needs` whose allocation failed.
 pub fn refusal(what: &str, needs: Vec<Need>, remedies: Vec<String>) -> Box<TooLarge> {
     let unknown = || Available { bytes: 0, limit: "the system gives no more".to_owned(), is_of_requests: true };
     TooLarge::new(what, needs, Available::now().unwrap_or_else(unknown), remedies)
@@ -124,12 +128,12 @@ impl TooLarge {
     }
 }
 
-/// The sum of all sizes; the largest number where that is beyond it.
+/// Returns the sum of all sizes, saturated at the largest number.
 pub fn total(needs: &[Need]) -> u64 {
     needs.iter().fold(0, |sum, need| sum.saturating_add(need.bytes))
 }
 
-/// A line for each need and each remedy.
+/// One line per need and per remedy.
 struct Table<'a> {
     needs: &'a [Need],
     remedies: &'a [String],
@@ -137,12 +141,10 @@ struct Table<'a> {
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.needs.iter().map(|need| need.what.chars().count()).max().unwrap_or(0);
-        let sizes = self.needs.iter().map(|need| Size(need.bytes).to_string());
-        let size_width = sizes.clone().map(|size| size.len()).max().unwrap_or(0);
-        for (need, size) in self.needs.iter().zip(sizes) {
-            let row = format!("  {:<width$}  {size:>size_width$}  {}", need.what, need.detail);
-            write!(f, "\n{}", row.trim_end())?;
+        let row = |need: &Need| [need.what.to_string(), Size(need.bytes).to_string(), need.detail.to_string()];
+        let rows: Vec<_> = self.needs.iter().map(row).collect();
+        for line in aligned(&rows, |column| column == 1) {
+            write!(f, "\n  {line}")?;
         }
         match self.remedies {
             [] => Ok(()),

@@ -1,8 +1,8 @@
-//! Sizes as a person reads them.
+//! Sizes for people.
 
 use std::fmt;
 
-/// A number of bytes, shown in the largest unit of which there is one, with two significant digits at least.
+/// A number of bytes, displayed in the largest unit that it reaches, with at least two significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(
     /// The bytes.
@@ -24,7 +24,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// A whole number with its digits in groups of three.
+/// Formats an integer with its digits in groups of three.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

@@ -11,15 +11,15 @@ use serde_json::{Map, Value, json};
 
 use super::Metric;
 use crate::KindError;
-use crate::kinded::Kinded;
 use crate::registry::{Chosen, Named};
+use crate::tagged::Tagged;
 
 /// A metric that a validation computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricConfig(Chosen<dyn Metric>);
 
 impl MetricConfig {
-    /// A metric of the catalogue, or of a type that is registered.
+    /// Creates the configuration of a catalogue metric or of a registered type.
     ///
     /// # Errors
     /// The type has no name, or the value cannot be written.
@@ -27,12 +27,12 @@ impl MetricConfig {
         <dyn Metric>::registry().choose(metric).map(Self)
     }
 
-    /// The name of the metric.
+    /// Returns the name of the metric.
     pub fn name(&self) -> &'static str {
         self.0.name()
     }
 
-    /// The metric.
+    /// Returns the metric.
     pub fn metric(&self) -> &Arc<dyn Metric> {
         self.0.get()
     }
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for MetricConfig {
                 return Err(D::Error::custom(format!("must be {expected}, not {other}")));
             }
         };
-        <dyn Metric>::registry().read(Kinded::of(table)?).map(Self)
+        <dyn Metric>::registry().read(Tagged::of(table)?).map(Self)
     }
 }
 

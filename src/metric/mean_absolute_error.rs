@@ -1,11 +1,11 @@
-//! The mean distance from the values.
+//! Mean absolute error.
 
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Mean, Metric, Tally};
-use crate::data::TargetKind;
+use crate::loss::TargetKind;
 
 /// Mean of `|output - target|` over all values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,36 +1,34 @@
-//! Metrics: figures that a validation computes beside the loss and the accuracy.
+//! Metrics that a validation computes in addition to the loss and the accuracy.
 //!
 //! A configuration lists them in `validation.metrics`. The log has each as `validation_<name>`. By that name a schedule
-//! can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one to the
-//! catalogue, write its file and its line in `catalogue!` below; a program adds its own with [`register`].
+//! can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one,
+//! write its file and its line in `catalogue.rs`; a program adds its own with [`register`].
 
+mod catalogue;
 mod config;
 mod mean_absolute_error;
 mod top_k_accuracy;
 
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use candle_core::{Result, Tensor};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+pub(crate) use catalogue::more_is_better;
+pub use catalogue::register;
 pub use config::MetricConfig;
 pub use mean_absolute_error::MeanAbsoluteError;
 pub use top_k_accuracy::TopKAccuracy;
 
-use crate::KindError;
-use crate::data::TargetKind;
-use crate::registry::{Kind, Named, Registry};
+use crate::loss::TargetKind;
 
-/// A figure of a validation. Its fields are the settings of its table in `validation.metrics`.
+/// A metric of a validation. Its fields are the settings of its table in `validation.metrics`.
 ///
 /// ```
 /// use candle_core::{Result, Tensor};
 /// use rekindle::metric::{Mean, Metric, Tally, register};
 /// use serde::{Deserialize, Serialize};
 ///
-/// /// The share of values that are right within a tolerance.
+/// /// The share of values within a tolerance of the target.
 /// #[derive(Debug, Serialize, Deserialize)]
 /// struct Within {
 ///     tolerance: f64,
@@ -52,7 +50,7 @@ use crate::registry::{Kind, Named, Registry};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Metric: Debug + Send + Sync + 'static {
-    /// Whether it grows as the model gets better.
+    /// Whether larger values are better.
     fn more_is_better() -> bool
     where
         Self: Sized;
@@ -60,36 +58,37 @@ pub trait Metric: Debug + Send + Sync + 'static {
     /// Checks the settings before any data is read.
     ///
     /// # Errors
-    /// Says which setting is wrong, and what it must be.
+    /// A message that names the invalid setting and the valid values.
     fn validate(&self) -> std::result::Result<(), String> {
         Ok(())
     }
 
-    /// Checks that it can be computed for such targets.
+    /// Checks that it can be computed for these targets.
     ///
     /// # Errors
-    /// Says what it is for.
+    /// A message that names the targets that it needs.
     fn check(&self, _targets: TargetKind) -> std::result::Result<(), String> {
         Ok(())
     }
 
-    /// An empty tally, for one validation.
+    /// Creates an empty tally, for one validation.
     fn tally(&self) -> Box<dyn Tally>;
 }
 
-/// A figure on its way through a validation.
+/// A metric accumulated over the batches of a validation.
 pub trait Tally {
-    /// Takes in a batch: what the model puts out for it, and its targets as in [`Batch`](crate::data::Batch).
+    /// Takes in a batch: the model's outputs for it, and its targets, of the shapes that
+    /// [`Loss::forward`](crate::loss::Loss::forward) takes.
     ///
     /// # Errors
     /// The shapes do not fit, or the device fails.
     fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()>;
 
-    /// The figure over all that was taken in.
+    /// Returns the metric over all added batches.
     fn value(&self) -> f64;
 }
 
-/// The mean over all numbers of a tensor that each batch gives.
+/// The mean of the elements of a tensor that is computed for each batch.
 pub struct Mean<F> {
     numbers: F,
     sum: f64,
@@ -97,14 +96,14 @@ pub struct Mean<F> {
 }
 
 impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Mean<F> {
-    /// The mean over what `numbers` makes of the outputs and targets of each batch.
+    /// Creates the mean of `numbers`, a function of the outputs and targets of each batch.
     pub fn of(numbers: F) -> Self {
         Self { numbers, sum: 0.0, count: 0 }
     }
 }
 
 impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Tally for Mean<F> {
-    /// The sum is taken in f64 and in order, so it does not depend on the device's way to add.
+    /// The sum is computed in f64 and in order, so it does not depend on the device's order of additions.
     fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()> {
         let numbers = (self.numbers)(outputs, targets)?.to_dtype(candle_core::DType::F64)?.flatten_all()?;
         let numbers = numbers.to_vec1::<f64>()?;
@@ -116,57 +115,6 @@ impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Tally for Mean<F> {
     fn value(&self) -> f64 {
         self.sum / self.count as f64
     }
-}
-
-/// The names of metrics that grow as the model gets better, and those that fall.
-static DIRECTIONS: RwLock<Vec<(&'static str, bool)>> = RwLock::new(Vec::new());
-
-/// Names the metrics, their types, and a sentence about each for the reference.
-macro_rules! catalogue {
-    ($($name:literal => $Metric:ident, $doc:literal;)*) => {
-        static REGISTRY: LazyLock<Registry<dyn Metric>> = LazyLock::new(|| {
-            $(direct($name, <$Metric as Metric>::more_is_better());)*
-            let kinds: Vec<Kind<dyn Metric>> = vec![$(Kind::new::<$Metric>($name, $doc, |metric| Arc::new(metric))),*];
-            Registry::new("metric", "metric", kinds)
-        });
-    };
-}
-
-catalogue! {
-    "mean_absolute_error" => MeanAbsoluteError, "The mean distance from the values.";
-    "top_k_accuracy" => TopKAccuracy, "The share of targets whose class is among the `k` most probable ones.";
-}
-
-fn direct(name: &'static str, more_is_better: bool) {
-    DIRECTIONS.write().unwrap_or_else(PoisonError::into_inner).push((name, more_is_better));
-}
-
-/// Whether the metric of this name grows as the model gets better.
-pub(crate) fn more_is_better(name: &str) -> bool {
-    let directions = DIRECTIONS.read().unwrap_or_else(PoisonError::into_inner);
-    directions.iter().any(|(known, more_is_better)| *known == name && *more_is_better)
-}
-
-impl Named for dyn Metric {
-    fn registry() -> &'static Registry<Self> {
-        &REGISTRY
-    }
-}
-
-/// Makes the metrics of type `T` known as `name`, for the whole program and as long as it runs: in `validation.metrics`
-/// of a configuration. A program that resumes such a run registers it before it reads configuration or checkpoint.
-///
-/// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
-pub fn register<T: Metric + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
-    // `validation_loss` and `validation_accuracy` are there already.
-    if ["loss", "accuracy"].contains(&name) {
-        return Err(KindError::Taken { what: "figure", name });
-    }
-    let kind = Kind::<dyn Metric>::own::<T>(name, &["kind"], |metric| Arc::new(metric))?;
-    REGISTRY.register(kind)?;
-    direct(name, T::more_is_better());
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! The share of targets whose class is among the most probable ones.
+//! Top-k accuracy.
 
 use candle_core::{D, DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Mean, Metric, Tally};
-use crate::data::TargetKind;
+use crate::loss::TargetKind;
 
-/// The share of targets whose class is among the `k` with the largest logits: fewer than `k` others have a larger one.
+/// Share of targets whose class is among the `k` with the largest logits: fewer than `k` other logits are larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopKAccuracy {
-    /// How many classes may be taken.
+    /// Number of classes considered.
     #[serde(default = "five")]
     #[schemars(range(min = 1))]
     pub k: usize,

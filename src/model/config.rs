@@ -6,18 +6,17 @@ use candle_core::Device;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, ModelError, ModelSpec, Outline};
+use super::{Input, Model, ModelError, ModelSpec, Outline};
 use crate::KindError;
-use crate::data::Input;
 use crate::registry::{Chosen, Named};
 
-/// A model's kind and shape, the `[model]` table of a config.
+/// A model's kind and settings, the `[model]` table of a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ModelConfig(Chosen<dyn ModelSpec>);
 
 impl ModelConfig {
-    /// A model of the catalogue, or of a type that is registered.
+    /// Creates the configuration of a catalogue model or of a registered type.
     ///
     /// # Errors
     /// The type has no name, or the value cannot be written.
@@ -25,12 +24,12 @@ impl ModelConfig {
         <dyn ModelSpec>::registry().choose(spec).map(Self)
     }
 
-    /// The name of the model.
+    /// Returns the name of the model.
     pub fn kind(&self) -> &'static str {
         self.0.name()
     }
 
-    /// The model before it is built.
+    /// Returns the model's settings, before it is built.
     pub fn spec(&self) -> &dyn ModelSpec {
         self.0.get().as_ref()
     }
@@ -38,19 +37,19 @@ impl ModelConfig {
     /// Checks what can be checked without the data.
     ///
     /// # Errors
-    /// Names the field and its value.
+    /// The field and its value.
     pub fn validate(&self) -> Result<(), ModelError> {
         self.spec().validate()
     }
 
-    /// The same model, with every default written out that follows from its other fields, or from the `context` of the
-    /// data, the number of tokens in a row.
+    /// Returns the same model, with every default written out that depends on its other fields or on `context`, the
+    /// number of tokens in a row of the data.
     pub fn complete(&self, context: Option<usize>) -> Self {
         self.spec().complete(context).unwrap_or_else(|| self.clone())
     }
 
-    /// The model for rows of `input`, with `outputs` numbers for each row, or for each position of one, and initial
-    /// weights drawn from `seed`.
+    /// Builds the model for rows of `input`, with `outputs` numbers per row, or per position in a row, and initial
+    /// weights from `seed`.
     ///
     /// # Errors
     /// The model does not fit the data, or the device fails.
@@ -64,11 +63,11 @@ impl ModelConfig {
         self.spec().build(input, outputs, seed, device)
     }
 
-    /// The size of the model that [`ModelConfig::build`] makes for rows of `input` and this many `outputs`, where it is
-    /// known.
+    /// Returns the size of the model that [`ModelConfig::build`] builds for rows of `input` and this number of
+    /// `outputs`, if it is known.
     ///
     /// # Errors
-    /// The model does not fit the data, or has more tensors than can be trained.
+    /// The model does not fit the data, or has too many tensors to train.
     pub fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
         self.spec().outline(input, outputs)
     }
@@ -81,7 +80,7 @@ impl JsonSchema for ModelConfig {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = <dyn ModelSpec>::registry().schema(generator);
-        let meaning = "A model's kind and shape, the `[model]` table of a config.";
+        let meaning = "A model's kind and settings, the `[model]` table of a configuration.";
         schema.insert("description".to_owned(), meaning.into());
         schema
     }

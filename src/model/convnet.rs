@@ -1,215 +1,24 @@
-//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, and then linear layers.
+//! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, followed by linear layers.
+
+mod config;
+mod spec;
 
 use candle_core::{Device, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::error::check_dropout;
+pub use config::{ConvBlock, ConvNetConfig, PoolKind};
+
+use super::images::{image, other_data};
 use super::layers::{BatchNorm, Builder, Conv, Linear};
-use super::outline::product;
-use super::{Activation, Activations, Mode, Model, ModelConfig, ModelError, ModelSpec, Outline};
-use crate::data::Input;
-use crate::ops::{self, Conv2d, Pool2d};
+use super::{Activation, Mode, Model, ModelError, Policy};
+use crate::model::Input;
+use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
-/// The shape of a [`ConvNet`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConvNetConfig {
-    /// The convolutions, from the image on.
-    #[schemars(length(min = 1))]
-    pub blocks: Vec<ConvBlock>,
-    /// Side of the grid that each channel is averaged to after the blocks, whatever the size of the image; left out,
-    /// all positions go on as they are. 1 leaves the mean of each channel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub average_to: Option<usize>,
-    /// Width of each hidden linear layer after the blocks.
-    #[serde(default)]
-    #[schemars(inner(range(min = 1)))]
-    pub hidden: Vec<usize>,
-    /// Nonlinearity in each block and after each hidden layer.
-    #[serde(default)]
-    pub activation: Activation,
-    /// Probability in `[0, 1)` with which a unit of a hidden layer is dropped in training.
-    #[serde(default)]
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub dropout: f64,
-}
-
-/// A block of a [`ConvNet`]: convolution, batch norm where it is asked for, activation, pooling and dropout where they
-/// are asked for, in this order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConvBlock {
-    /// Channels that the convolution puts out.
-    #[schemars(range(min = 1))]
-    pub channels: usize,
-    /// Side of the convolution's kernel.
-    #[serde(default = "three")]
-    #[schemars(range(min = 1))]
-    pub kernel: usize,
-    /// Step of the convolution.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1))]
-    pub stride: usize,
-    /// Zeros that the convolution adds at each edge.
-    #[serde(default)]
-    pub padding: usize,
-    /// Whether a batch norm follows the convolution.
-    #[serde(default)]
-    pub batch_norm: bool,
-    /// What pooling follows the activation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool: Option<PoolKind>,
-    /// Side of the pooling's windows.
-    #[serde(default = "two")]
-    #[schemars(range(min = 1))]
-    pub pool_kernel: usize,
-    /// Step of the pooling; left out, the side of its windows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub pool_stride: Option<usize>,
-    /// Probability in `[0, 1)` with which a number is dropped in training at the end of the block.
-    #[serde(default)]
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub dropout: f64,
-}
-
-/// What a window becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PoolKind {
-    /// Its largest number.
-    Max,
-    /// Its mean.
-    Average,
-}
-
-fn one() -> usize {
-    1
-}
-
-fn two() -> usize {
-    2
-}
-
-fn three() -> usize {
-    3
-}
-
-impl ModelSpec for ConvNetConfig {
-    fn validate(&self) -> Result<(), ModelError> {
-        let sizes = |block: &ConvBlock| {
-            [block.channels, block.kernel, block.stride, block.pool_kernel, block.pool_stride.unwrap_or(1)]
-        };
-        if self.blocks.is_empty() || self.blocks.iter().any(|block| sizes(block).contains(&0)) {
-            let value = format!("{} blocks", self.blocks.len());
-            return Err(ModelError::field("blocks", value, "at least one is needed, and no size in it can be 0"));
-        }
-        if let Some(block) = self.blocks.iter().find(|block| block.padding > block.kernel) {
-            let rule = "a padding must be at most the size of its kernel: beyond that are only zeros";
-            return Err(ModelError::field("blocks", block.padding, rule));
-        }
-        if self.average_to == Some(0) {
-            return Err(ModelError::field("average_to", 0, "must be at least 1; leave it out to average nothing"));
-        }
-        if self.hidden.contains(&0) {
-            return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
-        }
-        if let Some(block) = self.blocks.iter().find(|block| !(0.0..1.0).contains(&block.dropout)) {
-            return Err(ModelError::field("blocks", block.dropout, "a dropout must be at least 0 and below 1"));
-        }
-        check_dropout(self.dropout)
-    }
-
-    fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
-        Ok(Box::new(ConvNet::new(self.clone(), input, outputs, seed, device)?))
-    }
-
-    fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
-        Outline::counted(self, self.activations(input.shape(), outputs), input, outputs).map(Some)
-    }
-
-    fn resumable(&self) -> &'static [&'static str] {
-        &["dropout", "activation"]
-    }
-
-    fn complete(&self, _context: Option<usize>) -> Option<ModelConfig> {
-        let mut config = self.clone();
-        for block in config.blocks.iter_mut().filter(|block| block.pool.is_some()) {
-            block.pool_stride.get_or_insert(block.pool_kernel);
-        }
-        ModelConfig::of(&config).ok()
-    }
-}
-
-impl ConvNetConfig {
-    /// The memory for an image of this shape on its way to `outputs` numbers. ReLU is part of a convolution and of a
-    /// layer.
-    fn activations(&self, image: &[usize], outputs: usize) -> Activations {
-        let input = product(image);
-        let &[mut channels, height, width] = image else { return Activations::default() };
-        let (mut sides, mut steps) = ([height, width], Vec::new());
-        for block in &self.blocks {
-            let Ok([convolved, pooled]) = block.sides(sides) else { break };
-            (channels, sides) = (block.channels, pooled);
-            let is_apart = block.batch_norm || self.activation != Activation::Relu;
-            let results = 1 + usize::from(block.batch_norm) + usize::from(is_apart);
-            steps.extend(std::iter::repeat_n(product(&[channels, convolved[0], convolved[1]]), results));
-            steps.extend(block.pool.is_some().then(|| product(&[channels, pooled[0], pooled[1]])));
-        }
-        let averaged = self.average_to.map(|side| product(&[channels, side, side]));
-        let layers = self.hidden.iter().chain([&outputs]).map(|&width| width as u64);
-        let drops = self.dropout > 0.0 || self.blocks.iter().any(|block| block.dropout > 0.0);
-        Activations::of_steps(input, steps.into_iter().chain(averaged).chain(layers)).with_dropout(drops)
-    }
-}
-
-impl ConvBlock {
-    fn pool(&self) -> Pool2d {
-        let stride = self.pool_stride.unwrap_or(self.pool_kernel);
-        Pool2d { kernel: self.pool_kernel, stride, padding: 0 }
-    }
-
-    /// Height and width after the convolution and after the block, where they are `sides` before it; or what does not
-    /// fit.
-    fn sides(&self, sides: [usize; 2]) -> Result<[[usize; 2]; 2], String> {
-        let along = |[height, width]: [usize; 2], what: &str, kernel: usize, stride: usize, padding: usize| {
-            let side =
-                |side: usize| Some((side.saturating_add(padding.saturating_mul(2))).checked_sub(kernel)? / stride + 1);
-            match (side(height), side(width)) {
-                (Some(height), Some(width)) => Ok([height, width]),
-                _ => Err(format!("its {what} of {kernel} by {kernel} meets {height} by {width}")),
-            }
-        };
-        let convolved = along(sides, "convolution", self.kernel, self.stride, self.padding)?;
-        let Pool2d { kernel, stride, .. } = self.pool();
-        let pooled = if self.pool.is_some() { along(convolved, "pooling", kernel, stride, 0)? } else { convolved };
-        Ok([convolved, pooled])
-    }
-}
-
-/// Height and width of an image, and its channels; an error for `model` where the data is something else.
-pub(super) fn image(model: &'static str, input: &Input) -> Result<[usize; 3], ModelError> {
-    match input {
-        Input::Numbers(shape) => match shape[..] {
-            [channels, height, width] if ![channels, height, width].contains(&0) => Ok([channels, height, width]),
-            _ => Err(other_data(model, "images, numbers of shape [channels, height, width]", input)),
-        },
-        Input::Tokens { .. } => Err(other_data(model, "images, numbers of shape [channels, height, width]", input)),
-    }
-}
-
-fn other_data(model: &'static str, takes: impl Into<String>, data: &Input) -> ModelError {
-    ModelError::OtherData { model, takes: takes.into(), data: data.clone() }
-}
-
-/// A convolutional network. Its weights are named as those of torchvision's VGG, which is two `torch.nn.Sequential`:
+/// A convolutional network. Its weights are named like those of torchvision's VGG, which is two `torch.nn.Sequential`:
 ///
-/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` where there is one, the activation, a pooling where there
-///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel, kernel]`;
-///   a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
+/// - `features` has for each block a `Conv2d`, a `BatchNorm2d` if there is one, the activation, a pooling if there
+///   is one, and a `Dropout` where the block has one. The first weight is `features.0.weight` `[out, in, kernel,
+///   kernel]`; a batch norm has `weight`, `bias`, `running_mean` and `running_var`.
 /// - `classifier` has for each hidden layer a `Linear`, the activation and a `Dropout`, and then the last `Linear`:
 ///   `classifier.0`, `classifier.3` and so on.
 #[derive(Debug)]
@@ -217,7 +26,8 @@ pub struct ConvNet {
     config: ConvNetConfig,
     features: Vec<Block>,
     classifier: Vec<Linear>,
-    fewest_rows: usize,
+    min_batch_rows: usize,
+    policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
 }
@@ -227,15 +37,15 @@ struct Block {
     config: ConvBlock,
     conv: Conv,
     norm: Option<BatchNorm>,
-    /// The name of its dropout.
+    /// The stream name of its dropout.
     dropout: String,
 }
 
 impl ConvNet {
-    /// A model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    /// Creates a model from images of `input` to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// When the input is no image, or one that is too small, or the device fails.
+    /// The input is not an image, or too small, or the device fails.
     pub fn new(
         config: ConvNetConfig,
         input: &Input,
@@ -243,16 +53,31 @@ impl ConvNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::with_policy(config, input, outputs, seed, device, Policy::default())
+    }
+
+    /// [`ConvNet::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// As [`ConvNet::new`], or when the device has no such type.
+    pub fn with_policy(
+        config: ConvNetConfig,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Self, ModelError> {
         let [mut channels, height, width] = image("a convnet", input)?;
-        let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device), 0);
-        let (mut features, mut fewest_rows) = (Vec::new(), 1);
+        let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device, policy), 0);
+        let (mut features, mut min_batch_rows) = (Vec::new(), 1);
         for (number, block) in config.blocks.iter().enumerate() {
             let [convolved, pooled] = block.sides(sides).map_err(|problem| {
                 other_data("a convnet of these blocks", format!("larger images (blocks[{number}]: {problem})"), input)
             })?;
             sides = pooled;
             if block.batch_norm && convolved == [1, 1] {
-                fewest_rows = 2;
+                min_batch_rows = 2;
             }
             let relu = config.activation == Activation::Relu && !block.batch_norm;
             let options = Conv2d { stride: block.stride, padding: block.padding, relu, ..Conv2d::default() };
@@ -279,7 +104,7 @@ impl ConvNet {
             inputs = width;
         }
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { config, features, classifier, fewest_rows, parameters, buffers })
+        Ok(Self { config, features, classifier, min_batch_rows, policy, parameters, buffers })
     }
 
     fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -287,7 +112,7 @@ impl ConvNet {
         let x = block.conv.forward(x)?;
         let x = match &block.norm {
             Some(norm) => activation.apply(&norm.forward(&x, mode)?)?,
-            // The convolution has rectified its own result.
+            // The convolution has already applied ReLU.
             None if activation == Activation::Relu => x,
             None => activation.apply(&x)?,
         };
@@ -310,9 +135,9 @@ fn dropout(x: &Tensor, p: f64, mode: Mode<'_>, purpose: &str) -> candle_core::Re
 impl Model for ConvNet {
     /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
-        let mut x = inputs.clone();
+        let mut x = ops::cast(inputs, self.policy.compute)?;
         for block in &self.features {
-            x = mode.settled(self.block(block, &x, mode)?);
+            x = mode.detach_in_eval(self.block(block, &x, mode)?);
         }
         if let Some(side) = self.config.average_to {
             x = ops::adaptive_avg_pool2d(&x, side, side)?;
@@ -326,15 +151,15 @@ impl Model for ConvNet {
                 x = dropout(&x, self.config.dropout, mode, &format!("dropout/classifier.{}", 3 * index + 2))?;
             }
         }
-        Ok(x)
+        ops::cast(&x, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    fn fewest_rows(&self) -> usize {
-        self.fewest_rows
+    fn min_batch_rows(&self) -> usize {
+        self.min_batch_rows
     }
 
     fn buffers(&self) -> Parameters {
@@ -387,8 +212,8 @@ mod tests {
         let message = |text, shape: &[usize]| build(text, shape).unwrap_err().to_string();
         assert_eq!(
             message("blocks = [{ channels = 2 }, { channels = 2, pool = 'max', pool_kernel = 4 }]", &[1, 7, 9]),
-            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row of \
-             the data is numbers of shape [1, 7, 9]"
+            "a convnet of these blocks takes larger images (blocks[1]: its pooling of 4 by 4 meets 3 by 5), and a row \
+             of the data is numbers of shape [1, 7, 9]"
         );
         assert!(message("blocks = [{ channels = 2 }]", &[1, 2, 9]).contains("its convolution of 3 by 3 meets 2 by 9"));
         assert!(build("blocks = [{ channels = 2, padding = 1 }]", &[1, 1, 1]).is_ok());

@@ -1,20 +1,22 @@
-//! Why there is no model for a configuration.
+//! Errors of building a model.
 
 use thiserror::Error;
 
-use crate::data::Input;
+use crate::backtrace::from_candle;
+use crate::model::Input;
 
-/// Why there is no model for a configuration.
+/// Errors of building a model from a configuration.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ModelError {
-    /// A field has a value it cannot have.
+    /// A field has an invalid value.
     #[error("model.{field} = {value}: {rule}")]
     Field {
         /// The field.
         field: &'static str,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The valid values.
         rule: String,
     },
     /// The model is for other data.
@@ -22,24 +24,26 @@ pub enum ModelError {
     OtherData {
         /// The model.
         model: &'static str,
-        /// What it takes.
+        /// The data that it takes.
         takes: String,
-        /// What one row of the data is.
+        /// The form of a row of the data.
         data: Input,
     },
-    /// The device fails, for lack of memory for example.
+    /// The device failed, for example for lack of memory.
     #[error(transparent)]
     Device(candle_core::Error),
 }
 
+from_candle!(ModelError => Device);
+
 impl ModelError {
-    /// The error of a setting.
+    /// Creates the error of a setting.
     pub fn field(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self::Field { field, value: value.to_string(), rule: rule.into() }
     }
 }
 
-/// Refuses a share of dropped units that is none.
+/// Checks that a dropout is in `[0, 1)`.
 pub(super) fn check_dropout(dropout: f64) -> Result<(), ModelError> {
     if (0.0..1.0).contains(&dropout) {
         return Ok(());

@@ -1,119 +1,183 @@
-//! Layers with weights, and how they get their names.
+//! Layers with weights, how they get their names, and in which types they compute.
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
 
+use super::policy::Policy;
 use super::{Activation, Mode, init};
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
-/// Makes layers, and collects their weights by name.
+/// Creates layers, and collects their weights by name.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     seed: u64,
     device: &'a Device,
-    /// What is trained.
+    policy: Policy,
+    /// Trainable parameters.
     pub parameters: Parameters,
-    /// What is remembered, and not trained.
+    /// Non-trainable state.
     pub buffers: Parameters,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(seed: u64, device: &'a Device) -> Self {
-        Self { seed, device, parameters: Parameters::new(), buffers: Parameters::new() }
+    pub fn new(seed: u64, device: &'a Device, policy: Policy) -> Self {
+        Self { seed, device, policy, parameters: Parameters::new(), buffers: Parameters::new() }
     }
 
-    /// A linear layer as PyTorch starts it: `name.weight` `[outputs, inputs]` and `name.bias` `[outputs]`.
+    /// Creates a linear layer with PyTorch's initial weights: `name.weight` `[outputs, inputs]` and `name.bias`
+    /// `[outputs]`.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs), inputs)?;
-        Ok(Linear { weight, bias: self.default(&format!("{name}.bias"), outputs, inputs)? })
+        Ok(Linear { weight, bias: Some(self.default(&format!("{name}.bias"), outputs, inputs)?), in_first: false })
     }
 
-    /// A convolution with bias as PyTorch starts it: `name.weight` `[outputs, inputs, kernel, kernel]` and `name.bias`
-    /// `[outputs]`.
+    /// Creates a convolution with bias and PyTorch's initial weights: `name.weight` `[outputs, inputs, kernel, kernel]`
+    /// and `name.bias` `[outputs]`.
     pub fn conv(&mut self, name: &str, [inputs, outputs, kernel]: [usize; 3], options: Conv2d) -> Result<Conv> {
         let fan_in = inputs.saturating_mul(kernel.saturating_mul(kernel));
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs, kernel, kernel), fan_in)?;
         Ok(Conv { weight, bias: Some(self.default(&format!("{name}.bias"), outputs, fan_in)?), options })
     }
 
-    /// A convolution without bias, as torchvision starts those of a ResNet.
+    /// Creates a convolution without bias, with the initial weights of torchvision's ResNet.
     pub fn conv_kaiming(&mut self, name: &str, [inputs, outputs, kernel]: [usize; 3], options: Conv2d) -> Result<Conv> {
         let (name, fan_out) = (format!("{name}.weight"), outputs.saturating_mul(kernel.saturating_mul(kernel)));
         let weight = init::kaiming_normal(&name, (outputs, inputs, kernel, kernel), fan_out, self.seed, self.device)?;
-        self.parameters.insert(name, weight.clone());
-        Ok(Conv { weight, bias: None, options })
+        Ok(Conv { weight: self.trained(&name, weight)?, bias: None, options })
     }
 
-    /// A batch norm: `name.weight` and `name.bias`, and the buffers `name.running_mean` and `name.running_var`.
+    /// Creates a batch norm: `name.weight` and `name.bias`, and the buffers `name.running_mean` and `name.running_var`.
     pub fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm> {
-        let constant = |parameters: &mut Parameters, part: &str, value: f32| {
-            let name = format!("{name}.{part}");
-            let var = init::constant(&name, channels, value, self.device)?;
-            parameters.insert(name, var.clone());
-            Ok::<_, candle_core::Error>(var)
-        };
-        let weight = constant(&mut self.parameters, "weight", 1.0)?;
-        let bias = constant(&mut self.parameters, "bias", 0.0)?;
-        let mean = constant(&mut self.buffers, "running_mean", 0.0)?;
-        let variance = constant(&mut self.buffers, "running_var", 1.0)?;
+        let weight = self.constant(&format!("{name}.weight"), channels, 1.0)?;
+        let bias = self.constant(&format!("{name}.bias"), channels, 0.0)?;
+        let mean = self.remembered(&format!("{name}.running_mean"), channels, 0.0)?;
+        let variance = self.remembered(&format!("{name}.running_var"), channels, 1.0)?;
         Ok(BatchNorm { weight, bias, norm: ops::BatchNorm::new(mean, variance) })
     }
 
-    fn default(&mut self, name: &str, shape: impl Into<Shape>, fan_in: usize) -> Result<Var> {
+    /// A weight with the same number everywhere.
+    pub fn constant(&mut self, name: &str, shape: impl Into<Shape>, value: f32) -> Result<Weight> {
+        let var = init::constant(name, shape, value, self.device)?;
+        self.trained(name, var)
+    }
+
+    /// A weight of normal numbers with mean 0.
+    pub fn normal(&mut self, name: &str, shape: impl Into<Shape>, deviation: f32) -> Result<Weight> {
+        let var = init::normal(name, shape, deviation, self.seed, self.device)?;
+        self.trained(name, var)
+    }
+
+    fn default(&mut self, name: &str, shape: impl Into<Shape>, fan_in: usize) -> Result<Weight> {
         let var = init::linear_default(name, shape, fan_in, self.seed, self.device)?;
+        self.trained(name, var)
+    }
+
+    fn trained(&mut self, name: &str, var: Var) -> Result<Weight> {
+        let var = self.kept(var)?;
         self.parameters.insert(name, var.clone());
+        Ok(Weight { var, policy: self.policy })
+    }
+
+    fn remembered(&mut self, name: &str, shape: impl Into<Shape>, value: f32) -> Result<Var> {
+        let var = self.kept(init::constant(name, shape, value, self.device)?)?;
+        self.buffers.insert(name, var.clone());
         Ok(var)
+    }
+
+    /// `var` in the type in which parameters are kept.
+    fn kept(&self, var: Var) -> Result<Var> {
+        if var.dtype() == self.policy.parameters {
+            return Ok(var);
+        }
+        Var::from_tensor(&var.as_detached_tensor().to_dtype(self.policy.parameters)?)
+    }
+}
+
+/// A tensor that is trained.
+#[derive(Debug)]
+pub(super) struct Weight {
+    var: Var,
+    policy: Policy,
+}
+
+impl Weight {
+    /// Its value in the type that layers compute in.
+    pub fn value(&self) -> Result<Tensor> {
+        ops::cast(&self.var, self.policy.compute)
+    }
+
+    /// The tensor itself.
+    pub fn var(&self) -> &Var {
+        &self.var
+    }
+
+    /// The result of a normalization by this weight: it computes in the type of the parameters.
+    pub fn normalize(&self, x: &Tensor, norm: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        ops::cast(&norm(&ops::cast(x, self.policy.parameters)?)?, self.policy.compute)
     }
 }
 
 /// A linear layer.
 #[derive(Debug)]
 pub(super) struct Linear {
-    weight: Var,
-    bias: Var,
+    pub weight: Weight,
+    pub bias: Option<Weight>,
+    /// Whether the weight is `[in, out]`.
+    pub in_first: bool,
 }
 
 impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, &self.weight, Some(&self.bias))
+        let (weight, bias) = (self.weight.value()?, self.bias.as_ref().map(Weight::value).transpose()?);
+        let linear = if self.in_first { ops::linear_in_out } else { ops::linear };
+        linear(x, &weight, bias.as_ref())
     }
 
-    /// The layer, and `activation` of its result.
+    /// Applies the layer, then `activation`.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        match activation {
-            Activation::Relu => ops::linear_relu(x, &self.weight, &self.bias),
-            other => other.apply(&self.forward(x)?),
+        match (activation, &self.bias) {
+            (Activation::Relu, Some(bias)) if !self.in_first => {
+                ops::linear_relu(x, &self.weight.value()?, &bias.value()?)
+            }
+            (other, _) => other.apply(&self.forward(x)?),
         }
+    }
+
+    /// Its weights.
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        [&self.weight].into_iter().chain(&self.bias)
     }
 }
 
 /// A convolution.
 #[derive(Debug)]
 pub(super) struct Conv {
-    weight: Var,
-    bias: Option<Var>,
+    weight: Weight,
+    bias: Option<Weight>,
     options: Conv2d,
 }
 
 impl Conv {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::conv2d(x, &self.weight, self.bias.as_deref(), self.options)
+        let bias = self.bias.as_ref().map(Weight::value).transpose()?;
+        ops::conv2d(x, &self.weight.value()?, bias.as_ref(), self.options)
     }
 }
 
 /// A batch norm.
 #[derive(Debug)]
 pub(super) struct BatchNorm {
-    weight: Var,
-    bias: Var,
+    weight: Weight,
+    bias: Weight,
     norm: ops::BatchNorm,
 }
 
 impl BatchNorm {
     pub fn forward(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        match mode {
-            Mode::Train(_) => self.norm.train(x, &self.weight, &self.bias),
-            Mode::Evaluate => self.norm.evaluate(x, &self.weight, &self.bias),
-        }
+        let (weight, bias) = (self.weight.var(), self.bias.var());
+        self.weight.normalize(x, |x| match mode {
+            Mode::Train(_) => self.norm.train(x, weight, bias),
+            Mode::Evaluate => self.norm.evaluate(x, weight, bias),
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! A multilayer perceptron: linear layers with an activation and dropout between them.
+//! A multilayer perceptron: linear layers with activations and dropout between them.
 
 use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
@@ -7,50 +7,34 @@ use serde::{Deserialize, Serialize};
 use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
-use crate::data::Input;
+use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
+use crate::model::Input;
 use crate::ops;
 use crate::parameters::Parameters;
 
-/// The nonlinearity between two layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// `max(x, 0)`.
-    #[default]
-    Relu,
-    /// `x Φ(x)` with the exact normal distribution function, as `torch.nn.GELU`: Hendrycks and Gimpel, 2016.
-    Gelu,
-    /// Hyperbolic tangent.
-    Tanh,
-}
-
-impl Activation {
-    /// The nonlinearity applied to each element.
-    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Relu => ops::relu(x),
-            Self::Gelu => ops::gelu(x),
-            Self::Tanh => ops::tanh(x),
-        }
-    }
-}
-
-/// The shape of an [`Mlp`] between its inputs and its outputs.
+/// The settings of an [`Mlp`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MlpConfig {
-    /// Width of each hidden layer; none makes the model linear.
+    /// Width of each hidden layer; an empty list makes the model linear.
     #[serde(default)]
     #[schemars(inner(range(min = 1)))]
     pub hidden: Vec<usize>,
     /// Nonlinearity after each hidden layer.
     #[serde(default)]
     pub activation: Activation,
-    /// Probability in `[0, 1)` with which a hidden unit is dropped in training.
+    /// Probability in `[0, 1)` of dropping a hidden unit in training.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
+}
+
+impl MlpConfig {
+    /// Hidden layers of these widths, everything else as it is where nothing is said.
+    pub fn new(hidden: impl Into<Vec<usize>>) -> Self {
+        Self { hidden: hidden.into(), ..Self::default() }
+    }
 }
 
 impl ModelSpec for MlpConfig {
@@ -89,7 +73,8 @@ impl ModelSpec for MlpConfig {
 }
 
 impl MlpConfig {
-    /// The memory for a row of `inputs` numbers on its way to `outputs` numbers. ReLU is part of its layer.
+    /// Estimates the memory of activations for a row of `inputs` numbers and `outputs` numbers. ReLU is part of its
+    /// layer.
     fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
@@ -97,39 +82,55 @@ impl MlpConfig {
     }
 }
 
-/// A multilayer perceptron. Its weights are named as in a `torch.nn.Sequential` that alternates linear layers and
-/// activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
+/// A multilayer perceptron. Its weights are named like those of a `torch.nn.Sequential` that alternates linear layers
+/// and activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
 #[derive(Debug)]
 pub struct Mlp {
     config: MlpConfig,
     layers: Vec<Linear>,
+    policy: Policy,
     parameters: Parameters,
 }
 
 impl Mlp {
-    /// A model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
+    /// Creates a model from `inputs` numbers to `outputs` numbers, with PyTorch's initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     pub fn new(config: MlpConfig, inputs: usize, outputs: usize, seed: u64, device: &Device) -> Result<Self> {
-        let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device));
+        Self::with_policy(config, inputs, outputs, seed, device, Policy::default())
+    }
+
+    /// [`Mlp::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// When the device fails, or has no such type.
+    pub fn with_policy(
+        config: MlpConfig,
+        inputs: usize,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Self> {
+        let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device, policy));
         let widths: Vec<usize> = [inputs].into_iter().chain(config.hidden.iter().copied()).chain([outputs]).collect();
         for (index, pair) in widths.windows(2).enumerate() {
             layers.push(builder.linear(&(2 * index).to_string(), pair[0], pair[1])?);
         }
-        Ok(Self { config, layers, parameters: builder.parameters })
+        Ok(Self { config, layers, policy, parameters: builder.parameters })
     }
 }
 
 impl Model for Mlp {
     /// `inputs` is `[rows, …]`, flattened to `[rows, inputs]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        let mut x = inputs.flatten_from(1)?;
+        let mut x = ops::cast(&inputs.flatten_from(1)?, self.policy.compute)?;
         for (index, layer) in self.layers.iter().enumerate() {
             if index + 1 == self.layers.len() {
-                return Ok(mode.settled(layer.forward(&x)?));
+                return Ok(mode.detach_in_eval(ops::cast(&layer.forward(&x)?, self.policy.output)?));
             }
-            x = mode.settled(layer.activated(&x, self.config.activation)?);
+            x = mode.detach_in_eval(layer.activated(&x, self.config.activation)?);
             if let Mode::Train(draws) = mode {
                 x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
             }
@@ -147,8 +148,8 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
-    use crate::rng::Draws;
-    use crate::state::Part;
+    use crate::rng::StepRng;
+    use crate::state::Stateful;
 
     fn mlp(activation: Activation, dropout: f64) -> Mlp {
         let config = MlpConfig { hidden: vec![8, 6], activation, dropout };
@@ -187,8 +188,8 @@ mod tests {
         let x = Tensor::ones((5, 4), DType::F32, &Device::Cpu).unwrap();
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let model = mlp(activation, 0.5);
-            let loss = model.forward(&x, Mode::Train(&Draws::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
-            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
+            let loss = model.forward(&x, Mode::Train(&StepRng::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
+            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
             let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(evaluated(), evaluated());
         }

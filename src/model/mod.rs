@@ -2,50 +2,59 @@
 //!
 //! A [`Model`] computes; a [`ModelSpec`] is the `[model]` table that one is built from.
 
+mod activation;
+mod catalogue;
 mod config;
 mod convnet;
+mod counted;
 mod custom;
 mod error;
 mod gpt;
+mod images;
 mod init;
+mod input;
 mod layers;
 mod mlp;
 #[cfg(test)]
 mod on_tape;
 mod outline;
+mod policy;
 mod resnet;
 mod spec;
 
 use candle_core::{Result, Tensor};
 
+pub use activation::Activation;
+pub use catalogue::register;
 pub use config::ModelConfig;
 pub use convnet::{ConvBlock, ConvNet, ConvNetConfig, PoolKind};
 pub use custom::Custom;
 pub use error::ModelError;
 pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
-pub(crate) use init::with_room_for;
+pub(crate) use init::with_parameter_budget;
 pub use init::{kaiming_normal, linear_default, normal};
-pub use mlp::{Activation, Mlp, MlpConfig};
+pub use input::{EVALUATION_ROWS, Input};
+pub use mlp::{Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
+pub use policy::Policy;
 pub use resnet::{ResNet, ResNetConfig};
-pub use spec::{ModelSpec, register};
+pub use spec::ModelSpec;
 
 use crate::parameters::Parameters;
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
-/// Whether a forward pass trains or evaluates.
+/// Whether a forward pass is for training or evaluation.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
-    /// Training: dropout is on, with the randomness of this step.
-    Train(&'a Draws),
+    /// Training: dropout is on, with the random numbers of this step.
+    Train(&'a StepRng),
     /// Evaluation: a pure function of weights and inputs.
     Evaluate,
 }
 
 impl Mode<'_> {
-    /// `x`, which in an evaluation no longer holds what led to it: Candle keeps that for gradients that nobody asks
-    /// for.
-    fn settled(self, x: Tensor) -> Tensor {
+    /// Detaches `x` in evaluation, so that Candle does not keep the graph.
+    fn detach_in_eval(self, x: Tensor) -> Tensor {
         match self {
             Self::Train(_) => x,
             Self::Evaluate => x.detach(),
@@ -53,25 +62,25 @@ impl Mode<'_> {
     }
 }
 
-/// Something with named parameters that turns a batch of inputs into outputs.
+/// A model with named parameters that maps a batch of inputs to outputs.
 pub trait Model {
-    /// The outputs for a batch of inputs, both with the batch as first dimension.
+    /// Computes the outputs for a batch of inputs; the batch is the first dimension of both.
     ///
     /// # Errors
-    /// When the inputs have another shape than the model takes, or the device fails.
+    /// The inputs have a shape that the model does not take, or the device fails.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor>;
 
-    /// All trainable tensors.
+    /// Returns all trainable tensors.
     fn parameters(&self) -> &Parameters;
 
-    /// The fewest rows that a batch to train on may have: 2 where a batch norm sees a single number of each channel in
-    /// a row, which alone has no variance.
-    fn fewest_rows(&self) -> usize {
+    /// Returns the minimal number of rows of a training batch: 2 if a batch norm sees a single number per channel and
+    /// row, because one number has no variance.
+    fn min_batch_rows(&self) -> usize {
         1
     }
 
-    /// Tensors that no gradient reaches, but training changes: running statistics. They are saved beside the
-    /// parameters.
+    /// Returns tensors that receive no gradient but change in training, such as running statistics. They are saved with
+    /// the parameters.
     fn buffers(&self) -> Parameters {
         Parameters::new()
     }

@@ -1,25 +1,24 @@
-//! Every built-in model stays on the tape with every loss: no gradient follows Candle's graph.
+//! Tests that every built-in model stays on the tape with every loss, so that no gradient uses Candle's graph.
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::{Mode, ModelConfig};
-use crate::data::Input;
+use super::{Input, Mode, ModelConfig};
 use crate::ops::{Tape, loss};
-use crate::rng::{Draws, Stream};
+use crate::rng::{StepRng, Stream};
 
 type Loss<'a> = dyn Fn(&Tensor) -> candle_core::Result<Tensor> + 'a;
 
-/// The gradients of a model's `outputs` numbers for each of four rows of `input`, or for each position of one, by
-/// every loss that there is.
+/// Computes the gradients of a model with `outputs` numbers for each of four rows of `input`, or for each position in a
+/// row, with every loss.
 #[track_caller]
 fn assert_on_tape(model: &str, input: &Input, inputs: &Tensor) {
     let table: BTreeMap<String, ModelConfig> = toml::from_str(&format!("model = {{ {model} }}")).unwrap();
     let outputs: &[usize] = if matches!(input, Input::Tokens { .. }) { &[10] } else { &[1, 3] };
     for &outputs in outputs {
         let built = table["model"].build(input, outputs, 1, &Device::Cpu).unwrap();
-        let (draws, number) = (Draws::at(1, 2), outputs as u32);
+        let (draws, number) = (StepRng::at(1, 2), outputs as u32);
         let losses: [&Loss<'_>; 3] = [
             &|y| loss::mean_squared_error(y, &(y.zeros_like()? + 0.5)?),
             &|y| loss::cross_entropy(y, &classes(&y.dims()[..y.rank() - 1], number)?, 0.1),
@@ -40,7 +39,7 @@ fn assert_on_tape(model: &str, input: &Input, inputs: &Tensor) {
     }
 }
 
-/// Classes below `count`, of this shape.
+/// Returns classes below `count`, of this shape.
 fn classes(shape: &[usize], count: u32) -> candle_core::Result<Tensor> {
     let len = shape.iter().product::<usize>() as u32;
     Tensor::from_iter((0..len).map(|i| i % count), &Device::Cpu)?.reshape(shape)

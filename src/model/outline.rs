@@ -1,37 +1,32 @@
-//! The size of a model, known from its configuration before any memory is taken for it.
+//! Size of a model, computed from its configuration before memory is allocated.
 
-use candle_core::{Device, Shape};
-
-use super::{ModelError, ModelSpec, init};
-use crate::data::Input;
-
-/// A model in numbers.
+/// Size of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outline {
-    /// The name and shape of every tensor: parameters, and what is remembered beside them.
+    /// Name and shape of every tensor: parameters and buffers.
     pub tensors: Vec<(String, Vec<usize>)>,
-    /// How many numbers are trained; the largest `u64` where that is beyond it.
+    /// Number of trainable numbers, saturated at the largest `u64`.
     pub parameters: u64,
-    /// How many numbers are remembered beside them.
+    /// Number of numbers in buffers.
     pub buffers: u64,
-    /// The memory for a row on its way through the model.
+    /// Memory of the activations of a row.
     pub activations: Activations,
 }
 
-/// How many numbers a row takes on its way through a model, at least: an estimate from below, but for
-/// the last.
+/// Memory of the activations of a row, in numbers. All but the last are lower bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activations {
-    /// Those that are kept in training until the gradients are made.
+    /// Numbers kept in training until the gradients are computed.
     pub kept: u64,
-    /// Those that an evaluation needs at a time: the input and the output of the widest step.
+    /// Numbers that an evaluation needs at one time: the input and the output of the widest step.
     pub widest: u64,
-    /// Those that a backward pass needs for a moment beside those that are kept: an estimate from above.
+    /// Numbers that a backward pass needs temporarily in addition to the kept ones; an upper bound.
     pub passing: u64,
 }
 
 impl Activations {
-    /// For a model whose steps put out these, each from the one before, the first from `input`.
+    /// Estimates a model of steps with these output sizes, where each step takes the result of the one before, the
+    /// first `input`.
     pub(super) fn of_steps(input: u64, steps: impl IntoIterator<Item = u64>) -> Self {
         let (mut all, mut last) = (Self::default(), input);
         for output in steps {
@@ -39,63 +34,42 @@ impl Activations {
             all.widest = all.widest.max(last.saturating_add(output));
             last = output;
         }
-        // A step's result, the gradients of that and of its input, and a matrix that is turned.
+        // A step's result, the gradients of the result and the input, and a transposed matrix.
         all.passing = all.widest.saturating_mul(4);
         all
     }
 
-    /// The same for a model with dropout, whose results are kept beside those that it drops from.
+    /// Adds dropout: its results are kept in addition to its inputs.
     pub(super) fn with_dropout(self, is_used: bool) -> Self {
         let dropped = if is_used { self.kept } else { 0 };
         Self { passing: self.passing.saturating_add(dropped), ..self }
     }
 }
 
-/// The product of sizes; the largest number where it is beyond that.
+/// Returns the product of sizes, saturated at the largest number.
 pub(super) fn product(sizes: &[usize]) -> u64 {
     sizes.iter().fold(1, |product, &size| product.saturating_mul(size as u64))
 }
 
 impl Outline {
-    /// Every tensor with its numbers.
+    /// Returns every tensor with its number of elements.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
         self.tensors.iter().map(|(name, shape)| (name.as_str(), product(shape)))
     }
 
-    /// The tensor with the most numbers, and how many it has.
+    /// Returns the tensor with the most elements, and their number.
     pub fn largest(&self) -> Option<(&str, &[usize], u64)> {
         let sized = self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice(), product(shape)));
         sized.max_by_key(|(_, _, numbers)| *numbers)
-    }
-
-    /// The size of the model of `spec`, found by building it without memory for weights. That can be done where the
-    /// model takes all its weights from [`normal`](super::normal), [`linear_default`](super::linear_default) and
-    /// [`kaiming_normal`](super::kaiming_normal), and computes nothing with them until it is used.
-    ///
-    /// # Errors
-    /// The model does not fit the data, or has more tensors than can be trained.
-    pub fn counted(
-        spec: &dyn ModelSpec,
-        activations: Activations,
-        input: &Input,
-        outputs: usize,
-    ) -> Result<Self, ModelError> {
-        let (model, counted) = init::counted(|| spec.build(input, outputs, 0, &Device::Cpu));
-        let buffers = model?.buffers();
-        let tensors: Vec<(String, Vec<usize>)> =
-            counted.into_iter().map(|(name, shape): (_, Shape)| (name, shape.into_dims())).collect();
-        let numbers = |remembered: bool| {
-            let these = tensors.iter().filter(|(name, _)| buffers.get(name).is_some() == remembered);
-            these.fold(0, |sum: u64, (_, shape)| sum.saturating_add(product(shape)))
-        };
-        let (parameters, remembered) = (numbers(false), numbers(true));
-        Ok(Self { parameters, buffers: remembered, activations, tensors })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
+    use crate::model::Input;
     use crate::model::ModelConfig;
 
     fn config(toml: &str) -> ModelConfig {
@@ -108,7 +82,7 @@ mod tests {
         Input::Numbers(vec![3, 16, 16])
     }
 
-    /// Every kind, with what there is to switch on in it.
+    /// Every kind, with its options switched on.
     fn models() -> Vec<(ModelConfig, Input, usize)> {
         let convnet = "kind = 'convnet'\nhidden = [20]\n[[blocks]]\nchannels = 4\nbatch_norm = true\npool = 'max'\n\
                        [[blocks]]\nchannels = 6\nstride = 2";
@@ -149,7 +123,7 @@ mod tests {
         let endless = config("kind = 'gpt'\nlayers = 4000000000\nheads = 1\nwidth = 1");
         let message = endless.outline(&TOKENS, 50).unwrap_err().to_string();
         assert!(message.contains("fewer layers"), "{message}");
-        // And afterwards weights are made again.
+        // Afterwards weights are created again.
         let small = config("kind = 'mlp'").build(&Input::Numbers(vec![2]), 1, 1, &Device::Cpu).unwrap();
         assert_eq!(small.parameters().element_count(), 3);
     }

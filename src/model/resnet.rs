@@ -4,34 +4,35 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convnet::image;
+use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline};
-use crate::data::Input;
+use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
+use crate::model::Input;
 use crate::ops::{self, Conv2d};
 use crate::parameters::Parameters;
 
-/// The shape of a [`ResNet`].
+/// The settings of a [`ResNet`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ResNetConfig {
-    /// Channels of each stage. From one stage to the next, height and width are halved.
+    /// Channels of each stage. Height and width are halved from one stage to the next.
     #[serde(default = "default_widths")]
     #[schemars(length(min = 1), inner(range(min = 1)))]
     pub widths: Vec<usize>,
-    /// Blocks of each stage, each of them two convolutions.
+    /// Number of blocks of each stage; a block has two convolutions.
     #[serde(default = "default_depths")]
     #[schemars(length(min = 1), inner(range(min = 1)))]
     pub depths: Vec<usize>,
 }
 
-/// Those of the paper's section 4.2, for CIFAR-10.
+/// The widths of the paper's section 4.2, for CIFAR-10.
 fn default_widths() -> Vec<usize> {
     vec![16, 32, 64]
 }
 
-/// With 3 blocks a stage it is the paper's ResNet-20.
+/// With 3 blocks per stage it is the paper's ResNet-20.
 fn default_depths() -> Vec<usize> {
     vec![3, 3, 3]
 }
@@ -65,7 +66,7 @@ impl ModelSpec for ResNetConfig {
 }
 
 impl ResNetConfig {
-    /// The memory for an image of this shape on its way to `outputs` numbers.
+    /// Estimates the memory of activations for an image of this shape and `outputs` numbers.
     fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let &[_, mut height, mut width] = image else { return Activations::default() };
         let mut inputs = self.widths.first().copied().unwrap_or(1);
@@ -76,8 +77,8 @@ impl ResNetConfig {
                 (height, width) = (height.div_ceil(2), width.div_ceil(2));
             }
             let changes = stage > 0 || inputs != channels;
-            // Two convolutions, two norms, two ReLUs and a sum; and a convolution and a norm where the shape changes.
-            // That many blocks that their number matters here have too many tensors.
+            // Two convolutions, two norms, two ReLUs and a sum; also a convolution and a norm if the shape changes. A
+            // model whose number of blocks reaches this limit has too many tensors anyway.
             let results = depth.saturating_mul(7).saturating_add(2 * usize::from(changes)).min(1 << 20);
             steps.extend(std::iter::repeat_n(product(&[channels, height, width]), results));
             inputs = channels;
@@ -86,22 +87,23 @@ impl ResNetConfig {
     }
 }
 
-/// A residual network of basic blocks, with a first convolution of 3 by 3 and stride 1 as for CIFAR-10. Its weights are
-/// named as torchvision's ResNet names them, and start as they do there: `conv1`, `bn1`, `layer1.0.conv1`,
-/// `layer1.0.bn1`, `layer1.0.conv2`, `layer1.0.bn2`, where the shape changes `layer2.0.downsample.0` and
-/// `layer2.0.downsample.1`, and at the end `fc`.
+/// A residual network of basic blocks; its first convolution has a 3 by 3 kernel and stride 1, as for CIFAR-10. Names
+/// and initial weights are those of torchvision's ResNet: `conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.bn1`,
+/// `layer1.0.conv2`, `layer1.0.bn2`, where the shape changes `layer2.0.downsample.0` and `layer2.0.downsample.1`, and
+/// at the end `fc`.
 #[derive(Debug)]
 pub struct ResNet {
     conv1: Conv,
     bn1: BatchNorm,
     blocks: Vec<Block>,
     fc: Linear,
-    fewest_rows: usize,
+    min_batch_rows: usize,
+    policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
 }
 
-/// Two convolutions around which the input goes on.
+/// Two convolutions with a shortcut around them.
 #[derive(Debug)]
 struct Block {
     first: (Conv, BatchNorm),
@@ -110,10 +112,11 @@ struct Block {
 }
 
 impl ResNet {
-    /// A model from images of `input` to `outputs` numbers, with torchvision's initial weights drawn from `seed`.
+    /// Creates a model from images of `input` to `outputs` numbers, with torchvision's initial weights drawn from
+    /// `seed`.
     ///
     /// # Errors
-    /// When the input is no image, or the device fails.
+    /// The input is not an image, or the device fails.
     pub fn new(
         config: &ResNetConfig,
         input: &Input,
@@ -121,8 +124,23 @@ impl ResNet {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::with_policy(config, input, outputs, seed, device, Policy::default())
+    }
+
+    /// [`ResNet::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// As [`ResNet::new`], or when the device has no such type.
+    pub fn with_policy(
+        config: &ResNetConfig,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Self, ModelError> {
         let [channels, mut height, mut width] = image("a resnet", input)?;
-        let mut builder = Builder::new(seed, device);
+        let mut builder = Builder::new(seed, device, policy);
         let mut inputs = config.widths.first().copied().unwrap_or(1);
         let conv1 = builder.conv_kaiming("conv1", [channels, inputs, 3], padded(1))?;
         let bn1 = builder.batch_norm("bn1", inputs)?;
@@ -135,10 +153,10 @@ impl ResNet {
                 (inputs, height, width) = (outputs, height.div_ceil(stride), width.div_ceil(stride));
             }
         }
-        let fewest_rows = if (height, width) == (1, 1) { 2 } else { 1 };
+        let min_batch_rows = if (height, width) == (1, 1) { 2 } else { 1 };
         let fc = builder.linear("fc", inputs, outputs)?;
         let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { conv1, bn1, blocks, fc, fewest_rows, parameters, buffers })
+        Ok(Self { conv1, bn1, blocks, fc, min_batch_rows, policy, parameters, buffers })
     }
 }
 
@@ -177,19 +195,21 @@ impl Block {
 impl Model for ResNet {
     /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
-        let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(inputs)?, mode)?)?;
+        let x = ops::cast(inputs, self.policy.compute)?;
+        let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(&x)?, mode)?)?;
         for block in &self.blocks {
-            x = mode.settled(block.forward(&x, mode)?);
+            x = mode.detach_in_eval(block.forward(&x, mode)?);
         }
-        self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)
+        let outputs = self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)?;
+        ops::cast(&outputs, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    fn fewest_rows(&self) -> usize {
-        self.fewest_rows
+    fn min_batch_rows(&self) -> usize {
+        self.min_batch_rows
     }
 
     fn buffers(&self) -> Parameters {
@@ -227,11 +247,11 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!(model.parameters().get("layer2.0.downsample.0.weight").unwrap().dims(), [6, 4, 1, 1]);
-        // One norm for each of eight convolutions.
+        // One norm per convolution, eight in all.
         assert_eq!((model.buffers().len(), model.parameters().len()), (16, 8 + 16 + 2));
     }
 
-    /// Of 3 * 3 * 64 * 64 draws the variance is within 3 % of `2 / fan_out`: five standard errors are 2.6 %.
+    /// The variance of 3 * 3 * 64 * 64 draws is within 3 % of `2 / fan_out`: five standard errors are 2.6 %.
     #[test]
     fn convolutions_start_as_in_torchvision() {
         let model = resnet(&[64], &[1]);

@@ -1,25 +1,17 @@
-//! Models as a configuration describes them, and their catalogue.
-//!
-//! To add a model, write its file and its line in `catalogue!` below; a program adds its own with [`register`].
+//! The trait of models as a configuration describes them.
 
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock};
 
 use candle_core::Device;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::{ConvNetConfig, Custom, GptConfig, MlpConfig, Model, ModelConfig, ModelError, Outline, ResNetConfig};
-use crate::KindError;
-use crate::data::Input;
-use crate::registry::{Kind, Named, Registry};
+use super::{Model, ModelConfig, ModelError, Outline};
+use crate::model::Input;
 
 /// A model before it is built. Its fields are the settings of the `[model]` table.
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor, Var};
-/// use rekindle::data::Input;
-/// use rekindle::model::{Mode, Model, ModelConfig, ModelError, ModelSpec, linear_default, register};
+/// use rekindle::model::{Input, Mode, Model, ModelConfig, ModelError, ModelSpec, linear_default, register};
 /// use rekindle::parameters::Parameters;
 /// use serde::{Deserialize, Serialize};
 ///
@@ -74,20 +66,20 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
     /// Checks the settings before any data is read.
     ///
     /// # Errors
-    /// Names the setting and its value.
+    /// The setting and its value.
     fn validate(&self) -> Result<(), ModelError> {
         Ok(())
     }
 
-    /// The model for rows of `input`, with `outputs` numbers for each row, or for each position of one. Its initial
+    /// Builds the model for rows of `input`, with `outputs` numbers per row, or per position in a row. Its initial
     /// weights are a function of `seed`.
     ///
     /// # Errors
     /// The model does not fit the data, or the device fails.
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError>;
 
-    /// The size of the model that [`ModelSpec::build`] makes, where it is known: what does not fit in memory is then
-    /// refused before any is taken.
+    /// Returns the size of the model that [`ModelSpec::build`] builds, if it is known. A model that does not fit in
+    /// memory is then refused before any is allocated.
     ///
     /// # Errors
     /// As [`ModelSpec::build`].
@@ -95,53 +87,20 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The settings that can change when a run is resumed. All others decide the shape of the weights.
+    /// Returns the settings that can change on a resume. All others determine the shape of the weights.
     fn resumable(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The same model with every default written out that follows from its other settings, or from the `context` of
-    /// the data, the number of tokens in a row; `None` where there is none.
+    /// Returns the same model with every default written out that depends on its other settings or on `context`, the
+    /// number of tokens in a row of the data; `None` if there is no such default.
     fn complete(&self, _context: Option<usize>) -> Option<ModelConfig> {
         None
     }
 
-    /// Settings by which activations may take less memory, as a message names them, each with the model that has it.
+    /// Returns settings that would reduce the memory of activations, as text for a message, each with the changed
+    /// model.
     fn memory_remedies(&self) -> Vec<(String, ModelConfig)> {
         Vec::new()
     }
-}
-
-/// Names the models, their types, and a sentence about each for the reference.
-macro_rules! catalogue {
-    ($($name:literal => $Spec:ident, $doc:literal;)*) => {
-        static REGISTRY: LazyLock<Registry<dyn ModelSpec>> = LazyLock::new(|| {
-            Registry::new("model", "model", vec![$(Kind::new::<$Spec>($name, $doc, |spec| Arc::new(spec))),*])
-        });
-    };
-}
-
-catalogue! {
-    "mlp" => MlpConfig, "A multilayer perceptron.";
-    "convnet" => ConvNetConfig, "A convolutional network.";
-    "resnet" => ResNetConfig, "A residual network.";
-    "gpt" => GptConfig, "A decoder of tokens.";
-    "custom" => Custom, "A model that the program which trains hands over as a value.";
-}
-
-impl Named for dyn ModelSpec {
-    fn registry() -> &'static Registry<Self> {
-        &REGISTRY
-    }
-}
-
-/// Makes the models of type `T` known as `name`, for the whole program and as long as it runs: `model.kind` in a
-/// configuration. A program that resumes such a run, or uses its model, registers it before it reads configuration or
-/// checkpoint.
-///
-/// # Errors
-/// The name is not one or is taken, the type has one, or it is not a struct with named fields.
-pub fn register<T: ModelSpec + Serialize + DeserializeOwned>(name: &'static str) -> Result<(), KindError> {
-    let kind = Kind::<dyn ModelSpec>::own::<T>(name, &["kind"], |spec| Arc::new(spec))?;
-    REGISTRY.register(kind)
 }

@@ -1,4 +1,4 @@
-//! Dropout whose mask is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
+//! Dropout with a mask that is a function of the step: Srivastava et al., JMLR 2014, in the inverted form.
 
 mod cuda;
 
@@ -9,26 +9,26 @@ use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
 use crate::cuda::Place;
-use crate::rng::{Draws, Stream};
+use crate::rng::{StepRng, Stream};
 
-/// Elements whose random words are computed side by side.
+/// Number of elements whose random words are computed together.
 const TOGETHER: usize = 64;
 
 /// Sets each element to zero with probability `p` and divides the others by `1 - p`.
 ///
-/// The mask comes from `(seed, purpose, step, index)` alone; it is the same on every device and is not stored: the
-/// backward pass computes it again. `p` is in `[0, 1)`; with 0 the input is returned as it is.
+/// The mask depends only on `(seed, purpose, step, index)`; it is the same on every device and is not stored: the
+/// backward pass computes it again. `p` is in `[0, 1)`; with 0 the input is returned unchanged.
 ///
 /// # Errors
 /// When the device fails.
-pub fn dropout(x: &Tensor, p: f64, draws: &Draws, purpose: &str) -> Result<Tensor> {
+pub fn dropout(x: &Tensor, p: f64, draws: &StepRng, purpose: &str) -> Result<Tensor> {
     match Mask::new(p, draws, purpose) {
         Some(mask) => apply(mask, &[x]),
         None => Ok(x.clone()),
     }
 }
 
-/// Which elements are dropped in one place of a model at one step.
+/// Dropout mask of one place in a model at one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask {
     stream: Stream,
@@ -37,23 +37,23 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The mask of `purpose` that drops an element with probability `p`, which is in `[0, 1)`; none for 0.
-    pub fn new(p: f64, draws: &Draws, purpose: &str) -> Option<Self> {
+    /// Returns the mask of `purpose` that drops an element with probability `p` in `[0, 1)`; `None` for 0.
+    pub fn new(p: f64, draws: &StepRng, purpose: &str) -> Option<Self> {
         (p > 0.0).then(|| Self { stream: draws.stream(purpose), step: draws.step, p })
     }
 
-    /// Elements whose word is below this are dropped.
+    /// Elements with a random word below this are dropped.
     fn threshold(&self) -> u32 {
         (self.p * 2f64.powi(32)) as u32
     }
 
-    /// What the first `count` elements are multiplied with.
+    /// Returns the factors of the first `count` elements.
     pub(super) fn factors<T: Float>(&self, count: usize) -> Vec<T> {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
         self.stream.words(self.step, count).map(|word| if word < threshold { T::zero() } else { kept }).collect()
     }
 
-    /// Applies the mask to the elements from number `start` on.
+    /// Applies the mask to elements of which the first has number `start`.
     pub(super) fn apply_from<T: Float>(&self, start: usize, elements: &mut [T]) {
         let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
         vectorized(
@@ -66,7 +66,7 @@ impl Mask {
                     let words = &words.as_flattened()[at % 4..];
                     let (now, later) = rest.split_at_mut(rest.len().min(words.len()));
                     for (x, &word) in now.iter_mut().zip(words) {
-                        // Multiplying would turn an infinity into a NaN and leave a sign on zero.
+                        // Not a product: it would turn an infinity into a NaN and leave a sign on zero.
                         *x = if word < threshold { T::zero() } else { *x * kept };
                     }
                     (at, rest) = (at + now.len(), later);
@@ -75,7 +75,7 @@ impl Mask {
         );
     }
 
-    /// The masked elements.
+    /// Returns the masked elements.
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
         let mut result = x.to_vec();
         for_chunks(&mut result, LARGE_CHUNK, x.len(), |number, result| self.apply_from(number * LARGE_CHUNK, result));
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_mask_depends_on_step_and_purpose_alone() {
         let x = ones(64);
-        let at = |step, purpose| dropout(&x, 0.5, &Draws::at(1, step), purpose).unwrap().to_vec1::<f32>().unwrap();
+        let at = |step, purpose| dropout(&x, 0.5, &StepRng::at(1, step), purpose).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(at(3, "a"), at(3, "a"));
         assert_ne!(at(3, "a"), at(4, "a"));
         assert_ne!(at(3, "a"), at(3, "b"));
@@ -140,7 +140,7 @@ mod tests {
     /// 100,000 draws at p = 0.3: five standard errors are 0.0073.
     #[test]
     fn the_share_dropped_is_p_and_the_mean_is_kept() {
-        let y = dropout(&ones(100_000), 0.3, &Draws::at(0, 0), "a").unwrap().to_vec1::<f32>().unwrap();
+        let y = dropout(&ones(100_000), 0.3, &StepRng::at(0, 0), "a").unwrap().to_vec1::<f32>().unwrap();
         let dropped = y.iter().filter(|&&y| y == 0.0).count() as f64 / 1e5;
         assert!((dropped - 0.3).abs() < 0.0073, "{dropped}");
         assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / 0.7));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_element_has_its_mask_wherever_one_begins() {
-        let mask = Mask::new(0.5, &Draws::at(1, 2), "a").unwrap();
+        let mask = Mask::new(0.5, &StepRng::at(1, 2), "a").unwrap();
         let all = mask.apply(&[1f32; 300]);
         assert_eq!(all, mask.factors::<f32>(300));
         for start in [1, 3, 4, 62, 64, 67] {
@@ -161,16 +161,16 @@ mod tests {
     /// The reference has its factors in f32.
     #[test]
     fn the_mask_has_its_gradient() {
-        check(Mask::new(0.3, &Draws::at(3, 5), "a").unwrap(), &[&numbers(&[5, 31], 1)], 1e-6);
+        check(Mask::new(0.3, &StepRng::at(3, 5), "a").unwrap(), &[&numbers(&[5, 31], 1)], 1e-6);
     }
 
     #[test]
     fn the_gradient_passes_through_the_same_mask() {
         let x = ones(40_001);
-        let y = dropout(&x, 0.4, &Draws::at(9, 2), "a").unwrap();
+        let y = dropout(&x, 0.4, &StepRng::at(9, 2), "a").unwrap();
         let gradient = y.sum_all().unwrap().backward().unwrap().get(&x).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(gradient, y.to_vec1::<f32>().unwrap());
-        let mask = Mask { stream: Draws::at(9, 2).stream("a"), step: 2, p: 0.4 };
+        let mask = Mask { stream: StepRng::at(9, 2).stream("a"), step: 2, p: 0.4 };
         assert_eq!(gradient, mask.factors::<f32>(40_001), "other devices see the same mask");
         let mut part = vec![1f32; 30];
         mask.apply_from(1021, &mut part);

@@ -1,4 +1,4 @@
-//! Rows of a table by number: embeddings of tokens, and of positions.
+//! Lookup of table rows by number: embeddings of tokens and positions.
 
 mod cuda;
 
@@ -10,8 +10,8 @@ use super::operand::{Gradient, Operand, Reading, whole_numbers};
 use crate::cpu::{self, Real};
 use crate::cuda::Place;
 
-/// The row of `table` `[rows, width]` for each of `ids` `[…]` (whole numbers of any type), as `torch.nn.Embedding`:
-/// `[…, width]`.
+/// Returns the row of `table` `[rows, width]` for each of `ids` `[…]` (integers of any type), like
+/// `torch.nn.Embedding`: `[…, width]`.
 ///
 /// The gradient of a row is the sum over the places where it was read, in their order: the same bits for any number of
 /// threads.
@@ -22,16 +22,16 @@ pub fn embedding(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     apply(Embedding::of(ids)?, &[table])
 }
 
-/// [`embedding`] of the tokens `ids` `[batch, context]` plus that of their positions: row `t` of `positions` `[at least
-/// context, width]` is added at place `t` of each sequence.
+/// Returns [`embedding`] of the tokens `ids` `[batch, context]` plus position embeddings: row `t` of `positions` `[at
+/// least context, width]` is added at position `t` of each sequence.
 ///
 /// # Errors
-/// As [`embedding`], or when there are fewer positions than tokens in a sequence.
+/// As [`embedding`], or there are fewer positions than tokens in a sequence.
 pub fn embedding_with_positions(table: &Tensor, positions: &Tensor, ids: &Tensor) -> Result<Tensor> {
     apply(Embedding::of(ids)?, &[table, positions])
 }
 
-/// Of a table, and of positions where there are any.
+/// Inputs: a table, and optionally a table of positions.
 struct Embedding {
     /// u32, contiguous.
     ids: Tensor,
@@ -53,9 +53,9 @@ fn gather<T: WithDType>(table: &[T], width: usize, ids: &[u32]) -> Result<Vec<T>
     Ok(result)
 }
 
-/// For each of `rows` rows the sum of the gradients at the places where it was read.
+/// Sums, for each of `rows` rows, the gradients of the places where it was read.
 fn scatter<T: Float + Send + Sync>(dy: &[T], width: usize, ids: &[u32], rows: usize) -> Vec<T> {
-    // Places sorted by the row that they read; those of row i are from starts[i] to starts[i + 1].
+    // Places sorted by the row that they read; those of row i are starts[i]..starts[i + 1].
     let mut starts = vec![0; rows + 1];
     ids.iter().for_each(|&id| starts[id as usize + 1] += 1);
     (0..rows).for_each(|row| starts[row + 1] += starts[row]);
@@ -81,7 +81,7 @@ fn add<T: Float>(sum: &mut [T], part: &[T]) {
     }
 }
 
-/// The sum over the batch for each position, and zeros for the positions from `context` on.
+/// Sums over the batch for each position; zeros for positions from `context`.
 fn sum_over_batch<T: Real>(dy: &[T], width: usize, context: usize, positions: usize) -> Vec<T> {
     let mut result = vec![T::zero(); positions * width];
     cpu::for_rows(&mut result[..context * width], width, |first, sums| {
@@ -181,7 +181,7 @@ mod tests {
         reference.assert("embedding", 1e-12, |x| embedding(&x[0], &ids));
     }
 
-    /// A table large enough to be worked on in several tasks, against a sum in the order of the places.
+    /// A table large enough for several tasks, compared with a sum in the order of the places.
     #[test]
     fn each_row_sums_its_gradients_in_order() {
         let table = numbers(&[400, 100], 1).to_dtype(DType::F32).unwrap();

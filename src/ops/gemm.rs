@@ -1,35 +1,35 @@
-//! Products of matrices: those of Candle, on all threads, and of matrices that lie in slices, on the calling thread.
+//! Matrix products: Candle's, on all threads, and products of matrices in slices, on the calling thread.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 
 use crate::cpu::Real;
 
-/// A matrix of Candle's, which need not be contiguous.
+/// A Candle matrix, which need not be contiguous.
 pub(super) struct Factor<'a> {
     storage: &'a CpuStorage,
     layout: Layout,
 }
 
 impl<'a> Factor<'a> {
-    /// A matrix of this layout, which has two dimensions.
+    /// Creates a view with this layout, which has two dimensions.
     pub fn new(storage: &'a CpuStorage, layout: Layout) -> Self {
         Self { storage, layout }
     }
 
-    /// Rows and columns exchanged.
+    /// Returns the transpose.
     pub fn transposed(&self) -> Result<Self> {
         Ok(Self { storage: self.storage, layout: self.layout.transpose(0, 1)? })
     }
 
-    /// Its elements in order, where it is contiguous.
+    /// Returns its elements in order if it is contiguous.
     pub fn elements<T: WithDType>(&self) -> Result<&'a [T]> {
         let Some((start, end)) = self.layout.contiguous_offsets() else { bail!("a contiguous matrix was expected") };
         Ok(&self.storage.as_slice::<T>()?[start..end])
     }
 }
 
-/// `left · right` by Candle's own kernel, row after row.
+/// Computes `left · right`, row-major, with Candle's kernel.
 pub(super) fn candle_product<T: WithDType>(left: &Factor<'_>, right: &Factor<'_>) -> Result<Vec<T>> {
     let ((rows, inner), (_, columns)) = (left.layout.shape().dims2()?, right.layout.shape().dims2()?);
     if rows == 0 || inner == 0 || columns == 0 {
@@ -50,17 +50,17 @@ pub(super) struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// Rows that begin `row_stride` apart.
+    /// Creates a matrix whose rows begin `row_stride` apart.
     pub fn new(elements: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         Self { elements, rows, columns, row_stride, column_stride: 1 }
     }
 
-    /// The rows from `start` up to but not `end`.
+    /// Returns rows `start..end`.
     pub fn rows(self, start: usize, end: usize) -> Self {
         Self { elements: &self.elements[start * self.row_stride..], rows: end - start, ..self }
     }
 
-    /// Rows and columns exchanged.
+    /// Returns the transpose.
     pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -72,14 +72,14 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-/// Whether a matrix of this form lies within `len` elements.
+/// Whether a matrix of this form fits into `len` elements.
 fn lies_within(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
     rows == 0 || columns == 0 || (rows - 1) * row_stride + (columns - 1) * column_stride < len
 }
 
-/// Writes `left · right` to `into`, whose rows begin `row_stride` apart, or adds it to what is there.
+/// Writes `left · right` to `into`, whose rows begin `row_stride` apart, or adds it to `into`.
 ///
-/// The order of the additions depends on the shapes and the processor alone.
+/// The order of the additions depends only on the shapes and the processor.
 pub(super) fn product<T: Real>(
     left: Matrix<'_, T>,
     right: Matrix<'_, T>,
@@ -95,9 +95,9 @@ pub(super) fn product<T: Real>(
     }
     assert!(lies_within(into.len(), rows, columns, row_stride, 1), "a product beyond its slice");
     assert!(row_stride >= columns || rows <= 1, "rows of a product that overlap");
-    // SAFETY: the assertions above say that every element of the three matrices lies within its slice, and that those
-    // of the product are distinct; `into` is borrowed mutably, so it is none of the factors. `Real` is implemented for
-    // f32 and f64 only, which `gemm` knows.
+    // SAFETY: the assertions above ensure that every element of the three matrices is within its slice, and that those
+    // of the product are distinct; `into` is borrowed mutably, so it does not overlap the factors. `Real` is
+    // implemented only for f32 and f64, which `gemm` supports.
     unsafe {
         gemm::gemm(
             rows,

@@ -1,4 +1,5 @@
-//! Operations in Candle's graph, so that `Tensor::backward` differentiates them, and on the tape.
+//! Nodes of Candle's graph for our operations, so that `Tensor::backward` differentiates them; also puts them on the
+//! tape.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,23 +10,23 @@ use candle_core::{
 
 use super::tape;
 
-/// The backward pass of something that was computed from tensors.
+/// The backward pass of an operation.
 pub(super) trait Differentiable: Send + Sync {
     /// Its name in messages.
     fn name(&self) -> &'static str;
 
-    /// The gradient of each input from that of the result `y`, `dy`; none for an input that is not tracked, or that has
-    /// nothing to do with the result.
+    /// Returns the gradient of each input, given the result `y` and its gradient `dy`; `None` for an input that is not
+    /// tracked or does not influence the result.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
 }
 
-/// A tensor of `result`, which `operation` has computed from `inputs`: one or more, all on one device.
+/// Makes a tensor of `result`, which `operation` computed from `inputs`: one or more, all on one device.
 ///
 /// # Errors
-/// When the device fails.
+/// The device fails.
 pub(super) fn attach(
     operation: Arc<impl Differentiable + 'static>,
     inputs: Vec<Tensor>,
@@ -41,7 +42,7 @@ pub(super) fn attach(
     Ok(y)
 }
 
-/// A tensor that only Candle's graph knows about.
+/// Makes a tensor that only Candle's graph records.
 pub(super) fn in_graph(
     operation: Arc<dyn Differentiable>,
     inputs: &[Tensor],
@@ -62,7 +63,7 @@ pub(super) fn in_graph(
     }
 }
 
-/// A node of Candle's graph. It hands over a result that is there already.
+/// A node of Candle's graph with an already computed result.
 struct Node {
     operation: Arc<dyn Differentiable>,
     /// The result, until the graph takes it.
@@ -206,8 +207,8 @@ impl CustomOp3 for Node {
     }
 }
 
-/// Candle's graph has no node of more than three inputs. All but the first become a chain of zeros, each of which hands
-/// its input the gradient that waits in its slot.
+/// Candle's graph has no node with more than three inputs. All inputs but the first become a chain of zeros; each link
+/// passes the gradient in its slot to its input.
 fn chain(first: &Tensor, others: &[Tensor]) -> Result<(Tensor, Vec<Slot>)> {
     let slots: Vec<Slot> = others.iter().map(|_| Slot::default()).collect();
     let mut chain = Tensor::zeros((), first.dtype(), first.device())?;
@@ -218,16 +219,16 @@ fn chain(first: &Tensor, others: &[Tensor]) -> Result<(Tensor, Vec<Slot>)> {
     Ok((chain, slots))
 }
 
-/// A copy of a tensor's elements, in order.
+/// Copies a tensor's elements, in order.
 pub(super) fn copy(tensor: &Tensor) -> Result<Storage> {
-    // Candle copies a whole storage, of which the tensor may be a part.
+    // Candle copies a whole storage; the tensor may be a part of it.
     let begins_it = tensor.is_contiguous() && tensor.layout().start_offset() == 0;
     let tensor = if begins_it { tensor.clone() } else { tensor.force_contiguous()? };
     let (storage, layout) = tensor.storage_and_layout();
     storage.try_clone(layout)
 }
 
-/// The gradient of an input, between the backward pass of [`Many`] and that of its [`Link`].
+/// The gradient of an input, passed from the backward pass of [`Many`] to that of its [`Link`].
 #[derive(Clone, Default)]
 struct Slot(Arc<Mutex<Option<Tensor>>>);
 
@@ -241,7 +242,7 @@ impl Slot {
     }
 }
 
-/// A zero that follows from the chain before it and from an input.
+/// A zero computed from the chain before it and an input.
 struct Link(Slot);
 
 impl Differentiable for Link {
@@ -254,7 +255,7 @@ impl Differentiable for Link {
     }
 }
 
-/// An operation of more than three inputs, as one of the first and of a chain of the others.
+/// An operation with more than three inputs, as an operation of the first input and a chain of the others.
 struct Many {
     operation: Arc<dyn Differentiable>,
     others: Vec<Tensor>,

@@ -1,4 +1,4 @@
-//! The affine map of a layer, in one differentiable operation.
+//! Affine map of a layer as one differentiable operation.
 
 mod cuda;
 
@@ -11,16 +11,16 @@ use super::pointwise::{relu_grad, relu_value};
 use crate::cpu::{self, Real, column_sums, for_rows, zip};
 use crate::cuda::Place;
 
-/// `x weightᵀ + bias` over the last dimension, as `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`, `bias`
-/// `[out]`, and the result `[…, out]`.
+/// Returns `x weightᵀ + bias` over the last dimension, like `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`,
+/// `bias` `[out]`, and the result `[…, out]`.
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// The shapes do not fit or the device fails.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     Linear { transposed: true, relu: false }.apply(x, weight, bias)
 }
 
-/// [`linear`] and then [`super::relu`], in one operation.
+/// Returns [`linear`] followed by [`super::relu`], in one operation.
 ///
 /// # Errors
 /// As [`linear`].
@@ -28,8 +28,8 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     Linear { transposed: true, relu: true }.apply(x, weight, Some(bias))
 }
 
-/// `x weight + bias` over the last dimension, as the `Conv1D` of Hugging Face's GPT-2: as [`linear`], but `weight` is
-/// `[in, out]`.
+/// Returns `x weight + bias` over the last dimension, like the `Conv1D` of Hugging Face's GPT-2: as [`linear`], but
+/// `weight` is `[in, out]`.
 ///
 /// # Errors
 /// As [`linear`].
@@ -37,14 +37,14 @@ pub fn linear_in_out(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     Linear { transposed: false, relu: false }.apply(x, weight, bias)
 }
 
-/// Of `x`, a weight, and a bias where there is one. Candle differentiates the same map as four operations, makes zeros
-/// and adds for each, and computes the gradient of the data too. Here only gradients that are needed are computed, and
-/// the products are Candle's own.
+/// Inputs: `x`, a weight, and optionally a bias. Candle differentiates the same map as four operations, allocates zeros
+/// and adds for each, and also computes the gradient of the data. This operation computes only the gradients that are
+/// needed, with Candle's matrix product.
 #[derive(Clone, Copy)]
 struct Linear {
     /// Whether the weight is `[out, in]`.
     transposed: bool,
-    /// Whether negative results are set to zero; then there is a bias.
+    /// Whether negative results are set to zero; requires a bias.
     relu: bool,
 }
 
@@ -56,7 +56,7 @@ impl Linear {
         }
     }
 
-    /// Numbers in and out, from the shape of the weight.
+    /// Returns the input and output widths from the shape of the weight.
     fn widths(self, weight: &[usize]) -> Result<(usize, usize)> {
         match *weight {
             [first, second] if self.transposed => Ok((second, first)),
@@ -65,14 +65,14 @@ impl Linear {
         }
     }
 
-    /// The weight as `[in, out]`, or `back` from numbers out to numbers in: `[out, in]`.
+    /// Returns the weight as `[in, out]`, or for the way `back` as `[out, in]`.
     fn weight<T>(self, weight: Operand<'_, T>, back: bool) -> Result<Factor<'_>> {
         let same = self.transposed == back;
         let layout = if same { weight.layout.clone() } else { weight.layout.transpose(0, 1)? };
         Ok(Factor::new(weight.storage, layout))
     }
 
-    /// What follows the product.
+    /// Adds the bias and applies ReLU after the product.
     fn finish<T: Real>(self, y: &mut [T], bias: &[T]) {
         for_rows(y, bias.len(), |_, rows| {
             cpu::vectorized(
@@ -89,7 +89,7 @@ impl Linear {
     }
 }
 
-/// An operand as `[rows, width]`.
+/// Returns an operand as `[rows, width]`.
 fn rows<T>(x: Operand<'_, T>, width: usize) -> Factor<'_> {
     let rows = x.elements.len() / width.max(1);
     Factor::new(x.storage, Layout::contiguous_with_offset((rows, width), x.layout.start_offset()))
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_nobody_trains_gets_no_gradient() {
+    fn an_untrained_input_gets_no_gradient() {
         let x = Tensor::ones((3, 2), DType::F32, &Device::Cpu).unwrap();
         let weight = Var::ones((4, 2), DType::F32, &Device::Cpu).unwrap();
         let bias = Var::ones(4, DType::F32, &Device::Cpu).unwrap();

@@ -1,12 +1,13 @@
-//! Differentiable operations that Candle lacks, or whose gradient it gets wrong, each with its backward pass.
+//! Differentiable operations that Candle lacks or whose gradient it gets wrong, each with its backward pass.
 //!
-//! Each is a type that implements one trait (`op.rs`). On the CPU, in f32 and f64, its kernel is one pass over memory
-//! or a few (`src/cpu`, `gemm.rs`). Other devices and types use its reference: the same function by Candle's
-//! operations, of those that have gradients. Results of kernels are on the tape (`tape.rs`) and in Candle's graph
+//! Each is a type that implements the trait `Op` (`op.rs`). On the CPU, in f32 and f64, its kernel makes one or a few
+//! passes over memory (`src/cpu`, `gemm.rs`). Other devices and types use its reference: the same function composed of
+//! Candle operations that have gradients. Results of kernels are on the tape (`tape.rs`) and in Candle's graph
 //! (`graph.rs`).
 
 mod attention;
 mod batch_norm;
+mod cast;
 mod conv;
 pub mod dropout;
 mod embedding;
@@ -27,6 +28,7 @@ mod testing;
 
 pub use attention::{Heads, attention, attention_packed};
 pub use batch_norm::BatchNorm;
+pub(crate) use cast::cast;
 pub use conv::{Conv2d, conv2d};
 pub use embedding::{embedding, embedding_with_positions};
 pub use linear::{linear, linear_in_out, linear_relu};

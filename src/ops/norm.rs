@@ -1,4 +1,4 @@
-//! Normalization over the last dimension, and softmax: Candle's own forms of these lose gradients.
+//! Normalization over the last dimension, and softmax. Candle's fused forms of these lose gradients.
 
 mod cuda;
 
@@ -13,7 +13,7 @@ use crate::cuda::Place;
 /// Hinton, "Layer normalization", 2016. `x` is `[…, width]`, `weight` and `bias` are `[width]`.
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// The shapes do not fit or the device fails.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     let norm = Norm { centered: true, eps };
     match bias {
@@ -26,7 +26,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
 /// square layer normalization", NeurIPS 2019. `x` is `[…, width]`, `weight` `[width]`.
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// The shapes do not fit or the device fails.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     apply(Norm { centered: false, eps }, &[x, weight])
 }
@@ -34,21 +34,21 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// `exp(x) / sum(exp(x))` over the last dimension.
 ///
 /// # Errors
-/// When the device fails.
+/// The device fails.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     apply(Softmax, &[x])
 }
 
-/// Nothing is kept of the forward pass: the statistics of a row cost less than reading them back would.
+/// Nothing is stored in the forward pass: recomputing the statistics of a row costs less than reading them back.
 #[derive(Clone, Copy)]
 struct Norm {
-    /// Whether the mean is taken out.
+    /// Whether the mean is subtracted.
     centered: bool,
     eps: f64,
 }
 
 impl Norm {
-    /// A row's mean, which is 0 where it is not taken out, and one over its deviation.
+    /// Returns a row's mean (0 if it is not subtracted) and the inverse of its standard deviation.
     #[inline(always)]
     fn statistics<T: Real>(self, row: &[T]) -> (T, T) {
         let count = T::of(row.len() as f64);
@@ -79,8 +79,8 @@ impl Norm {
         result
     }
 
-    /// The gradients of input, weight and bias. With `n = (x - mean) scale` and `h = dy * weight`, that of the input is
-    /// `scale (h - mean(h) - n mean(h n))`, without `mean(h)` where no mean was taken out.
+    /// Returns the gradients of input, weight and bias. With `n = (x - mean) scale` and `h = dy * weight`, that of the
+    /// input is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` if the mean was not subtracted.
     fn gradients<T: Real>(self, x: &[T], weight: &[T], dy: &[T]) -> [Vec<T>; 3] {
         let width = weight.len();
         let parts = cpu::map_rows(x.len() / width, width, |rows| {
@@ -115,10 +115,10 @@ impl Norm {
         });
         let mut dx = Vec::with_capacity(x.len());
         let (mut dweight, mut dbias) = (Vec::new(), Vec::new());
-        for (of_x, of_weight, of_bias) in parts {
-            dx.extend_from_slice(&of_x);
-            dweight.push(of_weight);
-            dbias.push(of_bias);
+        for (part_dx, part_dweight, part_dbias) in parts {
+            dx.extend_from_slice(&part_dx);
+            dweight.push(part_dweight);
+            dbias.push(part_dbias);
         }
         [dx, cpu::total(dweight, width), cpu::total(dbias, width)]
     }
@@ -231,7 +231,7 @@ pub(super) fn softmax_of_row<T: Real>(row: &mut [T]) {
     }
 }
 
-/// Replaces the gradient of a row's softmax `y` by that of the row.
+/// Replaces the gradient of a row's softmax `y` by the gradient of the row.
 #[inline(always)]
 pub(super) fn softmax_grad_of_row<T: Real>(y: &[T], gradient: &mut [T]) {
     let sum = cpu::sum2(y, gradient, |y, dy| y * dy);

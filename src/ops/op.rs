@@ -1,4 +1,4 @@
-//! One trait for all differentiable operations, and [`apply`], which computes one wherever its inputs are.
+//! The trait of all differentiable operations, and [`apply`], which computes an operation on the device of its inputs.
 //!
 //! To add an operation, write a type that implements [`Op`] and a public function that calls [`apply`]. To add a kernel
 //! for another device, implement [`DeviceKernel`] in a file beside the operation and return it from
@@ -12,28 +12,28 @@ use super::graph::{Differentiable, attach};
 use super::operand::{Gradient, Operand, Reading, with_operands};
 use crate::cpu::Real;
 
-/// A differentiable operation of tensors of one float type. Integer operands, such as class numbers, are its fields.
+/// A differentiable operation on tensors of one float type. Integer operands, such as class numbers, are its fields.
 pub(super) trait Op: Send + Sync + 'static {
     /// Its name in messages.
     fn name(&self) -> &'static str;
 
-    /// The shape of the result. Every check of the inputs' shapes is here.
+    /// Returns the shape of the result. All checks of the input shapes are here.
     ///
     /// # Errors
-    /// When the inputs do not fit together.
+    /// The inputs do not fit together.
     fn shape(&self, inputs: &[&Tensor]) -> Result<Shape>;
 
-    /// The result's elements, computed on the CPU.
+    /// Computes the result's elements on the CPU.
     ///
     /// # Errors
-    /// When a value, such as a class number, is out of range.
+    /// A value, such as a class number, is out of range.
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>>;
 
-    /// The gradient of each input, computed on the CPU from that of the result `y`, `dy`. What is given for an input
-    /// that is not tracked is ignored.
+    /// Computes the gradient of each input on the CPU, given the result `y` and its gradient `dy`. The value for an
+    /// input that is not tracked is ignored.
     ///
     /// # Errors
-    /// When the kernel fails.
+    /// The kernel fails.
     fn backward<T: Real>(
         &self,
         inputs: &[Operand<'_, T>],
@@ -41,36 +41,37 @@ pub(super) trait Op: Send + Sync + 'static {
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>>;
 
-    /// The same function of Candle's operations, of those that have gradients. Devices and types without a kernel use
+    /// Computes the same function with Candle operations that have gradients. Devices and types without a kernel use
     /// it, and the tests compare every kernel with it.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor>;
 
-    /// The kernel for tensors of this type on this device, where there is one. f32 and f64 on the CPU do not ask.
+    /// Returns the kernel for tensors of this type on this device, if there is one. Not called for f32 and f64 on the
+    /// CPU.
     fn device_kernel(&self, _device: &Device, _dtype: DType) -> Option<&dyn DeviceKernel> {
         None
     }
 }
 
-/// An operation's kernel for another device or type than [`Op::forward`] and [`Op::backward`] compute with.
+/// An operation's kernel for a device or type other than those of [`Op::forward`] and [`Op::backward`].
 pub(super) trait DeviceKernel {
-    /// The result of contiguous `inputs`, which is of `shape` and contiguous.
+    /// Computes the result of contiguous `inputs`, contiguous and of `shape`.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     fn forward(&self, inputs: &[Tensor], shape: &Shape) -> Result<Storage>;
 
-    /// The gradients of the inputs that are tracked (`Tensor::track_op`) from that of the result `y`, `dy`. All are
-    /// contiguous.
+    /// Computes the gradients of the tracked inputs (`Tensor::track_op`), given the result `y` and its gradient `dy`.
+    /// All are contiguous.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>>;
 }
 
-/// Where an operation is computed.
+/// The implementation that computes an operation.
 enum Kernel<'a> {
     F32,
     F64,
@@ -78,7 +79,7 @@ enum Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    /// The kernel for these inputs; none where the reference has to do.
+    /// Returns the kernel for these inputs; `None` if the reference must be used.
     fn of<X: AsRef<Tensor>>(operation: &'a impl Op, inputs: &[X]) -> Option<Self> {
         let mut inputs = inputs.iter().map(AsRef::as_ref);
         let first = inputs.next()?;
@@ -98,16 +99,16 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// Applies `operation` to `inputs`: with its kernel for their device and type, or else with its reference. The result
-/// is on the tape where one records, and in Candle's graph.
+/// Applies `operation` to `inputs`, with its kernel for their device and type, otherwise with its reference. The result
+/// is on the tape, if one is recording, and in Candle's graph.
 ///
 /// # Errors
-/// When the inputs do not fit together or the device fails.
+/// The inputs do not fit together or the device fails.
 pub(super) fn apply(operation: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
     apply_shared(Arc::new(operation), inputs)
 }
 
-/// [`apply`] of an operation that is used more than once.
+/// [`apply`] for an operation that is used more than once.
 pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Result<Tensor> {
     let shape = operation.shape(inputs)?;
     let Some(kernel) = Kernel::of(&*operation, inputs) else { return operation.reference(inputs) };
@@ -231,12 +232,12 @@ mod tests {
         assert_eq!(to_vec(&y), to_vec(&(x.as_tensor() * 3.0).unwrap()));
         let found = tape.gradients(&y, y.ones_like().unwrap()).unwrap().unwrap();
         assert_eq!(to_vec(&found[&x.id()]), [3.0; 6]);
-        // The kernel gets a contiguous copy of what is transposed.
+        // The kernel gets a contiguous copy of a transposed input.
         let store = apply(Triple, &[&x.t().unwrap()]).unwrap().sum_all().unwrap().backward().unwrap();
         assert_eq!(to_vec(store.get(&x).unwrap()), [3.0; 6]);
         let calls = [&FORWARD, &BACKWARD].map(|calls| calls.load(Ordering::Relaxed));
         assert!(calls[0] >= 2 && calls[1] >= 2, "{calls:?}");
-        // So does the check that all operations share.
+        // The check that all operations share works as well.
         check(Triple, &[&numbers(&[2, 3], 1)], 1e-15);
         assert!(FORWARD.load(Ordering::Relaxed) > calls[0]);
     }

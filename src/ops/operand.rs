@@ -1,28 +1,28 @@
-//! Tensors of the CPU as an operation's kernel sees them, and the gradients that it returns.
+//! CPU tensors as operands of kernels, and the gradients that kernels return.
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
 
-/// An input, or a result and its gradient, of a kernel on the CPU. It is contiguous.
+/// An input, a result or the gradient of a result, in a CPU kernel. It is contiguous.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a, T> {
     /// Its elements in order.
     pub elements: &'a [T],
     /// Whether its gradient is needed.
     pub tracked: bool,
-    /// Where the elements are, for Candle's own kernels.
+    /// The storage of the elements, for Candle's kernels.
     pub storage: &'a CpuStorage,
-    /// Their place in the storage, and their shape.
+    /// Their layout in the storage, with their shape.
     pub layout: &'a Layout,
 }
 
 impl<T> Operand<'_, T> {
-    /// The sizes of its dimensions.
+    /// Returns the sizes of its dimensions.
     pub fn dims(&self) -> &[usize] {
         self.layout.dims()
     }
 }
 
-/// A contiguous tensor whose elements are being read.
+/// A contiguous tensor locked for reading.
 pub(super) struct Reading<'a> {
     storage: StorageRef<'a>,
     layout: &'a Layout,
@@ -47,7 +47,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Calls `work` with these tensors as operands. As few as operations have need no allocation.
+/// Calls `work` with these tensors as operands. The usual small number of operands needs no allocation.
 pub(super) fn with_operands<T: WithDType, R>(
     tensors: &[Tensor],
     work: impl FnOnce(&[Operand<'_, T>]) -> Result<R>,
@@ -69,22 +69,22 @@ pub(super) enum Gradient<T> {
     None,
     /// Its elements in order.
     Elements(Vec<T>),
-    /// That of the result, unchanged.
+    /// The gradient of the result, unchanged.
     OfResult,
 }
 
 impl<T: WithDType> Gradient<T> {
-    /// The gradient that `compute` returns, where `x` needs one.
+    /// Returns the gradient that `compute` computes, if `x` needs one.
     pub fn of(x: Operand<'_, T>, compute: impl FnOnce() -> Vec<T>) -> Self {
         if x.tracked { Self::Elements(compute()) } else { Self::None }
     }
 
-    /// [`Gradient::of`] where computing it may fail.
+    /// [`Gradient::of`] for a `compute` that may fail.
     pub fn try_of(x: Operand<'_, T>, compute: impl FnOnce() -> Result<Vec<T>>) -> Result<Self> {
         if x.tracked { compute().map(Self::Elements) } else { Ok(Self::None) }
     }
 
-    /// As a tensor, where `x` needs one. `dy` is the gradient of the result.
+    /// Converts to a tensor, if `x` needs a gradient. `dy` is the gradient of the result.
     pub fn into_tensor(self, x: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         Ok(match self {
             _ if !x.track_op() => None,
@@ -95,8 +95,8 @@ impl<T: WithDType> Gradient<T> {
     }
 }
 
-/// `numbers`, which are classes or tokens, as u32. Floats are refused: rounding them would turn values into something
-/// else.
+/// Converts `numbers`, which are classes or tokens, to u32. Floats are refused, because rounding would change their
+/// values.
 pub(super) fn whole_numbers(of: &str, numbers: &Tensor) -> Result<Tensor> {
     if !numbers.dtype().is_int() {
         bail!("{of} must be whole numbers, such as u32, and are {}", numbers.dtype().as_str());
@@ -104,7 +104,7 @@ pub(super) fn whole_numbers(of: &str, numbers: &Tensor) -> Result<Tensor> {
     numbers.to_dtype(DType::U32)
 }
 
-/// The last dimension of `dims`, which must not be empty, and the number of rows before it.
+/// Returns the number of rows, and the last dimension of `dims`, which must not be empty.
 pub(super) fn rows_and_width(operation: &str, dims: &[usize]) -> Result<(usize, usize)> {
     match dims.split_last() {
         Some((&width, outer)) if width > 0 => Ok((outer.iter().product(), width)),

@@ -1,4 +1,4 @@
-//! Functions that are applied to every element, or to each pair of two tensors' elements.
+//! Functions applied to every element, or to pairs of elements of two tensors.
 
 mod cuda;
 
@@ -75,13 +75,13 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     apply(Add, &[a, b])
 }
 
-/// `max(x, 0)`, written so that a NaN stays one: `max` would turn it into 0 and hide that a run has diverged.
+/// `max(x, 0)` that preserves NaN: `max` would turn it into 0 and hide that a run has diverged.
 #[inline(always)]
 pub(super) fn relu_value<T: Real>(x: T) -> T {
     if x <= T::zero() { T::zero() } else { x }
 }
 
-/// The gradient `g` that passes through [`relu_value`] with the result `y`.
+/// Returns the gradient of [`relu_value`], given its result `y` and the gradient `g` of the result.
 #[inline(always)]
 pub(super) fn relu_grad<T: Real>(y: T, g: T) -> T {
     if y <= T::zero() { T::zero() } else { g }
@@ -92,7 +92,7 @@ pub(super) trait Pointwise: Send + Sync + 'static {
     const NAME: &'static str;
     fn value<T: Real>(x: T) -> T;
     fn derivative<T: Real>(x: T) -> T;
-    /// The value by Candle's operations, with the same gradient.
+    /// Computes the value with Candle operations, with the same gradient.
     fn reference(x: &Tensor) -> Result<Tensor>;
 }
 
@@ -112,7 +112,7 @@ impl Pointwise for Relu {
     }
 
     fn reference(x: &Tensor) -> Result<Tensor> {
-        // A product with 0 would make a NaN of what is infinite; and what is NaN stays so.
+        // A product with 0 would turn infinity into NaN. NaN is preserved.
         x.le(0f64)?.where_cond(&x.zeros_like()?, x)
     }
 }
@@ -263,7 +263,7 @@ impl<F: Pointwise> Op for Elementwise<F> {
     }
 }
 
-/// The shape of two tensors, which must be the same.
+/// Returns the shape of two tensors, which must be the same.
 pub(super) fn shape_of_both(name: &str, inputs: &[&Tensor]) -> Result<Shape> {
     let (a, b) = (inputs[0].shape(), inputs[1].shape());
     if a != b {
@@ -272,7 +272,7 @@ pub(super) fn shape_of_both(name: &str, inputs: &[&Tensor]) -> Result<Shape> {
     Ok(a.clone())
 }
 
-/// Candle's own sum runs on one thread.
+/// Candle's sum runs on one thread.
 struct Add;
 
 impl Op for Add {
@@ -374,7 +374,7 @@ mod tests {
         assert!(gradient.iter().all(|g| (0.0..=1.0).contains(g)));
     }
 
-    /// The gradients of Candle's own forms of GELU have constants of six digits: 1e-5 for numbers of up to 14.
+    /// Candle's forms of GELU use constants with six digits, so gradients agree to 1e-5 for numbers of up to 14.
     #[test]
     fn every_function_has_its_gradient() {
         let x: Vec<f64> = (-20..20).map(|i| f64::from(i) * 0.7 + 0.05).collect();

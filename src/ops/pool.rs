@@ -1,4 +1,4 @@
-//! Pooling: the largest number in each window of an image, or the mean.
+//! Pooling: the maximum or the mean of each window of an image.
 
 mod cuda;
 
@@ -12,24 +12,24 @@ use super::operand::{Gradient, Operand};
 use crate::cpu::{Real, vectorized};
 use crate::cuda::Place;
 
-/// Windows that move over an image, alike in both directions.
+/// Pooling windows, the same in both directions.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool2d {
-    /// Side of a window.
+    /// Side of a window, in pixels.
     pub kernel: usize,
-    /// Step from one window to the next.
+    /// Step from one window to the next, in pixels.
     pub stride: usize,
-    /// How far windows reach over each edge; at most half of `kernel`.
+    /// Number of pixels by which windows extend beyond each edge; at most half of `kernel`.
     pub padding: usize,
 }
 
 impl Pool2d {
-    /// Windows of side `kernel` beside each other.
+    /// Creates adjacent windows of side `kernel`.
     pub fn new(kernel: usize) -> Self {
         Self { kernel, stride: kernel, padding: 0 }
     }
 
-    /// The windows along a side, cut off at its ends.
+    /// Returns the windows along a side, clipped to the image.
     fn windows(self, side: usize) -> Result<Vec<Range<usize>>> {
         let Self { kernel, stride, padding } = self;
         if kernel == 0 || stride == 0 || padding > kernel / 2 {
@@ -45,34 +45,34 @@ impl Pool2d {
     }
 }
 
-/// The largest number in each window of `x` `[rows, channels, height, width]`, as `torch.nn.MaxPool2d`. Each side of
-/// the result is `(side + 2 padding - kernel) / stride + 1`, rounded down. Where several numbers are the largest, the
-/// first has the gradient.
+/// Returns the maximum of each window of `x` `[rows, channels, height, width]`, like `torch.nn.MaxPool2d`. Each side of
+/// the result is `(side + 2 padding - kernel) / stride + 1`, rounded down. If several numbers are the maximum, the
+/// first receives the gradient.
 ///
 /// # Errors
-/// When the image is smaller than a window, or the device fails.
+/// The image is smaller than a window, or the device fails.
 pub fn max_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     apply(Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind: Kind::Max }, &[x])
 }
 
-/// The mean of each window of `x` `[rows, channels, height, width]`, where what lies beyond the edges counts as zeros,
-/// as `torch.nn.AvgPool2d`. The shape is that of [`max_pool2d`].
+/// Returns the mean of each window of `x` `[rows, channels, height, width]`, with zeros beyond the edges, like
+/// `torch.nn.AvgPool2d`. The shape is that of [`max_pool2d`].
 ///
 /// # Errors
-/// When the image is smaller than a window, or the device fails.
+/// The image is smaller than a window, or the device fails.
 pub fn avg_pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let kind = Kind::Mean { size: Some(pool.kernel * pool.kernel) };
     apply(Windows { rows: pool.windows(height)?, columns: pool.windows(width)?, kind }, &[x])
 }
 
-/// The means of `height` by `width` windows that cover each image of `x` `[rows, channels, …, …]`, as
-/// `torch.nn.AdaptiveAvgPool2d`: window `i` of `n` over a side reaches from `i side / n`, rounded down, to
-/// `(i + 1) side / n`, rounded up. With 1 and 1 it is the mean of each channel.
+/// Returns the means of `height` by `width` windows that cover each image of `x` `[rows, channels, …, …]`, like
+/// `torch.nn.AdaptiveAvgPool2d`: window `i` of `n` along a side covers `i side / n`, rounded down, to `(i + 1) side /
+/// n`, rounded up. With 1 and 1 it is the mean of each channel.
 ///
 /// # Errors
-/// When a size is 0, or the device fails.
+/// A size is 0, or the device fails.
 pub fn adaptive_avg_pool2d(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
     let (_, _, x_height, x_width) = x.dims4()?;
     if [height, width, x_height, x_width].contains(&0) {
@@ -83,7 +83,7 @@ pub fn adaptive_avg_pool2d(x: &Tensor, height: usize, width: usize) -> Result<Te
     apply(Windows { rows: windows(x_height, height), columns: windows(x_width, width), kind }, &[x])
 }
 
-/// Every pair of a range of rows and one of columns is a window.
+/// The windows: every pair of a row range and a column range.
 #[derive(Clone, Debug)]
 struct Windows {
     rows: Vec<Range<usize>>,
@@ -91,19 +91,19 @@ struct Windows {
     kind: Kind,
 }
 
-/// What a window becomes.
+/// The reduction of a window.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Max,
-    /// The sum over `size`, or over the numbers in the window.
+    /// The sum divided by `size`, or by the number of elements in the window.
     Mean {
         size: Option<usize>,
     },
 }
 
 impl Windows {
-    /// One side of the images, as the largest or the sum of the first numbers of all windows, the second numbers and
-    /// so on. Windows that have fewer numbers repeat their last, or have it masked.
+    /// Reduces one side of the images: takes the maximum or the sum of the first elements of all windows, then of the
+    /// second elements and so on. A window with fewer elements repeats its last one, or has it masked.
     fn reduce_along(&self, x: &Tensor, dimension: usize, windows: &[Range<usize>]) -> Result<Tensor> {
         let most = windows.iter().map(Range::len).max().unwrap_or(0);
         let mut pooled: Option<Tensor> = None;
@@ -118,7 +118,7 @@ impl Windows {
             }
             pooled = Some(match (pooled, self.kind) {
                 (None, _) => numbers,
-                // Not `maximum`, which would share the gradient among several largest. What is NaN stays so.
+                // Not `maximum`, which would split the gradient among several maxima. NaN is preserved.
                 (Some(pooled), Kind::Max) => {
                     let stays = (pooled.ge(&numbers)? + pooled.ne(&pooled)?)?;
                     stays.where_cond(&pooled, &numbers)?
@@ -133,7 +133,7 @@ impl Windows {
         self.rows.len() * self.columns.len()
     }
 
-    /// Planes that one task works on.
+    /// Number of planes per task.
     fn planes(plane: usize) -> usize {
         (crate::cpu::LARGE_CHUNK / plane.max(1)).max(1)
     }
@@ -148,9 +148,9 @@ impl Windows {
         y
     }
 
-    /// First the largest of each column, side by side, then that of each row of these.
+    /// Computes the maximum of each column of a window first, then of each row of these.
     fn largest<T: Real>(&self, x: &[T], width: usize, y: &mut [T]) {
-        // A NaN is the largest of all: it must not vanish.
+        // NaN counts as the largest, so that it is preserved.
         let larger = |a: T, b: T| if b > a || b.is_nan() { b } else { a };
         let (mut of_columns, in_pairs) = (vec![T::zero(); width], self.in_pairs());
         for (rows, y) in self.rows.iter().zip(y.chunks_exact_mut(self.columns.len())) {
@@ -178,7 +178,7 @@ impl Windows {
         }
     }
 
-    /// Whether the columns of the windows are pairs side by side, as most often: they are worked on side by side then.
+    /// Whether the columns of the windows are adjacent pairs, the usual case, which is vectorized.
     fn in_pairs(&self) -> bool {
         self.columns.iter().enumerate().all(|(i, columns)| *columns == (2 * i..2 * i + 2))
     }
@@ -217,7 +217,7 @@ impl Windows {
         dx
     }
 
-    /// As [`route_to_first_max`], with a row of windows side by side; see [`Windows::in_pairs`].
+    /// [`route_to_first_max`] for a row of adjacent windows; see [`Windows::in_pairs`].
     fn route_in_pairs<T: Real>(&self, y: &[T], dy: &[T], x: &[T], dx: &mut [T], width: usize) {
         let windows = self.columns.len();
         let mut left = vec![T::zero(); windows];
@@ -240,8 +240,8 @@ impl Windows {
     }
 }
 
-/// Gives the gradient that is `left` of a window, whose largest number is `y`, to `x` if `x` is the largest. Without
-/// branches: the position is unpredictable.
+/// Gives the window's remaining gradient `left` to `x` if `x` is the maximum `y`. Branch-free, because the position is
+/// unpredictable.
 #[inline(always)]
 fn give_to_max<T: Real>(y: T, x: T, dx: &mut T, left: &mut T) {
     let is_it = x == y || (x.is_nan() && y.is_nan());
@@ -249,12 +249,12 @@ fn give_to_max<T: Real>(y: T, x: T, dx: &mut T, left: &mut T) {
     *left = if is_it { T::zero() } else { *left };
 }
 
-/// What a sum over a window is multiplied by to be its mean.
+/// Returns the factor that turns a window's sum into its mean.
 fn factor<T: Real>(size: Option<usize>, rows: &Range<usize>, columns: &Range<usize>) -> T {
     T::one() / T::from_f64(size.unwrap_or(rows.len() * columns.len()) as f64)
 }
 
-/// Adds the gradient `g` to the first number of a window that is `y`.
+/// Adds the gradient `g` to the first element of a window that equals `y`.
 fn route_to_first_max<T: Real>(
     y: T,
     g: T,
@@ -297,7 +297,7 @@ impl Op for Windows {
         Ok(vec![Gradient::of(inputs[0], dx)])
     }
 
-    /// Each row is pooled before the rows are: of several largest numbers that leaves the first.
+    /// Each row is pooled first, then the rows; of several maxima the first remains.
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let x = inputs[0];
         let columns = self.reduce_along(x, 3, &self.columns)?;
@@ -355,7 +355,8 @@ mod tests {
 
     #[test]
     fn of_several_largest_both_forms_give_the_gradient_route_to_first_max() {
-        // Whole numbers from 0 to 2, so that most windows have several largest; those of the first lie across.
+        // Whole numbers from 0 to 2, so that most windows have several maxima; those of the first image differ in
+        // order.
         let x = Tensor::from_iter((0..252_u32).map(|i| f64::from(i * i / 3 % 3)), &candle_core::Device::Cpu).unwrap();
         let x = x.reshape((2, 3, 7, 6)).unwrap();
         let across = Tensor::new(&[[[[0.0, 1.0], [1.0, 0.0]]]], &candle_core::Device::Cpu).unwrap();

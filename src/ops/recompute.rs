@@ -1,5 +1,5 @@
-//! Activation checkpointing: a segment of a model whose inner results are not kept, but computed again for its
-//! gradients. Chen et al., "Training deep nets with sublinear memory cost", 2016.
+//! Activation checkpointing: a segment of a model whose intermediate results are not stored but computed again in the
+//! backward pass. Chen et al., "Training deep nets with sublinear memory cost", 2016.
 
 use std::sync::Arc;
 
@@ -8,25 +8,26 @@ use candle_core::{Result, Shape, Tensor, Var};
 use super::graph::{Differentiable, attach, copy, in_graph};
 use super::tape::{Tape, unrecorded};
 
-/// `segment(x)`, of which only `x` and the result are kept. The backward pass runs `segment` again, and so holds the
-/// inner results of one segment at a time.
+/// Returns `segment(x)` and keeps only `x` and the result. The backward pass runs `segment` again, and so holds the
+/// intermediate results of one segment at a time.
 ///
-/// `segment` is a pure function of `x` and of `parameters`, which are all that it uses of what is trained; dropout in
-/// it comes from counters, and so is the same the second time. Result and gradients are the bits of `segment` itself.
+/// `segment` must be a pure function of `x` and `parameters`, which lists all trained variables that it uses. Dropout
+/// in it comes from counters, so it is the same the second time. Result and gradients have the same bits as without
+/// recomputation.
 ///
 /// # Errors
-/// Those of `segment`, here and in the backward pass.
+/// Errors of `segment`, here and in the backward pass.
 pub fn recompute<F>(x: &Tensor, parameters: Vec<Var>, segment: F) -> Result<Tensor>
 where
     F: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
 {
-    // Neither the tape nor Candle's graph may hold the inner results.
+    // Neither the tape nor Candle's graph may hold the intermediate results.
     let result = unrecorded(|| segment(&x.detach()))?.detach();
     let inputs = std::iter::once(x).chain(parameters.iter().map(Var::as_tensor)).cloned().collect();
     attach(Arc::new(Segment { segment, parameters }), inputs, copy(&result)?, result.shape().clone())
 }
 
-/// Of `x` and the parameters.
+/// Inputs: `x` and the parameters.
 struct Segment<F> {
     segment: F,
     parameters: Vec<Var>,
@@ -52,7 +53,7 @@ impl<F: Fn(&Tensor) -> Result<Tensor> + Send + Sync> Differentiable for Segment<
     }
 }
 
-/// A zero of `result`, from which Candle's backward pass begins with the gradient `dy` of `result`.
+/// Makes a zero from `result`; Candle's backward pass starts from it with the gradient `dy` of `result`.
 fn ending(result: &Tensor, dy: &Tensor) -> Result<Tensor> {
     let zero = copy(&Tensor::zeros((), result.dtype(), result.device())?)?;
     in_graph(Arc::new(Ending(dy.clone())), std::slice::from_ref(result), zero, Shape::from(()))
@@ -77,14 +78,14 @@ mod tests {
     use super::*;
     use crate::ops::testing::{numbers, to_vec};
     use crate::ops::{dropout::dropout, gelu, linear};
-    use crate::rng::Draws;
+    use crate::rng::StepRng;
 
     fn var(shape: &[usize], seed: u64) -> Var {
         Var::from_tensor(&numbers(shape, seed).to_dtype(DType::F32).unwrap()).unwrap()
     }
 
     fn segment(x: &Tensor, weight: &Var) -> Result<Tensor> {
-        dropout(&gelu(&linear(x, weight, None)?)?, 0.4, &Draws::at(1, 2), "segment")
+        dropout(&gelu(&linear(x, weight, None)?)?, 0.4, &StepRng::at(1, 2), "segment")
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Rotary positions: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
+//! Rotary position embedding: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021.
 
 mod cuda;
 
@@ -9,13 +9,13 @@ use super::operand::{Gradient, Operand};
 use crate::cpu::{self, Real};
 use crate::cuda::Place;
 
-/// Turns each pair of numbers of each head by an angle that grows with the position, as Hugging Face's Llama does: in
-/// a head of size `n`, numbers `i` and `i + n/2` turn by `t / base^(2i/n)` at position `t`.
+/// Rotates each pair of elements of each head by an angle that grows with the position, like Hugging Face's Llama: in a
+/// head of size `n`, elements `i` and `i + n/2` rotate by `t / base^(2i/n)` at position `t`.
 ///
-/// `x` is `[batch, context, heads * n]`, and so is the result; `n` is even.
+/// `x` and the result are `[batch, context, heads * n]`; `n` is even.
 ///
 /// # Errors
-/// When the heads do not divide the width, or the device fails.
+/// The heads do not divide the width, or the device fails.
 pub fn rotary(x: &Tensor, heads: usize, base: f64) -> Result<Tensor> {
     let (_, _, width) = x.dims3()?;
     if heads == 0 || !width.is_multiple_of(2 * heads) {
@@ -28,12 +28,12 @@ struct Rotation {
     /// Numbers in a head.
     size: usize,
     base: f64,
-    /// 1 forward, -1 to turn back.
+    /// 1 for the forward pass, -1 for the inverse rotation.
     sign: f64,
 }
 
 impl Rotation {
-    /// Cosine and sine at each of `context` positions, half a head's worth at each.
+    /// Returns cosines and sines for each of `context` positions, `n / 2` of each per position.
     fn table<T: Real>(&self, context: usize) -> (Vec<T>, Vec<T>) {
         let half = self.size / 2;
         let angle = |at: usize| {
@@ -83,7 +83,7 @@ impl Op for Rotation {
         Ok(self.turn(inputs[0].elements, context, width))
     }
 
-    /// The gradient is turned back by the same angle.
+    /// The gradient is rotated back by the same angle.
     fn backward<T: Real>(
         &self,
         inputs: &[Operand<'_, T>],
@@ -100,7 +100,7 @@ impl Op for Rotation {
         let (batch, context, width) = x.dims3()?;
         let half = self.size / 2;
         let (cosines, sines) = self.table::<f64>(context);
-        // Rounded before they are moved: Metal has no numbers of 64 bits.
+        // Rounded before the transfer: Metal has no f64.
         let on_device = |values: Vec<f64>| {
             Tensor::from_vec(values, (context, 1, half), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())
         };

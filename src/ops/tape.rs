@@ -1,9 +1,9 @@
-//! The operations of one forward pass in their order, along which gradients travel back.
+//! The operations of one forward pass in order; gradients are propagated through them in reverse.
 //!
-//! Candle's `backward` makes zeros and an addition for every edge of its graph. Where a loss depends on its parameters
-//! through operations of this crate alone, following this list instead gives the same gradients for less: the first one
-//! that reaches a tensor is moved there, and only a second one is added. The operations are in Candle's graph as well,
-//! so `Tensor::backward` still works.
+//! Candle's `backward` allocates zeros and adds for every edge of its graph. If a loss depends on its parameters only
+//! through operations of this crate, the tape gives the same gradients at a lower cost: the first gradient of a tensor
+//! is moved there, and only further ones are added. The operations are also in Candle's graph, so `Tensor::backward`
+//! still works.
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
@@ -15,11 +15,11 @@ use candle_core::{Result, Tensor, TensorId};
 use super::graph::Differentiable;
 
 thread_local! {
-    /// The operations recorded on this thread, while a tape records.
+    /// The operations recorded on this thread, while a tape is recording.
     static RECORDING: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
 }
 
-/// The operations of a forward pass.
+/// The recorded operations of a forward pass.
 ///
 /// ```
 /// # use candle_core::{DType, Device, Tensor, Var};
@@ -28,21 +28,21 @@ thread_local! {
 /// # let parameters: Parameters = [("weight".to_owned(), weight.clone())].into_iter().collect();
 /// # let (x, y) = (Tensor::ones((5, 3), DType::F32, &Device::Cpu)?, Tensor::zeros((5, 1), DType::F32, &Device::Cpu)?);
 /// let (loss, tape) = Tape::record(|| loss::mean_squared_error(&ops::linear(&x, &weight, None)?, &y));
-/// let gradients = Gradients::along(tape, &loss?, 1.0, &parameters)?;
+/// let gradients = Gradients::along(tape, &loss?, 1.0, &parameters)?.measure()?;
 /// # assert_eq!(gradients.norm(), 108f64.sqrt());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
 pub struct Tape(Vec<Node>);
 
-/// An operation that was applied, with its inputs and its result.
+/// An applied operation, with its inputs and its result.
 struct Node {
     operation: Arc<dyn Differentiable>,
     inputs: Vec<Tensor>,
     output: Tensor,
 }
 
-/// Where a path from a parameter to a result leaves the tape.
+/// The place where a path from a parameter to a result leaves the tape.
 #[derive(Debug, PartialEq, Eq)]
 enum Gap {
     /// Before an input of this operation.
@@ -52,7 +52,7 @@ enum Gap {
 }
 
 impl Tape {
-    /// Calls `forward`, and returns its result with the operations of this crate that it has applied on this thread.
+    /// Calls `forward`, and returns its result and the operations of this crate that it applied on this thread.
     pub fn record<R>(forward: impl FnOnce() -> R) -> (R, Self) {
         let outer = Restore(RECORDING.replace(Some(Vec::new())));
         let result = forward();
@@ -61,18 +61,17 @@ impl Tape {
         (result, Self(nodes))
     }
 
-    /// The gradients that `gradient` of `output` gives the tensors that `output` was made from; `None` where it
-    /// depends on one through an operation that is not on the tape.
+    /// Returns the gradients of the tensors that `output` was computed from, given the `gradient` of `output`; `None`
+    /// if it depends on one of them through an operation that is not on the tape.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     #[cfg(test)]
     pub(crate) fn gradients(self, output: &Tensor, gradient: Tensor) -> Result<Option<HashMap<TensorId, Tensor>>> {
         if self.covers(output) { self.walk(output, gradient).map(Some) } else { Ok(None) }
     }
 
-    /// Whether every path to `output` is on the tape, from the variable where it begins. The first time that one is not
-    /// is logged.
+    /// Whether every path from a variable to `output` is on the tape. The first time one is not, this is logged.
     pub(crate) fn covers(&self, output: &Tensor) -> bool {
         static LOGGED: Once = Once::new();
         let gap = self.gap_before(output);
@@ -82,16 +81,16 @@ impl Tape {
         gap.is_none()
     }
 
-    /// The gradients of an `output` that the tape [covers](Tape::covers). If `output` is given away, and not lent, each
-    /// tensor is dropped once it is done.
+    /// Returns the gradients of an `output` that the tape [covers](Tape::covers). If `output` is passed by value, each
+    /// tensor is dropped as soon as it is no longer needed.
     ///
     /// # Errors
-    /// When the device fails.
+    /// The device fails.
     pub(crate) fn walk(mut self, output: impl Borrow<Tensor>, gradient: Tensor) -> Result<HashMap<TensorId, Tensor>> {
         let mut gradients = HashMap::from([(output.borrow().id(), gradient)]);
-        // Candle's graph behind it has all tensors.
+        // Its graph holds all tensors.
         drop(output);
-        // The last first. Each node is dropped with its tensors as soon as it is done.
+        // In reverse. Each node is dropped with its tensors as soon as it is processed.
         while let Some(Node { operation, inputs, output }) = self.0.pop() {
             let Some(dy) = gradients.remove(&output.id()) else { continue };
             let found = operation.backward(&inputs, &output, &dy)?;
@@ -104,13 +103,13 @@ impl Tape {
         Ok(gradients)
     }
 
-    /// How many operations it holds.
+    /// Returns the number of operations.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The first place where a path to `output` is not on the tape, from the variable where the path begins.
+    /// Returns the first place where a path from a variable to `output` leaves the tape.
     fn gap_before(&self, output: &Tensor) -> Option<Gap> {
         let mut known = HashSet::with_capacity(self.0.len());
         for node in &self.0 {
@@ -149,7 +148,7 @@ fn add(gradients: &mut HashMap<TensorId, Tensor>, to: &Tensor, gradient: Tensor)
     Ok(())
 }
 
-/// Puts back what was recorded outside, even when a forward pass panics.
+/// Restores the recording of an outer call, even if a forward pass panics.
 struct Restore(Option<Vec<Node>>);
 
 impl Drop for Restore {
@@ -164,7 +163,7 @@ pub(super) fn unrecorded<R>(forward: impl FnOnce() -> R) -> R {
     forward()
 }
 
-/// Puts an operation on the tape if one records and the result depends on a variable.
+/// Puts an operation on the tape if one is recording and the result depends on a variable.
 pub(super) fn record(operation: Arc<dyn Differentiable>, inputs: Vec<Tensor>, output: &Tensor) {
     if output.track_op() {
         RECORDING.with_borrow_mut(|nodes| {
@@ -175,14 +174,14 @@ pub(super) fn record(operation: Arc<dyn Differentiable>, inputs: Vec<Tensor>, ou
     }
 }
 
-/// `x` `[rows, …]` as `[rows, width]`.
+/// Reshapes `x` `[rows, …]` to `[rows, width]`.
 pub(crate) fn flatten(x: &Tensor) -> Result<Tensor> {
     let y = x.flatten_from(1)?;
     record(Arc::new(Reshape), vec![x.clone()], &y);
     Ok(y)
 }
 
-/// The same elements in another shape. Candle's graph has it by itself.
+/// The same elements in another shape. Candle's graph already has its own node for it.
 struct Reshape;
 
 impl Differentiable for Reshape {
@@ -212,7 +211,7 @@ mod tests {
         Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
     }
 
-    /// A loss that uses a weight twice and a hidden layer twice.
+    /// A loss that uses a weight and a hidden layer twice.
     fn loss(x: &Tensor, weight: &Var, bias: &Var) -> Result<Tensor> {
         let hidden = relu(&linear(x, weight, Some(bias))?)?;
         let again = linear(&flatten(&hidden)?, weight, Some(bias))?;
@@ -250,7 +249,7 @@ mod tests {
         assert!(tape.gradients(&output, output.ones_like().unwrap()).unwrap().is_none());
     }
 
-    /// Twice its input. The backward pass of the first says whether `later` is still there.
+    /// Twice its input. The backward pass of the first instance reports whether `later` still exists.
     struct Twice {
         later: Weak<()>,
         _here: Arc<()>,
@@ -292,7 +291,7 @@ mod tests {
         }
     }
 
-    /// What is logged, line by line.
+    /// The logged lines.
     #[derive(Clone, Default)]
     struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! What the tests of the operations share: numbers to compute with, finite differences, and PyTorch's results.
+//! Helpers of the operations' tests: random numbers, finite differences, and PyTorch's results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::tape::Tape;
 use crate::cuda::host;
 use crate::rng::Stream;
 
-/// Checks an operation of small `inputs` in f64: its gradients are those of finite differences, and [`check_kernels`].
+/// Checks an operation on small `inputs` in f64: gradients against finite differences, and [`check_kernels`].
 #[track_caller]
 pub(super) fn check(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
     let operation = Arc::new(operation);
@@ -18,15 +18,15 @@ pub(super) fn check(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
     check_on(|_| Arc::clone(&operation), inputs, tolerance);
 }
 
-/// Checks an operation of `inputs` in f64: the kernel of each device and type has the values and gradients of the
-/// reference, within `tolerance` in f64, and the tape has the gradients of Candle's graph.
+/// Checks an operation on `inputs` in f64: the kernel of each device and type agrees with the reference in values and
+/// gradients, within `tolerance` in f64, and the tape has the gradients of Candle's graph.
 #[track_caller]
 pub(super) fn check_kernels(operation: impl Op, inputs: &[&Tensor], tolerance: f64) {
     let operation = Arc::new(operation);
     check_on(|_| Arc::clone(&operation), inputs, tolerance);
 }
 
-/// [`check_kernels`] of an operation with tensors in its fields, which `on` makes for a device.
+/// [`check_kernels`] for an operation with tensors in its fields, which `on` makes for a device.
 #[track_caller]
 pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor], tolerance: f64) {
     let on_cpu = on(&Device::Cpu);
@@ -82,7 +82,7 @@ fn check_rounded<O: Op>(
     found.into_iter().chain([y]).collect()
 }
 
-/// The devices of this machine that this build can use.
+/// Returns the devices of this machine that this build can use.
 fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu];
     if candle_core::utils::cuda_is_available() {
@@ -99,14 +99,14 @@ fn to_f64(x: &Tensor) -> Tensor {
     x.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap()
 }
 
-/// Two tensors have one shape, and differ by at most `tolerance` of the largest number, or of 1.
+/// Asserts that two tensors have one shape, and differ by at most `tolerance` relative to the largest number, or to 1.
 #[track_caller]
 fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
     let largest = to_vec(expected).into_iter().fold(1.0, |largest, x| x.abs().max(largest));
     assert_same_numbers(found, expected, tolerance * largest);
 }
 
-/// The gradients along the tape are those of Candle's graph.
+/// Asserts that the tape and Candle's graph give the same gradients.
 #[track_caller]
 fn assert_tape_and_graph_agree(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
@@ -118,7 +118,7 @@ fn assert_tape_and_graph_agree(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Resu
     }
 }
 
-/// Normal numbers of this shape, in f64.
+/// Returns normal random numbers of this shape, in f64.
 pub(super) fn numbers(shape: &[usize], seed: u64) -> Tensor {
     let normal = Stream::new(seed, "test").normal(0, shape.iter().product());
     Tensor::from_vec(normal, shape, &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap()
@@ -128,7 +128,7 @@ pub(super) fn to_vec(x: &Tensor) -> Vec<f64> {
     to_f64(x).flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Two tensors have one shape, and numbers that differ by at most `tolerance`.
+/// Asserts that two tensors have one shape, and numbers that differ by at most `tolerance`.
 #[track_caller]
 pub(super) fn assert_same_numbers(found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(found.dims(), expected.dims());
@@ -137,7 +137,7 @@ pub(super) fn assert_same_numbers(found: &Tensor, expected: &Tensor, tolerance: 
     }
 }
 
-/// The gradients that reach `inputs` from the sum of `f`'s result, each element with a weight of its own.
+/// Returns the gradients of `inputs` from the weighted sum of `f`'s result, with a different weight for each element.
 pub(super) fn gradients(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Tensor> {
     let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
@@ -153,7 +153,8 @@ fn weights(y: &Tensor) -> Tensor {
     numbers(y.dims(), 99).to_dtype(y.dtype()).unwrap().to_device(y.device()).unwrap()
 }
 
-/// Central differences in f64 with a step of 1e-6 are good to about 1e-9 for values of size 1; 1e-7 leaves room.
+/// Central differences in f64 with a step of 1e-6 are accurate to about 1e-9 for values of size 1; 1e-7 leaves a
+/// margin.
 #[track_caller]
 pub(super) fn assert_gradients(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let found = gradients(inputs, &f);
@@ -178,7 +179,7 @@ pub(super) fn assert_gradients(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Resu
     }
 }
 
-/// Two ways to compute one thing agree in value and gradients, within `tolerance` in f64.
+/// Asserts that two functions agree in value and gradients, within `tolerance` in f64.
 #[track_caller]
 pub(super) fn assert_same_function(
     inputs: &[&Tensor],
@@ -193,19 +194,19 @@ pub(super) fn assert_same_function(
     }
 }
 
-/// PyTorch's results, as a script beside them wrote them.
+/// PyTorch's results, written by a script in the same folder.
 pub(super) struct Reference(HashMap<String, Tensor>);
 
 impl Reference {
-    /// Those in the file of that name.
+    /// Reads the file of that name.
     pub fn open(file: &str) -> Self {
         let path = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
         Self(candle_core::safetensors::load(path, &Device::Cpu).unwrap())
     }
 
-    /// `f` of the inputs `case.x0`, `case.x1`, … has PyTorch's result `case.y` and gradients `case.g0`, … of its
-    /// weighted sum, within `tolerance`, in f64; and in f32 within 1e-4, for sums of up to a hundred numbers of size
-    /// one.
+    /// Asserts that `f` of the inputs `case.x0`, `case.x1`, … has PyTorch's result `case.y` and gradients `case.g0`, …
+    /// of its weighted sum: within `tolerance` in f64, and within 1e-4 in f32, for sums of up to a hundred numbers of
+    /// size one.
     #[track_caller]
     pub fn assert(&self, case: &str, tolerance: f64, f: impl Fn(&[Tensor]) -> Result<Tensor>) {
         let inputs: Vec<Tensor> = (0..).map_while(|i| self.0.get(&format!("{case}.x{i}")).cloned()).collect();
@@ -224,7 +225,7 @@ impl Reference {
         }
     }
 
-    /// The tensor `name`.
+    /// Returns the tensor `name`.
     pub fn get(&self, name: &str) -> Tensor {
         self.0[name].clone()
     }

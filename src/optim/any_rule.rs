@@ -1,4 +1,4 @@
-//! An update rule of any type, with the name that configurations and checkpoints have for it.
+//! An update rule of any type, with its name in configurations and checkpoints.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use serde_json::{Map, Value};
 use super::rule::{BaseHyperparams, Step, Update, UpdateRule};
 use super::{OptimError, rules};
 use crate::field_names::field_names;
-use crate::kinded::{read_table, unknown_field, unknown_kind};
+use crate::tagged::{read_table, unknown_field, unknown_kind};
 
 /// An update rule with its hyperparameters and its name: `kind` in a configuration.
 ///
-/// It is made from a rule of the catalogue by `into()`, and from one of yours by [`Rule::custom`].
+/// It is made from a catalogue rule by `into()`, and from a user-defined one by [`Rule::custom`].
 #[derive(Clone, Debug)]
 pub struct Rule {
     definition: &'static Definition,
     rule: Arc<dyn AnyRule>,
 }
 
-/// A kind of rule: its name, and how one is read.
+/// A kind of rule: its name and its reader.
 #[derive(Debug)]
 pub(super) struct Definition {
     pub name: &'static str,
     fields: fn() -> &'static [&'static str],
     read: fn(Map<String, Value>) -> ReadRule,
-    /// The schema of its table, which rules of the catalogue have.
+    /// The schema of its table; only catalogue rules have one.
     pub schema: Option<fn(&mut SchemaGenerator) -> Schema>,
 }
 
@@ -42,7 +42,7 @@ impl Definition {
     }
 }
 
-/// A rule that was read, or the fault in its table.
+/// A parsed rule, or the fault in its table.
 type ReadRule = std::result::Result<Arc<dyn AnyRule>, String>;
 
 fn read<T: UpdateRule>(table: Map<String, Value>) -> ReadRule {
@@ -50,7 +50,7 @@ fn read<T: UpdateRule>(table: Map<String, Value>) -> ReadRule {
     Ok(Arc::new(rule))
 }
 
-/// An [`UpdateRule`] without its type.
+/// Type-erased [`UpdateRule`].
 trait AnyRule: Debug + Send + Sync {
     fn base(&self) -> BaseHyperparams;
     fn check(&self) -> std::result::Result<(), OptimError>;
@@ -86,12 +86,12 @@ impl Rule {
         Self { definition, rule: Arc::new(rule) }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn kind(&self) -> &'static str {
         self.definition.name
     }
 
-    /// The hyperparameters that every rule has.
+    /// Returns the hyperparameters that every rule has.
     pub fn base(&self) -> BaseHyperparams {
         self.rule.base()
     }
@@ -105,7 +105,7 @@ impl Rule {
         momentum.map_or(Ok(()), |momentum| OptimError::require_share(momentum.name(), momentum.value()))
     }
 
-    /// Names of the tensors that it remembers for each parameter.
+    /// Returns the names of its state tensors per parameter.
     pub(super) fn states(&self, momentum: f64) -> &'static [&'static str] {
         self.rule.states(momentum)
     }
@@ -114,7 +114,7 @@ impl Rule {
         self.rule.update(tensors, step)
     }
 
-    /// Reads the rule called `kind` from the rest of its table; `others` are keys that could have been there as well.
+    /// Reads the rule called `kind` from the rest of its table; `others` are the other keys allowed there.
     pub(super) fn read<E: serde::de::Error>(
         kind: &str,
         table: Map<String, Value>,
@@ -130,7 +130,7 @@ impl Rule {
         Ok(rule)
     }
 
-    /// Checks that a checkpoint would bring back the same rule.
+    /// Checks that a checkpoint would restore the same rule.
     pub(super) fn check_is_read_again(&self) -> std::result::Result<(), String> {
         let json = self.rule.to_json().map_err(|error| error.to_string())?;
         let Value::Object(table) = &json else { return Err("it is not a struct with named fields".to_owned()) };
@@ -155,7 +155,7 @@ impl Rule {
     }
 }
 
-/// Two rules are equal where a configuration of them is.
+/// Two rules are equal if their configurations are.
 impl PartialEq for Rule {
     fn eq(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.rule.to_json().ok() == other.rule.to_json().ok()

@@ -1,37 +1,37 @@
-//! An optimizer as a configuration has it: an update rule, and groups of parameters that differ from it.
+//! Configuration of an optimizer: an update rule, and groups of parameters that differ from it.
 
 use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use super::OptimError;
 use super::any_rule::Rule;
+use super::decay::Decay;
 use super::group_config::{GroupConfig, GroupRule};
-use super::groups::Decay;
-use crate::kinded::{Kinded, read_table};
+use crate::tagged::{Tagged, read_table, split};
 
-/// An optimizer's rule and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`, or the name of a rule
-/// that is registered.
+/// An optimizer's rule and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`, or the name of a
+/// registered rule.
 ///
-/// A rule by itself is one too, without groups: `AdamW::default().into()`.
+/// A rule can be converted to one, without groups: `AdamW::default().into()`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OptimizerConfig {
-    /// The rule of all parameters but those of groups with another.
+    /// The rule of all parameters, except in groups with another rule.
     pub rule: Rule,
-    /// Which parameters decay.
+    /// The parameters that weight decay applies to.
     pub decay: Decay,
     /// Parameters with other hyperparameters, or another rule.
     pub groups: Vec<GroupConfig>,
 }
 
-/// Keys beside the hyperparameters of a rule in the tables of optimizers and groups.
+/// Keys in the tables of optimizers and groups that are not hyperparameters of a rule.
 pub(super) const RESERVED: [&str; 4] = ["kind", "parameters", "decay", "groups"];
 
 /// The keys of an optimizer's table that do not depend on the rule.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(super) struct Common {
-    /// Which parameters decay.
+    /// The parameters that weight decay applies to.
     #[serde(default)]
     decay: Decay,
     /// Parameters with other hyperparameters, or another rule.
@@ -59,7 +59,7 @@ impl Serialize for OptimizerConfig {
 
 impl<'de> Deserialize<'de> for OptimizerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (kind, mut rule) = Kinded::deserialize(deserializer)?.into_parts();
+        let (kind, mut rule) = Tagged::deserialize(deserializer)?.into_parts();
         let keys = ["decay", "groups"];
         let common = split(&mut rule, &keys);
         let rule = Rule::read(&kind, rule, &keys)?;
@@ -68,18 +68,13 @@ impl<'de> Deserialize<'de> for OptimizerConfig {
     }
 }
 
-/// Takes what is under `keys` out of a table.
-pub(super) fn split(table: &mut Map<String, Value>, keys: &[&str]) -> Map<String, Value> {
-    keys.iter().filter_map(|key| table.remove_entry(*key)).collect()
-}
-
 impl OptimizerConfig {
-    /// The name of the rule, as `kind` in a table.
+    /// Returns the name of the rule, as `kind` in a table.
     pub fn kind(&self) -> &'static str {
         self.rule.kind()
     }
 
-    /// The names of all rules in use, each once.
+    /// Returns the names of all rules in use, each once.
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
         let mut kinds = vec![self.kind()];
         for kind in self.groups.iter().filter_map(|group| group.rule.own()).map(Rule::kind) {
@@ -90,7 +85,7 @@ impl OptimizerConfig {
         kinds
     }
 
-    /// Names of the tensors that are remembered for each parameter of the optimizer's own rule, in all of its groups.
+    /// Returns the names of the state tensors per parameter for the optimizer's own rule, over all of its groups.
     pub(super) fn states(&self) -> &'static [&'static str] {
         let own = self.rule.base().momentum.map(|momentum| momentum.value());
         let of_groups = self.groups.iter().filter_map(|group| match &group.rule {
@@ -103,7 +98,7 @@ impl OptimizerConfig {
     /// Checks every hyperparameter against its range.
     ///
     /// # Errors
-    /// Names the first field that is out of range, with its value.
+    /// The first field that is out of range, with its value.
     pub fn validate(&self) -> Result<(), OptimError> {
         self.rule.check()?;
         self.groups.iter().enumerate().try_for_each(|(index, group)| {
@@ -155,9 +150,9 @@ mod tests {
         assert_eq!(told, "optimizer.groups[0].momentum = 1: must be at least 0 and below 1");
     }
 
-    /// Before there was the word `beta1`, a group had `momentum` for Adam's first beta: that is still read.
+    /// Before the key `beta1` existed, groups used `momentum` for Adam's first beta; that is still read.
     #[test]
-    fn momentum_and_beta1_are_told_apart() {
+    fn momentum_and_beta1_are_distinguished() {
         let beta1 = |value| Overrides { beta1: Some(value), ..Overrides::default() };
         let momentum = |value| Overrides { momentum: Some(value), ..Overrides::default() };
         for overrides in [beta1(0.5), momentum(0.5)] {

@@ -1,5 +1,5 @@
-//! User-defined update rules: a Rust type, registered by name, that configurations and checkpoints then know as they
-//! know the rules of the catalogue.
+//! User-defined update rules: a Rust type, registered by name, that configurations and checkpoints then treat like the
+//! catalogue's rules.
 
 use std::any::TypeId;
 use std::sync::{PoisonError, RwLock};
@@ -12,43 +12,44 @@ use super::rule::UpdateRule;
 use super::rules;
 use crate::field_names::field_names;
 
-/// Why a type cannot be registered as an update rule, or a value of it cannot be used.
+/// Errors of registering an update rule or of using its value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CustomRuleError {
     /// The name is not a plain word.
     #[error("`{0}` cannot name an update rule; take small letters, digits and `_`, and a letter first")]
     Name(String),
-    /// The catalogue has the name already.
+    /// The catalogue already uses the name.
     #[error("there is an update rule `{0}` already; take another name")]
     Taken(String),
-    /// The name or the type has been registered before.
+    /// The name or the type was registered before.
     #[error("`{name}` is registered already, for {type_name}; register each name and each type once")]
     Twice {
         /// The registered name.
         name: &'static str,
-        /// The type that it stands for.
+        /// The registered type.
         type_name: &'static str,
     },
-    /// The type is not a struct with named fields, or has a field whose name means something else in a configuration.
+    /// The type is not a struct with named fields, or a field name has another meaning in a configuration.
     #[error("{type_name} cannot be an update rule: {fault}")]
     Fields {
         /// The type.
         type_name: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         fault: String,
     },
-    /// A rule of a type without a name could not be read from a checkpoint.
+    /// The type has no registered name, so a checkpoint could not restore its rule.
     #[error("{type_name} has no name yet; call `rekindle::optim::register::<{type_name}>(\"name\")` first")]
     Unregistered {
         /// The type.
         type_name: &'static str,
     },
-    /// A value that would not be the same when it is read from a checkpoint.
+    /// The value would change when saved to a checkpoint and read back.
     #[error("`{kind}` cannot be saved: {fault}")]
     Value {
         /// The name of the rule.
         kind: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         fault: String,
     },
 }
@@ -61,11 +62,11 @@ struct Registered {
 
 static REGISTERED: RwLock<Vec<&'static Registered>> = RwLock::new(Vec::new());
 
-/// Makes the update rule `T` known as `name`, for the whole program and as long as it runs.
+/// Registers update rule `T` as `name`, for the lifetime of the program.
 ///
 /// # Errors
-/// Refuses a name that is not a plain word, one that the catalogue has, a name or a type that is registered already,
-/// and a type that is not a struct with named fields.
+/// Refuses a name that is not a plain word or that the catalogue uses, a name or type that is already registered, and a
+/// type that is not a struct with named fields.
 pub fn register<T: UpdateRule>(name: &'static str) -> Result<(), CustomRuleError> {
     let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !(is_name && name.starts_with(|c: char| c.is_ascii_lowercase())) {
@@ -84,13 +85,13 @@ pub fn register<T: UpdateRule>(name: &'static str) -> Result<(), CustomRuleError
     if let Some(other) = registered.iter().find(|other| other.definition.name == name || other.type_id == type_id) {
         return Err(CustomRuleError::Twice { name: other.definition.name, type_name: other.type_name });
     }
-    // What is registered stays so to the end: it is leaked once, and is like the catalogue from then on.
+    // Registered definitions live to the end of the program, so they are leaked once, like the catalogue's.
     let definition = Definition::of_custom::<T>(name);
     registered.push(Box::leak(Box::new(Registered { definition, type_id, type_name })));
     Ok(())
 }
 
-/// The registered rules, in the order in which they were registered.
+/// Returns the registered rules, in order of registration.
 pub(super) fn definitions() -> Vec<&'static Definition> {
     registered(|_| true)
 }
@@ -101,11 +102,11 @@ fn registered(wanted: impl Fn(&Registered) -> bool) -> Vec<&'static Definition> 
 }
 
 impl Rule {
-    /// A rule of your own type, to which [`register`] has given a name.
+    /// Makes a rule of a user-defined type that was named by [`register`].
     ///
     /// # Errors
-    /// When the type is not registered, or the value would not be the same when it is read from a checkpoint: one that
-    /// is not finite, for instance.
+    /// The type is not registered, or the value would change when saved to a checkpoint and read back: for example, if
+    /// it is not finite.
     pub fn custom<T: UpdateRule>(rule: T) -> Result<Self, CustomRuleError> {
         let found = registered(|registered| registered.type_id == TypeId::of::<T>());
         let unregistered = CustomRuleError::Unregistered { type_name: std::any::type_name::<T>() };

@@ -1,21 +1,20 @@
-//! Gradients by parameter: those the optimizer needs, all of them, and their global norm.
+//! Gradients by parameter: those of a backward pass, or the sum of those of several.
 
 use std::borrow::Borrow;
 
+use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor};
 
-use super::{OptimError, in_place};
+use super::{MeasuredGradients, OptimError};
 use crate::ops::Tape;
 use crate::parameters::Parameters;
 
-/// One gradient for each parameter, in name order, with the norm of all of them together.
+/// One gradient for each parameter, in name order. An update needs their norm: [`Gradients::measure`] computes it, once
+/// all that belongs to the update is added.
 #[derive(Debug)]
 pub struct Gradients {
     names: Vec<String>,
     tensors: Vec<Tensor>,
-    norm: f64,
-    scale: f64,
 }
 
 impl Gradients {
@@ -31,8 +30,8 @@ impl Gradients {
     /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are
     /// all that led to `loss`. Where others did too, Candle's graph has them.
     ///
-    /// A `loss` that is given away, and not lent, lets the activations go while the gradients are made, which takes less
-    /// memory.
+    /// A `loss` that is given away, and not lent, lets the activations go while the gradients are made, which takes
+    /// less memory.
     ///
     /// # Errors
     /// As [`Gradients::of`].
@@ -53,12 +52,24 @@ impl Gradients {
         if scale == 1.0 { Self::of(start, parameters) } else { Self::of(&(start * scale)?, parameters) }
     }
 
-    /// Takes the gradients of `parameters` from what a backward pass left.
+    /// Takes the gradients of `parameters` from the result of a backward pass.
     ///
     /// # Errors
     /// As [`Gradients::of`].
     pub fn from_store(store: &GradStore, parameters: &Parameters) -> Result<Self, OptimError> {
         Self::collect(|parameter| store.get(parameter), named(parameters))
+    }
+
+    /// Gradients to which others can be added without a change to any bit of theirs: -0, since 0 would turn a -0 into
+    /// 0. A process that computes nothing of a batch has these.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn neutral(parameters: &Parameters) -> Result<Self, OptimError> {
+        let neutral = |x: &Tensor| Tensor::full(-0f32, x.shape(), x.device())?.to_dtype(x.dtype())?.contiguous();
+        let tensors = named(parameters).map(|(_, parameter)| neutral(parameter));
+        let tensors = tensors.collect::<candle_core::Result<_>>()?;
+        Ok(Self { names: named(parameters).map(|(name, _)| name.to_owned()).collect(), tensors })
     }
 
     pub(super) fn collect<'a>(
@@ -78,19 +89,11 @@ impl Gradients {
         if !missing.is_empty() {
             return Err(OptimError::NoGradient(missing));
         }
-        Self::from_tensors(names, tensors)
-    }
-
-    fn from_tensors(names: Vec<String>, tensors: Vec<Tensor>) -> Result<Self, OptimError> {
-        let mut squares = 0.0;
-        for tensor in &tensors {
-            squares += sum_of_squares(tensor)?;
-        }
-        Ok(Self { names, tensors, norm: squares.sqrt(), scale: 1.0 })
+        Ok(Self { names, tensors })
     }
 
     /// The sum of these and `others`, which are of the same parameters: what one backward pass over the sum of both
-    /// losses would give. Neither may be clipped yet.
+    /// losses would give.
     ///
     /// # Errors
     /// When they are of other parameters, or the device fails.
@@ -99,56 +102,61 @@ impl Gradients {
             return Err(OptimError::OtherParameters { own: self.names, given: others.names.clone() });
         }
         let sums = self.tensors.iter().zip(&others.tensors).map(|(one, other)| one + other);
-        Self::from_tensors(self.names, sums.collect::<candle_core::Result<_>>()?)
+        let tensors = sums.collect::<candle_core::Result<_>>()?;
+        Ok(Self { names: self.names, tensors })
     }
 
-    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order.
-    pub fn norm(&self) -> f64 {
-        self.norm
-    }
-
-    /// Scales all gradients so that their norm is at most `max_norm`, as PyTorch's `clip_grad_norm_` does: by
-    /// `max_norm / (norm + 1e-6)` where that is below 1. The factor is applied by the update, not by a pass here.
+    /// The same parameters with other gradients, such as those that came from another process.
     ///
     /// # Errors
-    /// When `max_norm` is not positive: scaling by it would turn the gradients around, or away.
-    pub fn clip(mut self, max_norm: f64) -> Result<Self, OptimError> {
-        if max_norm.is_nan() || max_norm <= 0.0 {
-            return Err(OptimError::MaxNorm(max_norm));
+    /// When there are more or fewer, or one has another shape, dtype or device.
+    pub fn with_tensors(&self, tensors: Vec<Tensor>) -> Result<Self, OptimError> {
+        let same = |(own, given): (&Tensor, &Tensor)| {
+            own.shape() == given.shape() && own.dtype() == given.dtype() && own.device().same_device(given.device())
+        };
+        let wrong = self.tensors.iter().zip(&tensors).position(|pair| !same(pair));
+        if let Some(name) = wrong.and_then(|index| self.names.get(index)) {
+            return Err(OptimError::OtherGradient(name.clone()));
         }
-        self.scale = (max_norm / (self.norm + 1e-6)).min(1.0);
-        Ok(self)
+        if self.tensors.len() != tensors.len() {
+            return Err(OptimError::GradientCount { given: tensors.len(), parameters: self.tensors.len() });
+        }
+        let tensors = tensors.iter().map(Tensor::contiguous).collect::<candle_core::Result<_>>()?;
+        Ok(Self { names: self.names.clone(), tensors })
     }
 
-    /// Checks that every gradient is finite.
+    /// The gradients with their norm.
     ///
     /// # Errors
-    /// Names those that are not.
-    pub fn check_finite(&self) -> Result<(), OptimError> {
-        if self.norm.is_finite() {
-            return Ok(());
-        }
-        let mut bad = Vec::new();
-        for (name, tensor) in self.names.iter().zip(&self.tensors) {
-            if !sum_of_squares(tensor)?.is_finite() {
-                bad.push(name.clone());
-            }
-        }
-        Err(OptimError::NotFinite(bad))
+    /// The device fails.
+    pub fn measure(self) -> Result<MeasuredGradients, OptimError> {
+        Ok(self.measure_with(&[])?.0)
     }
 
-    /// The factor that clipping asks for; 1 without.
-    pub(super) fn scale(&self) -> f64 {
-        self.scale
+    /// [`Gradients::measure`], and the values of `scalars`, such as the loss. A device other than the CPU is read once,
+    /// for all of them together.
+    ///
+    /// # Errors
+    /// When one of `scalars` has more than one number, or the device fails.
+    pub fn measure_with(self, scalars: &[Tensor]) -> Result<(MeasuredGradients, Vec<f64>), OptimError> {
+        MeasuredGradients::new(self, scalars)
     }
 
-    /// The names of their parameters, in name order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    /// [`Gradients::measure`], then [`MeasuredGradients::clip`].
+    ///
+    /// # Errors
+    /// As both.
+    pub fn clip(self, max_norm: f64) -> Result<MeasuredGradients, OptimError> {
+        self.measure()?.clip(max_norm)
+    }
+
+    /// Returns the names of their parameters, in name order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// The gradients, in name order.
-    pub(super) fn tensors(&self) -> &[Tensor] {
+    /// The gradients, in name order. All are contiguous.
+    pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 }
@@ -157,56 +165,15 @@ fn named(parameters: &Parameters) -> impl Iterator<Item = (&str, &Tensor)> {
     parameters.iter().map(|(name, var)| (name, var.as_tensor()))
 }
 
-fn sum_of_squares(tensor: &Tensor) -> Result<f64, OptimError> {
-    Ok(match tensor.dtype() {
-        DType::F32 if in_place::is_sliceable(tensor) => in_place::read::<f32, _>(tensor, sum)?,
-        DType::F64 if in_place::is_sliceable(tensor) => in_place::read::<f64, _>(tensor, sum)?,
-        DType::F64 => tensor.sqr()?.sum_all()?.to_scalar::<f64>()?,
-        _ => f64::from(tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?.to_scalar::<f32>()?),
-    })
-}
-
-fn sum<T: candle_core::WithDType>(elements: &[T]) -> candle_core::Result<f64> {
-    Ok(in_place::sum_of_squares(elements))
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Var};
+    use candle_core::{DType, Device, Var};
 
     use super::*;
 
     fn parameters() -> Parameters {
         let var = |values: &[f32]| Var::from_slice(values, values.len(), &Device::Cpu).unwrap();
         [("a".to_owned(), var(&[3.0])), ("b".to_owned(), var(&[2.0, -2.0]))].into_iter().collect()
-    }
-
-    fn squares(parameters: &Parameters) -> Tensor {
-        let sum = |name: &str| parameters.get(name).unwrap().sqr().unwrap().sum_all().unwrap();
-        ((sum("a") + sum("b")).unwrap() * 0.5).unwrap()
-    }
-
-    #[test]
-    fn the_norm_is_that_of_all_gradients_together() {
-        let parameters = parameters();
-        let gradients = Gradients::of(&squares(&parameters), &parameters).unwrap();
-        assert_eq!(gradients.norm(), 17f64.sqrt());
-        assert_eq!(gradients.clip(1.0).unwrap().scale(), 1.0 / (17f64.sqrt() + 1e-6));
-    }
-
-    #[test]
-    fn clipping_leaves_short_gradients_alone() {
-        let parameters = parameters();
-        assert_eq!(Gradients::of(&squares(&parameters), &parameters).unwrap().clip(5.0).unwrap().scale(), 1.0);
-    }
-
-    #[test]
-    fn a_norm_that_is_not_positive_is_refused() {
-        let parameters = parameters();
-        for norm in [0.0, -1.0, f64::NAN] {
-            let gradients = Gradients::of(&squares(&parameters), &parameters).unwrap();
-            assert!(matches!(gradients.clip(norm), Err(OptimError::MaxNorm(_))));
-        }
     }
 
     #[test]
@@ -217,21 +184,40 @@ mod tests {
         assert!(message.starts_with("no gradient reached `b`:"), "{message}");
     }
 
-    /// Candle's softmax over the last dimension has no backward pass; training on would leave `a` as it was.
+    /// A sum with 0 instead would have lost the sign of the zero.
+    #[test]
+    fn neutral_gradients_change_no_bit() {
+        let parameters = parameters();
+        let bits = |gradients: &Gradients| -> Vec<Vec<u32>> {
+            let values = gradients.tensors().iter().map(|tensor| tensor.to_vec1::<f32>().unwrap());
+            values.map(|values| values.into_iter().map(f32::to_bits).collect()).collect()
+        };
+        let of =
+            |b: [f32; 2]| vec![Tensor::new(&[-0f32], &Device::Cpu).unwrap(), Tensor::new(&b, &Device::Cpu).unwrap()];
+        let neutral = || Gradients::neutral(&parameters).unwrap();
+        let some = neutral().with_tensors(of([0.0, f32::MIN_POSITIVE])).unwrap();
+        assert_eq!(bits(&neutral().plus(&some).unwrap()), bits(&some));
+        let before = bits(&some);
+        assert_eq!(bits(&some.plus(&neutral()).unwrap()), before);
+    }
+
+    #[test]
+    fn gradients_of_another_shape_or_number_are_refused() {
+        let parameters = parameters();
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let given = |tensors| Gradients::neutral(&parameters).unwrap().with_tensors(tensors).unwrap_err().to_string();
+        let message = given(vec![zeros(&[1]), zeros(&[2, 1])]);
+        assert!(message.starts_with("the gradient that was given for `b`"), "{message}");
+        let message = given(vec![zeros(&[1])]);
+        assert_eq!(message, "1 gradients were given for 2 parameters");
+    }
+
+    /// Candle's softmax over the last dimension has no backward pass; without the check training would not change `a`.
     #[test]
     fn an_operation_that_loses_gradients_is_noticed() {
         let parameters = parameters();
         let softmax = candle_nn::ops::softmax_last_dim(parameters.get("a").unwrap()).unwrap();
         let loss = (softmax.sum_all().unwrap() + parameters.get("b").unwrap().sum_all().unwrap()).unwrap();
         assert!(matches!(Gradients::of(&loss, &parameters), Err(OptimError::NoGradient(names)) if names == ["a"]));
-    }
-
-    #[test]
-    fn a_gradient_that_is_not_finite_is_named() {
-        let parameters = parameters();
-        let loss = (squares(&parameters) + parameters.get("b").unwrap().log().unwrap().sum_all().unwrap()).unwrap();
-        parameters.get("b").unwrap().set(&Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).unwrap();
-        let gradients = Gradients::of(&loss, &parameters).unwrap();
-        assert_eq!(gradients.check_finite().unwrap_err().to_string(), "the gradient of `b` is not finite");
     }
 }

@@ -1,4 +1,4 @@
-//! A parameter group as a configuration has it.
+//! Configuration of a parameter group.
 
 use schemars::JsonSchema;
 use serde::ser::SerializeMap;
@@ -7,41 +7,42 @@ use serde_json::{Map, Value};
 
 use super::OptimError;
 use super::any_rule::Rule;
-use super::config::split;
-use super::groups::Decay;
+use super::decay::Decay;
 use super::rule::Momentum;
-use crate::kinded::{Kinded, read_table};
+use crate::tagged::{Tagged, read_table, split};
 
-/// Parameters chosen by name, and what they do differently.
+/// Parameters chosen by name, and their differences from the optimizer's configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct GroupConfig {
-    /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
+    /// Glob patterns of parameter names, such as `"encoder.*"`. A parameter belongs to the first group that matches it.
     pub parameters: Vec<String>,
-    /// Which of the group's parameters decay; as for all others where it is `None`.
+    /// Which of the group's parameters decay; `None` for the optimizer's setting.
     pub decay: Option<Decay>,
-    /// How they are updated.
+    /// The update rule of the group.
     pub rule: GroupRule,
 }
 
-/// How the parameters of a group are updated.
+/// The update rule of a group.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum GroupRule {
-    /// By the optimizer's rule, with some hyperparameters of their own.
+    /// The optimizer's rule, with some other hyperparameters.
     Shared(Overrides),
-    /// By another rule, which takes over nothing from the optimizer's.
+    /// Another rule, which inherits nothing from the optimizer's.
     Own(Rule),
 }
 
-/// Hyperparameters of a group; those that are `None` are the rule's.
+/// Hyperparameters of a group; `None` means that of the rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// Base learning rate.
     pub lr: Option<f64>,
     /// Weight decay.
     pub weight_decay: Option<f64>,
-    /// Momentum; an older name for `beta1` in a rule that has that.
+    /// Momentum; an older name for `beta1` in a rule that has `beta1`.
     pub momentum: Option<f64>,
-    /// Decay rate of the mean of gradients, in Adam and its kin.
+    /// Decay rate of the mean of gradients, in Adam and AdamW.
     pub beta1: Option<f64>,
 }
 
@@ -49,21 +50,21 @@ pub struct Overrides {
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SharedTable {
-    /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
+    /// Glob patterns of parameter names, such as `"encoder.*"`. A parameter belongs to the first group that matches it.
     parameters: Vec<String>,
-    /// The group's own base learning rate.
+    /// The base learning rate of this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
     lr: Option<f64>,
-    /// The group's own weight decay.
+    /// The weight decay of this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
     weight_decay: Option<f64>,
-    /// The group's own momentum; for Adam kinds an older name of `beta1`.
+    /// The momentum of this group; for Adam kinds an older name of `beta1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     momentum: Option<f64>,
-    /// The group's own first beta, for Adam kinds.
+    /// The first beta of this group, for Adam kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     beta1: Option<f64>,
@@ -72,10 +73,10 @@ pub(super) struct SharedTable {
     decay: Option<Decay>,
 }
 
-/// The keys of the table of a group with another rule that do not depend on that.
+/// The keys in the table of a group with another rule that do not depend on that rule.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct OwnTable {
-    /// Glob patterns of parameter names, such as `"encoder.*"`. The first group that matches a parameter has it.
+    /// Glob patterns of parameter names, such as `"encoder.*"`. A parameter belongs to the first group that matches it.
     parameters: Vec<String>,
     /// Which of the group's parameters decay.
     #[serde(default)]
@@ -101,7 +102,7 @@ impl From<Rule> for GroupRule {
 }
 
 impl GroupRule {
-    /// The rule, if it is not the optimizer's.
+    /// Returns the rule if it is not the optimizer's.
     pub(super) fn own(&self) -> Option<&Rule> {
         match self {
             Self::Shared(_) => None,
@@ -111,7 +112,7 @@ impl GroupRule {
 }
 
 impl Overrides {
-    /// The momentum or beta1, under whichever name it was given.
+    /// Returns the momentum or beta1, under either name.
     pub(super) fn momentum(&self) -> Option<f64> {
         self.beta1.or(self.momentum)
     }
@@ -141,13 +142,13 @@ impl Overrides {
 }
 
 impl GroupConfig {
-    /// A group of the parameters that match one of the `patterns`, with other hyperparameters ([`Overrides`]) or
-    /// another rule.
+    /// Creates a group of the parameters that match one of the `patterns`, with other hyperparameters ([`Overrides`])
+    /// or another rule.
     pub fn new<P: Into<String>>(patterns: impl IntoIterator<Item = P>, rule: impl Into<GroupRule>) -> Self {
         Self { parameters: patterns.into_iter().map(Into::into).collect(), decay: None, rule: rule.into() }
     }
 
-    /// Checks every hyperparameter against its range, where `rule` is the optimizer's.
+    /// Checks every hyperparameter against its range; `rule` is the optimizer's.
     pub(super) fn validate(&self, rule: &Rule) -> Result<(), OptimError> {
         match &self.rule {
             GroupRule::Shared(overrides) => overrides.validate(rule),
@@ -190,7 +191,7 @@ impl<'de> Deserialize<'de> for GroupConfig {
             return Ok(Self { parameters, decay, rule });
         }
         let (kind, mut rule) =
-            Kinded::deserialize(Value::Object(table)).map_err(serde::de::Error::custom)?.into_parts();
+            Tagged::deserialize(Value::Object(table)).map_err(serde::de::Error::custom)?.into_parts();
         let keys = ["parameters", "decay"];
         let own = split(&mut rule, &keys);
         let rule = Rule::read(&kind, rule, &keys)?.into();

@@ -1,39 +1,21 @@
-//! Which parameter belongs to which group, and which of them decay.
+//! Assignment of parameters to groups, and weight decay by dimension.
 
 use globset::{Glob, GlobMatcher};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::any_rule::Rule;
 use super::config::OptimizerConfig;
+use super::decay::Decay;
+use super::error::{OptimError, list};
 use super::group_config::{GroupConfig, GroupRule, Overrides};
 use super::rule::Momentum;
-use super::{OptimError, list};
 use crate::parameters::Parameters;
-
-/// Which parameters weight decay applies to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Decay {
-    /// All of them.
-    #[default]
-    All,
-    /// Those of two or more dimensions: biases and the scales of norms have one, and are left out.
-    Matrices,
-}
-
-impl Decay {
-    pub(super) fn includes(self, dimensions: usize) -> bool {
-        self == Self::All || dimensions >= 2
-    }
-}
 
 /// Parameters that share hyperparameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// Names of the parameters, sorted.
     pub parameters: Vec<String>,
-    /// The rule by which they are updated. The fields below take the place of its hyperparameters.
+    /// The update rule. The fields below override its hyperparameters.
     pub rule: Rule,
     /// Base learning rate.
     pub lr: f64,
@@ -43,27 +25,27 @@ pub struct Group {
     pub momentum: Option<Momentum>,
     /// Which of the parameters decay.
     pub decay: Decay,
-    /// Names of the tensors that are remembered for each parameter.
+    /// Names of the state tensors of each parameter.
     pub(super) states: &'static [&'static str],
-    /// The group's place in the configuration if it names another rule there.
+    /// Index of the group in the configuration if it has its own rule there.
     pub(super) own: Option<usize>,
 }
 
 impl Group {
-    /// The base value of what a schedule of the momentum moves; 0 for a rule that has no momentum.
+    /// Returns the base value for a schedule of the momentum; 0 for a rule without momentum.
     pub fn base_momentum(&self) -> f64 {
         self.momentum.map_or(0.0, Momentum::value)
     }
 
-    /// The field that would have to be above 0, if the rule has a momentum that a schedule could move, but remembers
-    /// nothing by which to apply it.
+    /// Returns the field that must be above 0, if the rule has a momentum that a schedule could move but no state to
+    /// apply it.
     pub(crate) fn lacks_momentum(&self) -> Option<String> {
         let name = self.momentum?.name();
         let remembers = self.rule.states(f64::MIN_POSITIVE).len() == self.states.len();
         (!remembers).then(|| self.field(name))
     }
 
-    /// The dotted name of a hyperparameter of the group's rule.
+    /// Returns the dotted name of a hyperparameter of the group's rule.
     fn field(&self, name: &str) -> String {
         self.own.map_or_else(|| format!("optimizer.{name}"), |index| format!("optimizer.groups[{index}].{name}"))
     }
@@ -83,7 +65,7 @@ impl Group {
         }
     }
 
-    /// A group with another rule, which is number `index` in the configuration.
+    /// Creates a group with another rule, which is number `index` in the configuration.
     fn with_rule(parameters: Vec<String>, rule: &Rule, decay: Decay, index: usize) -> Self {
         let base = rule.base();
         Self {
@@ -99,8 +81,8 @@ impl Group {
     }
 }
 
-/// Sorts `parameters` into groups. Those that no group of the configuration claims come first, as one
-/// group; the others follow in the order in which they are written.
+/// Sorts `parameters` into groups. Those that no group of the configuration claims come first, as one group; the others
+/// follow in the order of the configuration.
 pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Result<Vec<Group>, OptimError> {
     let mut unclaimed: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
     let mut groups = Vec::new();
@@ -133,7 +115,7 @@ pub(super) fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimErr
     group.parameters.iter().map(matcher).collect()
 }
 
-/// Refuses a pattern that matches no parameter, beside others of its group that do.
+/// Refuses a pattern that matches no parameter, even if other patterns of its group do.
 pub(super) fn refuse_unmatched(config: &OptimizerConfig, parameters: &Parameters) -> Result<(), OptimError> {
     for (index, group) in config.groups.iter().enumerate() {
         let patterns = unmatched(group, &matchers(group)?, parameters);
@@ -145,8 +127,8 @@ pub(super) fn refuse_unmatched(config: &OptimizerConfig, parameters: &Parameters
     Ok(())
 }
 
-/// The patterns of a group that match no parameter. One whose parameters an earlier group has is not among them: it may
-/// be meant to take the rest.
+/// Returns the patterns of a group that match no parameter. A pattern whose parameters belong to an earlier group is
+/// not among them: it may be meant to take the rest.
 fn unmatched(group: &GroupConfig, matchers: &[GlobMatcher], parameters: &Parameters) -> Vec<String> {
     let matches_none = |glob: &GlobMatcher| parameters.iter().all(|(name, _)| !glob.is_match(name));
     let pairs = group.parameters.iter().zip(matchers);

@@ -1,23 +1,23 @@
-//! The size of what an optimizer remembers, from its configuration and the tensors of a model that is not made yet.
+//! Size of an optimizer's state, computed from its configuration and the tensor sizes of a model that is not built yet.
 
 use super::config::OptimizerConfig;
 use super::group_config::GroupRule;
 use super::groups;
 use super::rule::Momentum;
 
-/// Numbers that an optimizer remembers.
+/// Size of an optimizer's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remembered {
-    /// How many in all; the largest `u64` where that is beyond it.
+    /// Number of elements in all, saturated at the largest `u64`.
     pub numbers: u64,
-    /// The most that are remembered for a weight.
+    /// Maximal number of state elements per weight.
     pub most: usize,
-    /// In words: how many for each weight, and by which rules.
+    /// In words: the number per weight, and the rules.
     pub detail: String,
 }
 
 impl OptimizerConfig {
-    /// The numbers that it remembers of a model with `parameters` weights, which are in `tensors` by name and size.
+    /// Computes the state size for a model with `parameters` weights; `tensors` lists their names and sizes.
     pub(crate) fn remembered<'a>(&self, parameters: u64, tensors: impl Iterator<Item = (&'a str, u64)>) -> Remembered {
         let counts: Vec<usize> = self.groups.iter().map(|group| self.count_of(&group.rule)).collect();
         let own = self.states().len();
@@ -34,7 +34,7 @@ impl OptimizerConfig {
         let all = || counts.iter().copied().chain([own]);
         let (least, most) = (all().min().unwrap_or(own), all().max().unwrap_or(own));
         let each = if least == most { most.to_string() } else { format!("{least} to {most}") };
-        let detail = format!("{each} for each weight, by {}", self.kinds().join(" and "));
+        let detail = format!("{each} per weight, by {}", self.kinds().join(" and "));
         Remembered { numbers: numbers.saturating_add(rest.saturating_mul(own as u64)), most, detail }
     }
 
@@ -56,11 +56,11 @@ mod tests {
         let tensors = || [("a.weight", 70), ("a.bias", 10), ("b.weight", 20)].into_iter();
         let remembered = |config: &OptimizerConfig| config.remembered(100, tensors());
         let adamw = OptimizerConfig::from(AdamW::default());
-        let detail = "2 for each weight, by adamw".to_owned();
+        let detail = "2 per weight, by adamw".to_owned();
         assert_eq!(remembered(&adamw), Remembered { numbers: 200, most: 2, detail });
         let group = |momentum| GroupConfig::new(["*.bias"], Sgd { momentum, ..Sgd::default() });
         let mixed = OptimizerConfig { groups: vec![group(0.0)], ..adamw.clone() };
-        let detail = "0 to 2 for each weight, by adamw and sgd".to_owned();
+        let detail = "0 to 2 per weight, by adamw and sgd".to_owned();
         assert_eq!(remembered(&mixed), Remembered { numbers: 180, most: 2, detail });
         let mixed = OptimizerConfig { groups: vec![group(0.9)], ..adamw };
         assert_eq!(remembered(&mixed).numbers, 190);

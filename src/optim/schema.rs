@@ -17,7 +17,7 @@ impl JsonSchema for OptimizerConfig {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let common = Common::json_schema(generator);
         let tables = tables(generator, &common);
-        json_schema!({"description": "How weights are updated, as `kind` says.", "oneOf": tables})
+        json_schema!({"description": "The update rule of the weights, chosen by `kind`.", "oneOf": tables})
     }
 }
 
@@ -30,15 +30,15 @@ impl JsonSchema for GroupConfig {
         let (shared, common) = (SharedTable::json_schema(generator), OwnTable::json_schema(generator));
         let tables: Vec<Value> = std::iter::once(shared.to_value()).chain(tables(generator, &common)).collect();
         json_schema!({
-            "description": "Parameters chosen by name, and what they do differently. What is left out is as for all \
-                            others. A group with a `kind` has its own rule, with the keys of that rule, and takes over \
+            "description": "Parameters chosen by name, with their differences. Missing keys have the optimizer's \
+                            values. A group with a `kind` has its own rule, with the keys of that rule, and inherits \
                             only `decay`.",
             "oneOf": tables,
         })
     }
 }
 
-/// The table of each rule in the catalogue, with the keys that all have in `common`.
+/// Returns the table of each rule in the catalogue, with the `common` keys.
 fn tables(generator: &mut SchemaGenerator, common: &Schema) -> Vec<Value> {
     let table = |definition: &super::any_rule::Definition| {
         let mut table = definition.schema?(generator).to_value();
@@ -51,7 +51,7 @@ fn tables(generator: &mut SchemaGenerator, common: &Schema) -> Vec<Value> {
     rules::catalogue().iter().filter_map(table).collect()
 }
 
-/// Adds the properties of the table `other`, and those that are required.
+/// Adds the properties and required keys of the table `other`.
 fn merge(table: &mut Map<String, Value>, other: &Value) {
     if let (Some(Value::Object(own)), Some(others)) = (table.get_mut("properties"), other["properties"].as_object()) {
         own.extend(others.clone());

@@ -1,4 +1,4 @@
-//! Why there can be no proof.
+//! Errors of a kill test.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,11 @@ use thiserror::Error;
 use crate::checkpoint::CheckpointError;
 use crate::report::diff::DiffError;
 
-/// Why there can be no proof, one way or the other.
+/// Errors that prevent a result of the kill test.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ProofError {
-    /// The directory to work in is in use.
+    /// The working directory is in use.
     #[error("{} is not empty; choose another directory with --out, or remove it", path.display())]
     NotEmpty {
         /// The directory.
@@ -20,11 +21,11 @@ pub enum ProofError {
     /// A file or directory cannot be read or written.
     #[error("cannot {operation} {}: {error}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted operation.
         operation: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         error: io::Error,
     },
     /// A program cannot be started.
@@ -32,47 +33,47 @@ pub enum ProofError {
     NotStarted {
         /// The program.
         program: String,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// A command that cannot be told where to run.
-    #[error("the command `{command}` does not say where its run directory goes; write {{out}} in its place")]
+    /// A command without a place for its run directory.
+    #[error("the command `{command}` has no place for its run directory; write {{out}} there")]
     NoPlace {
         /// The command.
         command: String,
     },
-    /// A pattern of files that is none.
+    /// An invalid pattern of files.
     #[error("--ignore {pattern}: {reason}")]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// The program fails by itself.
-    #[error("there is nothing to prove, for the program fails without being killed: {how}{said}")]
+    /// The program fails without being killed.
+    #[error("nothing can be tested, because the program fails without being killed: {how}{said}")]
     Fails {
         /// How it ended.
         how: String,
-        /// What it said last.
+        /// The end of its output.
         said: String,
     },
-    /// The program leaves nothing that could be compared.
+    /// The program leaves nothing to compare.
     #[error(
-        "there is nothing to prove, for the run left no checkpoint in {} or its folder `checkpoints`",
+        "nothing can be tested, because the run left no checkpoint in {} or its folder `checkpoints`",
         path.display()
     )]
     NoCheckpoint {
         /// The run directory.
         path: PathBuf,
     },
-    /// A signal has asked to stop.
-    #[error("stopped by signal {signal}; nothing is proved, and what was made is removed")]
+    /// A signal asked to stop.
+    #[error("stopped by signal {signal}; there is no result, and the test's files are removed")]
     Stopped {
         /// Its number.
         signal: i32,
     },
-    /// The runs are there, and cannot be compared.
+    /// The runs cannot be compared.
     #[error(transparent)]
     Diff(#[from] DiffError),
     /// The checkpoints of a run cannot be listed.
@@ -86,7 +87,7 @@ impl ProofError {
         matches!(self, Self::Diff(_) | Self::Checkpoint(_))
     }
 
-    /// For `map_err`: what was tried on which path.
+    /// For `map_err`: adds the operation and its path.
     pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { operation, path, error }

@@ -14,9 +14,9 @@ use crate::checkpoint::step_of;
 pub struct FileDigests {
     /// Its path in the run directory.
     pub name: String,
-    /// The BLAKE3 of its content in the uninterrupted run, in hexadecimal; `None` where it is not there.
+    /// The BLAKE3 digest of its content in the uninterrupted run, in hexadecimal; `None` if it is missing.
     pub whole: Option<String>,
-    /// The same in the run under kills.
+    /// The same in the run with kills.
     pub killed: Option<String>,
 }
 
@@ -26,14 +26,14 @@ impl FileDigests {
         self.whole == self.killed
     }
 
-    /// The step of the checkpoint that the file is in.
+    /// Returns the step of the checkpoint that contains the file.
     pub fn step(&self) -> Option<u64> {
         Path::new(&self.name).ancestors().find_map(step_of)
     }
 }
 
-/// All files of the runs `whole` and `killed` in the order of their names, but those whose content tells of their
-/// process: a checkpoint's manifest, `timing.jsonl` and `lock`, what is hidden, and what is `ignored`.
+/// Compares all files of the runs `whole` and `killed` in the order of their names, except files about their process: a
+/// checkpoint's manifest, `timing.jsonl` and `lock`, hidden files, and `ignored` ones.
 pub(super) fn compare(whole: &Path, killed: &Path, ignored: &GlobSet) -> Result<Vec<FileDigests>, ProofError> {
     let (whole, killed) = (digests(whole, ignored)?, digests(killed, ignored)?);
     let names: BTreeSet<&String> = whole.keys().chain(killed.keys()).collect();

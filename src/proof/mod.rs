@@ -1,17 +1,17 @@
-//! Proof that the runs of a program survive being killed: run it, run it again under SIGKILL at random moments, compare
-//! every bit.
+//! Kill test for runs of a program: runs it once, runs it again while killing it with SIGKILL at random moments, and
+//! compares every bit.
 //!
-//! It works on processes from outside, with what they leave on the disk, so it proves of a user's own program what it
-//! proves of `train`. Everything it does is decided by a seed, but for how fast the machine is.
+//! It works on processes from outside, with their files on disk, so it tests a user's own program in the same way as
+//! `train`. Everything except the machine's speed is determined by a seed.
 
-mod aim;
-mod before;
 mod error;
 mod files;
-mod hunt;
-mod place;
+mod kill_runner;
+mod kill_target;
 mod program;
+mod run_backup;
 mod text;
+mod workspace;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,63 +20,63 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 pub use error::ProofError;
 pub use files::FileDigests;
-use hunt::Hunter;
-pub use hunt::Kill;
-use place::{Place, checkpoints_of};
+pub use kill_runner::Kill;
+use kill_runner::KillRunner;
 pub use program::Program;
+use workspace::{Workspace, checkpoints_of};
 
 use crate::checkpoint::Folder;
 use crate::report::diff::Difference;
 
-/// What is to be proved, and how hard.
+/// Plan of a kill test.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The program.
+    /// The program to test.
     pub program: Program,
-    /// How many kills there are to be.
+    /// Number of kills.
     pub kills: u32,
-    /// Decides when they come.
+    /// Seed of the times of the kills.
     pub seed: u64,
-    /// Numbers of threads, which each process after the other is started with; none leaves it to the environment.
+    /// Numbers of threads, used in turn for each start of a process; empty for the setting of the environment.
     pub threads: Vec<NonZeroUsize>,
-    /// The directory to work in. It must be empty, or not be there.
+    /// The working directory. It must be empty or not exist.
     pub out: PathBuf,
-    /// Patterns of files of a run that need not be the same, such as `events.*`.
+    /// Patterns of files of a run that may differ, such as `events.*`.
     pub ignore: Vec<String>,
     /// Whether the program saves by the clock. Then only checkpoints that both runs have are compared.
     pub saves_by_the_clock: bool,
 }
 
-/// What a proof is doing, for whoever watches it.
+/// Progress of a kill test.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The uninterrupted run begins.
     Uninterrupted,
-    /// It has ended, after so many steps and seconds.
+    /// The uninterrupted run has ended.
     Measured {
         /// The step of its last checkpoint.
         steps: u64,
-        /// How long it took.
+        /// Its duration in seconds.
         seconds: f64,
     },
-    /// A kill was made.
+    /// A kill was executed.
     Killed(&'a Kill),
     /// A kill found no process to hit, however early it came.
     Missed,
-    /// The killed run is brought to its end.
+    /// The killed run is continued to its end.
     Finishing,
     /// The two runs are compared.
     Comparing,
 }
 
-/// What was found.
+/// Result of a kill test.
 #[derive(Clone, Debug)]
 pub struct Proof {
-    /// The kills that were made.
+    /// The executed kills.
     pub kills: Vec<Kill>,
-    /// How many were asked for.
+    /// Number of kills asked for.
     pub asked: u32,
-    /// What decided when they came.
+    /// The seed of their times.
     pub seed: u64,
     /// The numbers of threads that were used in turn.
     pub threads: Vec<NonZeroUsize>,
@@ -84,19 +84,19 @@ pub struct Proof {
     pub steps: u64,
     /// The uninterrupted run.
     pub whole: PathBuf,
-    /// The run under kills.
+    /// The run with kills.
     pub killed: PathBuf,
-    /// How the program failed under kills, where it did; then nothing was compared.
+    /// How the program failed in the run with kills, if it did; then nothing was compared.
     pub broken: Option<String>,
-    /// Every file of either run with its digests.
+    /// Every file of either run, with its digests.
     pub files: Vec<FileDigests>,
-    /// Where the two differ.
+    /// The differences between the two runs.
     pub difference: Difference,
 }
 
 impl Proof {
-    /// Whether the run under kills came to the same bits.
-    pub fn is_proved(&self) -> bool {
+    /// Whether the run with kills has the same bits.
+    pub fn is_identical(&self) -> bool {
         let enough = self.asked == 0 || !self.kills.is_empty();
         enough
             && self.broken.is_none()
@@ -105,14 +105,14 @@ impl Proof {
     }
 }
 
-/// Carries out `plan`. `stop` is asked often whether to end early, and answers with the signal that asked for it.
+/// Executes `plan`. `stop` is polled for early termination; it returns the number of the signal that asked for it.
 ///
-/// The two runs stay, in `whole` and `killed` of the plan's directory. After an error what was made is removed again,
+/// The two runs stay, in `whole` and `killed` of the plan's directory. After an error the created files are removed,
 /// unless the runs were complete.
 ///
 /// # Errors
-/// When the directory is not empty, the uninterrupted run fails or leaves no checkpoint, a file cannot be read or
-/// written, or it was asked to stop. A program that fails only under kills is no error, but a finding.
+/// The directory is not empty, the uninterrupted run fails or leaves no checkpoint, a file cannot be read or written,
+/// or a signal asked to stop. A program that fails only in the run with kills is not an error, but a result.
 pub fn prove(
     plan: &Plan,
     stop: &dyn Fn() -> Option<i32>,
@@ -120,7 +120,7 @@ pub fn prove(
 ) -> Result<Proof, ProofError> {
     plan.program.check()?;
     let ignored = ignored(&plan.ignore)?;
-    let place = Place::create(&plan.out)?;
+    let place = Workspace::create(&plan.out)?;
     let proof = carry_out(plan, &ignored, &place, stop, tell);
     match &proof {
         Err(error) if !error.is_about_comparing() => place.remove(),
@@ -132,11 +132,11 @@ pub fn prove(
 fn carry_out(
     plan: &Plan,
     ignored: &GlobSet,
-    place: &Place,
+    place: &Workspace,
     stop: &dyn Fn() -> Option<i32>,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Proof, ProofError> {
-    let mut hunter = Hunter::new(plan, place, stop);
+    let mut hunter = KillRunner::new(plan, place, stop);
     tell(Event::Uninterrupted);
     let pace = hunter.measure()?;
     tell(Event::Measured { steps: pace.steps, seconds: pace.whole.as_secs_f64() });
@@ -166,7 +166,7 @@ impl Proof {
         let steps = |folder: &Folder| Ok::<_, ProofError>(folder.list()?.into_iter().map(|(step, _)| step).collect());
         let [in_whole, in_killed]: [Vec<u64>; 2] = [steps(&folders[0])?, steps(&folders[1])?];
         if in_killed.is_empty() {
-            self.broken = Some("it has ended well and left no checkpoint".to_owned());
+            self.broken = Some("it has succeeded without a checkpoint".to_owned());
             return Ok(());
         }
         let sides = [&self.whole, &self.killed].map(|run| match run.join("config.toml").exists() {

@@ -1,4 +1,4 @@
-//! The program whose runs are proved, as processes that are started, killed and started anew.
+//! The tested program as processes that are started, killed and restarted.
 
 use std::fs::{File, OpenOptions};
 #[cfg(target_os = "linux")]
@@ -16,7 +16,7 @@ use super::error::ProofError;
 use crate::shell;
 use crate::train::Progress;
 
-/// A program whose runs are to be proved.
+/// A program to test.
 #[derive(Clone, Debug)]
 pub enum Program {
     /// `train` with a configuration.
@@ -25,16 +25,16 @@ pub enum Program {
         executable: PathBuf,
         /// The configuration.
         config: PathBuf,
-        /// Settings that change it, as `--set` takes them.
+        /// Settings that change the configuration, in the form of `--set`.
         settings: Vec<String>,
     },
-    /// A command of the shell in which `{out}` stands for the run directory. Started anew, it goes on where it was
+    /// A shell command in which `{out}` is replaced by the run directory. When restarted, it must continue where it was
     /// killed; its checkpoints are in the run directory or in `checkpoints` there.
     Command(String),
 }
 
 impl Program {
-    /// The place in a command that stands for the run directory.
+    /// The placeholder for the run directory in a command.
     pub const OUT: &str = "{out}";
 
     pub(super) fn check(&self) -> Result<(), ProofError> {
@@ -67,7 +67,8 @@ impl Program {
         }
     }
 
-    /// Starts it in the run directory `run`. What it says is added to the file `said`, what it does told to `progress`.
+    /// Starts it in the run directory `run`. Its output is appended to the file `said`; it reports progress to
+    /// `progress`.
     pub(super) fn start(
         &self,
         run: &Path,
@@ -96,27 +97,27 @@ impl Program {
     }
 }
 
-/// Lets the system kill the process should this one end without having done so, as by `kill -9`. A process that it has
-/// started itself goes on then; so does either where the system is not Linux.
+/// On Linux, makes the system kill the process if this one ends without having killed it, for example by `kill -9`. Its
+/// child processes continue in that case, and on other systems the process does too.
 #[cfg(target_os = "linux")]
 fn dies_with_us(command: &mut Command) {
     let parent = rustix::process::getpid();
     let before_exec = move || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // It may have ended before that.
+        // This process may have ended before that.
         if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
-    // SAFETY: between fork and exec only three calls of the system are made; nothing is allocated and no lock is taken.
+    // SAFETY: between fork and exec only three system calls are made; nothing is allocated and no lock is taken.
     unsafe { command.pre_exec(before_exec) };
 }
 
-/// A path as a word of the shell. The program may change its directory, so it is a whole path.
+/// Quotes a path for the shell. The program may change its directory, so the path is absolute.
 fn quoted(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     shell::path(&path)
 }
 
-/// A process, and those that it has started: they are one process group. It is killed when this is dropped.
+/// A process with its children, as one process group. It is killed on drop.
 pub(super) struct Running {
     child: Child,
     began: Instant,
@@ -124,17 +125,17 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// How long it has been running.
+    /// Returns how long it has been running.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// How it has ended, if it has.
+    /// Returns its exit status if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, ProofError> {
         self.child.try_wait().map_err(|error| ProofError::NotStarted { program: "the program".to_owned(), error })
     }
 
-    /// Sends SIGKILL and waits until all processes are gone. Says how it had ended, where that was not by this signal.
+    /// Sends SIGKILL and waits until all processes are gone. Returns the exit status if it did not end by this signal.
     pub fn kill(mut self) -> Result<Option<ExitStatus>, ProofError> {
         if let Some(status) = self.ended()? {
             return Ok(Some(status));
@@ -146,7 +147,7 @@ impl Running {
     fn end_group(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let group = Pid::from_child(&self.child);
-        // Either fails only where nothing is left to kill or to wait for.
+        // Both fail only if there is nothing left to kill or to wait for.
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
         let began = Instant::now();
@@ -164,7 +165,7 @@ impl Drop for Running {
     }
 }
 
-/// How a process ended, in words.
+/// Describes in words how a process ended.
 pub(super) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),

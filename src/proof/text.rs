@@ -1,9 +1,11 @@
-//! A proof, as a person reads it.
+//! Text form of a kill test's result.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{FileDigests, Kill, Proof};
+use crate::aligned::aligned;
+use crate::memory::grouped;
 use crate::report::diff::TensorChange;
 use crate::train::Phase;
 
@@ -20,7 +22,7 @@ impl fmt::Display for Proof {
 }
 
 impl Proof {
-    /// How many kills there were, and in what.
+    /// Returns the number of kills, and the phases that they hit.
     fn count(&self) -> String {
         let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
         for kill in &self.kills {
@@ -35,31 +37,25 @@ impl Proof {
         format!("{} of {} kills made with seed {}{phases}{missed}", self.kills.len(), self.asked, self.seed)
     }
 
-    /// The files of the last checkpoint, those in no checkpoint, and those that differ.
+    /// Whether a file is listed: the files of the last checkpoint, those outside checkpoints, and those that differ.
     fn is_shown(&self, file: &FileDigests) -> bool {
         file.step().is_none_or(|step| step == self.steps) || !file.are_same()
     }
 
+    /// Says what was seen: the kills, the steps, and the first difference if there is one.
     fn verdict(&self) -> String {
         let (whole, killed) = (self.whole.display(), self.killed.display());
-        if self.is_proved() {
-            let count = self.files.len();
-            let (kills, threads) = (self.kills.len(), self.thread_counts());
-            let made = match kills {
-                0 => "a second run".to_owned(),
-                1 => "the run under 1 kill".to_owned(),
-                _ => format!("the run under {kills} kills"),
-            };
-            return format!(
-                "PROVED: {made}{threads} has in all of its {count} files the bits of the uninterrupted one\n\
-                 the runs are in {whole} and {killed}"
-            );
+        let seen = format!("{}, {} steps{}", self.made(), grouped(self.steps), self.thread_counts());
+        if self.is_identical() {
+            let files = self.files.len();
+            return format!("{seen}: every bit identical, in {files} files\nthe runs are in {whole} and {killed}");
         }
-        let found = match &self.broken {
-            Some(broken) => broken.clone(),
-            None => self.first_difference().unwrap_or_else(|| "not one kill found the run at work".to_owned()),
+        let found = match (&self.broken, self.first_difference()) {
+            (Some(broken), _) => format!("FAILED: {broken}"),
+            (None, Some(difference)) => format!("NOT IDENTICAL: {difference}"),
+            (None, None) => "NO RESULT: no kill hit a running process".to_owned(),
         };
-        let kept = format!("NOT PROVED: {found}\nthe runs are kept in {whole} and {killed}");
+        let kept = format!("{seen}: {found}\nthe runs are kept in {whole} and {killed}");
         if self.difference.is_identical() {
             return kept;
         }
@@ -67,12 +63,21 @@ impl Proof {
         format!("{kept}; inspect diff {a} {b}")
     }
 
-    fn thread_counts(&self) -> String {
-        let counts: Vec<String> = self.threads.iter().map(ToString::to_string).collect();
-        if counts.is_empty() { String::new() } else { format!(", with {} threads in turn,", counts.join(", ")) }
+    /// Returns how the second run was made.
+    fn made(&self) -> String {
+        match self.kills.len() {
+            0 if self.asked == 0 => "a second run".to_owned(),
+            1 => "1 kill".to_owned(),
+            kills => format!("{kills} kills"),
+        }
     }
 
-    /// The first tensor that differs, its element and the step; where no tensor does, what else.
+    fn thread_counts(&self) -> String {
+        let counts: Vec<String> = self.threads.iter().map(ToString::to_string).collect();
+        if counts.is_empty() { String::new() } else { format!(", {} threads in turn", counts.join(", ")) }
+    }
+
+    /// Returns the first tensor that differs, its element and the step; if no tensor differs, another difference.
     fn first_difference(&self) -> Option<String> {
         let difference = &self.difference;
         let tensor = difference.checkpoints.iter().find_map(|checkpoint| {
@@ -89,7 +94,7 @@ impl Proof {
                 TensorChange::Kind { a, b } => format!("step {step}, {name}: {a} | {b}"),
             })
         });
-        let log = || difference.log.as_ref().map(|log| format!("log.jsonl parts at line {}", log.line));
+        let log = || difference.log.as_ref().map(|log| format!("log.jsonl differs from line {}", log.line));
         let state = || {
             let found = difference.checkpoints.iter().find(|checkpoint| !checkpoint.is_identical())?;
             let mut fields = found.state.iter().chain(&found.schedule).chain(&found.config);
@@ -98,8 +103,8 @@ impl Proof {
         };
         let lone = || {
             let lone = difference.only_in_a.first().map(|name| (name, "uninterrupted run"));
-            let lone = lone.or_else(|| difference.only_in_b.first().map(|name| (name, "run under kills")));
-            lone.map(|(name, run)| format!("{name} is in the {run} alone"))
+            let lone = lone.or_else(|| difference.only_in_b.first().map(|name| (name, "run with kills")));
+            lone.map(|(name, run)| format!("{name} is only in the {run}"))
         };
         let file = || self.files.iter().find(|file| !file.are_same()).map(|file| format!("the file {}", file.name));
         tensor
@@ -134,19 +139,10 @@ fn write_kills(f: &mut fmt::Formatter<'_>, kills: &[Kill]) -> fmt::Result {
     if kills.iter().all(|kill| kill.threads.is_none()) {
         rows.iter_mut().for_each(|row| row[5].clear());
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            // Words stand on the left, numbers on the right.
-            if [1, 3].contains(&column) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+    aligned(&rows, |column| ![1, 3].contains(&column)).iter().try_for_each(|line| writeln!(f, "{line}"))
 }
 
-/// As `b3sum` prints it; where the two runs differ, once for each.
+/// Writes a file in the format of `b3sum`; twice if the two runs differ.
 fn write_file(f: &mut fmt::Formatter<'_>, file: &FileDigests) -> fmt::Result {
     let digest = |digest: &Option<String>| digest.clone().unwrap_or_else(|| format!("{:<64}", "not there"));
     if file.are_same() {

@@ -1,22 +1,22 @@
-//! `docs/configuration.md`.
+//! The page `docs/configuration.md`.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::keys::{Key, Table, tables};
+use crate::train::config::keys::{Key, Table, tables};
 
 const INTRODUCTION: &str = r#"# Configuration
 
 <!-- written by `train reference`, from the types that read a configuration; not by hand -->
 
-A run is a TOML file. This page has every key: its type and range, its default, and its meaning. `train init DATA` writes
-a file for data of yours, with comments; `train check FILE` says how one is understood, without training; the
-`config.toml` of a run has every default written out. A key that is not on this page is refused, with the nearest one
-that is. A program can add kinds of its own to those of `[model]`, `[loss]`, `data.format`, `validation.metrics` and the
+A run is a TOML file. This page has every key: its type and range, its default, and its meaning. `train init DATA`
+writes a file for your data, with comments; `train check FILE` shows how a run would interpret it, without training; the
+`config.toml` of a run has every default written out. An unknown key is refused, with the nearest known one as a
+suggestion. A program can add its own kinds to those of `[model]`, `[loss]`, `data.format`, `validation.metrics` and the
 schedules, each with its own keys ([`models.md`](models.md)).
 
-An editor that checks TOML by a JSON schema (Even Better TOML, or anything else with Taplo in it) completes keys, shows
+An editor that checks TOML by a JSON schema (Even Better TOML, or any other with Taplo) completes keys, shows
 their meaning and marks mistakes if the first line of the file names [`config.schema.json`](config.schema.json), by a
 path or a URL:
 
@@ -25,7 +25,8 @@ path or a URL:
 ```
 
 `train reference` prints this page, and `train reference --schema` the schema. Paths in a file are relative to the file.
-"Needed" in the column of defaults means that there is no default; "–" that nothing holds where the key is left out, and "see there" that the data decides.
+In the column of defaults, "needed" means that the key is required, "–" that it has no effect if left out, and "see
+there" that the meaning describes the default.
 
 "#;
 
@@ -33,14 +34,14 @@ const SCHEDULES: &str = "\
 ## Schedules
 
 A schedule (`schedule`, `momentum_schedule`, `weight_decay_schedule`) is one line of text, such as \
-`\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, and \
-how the schedulers of other frameworks are written. A length is a whole number of steps, or of epochs where `unit` says \
-so, or a share of the run such as `\"10%\"`. The range of a parameter is checked before the first step, once the length of \
-the run is known.
+`\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, \
+and the equivalents of other frameworks' schedulers. A length is a whole number of steps, or of epochs if `unit` is \
+`\"epoch\"`, or a share of the run such as `\"10%\"`. The range of a parameter is checked before the first step, once \
+the length of the run is known.
 
 ";
 
-/// The page, in Markdown.
+/// Returns the page, in Markdown.
 pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut schedules_began = false;

@@ -1,39 +1,40 @@
-//! Where a run goes on: its next update, and what is due next.
+//! Next steps of a run: its next update, save and validation.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::train::Every;
+use crate::train::Interval;
 
-/// Where a run goes on from a checkpoint.
+/// Next steps of a run after a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Course {
     /// Whether all its updates are made.
     pub is_finished: bool,
-    /// The epoch of the next update, from 1.
+    /// The epoch of the next update, counted from 1.
     pub epoch: Option<u64>,
-    /// When the next save is due.
+    /// The time of the next save.
     pub next_save: Option<Due>,
-    /// When the next validation is due.
+    /// The time of the next validation.
     pub next_validation: Option<Due>,
 }
 
-/// When something is due.
+/// The time of a save or validation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Due {
-    /// Number of updates before it.
+    /// After this number of updates.
     Step(u64),
-    /// So often by the clock.
+    /// At an interval of wall-clock time, in minutes.
     Minutes(f64),
 }
 
 impl Course {
-    /// From `step` on, as `config` has it.
+    /// Computes the next steps from `step`, for the configuration `config`.
     pub(super) fn from_step(step: u64, total: Option<u64>, steps_per_epoch: Option<u64>, config: &Value) -> Self {
         let is_finished = total.is_some_and(|total| step >= total);
         let due = |table: &str| {
-            let every: Every = config[table]["every"].as_str()?.parse().ok()?;
+            let every: Interval = config[table]["every"].as_str()?.parse().ok()?;
             let due = due(every, step, steps_per_epoch)?;
             let is_within = match due {
                 Due::Step(step) => total.is_none_or(|total| step <= total),
@@ -50,7 +51,7 @@ impl Course {
     }
 }
 
-/// Whether a run has rows for validation, as far as its configuration says: files that are there for it are not named.
+/// Whether the configuration asks for validation rows; files found without being named do not count.
 fn validates(config: &Value) -> bool {
     let data = &config["data"];
     let share = data["validation"].as_f64();
@@ -58,15 +59,15 @@ fn validates(config: &Value) -> bool {
     named || share != Some(0.0)
 }
 
-/// When an interval next ends after `step` updates.
-fn due(every: Every, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
+/// Returns the end of the current interval after `step` updates.
+fn due(every: Interval, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
     let next = |interval: u64| (step.checked_div(interval)? + 1).checked_mul(interval).map(Due::Step);
     match every {
-        Every::Steps(steps) => next(steps),
-        Every::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
-        Every::Minutes(minutes) => Some(Due::Minutes(minutes)),
-        // A save at least every ten minutes; a run has written down in steps when it validates.
-        Every::Auto => Some(Due::Minutes(10.0)),
+        Interval::Steps(steps) => next(steps),
+        Interval::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
+        Interval::Minutes(minutes) => Some(Due::Minutes(minutes)),
+        // A save at least every ten minutes; the validations of a run are recorded in steps.
+        Interval::Auto => Some(Due::Minutes(10.0)),
     }
 }
 

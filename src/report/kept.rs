@@ -1,4 +1,4 @@
-//! Which checkpoints of a run stay, and why, beside where it stands.
+//! Checkpoints of a run that are kept, and why.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,52 +6,60 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::checkpoint::keep::{Reason, Verdict};
+use crate::checkpoint::keep::{Decision, Reason};
 use crate::train::{BestCheckpoint, Kept};
 
-/// The checkpoints of a run.
+/// Retention of a run's checkpoints.
 #[derive(Debug, Default, Serialize)]
-pub struct KeptStanding {
-    /// The rules of its configuration.
+pub struct KeptStatus {
+    /// The rules of its configuration, as it has them.
     pub rules: Value,
-    /// The best of those that were measured.
+    /// The metric that the best go by, where only the program that trained the run knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_metric: Option<String>,
+    /// The best of the checkpoints with a metric.
     pub best: Option<BestCheckpoint>,
-    /// Each of them, oldest first.
+    /// All checkpoints, oldest first.
     pub checkpoints: Vec<KeptCheckpoint>,
 }
 
-/// One of them.
+/// Retention of one checkpoint.
 #[derive(Debug, Serialize)]
 pub struct KeptCheckpoint {
     /// Its directory.
     pub path: PathBuf,
     /// Its step.
     pub step: u64,
-    /// The figures that were measured right before it was saved.
+    /// The metrics measured just before the save.
     pub metrics: Value,
-    /// Why it stays; none where the next save deletes it.
+    /// The reason to keep it; `None` if the next save deletes it.
     pub stays: Option<Reason>,
 }
 
-impl From<Kept> for KeptStanding {
-    fn from(kept: Kept) -> Self {
-        let checkpoint = |Verdict { path, step, metrics, stays, .. }| KeptCheckpoint { path, step, metrics, stays };
+impl KeptStatus {
+    /// Of a run with this configuration.
+    pub(super) fn new(kept: Kept, config: &Value) -> Self {
+        let checkpoint = |Decision { path, step, metrics, stays, .. }| KeptCheckpoint { path, step, metrics, stays };
         Self {
-            rules: serde_json::to_value(&kept.rules).unwrap_or_default(),
+            rules: config["checkpoint"]["keep"].as_object().cloned().unwrap_or_default().into(),
+            unknown_metric: kept.unknown_metric,
             best: kept.best.into_iter().next(),
-            checkpoints: kept.verdicts.into_iter().map(checkpoint).collect(),
+            checkpoints: kept.decisions.into_iter().map(checkpoint).collect(),
         }
     }
 }
 
-/// One line where all stay, else one for each.
-impl fmt::Display for KeptStanding {
+/// One line if all are kept, otherwise one line per checkpoint.
+impl fmt::Display for KeptStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = self.rules.as_object().into_iter().flatten();
         let rules: Vec<String> = rules.map(|(name, value)| format!("{name}={value}")).collect();
         let count = self.checkpoints.len();
         if let Some(best) = &self.best {
             writeln!(f, "best        {best}")?;
+        }
+        if let Some(metric) = &self.unknown_metric {
+            writeln!(f, "best        unknown here: {metric} is registered by the program that trained the run")?;
         }
         if rules.is_empty() {
             return writeln!(f, "kept        all checkpoints, {count} by now: {}", Reason::NoRule);
@@ -61,7 +69,13 @@ impl fmt::Display for KeptStanding {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let metrics = metrics.as_object().into_iter().flatten();
             let metrics: String = metrics.map(|(name, value)| format!("  {name} {value}")).collect();
-            let why = stays.map_or("goes with the next save".to_owned(), |reason| reason.to_string());
+            let why = match stays {
+                None | Some(Reason::NoRule) if self.unknown_metric.is_some() => {
+                    "stays if it is one of the best".to_owned()
+                }
+                None => "deleted by the next save".to_owned(),
+                Some(reason) => reason.to_string(),
+            };
             writeln!(f, "            {name}  {why}{metrics}")?;
         }
         Ok(())

@@ -1,25 +1,25 @@
-//! The tensors of a model by layer: a line for what a table of all tensors takes many for.
+//! Tensors of a model by layer: one line per layer instead of one per tensor.
 
 use serde::Serialize;
 
 use super::statistics::TensorSummary;
+use crate::aligned::aligned;
 use crate::memory::{Size, grouped};
 
-/// The tensors whose names differ only behind the last dot.
+/// Tensors whose names differ only after the last dot.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
     /// The common part of their names.
     pub name: String,
     /// The rest of each name, and its shape.
     pub tensors: Vec<(String, Vec<usize>)>,
-    /// How many numbers they have.
+    /// Number of elements in all of them.
     pub numbers: u64,
-    /// How many of them are NaN or infinite; `None` where they were not read.
+    /// Number of NaN and infinite elements; `None` if they were not read.
     pub non_finite: Option<usize>,
 }
 
-/// The layers of a model, whose tensors are in the part `model`. Their order is that of the names, in which numbers are
-/// in their own order.
+/// Returns the layers of a model, whose tensors are in the part `model`, sorted by name, with numbers in numeric order.
 pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     for tensor in tensors.iter().filter(|tensor| tensor.part == "model") {
@@ -42,26 +42,20 @@ pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
     layers
 }
 
-/// The pieces of a name, numbers as such: `h.2` comes before `h.10`.
+/// Splits a name for sorting, with numbers as numbers: `h.2` comes before `h.10`.
 fn key(name: &str) -> Vec<(u64, &str)> {
     name.split('.').map(|piece| piece.parse().map_or((u64::MAX, piece), |number| (number, ""))).collect()
 }
 
-/// A line for each layer, and one for what the other parts remember.
+/// Formats one line per layer, and one for the tensors of the other parts.
 pub(super) fn text(tensors: &[TensorSummary]) -> String {
     let layers = layers(tensors);
     let rows: Vec<[String; 3]> = layers.iter().map(row).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (name, shapes, numbers) = (width(0), width(1), width(2));
-    let mut lines: Vec<String> = rows
-        .iter()
-        .zip(&layers)
-        .map(|([a, b, c], layer)| {
-            let bad = layer.non_finite.filter(|count| *count > 0);
-            let bad = bad.map(|count| format!("  {count} NaN or infinite")).unwrap_or_default();
-            format!("{a:<name$}  {b:<shapes$}  {c:>numbers$}{bad}")
-        })
-        .collect();
+    let mut lines = aligned(&rows, |column| column == 2);
+    for (line, layer) in lines.iter_mut().zip(&layers) {
+        let bad = layer.non_finite.filter(|count| *count > 0);
+        *line += &bad.map(|count| format!("  {count} NaN or infinite")).unwrap_or_default();
+    }
     let all = layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.numbers));
     if !layers.is_empty() {
         let plural = if layers.len() == 1 { "" } else { "s" };

@@ -1,55 +1,63 @@
-//! The figures in a run's log.
+//! Metrics in a run's log.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::store;
 
-/// The figures in the log of a run.
+/// Metrics in the log of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Measured {
-    /// Updates that the log has lines of.
+    /// Number of updates in the log.
     pub steps: u64,
     /// The loss of the last update.
     pub loss: Option<f64>,
     /// The last validation.
     pub validation: Option<Validation>,
-    /// The validation with the lowest loss; of equal ones the first.
+    /// The validation with the lowest loss; the first one if several are equal.
     pub best_validation: Option<Validation>,
 }
 
 /// The result of a validation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Validation {
-    /// Updates made before it.
+    /// Number of updates before it.
     pub step: u64,
     /// Its mean loss.
     pub loss: f64,
-    /// The share of targets that were classified right, where there are classes.
+    /// Share of correctly classified targets, if there are classes.
     pub accuracy: Option<f64>,
+    /// The metrics of `validation.metrics` by the names that the log has for them, as `validation_top_k_accuracy`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
-/// The fields of a line of the log that are shown.
+/// The displayed fields of a line of the log.
 #[derive(Deserialize)]
 struct Line {
     step: u64,
     loss: f64,
     val_loss: Option<f64>,
     val_accuracy: Option<f64>,
+    /// All others.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
 
 impl Measured {
-    /// Those of the run at `run` after `steps` updates; nothing where its log cannot be read.
+    /// Reads the metrics of the run at `run` after `steps` updates; empty if its log cannot be read.
     pub fn of_run(run: &Path, steps: u64) -> Self {
         Self::of_log(&store::read_to_string(&run.join("log.jsonl")).unwrap_or_default(), steps)
     }
 
-    /// Those of a log after `steps` updates. A line that is none, as the last one may be while it is written, is passed
-    /// over.
+    /// Reads the metrics of a log after `steps` updates. Invalid lines are skipped, such as a last line that is being
+    /// written.
     fn of_log(log: &str, steps: u64) -> Self {
         let mut measured = Self::default();
-        // Only lines with a validation, and the last one, are of interest.
+        // Only lines with a validation, and the last line, are needed.
         let mut last = None;
         for text in log.lines() {
             if !text.contains("\"val_loss\"") {
@@ -67,18 +75,20 @@ impl Measured {
         measured
     }
 
-    /// Takes a line in, where it is one of the first `steps`.
+    /// Adds a line if it is one of the first `steps`.
     fn take(&mut self, text: &str, steps: u64) -> bool {
         let Some(line) = serde_json::from_str::<Line>(text).ok().filter(|line| line.step < steps) else { return false };
         if line.step >= self.steps {
             (self.steps, self.loss) = (line.step + 1, Some(line.loss));
         }
         if let Some(loss) = line.val_loss {
-            let validation = Validation { step: line.step + 1, loss, accuracy: line.val_accuracy };
-            self.validation = Some(validation);
-            if self.best_validation.is_none_or(|best| loss < best.loss) {
-                self.best_validation = Some(validation);
+            let metrics = line.more.into_iter().filter(|(name, _)| name.starts_with("validation_"));
+            let metrics = metrics.filter_map(|(name, value)| Some((name, value.as_f64()?))).collect();
+            let validation = Validation { step: line.step + 1, loss, accuracy: line.val_accuracy, metrics };
+            if self.best_validation.as_ref().is_none_or(|best| loss < best.loss) {
+                self.best_validation = Some(validation.clone());
             }
+            self.validation = Some(validation);
         }
         true
     }
@@ -94,7 +104,7 @@ mod tests {
         {\"step\":6,\"loss\":0.25}\n";
 
     fn validation(step: u64, loss: f64, accuracy: Option<f64>) -> Option<Validation> {
-        Some(Validation { step, loss, accuracy })
+        Some(Validation { step, loss, accuracy, metrics: BTreeMap::new() })
     }
 
     #[test]
@@ -110,7 +120,8 @@ mod tests {
     fn what_is_behind_the_step_and_what_is_cut_does_not_count() {
         let measured = Measured::of_log(LOG, 3);
         let first = validation(2, 2.5, None);
-        assert_eq!(measured, Measured { steps: 3, loss: Some(2.0), validation: first, best_validation: first });
+        let expected = Measured { steps: 3, loss: Some(2.0), validation: first.clone(), best_validation: first };
+        assert_eq!(measured, expected);
         let cut = format!("{LOG}{{\"step\":7,\"lo");
         assert_eq!(Measured::of_log(&cut, 100), Measured::of_log(LOG, 100));
         assert_eq!(Measured::of_log("", 100), Measured::default());

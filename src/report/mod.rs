@@ -1,4 +1,4 @@
-//! What a run left behind, for people and for programs to read.
+//! Reports about runs, for people and for programs.
 
 pub mod chart;
 mod check;
@@ -7,20 +7,22 @@ pub mod diff;
 mod kept;
 mod layers;
 mod measured;
+#[doc(hidden)]
 pub mod pictures;
 mod plan;
+mod run_status;
+mod run_status_text;
 mod runs;
-mod standing;
-mod standing_text;
 mod statistics;
+#[doc(hidden)]
 pub mod terminal;
 
 pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, ScheduleCheck};
 pub use course::{Course, Due};
-pub use kept::{KeptCheckpoint, KeptStanding};
+pub use kept::{KeptCheckpoint, KeptStatus};
 pub use layers::{Layer, layers};
 pub use measured::{Measured, Validation};
 pub use plan::{LrPlan, PlanError};
+pub use run_status::{GroupStatus, RunStatus};
 pub use runs::{RunState, RunSummary, Runs};
-pub use standing::{GroupStanding, Standing};
 pub use statistics::{TensorSummary, summarize};

@@ -1,10 +1,10 @@
-//! Charts of what this crate knows: a learning rate over a run, a range test.
+//! Charts of a learning rate over a run, and of a range test.
 
 use super::chart::{Chart, Mark, Phase, Series, Shape};
 use crate::schedule::{RunLength, Schedule, Trajectory};
 use crate::train::{RangePoint, RangeTest};
 
-/// The rates of a trajectory, each of which holds for its update, a line for each group, under the names given.
+/// Draws the rates of a trajectory, one stepped line per group, with the given names.
 pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log_y: bool) -> Chart {
     let groups = trajectory.lrs.first().map_or(0, Vec::len);
     let line = |group: usize| Series {
@@ -22,8 +22,8 @@ pub fn of_trajectory(title: &str, trajectory: &Trajectory, names: &[String], log
     }
 }
 
-/// The losses of a range test over its rates, and the rate that it suggests. It is drawn as far up as the losses before
-/// the lowest go: where it diverges, the end is many times higher, and next to it nothing else would be seen.
+/// Draws the losses of a range test over its rates, and the suggested rate. The vertical axis ends at the highest
+/// loss before the minimum: after divergence losses are so much higher that nothing else would be visible.
 pub fn of_range_test(title: &str, test: &RangeTest) -> Chart {
     let lowest = (0..test.points.len()).min_by(|&a, &b| test.points[a].smoothed.total_cmp(&test.points[b].smoothed));
     let before = &test.points[..lowest.map_or(0, |lowest| lowest + 1)];
@@ -46,7 +46,7 @@ pub fn of_range_test(title: &str, test: &RangeTest) -> Chart {
     }
 }
 
-/// The phases of a schedule as a chart shows them.
+/// Returns the phases of a schedule for a chart.
 pub fn phases(schedule: &Schedule, run: &RunLength, steps: u64) -> Vec<Phase> {
     let phases = schedule.phases(run, steps).into_iter();
     phases.map(|phase| Phase { name: phase.name, from: phase.from, to: phase.to }).collect()

@@ -1,4 +1,4 @@
-//! What the learning rate of a run will do: read from its configuration, from a checkpoint, or from a schedule alone.
+//! Learning rate of a run over time, from its configuration, a checkpoint, or a schedule alone.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use thiserror::Error;
 
 use crate::checkpoint::Checkpoint;
 use crate::regular;
-use crate::schedule::{RunLength, Schedule, TypedError, read_schedule};
+use crate::schedule::{CliInputError, RunLength, Schedule, read_schedule};
 use crate::train::{Purpose, Session, TrainError, from_file, resume};
 
-/// A schedule with as much of its run as is known.
+/// A schedule and the known properties of its run.
 #[derive(Clone, Debug)]
 pub struct LrPlan {
     /// The schedule.
@@ -19,30 +19,31 @@ pub struct LrPlan {
     pub base_lrs: Option<Vec<f64>>,
     /// The length of the run and of an epoch.
     pub run: Option<RunLength>,
-    /// The next update, where the run has begun.
+    /// The number of the next update, if the run has begun.
     pub step: Option<u64>,
 }
 
-/// Why there is no plan to show.
+/// Errors of reading a plan.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum PlanError {
-    /// It was taken for a schedule, and is none.
+    /// The input was read as a schedule, and is not one.
     #[error(transparent)]
-    Schedule(#[from] TypedError),
-    /// It was taken for a configuration or a run, and cannot be used as one.
+    Schedule(#[from] CliInputError),
+    /// The input was read as a configuration or a run, and cannot be used as one.
     #[error(transparent)]
     Run(#[from] TrainError),
     /// The checkpoint was saved without a schedule.
-    #[error("{0} holds no schedule: its part `schedulers.lr` is missing or not understood")]
+    #[error("{0} holds no schedule: its part `schedulers.lr` is missing or invalid")]
     NoSchedule(String),
 }
 
 impl LrPlan {
-    /// Reads what is written: a run directory, a folder of checkpoints, one checkpoint, a configuration, or a schedule
+    /// Reads the input: a run directory, a folder of checkpoints, one checkpoint, a configuration, or a schedule
     /// as text, JSON or TOML.
     ///
     /// # Errors
-    /// Says what it was taken for, and what is wrong with it.
+    /// The error says how the input was read, and the fault.
     pub fn read(written: &str) -> Result<Self, PlanError> {
         let path = Path::new(written);
         if path.is_dir() {
@@ -73,7 +74,7 @@ impl LrPlan {
     }
 }
 
-/// Whether a file is the configuration of a run, rather than a schedule on its own.
+/// Whether a file is the configuration of a run, as opposed to a schedule.
 fn is_config(path: &Path) -> bool {
     let text = regular::read_to_string(path).unwrap_or_default();
     text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("data") && table.contains_key("optimizer"))

@@ -1,4 +1,4 @@
-//! The runs in a folder, a line for each.
+//! Runs in a folder, one line each.
 
 use std::fmt;
 use std::fs;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::measured::Measured;
+use crate::aligned::aligned;
 use crate::checkpoint::{CheckpointError, Folder, step_of};
 use crate::figures::loss;
 use crate::store;
@@ -23,35 +24,36 @@ pub struct Runs {
     pub runs: Vec<RunSummary>,
 }
 
-/// A run in a line.
+/// Summary of a run in one line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSummary {
     /// The name of its directory.
     pub name: String,
     /// Its state.
     pub state: RunState,
-    /// Updates made: by the newest checkpoint, and of a run that is running by its log.
+    /// Number of updates made: by the newest checkpoint, and for a running run by its log.
     pub step: Option<u64>,
-    /// Updates of the whole run.
+    /// Number of updates in the whole run.
     pub total_steps: Option<u64>,
-    /// The epoch that the last update was in, from 1.
+    /// The epoch of the last update, counted from 1.
     pub epoch: Option<u64>,
-    /// The figures in its log.
+    /// The metrics in its log.
     #[serde(flatten)]
     pub measured: Measured,
-    /// When something was last written, in seconds since 1970.
+    /// Time of the last write, in seconds since 1970.
     pub written: Option<u64>,
-    /// The fault in it.
+    /// The fault of the run, if there is one.
     pub problem: Option<String>,
 }
 
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum RunState {
     /// All its updates are made.
     Finished,
-    /// A process holds it.
+    /// A process holds its lock.
     Running,
     /// It can be resumed.
     Stopped,
@@ -74,8 +76,8 @@ impl fmt::Display for RunState {
 }
 
 impl Runs {
-    /// The runs in the folder at `path`; none where that is a run, a checkpoint or a folder of checkpoints itself, or
-    /// at a URL, or holds no run.
+    /// Returns the runs in the folder at `path`; `None` if the path is itself a run, a checkpoint or a folder of
+    /// checkpoints, or is a URL, or holds no run.
     pub fn in_folder(path: &Path) -> Option<Self> {
         let is_other = store::is_url(path)
             || step_of(path).is_some()
@@ -92,17 +94,17 @@ impl Runs {
     }
 }
 
-/// Whether a run has been in a directory: a configuration alone may be the person's own.
+/// Whether a directory contains a run: a configuration alone may be a file of the user.
 fn is_run(path: &Path) -> bool {
     path.join("config.toml").is_file() && ["checkpoints", "log.jsonl"].iter().any(|name| path.join(name).exists())
 }
 
 impl RunSummary {
-    /// The run in the directory `run`. Nothing is written there.
+    /// Summarizes the run in the directory `run`. Nothing is written there.
     fn of(run: &Path) -> Self {
         let name = run.file_name().unwrap_or(run.as_os_str()).to_string_lossy().into_owned();
         let is_held = RunDirectory::is_held(run);
-        // A run that trains is as far as its log; another one continues at its newest checkpoint.
+        // The progress of a running run is in its log; a stopped one continues at its newest checkpoint.
         let measured = |saved| Measured::of_run(run, if is_held { u64::MAX } else { saved });
         let folder = Folder::new(run.join("checkpoints"));
         let mut summary = Self {
@@ -141,14 +143,14 @@ impl RunSummary {
     }
 }
 
-/// When the log, or a checkpoint, was last written.
+/// Returns the time when the log, or a checkpoint, was last written.
 fn written(run: &Path) -> Option<u64> {
     let folder = run.join("checkpoints");
     let times = [run.join("log.jsonl"), folder].into_iter().filter_map(|path| fs::metadata(path).ok()?.modified().ok());
     Some(times.max()?.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
-/// A time as a person says it.
+/// Formats an age for people.
 fn ago(then: u64, now: u64) -> String {
     let seconds = now.saturating_sub(then);
     match seconds {
@@ -165,13 +167,8 @@ impl fmt::Display for Runs {
         let header = ["run", "state", "step", "loss", "val_loss", "best val_loss", "written"];
         let rows: Vec<[String; 7]> =
             std::iter::once(header.map(str::to_owned)).chain(self.runs.iter().map(|run| run.row(now))).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        for row in &rows {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
-                let width = width(column);
-                if (2..6).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        for line in aligned(&rows, |column| (2..6).contains(&column)) {
+            writeln!(f, "{line}")?;
         }
         for run in &self.runs {
             if let Some(problem) = &run.problem {
@@ -189,14 +186,15 @@ impl RunSummary {
             Some(total) => format!("{step} of {total}"),
             None => step.to_string(),
         });
-        let best = self.measured.best_validation.map(|best| format!("{} at step {}", loss(best.loss), best.step));
+        let best =
+            self.measured.best_validation.as_ref().map(|best| format!("{} at step {}", loss(best.loss), best.step));
         [
             // A line break in a name would break the table.
             self.name.replace(char::is_control, "?"),
             self.state.to_string(),
             or_dash(step),
             or_dash(self.measured.loss.map(loss)),
-            or_dash(self.measured.validation.map(|last| loss(last.loss))),
+            or_dash(self.measured.validation.as_ref().map(|last| loss(last.loss))),
             or_dash(best),
             or_dash(self.written.map(|then| ago(then, now))),
         ]
@@ -208,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_the_unit_that_fits() {
+    fn a_time_is_reported_in_the_unit_that_fits() {
         let told = [3, 59, 60, 3599, 3600, 100_000, 172_800].map(|seconds| ago(1000, 1000 + seconds));
         assert_eq!(told, ["3 s ago", "59 s ago", "1 min ago", "59 min ago", "1 h ago", "27 h ago", "2 days ago"]);
         // A clock that runs behind.

@@ -1,4 +1,4 @@
-//! Figures of a tensor: what a glance at a checkpoint wants to know.
+//! Statistics of a tensor.
 
 use half::{bf16, f16};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::checkpoint::TensorOutline;
 use crate::state::{Dtype, HostTensor};
 
-/// A tensor in a checkpoint, in figures. Those over its elements are `None` where it has none that are finite.
+/// Statistics of a tensor in a checkpoint. Those of its elements are `None` if no element is finite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TensorSummary {
     /// The part of the run it belongs to.
@@ -15,7 +15,7 @@ pub struct TensorSummary {
     pub name: String,
     /// Length of each dimension.
     pub shape: Vec<usize>,
-    /// Element type, as safetensors names it.
+    /// Element type, in safetensors notation.
     pub dtype: String,
     /// Size of its elements in bytes.
     pub bytes: usize,
@@ -27,12 +27,12 @@ pub struct TensorSummary {
     pub min: Option<f64>,
     /// Largest finite element.
     pub max: Option<f64>,
-    /// How many elements are NaN or infinite; `None` where they were not read.
+    /// Number of NaN and infinite elements; `None` if they were not read.
     pub non_finite: Option<usize>,
 }
 
 impl TensorSummary {
-    /// A tensor whose elements were not read.
+    /// Creates a summary without the elements.
     pub fn of_outline(tensor: &TensorOutline) -> Self {
         let TensorOutline { part, name, dtype, shape, bytes } = tensor.clone();
         let (dtype, bytes) = (format!("{dtype:?}"), bytes as usize);
@@ -40,7 +40,7 @@ impl TensorSummary {
     }
 }
 
-/// Sums up the tensor `name` of `part`.
+/// Computes the statistics of tensor `name` of `part`.
 pub fn summarize(part: &str, name: &str, tensor: &HostTensor) -> TensorSummary {
     let elements = elements(tensor);
     let finite: Vec<f64> = elements.iter().copied().filter(|x| x.is_finite()).collect();
@@ -62,7 +62,7 @@ pub fn summarize(part: &str, name: &str, tensor: &HostTensor) -> TensorSummary {
     }
 }
 
-/// The elements as f64; none for the dtypes that hold no plain numbers.
+/// Returns the elements as f64; empty for dtypes that are not plain numbers.
 fn elements(tensor: &HostTensor) -> Vec<f64> {
     fn read<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()

@@ -1,11 +1,11 @@
-//! How much room a terminal has for a plot.
+//! Size of the terminal.
 
 use std::io;
 
-/// Columns of a plot where nothing says how many there are.
+/// Number of columns if it cannot be determined.
 const USUAL: usize = 100;
 
-/// Columns of the terminal that stdout is; 100 where it is none, or does not know.
+/// Returns the number of columns of the terminal; 100 if stdout is not a terminal, or its size is unknown.
 pub fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(USUAL)

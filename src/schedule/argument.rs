@@ -1,4 +1,4 @@
-//! The types that a parameter of a schedule can have.
+//! Types of schedule parameters.
 
 use std::ops::Deref;
 
@@ -8,13 +8,13 @@ use super::error::Problem;
 use super::length::Length;
 use super::value::{Data, Value};
 
-/// A type that a parameter of a schedule can have.
+/// A type of schedule parameter.
 pub(crate) trait Argument: Sized {
-    /// The value as this type.
+    /// Reads the value as this type.
     fn read(value: &Value) -> Result<Self, Problem>;
-    /// This as a value; reading it gives this again.
+    /// Converts to a value; the inverse of [`Argument::read`].
     fn write(&self) -> Value;
-    /// The JSON schema of its values.
+    /// Returns the JSON schema of its values.
     fn schema() -> Json;
 }
 
@@ -67,7 +67,7 @@ impl Argument for String {
     }
 }
 
-/// A list of lengths, schedules or whatever else a parameter has several of.
+/// A list parameter: lengths, schedules, numbers and so on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct List<T>(Vec<T>);
 
@@ -110,9 +110,9 @@ impl<T: Argument> Argument for List<T> {
 /// One number for all parameter groups, or a list with one for each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ForGroups {
-    /// The same for all.
+    /// The same number for all groups.
     All(f64),
-    /// One for each, in the order of the groups.
+    /// One number per group, in the order of the groups.
     Each(Vec<f64>),
 }
 
@@ -155,12 +155,12 @@ impl Argument for ForGroups {
     }
 }
 
-/// The range that momentum (or beta1) moves in, against the rate: `[low, high]`.
+/// Range of momentum (or beta1), which moves against the rate: `[low, high]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Momentum {
-    /// Where the rate is highest.
+    /// Momentum at the highest rate.
     pub low: f64,
-    /// Where the rate is lowest.
+    /// Momentum at the lowest rate.
     pub high: f64,
 }
 
@@ -190,12 +190,12 @@ impl Argument for Momentum {
     }
 }
 
-/// A factor at a time: `[t, factor]`.
+/// A factor at a point in time: `[t, factor]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// When.
+    /// The time.
     pub t: Length,
-    /// What the base rate is multiplied by.
+    /// Multiplier of the base rate.
     pub factor: f64,
 }
 
@@ -220,12 +220,12 @@ impl Argument for Point {
     }
 }
 
-/// The schema of a rate or a factor.
+/// Returns the schema of a rate or a factor.
 fn rate() -> Json {
     json!({"type": "number", "minimum": 0})
 }
 
-/// The two values of a list that holds so many.
+/// Returns the two elements of a two-element list.
 fn pair<'a>(value: &'a Value, expected: &str) -> Result<&'a [Value; 2], Problem> {
     let list = if let Data::List(items) = &value.data { items.as_slice() } else { &[] };
     list.try_into().map_err(|_| Problem::takes(expected, value))

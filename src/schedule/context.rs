@@ -1,4 +1,4 @@
-//! Where a schedule meets the run: what its kind needs to know to be planned, and the checks of its parameters.
+//! The context of planning a schedule: the properties of the run, and the checks of parameters.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -7,33 +7,33 @@ use std::ops::Range;
 use super::argument::{Argument, ForGroups, Momentum};
 use super::error::{ScheduleError, join};
 use super::length::Length;
-use super::memory::{Memory, Slot};
+use super::memory::{Memory, MemorySlot};
 use super::plan::{Curve, InEpochs, Remembered, RunLength};
 use super::value::number;
 use super::{Schedule, Unit};
 
-/// How many schedules can be in one another. It is far beyond any use, and far from what keeps a text, TOML or JSON
-/// from being read back: a schedule in a list is two levels of each.
+/// Limit on the nesting of schedules. Far beyond any use, and low enough that a text, TOML or JSON can still be read
+/// back: a schedule in a list takes two levels of each.
 const DEEPEST: usize = 32;
 
-/// What a kind needs to know to be planned, and the checks that it applies to its parameters.
+/// The information a kind needs for planning, and the checks of its parameters.
 pub(crate) struct Context<'a> {
     kind: &'static str,
     place: String,
     depth: usize,
     run: &'a RunLength,
     unit: Unit,
-    /// The groups of the run that this schedule serves.
+    /// The parameter groups of the run that this schedule serves.
     groups: Range<usize>,
     notes: &'a Notes,
 }
 
-/// What planning finds out beside the curve.
+/// Results of planning other than the curve.
 #[derive(Default)]
 pub(super) struct Notes {
     /// The memories of metric-driven kinds.
-    pub slots: RefCell<Vec<Slot>>,
-    /// Whether a share of the run or an epoch was measured.
+    pub slots: RefCell<Vec<MemorySlot>>,
+    /// Whether the schedule uses a share of the run or an epoch.
     pub needs_run_length: Cell<bool>,
 }
 
@@ -49,24 +49,24 @@ pub(super) fn outermost(
 }
 
 impl Context<'_> {
-    /// How many parameter groups the schedule serves.
+    /// Returns the number of parameter groups that the schedule serves.
     pub fn groups(&self) -> usize {
         self.groups.len()
     }
 
-    /// The run in the schedule's unit, where its end is known.
+    /// Returns the length of the run in the schedule's unit, if it is known.
     pub fn total(&self) -> Option<f64> {
         self.notes.needs_run_length.set(true);
         let total = self.run.total_steps? as f64;
         Some(if self.unit == Unit::Epoch { total / self.run.steps_per_epoch as f64 } else { total })
     }
 
-    /// The schedule that stands in the parameter `field` (or at an index of it), for all groups.
+    /// Plans the schedule in the parameter `field` (or at an index of it), for all groups.
     pub fn child(&self, field: &str, schedule: &Schedule) -> Result<Box<dyn Curve>, ScheduleError> {
         self.child_for(self.groups.clone(), field, schedule)
     }
 
-    /// The schedule that stands in `field`, for the one group `group`. It sees that as its group 0.
+    /// Plans the schedule in `field` for the one group `group`, which it sees as its group 0.
     pub fn child_of_group(
         &self,
         group: usize,
@@ -92,8 +92,8 @@ impl Context<'_> {
         child.curve_of(schedule)
     }
 
-    /// Plans `schedule`, to which this context belongs. Where an outer schedule counts epochs already, an inner
-    /// one does too, whatever its own unit.
+    /// Plans `schedule`, to which this context belongs. If an outer schedule counts epochs, inner ones do too, whatever
+    /// their own unit.
     fn curve_of(&self, schedule: &Schedule) -> Result<Box<dyn Curve>, ScheduleError> {
         self.refuse_what_is_not_finite(schedule)?;
         self.refuse_what_is_out_of_range(schedule)?;
@@ -127,7 +127,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Refuses the value of a parameter, with the rule that it breaks.
+    /// Builds the error for a parameter value, with the rule that it breaks.
     pub fn refuse(&self, field: &str, value: impl fmt::Display, rule: &str) -> ScheduleError {
         ScheduleError::Refused {
             kind: self.kind,
@@ -138,12 +138,12 @@ impl Context<'_> {
         }
     }
 
-    /// Refuses the schedule for what it says of itself.
+    /// Builds the error for a schedule that refused its own parameters.
     pub fn refuse_as_a_whole(&self, message: String) -> ScheduleError {
         ScheduleError::Custom { kind: self.kind, place: self.place.clone(), message }
     }
 
-    /// A length as a number of steps (or epochs).
+    /// Resolves a length to a number of steps (or epochs).
     pub fn length(&self, field: &str, length: Length) -> Result<u64, ScheduleError> {
         let percent = match length {
             Length::Steps(steps) => return Ok(steps),
@@ -162,7 +162,7 @@ impl Context<'_> {
         Ok((percent / 100.0 * total).round() as u64)
     }
 
-    /// A length that is not 0.
+    /// Resolves a length that must not be 0.
     pub fn period(&self, field: &str, length: Length) -> Result<u64, ScheduleError> {
         let steps = self.length(field, length)?;
         if steps == 0 {
@@ -175,7 +175,7 @@ impl Context<'_> {
         Ok(steps)
     }
 
-    /// Lengths in order, equal ones allowed.
+    /// Resolves lengths that must be in order; equal ones are allowed.
     pub fn in_order(&self, field: &str, lengths: &[Length]) -> Result<Vec<u64>, ScheduleError> {
         let mut resolved: Vec<u64> = Vec::with_capacity(lengths.len());
         for (index, length) in lengths.iter().enumerate() {
@@ -189,12 +189,12 @@ impl Context<'_> {
         Ok(resolved)
     }
 
-    /// A number that is not negative.
+    /// Checks that a number is not negative.
     pub fn not_negative(&self, field: &str, x: f64) -> Result<f64, ScheduleError> {
         if x >= 0.0 { Ok(x) } else { Err(self.refuse(field, number(x), "it must not be negative")) }
     }
 
-    /// Numbers that are not negative, one for each group.
+    /// Expands to one number per group; none may be negative.
     pub fn for_groups(&self, field: &str, values: &ForGroups) -> Result<Vec<f64>, ScheduleError> {
         let values = match values {
             ForGroups::All(x) => vec![self.not_negative(field, *x)?; self.groups()],
@@ -210,7 +210,7 @@ impl Context<'_> {
         Ok(values)
     }
 
-    /// A range of momentum: from 0 to below 1, low end first.
+    /// Checks a range of momentum: from 0 to below 1, low end first.
     pub fn momentum(&self, momentum: Option<Momentum>) -> Result<Option<Momentum>, ScheduleError> {
         let refuse = |momentum: Momentum, rule| Err(self.refuse("momentum", momentum.write(), rule));
         match momentum {
@@ -221,7 +221,7 @@ impl Context<'_> {
         }
     }
 
-    /// A curve that follows the memory which `make` starts from base rates, one for each of the context's groups.
+    /// Builds a metric-driven curve. `make` creates its memory from the base rates of the context's groups.
     pub fn remembered(
         &self,
         make: impl Fn(&[f64]) -> Box<dyn Memory> + Send + Sync + 'static,
@@ -229,7 +229,7 @@ impl Context<'_> {
         let mut slots = self.notes.slots.borrow_mut();
         let slot = slots.len();
         let (place, kind, groups) = (self.place.clone(), self.kind, self.groups.clone());
-        slots.push(Slot { place, kind, groups, make: Box::new(make) });
+        slots.push(MemorySlot { place, kind, groups, make: Box::new(make) });
         Ok(Box::new(Remembered { slot }))
     }
 }

@@ -1,5 +1,5 @@
-//! Schedules of one's own: a Rust type, registered by name, that data, text and composition then know as they know the
-//! catalogue.
+//! User-defined schedules: a Rust type, registered by name, that data, text and composition then treat like the
+//! catalogue's kinds.
 
 use std::any::TypeId;
 use std::fmt::Debug;
@@ -19,11 +19,11 @@ use super::kinds;
 use super::plan::{At, Curve};
 use super::value::{Data, Value};
 
-/// A schedule of your own. Its fields are its parameters: a struct of numbers, texts, booleans and lists of them.
+/// A user-defined schedule. Its fields are its parameters: a struct of numbers, texts, booleans and lists of them.
 ///
-/// [`register`] gives it a name, by which data and text know it from then on; [`Schedule::custom`] makes a schedule of
-/// a value. It takes part in everything that the catalogue does: `unit`, composition, checkpoints, `inspect`. A program
-/// that resumes such a run registers it again, before it reads configuration or checkpoint.
+/// [`register`] gives it the name that data and text use; [`Schedule::custom`] makes a schedule from a value. It works
+/// everywhere a catalogue kind does: `unit`, composition, checkpoints, `inspect`. A program that resumes such a run
+/// must register it again, before it reads the configuration or the checkpoint.
 ///
 /// ```
 /// use rekindle::schedule::{CustomSchedule, Schedule, register};
@@ -48,60 +48,60 @@ use super::value::{Data, Value};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait CustomSchedule: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
-    /// The rate that update `t` uses in `group`, whose base rate is `base`.
+    /// Returns the rate of update `t` in `group`, whose base rate is `base`.
     ///
-    /// It must be pure: the same for the same arguments, in whatever order they come. Inside `warmup` and `sequential`
-    /// `t` counts from the schedule's own start, and inside `per_group` the group is number 0. What is negative or not
-    /// a number is handed out as 0, infinity as the largest f64; where the run would meet what is not finite, it does
-    /// not start.
+    /// It must be pure: the same result for the same arguments, in any order of calls. Inside `warmup` and `sequential`
+    /// `t` counts from the schedule's own start, and inside `per_group` the group is number 0. A negative rate or NaN
+    /// is replaced by 0, infinity by the largest f64; a run that would meet a rate that is not finite does not start.
     fn rate(&self, t: u64, base: f64, group: usize) -> f64;
 
     /// Checks the parameters when a run starts.
     ///
     /// # Errors
-    /// Says which value is wrong, and what it would have to be.
+    /// A message that says which value is wrong and which values are allowed.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// Why a type cannot be registered under a name, or a value of it be made a schedule.
+/// Errors of registering a type or of making a schedule from its value.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum CustomError {
-    /// The name is not one that the text form can read.
+    /// The text form cannot read the name.
     #[error("`{0}` cannot name a schedule; take letters, digits and `_`, and a letter first")]
     Name(String),
-    /// The catalogue, or the text form, has the name already.
+    /// The name is already used by the catalogue or the text form.
     #[error("`{0}` has a meaning already; take another name")]
     Taken(String),
-    /// The name or the type has been registered before.
+    /// The name or the type was registered before.
     #[error("`{name}` is registered already, for {type_name}; register each name and each type once")]
     Twice {
-        /// The name that stands.
+        /// The registered name.
         name: &'static str,
-        /// The type that it stands for.
+        /// The registered type.
         type_name: &'static str,
     },
-    /// The type is no struct with named fields, or has one that means something else already.
+    /// The type is not a struct with named fields, or a field name has another meaning already.
     #[error("{type_name} cannot be a schedule: {fault}")]
     Fields {
         /// The type.
         type_name: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         fault: String,
     },
-    /// A schedule of a type without a name could not be read again.
+    /// The type has no registered name, so its schedule could not be read back.
     #[error("{type_name} has no name yet; call `rekindle::schedule::register::<{type_name}>(\"name\")` first")]
     Unregistered {
         /// The type.
         type_name: &'static str,
     },
-    /// A value that would not be the same when it is read again.
+    /// The value would change when saved and read back.
     #[error("`{kind}` cannot be saved: {fault}")]
     Value {
-        /// The name of the type.
+        /// The registered name of the type.
         kind: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         fault: String,
     },
 }
@@ -114,14 +114,14 @@ struct Registered {
 
 static REGISTERED: RwLock<Vec<&'static Registered>> = RwLock::new(Vec::new());
 
-/// Words of the text form that are no names.
+/// Words of the text form that cannot be names.
 const WORDS: [&str; 6] = ["true", "false", "null", "nan", "NaN", "inf"];
 
-/// Makes the schedules of type `T` known as `name`, for the whole program and as long as it runs.
+/// Registers type `T` as the schedule kind `name`, for the lifetime of the program.
 ///
 /// # Errors
-/// Refuses a name that the text form cannot read, one that the catalogue has, a name or a type that is registered
-/// already, and a type that is not a struct with named fields.
+/// Refuses a name that the text form cannot read or that the catalogue uses, a name or type that is already registered,
+/// and a type that is not a struct with named fields.
 pub fn register<T: CustomSchedule>(name: &'static str) -> Result<(), CustomError> {
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !(is_name && name.starts_with(|c: char| c.is_ascii_alphabetic())) {
@@ -136,7 +136,7 @@ pub fn register<T: CustomSchedule>(name: &'static str) -> Result<(), CustomError
     if let Some(other) = registered.iter().find(|other| other.definition.name == name || other.type_id == type_id) {
         return Err(CustomError::Twice { name: other.definition.name, type_name: other.type_name });
     }
-    // What is registered stays so to the end: it is leaked once, and is like the catalogue from then on.
+    // Registered definitions live to the end of the program, so they are leaked once, like the catalogue's.
     let parameters =
         fields.iter().map(|name| Parameter { name, needed: false, range: None }).collect::<Vec<_>>().leak();
     let definition = Definition { name, parameters, read: read::<T>, describe: Vec::new, doc: "" };
@@ -144,7 +144,7 @@ pub fn register<T: CustomSchedule>(name: &'static str) -> Result<(), CustomError
     Ok(())
 }
 
-/// What has been registered, in that order.
+/// Returns the registered definitions, in order of registration.
 pub(super) fn definitions() -> Vec<&'static Definition> {
     registered(|_| true).into_iter().map(|registered| &registered.definition).collect()
 }
@@ -155,11 +155,11 @@ fn registered(wanted: impl Fn(&Registered) -> bool) -> Vec<&'static Registered> 
 }
 
 impl Schedule {
-    /// A schedule of a type of your own, which has been given a name by [`register`].
+    /// Makes a schedule of a user-defined type that was named by [`register`].
     ///
     /// # Errors
-    /// When the type is not registered, or the value would not be the same when it is read again: one that is not
-    /// finite, for instance, or a table.
+    /// The type is not registered, or the value would change when saved and read back: for example, if it is not finite
+    /// or is a table.
     pub fn custom<T: CustomSchedule>(schedule: T) -> Result<Self, CustomError> {
         let definition = definition_of::<T>()?;
         let custom = Custom::new(definition, schedule);
@@ -174,7 +174,7 @@ fn definition_of<T: 'static>() -> Result<&'static Definition, CustomError> {
     found.first().map(|registered| &registered.definition).ok_or(unregistered)
 }
 
-/// What a [`Definition`] reads with.
+/// Reader of a [`Definition`].
 fn read<T: CustomSchedule>(arguments: &Arguments<'_>) -> Result<Arc<dyn Kind>, Problem> {
     let fault = |message: String| Problem::new(format!("`{}`: {message}", arguments.kind));
     let definition = definition_of::<T>().map_err(|error| fault(error.to_string()))?;
@@ -196,7 +196,7 @@ fn read<T: CustomSchedule>(arguments: &Arguments<'_>) -> Result<Arc<dyn Kind>, P
     Ok(Arc::new(Custom::new(definition, schedule).map_err(fault)?))
 }
 
-/// A schedule of one's own, and its parameters as they are written.
+/// A user-defined schedule, and its parameters as they are written.
 #[derive(Debug)]
 struct Custom<T> {
     definition: &'static Definition,
@@ -205,7 +205,7 @@ struct Custom<T> {
 }
 
 impl<T: CustomSchedule> Custom<T> {
-    /// Makes sure that what is written will be read as the same.
+    /// Checks that the written form reads back as the same value.
     fn new(definition: &'static Definition, schedule: T) -> Result<Self, String> {
         let json = serde_json::to_value(&schedule).map_err(|error| error.to_string())?;
         let again: T = T::deserialize(&json).map_err(|error| format!("it could not be read again; {error}"))?;

@@ -1,4 +1,4 @@
-//! How a kind of schedule is defined: its parameters once, and from them all three faces of it.
+//! Definition of a schedule kind: its parameters are listed once, and its Rust, data and text forms are made from them.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,89 +15,89 @@ use super::plan::Curve;
 use super::range::Range;
 use super::value::{Data, Value};
 
-/// A kind of schedule with its parameters: what it takes to follow it.
+/// A schedule kind with its parameters.
 pub(crate) trait Kind: Parameters {
-    /// Resolves lengths, checks every value, and gives the function from `t` and base rate to rate.
+    /// Resolves lengths, checks every value, and returns the function from `t` and base rate to rate.
     fn plan(&self, context: &Context) -> Result<Box<dyn Curve>, ScheduleError>;
 
-    /// How long until nothing changes any more, where the parameters say so: what `a -> b` needs to know of `a`.
+    /// Time until the schedule no longer changes, if its parameters give it; `a -> b` needs this of `a`.
     fn length(&self) -> Option<Length> {
         None
     }
 
-    /// The same kind drawn out to `length` in all, where one of its parameters is how long it takes. A warm-up stays as
-    /// long as it is.
+    /// Returns the same kind stretched to `length` in total, if one of its parameters is its duration. A warm-up keeps
+    /// its length.
     fn lasting(&self, _length: Length) -> Option<Schedule> {
         None
     }
 
-    /// The phases it has in the stretch that is left: one by default, with the name of the kind.
+    /// Adds its phases for the remaining stretch: by default a single phase with the name of the kind.
     fn phases(&self, phases: &mut Phases<'_>) {
         phases.rest(self.definition().name);
     }
 }
 
-/// The parameters of a kind, as [`kind!`] writes them down.
+/// The parameters of a kind, as written in [`kind!`].
 pub(crate) trait Parameters: Debug + Send + Sync {
-    /// What the kind is and takes.
+    /// Returns the definition of the kind.
     fn definition(&self) -> &'static Definition;
-    /// The parameters that have to be written: all that are needed, and those that differ from their default.
+    /// Parameters that must be written: the required ones, and those that differ from their default.
     fn written(&self) -> Vec<(&'static Parameter, Value)>;
-    /// All parameters that have a value, be it their default.
+    /// All parameters that have a value, including defaults.
     fn all(&self) -> Vec<(&'static Parameter, Value)> {
         self.written()
     }
 }
 
-/// The name of a parameter, whether there is no schedule without it, and which numbers it takes.
+/// A parameter: its name, whether it is required, and its range.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Parameter {
     pub name: &'static str,
     pub needed: bool,
-    /// None where it takes all that its type has.
+    /// `None` if every value of its type is accepted.
     pub range: Option<&'static Range>,
 }
 
-/// What there is to know of a kind before there is a schedule of it.
+/// Description of a kind, independent of any schedule of it.
 #[derive(Debug)]
 pub(crate) struct Definition {
     pub name: &'static str,
-    /// In the order in which the text form takes them without names.
+    /// In the order of unnamed arguments in the text form.
     pub parameters: &'static [Parameter],
     pub read: fn(&Arguments) -> Result<Arc<dyn Kind>, Problem>,
-    /// The parameters at more length, for a reference.
+    /// Detailed descriptions of the parameters, for the reference.
     pub describe: fn() -> Vec<Described>,
-    /// The doc comment of its type; the first line is its formula or a sentence.
+    /// The doc comment of its type; the first line is a formula or a sentence.
     pub doc: &'static str,
 }
 
-/// A parameter of a kind, for a reference.
+/// A parameter of a kind, for the reference.
 #[derive(Debug)]
 pub(crate) struct Described {
     pub name: &'static str,
     pub doc: &'static str,
     pub needed: bool,
-    /// The JSON schema of its values, with its range.
+    /// The JSON schema of its values, including its range.
     pub schema: Json,
     pub default: Option<Value>,
 }
 
 impl Definition {
-    /// Complains of a parameter that the kind does not have.
+    /// Builds the error for a parameter that the kind does not have.
     pub fn unknown(&self, name: &str) -> Problem {
         let names = self.parameters.iter().map(|parameter| parameter.name).chain(["unit"]);
         Problem::new(format!("`{}` has no parameter `{name}`; {}", self.name, suggestion(name, names)))
     }
 }
 
-/// The arguments given for one schedule, by name.
+/// The arguments of one schedule, by name.
 pub(crate) struct Arguments<'a> {
     pub kind: &'a str,
     pub entries: &'a [(String, Value)],
 }
 
 impl Arguments<'_> {
-    /// The argument `name`, if it is given; `null` is as good as not.
+    /// Returns the argument `name` if it is given; `null` counts as not given.
     pub fn optional<T: Argument>(&self, name: &str) -> Result<Option<T>, Problem> {
         let given = self.entries.iter().find(|(key, value)| key == name && value.data != Data::Null);
         let read = |(_, value): &(String, Value)| {
@@ -106,7 +106,7 @@ impl Arguments<'_> {
         given.map(read).transpose()
     }
 
-    /// The argument `name`, which must be given.
+    /// Returns the argument `name`, which is required.
     pub fn needed<T: Argument>(&self, name: &str) -> Result<T, Problem> {
         self.optional(name)?.ok_or_else(|| Problem::new(format!("`{}` needs `{name}`", self.kind)))
     }
@@ -114,10 +114,10 @@ impl Arguments<'_> {
 
 /// Defines a kind of schedule: `name => Type { parameters }`.
 ///
-/// A parameter is `name: Type` where it is needed, `name: Type = default`, or `name?: Type` where it may be absent.
-/// Behind the type, `where RANGE` names one of `range.rs`, which is checked before the kind is planned.
-/// From this come the struct, the constructor `Schedule::name(…)` that takes what is needed, a method for each
-/// other parameter, and the reading and writing of both data and text.
+/// A parameter is `name: Type` if it is required, `name: Type = default`, or `name?: Type` if it may be absent.
+/// After the type, `where RANGE` names a range from `range.rs`, which is checked before the kind is planned. The macro
+/// generates the struct, the constructor `Schedule::name(…)` with the required parameters, a method for each other
+/// parameter, and reading and writing of both data and text.
 macro_rules! kind {
     ($(#[doc = $doc:literal])* $name:ident => $Kind:ident { $($body:tt)* }) => {
         kind!(@sort { [$(#[doc = $doc])*] $name $Kind } [] [] [] $($body)*);
@@ -169,12 +169,12 @@ macro_rules! kind {
                 self
             })*
 
-            #[doc = "What it counts in: steps or epochs."]
+            #[doc = "The unit of its lengths: steps or epochs."]
             pub fn unit(self, unit: $crate::schedule::Unit) -> $crate::schedule::Schedule {
                 $crate::schedule::Schedule::from(self).unit(unit)
             }
 
-            /// What the catalogue lists.
+            /// Its entry in the catalogue.
             pub(crate) const DEFINITION: $crate::schedule::definition::Definition =
                 $crate::schedule::definition::Definition {
                     name: stringify!($name),

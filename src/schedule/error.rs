@@ -1,16 +1,19 @@
-//! What can be wrong with a schedule: its text, its data, or its values.
+//! Errors of schedules: in the text, the data, or the values.
 
 use thiserror::Error;
 
-/// Why something is not a schedule, or not one that this run can follow.
+use crate::nearest::nearest;
+
+/// Errors of reading a schedule or of planning it for a run.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ScheduleError {
     /// The text form cannot be read; the message shows the text with a caret under the offending character.
     #[error("{message}\n{}", caret(text, *at))]
     Text {
-        /// What was expected there.
+        /// The expected input.
         message: String,
-        /// The whole text.
+        /// The full text.
         text: String,
         /// Byte offset of the offending character.
         at: usize,
@@ -18,49 +21,53 @@ pub enum ScheduleError {
     /// The data form cannot be read.
     #[error("{}{message}", if path.is_empty() { String::new() } else { format!("{path}: ") })]
     Data {
-        /// Where in the data, such as `schedules[1].eta_min`; empty for the schedule itself.
+        /// The location in the data, such as `schedules[1].eta_min`; empty for the schedule itself.
         path: String,
-        /// What is wrong there.
+        /// The fault.
         message: String,
     },
-    /// A value with which there is no schedule, or none for this run.
-    #[error("`{kind}`{}: {field} is {value}; {rule}", if place.is_empty() { String::new() } else { format!(" at {place}") })]
+    /// A value that no schedule, or no schedule of this run, can have.
+    #[error(
+        "`{kind}`{}: {field} is {value}; {rule}",
+        if place.is_empty() { String::new() } else { format!(" at {place}") }
+    )]
     Refused {
         /// The kind of schedule.
         kind: &'static str,
-        /// Where the schedule stands inside the outermost one, such as `schedules[1]`; empty for that one itself.
+        /// The location of the schedule inside the outermost one, such as `schedules[1]`; empty for the outermost.
         place: String,
         /// The parameter.
         field: String,
         /// Its value.
         value: String,
-        /// What it would have to be.
+        /// The rule that it breaks.
         rule: String,
     },
-    /// A schedule of one's own that has refused its parameters.
+    /// A user-defined schedule refused its parameters.
     #[error("`{kind}`{}: {message}", if place.is_empty() { String::new() } else { format!(" at {place}") })]
     Custom {
-        /// The name that it is registered by.
+        /// Its registered name.
         kind: &'static str,
         /// As in [`ScheduleError::Refused`].
         place: String,
-        /// What it says.
+        /// Its message.
         message: String,
     },
-    /// A base rate that no schedule can start from.
+    /// A base rate that is negative or not finite.
     #[error("the base rate of group {group} is {value}; it must be a finite number and not negative")]
     BaseRate {
         /// Index of the parameter group.
         group: usize,
-        /// The rate.
+        /// The base rate.
         value: f64,
     },
-    /// A schedule whose rate is infinite or not a number somewhere in the run.
+    /// A schedule whose rate is infinite or not a number at some update of the run.
     #[error(
-        "the rate of update {t} is {value} in group {group}, whose base rate is {base}; `{schedule}` must be finite over the whole run"
+        "the rate of update {t} is {value} in group {group}, whose base rate is {base}; `{schedule}` must be finite \
+         over the whole run"
     )]
     NotFinite {
-        /// The schedule.
+        /// The suggested schedule.
         schedule: String,
         /// Number of the update.
         t: u64,
@@ -68,18 +75,18 @@ pub enum ScheduleError {
         group: usize,
         /// Its base rate.
         base: f64,
-        /// The rate.
+        /// The base rate.
         value: f64,
     },
-    /// There is not one parameter group.
+    /// There are no parameter groups.
     #[error("there are no parameter groups; give one base rate for each")]
     NoGroups,
-    /// The run's epochs have no steps, so nothing can count in epochs.
+    /// `steps_per_epoch` is 0, so nothing can count epochs.
     #[error("steps_per_epoch is 0; an epoch has at least one step")]
     EmptyEpoch,
 }
 
-/// The line of `text` that holds byte `at`, and under it a caret at that byte.
+/// Returns the line of `text` that holds byte `at`, and under it a caret at that byte.
 pub(crate) fn caret(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -88,7 +95,7 @@ pub(crate) fn caret(text: &str, at: usize) -> String {
     format!("  {line}\n  {:indent$}^", "")
 }
 
-/// A fault found while reading a schedule, on its way out to where the place of it can be told.
+/// A fault found while reading a schedule. Its location is added on the way out.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Problem {
     message: String,
@@ -103,19 +110,19 @@ impl Problem {
         Self { message: message.into(), path: String::new(), at: None, names_its_kind: true }
     }
 
-    /// A value of the wrong type, to be completed by the kind that it was for.
+    /// Builds the problem for a value of the wrong type; the kind is added later.
     pub fn takes(expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Self {
         let message = format!("takes {expected} here, not {found}");
         Self { names_its_kind: false, ..Self::new(message) }
     }
 
-    /// Says that the fault lies at byte `at` of a text, unless something nearer to it has said so.
+    /// Sets the byte of the fault, unless it is already set.
     pub fn at(mut self, at: Option<usize>) -> Self {
         self.at = self.at.or(at);
         self
     }
 
-    /// Says for which kind the faulty value was, unless that is already said.
+    /// Sets the kind that the faulty value was for, unless it is already set.
     pub fn of(mut self, kind: &str) -> Self {
         if !self.names_its_kind {
             self.message = format!("`{kind}` {}", self.message);
@@ -124,39 +131,30 @@ impl Problem {
         self
     }
 
-    /// Says that the fault lies inside `outer`, a field or an index in brackets.
+    /// Adds `outer`, a field or an index in brackets, in front of the location.
     pub fn inside(mut self, outer: &str) -> Self {
         self.path = join(outer, &self.path);
         self
     }
 
-    /// The error for a reader of data.
+    /// Converts to the error of a reader of data.
     pub fn in_data(self) -> ScheduleError {
         ScheduleError::Data { path: self.path, message: self.message }
     }
 
-    /// The error for a reader of `text`.
+    /// Converts to the error of a reader of `text`.
     pub fn in_text(self, text: &str) -> ScheduleError {
         ScheduleError::Text { message: self.message, text: text.to_owned(), at: self.at.unwrap_or_default() }
     }
 }
 
-/// `outer` and `inner` as one path: `schedules` and `[1]` are `schedules[1]`, and that and `gamma` are
-/// `schedules[1].gamma`.
+/// Joins two parts of a path: `schedules` and `[1]` give `schedules[1]`, and with `gamma` `schedules[1].gamma`.
 pub(crate) fn join(outer: &str, inner: &str) -> String {
     let dot = if outer.is_empty() || inner.is_empty() || inner.starts_with('[') { "" } else { "." };
     format!("{outer}{dot}{inner}")
 }
 
-/// The name among `known` that is most like `name`, where one is alike enough to have been meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let likeness = |candidate: &str| strsim::jaro_winkler(&name, candidate);
-    let best = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.75).then_some(best)
-}
-
-/// The remedy for an unknown name: the nearest known one, or else all of them.
+/// Returns the remedy for an unknown name: the nearest known one, otherwise the list of all names.
 pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(nearest) = nearest(name, known.clone()) {
         return format!("did you mean `{nearest}`?");

@@ -1,4 +1,4 @@
-//! The fields of a schedule of one's own: their names, and their values between serde and the tree of text and data.
+//! The fields of a user-defined schedule: their names, and their values between serde and the tree of text and data.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -7,7 +7,7 @@ use super::error::Problem;
 use super::value::{Data, Value};
 use crate::field_names::field_names;
 
-/// The names of the fields that `T` is read from, in order; or why it has none that a schedule could have.
+/// Returns the names of the fields that `T` is read from, in order, or the reason why they cannot be parameters.
 pub(super) fn fields<T: DeserializeOwned>() -> Result<&'static [&'static str], String> {
     let names = field_names::<T>()?;
     match names.iter().find(|name| ["kind", "unit"].contains(name)) {
@@ -16,10 +16,11 @@ pub(super) fn fields<T: DeserializeOwned>() -> Result<&'static [&'static str], S
     }
 }
 
-/// Whole numbers up to here are exact in f64.
+/// Whole numbers up to this bound are exact in f64.
 const EXACT: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
 
-/// A value for serde. A float without a fraction is a whole number, so that `1e4` serves where a `u64` is wanted.
+/// Converts a value for serde. A float without a fraction becomes a whole number, so that `1e4` is accepted for a
+/// `u64`.
 pub(super) fn to_json(value: &Value) -> Result<Json, Problem> {
     let is_whole = |x: f64| x.fract() == 0.0 && x.abs() <= EXACT && (x != 0.0 || x.is_sign_positive());
     Ok(match &value.data {
@@ -37,7 +38,7 @@ pub(super) fn to_json(value: &Value) -> Result<Json, Problem> {
     })
 }
 
-/// The value that serde wrote.
+/// Converts a value that serde wrote.
 pub(super) fn from_json(json: &Json) -> Result<Value, String> {
     let data = match json {
         Json::Null => Data::Null,

@@ -1,10 +1,10 @@
-//! Formulas of `t` and `base`, read and evaluated: what [`Expr`](super::kinds::Expr) follows.
+//! Formulas of `t` and `base`, parsed and evaluated for [`Expr`](super::kinds::Expr).
 //!
-//! They are read by winnow and its [`expression`], which is told how tightly each operator binds: as Python has it, so
-//! that `-t^2` is `-(t^2)`, `2^3^2` is `2^(3^2)` and `2^-1` is a half. The crates that evaluate as well mean something
-//! else by some of these, and none says where in a formula the fault is: exmex 0.21 has `(-t)^2` and `(2^3)^2`, takes
-//! `* t base` for a product, and cannot read a `min` at the end of another; evalexpr's licence is not ours. There is
-//! nothing that a formula could call or change.
+//! They are parsed by winnow and its [`expression`], which is given the precedence of each operator: Python's, so that
+//! `-t^2` is `-(t^2)`, `2^3^2` is `2^(3^2)` and `2^-1` is a half. Crates that also evaluate differ in some of these,
+//! and report no position of a fault: exmex 0.21 has `(-t)^2` and `(2^3)^2`, takes `* t base` for a product, and cannot
+//! read a `min` at the end of another; evalexpr's licence does not fit ours. A formula cannot call or change anything
+//! outside itself.
 
 use std::f64::consts::PI;
 
@@ -20,20 +20,19 @@ use winnow::{ModalResult, Parser};
 
 use super::error::suggestion;
 
-/// The longest formula in bytes.
+/// Maximal length of a formula in bytes.
 const LONGEST: usize = 1000;
 
-/// How many parentheses and powers it may have, for they can be in one another: far beyond any use, and far from the
-/// end of the stack.
+/// Limit on parentheses and powers, which can nest: far beyond any use, and far below the limit of the stack.
 const DEEPEST: usize = 50;
 
-/// How tightly the operators bind.
+/// Binding powers of the operators.
 const SUM: i64 = 1;
 const PRODUCT: i64 = 2;
 const SIGN: i64 = 3;
 const POWER: i64 = 4;
 
-/// A formula that has been read.
+/// A parsed formula.
 #[derive(Debug)]
 pub(crate) enum Formula {
     Number(f64),
@@ -43,7 +42,7 @@ pub(crate) enum Formula {
     Two(fn(f64, f64) -> f64, Box<[Formula; 2]>),
 }
 
-/// What is wrong with a formula, and at which byte.
+/// A fault in a formula, and the byte of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fault {
     pub message: String,
@@ -86,12 +85,12 @@ impl Formula {
     }
 }
 
-/// What a name stands for; functions by the number of their arguments.
+/// Meaning of a name; functions by the number of their arguments.
 enum Meaning {
     Value(Formula),
     One(fn(f64) -> f64),
     Two(fn(f64, f64) -> f64),
-    /// Two or more, taken together from the left.
+    /// Two or more arguments, folded from the left.
     Several(fn(f64, f64) -> f64),
 }
 
@@ -128,7 +127,7 @@ const NAMES: [(&str, Meaning); 19] = [
     ("max", Meaning::Several(greatest)),
 ];
 
-/// The lesser one; unlike `f64::min`, NaN where either is.
+/// Returns the smaller one; unlike `f64::min`, NaN if either is NaN.
 fn least(a: f64, b: f64) -> f64 {
     if b < a || b.is_nan() { b } else { a }
 }
@@ -137,7 +136,7 @@ fn greatest(a: f64, b: f64) -> f64 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// The rest of a division, exact and with the sign of the divisor, as in Python.
+/// Returns the remainder of a division, exact and with the sign of the divisor, as in Python.
 fn remainder(a: f64, b: f64) -> f64 {
     let rest = a % b;
     if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
@@ -149,21 +148,21 @@ fn expected(what: &'static str) -> StrContext {
     StrContext::Expected(StrContextValue::Description(what))
 }
 
-/// Operands with operators between them.
+/// Parses operands with operators between them.
 fn formula(input: &mut &str) -> ModalResult<Formula> {
     expression(preceded(multispace0, operand)).prefix(sign).infix(operator).parse_next(input)
 }
 
 /// Signs in a row are one.
 fn sign<'a>(input: &mut &'a str) -> ModalResult<Prefix<&'a str, Formula, Failure>> {
-    // It is asked last for what an operand can begin with.
+    // The expected operand is reported here, because this is tried last.
     let sign = one_of(['-', '+']).context(expected("a number, `t`, `base`, `pi`, a function or `(`"));
     let signs = repeat(1.., preceded(multispace0, sign));
     let negative = signs.fold(|| false, |negative, sign| negative != (sign == '-')).parse_next(input)?;
     Ok(if negative { Prefix(SIGN, |_, x| Ok(Formula::One(|x| -x, Box::new(x)))) } else { Prefix(SIGN, |_, x| Ok(x)) })
 }
 
-/// `**` stands before `*`, so that it is seen first.
+/// `**` is tried before `*`.
 fn operator<'a>(input: &mut &'a str) -> ModalResult<Infix<&'a str, Formula, Failure>> {
     use Infix::{Left, Right};
     let operators = alt((
@@ -208,16 +207,16 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Why a name does not mean anything.
+/// The reason why a name has no meaning.
 #[derive(Debug, Error)]
 #[error("{0}")]
 struct Meaningless(String);
 
-/// What `name` with its arguments stands for.
+/// Resolves `name` with its arguments.
 fn meaning(name: &str, arguments: Vec<Formula>) -> Result<Formula, Meaningless> {
     let Some((_, meaning)) = NAMES.into_iter().find(|(known, _)| *known == name) else {
         let known = NAMES.map(|(name, _)| name);
-        return Err(Meaningless(format!("a formula knows no `{name}`; {}", suggestion(name, known))));
+        return Err(Meaningless(format!("a formula has no `{name}`; {}", suggestion(name, known))));
     };
     let (count, takes) = (arguments.len(), meaning.takes());
     let mut arguments = arguments.into_iter();
@@ -234,7 +233,7 @@ fn meaning(name: &str, arguments: Vec<Formula>) -> Result<Formula, Meaningless> 
 mod tests {
     use super::*;
 
-    /// The value at `t = 3` with a base of 2.
+    /// Returns the value at `t = 3` with a base of 2.
     fn value(text: &str) -> f64 {
         Formula::read(text).unwrap().value(3.0, 2.0)
     }
@@ -323,7 +322,7 @@ mod tests {
             ("(t", "expected an operator or `)`, found the end".to_owned(), 2),
             ("t)", "expected an operator or the end, found `)`".to_owned(), 1),
             ("max(1, 2", "expected an operator, `,` or `)`, found the end".to_owned(), 8),
-            ("base * sqr(t)", "a formula knows no `sqr`; did you mean `sqrt`?".to_owned(), 7),
+            ("base * sqr(t)", "a formula has no `sqr`; did you mean `sqrt`?".to_owned(), 7),
             ("sqrt t", "`sqrt` takes one argument in parentheses, and here are 0".to_owned(), 0),
             ("1 + sqrt(t, 2)", "`sqrt` takes one argument in parentheses, and here are 2".to_owned(), 4),
             ("1 + max(t)", "`max` takes two arguments or more in parentheses, and here are 1".to_owned(), 4),

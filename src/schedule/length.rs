@@ -1,4 +1,4 @@
-//! How long something lasts: so many steps, or a share of the run.
+//! Lengths: a number of steps, or a share of the run.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use super::value::{Data, Value, number};
 /// A length of time within a schedule, counted in the schedule's unit, or a share of the whole run.
 ///
 /// In data and text it is a whole number, or a percentage such as `"10%"`. A share becomes a number when the run
-/// starts, rounded to the nearest step (or epoch); a run whose end is not known refuses it.
+/// starts, rounded to the nearest step (or epoch); a run of unknown length refuses it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {
-    /// So many steps, or epochs where the schedule counts epochs.
+    /// A number of steps, or of epochs if the schedule counts epochs.
     Steps(u64),
-    /// So many percent of the run.
+    /// A percentage of the run.
     Percent(f64),
 }
 
 impl Length {
-    /// The length of two stretches, one after the other; none where one is in steps and the other is a share.
+    /// Sum of two lengths; `None` if one is in steps and the other is a share.
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::Steps(a), Self::Steps(b)) => a.checked_add(b).map(Self::Steps),
@@ -32,7 +32,7 @@ impl Length {
 }
 
 impl Length {
-    /// The rest of it after `other`; none where that is longer, or one is in steps and the other is a share.
+    /// Difference of two lengths; `None` if `other` is longer, or if one is in steps and the other is a share.
     pub(crate) fn minus(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::Steps(a), Self::Steps(b)) => a.checked_sub(b).map(Self::Steps),

@@ -1,4 +1,4 @@
-//! What metric-driven kinds remember between updates, and how it is saved.
+//! Memory of metric-driven kinds between updates, and its saved form.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -10,36 +10,36 @@ use super::context::Context;
 use super::definition::words;
 use super::error::ScheduleError;
 
-/// The memory of one metric-driven schedule: its current rates, and what it has seen.
+/// Memory of one metric-driven schedule: its current rates, and its statistics of the metrics.
 pub(crate) trait Memory: Debug + Send + Sync {
-    /// The rate in force for `group`.
+    /// Returns the current rate of `group`.
     fn rate(&self, group: usize) -> f64;
-    /// Which metrics it takes for better ones.
+    /// Returns whether lower or higher metrics are better.
     fn mode(&self) -> Mode;
-    /// Takes a metric into account. A NaN is worse than anything.
+    /// Takes a metric into account. NaN is worse than any number.
     fn report(&mut self, metric: f64);
-    /// What has to be remembered.
+    /// Returns the state to save.
     fn save(&self) -> Json;
-    /// Takes back what [`Memory::save`] gave, for groups whose base rates may since have changed.
+    /// Restores the state from [`Memory::save`], for groups whose base rates may have changed since.
     fn load(&mut self, saved: &Json, bases: &[BaseChange]) -> Result<(), String>;
 }
 
-/// Starts a memory, given the base rates of the groups that it serves.
+/// Creates a memory from the base rates of the groups that it serves.
 pub(crate) type Make = dyn Fn(&[f64]) -> Box<dyn Memory> + Send + Sync;
 
-/// The place of one metric-driven schedule within a plan.
-pub(crate) struct Slot {
-    /// Its path in the outermost schedule; empty for that one itself.
+/// A metric-driven schedule within a plan.
+pub(crate) struct MemorySlot {
+    /// Its path in the outermost schedule; empty for the outermost itself.
     pub place: String,
     /// Its kind.
     pub kind: &'static str,
     /// The groups that it serves.
     pub groups: Range<usize>,
-    /// Its memory when nothing has been reported.
+    /// Creates its memory before any report.
     pub make: Box<Make>,
 }
 
-/// A group's base rate when a memory was saved, and now.
+/// The base rate of a group when the memory was saved, and now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BaseChange {
     pub old: f64,
@@ -47,7 +47,7 @@ pub(crate) struct BaseChange {
 }
 
 impl BaseChange {
-    /// The rate that is to the new base as `rate` was to the old one; the same bits where the base is the same.
+    /// Scales `rate` by the ratio of the new base to the old; the same bits if the base is the same.
     fn carry(self, rate: f64) -> f64 {
         if self.old == self.new {
             rate
@@ -59,20 +59,20 @@ impl BaseChange {
     }
 }
 
-/// What a memory saves: numbers, which JSON can always hold.
+/// Converts the state of a memory to JSON; all numbers can be represented.
 pub(crate) fn to_json(seen: &impl Serialize) -> Json {
     serde_json::to_value(seen).unwrap_or_default()
 }
 
-/// What [`to_json`] gave, as it was.
+/// The inverse of [`to_json`].
 pub(crate) fn from_json<T: for<'de> Deserialize<'de>>(saved: &Json) -> Result<T, String> {
     T::deserialize(saved).map_err(|error| error.to_string())
 }
 
-/// Carries saved rates over to the present base rates.
+/// Scales saved rates to the current base rates.
 pub(crate) fn carry_rates(saved: &[f64], bases: &[BaseChange]) -> Result<Vec<f64>, String> {
     if saved.len() != bases.len() {
-        return Err(format!("it holds rates of {} groups where there are {}", saved.len(), bases.len()));
+        return Err(format!("it holds rates of {} groups, but there are {}", saved.len(), bases.len()));
     }
     if let Some(bad) = saved.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
         return Err(format!("it holds a rate of {bad}"));
@@ -91,16 +91,16 @@ words! {
 }
 
 words! {
-    /// How much better than the best a metric must be, to count as an improvement.
+    /// How the improvement threshold is measured.
     ThresholdMode {
-        /// By the threshold times the best.
+        /// Relative: the threshold times the best metric.
         Rel = "rel",
-        /// By the threshold.
+        /// Absolute: the threshold itself.
         Abs = "abs",
     }
 }
 
-/// When a metric is an improvement: the rule of PyTorch's ReduceLROnPlateau, which GreedyLR shares.
+/// Decides whether a metric is an improvement: the rule of PyTorch's ReduceLROnPlateau, which GreedyLR shares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Improvement {
     pub mode: Mode,
@@ -109,7 +109,7 @@ pub(crate) struct Improvement {
 }
 
 impl Improvement {
-    /// The best before anything has been seen: worse than any metric.
+    /// Initial best: worse than any metric.
     pub fn worst(&self) -> f64 {
         match self.mode {
             Mode::Min => f64::INFINITY,
@@ -117,7 +117,7 @@ impl Improvement {
         }
     }
 
-    /// Whether `metric` improves on `best`. A NaN never does.
+    /// Whether `metric` improves on `best`. NaN never does.
     pub fn is_better(&self, metric: f64, best: f64) -> bool {
         match (self.mode, self.threshold_mode) {
             (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
@@ -128,7 +128,7 @@ impl Improvement {
     }
 }
 
-/// A number that JSON may have no word for: infinities are written `"inf"` and `"-inf"`.
+/// A number that JSON may not be able to represent: infinities are written `"inf"` and `"-inf"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub(crate) struct Extended(pub f64);
@@ -160,7 +160,7 @@ impl TryFrom<Written> for Extended {
 }
 
 impl Context<'_> {
-    /// The rule for improvement, with its threshold checked.
+    /// Builds the improvement rule, with its threshold checked.
     pub fn improvement(
         &self,
         mode: Mode,

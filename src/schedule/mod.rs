@@ -2,9 +2,10 @@
 //!
 //! `t` counts optimizer updates from 0 and `base` is the group's own base learning rate. The rate at `t` never
 //! depends on the rate at `t - 1`, so a resumed run reads the same bits as an uninterrupted one, at the same cost for
-//! any `t`. Only the metric-driven kinds remember anything, and a [`Scheduler`] saves that. All arithmetic is f64.
+//! any `t`. Only the metric-driven kinds have memory, and a [`Scheduler`] saves it. All arithmetic is f64.
 //!
-//! A [`Schedule`] has three faces. As data it is a table with a `kind`; as text it is one line; in Rust it is built:
+//! A [`Schedule`] has three forms: as data it is a table with a `kind`, as text it is one line, and in Rust it is
+//! built:
 //!
 //! ```
 //! use rekindle::schedule::{RunLength, Schedule, Scheduler};
@@ -23,10 +24,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read on in [`kinds`], the catalogue; [`CustomSchedule`], for a kind of your own; `plan`, where a schedule meets a
-//! run; and [`Scheduler`], which is what a training loop holds.
+//! Continue with [`kinds`], the catalogue; [`CustomSchedule`], for user-defined kinds; `plan`, where a schedule is
+//! fitted to a run; and [`Scheduler`], which a training loop holds.
 
 mod argument;
+mod cli_input;
 mod context;
 mod custom;
 mod definition;
@@ -44,7 +46,6 @@ mod range;
 mod scheduler;
 mod text;
 mod trajectory;
-mod typed;
 mod value;
 
 use std::fmt;
@@ -61,6 +62,9 @@ use error::Problem;
 use value::{Data, Value};
 
 pub use argument::{ForGroups, List, Momentum, Point};
+#[doc(hidden)]
+pub use cli_input::read_metrics;
+pub use cli_input::{CliInputError, read_schedule};
 pub use custom::{CustomError, CustomSchedule, register};
 pub use error::ScheduleError;
 pub use length::Length;
@@ -69,12 +73,11 @@ pub use phases::Phase;
 pub use plan::{Plan, RunLength};
 pub use scheduler::Scheduler;
 pub use trajectory::Trajectory;
-pub use typed::{TypedError, read_metrics, read_schedule};
 
-/// A learning-rate schedule, or one of any other scalar of a parameter group.
+/// A schedule of the learning rate, or of any other scalar of a parameter group.
 ///
 /// It is data (serde), text ([`FromStr`] and [`Display`](fmt::Display), each the inverse of the other), and a Rust
-/// value. Whether its values make sense is checked by [`Schedule::plan`], when the run is known.
+/// value. Its values are checked by [`Schedule::plan`], when the run is known.
 #[derive(Clone)]
 pub struct Schedule {
     kind: Arc<dyn Kind>,
@@ -82,32 +85,33 @@ pub struct Schedule {
 }
 
 words! {
-    /// What a schedule counts.
+    /// The unit of a schedule's time.
     #[derive(Default)]
     Unit {
-        /// Optimizer updates.
+        /// Number of optimizer updates.
         #[default]
         Step = "step",
-        /// Passes over the data, whole ones. A schedule inside one that counts epochs counts them too.
+        /// Whole passes over the data. A schedule inside one that counts epochs counts them too.
         Epoch = "epoch",
     }
 }
 
 impl Schedule {
-    /// The name of the schedule's kind, such as `cosine`.
+    /// Returns the name of the schedule's kind, such as `cosine`.
     pub fn kind(&self) -> &'static str {
         self.kind.definition().name
     }
 
-    /// The same schedule, counting in `unit`: with [`Unit::Epoch`] it sees whole epochs and its lengths are in them.
+    /// Returns the same schedule with another unit: with [`Unit::Epoch`] it sees whole epochs and its lengths are in
+    /// epochs.
     pub fn unit(self, unit: Unit) -> Self {
         Self { unit, ..self }
     }
 
-    /// Makes the schedule ready for a run with so many parameter groups.
+    /// Prepares the schedule for a run with this number of parameter groups.
     ///
     /// # Errors
-    /// Refuses what no run, or not this one, can follow: it names the field, its value and the rule.
+    /// Refuses a value that no run, or not this run, can follow, with the field, the value and the rule.
     pub fn plan(&self, run: &RunLength, groups: usize) -> Result<Plan, ScheduleError> {
         Plan::new(self, run, groups)
     }
@@ -116,7 +120,7 @@ impl Schedule {
         Self { kind, unit: Unit::default() }
     }
 
-    /// How many steps it takes until nothing changes any more, where that is known.
+    /// Time until the schedule no longer changes, if known.
     fn length(&self) -> Option<Length> {
         self.kind.length().filter(|_| self.unit == Unit::Step)
     }
@@ -140,7 +144,7 @@ impl Schedule {
         Self::from_arguments(definition, &Arguments { kind: definition.name, entries: table })
     }
 
-    /// The data form with every parameter that has a value, in this schedule and in those inside it.
+    /// Returns the data form with every parameter that has a value, in this schedule and in nested ones.
     pub(crate) fn complete(&self) -> impl Serialize + use<> {
         Value::from(Data::Table(self.to_complete_table()))
     }
@@ -158,7 +162,7 @@ impl Schedule {
         std::iter::once(kind).chain(all).chain([("unit".to_owned(), self.unit.write())]).collect()
     }
 
-    /// The data form: the kind, and every parameter that is needed or differs from its default.
+    /// Returns the data form: the kind, and every parameter that is required or differs from its default.
     fn to_table(&self) -> Vec<(String, Value)> {
         let kind = ("kind".to_owned(), Data::Text(self.kind().to_owned()).into());
         let written = self.kind.written().into_iter().map(|(parameter, value)| (parameter.name.to_owned(), value));

@@ -1,4 +1,4 @@
-//! The phases of a schedule that is composed of others, for pictures.
+//! Phases of a composed schedule, for charts.
 
 use super::length::Length;
 use super::{RunLength, Schedule, Unit};
@@ -6,7 +6,7 @@ use super::{RunLength, Schedule, Unit};
 /// A stretch of a run in which one schedule is in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phase {
-    /// The kind of the schedule, or its own name for the stretch.
+    /// The kind of the schedule, or its own name for the phase.
     pub name: String,
     /// Its first update.
     pub from: f64,
@@ -14,7 +14,7 @@ pub struct Phase {
     pub to: f64,
 }
 
-/// Collects phases: the stretch that is left, and the unit in which a schedule counts there.
+/// Collects phases: the remaining stretch, and the unit in which a schedule counts there.
 pub(crate) struct Phases<'a> {
     run: &'a RunLength,
     unit: Unit,
@@ -24,7 +24,7 @@ pub(crate) struct Phases<'a> {
 }
 
 impl Phases<'_> {
-    /// A length in updates; a share of a run without an end is none.
+    /// Converts a length to updates; a share of a run without an end is 0.
     fn steps(&self, length: Length) -> f64 {
         match (length, self.unit) {
             (Length::Percent(percent), _) => percent / 100.0 * self.run.total_steps.unwrap_or_default() as f64,
@@ -33,12 +33,12 @@ impl Phases<'_> {
         }
     }
 
-    /// The next `length` of what is left is called `name`.
+    /// Names the next `length` of the remaining stretch `name`.
     pub fn next(&mut self, name: &str, length: Length) {
         self.until(name, self.from + self.steps(length));
     }
 
-    /// All that is left is called `name`.
+    /// Names all of the remaining stretch `name`.
     pub fn rest(&mut self, name: &str) {
         self.until(name, self.to);
     }
@@ -49,12 +49,13 @@ impl Phases<'_> {
         self.from = end;
     }
 
-    /// All that is left has the phases of `schedule`.
+    /// Fills the remaining stretch with the phases of `schedule`.
     pub fn of(&mut self, schedule: &Schedule) {
         self.stages(std::iter::once((schedule, None)));
     }
 
-    /// What is left has the phases of each schedule, up to the length since its beginning that follows it.
+    /// Fills the remaining stretch with the phases of each schedule, each up to its end, counted from the first one's
+    /// start.
     pub fn stages<'s>(&mut self, stages: impl Iterator<Item = (&'s Schedule, Option<Length>)>) {
         let began = self.from;
         for (schedule, end) in stages {
@@ -69,7 +70,7 @@ impl Phases<'_> {
 }
 
 impl Schedule {
-    /// The phases of the first `steps` updates, where there are several; empty for a schedule of one piece.
+    /// Returns the phases of the first `steps` updates; empty for a schedule with a single phase.
     pub fn phases(&self, run: &RunLength, steps: u64) -> Vec<Phase> {
         let mut found = Vec::new();
         Phases { run, unit: Unit::Step, from: 0.0, to: steps as f64, found: &mut found }.of(self);

@@ -1,29 +1,29 @@
-//! From a schedule to a plan: lengths resolved, mistakes refused, and what remains is a function of `t`.
+//! Plans: a schedule with its lengths resolved and its values checked, as a function of `t`.
 
 use std::fmt;
 
 use super::context::Notes;
-use super::memory::{Memory, Slot};
+use super::memory::{Memory, MemorySlot};
 use super::{Schedule, ScheduleError, context};
 
-/// How many rates are looked at before a run starts: some milliseconds' work.
+/// Number of rates checked before a run starts: a few milliseconds of work.
 const LOOKS: u64 = 1 << 18;
 
-/// How long the run is: what a share of it, and an epoch, are measured against.
+/// Length of the run and of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunLength {
-    /// Optimizer updates of the whole run; `None` where it has no end.
+    /// Optimizer updates of the whole run; `None` if it has no end.
     pub total_steps: Option<u64>,
     /// Optimizer updates in one epoch, at least 1.
     pub steps_per_epoch: u64,
 }
 
-/// A schedule made ready for one run: a pure function of `t`, base rate and group.
+/// A schedule prepared for one run: a pure function of `t`, base rate and group.
 ///
-/// Reading it at any `t` costs the same and changes nothing.
+/// Evaluation costs the same at any `t` and changes nothing.
 pub struct Plan {
     curve: Box<dyn Curve>,
-    slots: Vec<Slot>,
+    slots: Vec<MemorySlot>,
     needs_run_length: bool,
 }
 
@@ -41,22 +41,21 @@ impl Plan {
         Ok(Self { curve, slots: notes.slots.into_inner(), needs_run_length })
     }
 
-    /// The rate that update `t` uses in `group`, whose base rate is `base`: finite and not negative.
+    /// Returns the rate of update `t` in `group`, whose base rate is `base`: finite and not negative.
     ///
-    /// A metric-driven kind gives the rate it starts from; what it has learned from metrics is in a
-    /// [`Scheduler`](super::Scheduler).
+    /// A metric-driven kind gives its initial rate; its memory of metrics is in a [`Scheduler`](super::Scheduler).
     pub fn rate(&self, t: u64, base: f64, group: usize) -> f64 {
         self.rate_with(At { t, base, group, memory: &[] })
     }
 
-    /// The momentum (or beta1) for update `t` in `group`, where the schedule drives it.
+    /// Returns the momentum (or beta1) for update `t` in `group`, if the schedule drives it.
     pub fn momentum(&self, t: u64, group: usize) -> Option<f64> {
         self.curve.momentum(t, group)
     }
 
-    /// Looks for an update of the run whose rate is not finite before it is cut to what can be handed out: `(t, group,
-    /// rate)`. Each update is looked at where that is no great work, else ones evenly spread from the first to the
-    /// last; in a run without end the first ones.
+    /// Searches the run for an update whose rate is not finite before clamping: `(t, group, rate)`. A short run is
+    /// checked at every update, a long one at evenly spaced updates including the first and the last, and a run without
+    /// end at the first updates.
     pub(super) fn first_not_finite(&self, base_lrs: &[f64], run: &RunLength) -> Option<(u64, usize, f64)> {
         let looks = (LOOKS / base_lrs.len().max(1) as u64).max(2);
         let total = run.total_steps.unwrap_or(looks);
@@ -78,8 +77,8 @@ impl Plan {
         self.needs_run_length
     }
 
-    /// No kind gives a rate below zero or beyond the finite for parameters that it accepts, unless base rate and
-    /// factors multiply to more than f64 holds; that, and rounding below zero, end here.
+    /// Clamps the rate. With accepted parameters a rate is negative or infinite only by rounding below zero, or because
+    /// base rate and factors multiply to more than f64 can hold.
     pub(super) fn rate_with(&self, at: At<'_>) -> f64 {
         let rate = self.curve.rate(at);
         if rate > 0.0 { rate.min(f64::MAX) } else { 0.0 }
@@ -89,7 +88,7 @@ impl Plan {
         self.curve.report(t, metric, memory);
     }
 
-    pub(super) fn slots(&self) -> &[Slot] {
+    pub(super) fn slots(&self) -> &[MemorySlot] {
         &self.slots
     }
 }
@@ -100,27 +99,27 @@ impl fmt::Debug for Plan {
     }
 }
 
-/// Where a rate is asked for.
+/// The point at which a rate is evaluated.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
     pub t: u64,
     pub base: f64,
     pub group: usize,
-    /// What the metric-driven kinds remember; empty before there is anything.
+    /// Memories of the metric-driven kinds; empty before the first report.
     pub memory: &'a [Box<dyn Memory>],
 }
 
 /// A planned schedule. A closure from `t` and base rate to rate is one; only composition and memory need more.
 pub(crate) trait Curve: Send + Sync {
-    /// The rate of update `at.t`.
+    /// Returns the rate of update `at.t`.
     fn rate(&self, at: At<'_>) -> f64;
 
-    /// The momentum of update `t`, where it is driven.
+    /// Returns the momentum of update `t`, if the schedule drives it.
     fn momentum(&self, _t: u64, _group: usize) -> Option<f64> {
         None
     }
 
-    /// Hands `metric` over after `t` updates, to whatever of this schedule is in force.
+    /// Reports `metric` after `t` updates to the part of this schedule that is in force.
     fn report(&self, _t: u64, _metric: f64, _memory: &mut [Box<dyn Memory>]) {}
 }
 
@@ -145,13 +144,13 @@ impl Curve for InEpochs {
         self.curve.momentum(t / self.steps_per_epoch, group)
     }
 
-    /// Rounds up: after the first step of epoch `n`, that epoch is the one whose metric this is.
+    /// Rounds up: after the first step of epoch `n`, the metric belongs to that epoch.
     fn report(&self, t: u64, metric: f64, memory: &mut [Box<dyn Memory>]) {
         self.curve.report(t.div_ceil(self.steps_per_epoch), metric, memory);
     }
 }
 
-/// The curve of a metric-driven kind: whatever its memory says.
+/// Curve of a metric-driven kind, which reads its memory.
 pub(super) struct Remembered {
     pub slot: usize,
 }

@@ -1,23 +1,23 @@
-//! The numbers that a parameter of a schedule takes. A kind states them where it names the parameter; they are checked
-//! before it is planned, and the reference and the JSON schema are made from them.
+//! Ranges of schedule parameters. A kind declares them beside the parameter; they are checked before planning, and
+//! appear in the reference and the JSON schema.
 
 use serde_json::{Value as Json, json};
 
-/// The numbers that a parameter takes.
+/// The range of a parameter.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Range {
     low: Bound,
     high: Bound,
-    /// The rule for the end of a message.
+    /// The rule, as the end of a message.
     pub rule: &'static str,
 }
 
 #[derive(Debug, PartialEq)]
 enum Bound {
     None,
-    /// The number itself is taken.
+    /// The bound itself is allowed.
     Closed(f64),
-    /// The number itself is not taken.
+    /// The bound itself is not allowed.
     Open(f64),
 }
 
@@ -32,7 +32,7 @@ pub(crate) const AT_LEAST_ONE: Range =
 /// From 0 to 1.
 pub(crate) const FRACTION: Range =
     Range { low: Bound::Closed(0.0), high: Bound::Closed(1.0), rule: "it must be from 0 to 1" };
-/// A factor by which something decays.
+/// A decay factor.
 pub(crate) const DECAY: Range =
     Range { low: Bound::Open(0.0), high: Bound::Closed(1.0), rule: "a decay must be above 0 and at most 1" };
 /// A factor that makes something smaller.
@@ -42,14 +42,14 @@ pub(crate) const SHRINK: Range = Range {
     rule: "it must be above 0 and below 1, or nothing ever changes",
 };
 
-/// The schema of a parameter with this range.
+/// Adds this range to the schema of a parameter.
 pub(crate) fn narrowed(mut schema: Json, range: Option<&Range>) -> Json {
     range.into_iter().for_each(|range| range.narrow(&mut schema));
     schema
 }
 
 impl Range {
-    /// Whether it has the number `x`.
+    /// Whether the range contains `x`.
     pub fn has(&self, x: f64) -> bool {
         let is_above = match self.low {
             Bound::None => true,
@@ -64,7 +64,7 @@ impl Range {
         is_above && is_below
     }
 
-    /// Adds the limits to the schema of a parameter, of its numbers wherever they stand in it.
+    /// Adds the limits to all numbers in the schema of a parameter.
     fn narrow(&self, schema: &mut Json) {
         let is_number = schema["type"] == "number" || schema["type"] == "integer";
         if is_number {

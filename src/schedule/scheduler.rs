@@ -1,21 +1,22 @@
-//! What a training loop holds: a planned schedule, the time, the base rates, and the memory of metric-driven kinds.
+//! The scheduler of a training loop: a planned schedule, the time, the base rates, and the memory of metric-driven
+//! kinds.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::memory::{BaseChange, Memory, Mode, Slot};
+use super::memory::{BaseChange, Memory, MemorySlot, Mode};
 use super::plan::{At, Plan, RunLength};
 use super::{Schedule, ScheduleError};
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
-/// A schedule on its way through a run.
+/// A schedule at a point in a run.
 ///
-/// A loop reads [`rates`](Self::rates), updates, then calls [`advance`](Self::advance), and hands over a metric with
-/// [`report`](Self::report) whenever there is one: after the update that it judges.
+/// A loop reads [`rates`](Self::rates), updates, then calls [`advance`](Self::advance). If there is a metric of this
+/// update, it then calls [`report`](Self::report).
 ///
-/// Its state is `t`, the base rates, the schedule, and what metric-driven kinds remember. On loading, `t` and memory
-/// are taken back; schedule and base rates are the ones that the program asked for, and where the saved ones differ,
-/// [`differences`](Self::differences) says so.
+/// Its state is `t`, the base rates, the schedule, and the memory of metric-driven kinds. Loading restores `t` and the
+/// memory; the schedule and the base rates stay those of the program, and [`differences`](Self::differences) lists
+/// where the saved ones differ.
 #[derive(Debug)]
 pub struct Scheduler {
     schedule: Schedule,
@@ -30,9 +31,9 @@ impl Scheduler {
     /// Starts at `t = 0` with one base rate for each parameter group.
     ///
     /// # Errors
-    /// Refuses base rates that are negative or not finite, whatever [`Schedule::plan`] refuses, and a rate
-    /// that is infinite or not a number: of any update where the run is no longer than some hundred thousand updates,
-    /// and of evenly spread ones, the first and the last among them, where it is.
+    /// Refuses base rates that are negative or not finite, anything that [`Schedule::plan`] refuses, and a rate that is
+    /// infinite or not a number. In runs of up to some hundred thousand updates every rate is checked; in longer ones,
+    /// evenly spaced rates including the first and the last.
     pub fn new(schedule: impl Into<Schedule>, base_lrs: Vec<f64>, run: RunLength) -> Result<Self, ScheduleError> {
         if let Some((group, &value)) = base_lrs.iter().enumerate().find(|(_, lr)| !(lr.is_finite() && **lr >= 0.0)) {
             return Err(ScheduleError::BaseRate { group, value });
@@ -47,34 +48,34 @@ impl Scheduler {
         Ok(Self { schedule, plan, t: 0, base_lrs, memory, differences: Vec::new() })
     }
 
-    /// How many updates have been made, which is the number of the next one.
+    /// Returns the number of updates made, which is the number of the next one.
     pub fn t(&self) -> u64 {
         self.t
     }
 
-    /// The base rate of each group.
+    /// Returns the base rate of each group.
     pub fn base_lrs(&self) -> &[f64] {
         &self.base_lrs
     }
 
-    /// The schedule that is followed.
+    /// Returns the schedule.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    /// The rate of each group for the next update, which is number `t`.
+    /// Returns the rate of each group for the next update, which is number `t`.
     pub fn rates(&self) -> Vec<f64> {
         self.rates_at(self.t)
     }
 
-    /// As [`rates`](Self::rates), into `rates`, whose former contents go.
+    /// Like [`rates`](Self::rates), but replaces the contents of `rates`.
     pub fn rates_into(&self, rates: &mut Vec<f64>) {
         rates.clear();
         rates.extend(self.rates_of(self.t));
     }
 
-    /// The rate of each group for update number `t`, whatever it is. Metric-driven kinds answer as if no further
-    /// metric came.
+    /// Returns the rate of each group for any update number `t`. Metric-driven kinds answer as if no further metric was
+    /// reported.
     pub fn rates_at(&self, t: u64) -> Vec<f64> {
         self.rates_of(t).collect()
     }
@@ -84,17 +85,17 @@ impl Scheduler {
         groups.map(move |(group, &base)| self.plan.rate_with(At { t, base, group, memory: &self.memory }))
     }
 
-    /// The momentum (or beta1) of `group` for update number `t`, where the schedule drives it.
+    /// Returns the momentum (or beta1) of `group` for update number `t`, if the schedule drives it.
     pub fn momentum_at(&self, t: u64, group: usize) -> Option<f64> {
         self.plan.momentum(t, group)
     }
 
-    /// Goes on to the next update.
+    /// Advances to the next update.
     pub fn advance(&mut self) {
         self.t = self.t.saturating_add(1);
     }
 
-    /// Goes to update number `t`. What metrics have taught stays.
+    /// Moves to update number `t`. The memory of metrics is kept.
     pub fn seek(&mut self, t: u64) {
         self.t = t;
     }
@@ -104,29 +105,28 @@ impl Scheduler {
         self.plan.needs_run_length()
     }
 
-    /// Whether the schedule listens to [`report`](Self::report).
+    /// Whether the schedule uses [`report`](Self::report).
     pub fn wants_metric(&self) -> bool {
         self.plan.wants_metric()
     }
 
-    /// The kinds in the schedule that follow a metric, however deep inside it they stand, and which metrics each of
-    /// them takes for better ones.
+    /// Returns the metric-driven kinds in the schedule, at any depth, and which metrics each of them considers better.
     pub fn directions(&self) -> impl Iterator<Item = (&'static str, Mode)> {
         self.plan.slots().iter().zip(&self.memory).map(|(slot, memory)| (slot.kind, memory.mode()))
     }
 
-    /// Hands over a metric of the last update, after [`advance`](Self::advance); it acts on the next update. Kinds
-    /// that are not driven by a metric ignore it. A NaN counts as no improvement.
+    /// Reports a metric of the last update, after [`advance`](Self::advance); it acts on the next update. Kinds that
+    /// are not metric-driven ignore it. NaN counts as no improvement.
     pub fn report(&mut self, metric: f64) {
         self.plan.report(self.t, metric, &mut self.memory);
     }
 
-    /// In what the last loaded state differed from what was asked for, in words; empty where nothing did.
+    /// Differences between the last loaded state and the requested schedule, in words; empty if there are none.
     pub fn differences(&self) -> &[String] {
         &self.differences
     }
 
-    /// Reads a state and says what it means here, changing nothing.
+    /// Interprets a state for this scheduler without changing anything.
     fn understand(&self, state: &State) -> Result<Resumed, StateError> {
         state.expect_tensors([])?;
         let saved = Saved::deserialize(&state.json)?;
@@ -155,14 +155,15 @@ impl Scheduler {
             }
         }
         let left: Vec<String> = memories.into_iter().map(|(place, _)| at(&place)).collect();
-        differences.extend(left.into_iter().map(|at| format!("the saved memory{at} is of no use to the schedule")));
+        differences.extend(left.into_iter().map(|at| format!("the saved memory{at} is not used by the schedule")));
         Ok(Resumed { t: saved.t, memory, differences })
     }
 }
 
-impl Part for Scheduler {
-    /// `{"t", "base_lrs", "spec", "memory"}`. The memory is that of the schedule where it is itself metric-driven, a
-    /// table of memories by place where metric-driven schedules stand inside it, and null where there are none.
+impl Stateful for Scheduler {
+    /// `{"t", "base_lrs", "spec", "memory"}`. The memory is that of the schedule if it is itself metric-driven, a table
+    /// of memories by place if metric-driven schedules are nested in it, and null if there are no metric-driven
+    /// schedules.
     fn save(&self) -> Result<State, StateError> {
         let mut memories = Map::new();
         for (slot, memory) in self.plan.slots().iter().zip(&self.memory) {
@@ -194,14 +195,14 @@ impl Part for Scheduler {
     }
 }
 
-/// What a state means to a scheduler that is about to continue from it.
+/// A saved state as interpreted for this scheduler.
 struct Resumed {
     t: u64,
     memory: Vec<Box<dyn Memory>>,
     differences: Vec<String>,
 }
 
-/// The state as it is written.
+/// The written form of the state.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -212,7 +213,7 @@ struct Saved {
 }
 
 impl Saved {
-    /// The memories by place.
+    /// Returns the memories by place.
     fn memories(&self) -> Result<Map<String, Json>, StateError> {
         match &self.memory {
             Json::Null => Ok(Map::new()),
@@ -226,11 +227,16 @@ impl Saved {
 }
 
 fn fresh_memory(plan: &Plan, base_lrs: &[f64]) -> Vec<Box<dyn Memory>> {
-    let make = |slot: &Slot| (slot.make)(base_lrs.get(slot.groups.clone()).unwrap_or_default());
+    let make = |slot: &MemorySlot| (slot.make)(base_lrs.get(slot.groups.clone()).unwrap_or_default());
     plan.slots().iter().map(make).collect()
 }
 
-fn take_back(slot: &Slot, memory: &mut dyn Memory, mut saved: Json, bases: &[BaseChange]) -> Result<(), StateError> {
+fn take_back(
+    slot: &MemorySlot,
+    memory: &mut dyn Memory,
+    mut saved: Json,
+    bases: &[BaseChange],
+) -> Result<(), StateError> {
     let what = format!("the kind of the memory{}", at(&slot.place));
     let kind = saved.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
     if kind != slot.kind {
@@ -241,7 +247,7 @@ fn take_back(slot: &Slot, memory: &mut dyn Memory, mut saved: Json, bases: &[Bas
     memory.load(&saved, bases).map_err(|fault| StateError::Malformed(format!("memory of `{}`: {fault}", slot.kind)))
 }
 
-/// Where something stands, for a message; nothing for the outermost schedule.
+/// Location for a message; empty for the outermost schedule.
 fn at(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!(" at {place}") }
 }

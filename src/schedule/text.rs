@@ -7,8 +7,8 @@
 //! value    = number [ "%" ] | string | "[" values "]" | "true" | "false" | "null" | schedule
 //! ```
 //!
-//! Arguments without a name come first, in the order of the kind's parameters. `warmup(n) -> rest` warms up and then
-//! follows the rest. Between other kinds the arrow means: one after the other, each for as long as its own parameters
+//! Unnamed arguments come first, in the order of the kind's parameters. `warmup(n) -> rest` warms up and then follows
+//! the rest. Between other kinds the arrow means: one after the other, each for the duration that its own parameters
 //! say, so all but the last must have a length: `linear(0.01, 1, 10) -> cosine(40)` is
 //! `sequential([10], [linear(0.01, 1, 10), cosine(40)])`.
 
@@ -21,7 +21,7 @@ use super::error::{Problem, ScheduleError};
 use super::kinds::{Sequential, Warmup, find};
 use super::value::{Data, Value};
 
-/// Stages and nested schedules together; far beyond any use, and far from the end of the stack.
+/// Limit on stages and nested schedules together; far beyond any use, and far below the limit of the stack.
 const DEEPEST: usize = 100;
 
 pub(super) fn parse(text: &str) -> Result<Schedule, ScheduleError> {
@@ -112,7 +112,7 @@ impl<'a> Parser<'a> {
         if known { Ok(name) } else { Err(definition.unknown(name).at(Some(at))) }
     }
 
-    /// The parameter that an argument without a name is for.
+    /// Returns the parameter for an unnamed argument.
     fn next_in_order(&self, call: &Call) -> Result<&'static str, Problem> {
         let parameters = call.definition.parameters;
         let given = call.entries.len();
@@ -165,7 +165,9 @@ impl<'a> Parser<'a> {
         let digits = &rest[..end];
         let number = match digits.parse() {
             Ok(n) => Data::Integer(n),
-            Err(_) => digits.parse().map(Data::Number).map_err(|_| self.problem(format!("`{digits}` is no number")))?,
+            Err(_) => {
+                digits.parse().map(Data::Number).map_err(|_| self.problem(format!("`{digits}` is not a number")))?
+            }
         };
         self.at += end;
         Ok(if self.eat("%") { Data::Text(format!("{digits}%")) } else { number })
@@ -204,7 +206,7 @@ impl<'a> Parser<'a> {
         Ok(Data::List(items))
     }
 
-    /// Reads `name =`, or nothing.
+    /// Reads `name =` if it is there.
     fn name_before_equals(&mut self) -> Option<&'a str> {
         let start = self.start();
         let name = self.name();
@@ -236,7 +238,7 @@ impl<'a> Parser<'a> {
         self.rest().chars().next()
     }
 
-    /// Goes to where the next token starts.
+    /// Skips to the start of the next token.
     fn start(&mut self) -> usize {
         self.at = self.text.len() - self.rest().trim_start().len();
         self.at
@@ -260,7 +262,7 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The schedule of calls with arrows between them.
+/// Builds the schedule of calls joined by arrows.
 fn follow(calls: Vec<Call>) -> Result<Schedule, Problem> {
     let mut later: Vec<(usize, Schedule)> = Vec::new();
     for mut call in calls.into_iter().rev() {
@@ -278,7 +280,7 @@ fn follow(calls: Vec<Call>) -> Result<Schedule, Problem> {
     one_after_the_other(later)
 }
 
-/// A schedule that follows each of `schedules` for its length. Each comes with where it stands in the text.
+/// Builds a schedule that follows each of `schedules` for its length. Each comes with its position in the text.
 fn one_after_the_other(schedules: Vec<(usize, Schedule)>) -> Result<Schedule, Problem> {
     let mut milestones = Vec::new();
     for (at, schedule) in schedules.iter().rev().skip(1).rev() {

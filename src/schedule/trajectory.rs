@@ -1,4 +1,4 @@
-//! A schedule seen before it runs: its rates over some steps, as a table, as CSV, or as JSON.
+//! The rates of a schedule over a number of steps, as a table, CSV, or JSON.
 
 use std::fmt::Write as _;
 
@@ -6,18 +6,18 @@ use serde::Serialize;
 
 use super::{RunLength, Schedule, ScheduleError, Scheduler};
 
-/// The rates, and the momentum where the schedule drives it, of updates 0, 1, 2, … for each group.
+/// Rates, and momentum if the schedule drives it, of updates 0, 1, 2, … for each group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trajectory {
     /// `lrs[t][group]`.
     pub lrs: Vec<Vec<f64>>,
-    /// `momentum[t][group]`; `None` where nothing in the schedule ever drives it.
+    /// `momentum[t][group]`; `None` if nothing in the schedule ever drives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<Vec<Vec<Option<f64>>>>,
 }
 
 impl Trajectory {
-    /// Follows `schedule` for `steps` updates. `metrics[t]` is handed over after update `t`, as far as there are any.
+    /// Evaluates `schedule` for `steps` updates. `metrics[t]`, if present, is reported after update `t`.
     ///
     /// # Errors
     /// As [`Scheduler::new`].
@@ -43,7 +43,7 @@ impl Trajectory {
         Ok(Self { lrs, momentum: driven.then_some(momentum) })
     }
 
-    /// The groups of `self` and then those of `other`, over the steps that both have.
+    /// Joins the groups of `self` and `other`, over the steps that both have.
     pub fn beside(&self, other: &Self) -> Self {
         let lrs = self.lrs.iter().zip(&other.lrs).map(|(a, b)| [a.as_slice(), b].concat()).collect::<Vec<_>>();
         let undriven = |trajectory: &Self| trajectory.lrs.iter().map(|lrs| vec![None; lrs.len()]).collect();
@@ -54,8 +54,7 @@ impl Trajectory {
         Self { lrs, momentum }
     }
 
-    /// One line of JSON: `{"lrs": [[rate of group 0, rate of group 1], …]}`, and `"momentum"` beside it where it is
-    /// driven.
+    /// Returns one line of JSON: `{"lrs": [[rate of group 0, rate of group 1], …]}`, with `"momentum"` if it is driven.
     ///
     /// # Errors
     /// None in practice: all numbers are finite.
@@ -63,12 +62,12 @@ impl Trajectory {
         Ok(serde_json::to_string(self)? + "\n")
     }
 
-    /// Comma-separated values under a header, every digit of them.
+    /// Returns comma-separated values under a header, with all digits.
     pub fn to_csv(&self) -> String {
         self.rows(|rate| format!("{rate}")).iter().fold(String::new(), |csv, row| csv + &row.join(",") + "\n")
     }
 
-    /// Columns aligned at the right, with eight digits of each number.
+    /// Returns right-aligned columns with eight digits per number.
     pub fn to_table(&self) -> String {
         let rows = self.rows(eight_digits);
         let columns = rows.first().map_or(0, Vec::len);
@@ -82,7 +81,7 @@ impl Trajectory {
         table
     }
 
-    /// The header and one row for each step.
+    /// Returns the header and one row per step.
     fn rows(&self, print: impl Fn(f64) -> String) -> Vec<Vec<String>> {
         let groups = self.lrs.first().map_or(0, Vec::len);
         let name = |column: &str, group| if groups == 1 { column.to_owned() } else { format!("{column}.{group}") };
@@ -98,7 +97,7 @@ impl Trajectory {
     }
 }
 
-/// A number as people read it: eight significant digits, in decimals where it is neither tiny nor huge.
+/// Formats a number for people: eight significant digits, in decimal notation unless it is tiny or huge.
 fn eight_digits(x: f64) -> String {
     if x == 0.0 {
         return "0".to_owned();

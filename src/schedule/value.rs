@@ -1,4 +1,4 @@
-//! The tree between the three faces of a schedule: text and data are read into it, and written from it.
+//! The value tree shared by the text and data forms: both are read into it and written from it.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::Schedule;
 use super::range::Range;
 
-/// A value, and where it stood in the text that it was read from, if it was.
+/// A value, and its position if it was read from text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Value {
     pub data: Data,
     pub at: Option<usize>,
 }
 
-/// What a value may be. Unlike a JSON value, it holds infinities and NaN, so that they can be refused by name.
+/// The content of a value. Unlike a JSON value, it holds infinities and NaN, so that they can be refused by name.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Data {
     Null,
@@ -35,7 +35,7 @@ impl From<Data> for Value {
 }
 
 impl Value {
-    /// The value as a whole number; a float without a fraction, such as `1e4`, is one.
+    /// Returns the value as a whole number; a float without a fraction, such as `1e4`, is one.
     pub fn whole(&self) -> Option<u64> {
         const EXACT: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
         match self.data {
@@ -45,7 +45,7 @@ impl Value {
         }
     }
 
-    /// The path of the first number in the value that is infinite or not a number, and that number.
+    /// Returns the path of the first number in the value that is infinite or NaN, and the number.
     pub fn first_not_finite(&self) -> Option<(String, f64)> {
         match &self.data {
             Data::Number(x) if !x.is_finite() => Some((String::new(), *x)),
@@ -59,8 +59,8 @@ impl Value {
 }
 
 impl Value {
-    /// The path of the first number in the value that `range` does not have, and that number as text. A share of the
-    /// run is no number yet.
+    /// Returns the path of the first number in the value outside `range`, and that number as text. A share of the run
+    /// is not yet a number and is skipped.
     pub fn first_outside(&self, range: &Range) -> Option<(String, String)> {
         match &self.data {
             Data::Number(x) if !range.has(*x) => Some((String::new(), number(*x))),
@@ -74,7 +74,7 @@ impl Value {
     }
 }
 
-/// A finite number in as few characters as read back as the same bits: `0.1`, `1e-5`, `9500`.
+/// Formats a finite number in the fewest characters that read back as the same bits: `0.1`, `1e-5`, `9500`.
 pub(crate) fn number(x: f64) -> String {
     if !x.is_finite() {
         return format!("{x}").to_lowercase();
@@ -83,7 +83,7 @@ pub(crate) fn number(x: f64) -> String {
     if scientific.len() < plain.len() { scientific } else { plain }
 }
 
-/// Prints a value as the text form writes it.
+/// Writes a value in the text form.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.data {

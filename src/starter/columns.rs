@@ -1,4 +1,4 @@
-//! The use that a first configuration makes of a column which is not the target.
+//! Use of a column other than the target in a first configuration.
 
 use super::lines::example;
 use crate::data::{ColumnSurvey, TableSurvey};
@@ -6,26 +6,26 @@ use crate::data::{ColumnSurvey, TableSurvey};
 /// Names of columns that only number the rows.
 const NUMBERS: [&str; 4] = ["id", "index", "unnamed: 0", "row"];
 
-/// More different words than this are rather names or texts than categories.
+/// A column with more distinct words is taken for names or text, not categories.
 pub(super) const CATEGORIES: usize = 50;
 
-/// The most different words in a column of numbers that are taken for missing values.
+/// Maximal number of distinct words in a column of numbers that are taken for missing values.
 const ODD_WORDS: usize = 3;
 
 /// The use of a column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Use {
-    /// Numbers. These words among them stand for missing values.
+    /// Numbers. These words among them mean missing values.
     Number {
         /// The words.
         odd: Vec<String>,
     },
-    /// Categories, with the reason where the values could be meant otherwise.
+    /// Categories, with a reason if the values are ambiguous.
     Category {
         /// The reason.
         because: Option<String>,
     },
-    /// It is left out.
+    /// Ignored.
     Left {
         /// The reason.
         because: String,
@@ -43,7 +43,7 @@ impl Use {
         if column.present == 0 {
             return left("it has no values".to_owned());
         }
-        // Where there are rows that were not looked at, they may have another value.
+        // Rows that were not examined may have another value.
         if column.distinct == 1 && column.missing == 0 && table.looked_at == table.rows {
             return left("the same value in every row".to_owned());
         }
@@ -64,7 +64,7 @@ impl Use {
         }
         match (&column.look, few) {
             (Some((text, what)), false) => {
-                left(format!("{what}, such as {}; write plain numbers, and it can be learned from", example(text)))
+                left(format!("{what}, such as {}; write plain numbers to learn from it", example(text)))
             }
             (Some((text, what)), true) => {
                 category(Some(format!("words that look like {what}, such as {}", example(text))))
@@ -83,8 +83,8 @@ pub(super) fn is_mostly_numbers(column: &ColumnSurvey) -> bool {
     column.present > 0 && 2 * column.numbers >= column.present
 }
 
-/// Words without a digit, such as "unknown", stand for missing values where the file can say so. Others are rather
-/// numbers that were written wrong.
+/// Words without a digit, such as "unknown", mean missing values if the file can declare them. Other words are probably
+/// misspelled numbers.
 fn of_odd_words(column: &ColumnSurvey, table: &TableSurvey) -> Use {
     let are_words = column.words.iter().all(|(word, _)| !word.contains(|c: char| c.is_numeric()));
     if are_words && column.words.len() <= ODD_WORDS && !table.is_parquet {
@@ -92,18 +92,18 @@ fn of_odd_words(column: &ColumnSurvey, table: &TableSurvey) -> Use {
     }
     let (count, (text, row)) = (column.present - column.numbers, column.words.first().cloned().unwrap_or_default());
     let because = format!(
-        "{count} of {} values {} no number{}, such as {} in row {} (without the header); write plain numbers",
+        "{count} of {} values {} not {}, such as {} in row {} (without the header); write plain numbers",
         column.present,
         if count == 1 { "is" } else { "are" },
-        if count == 1 { "" } else { "s" },
+        if count == 1 { "a number" } else { "numbers" },
         example(&text),
         row + 1
     );
     Use::Left { because }
 }
 
-/// Whether the column counts the rows: another whole number in each, under a name that says so, or without a name in a
-/// file of names.
+/// Whether the column numbers the rows: a different integer in each row, under a name such as `id`, or without a name
+/// in a file with column names.
 fn numbers_rows(column: &ColumnSurvey, has_header: bool) -> bool {
     let is_id = |name: &str| {
         let lower = name.to_lowercase();
@@ -144,7 +144,7 @@ mod tests {
         let Use::Left { because } = Use::of(&column("1O5"), &table(40)) else { panic!() };
         assert_eq!(
             because,
-            "1 of 40 values is no number, such as \"1O5\" in row 7 (without the header); write plain numbers"
+            "1 of 40 values is not a number, such as \"1O5\" in row 7 (without the header); write plain numbers"
         );
     }
 

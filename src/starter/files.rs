@@ -1,4 +1,4 @@
-//! A configuration for images and for text.
+//! Configurations for images and for text.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn idx(
             "format: idx, MNIST's, by the names of the files; {count} images of {height} x {width} with {labels} labels"
         )),
     }
-    lines.table("data", "What to learn from.");
+    lines.table("data", "The training data.");
     lines.path("path", written, "The folder of the files, relative to this one.");
     lines.value("format", "\"idx\"", "MNIST's format. Another name of a file is said by `images` and `labels`.");
     let train = if has_validation {
@@ -36,7 +36,7 @@ pub(super) fn idx(
     Ok(length)
 }
 
-/// Writes `[data]` and `[model]` for a folder of images for each class.
+/// Writes `[data]` and `[model]` for a folder with one subfolder of images per class.
 pub(super) fn images(
     lines: &mut Lines,
     path: &Path,
@@ -46,11 +46,11 @@ pub(super) fn images(
     sides: [usize; 2],
 ) -> Length {
     lines.decide(format!(
-        "format: images, a folder for each class; {files} images to learn from, of {} classes: {}",
+        "format: images, a folder for each class; {files} training images, of {} classes: {}",
         classes.len(),
         listed(classes.iter().map(|class| format!("`{class}`")))
     ));
-    lines.table("data", "What to learn from.");
+    lines.table("data", "The training data.");
     lines.path("path", path, "The folder that has a folder of images for each class, relative to this file.");
     lines.value("format", "\"images\"", "A folder of images for each class.");
     let train = match validation {
@@ -67,7 +67,7 @@ pub(super) fn images(
     length
 }
 
-/// Writes `[data]` and `[model]` for a text of `tokens` characters or bytes, of which `distinct` are different.
+/// Writes `[data]` and `[model]` for a text of `tokens` characters or bytes, with `distinct` different ones.
 pub(super) fn text(
     lines: &mut Lines,
     data: &Path,
@@ -85,37 +85,41 @@ pub(super) fn text(
         (0..3, _) => return Err(nothing(data, format!("a text of {tokens} {plural} is too short to learn from"))),
         _ => {}
     }
-    // A tenth of the text is for validation, and has to hold a row.
+    // A tenth of the text is for validation, and must be long enough for a row.
     let context = (tokens / 40).clamp(1, 64);
     let because = if is_unicode { "it is Unicode" } else { "it is not Unicode" };
     lines.decide(format!("format: text, by the name of the file; a token is a {word}, as {because}"));
-    lines.table("data", "What to learn from.");
+    lines.table("data", "The training data.");
     lines.path("path", written, "The text, relative to this file.");
     lines.value("format", "\"text\"", "A text, as rows of tokens.");
     lines.value(
         "tokens",
         &format!("\"{plural}\""),
-        "What a token is: \"characters\" or \"bytes\"; or `tokenizer = \"tokenizer.json\"` instead.",
+        "The kind of token: \"characters\" or \"bytes\"; or `tokenizer = \"tokenizer.json\"` instead.",
     );
     lines.decide(format!(
         "context: the model sees {context} token{} at once, by the length of the text",
         if context == 1 { "" } else { "s" }
     ));
-    lines.value("context", &context.to_string(), "How many tokens a row holds: how far back the model can see.");
+    lines.value("context", &context.to_string(), "Number of tokens in a row: how far back the model can see.");
     let validation = if tokens < SHORT { "0.0" } else { "0.1" };
-    lines.value("validation", validation, "The last part of the text, on which nothing is trained; 0 for none.");
+    lines.value(
+        "validation",
+        validation,
+        "Share of the text, at its end, that is used only for validation; 0 for none.",
+    );
     let length = Length { batch_size: 12, epochs: None, steps: 2000, clip_norm: true };
     lines.batch_size(&length);
-    lines.decide("model: gpt, a decoder of tokens".to_owned());
-    lines.table("model", "What learns: a decoder of tokens.");
+    lines.decide("model: gpt, a decoder-only transformer".to_owned());
+    lines.table("model", "The model: a decoder-only transformer.");
     lines.value("kind", "\"gpt\"", "For tokens there is \"gpt\".");
-    lines.value("layers", "4", "Blocks, one after the other.");
-    lines.value("heads", "4", "Heads of attention in each block; they divide the width.");
-    lines.value("width", "128", "Numbers that stand for a token. More learn more, and take longer.");
+    lines.value("layers", "4", "Number of blocks.");
+    lines.value("heads", "4", "Number of attention heads in each block; must divide the width.");
+    lines.value("width", "128", "Embedding size. More can learn more, and take longer.");
     lines.value(
         "dropout",
         "0.0",
-        "Share that is dropped in training, from 0 to below 1; 0.1 or 0.2 where the text is short.",
+        "Share that is dropped in training, from 0 to below 1; 0.1 or 0.2 if the text is short.",
     );
     Ok(length)
 }

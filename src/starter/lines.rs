@@ -1,4 +1,4 @@
-//! The lines of a configuration, each with a comment, and what all formats have in common.
+//! Lines of a configuration, each with a comment, and the tables that all formats share.
 
 use std::path::Path;
 
@@ -6,24 +6,24 @@ use super::Starter;
 use crate::Notice;
 use crate::data::Split;
 
-/// Lines of TOML, and the decisions that stand above them.
+/// Lines of TOML, with the decisions at the top.
 pub(super) struct Lines {
     text: String,
     decisions: Vec<Notice>,
 }
 
-/// How long a first run is.
+/// Length of a first run.
 pub(super) struct Length {
     pub batch_size: usize,
-    /// Passes over the data, where it is not counted in steps.
+    /// Number of passes over the data, or `None` if it is counted in steps.
     pub epochs: Option<usize>,
-    /// Updates.
+    /// Number of updates.
     pub steps: usize,
     pub clip_norm: bool,
 }
 
 impl Length {
-    /// About two thousand updates, but a few passes at least and not very many, over `rows` rows to train on.
+    /// Returns about two thousand updates over `rows` training rows, within limits on the number of passes.
     pub fn of_rows(rows: usize, batch_size: usize) -> Self {
         let per_epoch = rows.div_ceil(batch_size).max(1);
         let epochs = (2000 / per_epoch).clamp(5, 100);
@@ -34,24 +34,20 @@ impl Length {
 impl Lines {
     pub fn new() -> Self {
         let mut lines = Self { text: String::new(), decisions: Vec::new() };
-        lines.value("seed", "1", "Decides initial weights, split, shuffling and dropout: another seed, another run.");
-        lines.value(
-            "device",
-            "\"cpu\"",
-            "Where it is computed: \"cpu\", \"cuda\" or \"metal\", where this build has them.",
-        );
+        lines.value("seed", "1", "Seed of initial weights, split, shuffling and dropout.");
+        lines.value("device", "\"cpu\"", "The device: \"cpu\", or \"cuda\" or \"metal\" if this build supports them.");
         lines
     }
 
-    /// The file, with the decisions above its keys.
+    /// Returns the file, with the decisions above its keys.
     pub fn into_starter(self) -> Starter {
         let Self { text, decisions } = self;
         let mut head = comment(
             "",
-            "Written by `train init` for a first run. `train check` and the name of this file says how it is understood, \
-             without training; `train reference` prints every key there is.",
+            "Written by `train init` for a first run. `train check` and the name of this file shows how a run would \
+             interpret it, without training; `train reference` prints every key.",
         );
-        head += "#\n# Decisions, from a look at the data:\n";
+        head += "#\n# Decisions, from an examination of the data:\n";
         for decision in &decisions {
             let text = match decision {
                 Notice::Note(text) => text.clone(),
@@ -67,7 +63,7 @@ impl Lines {
         self.decisions.push(Notice::Note(text));
     }
 
-    /// Adds a decision that a person should look at.
+    /// Adds a decision that the user should check.
     pub fn warn(&mut self, text: String) {
         self.decisions.push(Notice::Warning(text));
     }
@@ -91,7 +87,7 @@ impl Lines {
         self.text += &comment("", text);
     }
 
-    /// Sets a share of `rows` aside, and returns how many are left to train on.
+    /// Sets a share of `rows` aside for validation, and returns the number of training rows.
     pub fn validation(&mut self, rows: usize) -> usize {
         let (share, text) = match rows {
             0..10 => (0.0, "0.0"),
@@ -100,10 +96,10 @@ impl Lines {
         };
         let count = Split::count(rows, share).unwrap_or(0);
         self.decide(match count {
-            0 => "validation: no rows are set aside, as there are few".to_owned(),
+            0 => "validation: no rows are set aside, because there are few".to_owned(),
             count => format!("validation: {count} of {rows} rows are set aside"),
         });
-        self.value("validation", text, "The share of the rows that is set aside to measure on, from 0 to below 1.");
+        self.value("validation", text, "Share of the rows that is set aside for validation, from 0 to below 1.");
         rows - count
     }
 
@@ -113,18 +109,14 @@ impl Lines {
 
     pub fn mlp(&mut self) {
         self.decide("model: mlp, two hidden layers of 64, for rows of numbers".to_owned());
-        self.table("model", "What learns: linear layers with an activation between them.");
-        self.value(
-            "kind",
-            "\"mlp\"",
-            "For rows of numbers there is \"mlp\"; for images \"convnet\" and \"resnet\" too.",
-        );
+        self.table("model", "The model: linear layers with an activation between them.");
+        self.value("kind", "\"mlp\"", "\"mlp\" for rows of numbers; for images also \"convnet\" and \"resnet\".");
         self.value("hidden", "[64, 64]", "Width of each hidden layer; [] makes the model linear.");
         self.value("activation", "\"relu\"", "Between the layers: \"relu\", \"gelu\" or \"tanh\".");
         self.value("dropout", "0.1", "Share of hidden units that is dropped in training, from 0 to below 1.");
     }
 
-    /// A network for images of this height and width.
+    /// Writes a network for images of this height and width.
     pub fn convnet(&mut self, [height, width]: [usize; 2]) {
         let (mut side, mut channels, mut blocks) = (height.min(width), 16, Vec::new());
         while side >= 8 && blocks.len() < 4 {
@@ -135,24 +127,23 @@ impl Lines {
         self.decide(format!("model: convnet, {} blocks, for images", blocks.len()));
         self.table(
             "model",
-            "What learns: convolutions, each with a pooling that halves the image, and then linear layers.",
+            "The model: convolutions, each with a pooling that halves the image, and then linear layers.",
         );
-        self.value("kind", "\"convnet\"", "For images there are \"convnet\", \"resnet\" and \"mlp\".");
-        let meaning =
-            "The convolutions, from the image on. A block can have `kernel`, `stride`, `batch_norm` and `dropout` too.";
+        self.value("kind", "\"convnet\"", "For images: \"convnet\", \"resnet\" or \"mlp\".");
+        let meaning = "The convolutions. A block can also have `kernel`, `stride`, `batch_norm` and `dropout`.";
         self.value("blocks", &format!("[\n    {},\n]", blocks.join(",\n    ")), meaning);
         self.value(
             "average_to",
             "1",
-            "Side of the grid that each channel is averaged to; without it all positions count.",
+            "Side of the grid that each channel is averaged to; left out, all positions are kept.",
         );
         self.value("hidden", "[64]", "Width of each hidden linear layer after the blocks.");
         self.value("dropout", "0.1", "Share of their units that is dropped in training, from 0 to below 1.");
     }
 
-    /// Optimizer, schedule, length and saves.
+    /// Writes optimizer, schedule, length and saves.
     pub fn training(&mut self, length: &Length) {
-        self.table("optimizer", "How weights are updated.");
+        self.table("optimizer", "The update rule of the weights.");
         self.value("kind", "\"adamw\"", "There are \"adamw\", \"adam\" and \"sgd\".");
         let rate = "Base learning rate; `train find-lr` and the name of this file looks for a better one.";
         self.value("lr", "2e-3", rate);
@@ -160,17 +151,17 @@ impl Lines {
         self.value(
             "decay",
             "\"matrices\"",
-            "Which parameters that is: \"matrices\" leaves out biases and norms; or \"all\".",
+            "Parameters that decay: \"matrices\" leaves out biases and norms; or \"all\".",
         );
-        self.table("schedule", "How the learning rate moves: up in a line, and then down along a cosine.");
+        self.table("schedule", "The learning rate: rises linearly, then falls along a cosine.");
         self.value(
             "kind",
             "\"warmup\"",
-            "docs/schedules.md has every kind. One line in place of the table: schedule = 'cosine(\"100%\")'.",
+            "docs/schedules.md has every kind. A line of text also works: schedule = 'cosine(\"100%\")'.",
         );
-        self.value("steps", "\"5%\"", "How long the way up is: steps, or a share of the run.");
+        self.value("steps", "\"5%\"", "Length of the warm-up: steps, or a share of the run.");
         self.value("schedule", "{ kind = \"cosine\", t_max = \"95%\" }", "The schedule after it.");
-        self.table("train", "How long, and with what safeguards.");
+        self.table("train", "Length and safeguards of training.");
         let steps = length.steps;
         match length.epochs {
             Some(epochs) => {
@@ -185,14 +176,15 @@ impl Lines {
         }
         self.text.push('\n');
         self.comment(
-            "The state is saved from time to time and at the end, and a run that stops for any reason goes on with \
-             `train --resume` and its directory. How often, and which checkpoints stay, is said so:",
+            "The state is saved from time to time and at the end, and a run that stops for any reason continues with \
+             `train --resume` and its directory. The interval, and the number of checkpoints to keep, can be set:",
         );
         self.text.push_str("# [checkpoint]\n# every = \"10 minutes\"\n# keep = { last = 3 }\n");
     }
 }
 
-/// A text as comments, which begin with `mark` and are indented as wide after it. TOML allows no control characters.
+/// Formats text as comments, which begin with `mark` and are indented by its width after it. TOML allows no control
+/// characters.
 fn comment(mark: &str, text: &str) -> String {
     const WIDTH: usize = 100;
     let (mut text_of_all, mut line) = (String::new(), format!("# {mark}"));
@@ -212,7 +204,7 @@ fn comment(mark: &str, text: &str) -> String {
     text_of_all + &line + "\n"
 }
 
-/// Items as a sentence lists them, a few of them where there are many.
+/// Lists items in a sentence, only some if there are many.
 pub(super) fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 10;
     let more = items.len().saturating_sub(SHOWN);
@@ -220,7 +212,7 @@ pub(super) fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-/// A value of the data as a sentence shows it: quoted, and not too long.
+/// Formats a value of the data for a sentence: quoted, and shortened.
 pub(super) fn example(text: &str) -> String {
     const SHOWN: usize = 40;
     match text.char_indices().nth(SHOWN) {

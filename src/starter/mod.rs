@@ -1,8 +1,8 @@
-//! A first configuration for data of a person: the data's probable meaning, with a comment at every line that says
-//! its purpose and the alternatives, and a list of all that was decided.
+//! A first configuration for a user's data: the probable interpretation of the data, with a comment at every line that
+//! explains its purpose and the alternatives, and a list of all decisions.
 //!
-//! `table.rs` describes a table: `target.rs` chooses the column to predict, `columns.rs` the use of each other one.
-//! `files.rs` describes images and text, `tensors.rs` a safetensors file, and `lines.rs` writes.
+//! `table.rs` writes the configuration of a table: `target.rs` chooses the column to predict, `columns.rs` the use of
+//! each other one. `files.rs` handles images and text, `tensors.rs` a safetensors file, and `lines.rs` writes.
 
 mod columns;
 mod files;
@@ -21,10 +21,11 @@ use crate::data::{DataError, Survey, TableError, lines_above_table, survey};
 use crate::remedy;
 use lines::Lines;
 
-/// Why there is no configuration for data.
+/// Errors of making a first configuration.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StarterError {
-    /// There is nothing at the path, or it cannot be read.
+    /// The path does not exist, or cannot be read.
     #[error(
         "cannot read the data {}: {source}{}; give the path of a file or folder to learn from", path.display(),
         remedy::after(source)
@@ -46,40 +47,40 @@ pub enum StarterError {
     /// Its content cannot be read.
     #[error(transparent)]
     Data(Box<DataError>),
-    /// The first lines have fewer columns than those after them.
-    #[error("{error}; if other lines stand above the table, pass over them with `--skip-lines {lines}`")]
+    /// The first lines have fewer columns than the following ones.
+    #[error("{error}; if there are other lines above the table, skip them with `--skip-lines {lines}`")]
     Above {
-        /// The line that is not as wide as the first.
+        /// The error for the line whose width differs from the first.
         error: Box<DataError>,
-        /// After how many lines the table probably begins.
+        /// Number of lines before the probable start of the table.
         lines: usize,
     },
-    /// It is no format that is known.
+    /// Its format is unknown.
     #[error(
-        "{path} is nothing that can be learned from: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
-         (`.safetensors`), a text (`.txt`), each with `.gz` or without, a folder with MNIST's files, or a folder that \
-         has a folder of PNG or JPEG files for each class"
+        "{path} has no known format of training data: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
+         (`.safetensors`), a text (`.txt`), each with or without `.gz`, a folder with MNIST's files, or a folder with \
+         one subfolder of PNG or JPEG files for each class"
     )]
     Unknown {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Nothing in it can be the target, or nothing else can be learned from.
+    /// No column can be the target, or no other column can be learned from.
     #[error("{path}: {reason}")]
     NoTarget {
         /// The file.
         path: PathBuf,
-        /// The part that is missing.
+        /// The missing part.
         reason: String,
     },
-    /// A request has no meaning for the data.
-    #[error("--{option} has no meaning for {}: {rule}", path.display())]
+    /// An option does not apply to the data.
+    #[error("--{option} does not apply to {}: {rule}", path.display())]
     Request {
         /// The option.
         option: &'static str,
         /// The data.
         path: PathBuf,
-        /// The data that it has a meaning for.
+        /// The data that the option applies to.
         rule: &'static str,
     },
 }
@@ -94,12 +95,12 @@ impl From<DataError> for StarterError {
     }
 }
 
-/// The part of the data that a person says.
+/// Options of the data that the user gives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requests<'a> {
     /// Tables: the column to predict, by its name or its number.
     pub label: Option<&'a str>,
-    /// CSV: how many lines stand above the table.
+    /// CSV: number of lines above the table.
     pub skip_lines: usize,
 }
 
@@ -108,14 +109,14 @@ pub struct Requests<'a> {
 pub struct Starter {
     /// The file, in TOML.
     pub text: String,
-    /// Everything that was decided from a look at the data. The text has it in its comments too.
+    /// All decisions about the data. They are also in the comments of the text.
     pub decisions: Vec<Notice>,
 }
 
-/// A configuration for the data at `data`, which the file names `written`, its path from there.
+/// Writes a configuration for the data at `data`; the file refers to it as `written`, a path relative to the file.
 ///
 /// # Errors
-/// When the data cannot be read, or is nothing that a run can learn from.
+/// The data cannot be read, or a run cannot learn from it.
 pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<Starter, StarterError> {
     let survey = survey(data, requests.skip_lines).map_err(|error| of_lines_above(data, error))?;
     let survey = survey.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
@@ -143,7 +144,7 @@ pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<
     Ok(lines.into_starter())
 }
 
-/// The error, with a remedy where lines above the table are the probable cause.
+/// Adds a remedy if lines above the table are the probable cause of an error.
 fn of_lines_above(data: &Path, error: DataError) -> StarterError {
     let is_wider = matches!(&error, DataError::Table(table)
         if matches!(**table, TableError::Ragged { found, expected, .. } if expected < found));
@@ -157,16 +158,16 @@ fn refuse_without_meaning(survey: &Survey, data: &Path, requests: Requests) -> R
     let refused = |option, rule| Err(StarterError::Request { option, path: data.into(), rule });
     match survey {
         Survey::Table(table) if table.is_parquet && requests.skip_lines > 0 => {
-            refused("skip-lines", "only a CSV file has lines to pass over")
+            refused("skip-lines", "only a CSV file has lines to skip")
         }
         Survey::Table(_) => Ok(()),
-        _ if requests.skip_lines > 0 => refused("skip-lines", "only a CSV file has lines to pass over"),
+        _ if requests.skip_lines > 0 => refused("skip-lines", "only a CSV file has lines to skip"),
         _ if requests.label.is_some() => refused("label", "only a table has a column to predict"),
         _ => Ok(()),
     }
 }
 
-/// The error of data that has nothing to predict, or nothing to predict it from.
+/// Creates the error of data without a target, or without other columns.
 fn nothing(path: &Path, reason: impl Into<String>) -> StarterError {
     StarterError::NoTarget { path: path.into(), reason: reason.into() }
 }
@@ -179,6 +180,6 @@ mod tests {
     fn a_folder_without_data_is_refused_with_the_formats_that_there_are() {
         let folder = tempfile::tempdir().unwrap();
         let message = configuration(folder.path(), Path::new("data"), Requests::default()).unwrap_err().to_string();
-        assert!(message.contains("a folder of PNG or JPEG files for each class"), "{message}");
+        assert!(message.contains("one subfolder of PNG or JPEG files for each class"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! A configuration for a table.
+//! Configurations for tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::target::Target;
 use super::{Requests, StarterError, nothing};
 use crate::data::{DataConfig, Delimiter, TableSurvey};
 
-/// A table with the use of each of its columns; the target has none.
+/// A table with the use of each of its columns, except the target.
 struct Plan<'a> {
     table: &'a TableSurvey,
     target: Target,
@@ -23,7 +23,7 @@ impl<'a> Plan<'a> {
         Self { table, target, uses }
     }
 
-    /// The columns of a use, each with its number.
+    /// Returns the columns of a use, each with its number.
     fn of<T>(&self, wanted: impl Fn(&Use) -> Option<T>) -> Vec<(usize, T)> {
         let uses = self.uses.iter().enumerate();
         uses.filter_map(|(at, used)| Some((at, wanted(used.as_ref()?)?))).collect()
@@ -43,7 +43,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The columns of numbers with words that stand for missing values.
+    /// Returns the columns of numbers with words that mean missing values.
     fn odd(&self) -> Vec<(usize, Vec<String>)> {
         self.of(|used| match used {
             Use::Number { odd } if !odd.is_empty() => Some(odd.clone()),
@@ -51,20 +51,20 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The columns in which values are missing, among those that are learned from.
+    /// Returns the feature columns with missing values.
     fn gaps(&self) -> Vec<(usize, usize)> {
         let used = self.of(|used| (!matches!(used, Use::Left { .. })).then_some(()));
         let gaps = used.into_iter().map(|(at, ())| (at, self.table.columns[at].missing));
         gaps.filter(|(_, missing)| *missing > 0).collect()
     }
 
-    /// Columns as a list of TOML.
+    /// Formats columns as a TOML list.
     fn list<T>(&self, columns: &[(usize, T)]) -> String {
         let columns: Vec<String> = columns.iter().map(|(at, _)| reference(self.table, *at)).collect();
         format!("[{}]", columns.join(", "))
     }
 
-    /// Columns as a sentence lists them.
+    /// Lists columns in a sentence.
     fn names(&self, columns: impl IntoIterator<Item = usize>) -> String {
         listed(columns.into_iter().map(|at| name(self.table, at)).collect::<Vec<_>>().into_iter())
     }
@@ -89,7 +89,7 @@ pub(super) fn describe(
     decide_form(lines, table, path, requests.skip_lines);
     decide_columns(lines, &plan);
 
-    lines.table("data", "What to learn from.");
+    lines.table("data", "The training data.");
     lines.path("path", written, "The table, relative to this file.");
     if !table.is_parquet {
         write_form(lines, table, path, requests.skip_lines);
@@ -103,7 +103,7 @@ pub(super) fn describe(
     Ok(length)
 }
 
-/// How the file is read.
+/// Writes the decisions about the file format.
 fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: usize) {
     let (rows, columns) = (table.rows, table.columns.len());
     let size = format!("{rows} row{}, {columns} columns", if rows == 1 { "" } else { "s" });
@@ -112,10 +112,10 @@ fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: 
     }
     let passed = match skip_lines {
         0 => String::new(),
-        1 => "; 1 line above it is passed over".to_owned(),
-        lines => format!("; {lines} lines above it are passed over"),
+        1 => "; 1 line above it is skipped".to_owned(),
+        lines => format!("; {lines} lines above it are skipped"),
     };
-    let usual = if table.delimiter == Delimiter::usual(path) { "" } else { ", as its first lines show" };
+    let usual = if table.delimiter == Delimiter::usual(path) { "" } else { ", according to its first lines" };
     let names = if table.has_header {
         "the first line names the columns"
     } else {
@@ -127,13 +127,13 @@ fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: 
     ));
 }
 
-/// The target, and the use of each other column.
+/// Writes the decisions about the target and each other column.
 fn decide_columns(lines: &mut Lines, plan: &Plan) {
     let Plan { table, target, .. } = plan;
     let column = &table.columns[target.at];
     let task = match target.is_class {
         true => format!("classification, with {} classes", column.distinct),
-        false => format!("regression, as its values are {} different numbers", column.distinct),
+        false => format!("regression, because its values are {} different numbers", column.distinct),
     };
     lines.decide(format!("target: {}, because {}; task: {task}", name(table, target.at), target.because));
     target.faults(table).into_iter().for_each(|fault| lines.warn(fault));
@@ -143,7 +143,7 @@ fn decide_columns(lines: &mut Lines, plan: &Plan) {
     let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     plan.left_out().into_iter().for_each(|(at, because)| reasons.entry(because).or_default().push(at));
     for (because, columns) in reasons {
-        lines.warn(format!("left out: {}: {because}", plan.names(columns)));
+        lines.warn(format!("ignored: {}: {because}", plan.names(columns)));
     }
     let (known, plain): (Vec<_>, Vec<_>) = plan.categories().into_iter().partition(|(_, because)| because.is_some());
     if !plain.is_empty() {
@@ -155,53 +155,54 @@ fn decide_columns(lines: &mut Lines, plan: &Plan) {
     for (at, odd) in plan.odd() {
         let words = listed(odd.iter().map(|word| example(word)));
         lines.warn(format!(
-            "missing values: {} has numbers and {words}, which is taken for missing; the median of the column stands in",
+            "missing values: {} has numbers and {words}, which is taken for missing; the median of the column is used \
+             instead",
             name(table, at)
         ));
     }
     let gaps = plan.gaps();
     if !gaps.is_empty() {
         let columns = listed(gaps.iter().map(|(at, missing)| format!("{} ({missing})", name(table, *at))));
-        lines.decide(format!("missing values: in {columns}; the median of the column stands in"));
+        lines.decide(format!("missing values: in {columns}; the median of the column is used instead"));
     }
 }
 
 fn write_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: usize) {
     if skip_lines > 0 {
-        lines.value("skip_lines", &skip_lines.to_string(), "Lines above the table, which are passed over.");
+        lines.value("skip_lines", &skip_lines.to_string(), "Number of lines above the table to skip.");
     }
     if table.delimiter != Delimiter::usual(path) {
         let meaning = "The character between columns, such as \",\", \";\" or \"\\t\".";
         lines.value("delimiter", &quoted(&String::from(table.delimiter)), meaning);
     }
-    let header = "Whether the first line names the columns. `skip_lines` passes over lines above it.";
+    let header = "Whether the first line names the columns. `skip_lines` skips lines above it.";
     lines.value("header", &table.has_header.to_string(), header);
 }
 
 fn write_columns(lines: &mut Lines, plan: &Plan) {
-    let place = "The column that is the target, by its name or its number: 0 is the first, -1 the last.";
+    let place = "The target column, by its name or its number: 0 is the first, -1 the last.";
     lines.value("label", &reference(plan.table, plan.target.at), place);
     let task = if plan.target.is_class { "\"classification\"" } else { "\"regression\"" };
     lines.value("task", task, "Whether the target is a class (\"classification\") or a value (\"regression\").");
-    let ignored = "Columns to leave out, for the reasons above. Take one out of the list, and `train check` says what it \
+    let ignored = "Columns to ignore, for the reasons above. Remove one from the list, and `train check` shows what it \
                    holds.";
     lines.value("ignore", &plan.list(&plan.left_out()), ignored);
-    let categories = "Columns whose values are names; `encoding` says how they become numbers.";
+    let categories = "Columns of categories; `encoding` converts them to numbers.";
     lines.value("categories", &plan.list(&plan.categories()), categories);
     let odd: Vec<String> = plan.odd().into_iter().flat_map(|(_, words)| words).collect();
     let missing = if odd.is_empty() && plan.gaps().is_empty() { "error" } else { "median" };
-    let meaning = "Where a value is missing: \"error\", or what stands in for it: \"mean\", \"median\" or \"zero\".";
+    let meaning = "For missing values: \"error\", or the replacement \"mean\", \"median\" or \"zero\".";
     lines.value("missing", &quoted(missing), meaning);
     if !odd.is_empty() {
         let mut words: Vec<String> = DataConfig::MISSING_VALUES.map(quoted).to_vec();
         words.extend(odd.iter().map(|word| quoted(word)).filter(|word| !words.contains(word)).collect::<Vec<_>>());
         words.dedup();
-        let meaning = "The words that are written where a value is missing.";
+        let meaning = "The words that mean a missing value.";
         lines.value("missing_values", &format!("[{}]", words.join(", ")), meaning);
     }
 }
 
-/// A column in a sentence.
+/// Returns the name of a column for a sentence.
 fn name(table: &TableSurvey, at: usize) -> String {
     match table.columns.get(at).and_then(|column| column.name.as_ref()) {
         Some(name) => format!("`{name}`"),
@@ -209,7 +210,7 @@ fn name(table: &TableSurvey, at: usize) -> String {
     }
 }
 
-/// A column as a configuration names it: by its number where it has no name, or that of an earlier one.
+/// Returns the name of a column for a configuration: its number if it has no name, or the name of an earlier one.
 fn reference(table: &TableSurvey, at: usize) -> String {
     match table.columns.get(at).and_then(|column| column.name.as_ref().filter(|_| !column.is_double)) {
         Some(name) => quoted(name),

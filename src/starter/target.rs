@@ -7,26 +7,26 @@ use super::lines::{example, listed};
 use super::{StarterError, nothing};
 use crate::data::{ColumnSurvey, TableSurvey};
 
-/// Names that a target often has.
+/// Names that targets often have.
 const TARGETS: [&str; 9] = ["label", "labels", "class", "target", "y", "outcome", "species", "diagnosis", "quality"];
 
-/// The target, and why.
+/// The target, and the reason for the choice.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     /// The number of its column.
     pub at: usize,
     /// Whether it is a class.
     pub is_class: bool,
-    /// Why this column.
+    /// The reason for the choice.
     pub because: String,
 }
 
 impl Target {
-    /// The column that is `wanted`, or has the name of a target, or else the first or last one with few different
-    /// values, or with numbers.
+    /// Chooses the `wanted` column, otherwise the one with the name of a target, otherwise the first or last one with
+    /// few distinct values, or with numbers.
     ///
     /// # Errors
-    /// There is no such column, or nothing can be learned from it. That is not told of another one in its place.
+    /// There is no such column, or nothing can be learned from it. No other column is tried instead.
     pub fn find(table: &TableSurvey, path: &Path, wanted: Option<&str>) -> Result<Self, StarterError> {
         let columns = &table.columns;
         if columns.len() < 2 {
@@ -59,11 +59,11 @@ impl Target {
         })?;
         let side = if at == last { "last" } else { "first" };
         let reason = if is_class { "has few different values" } else { "has numbers" };
-        let because = format!("no name says it, and it is the {side} column and {reason}");
+        let because = format!("no column has the name of a target, and it is the {side} column and {reason}");
         Ok(Self { at, is_class, because })
     }
 
-    /// The column at `at` as the target, or why it cannot be.
+    /// Uses the column at `at` as the target, or returns the reason why it cannot be.
     fn at(table: &TableSurvey, at: usize, because: &str) -> Result<Self, String> {
         let column = &table.columns[at];
         let name = describe(table, at);
@@ -89,22 +89,22 @@ impl Target {
         Ok(Self { at, is_class, because: because.to_owned() })
     }
 
-    /// Values that a run would refuse, in words.
+    /// Describes values that a run would refuse.
     pub fn faults(&self, table: &TableSurvey) -> Vec<String> {
         let (column, name) = (&table.columns[self.at], describe(table, self.at));
         let mut found = Vec::new();
         if let Some(row) = column.first_missing {
             let (rows, have) = (column.missing, if column.missing == 1 { "row has" } else { "rows have" });
             found.push(format!(
-                "{name}, the target, is missing: {rows} {have} none, first row {} (without the header); a run is refused \
-                 until these rows are removed or completed",
+                "{name}, the target, is missing: {rows} {have} none, first row {} (without the header); a run is \
+                 refused until these rows are removed or completed",
                 row + 1
             ));
         }
         if let Some((word, row)) = column.words.first().filter(|_| column.numbers > 0) {
             found.push(format!(
-                "{name}, the target, mixes numbers and words, such as {} in row {} (without the header); a run is refused \
-                 until all are numbers, or all are words",
+                "{name}, the target, mixes numbers and words, such as {} in row {} (without the header); a run is \
+                 refused until all are numbers, or all are words",
                 example(word),
                 row + 1
             ));
@@ -113,15 +113,15 @@ impl Target {
     }
 }
 
-/// The remedy where another column is the target.
+/// The remedy if another column is the target.
 const OTHER: &str = "; name another column to predict with `--label`";
 
-/// Its only value, where it has one.
+/// Returns its only value, if it has just one.
 fn constant(column: &ColumnSurvey) -> Option<String> {
     column.example.as_deref().filter(|_| column.distinct == 1).map(example)
 }
 
-/// A few words, or numbers that count from about 0 with few gaps.
+/// Whether it has a few words, or whole numbers from about 0 with few gaps.
 fn is_class(column: &ColumnSurvey, rows: usize) -> bool {
     if column.distinct < 2 {
         return false;
@@ -134,7 +134,7 @@ fn is_class(column: &ColumnSurvey, rows: usize) -> bool {
     }
 }
 
-/// The number of the column that is called `wanted`, or has that number.
+/// Returns the number of the column called `wanted`, or with that number.
 fn place(table: &TableSurvey, wanted: &str) -> Option<usize> {
     let named = table.columns.iter().position(|column| column.name.as_deref() == Some(wanted));
     named.or_else(|| {
@@ -153,7 +153,7 @@ fn no_such_column(table: &TableSurvey, path: &Path, wanted: &str) -> StarterErro
     nothing(path, format!("--label {wanted}: there is no such column; it has {}", listed(columns)))
 }
 
-/// A column in a sentence.
+/// Returns the name of a column for a sentence.
 fn describe(table: &TableSurvey, at: usize) -> String {
     match table.columns.get(at).and_then(|column| column.name.as_ref()) {
         Some(name) => format!("column `{name}`"),

@@ -1,4 +1,4 @@
-//! A configuration for a safetensors file: which tensor is the inputs, and which the targets.
+//! Configurations for safetensors files: which tensors are the inputs and the targets.
 
 use std::path::Path;
 
@@ -24,10 +24,11 @@ pub(super) fn describe(
     }
     let rows = inputs.shape.first().copied().unwrap_or(0);
     lines.decide(format!("format: safetensors, by the name of the file; {rows} rows"));
-    let task = if targets.dtype == "F32" { "values, as they are F32" } else { "classes, as they are whole numbers" };
+    let task =
+        if targets.dtype == "F32" { "values, because they are F32" } else { "classes, because they are whole numbers" };
     lines.decide(format!("inputs: tensor `{}`, {} {:?}", inputs.name, inputs.dtype, inputs.shape));
     lines.decide(format!("targets: tensor `{}`, {} {:?}: {task}", targets.name, targets.dtype, targets.shape));
-    lines.table("data", "What to learn from.");
+    lines.table("data", "The training data.");
     lines.path("path", written, "The file of tensors, relative to this one.");
     lines.value("inputs", &quoted(&inputs.name), "The name of the inputs, F32 [rows, …].");
     let meaning = "The name of the targets: F32 are values; I64, U32 or U8 of one number a row are classes.";
@@ -42,7 +43,7 @@ pub(super) fn describe(
     Ok(length)
 }
 
-/// Those that are called so, or else the first two that go together.
+/// Returns the tensors with the usual names, otherwise the first two that fit together.
 fn pair(tensors: &[Tensor]) -> Option<(&Tensor, &Tensor)> {
     const INPUTS: [&str; 5] = ["x", "inputs", "input", "features", "images"];
     const TARGETS: [&str; 6] = ["y", "targets", "target", "labels", "label", "classes"];

@@ -1,6 +1,6 @@
-//! The stores of Amazon, Google and Microsoft, by the crate `object_store`.
+//! Stores of Amazon, Google and Microsoft, by the crate `object_store`.
 //!
-//! Its calls are asynchronous. They run on two threads of their own, and whoever makes one waits for it.
+//! Its calls are asynchronous. They run on two separate threads, and the caller waits for the result.
 
 use std::collections::VecDeque;
 use std::env;
@@ -24,27 +24,27 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{Object, Store, Version};
 
-/// The least size of a part of an upload; an object of at most that goes in one piece.
+/// Minimal size in bytes of a part of an upload; a smaller object is uploaded in one request.
 const PART: u64 = 8 << 20;
 
-/// The stores take no more parts than this.
+/// The stores accept at most this number of parts.
 const MOST_PARTS: u64 = 10_000;
 
-/// Parts in flight, each of which is a copy in memory.
+/// Number of parts in flight; each is a copy in memory.
 const PARTS_AHEAD: usize = 4;
 
-/// For how many seconds a request is tried again, by default.
+/// Seconds during which a request is retried, by default.
 const PATIENCE: f64 = 60.0;
 
-/// No request is tried again for longer than this, whatever is asked for: a week.
+/// Upper limit of the retry time in seconds: a week.
 const LONGEST: f64 = 604_800.0;
 
-/// What a single attempt may take beyond that.
+/// Time allowed for a last attempt beyond the retry time.
 const LAST_ATTEMPT: Duration = Duration::from_secs(35);
 
-/// Connects to `base`, which is a scheme and a bucket, as the environment says.
+/// Connects to `base`, a scheme and a bucket, with the settings of the environment.
 pub(super) fn connect(base: &str) -> io::Result<Arc<dyn Store>> {
-    // It fails where the program has chosen another one before, which is as good.
+    // Fails if the program has already chosen a provider, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let patience = patience()?;
     let retry = RetryConfig {
@@ -73,7 +73,7 @@ pub(super) fn connect(base: &str) -> io::Result<Arc<dyn Store>> {
     Ok(Arc::new(Cloud { base: base.to_owned(), store, runtime, patience }))
 }
 
-/// For how long a request that fails is tried again: `REKINDLE_STORE_TIMEOUT`, in seconds.
+/// Returns the retry time of failing requests: `REKINDLE_STORE_TIMEOUT`, in seconds.
 fn patience() -> io::Result<Duration> {
     const VARIABLE: &str = "REKINDLE_STORE_TIMEOUT";
     let Ok(text) = env::var(VARIABLE) else { return Ok(Duration::from_secs_f64(PATIENCE)) };
@@ -93,18 +93,18 @@ struct Cloud {
     patience: Duration,
 }
 
-/// A call that was made, and not answered yet.
+/// A call without an answer yet.
 struct Pending<T>(Receiver<io::Result<T>>);
 
 impl<T> Pending<T> {
     fn wait(self) -> io::Result<T> {
-        let died = |_| io::Error::other("the thread that speaks to the store has failed; please report this");
+        let died = |_| io::Error::other("the thread that talks to the store has failed; please report this");
         self.0.recv().map_err(died)?
     }
 }
 
 impl Cloud {
-    /// Makes a call, which has an end even where the store neither answers nor refuses.
+    /// Starts a call with a time limit, which also ends it if the store never answers.
     fn begin<T: Send + 'static>(
         &self,
         call: impl Future<Output = object_store::Result<T>> + Send + 'static,
@@ -116,7 +116,7 @@ impl Cloud {
                 Ok(result) => result.map_err(plain),
                 Err(_) => Err(io::Error::new(ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()))),
             };
-            // Nobody waits for it any more where an earlier part has failed.
+            // The receiver is gone if an earlier part failed.
             drop(answer.send(answered));
         });
         Pending(pending)
@@ -130,7 +130,7 @@ impl Cloud {
         self.begin(call(Arc::clone(&self.store))).wait()
     }
 
-    /// The name of an object within the bucket.
+    /// Returns the name of an object within the bucket.
     fn key(&self, path: &Path) -> io::Result<Key> {
         let invalid = |reason: String| io::Error::new(ErrorKind::InvalidInput, reason);
         let inside = path.to_str().and_then(|text| text.strip_prefix(&self.base));
@@ -144,8 +144,8 @@ impl Cloud {
         self.call(move |store| async move { store.put_opts(&key, payload, options).await }).map(version)
     }
 
-    /// A put that was made only if a condition held, and whose answer may have been lost: what is there now is ours, or
-    /// it was not made.
+    /// Handles the result of a conditional put whose answer may have been lost: if the object has our content, the put
+    /// succeeded.
     fn put_if(&self, object: &Path, content: &[u8], mode: PutMode) -> io::Result<Version> {
         let error = match self.put(object, content, mode) {
             Ok(version) => return Ok(version),
@@ -236,7 +236,7 @@ impl Store for Cloud {
         match self.send_parts(&mut *upload, content, bytes) {
             Ok(()) => self.begin(async move { upload.complete().await }).wait().map(drop),
             Err(error) => {
-                // Parts of what never became an object cost money. A store that is out of reach keeps them.
+                // Parts of an incomplete upload cost money. If the store is out of reach, they stay.
                 drop(self.begin(async move { upload.abort().await }).wait());
                 Err(error)
             }
@@ -262,18 +262,18 @@ fn exactly(content: &mut dyn Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Words of S3 for a key that is wrong or may not do what was asked.
+/// S3's error codes for a wrong key or missing permission.
 const REFUSALS: [&str; 3] = ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied"];
 
-/// An error in few words: what the store said, or what lies at the bottom. What else there is, such as the signed
-/// address of the request, is left out.
+/// Shortens an error to the store's message or the root cause. Other details, such as the signed address of the
+/// request, are left out.
 fn plain(error: Error) -> io::Error {
     let kind = match &error {
         Error::NotFound { .. } => ErrorKind::NotFound,
         Error::AlreadyExists { .. } | Error::Precondition { .. } => ErrorKind::AlreadyExists,
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::PermissionDenied,
         Error::NotSupported { .. } | Error::NotImplemented { .. } => ErrorKind::Unsupported,
-        // A listing that is refused comes as any other error, with the server's word for it.
+        // A refused listing is a generic error with the server's code in it.
         other if REFUSALS.iter().any(|refusal| other.to_string().contains(refusal)) => ErrorKind::PermissionDenied,
         _ => ErrorKind::Other,
     };
@@ -289,7 +289,7 @@ fn plain(error: Error) -> io::Error {
     io::Error::new(kind, said.unwrap_or_else(|| text.split('?').next().unwrap_or_default().trim().to_owned()))
 }
 
-/// The text of an element in the XML of an answer.
+/// Returns the text of an element in an XML answer.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text.trim())

@@ -1,8 +1,8 @@
-//! A store in which this process writes only while it may.
+//! A store that this process may write to only while it holds the lock.
 //!
-//! A store has no lock that keeps another process from writing, so whoever holds one has to look at it before each
-//! write. What remains is the time between the look and the write, which is that of one request: a process that is
-//! stopped just there, for so long that another one takes its place, still makes that one write once it goes on.
+//! An object store has no lock that blocks other writers, so the holder must check the lock before each write. This
+//! leaves the time between the check and the write, the duration of one request: a process that is stopped exactly
+//! there, until another one has taken over, still makes that one write when it continues.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use super::{Object, Store, Version};
 
-/// Says whether this process may still write.
+/// Checks whether this process may still write.
 pub(crate) type MayWrite = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
-/// How long a look is good for in the middle of an upload. Another process waits for longer before it takes a run over.
+/// Time for which a check is valid during an upload. Another process waits longer before it takes over a run.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// A store that asks before each write, and in an upload again and again.
+/// A store that checks before each write, and repeatedly during an upload.
 pub(crate) struct Guarded {
     store: Arc<dyn Store>,
     may_write: MayWrite,
@@ -69,8 +69,8 @@ impl Store for Guarded {
     }
 }
 
-/// What is uploaded, which can take long. It does not come to its end once this process may not write any more, and an
-/// object is there only once it is whole.
+/// The content of an upload, which can take long. Reading it fails once this process may no longer write, and the
+/// object only appears when it is complete.
 struct Watched<'a> {
     content: &'a mut dyn Read,
     may_write: &'a MayWrite,
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::store::Memory;
 
-    /// Allows so many writes, and no more.
+    /// Allows `count` writes.
     fn allows(count: usize) -> MayWrite {
         let asked = AtomicUsize::new(0);
         Arc::new(move || match asked.fetch_add(1, Ordering::Relaxed) {

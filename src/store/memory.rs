@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Object, Store, Version};
 
-/// Objects in memory. [`register`](super::register) gives them a URL, for as long as the process lives.
+/// Objects in memory. [`register`](super::register) gives them a URL, for the lifetime of the process.
 #[derive(Debug, Default)]
 pub struct Memory {
     objects: Mutex<Objects>,
@@ -17,12 +17,12 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Objects {
     content: BTreeMap<PathBuf, (Vec<u8>, u64)>,
-    /// How many were written so far.
+    /// Number of writes so far.
     written: u64,
 }
 
 impl Memory {
-    /// An empty one.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,12 +1,12 @@
-//! Object stores: where a run can live besides the local disk, at URLs such as `s3://bucket/runs/digits`.
+//! Object stores: runs can be stored at URLs such as `s3://bucket/runs/digits` instead of the local disk.
 //!
-//! A path is a URL when it begins with a scheme and `://`; every other path is of the local disk. What the rest of the
-//! crate asks of a store is [`Store`], and that is little: objects appear whole or not at all, one is created only
-//! where none is, replaced only where nobody has changed it, and read in ranges. With the feature `object-store` the
-//! stores of Amazon, Google and Microsoft, and all that speak like them, are there under `s3://`, `gs://` and `az://`;
-//! any other can be [registered](register) under a URL of its own.
+//! A path is a URL if it begins with a scheme and `://`; every other path is on the local disk. The crate needs only
+//! the few operations of [`Store`]: objects appear whole or not at all, are created only if absent, are replaced only
+//! if unchanged, and are read in ranges. With the feature `object-store`, the stores of Amazon, Google and Microsoft,
+//! and compatible ones, are available under `s3://`, `gs://` and `az://`; other stores can be [registered](register)
+//! under their own URLs.
 //!
-//! All calls block. Whatever runs beside them stays within a store.
+//! All calls block. Concurrency stays inside a store.
 
 #[cfg(feature = "object-store")]
 mod cloud;
@@ -26,24 +26,25 @@ pub use reader::Reader;
 
 use crate::{regular, remedy};
 
-/// What this crate asks of an object store. Paths are URLs in full; every error is the store's, after its retries.
+/// The operations that this crate needs of an object store. Paths are full URLs; errors are returned after the store's
+/// retries.
 pub trait Store: Send + Sync {
-    /// All objects whose path begins with `folder` and a slash, in the order of their paths.
+    /// Lists all objects whose path begins with `folder` and a slash, in the order of their paths.
     fn list(&self, folder: &Path) -> io::Result<Vec<Object>>;
-    /// The size of an object; `None` where there is none.
+    /// Returns the size of an object in bytes; `None` if it does not exist.
     fn size(&self, object: &Path) -> io::Result<Option<u64>>;
-    /// Just these bytes of an object; `NotFound` where there is none, `UnexpectedEof` where it is shorter.
+    /// Reads exactly these bytes of an object; `NotFound` if it does not exist, `UnexpectedEof` if it is shorter.
     fn read(&self, object: &Path, range: Range<u64>) -> io::Result<Vec<u8>>;
-    /// A small object whole, with its version; `None` where there is none, `InvalidData` where it has more than `limit`
-    /// bytes, of which then none is read.
+    /// Reads a small object with its version; `None` if it does not exist, `InvalidData` without reading if it has more
+    /// than `limit` bytes.
     fn fetch(&self, object: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, Version)>>;
-    /// Makes an object where there is none; `AlreadyExists` where there is one.
+    /// Creates an object; `AlreadyExists` if it exists.
     fn create(&self, object: &Path, content: &[u8]) -> io::Result<Version>;
-    /// Replaces an object that still has this version; `AlreadyExists` where it has another one, or is gone.
+    /// Replaces an object that still has this version; `AlreadyExists` if it has another one or does not exist.
     fn replace(&self, object: &Path, content: &[u8], version: &Version) -> io::Result<Version>;
-    /// Writes an object of any size, whatever was there. It is there once it is whole.
+    /// Writes an object of any size, and replaces an existing one. It appears when it is complete.
     fn upload(&self, object: &Path, content: &mut dyn io::Read, bytes: u64) -> io::Result<()>;
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object; a missing one is not an error.
     fn remove(&self, object: &Path) -> io::Result<()>;
 }
 
@@ -52,20 +53,20 @@ pub trait Store: Send + Sync {
 pub struct Object {
     /// Its URL.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// What tells the content of an object from what was there before, in the words of its store.
+/// Version of an object's content, as reported by its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     /// The entity tag of HTTP.
     pub e_tag: Option<String>,
-    /// A number of its own, which some stores count.
+    /// The generation number, in stores that have one.
     pub generation: Option<String>,
 }
 
-/// The stores that this process has connected to, by scheme and bucket. A connection is shared by all who ask.
+/// The connected stores of this process, by scheme and bucket. A connection is shared by all callers.
 static KNOWN: Mutex<BTreeMap<String, Arc<dyn Store>>> = Mutex::new(BTreeMap::new());
 
 /// Whether a path is a URL.
@@ -73,10 +74,10 @@ pub fn is_url(path: &Path) -> bool {
     base(path).is_some()
 }
 
-/// The store of a URL, connected to; `None` for a path of the local disk. Nothing is asked of the store yet.
+/// Returns the store of a URL, connected; `None` for a path of the local disk. No request is sent yet.
 ///
 /// # Errors
-/// When the scheme is not known, this build has no object stores, or what the environment says of them makes no sense.
+/// The scheme is unknown, this build has no object stores, or the environment's settings for them are invalid.
 pub fn at(path: &Path) -> io::Result<Option<Arc<dyn Store>>> {
     let Some(base) = base(path) else { return Ok(None) };
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,12 +89,12 @@ pub fn at(path: &Path) -> io::Result<Option<Arc<dyn Store>>> {
     Ok(Some(store))
 }
 
-/// Makes `store` the one of all URLs that begin with `base`, a scheme and a bucket such as `dav://archive`.
+/// Registers `store` for all URLs that begin with `base`, a scheme and a bucket such as `dav://archive`.
 pub fn register(base: &str, store: Arc<dyn Store>) {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(base.to_owned(), store);
 }
 
-/// What a person can do about an error of a store.
+/// Returns the remedy for an error of a store.
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "; check the credentials in the environment and what they may do there",
@@ -103,7 +104,7 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// The text of a file of the local disk or an object.
+/// Reads the text of a local file or an object.
 pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     if !is_url(path) {
         return regular::read_to_string(path);
@@ -111,19 +112,19 @@ pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read_file(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The content of a file of the local disk or an object.
+/// Reads the content of a local file or an object.
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    /// An object of more bytes is no configuration.
+    /// A configuration has at most this number of bytes.
     const LIMIT: u64 = 16 << 20;
     let Some(store) = at(path)? else { return regular::read(path) };
     let fetched = store.fetch(path, LIMIT)?;
     Ok(fetched.ok_or(io::ErrorKind::NotFound)?.0)
 }
 
-/// Whether there is a file of the local disk or an object.
+/// Whether a local file or an object exists.
 ///
 /// # Errors
-/// When the store does not answer, or the system does not say.
+/// The store does not answer, or the system reports an error.
 pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
     match at(path)? {
         Some(store) => Ok(store.size(path)?.is_some()),
@@ -134,13 +135,13 @@ pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Writes the content of an object to another one, through this process, which keeps little of it in memory.
+/// Copies an object to another one through this process, with little memory.
 pub(crate) fn copy(store: &Arc<dyn Store>, from: &Object, to: &Path) -> io::Result<()> {
     let mut content = Reader::whole(Arc::clone(store), from.path.clone(), from.bytes);
     store.upload(to, &mut content, from.bytes)
 }
 
-/// Scheme and bucket of a URL: `s3://bucket` of `s3://bucket/run`.
+/// Returns scheme and bucket of a URL: `s3://bucket` of `s3://bucket/run`.
 fn base(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
     let (scheme, rest) = text.split_once("://")?;

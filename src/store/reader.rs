@@ -1,4 +1,4 @@
-//! An object as a stream, read in ranges of which some are asked for ahead.
+//! Reads an object as a stream, in ranges, some of which are prefetched.
 
 use std::collections::VecDeque;
 use std::io::{self, Cursor, Read};
@@ -8,44 +8,44 @@ use std::sync::Arc;
 use super::Store;
 use crate::threads::Task;
 
-/// The largest range that is asked for at once.
+/// Size in bytes of the largest requested range.
 const LARGEST: u64 = 8 << 20;
 
-/// Ranges in flight where all of an object is wanted: one connection alone seldom fills the line.
+/// Number of ranges in flight when the whole object is needed: one connection alone seldom uses the full bandwidth.
 const AHEAD: usize = 4;
 
 /// An object, read from its beginning.
 pub struct Reader {
     store: Arc<dyn Store>,
     path: PathBuf,
-    /// The next byte to ask for.
+    /// Offset of the next byte to request.
     next: u64,
-    /// The size of the object.
+    /// The size of the object in bytes.
     bytes: u64,
-    /// The size of the next range.
+    /// The size of the next range in bytes.
     range: u64,
     ahead: VecDeque<Task<io::Result<Vec<u8>>>>,
     current: Cursor<Vec<u8>>,
 }
 
 impl Reader {
-    /// The object at `path` with so many `bytes`, all of which are wanted.
+    /// Reads the object at `path` with this number of `bytes` completely.
     pub fn whole(store: Arc<dyn Store>, path: PathBuf, bytes: u64) -> Self {
         Self { store, path, next: 0, bytes, range: LARGEST, ahead: VecDeque::new(), current: Cursor::default() }
     }
 
-    /// The same object, of which only the beginning is wanted: nothing is asked for ahead, and little at first.
+    /// Reads only the beginning of the object: without prefetching, starting with a small range.
     pub fn beginning(store: Arc<dyn Store>, path: PathBuf, bytes: u64) -> Self {
         const FIRST: u64 = 16 << 10;
         Self { range: FIRST, ..Self::whole(store, path, bytes) }
     }
 
-    /// The same without its first `bytes`.
+    /// Skips the first `bytes`.
     pub fn after(self, bytes: u64) -> Self {
         Self { next: bytes, ..self }
     }
 
-    /// Asks for the ranges that come next.
+    /// Requests the next ranges.
     fn ask(&mut self) {
         let ahead = if self.range < LARGEST { 1 } else { AHEAD };
         while self.ahead.len() < ahead && self.next < self.bytes {

@@ -1,61 +1,55 @@
-//! A run whose model, data or loss a program hands over as values, where a configuration does not name them.
+//! Runs with a model, data or a loss passed as values by a program.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Config;
-use super::control::Control;
-use super::place::is_run;
+use super::given::Given;
+use super::observe::control::Control;
 use super::resume::{self, Resumed};
 use super::run::Run;
+use super::run_dir::place::is_run;
 use super::session::Session;
 use super::{RunDirectory, TrainError};
 use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, Format, Source, Stateless};
+use crate::distributed::Communicator;
 use crate::loss::{self, Loss, LossConfig};
 use crate::model::{self, Model, ModelConfig};
 
-/// The values that are handed over, in the place of what the configuration names.
-#[derive(Default)]
-pub(super) struct Given {
-    pub model: Option<Box<dyn Model>>,
-    pub dataset: Option<Box<dyn Source>>,
-    pub loss: Option<Arc<dyn Loss>>,
-}
-
-/// Makes a [`Session`], or a [`Run`], of a configuration and of values that a program hands over. The configuration
-/// calls each of those `custom`: `model.kind`, `data.format`, `loss.kind`. A checkpoint does too, so they are handed
-/// over again on a resume. What the model has learned, and what the data set remembers, is in the checkpoint.
+/// Builds a [`Session`], or a [`Run`], from a configuration and values of a program. The configuration has `custom` in
+/// place of each value: `model.kind`, `data.format`, `loss.kind`. So does a checkpoint, and the values must be passed
+/// again on a resume. The weights of the model, and the state of the data set, are in the checkpoint.
 ///
-/// A type that is registered by name, such as a model by [`model::register`], needs no builder.
+/// Types registered by name, such as a model with [`model::register`], need no builder.
 pub struct SessionBuilder {
     config: Config,
     given: Given,
 }
 
 impl Session {
-    /// A session of `config`, for which values are handed over.
+    /// Creates a builder for a session of `config`.
     pub fn builder(config: Config) -> SessionBuilder {
         SessionBuilder { config, given: Given::default() }
     }
 }
 
 impl SessionBuilder {
-    /// Trains `model`. Its parameters are what it starts from, so they have to be a function of the program, and on the
-    /// device of the run.
+    /// Trains `model`. Its parameters are the initial weights, so they must be the same in every run of the program,
+    /// and on the run's device.
     #[must_use]
     pub fn model(mut self, model: impl Model + 'static) -> Self {
         self.given.model = Some(Box::new(model));
         self
     }
 
-    /// Trains on `dataset`, of which a checkpoint remembers nothing but the fingerprint.
+    /// Trains on `dataset`; a checkpoint saves only its fingerprint.
     #[must_use]
     pub fn dataset(self, dataset: impl Dataset + 'static) -> Self {
         self.source(Stateless(dataset))
     }
 
-    /// Trains on `source`, a data set that a checkpoint remembers something of.
+    /// Trains on `source`, a data set with saved state.
     #[must_use]
     pub fn source(mut self, source: impl Source + 'static) -> Self {
         self.given.dataset = Some(Box::new(source));
@@ -69,7 +63,15 @@ impl SessionBuilder {
         self
     }
 
-    /// The configuration, in which what is handed over is called `custom`.
+    /// Computes the run together with other processes, with which `communicator` connects this one. Each has the same
+    /// configuration and a directory of its own.
+    #[must_use]
+    pub fn communicator(mut self, communicator: impl Communicator + 'static) -> Self {
+        self.given.communicator = Some(Box::new(communicator));
+        self
+    }
+
+    /// Returns the configuration, with `custom` for each passed value.
     fn settled(self) -> Result<(Config, Given), TrainError> {
         let Self { mut config, given } = self;
         let failed = |error: crate::KindError| TrainError::Field {
@@ -91,7 +93,7 @@ impl SessionBuilder {
         Ok((config, given))
     }
 
-    /// A run at its start.
+    /// Creates a session at its start.
     ///
     /// # Errors
     /// As [`Session::new`].
@@ -100,7 +102,7 @@ impl SessionBuilder {
         Session::of(config, given)
     }
 
-    /// The run at the state of `checkpoint`.
+    /// Creates a session at the state of `checkpoint`.
     ///
     /// # Errors
     /// As [`Session::resume`].
@@ -109,8 +111,8 @@ impl SessionBuilder {
         Session::resume_with(config, checkpoint, &[], given)
     }
 
-    /// The run in the directory `out`: a new one, or the one that is there, from its newest valid checkpoint. Its
-    /// configuration is then the given one, as far as it can change within a run.
+    /// Starts or resumes the run in the directory `out`; a resume uses its newest valid checkpoint, and the given
+    /// configuration as far as it can change within a run.
     ///
     /// # Errors
     /// As [`Run::start`] and [`resume::resume`].

@@ -1,5 +1,5 @@
-//! Components: parts of a run of your own, that are saved with it, act after each update and may lend their weights to an
-//! evaluation.
+//! Components: user-defined parts of a run that are saved with it, act after each update and may provide the weights
+//! for evaluations.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -11,53 +11,53 @@ use super::TrainError;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Parameters;
-use crate::state::{Part, StateError};
+use crate::state::{StateError, Stateful};
 
-/// A part of a run beside model, optimizer, data and schedules: an average of the weights, a curriculum, a counter. It is
-/// saved in every checkpoint of the run, and restored with the rest.
-pub trait Component: Part {
+/// A part of a run in addition to model, optimizer, data and schedules: an average of the weights, a curriculum, a
+/// counter. It is saved in every checkpoint of the run, and restored with the rest.
+pub trait Component: Stateful {
     /// Acts after an update.
     ///
     /// # Errors
-    /// When it cannot; the run ends with the message.
+    /// It fails; the run ends with the message.
     fn after_update(&mut self, _update: &Update<'_>) -> Result<(), StateError> {
         Ok(())
     }
 
-    /// Weights that a validation uses in place of the trained ones of the same names; none by default. At most one
-    /// component of a run has some.
+    /// Returns weights that a validation uses in place of the trained ones of the same names; none by default. At most
+    /// one component of a run has such weights.
     fn evaluation_weights(&self) -> Option<&Parameters> {
         None
     }
 }
 
-/// The update after which a component acts.
+/// The update before a component's action.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Update<'a> {
     /// Number of the update, from 0.
     pub step: u64,
-    /// The loss of its batch, before the update.
+    /// The loss of its batch, computed before the update.
     pub loss: f64,
-    /// The trained weights, after it.
+    /// The trained weights after the update.
     pub parameters: &'a Parameters,
 }
 
-/// A component that a configuration can name, as `[components.NAME]` with its settings.
+/// A component that a configuration can use, as `[components.NAME]` with its settings.
 pub trait Configured: Component + Sized + 'static {
-    /// Its settings. Unknown keys are refused where they are declared with `#[serde(deny_unknown_fields)]`.
+    /// Its settings. Unknown keys are refused if the type has `#[serde(deny_unknown_fields)]`.
     type Settings: DeserializeOwned;
 
-    /// The component at the start of a run with these initial weights, or where a resumed run first has it.
+    /// Creates the component at the start of a run with these initial weights, or when a resumed run adds it.
     ///
     /// # Errors
-    /// Says which setting is wrong and what it would have to be, or that memory or a device fails.
+    /// The message says which setting is wrong and the valid values, or that memory or a device fails.
     fn new(settings: Self::Settings, parameters: &Parameters) -> Result<Self, StateError>;
 }
 
 type Make = fn(&Value, &Parameters) -> Result<Box<dyn Component>, StateError>;
 
-/// A registered component: how its settings are checked, and how it is made.
+/// A registered component: the check of its settings, and its constructor.
 #[derive(Clone, Copy)]
 struct Registered {
     name: &'static str,
@@ -67,11 +67,11 @@ struct Registered {
 
 static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
 
-/// Makes components of type `C` known as `name`, for the whole program and as long as it runs. A program that resumes such
-/// a run registers it again, before it reads configuration or checkpoint.
+/// Registers components of type `C` as `name`, for the lifetime of the program. A program that resumes such a run must
+/// register it again, before it reads the configuration or the checkpoint.
 ///
 /// # Errors
-/// Refuses a name that is registered already, and one that cannot name a file: letters, digits and `_` can.
+/// Refuses a name that is already registered, or that is not suitable as a file name: letters, digits and `_` are.
 pub fn register_component<C: Configured>(name: &'static str) -> Result<(), TrainError> {
     let wrong = |rule: &str| TrainError::Field {
         field: "components".to_owned(),
@@ -92,7 +92,7 @@ pub fn register_component<C: Configured>(name: &'static str) -> Result<(), Train
     Ok(())
 }
 
-/// Settings from JSON, with the path of what is wrong.
+/// Reads settings from JSON; errors have the path of the fault.
 trait FromSettings: DeserializeOwned {
     fn deserialize_from(settings: &Value) -> Result<Self, StateError> {
         serde_path_to_error::deserialize(settings).map_err(|error| match error.path().to_string().as_str() {
@@ -121,7 +121,7 @@ fn find(name: &str) -> Result<Registered, TrainError> {
     })
 }
 
-/// Checks the names and settings of the components of a configuration.
+/// Checks the names and settings of a configuration's components.
 pub(super) fn validate(components: &BTreeMap<String, Value>) -> Result<(), TrainError> {
     for (name, settings) in components {
         (find(name)?.check)(settings).map_err(|rule| wrong(name, settings, rule))?;
@@ -129,7 +129,7 @@ pub(super) fn validate(components: &BTreeMap<String, Value>) -> Result<(), Train
     Ok(())
 }
 
-/// The component called `name`, for a run with these weights.
+/// Creates the component called `name`, for a run with these weights.
 pub(super) fn make(name: &str, settings: &Value, weights: &Parameters) -> Result<Box<dyn Component>, TrainError> {
     (find(name)?.make)(settings, weights).map_err(|error| wrong(name, settings, error.to_string()))
 }
@@ -138,10 +138,10 @@ fn wrong(name: &str, settings: &Value, rule: String) -> TrainError {
     TrainError::Field { field: format!("components.{name}"), value: settings.to_string(), rule }
 }
 
-/// The weights that an evaluation uses in place of the trained ones.
+/// Returns the weights that an evaluation uses in place of the trained ones.
 ///
 /// # Errors
-/// Two components have some.
+/// Two components provide weights.
 pub(super) fn lent<'a>(
     mut components: impl Iterator<Item = (&'a str, &'a dyn Component)>,
 ) -> Result<Option<&'a Parameters>, TrainError> {
@@ -150,13 +150,13 @@ pub(super) fn lent<'a>(
         (Some((first, _)), Some((second, _))) => Err(TrainError::Field {
             field: format!("components.{second}"),
             value: "weights for evaluations".to_owned(),
-            rule: format!("`components.{first}` has some too; leave one of the two out"),
+            rule: format!("`components.{first}` provides them too; remove one of the two"),
         }),
         (lent, _) => Ok(lent.map(|(_, weights)| weights)),
     }
 }
 
-/// Sets `weights`, those of a checkpoint's model, to what its components lend to an evaluation.
+/// Sets `weights`, those of a checkpoint's model, to the values that its components provide for evaluations.
 pub(crate) fn apply_lent(
     components: &BTreeMap<String, Value>,
     checkpoint: &Checkpoint,
@@ -174,10 +174,10 @@ pub(crate) fn apply_lent(
     Ok(())
 }
 
-/// Does `work` while the variables of `own` have the values of `lent`, by name, and gives them their own back.
+/// Runs `work` while the variables of `own` have the values of `lent`, by name, and then restores their own values.
 ///
 /// # Errors
-/// `lent` has a name, a shape or a dtype that `own` has not, a device fails, or `work` does.
+/// `lent` has a name, a shape or a dtype that `own` does not have, a device fails, or `work` fails.
 pub(super) fn with_weights<T>(
     own: &Parameters,
     lent: Option<&Parameters>,

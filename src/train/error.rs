@@ -1,13 +1,15 @@
-//! Why a run cannot start, go on or end.
+//! Errors of starting, continuing or finishing a run.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::written_config::Edits;
+use super::config::edits::Edits;
+use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
-use crate::data::DataError;
+use crate::data::{DataConfig, DataError, Format};
+use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
 use crate::memory::TooLarge;
 use crate::model::ModelError;
@@ -15,8 +17,9 @@ use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
 use crate::{remedy, shell, store};
 
-/// Why a run cannot start, go on or end.
+/// Errors of starting, continuing or finishing a run.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A configuration cannot be read.
     #[error("cannot read the configuration {}: {source}; {}", path.display(), config_remedy(path, *is_folder, source))]
@@ -25,15 +28,15 @@ pub enum TrainError {
         path: PathBuf,
         /// Whether it is a folder.
         is_folder: bool,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// What should be resumed cannot be read.
+    /// The path to resume cannot be read.
     #[error("cannot read {}: {source}{}", path.display(), read_remedy(source))]
     Read {
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file or folder of the run cannot be written.
@@ -43,43 +46,43 @@ pub enum TrainError {
         path: PathBuf,
         /// The operation.
         operation: &'static str,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// The lock of a run whose checkpoints should be pruned cannot be taken.
+    /// The lock of a run to prune cannot be taken.
     #[error("{}: cannot {operation}: {source}; {}", path.display(), prune_remedy(source))]
     Prune {
         /// The file or folder.
         path: PathBuf,
         /// The operation.
         operation: &'static str,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// A configuration is not understood.
+    /// A configuration is invalid.
     #[error("{origin}: {}{reason}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
     Config {
-        /// File and line, or where else it comes from.
+        /// File and line, or another origin.
         origin: String,
         /// The field, as a dotted name.
         field: String,
         /// The fault.
         reason: String,
     },
-    /// A field of the configuration has a value it cannot have.
+    /// A field of the configuration has an invalid value.
     #[error("{field} = {value}: {rule}")]
     Field {
         /// The field, as a dotted name.
         field: String,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The valid values.
         rule: String,
     },
-    /// A `--set` is not understood.
+    /// A `--set` is invalid.
     #[error("--set {text}: {reason}")]
     Setting {
-        /// What was given.
+        /// Its text.
         text: String,
         /// The fault.
         reason: String,
@@ -89,13 +92,13 @@ pub enum TrainError {
     Device {
         /// The device.
         device: String,
-        /// Why.
+        /// The cause.
         source: Box<candle_core::Error>,
     },
     /// The optimizer's configuration, or an update.
     #[error(transparent)]
     Optim(#[from] OptimError),
-    /// A component cannot act after an update.
+    /// A component failed after an update.
     #[error("component `{name}` failed after the update of step {step}: {error}")]
     Component {
         /// The component.
@@ -104,6 +107,21 @@ pub enum TrainError {
         step: u64,
         /// The failure.
         error: crate::state::StateError,
+    },
+    /// The processes of a run cannot add up their gradients or losses.
+    #[error(
+        "process {rank} of {world} (counted from 0) has lost touch with the others at step {step}: {error}; start all of \
+         them again, and each resumes from its newest checkpoint"
+    )]
+    Communicator {
+        /// The number of the process, from 0.
+        rank: usize,
+        /// How many there are.
+        world: usize,
+        /// The number of the update.
+        step: u64,
+        /// The failure.
+        error: CommunicatorError,
     },
     /// The schedule.
     #[error("schedule: {0}")]
@@ -116,17 +134,17 @@ pub enum TrainError {
         /// The fault.
         source: Box<ScheduleError>,
     },
-    /// The parts of a checkpoint are of different steps.
+    /// The parts of a checkpoint have different steps.
     #[error(
-        "{}: part `{part}` is at step {step}, and the checkpoint is not: the program that saved it mixed two states",
+        "{}: part `{part}` is at step {step}, but the checkpoint is not: the program that saved it mixed two states",
         path.display()
     )]
     StepsDisagree {
         /// The checkpoint.
         path: PathBuf,
-        /// The part that disagrees.
+        /// The differing part.
         part: &'static str,
-        /// The step it is at.
+        /// Its step.
         step: u64,
     },
     /// The data.
@@ -144,7 +162,7 @@ pub enum TrainError {
     /// The tensor library.
     #[error(transparent)]
     Tensor(candle_core::Error),
-    /// The folder for a new run has one already.
+    /// The folder for a new run already has one.
     #[error(
         "{} already holds a run: continue it with `train --resume {}`, or choose another folder with --out",
         path.display(),
@@ -159,39 +177,40 @@ pub enum TrainError {
     InUse {
         /// The run directory.
         path: PathBuf,
-        /// Who has it.
+        /// The process that holds its lock.
         holder: String,
     },
-    /// Another process has taken the run over, which this one held.
+    /// Another process has taken over the run.
     #[error(
-        "{} was taken over by {holder}, for this process did not renew its lease in time; nothing more is saved there",
+        "{} was taken over by {holder}, because this process did not renew its lease in time; nothing more is saved \
+         there",
         path.display()
     )]
     TakenOver {
         /// The URL of the run.
         path: PathBuf,
-        /// Who has it.
+        /// The process that has taken it over.
         holder: String,
     },
-    /// The directory of a run is not where it was.
+    /// The directory of a run was moved.
     #[error(
-        "{} was moved, removed or replaced while the run was trained; nothing is saved until it is back in its place",
+        "{} was moved, removed or replaced during the run; nothing is saved until it is back in its place",
         path.display()
     )]
     Displaced {
-        /// Where it was.
+        /// Its original path.
         path: PathBuf,
     },
     /// The lock of a run was removed, and another process has made a new one.
     #[error(
-        "the file `lock` of {} was removed while the run was trained, and {holder} has trained there since; nothing more \
+        "the file `lock` of {} was removed during the run, and {holder} has trained there since; nothing more \
          is saved there",
         path.display()
     )]
     LockLost {
         /// The run directory.
         path: PathBuf,
-        /// Who made the new one.
+        /// The process that made the new one.
         holder: String,
     },
     /// An object store cannot be used.
@@ -199,78 +218,83 @@ pub enum TrainError {
     Store {
         /// The URL.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file of a run, or one that would tell where a run is, cannot be opened.
+    /// A file of a run, or one that is needed to find a run, cannot be opened.
     #[error("cannot open {}: {source}{}", path.display(), open_remedy(path, source))]
     Unopened {
         /// The file, or its URL.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A person has given the `config.toml` of a run values that the run does not have.
+    /// A user has set values in the `config.toml` of a run that the run does not have.
     #[error("{0}")]
     Edited(Box<Edits>),
-    /// The `config.toml` of a run is not as a run wrote it, and makes no sense.
-    #[error("{error}; mend the file, or delete it, and the next resume writes {} again", path.display())]
+    /// The `config.toml` of a run was edited and is invalid.
+    #[error("{error}; correct the file, or delete it, and the next resume writes {} again", path.display())]
     BadRunConfig {
         /// The fault.
         error: Box<TrainError>,
         /// The file.
         path: PathBuf,
     },
-    /// The folder for a new run has something in the place of a file of the run.
-    #[error("{} is there already and is no run's, so it is not written over; choose another folder with --out", path.display())]
+    /// The folder for a new run has another file in the place of a run's file.
+    #[error(
+        "{} exists and does not belong to a run, so it is not overwritten; choose another folder with --out",
+        path.display()
+    )]
     Occupied {
-        /// The thing that is there.
+        /// The existing file.
         path: PathBuf,
     },
-    /// A folder that no run may be made in.
+    /// A folder that cannot contain a run.
     #[error("{} {reason}; choose another folder with --out", path.display())]
     NoPlace {
         /// The folder.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
-    /// There is nothing to resume at a path.
+    /// There is nothing to resume at the path.
     #[error("{}: {reason}", path.display())]
     NothingToResume {
         /// The path.
         path: PathBuf,
-        /// What was looked for.
+        /// The reason.
         reason: String,
     },
-    /// Something was changed that cannot change within a run.
+    /// A setting was changed that cannot change within a run.
     #[error("{what} cannot change within a run: it is {saved} in the checkpoint and {asked} now{remedy}")]
     Refused {
-        /// What was changed.
+        /// The setting.
         what: String,
         /// Its value in the checkpoint.
         saved: String,
         /// Its value now.
         asked: String,
-        /// What to do, or nothing.
+        /// The remedy; may be empty.
         remedy: String,
     },
-    /// The run has diverged; nothing was saved after it did.
+    /// The run has diverged; no later state was saved.
     #[error(
         "the {what} is not finite at step {step}, where the rate is {rates:?}; {}",
         last_good(last_checkpoint.as_deref())
     )]
     NotFinite {
-        /// The loss, or the gradient.
+        /// The value that is not finite: loss or gradient.
         what: String,
         /// The update that was not made.
         step: u64,
         /// The rate of each group.
         rates: Vec<f64>,
-        /// The newest valid checkpoint from before this step.
+        /// The newest valid checkpoint before this step.
         last_checkpoint: Option<PathBuf>,
     },
 }
+
+from_candle!(TrainError => Tensor);
 
 impl From<ScheduleError> for TrainError {
     fn from(error: ScheduleError) -> Self {
@@ -318,11 +342,11 @@ impl From<DataError> for TrainError {
 fn last_good(checkpoint: Option<&Path>) -> String {
     match checkpoint {
         Some(path) => format!(
-            "the last good checkpoint is {}: `train --resume {} --set optimizer.lr=…` goes on from there",
+            "the last good checkpoint is {}: `train --resume {} --set optimizer.lr=…` continues from there",
             path.display(),
             shell::path(path)
         ),
-        None => "no checkpoint is from before it; check the data and the initial weights".to_owned(),
+        None => "there is no earlier checkpoint; check the data and the initial weights".to_owned(),
     }
 }
 
@@ -336,7 +360,7 @@ fn write_remedy(path: &Path, source: &io::Error) -> String {
 }
 
 fn prune_remedy(source: &io::Error) -> &'static str {
-    remedy::of(source).unwrap_or("what is pruned is deleted, so that must be possible there")
+    remedy::of(source).unwrap_or("pruning deletes files, so this must be allowed there")
 }
 
 fn open_remedy(path: &Path, source: &io::Error) -> String {
@@ -347,10 +371,10 @@ fn open_remedy(path: &Path, source: &io::Error) -> String {
     }
 }
 
-/// The remedy where something else is in the place of a file of a run.
+/// The remedy if another file is in the place of a run's file.
 const MOVE_AWAY: &str = "; move it away, and try again";
 
-/// Whether this is the error about a pipe, a device or a folder where a regular file should be.
+/// Whether the error is about a pipe, a device or a folder in place of a regular file.
 fn is_of_another_kind(source: &io::Error) -> bool {
     source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none()
 }
@@ -366,11 +390,22 @@ fn config_remedy(path: &Path, is_folder: bool, source: &io::Error) -> String {
     if is_folder {
         return format!("a run directory is continued with `train --resume {}`", shell::path(path));
     }
-    remedy::of(source).unwrap_or("give the path of a TOML file").to_owned()
+    let of_data = is_named_like_data(path).then(|| for_data(path));
+    of_data.unwrap_or_else(|| remedy::of(source).unwrap_or("give the path of a TOML file").to_owned())
+}
+
+/// Whether a path that was given for a configuration is one of data, by its name.
+pub(super) fn is_named_like_data(path: &Path) -> bool {
+    path.is_file() && Format::of(&DataConfig::new(path)).is_ok()
+}
+
+/// What to do with data in the place of a configuration.
+pub(super) fn for_data(path: &Path) -> String {
+    format!("this is data by its name; `train init {}` writes a configuration for it", shell::path(path))
 }
 
 impl TrainError {
-    /// Whether the request was wrong, rather than the run it asked for having failed.
+    /// Whether the request was wrong, as opposed to a failure of the run.
     pub fn is_input_error(&self) -> bool {
         !matches!(
             self,
@@ -380,6 +415,7 @@ impl TrainError {
                 | Self::LockLost { .. }
                 | Self::Tensor(_)
                 | Self::Component { .. }
+                | Self::Communicator { .. }
                 | Self::Optim(OptimError::Tensor(_))
         )
     }

@@ -1,24 +1,24 @@
-//! The learning-rate range test: train for a few steps at ever larger rates, and see where the loss falls fastest.
+//! The learning-rate range test: trains for some steps at increasing rates, and finds where the loss falls fastest.
 //!
 //! Smith, "Cyclical Learning Rates for Training Neural Networks" (WACV 2017, arXiv 2015), section 3.3, with the
 //! exponential sweep, the smoothed loss and the stop on divergence of Gugger, "How Do You Find A Good Learning Rate"
 //! (2018).
 
 use super::TrainError;
+use super::checks::memory::Purpose;
 use super::config::Config;
-use super::control::{Control, Stake};
-use super::memory::Purpose;
+use super::observe::control::{Control, Stake};
 use super::session::Session;
 use crate::optim::StepHyperparams;
 
-/// How a range test sweeps.
+/// Options of a range test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RangeTestOptions {
     /// Rate of the first step.
     pub start: f64,
     /// Rate of the last step.
     pub end: f64,
-    /// How many steps the sweep takes.
+    /// Number of steps.
     pub steps: u32,
 }
 
@@ -35,12 +35,11 @@ pub struct RangePoint {
     pub lr: f64,
     /// The loss of the step's batch.
     pub loss: f64,
-    /// The mean of the losses around it, with weights that fall off evenly to both sides, so that it does not lag
-    /// behind.
+    /// The mean of the losses around it, with symmetrically decreasing weights, so that it does not lag behind.
     pub smoothed: f64,
 }
 
-/// What a range test found.
+/// Result of a range test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RangeTest {
     /// The steps, up to divergence.
@@ -49,7 +48,7 @@ pub struct RangeTest {
     pub diverged: bool,
     /// The signal that ended the sweep early.
     pub stopped: Option<usize>,
-    /// The rate at which the smoothed loss falls fastest; `None` where it does not fall by a twentieth.
+    /// The rate at which the smoothed loss falls fastest; `None` if it falls by less than a twentieth.
     pub suggestion: Option<f64>,
 }
 
@@ -59,19 +58,18 @@ const SMOOTHING: f64 = 0.9;
 /// The sweep ends when the running average of the loss is this many times its best.
 const DIVERGED: f64 = 4.0;
 
-/// The share of the sweep over which losses are smoothed to each side.
+/// The share of the sweep over which losses are smoothed on each side.
 const SMOOTHED_OVER: f64 = 0.06;
 
-/// The share of the first loss by which the smoothed one has to fall before anything is suggested.
+/// The share of the first loss by which the smoothed loss must fall for a suggestion.
 const LEAST_FALL: f64 = 0.05;
 
-/// Runs a range test of `config` from its initial weights. Everything happens in memory; no run is touched. `control`
-/// can stop it, and then what was found so far is the result; `watch` is told how many steps are made, and the rate and
-/// loss of the last.
+/// Runs a range test of `config` from its initial weights, in memory; no run is changed. `control` can stop it, and the
+/// results so far are returned; `watch` is called with the number of steps made, and the rate and loss of the last.
 ///
 /// # Errors
-/// When the sweep is not one, the session cannot be made, or the device fails. A loss that is not finite is no error:
-/// it ends the sweep.
+/// The options are invalid, the session cannot be created, or the device fails. A loss that is not finite is not an
+/// error: it ends the sweep.
 pub fn find_lr(
     config: Config,
     options: RangeTestOptions,
@@ -81,8 +79,8 @@ pub fn find_lr(
     options.validate()?;
     let mut session = Session::made_for(Purpose::RangeTest, config)?;
     control.put_at_stake(Stake {
-        in_order: "stopping after this step; what was found is kept".to_owned(),
-        at_once: "nothing of the range test is written".to_owned(),
+        in_order: "stopping after this step; the results are kept".to_owned(),
+        at_once: "no results of the range test are written".to_owned(),
         save: String::new(),
     });
     let stop = || control.stop_requested().is_some();
@@ -119,7 +117,7 @@ pub fn find_lr(
     Ok(RangeTest { points, diverged, stopped, suggestion })
 }
 
-/// Each of `values` with those less than `width` steps away from it, the nearer the more. At the ends there are fewer.
+/// Averages each of `values` with those less than `width` steps away, with weights that decrease with the distance.
 fn smooth(values: &[f64], width: usize) -> Vec<f64> {
     let mean = |at: usize| {
         let (from, to) = ((at + 1).saturating_sub(width), values.len().min(at + width));
@@ -131,10 +129,10 @@ fn smooth(values: &[f64], width: usize) -> Vec<f64> {
 }
 
 impl RangeTestOptions {
-    /// Checks that it is a sweep.
+    /// Checks the options.
     ///
     /// # Errors
-    /// Names the option and its value.
+    /// The option and its value.
     pub fn validate(&self) -> Result<(), TrainError> {
         let wrong =
             |field: &str, value: String, rule: String| Err(TrainError::Field { field: field.to_owned(), value, rule });
@@ -142,7 +140,7 @@ impl RangeTestOptions {
             return wrong("start", self.start.to_string(), "must be a finite rate above 0".to_owned());
         }
         if !(self.end > self.start && self.end.is_finite()) {
-            let rule = format!("must be a finite rate above that of the first step, {}", self.start);
+            let rule = format!("must be a finite rate above the rate of the first step, {}", self.start);
             return wrong("end", self.end.to_string(), rule);
         }
         if self.steps < 2 {
@@ -151,7 +149,7 @@ impl RangeTestOptions {
         Ok(())
     }
 
-    /// The rate of a step: equal ratios from `start` to `end`.
+    /// Returns the rate of a step: equal ratios from `start` to `end`.
     fn rate(&self, step: u32) -> f64 {
         let share = f64::from(step) / f64::from(self.steps - 1);
         self.start * (self.end / self.start).powf(share)
@@ -172,8 +170,8 @@ impl Average {
     }
 }
 
-/// The rate at which the smoothed loss falls fastest per factor of the rate, before its lowest point; none where it
-/// hardly falls at all, for what falls fastest then is noise.
+/// Returns the rate at which the smoothed loss falls fastest per factor of the rate, before its minimum; `None` if it
+/// hardly falls, because then this would be noise.
 fn steepest(points: &[RangePoint]) -> Option<f64> {
     let lowest = (0..points.len()).min_by(|&a, &b| points[a].smoothed.total_cmp(&points[b].smoothed))?;
     if points[lowest].smoothed > (1.0 - LEAST_FALL) * points[0].smoothed {
@@ -210,7 +208,7 @@ mod tests {
     #[test]
     fn the_suggestion_does_not_lag_behind_the_curve() {
         let options = RangeTestOptions::default();
-        // Falls fastest at step 100, and diverges from step 170 on.
+        // Falls fastest at step 100, and diverges from step 170.
         let fall = |step: u32| 0.2 + 2.0 / (1.0 + ((f64::from(step) - 100.0) / 8.0).exp());
         let loss = |step: u32| fall(step) + (f64::from(step) - 170.0).exp().min(1e6);
         let losses: Vec<f64> = (0..180).map(loss).collect();

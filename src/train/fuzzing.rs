@@ -1,22 +1,22 @@
-//! What reads a file that nobody vouches for and has no public face of its own: for tests with hostile input.
+//! Entry points for fuzzing internal parsers of untrusted files.
 
 use std::path::Path;
 
 use super::TrainError;
-use super::log::{self, Log};
+use super::run_dir::log::{self, Log};
 
-/// Cuts the log at `path` back to the lines of the first `steps` updates, as a resume does.
+/// Truncates the log at `path` to the lines of the first `steps` updates, like a resume.
 ///
 /// # Errors
-/// When it cannot be read or written.
+/// It cannot be read or written.
 pub fn cut_log(path: &Path, steps: u64) -> Result<(), TrainError> {
     Log::open(path, steps, None).map(drop)
 }
 
-/// Copies those lines of the log in the run directory `run` to a new log, as a run does that branches off.
+/// Copies these lines of the log in the run directory `run` to a new log, like a run that branches off.
 ///
 /// # Errors
-/// When the log cannot be read, or the copy not be written.
+/// The log cannot be read, or the copy cannot be written.
 pub fn copy_log(run: &Path, to: &Path, steps: u64) -> Result<(), TrainError> {
     log::copy_before(run, to, steps)
 }

@@ -1,44 +1,46 @@
-//! At which steps a run validates, when it saves, and how that is said before it begins.
+//! Times of validations and saves of a run, and their description before it begins.
 //!
-//! Validations come after the same steps in every process that makes the run, because the log holds them and schedules
-//! follow them. So they depend on the length of the run and on the number of rows, and never on the clock. Saves leave
-//! no trace in the log; where they are not configured, the clock decides.
+//! Validations come after the same steps in every process of the run, because the log contains them and schedules
+//! follow them. So they depend on the length of the run and on the number of rows, and never on the clock. Saves do not
+//! affect the log; by default, the clock determines them.
 
 use std::time::{Duration, Instant};
 
-use super::config::{CheckpointConfig, ValidationConfig};
-use super::every::Every;
-use super::figure::Metric;
+use super::config::every::Interval;
+use super::config::figure::Metric;
+use super::config::{CheckpointConfig, Config, ValidationConfig};
 use super::metrics::Measured;
+use crate::data::Data;
 
-/// How long a run is.
+/// Length of a run and of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lengths {
-    /// Updates of the whole run.
+    /// Number of updates in the whole run.
     pub total: u64,
     /// Updates of one epoch.
     pub epoch: u64,
 }
 
-/// After which updates a run validates.
+/// Updates after which a run validates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validations {
     every: u64,
-    /// The last update, where the model is evaluated after that one too.
+    /// The last update, if the model is also evaluated after it.
     end: Option<u64>,
 }
 
 impl Validations {
-    /// The most validations of a run, where the interval is left open.
+    /// Maximal number of validations with the automatic interval.
     const MOST: u64 = 100;
-    /// The fewest validations, where the interval is left open and the run has the steps for them.
+    /// Minimal number of validations with the automatic interval, if the run has enough steps.
     const LEAST: u64 = 5;
-    /// An epoch of more updates is too long to be waited for, where the run has few of them.
+    /// With few epochs, an epoch of more updates is too long as an interval.
     const LONG: u64 = 1000;
 
-    /// Those of `config`, in which what was left open is written down. One validation takes as long as `cost` updates.
+    /// Determines the validations of `config`, and writes an automatic interval into it. One validation takes as long
+    /// as `cost` updates.
     pub fn settle(config: &mut ValidationConfig, lengths: Lengths, cost: f64) -> Self {
-        if config.every == Every::Auto {
+        if config.every == Interval::Auto {
             config.every = Self::fitting(lengths, cost);
             config.at_end.get_or_insert(true);
         }
@@ -46,53 +48,53 @@ impl Validations {
         Self { every, end: config.at_end.unwrap_or(false).then_some(lengths.total) }
     }
 
-    /// An interval that fits a run: whole epochs, unless the run has only a part of one, or few that are long.
-    /// Validations take a quarter of the time of a run at most, as long as there are [`Self::LEAST`].
-    fn fitting(Lengths { total, epoch }: Lengths, cost: f64) -> Every {
+    /// Returns an interval for a run: whole epochs, unless the run has only a part of one, or few long ones.
+    /// Validations take at most a quarter of the time, unless that would mean fewer than [`Self::LEAST`].
+    fn fitting(Lengths { total, epoch }: Lengths, cost: f64) -> Interval {
         let affordable = (3.0 * cost).ceil() as u64;
         let longest = total.div_ceil(Self::LEAST).max(1);
         if epoch > total || (epoch > Self::LONG && epoch > longest) {
             let usual = (total / (2 * Self::LEAST)).max(1);
-            return Every::Steps(if affordable > usual { affordable.min(longest) } else { round_down(usual) });
+            return Interval::Steps(if affordable > usual { affordable.min(longest) } else { round_down(usual) });
         }
         let shortest = total.div_ceil(Self::MOST).max(affordable);
-        Every::Epochs(shortest.div_ceil(epoch).min(longest / epoch).max(1))
+        Interval::Epochs(shortest.div_ceil(epoch).min(longest / epoch).max(1))
     }
 
-    /// Whether the model is evaluated once `done` updates are made.
+    /// Whether the model is evaluated after `done` updates.
     pub fn are_due(&self, done: u64) -> bool {
         done.is_multiple_of(self.every) || self.end == Some(done)
     }
 
-    /// After how many updates in all the next one comes, `done` of them being made, in a run of `total`.
+    /// Returns the number of updates at the next validation after `done`, in a run of `total`.
     pub fn next(&self, done: u64, total: u64) -> Option<u64> {
         let regular = next_multiple(self.every, done).filter(|&next| next <= total);
         regular.or(self.end).filter(|&next| next > done && next <= total)
     }
 }
 
-/// `number` or somewhat less, with few digits.
+/// Rounds `number` down to few digits.
 fn round_down(number: u64) -> u64 {
     let power = 10_u64.pow(number.checked_ilog10().unwrap_or_default());
     let leading = [5, 2, 1].into_iter().find(|leading| leading * power <= number);
     leading.unwrap_or(1) * power
 }
 
-/// The first multiple of `every` above `done`.
+/// Returns the first multiple of `every` above `done`.
 fn next_multiple(every: u64, done: u64) -> Option<u64> {
     (done / every).checked_add(1)?.checked_mul(every)
 }
 
-/// When a run saves.
+/// Times of saves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Saves {
     rhythm: Rhythm,
-    /// The steps whose checkpoints are kept for ever are multiples of this one.
+    /// Checkpoints at multiples of this step are kept for ever.
     kept: Option<u64>,
-    /// The metric that the best checkpoints go by. Each state for which it is known is saved.
+    /// The metric that selects the best checkpoints. Each state with this metric is saved.
     best: Option<Metric>,
     began: Instant,
-    /// How long the last save took.
+    /// Duration of the last save.
     pub cost: Duration,
 }
 
@@ -100,22 +102,22 @@ pub(super) struct Saves {
 enum Rhythm {
     Steps(u64),
     Clock(Duration),
-    /// At the end of an epoch of this many updates or after a validation, where that costs little, and by the clock.
+    /// At the end of an epoch of this many updates or after a validation, if the cost is low, and by the clock.
     Fitting(u64),
 }
 
 impl Saves {
-    /// The longest time without a save where the interval is left open.
+    /// Maximal time without a save with the automatic interval.
     const LONGEST: Duration = Duration::from_secs(600);
-    /// Saves at the ends of epochs are this many times as far apart as they take: 3% of the time.
+    /// Distance of saves at the ends of epochs, as a multiple of their duration: 3% of the time.
     const APART: u32 = 33;
-    /// And no closer than this share of the time trained so far, so that a long run does not fill its disk.
+    /// Minimal distance as a share of the training time so far, so that a long run does not fill its disk.
     const SHARE: u32 = 100;
 
-    /// Those of `config`; the rule for the best goes by `best`, where there is such a rule.
+    /// Determines the saves of `config`; `best` is the metric of the rule for the best, if there is one.
     pub fn new(config: &CheckpointConfig, best: Option<Metric>, kept: Option<u64>, lengths: Lengths) -> Self {
         let rhythm = match config.every {
-            Every::Minutes(minutes) => {
+            Interval::Minutes(minutes) => {
                 Rhythm::Clock(Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX))
             }
             every => every.in_steps(lengths.epoch).map_or(Rhythm::Fitting(lengths.epoch), Rhythm::Steps),
@@ -123,7 +125,7 @@ impl Saves {
         Self { rhythm, kept, best, began: Instant::now(), cost: Duration::ZERO }
     }
 
-    /// Whether the state is saved after `done` updates, of which `measured` is known; the last save began at `last`.
+    /// Whether the state is saved after `done` updates, with the metrics `measured`; the last save began at `last`.
     pub fn are_due(&self, done: u64, measured: &Measured, last: Instant) -> bool {
         let is_regular = match self.rhythm {
             Rhythm::Steps(steps) => done.is_multiple_of(steps),
@@ -145,7 +147,15 @@ impl Saves {
     }
 }
 
-/// How the intervals of a run are said once `done` updates are made.
+/// Determines the validations, if there are rows for them; an automatic interval in `config` is replaced by the result.
+pub(super) fn settle(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
+    let rows = data.validation_rows().len();
+    // Training has a forward and a backward pass, which together take three times as long per row.
+    let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
+    (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
+}
+
+/// Describes the intervals of a run after `done` updates.
 pub(super) fn describe(
     config: (&ValidationConfig, &CheckpointConfig),
     validations: Option<&Validations>,
@@ -195,12 +205,12 @@ pub(super) fn describe(
 }
 
 /// `every 2 epochs (90 steps)`, `every epoch (45 steps)`, `every 500 steps`.
-fn interval(every: Every, steps_per_epoch: u64) -> String {
+fn interval(every: Interval, steps_per_epoch: u64) -> String {
     let steps = every.in_steps(steps_per_epoch).unwrap_or_default();
     match every {
-        Every::Epochs(1) => format!("every epoch ({steps} steps)"),
-        Every::Epochs(_) => format!("every {every} ({steps} steps)"),
-        Every::Steps(1) => "every step".to_owned(),
+        Interval::Epochs(1) => format!("every epoch ({steps} steps)"),
+        Interval::Epochs(_) => format!("every {every} ({steps} steps)"),
+        Interval::Steps(1) => "every step".to_owned(),
         every => format!("every {every}"),
     }
 }
@@ -254,7 +264,7 @@ mod tests {
             assert!(config.every.in_steps(epoch).is_some() && config.at_end == Some(true));
             assert!(validations.are_due(total));
             assert!(total / validations.every <= Validations::MOST.max(1));
-            // Settled once, it stays so whatever becomes of the length.
+            // Once determined, the interval stays the same for any length.
             let longer = Lengths { total: 2 * total, epoch };
             assert_eq!(Validations::settle(&mut config, longer, cost).every, validations.every);
         }
@@ -270,13 +280,13 @@ mod tests {
 
     #[test]
     fn an_explicit_interval_is_left_as_it_is() {
-        let mut config = ValidationConfig { every: Every::Epochs(1), ..ValidationConfig::default() };
+        let mut config = ValidationConfig { every: Interval::Epochs(1), ..ValidationConfig::default() };
         let before = config.clone();
         let validations = Validations::settle(&mut config, Lengths { total: 10, epoch: 4 }, 1e9);
         assert_eq!((config, validations), (before, Validations { every: 4, end: None }));
     }
 
-    fn saves(every: Every) -> Saves {
+    fn saves(every: Interval) -> Saves {
         let config = CheckpointConfig { every, ..CheckpointConfig::default() };
         Saves::new(&config, None, None, Lengths { total: 100, epoch: 4 })
     }
@@ -284,7 +294,7 @@ mod tests {
     #[test]
     fn saves_that_are_left_open_take_a_small_share_of_the_time() {
         let Some(before) = Instant::now().checked_sub(Duration::from_secs(2)) else { return };
-        let mut saves = saves(Every::Auto);
+        let mut saves = saves(Interval::Auto);
         let due = |saves: &Saves, done| saves.are_due(done, &Measured::default(), before);
         saves.cost = Duration::from_millis(20);
         assert!(due(&saves, 8) && !due(&saves, 9), "only at the end of an epoch");
@@ -298,16 +308,16 @@ mod tests {
     }
 
     #[test]
-    fn saves_that_are_left_open_come_every_ten_minutes_whatever_they_take() {
+    fn saves_that_are_left_open_come_every_ten_minutes_with_any_duration() {
         let Some(before) = Instant::now().checked_sub(Saves::LONGEST) else { return };
-        let mut saves = saves(Every::Auto);
+        let mut saves = saves(Interval::Auto);
         saves.cost = Duration::from_secs(100);
         assert!(saves.are_due(7, &Measured::default(), before));
     }
 
     #[test]
     fn a_state_is_saved_where_the_best_need_it_and_where_it_is_to_be_kept() {
-        let mut saves = saves(Every::Steps(10));
+        let mut saves = saves(Interval::Steps(10));
         let measured = Measured { validation_loss: Some(0.5), ..Measured::default() };
         let due = |saves: &Saves| [7, 10, 14].map(|done| saves.are_due(done, &measured, Instant::now()));
         assert_eq!(due(&saves), [false, true, false]);

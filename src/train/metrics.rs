@@ -1,33 +1,34 @@
-//! What is measured: the loss of a batch, the mean over an epoch, and the figures of a validation.
+//! Metrics of training: the loss of a batch, the mean over an epoch, and the results of a validation.
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::figure::{Metric, figure_of};
+use super::config::figure::{Metric, figure_of};
 use crate::data::{Batch, DataError, TargetKind};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::{Mode, Model};
-use crate::state::{Part, State, StateError};
+use crate::optim::to_f64;
+use crate::state::{State, StateError, Stateful};
 
-/// What a validation finds.
+/// Result of a validation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Mean loss over the targets, without label smoothing.
     #[serde(rename = "val_loss")]
     pub loss: f64,
-    /// Share of targets that are classified right, where there are classes.
+    /// Share of correctly classified targets, if there are classes.
     #[serde(rename = "val_accuracy", default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// The other figures: `validation_<name>` for each metric.
+    /// Other metrics: `validation_<name>` for each.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// What was measured after an update, as a checkpoint of that step holds it. Empty between validations.
+/// Metrics measured after an update, saved in a checkpoint of that step. Empty between validations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measured {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,20 +37,20 @@ pub(super) struct Measured {
     pub validation_loss: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-    /// The metrics of the validation, by the names of their figures.
+    /// The metrics of the validation, by their full names.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl Measured {
-    /// Takes in what a validation has found.
+    /// Takes over the result of a validation.
     pub fn take(&mut self, found: &Evaluation) {
         self.validation_loss = Some(found.loss);
         self.validation_accuracy = found.accuracy;
         self.metrics = found.metrics.clone();
     }
 
-    /// The figure that is called so, where it is known.
+    /// Returns the value of a metric, if it is known.
     pub fn figure(&self, metric: Metric) -> Option<f64> {
         match metric {
             Metric::Own(name) => self.metrics.get(&figure_of(name)).copied(),
@@ -60,7 +61,7 @@ impl Measured {
     }
 }
 
-/// Sums over the batches of one evaluation. Where a row has a class for each position, all positions count alike.
+/// Sums over the batches of one evaluation. If a row has a class per position, all positions count equally.
 #[derive(Debug, Default)]
 struct EvaluationSums {
     targets: f64,
@@ -80,7 +81,7 @@ impl EvaluationSums {
         Ok(())
     }
 
-    /// The means; none without rows.
+    /// Returns the means; `None` without rows.
     pub fn mean(&self) -> Option<Evaluation> {
         let mean = || Evaluation {
             loss: self.loss / self.targets,
@@ -91,7 +92,7 @@ impl EvaluationSums {
     }
 }
 
-/// What a model comes to on these batches; nothing without rows.
+/// Evaluates the model on these batches; `None` if there are no rows.
 pub(crate) fn evaluate(
     model: &dyn Model,
     loss: &dyn Loss,
@@ -107,7 +108,7 @@ pub(crate) fn evaluate(
         tallies.iter_mut().try_for_each(|(_, tally)| tally.add(&outputs, &batch.targets))?;
     }
     let figures = tallies.iter().map(|(name, tally)| (figure_of(name), tally.value()));
-    // A figure that is not a number has no place in a log of numbers.
+    // A value that is not finite cannot be written to the log.
     let figures = figures.filter(|(_, value)| value.is_finite()).collect();
     Ok(sums.mean().map(|found| Evaluation { metrics: figures, ..found }))
 }
@@ -124,16 +125,8 @@ pub(super) fn check(metrics: &[MetricConfig], targets: TargetKind) -> Result<(),
     }
 }
 
-/// Reads a scalar of any float dtype.
-pub(super) fn to_f64(scalar: &Tensor) -> candle_core::Result<f64> {
-    match scalar.dtype() {
-        DType::F64 => scalar.to_scalar::<f64>(),
-        _ => Ok(f64::from(scalar.to_dtype(DType::F32)?.to_scalar::<f32>()?)),
-    }
-}
-
-/// The mean loss over the updates of the current epoch. It has memory: a run resumed in mid-epoch must print the
-/// same mean at its end.
+/// The mean loss over the updates of the current epoch. It has state: a run resumed inside an epoch must print the same
+/// mean at its end.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct EpochMean {
     loss_sum: f64,
@@ -146,19 +139,19 @@ impl EpochMean {
         self.updates += 1;
     }
 
-    /// Over how many updates it is so far.
+    /// Returns the number of updates so far.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// The mean, after which a new epoch begins.
+    /// Returns the mean, and starts a new epoch.
     pub fn take(&mut self) -> f64 {
         let Self { loss_sum, updates } = std::mem::take(self);
         loss_sum / updates as f64
     }
 }
 
-impl Part for EpochMean {
+impl Stateful for EpochMean {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(serde_json::to_value(self)?))
     }

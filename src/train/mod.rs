@@ -1,81 +1,65 @@
-//! Runs: the configuration, the run directory, the loop, and how a run is taken up again.
+//! Runs: the configuration, the run directory, the training loop, and resuming.
 //!
-//! Read [`Run`] first: its loop is the story of a step. [`Session`] is what has memory in it, [`resume`] finds where
-//! to go on, [`Config`] is what a run is computed from.
+//! Read [`Run`] first: its loop shows a step. [`Session`] holds the state, [`resume`] finds the point to continue from,
+//! and [`Config`] is the input of a run.
+//!
+//! The files of this folder are the loop. `config/` is the configuration, `run_dir/` the directory that a run fills,
+//! `checks/` what is checked before the first step, `observe/` what is seen of a run from outside.
 
-mod bar;
 mod best;
 mod builder;
-pub(crate) mod changes;
-mod complete;
+mod checks;
 mod component;
-mod config;
-mod console;
-mod control;
-mod directory;
+pub(crate) mod config;
 mod error;
-mod every;
-mod figure;
+mod find;
 mod find_lr;
 #[doc(hidden)]
 pub mod fuzzing;
-mod heartbeat;
-mod held_disk;
+mod given;
 mod intervals;
-mod keep;
-mod lease;
-mod load;
-pub(crate) mod log;
-mod log_order;
-mod memory;
 mod metrics;
-mod mirror;
-mod missing;
-mod outlook;
-pub(crate) mod paths;
-mod pauses;
-mod place;
-mod progress;
+mod observe;
+mod prune;
 mod record;
 pub mod resume;
 mod run;
+pub(crate) mod run_dir;
 mod schedulers;
-mod scratch;
-mod segments;
 mod session;
-mod signals;
 mod sink;
-mod spelling;
-mod timing;
-mod unusual;
-mod wording;
-mod written_config;
 
 pub use best::{BestCheckpoint, Kept, best_at};
 pub use builder::SessionBuilder;
+pub(crate) use checks::memory::Purpose;
 pub(crate) use component::apply_lent;
 pub use component::{Component, Configured, Update, register_component};
+pub use config::edits::Edits;
+pub use config::every::Interval;
+pub use config::figure::Metric;
+pub use config::keep::KeepConfig;
+pub(crate) use config::load::from_checkpoint;
+pub use config::load::{Setting, from_file};
+pub(crate) use config::paths::base_of;
+#[doc(hidden)]
+pub use config::paths::relative as relative_path;
 pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
-pub use console::Console;
-pub use control::{Answer, Control, Stake};
-pub use directory::RunDirectory;
 pub use error::TrainError;
-pub use every::Every;
-pub use figure::Metric;
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
-pub use keep::{KeepConfig, Pruning};
-pub use load::{Setting, from_file};
-pub(crate) use load::{base_of, from_checkpoint};
-pub use log_order::Order as LogOrder;
-pub(crate) use memory::Purpose;
 pub use metrics::Evaluation;
 pub(crate) use metrics::evaluate;
-pub use paths::relative as relative_path;
-pub use progress::{Phase, Progress};
+#[cfg(feature = "cli")]
+pub use observe::console::Console;
+pub use observe::control::{Answer, Control, Stake};
+pub use observe::progress::{Phase, Progress};
+#[doc(hidden)]
+pub use observe::signals::file_size_limit_is_an_error;
+pub use prune::Pruning;
 pub use record::StepRecord;
 pub use run::Run;
+pub use run_dir::directory::RunDirectory;
+#[doc(hidden)]
+pub use run_dir::log_order::Order as LogOrder;
 pub use session::Session;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
-pub use signals::file_size_limit_is_an_error;
 pub use sink::{Beginning, Outcome, Sink, Sinks};
-pub use written_config::Edits;

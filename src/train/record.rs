@@ -1,43 +1,44 @@
-//! The record of a step: all that an update produced, as one value that every sink takes.
+//! The record of a step: all results of an update, as one value for every sink.
 
 use serde::{Deserialize, Serialize};
 
 use super::metrics::Evaluation;
 use crate::optim::StepHyperparams;
 
-/// Everything that a step produced. What is serialized is a line of `log.jsonl`.
+/// All results of a step. Its serialized form is a line of `log.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepRecord {
     /// Number of the update, from 0.
     pub step: u64,
-    /// Number of the epoch it belongs to, from 1.
+    /// Number of its epoch, from 1.
     pub epoch: u64,
-    /// The rate it used, of each group.
+    /// The rate of each group.
     pub lr: Vec<f64>,
-    /// The momentum it used, of each group, where a schedule drives it.
+    /// The momentum of each group, if a schedule drives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<Vec<f64>>,
-    /// The weight decay it used, of each group, where a schedule drives it.
+    /// The weight decay of each group, if a schedule drives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<Vec<f64>>,
-    /// The loss of its batch, before the update.
+    /// The loss of its batch, computed before the update.
     pub loss: f64,
-    /// The global norm of its gradients, before clipping.
+    /// The global norm of its gradients before clipping.
     pub grad_norm: f64,
-    /// The validation after it, where there was one.
+    /// The validation after it, if there was one.
     #[serde(flatten)]
     pub validation: Option<Evaluation>,
-    /// The mean loss over the updates of the epoch, where this is its last one. Not in the log, whose lines add up to it.
+    /// The mean loss over the updates of the epoch, if this is its last one. Not in the log, because it can be computed
+    /// from the log's lines.
     #[serde(skip)]
     pub epoch_loss: Option<f64>,
-    /// What the next update uses in each group. Not in the log, where the next line has it.
+    /// Hyperparameters of the next update in each group. Not in the log, because the next line has them.
     #[serde(skip)]
     pub next: Vec<StepHyperparams>,
 }
 
 impl StepRecord {
-    /// The record of update number `step`, before anything was measured after it.
+    /// Creates the record of update number `step`, before any validation.
     pub(super) fn new(step: u64, epoch: u64, rates: &[StepHyperparams], loss: f64, grad_norm: f64) -> Self {
         let of_groups = |value: fn(&StepHyperparams) -> Option<f64>| rates.iter().map(value).collect();
         Self {
@@ -54,7 +55,7 @@ impl StepRecord {
         }
     }
 
-    /// How many updates are made with this one.
+    /// Returns the number of updates made, including this one.
     pub fn done(&self) -> u64 {
         self.step + 1
     }

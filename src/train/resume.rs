@@ -1,50 +1,53 @@
-//! Taking up a run: which checkpoint, with which configuration, in which directory.
+//! Resuming a run: choice of the checkpoint, the configuration and the directory.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use super::builder::Given;
-use super::changes::written;
-use super::config::Config;
-use super::control::Control;
-use super::directory::RunDirectory;
-use super::load::{self, Setting};
-use super::log_order::Order;
-use super::place::{Place, is_run, what_is, without_slash};
+use super::TrainError;
+use super::config::changes::written;
+use super::config::load::{self, Setting};
+use super::config::paths::base_of;
+use super::config::{Config, written_config};
+use super::find::{newest, single};
+use super::given::Given;
+use super::observe::control::Control;
 use super::run::Run;
+use super::run_dir::directory::RunDirectory;
+use super::run_dir::log;
+use super::run_dir::place::{Place, is_run, what_is, without_slash};
 use super::session::Session;
-use super::{TrainError, log, written_config};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline, WrittenBy};
-use crate::memory::{self, Need};
-use crate::{remedy, store};
+use crate::checkpoint::{self, Checkpoint, Folder, WrittenBy};
+use crate::{free_name, remedy, store};
 
-/// A run that was taken up, and what a person should know about it.
+pub use super::find::{all_at, folder_of, log_order_at, newest_at, newest_outline_at, not_a_part};
+
+/// A resumed run, and messages for the user.
 pub struct Resumed {
     /// The run, ready to train.
     pub run: Run,
-    /// Damaged checkpoints that were passed over, changes, differences of machine.
+    /// Messages about skipped damaged checkpoints, changes, and differences of the machine.
     pub messages: Vec<String>,
 }
 
-/// How a run is to be taken up.
+/// Options of a resume.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Choices<'a> {
-    /// What changes in the configuration that the checkpoint holds.
+pub struct ResumeOptions<'a> {
+    /// Changes to the configuration of the checkpoint.
     pub settings: &'a [Setting],
-    /// The run directory to go on in, where that is another one.
+    /// The run directory to continue in, if it is another one.
     pub out: Option<&'a Path>,
-    /// Whether a damaged checkpoint is an error, rather than passed over for an older one.
+    /// Whether a damaged checkpoint is an error, instead of being skipped for an older one.
     pub strict: bool,
 }
 
-/// Takes up the run at `path`: a run directory, a folder of checkpoints, or one checkpoint.
+/// Resumes the run at `path`: a run directory, a folder of checkpoints, or one checkpoint.
 ///
-/// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint that is not in a run
-/// directory, or that later ones follow, starts a new one and stays as it is: `out`, or a free name under `runs`.
+/// A run is continued in its own directory, from its newest valid checkpoint. A checkpoint outside a run, or one
+/// followed by later ones, starts a new run and is not changed: in `out`, or under a free name in `runs`.
 ///
 /// # Errors
-/// When there is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
-pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Resumed, TrainError> {
+/// There is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
+pub fn resume(path: &Path, choices: ResumeOptions<'_>, control: Control) -> Result<Resumed, TrainError> {
     match locate(path)? {
         Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => {
             in_place(&run, choices, None, Given::default(), control)
@@ -65,100 +68,28 @@ pub fn resume(path: &Path, choices: Choices<'_>, control: Control) -> Result<Res
     }
 }
 
-/// Takes up the run in the directory `run` with `config`, and with what a program hands over.
+/// Resumes the run in the directory `run` with `config`, and with values passed by a program.
 pub(super) fn resume_as(run: &Path, config: Config, given: Given, control: Control) -> Result<Resumed, TrainError> {
-    in_place(run, Choices::default(), Some(config), given, control)
+    in_place(run, ResumeOptions::default(), Some(config), given, control)
 }
 
-/// The run in the directory `out`: taken up where there is one, else a new one of `config`. A program that trains by this
+/// Resumes the run in the directory `out` if there is one, otherwise starts one with `config`. A program that uses this
 /// can be killed and started again with the same arguments.
 ///
 /// # Errors
-/// As [`resume`] or [`Run::start`], and those of `config`.
+/// As [`resume`] or [`Run::start`], and errors of `config`.
 pub fn start_or_resume(
     out: &Path,
     control: Control,
     config: impl FnOnce() -> Result<Config, TrainError>,
 ) -> Result<Resumed, TrainError> {
     if is_run(out)? {
-        return resume(out, Choices::default(), control);
+        return resume(out, ResumeOptions::default(), control);
     }
     Ok(Resumed { run: Run::start(config()?, out, control)?, messages: Vec::new() })
 }
 
-/// The checkpoint that a resume of `path` would take, and a message for each damaged one that is passed over.
-///
-/// # Errors
-/// When there is none, or none is valid.
-pub fn newest_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    match what_is(path)? {
-        Place::Run(run) => newest(&run.join("checkpoints"), false),
-        Place::Folder(folder) => newest(&folder, false),
-        Place::Single(path) => single(&path),
-    }
-}
-
-/// As [`newest_at`], and of the checkpoint no more than its outline, which is quick where it is large and far away.
-///
-/// # Errors
-/// As [`newest_at`], for what is looked at.
-pub fn newest_outline_at(path: &Path) -> Result<(Outline, Vec<String>), TrainError> {
-    let folder = match what_is(path)? {
-        Place::Run(run) => run.join("checkpoints"),
-        Place::Folder(folder) => folder,
-        Place::Single(path) => return Ok((Outline::read(&path)?, Vec::new())),
-    };
-    let newest = Folder::new(folder).newest_outline()?;
-    let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
-    messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));
-    Ok((newest.checkpoint, messages))
-}
-
-/// The folder of the checkpoints of the run at `path`, or `path`, where that is such a folder; none where it is one
-/// checkpoint.
-///
-/// # Errors
-/// When there is nothing of the kind.
-pub fn folder_of(path: &Path) -> Result<Option<PathBuf>, TrainError> {
-    Ok(match what_is(path)? {
-        Place::Run(run) => Some(run.join("checkpoints")),
-        Place::Folder(folder) => Some(folder),
-        Place::Single(_) => None,
-    })
-}
-
-/// The directories of all checkpoints at `path`, oldest first, whether or not they are valid.
-///
-/// # Errors
-/// When there is none.
-pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    let folder = match what_is(path)? {
-        Place::Run(run) => run.join("checkpoints"),
-        Place::Folder(folder) => folder,
-        Place::Single(path) => return Ok(vec![path]),
-    };
-    let found = Folder::new(&folder).list()?;
-    if found.is_empty() {
-        return Err(CheckpointError::Empty { folder }.into());
-    }
-    Ok(found.into_iter().map(|(_, path)| path).collect())
-}
-
-/// The order of the lines in the log of the run at `path`, with the log's place, where the newest checkpoint is of step
-/// `steps`; `None` for checkpoints outside a run.
-///
-/// # Errors
-/// When the log cannot be read.
-pub fn log_order_at(path: &Path, steps: u64) -> Result<Option<(PathBuf, Order)>, TrainError> {
-    let Place::Run(run) = what_is(path)? else { return Ok(None) };
-    let file = run.join("log.jsonl");
-    // Without a log, every line is missing.
-    let read = || Order::of(log::read(&run)?.unwrap_or_else(|| Box::new(io::empty())), steps);
-    let order = read().map_err(|source| TrainError::Unopened { path: file.clone(), source })?;
-    Ok(Some((file, order)))
-}
-
-/// Where a resume of `path` goes on.
+/// Determines the place that a resume of `path` continues from.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {
         Place::Single(path) => place_of_checkpoint(path)?,
@@ -166,9 +97,9 @@ fn locate(path: &Path) -> Result<Place, TrainError> {
     })
 }
 
-/// The newest checkpoint of a run stands for the run. It was asked for by name, so no older one does in its place.
+/// The newest checkpoint of a run means the run. It was given by its path, so no older one replaces it.
 fn place_of_checkpoint(path: PathBuf) -> Result<Place, TrainError> {
-    let (folder, run) = (path.parent().unwrap_or(&path), load::base_of(&path));
+    let (folder, run) = (path.parent().unwrap_or(&path), base_of(&path));
     let newest = Folder::new(folder).list()?.pop();
     let is_newest = newest.is_some_and(|(step, _)| Some(step) == checkpoint::step_of(&path));
     if !(is_newest && run != folder && is_run(&run)?) {
@@ -185,62 +116,9 @@ pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The checkpoint at `path`, where it fits in memory.
-fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-    require_room(path)?;
-    Ok(Checkpoint::read(path)?)
-}
-
-/// Refuses a checkpoint on this machine's disk that does not fit in memory.
-fn require_room(checkpoint: &Path) -> Result<(), TrainError> {
-    let files = fs::read_dir(checkpoint).into_iter().flatten().flatten();
-    let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).fold(0, u64::saturating_add);
-    let needs = vec![Need::new("its files", bytes, "")];
-    let remedies = vec!["a machine, or a limit, with more memory".to_owned()];
-    Ok(memory::require(&checkpoint.display().to_string(), needs, 0, remedies)?)
-}
-
-/// The newest valid checkpoint in `folder`, and a message for each newer one that is not; with `strict` the newest of
-/// all, which must be valid.
-fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    if let Some((_, path)) = Folder::new(folder).list()?.last() {
-        require_room(path)?;
-    }
-    let mut newest = Folder::new(folder).require_newest()?;
-    if strict && !newest.damaged.is_empty() {
-        return Err(newest.damaged.swap_remove(0).error.into());
-    }
-    let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
-    messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));
-    Ok((newest.checkpoint, messages))
-}
-
-/// The checkpoint at `path`, and what a person should know of it.
-fn single(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
-    let checkpoint = read(path)?;
-    let messages = beside(path, checkpoint.manifest()).collect();
-    Ok((checkpoint, messages))
-}
-
-/// A warning for each file in a checkpoint that is no part of it. Where they cannot be listed, there is nothing to say:
-/// nothing reads them.
-fn beside(path: &Path, manifest: &Manifest) -> impl Iterator<Item = String> + use<> {
-    let foreign = checkpoint::foreign_files(path, manifest).unwrap_or_default();
-    foreign.into_iter().map(|path| format!("warning: {}", not_a_part(&path)))
-}
-
-/// The warning for a file in a checkpoint's directory that its manifest does not list.
-pub fn not_a_part(path: &Path) -> String {
-    format!("{} is no part of the checkpoint, and nothing reads it", path.display())
-}
-
-fn passed_over(damaged: &Damaged) -> String {
-    format!("passed over a damaged checkpoint: {damaged}")
-}
-
 fn in_place(
     run: &Path,
-    Choices { settings, strict, .. }: Choices<'_>,
+    ResumeOptions { settings, strict, .. }: ResumeOptions<'_>,
     asked: Option<Config>,
     given: Given,
     control: Control,
@@ -249,7 +127,7 @@ fn in_place(
     let folder = directory.checkpoints();
     let mut messages = swept(&directory);
     if Folder::new(&folder).list()?.is_empty() && is_empty_file(&directory.log_file())? {
-        // Killed before its first checkpoint was whole: nothing is lost by beginning again.
+        // Killed before its first checkpoint was complete: starting again loses nothing.
         let is_asked = asked.is_some() || !settings.is_empty();
         let config = asked.map_or_else(|| load::from_file(&directory.config_file(), settings), Ok)?;
         let session = Session::of(config, given)?;
@@ -276,19 +154,19 @@ fn in_place(
         written_config::Found::Behind => messages.extend(directory.keep_edited_config()?),
         written_config::Found::AsWritten | written_config::Found::Agrees => {}
     }
-    // What was changed here is saved at once, or a kill before the next checkpoint would silently take it back.
+    // Changes are saved at once, because a kill before the next checkpoint would silently revert them.
     let is_changed = changes_at(&session, checkpoint.step()).is_some();
     let last = (!is_changed).then(|| checkpoint.path().to_owned());
     Ok(Resumed { run: Run::enter(session, directory, control, last)?, messages })
 }
 
-/// Clears away what killed saves have left in a run, which this process holds, and says so.
+/// Removes the remains of killed saves in a run, which this process holds, and returns messages.
 fn swept(directory: &RunDirectory) -> Vec<String> {
     match directory.folder().sweep() {
         Ok(swept) if swept.is_empty() => Vec::new(),
-        Ok(swept) if swept.len() == 1 => vec!["removed what a killed save left".to_owned()],
-        Ok(swept) => vec![format!("removed what {} killed saves left", swept.len())],
-        Err(error) => vec![format!("what a killed save left stays there: {error}")],
+        Ok(swept) if swept.len() == 1 => vec!["removed the remains of a killed save".to_owned()],
+        Ok(swept) => vec![format!("removed the remains of {} killed saves", swept.len())],
+        Err(error) => vec![format!("the remains of a killed save cannot be removed: {error}")],
     }
 }
 
@@ -303,34 +181,32 @@ fn is_empty_file(path: &Path) -> Result<bool, TrainError> {
 fn branch(
     checkpoint: &Checkpoint,
     mut messages: Vec<String>,
-    Choices { settings, out, .. }: Choices<'_>,
+    ResumeOptions { settings, out, .. }: ResumeOptions<'_>,
     control: Control,
 ) -> Result<Resumed, TrainError> {
     let config = configuration(checkpoint, settings)?;
     let session = session(checkpoint, config, settings, Given::default(), &mut messages)?;
-    let origin = load::base_of(checkpoint.path());
-    let out = out.map_or_else(|| free_name(&origin, checkpoint.step()), Path::to_path_buf);
+    let origin = base_of(checkpoint.path());
+    let out = out.map_or_else(|| name_of_branch(&origin, checkpoint.step()), Path::to_path_buf);
     let directory = RunDirectory::create(&out)?;
     log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
-    messages.push(format!("goes on in {}; {} stays as it is", out.display(), checkpoint.path().display()));
+    messages.push(format!("continues in {}; {} is not changed", out.display(), checkpoint.path().display()));
     Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages })
 }
 
-/// A name under `runs` that says where the run comes from and is not taken.
-fn free_name(origin: &Path, step: u64) -> PathBuf {
+/// Returns a free name under `runs` that shows the origin of the run.
+fn name_of_branch(origin: &Path, step: u64) -> PathBuf {
     let name = origin.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
-    let base = Path::new("runs").join(format!("{name}-from-step-{step}"));
-    let numbered = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", base.display())));
-    std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
+    free_name::of(&Path::new("runs").join(format!("{name}-from-step-{step}")))
 }
 
-/// The configuration of a checkpoint, with what `settings` change.
+/// Returns the configuration of a checkpoint, with the changes of `settings`.
 fn configuration(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Config, TrainError> {
     let config = checkpoint.field("config").ok_or_else(|| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
-        reason: "holds no configuration: it was saved by another program, which is the one to resume it".to_owned(),
+        reason: "holds no configuration: it was saved by another program; resume it with that program".to_owned(),
     })?;
-    load::from_checkpoint(config, settings, &load::base_of(checkpoint.path()))
+    load::from_checkpoint(config, settings, &base_of(checkpoint.path()))
 }
 
 fn session(
@@ -353,14 +229,14 @@ fn session(
     Ok(session)
 }
 
-/// What to say where a checkpoint is used by another build or on another machine than that which saved it.
+/// Returns a message if a checkpoint was saved by another build or on another machine.
 pub(crate) fn other_machine(checkpoint: &Checkpoint, device: &str) -> Option<String> {
     let differences = checkpoint.manifest().written_by.differences(&WrittenBy::this_build(device));
-    let message = "the same bits are not promised, for this is not where it was saved";
+    let message = "the same bits are not promised, because it was saved by another build or on another machine";
     (!differences.is_empty()).then(|| format!("{message}: {}", differences.join("; ")))
 }
 
-/// The latest entry of the history, if it was made at `step`.
+/// Returns the latest entry of the history, if it was made at `step`.
 fn changes_at(session: &Session, step: u64) -> Option<&serde_json::Value> {
     session.history().last().filter(|entry| entry["step"] == step)
 }

@@ -1,4 +1,6 @@
-//! The loop, and the run directory that it fills.
+//! The training loop, and its run directory.
+
+mod saving;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,49 +9,48 @@ use std::time::Instant;
 use super::TrainError;
 use super::best::BestCheckpoint;
 use super::config::Config;
-use super::control::{Control, Stake};
-use super::directory::RunDirectory;
 use super::intervals::Saves;
-use super::log::Log;
 use super::metrics::Evaluation;
+use super::observe::control::{Control, Stake};
 use super::record::StepRecord;
+use super::run_dir::directory::RunDirectory;
+use super::run_dir::log::Log;
 use super::session::Session;
-use super::sink::{Beginning, Outcome, Sink, Sinks};
-use crate::checkpoint::Outcome::Replaced;
+use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use crate::checkpoint::fs::{Disk, LocalDisk};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, WrittenBy};
-use crate::optim::{Gradients, OptimError, StepHyperparams};
+use crate::checkpoint::{self, Checkpoint, Folder, Saver, WrittenBy};
+use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
 /// A run in its directory, ready to train.
 pub struct Run {
     session: Session,
     log: Log,
-    /// Other writers that the run has, beside those that [`Run::train`] is given.
+    /// Additional writers of the run's records, besides the one passed to [`Run::train`].
     sinks: Vec<Box<dyn Sink>>,
     control: Control,
     saver: Saver,
-    /// When the state is saved.
+    /// Times of saves.
     saves: Saves,
     last_checkpoint: Option<PathBuf>,
-    /// The step of the newest save, which may be in flight, and when it began.
+    /// The step of the newest save, which may be in flight, and its start.
     saving: (u64, Instant),
-    /// Whether the newest save is of the state before the validation of its step.
+    /// Whether the newest save is from before the validation of its step.
     saved_unvalidated: bool,
-    /// The step of a save that a signal or the program asked for, until it has ended.
+    /// The step of a save that a signal or the program requested, until it has finished.
     asked: Option<u64>,
-    /// Whether the newest save takes the place of one of the same state before its validation.
+    /// Whether the newest save replaces one of the same step from before its validation.
     supersedes: bool,
-    /// The last that is let go: until then a save may be in flight.
+    /// Dropped last, because a save may still be in flight.
     directory: RunDirectory,
 }
 
 impl Run {
-    /// A new run in the directory `out`, with its initial state saved there.
+    /// Starts a new run in the directory `out`, and saves its initial state there.
     ///
     /// # Errors
-    /// When the session cannot be made, a schedule or `checkpoint.keep.best` goes by a figure that is never known in
-    /// this run, or the directory holds a run, is in use or cannot be written.
+    /// The session cannot be created, a schedule or `checkpoint.keep.best` needs a metric that is never known in this
+    /// run, or the directory holds a run, is in use or cannot be written.
     pub fn start(config: Config, out: &Path, control: Control) -> Result<Self, TrainError> {
         let session = Session::new(config)?;
         session.require_figures()?;
@@ -57,11 +58,10 @@ impl Run {
         Self::enter(session, directory, control, None)
     }
 
-    /// A run that goes on with `session` in `directory`. What is not there yet is written: configuration, log, and,
-    /// without a `last_checkpoint` that holds its state, a checkpoint, after which the run can be resumed whatever
-    /// happens.
+    /// Continues with `session` in `directory`. Missing files are written: configuration, log, and, without a
+    /// `last_checkpoint` of its state, a checkpoint; from then on the run can be resumed after any failure.
     ///
-    /// A directory with a configuration and no checkpoint is a run that begins at step 0. One that goes on from
+    /// A directory with a configuration and without a checkpoint is a run at step 0. A run that continues from
     /// elsewhere is therefore saved before its configuration is written.
     pub(super) fn enter(
         session: Session,
@@ -104,12 +104,13 @@ impl Run {
         Ok(run)
     }
 
-    /// The run, with its checkpoints saved through `disk` from now on.
+    /// Saves checkpoints through `disk` from now on.
+    #[doc(hidden)]
     pub fn on(self, disk: Arc<dyn Disk>) -> Self {
         Self { saver: self.saver.on(self.directory.held(disk)), ..self }
     }
 
-    /// The run, which from now on tells `sink` too.
+    /// Adds `sink` as a receiver of records.
     pub fn with_sink(mut self, sink: Box<dyn Sink>) -> Self {
         self.sinks.push(sink);
         self
@@ -118,8 +119,8 @@ impl Run {
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
     ///
     /// # Errors
-    /// When loss, gradients or saved parameters are not finite, a device fails, a sink cannot take up its file, or the
-    /// last save failed. A save that fails before is told to `sink`, and training continues.
+    /// Loss, gradients or saved parameters are not finite, a device fails, a sink cannot continue its file, or the last
+    /// save failed. An earlier failed save is reported to `sink`, and training continues.
     pub fn train(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         let mut own = std::mem::take(&mut self.sinks);
         let mut all = Sinks(vec![sink]);
@@ -136,9 +137,9 @@ impl Run {
         let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
         sink.begin(&Beginning { done, recorded, total, run: self.directory.path() })?;
         let began = Instant::now();
-        // Weights that a save has found to be no numbers are the cause of whatever came after them.
+        // If a pending save found non-finite weights, that error comes first: it is the cause.
         let outcome = self.steps(sink).or_else(|error| self.await_save(sink).and(Err(error)));
-        // Whatever failed because the run is another's by now.
+        // Errors caused by another process that has taken over the run.
         let outcome = outcome.or_else(|error| self.directory.require_held().and(Err(error)));
         flush(sink);
         sink.end();
@@ -178,7 +179,7 @@ impl Run {
         self.finish(Outcome::Finished, sink)
     }
 
-    /// Saves the state, to which the batch that failed has done nothing, so that no update is lost by it.
+    /// Saves the state before the batch that failed, so that no update is lost.
     fn save_before(&mut self, error: TrainError, sink: &mut dyn Sink) -> TrainError {
         if let Err(unsaved) = self.finish(Outcome::Finished, sink) {
             sink.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
@@ -186,7 +187,7 @@ impl Run {
         error
     }
 
-    /// The work after an update: a validation, the record, a save.
+    /// Finishes an update: a validation, the record, a save.
     fn conclude_step(&mut self, mut record: StepRecord, sink: &mut dyn Sink) -> Result<Next, TrainError> {
         if self.session.validation_is_due() || self.session.unvalidated().is_some() {
             record.validation = self.validate(&record, sink)?;
@@ -199,15 +200,15 @@ impl Run {
         self.log.record(&record);
         sink.record(&record);
         self.save_when_due(sink)?;
-        // After the last step there is nothing left to stop.
+        // After the last step there is nothing to stop.
         match self.control.stop_requested().filter(|_| record.done() < self.session.total_steps()) {
             Some(_) => self.finish_stopped(sink).map(Next::Stop),
             None => Ok(Next::Step(record.next)),
         }
     }
 
-    /// The validation after the update of `record`; none if the run was asked to stop meanwhile. Then the
-    /// validation is still to be made, and so it is in a save that was asked for meanwhile.
+    /// Makes the validation after the update of `record`; `None` if the run was asked to stop meanwhile. The validation
+    /// is then still pending, also in a save that was requested meanwhile.
     fn validate(&mut self, record: &StepRecord, sink: &mut dyn Sink) -> Result<Option<Evaluation>, TrainError> {
         let control = self.control.clone();
         sink.validating(record.done());
@@ -224,7 +225,7 @@ impl Run {
         }
         self.save_when_due(sink)?;
         sink.validating(record.done());
-        // From its beginning, and to its end whatever is to be saved.
+        // A requested save does not interrupt it again.
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
     }
 
@@ -235,7 +236,7 @@ impl Run {
         Err(self.not_finite(what, step, rates))
     }
 
-    /// A checkpoint of this very step holds the weights that led here, so it is no good one.
+    /// A checkpoint of this step already has the weights that led here, so it is not a good one.
     fn not_finite(&self, what: &str, step: u64, rates: &[StepHyperparams]) -> TrainError {
         let all = Folder::new(self.directory.checkpoints()).list().unwrap_or_default();
         let earlier = all.into_iter().rev().filter(|(saved_at, _)| *saved_at < step).map(|(_, path)| path);
@@ -246,7 +247,7 @@ impl Run {
 
     fn require_finite_gradients(
         &self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         step: u64,
         rates: &[StepHyperparams],
     ) -> Result<(), TrainError> {
@@ -259,128 +260,13 @@ impl Run {
         }
     }
 
-    /// Begins a save when it is due; until the one before it has ended, training waits.
-    fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        let ended = self.saver.finished();
-        self.take_note(ended, sink)?;
-        self.directory.require_held()?;
-        let is_due = self.saves.are_due(self.session.step(), self.session.measured(), self.saving.1);
-        let is_asked = self.control.take_save_request();
-        if is_asked || is_due {
-            sink.saving(self.session.step());
-            self.await_save(sink)?;
-            self.tend(sink)?;
-            self.asked = is_asked.then(|| self.session.step());
-            if let Err(error) = self.begin_save() {
-                not_saved(self.session.step(), &error, sink);
-            }
-            flush(sink);
-        }
-        Ok(())
-    }
-
-    /// Makes good what has disappeared from the run directory, and says so.
-    ///
-    /// # Errors
-    /// When somebody else has trained there since.
-    fn tend(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        match self.directory.require_in_place() {
-            Ok(told) => told.iter().for_each(|told| sink.message(told)),
-            Err(error @ TrainError::LockLost { .. }) => return Err(error),
-            // The save that follows says it.
-            Err(_) => return Ok(()),
-        }
-        if let Some(told) = self.log.restore() {
-            sink.message(&told);
-        }
-        Ok(())
-    }
-
-    /// Copies the state, and begins to write the copy.
-    fn begin_save(&mut self) -> Result<(), TrainError> {
-        let (step, began) = (self.session.step(), Instant::now());
-        self.supersedes = self.saved_unvalidated && self.saving.0 == step;
-        self.saving = (step, began);
-        self.saved_unvalidated = self.session.unvalidated().is_some();
-        self.directory.require_in_place()?;
-        let log = self.log.written()?;
-        let snapshot = self.session.fill(self.saver.snapshot_at(step), self.directory.path())?;
-        self.saver.begin(snapshot, move |snapshot| {
-            snapshot.require_finite("model")?;
-            log.sync()
-        });
-        self.saves.cost = began.elapsed();
-        self.directory.record_time("copied", step, self.saves.cost.as_secs_f64());
-        Ok(())
-    }
-
-    fn await_save(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        let ended = self.saver.wait();
-        self.take_note(ended, sink)
-    }
-
-    /// Takes note of how a save ended. One that failed is not the end: the state is still in memory, older checkpoints
-    /// are as they were, and the next save tries again.
-    fn take_note(
-        &mut self,
-        ended: Option<Result<Saved, CheckpointError>>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), TrainError> {
-        match ended.map(|ended| self.saved(ended)) {
-            Some(Err(error @ TrainError::NotFinite { .. })) => return Err(error),
-            Some(Err(error)) => {
-                self.asked = None;
-                self.directory.require_held()?;
-                not_saved(self.saving.0, &error, sink);
-            }
-            Some(Ok(())) => {
-                if let Some(step) = self.asked.take() {
-                    sink.message(&format!("saved step {step}"));
-                }
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn saved(&mut self, ended: Result<Saved, CheckpointError>) -> Result<(), TrainError> {
-        let (step, began) = self.saving;
-        self.saves.cost += self.saver.took();
-        match ended {
-            Ok(saved) => {
-                if let (true, Replaced { aside }) = (self.supersedes, saved.outcome) {
-                    // The new one holds all that the one before the validation did. Should it stay, it is in nobody's
-                    // way.
-                    let _ = std::fs::remove_dir_all(aside);
-                }
-                self.last_checkpoint = Some(saved.path);
-                self.put_at_stake();
-            }
-            Err(CheckpointError::NotFinite { tensor, .. }) => {
-                return Err(self.not_finite(&format!("parameter `{tensor}`"), step, &self.session.rates()));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.directory.record_time("saved", step, began.elapsed().as_secs_f64());
-        Ok(())
-    }
-
-    /// Saves the state, and returns once it is durable.
-    fn save(&mut self) -> Result<(), TrainError> {
-        self.begin_save()?;
-        match self.saver.wait() {
-            Some(ended) => self.saved(ended),
-            None => Ok(()),
-        }
-    }
-
-    /// Says what a signal that ends the process at once would lose.
+    /// Describes the loss if a signal ends the process at once.
     fn put_at_stake(&self) {
         let saved = self.last_checkpoint.as_deref().and_then(checkpoint::step_of).unwrap_or_default();
         let run = shell::path(self.directory.path());
         self.control.put_at_stake(Stake {
             in_order: "stopping after this step".to_owned(),
-            at_once: format!("nothing after step {saved} is saved; to go on from there: train --resume {run}"),
+            at_once: format!("nothing after step {saved} is saved; to continue from there: train --resume {run}"),
             save: "saving after this step".to_owned(),
         });
     }
@@ -391,10 +277,10 @@ impl Run {
         self.finish(Outcome::Stopped { signal }, sink)
     }
 
-    /// Saves the state where the newest checkpoint is older.
+    /// Saves the state if the newest checkpoint is older.
     fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         self.await_save(sink)?;
-        // One that somebody has removed meanwhile is saved again.
+        // A removed checkpoint is saved again.
         let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
         let last_step = last.and_then(checkpoint::step_of);
         let is_older = self.saved_unvalidated && self.session.unvalidated().is_none();
@@ -407,49 +293,38 @@ impl Run {
         Ok(outcome)
     }
 
-    /// The best checkpoint of those that were measured. In an object store, where each would have to be fetched, they
-    /// are looked at only where few are kept.
+    /// Returns the best checkpoint with a metric. In an object store, where each must be fetched, they are read only if
+    /// few are kept.
     pub fn best(&self) -> Option<BestCheckpoint> {
         let rules = &self.session.config().checkpoint.keep;
         if store::is_url(self.path()) && rules.is_empty() {
             return None;
         }
-        let judged = rules.judge(&self.directory.folder(), self.session.step(), self.session.steps_per_epoch());
-        let (_, verdicts) = judged.ok()?;
-        BestCheckpoint::ranked(&verdicts, rules).into_iter().next()
+        let decided = rules.decide(&self.directory.folder(), self.session.step(), self.session.steps_per_epoch());
+        let (_, decisions) = decided.ok()?;
+        BestCheckpoint::ranked(&decisions, rules).into_iter().next()
     }
 
-    /// What has memory in it.
+    /// Returns the session with the run's state.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// The run directory.
+    /// Returns the run directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The newest checkpoint.
+    /// Returns the newest checkpoint.
     pub fn last_checkpoint(&self) -> Option<&Path> {
         self.last_checkpoint.as_deref()
     }
 }
 
-/// How a step ends.
+/// Result of a step.
 enum Next {
     /// Another one follows, with these rates.
     Step(Vec<StepHyperparams>),
     /// The run was asked to stop, and its state is saved.
     Stop(Outcome),
-}
-
-/// Has `sink` write out what it holds back. Only the log has to succeed, and that is not among these.
-fn flush(sink: &mut dyn Sink) {
-    if let Err(error) = sink.flush() {
-        sink.message(&format!("warning: records of the run cannot be written: {error}; training continues"));
-    }
-}
-
-fn not_saved(step: u64, error: &TrainError, sink: &mut dyn Sink) {
-    sink.message(&format!("step {step} is not saved: {error}; training goes on"));
 }

@@ -1,14 +1,14 @@
-//! The schedules of a run: that of the learning rate, and those of momentum and weight decay where there are any.
+//! The schedules of a run: of the learning rate, and optionally of momentum and weight decay.
 
 use super::TrainError;
+use super::config::figure::Metric;
 use super::config::{Config, NO_ACCURACY, word};
-use super::figure::Metric;
 use crate::data::Data;
 use crate::loss::Loss;
 use crate::optim::{Group, Optimizer, StepHyperparams};
 use crate::schedule::{Mode, RunLength, Scheduler};
 
-/// One scheduler for each scalar that moves. All of them are at the same step.
+/// One scheduler per driven scalar. All of them are at the same step.
 #[derive(Debug)]
 pub(super) struct Schedulers {
     lr: Scheduler,
@@ -17,10 +17,10 @@ pub(super) struct Schedulers {
 }
 
 impl Schedulers {
-    /// The parts that a run may have or not.
+    /// The optional parts.
     pub const OPTIONAL: [&'static str; 2] = ["schedulers.momentum", "schedulers.weight_decay"];
 
-    /// The setting of the configuration that a part comes from.
+    /// Returns the configuration setting of a part.
     pub fn setting(part: &str) -> &'static str {
         match part {
             "schedulers.momentum" => "momentum_schedule",
@@ -29,7 +29,7 @@ impl Schedulers {
         }
     }
 
-    /// The schedules of `config` for the groups of `optimizer`, whose own values are their bases.
+    /// Creates the schedules of `config` for the groups of `optimizer`, whose values are their bases.
     pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength) -> Result<Self, TrainError> {
         let groups = optimizer.groups();
         let momenta = groups.iter().map(Group::base_momentum).collect();
@@ -52,23 +52,23 @@ impl Schedulers {
         };
         let by_rate = (0..groups.len()).any(|group| self.lr.momentum_at(0, group).is_some());
         if by_rate && let Some(schedule) = &config.momentum_schedule {
-            let rule = "`schedule` already drives the momentum; leave one of the two out";
+            let rule = "`schedule` already drives the momentum; remove one of the two";
             return wrong("momentum_schedule", schedule.to_string(), rule);
         }
         if !by_rate && self.momentum.is_none() {
             return Ok(());
         }
         if let Some(field) = groups.iter().find_map(Group::lacks_momentum) {
-            return wrong(&field, "0".to_owned(), "must be above 0, for a schedule drives it");
+            return wrong(&field, "0".to_owned(), "must be above 0, because a schedule drives it");
         }
         if groups.iter().all(|group| group.momentum.is_none()) {
             let kinds = format!("\"{}\"", config.optimizer.kind());
-            return wrong("optimizer.kind", kinds, "has no momentum, and a schedule drives one; leave that out");
+            return wrong("optimizer.kind", kinds, "has no momentum, but a schedule drives it; remove that schedule");
         }
         Ok(())
     }
 
-    /// What the schedules are told: as configured, or the validation loss where there is one.
+    /// Returns the metric for the schedules: as configured, otherwise the validation loss if there is one.
     pub fn metric(&self, config: &Config, data: &Data, loss: &dyn Loss) -> Result<Metric, TrainError> {
         let validates = !data.validation_rows().is_empty();
         let usual = if validates { Metric::ValidationLoss } else { Metric::TrainingLoss };
@@ -89,7 +89,7 @@ impl Schedulers {
         }
     }
 
-    /// Refuses a schedule that takes `metric` for worse where it is better: it would cut the rate at each success.
+    /// Refuses a schedule with the wrong direction for `metric`: it would cut the rate at each improvement.
     pub fn refuse_opposite(&self, metric: Metric, has_accuracy: bool) -> Result<(), TrainError> {
         let (better, opposite) = if metric.more_is_better() { ("grows", Mode::Min) } else { ("falls", Mode::Max) };
         let mut directions = self.all().flat_map(|(part, scheduler)| {
@@ -99,21 +99,22 @@ impl Schedulers {
         let remedy = match opposite {
             Mode::Min => "give it mode=\"max\"",
             Mode::Max if has_accuracy => {
-                "set `train.metric = \"validation_accuracy\"`, or leave mode=\"max\" out, and it follows the loss"
+                "set `train.metric = \"validation_accuracy\"`, or remove mode=\"max\" to follow the loss"
             }
-            Mode::Max => "leave mode=\"max\" out, and it follows the loss",
+            Mode::Max => "remove mode=\"max\" to follow the loss",
         };
         let (metric, takes) = (word(&metric), if opposite == Mode::Min { "less" } else { "more" });
         Err(TrainError::Field {
             field: Self::setting(part).to_owned(),
             value: schedule.to_string(),
             rule: format!(
-                "`{kind}` follows {metric}, which {better} as the model gets better, and takes {takes} of it for better; {remedy}"
+                "`{kind}` follows {metric}, which {better} as the model gets better, but treats {takes} of it as \
+                 better; {remedy}"
             ),
         })
     }
 
-    /// What the next update uses in each group.
+    /// Returns the hyperparameters of the next update in each group.
     pub fn rates(&self) -> Vec<StepHyperparams> {
         let t = self.lr.t();
         let momentum = self.momentum.as_ref().map(Scheduler::rates);
@@ -128,12 +129,12 @@ impl Schedulers {
         self.lr.rates().into_iter().enumerate().map(group).collect()
     }
 
-    /// That of the learning rate.
+    /// Returns the scheduler of the learning rate.
     pub fn lr(&self) -> &Scheduler {
         &self.lr
     }
 
-    /// Goes on to the next update.
+    /// Advances to the next update.
     pub fn advance(&mut self) {
         self.all_mut().for_each(|(_, scheduler)| scheduler.advance());
     }
@@ -143,19 +144,19 @@ impl Schedulers {
         self.all().any(|(_, scheduler)| scheduler.wants_metric())
     }
 
-    /// Hands over a metric of the last update.
+    /// Reports a metric of the last update.
     pub fn report(&mut self, metric: f64) {
         self.all_mut().for_each(|(_, scheduler)| scheduler.report(metric));
     }
 
-    /// The parts of a checkpoint, by name.
+    /// Returns the parts of a checkpoint, by name.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &Scheduler)> {
         let others = Self::OPTIONAL.into_iter().zip([&self.momentum, &self.weight_decay]);
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_ref()?)));
         std::iter::once(("schedulers.lr", &self.lr)).chain(others)
     }
 
-    /// As [`Schedulers::all`], to be restored.
+    /// Like [`Schedulers::all`], for restoring.
     pub fn all_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Scheduler)> {
         let others = Self::OPTIONAL.into_iter().zip([&mut self.momentum, &mut self.weight_decay]);
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_mut()?)));

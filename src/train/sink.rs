@@ -1,4 +1,4 @@
-//! Where the records of a run go: the interface of the log, the console and every other writer.
+//! Receivers of a run's records: the interface of the log, the console and every other writer.
 
 use std::io;
 use std::path::Path;
@@ -6,68 +6,68 @@ use std::path::Path;
 use super::TrainError;
 use super::record::StepRecord;
 
-/// How a run ended, other than by an error.
+/// How a run ended, unless by an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All updates are made.
     Finished,
-    /// It was asked to stop by this signal; the state is saved.
+    /// It was stopped by this signal; the state is saved.
     Stopped {
         /// The number of the signal.
         signal: usize,
     },
 }
 
-/// Where the loop begins, as a sink is told.
+/// Start of the loop, as reported to sinks.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Beginning<'a> {
-    /// How many updates are made.
+    /// Number of updates made.
     pub done: u64,
-    /// How many of them have a record. The last one has none yet where the validation after it is still to be made.
+    /// Number of updates with a record. The last one has none yet if its validation is still pending.
     pub recorded: u64,
-    /// How many updates the run has.
+    /// Number of updates in the run.
     pub total: u64,
     /// The run directory, or its URL.
     pub run: &'a Path,
 }
 
-/// Takes the records of a run, and is told what happens between them. Every method does nothing by default.
+/// Receives the records and events of a run. Every method does nothing by default.
 ///
-/// A sink that writes a file makes it the file of an uninterrupted run: in [`Sink::begin`] it cuts off the records of
-/// updates from number [`Beginning::recorded`] on, which a killed process had made and which will be made again.
-/// Only `log.jsonl` is on the disk before a checkpoint of its step is; a sink that lags behind its checkpoint lacks
-/// those lines after a power cut.
+/// A sink with a file must produce the file of an uninterrupted run: in [`Sink::begin`] it truncates the records of
+/// updates from number [`Beginning::recorded`], which a killed process had made and which will be made again. Only
+/// `log.jsonl` is on disk before the checkpoint of its step; after a power cut other files may lack lines before the
+/// checkpoint.
 pub trait Sink {
-    /// The loop begins.
+    /// Called when the loop begins.
     ///
     /// # Errors
-    /// When what an earlier process wrote cannot be cut back. The run does not begin.
+    /// The file of an earlier process cannot be truncated. The run does not begin.
     fn begin(&mut self, _beginning: &Beginning<'_>) -> Result<(), TrainError> {
         Ok(())
     }
 
-    /// A step is done, its validation included.
+    /// Called after a step, including its validation.
     fn record(&mut self, _record: &StepRecord) {}
 
-    /// A validation begins, after `done` updates.
+    /// Called when a validation begins, after `done` updates.
     fn validating(&mut self, _done: u64) {}
 
-    /// A save begins, after `done` updates; it continues beside those that follow.
+    /// Called when a save begins, after `done` updates; it continues in the background.
     fn saving(&mut self, _done: u64) {}
 
-    /// A message for a person.
+    /// Shows a message to the user.
     fn message(&mut self, _text: &str) {}
 
-    /// Writes out what is held back: with each save, and when the loop ends.
+    /// Writes buffered data: with each save, and when the loop ends.
     ///
     /// # Errors
-    /// When it cannot be written. A person is told, and training continues.
+    /// It cannot be written. The user gets a message, and training continues.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// The loop has ended.
+    /// Called when the loop has ended.
     fn end(&mut self) {}
 }
 
@@ -103,7 +103,7 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     }
 }
 
-/// Several sinks as one: each is told everything, in their order.
+/// Several sinks as one: each is called, in order.
 pub struct Sinks<'a>(pub Vec<&'a mut dyn Sink>);
 
 impl Sinks<'_> {
@@ -133,7 +133,7 @@ impl Sink for Sinks<'_> {
         self.each(|sink| sink.message(text));
     }
 
-    /// Flushes all of them; the first error is returned.
+    /// Flushes all of them; returns the first error.
     fn flush(&mut self) -> io::Result<()> {
         let flushed: Vec<io::Result<()>> = self.0.iter_mut().map(|sink| sink.flush()).collect();
         flushed.into_iter().collect()
@@ -141,5 +141,12 @@ impl Sink for Sinks<'_> {
 
     fn end(&mut self) {
         self.each(|sink| sink.end());
+    }
+}
+
+/// Has `sink` write out what it holds back. Only the log has to succeed, and that is not among these.
+pub(super) fn flush(sink: &mut dyn Sink) {
+    if let Err(error) = sink.flush() {
+        sink.message(&format!("warning: records of the run cannot be written: {error}; training continues"));
     }
 }

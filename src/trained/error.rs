@@ -1,16 +1,18 @@
-//! Why what a run has learned cannot be used.
+//! Errors of using a trained model.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::backtrace::from_candle;
 use crate::data::{DataError, Input, TextError};
 use crate::remedy;
 use crate::train::TrainError;
 
-/// Why what a run has learned cannot be used.
+/// Errors of using a trained model.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TrainedError {
     /// The run or its checkpoint.
     #[error(transparent)]
@@ -19,15 +21,15 @@ pub enum TrainedError {
     #[error(transparent)]
     Data(Box<DataError>),
     /// The checkpoint was not saved by a run.
-    #[error("{} holds no configuration: it was saved by another program, which is the one to use it", path.display())]
+    #[error("{} holds no configuration: it was saved by another program; use it with that program", path.display())]
     NoConfig {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// The checkpoint does not say what rows its model takes, and the data that does cannot be opened.
+    /// The checkpoint does not describe the rows of its model, and the run's data cannot be opened.
     #[error(
-        "{} was saved before checkpoints said what rows their model takes; the run's data says it, and cannot be used: \
-         {reason}; give its place with `--set data.path=…`",
+        "{} does not describe the rows of its model, as newer checkpoints do, and the run's data cannot be used \
+         instead: {reason}; give the path of the data with `--set data.path=…`",
         path.display()
     )]
     NoSchema {
@@ -36,72 +38,75 @@ pub enum TrainedError {
         /// Why the data at the path in the configuration cannot be used.
         reason: Box<DataError>,
     },
-    /// The checkpoint says nothing that can be about its rows.
-    #[error("{}: what it says of the rows of its data is not understood: {reason}", path.display())]
+    /// The checkpoint's description of its rows is invalid.
+    #[error("{}: its description of the data's rows is invalid: {reason}", path.display())]
     Schema {
         /// The checkpoint.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
-    /// A setting would make another run of it.
-    #[error("--set {key}: a run is used as it is; only `device` and the paths of its data can be set")]
+    /// A setting that would change the run.
+    #[error("--set {key}: a run cannot be changed here; only `device` and the paths of its data can be set")]
     Setting {
         /// Its key.
         key: String,
     },
-    /// An option has a value it cannot have.
+    /// An option has an invalid value.
     #[error("--{option} {value}: {rule}")]
     Option {
         /// The option.
         option: &'static str,
         /// Its value.
         value: String,
-        /// What it must be.
+        /// The valid values.
         rule: &'static str,
     },
-    /// Other rows than the run's own cannot be read.
-    #[error("cannot read the rows {}: {source}{}; `--data` says where they are", path.display(), remedy::after(source))]
+    /// Rows at another path cannot be read.
+    #[error(
+        "cannot read the rows {}: {source}{}; give their path with `--data`",
+        path.display(), remedy::after(source)
+    )]
     Rows {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// There is nothing to evaluate on.
+    /// There are no rows to evaluate.
     #[error("the run has no {rows} rows; choose others with --rows, or other data with --data")]
     NoRows {
-        /// Which were asked for.
+        /// The requested rows.
         rows: String,
     },
-    /// The model does not speak.
+    /// The model does not generate text.
     #[error(
-        "{}: the model takes {input} and cannot go on with a text; `train predict` says what it makes of rows",
+        "{}: the model takes {input} and cannot continue a text; use `train predict` for rows",
         path.display()
     )]
     NotText {
         /// The checkpoint.
         path: PathBuf,
-        /// What the model takes.
+        /// The input of the model.
         input: Input,
     },
-    /// There is nothing to go on with.
-    #[error("the prompt is empty, and a model goes on with at least one token")]
+    /// The prompt is empty.
+    #[error("the prompt is empty; give at least one token")]
     EmptyPrompt,
-    /// The prompt is not text of the model's.
+    /// The prompt cannot be encoded by the model's vocabulary.
     #[error("the prompt: {0}")]
     Prompt(TextError),
     /// Tokens do not become text.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// What a model puts out is no number.
-    #[error("what the model puts out for {what} is not finite")]
+    /// An output of the model is NaN or infinite.
+    #[error("the model's output for {what} is not finite")]
     NotFinite {
-        /// For what.
+        /// The input of the output.
         what: String,
     },
-    /// The ending of an output's name says nothing.
-    #[error("the name of {} does not tell its format; let it end with .csv or .parquet", path.display())]
+    /// The ending of an output's name is not a known format.
+    #[error("the name of {} does not show its format; let it end with .csv or .parquet", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -117,25 +122,27 @@ pub enum TrainedError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The result cannot be written to stdout.
     #[error("the result cannot be written to stdout: {source}")]
     Stdout {
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Signals cannot be heard.
+    /// No handler for signals can be installed.
     #[error("no handler for signals can be installed: {source}{}", remedy::after(source))]
     Signals {
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The tensor library.
     #[error(transparent)]
     Tensor(candle_core::Error),
 }
+
+from_candle!(TrainedError => Tensor);
 
 impl From<DataError> for TrainedError {
     fn from(error: DataError) -> Self {
@@ -144,7 +151,7 @@ impl From<DataError> for TrainedError {
 }
 
 impl TrainedError {
-    /// Whether the request was wrong, rather than what it asked for having failed.
+    /// Whether the request was wrong, as opposed to a failure while processing it.
     pub fn is_input_error(&self) -> bool {
         match self {
             Self::Train(error) => error.is_input_error(),

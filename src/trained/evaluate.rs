@@ -1,4 +1,4 @@
-//! Loss and accuracy of a model on the rows of its run, or on others.
+//! Loss and accuracy of a model on rows of its run or on other rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::Notice;
 use crate::data::{
     Batch, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
 };
-use crate::state::Part;
+use crate::state::Stateful;
 use crate::train::{evaluate, refuse_other_content};
 
-/// Which rows of a run's data a model is evaluated on.
+/// Rows of a run's data for an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EvaluationRows {
-    /// Those for validation.
+    /// The validation rows.
     #[default]
     Validation,
-    /// Those it was trained on.
+    /// The training rows.
     Train,
     /// Both, in their order.
     All,
@@ -36,32 +36,32 @@ impl fmt::Display for EvaluationRows {
     }
 }
 
-/// What an evaluation found.
+/// Result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluated {
-    /// On how many rows.
+    /// Number of rows.
     pub rows: usize,
     /// Mean loss over the targets, without label smoothing.
     pub loss: f64,
-    /// Share of targets that are classified right, where there are classes.
+    /// Share of correctly classified targets, if there are classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
-    /// The metrics of the run: `validation_<name>` for each, whatever the rows are.
+    /// The metrics of the run: `validation_<name>` for each, for any choice of rows.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl Trained {
-    /// Evaluates the model on rows of its run's data. On the validation rows it finds what the run has logged at this
-    /// step, to the last bit.
+    /// Evaluates the model on rows of its run's data. On the validation rows the result is the one that the run logged
+    /// at this step, to the last bit.
     ///
     /// # Errors
-    /// The data is not there, or another one, or has no such rows.
+    /// The data is missing, has changed, or has no such rows.
     pub fn evaluate(&self, rows: EvaluationRows) -> Result<Evaluated, TrainedError> {
         self.evaluate_watched(rows, &mut |_, _| {})
     }
 
-    /// As [`Trained::evaluate`]; `watch` is told of how many rows the model has seen, and of how many in all.
+    /// Like [`Trained::evaluate`]; `watch` is called with the number of rows processed and the number of all rows.
     ///
     /// # Errors
     /// As [`Trained::evaluate`].
@@ -88,12 +88,11 @@ impl Trained {
         found.ok_or_else(|| TrainedError::NoRows { rows: rows.to_string() })
     }
 
-    /// Evaluates the model on all rows at `path`, which are as those of its run: in the same format, the columns of a
-    /// table found by their names. Classes, categories and statistics are those of the run. With it comes what looks
-    /// like a mistake in these rows.
-    ///
+    /// Evaluates the model on all rows at `path`, which must have the format of the run's data; columns of a table are
+    /// found by their names. Classes, categories and statistics are those of the run. Also returns likely mistakes in
+    /// these rows.
     /// # Errors
-    /// There are no such rows; the place of what is wrong with them is named.
+    /// There are no such rows, or they are invalid; the error names the place.
     pub fn evaluate_on(&self, path: &Path) -> Result<(Evaluated, Vec<Notice>), TrainedError> {
         let (config, mut notices) = self.data_at(path, true)?;
         let found = if let Input::Tokens { .. } = self.schema.input {
@@ -120,7 +119,7 @@ impl Trained {
         Ok((found, notices))
     }
 
-    /// The options of the run's data for other data at `path`, and what a person should know of them.
+    /// Returns the run's data options for other data at `path`, and notices for the user.
     pub(super) fn data_at(&self, path: &Path, with_targets: bool) -> Result<(DataConfig, Vec<Notice>), TrainedError> {
         std::fs::metadata(path).map_err(|source| TrainedError::Rows { path: path.to_owned(), source })?;
         let format = Format::of_other(&self.config.data, path)?;
@@ -132,7 +131,7 @@ impl Trained {
                 return Err(TrainedError::Option {
                     option: "skip-lines",
                     value: path.display().to_string(),
-                    rule: "only a CSV file has lines to pass over",
+                    rule: "only a CSV file has lines to skip",
                 });
             }
             Some(lines) => lines,
@@ -141,9 +140,8 @@ impl Trained {
         };
         config.skip_lines = Some(lines).filter(|&lines| lines > 0);
         let (path, is_other) = (path.display(), self.skip_lines.is_none() && lines != usual);
-        let said = || {
-            format!("{path}: {lines} lines are passed over before the rows, and not {usual} as in the run's own file")
-        };
+        let said =
+            || format!("{path}: {lines} lines are skipped before the rows, not {usual} as in the run's own file");
         Ok((config, is_other.then(said).map(Notice::Note).into_iter().collect()))
     }
 

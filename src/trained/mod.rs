@@ -1,6 +1,6 @@
-//! Using what a run has learned: a model and what the run remembers of its data, from a checkpoint alone.
+//! Inference with a trained model, from a checkpoint alone.
 //!
-//! [`Trained`] is made without optimizer, schedule and data, so that a checkpoint can be used wherever it is copied to.
+//! [`Trained`] needs no optimizer, schedule or data, so that a copy of a checkpoint can be used anywhere.
 //!
 //! ```no_run
 //! use rekindle::trained::{SampleOptions, Trained};
@@ -14,18 +14,21 @@
 //! # Ok::<(), rekindle::trained::TrainedError>(())
 //! ```
 //!
-//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs` and `new_file.rs`: into a
+//! A run whose model, loss, metrics or format of data are a program's own is opened in a program that has registered
+//! them, by the same names, before: `rekindle::model::register` and so on. A model that was handed over as a value is
+//! handed over again, to [`Trained::with_model`].
+//!
+//! 1. `evaluate.rs`: loss and accuracy. `predict.rs`: what the model says of rows; `table.rs`: into a
 //!    file that is there whole or not at all.
-//! 2. `sample.rs`: text that a model goes on with; `spoken.rs`: from tokens to text while they come.
+//! 2. `sample.rs`: text that a model goes on with; `streaming_decoder.rs`: from tokens to text while they come.
 
 mod error;
 mod evaluate;
-mod new_file;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod predict;
 mod sample;
-mod spoken;
+mod streaming_decoder;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -45,39 +48,39 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind};
 use crate::loss::Loss;
 pub use crate::loss::Predicted;
-use crate::model::{Mode, Model, with_room_for};
+use crate::model::{Mode, Model, with_parameter_budget};
 use crate::state::State;
 use crate::train::{self, Config, Setting, TrainError, resume};
 
-/// A model that a run has trained, and what the run remembers of its data.
+/// A trained model, with the saved state of its run's data.
 pub struct Trained {
-    /// The checkpoint that it is from.
+    /// The path of its checkpoint.
     path: PathBuf,
     step: u64,
     config: Config,
     schema: Schema,
-    /// What the data set remembers.
+    /// The state of the data set.
     memory: State,
-    /// What identifies the run's own data.
+    /// The identity of the run's own data.
     fingerprint: Option<Value>,
     given: Given,
     model: Box<dyn Model>,
     loss: Arc<dyn Loss>,
     device: Device,
-    /// How many lines other tables have before their rows, where that is given.
+    /// Number of lines before the rows of other tables, if given.
     skip_lines: Option<usize>,
 }
 
-/// Which paths a person has named, and not the checkpoint.
+/// Which paths are given by the user, not by the checkpoint.
 struct Given {
     tokenizer: bool,
     cache: bool,
 }
 
 impl Trained {
-    /// The newest valid checkpoint of the run at `path` or in a folder of checkpoints, or the one checkpoint that
-    /// `path` is; and what a person should know: damaged checkpoints that were passed over, and whether this is another
-    /// machine. Of `settings` only those are allowed that say where something is: `device`, and the paths of data.
+    /// Opens the newest valid checkpoint of the run at `path` or of a folder of checkpoints, or the checkpoint at
+    /// `path`. Also returns messages for the user: damaged checkpoints that were skipped, and whether this is another
+    /// machine. `settings` may only contain places: `device`, and the paths of data.
     ///
     /// # Errors
     /// There is no valid checkpoint, or as [`Trained::from_checkpoint`].
@@ -85,10 +88,10 @@ impl Trained {
         Self::of(resume::newest_at(path)?, settings)
     }
 
-    /// The same for the best checkpoint of a run or a folder, by what was measured when it was saved.
+    /// Opens the best checkpoint of a run or a folder, by the metric measured at its save.
     ///
     /// # Errors
-    /// No checkpoint was measured, or as [`Trained::open`].
+    /// No checkpoint has a metric, or as [`Trained::open`].
     pub fn open_best(path: &Path, settings: &[Setting]) -> Result<(Self, Vec<String>), TrainedError> {
         Self::of(train::best_at(path)?, settings)
     }
@@ -102,13 +105,35 @@ impl Trained {
         Ok((trained, messages))
     }
 
-    /// The model of a checkpoint. One that was saved before checkpoints said what rows the model takes needs the run's
-    /// data to tell. Where that is not at the path in the configuration, `settings` say where it is.
+    /// Opens the model of a checkpoint. Old checkpoints do not describe the rows of their model, so the run's data is
+    /// needed too; if it is not at the path in the configuration, `settings` must contain its path.
     ///
     /// # Errors
-    /// The checkpoint is not that of a run, a setting is not allowed, the device or the data that is needed cannot be
-    /// opened, or weights and model do not fit together.
+    /// The checkpoint is not from a run, a setting is not allowed, the device or the required data cannot be opened, or
+    /// weights and model do not fit together.
     pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
+        Self::assemble(checkpoint, settings, None)
+    }
+
+    /// The same with a model that the program hands over, as it did to
+    /// [`Session::builder`](crate::train::Session::builder). Its parameters and buffers take their values from the
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trained::from_checkpoint`]; the checkpoint is of a model with other parameters.
+    pub fn with_model(
+        checkpoint: &Checkpoint,
+        model: impl Model + 'static,
+        settings: &[Setting],
+    ) -> Result<Self, TrainedError> {
+        Self::assemble(checkpoint, settings, Some(Box::new(model)))
+    }
+
+    fn assemble(
+        checkpoint: &Checkpoint,
+        settings: &[Setting],
+        model: Option<Box<dyn Model>>,
+    ) -> Result<Self, TrainedError> {
         let path = checkpoint.path().to_owned();
         if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
             return Err(TrainedError::Setting { key: setting.key().to_owned() });
@@ -123,7 +148,9 @@ impl Trained {
         };
         let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
         let build = || config.model.build(&schema.input, outputs, config.seed, &device);
-        let model = with_room_for(train::room(checkpoint), build).map_err(TrainError::from)?;
+        let model = model
+            .map_or_else(|| with_parameter_budget(train::room(checkpoint), build), Ok)
+            .map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
         train::apply_lent(&config.components, checkpoint, model.parameters())?;
@@ -134,15 +161,15 @@ impl Trained {
         Ok(Self { path, step, config, schema, memory, fingerprint, given, model, loss, device, skip_lines: None })
     }
 
-    /// Passes over the first `lines` lines of other tables. Without this it is as many as in the run's own file, or
-    /// fewer where the header, or without one the first row, comes earlier.
+    /// Skips the first `lines` lines of other tables. By default, as many lines as in the run's own file are skipped,
+    /// or fewer if the header (without one, the first row) comes earlier.
     #[must_use]
     pub fn skipping(mut self, lines: Option<usize>) -> Self {
         self.skip_lines = lines;
         self
     }
 
-    /// The data of the run, of which nothing else that only the checkpoint names is opened.
+    /// Opens the data of the run, but no other file that only the checkpoint names.
     fn data(&self) -> Result<Data, TrainedError> {
         let recalled = Recalled {
             fingerprint: self.fingerprint.as_ref(),
@@ -153,42 +180,42 @@ impl Trained {
         Ok(Data::reopen(&self.config.data, self.config.seed, &self.device, recalled)?)
     }
 
-    /// The directory of the checkpoint.
+    /// Returns the directory of the checkpoint.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many updates the model has learned from.
+    /// Returns the number of updates that trained the model.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// The configuration of the run; another optimizer stands for one that this program does not know.
+    /// Returns the configuration of the run; an optimizer unknown to this program is replaced by another.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What rows the model takes.
+    /// Returns the schema of the model's rows.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &dyn Model {
         self.model.as_ref()
     }
 
-    /// What the model puts out for inputs that are as it takes them: standardized, for example, `[rows, …]`.
+    /// Returns the outputs of the model for preprocessed inputs: standardized, for example, `[rows, …]`.
     ///
     /// # Errors
-    /// They have another shape, or the device fails.
+    /// The inputs have another shape, or the device fails.
     pub fn outputs(&self, inputs: &Tensor) -> Result<Tensor, TrainedError> {
         Ok(self.model.forward(&inputs.to_device(&self.device)?, Mode::Evaluate)?)
     }
 }
 
-/// The rows that the model takes, as the run's data says it. Without a path from a person it must be the very data that
-/// the checkpoint was saved with.
+/// Returns the schema of the model's rows from the run's data. Unless the user gives a path, it must be exactly the
+/// data of the checkpoint.
 fn schema_of_data(
     checkpoint: &Checkpoint,
     settings: &[Setting],
@@ -202,14 +229,14 @@ fn schema_of_data(
             train::refuse_other_content(config, &data, checkpoint.field("data"))?;
             Ok(data.schema())
         }
-        // These say the remedy themselves.
+        // These errors already contain the remedy.
         Err(error) if is_given || matches!(error, DataError::OtherContent { .. }) => Err(error.into()),
         Err(error) => Err(TrainedError::NoSchema { path: checkpoint.path().to_owned(), reason: Box::new(error) }),
     }
 }
 
-/// A configuration without its optimizer and its schedules, which are not looked at: only the program that trained the
-/// model may know them.
+/// Returns a configuration without optimizer and schedules, which are ignored: only the program that trained the model
+/// may know them.
 fn without_training(config: &Value) -> Value {
     let mut config = config.clone();
     if let Value::Object(tables) = &mut config {
@@ -219,7 +246,7 @@ fn without_training(config: &Value) -> Value {
     config
 }
 
-/// What a checkpoint says its rows are, where that can be.
+/// Reads the schema of rows in a checkpoint.
 fn read_schema(saved: &Value) -> Result<Schema, String> {
     const MOST: usize = 1 << 31;
     let schema = Schema::deserialize(saved).map_err(|_| "it describes none".to_owned())?;

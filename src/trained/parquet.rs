@@ -1,4 +1,4 @@
-//! Predictions as a Parquet file, a group of rows after the other.
+//! Predictions as a Parquet file, one row group after the other.
 
 use std::io::{self, BufWriter};
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::new_file::NewFile;
 use super::table::Columns;
 use super::{Predicted, PredictedRows};
+use crate::atomic_file::AtomicFile;
 
-/// Rows that are kept in memory before they are written as a group.
+/// Number of rows kept in memory before they are written as a group.
 const GROUP: usize = 1 << 16;
 
-/// A table of predictions on its way to a file.
+/// A table of predictions that is being written to a file.
 pub(super) struct ParquetTable {
     columns: Columns,
-    file: SerializedFileWriter<BufWriter<NewFile>>,
+    file: SerializedFileWriter<BufWriter<AtomicFile>>,
     names: Vec<ByteArray>,
     classes: Vec<u32>,
-    /// A column each.
+    /// One list per column.
     numbers: Vec<Vec<f32>>,
     rows: usize,
 }
 
 impl ParquetTable {
-    pub fn new(columns: Columns, file: NewFile) -> io::Result<Self> {
+    pub fn new(columns: Columns, file: AtomicFile) -> io::Result<Self> {
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
         let schema = Arc::new(schema(&columns).map_err(failed)?);
         let file = SerializedFileWriter::new(BufWriter::new(file), schema, Arc::new(properties.build()));
@@ -87,7 +87,7 @@ impl ParquetTable {
         Ok(())
     }
 
-    pub fn finish(mut self) -> io::Result<NewFile> {
+    pub fn finish(mut self) -> io::Result<AtomicFile> {
         self.write_group().map_err(failed)?;
         self.file.into_inner().map_err(failed)?.into_inner().map_err(|error| error.into_error())
     }

@@ -1,4 +1,4 @@
-//! What a model says of rows: the class and the probability of each, or values.
+//! Predictions for rows: the class and the probability of each class, or values.
 
 use std::path::Path;
 
@@ -9,26 +9,24 @@ use crate::Notice;
 use crate::data::{DataError, Input, ReadRows, RowReader, TargetKind};
 use crate::loss::Predicted;
 
-/// What a model says of some rows, one after the other.
+/// Predictions for some consecutive rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PredictedRows {
-    /// What identifies each row, where it is a file of its own.
+    /// The name of each row, if it is a separate file.
     pub names: Option<Vec<String>>,
-    /// What the model says.
+    /// The predictions.
     pub predicted: Predicted,
 }
 
 impl Trained {
-    /// What the model says of the rows at `path`, in the format of the run's data, a batch at a time and in memory that
-    /// does not grow with their number.
+    /// Predicts the rows at `path`, in the format of the run's data, batch by batch, in memory that does not grow with
+    /// their number.
     ///
-    /// A table need not have the column of the label. Columns are found by their names, and others are left aside;
-    /// without names they are as many and in the order as they were in the run's data, with the label or without. Of
-    /// images, the labels need not be there.
+    /// A table need not have the label column. Columns are found by their names, and others are ignored; without names
+    /// they must be in the order of the run's data, with or without the label. Images need no labels.
     ///
     /// # Errors
-    /// The rows are not such as the model takes, or it is one of text. What is wrong with a row is said when it is
-    /// read.
+    /// The rows do not fit the model, or it is a text model. Faults of single rows are reported when they are read.
     pub fn predict(&self, path: &Path) -> Result<Predictions<'_>, TrainedError> {
         if let input @ Input::Tokens { .. } = &self.schema.input {
             return Err(DataError::NotRows { path: self.path.clone(), input: input.clone() }.into());
@@ -38,7 +36,8 @@ impl Trained {
         Ok(Predictions { trained: self, rows, before: 0, notices })
     }
 
-    /// The names of the classes in the order of their numbers, or those numbers; none where the model puts out values.
+    /// Returns the names of the classes in the order of their numbers, or the numbers; `None` if the model outputs
+    /// values.
     pub fn class_names(&self) -> Option<Vec<String>> {
         let TargetKind::Classes { count } = self.schema.targets else { return None };
         let known = self.schema.names.classes.as_deref().unwrap_or_default();
@@ -46,7 +45,7 @@ impl Trained {
         Some((0..count).map(name).collect())
     }
 
-    /// What outputs say, of which the first is that of row number `first`.
+    /// Interprets outputs, the first of which belongs to row number `first`.
     fn interpret(&self, outputs: &Tensor, first: usize) -> Result<Predicted, TrainedError> {
         let rows = outputs.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         if let Some(row) = rows.iter().position(|row| !row.iter().all(|output| output.is_finite())) {
@@ -56,17 +55,17 @@ impl Trained {
     }
 }
 
-/// The predictions for the rows of a file, a batch at a time.
+/// Predictions for the rows of a file, batch by batch.
 pub struct Predictions<'a> {
     trained: &'a Trained,
     rows: RowReader,
-    /// How many rows were read.
+    /// Number of rows read.
     before: usize,
     notices: Vec<Notice>,
 }
 
 impl Predictions<'_> {
-    /// Likely mistakes in the rows that were read so far, such as categories that no training row has.
+    /// Returns likely mistakes in the rows read so far, such as categories that no training row has.
     pub fn notices(&self) -> Vec<Notice> {
         [self.notices.clone(), self.rows.notices()].concat()
     }

@@ -1,27 +1,28 @@
-//! Text that a model goes on with, a token at a time.
+//! Text generation, token by token.
 
 use std::collections::VecDeque;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::spoken::Spoken;
+use super::streaming_decoder::StreamingDecoder;
 use super::{Trained, TrainedError};
 use crate::data::{DataError, Input, Unknown, Vocabulary};
 use crate::loss::largest;
 use crate::model::{Mode, Model};
 use crate::rng::Stream;
 
-/// How a text goes on.
+/// Options of text generation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleOptions {
-    /// How many tokens are added.
+    /// Number of tokens to generate.
     pub tokens: usize,
-    /// What logits are divided by: below 1 the model keeps to what is probable, above it is bolder. At 0 the most
-    /// probable token is taken, of equals the first.
+    /// Divisor of the logits: below 1 probable tokens become more probable, above 1 less. At 0 the most probable token
+    /// is taken; the first one if several are equal.
     pub temperature: f64,
-    /// How many of the most probable tokens are chosen from; of equals those of lower number. None for all.
+    /// Number of most probable tokens to choose from, those with lower numbers first if several are equal; `None` for
+    /// all tokens.
     pub top_k: Option<usize>,
-    /// Decides what is chosen: the same text every time.
+    /// Seed of the choices; the same seed gives the same text.
     pub seed: u64,
 }
 
@@ -35,7 +36,7 @@ impl SampleOptions {
     fn check(&self) -> Result<(), TrainedError> {
         let wrong = |option, value: String, rule| Err(TrainedError::Option { option, value, rule });
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return wrong("temperature", self.temperature.to_string(), "must be a number from 0 up");
+            return wrong("temperature", self.temperature.to_string(), "must be a number, at least 0");
         }
         if self.top_k == Some(0) {
             return wrong("top-k", "0".to_owned(), "must be at least 1");
@@ -45,10 +46,10 @@ impl SampleOptions {
 }
 
 impl Trained {
-    /// What the tokens of the model's text stand for.
+    /// Returns the vocabulary of the model's text.
     ///
     /// # Errors
-    /// It is no model of text.
+    /// The model is not a text model.
     pub fn vocabulary(&self) -> Result<Vocabulary, TrainedError> {
         match &self.schema.input {
             Input::Tokens { .. } => Ok(Vocabulary::load(&self.memory).map_err(DataError::from)?),
@@ -56,14 +57,14 @@ impl Trained {
         }
     }
 
-    /// The text with which the model goes on after `prompt`, in pieces as they come. It is a function of the weights,
-    /// the prompt and the options: the same every time, for any number of threads.
+    /// Generates text after `prompt`, in pieces as they come. It is a function of the weights, the prompt and the
+    /// options: the same every time, for any number of threads.
     ///
-    /// The model sees as many tokens as a row of its data had, the last ones.
+    /// The model sees the last tokens, as many as a row of its data had.
     ///
     /// # Errors
-    /// It is no model of text, the prompt is empty or has a character that the vocabulary does not have, or most of it
-    /// is unknown, or an option is wrong.
+    /// The model is not a text model, the prompt is empty or has a character that is not in the vocabulary, or most of
+    /// it is unknown, or an option is invalid.
     pub fn sample(&self, prompt: &str, options: &SampleOptions) -> Result<Sampler<'_>, TrainedError> {
         let vocabulary = self.vocabulary()?;
         options.check()?;
@@ -78,12 +79,12 @@ impl Trained {
     }
 }
 
-/// A text that goes on: an iterator over its pieces, each the text that a token adds, which may be empty.
+/// Generated text: an iterator over its pieces, each the text that one token adds, which may be empty.
 pub struct Sampler<'a> {
     next: NextToken<'a>,
-    /// The last tokens, as many as the model sees.
+    /// The last tokens, up to the model's context.
     seen: VecDeque<u32>,
-    spoken: Spoken,
+    spoken: StreamingDecoder,
     made: usize,
     unknown: Unknown,
 }
@@ -99,11 +100,11 @@ impl<'a> Sampler<'a> {
             return Err(TrainedError::EmptyPrompt);
         }
         let seen = &prompt[prompt.len().saturating_sub(next.context)..];
-        let spoken = Spoken::after(vocabulary, prompt);
+        let spoken = StreamingDecoder::after(vocabulary, prompt);
         Ok(Self { seen: seen.iter().copied().collect(), spoken, next, made: 0, unknown })
     }
 
-    /// How much of the prompt the vocabulary does not know.
+    /// Returns the part of the prompt that is not in the vocabulary.
     pub fn unknown(&self) -> &Unknown {
         &self.unknown
     }
@@ -134,7 +135,7 @@ impl Iterator for Sampler<'_> {
     }
 }
 
-/// What a model says after some tokens.
+/// Computes the next token after some tokens.
 struct NextToken<'a> {
     model: &'a dyn Model,
     device: &'a Device,
@@ -143,7 +144,7 @@ struct NextToken<'a> {
 }
 
 impl NextToken<'_> {
-    /// Token number `number` of a text, after `tokens`.
+    /// Chooses token number `number` of a text, after `tokens`.
     fn after(&self, tokens: &[u32], number: u64) -> Result<u32, TrainedError> {
         let inputs = Tensor::from_slice(tokens, (1, tokens.len()), self.device)?;
         let outputs = self.model.forward(&inputs, Mode::Evaluate)?;
@@ -158,8 +159,8 @@ impl NextToken<'_> {
     }
 }
 
-/// The token that `uniform`, a number in `[0, 1)`, chooses: candidates lie side by side in the order of their numbers,
-/// each as wide as it is probable.
+/// Returns the token that `uniform`, a number in `[0, 1)`, chooses: candidates are ordered by number, each with an
+/// interval as long as its probability.
 fn choose(logits: &[f32], options: &SampleOptions, uniform: f64) -> u32 {
     let most = largest(logits);
     if options.temperature == 0.0 {
@@ -174,11 +175,12 @@ fn choose(logits: &[f32], options: &SampleOptions, uniform: f64) -> u32 {
         reached += weight(token);
         reached > goal
     });
-    // A sum that was rounded up can be missed by a hair.
+    // Rounding may leave the sum slightly below 1.
     chosen.map_or(most, |token| *token as u32)
 }
 
-/// The numbers of the `count` most probable tokens in ascending order; of equals those of lower number.
+/// Returns the numbers of the `count` most probable tokens in ascending order; lower numbers first if several are
+/// equal.
 fn most_probable(logits: &[f32], count: usize) -> Vec<usize> {
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     if count < tokens.len() {
@@ -200,7 +202,7 @@ mod tests {
         SampleOptions { temperature, top_k, ..SampleOptions::default() }
     }
 
-    /// How often each of the four tokens is chosen of 10,000 evenly spread numbers.
+    /// Returns how often each of the four tokens is chosen for 10,000 evenly spaced numbers.
     fn shares(options: SampleOptions) -> [f64; 4] {
         let mut counts = [0.0; 4];
         for i in 0..10_000 {
@@ -237,7 +239,7 @@ mod tests {
         assert!(options(1.0, Some(0)).check().is_err());
     }
 
-    /// After a number comes the next one, and 9 after as many tokens as the model can see.
+    /// Predicts the next number, and 9 after as many tokens as the model can see.
     struct Counting(Parameters);
 
     impl Model for Counting {
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_goes_on_with_as_much_context_as_the_model_sees() {
+    fn a_text_continues_with_as_much_context_as_the_model_sees() {
         let greedy = |tokens| SampleOptions { tokens, ..options(0.0, None) };
         assert_eq!(text("7", greedy(5)), "89012");
         assert_eq!(text("01234567", greedy(3)), "890");
@@ -278,7 +280,7 @@ mod tests {
         let seeded = |seed| text("5", SampleOptions { tokens: 40, seed, ..options(2.0, None) });
         assert_eq!(seeded(1), seeded(1));
         assert_ne!(seeded(1), seeded(2));
-        // What comes first does not depend on how much comes.
+        // The beginning does not depend on the length.
         let short = text("5", SampleOptions { tokens: 7, seed: 1, ..options(2.0, None) });
         assert!(seeded(1).starts_with(&short));
     }

@@ -1,26 +1,27 @@
-//! Predictions as a table: a column for the class and one for the probability of each, or one for each value.
+//! Predictions as a table: a column for the class and one for the probability of each class, or one for each value.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::new_file::NewFile;
 use super::{Predicted, PredictedRows, Trained, TrainedError};
+use crate::atomic_file::AtomicFile;
 use crate::data::{Format, TargetKind};
 
-/// How predictions are written.
+/// File formats of predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TableFormat {
-    /// Comma-separated values, the first line with the names of the columns.
+    /// Comma-separated values with the column names in the first line.
     Csv,
-    /// Parquet, where this program is built with the feature `parquet`.
+    /// Parquet, if this program is built with the feature `parquet`.
     Parquet,
 }
 
 impl TableFormat {
-    /// The format that the ending of a file's name says.
+    /// Returns the format for the ending of a file's name.
     ///
     /// # Errors
-    /// It is another ending, or Parquet and this program has none.
+    /// The ending is unknown, or is that of Parquet and this program is built without it.
     pub fn of(path: &Path) -> Result<Self, TrainedError> {
         match path.extension() {
             Some(ending) if ending.eq_ignore_ascii_case("csv") => Ok(Self::Csv),
@@ -36,13 +37,13 @@ impl TableFormat {
 /// The columns of predictions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
-    /// Whether each row has the name of a file.
+    /// Whether each row is named by a file.
     pub has_names: bool,
-    /// The names of the classes, where there are classes.
+    /// The names of the classes, if there are classes.
     pub classes: Option<Vec<String>>,
-    /// Whether those are words, and not just their numbers.
+    /// Whether the names are words, not just numbers.
     pub are_words: bool,
-    /// The numbers of a row: probabilities or values.
+    /// Names of the number columns: probabilities or values.
     pub numbers: Vec<String>,
 }
 
@@ -65,7 +66,7 @@ impl Columns {
     }
 }
 
-/// Writes predictions row by row: to a file, which is there once it is whole, or to whatever takes bytes.
+/// Writes predictions row by row, to a file, which appears when it is complete, or to any writer.
 pub struct TableWriter {
     writer: Writer,
     place: Option<PathBuf>,
@@ -73,28 +74,28 @@ pub struct TableWriter {
 
 enum Writer {
     Csv(CsvTable<Box<dyn Write>>),
-    CsvFile(CsvTable<NewFile>),
+    CsvFile(CsvTable<AtomicFile>),
     #[cfg(feature = "parquet")]
     Parquet(Box<super::parquet::ParquetTable>),
 }
 
 impl TableWriter {
-    /// CSV to `out`.
+    /// Writes CSV to `out`.
     ///
     /// # Errors
-    /// It does not take the names of the columns.
+    /// The column names cannot be written.
     pub fn to(trained: &Trained, out: Box<dyn Write>) -> io::Result<Self> {
         Ok(Self { writer: Writer::Csv(CsvTable::new(Columns::of(trained), out)?), place: None })
     }
 
-    /// A file at `path`, in the format that its name tells.
+    /// Writes a file at `path`, in the format of its ending.
     ///
     /// # Errors
-    /// The format is unknown, or the file cannot be begun.
+    /// The format is unknown, or the file cannot be created.
     pub fn create(trained: &Trained, path: &Path) -> Result<Self, TrainedError> {
         let format = TableFormat::of(path)?;
         let unwritten = |source| TrainedError::Write { path: path.to_owned(), source };
-        let (columns, file) = (Columns::of(trained), NewFile::create(path).map_err(unwritten)?);
+        let (columns, file) = (Columns::of(trained), AtomicFile::create(path).map_err(unwritten)?);
         let writer = match format {
             TableFormat::Csv => Writer::CsvFile(CsvTable::new(columns, file).map_err(unwritten)?),
             #[cfg(feature = "parquet")]
@@ -121,16 +122,16 @@ impl TableWriter {
         written.map_err(|source| Self::failed(self.place.as_deref(), source))
     }
 
-    /// Writes what is left, and brings a file to its place.
+    /// Writes the remaining rows, and moves a file to its place.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// They cannot be written.
     pub fn finish(self) -> Result<(), TrainedError> {
         let finished = match self.writer {
             Writer::Csv(table) => table.finish().and_then(|mut out| out.flush()),
-            Writer::CsvFile(table) => table.finish().and_then(NewFile::finish),
+            Writer::CsvFile(table) => table.finish().and_then(AtomicFile::finish),
             #[cfg(feature = "parquet")]
-            Writer::Parquet(table) => table.finish().and_then(NewFile::finish),
+            Writer::Parquet(table) => table.finish().and_then(AtomicFile::finish),
         };
         finished.map_err(|source| Self::failed(self.place.as_deref(), source))
     }
@@ -143,7 +144,7 @@ impl TableWriter {
     }
 }
 
-/// A table of CSV on its way to `W`.
+/// A CSV table that is being written to `W`.
 struct CsvTable<W: Write> {
     columns: Columns,
     out: csv::Writer<BufWriter<W>>,
@@ -173,7 +174,7 @@ impl<W: Write> CsvTable<W> {
                 self.out.write_field(&names[classes[row] as usize]).map_err(cause)?;
             }
             for number in numbers {
-                // The shortest text that is read as the same number.
+                // The shortest text that reads back as the same number.
                 self.out.write_field(format!("{number:?}")).map_err(cause)?;
             }
             self.out.write_record(None::<&[u8]>).map_err(cause)?;
@@ -187,7 +188,7 @@ impl<W: Write> CsvTable<W> {
     }
 }
 
-/// What the system says; wrapped by the writer of CSV, it would lose its kind.
+/// Returns the system's error, whose kind would be lost in the CSV writer's error.
 fn cause(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(cause) => cause,

@@ -1,4 +1,4 @@
-//! Saves beside training: what is saved is the state of its step, and a disk that fails costs no step.
+//! Saves in the background: the saved state is that of its step, and a failing disk loses no step.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Saver, WrittenBy
 use rekindle::parameters::Parameters;
 use rekindle::train::{Control, Outcome, Run, Sink, StepRecord, TrainError, from_file};
 
-/// A disk that something happens to before each operation.
+/// A disk with a callback before each operation.
 struct Before<F>(F);
 
 impl<F: Fn() -> io::Result<()> + Send + Sync + Clone + 'static> Disk for Before<F> {
@@ -66,7 +66,7 @@ impl<F: Fn() -> io::Result<()>> DiskFile for FileBefore<F> {
     }
 }
 
-/// A gate that a save waits at.
+/// A gate that blocks a save.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -150,7 +150,7 @@ fn a_save_that_was_begun_ends_before_its_saver_is_gone() {
     assert_eq!(weight(folder.path(), 7), 1.0);
 }
 
-/// The memory of one save serves the next: no second copy of the state comes to be.
+/// The memory of one save is reused by the next: there is no second copy of the state.
 #[test]
 fn the_copy_of_the_state_is_made_in_the_memory_of_the_last_one() {
     let (folder, parameters) = (tempfile::tempdir().unwrap(), filled(1.0));
@@ -180,7 +180,7 @@ fn what_must_be_durable_first_can_refuse_the_save() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// What a run said to its observer.
+/// The messages of a run.
 #[derive(Default)]
 struct Heard(Vec<String>);
 
@@ -214,7 +214,7 @@ fn failing(failing: usize, for_good: bool, kind: ErrorKind) -> (Arc<dyn Disk>, A
     (Arc::new(disk), count)
 }
 
-/// How many operations the saves of the whole run have.
+/// Returns the number of operations in all saves of the run.
 fn operations(lab: &Lab) -> usize {
     let (disk, count) = failing(usize::MAX, false, ErrorKind::Other);
     train(lab, "counted", disk).0.unwrap();
@@ -222,29 +222,29 @@ fn operations(lab: &Lab) -> usize {
 }
 
 #[test]
-fn a_fault_in_any_operation_is_told_and_costs_no_step() {
+fn a_fault_in_any_operation_is_reported_and_costs_no_step() {
     let lab = saved_every_step();
     lab.start("whole");
     let kinds = [ErrorKind::StorageFull, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other];
     let operations = operations(&lab);
     assert!(operations > 12 * 9, "{operations}");
-    // Each operation of the second save and of the ones around it, and now and then one of the rest.
+    // Each operation of the second save and of its neighbours, and some of the others.
     let tried = (0..45).chain((45..operations).step_by(7));
     for (operation, kind) in tried.zip(kinds.into_iter().cycle()) {
         let run = format!("fault-{operation}");
         let (outcome, heard) = train(&lab, &run, failing(operation, false, kind).0);
         outcome.unwrap_or_else(|error| panic!("{kind} in operation {operation}: {error}"));
         assert_eq!(heard.len(), 1, "{kind} in operation {operation}: {heard:?}");
-        assert!(heard[0].contains("is not saved: cannot ") && heard[0].ends_with("training goes on"), "{heard:?}");
+        assert!(heard[0].contains("is not saved: cannot ") && heard[0].ends_with("training continues"), "{heard:?}");
         let not_saved: u64 = heard[0].split(' ').nth(1).unwrap().parse().unwrap();
         let saved = steps(&lab.path(&run));
-        // Where only the last flush failed the checkpoint is there, and whole, without a promise.
+        // If only the last flush failed, the checkpoint is complete, without a guarantee.
         assert!((0..=12).all(|step| saved.contains(&step) || step == not_saved), "{kind} in {operation}: {saved:?}");
         same_where_saved(&lab, &run, &saved);
     }
 }
 
-/// The log and every checkpoint that is there are those of the whole run.
+/// The log and every existing checkpoint are those of the whole run.
 fn same_where_saved(lab: &Lab, run: &str, saved: &[u64]) {
     for step in saved {
         Checkpoint::verify(&common::checkpoint(&lab.path(run), *step)).unwrap();
@@ -277,7 +277,7 @@ fn a_disk_that_fails_for_good_ends_the_run_with_an_error_and_the_older_checkpoin
     let (outcome, heard) = train(&lab, "lost", failing(40, true, ErrorKind::StorageFull).0);
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("no storage space"), "{error}");
-    assert!(heard.len() > 5 && heard.iter().all(|text| text.contains("training goes on")), "{heard:?}");
+    assert!(heard.len() > 5 && heard.iter().all(|text| text.contains("training continues")), "{heard:?}");
     let saved = steps(&lab.path("lost"));
     assert!(saved.len() > 2, "{saved:?}");
     lab.train(&["--resume", "lost"]).well();
@@ -285,9 +285,9 @@ fn a_disk_that_fails_for_good_ends_the_run_with_an_error_and_the_older_checkpoin
     same_where_saved(&lab, "lost", &steps(&lab.path("lost")));
 }
 
-/// Training does not run ahead of a disk that is slower: every save that is due is made.
+/// Training waits for a slower disk: every due save is made.
 #[test]
-fn on_a_slow_disk_training_waits_and_no_save_is_left_out() {
+fn on_a_slow_disk_training_waits_and_no_save_is_skipped() {
     let lab = saved_every_step();
     lab.start("whole");
     let slow = Before(|| {
@@ -312,9 +312,9 @@ impl Sink for OpenAt {
     }
 }
 
-/// With a save every four steps, steps 5 to 7 are made while the save of step 4 stands still.
+/// With a save every four steps, steps 5 to 7 are made while the save of step 4 is blocked.
 #[test]
-fn training_goes_on_while_a_save_is_written() {
+fn training_continues_while_a_save_is_written() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", "checkpoint = { every = '4 steps' }"));
     lab.start("whole");
     let (gate, config) = (Gate::default(), from_file(&lab.path("config.toml"), &[]).unwrap());

@@ -1,8 +1,8 @@
-//! The power may be cut at any instant of a save: what is on the disk then is a whole checkpoint, the old or the new.
+//! The power may be cut at any instant of a save: the disk then has a complete checkpoint, the old or the new.
 //!
-//! Every operation of a save is recorded. For each number of them that were made before the cut, disks are built as a
-//! file system may leave them: entries of directories that were not flushed are there or not, whatever came later;
-//! content of files that was not flushed is there, missing, zero, of an odd length, or torn between sectors.
+//! Every operation of a save is recorded. For each number of operations before the cut, disks are built as a file
+//! system may leave them: unflushed directory entries are present or absent, in any order; unflushed file content is
+//! present, missing, zero, of an odd length, or torn between sectors.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,21 +14,21 @@ use std::sync::{Arc, Mutex};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
 use rekindle::checkpoint::keep::prune;
 use rekindle::checkpoint::save::save;
-use rekindle::checkpoint::{Folder, Keep, Snapshot, WrittenBy};
+use rekindle::checkpoint::{Folder, Retention, Snapshot, WrittenBy};
 use rekindle::rng::Stream;
 use rekindle::state::{HostTensor, State};
 use serde_json::Value;
 
-/// Disks that are built for each number of operations, besides the one that lost and the one that kept everything.
+/// Number of disks built for each number of operations, besides the one that lost all and the one that kept all.
 const SAMPLES: u64 = 60;
 
-/// Decides what those disks have lost. A failure names the sample.
+/// Seed of the losses on those disks. A failure prints the sample.
 const SEED: u64 = 11;
 
-/// What a save asks of a disk. Files and directories that move are known by a number, as by an inode.
+/// An operation of a save on a disk. Moved files and directories are identified by a number, like an inode.
 #[derive(Clone, Debug)]
 enum Operation {
-    /// Entries of one directory that change together: to another inode, or to none.
+    /// Entries of one directory that change together: to another inode, or are removed.
     Entries(Inode, Vec<(String, Option<Inode>)>),
     Write(Inode, Vec<u8>),
     Sync(Inode),
@@ -36,7 +36,7 @@ enum Operation {
 
 type Inode = usize;
 
-/// The local disk, with a record of what was done to it.
+/// The local disk, with a record of all operations.
 #[derive(Clone)]
 struct Recorded {
     record: Arc<Mutex<Record>>,
@@ -46,7 +46,7 @@ struct Recorded {
 #[derive(Default)]
 struct Record {
     operations: Vec<Operation>,
-    /// Where each inode is now.
+    /// The present path of each inode.
     inodes: BTreeMap<PathBuf, Inode>,
     count: Inode,
 }
@@ -184,7 +184,7 @@ impl DiskFile for RecordedFile {
     }
 }
 
-/// Chance, or a loss of all or nothing.
+/// Random losses, or a loss of all or nothing.
 enum Fate {
     LoseAll,
     KeepAll,
@@ -204,7 +204,7 @@ impl Fate {
         }
     }
 
-    /// What may be on the disk of a file with `content`, of which the first `flushed` bytes are sure.
+    /// Returns a possible content on disk of a file with `content`, whose first `flushed` bytes are certain.
     fn content(&mut self, content: &[u8], flushed: usize) -> Vec<u8> {
         let mut found = content.to_vec();
         if flushed == content.len() {
@@ -212,7 +212,7 @@ impl Fate {
         }
         match self.below(4) {
             0 => found.truncate(flushed),
-            // The length was recorded, and the bytes were not.
+            // The length was recorded, but not the bytes.
             1 => found[flushed..].fill(0),
             2 => {
                 const SECTOR: usize = 512;
@@ -230,7 +230,7 @@ impl Fate {
     }
 }
 
-/// Builds at `target` what may be on the disk when the power is cut after `operations`.
+/// Builds a possible disk at `target` after a power cut after `operations`.
 fn crash(before: &[Operation], operations: &[Operation], root: Inode, fate: &mut Fate, target: &Path) {
     let all: Vec<&Operation> = before.iter().chain(operations).collect();
     let mut flushed_at: BTreeMap<Inode, usize> = BTreeMap::new();
@@ -306,7 +306,7 @@ fn newest(folder: &Path) -> Option<(u64, f64)> {
     Some((checkpoint.step(), weights[0]))
 }
 
-/// In memory where there is a folder for that: thousands of small folders are built.
+/// In memory if there is a folder for that: thousands of small folders are built.
 fn temporary() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -333,17 +333,17 @@ impl Scene {
         save(&self.disk, &self.root, &snapshot(step, weight), &WrittenBy::this_build("cpu")).unwrap();
     }
 
-    fn prune(&self, keep: &Keep) {
+    fn prune(&self, keep: &Retention) {
         prune(&self.disk, &Folder::new(&self.root), keep, None).unwrap();
     }
 
-    /// What was done since the last call.
+    /// Returns the operations since the last call.
     fn operations(&self) -> Vec<Operation> {
         self.disk.done(|record| std::mem::take(&mut record.operations))
     }
 
-    /// Cuts the power after each number of the `operations`, which follow the `durable` ones, and looks at each disk
-    /// that may be left.
+    /// Cuts the power after each number of the `operations`, which follow the `durable` ones, and checks each possible
+    /// disk.
     fn cut_everywhere(&self, durable: &[Operation], operations: &[Operation], look: impl Fn(usize, &Path, &str)) {
         for made in 0..=operations.len() {
             let fates =
@@ -359,8 +359,8 @@ impl Scene {
 }
 
 /// Makes the saves `before`, which are durable, and the `last` one, cuts the power everywhere in it, and checks that
-/// what is found is the checkpoint before or the last; once the save has returned, the last.
-fn cut_the_power_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
+/// the newest checkpoint is the one before or the last; after the save has returned, the last.
+fn cut_the_power_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Retention) {
     let scene = Scene::new(true);
     for earlier in before {
         scene.save(*earlier);
@@ -384,7 +384,7 @@ fn cut_the_power_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep
     assert!(outcomes.borrow().iter().all(|count| *count > 0), "only one outcome was ever seen: {outcomes:?}");
 }
 
-/// What the cut left can be swept away, and the next save succeeds.
+/// The remains of the cut can be cleaned up, and the next save succeeds.
 fn go_on_after(folder: &Path, what: &str) {
     Folder::new(folder).sweep().unwrap_or_else(|error| panic!("{what}: {error}"));
     let names: Vec<String> =
@@ -396,28 +396,28 @@ fn go_on_after(folder: &Path, what: &str) {
 
 #[test]
 fn a_first_save_is_there_whole_or_not_at_all() {
-    cut_the_power_everywhere(&[], (10, 1.0), &Keep::default());
+    cut_the_power_everywhere(&[], (10, 1.0), &Retention::default());
 }
 
 #[test]
 fn a_later_save_leaves_the_old_checkpoint_or_the_new() {
-    cut_the_power_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Keep::default());
+    cut_the_power_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Retention::default());
 }
 
-/// The previous checkpoint must not be deleted before the new one is whole (Lightning #1150).
+/// The previous checkpoint must not be deleted before the new one is complete (Lightning #1150).
 #[test]
 fn the_old_checkpoint_is_not_deleted_before_the_new_one_is_durable() {
-    let keep = Keep { last: Some(1), ..Keep::default() };
+    let keep = Retention { last: Some(1), ..Retention::default() };
     cut_the_power_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &keep);
 }
 
 #[test]
 fn a_save_in_the_place_of_another_leaves_one_of_the_two() {
-    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
-    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Keep { last: Some(1), ..Keep::default() });
+    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Retention::default());
+    cut_the_power_everywhere(&[(10, 1.0)], (10, 2.0), &Retention { last: Some(1), ..Retention::default() });
 }
 
-/// There, for a moment, only the checkpoints before are in place.
+/// There, for a moment, only the earlier checkpoints are in place.
 #[test]
 fn where_names_cannot_be_exchanged_the_older_checkpoints_stay() {
     let scene = Scene::new(false);
@@ -431,7 +431,7 @@ fn where_names_cannot_be_exchanged_the_older_checkpoints_stay() {
     });
 }
 
-/// A simulated disk that loses nothing it should lose could not find a fault: a save that forgets to flush is caught.
+/// The simulated disk must lose unflushed data: a save that forgets to flush is caught.
 #[test]
 fn a_save_that_does_not_flush_is_caught() {
     let scene = Scene::new(true);

@@ -1,10 +1,10 @@
-//! Every way a checkpoint can be bad is refused, by name, and a good one is found behind it.
+//! Every kind of bad checkpoint is refused with its fault, and an older good one is found.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::common_forge::{forge, forge_entry, forge_file, manifest};
+use crate::common::forge::{forge, forge_entry, forge_file, manifest};
 use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy, dir_name, foreign_files};
 use rekindle::state::{HostTensor, State};
 use serde_json::{Value, json};
@@ -19,14 +19,14 @@ fn save(folder: &Path, step: u64) -> PathBuf {
     Folder::new(folder).save(&snapshot, &WrittenBy::this_build("cpu")).unwrap().path
 }
 
-/// A checkpoint of step 100 in a folder of its own.
+/// A checkpoint of step 100 in a new folder.
 fn saved() -> (TempDir, PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
     let path = save(temporary.path(), 100);
     (temporary, path)
 }
 
-/// Reading and verifying must refuse alike; gives the message.
+/// Reading and verifying must refuse in the same way; returns the message.
 #[track_caller]
 fn refusal(checkpoint: &Path) -> String {
     let read = Checkpoint::read(checkpoint).expect_err("a bad checkpoint was read").to_string();
@@ -79,10 +79,10 @@ fn a_file_cut_anywhere_is_refused() {
         let content = fs::read(path.join(name)).unwrap();
         for length in (0..content.len()).step_by(7).chain([content.len() - 1]) {
             fs::write(path.join(name), &content[..length]).unwrap();
-            assert_refused(&path, name, if name == "manifest.json" { "" } else { "was cut or changed" });
+            assert_refused(&path, name, if name == "manifest.json" { "" } else { "was truncated or changed" });
         }
         fs::write(path.join(name), [&content[..], b" "].concat()).unwrap();
-        assert_refused(&path, name, if name == "manifest.json" { "own BLAKE3" } else { "was cut or changed" });
+        assert_refused(&path, name, if name == "manifest.json" { "own BLAKE3" } else { "was truncated or changed" });
         fs::write(path.join(name), content).unwrap();
     }
 }
@@ -98,7 +98,7 @@ fn a_missing_file_is_refused_by_name() {
     }
 }
 
-/// A file manager, a network file system, or a person has left it there; nothing reads it.
+/// Left by a file manager, a network file system, or a person; it is never read.
 #[test]
 fn a_file_that_the_manifest_does_not_list_is_named_and_no_damage() {
     let (_keep, path) = saved();
@@ -165,11 +165,11 @@ fn a_version_from_the_future_says_so() {
     let (_keep, path) = saved();
     fs::write(path.join("manifest.json"), r#"{"format": "rekindle.checkpoint", "version": 7, "files": "elsewhere"}"#)
         .unwrap();
-    assert_refused(&path, "manifest.json", "version 7, from the future: this program reads up to version 1");
+    assert_refused(&path, "manifest.json", "version 7, and this program reads up to version 1");
     let mut changed = manifest(&save(path.parent().unwrap(), 100));
     changed["version"] = json!(2);
     forge(&path, changed);
-    assert_refused(&path, "manifest.json", "version 2, from the future");
+    assert_refused(&path, "manifest.json", "format version 2");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_manifest_of_something_else_is_refused() {
     forge(&path, changed);
     assert_refused(&path, "manifest.json", "its format is `npm`, not `rekindle.checkpoint`");
     fs::write(path.join("manifest.json"), "[]").unwrap();
-    assert_refused(&path, "manifest.json", "is not understood");
+    assert_refused(&path, "manifest.json", "is invalid");
 }
 
 #[test]
@@ -188,11 +188,11 @@ fn steps_that_disagree_are_refused_with_both() {
     let (keep, path) = saved();
     let renamed = keep.path().join(dir_name(101));
     fs::rename(&path, &renamed).unwrap();
-    assert_refused(&renamed, "manifest.json", "says step 100, but the directory is named after step 101");
+    assert_refused(&renamed, "manifest.json", "says step 100, but the name of the directory says step 101");
     let mut changed = manifest(&renamed);
     changed["step"] = json!(101);
     forge(&renamed, changed);
-    assert_refused(&renamed, "state.json", "says step 100, but the directory is named after step 101");
+    assert_refused(&renamed, "state.json", "says step 100, but the name of the directory says step 101");
     let unnamed = keep.path().join("best");
     fs::rename(&renamed, &unnamed).unwrap();
     assert_refused(&unnamed, "best", "is not named like a checkpoint");
@@ -226,7 +226,7 @@ fn sizes_that_no_such_file_has_are_refused_unread() {
     let (_keep, path) = saved();
     let file = fs::File::create(path.join("manifest.json")).unwrap();
     file.set_len(17 << 20).unwrap();
-    assert_refused(&path, "manifest.json", "more than the 16777216 that such a file may have");
+    assert_refused(&path, "manifest.json", "more than the limit of 16777216 for such a file");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn tensors_of_a_part_that_the_state_does_not_name_are_refused() {
     let (_keep, path) = saved();
     let content = fs::read(path.join("model.safetensors")).unwrap();
     forge_file(&path, "ema.safetensors", &content);
-    assert_refused(&path, "ema.safetensors", "belongs to no part that state.json names");
+    assert_refused(&path, "ema.safetensors", "belongs to a part that is not in state.json");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! The page on checkpoints: its snippet of Python reads one, its configuration is one, and what it points to is there.
+//! The page on checkpoints: its Python code reads one, its configuration is valid, and its links exist.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
 use rekindle::checkpoint::{Checkpoint, Folder};
-use rekindle::train::{CheckpointConfig, Every, KeepConfig, ValidationConfig};
+use rekindle::train::{CheckpointConfig, Interval, KeepConfig, ValidationConfig};
 
 const PAGE: &str = include_str!("../../docs/checkpoints.md");
 
@@ -22,7 +22,7 @@ fn block(language: &str) -> &'static str {
     block
 }
 
-/// A Python that has `safetensors` and NumPy: the one that `REKINDLE_PYTHON` names, or the usual one.
+/// A Python with `safetensors` and NumPy: the one in `REKINDLE_PYTHON`, or the usual one.
 fn python() -> Result<String, String> {
     let named = std::env::var("REKINDLE_PYTHON");
     let python = named.clone().unwrap_or_else(|_| "python3".to_owned());
@@ -36,7 +36,7 @@ fn python() -> Result<String, String> {
     Err(why)
 }
 
-/// What the snippet is to print of a checkpoint of f32 weights.
+/// The expected output of the code for a checkpoint of f32 weights.
 fn expected(checkpoint: &Checkpoint) -> String {
     let part = |name| &checkpoint.state(name).unwrap().json;
     let rate = part("schedulers.lr")["base_lrs"][0].as_f64().unwrap();
@@ -71,10 +71,10 @@ fn the_rules_on_the_page_are_rules() {
     let [intervals, table] = &tables[..] else { panic!("{} blocks", tables.len()) };
     let validation: ValidationConfig = intervals["validation"].clone().try_into().unwrap();
     let checkpoint: CheckpointConfig = intervals["checkpoint"].clone().try_into().unwrap();
-    assert!(validation.at_end.is_some() && checkpoint.every != Every::Auto);
+    assert!(validation.at_end.is_some() && checkpoint.every != Interval::Auto);
     let keep: KeepConfig = table["checkpoint"]["keep"].clone().try_into().unwrap();
     assert!(!keep.is_empty());
-    // All that there is to say is said.
+    // There is no further output.
     assert!(keep.last.is_some() && keep.best.is_some() && keep.metric.is_some() && keep.every.is_some());
 }
 

@@ -1,4 +1,4 @@
-//! What a checkpoint is on disk, and that it gives back what was saved, to the bit.
+//! The format of a checkpoint on disk, and that it restores the saved state to the bit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rekindle::checkpoint::{Checkpoint, CheckpointError, Folder, Snapshot, WrittenBy};
-use rekindle::state::{Dtype, HostTensor, Part, State, StateError};
+use rekindle::state::{Dtype, HostTensor, State, StateError, Stateful};
 use serde_json::{Value, json};
 
 fn here() -> WrittenBy {
@@ -134,14 +134,14 @@ fn two_names_cannot_share_a_place() {
     }
 }
 
-/// A part whose memory is one number that must be even, and which counts how often it was loaded.
+/// A part with one number that must be even, which counts its loads.
 #[derive(Debug, Default, PartialEq)]
 struct Even {
     value: u64,
     loads: usize,
 }
 
-impl Part for Even {
+impl Stateful for Even {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(self.value.into()))
     }
@@ -209,8 +209,8 @@ const DTYPES: [Dtype; 22] = [
     Dtype::U64,
 ];
 
-/// Any dtype, up to three dimensions, lengths of zero and scalars included; of the dtypes smaller than a byte only
-/// what fills whole bytes.
+/// Any dtype, up to three dimensions, including lengths of zero and scalars; dtypes smaller than a byte only fill whole
+/// bytes.
 fn tensor() -> impl Strategy<Value = HostTensor> {
     let shape = prop::collection::vec(0_usize..5, 0..4);
     (prop::sample::select(&DTYPES[..]), shape).prop_flat_map(|(dtype, mut shape)| {

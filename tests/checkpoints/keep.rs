@@ -1,4 +1,4 @@
-//! Which checkpoints of a run stay, and what becomes of what killed saves leave.
+//! Retention of a run's checkpoints, and clean-up after killed saves.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn left(keep: &str) -> Vec<u64> {
 }
 
 #[test]
-fn a_run_keeps_all_checkpoints_unless_told_otherwise() {
+fn a_run_keeps_all_checkpoints_by_default() {
     assert_eq!(left(""), (0..=12).collect::<Vec<_>>());
 }
 
@@ -51,7 +51,7 @@ fn a_run_keeps_the_best_by_a_metric() {
     assert!(training.iter().all(|step| step % 4 == 0), "the training loss is known where an epoch ends: {training:?}");
 }
 
-/// The steps that were validated in a run, by what was found there, the best first.
+/// Returns the validated steps of a run, sorted by the metric, the best first.
 fn by_loss(run: &std::path::Path) -> Vec<u64> {
     let found = log(run).into_iter().zip(1..).filter_map(|(line, done)| Some((line["val_loss"].as_f64()?, done)));
     let mut found: Vec<(f64, u64)> = found.collect();
@@ -73,7 +73,7 @@ fn the_best_are_saved_and_kept_where_validations_and_saves_fall_on_different_ste
 }
 
 #[test]
-fn what_is_kept_for_ever_is_saved_whatever_the_rhythm_of_saves() {
+fn what_is_kept_for_ever_is_saved_with_any_interval_of_saves() {
     let lab = Lab::new(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps', keep = { every = '3 steps' } }"));
     lab.start("run");
     assert_eq!(steps(&lab.path("run")), [0, 3, 6, 9, 12]);
@@ -93,7 +93,7 @@ fn a_run_ends_with_its_best_checkpoint_named_and_it_is_used_where_it_is_asked_fo
     let found = lab.train(&["eval", "run", "--best", "--json"]).well();
     let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
     assert_eq!((report["step"].as_u64(), &report["loss"]), (Some(best), &loss));
-    assert!(found.stderr.contains("the best of 6 measured checkpoints: step-"), "{}", found.stderr);
+    assert!(found.stderr.contains("the best of 6 checkpoints with a metric: step-"), "{}", found.stderr);
     let one = format!("run/checkpoints/step-{best:010}");
     let predicted =
         |run: &str, more: &[&str]| lab.train(&[&["predict", run, "--data", "data.csv"], more].concat()).well().stdout;
@@ -102,13 +102,13 @@ fn a_run_ends_with_its_best_checkpoint_named_and_it_is_used_where_it_is_asked_fo
     assert!(told.contains("is one checkpoint; `--best` takes a run directory"), "{told}");
     let told = lab.train(&["sample", "run", "--best"]).refusal();
     assert!(told.contains("the best of 6") || told.contains("text"), "{told}");
-    // A better one that is damaged is named and passed over.
+    // A better one that is damaged is reported and skipped.
     let weights = checkpoint(&lab.path("run"), best).join("model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&weights, bytes).unwrap();
     let found = lab.train(&["eval", "run", "--best"]).well();
-    assert!(found.stderr.contains("passed over a damaged checkpoint"), "{}", found.stderr);
+    assert!(found.stderr.contains("skipped a damaged checkpoint"), "{}", found.stderr);
     assert!(found.stdout.contains(&format!("step-{:010}", by_loss(&lab.path("run"))[1])), "{}", found.stdout);
 }
 
@@ -119,7 +119,7 @@ fn without_a_measured_checkpoint_there_is_no_best() {
         lab.train(&["config.toml", "--out", "run", "--set", "validation.every=3 steps", "--set", "train={steps=7}"]);
     assert!(!told.well().stderr.contains("best:"));
     let told = lab.train(&["eval", "run", "--best"]).refusal();
-    assert!(told.contains("holds no checkpoint that was measured when it was saved"), "{told}");
+    assert!(told.contains("holds no checkpoint with a metric"), "{told}");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn copies_that_were_replaced_are_counted_and_deleted_by_hand_unless_they_may_be_
     let run = lab.path("run");
     let copy = |step: u64| format!("step-{step:010}.replaced-1");
     assert_eq!(names(&run).iter().filter(|name| name.contains("replaced")).count(), 4, "without a rule all stay");
-    // One is damaged, another one of a step that a person has pinned.
+    // One is damaged, another has a step that a person has pinned.
     let weights = run.join("checkpoints").join(copy(3)).join("model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -195,7 +195,7 @@ fn copies_that_were_replaced_are_counted_and_deleted_by_hand_unless_they_may_be_
     let mut left = left.to_vec();
     left.sort();
     assert_eq!(names(&run), left);
-    // A copy that another has replaced can be looked at under its name.
+    // A replaced copy can be examined under its name.
     assert!(inspect(&lab, &[&format!("run/checkpoints/{}", copy(4))]).well().stdout.contains("step        4"));
 }
 
@@ -227,7 +227,7 @@ fn a_run_is_pruned_by_the_rules_that_are_given_or_else_by_its_own() {
     assert!(inspect(&lab, &["prune", "run", "--best", "1", "--metric", "loss"]).refusal().contains("known are"));
 }
 
-/// Where names cannot be exchanged, a crash can leave a checkpoint under the name of a copy alone.
+/// If names cannot be exchanged, a crash can leave a checkpoint only under the name of a copy.
 #[test]
 fn a_copy_that_is_the_only_one_of_the_newest_step_stays() {
     let lab = lab("last = 2");
@@ -258,7 +258,7 @@ fn inspect(lab: &Lab, arguments: &[&str]) -> common::Ended {
 }
 
 #[test]
-fn a_run_is_pruned_by_hand_and_first_told_what_would_go() {
+fn a_run_is_pruned_by_hand_and_first_shown_what_would_go() {
     let lab = Lab::new(&small(ADAMW, "cosine(12)", common::EVERY_STEP));
     lab.start("run");
     let run = lab.path("run");
@@ -291,12 +291,16 @@ fn pruning_by_hand_follows_the_rules_of_the_run_unless_given_others() {
     assert!(told.contains("known are training_loss, validation_loss, validation_accuracy"), "{told}");
     assert!(inspect(&lab, &["prune", "run", "--last", "0"]).refusal().contains("must be at least 1"));
     assert!(inspect(&lab, &["prune", "nowhere"]).refusal().contains("nowhere"));
-    assert!(inspect(&lab, &["prune", "run/checkpoints/step-0000000003", "--last", "1"]).refusal().contains("no run"));
-    assert!(inspect(&lab, &["pin", "run"]).refusal().contains("is no checkpoint"));
+    assert!(
+        inspect(&lab, &["prune", "run/checkpoints/step-0000000003", "--last", "1"])
+            .refusal()
+            .contains("is not a run directory")
+    );
+    assert!(inspect(&lab, &["pin", "run"]).refusal().contains("is not a checkpoint"));
     assert_eq!(steps(&lab.path("run")).len(), 13);
 }
 
-/// What a damaged checkpoint still holds may be all there is of it.
+/// The remains of a damaged checkpoint may be the only copy.
 #[test]
 fn a_damaged_checkpoint_is_not_deleted() {
     let lab = lab("last = 2");
@@ -310,9 +314,9 @@ fn a_damaged_checkpoint_is_not_deleted() {
 #[test]
 fn rules_that_make_no_sense_are_refused() {
     let refusals = [
-        ("last = 0", "checkpoint.keep.last = 0: must be at least 1; the newest checkpoint always stays"),
-        ("metric = 'training_loss'", "checkpoint.keep.metric = training_loss: says what `best` goes by"),
-        ("every = '3 minutes'", "checkpoint.keep.every = 3 minutes: which step the clock meets is chance"),
+        ("last = 0", "checkpoint.keep.last = 0: must be at least 1; the newest checkpoint is always kept"),
+        ("metric = 'training_loss'", "checkpoint.keep.metric = training_loss: is the metric of `best`"),
+        ("every = '3 minutes'", "checkpoint.keep.every = 3 minutes: steps by the clock are random"),
         ("first = 1", "`first` is unknown"),
     ];
     for (keep, message) in refusals {
@@ -336,7 +340,7 @@ fn what_killed_saves_left_is_removed_at_the_next_start_and_nothing_else() {
     }
     fs::remove_file(folder.join(ours[0]).join("manifest.json")).unwrap();
     fs::create_dir(folder.join(".step-0000000008.tmp-4242-1")).unwrap();
-    // Each of these is in one thing not as a save makes it.
+    // Each of these differs in one property from a save's directory.
     let others = [".step-0000000007.tmp-4242-2", ".step-7.tmp-4242-0", ".tmp", "step-0000000006.replaced-1"];
     for name in others {
         copy_tree(&checkpoint(&run, 6), &folder.join(name));
@@ -345,7 +349,7 @@ fn what_killed_saves_left_is_removed_at_the_next_start_and_nothing_else() {
     #[cfg(unix)]
     std::os::unix::fs::symlink(lab.path("whole"), folder.join(".step-0000000009.tmp-4242-0")).unwrap();
     let told = lab.train(&["--resume", "run"]).well();
-    assert!(told.stderr.contains("removed what 3 killed saves left"), "{}", told.stderr);
+    assert!(told.stderr.contains("removed the remains of 3 killed saves"), "{}", told.stderr);
     let left = |name: &str| folder.join(name).symlink_metadata().is_ok();
     assert!(ours.iter().all(|name| !left(name)) && !left(".step-0000000008.tmp-4242-1"));
     assert!(others.iter().all(|name| left(name)) && lab.path("whole/checkpoints").is_dir());
@@ -353,8 +357,8 @@ fn what_killed_saves_left_is_removed_at_the_next_start_and_nothing_else() {
     assert_same_bits(&lab.path("whole"), &run);
 }
 
-/// Killed again and again, a run that keeps few checkpoints ends with those that one keeps that was not.
-/// Or a run that is killed behind its last save would end with more than one that is not.
+/// A run with retention that is killed repeatedly ends with the same checkpoints as one that is not, including after a
+/// kill in its last save.
 #[test]
 fn what_a_killed_save_had_yet_to_delete_is_deleted_at_the_next_start() {
     let lab = lab("last = 2");
@@ -366,7 +370,8 @@ fn what_a_killed_save_had_yet_to_delete_is_deleted_at_the_next_start() {
     assert_eq!(steps(&lab.path("run")), [11, 12]);
 }
 
-/// A flipped bit in a tensor does not show at a glance; who is the newest must not be decided by that.
+/// A flipped bit in a tensor is not found without reading it, so the choice of the newest must not depend on such a
+/// quick look.
 #[test]
 fn a_damaged_newest_checkpoint_does_not_take_the_place_of_one_that_is_whole() {
     let lab = lab("last = 1");
@@ -409,7 +414,7 @@ fn a_checkpoint_that_a_person_has_put_files_in_is_not_deleted() {
     let folder = lab.path("run/checkpoints");
     let holds_notes = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().path().join("NOTES.md").exists();
     assert!(fs::read_dir(&folder).unwrap().any(holds_notes));
-    // One without such files has gone.
+    // One without such files is deleted.
     assert!(!checkpoint(&lab.path("run"), 8).exists());
 }
 
@@ -422,9 +427,5 @@ fn a_damaged_checkpoint_is_named_where_the_best_is_asked_for() {
     fs::write(&weights, &fs::read(&weights).unwrap()[..100]).unwrap();
     let told = lab.train(&["eval", "run", "--best"]).well();
     let named = format!("step-{best:010}/model.safetensors");
-    assert!(
-        told.stderr.contains("passed over a damaged checkpoint") && told.stderr.contains(&named),
-        "{}",
-        told.stderr
-    );
+    assert!(told.stderr.contains("skipped a damaged checkpoint") && told.stderr.contains(&named), "{}", told.stderr);
 }

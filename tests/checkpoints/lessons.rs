@@ -1,7 +1,6 @@
-//! What went wrong with saving and resuming in other trainers, and does not here. Each test is named after the defect;
-//! those of schedules are in `tests/schedules/lessons.rs`.
+//! Defects of saving in other trainers that are none here. Each test is named after the defect; those of resumed runs
+//! are in `tests/runs/lessons.rs`, those of schedules in `tests/schedules/lessons.rs`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroUsize;
@@ -9,19 +8,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use crate::common::{
-    ADAMW, EVERY_EPOCH, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, rates, small, state, steps,
-};
+use crate::common::{ADAMW, EVERY_STEP, Lab, checkpoint, small, state};
 use candle_core::{Device, Tensor, Var};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
-use rekindle::checkpoint::{Checkpoint, Folder, Keep, Saver, Snapshot, WrittenBy};
+use rekindle::checkpoint::{Checkpoint, Folder, Retention, Saver, Snapshot, WrittenBy};
 use rekindle::data::{
     Batch, BatchSize, Data, DataError, Dataset, Fingerprint, Input, LastBatch, Order, Split, TargetKind,
 };
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State};
-use rekindle::train::{Control, Outcome, Run, Sink, StepRecord, from_file};
+use rekindle::state::{State, Stateful};
 use serde_json::json;
 
 /// Parameters of these names, made in this order: the ids that Candle gives them count upwards.
@@ -37,13 +33,13 @@ fn made_in_order(names: &[&str]) -> Parameters {
 fn update(optimizer: &mut Optimizer, parameters: &Parameters) {
     let terms = parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap());
     let loss = terms.reduce(|sum, term| (sum + term).unwrap()).unwrap();
-    optimizer.update(&Gradients::of(&loss, parameters).unwrap(), &[0.1]).unwrap();
+    optimizer.update(&Gradients::of(&loss, parameters).unwrap().measure().unwrap(), &[0.1]).unwrap();
 }
 
 /// burn #5130: moments were silently reset, because they were saved by the ids of parameters, which change between
-/// processes. Here they have the names of their parameters, and one that has none of its own is an error.
+/// processes. Here they have the names of their parameters, and a parameter without a name is an error.
 #[test]
-fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
+fn burn_5130_moments_are_found_by_name_in_any_order_parameters_are_made() {
     let adamw = || AdamW { lr: 0.1, ..AdamW::default() };
     let mut before = made_in_order(&["decoder", "embedding", "head"]);
     let mut optimizer = Optimizer::new(&before, adamw()).unwrap();
@@ -63,29 +59,11 @@ fn burn_5130_moments_are_found_by_name_in_whatever_order_parameters_are_made() {
     let renamed = made_in_order(&["decoder", "embedding", "top"]);
     let error = Optimizer::new(&renamed, adamw()).unwrap().load(&moments).unwrap_err().to_string();
     assert!(error.contains("head") && error.contains("top"), "{error}");
-    // The parts are looked at before any is changed, so the weights stay what they were too.
+    // All parts are checked before any is changed, so the weights are unchanged too.
     before.load(&weights).unwrap();
 }
 
-/// transformers #35782, lightning #19970: an incomplete last checkpoint is picked on resume.
-#[test]
-fn transformers_35782_and_lightning_19970_an_incomplete_last_checkpoint_is_not_picked() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
-    lab.start("whole");
-    for missing in ["manifest.json", "state.json", "optimizer.safetensors"] {
-        let run = lab.interrupted_copy("whole", missing, 7);
-        fs::remove_file(checkpoint(&run, 7).join(missing)).unwrap();
-        let resumed = lab.train(&["--resume", missing]).well();
-        let said =
-            format!("passed over a damaged checkpoint: {missing}/checkpoints/step-0000000007/{missing} is missing");
-        assert!(resumed.stderr.contains(&said), "{}", resumed.stderr);
-        // The damaged one is still there, under another name, beside the one that took its place.
-        fs::remove_dir_all(run.join("checkpoints/step-0000000007.replaced-1")).unwrap();
-        assert_same_bits(&lab.path("whole"), &run);
-    }
-}
-
-/// A disk that takes no new file, or writes down what is done to it in which order.
+/// A disk that refuses new files, or records the order of operations.
 #[derive(Clone, Default)]
 struct Watched {
     is_full: bool,
@@ -151,7 +129,7 @@ impl DiskFile for WatchedFile {
 }
 
 fn saver(folder: &Path, disk: &Watched) -> Saver {
-    let keep = Keep { last: Some(1), ..Keep::default() };
+    let keep = Retention { last: Some(1), ..Retention::default() };
     Saver::new(Folder::new(folder), WrittenBy::this_build("cpu")).on(Arc::new(disk.clone())).keeping(keep)
 }
 
@@ -181,7 +159,7 @@ fn lightning_1150_the_previous_checkpoint_is_deleted_only_after_the_new_one_is_d
 }
 
 /// KempnerForge #102: the `latest` pointer moved before the data was durable. Here there is no pointer, and the rename
-/// that makes a checkpoint visible comes after the flush of all it holds.
+/// that makes a checkpoint visible comes after the flush of its content.
 #[test]
 fn kempnerforge_102_nothing_is_visible_before_it_is_durable() {
     let (folder, weight, disk) = (tempfile::tempdir().unwrap(), made_in_order(&["w"]), Watched::default());
@@ -217,25 +195,7 @@ fn pytorch_144657_an_asynchronous_save_has_the_values_of_its_own_step() {
     weight.load(&saved).unwrap();
 }
 
-/// maxdiffusion PR 484: "checkpoint 100" holds 101 updates.
-#[test]
-fn maxdiffusion_484_the_checkpoint_of_a_step_holds_just_so_many_updates() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
-    lab.start("whole");
-    assert_eq!(steps(&lab.path("whole")), (0..=12).collect::<Vec<_>>());
-    for step in [1, 4, 7] {
-        let (run, length) = (format!("of-{step}"), format!("train.steps={step}"));
-        lab.train(&["config.toml", "--out", &run, "--set", &length]).well();
-        let (short, whole) = (checkpoint(&lab.path(&run), step), checkpoint(&lab.path("whole"), step));
-        for file in ["model.safetensors", "optimizer.safetensors"] {
-            assert!(fs::read(short.join(file)).unwrap() == fs::read(whole.join(file)).unwrap(), "{file} of {step}");
-        }
-        assert_eq!(state(&whole)["optimizer"]["updates"], step);
-        assert_eq!(state(&whole)["schedulers"]["lr"]["t"], step);
-    }
-}
-
-/// A million rows of which only those are made that are asked for; counts them.
+/// A million rows, created only on request and counted.
 struct Counted {
     fingerprint: Fingerprint,
     gathered: Arc<AtomicUsize>,
@@ -267,8 +227,8 @@ impl Dataset for Counted {
     }
 }
 
-/// transformers #11284, #21934: 28 hours of skipping batches to find the place in the data. Here the place is computed:
-/// of the millions of rows before it not one is read.
+/// transformers #11284, #21934: 28 hours of skipping batches to find the position in the data. Here the position is
+/// computed: none of the millions of earlier rows is read.
 #[test]
 fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data() {
     let gathered = Arc::new(AtomicUsize::new(0));
@@ -281,7 +241,7 @@ fn transformers_11284_and_21934_no_batch_is_read_to_find_the_place_in_the_data()
 }
 
 /// torchdata #1317: the first data worker made every step 200 times slower, because it saved its position each step.
-/// Here there is none to save: what a checkpoint holds of the data does not change from step to step.
+/// Here there is no position: the data's part of a checkpoint does not change from step to step.
 #[test]
 fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
@@ -294,128 +254,7 @@ fn torchdata_1317_there_is_no_position_in_the_data_to_save() {
     assert!(first.1.is_some() && (1..=12).all(|step| of_the_data(step) == first));
 }
 
-/// transformers #22143: gradients that were accumulated when a checkpoint was taken are lost. Here one is only taken
-/// between updates, when there are none.
-#[test]
-fn transformers_22143_no_accumulated_gradient_is_lost_at_a_save() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP).replace("train = {", "train = { accumulate = 3,"));
-    lab.start("whole");
-    for step in 1..12 {
-        let run = lab.interrupted_copy("whole", &format!("from-{step}"), step);
-        lab.train(&["--resume", run.to_str().unwrap()]).well();
-        assert_same_bits(&lab.path("whole"), &run);
-    }
-    let parts = Checkpoint::read(&checkpoint(&lab.path("whole"), 5)).unwrap();
-    assert!(parts.parts().all(|part| !part.contains("grad")));
-}
-
-/// burn #5695, accelerate #662: the schedule advanced with every micro-batch, and the last window of an epoch was
-/// dropped.
-#[test]
-fn burn_5695_and_accelerate_662_micro_batches_move_no_schedule_and_the_last_window_counts() {
-    let lab = Lab::in_memory(
-        &small(ADAMW, "exponential(0.5)", EVERY_EPOCH).replace("train = {", "train = { accumulate = 4,"),
-    );
-    lab.start("run");
-    // 48 rows in batches of 13: the fourth update of each of the three epochs has 9 of them.
-    assert_eq!(rates(&lab.path("run")), (0..12).map(|t| 0.05 * 0.5f64.powi(t)).collect::<Vec<_>>());
-    assert_eq!(state(&checkpoint(&lab.path("run"), 12))["samples"], 144);
-}
-
-/// burn: the shuffle order restarts from epoch 1 after a resume.
-#[test]
-fn burn_the_shuffle_order_goes_on_after_a_resume() {
-    // With a rate of next to nothing and no dropout, a loss tells which rows are in its batch.
-    let config =
-        small("{ kind = 'sgd', lr = 1e-12 }", "constant()", EVERY_STEP).replace("dropout = 0.3", "dropout = 0");
-    let lab = Lab::in_memory(&config);
-    lab.start("whole");
-    let losses = |run: &Path| log(run).iter().map(|line| line["loss"].as_f64().unwrap()).collect::<Vec<_>>();
-    let whole = losses(&lab.path("whole"));
-    let distinct: BTreeSet<u64> = whole.iter().map(|loss| loss.to_bits()).collect();
-    assert_eq!(distinct.len(), 12, "no two batches of the three epochs are the same: {whole:?}");
-    for step in [3, 4, 6, 8] {
-        let run = lab.interrupted_copy("whole", &format!("from-{step}"), step);
-        lab.train(&["--resume", run.to_str().unwrap()]).well();
-        assert_eq!(losses(&run), whole, "resumed at step {step}");
-    }
-}
-
-/// Asks a run to stop after an update.
-struct StopAfter(u64, Control);
-
-impl Sink for StopAfter {
-    fn record(&mut self, record: &StepRecord) {
-        if record.done() == self.0 {
-            self.1.stop(2);
-        }
-    }
-}
-
-/// burn: work since the last epoch is lost on Ctrl-C.
-#[test]
-fn burn_ctrl_c_loses_no_update_since_the_last_epoch() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_EPOCH));
-    lab.start("whole");
-    let (config, control) = (from_file(&lab.path("config.toml"), &[]).unwrap(), Control::new());
-    let mut run = Run::start(config, &lab.path("run"), control.clone()).unwrap();
-    let outcome = run.train(&mut StopAfter(6, control)).unwrap();
-    assert_eq!(outcome, Outcome::Stopped { signal: 2 });
-    drop(run);
-    // Epochs end after 4 and 8 updates.
-    assert_eq!(steps(&lab.path("run")), [0, 4, 6]);
-    lab.train(&["--resume", "run"]).well();
-    fs::remove_dir_all(checkpoint(&lab.path("run"), 6)).unwrap();
-    assert_same_bits(&lab.path("whole"), &lab.path("run"));
-}
-
-/// burn #1312, wandb #6728: metrics of a restarted run land in another folder, or repeat steps.
-#[test]
-fn burn_1312_and_wandb_6728_a_restarted_run_has_one_log_with_each_step_once() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", "checkpoint = { every = '5 steps' }"));
-    lab.start("whole");
-    // Killed after step 8, say: the log is ahead of the checkpoint.
-    let run = lab.interrupted_copy("whole", "run", 5);
-    assert_eq!(log(&lab.path("whole")).len(), 12);
-    lab.train(&["--resume", "run"]).well();
-    let logged: Vec<u64> = log(&run).iter().map(|line| line["step"].as_u64().unwrap()).collect();
-    assert_eq!(logged, (0..12).collect::<Vec<_>>());
-    let logs = fs::read_dir(&run)
-        .unwrap()
-        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "jsonl"));
-    assert_eq!(logs.count(), 2, "log.jsonl and timing.jsonl, and no second one of either");
-    assert_eq!(fs::read(run.join("log.jsonl")).unwrap(), fs::read(lab.path("whole/log.jsonl")).unwrap());
-}
-
-/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the hyperparameters just asked for.
-#[test]
-fn pytorch_examples_816_and_torchtune_2730_a_run_uses_the_rate_that_its_resume_asks_for() {
-    let lab = Lab::in_memory(&small(ADAMW, "constant()", EVERY_STEP));
-    lab.start("whole");
-    let run = lab.interrupted_copy("whole", "run", 6);
-    let resumed = lab.train(&["--resume", "run", "--set", "optimizer.lr=0.01"]).well();
-    assert!(resumed.stderr.contains("optimizer.lr was 0.05 and is 0.01 from step 6 on"), "{}", resumed.stderr);
-    assert_eq!(rates(&run), [[0.05; 6], [0.01; 6]].concat());
-}
-
-/// torchtitan #1194, lightning: the state of the generator is not saved, so dropout differs after a resume. Here there
-/// is no generator: masks are computed from the step.
-#[test]
-fn torchtitan_1194_dropout_is_the_same_after_a_resume() {
-    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP).replace("dropout = 0.3", "dropout = 0.5"));
-    lab.start("whole");
-    for step in [1, 5, 11] {
-        let run = lab.interrupted_copy("whole", &format!("from-{step}"), step);
-        lab.train(&["--resume", run.to_str().unwrap()]).well();
-        assert_same_bits(&lab.path("whole"), &run);
-    }
-    let without = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP).replace("dropout = 0.3", "dropout = 0"));
-    without.start("whole");
-    let last = |lab: &Lab| fs::read(checkpoint(&lab.path("whole"), 12).join("model.safetensors")).unwrap();
-    assert!(last(&lab) != last(&without), "dropout does something");
-}
-
-/// Candle's `VarMap` is a hash map: its variables come in another order in every process, and so would norms and files.
+/// Candle's `VarMap` is a hash map: the order of its variables differs in every process, and so would norms and files.
 #[test]
 fn candle_varmap_two_maps_of_the_same_variables_give_the_same_bytes() {
     let bytes = |order: &[&str]| {
@@ -477,7 +316,7 @@ fn serde_json_a_best_that_is_infinite_comes_back_as_infinite() {
 }
 
 /// safetensors: a header with more than one `__metadata__` key differs from run to run, and `serialize_to_file` neither
-/// flushes nor lets anybody else read the file. Here there is no metadata, and a file is made as any other.
+/// flushes nor lets other users read the file. Here there is no metadata, and files are created in the usual way.
 #[test]
 fn safetensors_headers_are_the_same_in_every_run_and_files_are_for_everybody() {
     use std::os::unix::fs::PermissionsExt;

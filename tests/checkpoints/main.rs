@@ -1,11 +1,7 @@
-//! Checkpoints: their format, how they are saved and kept, and how damage is found.
+//! Checkpoints: format, saves, retention, and detection of damage.
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_forge/mod.rs"]
-mod common_forge;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod background;
 mod crash;

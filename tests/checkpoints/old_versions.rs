@@ -1,4 +1,4 @@
-//! A checkpoint of every version of the format that was ever written can be read, and goes on to the same numbers.
+//! A checkpoint of every version of the format can be read, and continues to the same numbers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints")
 }
 
-/// The folders of all samples that `train` goes on from.
+/// The folders of all samples that `train` resumes.
 fn folders() -> Vec<PathBuf> {
     let entries = fs::read_dir(samples()).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.is_dir()).collect()
@@ -33,7 +33,7 @@ fn every_version_that_is_read_has_a_sample() {
     }
 }
 
-/// The numbers of two logs, a line of a step each. They agree within 1e-4, for f32 sums are taken in another order on
+/// Returns the numbers of two logs, one line per step. They agree within 1e-4, because f32 sums have another order on
 /// other processors; rates are f64 formulas, and agree within 1e-12.
 #[track_caller]
 fn assert_same_numbers(found: &Value, expected: &Value) {
@@ -55,7 +55,7 @@ fn assert_same_numbers(found: &Value, expected: &Value) {
 }
 
 #[test]
-fn the_sample_of_every_version_goes_on_to_the_same_numbers() {
+fn the_sample_of_every_version_continues_to_the_same_numbers() {
     let lab = Lab::in_memory("");
     let whole = fs::read_to_string(samples().join("sample.jsonl")).unwrap();
     let whole: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -71,8 +71,8 @@ fn the_sample_of_every_version_goes_on_to_the_same_numbers() {
     }
 }
 
-/// A change of the form, however small, is a new version. Here the sample of the newest one is saved again: all files
-/// but the manifest must come out byte for byte as they are, and the manifest with the same entries in the same order.
+/// Any change of the form is a new version. Here the sample of the newest version is saved again: all files except the
+/// manifest must be identical byte for byte, and the manifest must have the same entries in the same order.
 #[test]
 fn what_is_written_now_is_of_the_form_of_the_newest_sample() {
     let name = format!("version-{}", VERSIONS.end());
@@ -105,8 +105,8 @@ fn keys(text: &str) -> Vec<String> {
     text.lines().filter_map(key).collect()
 }
 
-/// What a run of today saves is not less, in any place, than what the sample has: nothing has lost its name. The names
-/// of parts may change where the older ones are still taken; the data's was `standardization` once.
+/// A run of this version must save every entry of the sample, under the same name. Names of parts may change if the
+/// older ones are still accepted; the data's was once `standardization`.
 #[test]
 fn no_entry_of_a_state_has_been_renamed() {
     let sample = newest(&samples().join(format!("version-{}", VERSIONS.end())));
@@ -120,7 +120,7 @@ fn no_entry_of_a_state_has_been_renamed() {
     assert_eq!(missing("", &saved, &written), Vec::<String>::new());
 }
 
-/// The places of `old` that `new` does not have with the same value. A path depends on where the run is.
+/// Returns the places of `old` that `new` lacks or has with another value. A path depends on the run's folder.
 fn missing(place: &str, old: &Value, new: &Value) -> Vec<String> {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {

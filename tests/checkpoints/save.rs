@@ -1,4 +1,4 @@
-//! A save is all or nothing: what it does in which order, and what is left when any of it fails.
+//! A save is all or nothing: the order of its operations, and the result if any of them fails.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -29,7 +29,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The local disk, with a list of what was done, and of what fails.
+/// The local disk, with a list of operations and failures.
 #[derive(Default)]
 struct Watched {
     log: Arc<Mutex<Vec<String>>>,
@@ -138,7 +138,7 @@ fn every_file_is_durable_before_the_rename_and_the_rename_before_the_save_return
     let above = temporary.path().file_name().unwrap().to_str().unwrap();
     let expected = [
         &format!("create {above}/run"),
-        // The path of the folder above starts at the root, so its readable name is not known here.
+        // The path of the parent folder is absolute, so its readable name is not known here.
         &log[1],
         "create run/ckpt",
         &format!("sync {above}/run"),
@@ -179,7 +179,7 @@ fn a_save_that_fails_anywhere_leaves_the_older_checkpoints_and_no_temporary_dire
             if kind == ErrorKind::StorageFull {
                 assert!(error.contains("free some space"), "{error}");
             }
-            // When only the last flush failed, the checkpoint is there and whole.
+            // If only the last flush failed, the checkpoint is complete.
             let last = disk.log().last().is_some_and(|last| !last.contains("step-"));
             let expected: &[&str] = if last { &["step-0000000001", "step-0000000002"] } else { &["step-0000000001"] };
             assert_eq!(names(temporary.path()), expected, "after {:?} failed", disk.log().last());
@@ -196,7 +196,7 @@ fn a_folder_that_is_a_file_is_named_in_the_error() {
     fs::write(&file, "not a folder").unwrap();
     for folder in [file.clone(), file.join("below")] {
         let error = save_on(&LocalDisk, &folder, &snapshot(1, 1.0)).unwrap_err().to_string();
-        assert!(error.contains(file.to_str().unwrap()) && error.contains("a file stands where"), "{error}");
+        assert!(error.contains(file.to_str().unwrap()) && error.contains("there is a file where"), "{error}");
     }
     assert_eq!(names(temporary.path()), ["ckpt"]);
     assert_eq!(fs::read(&file).unwrap(), b"not a folder");
@@ -215,7 +215,7 @@ fn saving_the_same_state_again_writes_nothing() {
 }
 
 #[test]
-fn what_stands_in_the_place_of_a_save_is_kept_aside() {
+fn the_previous_content_of_a_saves_place_is_kept_aside() {
     for cannot_exchange in [false, true] {
         let temporary = tempfile::tempdir().unwrap();
         let disk = Watched { cannot_exchange, ..Watched::default() };
@@ -223,7 +223,7 @@ fn what_stands_in_the_place_of_a_save_is_kept_aside() {
             let saved = save_on(&disk, temporary.path(), &snapshot(3, value)).unwrap();
             assert_eq!(weight(&saved.path), value);
             if let Outcome::Replaced { aside } = saved.outcome {
-                // It is whole, and becomes a checkpoint again when it gets its name back.
+                // It is complete, and becomes a checkpoint again when it gets its name back.
                 let back = tempfile::tempdir().unwrap();
                 let copy = back.path().join("step-0000000003");
                 fs::create_dir(&copy).unwrap();

@@ -1,5 +1,17 @@
 //! A small run in a temporary folder, started and resumed as processes, and how runs are compared: byte for byte.
+//!
+//! Its modules are what more than one chapter of tests shares; a chapter has all of it with one line in its `main.rs`.
+//! `hostile` and `huge` stand here too, and are taken by path: by the fuzz targets and a bench, which need nothing
+//! else.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
+
+pub mod data;
+pub mod forge;
+#[cfg(feature = "parquet")]
+pub mod parquet_files;
+pub mod programs;
+pub mod signals;
+pub mod training;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +20,7 @@ use std::process::{Command, Output, Stdio};
 
 use rekindle::train::{Control, Sink, StepRecord};
 use serde_json::Value;
+use training::Training;
 
 /// Sixty rows of three numbers and one of three classes: `data.csv` of every [`Lab`].
 pub fn table() -> String {
@@ -31,7 +44,7 @@ pub const MODEL: &str = r#"
     dropout = 0.3
 "#;
 
-/// Twelve updates with dropout, clipping and validation; `more` adds to them or says how they are made.
+/// Twelve updates with dropout, clipping and validation; `more` adds settings or arguments.
 pub fn small(optimizer: &str, schedule: &str, more: &str) -> String {
     let lengths = "train = { epochs = 3, clip_norm = 1.0 }\nvalidation = { every = \"2 steps\" }";
     format!("optimizer = {optimizer}\nschedule = \"{schedule}\"\n{lengths}\n{more}\n{MODEL}")
@@ -50,7 +63,7 @@ pub struct Lab {
     folder: tempfile::TempDir,
 }
 
-/// How a process ended, and what it said.
+/// Exit status and output of a process.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -63,7 +76,7 @@ impl Lab {
         Self::in_folder(tempfile::tempdir().unwrap(), config)
     }
 
-    /// In memory, where the system has a folder for that: thousands of small saves would mostly wait for a disk.
+    /// In memory if the system has a folder for that: thousands of small saves would mostly wait for a disk.
     pub fn in_memory(config: &str) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self::in_folder(folder.unwrap(), config)
@@ -79,7 +92,8 @@ impl Lab {
         self.folder.path().join(name)
     }
 
-    /// `train` with `arguments`, to be run in the folder. It has one thread: for so small a model others only wait.
+    /// Returns `train` with `arguments`, to be run in the folder, with one thread, because more do not help so small a
+    /// model.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command
@@ -88,7 +102,7 @@ impl Lab {
             .env_remove("RUST_LOG")
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::null());
-        crate::common_signals::by_default(&mut command);
+        signals::by_default(&mut command);
         command
     }
 
@@ -96,9 +110,32 @@ impl Lab {
         self.command(arguments).output().unwrap().into()
     }
 
-    /// Starts the run of `config.toml` in the directory `out`, and sees it to its end.
+    /// Trains beside the test.
+    pub fn spawn(&self, arguments: &[&str]) -> Training {
+        Training::spawn(&mut self.command(arguments), self.folder.path())
+    }
+
+    /// Starts the run of `config.toml` in the directory `out`, and waits for its end.
     pub fn start(&self, out: &str) -> Ended {
         self.train(&["config.toml", "--out", out]).well()
+    }
+
+    /// The run of `config.toml` makes `total` updates, saves each, and validates after every second. Each can be the
+    /// last before a resume in a new process, which comes to the same bits and prints the rest of the lines.
+    #[track_caller]
+    pub fn assert_any_step_can_be_the_last(&self, total: u64) {
+        let whole = self.start("whole");
+        assert_eq!(steps(&self.path("whole")), (0..=total).collect::<Vec<_>>());
+        for step in 0..total {
+            let name = format!("interrupted-{step}");
+            let copy = self.interrupted_copy("whole", &name, step);
+            let resumed = self.train(&["--resume", &name]).well();
+            assert_same_bits(&self.path("whole"), &copy);
+            let (all, rest) = (&whole.stdout, &resumed.stdout);
+            let validations = |lines: &str| lines.matches(" val_loss=").count();
+            let is_rest = all.ends_with(rest) && validations(rest) + step as usize / 2 == validations(all);
+            assert!(is_rest, "resumed at step {step} it prints\n{rest}\nof\n{all}");
+        }
     }
 
     /// Copies a run as it was left when its process was killed after the checkpoint at `step`: the log is longer, and
@@ -124,7 +161,7 @@ impl Ended {
         self
     }
 
-    /// What a refused request says.
+    /// Returns the message of a refused request.
     #[track_caller]
     pub fn refusal(self) -> String {
         assert_eq!(self.code, Some(2), "{}", self.stderr);
@@ -140,11 +177,22 @@ impl From<Output> for Ended {
     }
 }
 
+/// An example as a program, to be run in the repository. `cargo test` builds examples beside the tests' own folder.
+pub fn example(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
+    let mut command = Command::new(path);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());
+    signals::by_default(&mut command);
+    command
+}
+
 pub fn checkpoint(run: &Path, step: u64) -> PathBuf {
     run.join(format!("checkpoints/step-{step:010}"))
 }
 
-/// The steps of the checkpoints of a run, in order; none where there is no run yet.
+/// Returns the steps of the checkpoints of a run, in order; empty if there is no run yet.
 pub fn steps(run: &Path) -> Vec<u64> {
     let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -168,7 +216,7 @@ pub fn rates(run: &Path) -> Vec<f64> {
     log(run).iter().map(|line| line["lr"][0].as_f64().unwrap()).collect()
 }
 
-/// Asks a run to stop after its next update, and what is due after that.
+/// Asks a run to stop after its next update, and everything due after it.
 pub struct StopAfterOne(pub Control);
 
 impl Sink for StopAfterOne {
@@ -202,8 +250,8 @@ pub fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// The files of a run that its bits are in. The others say when and by which process they were written; what a killed
-/// save has left is hidden, and nothing reads it.
+/// Returns the files of a run that must have the same bits. Others contain the time and process; hidden remains of
+/// killed saves are never read.
 fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = tree(run);
     files.retain(|path, _| {
@@ -215,7 +263,7 @@ fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Two runs have the same files with the same bytes: configuration, log, and all of every checkpoint.
+/// Asserts that two runs have the same files with the same bytes: configuration, log, and all checkpoints.
 #[track_caller]
 pub fn assert_same_bits(whole: &Path, other: &Path) {
     let (expected, found) = (bits(whole), bits(other));

@@ -1,4 +1,4 @@
-//! `docs/data.md` keeps its word: every option is on it, and every configuration on it is understood.
+//! `docs/data.md` is correct: every option is on it, and every configuration on it is valid.
 
 use candle_core::Device;
 use rekindle::data::{Data, DataConfig, DataError, TableError, TextError};
@@ -14,7 +14,7 @@ fn snippets() -> Vec<&'static str> {
     PAGE.split("```").filter_map(|block| block.strip_prefix("toml\n")).collect()
 }
 
-/// All is well with the options when nothing is wrong but that the data is not there.
+/// Options are valid if the only error is missing data.
 #[test]
 fn every_configuration_on_the_page_is_understood() {
     assert!(snippets().len() >= 8);

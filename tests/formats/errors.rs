@@ -1,14 +1,14 @@
-//! Whatever is wrong with data is said: what, in which file, line and column, and what to do.
+//! Errors of data name the fault, the file, line and column, and the remedy.
 
 use std::path::Path;
 
-use crate::common_data;
+use crate::common::data;
 use candle_core::Device;
 use proptest::prelude::*;
 use rekindle::data::{Data, DataConfig};
 use safetensors::tensor::{Dtype, TensorView};
 
-/// What opening a file of this name, content and options says, the folder left out.
+/// Returns the message of opening a file of this name, content and options, without the folder's path.
 fn refusal(name: &str, content: &[u8], options: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -25,7 +25,7 @@ fn open(path: &Path, options: &str) -> Result<Data, String> {
     Data::open(&config, 0, &Device::Cpu).map_err(|error| error.to_string())
 }
 
-/// A safetensors file of these tensors, each of zero bytes but for its last ones.
+/// Returns a safetensors file of these tensors, with zero bytes except the last ones.
 fn tensors(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
     let filled: Vec<Vec<u8>> = tensors
         .iter()
@@ -51,7 +51,7 @@ fn of_tensors(list: &[(&str, Dtype, &[usize], &[u8])], options: &str) -> String 
 fn a_missing_file_is_named() {
     assert_eq!(
         open(Path::new("/nowhere/a.csv"), "").unwrap_err(),
-        "cannot read the data file /nowhere/a.csv: No such file or directory (os error 2); `data.path` says where it is"
+        "cannot read the data file /nowhere/a.csv: No such file or directory (os error 2); set `data.path` to its path"
     );
 }
 
@@ -66,7 +66,8 @@ fn a_directory_is_no_data_file() {
 fn an_unknown_ending_asks_for_the_format() {
     assert_eq!(
         refusal("a.dat", b"1,2", ""),
-        "the name of a.dat does not tell its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \"idx\", \"text\" or \"images\""
+        "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
+         \"idx\", \"text\" or \"images\""
     );
 }
 
@@ -79,7 +80,7 @@ fn an_empty_file_has_no_rows() {
 }
 
 #[test]
-fn a_single_column_is_told_with_the_delimiter_that_it_has() {
+fn a_single_column_is_reported_with_the_delimiter_that_it_has() {
     let message = csv("a;b\n1;2\n", "");
     assert!(message.ends_with("by commas; the line has semicolons: set `data.delimiter = \";\"`"), "{message}");
     let message = csv("a,b\n1,2\n", "delimiter = \"\\t\"");
@@ -90,8 +91,8 @@ fn a_single_column_is_told_with_the_delimiter_that_it_has() {
 
 #[test]
 fn a_ragged_row_is_named_by_its_line() {
-    assert_eq!(csv("a,b,c\n1,2,0\n\n1,2\n", ""), "a.csv, line 4: 2 columns where the first line has 3");
-    assert_eq!(csv("1,2,0\n1,2,0,4\n", "header = false"), "a.csv, line 2: 4 columns where the first line has 3");
+    assert_eq!(csv("a,b,c\n1,2,0\n\n1,2\n", ""), "a.csv, line 4: 2 columns, but the first line has 3");
+    assert_eq!(csv("1,2,0\n1,2,0,4\n", "header = false"), "a.csv, line 2: 4 columns, but the first line has 3");
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn a_field_that_is_no_number_is_named_by_line_and_column() {
     );
     assert_eq!(
         csv("a,b\n,0\n", ""),
-        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to say what stands in for a missing value"
+        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to choose a replacement for missing values"
     );
 }
 
@@ -123,7 +124,7 @@ fn a_label_that_is_no_class_is_named_by_line_and_column() {
         assert_eq!(
             csv(&format!("a,y\n0,{label}\n"), ""),
             format!(
-                "a.csv, line 2, column `y`: label {label:?} is not a whole number from 0 up; \
+                "a.csv, line 2, column `y`: label {label:?} is not a whole number of at least 0; \
                  for other values set `data.task = \"regression\"`"
             )
         );
@@ -142,7 +143,7 @@ fn a_label_beyond_the_classes_is_named_by_line_and_column() {
 fn a_column_of_values_is_not_taken_for_classes() {
     assert_eq!(
         csv("a,price\n1,452000\n2,310000\n", ""),
-        "a.csv: label 452000 asks for more classes than there are rows (2); \
+        "a.csv: label 452000 needs more classes than there are rows (2); \
          set `data.task = \"regression\"` for values, or `data.classes` for their number"
     );
 }
@@ -169,7 +170,7 @@ fn a_label_column_that_is_not_there_is_answered_with_those_that_are() {
 fn a_file_without_a_header_does_not_lose_its_first_row_to_one() {
     assert_eq!(
         csv("1,2\n3,4\n", ""),
-        "a.csv, line 1: numbers where the names of the columns should be; set `data.header = false`"
+        "a.csv, line 1: numbers instead of the names of the columns; set `data.header = false`"
     );
 }
 
@@ -177,30 +178,30 @@ fn a_file_without_a_header_does_not_lose_its_first_row_to_one() {
 fn a_single_column_has_no_features() {
     assert_eq!(
         csv("a\n1\n", ""),
-        "a.csv, line 1: a single column, so no features beside the label; columns are separated by commas"
+        "a.csv, line 1: a single column, so there are no features besides the label; columns are separated by commas"
     );
 }
 
 #[test]
-fn an_unclosed_quote_is_told_by_the_line_on_which_it_opens() {
+fn an_unclosed_quote_is_reported_by_the_line_on_which_it_opens() {
     let said = |line: usize| {
         format!(
             "a.csv, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one \
-             field; close it, or double it where it is a character of a quoted field"
+             field; close it, or double it if it is a character of a quoted field"
         )
     };
     assert_eq!(csv("a,job,y\n1,cook,0\n2,\"cook,1\n3,nurse,0\n4,nurse,1\n", ""), said(3));
     assert_eq!(csv("a,y\n1,\"cat\n2,dog\n", ""), said(2));
     assert_eq!(csv("\"a,y\n1,0\n2,1\n", ""), said(1));
     assert_eq!(csv("note\n\na,y\n1,0\n2,\"1", "skip_lines = 2"), said(5));
-    let packed = common_data::gzip(b"a,y\n1,0\n2,\"1\n3,0\n");
+    let packed = data::gzip(b"a,y\n1,0\n2,\"1\n3,0\n");
     assert_eq!(refusal("a.csv", &packed, ""), said(3));
 }
 
 #[test]
-fn two_columns_of_one_name_are_told_by_their_places() {
-    let doubled = "a.csv has two columns named `y`, columns 0 and 2 (counted from 0); rename one of them in the file, or \
-                   leave one out by its number with `data.ignore`";
+fn two_columns_of_one_name_are_reported_by_their_places() {
+    let doubled = "a.csv has two columns named `y`, columns 0 and 2 (counted from 0); rename one of them in the file, \
+                   or ignore one by its number with `data.ignore`";
     let rows = "1,2,0\n2,3,1\n";
     for header in ["y,a,y", "y,a, y ", "\"y\",a,\" y\""] {
         for options in ["", "label = \"y\"", "ignore = [\"y\"]", "label = 1"] {
@@ -214,8 +215,8 @@ fn labels_that_are_all_the_same_are_refused_with_what_may_have_been_meant() {
     let message = csv("label,a,b\n1,2,0\n0,3,0\n1,4,0\n", "");
     assert_eq!(
         message,
-        "a.csv, column `b`: every row has the label 0, so nothing can be learned; `data.label` says which column is \
-         the label (the last one where it is not given), and `data.task = \"regression\"` that labels are values"
+        "a.csv, column `b`: every row has the label 0, so nothing can be learned; set `data.label` to the column of \
+         the label (by default the last one), or `data.task = \"regression\"` if labels are values"
     );
     assert!(csv("a,b\n1,cat\n2,cat\n", "").contains("every row has the label \"cat\""));
     let x: (&str, Dtype, &[usize], &[u8]) = ("x", Dtype::F32, &[4, 3], &[]);
@@ -251,19 +252,19 @@ fn a_truncated_gzip_is_damaged() {
 fn options_of_the_other_format_are_refused_by_name() {
     for option in ["inputs", "targets"] {
         let message = csv("a,b\n1,2\n", &format!("{option} = \"x\""));
-        assert_eq!(message, format!("`data.{option}` has no meaning for CSV; remove it"));
+        assert_eq!(message, format!("`data.{option}` does not apply to CSV; remove it"));
     }
     let options = ["header = true", "skip_lines = 0", "label = 1", "task = \"regression\""];
     for option in options {
         let message = refusal("a.safetensors", b"", option);
         let name = option.split_once(' ').unwrap().0;
-        assert_eq!(message, format!("`data.{name}` has no meaning for safetensors; remove it"));
+        assert_eq!(message, format!("`data.{name}` does not apply to safetensors; remove it"));
     }
     let message = csv("a,b\n1,2\n", "task = \"regression\"\nclasses = 2");
-    assert_eq!(message, "`data.classes` has no meaning for regression; remove it");
+    assert_eq!(message, "`data.classes` does not apply to regression; remove it");
     let list: [(&str, Dtype, &[usize], &[u8]); 2] = [("x", Dtype::F32, &[2, 3], &[]), ("y", Dtype::F32, &[2, 1], &[])];
     let message = of_tensors(&list, "classes = 2");
-    assert_eq!(message, "`data.classes` has no meaning for targets of dtype F32; remove it");
+    assert_eq!(message, "`data.classes` does not apply to targets of dtype F32; remove it");
 }
 
 #[test]
@@ -329,7 +330,7 @@ fn an_element_that_cannot_be_is_named_by_its_row() {
     );
     assert_eq!(
         of_tensors(&[x, ("y", Dtype::I64, &[4], &(-1i64).to_le_bytes())], ""),
-        "a.safetensors, tensor `y`, row 3 (counted from 0): label -1 is not a whole number from 0 up; \
+        "a.safetensors, tensor `y`, row 3 (counted from 0): label -1 is not a whole number of at least 0; \
          if these are values, store them as F32"
     );
     assert_eq!(
@@ -349,7 +350,7 @@ fn a_header_that_claims_two_to_the_sixty_bytes_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever the damage, it is an error or it is data, and never a panic.
+    /// Any damage is an error or valid data, and never a panic.
     #[test]
     fn a_damaged_safetensors_file_never_panics(
         flips in prop::collection::vec((0..400_usize, any::<u8>()), 1..5), cut in prop::option::of(0..400_usize),

@@ -1,16 +1,16 @@
-//! Inputs as people have them: images that are cut short, pipes where files belong, links, tokenizers that do not know
-//! the text. Nothing is lost by them, and what is said helps.
+//! Difficult inputs: truncated images, pipes in place of files, links, tokenizers that do not know the text. Nothing is
+//! lost, and the messages help.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use crate::common::data::{gzip, write};
+use crate::common::forge::forge_file;
 use crate::common::{ADAMW, Lab, assert_same_bits, checkpoint, copy_tree, log, small, steps};
-use crate::common_data::{gzip, write};
-use crate::common_forge::forge_file;
 use serde_json::Value;
 
-/// A picture of two by two, another one for each number.
+/// A picture of two by two pixels, different for each number.
 fn image(number: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
@@ -20,7 +20,7 @@ fn image(number: u8) -> Vec<u8> {
     bytes
 }
 
-/// Twenty images of two classes, of which the head of number 7 is whole and the rest not.
+/// Twenty images of two classes; the header of number 7 is valid and the rest is not.
 fn images(folder: &Path) {
     for number in 0..20 {
         let class = ["cat", "dog"][usize::from(number % 2)];
@@ -45,21 +45,21 @@ fn state(run: &Path, step: u64) -> Value {
 }
 
 #[test]
-fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
+fn bad_images_that_are_skipped_may_be_removed_and_the_run_resumes() {
     let lab = lab_of_images("");
     let refused = lab.train(&["config.toml", "--out", "run"]).refusal();
     assert!(refused.contains("07.png cannot be read") && refused.contains("--set data.skip_bad=true"), "{refused}");
     assert!(!lab.path("run").exists());
     let told = lab.train(&["config.toml", "--out", "run", "--set", "data.skip_bad=true"]).well();
-    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are left out: dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are skipped: dog/07.png"), "{told:?}");
     let last = *steps(&lab.path("run")).last().unwrap();
     assert_eq!(last, 21);
     assert_eq!(state(&lab.path("run"), last)["dataset"]["skipped"], serde_json::json!(["dog/07.png"]));
-    // Another file there, or none, makes no difference: it is no row.
+    // Another file there, or no file, makes no difference: it is not a row.
     let copy = lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
-    let said = "1 of 20 images could not be read when the run began, and stay left out: dog/07.png";
+    let said = "1 of 20 images could not be read when the run began, and remain skipped: dog/07.png";
     assert!(told.stderr.contains(said), "{told:?}");
     assert_same_bits(&lab.path("run"), &copy);
     fs::remove_file(lab.path("animals/dog/07.png")).unwrap();
@@ -68,7 +68,7 @@ fn bad_images_that_are_left_out_may_be_removed_and_the_run_resumes() {
     assert_same_bits(&lab.path("run"), &copy);
 }
 
-/// The state before the failed batch is saved, and the run can go on without the image.
+/// The state before the failed batch is saved, and the run can continue without the image.
 #[test]
 fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_without_it() {
     let lab = lab_of_images("check_images = false");
@@ -81,10 +81,10 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert!(told.stderr.contains("train --resume run"), "{told:?}");
     let again = lab.train(&["--resume", "run"]);
     assert!(again.code != Some(0) && again.stderr.contains("07.png cannot be read"), "{again:?}");
-    // As the message says, and no more.
+    // Exactly as in the message.
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    let said = "1 image could not be read or found, and for the rest of the run another one of its class stands in its \
-                place: dog/07.png";
+    let said = "1 image could not be read or found, and for the rest of the run another one of its class is used in \
+                its place: dog/07.png";
     assert!(told.stderr.contains(said), "{told:?}");
     let run = lab.path("run");
     assert_eq!((log(&run).len(), *steps(&run).last().unwrap()), (21, 21));
@@ -95,7 +95,7 @@ fn an_image_that_fails_in_mid_run_loses_no_update_and_the_run_can_be_resumed_wit
     assert_same_bits(&run, &copy);
 }
 
-/// A run of twelve of its 21 steps, and of whole images.
+/// A run of twelve of its 21 steps, with valid images.
 fn begun_run() -> Lab {
     let lab = lab_of_images("");
     fs::write(lab.path("animals/dog/07.png"), image(7)).unwrap();
@@ -117,7 +117,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
     for part in [
         "the images are not those that the run began with: 1 new: cat/new.png; 1 changed: dog/07.png",
         "1 gone: cat/04.png",
-        "move what is new out of the folder; bring back what was changed; bring back what is gone, or leave it out",
+        "move the new files out of the folder; restore the changed files; restore the missing files, or skip them",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -128,7 +128,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
     fs::remove_file(&cat).unwrap();
     fs::write(&dog, image(7)).unwrap();
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    assert!(told.stderr.contains("stands in its place: cat/04.png"), "{told:?}");
+    assert!(told.stderr.contains("is used in its place: cat/04.png"), "{told:?}");
     fs::write(&gone, bytes).unwrap();
     let copy = lab.interrupted_copy("run", "copy", 14);
     lab.train(&["--resume", "copy"]).well();
@@ -136,7 +136,7 @@ fn images_that_are_new_gone_or_changed_on_a_resume_are_named_with_what_helps() {
 }
 
 #[test]
-fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
+fn an_image_that_is_damaged_between_two_resumes_can_be_skipped() {
     let lab = begun_run();
     let dog = lab.path("animals/dog/07.png");
     let whole = fs::read(&dog).unwrap();
@@ -144,17 +144,17 @@ fn an_image_that_is_damaged_between_two_resumes_can_be_left_out() {
     let said = lab.train(&["--resume", "run"]).refusal();
     assert!(said.contains("dog/07.png cannot be read") && said.contains("--set data.skip_bad=true"), "{said}");
     let told = lab.train(&["--resume", "run", "--set", "data.skip_bad=true"]).well();
-    assert!(told.stderr.contains("stands in its place: dog/07.png"), "{told:?}");
-    // So can another one later, and nothing need be said for that.
+    assert!(told.stderr.contains("is used in its place: dog/07.png"), "{told:?}");
+    // Another one can be skipped later without a setting.
     lab.interrupted_copy("run", "copy", 14);
     fs::write(lab.path("animals/dog/05.png"), b"no image").unwrap();
     let told = lab.train(&["--resume", "copy"]).well();
-    assert!(told.stderr.contains("stands in the place of each: dog/05.png, dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("is used in the place of each: dog/05.png, dog/07.png"), "{told:?}");
 }
 
-/// As checkpoints are from before they kept what each image was.
+/// Like checkpoints from before they identified each image.
 #[test]
-fn a_run_that_does_not_know_each_of_its_images_goes_on() {
+fn a_run_that_does_not_know_each_of_its_images_continues() {
     let lab = begun_run();
     let newest = checkpoint(&lab.path("run"), 14);
     let mut state = state(&lab.path("run"), 14);
@@ -171,11 +171,11 @@ fn a_run_that_does_not_know_each_of_its_images_goes_on() {
 }
 
 #[test]
-fn bad_images_are_left_out_of_predictions_where_the_run_leaves_them_out() {
+fn bad_images_are_skipped_of_predictions_where_the_run_skips_them() {
     let lab = lab_of_images("skip_bad = true");
     lab.start("run");
     let told = lab.train(&["predict", "run", "--data", "animals"]).well();
-    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are left out: dog/07.png"), "{told:?}");
+    assert!(told.stderr.contains("warning: 1 of 20 images cannot be read and are skipped: dog/07.png"), "{told:?}");
     assert_eq!(told.stdout.lines().count(), 1 + 19, "{}", told.stdout);
     let evaluated = lab.train(&["eval", "run", "--data", "animals"]).well();
     assert!(evaluated.stdout.contains("rows=19") && evaluated.stderr.contains("dog/07.png"), "{evaluated:?}");
@@ -191,7 +191,7 @@ fn folders_that_are_no_classes_are_said_at_the_start() {
     fs::write(lab.path("animals/@eaDir/1.png"), image(100)).unwrap();
     fs::remove_dir(lab.path("animals/empty")).unwrap();
     let told = lab.start("run");
-    assert!(told.stderr.contains("is passed over: @eaDir"), "{told:?}");
+    assert!(told.stderr.contains("are skipped: @eaDir"), "{told:?}");
     assert_eq!(state(&lab.path("run"), 21)["schema"]["classes"], serde_json::json!(["cat", "dog"]));
 }
 
@@ -223,7 +223,11 @@ fn what_is_no_regular_file_is_refused_by_its_kind_before_it_is_read() {
         says(&["predict", "run", "--data", path], &[path, kind]);
         says(&["eval", "run", "--data", path], &[path, kind]);
     }
-    fs::write(lab.path("text.toml"), format!("optimizer = {ADAMW}\ntrain = {{ steps = 1 }}\n[data]\npath = \"pipe\"\nformat = \"text\"\n{text}\n[model]\nkind = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 4\n")).unwrap();
+    let config = format!(
+        "optimizer = {ADAMW}\ntrain = {{ steps = 1 }}\n[data]\npath = \"pipe\"\nformat = \"text\"\n{text}\n\
+         [model]\nkind = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 4\n"
+    );
+    fs::write(lab.path("text.toml"), config).unwrap();
     says(&["text.toml", "--out", "new"], &["pipe", "a pipe (FIFO)"]);
     fs::write(lab.path("a.txt"), "to be or not to be").unwrap();
     let set = ["text.toml", "--out", "new", "--set", "data.path=a.txt", "--set", "data.tokenizer=pipe"];
@@ -240,7 +244,7 @@ fn what_is_no_regular_file_is_refused_by_its_kind_before_it_is_read() {
     says(&["--resume", "run", "--set", "train.epochs=4"], &["log.jsonl", "a pipe (FIFO)"]);
 }
 
-/// As Hugging Face's cache, DVC and git-annex have files; and a link to the current version of some data.
+/// Like the files of Hugging Face's cache, DVC and git-annex, and a link to the current version of data.
 #[test]
 fn a_link_is_called_by_the_name_that_was_typed() {
     let lab = Lab::in_memory(&small(ADAMW, "constant()", ""));
@@ -276,8 +280,7 @@ fn gzip_with_zeros_behind_it_is_read_and_with_anything_else_is_not() {
     assert!(told.contains("bytes that are neither zeros nor gzip"), "{told}");
 }
 
-/// A `tokenizer.json` of pairs of bytes that knows the letters of "the rope" and the blank; `unknown` stands for
-/// others.
+/// A byte-pair `tokenizer.json` that knows the letters of "the rope" and the blank; `unknown` is the token for others.
 fn tokenizer(unknown: Option<&str>) -> String {
     let mut words: Vec<String> = "the rop".chars().map(String::from).collect();
     words.push("th".to_owned());
@@ -325,7 +328,7 @@ fn unknown_tokens_are_counted_and_more_than_half_are_refused() {
     let lab = lab_of_text(&format!("{known}xyz"), Some("[unk]"));
     for run in ["made", "kept"] {
         let told = lab.start(run);
-        let expected = "warning: 3 of 83 tokens (3.6 %) are `[unk]`, which stands for the unknown, as that for \"x\" at \
+        let expected = "warning: 3 of 83 tokens (3.6 %) are `[unk]`, the unknown token, for example for \"x\" at \
                         byte 90, line 1";
         assert!(told.stderr.contains(expected), "{told:?}");
     }
@@ -335,5 +338,5 @@ fn unknown_tokens_are_counted_and_more_than_half_are_refused() {
     assert!(told.contains("the prompt: 3 of 5 tokens (60.0 %) are `[unk]`"), "{told}");
     fs::write(lab.path("a.txt"), "xyz the ".repeat(2) + &"x".repeat(90)).unwrap();
     let told = lab.train(&["config.toml", "--out", "other"]).refusal();
-    assert!(told.contains("take a tokenizer that was made from such text"), "{told}");
+    assert!(told.contains("use a tokenizer that was made from such text"), "{told}");
 }

@@ -1,15 +1,15 @@
-//! IDX files become the images they hold, and what is wrong with one is said by file, byte and image.
+//! IDX files are read as the images they hold, and errors name file, byte and image.
 
 use std::path::Path;
 
-use crate::common_data;
-use crate::common_data::{floats, folder, gzip, idx, images, labels, mnist, open, refusal};
+use crate::common::data;
+use crate::common::data::{floats, folder, gzip, idx, images, labels, mnist, open, refusal};
 use rekindle::data::{Dataset, Input, TargetKind};
 
 const IDX: &str = "format = \"idx\"\n";
 const STANDARD: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
 
-/// What is said of these training files.
+/// Returns the message for these training files.
 fn said(images: Vec<u8>, labels: Vec<u8>, options: &str) -> String {
     refusal(&[(STANDARD[0], images), (STANDARD[1], labels)], "", &format!("{IDX}{options}"))
 }
@@ -42,7 +42,7 @@ fn files_may_have_other_names_and_validation_is_a_share_on_request() {
     assert_eq!(sizes(""), (10, 0));
     assert_eq!(sizes("validation = 0.3"), (7, 3));
     assert_eq!(sizes("validation_images = \"c\"\nvalidation_labels = \"d\""), (10, 4));
-    let mnist = common_data::folder(&mnist());
+    let mnist = data::folder(&mnist());
     let shared = open(mnist.path(), &format!("{IDX}validation = 0.25")).unwrap();
     assert_eq!((shared.train_rows().len(), shared.validation_rows().len()), (30, 10));
 }
@@ -70,12 +70,12 @@ fn a_missing_package_says_how_to_install_it() {
     assert!(
         message.starts_with("cannot read the data file /usr/share/datasets/no-such-data/train-images-idx3-ubyte: No")
     );
-    assert!(message.ends_with("`apt-get install dataset-no-such-data` brings it, or `data.path` says where it is"));
+    assert!(message.ends_with("`apt-get install dataset-no-such-data` installs it, or set `data.path` to its path"));
     let message = refusal(&[(STANDARD[0], images(1))], "", IDX);
     assert_eq!(
         message,
         "cannot read the data file train-labels-idx1-ubyte: No such file or directory (os error 2); \
-         `data.path` says where it is"
+         set `data.path` to its path"
     );
 }
 
@@ -97,7 +97,7 @@ fn another_magic_is_named_with_the_one_that_should_be_there() {
 fn a_file_of_another_length_than_its_header_says_is_named_with_both() {
     let cut = |end| said(images(3)[..end].to_vec(), labels(3), "");
     let expected = |end| {
-        format!("train-images-idx3-ubyte, byte {end}: the file ends, and its header of 3 images asks for 34 bytes")
+        format!("train-images-idx3-ubyte, byte {end}: the file ends here, but its header of 3 images needs 34 bytes")
     };
     for end in [33, 17, 16] {
         assert_eq!(cut(end), expected(end));
@@ -105,7 +105,7 @@ fn a_file_of_another_length_than_its_header_says_is_named_with_both() {
     assert!(cut(9).starts_with("train-images-idx3-ubyte, byte 9: the file ends"), "{}", cut(9));
     assert_eq!(said([images(3), vec![0]].concat(), labels(3), ""), expected(35));
     let huge = idx(&[u32::MAX, u32::MAX, u32::MAX], &[0; 6]);
-    assert!(said(huge, labels(3), "").ends_with("4294967295 images asks for 79228162458924105385300197391 bytes"));
+    assert!(said(huge, labels(3), "").ends_with("4294967295 images needs 79228162458924105385300197391 bytes"));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn options_that_mean_nothing_are_refused_by_name() {
     for option in ["header = true", "label = 1", "inputs = \"x\"", "standardize = true"] {
         let name = option.split_once(' ').unwrap().0;
         let message = said(images(3), labels(3), option);
-        assert_eq!(message, format!("`data.{name}` has no meaning for IDX; remove it"));
+        assert_eq!(message, format!("`data.{name}` does not apply to IDX; remove it"));
     }
     assert_eq!(
         said(images(3), labels(3), "validation_images = \"a\""),
@@ -168,11 +168,11 @@ fn options_that_mean_nothing_are_refused_by_name() {
     );
     assert_eq!(
         said(images(3), labels(3), "validation_images = \"a\"\nvalidation_labels = \"b\"\nvalidation = 0.1"),
-        "`data.validation` has no meaning for images that come with validation images of their own; remove it"
+        "`data.validation` does not apply to images that come with validation images; remove it"
     );
 }
 
-/// Debian's package; where it is not installed there is nothing to read.
+/// Debian's package; the test reads nothing if it is not installed.
 #[test]
 fn fashion_mnist_is_70000_images_of_10_classes() {
     let folder = Path::new("/usr/share/datasets/fashion-mnist");
@@ -188,7 +188,7 @@ fn fashion_mnist_is_70000_images_of_10_classes() {
 }
 
 #[test]
-fn labels_of_one_class_are_refused_and_classes_without_images_are_told() {
+fn labels_of_one_class_are_refused_and_classes_without_images_are_reported() {
     let one = said(images(3), idx(&[3], &[4, 4, 4]), "");
     let expected = "train-labels-idx1-ubyte: every row has the label 4, so nothing can be learned; `data.labels` names \
                     the file of labels";

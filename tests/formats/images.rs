@@ -1,11 +1,11 @@
-//! A folder of PNG and JPEG files by class becomes the images it holds; what is wrong with one is said with its name.
+//! A folder of PNG and JPEG files by class is read as the images it holds; errors name the image.
 
 use std::fs;
 
-use crate::common_data::{floats, folder, open, refusal};
+use crate::common::data::{floats, folder, open, refusal};
 use png::{BitDepth, ColorType};
 use rekindle::data::{Data, Input, TargetKind};
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 const IMAGES: &str = "format = \"images\"\nshuffle = false\n";
 const COLOUR: &[u8] = include_bytes!("../data/colour.jpg");
@@ -80,7 +80,7 @@ fn every_kind_of_png_becomes_grey_or_three_colours() {
     assert_eq!(of(1), [18, 18, 40, 40, 18, 255]);
 }
 
-/// What libjpeg makes of the same files; two decoders may round a value differently.
+/// libjpeg's results for the same files; two decoders may round a value differently.
 #[test]
 fn jpeg_files_are_read_in_grey_and_in_colour() {
     let colour = [[1, 0, 202], [43, 0, 200], [79, 1, 199], [122, 0, 201], [161, 0, 199], [202, 0, 202]];
@@ -121,10 +121,7 @@ fn validation_images_are_a_share_or_in_a_folder_of_their_own() {
 
     fs::create_dir(folder.path().join("val/cow")).unwrap();
     let message = open(&folder.path().join("train"), &options).map(drop).unwrap_err();
-    assert!(
-        message.ends_with("val/cow is of a class that there is no training image of; it has `cat`, `dog`"),
-        "{message}"
-    );
+    assert!(message.ends_with("val/cow has no training images in its class; it has `cat`, `dog`"), "{message}");
 }
 
 #[test]
@@ -150,7 +147,7 @@ fn grey_and_coloured_images_are_mixed_only_on_request() {
     files.push(("dog/z.png", png(ColorType::Rgb, BitDepth::Eight, 2, 2, &[0; 12])));
     assert_eq!(
         said(&files, ""),
-        "dog/z.png is coloured and cat/10.png grey; set `data.channels` to 1 or 3 to have all of them alike"
+        "dog/z.png is coloured and cat/10.png grey; set `data.channels` to 1 or 3 to convert them all"
     );
     assert_eq!(opened(&files, "channels = 3").1.input(), Input::Numbers(vec![3, 2, 2]));
 }
@@ -162,14 +159,14 @@ fn what_is_no_image_is_named() {
         files.push((name, bytes));
         said(&files, "")
     };
-    let remedy = "convert it, or leave it out with `--set data.skip_bad=true`";
+    let remedy = "convert it, or skip it with `--set data.skip_bad=true`";
     assert_eq!(with("cat/z.txt", b"hello".to_vec()), format!("cat/z.txt is neither PNG nor JPEG; {remedy}"));
     assert_eq!(with("cat/z.png", vec![]), format!("cat/z.png is neither PNG nor JPEG; {remedy}"));
     assert!(with("cat/z.png", grey([0; 4])[..20].to_vec()).starts_with("the image cat/z.png cannot be read: "));
     assert!(with("cat/z.jpg", COLOUR[..100].to_vec()).starts_with("the image cat/z.jpg cannot be read: "));
 }
 
-/// Their heads are whole, so that they are only seen to be damaged when they are unpacked.
+/// Their headers are valid, so the damage is found only by decoding.
 fn with_three_cut_short() -> Vec<(&'static str, Vec<u8>)> {
     let cut = |bytes: &[u8]| bytes[..bytes.len() - 20].to_vec();
     vec![
@@ -186,8 +183,8 @@ fn with_three_cut_short() -> Vec<(&'static str, Vec<u8>)> {
 fn every_image_that_is_cut_short_is_named_before_the_first_step() {
     assert_eq!(
         said(&with_three_cut_short(), ""),
-        "3 of 6 images cannot be read:\n  cat/b.jpg: the file is cut short\n  dog/b.jpg: the file is cut short\n  \
-         dog/c.txt: neither PNG nor JPEG\nbring whole ones, or leave them out with `--set data.skip_bad=true`"
+        "3 of 6 images cannot be read:\n  cat/b.jpg: the file is truncated\n  dog/b.jpg: the file is truncated\n  \
+         dog/c.txt: neither PNG nor JPEG\nreplace them with valid ones, or skip them with `--set data.skip_bad=true`"
     );
     let mut png = animals();
     png.push(("cat/z.png", grey([7; 4])));
@@ -205,21 +202,21 @@ fn an_image_that_was_not_looked_at_is_named_at_the_step_that_needs_it() {
     assert!(data.batch(0).is_ok());
     let message = data.batch(1).unwrap_err().to_string();
     let path = folder.path().join("cat/b.jpg");
-    let remedy = "bring a whole one, or leave it out with `--set data.skip_bad=true`";
-    assert_eq!(message, format!("the image {} cannot be read: the file is cut short; {remedy}", path.display()));
+    let remedy = "replace it with a valid one, or skip it with `--set data.skip_bad=true`";
+    assert_eq!(message, format!("the image {} cannot be read: the file is truncated; {remedy}", path.display()));
     let notices: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
-    assert!(notices[0].ends_with("are not unpacked to see whether they are whole; `data.check_images = true` does"));
+    assert!(notices[0].ends_with("are not decoded to check them; `data.check_images = true` does this"));
 }
 
 #[test]
-fn bad_images_are_left_out_on_request_and_listed() {
+fn bad_images_are_skipped_on_request_and_listed() {
     let (_folder, data) = opened(&with_three_cut_short(), "skip_bad = true");
     assert_eq!(data.batch(0).unwrap().targets.to_vec1::<u32>().unwrap(), [0, 1, 1]);
     let skipped = ["cat/b.jpg", "dog/b.jpg", "dog/c.txt"];
     let saved = data.save().unwrap();
     assert_eq!(saved.json["skipped"], serde_json::json!(skipped));
     let notices: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
-    let expected = "warning: 3 of 6 images cannot be read and are left out: cat/b.jpg, dog/b.jpg, dog/c.txt";
+    let expected = "warning: 3 of 6 images cannot be read and are skipped: cat/b.jpg, dog/b.jpg, dog/c.txt";
     assert_eq!(notices, [expected]);
     // The rows are those of a folder without them.
     let without: Vec<_> = with_three_cut_short().into_iter().filter(|(name, _)| !skipped.contains(name)).collect();
@@ -228,13 +225,13 @@ fn bad_images_are_left_out_on_request_and_listed() {
     let message = said(&only, "skip_bad = true");
     assert!(
         message.ends_with(
-            "has folders without an image in them: dog; what has no image cannot be learned: bring \
-                               images, or remove the folder"
+            "has folders without an image in them: dog; a class needs images to \
+                               be learned: add images, or remove the folder"
         ),
         "{message}"
     );
     let message = said(&with_three_cut_short(), "skip_bad = true\ncheck_images = false");
-    assert!(message.starts_with("`data.check_images` has no meaning"), "{message}");
+    assert!(message.starts_with("`data.check_images` does not apply"), "{message}");
 }
 
 /// A preview in a segment has its own end, and anything may follow the picture.
@@ -249,7 +246,7 @@ fn a_jpeg_ends_where_its_own_picture_does() {
     assert_eq!(values[..72], values[72..]);
     let cut = with_preview(&COLOUR[..COLOUR.len() - 20]);
     let message = said(&[("a/1.jpg", cut), ("b/1.jpg", COLOUR.to_vec())], "");
-    assert!(message.starts_with("the image a/1.jpg cannot be read: the file is cut short"), "{message}");
+    assert!(message.starts_with("the image a/1.jpg cannot be read: the file is truncated"), "{message}");
 }
 
 #[test]
@@ -269,7 +266,7 @@ fn what_systems_leave_is_no_class_and_no_image() {
 }
 
 #[test]
-fn images_that_would_be_left_out_are_an_error_with_an_example() {
+fn images_that_would_be_skipped_are_an_error_with_an_example() {
     let mut files = animals();
     files.push(("dog/raw/1.png", grey([0; 4])));
     files.push(("dog/raw/deep/2.JPG", grey([0; 4])));
@@ -277,18 +274,18 @@ fn images_that_would_be_left_out_are_an_error_with_an_example() {
     let message = said(&files, "");
     assert!(
         message.ends_with(
-            ": 2 images would be left out, for they are in folders within those of the classes, such as dog/raw/1.png; \
+            ": 2 images would be skipped, because they are in subfolders of the class folders, such as dog/raw/1.png; \
              move them up into the folder of their class, or elsewhere"
         ),
         "{message}"
     );
     let message = said(&[("train/cat/1.png", grey([0; 4])), ("val/cat/2.png", grey([0; 4]))], "");
     assert!(message.ends_with("`data.path` is the folder of the classes: perhaps train"), "{message}");
-    // Beside the folders of the classes there may be anything, but an image there is said to be left out.
+    // Any files may be beside the class folders, but skipped images there are reported.
     let mut files = animals();
     files.push(("top.png", grey([0; 4])));
     let (folder, data) = opened(&files, "");
-    let expected = format!("warning: 1 image is left out, such as {}: ", folder.path().join("top.png").display());
+    let expected = format!("warning: 1 image is skipped, such as {}: ", folder.path().join("top.png").display());
     let notice = data.notices().pop().unwrap().to_string();
     assert!(notice.starts_with(&expected), "{notice}");
 }
@@ -299,15 +296,12 @@ fn a_class_without_images_and_one_class_alone_are_refused() {
     files.push(("cow/.hidden", vec![]));
     files.push(("zebra/@eaDir/x.png", vec![]));
     let message = said(&files, "");
-    assert!(message.contains("has folders without an image in them: cow, zebra; what has no image"), "{message}");
+    assert!(message.contains("has folders without an image in them: cow, zebra; a class needs images"), "{message}");
     let message = said(&[("cat/a.png", grey([0; 4]))], "");
-    assert!(
-        message.ends_with("has one class, cat, and to tell classes apart takes two; each has a folder in it"),
-        "{message}"
-    );
+    assert!(message.ends_with("has one class, cat, and at least two are needed; each is a subfolder"), "{message}");
 }
 
-/// A picture of two by two, whose head speaks of `width` by `height`.
+/// A picture of two by two pixels, whose header says `width` by `height`.
 fn lying(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = grey([7; 4]);
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
@@ -320,8 +314,8 @@ fn lying(width: u32, height: u32) -> Vec<u8> {
 
 /// Sixteen thousand by sixteen thousand would be 256 MB in grey.
 #[test]
-fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
-    let expected = "its head speaks of 16000×16000 pixels, which ";
+fn a_header_with_more_pixels_than_the_file_can_hold_is_not_believed() {
+    let expected = "its header says 16000×16000 pixels, which ";
     let message = said(&[("cat/a.png", lying(16_000, 16_000)), ("dog/b.png", grey([0; 4]))], "");
     assert!(message.starts_with("the image cat/a.png cannot be read: ") && message.contains(expected), "{message}");
     let mut jpeg = GREY.to_vec();
@@ -329,7 +323,7 @@ fn a_head_that_speaks_of_more_pixels_than_the_file_can_hold_is_not_believed() {
     jpeg[start_of_frame + 5..][..4].copy_from_slice(&[0x3e, 0x80, 0x3e, 0x80]);
     let message = said(&[("cat/a.jpg", jpeg), ("dog/b.jpg", GREY.to_vec())], "");
     assert!(message.starts_with("the image cat/a.jpg cannot be read: ") && message.contains(expected), "{message}");
-    // What a file can hold is believed until it is unpacked, and compared with the other images before that.
+    // A possible size in a header is accepted until decoding, but compared with the other images before.
     let message = said(&[("cat/a.png", grey([0; 4])), ("dog/b.png", lying(40, 50))], "");
     assert_eq!(message, "dog/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size");
 }
@@ -342,8 +336,8 @@ fn an_image_that_changes_or_goes_away_is_named_at_the_step_that_needs_it() {
     for other in [png(ColorType::Grayscale, BitDepth::Eight, 1, 1, &[0]), grey([1, 51, 102, 255])] {
         fs::write(&path, other).unwrap();
         let message = data.batch(2).unwrap_err().to_string();
-        let remedy = "bring back what it was and resume, or start a new run";
-        let expected = format!("{} is not what it was when the data was opened; {remedy}", path.display());
+        let remedy = "restore the file and resume, or start a new run";
+        let expected = format!("{} has changed since the data was opened; {remedy}", path.display());
         assert_eq!(message, expected);
     }
     fs::write(&path, grey([0, 51, 102, 255])).unwrap();
@@ -359,7 +353,7 @@ fn folders_without_classes_or_images_are_refused() {
     assert!(said(&[("cat/.hidden", vec![])], "").ends_with(" holds no rows of data"));
     let message = refusal(&[], "nowhere", IMAGES);
     assert!(message.starts_with("cannot read nowhere: No such file or directory"), "{message}");
-    assert!(said(&animals(), "classes = 2").starts_with("`data.classes` has no meaning for images"));
+    assert!(said(&animals(), "classes = 2").starts_with("`data.classes` does not apply to images"));
 }
 
 #[test]

@@ -2,14 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_data/mod.rs"]
-mod common_data;
-#[path = "../common_forge/mod.rs"]
-mod common_forge;
-#[path = "../common_parquet/mod.rs"]
-mod common_parquet;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod docs;
 mod errors;

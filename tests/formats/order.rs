@@ -1,4 +1,4 @@
-//! Which rows a step sees is a function of the seed and the step, and no row is skipped or seen twice.
+//! The rows of a step are a function of the seed and the step, and no row is skipped or seen twice.
 
 use std::num::NonZeroUsize;
 
@@ -84,8 +84,8 @@ fn every_epoch_and_every_seed_has_its_own_order() {
     assert_eq!(distinct.len(), 16);
 }
 
-/// An order is part of what a checkpoint relies on: a later version must continue today's runs with today's rows,
-/// which are written down here as the first version gave them.
+/// Checkpoints rely on the order: a later version must continue existing runs with the same rows, which are written
+/// down here as the first version gave them.
 #[test]
 fn the_order_of_a_seed_never_changes() {
     let order = order(1797, 6, LastBatch::Keep, Some(42));

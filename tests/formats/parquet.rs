@@ -1,11 +1,9 @@
-//! Parquet files, written by pyarrow, become the table that they hold. Without the feature `parquet` it is said how to
-//! get it.
+//! Parquet files, written by pyarrow, are read as the table they hold. Without the feature `parquet` the message says
+//! how to get it.
 
 use std::path::Path;
 
-use crate::common_data;
-use crate::common_data::refusal;
-use crate::common_parquet;
+use crate::common::data::refusal;
 
 const PEOPLE: [&str; 2] = ["people.snappy.parquet", "people.zstd.parquet"];
 
@@ -24,10 +22,10 @@ fn a_program_without_parquet_says_how_to_build_it_with() {
 
 #[cfg(feature = "parquet")]
 mod with_parquet {
-    use common_data::{folder, gzip, open};
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::data::{folder, gzip, open};
+    use crate::common::parquet_files::{Cells, write_parquet};
     use rekindle::data::{Input, TargetKind};
-    use rekindle::state::Part;
+    use rekindle::state::Stateful;
 
     use super::*;
 
@@ -53,9 +51,9 @@ mod with_parquet {
         }
     }
 
-    /// As numbers of 32 bits, the first two integers would be one, and the first two of the other columns as well.
+    /// As 32-bit numbers, the first two integers would be equal, and the first two of the other columns as well.
     #[test]
-    fn numbers_that_are_names_are_told_apart_to_their_last_digit() {
+    fn numbers_that_are_names_are_distinguished_to_their_last_digit() {
         let folder = folder(&[]);
         let path = folder.path().join("a.parquet");
         let integers = [16_777_217, 16_777_216, i64::MAX, 16_777_217];
@@ -77,7 +75,7 @@ mod with_parquet {
     }
 
     #[test]
-    fn two_columns_of_one_name_are_told_by_their_places() {
+    fn two_columns_of_one_name_are_reported_by_their_places() {
         let folder = folder(&[]);
         let path = folder.path().join("a.parquet");
         let cells = || Cells::Integers([0, 1].map(Some).to_vec());
@@ -105,11 +103,11 @@ mod with_parquet {
         assert_eq!(
             said(""),
             "a.parquet, row 1 (counted from 0), column `age`: the field is empty; \
-             set `data.missing` to say what stands in for a missing value"
+             set `data.missing` to choose a replacement for missing values"
         );
         assert!(said("label = \"job\"\nmissing = \"mean\"").contains("row 3 (counted from 0), column `job`"));
         assert!(said("label = \"incom\"").contains("no column `incom`; did you mean `income`?"));
-        assert_eq!(said("header = true"), "`data.header` has no meaning for Parquet; remove it");
+        assert_eq!(said("header = true"), "`data.header` does not apply to Parquet; remove it");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Real files become the rows they hold, and what is remembered about them survives a save.
+//! Real files are read as the rows they hold, and their state survives a save.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,23 @@ use rekindle::data::{
     Batch, BatchSize, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Fingerprint, Input, LastBatch, Order,
     Rows, Split, Table, TargetKind, Targets,
 };
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name)
 }
 
 fn digits() -> DataConfig {
-    DataConfig { header: Some(false), validation: 0.2, ..DataConfig::new(example("digits.csv.gz")) }
+    let mut config = DataConfig::new(example("digits.csv.gz"));
+    (config.header, config.validation) = (Some(false), 0.2);
+    config
+}
+
+/// The digits as otherwise configured.
+fn changed(change: impl FnOnce(&mut DataConfig)) -> DataConfig {
+    let mut config = digits();
+    change(&mut config);
+    config
 }
 
 fn open(config: &DataConfig, seed: u64) -> Data {
@@ -45,7 +54,7 @@ fn the_digits_are_1797_rows_of_64_pixels_in_10_classes() {
 
 #[test]
 fn pixels_and_labels_are_those_of_the_file() {
-    let data = open(&DataConfig { standardize: Some(false), validation: 0.0, ..digits() }, 0);
+    let data = open(&changed(|config| (config.standardize, config.validation) = (Some(false), 0.0)), 0);
     let batch = data.dataset().gather(&[1, 0]).unwrap();
     let inputs = batch.inputs.to_vec2::<f32>().unwrap();
     assert_eq!(inputs[1][..8], [0.0, 0.0, 5.0, 13.0, 9.0, 1.0, 0.0, 0.0]);
@@ -55,7 +64,8 @@ fn pixels_and_labels_are_those_of_the_file() {
 
 #[test]
 fn the_notebook_is_512_rows_with_one_value_each() {
-    let config = DataConfig { batch_size: BatchSize::All, ..DataConfig::new(example("experiment.safetensors")) };
+    let mut config = DataConfig::new(example("experiment.safetensors"));
+    config.batch_size = BatchSize::All;
     let data = open(&config, 0);
     assert_eq!((data.input(), data.targets()), (Input::Numbers(vec![10]), TargetKind::Values { width: 1 }));
     assert_eq!((data.steps_per_epoch(), data.samples_before(20)), (1, 20 * 512));
@@ -69,7 +79,7 @@ fn the_notebook_is_512_rows_with_one_value_each() {
 
 #[test]
 fn a_whole_batch_is_gathered_once() {
-    let data = open(&DataConfig { batch_size: BatchSize::All, ..digits() }, 0);
+    let data = open(&changed(|config| config.batch_size = BatchSize::All), 0);
     let (first, later) = (data.batch(0).unwrap(), data.batch(9).unwrap());
     assert_eq!(first.inputs.id(), later.inputs.id());
     assert_eq!(bits(&first.inputs), bits(&training_rows(&data).inputs));
@@ -110,11 +120,11 @@ fn statistics_survive_a_save_bit_for_bit_and_replace_the_computed_ones() {
 
 #[test]
 fn data_that_is_not_standardized_remembers_nothing() {
-    let plain = open(&DataConfig { standardize: Some(false), ..digits() }, 0);
+    let plain = open(&changed(|config| config.standardize = Some(false)), 0);
     assert_eq!(plain.save().unwrap(), rekindle::state::State::default());
     let statistics = open(&digits(), 0).save().unwrap();
     let message = plain.check(&statistics).unwrap_err().to_string();
-    assert_eq!(message, "the checkpoint holds a tensor `mean` that nothing here knows");
+    assert_eq!(message, "the checkpoint holds a tensor `mean` that this program does not expect");
     let message = open(&digits(), 0).check(&plain.save().unwrap()).unwrap_err().to_string();
     assert_eq!(message, "tensor `mean` is missing from the checkpoint");
 }
@@ -130,7 +140,10 @@ fn validation_batches_do_not_depend_on_how_training_batches_are_made() {
         [EVALUATION_ROWS, 359 - EVALUATION_ROWS]
     );
     let batch_size = BatchSize::Rows(NonZeroUsize::new(7).unwrap());
-    assert_eq!(validation(&DataConfig { batch_size, shuffle: Some(false), drop_last: true, ..digits() }), expected);
+    let other = changed(|config| {
+        (config.batch_size, config.shuffle, config.drop_last) = (batch_size, Some(false), true);
+    });
+    assert_eq!(validation(&other), expected);
 }
 
 #[test]
@@ -141,7 +154,7 @@ fn the_fingerprint_is_that_of_the_bytes_on_disk() {
 }
 
 #[test]
-fn plain_and_gzip_read_the_same_whatever_the_name_says() {
+fn plain_and_gzip_read_the_same_under_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut plain = Vec::new();
     let packed = std::fs::read(example("digits.csv.gz")).unwrap();
@@ -150,7 +163,7 @@ fn plain_and_gzip_read_the_same_whatever_the_name_says() {
     for (name, content) in [("plain.csv", &plain), ("packed.csv", &packed), ("plain.csv.gz", &plain)] {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        let data = open(&DataConfig { path, ..digits() }, 0);
+        let data = open(&changed(|config| config.path = path), 0);
         assert_eq!(bits(&training_rows(&data).inputs), expected, "{name}");
     }
 }
@@ -190,7 +203,7 @@ fn integer_targets_of_safetensors_are_classes() {
     }
 }
 
-/// A data set that somebody else wrote: row `n` holds `n`, and its target is `2 n`.
+/// A user-defined data set: row `n` holds `n`, and its target is `2 n`.
 struct Doubles(Fingerprint);
 
 impl Dataset for Doubles {

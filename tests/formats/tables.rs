@@ -1,8 +1,9 @@
-//! Tables of numbers, categories and gaps become rows; what was learned of the training rows comes back bit for bit.
+//! Tables of numbers, categories and gaps are read as rows; the state computed from the training rows is restored bit
+//! for bit.
 
-use crate::common_data::{bits, example, floats, folder, open, open_with_seed, refusal};
+use crate::common::data::{bits, example, floats, folder, open, open_with_seed, refusal};
 use rekindle::data::{Data, Dataset, Input, TargetKind};
-use rekindle::state::{HostTensor, Part};
+use rekindle::state::{HostTensor, Stateful};
 
 const PEOPLE: &str = "age,job,city,income\n30,cook,Rome,low\n,cook,Oslo,high\n50,nurse,,low\n40,,Rome,mid\n";
 
@@ -15,9 +16,9 @@ fn said(content: &str, options: &str) -> String {
     refusal(&[("a.csv", content.into())], "a.csv", options)
 }
 
-/// As numbers of 32 bits, and some as numbers of 64 bits too, they would be one.
+/// As 32-bit numbers, and some as 64-bit numbers too, they would be equal.
 #[test]
-fn codes_that_are_names_are_told_apart_to_their_last_digit() {
+fn codes_that_are_names_are_distinguished_to_their_last_digit() {
     let codes = ["16777217", "16777216", "007", "7", "7.0", "9007199254740993", "9007199254740992"];
     let rows: String = codes.iter().enumerate().map(|(row, code)| format!("{code},{}\n", row % 2)).collect();
     let folder = folder(&[("a.csv", format!("code,y\n{rows}").into())]);
@@ -76,7 +77,7 @@ fn numbers_can_be_categories_and_columns_have_numbers() {
     let folder = folder(&[("a.csv", content.into())]);
     let options = "header = false\ncategories = [0]\nignore = [1]\nbatch_size = \"all\"";
     let data = open(&folder.path().join("a.csv"), options).unwrap();
-    // Standardization leaves what says yes or no at 0 and 1.
+    // Standardization does not change yes-or-no columns of 0 and 1.
     assert_eq!(floats(&data.batch(0).unwrap().inputs), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
 }
 
@@ -126,7 +127,7 @@ fn a_table_of_numbers_alone_has_nothing_but_statistics_to_remember() {
 }
 
 #[test]
-fn a_word_among_numbers_and_a_number_among_words_are_told_by_line_and_column() {
+fn a_word_among_numbers_and_a_number_among_words_are_reported_by_line_and_column() {
     assert_eq!(said("a,y\n1,0\ntwo,0\n", ""), "a.csv, line 3, column `a`: \"two\" is not a number");
     assert_eq!(
         said("a,y\ntwo,0\n1,0\n", ""),
@@ -142,12 +143,12 @@ fn a_word_among_numbers_and_a_number_among_words_are_told_by_line_and_column() {
 }
 
 #[test]
-fn a_missing_value_is_an_error_unless_something_stands_in() {
+fn a_missing_value_is_an_error_unless_it_is_replaced() {
     let empty =
-        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to say what stands in for a missing value";
+        "a.csv, line 2, column `a`: the field is empty; set `data.missing` to choose a replacement for missing values";
     assert_eq!(said("a,y\n,0\n1,0\n", ""), empty);
     assert_eq!(said("a,y\nred,0\n,0\n", "").replace("line 3", "line 2"), empty);
-    // A label is never made up.
+    // A missing label is never filled in.
     assert!(said("a,y\n1,\n", "missing = \"mean\"").starts_with("a.csv, line 2, column `y`: the label is missing"));
     assert!(said("a,y\n-,0\n1,0\n", "missing = \"mean\"").ends_with(
         "\"1\" is a number, and the column began with words; name it in `data.categories` if all are names"
@@ -178,7 +179,7 @@ fn columns_that_are_not_there_are_answered_with_those_that_are() {
     );
     assert_eq!(
         said("a,y\n1,0\n", "ignore = [\"y\"]"),
-        "`data.ignore` has no meaning for the column of the label; remove it"
+        "`data.ignore` does not apply to the column of the label; remove it"
     );
     assert_eq!(said("a,y\n1,0\n1,1\n", "ignore = [\"a\"]"), "`data.ignore` leaves no column but the label");
 }
@@ -187,16 +188,17 @@ fn columns_that_are_not_there_are_answered_with_those_that_are() {
 fn options_about_gaps_need_gaps() {
     for option in ["missing_indicator = true", "missing_values = [\"-\"]"] {
         let name = option.split_once(' ').unwrap().0;
-        let expected = format!("`data.{name}` has no meaning for a table in which no value may be missing; remove it");
+        let expected = format!("`data.{name}` does not apply to a table without missing values; remove it");
         assert_eq!(said("a,y\n1,0\n", option), expected);
     }
 }
 
 #[test]
-fn a_column_without_a_value_is_told_by_its_name() {
+fn a_column_without_a_value_is_reported_by_its_name() {
     assert_eq!(
         said("a,b,y\n1,,0\n2,NA,1\n", "missing = \"mean\""),
-        "column `b` has no value in any training row, so nothing can stand in for one; leave it out with `data.ignore`"
+        "column `b` has no value in any training row, so there is no replacement for a missing one; ignore it with \
+         `data.ignore`"
     );
 }
 
@@ -209,13 +211,13 @@ fn notices(content: &str, options: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_stands_in_an_ignored_column_is_not_looked_at() {
+fn the_content_of_an_ignored_column_is_not_checked() {
     let content = "id,a,y\n,1,0\nx,2,1\n\"a\nb\",3,0\n";
     assert_eq!(notices(content, "ignore = [\"id\"]"), [""; 0]);
 }
 
 #[test]
-fn of_two_columns_of_one_name_one_can_be_left_out_by_its_number() {
+fn of_two_columns_of_one_name_one_can_be_skipped_by_its_number() {
     let folder = folder(&[("a.csv", "y,a,y\n7,1,0\n8,2,1\n".into())]);
     let options = "ignore = [0]\nlabel = \"y\"\nstandardize = false\nbatch_size = \"all\"";
     let batch = open(&folder.path().join("a.csv"), options).unwrap().batch(0).unwrap();
@@ -223,21 +225,19 @@ fn of_two_columns_of_one_name_one_can_be_left_out_by_its_number() {
 }
 
 #[test]
-fn a_field_with_a_line_break_is_told_by_line_and_column() {
+fn a_field_with_a_line_break_is_reported_by_line_and_column() {
     let told = notices("a,job,y\n1,cook,0\n2,\"cook\n3,nurse\",1\n4,\"x\ny\",0\n", "");
     assert_eq!(
         told,
-        [
-            "warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, as 1 more have; if rows are missing, \
-         a quote opens there that should not"
-        ]
+        ["warning: a.csv, line 3, column `job`: \"cook\\n3,nurse\" has a line break, like 1 more; if rows are \
+         missing, there is a stray quote"]
     );
     assert!(notices("a,y\n1,cat\n2,\"d\nog\"\n", "")[0].contains("line 3, column `y`: \"d\\nog\" has a line break"));
     assert!(notices("a,\"b\nc\",y\n1,2,0\n2,2,1\n", "")[0].contains("the column name \"b\\nc\" has a line break"));
 }
 
 #[test]
-fn labels_that_leave_classes_without_rows_are_told_with_the_counts() {
+fn labels_that_leave_classes_without_rows_are_reported_with_the_counts() {
     let told = notices("a,y\n1,1\n2,2\n3,3\n4,3\n", "");
     assert_eq!(told.len(), 1);
     assert!(
@@ -272,10 +272,9 @@ fn a_missing_large_number_is_replaced_by_one_of_64_bits() {
     assert_eq!(floats(&data.batch(0).unwrap().inputs)[1], 0.0);
 }
 
-/// A checkpoint from before numbers had 64 bits: it does not name a precision, and the statistics are of
-/// numbers of 32 bits.
+/// A checkpoint from before numbers had 64 bits: it has no precision, and its statistics are those of 32-bit numbers.
 #[test]
-fn a_run_that_rounded_its_numbers_first_goes_on_with_the_same_bits() {
+fn a_run_that_rounded_its_numbers_first_continues_with_the_same_bits() {
     let path = example("breast_cancer.csv");
     let mut data = open(&path, "header = false\nskip_lines = 1\nbatch_size = \"all\"").unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
@@ -313,7 +312,7 @@ fn numbers_of_32_bits_have_the_statistics_and_bits_that_they_always_had() {
 }
 
 #[test]
-fn numbers_that_lose_too_much_in_32_bits_are_told() {
+fn numbers_that_lose_too_much_in_32_bits_are_reported() {
     let rows: String = (0..20).map(|i| format!("{},{}\n", i, 1_700_000_000 + i * 3)).collect();
     let told = notices(&format!("a,when\n{rows}"), "task = \"regression\"");
     assert_eq!(told.len(), 1);
@@ -328,7 +327,7 @@ fn numbers_that_lose_too_much_in_32_bits_are_told() {
 }
 
 #[test]
-fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_looks_like() {
+fn a_column_in_which_nearly_every_value_is_another_one_is_reported_with_what_it_looks_like() {
     let column = |value: &dyn Fn(u32) -> String| {
         let rows: String = (0..30).map(|i| format!("\"{}\",{}\n", value(i), i % 2)).collect();
         let told = notices(&format!("x,y\n{rows}"), "");
@@ -337,9 +336,9 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_look
     };
     assert_eq!(
         column(&|i| format!("{} km", i * 1000 + 7)),
-        "warning: column `x` has 30 different values in 30 rows, such as \"7 km\", which looks like a number with a unit; \
-         each becomes a category of its own, from which nothing is learned about others; write plain numbers (7), or \
-         leave the column out with `data.ignore`"
+        "warning: column `x` has 30 different values in 30 rows, such as \"7 km\", which looks like a number with a \
+         unit; each becomes a separate category, which says nothing about others; write plain numbers (7), or ignore \
+         the column with `data.ignore`"
     );
     let told = column(&|i| format!("$1,1{i:02}.50"));
     assert!(
@@ -348,7 +347,7 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_look
     );
     assert!(column(&|i| format!("2024-01-{:02}", i + 1)).contains("which looks like a date or a time"));
     assert!(column(&|i| format!("{i}%")).contains("which looks like a number with a percent sign"));
-    assert!(column(&|i| format!("1,0{i:02}")).contains("which looks like a number with separators of thousands"));
+    assert!(column(&|i| format!("1,0{i:02}")).contains("which looks like a number with thousands separators"));
     assert!(
         column(&|i| format!("person {i}"))
             .contains("30 different values in 30 rows, such as \"person 0\"; each becomes")
@@ -356,7 +355,7 @@ fn a_column_in_which_nearly_every_value_is_another_one_is_told_with_what_it_look
     // Few of many rows, but numbers to a person.
     let rows: String = (0..60).map(|i| format!("{}%,{}\n", i % 15, i % 2)).collect();
     let told = notices(&format!("x,y\n{rows}"), "");
-    assert!(told[0].contains("column `x` is taken for categories, and \"0%\" is one, which looks like"), "{told:?}");
+    assert!(told[0].contains("column `x` is read as categories, such as \"0%\", which looks like"), "{told:?}");
     let rows: String = (0..60).map(|i| format!("{},{}\n", ["cook", "nurse", "smith"][i % 3], i % 2)).collect();
     assert_eq!(notices(&format!("x,y\n{rows}"), ""), [""; 0]);
 }
@@ -371,34 +370,34 @@ fn categories_of_validation_rows_that_no_training_row_has_are_counted() {
             data.notices().iter().map(ToString::to_string).collect::<Vec<_>>()
         })
         .collect();
-    let expected = "warning: of the rows for validation, 2 of 20 have a value in column `x` that no training row has, such as \
-                    \"pink\"; the model takes it for none of its categories";
+    let expected = "warning: of the validation rows, 2 of 20 have a value in column `x` that no training row has, \
+                    such as \"pink\"; the model treats it as unknown";
     assert!(told.iter().any(|text| text == expected), "{told:?}");
 }
 
 #[test]
-fn a_number_that_is_written_for_people_is_told_with_what_to_write() {
+fn a_number_that_is_written_for_people_is_reported_with_what_to_write() {
     assert_eq!(
         said("a,y\n900,0\n\"1,100.50\",1\n", ""),
-        "a.csv, line 3, column `a`: \"1,100.50\" is not a number that can be read; it looks like a number with separators \
-         of thousands, or a decimal comma, so write 1100.50"
+        "a.csv, line 3, column `a`: \"1,100.50\" cannot be read as a number; it looks like a number with thousands \
+         separators, or a decimal comma, so write 1100.50"
     );
     assert!(said("a,y\n1,7 km\n", "task = \"regression\"").ends_with("it looks like a number with a unit, so write 7"));
 }
 
 #[test]
-fn a_row_that_is_taken_for_the_names_of_columns_is_told() {
+fn a_row_that_is_taken_for_the_names_of_columns_is_reported() {
     let told = notices("6.6,2.3,setosa\n6.0,2.4,virginica\n4.0,2.3,setosa\n", "");
-    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it is a \
-                    row, set `data.header = false`";
+    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it \
+                    is a row, set `data.header = false`";
     assert_eq!(told, [expected]);
     assert_eq!(notices("0,1,y\n6.0,2.4,a\n4.0,2.3,b\n", ""), [""; 0]);
 }
 
 #[test]
-fn a_row_that_two_quotes_have_swallowed_others_into_is_told_by_its_line() {
+fn a_row_that_two_quotes_have_swallowed_others_into_is_reported_by_its_line() {
     let message = said("a,job,y\n1,cook,0\n2,\"cook,1\n3,nurse,\"1\n", "");
-    let expected = "a.csv, line 3: 2 columns where the first line has 3; a field in it has a line break: a quote may open \
-                    where none should";
+    let expected = "a.csv, line 3: 2 columns, but the first line has 3; a field in it has a line break: there may be \
+                    a stray quote";
     assert_eq!(message, expected);
 }

@@ -1,15 +1,15 @@
-//! A text becomes windows of tokens, its tokens are kept and checked, and what is wrong with it is said with its place.
+//! A text is read as windows of tokens, its tokens are cached and checked, and errors name the place.
 
 use std::fs;
 use std::path::Path;
 
-use crate::common_data::{folder, gzip, open, refusal};
+use crate::common::data::{folder, gzip, open, refusal};
 use rekindle::data::{Batch, Data, Dataset, Input, TargetKind, Vocabulary};
-use rekindle::state::Part;
+use rekindle::state::Stateful;
 
 const TEXT: &str = "To be, or not to be: that is the question.\nWhether 'tis nobler\n";
 
-/// The data of `content` as text, its tokens kept in `cache` beside it.
+/// Opens `content` as text data, with its tokens in `cache` beside it.
 fn text(content: &[u8], options: &str) -> Data {
     let folder = folder(&[("a.txt", content.to_vec())]);
     open(&folder.path().join("a.txt"), &with_cache(folder.path(), options)).unwrap()
@@ -78,7 +78,7 @@ fn plain_and_gzip_kept_and_in_memory_are_the_same_tokens() {
     let expected = text(TEXT.as_bytes(), options);
     let batch = |data: &Data| data.batch(3).unwrap().inputs.to_vec2::<u32>().unwrap();
     assert_eq!(batch(&text(&gzip(TEXT.as_bytes()), options)), batch(&expected));
-    // A cache below a file cannot be.
+    // A cache folder inside a file cannot exist.
     let folder = folder(&[("a.txt", TEXT.into()), ("file", vec![])]);
     let below = format!("format = \"text\"\ncache = {:?}\n{options}", folder.path().join("file/cache"));
     let in_memory = open(&folder.path().join("a.txt"), &below).unwrap();
@@ -200,16 +200,16 @@ fn empty_short_and_damaged_files_are_refused() {
 
 #[test]
 fn options_of_text_are_checked() {
-    assert_eq!(said(b"abc", ""), "`data.context` is missing: how many tokens a row of text holds");
-    assert_eq!(said(b"abc", "context = 1\nlabel = 1"), "`data.label` has no meaning for text; remove it");
+    assert_eq!(said(b"abc", ""), "`data.context` is missing: the number of tokens in a row of text");
+    assert_eq!(said(b"abc", "context = 1\nlabel = 1"), "`data.label` does not apply to text; remove it");
     assert_eq!(
         said(b"abc", "context = 1\ntokens = \"bytes\"\ntokenizer = \"t.json\""),
-        "`data.tokens` has no meaning for text with a tokenizer; remove it"
+        "`data.tokens` does not apply to text with a tokenizer; remove it"
     );
 }
 
 #[test]
-fn a_tokenizer_that_is_none_is_refused() {
+fn an_invalid_tokenizer_is_refused() {
     let said = |json: Option<&str>| {
         let folder = folder(&[("a.txt", TEXT.into())]);
         let path = folder.path().join("t.json");
@@ -220,7 +220,7 @@ fn a_tokenizer_that_is_none_is_refused() {
     };
     assert_eq!(
         said(None),
-        "cannot read the tokenizer t.json: No such file or directory (os error 2); `data.tokenizer` says where it is"
+        "cannot read the tokenizer t.json: No such file or directory (os error 2); set `data.tokenizer` to its path"
     );
     assert!(said(Some("{}")).starts_with("t.json is not a tokenizer.json: "));
     let bpe = r#"{"model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}}"#;

@@ -1,16 +1,15 @@
-//! One process trains in a run directory, under whatever name it goes there; and a dead one is in nobody's way.
+//! One process trains in a run directory, under any of its names; and a dead one does not block others.
 #![cfg(unix)]
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
+use crate::common::training::Training;
 use crate::common::{Lab, assert_same_bits, steps};
 
-/// Trains until it is killed: there is a step too much for any machine.
+/// Trains until it is killed: the number of steps is practically endless.
 const ENDLESS: &str = r#"
     seed = 3
     optimizer = { kind = "adamw", lr = 1e-3 }
@@ -26,47 +25,23 @@ const ENDLESS: &str = r#"
     dropout = 0.3
 "#;
 
-/// A process that trains in the directory `run` of a lab. It is killed with the test, should that fail first.
-struct Holder(Child);
-
-impl Holder {
-    /// One that has begun and saved a few times.
-    fn at_work(lab: &Lab) -> Self {
-        let mut command = lab.command(&["config.toml", "--out", "run"]);
-        let mut holder = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let began = Instant::now();
-        while steps(&lab.path("run")).last().is_none_or(|&step| step < 100) {
-            assert!(began.elapsed() < Duration::from_secs(60), "the run takes too long");
-            assert_eq!(holder.0.try_wait().unwrap(), None, "the run has ended too soon");
-            sleep(Duration::from_millis(1));
-        }
-        holder
-    }
-
-    /// SIGKILL, after which the process is no more.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
+/// A process that trains in the directory `run` of a lab, and has begun and saved a few times.
+fn at_work(lab: &Lab) -> Training {
+    let mut training = lab.spawn(&["config.toml", "--out", "run"]);
+    training.wait_until(|| steps(&lab.path("run")).last().is_some_and(|&step| step >= 100));
+    training
 }
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// While one process trains in `run`, another is refused at `other_name` of it, and told by whom; once the first is
-/// killed, the other goes on at once.
+/// While one process trains in `run`, another is refused under `other_name`, with the holder in the message; once the
+/// first is killed, the other continues at once.
 #[track_caller]
 fn assert_one_writer(lab: &Lab, other_name: &Path) {
-    let (holder, other_name) = (Holder::at_work(lab), other_name.to_str().unwrap());
+    let (holder, other_name) = (at_work(lab), other_name.to_str().unwrap());
     for _ in 0..3 {
         let refused = lab.train(&["--resume", other_name]).refusal();
-        assert!(refused.contains(&format!("is in use by process {}", holder.0.id())), "{refused}");
+        assert!(refused.contains(&format!("is in use by process {}", holder.process.id())), "{refused}");
     }
-    holder.kill();
+    assert!(holder.kill());
     let newest = *steps(&lab.path("run")).last().unwrap();
     let resumed = lab.train(&["--resume", other_name, "--set", &format!("train.steps={}", newest + 100)]).well();
     assert!(resumed.stderr.contains("done: 100 steps"), "{}", resumed.stderr);
@@ -74,7 +49,7 @@ fn assert_one_writer(lab: &Lab, other_name: &Path) {
 }
 
 #[test]
-fn a_killed_writer_is_in_nobodys_way() {
+fn a_killed_writer_does_not_block_others() {
     let lab = Lab::in_memory(ENDLESS);
     assert_one_writer(&lab, Path::new("run"));
 }
@@ -89,11 +64,11 @@ fn a_link_to_the_directory_is_no_second_directory() {
     assert_one_writer(&lab, Path::new("elsewhere/itself"));
 }
 
-/// The same directory mounted at another place, taken away again at the end.
+/// The same directory mounted at another place, unmounted at the end.
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Says why not where that is not permitted.
+    /// Prints the reason if that is not permitted.
     fn bind(from: &Path, to: PathBuf) -> Result<Self, String> {
         let output =
             Command::new("mount").arg("--bind").args([from, &to]).output().map_err(|error| error.to_string())?;
@@ -118,7 +93,7 @@ fn another_mount_of_the_directory_is_no_second_directory() {
     }
 }
 
-/// The lock is on the file in the directory, so a copy is a run of its own, whoever holds the first.
+/// The lock belongs to the file in the directory, so a copy is a separate run, even while the first is locked.
 #[test]
 fn a_copy_of_the_directory_is_a_second_directory() {
     let lab = Lab::in_memory(&ENDLESS.replace("1_000_000_000", "40"));

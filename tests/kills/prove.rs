@@ -1,17 +1,16 @@
-//! `train prove` shows that a run survives kills, and finds out one that does not.
+//! `train prove` shows that a run survives kills, and detects one that does not.
 #![cfg(unix)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use crate::common::{assert_same_bits, steps};
-use crate::common_programs::{TRAIN, Told, Workplace};
+use crate::common::programs::{TRAIN, Told, Workplace};
+use crate::common::training::wait_until;
+use crate::common::{assert_same_bits, example, steps};
 
-/// Hundreds of updates, a validation every tenth and a save every twentieth, so that kills of all kinds find their aim.
+/// Hundreds of updates, a validation every tenth and a save every twentieth, so that all kinds of kills hit.
 fn place() -> Workplace {
     let place = Workplace::new();
     let config = fs::read_to_string(place.path("config.toml")).unwrap();
@@ -28,7 +27,7 @@ fn kills(out: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// A program that a proof can be asked of: `name` with the text of a shell script.
+/// A program to be tested: `name` with the text of a shell script.
 fn script(place: &Workplace, name: &str, text: &str) -> String {
     let path = place.path(name);
     fs::write(&path, format!("#!/bin/sh\nset -e\n{text}\n")).unwrap();
@@ -36,14 +35,8 @@ fn script(place: &Workplace, name: &str, text: &str) -> String {
     format!("{} {{out}}", path.display())
 }
 
-/// `cargo test` builds examples beside the tests' own folder.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/custom_loop")
-}
-
 #[test]
-fn a_run_is_proved_under_kills_and_any_number_of_threads() {
+fn a_run_has_the_same_bits_with_kills_and_any_number_of_threads() {
     let place = place();
     let told = place.train(&["prove", "config.toml", "--kills", "10", "--threads", "1,2", "--set", "seed=5"]);
     told.says(0, &["the uninterrupted run took 600 steps"]);
@@ -61,7 +54,8 @@ fn a_run_is_proved_under_kills_and_any_number_of_threads() {
     }
     let steps_reached: Vec<u64> = made.iter().map(|kill| kill[2].parse().unwrap()).collect();
     assert!(steps_reached.iter().any(|&step| step > 200), "the kills are not spread over the run: {}", told.out);
-    assert!(told.out.contains("\nPROVED: the run under 10 kills, with 1, 2 threads in turn, has in all of its "));
+    let seen = "\n10 kills, 600 steps, 1, 2 threads in turn: every bit identical, in ";
+    assert!(told.out.contains(seen), "{}", told.out);
     let proof = place.path("runs/config-proof");
     assert_same_bits(&proof.join("whole"), &proof.join("killed"));
     let digest = blake3::hash(&fs::read(proof.join("killed/log.jsonl")).unwrap());
@@ -69,7 +63,7 @@ fn a_run_is_proved_under_kills_and_any_number_of_threads() {
     let mut left: Vec<_> = fs::read_dir(&proof).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["killed", "killed.txt", "whole", "whole.txt"]);
-    // A second proof leaves the first as it is.
+    // A second test leaves the results of the first unchanged.
     place.train(&["prove", "config.toml", "--kills", "1", "--set", "train.steps=40"]).says(0, &[]);
     assert_eq!(steps(&place.path("runs/config-proof-2/killed")), [0, 20, 40]);
 }
@@ -80,21 +74,23 @@ fn without_kills_two_uninterrupted_runs_are_compared() {
     let told = place.train(&["prove", "config.toml", "--kills", "0", "--out", "here"]);
     told.says(0, &[]);
     assert!(told.out.starts_with("0 of 0 kills made with seed 0\n"), "{}", told.out);
-    assert!(told.out.contains("\nPROVED: a second run has in all of its "), "{}", told.out);
+    assert!(told.out.contains("\na second run, 600 steps: every bit identical, in "), "{}", told.out);
     assert_same_bits(&place.path("here/whole"), &place.path("here/killed"));
 }
 
 #[test]
-fn a_loop_of_ones_own_is_proved_too() {
+fn a_user_program_can_be_tested_too() {
     let place = Workplace::new();
-    let command = format!("{} {{out}}", example().display());
+    let command = format!("{} {{out}}", example("custom_loop").get_program().display());
     let told = place.train(&["prove", "--command", &command, "--kills", "6", "--out", "it's here"]);
     told.says(0, &["took 400 steps"]);
-    assert!(told.out.contains("6 of 6 kills made") && told.out.contains("\nPROVED: "), "{}", told.out);
+    assert!(told.out.contains("\n6 kills, 400 steps: every bit identical, in "), "{}", told.out);
     assert!(told.out.contains("  step-0000000400/model.safetensors\n"), "{}", told.out);
+    let entries = fs::read_dir(place.path("it's here/killed")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(entries.filter(|name| name.to_string_lossy().starts_with("step-")).count(), 20);
 }
 
-/// A program that starts its run with weights of the clock, and is otherwise exact.
+/// A program whose initial weights depend on the clock, and which is otherwise exact.
 fn clockwork(place: &Workplace) -> String {
     let text = format!(
         "if [ -e \"$1/config.toml\" ]; then exec '{TRAIN}' --resume \"$1\"; fi\n\
@@ -104,20 +100,22 @@ fn clockwork(place: &Workplace) -> String {
 }
 
 #[test]
-fn a_run_that_depends_on_the_clock_is_found_out_and_both_are_kept() {
+fn a_run_that_depends_on_the_clock_is_detected_and_both_are_kept() {
     let place = place();
     let told = place.train(&["prove", "--command", &clockwork(&place), "--kills", "3", "--out", "proof"]);
     assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.out.contains("\nNOT PROVED: the first difference is at step 0, tensor model 0.bias, element [0]: "));
+    assert!(
+        told.out.contains(": NOT IDENTICAL: the first difference is at step 0, tensor model 0.bias, element [0]: ")
+    );
     assert!(told.out.contains(" ULPs apart\nthe runs are kept in proof/whole and proof/killed; inspect diff "));
     assert!(place.path("proof/whole/log.jsonl").exists() && place.path("proof/killed/log.jsonl").exists());
     assert!(told.out.contains("  whole/log.jsonl\n") && told.out.contains("  killed/log.jsonl\n"), "{}", told.out);
     place.inspect(&["diff", "proof/whole", "proof/killed"]).says(1, &[]);
 }
 
-/// It starts well, and cannot take up what was killed.
+/// It starts well, but cannot resume after a kill.
 #[test]
-fn a_program_that_fails_only_when_it_was_killed_is_found_out() {
+fn a_program_that_fails_only_when_it_was_killed_is_detected() {
     let place = place();
     let text = format!(
         "if [ -e \"$1/config.toml\" ]; then echo 'no idea how to go on'; exit 7; fi\n\
@@ -126,7 +124,7 @@ fn a_program_that_fails_only_when_it_was_killed_is_found_out() {
     let told =
         place.train(&["prove", "--command", &script(&place, "hopeless", &text), "--kills", "3", "--out", "proof"]);
     assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.out.contains("the program failed with exit code 7; it said\n"), "{}", told.out);
+    assert!(told.out.contains("the program failed with exit code 7; it printed\n"), "{}", told.out);
     assert!(told.out.contains("\n  no idea how to go on\nthe runs are kept in proof/whole and"), "{}", told.out);
     assert!(place.path("proof/killed").exists());
 }
@@ -146,10 +144,10 @@ fn what_cannot_be_proved_is_refused_and_nothing_is_left() {
         (&["config.toml", "--out", "taken"], &["taken is not empty; choose another directory with --out"]),
         (&["config.toml", "--out", "rows.csv"], &["cannot make rows.csv: File exists"]),
         (&["config.toml", "--out", "rows.csv/x"], &["cannot make rows.csv/x: Not a directory"]),
-        (&["--command", "false {out}"], &["the program fails without being killed: exit code 1; it said nothing"]),
-        (&["--command", "echo Sorry. >&2; kill -9 $$ # {out}"], &["killed: signal 9; it said\n  Sorry.\n"]),
+        (&["--command", "false {out}"], &["the program fails without being killed: exit code 1; it printed nothing"]),
+        (&["--command", "echo Sorry. >&2; kill -9 $$ # {out}"], &["killed: signal 9; it printed\n  Sorry.\n"]),
         (&["--command", "true {out}"], &["left no checkpoint in ", "runs/command-proof/whole or its folder"]),
-        (&["--command", "./train"], &["the command `./train` does not say where", "write {out} in its place"]),
+        (&["--command", "./train"], &["the command `./train` has no place", "write {out} there"]),
         (&["config.toml", "--ignore", "a[", "--kills", "1"], &["--ignore a["]),
         (&["config.toml", "--threads", "2,0"], &["--threads", "0"]),
         (&["config.toml", "--kills", "-1"], &["--kills"]),
@@ -161,7 +159,7 @@ fn what_cannot_be_proved_is_refused_and_nothing_is_left() {
     place.train_refuses(&["prove"], &["required"]);
 }
 
-/// Whether a process works in the folder at `path`, by what its command line names.
+/// Whether a process works in the folder at `path`, according to its command line.
 fn works_in(path: &Path) -> bool {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -178,14 +176,10 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
         let endless = script(&place, "endless", &text);
         let mut command = place.command(TRAIN, &["prove", "--command", &endless, "--out", "some/proof"]);
         let prove = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let began = Instant::now();
-        while steps(&place.path("some/proof/whole")).len() < 3 {
-            assert!(began.elapsed() < Duration::from_secs(60), "the run does not begin");
-            sleep(Duration::from_millis(2));
-        }
+        wait_until(|| steps(&place.path("some/proof/whole")).len() >= 3, "the run does not begin");
         assert!(Command::new("kill").args(["-s", signal, &prove.id().to_string()]).status().unwrap().success());
         let told: Told = prove.wait_with_output().unwrap().into();
-        told.says(code, &["stopped by signal ", "nothing is proved, and what was made is removed"]);
+        told.says(code, &["stopped by signal ", "there is no result, and the test's files are removed"]);
         assert_eq!(told.out, "");
         #[cfg(target_os = "linux")]
         assert!(!works_in(&place.path("some/proof")), "a child goes on");
@@ -194,32 +188,25 @@ fn a_signal_stops_the_children_and_leaves_nothing_of_the_proof() {
     }
 }
 
-/// Nobody is left to stop it then, and it would train on for ever.
+/// Nothing would stop it then, and it would train for ever.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_proof_that_is_killed_takes_its_child_along() {
     let place = place();
     let endless = ["prove", "config.toml", "--out", "proof", "--set", "train.steps=4000000"];
     let mut prove = place.command(TRAIN, &endless).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let began = Instant::now();
-    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
-        while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-            sleep(Duration::from_millis(2));
-        }
-    };
     let whole = place.path("proof/whole");
-    wait_until("the run does not begin", &|| steps(&whole).len() > 1);
+    wait_until(|| steps(&whole).len() > 1, "the run does not begin");
     prove.kill().unwrap();
     prove.wait().unwrap();
-    wait_until("the child goes on", &|| !works_in(Path::new("proof/whole")));
+    wait_until(|| !works_in(Path::new("proof/whole")), "the child goes on");
 }
 
-/// What saves by the clock has other checkpoints each time. Those that both runs have are still compared.
+/// A run that saves by the clock has other checkpoints each time. Those that both runs have are still compared.
 #[test]
-fn a_run_that_saves_by_the_clock_is_proved_by_what_both_have() {
+fn a_run_that_saves_by_the_clock_is_compared_at_common_checkpoints() {
     let place = place();
     let told = place.train(&["prove", "config.toml", "--kills", "4", "--set", "checkpoint.every=0.0001 minutes"]);
     told.says(0, &[]);
-    assert!(told.out.contains("\nPROVED: the run under 4 kills"), "{}", told.out);
+    assert!(told.out.contains("\n4 kills, 600 steps: every bit identical, in "), "{}", told.out);
 }

@@ -1,12 +1,12 @@
-//! A checkpoint that is bad, or does not fit the run, is refused by `train --resume` and `inspect`, by name, and stays
-//! as it is.
+//! A checkpoint that is damaged, or does not fit the run, is refused by `train --resume` and `inspect` with the reason,
+//! and is not changed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::common_forge::{forge, forge_entry, forge_file, manifest};
-use crate::common_programs::{INSPECT, TRAIN, Told, Workplace};
+use crate::common::forge::{forge, forge_entry, forge_file, manifest};
+use crate::common::programs::{INSPECT, TRAIN, Told, Workplace};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -28,42 +28,78 @@ fn assert_bad(place: &Workplace, parts: &[&str]) {
     assert!(others.len() == 4 && others.iter().all(|line| line.contains(": ok, ")), "{others:?}");
 }
 
-/// A resume of the run passes the newest checkpoint over, by name, and makes its steps again.
+/// A resume of the run skips the newest checkpoint with a message, and repeats its steps.
 #[track_caller]
-fn assert_passed_over(place: &Workplace, parts: &[&str]) {
+fn assert_skipped(place: &Workplace, parts: &[&str]) {
     let told = place.train(&["--resume", "run"]);
-    told.says(0, &["passed over a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
+    told.says(0, &["skipped a damaged checkpoint: run/checkpoints/step-0000000020", "done: 5 steps"]);
     told.says(0, parts);
     place.inspect(&["verify", "run"]).says(0, &[]);
 }
 
+fn change(checkpoint: &Path, name: &str, change: impl Fn(&mut Vec<u8>)) {
+    let mut content = fs::read(checkpoint.join(name)).unwrap();
+    change(&mut content);
+    fs::write(checkpoint.join(name), content).unwrap();
+}
+
+/// Harms a checkpoint.
+type Harm = fn(&Path);
+
+/// One of each kind; `tests/checkpoints/damage.rs` has all of them, and what the library says.
+const HARMS: [(Harm, &[&str]); 7] = [
+    (
+        |newest| change(newest, "optimizer.safetensors", |content| content[100] ^= 1),
+        &["step-0000000020/optimizer.safetensors"],
+    ),
+    (
+        |newest| change(newest, "model.safetensors", |content| content.truncate(90)),
+        &["model.safetensors has ", "the manifest says", "it was truncated or changed"],
+    ),
+    (
+        |newest| fs::remove_file(newest.join("model.safetensors")).unwrap(),
+        &["model.safetensors is missing, though the manifest lists it"],
+    ),
+    (
+        |newest| fs::remove_file(newest.join("manifest.json")).unwrap(),
+        &["manifest.json is missing, so the checkpoint was never finished or not copied completely"],
+    ),
+    (
+        |newest| {
+            change(newest, "model.safetensors", |content| content[..8].copy_from_slice(&(1_u64 << 60).to_le_bytes()));
+            forge_file(newest, "model.safetensors", &fs::read(newest.join("model.safetensors")).unwrap());
+        },
+        &["model.safetensors has a bad safetensors header", "1152921504606846976"],
+    ),
+    (|newest| forge_entry(newest, "../../etc/passwd"), &["manifest.json lists `../../etc/passwd`", "no other path"]),
+    (
+        |newest| {
+            fs::rename(newest.join("state.json"), newest.join("../../state.json")).unwrap();
+            symlink("../../state.json", newest.join("state.json")).unwrap();
+        },
+        &["state.json is not a regular file", "links inside a checkpoint are not followed"],
+    ),
+];
+
 #[test]
-fn one_flipped_byte_in_any_file_is_found() {
-    for name in ["manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"] {
+fn a_bad_checkpoint_is_refused_by_every_command_and_passed_over_by_a_resume_of_its_run() {
+    for (harm, parts) in HARMS {
         let place = Workplace::with_run();
-        let file = place.newest().join(name);
-        let mut content = fs::read(&file).unwrap();
-        let middle = content.len() / 2;
-        content[middle] ^= 1;
-        fs::write(&file, content).unwrap();
-        assert_bad(&place, &[&format!("step-0000000020/{name}")]);
-        assert_passed_over(&place, &[name]);
+        harm(&place.newest());
+        assert_bad(&place, parts);
+        assert_skipped(&place, parts);
     }
 }
 
 #[test]
-fn a_cut_or_missing_file_is_found() {
+fn a_version_from_the_future_says_what_to_update_and_no_older_checkpoint_is_taken() {
     let place = Workplace::with_run();
-    let file = place.newest().join("model.safetensors");
-    let content = fs::read(&file).unwrap();
-    fs::write(&file, &content[..content.len() / 2]).unwrap();
-    assert_bad(&place, &["model.safetensors has ", "the manifest says", "it was cut or changed"]);
-    fs::remove_file(&file).unwrap();
-    assert_bad(&place, &["model.safetensors is missing, though the manifest lists it"]);
-    fs::write(&file, content).unwrap();
-    fs::remove_file(place.newest().join("manifest.json")).unwrap();
-    assert_bad(&place, &["manifest.json is missing, so the checkpoint was never finished or not copied whole"]);
-    assert_passed_over(&place, &[]);
+    let mut changed = manifest(&place.newest());
+    changed["version"] = json!(2);
+    forge(&place.newest(), changed);
+    let parts = ["has format version 2", "up to version 1", "update Rekindle"];
+    assert_bad(&place, &parts);
+    place.train_refuses(&["--resume", "run"], &parts);
 }
 
 #[test]
@@ -72,7 +108,7 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     for step in [0, 5, 10, 15, 20] {
         fs::write(place.path(&format!("run/checkpoints/step-{step:010}/.DS_Store")), "").unwrap();
     }
-    let warning = "step-0000000020/.DS_Store is no part of the checkpoint, and nothing reads it";
+    let warning = "step-0000000020/.DS_Store does not belong to the checkpoint, and is ignored";
     let verified = place.inspect(&["verify", "run"]);
     verified.says(0, &[]);
     assert!(verified.out.contains(warning) && verified.out.matches(": ok, ").count() == 5, "{verified:?}");
@@ -81,11 +117,13 @@ fn a_file_that_a_file_manager_left_is_a_warning() {
     let resumed = place.train(&["--resume", "run", "--set", "train.epochs=5"]);
     resumed.says(0, &["warning: run/checkpoints/", warning, "done: 5 steps"]);
     assert!(!resumed.err.contains("damaged"), "{}", resumed.err);
-    place.train(&["--resume", "run/checkpoints/step-0000000005"]).says(0, &["step-0000000005/.DS_Store is no part"]);
+    place
+        .train(&["--resume", "run/checkpoints/step-0000000005"])
+        .says(0, &["step-0000000005/.DS_Store does not belong"]);
 }
 
-/// With fewer and fewer files that a process may open, a resume comes less and less far. It never takes what it could
-/// not open for damaged.
+/// With ever fewer files that a process may open, a resume fails earlier and earlier. It never treats a file that it
+/// could not open as damaged.
 #[test]
 fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
     let place = Workplace::with_run();
@@ -100,7 +138,7 @@ fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
         for command in [format!("{TRAIN} --resume run"), format!("{TRAIN} eval run"), format!("{INSPECT} verify run")] {
             let script = format!("ulimit -n {limit}; exec {command}");
             let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
-            for wrong in ["damaged", "passed over", "start a new run", "begins at its first step", "BAD", "panicked"] {
+            for wrong in ["damaged", "skipped", "start a new run", "begins at its first step", "BAD", "panicked"] {
                 assert!(!(told.err.contains(wrong) || told.out.contains(wrong)), "{limit} files, {command}: {told:?}");
             }
             let said = told.err + &told.out;
@@ -113,37 +151,7 @@ fn too_few_files_that_may_be_open_are_said_and_are_no_damage() {
     place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
 }
 
-#[test]
-fn a_header_that_claims_two_to_the_sixty_bytes_is_refused() {
-    let place = Workplace::with_run();
-    let mut content = fs::read(place.newest().join("model.safetensors")).unwrap();
-    content[..8].copy_from_slice(&(1_u64 << 60).to_le_bytes());
-    forge_file(&place.newest(), "model.safetensors", &content);
-    assert_bad(&place, &["model.safetensors has a bad safetensors header", "1152921504606846976"]);
-}
-
-#[test]
-fn a_checkpoint_cannot_lead_out_of_its_directory() {
-    let place = Workplace::with_run();
-    forge_entry(&place.newest(), "../../etc/passwd");
-    assert_bad(&place, &["manifest.json lists `../../etc/passwd`", "no other path"]);
-    let place = Workplace::with_run();
-    fs::rename(place.newest().join("state.json"), place.path("state.json")).unwrap();
-    symlink(place.path("state.json"), place.newest().join("state.json")).unwrap();
-    assert_bad(&place, &["state.json is not a regular file", "links inside a checkpoint are not followed"]);
-    assert_passed_over(&place, &[]);
-}
-
-#[test]
-fn a_version_from_the_future_says_what_to_update() {
-    let place = Workplace::with_run();
-    let mut changed = manifest(&place.newest());
-    changed["version"] = json!(2);
-    forge(&place.newest(), changed);
-    assert_bad(&place, &["format version 2, from the future", "up to version 1", "update Rekindle"]);
-}
-
-/// Changes the tensors of the newest checkpoint's model, the manifest in agreement.
+/// Changes the tensors of the newest checkpoint's model, with a matching manifest.
 fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorView<'_>)>)) {
     let content = fs::read(checkpoint.join("model.safetensors")).unwrap();
     let mut tensors = SafeTensors::deserialize(&content).unwrap().tensors();
@@ -151,7 +159,7 @@ fn forge_model(checkpoint: &Path, change: impl FnOnce(&mut Vec<(String, TensorVi
     forge_file(checkpoint, "model.safetensors", &safetensors::serialize(tensors, None).unwrap());
 }
 
-/// What was taken from a whole checkpoint of some other model is no damage, and still refused.
+/// Tensors of another model's valid checkpoint are not damaged, but still refused.
 #[track_caller]
 fn assert_does_not_fit(place: &Workplace, parts: &[&str]) {
     let newest = place.newest();
@@ -185,10 +193,10 @@ fn a_missing_or_an_extra_tensor_is_refused_by_name() {
         let extra = tensors[0].1.clone();
         tensors.push(("9.bias".to_owned(), extra));
     });
-    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that nothing here knows"]);
+    assert_does_not_fit(&place, &["the checkpoint holds a tensor `9.bias` that this program does not expect"]);
 }
 
-/// A state of the right form that says nonsense must not be believed either.
+/// A state of the right form with invalid content must not be accepted either.
 #[test]
 fn a_state_that_is_no_run_is_refused() {
     let place = Workplace::with_run();
@@ -249,19 +257,24 @@ fn a_path_with_nothing_to_resume_says_what_to_give() {
         ("config.toml", &["config.toml: is a file; give a run directory, a folder of checkpoints, or"]),
         ("config.toml/x", &["config.toml/x", "Not a directory"]),
         ("/dev/null", &["/dev/null: is a file"]),
-        ("empty", &["empty: holds no run and no checkpoint", "neither `config.toml` nor a `step-…` directory"]),
+        ("empty", &["empty: holds no run and no checkpoint", "neither a `config.toml` nor a `step-…` directory"]),
         ("bare", &["bare/checkpoints holds no checkpoints: nothing there is named like `step-0000000100`"]),
     ];
     for (path, parts) in cases {
         place.train_refuses(&["--resume", path], parts);
+        place.train_refuses(&["eval", path], parts);
+        place.train_refuses(&["sample", path], parts);
+        place.train_refuses(&["predict", path, "--data", "rows.csv"], parts);
         place.inspect_refuses(2, &[path], parts);
         place.inspect_refuses(2, &[path, "--json"], parts);
         place.inspect_refuses(2, &["verify", path], parts);
     }
     place.train_refuses(&["--resume", ""], &["--resume", "--help"]);
-    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "--set KEY=VALUE"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["remove config.toml", "--set KEY=VALUE"]);
     place.inspect_refuses(2, &[], &["give what to look at", "inspect --help"]);
     place.inspect_refuses(2, &["verify"], &["required", "<PATH>"]);
+    place.train_refuses(&["eval"], &["required", "<RUN>"]);
+    place.train_refuses(&["predict", "run"], &["required", "--data <PATH>"]);
 }
 
 #[test]
@@ -275,6 +288,12 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
         ("seed=8", "seed cannot change within a run: it is 7 in the checkpoint and 8 now; start a new run"),
         ("model.hidden=[9]", "model.hidden cannot change within a run: it is [8] in the checkpoint and [9] now"),
         ("data.batch_size=5", "data.batch_size cannot change within a run: it is 4 in the checkpoint and 5 now"),
+        ("data.batch_size='all'", "it is 4 in the checkpoint and \"all\" now"),
+        (
+            "data.drop_last=true",
+            "data.drop_last cannot change within a run: it is false in the checkpoint and true now",
+        ),
+        ("model.hidden=[8, 6]", "model.hidden cannot change within a run: it is [8] in the checkpoint and [8,6] now"),
         ("data.validation=0.5", "data.validation cannot change within a run: it is 0.25 in the checkpoint and 0.5 now"),
         ("optimizer.momentum=0", "the optimizer's momentum is 0.9 in the checkpoint and 0 here"),
         (
@@ -288,27 +307,6 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
     ];
     for (setting, message) in cases {
         place.train_refuses(&["--resume", "run", "--set", setting], &[message]);
-    }
-}
-
-#[test]
-fn a_schedule_that_is_wrong_is_refused_by_inspect() {
-    let place = Workplace::new();
-    let cases: [(&[&str], &str); 8] = [
-        (&["nowhere.toml"], "nowhere.toml cannot be read: No such file"),
-        (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
-        (&["cosine(0)"], "`cosine`: t_max is 0; it must be at least 1"),
-        (&["cosine(9"], "expected `,` or `)`, found the end\n  cosine(9\n          ^"),
-        (&["{\"kind\":\"cosin\"}"], "the JSON table is no schedule: kind: there is no kind of schedule called `cosin`"),
-        (&["rows.csv"], "rows.csv: "),
-        (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
-        (
-            &["cosine(9)", "--metrics", "rows.csv"],
-            "rows.csv is no JSON array of numbers, such as [0.9, 0.7]: it holds `",
-        ),
-    ];
-    for (arguments, message) in cases {
-        place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);
     }
 }
 

@@ -1,11 +1,10 @@
-//! A configuration, a setting or a data file that is wrong is refused with the place and the remedy, and nothing is
-//! written.
+//! A wrong configuration, setting or data file is refused with the place and the remedy, and nothing is written.
 
 use std::fs;
 use std::io::Write;
 
-use crate::common_programs;
-use crate::common_programs::{CONFIG, Workplace};
+use crate::common::programs;
+use crate::common::programs::{CONFIG, Workplace};
 
 /// The configuration with `from` replaced is refused with all of `parts`.
 #[track_caller]
@@ -30,9 +29,9 @@ fn a_file_that_is_not_there_is_named_with_what_to_give_instead() {
         &place,
         "rows.csv",
         "nowhere.csv",
-        &["nowhere.csv", "No such file", "`data.path` says where"],
+        &["nowhere.csv", "No such file", "set `data.path` to its path"],
     );
-    assert_config_refused(&place, "rows.csv", "folder", &["folder", "does not tell its format", "`data.format`"]);
+    assert_config_refused(&place, "rows.csv", "folder", &["folder", "does not show its format", "`data.format`"]);
     fs::create_dir(place.path("folder.csv")).unwrap();
     assert_config_refused(&place, "rows.csv", "folder.csv", &["folder.csv", "not a regular file", "`data.path`"]);
     let weights = "train.initial_weights=nowhere.safetensors";
@@ -97,9 +96,9 @@ fn an_unknown_kind_is_refused_with_its_line_and_the_kinds_there_are() {
 fn a_value_of_another_type_is_refused_with_its_line_and_what_it_must_be() {
     let place = Workplace::new();
     let cases = [
-        ("seed = 7", "seed = -7", "line 1: seed: must be a whole number from 0 up, not -7"),
+        ("seed = 7", "seed = -7", "line 1: seed: must be a whole number, at least 0, not -7"),
         ("hidden = [8]", "hidden = 8", "line 10: model.hidden: must be a list in brackets, not 8"),
-        ("hidden = [8]", "hidden = [\"a\"]", "line 10: model.hidden[0]: must be a whole number from 0 up, not \"a\""),
+        ("hidden = [8]", "hidden = [\"a\"]", "line 10: model.hidden[0]: must be a whole number, at least 0, not \"a\""),
         ("lr = 0.1", "lr = \"fast\"", "line 15: optimizer.lr: must be a number, not \"fast\""),
         ("t_max = 20", "t_max = true", "line 24: schedule.t_max: `cosine` takes a whole number or a share"),
         ("parameters = [\"*.bias\"]", "parameters = 1", "line 19: optimizer.groups[0].parameters: must be a list"),
@@ -131,13 +130,13 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
         assert_config_refused(&place, from, to, &[&format!("bad.toml, {message}")]);
     }
     let minutes = "[validation]\nevery = \"2 minutes\"\n[checkpoint]";
-    let rule = "would not come at the same step again; give steps or epochs";
+    let rule = "would not be at the same steps again; give steps or epochs";
     assert_config_refused(&place, "[checkpoint]", minutes, &["line 31: validation.every = 2 minutes", rule]);
     assert_config_refused(&place, "t_max = 20", "t_max = 0", &["schedule: `cosine`: t_max is 0", "at least 1"]);
     assert_config_refused(&place, "\"*.bias\"", "\"encoder.*\"", &["optimizer.groups", "encoder.*", "`0.bias`"]);
 }
 
-/// The hyperparameters in a group are checked as those of the optimizer are.
+/// The hyperparameters of a group are checked like those of the optimizer.
 #[test]
 fn a_mistake_in_the_rule_of_a_group_is_refused_with_its_line() {
     let place = Workplace::new();
@@ -168,16 +167,13 @@ fn a_setting_that_is_wrong_is_refused_as_a_setting() {
         ("optimizer.lr=fast", "--set: optimizer.lr: must be a number, not \"fast\""),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lr=-1", "--set: optimizer.lr = -1: must be a finite number, at least 0"),
-        (
-            "optimizer.kind=adamw",
-            "--set optimizer.kind: optimizer: missing field `lr`: another kind takes over nothing",
-        ),
+        ("optimizer.kind=adamw", "--set optimizer.kind: optimizer: missing field `lr`: another kind inherits nothing"),
         ("schedule.eta_mn=1", "--set: schedule.eta_mn: `cosine` has no parameter `eta_mn`"),
         ("schedule=cosin(20)", "--set: schedule: there is no kind of schedule called `cosin`; did you mean `cosine`?"),
         ("schedule=cosine(20", "--set: schedule: expected `,` or `)`, found the end\n  cosine(20\n           ^"),
         ("train=3", "--set: train: must be a table, not 3"),
-        ("seed.x=1", "--set seed.x: `x` is looked for in 7, which is no table"),
-        ("model.hidden.9=3", "--set model.hidden.9: `9` is none of the list's 1 entries, which count from 0"),
+        ("seed.x=1", "--set seed.x: `x` was searched in 7, which is not a table"),
+        ("model.hidden.9=3", "--set model.hidden.9: `9` is not one of the list's 1 entries, counted from 0"),
         ("loss.kind=mse", "loss.kind = mse: does not fit the data, whose targets are 2 classes"),
         ("data.validation=1.5", "`data.validation` is a share of the rows, from 0 up to but not 1; it is 1.5"),
         ("data.label=diagnosis", "`data.label`: "),
@@ -251,9 +247,9 @@ fn tensors_that_are_wrong_are_refused_by_name() {
 
 /// `train` with these arguments under a limit of `kilobytes` of address space.
 #[cfg(target_os = "linux")]
-fn train_within(place: &Workplace, kilobytes: u64, arguments: &[&str]) -> common_programs::Told {
+fn train_within(place: &Workplace, kilobytes: u64, arguments: &[&str]) -> programs::Told {
     let script = format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"");
-    let all: Vec<&str> = ["-c", &script, common_programs::TRAIN].into_iter().chain(arguments.iter().copied()).collect();
+    let all: Vec<&str> = ["-c", &script, programs::TRAIN].into_iter().chain(arguments.iter().copied()).collect();
     place.command("sh", &all).env("RAYON_NUM_THREADS", "1").output().unwrap().into()
 }
 
@@ -267,10 +263,11 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
         2,
         &[
             "the run needs at least 8.0 GB of memory, and ",
-            "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its threads",
+            "GB are available: the limit of the address space is 2.0 GB (ulimit -v), of which the program and its \
+             threads",
             "\n  weights       1.6 GB  400,",
             "most in `2.weight` [20000, 20000]",
-            "\n  moments       1.6 GB  1 for each weight, by sgd",
+            "\n  moments       1.6 GB  1 per weight, by sgd",
             "\n  copy to save  3.2 GB",
             "\n  gradients     1.6 GB",
             "\nto need less: a smaller model",
@@ -278,7 +275,7 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
     );
     let range_test = ["find-lr", "config.toml", "--set", "model.hidden=[20000, 20000]"];
     train_within(&place, 2_000_000, &range_test).says(2, &["at least 4.8 GB"]);
-    // A layer that is wide, and rows on their way through it.
+    // A wide layer, and its activations.
     let wide = ["config.toml", "--out", "run", "--set", "model.hidden=[9000000]", "--set", "data.batch_size=18"];
     train_within(&place, 1_000_000, &wide)
         .says(2, &["activations", "of 18 rows at a time", "a smaller `data.batch_size`"]);
@@ -289,7 +286,7 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
+fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_is_not_changed() {
     let place = Workplace::new();
     let large = ["config.toml", "--out", "run", "--set", "model.hidden=[3000, 3000]", "--set", "train.epochs=1"];
     place.train(&large).says(0, &["done: 5 steps"]);
@@ -308,23 +305,23 @@ fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_stays_as_it_is() {
 #[cfg(target_os = "linux")]
 fn data_that_cannot_fit_in_memory_is_refused_before_it_is_read() {
     let place = Workplace::new();
-    // It takes no room on the disk.
+    // A sparse file.
     fs::File::create(place.path("rows.csv")).unwrap().set_len(8_000_000_000).unwrap();
     let parts = ["rows.csv needs at least 8.0 GB", "the file", "a file of fewer rows"];
     train_within(&place, 2_000_000, &["config.toml", "--out", "run"]).says(2, &parts);
-    // A packed file that unpacks without end is given up.
+    // Decompression without end is stopped.
     let file = fs::File::create(place.path("rows.csv")).unwrap();
     let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     let piece = "1,2,1\n".repeat(1 << 18);
     (0..120).for_each(|_| gzip.write_all(piece.as_bytes()).unwrap());
     gzip.finish().unwrap();
-    let parts = ["rows.csv needs at least", "more of what is packed in it"];
+    let parts = ["rows.csv needs at least", "more of its decompressed content"];
     train_within(&place, 150_000, &["config.toml", "--out", "run"]).says(2, &parts);
     // Numbers take 8 bytes each, and here 2 in the file.
     let rows = "1,2,1\n".repeat(1 << 21);
     fs::write(place.path("rows.csv"), format!("width,height,label\n{rows}")).unwrap();
-    let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, beside the file"];
-    // What the program itself takes depends on how it was built.
+    let parts = ["rows.csv needs at least", "more rows", "as many as the 1,048,576 so far, in addition to the file"];
+    // The memory of the program itself depends on how it was built.
     let refusal = |limit: u64| train_within(&place, limit, &["config.toml", "--out", "run"]).err;
     let is_told = |limit: u64| parts.iter().all(|part| refusal(limit).contains(part));
     assert!((80_000..=150_000).step_by(10_000).any(is_told), "{}", refusal(110_000));
@@ -336,7 +333,7 @@ fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_abor
     let place = Workplace::new();
     let large = ["config.toml", "--out", "run", "--set", "model.hidden=[2000, 2000]", "--set", "train.epochs=1"];
     let limit_is_named = ["the run needs ", "available: the limit of the address space is", "(ulimit -v)"];
-    // What the program itself takes depends on how it was built, so the limit from which on it fits is not known here.
+    // The memory of the program itself depends on how it was built, so the smallest sufficient limit is not known here.
     let mut refused = Vec::new();
     for limit in (110_000..=250_000).step_by(20_000) {
         let told = train_within(&place, limit, &large);
@@ -351,11 +348,11 @@ fn a_run_under_a_limit_of_the_address_space_is_trained_or_refused_and_never_abor
     let by_its_sizes = |told: &String| limit_is_named.iter().all(|part| told.contains(part));
     let for_a_moment = |told: &String| told.contains("needs about ") && told.contains("\n  for a moment");
     assert!(refused.iter().any(|told| by_its_sizes(told) && for_a_moment(told)), "{refused:?}");
-    // Little more is enough; and more than the allocator is used to reserve, but little more.
+    // A little more is enough: more than the allocator usually reserves, but only a little.
     for limit in [250_000, 1_085_000, 1_100_000] {
         let several = format!("ulimit -v {limit} && exec \"$0\" \"$@\"");
-        let arguments: Vec<&str> = ["-c", &several, common_programs::TRAIN].into_iter().chain(large).collect();
-        let told = common_programs::Told::from(place.command("sh", &arguments).output().unwrap());
+        let arguments: Vec<&str> = ["-c", &several, programs::TRAIN].into_iter().chain(large).collect();
+        let told = programs::Told::from(place.command("sh", &arguments).output().unwrap());
         told.says(0, &["done: 5 steps"]);
         fs::remove_dir_all(place.path("run")).unwrap();
     }

@@ -1,11 +1,11 @@
-//! Directories that cannot be written, disks that fill, processes that meet, readers that leave, and runs that
-//! diverge: nothing that was saved is lost.
+//! Unwritable directories, full disks, simultaneous processes, closed readers, and diverging runs: no saved data is
+//! lost.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use crate::common_programs::{INSPECT, TRAIN, Told, Workplace};
+use crate::common::programs::{INSPECT, TRAIN, Told, Workplace};
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {
@@ -30,17 +30,17 @@ fn a_directory_that_holds_a_run_is_left_as_it_is() {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(trace), "somebody's").unwrap();
         let out = folder.to_str().unwrap();
-        place.train_refuses(&["config.toml", "--out", out], &[trace, "is there already and is no run's", "--out"]);
+        place.train_refuses(&["config.toml", "--out", out], &[trace, "exists and does not belong to a run", "--out"]);
     }
 }
 
 #[test]
-fn a_second_process_on_a_run_is_refused_and_told_of_the_first() {
+fn a_second_process_on_a_run_is_refused_with_the_name_of_the_first() {
     let place = Workplace::new();
     let endless = ["config.toml", "--out", "run", "--set", "train.epochs=1000000000"];
     let endless = place.command(TRAIN, &[&endless[..], &["--set", "checkpoint.every=1000000 epochs"]].concat());
     let mut first = { endless }.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    // With its first line it has the directory, the first checkpoint and an update behind it.
+    // With its first line there are the directory, the first checkpoint and an update.
     let mut lines = BufReader::new(first.stdout.take().unwrap());
     lines.read_line(&mut String::new()).unwrap();
     let resumed = place.train(&["--resume", "run"]);
@@ -56,8 +56,8 @@ fn a_second_process_on_a_run_is_refused_and_told_of_the_first() {
     place.train(&["--resume", "run", "--set", "train.epochs=1"]).says(0, &["done: 5 steps"]);
 }
 
-/// The operating system refuses to let a file grow beyond 8 blocks, so the log is what no longer fits, long before
-/// the run ends. Works without privileges, unlike a disk that is really full.
+/// The operating system does not let a file grow beyond 8 blocks, so the log is the first file that does not fit, long
+/// before the run ends. This works without privileges, unlike a full disk.
 #[test]
 fn a_write_that_fails_in_the_middle_costs_no_step_and_no_checkpoint() {
     let place = Workplace::new();
@@ -66,8 +66,8 @@ fn a_write_that_fails_in_the_middle_costs_no_step_and_no_checkpoint() {
     let script = format!("ulimit -f 16; exec {TRAIN} config.toml --out run {settings}");
     let told: Told = place.command("sh", &["-c", &script]).output().unwrap().into();
     assert!(told.err.contains("is not saved: "), "{}", told.err);
-    assert!(told.err.contains("training goes on"), "{}", told.err);
-    // All epochs are trained in memory, whatever the disk does.
+    assert!(told.err.contains("training continues"), "{}", told.err);
+    // All epochs are trained in memory, even if the disk fails.
     assert!(told.out.contains("epoch 40"), "{}", told.out);
     assert_eq!(told.code, Some(1), "{}", told.err);
     let end = told.err.split("error: ").nth(1).unwrap();
@@ -90,7 +90,7 @@ fn a_limit_on_the_size_of_files_is_said_with_its_remedy() {
     told.says(2, &["File too large", "raise the limit on the size of files (`ulimit -f`)"]);
 }
 
-/// A result that nobody can read is none.
+/// A result that cannot be written is an error.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_result_that_cannot_be_written_is_an_error() {
@@ -112,7 +112,7 @@ fn a_result_that_cannot_be_written_is_an_error() {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let told: Told = place.command(program, arguments).stdout(full).output().unwrap().into();
         told.says(code, &["error: the result cannot be written to stdout: No space left on device"]);
-        // A reader that has gone away has seen enough.
+        // A closed reader is not an error.
         let (reader, pipe) = std::io::pipe().unwrap();
         drop(reader);
         let told: Told =
@@ -121,12 +121,12 @@ fn a_result_that_cannot_be_written_is_an_error() {
     }
 }
 
-/// Another directory for what must not be there yet.
+/// A directory for files that must not exist yet.
 fn more_room(arguments: &[&str]) -> Vec<&'static str> {
     if arguments[0] == "prove" { vec!["--out", "another"] } else { vec![] }
 }
 
-/// Runs a shell script where it may mount file systems; `None`, said loudly, where this machine does not let it.
+/// Runs a shell script that may mount file systems; `None`, with a message, if this machine does not allow it.
 fn where_mounts_are_possible(place: &Workplace, script: &str) -> Option<Told> {
     let try_it = "mkdir -p mounted && mount -t tmpfs -o size=64k tmpfs mounted";
     let possible = place.command("unshare", &["-rm", "sh", "-c", try_it]).stderr(Stdio::null()).status();
@@ -174,7 +174,7 @@ fn a_disk_that_is_full_or_read_only_from_the_start_is_refused() {
     assert_eq!(told.err.matches("choose another place with --out").count(), 2, "{}", told.err);
 }
 
-/// Somebody may train anew under the old name: nothing of the old run may come between the checkpoints of the new one.
+/// Another run may use the old name: nothing of the old run may mix with the checkpoints of the new one.
 #[test]
 fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
     let place = Workplace::new();
@@ -188,8 +188,8 @@ fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
     let before = place.files();
     drop(lines);
     let told: Told = first.wait_with_output().unwrap().into();
-    let reason = "run was moved, removed or replaced while the run was trained";
-    told.says(1, &["is not saved: ", reason, "training goes on"]);
+    let reason = "run was moved, removed or replaced during the run";
+    told.says(1, &["is not saved: ", reason, "training continues"]);
     assert!(told.err.split("error: ").nth(1).is_some_and(|end| end.starts_with(reason)), "{}", told.err);
     let in_run = |files: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>| {
         files.clone().into_iter().filter(|(path, _)| path.starts_with(place.path("run"))).collect::<Vec<_>>()
@@ -202,7 +202,7 @@ fn a_run_whose_directory_was_replaced_saves_nothing_there_and_says_so() {
 fn a_system_without_threads_to_give_is_said_to_be_one() {
     let place = Workplace::with_run();
     for (program, arguments) in [(TRAIN, &["--resume", "run"][..]), (INSPECT, &["verify", "run"])] {
-        // No thread has room for such a stack.
+        // Such a large stack fits in no thread.
         let mut command = place.command(program, arguments);
         let told: Told = command.env("RUST_MIN_STACK", (1_u64 << 60).to_string()).output().unwrap().into();
         told.says(2, &["error: cannot start threads to compute on: ", "RAYON_NUM_THREADS"]);
@@ -246,7 +246,7 @@ fn a_loss_that_is_not_finite_ends_the_run_before_it_is_saved() {
     let place = Workplace::new();
     let diverge = ["--set", "optimizer.lr=1e30", "--set", "checkpoint.every=1 step"];
     let told = place.train(&[&[NOTEBOOK, "--out", "run"][..], &diverge].concat());
-    // The checkpoint of step 1 is whole, but its weights are those that the loss was lost with.
+    // The checkpoint of step 1 is complete, but its weights already led to the bad loss.
     let good = "run/checkpoints/step-0000000000";
     told.says(1, &["the loss is not finite at step 1, where the rate is [9.9", "the last good checkpoint is ", good]);
     assert_eq!(place.valid_checkpoints("run"), ["step-0000000000", "step-0000000001"]);
@@ -265,7 +265,7 @@ fn weights_that_are_not_finite_are_not_saved() {
     assert_eq!(place.valid_checkpoints("run"), ["step-0000000000"]);
 }
 
-/// With nothing saved before it, a bad start is told as what it is.
+/// Without an earlier save, the message says that the start was bad.
 #[test]
 fn a_loss_that_is_not_finite_at_once_points_to_data_and_weights() {
     let place = Workplace::new();

@@ -1,4 +1,4 @@
-//! A chart shows what it is given, whatever that is.
+//! A chart shows any data correctly.
 
 use proptest::prelude::*;
 use rekindle::report::chart::{Chart, Mark, Phase, Series, Shape, Size};
@@ -91,7 +91,7 @@ fn a_million_points_make_a_small_svg() {
     assert!(one.to_svg().len() < 100_000);
 }
 
-/// Ten updates, of which the first five use a rate and the others none.
+/// Ten updates; the first five have a rate and the others do not.
 fn two_steps() -> Chart {
     let points = (0..10).map(|t| (f64::from(t), if t < 5 { 1.0 } else { 0.0 })).collect();
     Chart { series: vec![Series { shape: Shape::Steps, points, ..Series::default() }], ..Chart::default() }

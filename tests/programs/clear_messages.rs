@@ -1,9 +1,9 @@
-//! Messages of the programs can be read and followed: numbers show digits, commands can be copied, advice can be
-//! followed, and what looks like a mistake is said before the first step.
+//! Messages of the programs are readable and helpful: numbers have enough digits, commands can be copied, advice works,
+//! and likely mistakes are reported before the first step.
 
 use std::fs;
 
-use crate::common_programs::{CONFIG, INSPECT, TRAIN, Told, Workplace};
+use crate::common::programs::{CONFIG, INSPECT, TRAIN, Told, Workplace};
 
 /// The run of `config.toml` with settings, in `out`.
 fn run(place: &Workplace, out: &str, settings: &[&str]) -> Told {
@@ -49,7 +49,7 @@ fn a_rate_of_zero_is_named_before_the_first_step_with_what_was_meant() {
         let told = run(&place, schedule.split('(').next_back().unwrap(), &[&format!("schedule={schedule}")]);
         assert!(told.code == Some(0) && !told.err.contains("warning"), "{}", told.err);
     }
-    // On a resume the steps that are left are looked at.
+    // On a resume the remaining steps are examined.
     let resumed = place.train(&["--resume", "run", "--set", "train.epochs=6"]);
     resumed.says(0, &["warning: the learning rate is 0 in steps 20 to 29"]);
 }
@@ -62,13 +62,13 @@ fn a_longer_run_whose_rate_jumps_says_from_what_to_what() {
     resumed.says(0, &["warning: the learning rate jumps from 0 to 0.050000 at step 20", "40 steps and was 20"]);
     let shorter = place.train(&["--resume", "run/checkpoints/step-0000000005", "--set", "train.epochs=2"]);
     shorter.says(0, &["warning: the learning rate jumps from 0.085355 to 0.050000 at step 5"]);
-    // Lengths in steps stay as they are.
+    // Lengths in steps do not change.
     run(&place, "steps", &["schedule=polynomial(60)"]).says(0, &["done"]);
     let resumed = place.train(&["--resume", "steps", "--set", "train.epochs=8"]);
     assert!(resumed.code == Some(0) && !resumed.err.contains("jumps"), "{}", resumed.err);
 }
 
-/// Its name, time and level would say nothing to a person.
+/// Its name, time and level would not help a user.
 #[test]
 fn a_warning_of_the_library_looks_like_every_other_line() {
     let place = Workplace::with_run();
@@ -86,7 +86,7 @@ fn a_lowest_validation_loss_without_a_checkpoint_is_said_at_the_end() {
     let settings = ["checkpoint.every=15 steps", "validation.every=2 steps"];
     let told = run(&place, "run", &settings);
     let line = told.err.lines().find(|line| line.starts_with("lowest validation loss: ")).unwrap();
-    assert!(line.contains("of which there is no checkpoint; `checkpoint.keep.best` keeps the best"), "{line}");
+    assert!(line.contains("which has no checkpoint; `checkpoint.keep.best` keeps the best"), "{line}");
     // The advice helps.
     let told = run(&place, "kept", &[&settings[..], &["checkpoint.keep.best=1"]].concat());
     let (loss, best) =
@@ -94,9 +94,9 @@ fn a_lowest_validation_loss_without_a_checkpoint_is_said_at_the_end() {
     assert!(best.unwrap().contains(loss) && !told.err.contains("lowest validation"), "{}", told.err);
 }
 
-/// With fewer and fewer files that a process may open, it comes less and less far.
+/// With ever fewer files that a process may open, it fails earlier and earlier.
 #[test]
-fn too_few_files_that_may_be_open_are_told_with_how_to_allow_more() {
+fn too_few_files_that_may_be_open_are_reported_with_how_to_allow_more() {
     let place = Workplace::with_run();
     let commands = [
         format!("{TRAIN} config.toml --out new"),
@@ -169,7 +169,7 @@ fn what_is_not_set_is_not_called_null() {
 }
 
 #[test]
-fn a_whole_number_that_is_too_large_is_told_the_limit() {
+fn a_whole_number_that_is_too_large_is_reported_the_limit() {
     let place = Workplace::new();
     let limit = "9223372036854775807";
     place.train_refuses(&["config.toml", "--set", "seed=18446744073709551615"], &["--set seed=1844", limit]);

@@ -1,17 +1,20 @@
-//! The reference has every key, and says nothing that is not so; the configuration that a run writes down is complete;
-//! and `train check` trains nothing.
+//! The reference has every key and is correct; the configuration that a run writes is complete; and `train check`
+//! trains nothing.
 //!
-//! `REKINDLE_DRAW=1 cargo test --test programs configuration` rewrites the reference; without it a page that is not
-//! what would be written is a failure.
+//! `REKINDLE_DRAW=1 cargo test --test programs configuration` rewrites the reference; without it an outdated page is a
+//! failure.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
+use rekindle::data::DataConfig;
+use rekindle::model::{ConvBlock, ConvNetConfig, MlpConfig, ModelConfig};
+use rekindle::optim::AdamW;
 use rekindle::reference::{Key, Table, page, schema, tables};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::train::{Config, from_file};
+use rekindle::train::{Config, TrainConfig, from_file};
 use serde_json::{Value, json};
 
 #[test]
@@ -27,7 +30,7 @@ fn the_committed_reference_is_what_would_be_written() {
     }
 }
 
-/// As far as a configuration's schema goes: whether `value` is what `schema` asks for, and where it is not.
+/// Checks `value` against `schema`, as far as the configuration's schema uses JSON schema, and returns the faults.
 fn faults(schema: &Value, root: &Value, value: &Value, place: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut fault = |what: &str| found.push(format!("{place}: {what}"));
@@ -132,7 +135,7 @@ fn whole() -> Vec<Value> {
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
-        // Only a user's program has components.
+        // Only user programs have components.
         "components": {},
     });
     let with = |key: &str, table: Value| {
@@ -192,7 +195,7 @@ fn whole() -> Vec<Value> {
     ]
 }
 
-/// Each is read, and complete ones are what a run writes down.
+/// Each is read, and complete ones equal the configuration that a run writes.
 fn configurations() -> Vec<Value> {
     let given = examples().into_iter().map(|(_, config)| config).chain(whole());
     let complete = |config: Value| {
@@ -209,7 +212,7 @@ fn find<'a>(tables: &'a [Table], path: &str, kind: &Value) -> &'a Table {
     of_kind.or_else(|| found().find(|table| table.kind.is_none())).unwrap_or_else(|| panic!("no table {path} {kind}"))
 }
 
-/// Every key of `value`, which stands at `path`, is in the reference; those that are seen are added to `seen`.
+/// Every key of `value`, which is at `path`, is in the reference; the keys are added to `seen`.
 fn describe(tables: &[Table], path: &str, value: &Value, seen: &mut BTreeSet<String>) {
     let table = find(tables, path, &value["kind"]);
     for (name, value) in value.as_object().unwrap() {
@@ -239,7 +242,7 @@ fn describe(tables: &[Table], path: &str, value: &Value, seen: &mut BTreeSet<Str
 fn every_key_that_a_configuration_has_is_in_the_reference() {
     let (tables, mut seen) = (tables(), BTreeSet::new());
     configurations().iter().for_each(|config| describe(&tables, "", config, &mut seen));
-    // And `whole` leaves none out, so that the next one is missed here.
+    // `whole` contains every key, so that a new one is noticed here.
     for table in tables.iter().filter(|table| table.path != "schedule") {
         for Key { name, .. } in table.keys.iter().filter(|key| !["steps"].contains(&key.name.as_str())) {
             let key = format!("{} {:?} {name}", table.path, table.kind);
@@ -279,7 +282,7 @@ fn the_schema_accepts_what_is_read_and_rejects_a_misspelt_key() {
     }
 }
 
-/// The defaults that the schema takes from the attributes of serde are those that a configuration gets when it is read.
+/// The defaults in the schema, from serde's attributes, are those of a configuration that is read.
 #[test]
 fn every_default_that_is_stated_is_the_one_that_holds() {
     let mut compared = 0;
@@ -295,11 +298,11 @@ fn every_default_that_is_stated_is_the_one_that_holds() {
             let stated = stated.split_once(" for ").map_or(stated, |(stated, _)| stated);
             let Ok(stated) = serde_json::from_str::<Value>(stated) else { continue };
             if ["images", "labels"].contains(&name.as_str()) {
-                // Which files are there decides.
+                // The default depends on the existing files.
                 continue;
             }
             let (value, _) = defaults.first().unwrap_or_else(|| panic!("{}.{name}: no default", table.path));
-            // A key such as "all" has more to it than the first word says.
+            // A key such as "all" has more forms than its first word.
             assert!(value == &stated || value.as_f64() == stated.as_f64(), "{}.{name}: {stated}", table.path);
             compared += 1;
         }
@@ -352,7 +355,7 @@ fn every_range_that_is_stated_is_kept() {
     assert_eq!(seed, format!("≥ 0, ≤ {}", i64::MAX));
 }
 
-/// The value of a parameter of a schedule without which there is none.
+/// The required parameters of a schedule.
 fn needed(kind: &str, name: &str) -> Value {
     match (kind, name) {
         ("sequential", "schedules") => json!(["constant", "constant"]),
@@ -366,8 +369,8 @@ fn needed(kind: &str, name: &str) -> Value {
     }
 }
 
-/// The limits of the numbers in a value of `schema`, each with a number beyond it and one within it, as they stand in
-/// such a value.
+/// Returns the limits of the numbers in a value of `schema`, each with a number beyond it and one within it, in the
+/// form of such a value.
 fn limits(schema: &Value) -> Vec<(Value, Value)> {
     let mut found = Vec::new();
     let step = if schema["type"] == "integer" { 1.0 } else { 1e-3 };
@@ -395,8 +398,8 @@ fn limits_of(items: &Value) -> Vec<(Value, Value)> {
     if items.is_object() { limits(items) } else { Vec::new() }
 }
 
-/// A value beyond each range of a schedule's parameter is refused, and one within it is taken. Every number has one,
-/// but for those whose limit is another parameter.
+/// A value beyond each range of a schedule's parameter is refused, and one within it is accepted. Every number has a
+/// range, except those limited by another parameter.
 #[test]
 fn every_range_of_a_schedule_that_is_stated_is_kept() {
     let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
@@ -472,8 +475,22 @@ fn the_written_configuration_has_every_default_and_reads_the_same() {
     assert!(of("first", weights) == of("second", weights));
 }
 
-/// Saying what holds anyway changes nothing, and is no change in the history; what a run can't change is refused as
-/// ever.
+/// Setting a value that already holds changes nothing, and is not in the history; fixed settings are still refused.
+#[test]
+fn a_configuration_made_in_rust_has_the_defaults_of_one_in_toml() {
+    let read = |text: &str| toml::from_str::<Config>(&format!("{text}\ndata = {{ path = 'a.csv' }}")).unwrap();
+    let made = |model: ModelConfig| {
+        let mut length = TrainConfig::default();
+        length.epochs = Some(3);
+        Config::new(DataConfig::new("a.csv"), model, AdamW::default().into(), length)
+    };
+    let toml = "optimizer = { kind = 'adamw', lr = 1e-3 }\ntrain = { epochs = 3 }\nmodel";
+    let mlp = ModelConfig::of(&MlpConfig::new([64])).unwrap();
+    assert_eq!(made(mlp), read(&format!("{toml} = {{ kind = 'mlp', hidden = [64] }}")));
+    let convnet = ModelConfig::of(&ConvNetConfig::new([ConvBlock::new(4)])).unwrap();
+    assert_eq!(made(convnet), read(&format!("{toml} = {{ kind = 'convnet', blocks = [{{ channels = 4 }}] }}")));
+}
+
 #[test]
 fn a_default_that_is_written_out_is_no_change_on_a_resume() {
     let place = Workplace::with_run();
@@ -522,9 +539,9 @@ fn a_check_refuses_what_a_run_would_refuse() {
     place.train_refuses(&never, &["checkpoint.keep.best = 2", "ends before its first validation"]);
 }
 
-/// A key that is known elsewhere is told with its place, on the command line and in a file.
+/// A key that exists elsewhere is reported with its place, on the command line and in a file.
 #[test]
-fn a_key_in_the_wrong_place_is_told_with_its_table() {
+fn a_key_in_the_wrong_place_is_reported_with_its_table() {
     let place = Workplace::new();
     for (setting, meant) in [
         ("lr=0.1", "did you mean `optimizer.lr`?"),
@@ -576,7 +593,7 @@ fn a_check_warns_of_what_is_allowed_and_hardly_meant() {
     let told = warnings(&place, &constant, &["data.label=label"]);
     assert!(told.contains("1 column has the same value in every row") && told.contains("`same`"), "{told}");
     let told = warnings(&place, &rows(&|i| ["yes", "Yes", "no"][i as usize % 3].to_owned()), &[]);
-    assert!(told.contains("the classes \"Yes\" and \"yes\" differ in case or blanks alone"), "{told}");
+    assert!(told.contains("the classes \"Yes\" and \"yes\" differ only in case or blanks"), "{told}");
     let told = warnings(&place, &rows(&|i| format!("n{i}")), &[]);
     assert!(told.contains("24 different labels in 24 rows"), "{told}");
     let told = warnings(&place, &rows(&|i| (100 + i).to_string()), &["data.task=regression"]);

@@ -1,9 +1,9 @@
-//! `train eval`: what a run has learned, measured again, on its own rows and on others.
+//! `train eval`: a trained model is evaluated again, on its own rows and on others.
 
 use std::fs;
 
+use crate::common::data::{idx, mnist, write};
 use crate::common::{ADAMW, EVERY_STEP, Lab, checkpoint, log, small};
-use crate::common_data::{idx, mnist, write};
 use serde_json::Value;
 
 /// A finished run `run` of twelve updates, validated after every second and saved after each.
@@ -18,7 +18,7 @@ fn eval(lab: &Lab, arguments: &[&str]) -> Value {
     serde_json::from_str(&told.stdout).unwrap()
 }
 
-/// Loss and accuracy, by their bits.
+/// Returns loss and accuracy, by their bits.
 fn figures(found: &Value) -> (u64, u64) {
     let bits = |name: &str| found[name].as_f64().unwrap().to_bits();
     (bits("loss"), bits("accuracy"))
@@ -41,7 +41,7 @@ fn an_evaluation_repeats_what_the_log_said() {
     }
     let (newest, last) = (eval(&lab, &["run"]), log(&lab.path("run")).pop().unwrap());
     assert_eq!(newest["loss"], last["val_loss"]);
-    // A person is told the same figures.
+    // The text form has the same numbers.
     let told = lab.train(&["eval", "run"]).well();
     let (loss, accuracy) = (newest["loss"].as_f64().unwrap(), newest["accuracy"].as_f64().unwrap());
     let expected = "run/checkpoints/step-0000000012 on validation rows\nrows=12";
@@ -75,13 +75,13 @@ fn other_data_is_measured_without_the_data_of_the_run() {
     for name in ["same.csv", "turned.csv"] {
         assert_eq!(figures(&eval(&lab, &["run", "--data", &format!("elsewhere/{name}")])), all, "{name}");
     }
-    // A single row, of one class: other rows would give other statistics and fewer classes.
+    // A single row, of one class: statistics of other rows would be different, with fewer classes.
     let first: String = table.lines().take(2).map(|line| line.to_owned() + "\n").collect();
     fs::write(lab.path("first.csv"), first).unwrap();
     assert_eq!(eval(&lab, &["run", "--data", "first.csv"])["rows"], 1);
 
     let missing = lab.train(&["eval", "run"]).refusal();
-    assert!(missing.contains("data.csv") && missing.contains("`data.path` says where it is"), "{missing}");
+    assert!(missing.contains("data.csv") && missing.contains("set `data.path` to its path"), "{missing}");
     assert_eq!(figures(&eval(&lab, &["run", "--rows", "all", "--set", "data.path=elsewhere/same.csv"])), all);
     let half: String = table.lines().take(31).map(|line| line.to_owned() + "\n").collect();
     fs::write(lab.path("half.csv"), half).unwrap();
@@ -89,7 +89,7 @@ fn other_data_is_measured_without_the_data_of_the_run() {
     assert!(other.contains("the content of") && other.contains("half.csv cannot change within a run"), "{other}");
 }
 
-/// Words are those that the run knows, though other rows have only some of them, and others.
+/// Words are those of the run, although other rows have only some of them, and others.
 #[test]
 fn classes_and_categories_are_those_of_the_run() {
     let lab = Lab::in_memory(&small(ADAMW, "constant()", ""));
@@ -101,7 +101,7 @@ fn classes_and_categories_are_those_of_the_run() {
     let all = eval(&lab, &["run", "--rows", "all"]);
     fs::write(lab.path("same.csv"), format!("colour,size,animal\n{table}")).unwrap();
     assert_eq!(figures(&eval(&lab, &["run", "--data", "same.csv"])), figures(&all));
-    // The losses of all rows, each alone in a file, are the loss of all.
+    // The losses of all rows, each in a separate file, average to the loss of all.
     let alone = |row: &str| {
         fs::write(lab.path("alone.csv"), format!("colour,size,animal\n{row}\n")).unwrap();
         eval(&lab, &["run", "--data", "alone.csv"])["loss"].as_f64().unwrap()
@@ -114,13 +114,13 @@ fn classes_and_categories_are_those_of_the_run() {
 
     fs::write(lab.path("fox.csv"), "colour,size,animal\nred,3,owl\nred,3,fox\n").unwrap();
     let refusal = lab.train(&["eval", "run", "--data", "fox.csv"]).refusal();
-    assert!(refusal.contains("fox.csv, line 3, column `animal`: label \"fox\" is none of the classes"), "{refusal}");
-    // A category that no training row had is none of those known, as it would be in the run's own validation.
+    assert!(refusal.contains("fox.csv, line 3, column `animal`: label \"fox\" is not a class"), "{refusal}");
+    // A category that no training row had is unknown, as in the run's own validation.
     fs::write(lab.path("pink.csv"), "colour,size,animal\npink,3,owl\n").unwrap();
     assert_eq!(eval(&lab, &["run", "--data", "pink.csv"])["rows"], 1);
 }
 
-/// Whatever a file is called, it is read in the format of the run's data.
+/// A file of any name is read in the format of the run's data.
 #[test]
 fn other_data_is_read_in_the_format_of_the_run() {
     let lab = lab();
@@ -140,7 +140,7 @@ fn values_have_a_loss_and_no_accuracy() {
     assert_eq!(eval(&lab, &["run", "--data", "data.csv"])["loss"], all["loss"]);
 }
 
-/// Loss and accuracy of a mean over parts are those of all: each is a mean in f64 of losses in f32.
+/// The mean of loss and accuracy over parts is that of all: each is a mean in f64 of losses in f32.
 #[track_caller]
 fn assert_parts_are_the_whole(whole: &Value, parts: &[Value]) {
     let number = |found: &Value, name: &str| found[name].as_f64().unwrap();
@@ -152,7 +152,7 @@ fn assert_parts_are_the_whole(whole: &Value, parts: &[Value]) {
     }
 }
 
-/// Other rows may have fewer classes, and too few for a batch of the run; a label beyond its classes is named.
+/// Other rows may have fewer classes, and fewer rows than a batch of the run; an unknown label is named.
 #[test]
 fn classes_of_tensors_are_those_of_the_run() {
     use candle_core::{DType, Device, Tensor};
@@ -203,7 +203,7 @@ fn classes_of_idx_files_are_those_of_the_run() {
     lab.start("run");
     let all = eval(&lab, &["run", "--rows", "all"]);
     assert_eq!(figures(&eval(&lab, &["run", "--data", "mnist"])), figures(&all));
-    // The files to train on alone, those for validation alone.
+    // Only the training files, or only the validation files.
     let [train, test] = [0..2, 2..4].map(|files| mnist()[files].to_vec());
     write(&lab.path("train"), &train);
     write(&lab.path("test"), &test);
@@ -221,10 +221,7 @@ fn classes_of_idx_files_are_those_of_the_run() {
     write(&lab.path("test"), &[("t10k-labels-idx1-ubyte", idx(&[10], &[1; 10]))]);
     assert_eq!(eval(&lab, &["run", "--data", "test"])["rows"], 10);
     let message = lab.train(&["eval", "run", "--data", "test/t10k-images-idx3-ubyte"]).refusal();
-    assert!(
-        message.contains("test/t10k-images-idx3-ubyte is a file; images and their labels are looked for"),
-        "{message}"
-    );
+    assert!(message.contains("test/t10k-images-idx3-ubyte is a file; give the folder that holds both"), "{message}");
     let message = lab.train(&["eval", "run", "--data", "."]).refusal();
     assert!(message.contains("cannot read the data file ./train-images-idx3-ubyte: No such file"), "{message}");
 }
@@ -248,13 +245,12 @@ fn a_folder_of_images_may_have_some_of_the_classes_of_the_run() {
             .for_each(|image| write(&lab.path(""), &[(&place(folder, image), picture(image))]));
         eval(&lab, &["run", "--data", folder])
     };
-    // Alone, the second of the three classes would be the first.
+    // By itself, the second of the three classes would be the first.
     let parts = [some("cows", |image| image % 3 == 1), some("others", |image| image % 3 != 1)];
     assert_parts_are_the_whole(&all, &parts);
     write(&lab.path("zoo/cog"), &[("1.png", picture(1))]);
     let message = lab.train(&["eval", "run", "--data", "zoo"]).refusal();
-    let expected =
-        "zoo/cog is of a class that there is no training image of; did you mean `cow`?; it has `cat`, `cow`, `dog`";
+    let expected = "zoo/cog has no training images in its class; did you mean `cow`?; it has `cat`, `cow`, `dog`";
     assert!(message.contains(expected), "{message}");
 }
 
@@ -268,7 +264,7 @@ fn picture(image: usize) -> Vec<u8> {
     bytes
 }
 
-/// The checkpoints in the repository are from before checkpoints said what rows a model takes.
+/// The checkpoints in the repository are from before checkpoints described the rows of their model.
 #[test]
 fn an_older_checkpoint_asks_the_data_what_it_takes() {
     let lab = Lab::in_memory("");
@@ -276,7 +272,7 @@ fn an_older_checkpoint_asks_the_data_what_it_takes() {
     let run = root.join("checkpoints/notebook");
     let data = format!("data.path={}", root.join("examples/data/experiment.safetensors").display());
     let named = eval(&lab, &[run.to_str().unwrap(), "--rows", "train", "--set", &data]);
-    // The data is where the configuration says.
+    // The data is at the path in the configuration.
     let found = eval(&lab, &[run.to_str().unwrap(), "--rows", "train"]);
     assert_eq!(found, named);
     assert!(found["loss"].as_f64().unwrap().is_finite() && found["rows"].as_u64().unwrap() > 0, "{found}");

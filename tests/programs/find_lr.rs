@@ -1,4 +1,4 @@
-//! `train find-lr` as a program: what it finds and writes, what it leaves alone, and what it refuses.
+//! `train find-lr` as a program: its results and files, what it does not change, and what it refuses.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::common_programs::{TRAIN, Told, Workplace};
+use crate::common::programs::{TRAIN, Told, Workplace};
 use rekindle::train::{Control, RangeTestOptions, from_file};
 use resvg::usvg::roxmltree::Document;
 
@@ -42,7 +42,7 @@ fn it_writes_a_table_and_a_picture_and_prints_a_plot_with_a_suggestion() {
     assert!(first[0] == 1e-3 && (last[0] - 0.5).abs() < 1e-12, "{first:?} {last:?}");
     assert!(rows.is_sorted_by(|a, b| a[0] < b[0]), "rates rise from step to step");
 
-    // The suggestion is one of the rates tried, can be used as it stands, and is marked in the picture.
+    // The suggestion is one of the rates tried, can be copied, and is marked in the chart.
     let (_, suggested) = told.out.split_once("suggested lr=").unwrap();
     let (suggested, rest) = suggested.split_once("; ").unwrap();
     let value: f64 = suggested.parse().unwrap();
@@ -73,7 +73,7 @@ fn the_same_test_finds_the_same() {
 }
 
 #[test]
-fn a_run_of_the_same_configuration_stays_as_it_is() {
+fn a_run_of_the_same_configuration_is_not_changed() {
     let place = Workplace::new();
     place.train(&["config.toml"]).says(0, &["done: 20 steps"]);
     let before = place.files();
@@ -83,7 +83,7 @@ fn a_run_of_the_same_configuration_stays_as_it_is() {
     assert!(after == before, "something else was written than what was found");
 }
 
-/// Also where a run of the configuration is there already.
+/// Also if there is already a run of the configuration.
 #[test]
 fn the_command_to_copy_works() {
     let place = Workplace::new();
@@ -110,7 +110,7 @@ fn a_loss_that_diverges_ends_the_sweep() {
     assert!(wild.out.contains(&last) && wild.out.contains("suggested lr="), "{}", wild.out);
 }
 
-/// As Ctrl-C does it.
+/// Like Ctrl-C.
 #[test]
 fn a_stop_ends_the_sweep_and_what_was_found_is_kept() {
     let place = Workplace::new();
@@ -129,7 +129,7 @@ fn a_stop_ends_the_sweep_and_what_was_found_is_kept() {
     assert_eq!(told, test.points.iter().map(|point| (point.lr, point.loss)).collect::<Vec<_>>());
 }
 
-/// The same as a program, however far it has come by then.
+/// The same as a program, at any point of its progress.
 #[test]
 fn a_signal_ends_the_sweep_and_its_table_is_written() {
     let place = Workplace::new();
@@ -141,21 +141,21 @@ fn a_signal_ends_the_sweep_and_its_table_is_written() {
         assert!(Command::new("kill").arg(test.id().to_string()).status().unwrap().success());
         test.wait_with_output().unwrap().into()
     };
-    // Before its handlers are there, or its first step, nothing is kept.
+    // Before its handlers are installed, or its first step, nothing is kept.
     let mut tries = (5..15).map(|power| stopped_after(1 << power));
     let told = tries.find(|told| told.code == Some(143) && told.out.contains("stopped at lr=")).unwrap();
-    told.says(143, &["SIGTERM: stopping after this step; what was found is kept"]);
+    told.says(143, &["SIGTERM: stopping after this step; the results are kept"]);
     assert!(!rows(&place, WRITTEN).is_empty());
 }
 
 #[test]
 fn a_loss_that_does_not_fall_suggests_nothing() {
     let place = Workplace::new();
-    // With all rows in every batch, so that one is not better than another by chance.
+    // With all rows in every batch, so that no batch is better by chance.
     let settings = ["--set", "data.batch_size='all'", "--start", "1e-12", "--end", "1e-11"];
     let low = place.train(&[&["find-lr", "config.toml"], settings.as_slice()].concat());
     low.says(0, &[]);
-    let advice = "no suggestion, for the loss did not fall; try another range with --start and --end\n";
+    let advice = "no suggestion, because the loss did not fall; try another range with --start and --end\n";
     assert!(low.out.contains(advice) && !low.out.contains("suggested"), "{}", low.out);
 }
 
@@ -166,7 +166,7 @@ fn settings_are_changed_for_the_test_alone() {
     let usual = rows(&place, WRITTEN);
     find_lr(&place, &["--out", "other", "--set", "seed=8", "--set", "model.hidden=[4]"]).says(0, &[]);
     assert_ne!(rows(&place, "other")[0][1], usual[0][1]);
-    // The base rate and the schedule have no part in it.
+    // The base rate and the schedule do not matter.
     find_lr(&place, &["--out", "same", "--set", "optimizer.lr=3.0", "--set", "schedule=step(2)"]).says(0, &[]);
     assert_eq!(rows(&place, "same"), usual);
     place.train_refuses(&["find-lr", "config.toml", "--set", "optimizer.lrr=1"], &["optimizer.lrr", "did you mean"]);
@@ -176,7 +176,7 @@ fn settings_are_changed_for_the_test_alone() {
 fn what_is_no_sweep_is_refused_by_the_name_of_its_option() {
     let place = Workplace::new();
     let refused: [(&[&str], &[&str]); 12] = [
-        (&["--start", "0.1", "--end", "0.01"], &["--end = 0.01", "above that of the first step, 0.1"]),
+        (&["--start", "0.1", "--end", "0.01"], &["--end = 0.01", "above the rate of the first step, 0.1"]),
         (&["--start", "0.1", "--end", "0.1"], &["--end = 0.1"]),
         (&["--start", "0"], &["--start = 0:", "above 0"]),
         (&["--start", "-1"], &["--start = -1:"]),
@@ -199,7 +199,7 @@ fn what_cannot_be_read_or_written_is_said() {
     let place = Workplace::new();
     place.train_refuses(&["find-lr", "none.toml"], &["cannot read the configuration none.toml"]);
     let missing = ["find-lr", "config.toml", "--set", "data.path=none.csv"];
-    place.train_refuses(&missing, &["none.csv", "`data.path` says where it is"]);
+    place.train_refuses(&missing, &["none.csv", "set `data.path` to its path"]);
     let taken = ["find-lr", "config.toml", "--out", "rows.csv"];
     place.train_refuses(&taken, &["rows.csv cannot be written", "choose another place with --out"]);
     assert!(!Path::new(&place.path("runs")).exists());

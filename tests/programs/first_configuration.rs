@@ -1,11 +1,10 @@
-//! `train init` writes a configuration that trains as it is, tells each decision, and refuses data in which there is
-//! nothing to learn.
+//! `train init` writes a configuration that can be trained, reports each decision, and refuses data without anything to
+//! learn.
 
 use std::fs;
 
-use crate::common_data;
-use crate::common_parquet;
-use crate::common_programs::Workplace;
+use crate::common::data;
+use crate::common::programs::Workplace;
 use serde_json::{Value, json};
 
 /// Writes a configuration for `data`, has it checked, and trains a few steps of it.
@@ -22,7 +21,7 @@ fn assert_it_trains(place: &Workplace, data: &str, expected: &[(&str, Value)]) {
         |pair: &[&str]| pair[1].contains(" = ") && !pair[0].starts_with('#') && !pair[1].starts_with([' ', '#']);
     let lines: Vec<&str> = text.lines().collect();
     assert!(!lines.windows(2).any(uncommented), "{text}");
-    // Each decision is told, and stands in the file.
+    // Each decision is printed, and in the file.
     let plain = |text: &str| text.replace("# ", " ").split_whitespace().collect::<Vec<_>>().join(" ");
     for decision in told.err.lines().filter_map(|line| line.strip_prefix("note: ")) {
         assert!(plain(&text).contains(&plain(decision)), "{decision} is not in {text}");
@@ -43,7 +42,7 @@ fn assert_it_trains(place: &Workplace, data: &str, expected: &[(&str, Value)]) {
 }
 
 fn write(place: &Workplace, files: &[(&str, Vec<u8>)]) {
-    common_data::write(&place.path(""), files);
+    data::write(&place.path(""), files);
 }
 
 #[test]
@@ -63,7 +62,7 @@ fn a_first_configuration_trains_as_it_is_for_tables() {
     ];
     assert_it_trains(&place, "values.csv", &expected);
     let row = |i: u32| format!("{},{}.5,{}\n", ["a", "b", "c"][i as usize % 3], i, i * 7 % 31);
-    write(&place, &[("first.csv.gz", common_data::gzip((0..40).map(row).collect::<String>().as_bytes()))]);
+    write(&place, &[("first.csv.gz", data::gzip((0..40).map(row).collect::<String>().as_bytes()))]);
     assert_it_trains(&place, "first.csv.gz", &[("/data/label", json!(0)), ("/data/header", json!(false))]);
     let row =
         |i: u32| format!("{},{},{}\n", if i.is_multiple_of(5) { String::new() } else { i.to_string() }, i % 7, i % 2);
@@ -74,7 +73,7 @@ fn a_first_configuration_trains_as_it_is_for_tables() {
 #[cfg(feature = "parquet")]
 #[test]
 fn a_first_configuration_trains_as_it_is_for_parquet() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let place = Workplace::new();
     let columns = [
         ("size", Cells::Doubles((0..40).map(|i| Some(f64::from(i) * 0.3)).collect())),
@@ -103,8 +102,8 @@ fn a_first_configuration_trains_as_it_is_for_tensors_and_text() {
 #[test]
 fn a_first_configuration_trains_as_it_is_for_images() {
     let place = Workplace::new();
-    let labels = common_data::idx(&[12], &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
-    let images = common_data::idx(&[12, 12, 10], &(0..12 * 120).map(|i: u32| (i * 31) as u8).collect::<Vec<u8>>());
+    let labels = data::idx(&[12], &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    let images = data::idx(&[12, 12, 10], &(0..12 * 120).map(|i: u32| (i * 31) as u8).collect::<Vec<u8>>());
     write(&place, &[("idx/train-images-idx3-ubyte", images), ("idx/train-labels-idx1-ubyte", labels)]);
     assert_it_trains(&place, "idx", &[("/data/format", json!("idx")), ("/model/kind", json!("convnet"))]);
     for class in ["cat", "dog"] {
@@ -127,15 +126,15 @@ fn a_first_configuration_trains_as_it_is_for_images() {
 #[test]
 fn a_first_configuration_overwrites_nothing_and_needs_data() {
     let place = Workplace::new();
-    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml is there already", "-o"]);
+    place.train_refuses(&["init", "rows.csv", "-o", "config.toml"], &["config.toml exists", "-o"]);
     let nowhere = ["cannot read the data nowhere.csv", "give the path of a file or folder to learn from"];
     place.train_refuses(&["init", "nowhere.csv"], &nowhere);
     place.train_refuses(
         &["init", "config.toml", "-o", "new.toml"],
-        &["config.toml is nothing that can be learned from"],
+        &["config.toml has no known format of training data"],
     );
     place.train(&["init", "rows.csv"]).says(0, &["wrote rows.toml", "train check rows.toml"]);
-    place.train_refuses(&["init", "rows.csv"], &["rows.toml is there already"]);
+    place.train_refuses(&["init", "rows.csv"], &["rows.toml exists"]);
 }
 
 /// A file with a column `a`, whatever else is in each row, and its configuration with what `train init` said.
@@ -176,7 +175,7 @@ fn a_first_configuration_finds_the_delimiter() {
 }
 
 #[test]
-fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
+fn a_first_configuration_tells_why_a_column_is_skipped_or_changed() {
     let place = Workplace::new();
     let odd = |i: u32| if i == 6 { "unknown".to_owned() } else { (20 + i).to_string() };
     let wrong = |i: u32| if i == 6 { "1O5".to_owned() } else { (20 + i).to_string() };
@@ -186,14 +185,15 @@ fn a_first_configuration_tells_why_a_column_is_left_out_or_changed() {
     });
     let (config, told) = made(&place, "a.csv", &table, &[]);
     for expected in [
-        "warning: left out: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
-        "warning: left out: `day`: a date or a time",
-        "warning: left out: `customer_id`: it only numbers the rows",
-        "warning: left out: `same`: the same value in every row",
-        "warning: left out: `size`: 1 of 40 values is no number, such as \"1O5\" in row 7",
+        "warning: ignored: `dist`: a number with a unit, such as \"0 km\"; write plain numbers",
+        "warning: ignored: `day`: a date or a time",
+        "warning: ignored: `customer_id`: it only numbers the rows",
+        "warning: ignored: `same`: the same value in every row",
+        "warning: ignored: `size`: 1 of 40 values is not a number, such as \"1O5\" in row 7",
         "note: categories: `zip`: codes with leading zeros, such as \"00000\"",
         "warning: missing values: `age` has numbers and \"unknown\", which is taken for missing",
-        "note: target: `price`, because no name says it, and it is the last column and has numbers; task: regression",
+        "note: target: `price`, because no column has the name of a target, and it is the last column and has \
+         numbers; task: regression",
         "note: model: mlp",
     ] {
         assert!(told.contains(expected), "{expected} is not in {told}");
@@ -232,8 +232,8 @@ fn a_first_configuration_takes_lines_above_a_table_and_another_target() {
         &["no such column", "`a`, `b`, `label`"],
     );
     write(&place, &[("a.txt", b"a text of some characters".to_vec())]);
-    place.train_refuses(&["init", "a.txt", "--skip-lines", "2"], &["--skip-lines has no meaning for a.txt"]);
-    place.train_refuses(&["init", "a.txt", "--label", "b"], &["--label has no meaning for a.txt"]);
+    place.train_refuses(&["init", "a.txt", "--skip-lines", "2"], &["--skip-lines does not apply to a.txt"]);
+    place.train_refuses(&["init", "a.txt", "--label", "b"], &["--label does not apply to a.txt"]);
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn a_first_configuration_is_refused_where_nothing_can_be_learned() {
             ("one.txt", vec![b'a'; 500]),
             ("short.txt", b"ab".to_vec()),
             ("empty.txt", Vec::new()),
-            ("idx/train-images-idx3-ubyte", common_data::idx(&[4, 2, 2], &[7; 16])),
-            ("idx/train-labels-idx1-ubyte", common_data::idx(&[4], &[3; 4])),
+            ("idx/train-images-idx3-ubyte", data::idx(&[4, 2, 2], &[7; 16])),
+            ("idx/train-labels-idx1-ubyte", data::idx(&[4], &[3; 4])),
             ("images/cat/readme.txt", b"no image".to_vec()),
         ],
     );
@@ -273,7 +273,7 @@ fn a_first_configuration_is_refused_where_nothing_can_be_learned() {
     refused("short.txt", &["too short to learn from"]);
     refused("empty.txt", &["the data file empty.txt is empty"]);
     refused("idx", &["all images have the same label"]);
-    refused("images", &["images is nothing that can be learned from", "PNG or JPEG"]);
+    refused("images", &["images has no known format of training data", "PNG or JPEG"]);
     let x = Tensor::rand(0f32, 1.0, (40, 5), &Device::Cpu).unwrap();
     let y = Tensor::ones((40, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
     safetensors::save(&[("x", x), ("y", y)].into_iter().collect(), place.path("a.safetensors")).unwrap();

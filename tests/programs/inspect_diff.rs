@@ -1,10 +1,10 @@
-//! `inspect diff` finds every bit in which two runs or checkpoints differ, says where, and changes nothing.
+//! `inspect diff` finds every different bit of two runs or checkpoints, with its place, and changes nothing.
 
 use std::fs;
 use std::path::Path;
 
-use crate::common_forge::{forge, forge_file, manifest};
-use crate::common_programs::{INSPECT, Told, Workplace};
+use crate::common::forge::{forge, forge_file, manifest};
+use crate::common::programs::{INSPECT, Told, Workplace};
 use serde_json::{Value, json};
 
 /// The folder with the run `run` and, of the same configuration changed by `settings`, `other`.
@@ -14,7 +14,8 @@ fn with_two_runs(settings: &[&str]) -> Workplace {
     place
 }
 
-/// `inspect diff` ends with `code`, says all of `parts` on stdout and nothing on stderr, and changes no file.
+/// Asserts that `inspect diff` exits with `code`, prints all of `parts` on stdout and nothing on stderr, and changes no
+/// file.
 #[track_caller]
 fn assert_told(place: &Workplace, code: i32, arguments: &[&str], parts: &[&str]) -> String {
     let before = place.files();
@@ -65,7 +66,7 @@ fn another_rate_shows_in_configuration_schedule_log_and_state() {
     let place = with_two_runs(&["--set", "optimizer.lr=0.05"]);
     let told = [
         "config.toml:\n  optimizer.lr  0.1 | 0.05\n",
-        "log.jsonl: parts at line 1, step 0; A has 20 lines, B 20:\n  lr[0]  0.1 | 0.05\n  lr[1]  0.1 | 0.05\n",
+        "log.jsonl: differs from line 1, step 0; A has 20 lines, B 20:\n  lr[0]  0.1 | 0.05\n  lr[1]  0.1 | 0.05\n",
         "checkpoints: 5 compared, 5 differ\nstep 0:\n  config:\n    optimizer.lr  0.1 | 0.05\n  schedule:\n",
         "    schedulers.lr.base_lrs[0]  0.1 | 0.05\n",
         "\nstep 5: ",
@@ -77,7 +78,7 @@ fn another_rate_shows_in_configuration_schedule_log_and_state() {
 }
 
 #[test]
-fn another_schedule_is_told_as_a_line_of_text() {
+fn another_schedule_is_reported_as_a_line_of_text() {
     let place = with_two_runs(&["--set", "schedule=step(5, gamma=0.5)"]);
     let told =
         ["    config.schedule     \"cosine(20, eta_min=1e-3)\" | \"step(5, gamma=0.5)\"\n", "schedulers.lr.spec"];
@@ -89,7 +90,7 @@ fn one_flipped_bit_is_found_with_its_index_and_its_distance() {
     let place = Workplace::with_run();
     copy(&place.path("run"), &place.path("other"));
     let newest = "checkpoints/step-0000000020";
-    // The tensors lie in name order: 0.bias has 8 elements, then comes 0.weight, of 8 by 2.
+    // Tensors are in name order: 0.bias has 8 elements, followed by 0.weight, of 8 by 2.
     change_model(&place.path("other").join(newest), |elements| elements[(8 + 5) * 4] ^= 1);
     let told = ["1 differ\nstep 20:\n  tensors:\n", "model 0.weight  F32[8, 2]  1 of 16 ", "         1  [2, 1]  "];
     let out = assert_told(&place, 1, &["run", "other"], &told);
@@ -113,7 +114,7 @@ fn what_is_on_one_side_alone_is_a_difference() {
     let place = with_two_runs(&["--set", "train.epochs=2", "--set", "schedule.t_max=20"]);
     let told = [
         "only in A: step-0000000015 step-0000000020\n",
-        "log.jsonl: parts at line 11, step 10; A has 20 lines, B 10:\n  A  {\"step\":10,",
+        "log.jsonl: differs from line 11, step 10; A has 20 lines, B 10:\n  A  {\"step\":10,",
         "\n  B  has ended\n",
     ];
     assert_told(&place, 1, &["run", "other"], &told);
@@ -122,7 +123,7 @@ fn what_is_on_one_side_alone_is_a_difference() {
     assert_told(&place, 1, &["run", "other"], &["only in B: log.jsonl\n"]);
 }
 
-/// Two checkpoints of a run at different steps are a fair question.
+/// Two checkpoints of a run at different steps can be compared.
 #[test]
 fn checkpoints_of_two_steps_are_compared_with_each_other() {
     let place = Workplace::with_run();
@@ -152,7 +153,7 @@ fn a_damaged_checkpoint_differs_and_the_others_are_still_compared() {
     assert_told(&place, 1, &["run", "other"], &told);
 }
 
-/// Equal in every value, and still not what a save of that state would have written.
+/// Equal in every value, but not the file that a save of that state would have written.
 #[test]
 fn a_file_that_says_the_same_in_other_bytes_differs() {
     let place = Workplace::with_run();
@@ -160,7 +161,7 @@ fn a_file_that_says_the_same_in_other_bytes_differs() {
     let newest = place.path("other/checkpoints/step-0000000020");
     let content = fs::read_to_string(newest.join("state.json")).unwrap();
     forge_file(&newest, "state.json", format!("{content} ").as_bytes());
-    assert_told(&place, 1, &["run", "other"], &["step 20:\n  state.json: other bytes that say the same\n"]);
+    assert_told(&place, 1, &["run", "other"], &["step 20:\n  state.json: different bytes with the same meaning\n"]);
 }
 
 #[test]

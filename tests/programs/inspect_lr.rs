@@ -1,9 +1,9 @@
-//! `inspect lr` as a program: its formats, its pictures, its errors, its manners.
+//! `inspect lr` as a program: formats, charts, errors and behavior.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
 use resvg::tiny_skia::Pixmap;
 use resvg::usvg::roxmltree::Document;
 
@@ -78,7 +78,7 @@ fn mistakes_go_to_stderr_with_exit_code_2() {
             &["constant", "--base-lr", "-1"],
             "error: the base rate of group 0 is -1; it must be a finite number and not negative\n",
         ),
-        (&["{\"kind\": \"step\"}"], "error: the JSON table is no schedule: `step` needs `step_size`\n"),
+        (&["{\"kind\": \"step\"}"], "error: the JSON table is not a schedule: `step` needs `step_size`\n"),
         (&["none.toml"], "error: none.toml cannot be read: No such file or directory (os error 2)\n"),
         (
             &["constant", "-o", "none/lr.svg"],
@@ -99,6 +99,23 @@ fn mistakes_go_to_stderr_with_exit_code_2() {
         assert!(message.contains(&format!("{option} <N>': {value} is not in 1..=10000000")), "{message}");
     }
     assert!(stderr_of_a_failure(&["constant", "--format", "pdf"]).contains("pdf"));
+    let place = Workplace::new();
+    let cases: [(&[&str], &str); 5] = [
+        (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
+        (
+            &["{\"kind\":\"cosin\"}"],
+            "the JSON table is not a schedule: kind: there is no kind of schedule called `cosin`",
+        ),
+        (&["rows.csv"], "rows.csv: "),
+        (&["cosine(9)", "--base-lr", "nan"], "the base rate of group 0 is NaN; it must be a finite number"),
+        (
+            &["cosine(9)", "--metrics", "rows.csv"],
+            "rows.csv is not a JSON array of numbers, such as [0.9, 0.7]: it holds `",
+        ),
+    ];
+    for (arguments, message) in cases {
+        place.inspect_refuses(2, &[&["lr"], arguments].concat(), &[message]);
+    }
 }
 
 #[test]
@@ -117,7 +134,7 @@ fn a_reader_that_closes_the_pipe_is_no_error() {
 
 // Pictures.
 
-/// All words of an SVG, which must be one.
+/// Returns all words of an SVG, which must be valid.
 fn words(svg: &str) -> Vec<String> {
     let document = Document::parse(svg).unwrap();
     document.descendants().filter_map(|node| node.text()).map(|text| text.trim().to_owned()).collect()
@@ -204,10 +221,10 @@ fn a_file_has_the_format_of_its_name_unless_another_is_asked_for() {
 }
 
 #[test]
-fn a_schedule_that_is_told_no_metric_says_so() {
+fn a_schedule_that_is_reported_no_metric_says_so() {
     let output = inspect(&["warmup(2) -> plateau()", "--steps", "3"]);
     assert!(output.status.success());
-    let message = "no metric is told, so plateau and greedy stay where they start; see --metrics\n";
+    let message = "no metrics are given, so plateau and greedy keep their initial rates; see --metrics\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
 
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +241,7 @@ fn a_schedule_that_is_told_no_metric_says_so() {
 
     fs::write(&metrics, "[1.0, \"low\"]").unwrap();
     let message = stderr_of_a_failure(&[arguments.as_slice(), &[metrics.to_str().unwrap()]].concat());
-    assert!(message.contains("is no JSON array of numbers, such as [0.9, 0.7]: it holds `\"low\"`"), "{message}");
+    assert!(message.contains("is not a JSON array of numbers, such as [0.9, 0.7]: it holds `\"low\"`"), "{message}");
 }
 
 // The plan of a run.
@@ -245,7 +262,7 @@ fn a_configuration_brings_its_base_rates_and_the_length_of_its_run() {
     let rows: Vec<&str> = csv.lines().collect();
     assert_eq!(rows.len(), 1 + 20, "{csv}");
     assert_eq!(rows[0], "t,lr.0,lr.1");
-    // The parameters that no group names come first.
+    // The parameters without a group come first.
     let spec = "cosine(10, eta_min=1e-3)";
     let rates = place.inspect(&["lr", spec, "--base-lr", "0.1,0.01", "--steps", "20", "--format", "csv"]).out;
     assert_eq!(csv, rates);
@@ -278,7 +295,7 @@ fn two_plans_are_laid_over_each_other() {
     assert_eq!((csv.lines().count(), csv.lines().next()), (1 + 20, Some("t,lr.0,lr.1,lr.2,lr.3")));
     assert!(csv.lines().skip(1).all(|row| row.contains(",0.1,0.1,")), "and the first the second one's: {csv}");
 
-    // Plans of their own, of different lengths and numbers of groups.
+    // Different plans, with different lengths and numbers of groups.
     let longer = fs::read_to_string(place.path("config.toml")).unwrap().replace("epochs = 4", "epochs = 8");
     let (before, after) = longer.split_once("[[optimizer.groups]]").unwrap();
     let (_, after) = after.split_once("[schedule]").unwrap();

@@ -1,8 +1,8 @@
-//! `inspect` says where a run stands in a page, and lists the runs in a folder.
+//! `inspect` shows the status of a run on a page, and lists the runs in a folder.
 
 use std::fs;
 
-use crate::common_programs::{TRAIN, Workplace};
+use crate::common::programs::{TRAIN, Workplace};
 use serde_json::Value;
 
 /// The line of a table or a page that begins with `name`.
@@ -36,7 +36,7 @@ fn a_run_shows_its_losses_its_best_checkpoint_and_where_it_continues() {
     assert!(line(&page, "best ").contains("validation_loss"), "{page}");
     assert!(line(&page, "continues ").contains("nowhere"), "{page}");
 
-    // A checkpoint in the middle knows no more than what came before it.
+    // A checkpoint in the middle shows only earlier results.
     let page = place.inspect(&["run/checkpoints/step-0000000006"]).out;
     assert!(line(&page, "loss ").ends_with(" in update 5"), "{page}");
     let continues = "continues   with update 6, in epoch 2; next save at step 9; next validation at step 9";
@@ -71,7 +71,7 @@ fn a_group_of_many_parameters_is_one_short_line_unless_tensors_are_asked_for() {
     assert!(whole.contains("14.weight 16.weight 2.weight 4.weight 6.weight 8.weight\n"), "{whole}");
     let json: Value = serde_json::from_str(&place.inspect(&["run", "--json"]).out).unwrap();
     assert_eq!(json["groups"][0]["parameters"].as_array().unwrap().len(), 9);
-    // The few of a small model are all there.
+    // All tensors of a small model are listed.
     let small = Workplace::with_run().inspect(&["run"]).out;
     assert!(small.contains("| 0.weight 2.weight\n"), "{small}");
 }
@@ -83,7 +83,7 @@ fn a_folder_of_runs_is_listed_with_what_became_of_each() {
     for run in runs {
         place.train(&["config.toml", "--out", run]).says(0, &["done: 20 steps"]);
     }
-    // One that was stopped, one that is damaged, and a folder that is none.
+    // One is stopped, one is damaged, and one folder is not a run.
     fs::remove_dir_all(place.path("runs/b/checkpoints/step-0000000020")).unwrap();
     fs::write(place.path("runs/c/checkpoints/step-0000000020/state.json"), "{}").unwrap();
     fs::create_dir(place.path("runs/notes")).unwrap();
@@ -113,7 +113,7 @@ fn a_folder_of_runs_is_listed_with_what_became_of_each() {
     assert!(line(&place.inspect(&["runs"]).out, "d ").contains("stopped"));
 }
 
-/// A checkpoint of a loop of your own says nothing of the run's length, and most schedules do not depend on it.
+/// A checkpoint of a hand-written loop does not have the run's length, and most schedules do not depend on it.
 #[test]
 fn rates_that_need_no_length_of_the_run_are_shown_without_one() {
     use rekindle::checkpoint::{Folder, Snapshot, WrittenBy};

@@ -1,10 +1,10 @@
-//! `inspect verify` checks all checkpoints of a run side by side, and tells of them in order.
+//! `inspect verify` verifies all checkpoints of a run in parallel, and reports them in order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::common_programs::{INSPECT, Told, Workplace};
+use crate::common::programs::{INSPECT, Told, Workplace};
 use rekindle::checkpoint::{Folder, Snapshot, WrittenBy, verify_all};
 use rekindle::state::{HostTensor, State};
 use serde_json::Value;

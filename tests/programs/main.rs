@@ -1,17 +1,7 @@
-//! The programs `train` and `inspect` as a person uses them.
+//! The programs `train` and `inspect` as a user runs them.
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_data/mod.rs"]
-mod common_data;
-#[path = "../common_forge/mod.rs"]
-mod common_forge;
-#[path = "../common_parquet/mod.rs"]
-mod common_parquet;
-#[path = "../common_programs/mod.rs"]
-mod common_programs;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod bad_checkpoint;
 mod bad_config;

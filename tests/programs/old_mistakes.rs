@@ -1,17 +1,17 @@
-//! What is refused when a run begins, and was not always, is a warning when a run that began with it is resumed.
+//! Mistakes that earlier versions accepted are refused in a new run, but only a warning on a resume.
 
 use std::fs;
 
-use crate::common_forge::forge_file;
-use crate::common_programs::{CONFIG, Told, Workplace};
+use crate::common::forge::forge_file;
+use crate::common::programs::{CONFIG, Told, Workplace};
 use serde_json::{Value, json};
 
-/// Lets the newest checkpoint of the run say that it began otherwise, and resumes it.
+/// Changes the configuration in the run's newest checkpoint, and resumes it.
 fn resumed(place: &Workplace, change: impl Fn(&mut Value), settings: &[&str]) -> Told {
     let mut state: Value = serde_json::from_slice(&fs::read(place.newest().join("state.json")).unwrap()).unwrap();
     change(&mut state);
     forge_file(&place.newest(), "state.json", state.to_string().as_bytes());
-    // The run goes by its checkpoint; its own file would differ.
+    // The run uses its checkpoint; its own file would differ.
     let _ = fs::remove_file(place.path("run/config.toml"));
     place.train(&[&["--resume", "run", "--set", "train.epochs=5"][..], settings].concat())
 }
@@ -31,7 +31,7 @@ fn a_pattern_that_matches_nothing() {
     let patterns = json!(["*.bias", "head.*"]);
     let change = |state: &mut Value| state["config"]["optimizer"]["groups"][0]["parameters"] = patterns.clone();
     let said = "optimizer.groups[0].parameters: `head.*` matches no parameter";
-    // What is changed now is refused now.
+    // A change made now is refused.
     let now = ["--set", r#"optimizer.groups.0.parameters=["*.bias", "tail.*"]"#];
     resumed(&place, change, &now).says(2, &["error: optimizer.groups[0].parameters: `tail.*` matches no parameter"]);
     resumed(&place, change, &[]).says(0, &[&format!("warning: {said}"), "done: 5 steps"]);

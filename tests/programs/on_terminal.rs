@@ -1,4 +1,4 @@
-//! What a person sees in a terminal of 80 columns.
+//! Output in a terminal of 80 columns.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -7,11 +7,11 @@ use std::os::fd::FromRawFd;
 use std::process::{Command, Stdio};
 use std::ptr;
 
-use crate::common_programs::{TRAIN, Workplace};
+use crate::common::programs::{TRAIN, Workplace};
 
 const COLUMNS: u16 = 80;
 
-/// What a command writes to a terminal that its stderr is.
+/// Returns the output of a command whose stderr is a terminal.
 fn shown(mut command: Command) -> String {
     let size = libc::winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     let (mut screen, mut terminal) = (0, 0);

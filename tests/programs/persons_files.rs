@@ -1,13 +1,13 @@
-//! A person's files are not written over, and losses in a run are noticed: its configuration, the folder
-//! it is told to go to, its lock and its log.
+//! A user's files are not overwritten, and changes in a run directory are noticed: its configuration, the output
+//! folder, its lock and its log.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::process::{Child, ChildStdout, Stdio};
 
-use crate::common_forge::forge_file;
-use crate::common_programs::{CONFIG, TRAIN, Told, Workplace};
+use crate::common::forge::forge_file;
+use crate::common::programs::{CONFIG, TRAIN, Told, Workplace};
 use serde_json::{Value, json};
 
 fn read(place: &Workplace, name: &str) -> String {
@@ -38,7 +38,7 @@ fn edited_values_of_a_run_are_named_with_the_settings_that_take_them() {
     ];
     place.train_refuses(&["--resume", "run"], &parts);
     place.train_refuses(&["--resume", "run", "--out", "other"], &parts);
-    // One of the two alone is not enough, and both are what the person wants.
+    // One of the two is not enough, and the user wants both.
     place.train_refuses(&["--resume", "run", "--set", "train.epochs=6"], &["--resume run --set optimizer.lr=0.5\n"]);
     let both = ["--resume", "run", "--set", "optimizer.lr=0.5", "--set", "train.epochs=6"];
     place.train(&both).says(0, &["done: 10 steps"]);
@@ -67,7 +67,7 @@ fn values_that_cannot_change_within_a_run_and_words_for_the_shell_are_said_as_su
     ];
     place.train_refuses(&["--resume", "run"], &parts);
     edit(&place, &[("seed = 8", "seed = eight")]);
-    place.train_refuses(&["--resume", "run"], &["run/config.toml, line ", "mend the file, or delete it"]);
+    place.train_refuses(&["--resume", "run"], &["run/config.toml, line ", "correct the file, or delete it"]);
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn a_comment_is_no_difference_and_stays() {
     fs::write(place.path("run/config.toml"), &commented).unwrap();
     place.train(&["--resume", "run"]).says(0, &["nothing left to do"]);
     assert_eq!(read(&place, "run/config.toml"), commented);
-    // A setting makes the file a new one; the person's is kept.
-    let kept = "run/config.toml is not as the run wrote it, and is kept as run/config.toml.kept";
+    // A setting creates a new file; the user's is kept.
+    let kept = "run/config.toml was edited, and is kept as run/config.toml.kept";
     place.train(&["--resume", "run", "--set", "train.epochs=5"]).says(0, &[kept, "done: 5 steps"]);
     assert_eq!(read(&place, "run/config.toml.kept"), commented);
     assert!(read(&place, "run/config.toml").contains("epochs = 5"));
@@ -99,7 +99,7 @@ fn a_comment_is_no_difference_and_stays() {
 
 /// Runs of earlier versions did not write a digest.
 #[test]
-fn a_run_whose_configuration_has_no_digest_goes_on() {
+fn a_run_whose_configuration_has_no_digest_continues() {
     let place = Workplace::with_run();
     let text = read(&place, "run/config.toml");
     let bare: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
@@ -122,7 +122,7 @@ fn a_lost_configuration_comes_back_from_the_newest_checkpoint() {
         told.says(0, &["run/config.toml was missing, and is written again from run/checkpoints/step-0000000020"]);
         assert_eq!(read(&place, "run/config.toml"), before);
     }
-    // And where nothing else is left but the checkpoints.
+    // Also if only the checkpoints are left.
     let place = Workplace::with_run();
     fs::rename(place.path("run/checkpoints"), place.path("checkpoints")).unwrap();
     fs::remove_dir_all(place.path("run")).unwrap();
@@ -134,11 +134,11 @@ fn a_lost_configuration_comes_back_from_the_newest_checkpoint() {
 #[test]
 fn a_run_is_not_made_in_a_checkpoint_among_checkpoints_or_at_the_root() {
     let place = Workplace::with_run();
-    let among = "is a run's folder of checkpoints, or in one";
+    let among = "is a run's folder of checkpoints, or inside one";
     let cases = [
         ("/", "is the root of the file system"),
-        ("run/checkpoints/step-0000000020", "is a checkpoint, or in one"),
-        ("run/checkpoints/step-0000000020/new", "is a checkpoint, or in one"),
+        ("run/checkpoints/step-0000000020", "is a checkpoint, or inside one"),
+        ("run/checkpoints/step-0000000020/new", "is a checkpoint, or inside one"),
         ("run/checkpoints", among),
         ("run/checkpoints/new/one", among),
         ("shortcut/new", among),
@@ -154,23 +154,23 @@ fn a_run_is_not_made_in_a_checkpoint_among_checkpoints_or_at_the_root() {
 }
 
 #[test]
-fn a_folder_with_a_configuration_of_ones_own_is_no_run() {
+fn a_folder_with_a_configuration_of_a_user_is_no_run() {
     let place = Workplace::new();
-    let occupied = ["config.toml is there already and is no run's", "choose another folder with --out"];
+    let occupied = ["config.toml exists and does not belong to a run", "choose another folder with --out"];
     for _ in 0..2 {
         place.train_refuses(&["config.toml", "--out", "."], &occupied);
-        place.train_refuses(&["--resume", "."], &["holds your `config.toml`, and no run", "--out DIR"]);
+        place.train_refuses(&["--resume", "."], &["has a `config.toml`, but no run", "--out DIR"]);
     }
     assert!(!place.path("lock").exists(), "a refused run left its lock");
     assert_eq!(read(&place, "config.toml"), CONFIG);
-    // Nor is somebody's file called `lock` written over.
+    // A user's file called `lock` is not overwritten either.
     fs::create_dir(place.path("door")).unwrap();
     fs::write(place.path("door/lock"), "the code is 1234\n").unwrap();
-    place.train_refuses(&["config.toml", "--out", "door"], &["door/lock is there already"]);
+    place.train_refuses(&["config.toml", "--out", "door"], &["door/lock exists"]);
     assert_eq!(read(&place, "door/lock"), "the code is 1234\n");
 }
 
-/// A run that trains for as long as the test needs, and has begun. It waits where nobody reads what it prints.
+/// A run that trains as long as the test needs, and has begun. It blocks on unread output.
 struct Living {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -186,7 +186,7 @@ impl Living {
         Self { child, out }
     }
 
-    /// How it ended.
+    /// Returns its exit status.
     fn ended(self) -> Told {
         drop(self.out);
         self.child.wait_with_output().unwrap().into()
@@ -200,10 +200,7 @@ fn a_log_and_a_lock_that_are_removed_from_a_living_run_are_made_again() {
     fs::remove_file(place.path("run/log.jsonl")).unwrap();
     fs::remove_file(place.path("run/lock")).unwrap();
     let told = living.ended();
-    told.says(
-        0,
-        &["run/lock was removed", "run/log.jsonl was removed while the run was trained, and is written again"],
-    );
+    told.says(0, &["run/lock was removed", "run/log.jsonl was removed during the run, and is written again"]);
     assert_eq!(read(&place, "run/log.jsonl").lines().count(), 20_000);
     place.inspect(&["verify", "run"]).says(0, &[]);
 }
@@ -233,22 +230,20 @@ fn doubled_and_swapped_lines_of_a_log_are_found_by_verify_and_by_a_resume() {
     doubled.insert(7, lines[6]);
     let mut swapped = lines;
     swapped.swap(4, 5);
-    for (lines, fault) in [(doubled, "line 8 is of step 6, as the one before"), (swapped, "line 6 is of step 4, and")] {
+    for (lines, fault) in [(doubled, "line 8 has step 6, like the one before"), (swapped, "line 6 has step 4, and")] {
         let text = lines.join("\n") + "\n";
         fs::write(place.path("run/log.jsonl"), &text).unwrap();
         let verified = place.inspect(&["verify", "run"]);
         assert_eq!(verified.code, Some(1), "{verified:?}");
         assert!(verified.out.contains(&format!("run/log.jsonl: BAD: {fault}")), "{}", verified.out);
-        place
-            .train(&["--resume", "run"])
-            .says(0, &["run/log.jsonl had lines twice or out of order", "kept in run/log"]);
+        place.train(&["--resume", "run"]).says(0, &["run/log.jsonl had duplicate or swapped lines", "kept in run/log"]);
         assert_eq!(read(&place, "run/log.jsonl"), whole);
         place.inspect(&["verify", "run"]).says(0, &[]);
     }
 }
 
 #[test]
-fn lines_that_are_missing_from_a_log_are_told_by_verify_and_by_a_resume() {
+fn lines_that_are_missing_from_a_log_are_reported_by_verify_and_by_a_resume() {
     let place = Workplace::with_run();
     let whole = read(&place, "run/log.jsonl");
     let without = |from: usize, to: usize| {
@@ -274,14 +269,14 @@ fn a_run_that_begins_with_a_checkpoint_alone_says_once_where_its_log_begins() {
     let place = Workplace::with_run();
     fs::rename(place.path("run/checkpoints"), place.path("alone")).unwrap();
     let told = place.train(&["--resume", "alone/step-0000000010", "--out", "on"]);
-    told.says(0, &["warning: on/log.jsonl begins with step 10: the lines of the steps before it are not there"]);
+    told.says(0, &["warning: on/log.jsonl begins with step 10: the lines of earlier steps are missing"]);
     assert_eq!(told.err.matches("log.jsonl").count(), 1, "{}", told.err);
     // Nothing is missing that was there before.
     let again = place.train(&["--resume", "on", "--set", "train.epochs=5"]);
     assert!(again.code == Some(0) && !again.err.contains("log.jsonl"), "{}", again.err);
 }
 
-/// Whoever opened the pipe would wait for ever.
+/// Opening the pipe would block for ever.
 #[test]
 fn a_pipe_in_the_place_of_the_log_is_to_be_moved_away() {
     let place = Workplace::with_run();
@@ -316,7 +311,7 @@ const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": nul
     "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
     "model": {"type": "WordLevel", "vocab": {"[unk]": 0, "to": 1, "be": 2, "or": 3, "not": 4}, "unk_token": "[unk]"}}"#;
 
-/// A run on a text with a tokenizer, and a separate home for files that are kept for later runs.
+/// A run on a text with a tokenizer, and a separate cache folder.
 fn text_run() -> Workplace {
     let place = Workplace::new();
     fs::write(place.path("text.toml"), TEXT).unwrap();
@@ -336,7 +331,7 @@ fn forge_data(place: &Workplace, change: impl Fn(&mut Value)) {
     let mut state: Value = serde_json::from_slice(&fs::read(checkpoint.join("state.json")).unwrap()).unwrap();
     change(&mut state);
     forge_file(&checkpoint, "state.json", state.to_string().as_bytes());
-    // The run goes by its checkpoint; its own file would differ.
+    // The run uses its checkpoint; its own file would differ.
     fs::remove_file(place.path("run/config.toml")).unwrap();
 }
 
@@ -344,7 +339,7 @@ fn forge_data(place: &Workplace, change: impl Fn(&mut Value)) {
 fn a_checkpoint_opens_the_data_and_no_tokenizer_and_makes_no_folder_for_tokens() {
     let place = text_run();
     assert!(place.path("tokens").is_dir() && !place.path("home").exists());
-    // Whoever opened the pipe would wait for ever.
+    // Opening the pipe would block for ever.
     assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     forge_data(&place, |state| {
         state["config"]["data"]["tokenizer"] = json!("../pipe");
@@ -357,7 +352,7 @@ fn a_checkpoint_opens_the_data_and_no_tokenizer_and_makes_no_folder_for_tokens()
         assert!(!place.path("evil").exists(), "{arguments:?} made a folder that a checkpoint names");
     }
     assert!(place.path("home/rekindle").is_dir(), "the tokens are kept in the user's own folder");
-    // A path that a person names is the person's choice.
+    // A path on the command line is the user's choice.
     let named = ["--resume", "run", "--set", "data.cache=mine", "--set", "data.tokenizer=t.json"];
     with_home(&place, &named).says(0, &["nothing left to do"]);
     assert!(place.path("mine").is_dir());
@@ -382,7 +377,7 @@ fn another_text_than_the_checkpoint_knows_is_refused_before_anything_is_made_of_
     }
 }
 
-/// Then the data tells; where it cannot, a person is asked where it is.
+/// Then the data is needed; if it is missing, the message asks for its path.
 #[test]
 fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run() {
     let place = text_run();
@@ -391,7 +386,7 @@ fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run(
     for arguments in [&["eval", "run"][..], &sample] {
         with_home(&place, arguments).says(0, &[]);
     }
-    // A file in its place that is no regular one is not opened: whoever opened the pipe would wait for ever.
+    // A file in its place that is not regular is not opened: opening a pipe would block for ever.
     assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
     fs::rename(place.path("tale.txt"), place.path("moved.txt")).unwrap();
     fs::rename(place.path("pipe"), place.path("tale.txt")).unwrap();
@@ -400,7 +395,7 @@ fn a_checkpoint_that_does_not_say_what_its_model_takes_asks_the_data_of_its_run(
     }
     let named = [&sample[..], &["--set", "data.path=moved.txt"]].concat();
     with_home(&place, &named).says(0, &[]);
-    // Other data says nothing of this model.
+    // Other data does not describe this model.
     fs::remove_file(place.path("tale.txt")).unwrap();
     fs::write(place.path("tale.txt"), "not to be or to be\n".repeat(40)).unwrap();
     with_home(&place, &sample).says(2, &["the content of ", "tale.txt cannot change within a run"]);

@@ -1,11 +1,10 @@
-//! `train predict`: what a run has learned, applied to rows of a table, a tensor or images.
+//! `train predict`: predictions for rows of a table, a tensor or images.
 
 use std::fs;
 
 use crate::common;
+use crate::common::data::write;
 use crate::common::{ADAMW, Lab, small, table};
-use crate::common_data::write;
-use crate::common_parquet;
 use serde_json::Value;
 
 /// The lines of a prediction, the first with the names of the columns.
@@ -84,7 +83,7 @@ fn columns_without_names_are_taken_in_their_order() {
     assert_eq!(predict(&lab, "bare.csv"), expected);
     fs::write(lab.path("less.csv"), bare(&without(&table(), &[1, 2]))).unwrap();
     let refusal = lab.train(&["predict", "run", "--data", "less.csv"]).refusal();
-    let expected = "less.csv has 2 columns, and the model was trained on 4, of which column 1 is the label";
+    let expected = "less.csv has 2 columns, and the model was trained on 4; its label is column 1";
     assert!(refusal.contains(expected), "{refusal}");
 }
 
@@ -122,7 +121,7 @@ fn what_is_half_written_is_not_left_behind() {
     assert_eq!(written, lab.train(&["predict", "run", "--data", "data.csv"]).well().stdout);
 }
 
-/// The most memory that the process has had so far, in bytes; none once it has ended.
+/// Returns the peak memory of the process so far, in bytes; `None` once it has ended.
 #[cfg(target_os = "linux")]
 fn peak(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -184,7 +183,7 @@ fn rows_of_a_tensor_need_no_targets() {
     fs::write(lab.path("cut.safetensors"), bytes).unwrap();
     let refusal = lab.train(&["predict", "run", "--data", "cut.safetensors"]).refusal();
     assert!(
-        refusal.contains("cut.safetensors is not a valid safetensors file: its tensors fill 1200 bytes"),
+        refusal.contains("cut.safetensors is not a valid safetensors file: its tensors fill 1200 of the"),
         "{refusal}"
     );
 }
@@ -217,7 +216,7 @@ fn images_need_no_labels() {
     assert!(refusal.contains("wide: a row is numbers of shape [1, 1, 6], and the model takes"), "{refusal}");
 }
 
-/// Whatever folder they are in, the images are told by their files; a class has the name of its folder in training.
+/// In any folder, images are identified by their files; a class has the name of its folder in training.
 #[test]
 fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     let config = small(ADAMW, "constant()", "").replace("data.csv\"", "animals\"\nformat = \"images\"");
@@ -249,12 +248,12 @@ fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     assert_eq!(rows.iter().map(|row| &row[0]).collect::<Vec<_>>(), names);
     let right = rows.iter().enumerate().filter(|(image, row)| &row[1] == classes[image % 2]).count();
     assert!(right >= 38, "{right} of 40");
-    // One image is a folder of one.
+    // One image is treated as a folder of one.
     let told = lab.train(&["predict", "run", "--data", "new/box/35.png"]).well();
     let one: Vec<csv::StringRecord> =
         csv::Reader::from_reader(told.stdout.as_bytes()).into_records().map(Result::unwrap).collect();
     assert_eq!((one.len(), &one[0][0], &one[0][1]), (1, "35.png", &rows[35][1]));
-    // The decoder would find its end missing; the size is told by the head before that.
+    // The decoder would find its end missing; the size is checked before that, from the header.
     let wide = picture(1, 5);
     write(&lab.path("new"), &[("zoo/wide.png", wide[..wide.len() - 20].to_vec())]);
     let refusal = lab.train(&["predict", "run", "--data", "new", "-o", "out.csv"]).refusal();
@@ -263,7 +262,7 @@ fn images_in_a_folder_are_predicted_by_the_names_of_their_files() {
     assert!(refusal.contains(expected) && !lab.path("out.csv").exists(), "{refusal}");
 }
 
-/// At whatever moment it comes: before there is a file, when it was just begun, and later.
+/// At any moment: before there is a file, when it was just created, and later.
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_prediction_and_leaves_what_was_there_before() {
@@ -296,7 +295,7 @@ fn a_signal_ends_a_prediction_and_leaves_what_was_there_before() {
     }
 }
 
-/// `train predict … | head` is no error.
+/// `train predict … | head` is not an error.
 #[test]
 fn a_reader_of_predictions_may_go_away() {
     let lab = lab();
@@ -330,11 +329,11 @@ fn predictions_can_be_parquet() {
     }
 }
 
-/// A Parquet file names its columns, though those of the run had no names.
+/// A Parquet file names its columns, although those of the run had no names.
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let config = small(ADAMW, "constant()", "").replace("batch_size", "header = false\nbatch_size");
     let lab = Lab::in_memory(&config);
     let rows: Vec<String> = table().lines().skip(1).map(str::to_owned).collect();
@@ -348,7 +347,7 @@ fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names(
     assert_eq!(predict(&lab, "rows.parquet"), predict(&lab, "data.csv"));
     write_parquet(&lab.path("less.parquet"), &[("x", column(0)), ("y", column(1))]);
     let refusal = lab.train(&["predict", "run", "--data", "less.parquet"]).refusal();
-    let expected = "less.parquet has 2 columns, and the model was trained on 4, of which column 3 is the label";
+    let expected = "less.parquet has 2 columns, and the model was trained on 4; its label is column 3";
     assert!(refusal.contains(expected), "{refusal}");
 }
 
@@ -356,7 +355,7 @@ fn rows_in_parquet_are_taken_in_their_order_by_a_model_of_columns_without_names(
 #[cfg(feature = "parquet")]
 #[test]
 fn rows_can_be_parquet() {
-    use common_parquet::{Cells, write_parquet};
+    use crate::common::parquet_files::{Cells, write_parquet};
     let lab = lab();
     let expected = predict(&lab, "data.csv");
     let column = |place: usize| {
@@ -386,21 +385,21 @@ fn categories_that_training_had_not_are_counted_with_an_example() {
     lab.start("run");
     let rows = "6300.0,1,0\ns,2,1\n6300,3,1\n6300.0,3,1\n";
     fs::write(lab.path("new.csv"), format!("size,x,y\n{rows}")).unwrap();
-    let expected = "warning: new.csv: of the rows, 3 of 4 have a value in column `size` that no training row has, such as \
-                    \"6300.0\" (they have \"6300\"); the model takes it for none of its categories\n";
+    let expected = "warning: new.csv: of the rows, 3 of 4 have a value in column `size` that no training row has, \
+                    such as \"6300.0\" (they have \"6300\"); the model treats it as unknown\n";
     let told = lab.train(&["predict", "run", "--data", "new.csv"]).well();
     assert_eq!((told.stderr.as_str(), told.stdout.lines().count()), (expected, 5));
     let told = lab.train(&["eval", "run", "--data", "new.csv", "--json"]).well();
     assert_eq!(told.stderr, expected);
     serde_json::from_str::<Value>(&told.stdout).unwrap();
-    // Larger files are counted as a whole.
+    // Larger files are counted completely.
     fs::write(lab.path("many.csv"), format!("size,x,y\n{}", rows.repeat(200))).unwrap();
     let told = lab.train(&["predict", "run", "--data", "many.csv", "-o", "out.csv"]).well();
     assert!(told.stderr.contains("600 of 800 have a value in column `size`"), "{}", told.stderr);
 }
 
 #[test]
-fn lines_that_another_file_does_not_have_are_not_passed_over() {
+fn lines_that_another_file_does_not_have_are_not_skipped() {
     let config = small(ADAMW, "constant()", "").replace("batch_size", "skip_lines = 2\nbatch_size");
     let lab = Lab::in_memory(&config);
     let note = "units: mm,mm,mm\nof the year, 2025\n";
@@ -413,9 +412,7 @@ fn lines_that_another_file_does_not_have_are_not_passed_over() {
         let told = lab.train(&["predict", "run", "--data", name]).well();
         let rows: Vec<String> = expected.iter().map(|row| row.join(",") + "\n").collect();
         assert_eq!(told.stdout, rows.concat());
-        let said = format!(
-            "note: {name}: {lines} lines are passed over before the rows, and not 2 as in the run's own file\n"
-        );
+        let said = format!("note: {name}: {lines} lines are skipped before the rows, not 2 as in the run's own file\n");
         assert_eq!(told.stderr, said);
         let told = lab.train(&["eval", "run", "--data", name, "--json"]).well();
         assert_eq!(serde_json::from_str::<Value>(&told.stdout).unwrap()["rows"], 60);
@@ -429,7 +426,7 @@ fn lines_that_another_file_does_not_have_are_not_passed_over() {
 }
 
 #[test]
-fn without_a_header_no_row_of_another_file_is_passed_over() {
+fn without_a_header_no_row_of_another_file_is_skipped() {
     let config = small(ADAMW, "constant()", "").replace("batch_size", "header = false\nskip_lines = 1\nbatch_size");
     let lab = Lab::in_memory(&config);
     let bare: String = table().lines().skip(1).map(|line| line.to_owned() + "\n").collect();
@@ -441,15 +438,15 @@ fn without_a_header_no_row_of_another_file_is_passed_over() {
         fs::write(lab.path(name), content).unwrap();
         let told = lab.train(&["predict", "run", "--data", name]).well();
         assert_eq!(told.stdout.lines().count(), 61, "{name}");
-        assert!(told.stderr.contains("0 lines are passed over before the rows, and not 1"), "{}", told.stderr);
+        assert!(told.stderr.contains("0 lines are skipped before the rows, not 1"), "{}", told.stderr);
     }
     let told = lab.train(&["eval", "run", "--data", "bare.csv", "--json"]).well();
     assert_eq!(serde_json::from_str::<Value>(&told.stdout).unwrap()["rows"], 60);
 }
 
-/// Seconds since 1970 are 128 apart in 32 bits. A model that has seen them as they are tells them apart.
+/// Seconds since 1970 are 128 apart in 32 bits. A model trained with 64 bits distinguishes them.
 #[test]
-fn large_numbers_are_told_apart_in_training_and_prediction() {
+fn large_numbers_are_distinguished_in_training_and_prediction() {
     let config = small(ADAMW, "constant()", "").replace("epochs = 3", "epochs = 60").replace("dropout = 0.3", "");
     let lab = Lab::in_memory(&config);
     let late = |i: u32| u32::from(i * 37 % 60 > 30);

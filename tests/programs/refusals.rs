@@ -1,9 +1,9 @@
-//! What is refused when a run is used: by name, with the place, and without changing a file.
+//! Refused uses of a run: the message names the place, and no file is changed.
 
 use std::fs;
 
-use crate::common_forge::forge_file;
-use crate::common_programs::Workplace;
+use crate::common::forge::forge_file;
+use crate::common::programs::Workplace;
 use serde_json::{Value, json};
 
 const EVAL: [&str; 2] = ["eval", "run"];
@@ -11,23 +11,12 @@ const PREDICT: [&str; 5] = ["predict", "run", "--data", "rows.csv", "-o"];
 const SAMPLE: [&str; 4] = ["sample", "run", "--prompt", "a"];
 
 #[test]
-fn a_path_that_is_no_run_is_refused() {
-    let place = Workplace::new();
-    for arguments in [&["eval", "nowhere"][..], &["sample", "nowhere"], &["predict", "nowhere", "--data", "rows.csv"]] {
-        place.train_refuses(arguments, &["cannot read nowhere: No such file", "give a run directory"]);
-    }
-    place.train_refuses(&["eval", "config.toml"], &["config.toml: is a file; give a run directory"]);
-    place.train_refuses(&["eval"], &["required", "<RUN>"]);
-    place.train_refuses(&["predict", "run"], &["required", "--data <PATH>"]);
-}
-
-#[test]
 fn a_run_is_used_as_it_is() {
     let place = Workplace::with_run();
     for setting in ["optimizer.lr=1", "model.hidden=[4]", "data.validation=0.5"] {
         let (key, _) = setting.split_once('=').unwrap();
         let message =
-            format!("--set {key}: a run is used as it is; only `device` and the paths of its data can be set");
+            format!("--set {key}: a run cannot be changed here; only `device` and the paths of its data can be set");
         place.train_refuses(&[&EVAL[..], &["--set", setting]].concat(), &[&message]);
         place.train_refuses(&[&SAMPLE[..], &["--set", setting]].concat(), &[&message]);
     }
@@ -42,7 +31,7 @@ fn rows_that_are_not_there_are_refused() {
     place.train_refuses(&[&EVAL[..], &["--rows", "all", "--data", "rows.csv"]].concat(), &["--rows", "--data"]);
     place.train_refuses(
         &[&EVAL[..], &["--data", "none.csv"]].concat(),
-        &["cannot read the rows none.csv", "`--data` says where"],
+        &["cannot read the rows none.csv", "give their path with `--data`"],
     );
     place.train_refuses(&[&EVAL[..], &["--data", "."]].concat(), &[". is a folder, not a regular file"]);
     place.train(&["config.toml", "--out", "whole", "--set", "data.validation=0"]).says(0, &["done"]);
@@ -58,14 +47,14 @@ fn data_of_another_format_is_refused_by_its_name() {
         place.train_refuses(&[&EVAL[..], &["--data", name]].concat(), &[name, &said(found)]);
         place.train_refuses(&["predict", "run", "--data", name], &[name, &said(found)]);
     }
-    // A name that says nothing, or text, may be what the run reads.
+    // A file without a known ending, or text, may have the run's format.
     for name in ["new.dat", "new.txt"] {
         fs::copy(place.path("rows.csv"), place.path(name)).unwrap();
         place.train(&[&EVAL[..], &["--data", name]].concat()).says(0, &[]);
     }
 }
 
-/// What is wrong with a table is named by line and column.
+/// Errors in a table name line and column.
 #[test]
 fn rows_that_are_wrong_are_refused_by_their_place() {
     let place = Workplace::with_run();
@@ -73,7 +62,7 @@ fn rows_that_are_wrong_are_refused_by_their_place() {
         ("", &["the data file new.csv is empty"]),
         ("width,label\n1,0\n", &["new.csv has no column `height`, which the model was trained on", "it has `width`"]),
         ("1,2,0\n", &["new.csv has no column `width`"]),
-        ("width,height\n1,2\n1\n", &["new.csv, line 3: 1 columns where the first line has 2"]),
+        ("width,height\n1,2\n1\n", &["new.csv, line 3: 1 columns, but the first line has 2"]),
         ("width,height\n1,2\n\n\n1,two\n", &["new.csv, line 5, column `height`: \"two\" is not a number"]),
         ("width,height\n1,\n", &["new.csv, line 2, column `height`: the field is empty"]),
         ("width,height\n1,1e99\n", &["new.csv, line 2, column `height`: \"1e99\" is not a finite"]),
@@ -106,7 +95,7 @@ fn rows_that_are_wrong_are_refused_by_their_place() {
 fn an_output_that_cannot_be_written_is_refused_before_anything_is_computed() {
     let place = Workplace::with_run();
     let cases: [(&str, &[&str]); 4] = [
-        ("out.txt", &["the name of out.txt does not tell its format", ".csv or .parquet"]),
+        ("out.txt", &["the name of out.txt does not show its format", ".csv or .parquet"]),
         ("none/out.csv", &["none/out.csv cannot be written: No such file", "choose another place with --output"]),
         ("taken.csv", &["taken.csv cannot be written: it is there and is not a file"]),
         ("", &["--output"]),
@@ -124,11 +113,11 @@ fn an_output_that_cannot_be_written_is_refused_before_anything_is_computed() {
 #[test]
 fn a_model_of_rows_does_not_speak() {
     let place = Workplace::with_run();
-    let parts = ["step-0000000020: the model takes numbers of shape [2] and cannot go on with a text", "train predict"];
+    let parts = ["step-0000000020: the model takes numbers of shape [2] and cannot continue a text", "train predict"];
     place.train_refuses(&SAMPLE, &parts);
 }
 
-/// A checkpoint that says nonsense of its rows is not believed.
+/// A checkpoint with an invalid description of its rows is not accepted.
 #[test]
 fn a_checkpoint_that_is_not_understood_is_refused() {
     let place = Workplace::with_run();
@@ -139,7 +128,7 @@ fn a_checkpoint_that_is_not_understood_is_refused() {
         forge_file(&place.newest(), "state.json", changed.to_string().as_bytes());
         place.train_refuses(&[&PREDICT[..], &["out.csv"]].concat(), parts);
     };
-    let not_understood = "step-0000000020: what it says of the rows of its data is not understood";
+    let not_understood = "step-0000000020: its description of the data's rows is invalid";
     refuses(&|state| state["schema"] = json!("rows"), &[not_understood]);
     refuses(&|state| state["schema"]["input"] = json!({"numbers": [0]}), &[not_understood]);
     refuses(&|state| state["schema"]["input"] = json!({"numbers": [u64::MAX, 2]}), &[not_understood]);
@@ -151,11 +140,11 @@ fn a_checkpoint_that_is_not_understood_is_refused() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_passed_over_by_name() {
+fn a_damaged_checkpoint_is_skipped_by_name() {
     let place = Workplace::with_run();
     fs::remove_file(place.newest().join("model.safetensors")).unwrap();
     let told = place.train(&["eval", "run"]);
-    told.says(0, &["passed over a damaged checkpoint: run/checkpoints/step-0000000020"]);
+    told.says(0, &["skipped a damaged checkpoint: run/checkpoints/step-0000000020"]);
     assert!(told.out.starts_with("run/checkpoints/step-0000000015 on validation rows\n"), "{}", told.out);
     place.train_refuses(&["eval", "run/checkpoints/step-0000000020"], &["model.safetensors is missing"]);
 }

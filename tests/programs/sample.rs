@@ -1,4 +1,4 @@
-//! `train sample`: a text that a run's model goes on with; and a model of text in `train eval`.
+//! `train sample`: generated text; and text models in `train eval`.
 
 use std::fs;
 use std::io::Read;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const TEXT: &str = "In the beginning was the word, and the word was with the reader.\n";
 
-/// A finished run `run` of a small model of [`TEXT`], whose data is gone.
+/// A finished run `run` of a small model of [`TEXT`], whose data is removed.
 fn lab(data: &str) -> Lab {
     let data = format!("path = \"a.txt\"\nformat = \"text\"\ncontext = 8\nbatch_size = 4\ncache = \"cache\"\n{data}");
     let model = "kind = \"gpt\"\nlayers = 1\nheads = 2\nwidth = 16\ndropout = 0.1";
@@ -39,7 +39,7 @@ fn the_same_seed_gives_the_same_text() {
     assert_ne!(text, seeded("2", "1"));
     assert!(text.starts_with("In the") && text.ends_with('\n'));
     assert_eq!(text.chars().count(), "In the".len() + 60 + 1);
-    // A longer one begins the same, and every character is one of the text.
+    // A longer text has the same beginning, and every character is one of the text.
     let longer = sample(&lab, "1", &[&bold[..], &["--seed", "1", "--tokens", "90"]].concat());
     assert!(longer.starts_with(&text[..text.len() - 1]), "{longer} {text}");
     assert!(text.chars().all(|character| TEXT.contains(character)));
@@ -64,11 +64,11 @@ fn at_temperature_zero_the_seed_says_nothing() {
     let lab = lab("");
     let greedy = |more: &[&str]| sample(&lab, "1", &[&["--temperature", "0"], more].concat());
     assert_eq!(greedy(&["--seed", "1"]), greedy(&["--seed", "2"]));
-    // To choose from one is not to choose.
+    // With one token to choose from there is no choice.
     assert_eq!(greedy(&[]), sample(&lab, "1", &["--top-k", "1", "--seed", "3"]));
 }
 
-/// Only the last tokens are seen, as many as a row of the data had.
+/// Only the last tokens are seen, as many as in a row of the data.
 #[test]
 fn a_prompt_may_be_longer_than_the_context() {
     let lab = lab("");
@@ -97,14 +97,14 @@ fn what_cannot_be_sampled_is_refused() {
         "{unknown}"
     );
     assert!(refusal(&["--prompt", ""]).contains("the prompt is empty"));
-    assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number from 0 up"));
-    assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number from 0 up"));
+    assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number, at least 0"));
+    assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number, at least 0"));
     assert!(refusal(&["--top-k", "0"]).contains("--top-k 0: must be at least 1"));
     let rows = lab.train(&["predict", "run", "--data", "b.txt"]).refusal();
-    assert!(rows.contains("the model reads 8 tokens out of") && rows.contains("`train sample`"), "{rows}");
+    assert!(rows.contains("the model takes 8 tokens out of") && rows.contains("`train sample`"), "{rows}");
 }
 
-/// A reader that has read enough ends it, and is no error.
+/// A reader that closes the pipe early is not an error.
 #[test]
 fn a_text_is_printed_as_it_comes() {
     let lab = lab("");

@@ -1,11 +1,11 @@
-//! A command line that is not understood is answered with what to type instead.
+//! A wrong command line gets a suggestion.
 
 use std::fs;
 
-use crate::common_programs::Workplace;
+use crate::common::programs::Workplace;
 
 #[test]
-fn a_command_that_is_none_is_answered_with_the_one_that_was_meant() {
+fn an_unknown_command_is_answered_with_the_one_that_was_meant() {
     let place = Workplace::with_run();
     place.inspect_refuses(2, &["lr-x", "run"], &["there is no command `lr-x`", "did you mean `inspect lr run`?"]);
     place.inspect_refuses(2, &["verifi", "run"], &["did you mean `inspect verify run`?", "verify, diff, lr"]);
@@ -45,10 +45,25 @@ fn a_setting_that_is_typed_as_an_option_is_answered_with_its_key() {
 }
 
 #[test]
+fn data_in_the_place_of_a_configuration_is_answered_with_how_to_make_one() {
+    let place = Workplace::new();
+    fs::write(place.path("packed rows.csv.gz"), [0x1f, 0x8b, 0xff, 0xfe]).unwrap();
+    place.train_refuses(
+        &["rows.csv"],
+        &["rows.csv, line 1: not TOML", "; this is data by its name; `train init rows.csv` writes"],
+    );
+    place.train_refuses(
+        &["packed rows.csv.gz"],
+        &["cannot read the configuration", "`train init 'packed rows.csv.gz'` writes"],
+    );
+    place.train_refuses(&["check", "rows.csv"], &["`train init rows.csv` writes a configuration for it"]);
+}
+
+#[test]
 fn a_request_that_is_half_is_answered_with_the_whole() {
     let place = Workplace::with_run();
     place.train_refuses(&[], &["`train CONFIG.toml`", "`train init DATA`", "`train --resume RUN`"]);
-    place.train_refuses(&["--resume", "run", "config.toml"], &["leave config.toml out", "`--set KEY=VALUE`"]);
+    place.train_refuses(&["--resume", "run", "config.toml"], &["remove config.toml", "`--set KEY=VALUE`"]);
     place.train_refuses(&["config.toml", "more"], &["`more` is one word too many", "`--out`", "`--set`"]);
 }
 
@@ -59,8 +74,17 @@ fn a_folder_of_runs_is_answered_with_the_runs_in_it() {
         place.train(&["config.toml", "--out", &format!("runs/{run}")]).says(0, &["done"]);
     }
     fs::create_dir(place.path("runs/notes")).unwrap();
+    // There is no command for it, and no run of that name.
+    place.inspect_refuses(
+        2,
+        &["list", "runs"],
+        &["there is no command `list`; to list the runs in a folder", "`inspect runs`"],
+    );
+    fs::rename(place.path("runs"), place.path("all of them")).unwrap();
+    place.inspect_refuses(2, &["runs", "all of them"], &["to list the runs in a folder", "`inspect 'all of them'`\n"]);
+    fs::rename(place.path("all of them"), place.path("runs")).unwrap();
     place.inspect_refuses(2, &["runs", "a"], &["`inspect runs` shows all that is in it; for one: `inspect runs/a`"]);
-    let answer = "runs: is a folder of runs; give one of them: runs/a, 'runs/b c'\n";
+    let answer = "runs: is a folder of runs; choose one of them: runs/a, 'runs/b c'\n";
     place.train_refuses(&["--resume", "runs"], &[answer]);
     place.train_refuses(&["eval", "runs"], &[answer]);
     place.inspect_refuses(2, &["verify", "runs"], &[answer]);

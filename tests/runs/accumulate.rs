@@ -1,5 +1,5 @@
-//! An update over several micro-batches is the update over the whole batch: its loss, its gradient, its place in the
-//! data.
+//! An update over several micro-batches equals the update over the whole batch: its loss, its gradient, its position in
+//! the data.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn figures(run: &Path, name: &str) -> Vec<f64> {
     log(run).iter().map(|line| line[name].as_f64().unwrap()).collect()
 }
 
-/// Within 2e-5 after twelve updates: sums in f32 are taken in another order.
+/// Within 2e-5 after twelve updates: sums in f32 have another order.
 #[track_caller]
 fn assert_close(found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
@@ -32,8 +32,8 @@ fn assert_close(found: &[f64], expected: &[f64]) {
     }
 }
 
-/// Thirteen rows in five micro-batches are 3, 3, 3, 3 and 1, nine are 2, 2, 2, 2 and 1: a mean of their means would be
-/// far off.
+/// Thirteen rows in five micro-batches are 3, 3, 3, 3 and 1, nine are 2, 2, 2, 2 and 1: an unweighted mean of their
+/// means would be far off.
 #[test]
 fn loss_and_gradient_are_means_over_all_rows_of_the_update() {
     let lab = Lab::in_memory(&without_dropout());

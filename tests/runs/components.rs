@@ -1,18 +1,18 @@
-//! Components: what they lend is what a validation measures, and they come and go with their settings.
+//! Components: validations use the weights that they provide, and they can be added and removed by settings.
 
 use std::fs;
 use std::sync::Once;
 
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
-use rekindle::train::resume::{Choices, resume};
+use rekindle::state::{State, StateError, Stateful};
+use rekindle::train::resume::{ResumeOptions, resume};
 use rekindle::train::{Component, Configured, Control, Run, Setting, Update, from_file, register_component};
 use rekindle::trained::{EvaluationRows, Trained};
 use serde::Deserialize;
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, log, small, state};
 
-/// Counts updates, and lends the initial weights.
+/// Counts updates, and provides the initial weights.
 struct Frozen {
     weights: Parameters,
     updates: u64,
@@ -46,7 +46,7 @@ impl Component for Frozen {
     }
 }
 
-impl Part for Frozen {
+impl Stateful for Frozen {
     fn save(&self) -> Result<State, StateError> {
         Ok(State { json: self.updates.into(), ..self.weights.save()? })
     }
@@ -91,7 +91,7 @@ fn a_validation_measures_the_weights_that_a_component_lends_and_training_does_no
         lines.iter().filter_map(|line| line[name].as_f64()).collect()
     };
     assert_eq!(losses(&plain, "loss"), losses(&lent, "loss"));
-    // The initial weights come to the same loss each time, and the trained ones do not.
+    // The initial weights give the same loss each time, and the trained ones do not.
     let (moving, still) = (losses(&plain, "val_loss"), losses(&lent, "val_loss"));
     assert_eq!(still.len(), 6);
     assert!(still.windows(2).all(|pair| pair[0] == pair[1]), "{still:?}");
@@ -111,7 +111,7 @@ fn a_component_that_is_added_or_taken_away_on_a_resume_is_in_the_history() {
     start(&lab, "run", &["components.frozen={}"]).unwrap();
     let resume_with = |settings: &[&str]| {
         let settings: Vec<Setting> = settings.iter().map(|text| Setting::parse(text).unwrap()).collect();
-        let choices = Choices { settings: &settings, ..Choices::default() };
+        let choices = ResumeOptions { settings: &settings, ..ResumeOptions::default() };
         resume(&lab.path("run"), choices, Control::new()).map(|resumed| resumed.run)
     };
     let mut run = resume_with(&["components.frozen=", "components.frozen_too={}", "train.epochs=4"]).unwrap();
@@ -138,7 +138,7 @@ fn mistakes_with_components_are_named() {
     fails(&["components.frozen={lend=true}"], &["components.frozen", "lend"]);
     fails(
         &["components.frozen={lends=true}", "components.frozen_too={lends=true}"],
-        &["components.frozen_too", "`components.frozen` has some too"],
+        &["components.frozen_too", "`components.frozen` provides them too"],
     );
     fails(&["components.frozen={}", "train.epochs=200"], &["component `frozen` failed after the update of step 400"]);
     assert!(register_component::<Frozen>("frozen").unwrap_err().to_string().contains("registered already"));

@@ -1,4 +1,4 @@
-//! One configuration has one result: for any directory, any number of threads, and any change of it on the way.
+//! One configuration has one result: for any directory, any number of threads, and any change of the number.
 
 use std::fs;
 

@@ -1,56 +1,50 @@
-//! The examples that plug user-defined parts into `train`'s loop: killed and run again, each comes to the same bits.
+//! The examples with a part of one's own in `train`'s loop: killed and run again, each comes to the same bits.
 
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
 use std::time::Duration;
 
-use crate::common::{log, steps, tree};
+use crate::common::training::Training;
+use crate::common::{assert_same_bits, example, log, steps};
 
-/// An example's program, to be run in the repository. `cargo test` builds examples beside the tests' own folder.
-fn command(example: &str, out: &Path) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(example);
-    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
-    let mut command = Command::new(path);
-    command.arg(out).stdout(Stdio::null()).stderr(Stdio::null()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    command
-}
-
-/// The files of a run that are the same in every run of one configuration.
-fn contents(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let depends_on_the_clock = |name: &Path| {
-        let name = name.file_name().unwrap().to_string_lossy().into_owned();
-        ["manifest.json", "timing.jsonl", "lock"].contains(&name.as_str()) || name.starts_with('.')
-    };
-    tree(run).into_iter().filter(|(name, _)| !depends_on_the_clock(name)).collect()
-}
-
-/// Runs the example whole, and again while it is killed at several moments; says how many steps it made.
+/// Runs a program whole, and again while it is killed at several moments; `command` has it train in a directory. Gives
+/// a folder in which `whole` is the run.
 #[track_caller]
-fn survives_kills(example: &str) -> usize {
+pub fn assert_kills_change_nothing(command: impl Fn(&Path) -> Command) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
-    assert!(command(example, &whole).status().unwrap().success());
-    let newest = || steps(&killed).last().copied().unwrap_or(0);
+    let spawn = |out: &Path| Training::spawn(&mut command(out), folder.path());
+    spawn(&whole).ended().well();
+    let newest = || steps(&killed).last().copied();
     let mut kills = 0;
-    for _ in 0..4 {
-        let from = newest();
-        let mut child = command(example, &killed).spawn().unwrap();
-        // In the midst of its work: after one more save.
-        while newest() <= from && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
+    for kill in 0..5 {
+        let (from, mut training) = (newest(), spawn(&killed));
+        // In the midst of its work: after one more save, and a little later each time.
+        while newest() <= from && training.is_running() {
+            sleep(Duration::from_millis(1));
         }
-        child.kill().unwrap();
-        kills += u32::from(child.wait().unwrap().signal() == Some(9));
+        sleep(Duration::from_millis(2 * kill));
+        kills += u32::from(training.kill());
     }
-    assert!(kills >= 2, "only {kills} of 4 kills found {example} running");
-    assert!(command(example, &killed).status().unwrap().success());
-    assert!(contents(&whole) == contents(&killed), "the killed run of {example} has other bits");
-    log(&whole).len()
+    assert!(kills >= 2, "only {kills} of 5 kills found the program running");
+    spawn(&killed).ended().well();
+    assert_same_bits(&whole, &killed);
+    folder
+}
+
+/// The same of an example that takes a directory.
+#[track_caller]
+pub fn assert_kills_change_nothing_in(name: &str) -> tempfile::TempDir {
+    assert_kills_change_nothing(|out| {
+        let mut command = example(name);
+        command.arg(out);
+        command
+    })
 }
 
 #[test]
 fn a_component_of_your_own_is_saved_and_restored_with_the_run() {
-    assert!(survives_kills("own_component") > 20);
+    let folder = assert_kills_change_nothing_in("own_component");
+    assert!(log(&folder.path().join("whole")).len() > 20);
 }

@@ -1,11 +1,11 @@
-//! The ConvNet of `examples/fashion.toml` learns from Debian's Fashion-MNIST: a short piece of the example's run.
+//! The ConvNet of `examples/fashion.toml` learns from Debian's Fashion-MNIST: a short part of the example's run.
 
 use std::fs;
 use std::path::Path;
 
 use crate::common::{Lab, log};
 
-/// A cycle of 200 steps instead of 7,504 comes to 0.82. What the whole run comes to stands in the head of the example.
+/// A cycle of 200 steps instead of 7,504 reaches 0.82. The result of the whole run is in the head of the example.
 #[test]
 fn two_hundred_steps_on_fashion_mnist_classify_three_of_four_pictures() {
     if !Path::new("/usr/share/datasets/fashion-mnist").exists() {

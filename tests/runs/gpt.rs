@@ -1,4 +1,4 @@
-//! A GPT in a run: weights that Hugging Face's programs wrote, and data that it is not for.
+//! A GPT in a run: weights written by Hugging Face's programs, and unsuitable data.
 
 use std::fs;
 
@@ -64,7 +64,7 @@ fn a_model_and_data_that_do_not_fit_are_refused_before_the_first_step_with_both_
     assert!(table.contains("a gpt takes rows of tokens, and a row of the data is numbers of shape [3]"), "{table}");
 }
 
-/// What can be changed on a resume: how activations are kept changes no bit.
+/// Changes on a resume: the way activations are kept changes no bit.
 #[test]
 fn whether_activations_are_kept_can_change_on_a_resume() {
     let lab = lab(GPT2);

@@ -1,16 +1,16 @@
-//! Models of images: the same numbers as in PyTorch, with weight files that go both ways; the same bits after any
+//! Models of images: the same numbers as in PyTorch, with weight files exchanged both ways; the same bits after any
 //! interruption and for any number of threads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Ended, Lab, assert_same_bits, checkpoint, log, state, steps};
+use crate::common::{Ended, Lab, assert_same_bits, checkpoint, log, state};
 use candle_core::{DType, Device, Tensor};
 use rekindle::data::Input;
 use rekindle::model::{Mode, ModelConfig};
 
-/// The models of `tests/data/image_reference.py`, without the dropout that PyTorch would draw otherwise.
+/// The models of `tests/data/image_reference.py`, without dropout, which PyTorch would draw differently.
 const CONVNET: &str = "{ kind = 'convnet', hidden = [7], blocks = [{ channels = 4 }, \
      { channels = 5, padding = 1, batch_norm = true, pool = 'max' }, \
      { channels = 6, kernel = 2, padding = 1, pool = 'average', pool_stride = 1 }] }";
@@ -148,18 +148,7 @@ fn a_run_whose_batches_are_too_small_for_its_batch_norm_is_refused_before_its_fi
 #[test]
 fn models_of_images_interrupted_after_any_step_come_to_the_same_bits() {
     for (model, augment) in MATRIX {
-        let lab = lab_with(model, augment);
-        let whole = lab.start("whole");
-        assert_eq!(steps(&lab.path("whole")), (0..=STEPS).collect::<Vec<_>>());
-        for step in 0..STEPS {
-            let name = format!("interrupted-{step}");
-            let copy = lab.interrupted_copy("whole", &name, step);
-            let resumed = lab.train(&["--resume", &name]).well();
-            assert_same_bits(&lab.path("whole"), &copy);
-            // A line for each validation, which is made after every second update.
-            let rest: Vec<&str> = whole.stdout.lines().skip((step / 2) as usize).collect();
-            assert_eq!(resumed.stdout.lines().collect::<Vec<_>>(), rest, "{model}, resumed at step {step}");
-        }
+        lab_with(model, augment).assert_any_step_can_be_the_last(STEPS);
     }
 }
 
@@ -214,7 +203,7 @@ fn decay_on_matrices_leaves_norms_and_biases_alone() {
     }
 }
 
-/// With a rate of 0 the weights stay, and what differs is what the model sees.
+/// With a rate of 0 the weights do not change, and the inputs of the model differ.
 #[test]
 fn training_sees_images_flipped_and_shifted_and_evaluation_as_they_are() {
     let lab = lab("{ kind = 'convnet', blocks = [{ channels = 3 }] }");
@@ -240,7 +229,7 @@ fn training_sees_images_flipped_and_shifted_and_evaluation_as_they_are() {
     assert!(refusal.contains("`data.augment` is for images"), "{refusal}");
 }
 
-/// Of images that are normalized on the way a run and its predictions say what they say of images normalized before.
+/// Predictions for images normalized by the run equal those for images normalized before.
 #[test]
 fn predictions_are_of_normalized_images_too() {
     let augment = "{ normalize = { mean = [0.25], std = [0.5] } }";

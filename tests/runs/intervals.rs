@@ -1,17 +1,16 @@
-//! When a run validates and saves where its configuration does not say, and what is refused because it would never be
-//! told what it follows.
+//! Automatic intervals of validations and saves, and refusals of metrics that would never be known.
 
 use std::fs;
 
 use crate::common::{ADAMW, Lab, MODEL, assert_same_bits, log, steps};
 
-/// Updates of one row each, 48 in an epoch; nothing is said of validations and saves.
+/// Updates of one row each, 48 in an epoch, without intervals.
 fn lab(train: &str, more: &str) -> Lab {
     let model = MODEL.replace("batch_size = 13", "batch_size = 1");
     Lab::in_memory(&format!("optimizer = {ADAMW}\ntrain = {{ {train} }}\n{more}\n{model}"))
 }
 
-/// After how many updates the model was validated.
+/// Returns the updates after which the model was validated.
 fn validated(lab: &Lab, run: &str) -> Vec<u64> {
     let lines = log(&lab.path(run)).into_iter().filter(|line| line.get("val_loss").is_some());
     lines.map(|line| line["step"].as_u64().unwrap() + 1).collect()
@@ -22,8 +21,8 @@ fn a_run_shorter_than_an_epoch_is_validated_over_its_length_and_shows_it() {
     let lab = lab("steps = 23", "");
     let told = lab.start("run");
     assert_eq!(validated(&lab, "run"), [5, 10, 15, 20, 23]);
-    let note = "note: validates every 5 steps and at the end, next at step 5; saves every 10 minutes and, in at most 3% of \
-                the time, after validations, and at the end";
+    let note = "note: validates every 5 steps and at the end, next at step 5; saves every 10 minutes and, in at most \
+                3% of the time, after validations, and at the end";
     assert!(told.stderr.contains(note), "{}", told.stderr);
     let shown: Vec<&str> = told.stdout.lines().map(|line| line.split(" | ").next().unwrap()).collect();
     assert_eq!(shown, ["step 5", "step 10", "step 15", "step 20", "step 23"]);
@@ -37,8 +36,8 @@ fn a_run_of_many_epochs_is_validated_at_their_ends_and_at_most_a_hundred_times()
     let lab = lab("epochs = 250", "");
     let told = lab.train(&["config.toml", "--out", "run", "--set", "data.batch_size=48"]).well();
     assert_eq!(validated(&lab, "run"), (1..=83).map(|n| 3 * n).chain([250]).collect::<Vec<u64>>());
-    let note = "note: validates every 3 epochs (3 steps) and at the end, next at step 3; saves every 10 minutes and, in \
-                at most 3% of the time, after epochs (1 steps) and validations, and at the end";
+    let note = "note: validates every 3 epochs (3 steps) and at the end, next at step 3; saves every 10 minutes and, \
+                in at most 3% of the time, after epochs (1 steps) and validations, and at the end";
     assert!(told.stderr.contains(note), "{}", told.stderr);
 }
 
@@ -98,7 +97,7 @@ fn saves_that_are_left_open_are_far_fewer_than_short_epochs() {
 }
 
 #[test]
-fn a_run_whose_schedule_or_best_would_never_be_told_anything_is_refused_before_it_begins() {
+fn a_run_whose_schedule_or_best_would_never_know_its_metric_is_refused_before_it_begins() {
     let lab = lab("steps = 23", "");
     let plateau = "schedule=plateau(patience=0)";
     let refused = |settings: &[&str]| {
@@ -109,23 +108,23 @@ fn a_run_whose_schedule_or_best_would_never_be_told_anything_is_refused_before_i
         told
     };
     let told = refused(&[plateau, "data.validation=0"]);
-    let why = "goes by the training loss, which is known at the end of an epoch, after 60 steps, and the run has 23";
+    let why = "needs the training loss, which is known at the end of an epoch, after 60 steps, and the run has 23";
     assert!(told.contains("schedule = plateau(") && told.contains(why), "{told}");
     let told = refused(&[plateau, "validation.every=23 steps"]);
-    assert!(told.contains("goes by the validation loss, which is known after step 23, the last one"), "{told}");
+    assert!(told.contains("needs the validation loss, which is known only after step 23, the last one"), "{told}");
     let told = refused(&["momentum_schedule=plateau()", "validation.every=1 epoch"]);
     assert!(
         told.contains("momentum_schedule = plateau(") && told.contains("ends before its first validation"),
         "{told}"
     );
     let told = refused(&["checkpoint.keep.best=2", "validation.every=1 epoch"]);
-    assert!(told.contains("checkpoint.keep.best = 2: goes by the validation loss"), "{told}");
+    assert!(told.contains("checkpoint.keep.best = 2: needs the validation loss"), "{told}");
     let told = refused(&["checkpoint.keep.best=2", "checkpoint.keep.metric=training_loss"]);
-    assert!(told.contains("checkpoint.keep.best = 2: goes by the training loss"), "{told}");
+    assert!(told.contains("checkpoint.keep.best = 2: needs the training loss"), "{told}");
 }
 
 #[test]
-fn what_is_never_told_anything_on_a_resume_is_warned_of_and_the_run_goes_on() {
+fn what_never_knows_its_metric_on_a_resume_is_warned_of_and_the_run_continues() {
     let lab = lab("steps = 3", "schedule = 'plateau()'\nvalidation = { every = '1 step' }");
     lab.start("run");
     let told = lab.train(&["--resume", "run", "--set", "train.steps=5", "--set", "validation.every=9 steps"]).well();

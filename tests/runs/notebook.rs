@@ -1,4 +1,4 @@
-//! The notebook's experiment comes out as the notebook has it, from the start and from a checkpoint.
+//! The notebook's experiment has the notebook's results, from the start and from a checkpoint.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,7 +34,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What `train` prints on stdout, run in `folder`.
+/// Returns the stdout of `train`, run in `folder`.
 fn train(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_train")).args(arguments).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -49,7 +49,7 @@ fn the_example_prints_the_lines_of_the_notebook() {
 }
 
 #[test]
-fn the_checkpoint_in_the_repository_goes_on_from_epoch_10_and_stays_as_it_is() {
+fn the_checkpoint_in_the_repository_continues_from_epoch_10_and_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let sample = root().join("checkpoints/notebook");
     let before = contents(&sample);
@@ -103,7 +103,7 @@ impl Sink for Epochs {
     }
 }
 
-/// How each of PyTorch's runs is written here, in the order of the file.
+/// Equivalents of PyTorch's runs, in the order of the file.
 const RUNS: [&[&str]; 6] = [
     &[],
     &["schedule=step(5, gamma=0.1)"],
@@ -116,8 +116,8 @@ const RUNS: [&[&str]; 6] = [
     ],
 ];
 
-/// PyTorch's own numbers. Losses agree within 1e-4 relative, for f32 sums are taken in another order; rates within
-/// 1e-12, for f64 formulas are evaluated in another order.
+/// PyTorch's own numbers. Losses agree within 1e-4 relative, because f32 sums have another order; rates within 1e-12,
+/// because f64 formulas are evaluated in another order.
 #[test]
 fn all_six_runs_agree_with_pytorch() {
     let text = std::fs::read_to_string(root().join("tests/data/notebook_runs.json")).unwrap();

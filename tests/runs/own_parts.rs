@@ -1,117 +1,129 @@
-//! A custom model, data, loss and metric in the loop of `train`: `examples/own_model.rs` and `examples/own_loss.rs`,
-//! killed and run again, come to the same bits; kinds that are not registered are refused by name.
+//! A user-defined model, data set, loss and metric in the loop of `train`: `examples/own_model.rs` and
+//! `examples/own_loss.rs`, killed and run again, produce the same bits; kinds that are not registered are refused by
+//! name.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
+use crate::common::{Ended, steps};
+use crate::examples::assert_kills_change_nothing_in;
 use candle_core::{Device, Tensor};
 use rekindle::checkpoint::Checkpoint;
 use rekindle::data::{self, Batch, DataError, Dataset, DatasetSpec, Fingerprint, Input, Source, Stateless, TargetKind};
 use rekindle::metric::{self, Mean, Metric, Tally};
 use rekindle::model::{self, Mode, Model, ModelError, ModelSpec, linear_default};
 use rekindle::parameters::Parameters;
-use rekindle::state::{Part, State, StateError};
+use rekindle::state::{State, StateError, Stateful};
 use rekindle::train::{Config, Control, Run, Session, from_file, resume};
 use rekindle::trained::{EvaluationRows, Trained};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// `cargo test` builds examples beside the tests' own folder.
-fn command(example: &str, out: &Path) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(example);
-    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
-    let mut command = Command::new(path);
-    command.arg(out).stdout(Stdio::null());
-    command
-}
-
-/// Every file of a run but what tells the time: the manifests, `timing.jsonl` and the lock.
-fn contents(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![run.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            // The remains of a killed save are hidden.
-            if name.starts_with('.') || ["manifest.json", "timing.jsonl", "lock"].contains(&name.as_str()) {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.insert(path.strip_prefix(run).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-#[track_caller]
-fn assert_kills_change_nothing(example: &str) -> PathBuf {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
-    let began = Instant::now();
-    assert!(command(example, &whole).stderr(Stdio::null()).status().unwrap().success());
-    let duration = began.elapsed();
-    let mut kills = 0;
-    for _ in 0..6 {
-        let mut child = command(example, &killed).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_secs_f64(duration.as_secs_f64() * 0.2));
-        child.kill().unwrap();
-        kills += u32::from(child.wait().unwrap().signal() == Some(9));
-    }
-    assert!(kills >= 2, "only {kills} of 6 kills found the run going");
-    assert!(command(example, &killed).status().unwrap().success());
-    let (whole_files, killed_files) = (contents(&whole), contents(&killed));
-    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&whole_files), names(&killed_files));
-    for (name, bytes) in &whole_files {
-        assert!(*bytes == killed_files[name], "{} has other bits", name.display());
-    }
-    folder.keep().join("whole")
-}
+use tempfile::TempDir;
 
 #[test]
-fn a_model_and_data_of_ones_own_are_resumed_to_the_bit() {
-    let run = assert_kills_change_nothing("own_model");
+fn a_user_defined_model_and_data_set_are_resumed_to_the_bit() {
+    let folder = assert_kills_change_nothing_in("own_model");
+    let run = folder.path().join("whole");
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 400);
     let last: Value = serde_json::from_str(log.lines().rfind(|line| line.contains("val_accuracy")).unwrap()).unwrap();
     assert!(last["val_accuracy"].as_f64().unwrap() > 0.9, "{last}");
 
-    // The configuration says what it cannot know, and `train --resume` which program does.
+    // What it has learned is at work in a program that hands over such a model again.
+    let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000400")).unwrap();
+    let trained = Trained::with_model(&checkpoint, sine(), &[]).unwrap();
+    let points = Tensor::new(&[[0.5_f32, 0.5], [0.02, 0.97]], &Device::Cpu).unwrap();
+    let classes = trained.outputs(&points).unwrap().argmax(1).unwrap().to_vec1::<u32>().unwrap();
+    assert_eq!(classes, [1, 0], "in the middle of the disk, and in a corner");
+    let other = Trained::with_model(&checkpoint, ScaledModel::zeros(), &[]).err().unwrap().to_string();
+    assert!(other.contains("the part `model` does not fit the checkpoint"), "{other}");
+    let without = Trained::from_checkpoint(&checkpoint, &[]).err().unwrap().to_string();
+    assert!(without.contains("model.kind = custom"), "{without}");
+
+    // The configuration names what it does not contain, and `train --resume` says which program has it.
     let config: Value = toml::from_str(&fs::read_to_string(run.join("config.toml")).unwrap()).unwrap();
     assert_eq!((&config["model"]["kind"], &config["data"]["format"]), (&json!("custom"), &json!("custom")));
     assert!(config["data"].get("path").is_none(), "{config}");
-    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    let message = resume::resume(&run, resume::ResumeOptions::default(), Control::new()).err().unwrap().to_string();
     assert!(message.contains("data.format = custom") && message.contains("Session::builder"), "{message}");
-    fs::remove_dir_all(run.parent().unwrap()).unwrap();
 }
 
 #[test]
-fn a_loss_and_a_metric_of_ones_own_are_resumed_to_the_bit_and_followed() {
-    let run = assert_kills_change_nothing("own_loss");
+fn a_user_defined_loss_and_metric_are_resumed_to_the_bit_and_followed() {
+    let folder = assert_kills_change_nothing_in("own_loss");
+    let run = folder.path().join("whole");
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let validated: Vec<&Value> = lines.iter().filter(|line| line.get("val_loss").is_some()).collect();
     assert_eq!(validated.len(), 20);
     let confidence = |line: &Value| line["validation_confidence"].as_f64().unwrap();
     assert!(confidence(validated[19]) > confidence(validated[0]) && confidence(validated[19]) > 0.7);
-    // The plateau was told of it: it hardly grows by a tenth in two epochs at the end.
+    // The plateau uses it: it hardly grows by a tenth in two epochs at the end.
     assert!(lines.last().unwrap()["lr"][0].as_f64().unwrap() < 3e-3);
     let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000300")).unwrap();
     assert_eq!(checkpoint.field("metrics").unwrap()["validation_confidence"], validated[19]["validation_confidence"]);
 
-    let message = resume::resume(&run, resume::Choices::default(), Control::new()).err().unwrap().to_string();
+    let message = resume::resume(&run, resume::ResumeOptions::default(), Control::new()).err().unwrap().to_string();
     for part in ["checkpoint.keep.metric: `validation_confidence` is unknown", "rekindle::metric::register"] {
         assert!(message.contains(part), "{message}");
     }
-    fs::remove_dir_all(run.parent().unwrap()).unwrap();
+    assert_shown_by_a_program_that_does_not_know_the_metric(&folder, validated[19]);
+}
+
+/// The model of `examples/own_model.rs`, with other weights.
+struct Sine([Tensor; 2], Parameters);
+
+impl Model for Sine {
+    fn forward(&self, inputs: &Tensor, _: Mode<'_>) -> candle_core::Result<Tensor> {
+        let hidden = (inputs * 8.0)?.matmul(&self.0[0].t()?)?.sin()?;
+        hidden.matmul(&self.0[1].t()?)
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.1
+    }
+}
+
+fn sine() -> Sine {
+    let mut parameters = Parameters::new();
+    let weights = [("in", (32, 2)), ("out", (2, 32))].map(|(name, shape)| {
+        let weight = linear_default(name, shape, shape.1, 99, &Device::Cpu).unwrap();
+        parameters.insert(name, weight.clone());
+        weight.as_tensor().clone()
+    });
+    Sine(weights, parameters)
+}
+
+/// `inspect` shows the run, names the metric, and judges nothing by it.
+#[track_caller]
+fn assert_shown_by_a_program_that_does_not_know_the_metric(folder: &TempDir, last: &Value) {
+    let inspect = |arguments: &[&str]| -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inspect"));
+        command.args(arguments).current_dir(folder.path()).output().unwrap().into()
+    };
+    let shown: Value = serde_json::from_str(&inspect(&["whole", "--json"]).well().stdout).unwrap();
+    assert_eq!(shown["measured"]["validation"]["metrics"]["validation_confidence"], last["validation_confidence"]);
+    assert_eq!(shown["kept"]["rules"], json!({"last": 40, "best": 3, "metric": "validation_confidence"}));
+    assert_eq!(
+        (&shown["kept"]["unknown_metric"], &shown["kept"]["best"]),
+        (&json!("validation_confidence"), &json!(null))
+    );
+    let text = inspect(&["whole"]).well().stdout;
+    let value = format!("validation_confidence {:.4}", last["validation_confidence"].as_f64().unwrap());
+    assert!(text.contains(&value), "{value}: {text}");
+    for part in ["best        unknown here: validation_confidence is registered by", "best=3 last=40 metric="] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(inspect(&["."]).well().stdout.contains("300 of 300"));
+    inspect(&["verify", "whole"]).well();
+    // Without its rules nothing is deleted, and with others all is as ever.
+    let refusal = inspect(&["prune", "whole"]).refusal();
+    assert!(refusal.contains("checkpoint.keep.metric = validation_confidence: is registered by"), "{refusal}");
+    assert_eq!(steps(&folder.path().join("whole")).len(), 40);
+    assert!(inspect(&["prune", "whole", "--last", "3", "--dry-run"]).well().stdout.contains("would be deleted"));
+    let message = rekindle::train::best_at(&folder.path().join("whole")).err().unwrap().to_string();
+    assert!(message.contains("has its best checkpoint by `validation_confidence`"), "{message}");
 }
 
 /// A linear model whose outputs are scaled.
@@ -123,6 +135,15 @@ struct Scaled {
 }
 
 struct ScaledModel(f64, Tensor, Parameters);
+
+impl ScaledModel {
+    fn zeros() -> Self {
+        let mut parameters = Parameters::new();
+        let weight = linear_default("weight", (2, 2), 2, 0, &Device::Cpu).unwrap();
+        parameters.insert("weight", weight.clone());
+        Self(0.0, weight.as_tensor().clone(), parameters)
+    }
+}
 
 impl ModelSpec for Scaled {
     fn validate(&self) -> Result<(), ModelError> {
@@ -151,7 +172,7 @@ impl Model for ScaledModel {
     }
 }
 
-/// Numbers and whether they are odd; how many there are is remembered.
+/// Numbers and whether they are odd; their count is saved.
 #[derive(Debug, Serialize, Deserialize)]
 struct Parity {
     rows: usize,
@@ -196,7 +217,7 @@ impl Dataset for Numbers {
     }
 }
 
-impl Part for Numbers {
+impl Stateful for Numbers {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(json!({"rows": self.0})))
     }
@@ -216,7 +237,7 @@ impl Part for Numbers {
 const OWN: &str = "[data]\nformat = 'parity'\nrows = 60\nvalidation = 0.25\n[model]\nkind = 'scaled'\nscale = 0.5\n\
                    [optimizer]\nkind = 'sgd'\nlr = 0.1\n[train]\nepochs = 3\n";
 
-/// The mean of what the model puts out, squared.
+/// The mean of the squared outputs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Spread {}
 
@@ -262,7 +283,7 @@ fn a_registered_metric_decides_which_checkpoints_stay() {
     assert_eq!(kept, if best.step() == 6 { 1 } else { 2 });
 }
 
-/// The names are those of the whole program, so one test has all that uses them.
+/// Names are global in a program, so one test has all that use them.
 #[test]
 fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_catalogue() {
     model::register::<Scaled>("scaled").unwrap();
@@ -305,10 +326,10 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     assert_eq!(checkpoint.field("config").unwrap()["data"]["rows"], 60);
     assert_eq!(checkpoint.state("dataset").unwrap().json, json!({"rows": 60}));
 
-    // Only the settings that the model allows to change can change.
+    // Only the settings that the model declares can change.
     let set = |setting: &str| {
         let settings = [rekindle::train::Setting::parse(setting).unwrap()];
-        let choices = resume::Choices { settings: &settings, ..resume::Choices::default() };
+        let choices = resume::ResumeOptions { settings: &settings, ..resume::ResumeOptions::default() };
         resume::resume(&run, choices, Control::new())
     };
     assert!(set("model.inner=3").err().unwrap().to_string().contains("model.inner cannot change within a run"));

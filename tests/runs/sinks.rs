@@ -1,10 +1,10 @@
-//! A sink of your own has the file of an uninterrupted run, wherever that was killed.
+//! A user-defined sink has the file of an uninterrupted run, after a kill at any moment.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Beginning, Control, Run, Sink, StepRecord, TrainError, from_file};
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, small, steps};
@@ -68,11 +68,11 @@ fn a_sink_of_your_own_is_cut_back_to_the_checkpoint_on_a_resume() {
             control.stop(15);
         }
     });
-    // A killed process leaves a file that is ahead of its checkpoint, and whose last line is torn.
+    // A killed process leaves a file that is ahead of its checkpoint, with an incomplete last line.
     let ahead = fs::read_to_string(&losses).unwrap();
     assert_eq!(ahead.lines().count(), 5);
     fs::write(&losses, ahead + "5,0.1,9,\n6,0.").unwrap();
-    let choices = Choices { settings: &[], out: None, strict: false };
+    let choices = ResumeOptions { settings: &[], out: None, strict: false };
     let resumed = resume::resume(&lab.path("cut"), choices, Control::new()).unwrap();
     train(resumed.run, |_| {});
     assert_eq!(fs::read_to_string(&losses).unwrap(), whole);

@@ -1,15 +1,15 @@
-//! Schedules of one's own: registered by name, and then like those of the catalogue.
+//! User-defined schedules: registered by name, and then used like those of the catalogue.
 
-use std::process::Command;
 use std::sync::Once;
 
+use crate::common::example;
 use rekindle::schedule::{CustomError, CustomSchedule, RunLength, Schedule, Scheduler, Unit, register};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde::{Deserialize, Serialize};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
 
-/// `base * factors[t % period]`, and where asked, less than nothing or nothing at all.
+/// `base * factors[t % period]`, and on request negative or NaN.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pulse {
     period: u64,
@@ -108,7 +108,7 @@ fn it_is_saved_and_resumed_like_the_others() {
 }
 
 #[test]
-fn a_changed_one_is_told_of() {
+fn a_changed_one_is_reported_of() {
     let mut before = scheduler("pulse(1, [1])");
     before.advance();
     let mut after = scheduler("pulse(1, [0.5])");
@@ -124,7 +124,7 @@ fn a_name_that_is_not_registered_in_a_checkpoint_is_explained() {
     let mut state = scheduler.save().unwrap();
     state.json["spec"]["kind"] = "puls".into();
     let message = scheduler.check(&state).unwrap_err().to_string();
-    let expected = "there is no kind of schedule called `puls`; did you mean `pulse`? (a kind of your own has to be \
+    let expected = "there is no kind of schedule called `puls`; did you mean `pulse`? (a user-defined kind must be \
                     registered first, with `rekindle::schedule::register`)";
     assert!(message.contains(expected), "{message}");
     let message = parse("zzz").unwrap_err();
@@ -193,7 +193,7 @@ constant_one! {
 }
 
 #[test]
-fn a_name_stands_for_one_type_and_a_type_has_one_name() {
+fn a_name_means_one_type_and_a_type_has_one_name() {
     registered();
     register::<Nothing>("nothing").unwrap();
     assert_eq!(parse("nothing()").unwrap(), Schedule::custom(Nothing {}).unwrap());
@@ -228,13 +228,9 @@ fn what_could_not_be_saved_is_refused() {
     assert!(message.contains("could not be read again"), "{message}");
 }
 
-/// `cargo test` builds examples beside the tests' own folder.
 #[test]
 fn the_example_runs() {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples/own_schedule");
-    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
-    let output = Command::new(path).output().unwrap();
+    let output = example("own_schedule").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rates = String::from_utf8(output.stdout).unwrap();
     assert_eq!(rates.lines().count(), 24);

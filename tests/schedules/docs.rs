@@ -1,8 +1,8 @@
-//! `docs/schedules.md` keeps its word: every schedule on it can be followed, every kind is on it, and its pictures show
-//! what its examples do.
+//! `docs/schedules.md` is correct: every schedule on it can be followed, every kind is on it, and its pictures show its
+//! examples.
 //!
-//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedules docs` writes them again; without it a
-//! picture that is no longer what would be drawn is a failure.
+//! The pictures are drawn here. `REKINDLE_DRAW=1 cargo test --test schedules docs` rewrites them; without it an
+//! outdated picture is a failure.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use serde_json::Value;
 const PAGE: &str = include_str!("../../docs/schedules.md");
 const RUN: RunLength = RunLength { total_steps: Some(1000), steps_per_epoch: 10 };
 
-/// What stands between backticks.
+/// Returns the text between backticks.
 fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
@@ -35,7 +35,7 @@ fn rows() -> Vec<Vec<&'static str>> {
     rows
 }
 
-/// The schedules of the second column, and those within remarks: what has a kind and parentheses.
+/// The schedules of the second column, and those in remarks: text with a kind and parentheses.
 fn snippets() -> Vec<&'static str> {
     let is_schedule = |code: &&str| kinds::NAMES.iter().any(|name| code.starts_with(&format!("{name}(")));
     let remarks =
@@ -88,7 +88,7 @@ fn parameters(kind: &str) -> Vec<(&'static str, Option<&'static str>)> {
     parts.collect()
 }
 
-/// A default as JSON; of several words the first.
+/// A default as JSON; the first one if there are several words.
 fn value(default: &str) -> Value {
     match default.split(" or ").next().unwrap() {
         "none" => Value::Null,
@@ -106,7 +106,7 @@ fn the_brackets_hold_all_parameters_in_order_with_their_defaults() {
         let expected = parameters.iter().map(|(name, _)| format!("`{name}`")).chain(["`unit`".to_owned()]);
         let listed = known.lines().next().unwrap();
         assert_eq!(listed, expected.collect::<Vec<_>>().join(", "), "{kind}");
-        // An example with the default in place of what it says is the example without it.
+        // An example with a default written out equals the example without it.
         let table = serde_json::to_value(example(kind).parse::<Schedule>().unwrap()).unwrap();
         let with = |name: &str, value: Option<Value>| {
             let mut table = table.clone();
@@ -145,7 +145,7 @@ fn loss(t: u32) -> f64 {
     2.0 - 0.02 * f64::from(improvements)
 }
 
-/// An example over 120 updates from a base rate of 0.1. `inverse_sqrt` needs more of them to be seen falling.
+/// An example over 120 updates from a base rate of 0.1. `inverse_sqrt` needs more of them to show its fall.
 fn picture(kind: &str) -> Chart {
     let schedule: Schedule = example(kind).parse().unwrap();
     let steps = if kind == "inverse_sqrt" { 5000 } else { 120 };
@@ -173,7 +173,7 @@ fn every_kind_has_a_picture_that_shows_what_its_example_does() {
     }
     for kind in kinds::NAMES {
         let shown = fs::read_to_string(folder.join(format!("{kind}.svg"))).unwrap_or_default();
-        assert!(shown == picture(kind).to_svg(), "{kind}.svg is stale; write it anew with REKINDLE_DRAW=1");
+        assert!(shown == picture(kind).to_svg(), "{kind}.svg is stale; rewrite it with REKINDLE_DRAW=1");
         assert!(shown.len() < 16_000, "{kind}.svg has {} bytes", shown.len());
         let cell = format!("![{kind}](pictures/{kind}.svg)<br>`{}`", example(kind));
         assert!(PAGE.contains(&cell), "the page lacks {cell}");

@@ -1,4 +1,4 @@
-//! Formulas as schedules: their faces, what is refused, and that nothing unsound is handed out.
+//! Formulas as schedules: their forms, refusals, and sound rates.
 
 use proptest::prelude::*;
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
@@ -67,7 +67,7 @@ fn a_number_is_no_formula() {
     assert_eq!(message, "`expr` takes text in quotes here, not 0.5\n  expr(0.5)\n       ^");
 }
 
-/// Pieces of formulas; put together at random, many of them can be read.
+/// Pieces of formulas; many random combinations are valid.
 fn formula() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "t", "base", "pi", "1", "1e300", "1e-3", ".5", "+", "-", "*", "/", "%", "^", "(", ")", ",", "sqrt(", "exp(",

@@ -1,4 +1,4 @@
-//! A schedule as data and as text: what can be written, and what is said of mistakes.
+//! Schedules as data and as text: valid forms, and messages for mistakes.
 
 use rekindle::schedule::{Length, RunLength, Schedule, Unit};
 
@@ -86,13 +86,13 @@ fn a_mistake_in_text_is_pointed_at() {
         ),
         (
             "cosin(20)",
-            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a kind of your own has to be registered \
-             first, with `rekindle::schedule::register`)\n  cosin(20)\n  ^",
+            "there is no kind of schedule called `cosin`; did you mean `cosine`? (a user-defined kind must be \
+             registered first, with `rekindle::schedule::register`)\n  cosin(20)\n  ^",
         ),
         ("step(5", "expected `,` or `)`, found the end\n  step(5\n        ^"),
         ("step(5) cosine(3)", "expected `->` or the end, found `c`\n  step(5) cosine(3)\n          ^"),
         ("cosine(20,, 3)", "expected a value, found `,`\n  cosine(20,, 3)\n            ^"),
-        ("cosine(2x)", "`2x` is no number\n  cosine(2x)\n         ^"),
+        ("cosine(2x)", "`2x` is not a number\n  cosine(2x)\n         ^"),
         (
             "cosine(-5)",
             "`cosine` takes a whole number or a share such as \"10%\" here, not -5\n  cosine(-5)\n         ^",
@@ -102,8 +102,8 @@ fn a_mistake_in_text_is_pointed_at() {
         ("cosine(20, \"hold)", "this string has no end; close it with `\"`\n  cosine(20, \"hold)\n             ^"),
         (
             "exponential(0.5) -> cosine(20)",
-            "it is not clear when `exponential` ends; write `sequential([milestones], [schedules])` instead of an arrow\n  \
-             exponential(0.5) -> cosine(20)\n  ^",
+            "it is not clear when `exponential` ends; write `sequential([milestones], [schedules])` instead of an \
+             arrow\n  exponential(0.5) -> cosine(20)\n  ^",
         ),
     ];
     for (text, message) in mistakes {
@@ -153,8 +153,8 @@ fn nesting_without_end_is_refused() {
     }
 }
 
-/// What a run follows is written into its configuration and its checkpoints, and must be read back from there. Text of
-/// a hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
+/// A run's schedule is written into its configuration and its checkpoints, and must be read back from there. Text of a
+/// hundred levels could be read, but was too deep once it was printed, and in a configuration or a checkpoint.
 #[test]
 fn the_deepest_schedule_that_a_run_takes_comes_back_from_text_json_and_toml() {
     let run = RunLength { total_steps: Some(100), steps_per_epoch: 10 };

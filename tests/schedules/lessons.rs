@@ -1,8 +1,8 @@
-//! What went wrong with schedules in other trainers, and does not here. Each test is named after the defect.
+//! Defects of schedules in other trainers, which Rekindle avoids. Each test is named after the defect.
 
 use crate::common::{ADAMW, EVERY_EPOCH, Lab, rates, small};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
 
@@ -16,7 +16,7 @@ fn step(scheduler: &mut Scheduler, metric: f64) {
     scheduler.report(metric);
 }
 
-/// PyTorch's CosineAnnealingLR computes each rate from the last, and differs from its own closed form on 87 of 100
+/// PyTorch's CosineAnnealingLR computes each rate from the last one, and differs from its own closed form on 87 of 100
 /// steps.
 #[test]
 fn pytorch_recursive_cosine_stepping_and_seeking_give_the_same_bits() {
@@ -29,8 +29,8 @@ fn pytorch_recursive_cosine_stepping_and_seeking_give_the_same_bits() {
     }
 }
 
-/// pytorch #119168, #162591: Constant, Linear, Chained and Sequential go wrong when the optimizer is restored after the
-/// scheduler, because they work on the optimizer's last rate. Here a scheduler takes nothing from an optimizer.
+/// pytorch #119168, #162591: Constant, Linear, Chained and Sequential are wrong when the optimizer is restored after
+/// the scheduler, because they use the optimizer's last rate. Here a scheduler takes nothing from an optimizer.
 #[test]
 fn pytorch_119168_and_162591_the_order_of_restoring_does_not_matter() {
     let schedules = [
@@ -65,7 +65,7 @@ fn pytorch_168044_and_65342_resuming_at_a_step_needs_nothing_but_the_step() {
     assert_eq!(resumed.base_lrs(), [0.1, 0.003]);
 }
 
-/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the hyperparameters just asked for.
+/// pytorch/examples #816, torchtune #2730: loading a state silently overrides the newly requested hyperparameters.
 #[test]
 fn pytorch_examples_816_and_torchtune_2730_what_is_asked_for_is_not_overridden_by_a_state() {
     let mut before = scheduler("cosine(100)");
@@ -105,7 +105,7 @@ fn torchtitan_linear_decay_past_its_end_the_rate_is_zero() {
     }
 }
 
-/// PyTorch's ReduceLROnPlateau restores its counters, but the reduced rate is in the optimizer alone.
+/// PyTorch's ReduceLROnPlateau restores its counters, but the reduced rate is only in the optimizer.
 #[test]
 fn pytorch_plateau_restored_has_its_rate_again() {
     let mut before = scheduler("plateau(factor=0.5, patience=1)");
@@ -116,7 +116,7 @@ fn pytorch_plateau_restored_has_its_rate_again() {
     assert_eq!(after.rates(), before.rates());
 }
 
-/// And where the base rate has been changed since, the restored rate is the same share of it.
+/// If the base rate has changed since, the restored rate is the same share of it.
 #[test]
 fn pytorch_plateau_restored_follows_a_changed_base_rate() {
     let mut before = scheduler("plateau(factor=0.5, patience=1)");
@@ -127,7 +127,7 @@ fn pytorch_plateau_restored_follows_a_changed_base_rate() {
     assert_eq!(after.rates(), [0.2, 0.0015]);
 }
 
-/// PyTorch's LambdaLR is not saved at all: what is in the checkpoint does not say what the function was.
+/// PyTorch's LambdaLR is not saved: the checkpoint does not contain the function.
 #[test]
 fn pytorch_lambda_a_formula_is_saved_with_the_run() {
     let formula = r#"expr("base * 0.95^t + 1e-4 * sin(pi * t / 7)^2")"#;
@@ -149,7 +149,7 @@ fn pytorch_lambda_a_formula_is_saved_with_the_run() {
 }
 
 /// lightning #4655, #1772: a checkpoint taken before the scheduler stepped is one step off. Here the state after `s`
-/// updates says `t = s`, and the resumed run starts with the rate of update `s`.
+/// updates has `t = s`, and the resumed run starts with the rate of update `s`.
 #[test]
 fn lightning_4655_and_1772_the_state_after_s_updates_says_s() {
     let mut before = scheduler("exponential(0.5)");
@@ -161,8 +161,9 @@ fn lightning_4655_and_1772_the_state_after_s_updates_says_s() {
     assert_eq!(after.rates(), before.rates_at(7));
 }
 
-/// burn #5695, accelerate #662: a schedule advanced with every micro-batch, and what did not fill a window was dropped.
-/// Here only an update advances it, however often it is read, and the smaller last batch of an epoch is an update.
+/// burn #5695, accelerate #662: a schedule advanced with every micro-batch, and rows that did not fill a window were
+/// dropped. Here only an update advances it, for any number of reads, and the smaller last batch of an epoch is an
+/// update.
 #[test]
 fn burn_5695_and_accelerate_662_only_updates_advance_the_schedule() {
     let mut scheduler = scheduler("exponential(0.5)");

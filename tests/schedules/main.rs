@@ -1,9 +1,7 @@
-//! Schedules: their faces, their numbers, and what they remember.
+//! Schedules: their forms, their numbers, and their memory.
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod custom;
 mod docs;

@@ -1,12 +1,12 @@
-//! Schedules that follow a metric remember what they heard. Interrupted while they wait in patience, cooldown or
-//! warm-up, and resumed in a new process, a run comes to the same bits.
+//! Schedules that follow a metric keep their memory. Interrupted in patience, cooldown or warm-up, and resumed in a new
+//! process, a run has the same bits.
 
 use std::collections::BTreeSet;
 
 use crate::common::{
     ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, checkpoint, log, rates, small, state, steps,
 };
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Outcome, Run, from_file};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn lab(schedule: &str, metric: &str) -> Lab {
     Lab::in_memory(&config.replace("epochs = 3,", &format!("epochs = 10, metric = '{metric}',")))
 }
 
-/// What the schedule remembers at each step of a run.
+/// Returns the schedule's memory at each step of a run.
 fn memories(lab: &Lab, run: &str) -> Vec<Value> {
     let memory = |step| state(&checkpoint(&lab.path(run), step))["schedulers"]["lr"]["memory"].clone();
     steps(&lab.path(run)).into_iter().map(memory).collect()
@@ -30,7 +30,7 @@ fn values(memories: &[Value], counter: &str) -> BTreeSet<u64> {
 }
 
 /// Runs to the end, and again from every step as if the process had been killed after it, and again with a stop after
-/// each; all ends are the same. Gives what was remembered on the way.
+/// each; all ends are the same. Returns the memories on the way.
 #[track_caller]
 fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
     let lab = lab(schedule, metric);
@@ -50,7 +50,7 @@ fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
         let mut observer = StopAfterOne(control.clone());
         let mut run = match step {
             1 => Run::start(from_file(&config, &[]).unwrap(), &stopped, control).unwrap(),
-            _ => resume::resume(&stopped, Choices::default(), control).unwrap().run,
+            _ => resume::resume(&stopped, ResumeOptions::default(), control).unwrap().run,
         };
         let expected = if step < STEPS { Outcome::Stopped { signal: 15 } } else { Outcome::Finished };
         assert_eq!(run.train(&mut observer).unwrap(), expected);
@@ -60,7 +60,7 @@ fn same_bits_from_every_step(schedule: &str, metric: &str) -> Vec<Value> {
 }
 
 /// A threshold that hardly any improvement passes, so that bad reports come by themselves.
-fn assert_a_plateau_goes_on(mode: &str, metric: &str, best: &str) {
+fn assert_a_plateau_continues(mode: &str, metric: &str, best: &str) {
     let schedule = format!("plateau(mode='{mode}', factor=0.5, patience=2, cooldown=2, threshold=0.9)");
     let memories = same_bits_from_every_step(&schedule.replace('\'', "\\\""), metric);
     assert_eq!(memories[0]["best"], best, "before any report");
@@ -70,24 +70,24 @@ fn assert_a_plateau_goes_on(mode: &str, metric: &str, best: &str) {
 }
 
 #[test]
-fn a_plateau_of_the_validation_loss_goes_on_as_if_nothing_had_happened() {
-    assert_a_plateau_goes_on("min", "validation_loss", "inf");
+fn a_plateau_of_the_validation_loss_continues_as_if_nothing_had_happened() {
+    assert_a_plateau_continues("min", "validation_loss", "inf");
 }
 
 #[test]
-fn a_plateau_of_the_validation_accuracy_goes_on_as_if_nothing_had_happened() {
-    assert_a_plateau_goes_on("max", "validation_accuracy", "-inf");
+fn a_plateau_of_the_validation_accuracy_continues_as_if_nothing_had_happened() {
+    assert_a_plateau_continues("max", "validation_accuracy", "-inf");
 }
 
 #[test]
-fn a_plateau_of_the_training_loss_goes_on_as_if_nothing_had_happened() {
-    assert_a_plateau_goes_on("min", "training_loss", "inf");
+fn a_plateau_of_the_training_loss_continues_as_if_nothing_had_happened() {
+    assert_a_plateau_continues("min", "training_loss", "inf");
 }
 
 const WAITS: [&str; 4] = ["cooldown_counter", "warmup_counter", "num_good", "num_bad"];
 
-/// `waits` are the counters that must have been interrupted while they count.
-fn assert_a_greedy_goes_on(mode: &str, metric: &str, more: &str, best: &str, waits: &[&str]) -> Vec<Value> {
+/// `waits` are the counters that must have been interrupted while counting.
+fn assert_a_greedy_continues(mode: &str, metric: &str, more: &str, best: &str, waits: &[&str]) -> Vec<Value> {
     let schedule = format!("greedy(mode='{mode}', factor=0.5, min_lr=1e-4, cooldown=2, warmup=2, {more})");
     let memories = same_bits_from_every_step(&schedule.replace('\'', "\\\""), metric);
     assert_eq!(memories[0]["best"], best, "before any report");
@@ -98,22 +98,22 @@ fn assert_a_greedy_goes_on(mode: &str, metric: &str, more: &str, best: &str, wai
 }
 
 #[test]
-fn a_greedy_of_the_validation_loss_goes_on_as_if_nothing_had_happened() {
+fn a_greedy_of_the_validation_loss_continues_as_if_nothing_had_happened() {
     let smooth = "patience=1, smooth=true, window_size=3";
-    let memories = assert_a_greedy_goes_on("min", "validation_loss", smooth, "inf", &WAITS);
+    let memories = assert_a_greedy_continues("min", "validation_loss", smooth, "inf", &WAITS);
     let longest = memories.iter().map(|memory| memory["window"].as_array().unwrap().len()).max();
     assert_eq!(longest, Some(3));
 }
 
-/// The accuracy of so few rows seldom gets better twice in a row, so there is no patience here.
+/// The accuracy of so few rows rarely improves twice in a row, so there is no patience here.
 #[test]
-fn a_greedy_of_the_validation_accuracy_goes_on_as_if_nothing_had_happened() {
-    assert_a_greedy_goes_on("max", "validation_accuracy", "patience=0", "-inf", &WAITS[..2]);
+fn a_greedy_of_the_validation_accuracy_continues_as_if_nothing_had_happened() {
+    assert_a_greedy_continues("max", "validation_accuracy", "patience=0", "-inf", &WAITS[..2]);
 }
 
 #[test]
-fn a_greedy_of_the_training_loss_goes_on_as_if_nothing_had_happened() {
-    assert_a_greedy_goes_on("min", "training_loss", "patience=1", "inf", &WAITS);
+fn a_greedy_of_the_training_loss_continues_as_if_nothing_had_happened() {
+    assert_a_greedy_continues("min", "training_loss", "patience=1", "inf", &WAITS);
 }
 
 /// The metric is that of the update just made, and acts on the next one.
@@ -128,8 +128,8 @@ fn a_report_acts_on_the_next_update() {
     }
 }
 
-/// Nothing has been validated before the first report, and the best is infinitely far away: as a word, for JSON has no
-/// number for it.
+/// Before the first report there is no metric, and the best is infinite: saved as a word, because JSON has no number
+/// for it.
 #[test]
 fn a_best_that_is_infinite_is_saved_and_taken_back_exactly() {
     for (mode, metric, best) in [("min", "validation_loss", "inf"), ("max", "validation_accuracy", "-inf")] {
@@ -140,8 +140,8 @@ fn a_best_that_is_infinite_is_saved_and_taken_back_exactly() {
         let copy = lab.interrupted_copy("whole", "from-1", 1);
         let control = Control::new();
         let mut observer = StopAfterOne(control.clone());
-        // One more update is made before the first validation is heard of; the state in between is saved again.
-        let choices = Choices { out: Some(&lab.path("again")), ..Choices::default() };
+        // One more update is made before the first validation; the state in between is saved again.
+        let choices = ResumeOptions { out: Some(&lab.path("again")), ..ResumeOptions::default() };
         let mut run = resume::resume(&checkpoint(&copy, 1), choices, control).unwrap().run;
         let again = state(&checkpoint(&lab.path("again"), 1));
         assert_eq!(again["schedulers"], serde_json::from_str::<Value>(&text).unwrap()["schedulers"]);

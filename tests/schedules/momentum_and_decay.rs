@@ -1,9 +1,9 @@
-//! Momentum and weight decay follow schedules as the learning rate does, and are resumed like it.
+//! Momentum and weight decay follow schedules like the learning rate, and are resumed like it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Run, Setting, from_file};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ fn settings(texts: &[&str]) -> Vec<Setting> {
     texts.iter().map(|text| Setting::parse(text).unwrap()).collect()
 }
 
-/// The notebook's experiment with other settings, for so many epochs of one step.
+/// The notebook's experiment with other settings, for this number of epochs of one step.
 fn start(out: &Path, texts: &[&str]) -> Result<Run, rekindle::train::TrainError> {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/notebook.toml");
     let texts: Vec<&str> = texts.iter().copied().chain(["checkpoint.every='1 step'"]).collect();
@@ -26,7 +26,7 @@ fn train(out: &Path, texts: &[&str]) -> PathBuf {
 
 fn continue_with(from: &Path, out: &Path, texts: &[&str]) -> PathBuf {
     let mut run = {
-        let choices = Choices { settings: &settings(texts), out: Some(out), ..Choices::default() };
+        let choices = ResumeOptions { settings: &settings(texts), out: Some(out), ..ResumeOptions::default() };
         resume::resume(from, choices, Control::new()).unwrap().run
     };
     run.train(&mut ()).unwrap();
@@ -38,7 +38,7 @@ fn log(run: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// All bytes that must repeat.
+/// Returns all bytes that must be identical.
 fn bits(run: &Path) -> Vec<Vec<u8>> {
     let last = run.join("checkpoints/step-0000000020");
     let files = ["model.safetensors", "optimizer.safetensors", "state.json"];
@@ -142,7 +142,7 @@ fn inspect_shows_each_schedule_with_its_memory_and_what_comes_next() {
     assert_eq!(shown["momentum_schedule"], "plateau(factor=0.5, patience=0, threshold=0.9)");
     assert_eq!(shown["weight_decay_schedule"], "step(5, gamma=0.5)");
     assert_eq!((&shown["memory"], &shown["weight_decay_memory"]), (&Value::Null, &Value::Null));
-    // The first metric is the best so far, and the second and third are none.
+    // The first metric is the best so far, and the second and third are not improvements.
     let memory = &shown["momentum_memory"];
     assert_eq!((&memory["kind"], &memory["lrs"][0]), (&"plateau".into(), &0.225.into()));
 
@@ -186,10 +186,10 @@ fn what_cannot_be_driven_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refusal = |texts: &[&str]| start(&folder.path().join("run"), texts).map(drop).unwrap_err().to_string();
     let without = refusal(&["optimizer={kind='sgd', lr=0.02}", DRIVEN[1]]);
-    assert_eq!(without, "optimizer.momentum = 0: must be above 0, for a schedule drives it");
+    assert_eq!(without, "optimizer.momentum = 0: must be above 0, because a schedule drives it");
     let group = "optimizer={kind='adamw', lr=0.02, groups=[{parameters=['*.bias'], kind='sgd', lr=0.1}]}";
     let without = refusal(&[group, DRIVEN[1]]);
-    assert_eq!(without, "optimizer.groups[0].momentum = 0: must be above 0, for a schedule drives it");
+    assert_eq!(without, "optimizer.groups[0].momentum = 0: must be above 0, because a schedule drives it");
     let cycle = "schedule={kind='one_cycle', total=20, momentum=[0.85, 0.95]}";
     let twice = refusal(&["optimizer={kind='adamw', lr=0.02}", cycle, DRIVEN[1]]);
     assert!(twice.contains("`schedule` already drives the momentum"), "{twice}");

@@ -1,4 +1,4 @@
-//! Every schedule gives the rates that PyTorch, transformers, timm and optax give, computed with their own code:
+//! Every schedule gives the rates of PyTorch, transformers, timm and optax, computed with their own code:
 //! `tests/data/schedules.json`, through the library and through `inspect lr`.
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ struct Case {
     momentum: Option<Vec<Vec<f64>>>,
     #[serde(default)]
     metrics: Vec<f64>,
-    /// Of the rate or of the base rate, whichever is larger. Where the framework computes in f64 it is 1e-12, a few
+    /// Relative to the rate or the base rate, whichever is larger. If the framework computes in f64 it is 1e-12, a few
     /// thousand roundings; a case computed in f32 states its own.
     #[serde(default = "in_f64")]
     rel_tol: f64,
@@ -31,7 +31,7 @@ fn in_f64() -> f64 {
     1e-12
 }
 
-/// What `inspect lr --format json` prints.
+/// Returns the output of `inspect lr --format json`.
 #[derive(Deserialize)]
 struct Printed {
     lrs: Vec<Vec<f64>>,

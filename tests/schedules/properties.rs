@@ -1,11 +1,11 @@
-//! What holds for every schedule: its three faces agree, its rates are sound at any time, and a save loses nothing.
+//! Properties of every schedule: its three forms agree, its rates are sound at any time, and a save loses nothing.
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rekindle::schedule::kinds::{After, Anneal, CycleMode, Interpolate, Shape, StableShape};
 use rekindle::schedule::{Length, Mode, RunLength, Schedule, Scheduler, ThresholdMode, Unit};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 
 const RUN: RunLength = RunLength { total_steps: Some(1000), steps_per_epoch: 7 };
 const GROUPS: usize = 2;
@@ -34,7 +34,7 @@ fn momentum() -> impl Strategy<Value = Option<[f64; 2]>> {
     option::of([0.0..0.5, 0.5..1.0])
 }
 
-/// Kinds that are a few numbers.
+/// Kinds with a few numbers as parameters.
 fn plain() -> impl Strategy<Value = Schedule> {
     let factor = || 0.0..4.0;
     prop_oneof![
@@ -70,7 +70,7 @@ fn plain() -> impl Strategy<Value = Schedule> {
     ]
 }
 
-/// Kinds with more to them.
+/// Kinds with other parameters.
 fn elaborate() -> impl Strategy<Value = Schedule> {
     let mode = prop_oneof![Just(CycleMode::Triangular), Just(CycleMode::Triangular2), Just(CycleMode::ExpRange)];
     let shape = || prop_oneof![Just(Shape::Linear), Just(Shape::Cosine), Just(Shape::OneMinusSqrt)];
@@ -147,7 +147,7 @@ fn bits(rates: &[f64]) -> Vec<u64> {
     rates.iter().map(|rate| rate.to_bits()).collect()
 }
 
-/// Through the bytes of a file, as a checkpoint goes.
+/// Through the bytes of a file, like a checkpoint.
 fn through_a_file(state: &State) -> State {
     State::from_json(serde_json::from_str(&serde_json::to_string(&state.json).unwrap()).unwrap())
 }
@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn after_a_save_and_a_load_everything_goes_on_the_same(
+    fn after_a_save_and_a_load_everything_continues_the_same(
         schedule in schedule(),
         before in vec(metric(), 0..30),
         after in vec(metric(), 0..30),
@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(resumed.save().unwrap(), uninterrupted.save().unwrap());
     }
 
-    /// Sums of a window may round to the edge, so no more is asked than of any other rate.
+    /// Sums of a window may round to the edge, so no stricter condition than for any other rate is required.
     #[test]
     fn learned_rates_are_finite_and_not_negative(schedule in schedule(), metrics in vec(metric(), 0..60)) {
         let mut scheduler = scheduler(&schedule);

@@ -1,7 +1,7 @@
-//! What a scheduler saves, and what it refuses to take back.
+//! Saved states of a scheduler, and refused ones.
 
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
-use rekindle::state::{Part, State};
+use rekindle::state::{State, Stateful};
 use serde_json::{Value, json};
 
 const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
@@ -92,8 +92,7 @@ fn a_changed_schedule_keeps_the_time_and_says_what_became_of_the_memory() {
     let mut after = scheduler("cosine(100)");
     after.load(&state).unwrap();
     assert_eq!(after.t(), 30);
-    let differences =
-        ["the schedule was plateau() and is cosine(100)", "the saved memory is of no use to the schedule"];
+    let differences = ["the schedule was plateau() and is cosine(100)", "the saved memory is not used by the schedule"];
     assert_eq!(after.differences(), differences);
     let mut back = scheduler("warmup(5) -> plateau()");
     back.load(&after.save().unwrap()).unwrap();
@@ -164,7 +163,7 @@ fn a_run_past_the_end_of_its_schedule_holds_the_last_rate() {
     }
 }
 
-/// A memory of a place that the new schedule has too is taken along; the others start afresh.
+/// The memory of a place that the new schedule also has is kept; the others start from the beginning.
 #[test]
 fn a_schedule_changed_around_a_plateau_keeps_what_it_has_learned() {
     let mut before = scheduler("warmup(2) -> plateau(factor=0.5, patience=0)");

@@ -1,8 +1,8 @@
-//! Checkpoints in an object store: whatever happens on the way, what is found is a whole one, the old or the new.
+//! Checkpoints in an object store: after any failure, the newest one is complete, the old or the new.
 //!
 //! The store here is in memory, so that every request can be counted, refused, or be the last of a process that is
-//! killed. Objects change one at a time and are seen by everybody at once, as in the stores that are meant: what a
-//! killed process leaves is what its first so many requests have made.
+//! killed. Objects change one at a time and changes are visible to all at once, as in the supported stores: a killed
+//! process leaves the results of its first requests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,15 +15,15 @@ use std::sync::{Arc, Mutex};
 use rekindle::checkpoint::fs::LocalDisk;
 use rekindle::checkpoint::keep::prune;
 use rekindle::checkpoint::{
-    Checkpoint, CheckpointError, Folder, Keep, Outcome, Outline, Snapshot, WrittenBy, foreign_files,
+    Checkpoint, CheckpointError, Folder, Outcome, Outline, Retention, Snapshot, WrittenBy, foreign_files,
 };
 use rekindle::state::{HostTensor, State};
 use rekindle::store::{self, Memory, Object, Store, Version};
-use rekindle::train::resume::{self, Choices};
+use rekindle::train::resume::{self, ResumeOptions};
 use rekindle::train::{Control, Run, Setting, from_file};
 use serde_json::Value;
 
-/// A store that counts what is asked of it, and refuses.
+/// A store that counts requests, and refuses some.
 #[derive(Default)]
 struct Faulty {
     objects: Memory,
@@ -31,21 +31,21 @@ struct Faulty {
     bytes_read: AtomicU64,
 }
 
-/// Which requests are refused.
+/// The refused requests.
 #[derive(Clone, Copy, Default)]
 enum Plan {
     #[default]
     None,
-    /// The one with this number, and no other.
+    /// Only the one with this number.
     One(u64),
-    /// All from this number on: the process is dead.
+    /// All from this number: the process is dead.
     From(u64),
-    /// All of those that read.
+    /// All read requests.
     Reads,
 }
 
 impl Faulty {
-    /// A store of its own at a URL of its own.
+    /// A separate store at a separate URL.
     fn new() -> (Arc<Self>, PathBuf) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let base = format!("mem://bucket{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -173,12 +173,12 @@ fn a_checkpoint_in_a_store_has_the_files_of_a_local_one_and_goes_either_way() {
         .map(|(path, bytes)| (path.strip_prefix(&there).unwrap().to_owned(), bytes))
         .collect();
     assert!(remote == tree(&here.path().join(name)), "the same files, and nothing else");
-    // Down, as any program copies it.
+    // Downloaded, as any program does.
     let down = tempfile::tempdir().unwrap();
     fs::create_dir(down.path().join(name)).unwrap();
     remote.iter().for_each(|(path, bytes)| fs::write(down.path().join(name).join(path), bytes).unwrap());
     assert_eq!(newest(down.path()), Some((100, 1.5)));
-    // And up.
+    // And uploaded.
     let (store, folder) = Faulty::new();
     for (path, bytes) in tree(&here.path().join(name)) {
         store.objects.create(&folder.join(name).join(path), &bytes).unwrap();
@@ -188,7 +188,7 @@ fn a_checkpoint_in_a_store_has_the_files_of_a_local_one_and_goes_either_way() {
 }
 
 /// Makes the durable saves, then kills the last one after each number of its requests.
-fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
+fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Retention) {
     let old = before.last().copied();
     let mut outcomes = [0, 0];
     for requests in 0.. {
@@ -201,7 +201,7 @@ fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
         store.plan(Plan::None);
         let what = format!("killed after {requests} requests");
         if old.is_none_or(|old| old.0 != last.0) {
-            // A reader that clears nothing away, in the middle of it.
+            // A concurrent reader that cleans up nothing.
             let found = newest(&folder);
             assert!(found == Some(last) || found == old, "{what}: found {found:?}");
         }
@@ -221,27 +221,27 @@ fn kill_everywhere(before: &[(u64, f64)], last: (u64, f64), keep: &Keep) {
 
 #[test]
 fn a_killed_first_save_is_there_whole_or_not_at_all() {
-    kill_everywhere(&[], (10, 1.0), &Keep::default());
+    kill_everywhere(&[], (10, 1.0), &Retention::default());
 }
 
 #[test]
 fn a_killed_save_leaves_the_old_checkpoint_or_the_new() {
-    kill_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Keep { last: Some(1), ..Keep::default() });
+    kill_everywhere(&[(10, 1.0), (20, 2.0)], (30, 3.0), &Retention { last: Some(1), ..Retention::default() });
 }
 
 #[test]
 fn a_killed_save_in_the_place_of_another_leaves_one_of_the_two() {
-    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep::default());
+    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Retention::default());
 }
 
 #[test]
 fn a_killed_save_that_deletes_what_it_has_replaced_leaves_one_of_the_two() {
-    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Keep { last: Some(1), ..Keep::default() });
+    kill_everywhere(&[(10, 1.0)], (10, 2.0), &Retention { last: Some(1), ..Retention::default() });
 }
 
 #[test]
 fn a_copy_that_was_replaced_goes_by_the_rules_wherever_its_deletion_is_cut_off() {
-    let (keep, mut cut_off) = (Keep { last: Some(3), ..Keep::default() }, 0);
+    let (keep, mut cut_off) = (Retention { last: Some(3), ..Retention::default() }, 0);
     for requests in 0.. {
         let (store, folder) = Faulty::new();
         save(&folder, (10, 1.0)).unwrap();
@@ -267,13 +267,13 @@ fn a_copy_that_was_replaced_goes_by_the_rules_wherever_its_deletion_is_cut_off()
     assert!(cut_off >= 6, "a deletion has more requests than {cut_off}");
 }
 
-/// A sweep can be killed as well as what it sweeps up.
+/// The clean-up itself can be killed too.
 #[test]
 fn a_checkpoint_that_was_to_be_replaced_comes_back_however_often_the_sweep_is_killed() {
     let (store, folder) = Faulty::new();
     save(&folder, (10, 1.0)).unwrap();
     for requests in 0.. {
-        // Killed where the old one is gone and the new one not there.
+        // Killed when the old one is removed and the new one does not exist yet.
         store.plan(Plan::From(requests));
         let replaced = save(&folder, (10, 2.0)).is_ok();
         store.plan(Plan::None);
@@ -286,7 +286,7 @@ fn a_checkpoint_that_was_to_be_replaced_comes_back_however_often_the_sweep_is_ki
             }
         }
         assert!(requests < 200, "what is left grows with every kill");
-        // The last of its requests only takes the mark away: without it the new one is there all the same.
+        // The last of its requests only removes the marker: without it the new one exists all the same.
         let found = newest(&folder).map(|(step, weight)| (step, weight == 2.0));
         let is_new = found == Some((10, true));
         assert!(is_new || (!replaced && found == Some((10, false))), "killed after {requests} requests: {found:?}");
@@ -296,7 +296,7 @@ fn a_checkpoint_that_was_to_be_replaced_comes_back_however_often_the_sweep_is_ki
     }
 }
 
-/// The process lives: a request that fails costs this save, and neither another checkpoint nor a clean folder.
+/// The process lives: a failed request fails this save, but affects no other checkpoint and leaves a clean folder.
 #[test]
 fn a_save_that_fails_leaves_nothing_behind_and_succeeds_the_next_time() {
     let mut failed = 0;
@@ -312,7 +312,7 @@ fn a_save_that_fails_leaves_nothing_behind_and_succeeds_the_next_time() {
         let message = error.to_string();
         assert!(message.contains("refused by the test") && message.contains("mem://"), "{message}");
         let is_clean = store.content() == before;
-        // Only when the very last request fails, the checkpoint is there: as when a local folder cannot be flushed.
+        // Only if the very last request fails, the checkpoint exists: as when a local folder cannot be flushed.
         assert!(is_clean || newest(&folder) == Some((20, 2.0)), "request {request}: {:?}", store.content().keys());
         save(&folder, (20, 2.0)).unwrap();
         assert_eq!(newest(&folder), Some((20, 2.0)));
@@ -332,7 +332,7 @@ fn a_checkpoint_that_is_replaced_is_kept_aside() {
     assert_eq!(Folder::new(&folder).list().unwrap().len(), 1);
 }
 
-/// Somebody may be copying a checkpoint up at this moment.
+/// A person may be uploading a checkpoint at this moment.
 #[test]
 fn objects_that_no_save_of_ours_has_marked_are_never_swept() {
     let (store, folder) = Faulty::new();
@@ -348,7 +348,7 @@ fn objects_that_no_save_of_ours_has_marked_are_never_swept() {
 }
 
 #[test]
-fn what_is_damaged_is_passed_over_and_named_by_its_url() {
+fn what_is_damaged_is_skipped_and_named_by_its_url() {
     let (store, folder) = Faulty::new();
     save(&folder, (10, 1.0)).unwrap();
     save(&folder, (20, 2.0)).unwrap();
@@ -363,7 +363,7 @@ fn what_is_damaged_is_passed_over_and_named_by_its_url() {
     assert!(matches!(Folder::new(&folder).newest(), Err(CheckpointError::OnlyDamaged { .. })));
 }
 
-/// To go back to an older checkpoint because the line was down would throw work away.
+/// Using an older checkpoint because the connection failed would repeat finished work.
 #[test]
 fn a_store_that_does_not_answer_is_not_taken_for_damage() {
     let (store, folder) = Faulty::new();
@@ -372,7 +372,7 @@ fn a_store_that_does_not_answer_is_not_taken_for_damage() {
     store.plan(Plan::Reads);
     let error = Folder::new(&folder).newest().unwrap_err();
     assert!(!error.is_damage() && error.to_string().contains("step-0000000020"), "{error}");
-    let rules = Keep { last: Some(1), ..Keep::default() };
+    let rules = Retention { last: Some(1), ..Retention::default() };
     assert!(prune(&LocalDisk, &Folder::new(&folder), &rules, None).unwrap().is_empty(), "an unread one was deleted");
 }
 
@@ -389,7 +389,7 @@ fn an_object_that_a_manifest_does_not_list_is_no_damage() {
     assert_eq!(foreign_files(&path, &manifest).unwrap(), [path.join(".DS_Store"), path.join("notes/today.txt")]);
 }
 
-/// A run directory in a store is told, restored and protected as one on the local disk.
+/// A run directory in a store is described, restored and protected like one on the local disk.
 #[test]
 fn the_configuration_of_a_run_in_a_store_comes_back_and_is_not_written_over() {
     let (store, folder) = Faulty::new();
@@ -402,7 +402,7 @@ fn the_configuration_of_a_run_in_a_store_comes_back_and_is_not_written_over() {
     let config = from_file(&here.path().join("config.toml"), &[]).unwrap();
     Run::start(config, run, Control::new()).unwrap().train(&mut ()).unwrap();
     let resume = |settings: &[Setting]| {
-        let choices = Choices { settings, ..Choices::default() };
+        let choices = ResumeOptions { settings, ..ResumeOptions::default() };
         let mut resumed = resume::resume(run, choices, Control::new()).map_err(|error| error.to_string())?;
         resumed.run.train(&mut ()).unwrap();
         Ok::<_, String>(resumed.messages)
@@ -429,7 +429,7 @@ fn pins_and_rules_hold_in_a_store() {
     (1..=5).for_each(|step| drop(save(&path, (step, 1.0)).unwrap()));
     folder.pin(2).unwrap();
     assert!(folder.pin(7).is_err(), "there is no such checkpoint");
-    let keep = Keep { last: Some(1), every: Some(3), ..Keep::default() };
+    let keep = Retention { last: Some(1), every: Some(3), ..Retention::default() };
     assert_eq!(
         prune(&LocalDisk, &folder, &keep, None).unwrap(),
         [path.join("step-0000000001"), path.join("step-0000000004")]
@@ -467,7 +467,7 @@ fn an_outline_reads_headers_and_no_tensors() {
 fn nothing_is_written_and_nothing_removed_once_the_run_is_another_s() {
     let (store, path) = Faulty::new();
     for held in 0.. {
-        // The run is lost after so many writes.
+        // The run is lost after this number of writes.
         let (asked, at_loss) = (AtomicU64::new(0), Arc::new(Mutex::new(None)));
         let folder = Folder::new(&path).guarded({
             let (store, at_loss) = (store.clone(), at_loss.clone());

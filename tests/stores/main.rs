@@ -2,8 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common_signals/mod.rs"]
-mod common_signals;
 
 mod checkpoints;
 mod object_store;

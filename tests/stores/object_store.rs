@@ -1,5 +1,4 @@
-//! A run in a bucket is the run that it would be on the local disk, whatever happens to it, to its machine and to the
-//! server.
+//! A run in a bucket equals the same run on the local disk, whatever happens to it, to its machine and to the server.
 //!
 //! The server is a real one, `s3s-fs`, started on loopback for each test; its buckets are folders here. Where it is not
 //! installed the tests say so and check nothing.
@@ -8,12 +7,12 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::common::training::Training;
 use crate::common::{ADAMW, Ended, assert_same_bits, checkpoint, copy_tree, log, small, steps, table, tree};
 use rekindle::rng::Stream;
 
@@ -32,7 +31,7 @@ fn large() -> String {
     config.replace("epochs = 3", "steps = 6")
 }
 
-/// Says past the capture of tests that something is not tested.
+/// Prints, past the capture of tests, that something is not tested.
 fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "\nNOT TESTED: {why}\n");
 }
@@ -69,7 +68,7 @@ impl Server {
         }
     }
 
-    /// Kills it, whatever it is about.
+    /// Kills it at any moment.
     fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -91,7 +90,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None` where there is no server to be had.
+    /// `None` if no server is available.
     fn new(config: &str) -> Option<Self> {
         let Some(program) = program() else {
             skipped("runs in object storage, for s3s-fs is not installed; .ci/run says how");
@@ -141,17 +140,13 @@ impl Scene {
         self.command(env!("CARGO_BIN_EXE_inspect"), arguments).output().unwrap().into()
     }
 
-    /// Trains, beside the test.
+    /// Trains in parallel to the test.
     fn spawn(&self, arguments: &[&str]) -> Training {
         self.spawn_with(arguments, ("REKINDLE_STORE_LEASE", "1"))
     }
 
     fn spawn_with(&self, arguments: &[&str], (variable, value): (&str, &str)) -> Training {
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder.path().join(name));
-        let [out, err] = [&stdout, &stderr].map(|path| fs::File::create(path).unwrap());
-        let mut command = self.train_command(arguments);
-        let process = command.env(variable, value).stdout(out).stderr(err).spawn().unwrap();
-        Training { process, stdout, stderr }
+        Training::spawn(self.train_command(arguments).env(variable, value), self.folder.path())
     }
 
     /// Where the log of a run in the bucket grows.
@@ -177,7 +172,7 @@ impl Scene {
         whole
     }
 
-    /// The run in the bucket is as the local one, and nothing else is left of it.
+    /// The run in the bucket equals the local one, and nothing else is left of it.
     #[track_caller]
     fn assert_is(&self, whole: &Path) {
         assert_same_bits(whole, &self.kept());
@@ -191,45 +186,6 @@ impl Scene {
     }
 }
 
-/// A process that trains.
-struct Training {
-    process: Child,
-    stdout: PathBuf,
-    stderr: PathBuf,
-}
-
-impl Training {
-    /// Kills it, and says whether it still ran.
-    fn kill(mut self) -> bool {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap().signal() == Some(9)
-    }
-
-    #[track_caller]
-    fn wait_until(&mut self, condition: impl Fn() -> bool) {
-        let began = Instant::now();
-        while !condition() {
-            assert!(began.elapsed() < Duration::from_secs(60), "it takes too long");
-            let ended = self.process.try_wait().unwrap();
-            assert_eq!(ended, None, "it has ended too soon: {}", fs::read_to_string(&self.stderr).unwrap());
-            sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn ended(mut self) -> Ended {
-        let code = self.process.wait().unwrap().code();
-        let [stdout, stderr] = [&self.stdout, &self.stderr].map(|path| fs::read_to_string(path).unwrap());
-        Ended { code, stdout, stderr }
-    }
-}
-
-impl Drop for Training {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn a_run_in_a_bucket_has_the_bits_of_a_local_one() {
     let Some(scene) = Scene::new(&every_step()) else { return };
@@ -237,12 +193,12 @@ fn a_run_in_a_bucket_has_the_bits_of_a_local_one() {
     let told = scene.train(&["../config.toml", "--out", RUN]).well();
     assert!(told.stderr.contains(&format!("to train longer: train --resume {RUN}")), "{}", told.stderr);
     scene.assert_is(&whole);
-    // What was made once is not made again, and a finished run can be resumed without a change.
+    // Finished work is not repeated, and a finished run can be resumed without a change.
     assert!(scene.train(&["../config.toml", "--out", RUN]).refusal().contains("already holds a run"));
     let again = scene.train(&["--resume", RUN]).well();
     assert!(again.stderr.contains("nothing left to do"), "{}", again.stderr);
     scene.assert_is(&whole);
-    // Nothing of the credentials is kept.
+    // The credentials are not saved.
     for (path, bytes) in tree(&scene.kept()) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(!text.contains(KEY) && !text.contains(SECRET), "{}", path.display());
@@ -263,9 +219,9 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
         let lock = || fs::read(scene.kept().join("lock")).ok();
         let earlier = lock();
         let mut training = scene.spawn(arguments);
-        // Its predecessor's lease must run out first.
+        // Its predecessor's lease must expire first.
         training.wait_until(|| lock().is_some() && lock() != earlier);
-        // Every other kill comes early, into the start; the rest find work done, however slow the machine is.
+        // Every other kill comes early, during the start; the rest interrupt training, even on a slow machine.
         let before = steps(&scene.kept()).last().copied();
         if number % 2 == 1 {
             training.wait_until(|| steps(&scene.kept()).last().copied() > before);
@@ -273,7 +229,7 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
         sleep(Duration::from_secs_f32(0.4 * share));
         assert!(training.kill(), "seed {SEED}: the run ended before kill {number}");
         newest.insert(steps(&scene.kept()).last().copied());
-        // The next machine knows nothing of this one.
+        // The next machine has no state of this one.
         let _ = fs::remove_dir_all(scene.scratch());
     }
     assert!(newest.len() >= 4, "seed {SEED}: the kills hit hardly any work: {newest:?}");
@@ -282,10 +238,10 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
 }
 
 #[test]
-fn a_second_process_is_refused_and_told_of_the_first() {
+fn a_second_process_is_refused_with_the_name_of_the_first() {
     let config = every_step().replace("epochs = 3", "steps = 2000");
     let Some(scene) = Scene::new(&config) else { return };
-    // Long enough that the first renews in time on a machine that has other things to do.
+    // Long enough that the first renews in time on a busy machine.
     let lease = ("REKINDLE_STORE_LEASE", "15");
     let mut first = scene.spawn_with(&["../config.toml", "--out", RUN], lease);
     first.wait_until(|| steps(&scene.kept()).len() > 3);
@@ -294,14 +250,14 @@ fn a_second_process_is_refused_and_told_of_the_first() {
     assert!(refusal.contains(&holder), "{refusal}");
     let refusal = scene.inspect(&["prune", RUN, "--last", "1"]).refusal();
     assert!(refusal.contains(&holder), "{refusal}");
-    // Looking disturbs nobody.
+    // Inspection does not disturb.
     assert!(scene.inspect(&[RUN]).well().stdout.contains("step"));
     let saved = steps(&scene.kept()).len();
     first.wait_until(|| steps(&scene.kept()).len() > saved);
     assert!(first.kill());
 }
 
-/// Many updates, of which every 5000th is saved: training takes much longer than saving.
+/// Many updates, every 5000th of which is saved: training takes much longer than saving.
 fn seldom() -> String {
     let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '5000 steps' }");
     config.replace("epochs = 3", "steps = 20000").replace("2 steps", "1000 steps")
@@ -326,7 +282,7 @@ fn a_lost_scratch_directory_costs_nothing() {
 fn lines_behind_a_gap_in_the_log_are_kept_under_a_name_that_says_so() {
     let Some(scene) = Scene::new(&every_step()) else { return };
     scene.train(&["../config.toml", "--out", RUN]).well();
-    // As a killed process leaves it, with a segment of which the one before it is gone.
+    // The state after a kill, with a segment whose predecessor is missing.
     let log = fs::read_to_string(scene.kept().join("log.jsonl")).unwrap();
     let ends: Vec<usize> = log.match_indices('\n').map(|(at, _)| at + 1).collect();
     let (behind, end) = (&log[ends[7]..], log.len());
@@ -340,7 +296,7 @@ fn lines_behind_a_gap_in_the_log_are_kept_under_a_name_that_says_so() {
     let kept = scene.kept().join("log.jsonl.damaged");
     assert!(resumed.stderr.contains(&format!("{RUN}/log.jsonl.damaged")), "{}", resumed.stderr);
     assert_eq!(fs::read_to_string(&kept).unwrap(), behind);
-    // A second damage does not take its place.
+    // A second damaged copy does not replace it.
     fs::write(scene.kept().join("log.jsonl"), log.replacen("step", "stop", 1)).unwrap();
     let resumed = scene.train(&["--resume", RUN]).well();
     assert!(resumed.stderr.contains(&format!("kept in {RUN}/log.jsonl.damaged-2")), "{}", resumed.stderr);
@@ -348,7 +304,7 @@ fn lines_behind_a_gap_in_the_log_are_kept_under_a_name_that_says_so() {
     assert_eq!(fs::read_to_string(scene.kept().join("log.jsonl.damaged-2")).unwrap(), log.replacen("step", "stop", 1));
 }
 
-/// A number of seconds that no clock holds must not end the program where the clock is asked.
+/// A number of seconds beyond the clock's range must not panic.
 #[test]
 fn a_patience_that_makes_no_sense_is_refused() {
     let Some(scene) = Scene::new(&every_step()) else { return };
@@ -361,7 +317,7 @@ fn a_patience_that_makes_no_sense_is_refused() {
     }
 }
 
-/// Waits until a save is under way that is not the first, and kills the server in it.
+/// Waits until a save other than the first is in progress, and kills the server during it.
 #[track_caller]
 fn stop_in_a_save(scene: &mut Scene, training: &mut Training) {
     let folder = scene.kept().join("checkpoints");
@@ -388,7 +344,7 @@ fn a_server_that_is_away_for_a_while_in_the_middle_of_a_save_costs_nothing() {
 }
 
 #[test]
-fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_goes_on() {
+fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_continues() {
     let Some(mut scene) = Scene::new(&large()) else { return };
     let whole = scene.whole();
     let mut training = scene.spawn_with(&["../config.toml", "--out", RUN], ("REKINDLE_STORE_TIMEOUT", "0.5"));
@@ -400,7 +356,7 @@ fn a_server_that_stays_away_fails_the_run_in_bounded_time_and_a_resume_goes_on()
     assert!(stopped.elapsed() < Duration::from_secs(60), "{:?}", stopped.elapsed());
     scene.server.start();
     let resumed = scene.train(&["--resume", RUN]).well();
-    assert!(resumed.stderr.contains("removed what a killed save left"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("removed the remains of a killed save"), "{}", resumed.stderr);
     scene.assert_is(&whole);
 }
 
@@ -421,7 +377,7 @@ fn a_wrong_key_is_said_to_be_one_and_never_shown() {
     assert!(refusal.contains("known are s3://"), "{refusal}");
 }
 
-/// A small file system of its own, taken down with the test.
+/// A separate small file system, unmounted with the test.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -477,7 +433,7 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
     let (header, tensors) = outline.split_once("\n\n").unwrap();
     assert!(header.contains("integrity   only headers were read"), "{header}");
     let verified = header.replace("only headers were read", "verified");
-    // The checkpoints that are kept are looked at only where all of a checkpoint is read.
+    // The kept checkpoints are decided on only if all of a checkpoint is read.
     let kept = |line: &&str| !line.starts_with("kept ") && !line.starts_with("best ");
     let whole: Vec<&str> = here.split_once("\n\n").unwrap().0.lines().filter(kept).collect();
     assert_eq!(verified.lines().collect::<Vec<_>>(), whole);
@@ -490,7 +446,7 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
     let verified = scene.inspect(&["verify", RUN]).well().stdout;
     assert_eq!(verified.lines().count(), 14);
     assert!(verified.contains(&format!("{RUN}/checkpoints/step-0000000000: ok")), "{verified}");
-    // Told apart from the run itself only by where it is.
+    // The message differs from that of the run itself only in the path.
     let same = scene.inspect(&["diff", local.to_str().unwrap(), RUN]);
     assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
     let one = format!("{RUN}/checkpoints/step-0000000003");
@@ -499,13 +455,13 @@ fn inspect_shows_a_run_in_a_bucket_as_it_shows_a_local_one() {
     scene.inspect(&["pin", &format!("{RUN}/checkpoints/step-0000000003")]).well();
     let pruned = scene.inspect(&["prune", RUN, "--last", "2"]).well().stdout;
     assert!(pruned.contains("step-0000000003  stays: pinned"), "{pruned}");
-    // The server leaves the folders of what is deleted.
+    // The server leaves the folders of deleted objects.
     let whole = steps(&local).into_iter().filter(|step| checkpoint(&local, *step).join("manifest.json").exists());
     assert_eq!(whole.collect::<Vec<_>>(), [3, 11, 12]);
 }
 
 #[test]
-fn a_damaged_checkpoint_in_a_bucket_is_passed_over_unless_the_resume_is_strict() {
+fn a_damaged_checkpoint_in_a_bucket_is_skipped_unless_the_resume_is_strict() {
     let Some(scene) = Scene::new(&every_step()) else { return };
     let whole = scene.whole();
     scene.train(&["../config.toml", "--out", RUN]).well();
@@ -518,7 +474,7 @@ fn a_damaged_checkpoint_in_a_bucket_is_passed_over_unless_the_resume_is_strict()
     let url = format!("{RUN}/checkpoints/step-0000000012/optimizer.safetensors");
     assert!(refusal.contains(&url), "{refusal}");
     let resumed = scene.train(&["--resume", RUN]).well();
-    assert!(resumed.stderr.contains("passed over a damaged checkpoint: ") && resumed.stderr.contains(&url));
+    assert!(resumed.stderr.contains("skipped a damaged checkpoint: ") && resumed.stderr.contains(&url));
     // The damaged one is kept aside, as on the local disk.
     fs::remove_dir_all(scene.kept().join("checkpoints/step-0000000012.replaced-1")).unwrap();
     scene.assert_is(&whole);
@@ -532,7 +488,7 @@ fn a_run_moves_between_the_disk_and_a_bucket() {
     // From the bucket to the disk: from an older checkpoint, with the log before it.
     let older = format!("{RUN}/checkpoints/step-0000000005");
     let told = scene.train(&["--resume", &older, "--out", "branch"]).well();
-    assert!(told.stderr.contains(&format!("goes on in branch; {older} stays as it is")), "{}", told.stderr);
+    assert!(told.stderr.contains(&format!("continues in branch; {older} is not changed")), "{}", told.stderr);
     let branch = scene.folder.path().join("here/branch");
     assert_eq!(log(&branch), log(&whole));
     assert_eq!(steps(&branch), [5, 6, 7, 8, 9, 10, 11, 12]);
@@ -543,14 +499,13 @@ fn a_run_moves_between_the_disk_and_a_bucket() {
     let model = |run: &Path| fs::read(checkpoint(run, 12).join("model.safetensors")).unwrap();
     assert!(model(&back) == model(&whole));
     assert_eq!(log(&back), log(&whole));
-    // As a tool copies it: a folder of checkpoints in no run.
+    // As copied by a tool: a folder of checkpoints outside a run.
     copy_tree(&checkpoint(&whole, 8), &scene.server.root.join("bucket/copied/step-0000000008"));
     scene.train(&["--resume", "s3://bucket/copied", "--out", "s3://bucket/from-copied"]).well();
     assert!(model(&scene.server.root.join("bucket/from-copied")) == model(&whole));
 }
 
-/// What was changed on a resume is saved at once, in the place of the checkpoint that it was resumed from; the log of
-/// what was trained beyond it is gone for good.
+/// Changes on a resume are saved at once, in place of the checkpoint that was resumed; the log of later steps is lost.
 #[test]
 fn a_change_on_a_resume_holds_and_the_log_has_nothing_of_what_was_cut_off() {
     let Some(scene) = Scene::new(&every_step()) else { return };

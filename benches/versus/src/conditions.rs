@@ -1,4 +1,4 @@
-//! The machine, and what else it was doing: figures mean nothing without them.
+//! The machine and its other load, without which results mean nothing.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::results::median;
 /// Conditions while they are being watched.
 pub struct Conditions {
     load_before: String,
-    /// The share of all processors that others used while everybody of the bench was idle.
+    /// The share of all processors used by others while the bench was idle.
     busy: Vec<f64>,
 }
 
@@ -41,7 +41,7 @@ impl Conditions {
         conditions
     }
 
-    /// Looks how busy the machine is while the bench does nothing for so long.
+    /// Measures the load of the machine while the bench is idle for this time.
     pub fn sample(&mut self, pause: Duration) {
         let before = cpu_times();
         sleep(pause);

@@ -1,4 +1,5 @@
-//! A contestant's process, from the bench's side: requests go in, a line of JSON comes back for each, or it is late.
+//! A contestant's process, from the bench's side: requests go in, a line of JSON comes back for each, with a time
+//! limit.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +22,7 @@ pub struct Contestant {
 }
 
 impl Contestant {
-    /// Starts a contestant; what it says on stderr goes to the file `errors`.
+    /// Starts a contestant; its stderr goes to the file `errors`.
     pub fn start(mut command: Command, errors: PathBuf) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&errors)?);
         let mut process = command.spawn().with_context(|| format!("{command:?} does not start"))?;
@@ -37,7 +38,7 @@ impl Contestant {
         Ok(Self { requests: process.stdin.take(), process, answers, errors })
     }
 
-    /// The next line, at the latest after `patience`.
+    /// Returns the next line, within `patience`.
     pub fn line(&mut self, patience: Duration) -> Result<String> {
         match self.answers.recv_timeout(patience) {
             Ok(line) => Ok(line),
@@ -51,7 +52,7 @@ impl Contestant {
         }
     }
 
-    /// Lets the process say a line, asks it to stop as Ctrl-C does, and waits for its end.
+    /// Waits for a line of the process, asks it to stop like Ctrl-C, and waits for its end.
     pub fn interrupt_after_a_line(mut self, patience: Duration) -> Result<()> {
         self.line(patience)?;
         kill_process(Pid::from_child(&self.process), Signal::INT)?;
@@ -68,13 +69,13 @@ impl Contestant {
     /// Asks, and waits for the answer.
     pub fn ask(&mut self, request: &str, patience: Duration) -> Result<Value> {
         if let Some(requests) = &mut self.requests {
-            // Where nobody reads it the answer will be missing, and that error says more.
+            // If the process does not read it, the answer will be missing, and that error says more.
             let _ = writeln!(requests, "{request}");
         }
         self.answer(patience)
     }
 
-    /// Asks for something that takes a time.
+    /// Makes a request whose answer is a time.
     pub fn seconds(&mut self, request: &str) -> Result<f64> {
         let answer = self.ask(request, Duration::from_secs(600))?;
         answer["seconds"].as_f64().with_context(|| format!("no time in {answer}"))

@@ -1,7 +1,7 @@
-//! Rekindle beside other frameworks, measured in turns on one machine.
+//! Rekindle compared with other frameworks, measured in turns on one machine.
 //!
 //! `cargo run --release --manifest-path benches/versus/Cargo.toml` builds the contestants, runs them, and writes
-//! `results.json`, `results.md` and `results.svg`. What it does and how to read it: `docs/performance.md`.
+//! `results.json`, `results.md` and `results.svg`. `docs/performance.md` describes it.
 
 mod conditions;
 mod contestant;
@@ -23,54 +23,54 @@ use conditions::Conditions;
 use programs::Programs;
 use results::Results;
 
-/// Measure Rekindle beside plain candle-nn, PyTorch, torch.compile and burn.
+/// Measure Rekindle, plain candle-nn, PyTorch, torch.compile and burn.
 #[derive(Parser)]
 struct Arguments {
-    /// Which workloads.
+    /// Workloads to measure.
     #[arg(long, value_delimiter = ',', default_value = "W1,W2,W3,W4")]
     workloads: Vec<String>,
-    /// Who takes part; Rekindle always does.
+    /// Contestants; Rekindle always takes part.
     #[arg(long, value_delimiter = ',', default_value = "candle,torch,compile,burn")]
     contestants: Vec<String>,
-    /// With how many threads.
+    /// Numbers of threads.
     #[arg(long, value_delimiter = ',', default_value = "2,1")]
     threads: Vec<usize>,
-    /// How often each contestant has its turn.
+    /// Number of turns of each contestant.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// How long a turn is.
+    /// Length of a turn in seconds.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// What is measured.
+    /// Measurements to make.
     #[arg(long, value_delimiter = ',', default_value = "steps,saves,storage,resume")]
-    parts: Vec<Part>,
-    /// The size of the state that is saved and loaded.
+    parts: Vec<Stateful>,
+    /// The size in MB of the state that is saved and loaded.
     #[arg(long, default_value_t = 300)]
     megabytes: usize,
-    /// A Python with torch, safetensors and numpy. Without it the one that `--make-python` made is taken.
+    /// A Python with torch, safetensors and numpy; by default the one made by `--make-python`.
     #[arg(long, env = "VERSUS_PYTHON")]
     python: Option<PathBuf>,
-    /// Make a Python with the newest torch, in a folder of the user's cache; a download of some gigabytes.
+    /// Make a Python with the newest torch, in the user's cache folder; a download of some gigabytes.
     #[arg(long)]
     make_python: bool,
-    /// Where results go; by default `target/versus` of the main crate.
+    /// Folder for results; by default `target/versus` of the main crate.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Measure nothing; take the results that are in `--out`.
+    /// Measure nothing; use the results in `--out`.
     #[arg(long)]
     render: bool,
-    /// Put the results in `docs/benchmarks.md` and the README, with the picture in `docs` and the figures beside this
-    /// program.
+    /// Put the results in `docs/benchmarks.md` and the README, with the picture in `docs` and the raw results beside
+    /// this program.
     #[arg(long)]
     publish: bool,
 }
 
-/// Something to measure.
+/// A measurement.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Part {
+enum Stateful {
     /// The time of a training step.
     Steps,
-    /// What a save every 50 steps costs.
+    /// Cost of a save every 50 steps.
     Saves,
     /// Saving and loading.
     Storage,
@@ -105,12 +105,12 @@ fn measure(arguments: &Arguments, root: &Path, out: &Path) -> Result<Results> {
     let mut conditions = Conditions::before();
     for part in &arguments.parts {
         match part {
-            Part::Steps => rounds::measure(arguments, &programs, &mut conditions, &mut results)?,
-            Part::Saves => storage::measure_saves(&programs, &mut conditions, &mut results)?,
-            Part::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
-            Part::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
+            Stateful::Steps => rounds::measure(arguments, &programs, &mut conditions, &mut results)?,
+            Stateful::Saves => storage::measure_saves(&programs, &mut conditions, &mut results)?,
+            Stateful::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
+            Stateful::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
         }
-        // What is measured stays, should a later part fail.
+        // The results so far are kept if a later part fails.
         results.conditions = conditions.so_far();
         write(&results, out)?;
     }

@@ -12,7 +12,7 @@ use crate::Arguments;
 use crate::contestant::Contestant;
 use crate::results::Results;
 
-/// The contestants: as they are chosen, and as they are told.
+/// The contestants: their names as arguments, and as displayed.
 pub const CONTESTANTS: [(&str, &str); 5] = [
     ("rekindle", "Rekindle"),
     ("torch", "PyTorch eager"),
@@ -21,7 +21,7 @@ pub const CONTESTANTS: [(&str, &str); 5] = [
     ("burn", "burn"),
 ];
 
-/// Where everybody's program is.
+/// Paths of all programs.
 pub struct Programs {
     /// Rekindle's own workloads, a bench target of the main crate.
     rekindle: PathBuf,
@@ -38,8 +38,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds the programs, in the release profile and without any flags, as users do; leaves out, loudly, what is not
-    /// there.
+    /// Builds the programs, in the release profile and without any flags, like users do; reports and leaves out missing
+    /// ones.
     pub fn build(root: &Path, out: &Path, arguments: &Arguments, results: &mut Results) -> Result<Self> {
         let own = root.join("benches/versus");
         let train = cargo_build(root, &["--bin", "train"])?;
@@ -66,7 +66,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// Starts a contestant on a workload; nothing where it is not there, which was told already.
+    /// Starts a contestant on a workload; `None` if it is missing, which was already reported.
     pub fn steps(&self, contestant: &str, workload: &str, threads: usize) -> Result<Option<Contestant>> {
         let start = self.start.join(workload).with_extension("safetensors");
         let command = match (contestant, &self.python, &self.candle, &self.burn) {
@@ -83,7 +83,7 @@ impl Programs {
         self.start(command, contestant, threads).map(Some)
     }
 
-    /// Starts those who save and load: Rekindle, and PyTorch where it is there.
+    /// Starts the contestants of saving and loading: Rekindle, and PyTorch if available.
     pub fn storage(&self, megabytes: usize) -> Result<(Contestant, Option<Contestant>)> {
         let (megabytes, threads) = (megabytes.to_string(), 2);
         let rekindle = self.with(&self.rekindle, &["storage", &megabytes]);
@@ -99,7 +99,7 @@ impl Programs {
         command
     }
 
-    /// A folder for what is saved, empty.
+    /// Returns an empty folder for saved files.
     pub fn empty_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.out.join("saved").join(name);
         if folder.exists() {
@@ -128,7 +128,7 @@ fn cargo_build(folder: &Path, what: &[&str]) -> Result<PathBuf> {
     eprintln!("building {} …", what[1]);
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder).args(["build", "--release", "--locked", "--message-format=json"]).args(what);
-    // Incremental builds are cut into other pieces, and inline less.
+    // Incremental builds are partitioned differently, and inline less.
     command.env("CARGO_INCREMENTAL", "0");
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -141,7 +141,7 @@ fn cargo_build(folder: &Path, what: &[&str]) -> Result<PathBuf> {
     path.with_context(|| format!("cargo has built no {}", what[1]))
 }
 
-/// The Python that was named, or the one in the cache.
+/// Returns the given Python, or the one in the cache.
 fn python(arguments: &Arguments, results: &mut Results) -> Result<Option<PathBuf>> {
     let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home).unwrap_or_else(env::temp_dir);

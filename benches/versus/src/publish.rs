@@ -1,5 +1,5 @@
-//! Results in the repository: the tables of `docs/benchmarks.md`, the picture, the README's line of ratios, and the
-//! figures behind all of them.
+//! Results in the repository: the tables of `docs/benchmarks.md`, the picture, the README's line of ratios, and the raw
+//! results.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn section(results: &Results) -> String {
     format!("\n![Time of a training step](versus.svg)\n\n{}\n", table::brief(results))
 }
 
-/// The text with `section` between the two marks.
+/// Returns the text with `section` between the two markers.
 fn with_section(text: &str, section: &str) -> Result<String> {
     let (before, rest) = text.split_once(BEGIN).context("there is no mark where the section begins")?;
     let (_, after) = rest.split_once(END).context("there is no mark where the section ends")?;

@@ -1,4 +1,4 @@
-//! What was measured, as `results.json` keeps it.
+//! Measured results, as stored in `results.json`.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::Told;
 
-/// All that was measured in one run.
+/// All results of one run.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Results {
     pub conditions: Told,
     /// Versions, by contestant.
     pub versions: BTreeMap<String, String>,
-    /// Who did not take part in what, and why.
+    /// Contestants that did not take part in a measurement, and why.
     pub absent: Vec<Absent>,
     pub steps: Vec<Steps>,
     pub figures: Vec<Figure>,
 }
 
-/// Somebody who did not take part.
+/// A contestant that did not take part.
 #[derive(Serialize, Deserialize)]
 pub struct Absent {
     pub what: String,
@@ -37,11 +37,11 @@ pub struct Steps {
     /// The median of each round.
     pub rounds: Vec<f64>,
     pub peak_megabytes: f64,
-    /// The losses of the first steps, by which one sees that all train the same.
+    /// The losses of the first steps, to check that all contestants train the same.
     pub losses: Vec<f64>,
 }
 
-/// Another figure: the median of several turns.
+/// Another result: the median of several turns.
 #[derive(Serialize, Deserialize)]
 pub struct Figure {
     pub what: String,
@@ -52,13 +52,13 @@ pub struct Figure {
 }
 
 impl Results {
-    /// Notes down, loudly, that somebody does not take part.
+    /// Records and prints that a contestant does not take part.
     pub fn leave_out(&mut self, what: &str, contestant: &str, why: &str) {
         eprintln!("LEFT OUT of {what}: {contestant}: {why}");
         self.absent.push(Absent { what: what.to_owned(), contestant: contestant.to_owned(), why: why.to_owned() });
     }
 
-    /// Adds a figure from its turns.
+    /// Adds a result from its turns.
     pub fn add(&mut self, what: &str, contestant: &str, unit: &str, turns: Vec<f64>) {
         let (value, unit) = (median(&turns), unit.to_owned());
         eprintln!("{what}: {contestant}: {value:.4} {unit}");
@@ -73,7 +73,7 @@ impl Results {
     }
 }
 
-/// The middle one; of an even number the mean of the middle two.
+/// Returns the median; for an even number of values the mean of the middle two.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -11,10 +11,10 @@ use crate::contestant::Contestant;
 use crate::programs::{CONTESTANTS, Programs};
 use crate::results::{Results, Steps, median};
 
-/// To get ready; `torch.compile` compiles meanwhile.
+/// Time to get ready; `torch.compile` compiles meanwhile.
 const READY: Duration = Duration::from_secs(600);
 
-/// Between two turns, so that threads of the last one have gone to sleep.
+/// Pause between two turns, so that threads of the last one are asleep.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Measures every workload with every number of threads.
@@ -38,7 +38,7 @@ pub fn measure(
             }
             for round in 0..arguments.rounds {
                 eprintln!("{workload}, {threads} threads, round {} of {}", round + 1, arguments.rounds);
-                // In alternating order, so that nobody always follows the same other.
+                // In alternating order, so that no contestant always follows the same other one.
                 if round > 0 {
                     taking_part.reverse();
                 }

@@ -1,4 +1,5 @@
-//! Saving and loading, and what saves cost a run, beside PyTorch, safetensors' Python, and bare writes and reads.
+//! Saving and loading, and the cost of saves in a run, compared with PyTorch, safetensors' Python, and bare writes and
+//! reads.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,7 +23,7 @@ const EVERY: usize = 50;
 const READY: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What can be asked of somebody who saves and loads.
+/// Requests to a contestant of saving and loading.
 struct Column {
     name: &'static str,
     folder: PathBuf,
@@ -31,14 +32,14 @@ struct Column {
     restore: Option<&'static str>,
 }
 
-/// Measures saving and loading a state of so many megabytes.
+/// Measures saving and loading a state of this number of megabytes.
 pub fn measure(
     megabytes: usize,
     programs: &Programs,
     conditions: &mut Conditions,
     results: &mut Results,
 ) -> Result<()> {
-    // The very first turn brings programs into the system's memory.
+    // The very first turn brings programs into the system's cache.
     turn(megabytes, programs, conditions, Times::default())?;
     let (mut bytes, mut times) = (0, Times::default());
     for _ in 0..TURNS {
@@ -50,8 +51,7 @@ pub fn measure(
     Ok(fs::remove_dir_all(programs.empty_folder("bare")?.parent().context("a folder of saves")?)?)
 }
 
-/// One turn of everybody, in processes of their own: a save or load is the first, as those of a run are, and memory is
-/// new to it.
+/// One turn of all contestants, in new processes: a save or load is the first, as in a run, and uses new memory.
 fn turn(
     megabytes: usize,
     programs: &Programs,
@@ -139,7 +139,7 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
     Ok(file.sync_all()?)
 }
 
-/// Lets the system's memory go of a file, or of all files in a folder and its folders.
+/// Drops a file, or all files in a folder and its subfolders, from the system's cache.
 fn forget(path: &Path) -> Result<()> {
     if path.is_dir() {
         return fs::read_dir(path)?.try_for_each(|entry| forget(&entry?.path()));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::programs::CONTESTANTS;
 use crate::results::{Figure, Results, Steps};
 
-/// What the workloads are, for a reader.
+/// Descriptions of the workloads.
 pub const WORKLOADS: [(&str, &str); 4] = [
     ("W1", "MLP 10-32-1, 512 rows, SGD"),
     ("W2", "MLP 784-1024-1024-10, 512 rows, AdamW"),
@@ -107,7 +107,7 @@ fn header(first: &str, names: &[&str]) -> String {
     format!("| {first} | {} |\n|---|{}\n", names.join(" | "), "---:|".repeat(names.len()))
 }
 
-/// What else was measured: a row for each kind of figure, a column for each contestant.
+/// Other results: a row for each kind, a column for each contestant.
 fn other_figures(results: &Results) -> String {
     let unique = |value: fn(&Figure) -> &String| {
         let mut all: Vec<&str> = Vec::new();
@@ -138,12 +138,12 @@ fn amount(figure: &Figure) -> String {
     }
 }
 
-/// Says so where a contestant's losses are not those of Rekindle: then it trains something else.
+/// Reports a contestant whose losses differ from Rekindle's, which means that it trains something else.
 fn differences(results: &Results) -> String {
     let mut text = String::new();
     for steps in &results.steps {
         let Some(own) = results.of(&steps.workload, steps.threads, "Rekindle") else { continue };
-        // Everybody draws other dropout masks, so W3's losses agree on average only.
+        // Dropout masks differ between contestants, so W3's losses agree only on average.
         let largest = if steps.workload == "W3" {
             let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
             (mean(&steps.losses) - mean(&own.losses)).abs() / mean(&own.losses) / 5.0

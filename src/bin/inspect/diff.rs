@@ -1,4 +1,4 @@
-//! `inspect diff`: where two runs or checkpoints differ.
+//! `inspect diff`: differences between two runs or checkpoints.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,10 @@ use serde_json::json;
 
 use crate::Answer;
 
-/// What `inspect diff` takes.
+/// Arguments of `inspect diff`.
 #[derive(Args)]
-#[command(
-    after_help = "Who wrote a checkpoint, when, and where the data lives may differ: it is told and not counted.\n\
-                        Exit codes: 0 identical; 1 different; 2 the request is wrong."
-)]
+#[command(after_help = "Program, time and data path of a checkpoint may differ: they are shown, but do not count.\n\
+                        Exit codes: 0 identical; 1 different; 2 the request is wrong.")]
 pub struct Diff {
     /// A run directory, a folder of checkpoints, or one checkpoint
     a: PathBuf,

@@ -1,4 +1,4 @@
-//! `inspect lr`: the rates of a schedule before it runs, as numbers and as pictures.
+//! `inspect lr`: the rates of a schedule before it runs, as numbers and charts.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,13 +13,13 @@ use rekindle::schedule::{RunLength, Trajectory, read_metrics};
 
 use crate::print;
 
-/// What `inspect lr` takes.
+/// Arguments of `inspect lr`.
 #[derive(Args)]
 pub struct Lr {
     /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table or a TOML file; or a run, by its
     /// configuration, its directory or one of its checkpoints
     spec: String,
-    /// Another one, to be laid over the first with --diff; what it does not say of its run is taken from the first
+    /// A second one, shown with the first by --diff; settings of the run that it lacks are taken from the first
     #[arg(requires = "diff")]
     other: Option<String>,
     /// Show two plans together: as lines in one chart, or as columns side by side over the steps that both have
@@ -28,17 +28,17 @@ pub struct Lr {
     /// Base rate of each parameter group, as 0.1 or 0.1,0.01 [default: the run's, or 1]
     #[arg(long, value_name = "RATES", value_delimiter = ',', allow_negative_numbers = true)]
     base_lr: Option<Vec<f64>>,
-    /// How many updates to show; where no run says how long it is, shares such as "10%" are shares of this [default:
-    /// the whole run, or 100]
+    /// Number of updates to show; if no run gives its length, shares such as "10%" are shares of this [default: the
+    /// whole run, or 100]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count())]
     steps: Option<u64>,
     /// Updates in an epoch, for schedules that count epochs [default: the run's, or 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count())]
     steps_per_epoch: Option<u64>,
-    /// A file with a JSON array of metrics, of which number t is told after update t: plateau and greedy follow them
+    /// A file with a JSON array of metrics; number t is reported after update t, for plateau and greedy
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
-    /// How to show it [default: by the ending of FILE; else plot on a terminal, table elsewhere]
+    /// Output format [default: by the ending of FILE; otherwise plot on a terminal, table elsewhere]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Draw the rate on a logarithmic axis
@@ -52,10 +52,10 @@ pub struct Lr {
     output: Option<PathBuf>,
 }
 
-/// More steps than anybody reads.
+/// Maximal number of steps.
 const MOST_STEPS: i64 = 10_000_000;
 
-/// A number of steps, from 1 to [`MOST_STEPS`].
+/// Parses a number of steps, from 1 to [`MOST_STEPS`].
 fn count() -> RangedI64ValueParser<u64> {
     RangedI64ValueParser::new().range(1..=MOST_STEPS)
 }
@@ -68,23 +68,23 @@ enum Format {
     Csv,
     /// {"lrs": [[rate of group 0, …], …]}, all digits
     Json,
-    /// A plot in braille dots, for the terminal
+    /// A plot in Braille dots, for the terminal
     Plot,
-    /// A picture in vectors
+    /// A vector image
     Svg,
-    /// A picture in pixels
+    /// A pixel image
     Png,
 }
 
-/// A plan followed over its steps.
+/// A plan evaluated over its steps.
 struct Followed {
     plan: LrPlan,
     run: RunLength,
     trajectory: Trajectory,
 }
 
-/// Follows a plan; where neither the user nor the plan says how long a run is, or what its base rates are, the `other`
-/// plan may know.
+/// Evaluates a plan; if neither the user nor the plan gives the length of the run or the base rates, they are taken
+/// from the `other` plan.
 fn follow(lr: &Lr, plan: LrPlan, other: Option<&LrPlan>, metrics: &[f64]) -> anyhow::Result<Followed> {
     let known = plan.run.or(other.and_then(|other| other.run));
     let total_steps = known.and_then(|run| run.total_steps);
@@ -99,14 +99,17 @@ fn follow(lr: &Lr, plan: LrPlan, other: Option<&LrPlan>, metrics: &[f64]) -> any
     Ok(Followed { plan, run, trajectory })
 }
 
-/// Shows the rates of one plan or two.
+/// Shows the rates of one or two plans.
 pub fn show(lr: &Lr) -> anyhow::Result<()> {
     let metrics = lr.metrics.as_deref().map(read_metrics).transpose()?.unwrap_or_default();
     let (plan, other) = (LrPlan::read(&lr.spec)?, lr.other.as_deref().map(LrPlan::read).transpose()?);
     let first = follow(lr, plan.clone(), other.as_ref(), &metrics)?;
     let second = other.map(|other| follow(lr, other, Some(&plan), &metrics)).transpose()?;
     if metrics.is_empty() && [Some(&first), second.as_ref()].into_iter().flatten().any(Followed::waits) {
-        drop(writeln!(io::stderr(), "no metric is told, so plateau and greedy stay where they start; see --metrics"));
+        drop(writeln!(
+            io::stderr(),
+            "no metrics are given, so plateau and greedy keep their initial rates; see --metrics"
+        ));
     }
     let both = second.as_ref().map(|second| first.trajectory.beside(&second.trajectory));
     let trajectory = both.as_ref().unwrap_or(&first.trajectory);
@@ -118,7 +121,7 @@ pub fn show(lr: &Lr) -> anyhow::Result<()> {
         Format::Plot => chart().to_braille(lr.width.unwrap_or_else(terminal::columns), 20).into_bytes(),
         Format::Svg => chart().to_svg().into_bytes(),
         Format::Png if lr.output.is_none() && io::stdout().is_terminal() => {
-            anyhow::bail!("a PNG on the terminal is of no use; name a file with --output")
+            anyhow::bail!("a PNG cannot be shown on the terminal; name a file with --output")
         }
         Format::Png => chart().to_png()?,
     };
@@ -131,7 +134,7 @@ pub fn show(lr: &Lr) -> anyhow::Result<()> {
 }
 
 impl Lr {
-    /// The format asked for; by default that of the file, or the one to be read where it is shown.
+    /// Returns the requested format; by default that of the file, or a readable one for the terminal.
     fn format(&self) -> Format {
         let ending = self.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
         let of_file = ending.and_then(|ending| Format::from_str(ending, true).ok());
@@ -147,7 +150,7 @@ impl Followed {
         self.plan.schedule.plan(&self.run, groups).is_ok_and(|plan| plan.wants_metric())
     }
 
-    /// Its rates as lines called `name`, with the number of the group where there are several.
+    /// Returns its rates as lines called `name`, with the number of the group if there are several.
     fn chart(&self, title: &str, name: &str, log: bool) -> Chart {
         let groups = self.trajectory.lrs.first().map_or(0, Vec::len);
         let name_of = |group| if groups == 1 { name.to_owned() } else { format!("group {group} of {name}") };
@@ -156,8 +159,8 @@ impl Followed {
     }
 }
 
-/// The rates as a chart. One plan has its phases shaded, and the current step marked where it is that of a checkpoint;
-/// of two the lines are laid over each other, each over its own steps.
+/// Draws the rates. One plan has its phases shaded, and the current step marked if it is from a checkpoint; two plans
+/// are drawn over each other, each over its own steps.
 fn chart(lr: &Lr, first: &Followed, second: Option<&Followed>) -> Chart {
     if let (Some(second), Some(other)) = (second, &lr.other) {
         let mut chart = first.chart("Two learning rates", &lr.spec, lr.log);

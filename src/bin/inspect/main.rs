@@ -1,4 +1,4 @@
-//! `inspect`: looks at schedules, checkpoints and runs, and, asked to prune, clears old checkpoints away.
+//! `inspect`: examines schedules, checkpoints and runs, and prunes old checkpoints.
 
 mod diff;
 mod lr;
@@ -13,14 +13,14 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use rekindle::checkpoint::Folder;
-use rekindle::report::{Runs, Standing};
+use rekindle::report::{RunStatus, Runs};
 use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
 use rekindle::{store, threads};
 
-/// Show where a run stands: step, rates now and next, optimizer, tensors, integrity.
+/// Show the status of a run: step, current and next rates, optimizer, tensors, integrity.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_help = "Exit codes: 0 done; 1 the thing asked about is bad; 2 the request is wrong.")]
+#[command(after_help = "Exit codes: 0 done; 1 the inspected files are bad; 2 the request is wrong.")]
 struct Cli {
     /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; or a folder of runs, which are
     /// listed
@@ -29,10 +29,10 @@ struct Cli {
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
-    /// Read whole tensors where the checkpoint is in an object store, to verify them and show figures of them
+    /// Read whole tensors from an object store, to verify them and show their statistics
     #[arg(long)]
     stats: bool,
-    /// Show every tensor in figures, instead of a line for each layer
+    /// Show statistics of every tensor, instead of a line for each layer
     #[arg(long)]
     tensors: bool,
     #[command(subcommand)]
@@ -51,7 +51,7 @@ enum Command {
     Prune(prune::Prune),
     /// Keep a checkpoint from ever being deleted
     Pin(prune::Pin),
-    /// Let a pinned checkpoint be deleted again
+    /// Allow a pinned checkpoint to be deleted again
     Unpin(prune::Pin),
 }
 
@@ -78,19 +78,19 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            // stderr may be gone; the exit code still tells.
+            // stderr may be closed; the exit code still shows the failure.
             drop(writeln!(io::stderr(), "error: {error}"));
             ExitCode::from(if is_damage(&error) { 1 } else { 2 })
         }
     }
 }
 
-/// Whether the thing asked about is there, and bad.
+/// Whether the inspected files exist and are bad.
 fn is_damage(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(TrainError::Checkpoint(error)) if error.is_damage())
 }
 
-/// What is printed, and whether the thing asked about is good.
+/// Output text, and whether the inspected files are good.
 struct Answer {
     text: String,
     is_good: bool,
@@ -102,17 +102,17 @@ impl Answer {
     }
 }
 
-/// A folder of runs in a table, or where one run stands.
+/// Shows a table of runs in a folder, or the status of one run.
 fn show(path: &Path, cli: &Cli) -> anyhow::Result<String> {
     let Some(runs) = Runs::in_folder(path) else { return show_standing(path, cli) };
     Ok(if cli.json { serde_json::to_string_pretty(&runs)? + "\n" } else { runs.to_string() })
 }
 
-/// On the disk of this machine all of a checkpoint is read; from an object store only what is asked for.
+/// Reads all of a checkpoint on a local disk, but only the requested parts of one in an object store.
 fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
     let (standing, messages) = if cli.stats || !store::is_url(path) {
         let (checkpoint, messages) = resume::newest_at(path)?;
-        let standing = Standing::of(&checkpoint);
+        let standing = RunStatus::of(&checkpoint);
         let standing = match resume::folder_of(path)? {
             Some(folder) => standing.beside(&Folder::new(folder))?,
             None => standing,
@@ -120,7 +120,7 @@ fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
         (standing, messages)
     } else {
         let (outline, messages) = resume::newest_outline_at(path)?;
-        (Standing::of_outline(&outline), messages)
+        (RunStatus::of_outline(&outline), messages)
     };
     for message in messages {
         drop(writeln!(io::stderr(), "{message}"));
@@ -133,7 +133,7 @@ fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
     })
 }
 
-/// Prints to stdout. A reader that has seen enough and closed the pipe is no error.
+/// Prints to stdout. A reader that closes the pipe early is not an error.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

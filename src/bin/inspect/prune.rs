@@ -1,4 +1,4 @@
-//! `inspect prune`, `inspect pin` and `inspect unpin`: which checkpoints of a run stay on the disk.
+//! `inspect prune`, `inspect pin` and `inspect unpin`: retention of a run's checkpoints.
 
 use std::path::{Path, PathBuf};
 
@@ -7,34 +7,34 @@ use clap::Args;
 use rekindle::checkpoint::{Folder, step_of};
 use rekindle::figures;
 use rekindle::store;
-use rekindle::train::{Every, KeepConfig, Metric, Pruning};
+use rekindle::train::{Interval, KeepConfig, Metric, Pruning};
 
 use crate::Answer;
 
-/// What `inspect prune` takes. Without a rule, those of the run's configuration hold.
+/// Arguments of `inspect prune`. Without a rule, those of the run's configuration apply.
 #[derive(Args)]
 pub struct Prune {
     /// A run directory
     run: PathBuf,
-    /// Keep so many of the newest
+    /// Number of newest checkpoints to keep
     #[arg(long, value_name = "N")]
     last: Option<usize>,
-    /// Keep so many of the best
+    /// Number of best checkpoints to keep
     #[arg(long, value_name = "K")]
     best: Option<usize>,
-    /// What the best go by: training_loss, validation_loss or validation_accuracy [default: the validation loss, where
-    /// there is one]
+    /// Metric of the best checkpoints: training_loss, validation_loss or validation_accuracy [default: the validation
+    /// loss, if there is one]
     #[arg(long, requires = "best", value_parser = metric)]
     metric: Option<Metric>,
-    /// Keep one every so often for ever: '1000 steps', '10 epochs'
+    /// Interval of checkpoints to keep for ever: '1000 steps', '10 epochs'
     #[arg(long, value_name = "INTERVAL")]
-    every: Option<Every>,
-    /// Say what would be deleted, and delete nothing
+    every: Option<Interval>,
+    /// Show what would be deleted, but delete nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// What `inspect pin` and `inspect unpin` take.
+/// Arguments of `inspect pin` and `inspect unpin`.
 #[derive(Args)]
 pub struct Pin {
     /// A checkpoint's directory
@@ -45,22 +45,24 @@ fn metric(text: &str) -> Result<Metric, String> {
     Metric::named(text).ok_or_else(|| format!("known are {}", Metric::names().join(", ")))
 }
 
-/// Lists all checkpoints with what becomes of them, and deletes those that go.
+/// Lists all checkpoints with the decision on each, and deletes those that are not kept.
 pub fn prune(arguments: &Prune) -> Result<Answer> {
-    let Prune { last, best, metric, every, .. } = *arguments;
-    let given = KeepConfig { last, best, metric, every };
+    let mut given = KeepConfig::default();
+    (given.last, given.best) = (arguments.last, arguments.best);
+    (given.metric, given.every) = (arguments.metric, arguments.every);
     let pruning = Pruning::plan(&arguments.run, (!given.is_empty()).then_some(given))?;
     let did = if arguments.dry_run { "would be deleted" } else { "deleted" };
     let mut text = String::new();
-    for verdict in &pruning.verdicts {
-        let metric = verdict.metric.map(|metric| format!("  {}", figures::loss(metric))).unwrap_or_default();
-        let fate = match verdict.stays {
+    for decision in &pruning.decisions {
+        let metric = decision.metric.map(|metric| format!("  {}", figures::loss(metric))).unwrap_or_default();
+        let fate = match decision.stays {
             Some(reason) => format!("stays: {reason}"),
-            None => format!("{did}{}", if verdict.copy.is_some() { ": superseded" } else { "" }),
+            None => format!("{did}{}", if decision.copy.is_some() { ": superseded" } else { "" }),
         };
-        text += &format!("{}{metric}  {fate}\n", verdict.path.display());
+        text += &format!("{}{metric}  {fate}\n", decision.path.display());
     }
-    let (all, go) = (pruning.verdicts.len(), pruning.verdicts.iter().filter(|verdict| verdict.stays.is_none()).count());
+    let (all, go) =
+        (pruning.decisions.len(), pruning.decisions.iter().filter(|decision| decision.stays.is_none()).count());
     if !arguments.dry_run {
         pruning.carry_out()?;
     }
@@ -74,20 +76,20 @@ pub fn pin(arguments: &Pin) -> Result<Answer> {
     Ok(Answer::good(format!("{} is pinned\n", arguments.checkpoint.display())))
 }
 
-/// Takes a pin away.
+/// Removes a pin.
 pub fn unpin(arguments: &Pin) -> Result<Answer> {
     let (folder, step) = place(&arguments.checkpoint)?;
     folder.unpin(step)?;
     Ok(Answer::good(format!("{} is no longer pinned\n", arguments.checkpoint.display())))
 }
 
-/// The folder and the step of the checkpoint at `path`.
+/// Returns the folder and the step of the checkpoint at `path`.
 fn place(path: &Path) -> Result<(Folder, u64)> {
     let missing = |error| anyhow!("there is no checkpoint at {}: {error}", path.display());
     let resolved = || path.canonicalize().map_err(missing);
     let whole = if store::is_url(path) { path.to_owned() } else { resolved()? };
     let Some((folder, step)) = whole.parent().zip(step_of(&whole)) else {
-        bail!("{} is no checkpoint: its name is not like `step-0000000100`", path.display());
+        bail!("{} is not a checkpoint: its name is not like `step-0000000100`", path.display());
     };
     Ok((Folder::new(folder), step))
 }

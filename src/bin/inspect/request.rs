@@ -1,16 +1,17 @@
-//! The command line, and what to type instead where it is not understood.
+//! The command line, and suggestions if it is wrong.
 
 use std::io::Write;
 use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use rekindle::nearest::nearest;
 use rekindle::report::Runs;
 use rekindle::{shell, store};
 
 use crate::Cli;
 
-/// The arguments of this process. Where they are not understood, this says so and ends it.
+/// Returns the arguments of this process. If they are wrong, prints a message and exits.
 pub fn parse() -> Cli {
     let error = match Cli::try_parse() {
         Ok(cli) => return cli,
@@ -25,13 +26,13 @@ pub fn parse() -> Cli {
     error.exit()
 }
 
-/// A message that says what to type, where there is one.
+/// Returns a message that says what to type, if one applies.
 fn better(places: &[String], error: &clap::Error) -> Option<String> {
     let commands: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
     match (places, error.kind()) {
         ([], ErrorKind::MissingRequiredArgument) => Some(
             "give what to look at: `inspect RUN`, a run directory, a checkpoint or a folder of runs; `inspect --help` \
-             says what else there is"
+             lists the commands"
                 .to_owned(),
         ),
         ([first, second, ..], _) if error.use_stderr() && !commands.contains(first) => {
@@ -49,10 +50,12 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
                      checkpoints: `inspect diff {a} {b}`"
                 ));
             }
-            let near = |name: &&String| {
-                strsim::osa_distance(first, name) <= 2 || first.starts_with(name.as_str()) || name.starts_with(first)
-            };
-            let near = commands.iter().find(near);
+            if ["runs", "run", "list", "ls", "show"].contains(&first.as_str()) {
+                return Some(format!(
+                    "there is no command `{first}`; to list the runs in a folder, or to show one: `inspect {b}`"
+                ));
+            }
+            let near = nearest(first, commands.iter().map(String::as_str));
             let meant = near.map(|name| format!("did you mean `inspect {name} {b}`? ")).unwrap_or_default();
             Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")))
         }

@@ -1,4 +1,4 @@
-//! `inspect verify`: every byte of one checkpoint, or of all in a run.
+//! `inspect verify`: verifies every byte of one checkpoint, or of all in a run.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -34,7 +34,7 @@ struct Found {
     files: Option<usize>,
     bytes: Option<u64>,
     error: Option<String>,
-    /// Files beside it that are no part of it.
+    /// Files in its directory that do not belong to it.
     foreign: Vec<PathBuf>,
 }
 
@@ -43,11 +43,11 @@ struct Found {
 enum State {
     Valid,
     Bad,
-    /// It could not be read, so nothing is known.
+    /// It could not be read, so its state is unknown.
     Unread,
 }
 
-/// All of them, for programs.
+/// Result of verifying all checkpoints, for programs.
 #[derive(Serialize)]
 struct Summary {
     checkpoints: Vec<Found>,
@@ -58,12 +58,12 @@ struct Summary {
     seconds: f64,
     /// The fault in the log.
     log_fault: Option<String>,
-    /// The steps without a line in the log. They are no fault of a run that began elsewhere.
+    /// Ranges of steps without a line in the log. They are not a fault of a run that began elsewhere.
     log_gaps: Vec<String>,
 }
 
-/// Checks all checkpoints, several at a time, and prints a line for each, oldest first; at the end, where there are
-/// several, one for all.
+/// Verifies all checkpoints, several at a time, and prints a line for each, oldest first; for several, a summary
+/// follows.
 pub fn verify(arguments: &Verify) -> Result<Answer> {
     let (paths, began) = (resume::all_at(&arguments.path)?, Instant::now());
     let bar = bar(paths.iter().map(|path| size(path)).sum());
@@ -79,7 +79,7 @@ pub fn verify(arguments: &Verify) -> Result<Answer> {
     });
     bar.finish_and_clear();
     printed?;
-    // The newest may be from before the validation of its last step, which has no line then.
+    // The newest checkpoint may be from before the validation of its last step, which then has no line.
     let steps = paths.last().and_then(|path| step_of(path)).unwrap_or_default().saturating_sub(1);
     let log = resume::log_order_at(&arguments.path, steps)?;
     let summary = Summary::of(checkpoints, began.elapsed(), log);
@@ -87,7 +87,7 @@ pub fn verify(arguments: &Verify) -> Result<Answer> {
     let is_good = summary.bad == 0 && summary.log_fault.is_none();
     if is_good && summary.unread > 0 {
         let (unread, all) = (summary.unread, paths.len());
-        bail!("{unread} of {all} checkpoints could not be read, so it is not known whether they are good");
+        bail!("{unread} of {all} checkpoints could not be read, so their state is unknown");
     }
     Ok(Answer { text: String::new(), is_good })
 }
@@ -131,13 +131,13 @@ impl Summary {
         let bytes = checkpoints.iter().filter_map(|found| found.bytes).sum();
         let (path, LogOrder { fault, gaps }) = log.unwrap_or_default();
         let path = path.display();
-        let log_fault = fault.map(|fault| format!("{path}: BAD: {fault}; a resume puts it in order where it can"));
+        let log_fault = fault.map(|fault| format!("{path}: BAD: {fault}; a resume repairs it if possible"));
         let gap = |(first, last)| format!("{path} has no lines of steps {first} to {last}");
         let log_gaps = gaps.into_iter().map(gap).collect();
         Self { valid, bad, unread, bytes, seconds: time.as_secs_f64(), checkpoints, log_fault, log_gaps }
     }
 
-    /// The last line.
+    /// Returns the last line.
     fn text(&self, json: bool) -> Result<String> {
         if json {
             return Ok(serde_json::to_string_pretty(self)? + "\n");
@@ -158,13 +158,13 @@ impl Summary {
     }
 }
 
-/// The bytes of the files in a directory; what cannot be looked at will be told by the verification.
+/// Returns the bytes of the files in a directory; files that cannot be read are reported by the verification.
 fn size(checkpoint: &Path) -> u64 {
     let entries = fs::read_dir(checkpoint).into_iter().flatten().flatten();
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// A bar over so many bytes, where stderr is a terminal.
+/// Creates a progress bar over a number of bytes, if stderr is a terminal.
 fn bar(bytes: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! `train check`: what a configuration comes to, without training.
+//! `train check`: a configuration as a run would interpret it, without training.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::{print, settings};
 /// Arguments of `train check`.
 #[derive(Args)]
 #[command(
-    after_help = "Data and model are made as a run would make them, and whatever a run would be refused for ends \
+    after_help = "Data and model are made as in a run, and any error that would stop a run before its start ends \
                         this with exit code 2. Nothing is trained, and no run directory is made."
 )]
 pub struct Check {
@@ -25,7 +25,7 @@ pub struct Check {
     json: bool,
 }
 
-/// Prints what was understood.
+/// Prints the interpretation.
 pub fn check(arguments: &Check) -> Result<()> {
     let checked = Checked::of_file(&arguments.config, &settings(&arguments.settings)?)?;
     let text = if arguments.json { serde_json::to_string_pretty(&checked)? + "\n" } else { checked.to_string() };

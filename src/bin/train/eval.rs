@@ -1,4 +1,4 @@
-//! `train eval`: loss and accuracy of what a run has learned.
+//! `train eval`: loss and accuracy of a trained model.
 
 use std::path::PathBuf;
 
@@ -10,29 +10,29 @@ use serde::Serialize;
 
 use crate::{open, print};
 
-/// What `train eval` takes.
+/// Arguments of `train eval`.
 #[derive(Args)]
 #[command(
-    after_help = "On the validation rows it finds what the run has logged at the step of the checkpoint, to the \
-                        last bit. Optimizer and schedule are not looked at, and nothing is changed."
+    after_help = "On the validation rows the result is the one that the run logged at the checkpoint's step, to the \
+                        last bit. Optimizer and schedule are not used, and nothing is changed."
 )]
 pub struct Eval {
-    /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
+    /// A run directory or a folder of checkpoints, whose newest is used, or one checkpoint.
     run: PathBuf,
-    /// Take the best checkpoint instead of the newest, by what was measured when it was saved.
+    /// Use the best checkpoint by its metric instead of the newest.
     #[arg(long)]
     best: bool,
-    /// Which rows of the run's data.
+    /// Rows of the run's data.
     #[arg(long, value_name = "ROWS", default_value = "validation", conflicts_with = "data")]
     rows: Rows,
     /// Other data, all of it: a file in the format of the run's, or a folder of such files.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Lines to pass over at the start of a CSV file of other data. Default: as many as in the run's own file, or fewer
-    /// where the header, or without one the first row, comes earlier.
+    /// Lines to skip at the start of a CSV file of other data. Default: as many as in the run's own file, or fewer if
+    /// the header (without one, the first row) comes earlier.
     #[arg(long, value_name = "LINES", requires = "data")]
     skip_lines: Option<usize>,
-    /// Say where something is: `data.path=…` for the run's data, or `device=cpu`; may be given again.
+    /// Set a place: `data.path=…` for the run's data, or `device=cpu`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Print JSON, for programs.
@@ -47,7 +47,7 @@ enum Rows {
     All,
 }
 
-/// What is printed for programs.
+/// The output for programs.
 #[derive(Serialize)]
 struct Report<'a> {
     checkpoint: &'a str,
@@ -57,7 +57,7 @@ struct Report<'a> {
     evaluated: Evaluated,
 }
 
-/// Evaluates a run and prints what that found.
+/// Evaluates a run and prints the result.
 pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedError> {
     let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));

@@ -1,4 +1,4 @@
-//! `train find-lr`: a learning-rate range test, with its table and its picture.
+//! `train find-lr`: a learning-rate range test, with its table and its chart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use rekindle::{figures, shell};
 
 use crate::{default_out, listening, print, settings, stopped_by};
 
-/// What `train find-lr` takes.
+/// Arguments of `train find-lr`.
 #[derive(Args)]
 #[command(
-    after_help = "It trains in memory, from the initial weights; no run is touched. The rate is that of the first \
-                        parameter group, the others keep their ratio to it; the schedule is left aside. A signal such as \
-                        Ctrl-C ends it; what was found until then is kept."
+    after_help = "It trains in memory, from the initial weights; no run is changed. The rate is that of the first \
+                        parameter group, the others keep their ratio to it; the schedule is ignored. A signal such as \
+                        Ctrl-C ends it; the results until then are kept."
 )]
 pub struct FindLr {
     /// The configuration of a run, a TOML file.
@@ -28,10 +28,10 @@ pub struct FindLr {
     /// The rate of the last step.
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, default_value = "10")]
     end: f64,
-    /// How many steps lead from one to the other; it ends earlier where the loss diverges.
+    /// Number of steps from the first rate to the last; it ends earlier if the loss diverges.
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = RangeTestOptions::default().steps)]
     steps: u32,
-    /// Where table and picture go; by default `runs/` and the name of the configuration with `-find-lr`.
+    /// Folder of the table and the chart; by default `runs/` and the name of the configuration with `-find-lr`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a setting for the test, such as `data.batch_size=64`; may be given again.
@@ -39,7 +39,7 @@ pub struct FindLr {
     settings: Vec<String>,
 }
 
-/// Runs a range test and writes down what it found: `find-lr.csv`, `find-lr.svg`, and on stdout the plot.
+/// Runs a range test and writes its results: `find-lr.csv`, `find-lr.svg`, and the plot on stdout.
 pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode> {
     let settings = settings(&arguments.settings)?;
     let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
@@ -52,7 +52,7 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
     console.clear();
     let test = test?;
     if let (Some(signal), true) = (test.stopped, test.points.is_empty()) {
-        console.message("stopped before its first step, so there is nothing to keep");
+        console.message("stopped before its first step, so there are no results");
         return Ok(stopped_by(signal));
     }
     let stem = arguments.config.file_stem().unwrap_or_default().to_string_lossy();
@@ -81,18 +81,17 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
             let out = out.unwrap_or_default();
             format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}{out}")
         }
-        None => "no suggestion, for the loss did not fall; try another range with --start and --end".to_owned(),
+        None => "no suggestion, because the loss did not fall; try another range with --start and --end".to_owned(),
     };
     let plot = chart.to_braille(terminal::columns(), 18);
     print(&format!("{plot}\n{ending}{found}\nwritten to {}\n", out.display()))?;
     Ok(test.stopped.map_or(ExitCode::SUCCESS, stopped_by))
 }
 
-/// A free folder for a run of the configuration, where the one that it has by default is taken.
+/// Returns a free folder for a run of the configuration, if its default folder is taken.
 fn free_out(config: &Path) -> Option<PathBuf> {
     let usual = default_out(config);
-    let others = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", usual.display())));
-    if usual.exists() { others.into_iter().find(|out| !out.exists()) } else { None }
+    usual.exists().then(|| rekindle::free_name::of(&usual))
 }
 
 fn table(test: &RangeTest) -> String {

@@ -13,21 +13,21 @@ use rekindle::train::{Console, Sink, relative_path};
 /// Arguments of `train init`.
 #[derive(Args)]
 #[command(
-    after_help = "It looks at the beginning of the data and chooses target, model, optimizer and schedule; every \
-                        line of the file says what it is and what else there is. Each decision is printed, and stands \
-                        at the top of the file. A file that is there already stays."
+    after_help = "It examines the beginning of the data and chooses target, model, optimizer and schedule; every \
+                        line of the file explains its purpose and the alternatives. Each decision is printed, and \
+                        listed at the top of the file. An existing file is not replaced."
 )]
 pub struct Init {
-    /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one of images for each
+    /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one subfolder of images per
     /// class.
     data: PathBuf,
     /// The file to write; by default the name of the data with `.toml`, in the working directory.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The column to predict, by its name or its number from 0, where its name does not say it.
+    /// The column to predict, by its name or its number from 0, if its name does not show it.
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     label: Option<String>,
-    /// Lines above the table of a CSV file, which are passed over.
+    /// Number of lines above the table of a CSV file, which are skipped.
     #[arg(long, value_name = "LINES", default_value_t = 0)]
     skip_lines: usize,
 }
@@ -36,7 +36,7 @@ pub struct Init {
 pub fn write(arguments: &Init, console: &mut Console) -> Result<()> {
     let data = &arguments.data;
     let output = arguments.output.clone().unwrap_or_else(|| default_output(data));
-    let already = || format!("{} is there already; choose another file with -o", output.display());
+    let already = || format!("{} exists; choose another file with -o", output.display());
     if output.symlink_metadata().is_ok() {
         bail!(already());
     }
@@ -51,7 +51,7 @@ pub fn write(arguments: &Init, console: &mut Console) -> Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(&output).map_err(unwritten)?;
     file.write_all(text.as_bytes()).map_err(unwritten)?;
     let name = shell::path(&output);
-    console.message(&format!("wrote {name}; to see how it is understood: train check {name}; to train: train {name}"));
+    console.message(&format!("wrote {name}; to check it: train check {name}; to train: train {name}"));
     Ok(())
 }
 

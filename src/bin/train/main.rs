@@ -1,4 +1,4 @@
-//! `train`: starts a run from a configuration, resumes one, or uses what one has learned.
+//! `train`: starts a run from a configuration, resumes one, or uses its trained model.
 
 mod check;
 mod eval;
@@ -27,9 +27,10 @@ use rekindle::train::{
 };
 use rekindle::trained::{Trained, TrainedError};
 use rekindle::{figures, shell, store, threads};
-use resume::Choices;
+use resume::ResumeOptions;
 
-/// Train a model so that the run survives being killed: resumed, it has the same bits as if nothing had happened.
+/// Train a model so that the run survives being killed: after a resume it has the same bits as without the
+/// interruption.
 #[derive(Parser)]
 #[command(version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
@@ -45,7 +46,7 @@ struct Arguments {
     /// The run directory, or a URL such as s3://bucket/run; by default `runs/` and the name of the configuration.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a setting, such as `optimizer.lr=0.01`, or take it away: `train.clip_norm=`; may be given again.
+    /// Change a setting, such as `optimizer.lr=0.01`, or remove it: `train.clip_norm=`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     #[command(subcommand)]
@@ -54,21 +55,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find a learning rate: train for a few steps at ever larger rates, and see where the loss falls fastest.
+    /// Find a learning rate: train for some steps at increasing rates, and find where the loss falls fastest.
     FindLr(find_lr::FindLr),
-    /// Prove that a run survives being killed: run it, run it again under SIGKILL at random moments, compare every bit.
+    /// Test that a run survives being killed: run it, run it again with SIGKILL at random moments, compare every bit.
     Prove(prove::Prove),
-    /// Evaluate what a run has learned: loss and accuracy on its rows, or on others.
+    /// Evaluate a trained model: loss and accuracy on the run's rows, or on others.
     Eval(eval::Eval),
-    /// Say what a run's model makes of rows: classes with their probabilities, or values.
+    /// Predict classes with their probabilities, or values, for new rows.
     Predict(predict::Predict),
-    /// Let a run's model go on with a text.
+    /// Generate text from a prompt.
     Sample(sample::Sample),
     /// Write a commented configuration for data: a table, tensors, a folder of images, or a text.
     Init(init::Init),
-    /// Say how a configuration is understood, and what looks like a mistake in it, without training.
+    /// Show how a run would interpret a configuration, and likely mistakes in it, without training.
     Check(check::Check),
-    /// Print every key of a configuration with its type, default, range and meaning; or the JSON schema of it.
+    /// Print every key of a configuration with its type, default, range and meaning; or its JSON schema.
     Reference(reference::Reference),
 }
 
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// How the use of a run ends. A reader that has seen enough and closed the pipe is no error.
+/// Returns the exit code of using a model. A reader that closes the pipe early is not an error.
 fn used(ended: Result<ExitCode, TrainedError>, console: &mut Console) -> ExitCode {
     ended.unwrap_or_else(|error| match &error {
         TrainedError::Stdout { source } if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -139,7 +140,7 @@ fn used(ended: Result<ExitCode, TrainedError>, console: &mut Console) -> ExitCod
     })
 }
 
-/// Prints a result. A reader that has seen enough and closed the pipe is no error.
+/// Prints a result. A reader that closes the pipe early is not an error.
 fn print(text: &str) -> Result<(), TrainedError> {
     match write_out(text) {
         Err(TrainedError::Stdout { source }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -147,13 +148,13 @@ fn print(text: &str) -> Result<(), TrainedError> {
     }
 }
 
-/// Writes all of `text` to stdout now.
+/// Writes all of `text` to stdout and flushes it.
 fn write_out(text: &str) -> Result<(), TrainedError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|source| TrainedError::Stdout { source })
 }
 
-/// Says why there is no result, and gives the exit code.
+/// Prints why there is no result, and returns the exit code.
 fn failed(error: &anyhow::Error, console: &mut Console) -> ExitCode {
     console.message(&format!("error: {error}"));
     let is_input_error = match error.downcast_ref() {
@@ -163,20 +164,20 @@ fn failed(error: &anyhow::Error, console: &mut Console) -> ExitCode {
     ExitCode::from(if is_input_error { 2 } else { 1 })
 }
 
-/// The exit code of what a signal has stopped in order.
+/// Returns the exit code after a clean stop by a signal.
 fn stopped_by(signal: usize) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
 
-/// Candle adds tensors on threads of its own, which wait for each other in loops: on a machine that has other work too,
-/// three quarters of the processor's time went to that. What is worth several threads here has those of rayon. And it
-/// counts the cores anew for each product, from files of the system, where it is not told their number.
+/// Candle adds tensors on its own threads, which wait for each other in busy loops: on a loaded machine this took three
+/// quarters of the processor's time. Operations that benefit from several threads use rayon's here. Candle also counts
+/// the cores again for each product, by reading system files, unless their number is set.
 fn settle_threads() {
     let cores = candle_core::utils::get_num_threads();
     let cores = std::thread::available_parallelism().map_or(cores, |available| cores.min(available.get()));
     for (variable, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", cores)] {
         if std::env::var_os(variable).is_none() {
-            // SAFETY: `main` calls this first, when there is no other thread that could read the environment meanwhile.
+            // SAFETY: `main` calls this first, when no other thread exists that could read the environment.
             unsafe { std::env::set_var(variable, threads.to_string()) };
         }
     }
@@ -186,25 +187,25 @@ fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {
     texts.iter().map(|text| Setting::parse(text)).collect()
 }
 
-/// The trained model of the run at `path`, from its newest checkpoint or its best.
+/// Opens the trained model of the run at `path`, from its newest or best checkpoint.
 fn open(path: &Path, best: bool, texts: &[String]) -> Result<(Trained, Vec<String>), TrainedError> {
     let settings = settings(texts)?;
     if best { Trained::open_best(path, &settings) } else { Trained::open(path, &settings) }
 }
 
-/// A control that signals use, and that answers them on the console.
+/// Creates a control that signals use, and that prints answers on the console.
 fn listening(console: &Console) -> Result<Control, TrainedError> {
     Control::from_signals(console.voice()).map_err(|source| TrainedError::Signals { source })
 }
 
-/// The run that is asked for, ready to train.
+/// Prepares the requested run for training.
 fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     let settings = settings(&arguments.settings)?;
     let control = listening(console)?;
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
             let (out, strict) = (arguments.out.as_deref(), arguments.strict);
-            let resumed = resume::resume(path, Choices { settings: &settings, out, strict }, control)?;
+            let resumed = resume::resume(path, ResumeOptions { settings: &settings, out, strict }, control)?;
             resumed.messages.iter().for_each(|message| console.message(message));
             Ok(resumed.run)
         }
@@ -216,7 +217,7 @@ fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
     }
 }
 
-/// Trains, says how it went, and gives the exit code.
+/// Trains, prints a summary, and returns the exit code.
 fn train(run: &mut Run, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
     match run.train(&mut Sinks(vec![&mut Progress::from_environment(), console])) {
@@ -229,7 +230,8 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
         }
         Err(error) => {
             console.message(&format!("error: {error}"));
-            // The first says where to go on from; with the others the checkpoints are not this process's any more.
+            // The first error contains its own remedy; after the others the checkpoints no longer belong to this
+            // process.
             let says_it_all = matches!(
                 error,
                 TrainError::NotFinite { .. }
@@ -239,7 +241,7 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
             );
             if let Some(last) = run.last_checkpoint().filter(|_| !says_it_all) {
                 console.message(&format!("the last checkpoint is {}", last.display()));
-                console.message(&format!("to go on from there: train --resume {}", shell::path(run.path())));
+                console.message(&format!("to continue from there: train --resume {}", shell::path(run.path())));
             }
             1
         }
@@ -250,7 +252,7 @@ fn default_out(config: &Path) -> PathBuf {
     Path::new("runs").join(config.file_stem().unwrap_or(config.as_os_str()))
 }
 
-/// The validation with the lowest loss, where it is lower than that of the best checkpoint.
+/// Returns the validation with the lowest loss, if that is lower than the loss of the best checkpoint.
 fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>) -> Option<Validation> {
     if store::is_url(run.path()) || best.is_some_and(|best| best.metric != Metric::ValidationLoss) {
         return None;
@@ -259,7 +261,7 @@ fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>) -> Option<Validation
     best.is_none_or(|best| lowest.loss < best.value).then_some(lowest)
 }
 
-/// Says what was done, where the state is, and how to go on.
+/// Prints what was done, where the state is, and how to continue.
 fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, console: &mut Console) {
     let session = run.session();
     let (step, total) = (session.step(), session.total_steps());
@@ -288,7 +290,7 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
     if let Some(Validation { step, loss, .. }) = lowest {
         let loss = figures::loss(loss);
         console.message(&format!(
-            "lowest validation loss: {loss} after step {step}, of which there is no checkpoint; \
+            "lowest validation loss: {loss} after step {step}, which has no checkpoint; \
              `checkpoint.keep.best` keeps the best"
         ));
     }
@@ -297,6 +299,6 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
             let unit = if session.config().train.epochs.is_some() { "epochs" } else { "steps" };
             console.message(&format!("to train longer: train --resume {run} --set train.{unit}=…"));
         }
-        Outcome::Stopped { .. } => console.message(&format!("to go on: train --resume {run}")),
+        Outcome::Stopped { .. } => console.message(&format!("to continue: train --resume {run}")),
     }
 }

@@ -1,7 +1,7 @@
-//! The program's allocator: mimalloc, told to keep memory and to ask for it in large pages.
+//! The program's allocator: mimalloc, configured to keep memory and to use large pages.
 //!
-//! The system's allocator gives the memory of a step back, and takes it again in the next: a quarter of the time of a
-//! small GPT's step went to that.
+//! The system's allocator returns the memory of a step to the system, and requests it again in the next: this took a
+//! quarter of the time of a small GPT's step.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_long;
@@ -10,7 +10,7 @@ use mimalloc::MiMalloc;
 
 use self::out_of_memory::given;
 
-// The benches take this file by its path.
+// The benches include this file by its path.
 #[path = "out_of_memory.rs"]
 mod out_of_memory;
 
@@ -18,23 +18,23 @@ mod out_of_memory;
 static ALLOCATOR: Allocator = Allocator;
 
 /// `mi_option_purge_delay`, `mi_option_arena_reserve` and `mi_option_arena_max_object_size` of `mimalloc.h`, which the
-/// crate has no names for. The last two are in KiB.
+/// crate does not name. The last two are in KiB.
 const PURGE_DELAY: i32 = 15;
 #[cfg(target_os = "linux")]
 const ARENA_RESERVE: i32 = 23;
 #[cfg(target_os = "linux")]
 const ARENA_MAX_OBJECT_SIZE: i32 = 45;
 
-/// Called before `main`, and before mimalloc's own start (101), which reads its options: its first allocation reserves.
+/// Called before `main`, and before mimalloc's own start (101), which reads its options and reserves memory.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".init_array.00100")]
 static BEFORE_ALL: extern "C" fn() = spare_address_space;
 
-/// Where the address space is limited (`ulimit -v`), keeps it for what is needed. Else mimalloc reserves 1 GiB at a
-/// time, and the C library 64 MiB for each thread. Large pieces are then of the system and go back to it at once; small
-/// ones share a smaller reserve, or under a tight limit have none. The environment variables `MIMALLOC_ARENA_RESERVE`
-/// and `MIMALLOC_ARENA_MAX_OBJECT_SIZE` say otherwise.
+/// Reduces reservations if the address space is limited (`ulimit -v`). Otherwise mimalloc reserves 1 GiB at a time, and
+/// the C library 64 MiB per thread. With the limit, large allocations come directly from the system and are returned at
+/// once; small ones share a smaller reserve, or have none under a tight limit. The environment variables
+/// `MIMALLOC_ARENA_RESERVE` and `MIMALLOC_ARENA_MAX_OBJECT_SIZE` override this.
 #[cfg(target_os = "linux")]
 extern "C" fn spare_address_space() {
     use rustix::process::{Resource, getrlimit};
@@ -43,7 +43,7 @@ extern "C" fn spare_address_space() {
     const LARGEST: c_long = 4 << 10;
     let Some(limit) = getrlimit(Resource::As).current else { return };
     let reserve = if limit < TIGHT { 0 } else { RESERVE };
-    // SAFETY: they store numbers for known options; no other thread has been started yet.
+    // SAFETY: the calls store numbers for known options; no other thread has been started yet.
     unsafe {
         libmimalloc_sys::mi_option_set_default(ARENA_RESERVE, reserve);
         libmimalloc_sys::mi_option_set_default(ARENA_MAX_OBJECT_SIZE, LARGEST);
@@ -52,26 +52,26 @@ extern "C" fn spare_address_space() {
     }
 }
 
-/// Lets the allocator keep memory that is freed for two seconds, so that a step finds that of the one before: after the
-/// ten milliseconds that are usual, the system has it back, and has to clear it for its return. The environment
-/// variable `MIMALLOC_PURGE_DELAY`, in milliseconds, says otherwise.
+/// Makes the allocator keep freed memory for two seconds, so that a step can reuse the memory of the step before. With
+/// the default of ten milliseconds the system takes it back, and must clear it again. The environment variable
+/// `MIMALLOC_PURGE_DELAY`, in milliseconds, overrides this.
 pub fn keep_freed() {
     const MILLISECONDS: c_long = 2000;
-    // SAFETY: it stores a number for a known option; there is no other thread yet that could read it meanwhile.
+    // SAFETY: the call stores a number for a known option; no other thread exists yet that could read it.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, MILLISECONDS) };
 }
 
-/// mimalloc, whose large pieces the system may make of large pages. A new page costs it the same whether it is of 4 KiB
-/// or of 2 MiB, so a checkpoint is loaded into new memory several times as fast.
+/// mimalloc, with large pages for large allocations. A new page costs the system the same at 4 KiB and at 2 MiB, so
+/// loading a checkpoint into new memory is several times as fast.
 struct Allocator;
 
-/// Bytes from which on large pages are asked for.
+/// Minimal size in bytes for large pages.
 const LARGE: usize = 4 << 20;
 
-// SAFETY: all memory is mimalloc's, by the same layouts.
+// SAFETY: all memory comes from mimalloc, with the same layouts.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the promises that mimalloc wants of it.
+        // SAFETY: the caller keeps the promises that mimalloc requires.
         in_large_pages(given(unsafe { MiMalloc.alloc(layout) }, layout.size()), layout.size())
     }
 
@@ -91,7 +91,7 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Asks for large pages where a piece of memory is large.
+/// Requests large pages for a large allocation.
 #[cfg(target_os = "linux")]
 fn in_large_pages(memory: *mut u8, size: usize) -> *mut u8 {
     use rustix::mm::{Advice, madvise};
@@ -99,8 +99,8 @@ fn in_large_pages(memory: *mut u8, size: usize) -> *mut u8 {
     if size >= LARGE && !memory.is_null() {
         let before = memory.align_offset(PAGE);
         let pages = size.saturating_sub(before) / PAGE;
-        // SAFETY: these are whole pages within the piece, and of what pages they are made changes nothing in them. That
-        // a system does not have large pages is no failure.
+        // SAFETY: these are whole pages within the allocation, and the size of pages does not change their content. A
+        // system without large pages is not a failure.
         let _ = unsafe { madvise(memory.wrapping_add(before).cast(), pages * PAGE, Advice::LinuxHugepage) };
     }
     memory

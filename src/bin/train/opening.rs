@@ -1,14 +1,14 @@
-//! Notes and warnings before a run begins: all of them in a file, and on a terminal as many as are read.
+//! Notes and warnings before a run begins: all of them in a file, and on a terminal only a few.
 
 use std::io::{self, IsTerminal};
 
 use rekindle::shell;
 use rekindle::train::Run;
 
-/// Rows of a terminal that are filled before a run begins.
+/// Maximal number of terminal rows for them.
 const ROWS: usize = 6;
 
-/// The notes and warnings of a run, a line each.
+/// Returns the notes and warnings of a run, one per line.
 pub fn lines(run: &Run) -> Vec<String> {
     let all: Vec<String> = run.session().notices().iter().map(ToString::to_string).collect();
     let columns = rustix::termios::tcgetwinsize(io::stderr()).map(|size| usize::from(size.ws_col));
@@ -21,8 +21,8 @@ pub fn lines(run: &Run) -> Vec<String> {
     }
 }
 
-/// The lines, where they fill no more than [`ROWS`] rows of `columns` columns. Else the last, which is of the run as a
-/// whole, the beginnings of as many of those before it as there is room for, and how many more there are.
+/// Returns the lines if they fit into [`ROWS`] rows of `columns` columns. Otherwise returns the last line, which is
+/// about the run as a whole, before it the beginnings of as many lines as fit, and the number of the others.
 fn shortened(mut all: Vec<String>, columns: usize, where_all_are: &str) -> Vec<String> {
     let rows = |line: &String| line.chars().count().div_ceil(columns);
     if all.iter().map(rows).sum::<usize>() <= ROWS {

@@ -1,4 +1,4 @@
-//! `train predict`: what a run has learned, applied to rows.
+//! `train predict`: predictions for rows.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,45 +10,43 @@ use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
 use crate::{listening, open, stopped_by};
 
-/// What `train predict` takes.
+/// Arguments of `train predict`.
 #[derive(Args)]
-#[command(
-    after_help = "A table may lack the column of the label. Columns are found by name; without names they must be \
-                        as many as in the run's data, with the label or without. Rows are read and written in batches, \
-                        so they may be more than fit in memory."
-)]
+#[command(after_help = "A table may lack the label column. Columns are found by name; without names they must be \
+                        as many as in the run's data, with or without the label. Rows are read and written in batches, \
+                        so they may be more than fit in memory.")]
 pub struct Predict {
-    /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
+    /// A run directory or a folder of checkpoints, whose newest is used, or one checkpoint.
     run: PathBuf,
-    /// Take the best checkpoint instead of the newest, by what was measured when it was saved.
+    /// Use the best checkpoint by its metric instead of the newest.
     #[arg(long)]
     best: bool,
     /// The rows: a file in the format of the run's data, an image, or a folder of images.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Where predictions go, a file that ends with .csv or .parquet; CSV on stdout by default.
+    /// Output file for predictions, with the ending .csv or .parquet; CSV on stdout by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Lines to pass over at the start of a CSV file. Default: as many as in the run's own file, or fewer where the
-    /// header, or without one the first row, comes earlier.
+    /// Lines to skip at the start of a CSV file. Default: as many as in the run's own file, or fewer if the header
+    /// (without one, the first row) comes earlier.
     #[arg(long, value_name = "LINES")]
     skip_lines: Option<usize>,
-    /// Say where something is: `device=cpu`, or `data.path=…` for the run's data; may be given again.
+    /// Set a place: `device=cpu`, or `data.path=…` for the run's data; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
 
-/// Writes down what the model says of every row.
+/// Writes the predictions for every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
     let control = listening(console)?;
     let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let mut rows = trained.predict(&arguments.data)?;
-    // From here on a signal ends this in order, so that a file that was begun is cleared away.
+    // From here on a signal ends this cleanly, so that an incomplete file is removed.
     control.put_at_stake(Stake {
         in_order: "stopping after these rows".to_owned(),
-        at_once: "a file that was begun may be left".to_owned(),
+        at_once: "an incomplete file may be left".to_owned(),
         save: String::new(),
     });
     let table = match &arguments.output {
@@ -70,11 +68,11 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
     }
 }
 
-/// How far the writing came.
+/// Progress of writing.
 enum Written {
-    /// To the end, after so many rows.
+    /// Finished; the number of rows.
     All(usize),
-    /// To a signal.
+    /// Stopped by a signal; the number of rows.
     Stopped(usize),
 }
 
@@ -96,7 +94,7 @@ fn write(
     Ok(Written::All(count))
 }
 
-/// Whether whoever read what is written has gone away, having read enough.
+/// Whether the reader of the output has closed the pipe early.
 fn has_no_reader(error: &TrainedError) -> bool {
     matches!(error, TrainedError::Stdout { source } if source.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,4 +1,4 @@
-//! `train prove`: shows that a run survives being killed, bit for bit.
+//! `train prove`: tests that a run survives being killed, bit for bit.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -7,67 +7,68 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
-use rekindle::train::{Console, Every, Sink, Stake, from_file};
+use rekindle::train::{Console, Interval, Sink, Stake, from_file};
 
 use crate::{listening, print, settings, stopped_by};
 
-/// What `train prove` takes.
+/// Arguments of `train prove`.
 #[derive(Args)]
 #[command(after_help = CONTRACT)]
 pub struct Prove {
     /// The configuration of a run, a TOML file.
     #[arg(required_unless_present = "command", conflicts_with = "command")]
     config: Option<PathBuf>,
-    /// How often the run is killed.
+    /// Number of kills.
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 20)]
     kills: u32,
-    /// Decides at which moments.
+    /// Seed of the times of the kills.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
-    /// Numbers of threads, such as `1,2,4`: the uninterrupted run has the first, and each process after it the next.
+    /// Numbers of threads, such as `1,2,4`: the uninterrupted run uses the first, each later process the next.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number_of_threads)]
     threads: Vec<NonZeroUsize>,
-    /// Where the two runs go; by default `runs/` and the name of the configuration with `-proof`.
+    /// Folder of the two runs; by default `runs/` and the name of the configuration with `-proof`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Change a setting, such as `train.epochs=5`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "command")]
     settings: Vec<String>,
-    /// Prove it of a program of your own: a command of the shell, with `{out}` for the run directory.
+    /// Test your own program: a shell command, with `{out}` for the run directory.
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
-    /// Files of a run that need not be the same, such as `events.*`; may be given again.
+    /// Files of a run that may differ, such as `events.*`; may be given again.
     #[arg(long, value_name = "PATTERN")]
     ignore: Vec<String>,
 }
 
 const CONTRACT: &str = "\
-The run is made twice: once to its end, and once under SIGKILL, started again after each kill. Then every file is \
-compared, but those that tell of their process: manifests, timing.jsonl, lock, and what is hidden.
+The run is made twice: once without interruption, and once with SIGKILL at random moments, started again after each \
+kill. Then all files are compared, except those about their process: manifests, timing.jsonl, lock, and hidden files.
 
-A program of your own (--command) is started anew with the same command until it exits with 0. It must take up the \
-run in {out} by itself, and write its checkpoints as Rekindle does, into {out} or into {out}/checkpoints; a log goes \
-to {out}/log.jsonl, one line of JSON with a `step` for each update. Whatever else it writes to {out} must not depend on \
-the clock, or be named with --ignore. With rekindle::train::Progress it can tell what it is doing, for the table; \
-RAYON_NUM_THREADS is set for it as --threads says.
+Your own program (--command) is started again with the same command until it exits with 0. It must resume the run in \
+{out} by itself, and write Rekindle checkpoints into {out} or into {out}/checkpoints; its log is {out}/log.jsonl, one \
+line of JSON with a `step` for each update. Other files in {out} must not depend on the clock, or must be named with \
+--ignore. With rekindle::train::Progress it can report its phase, for the table; RAYON_NUM_THREADS is set as --threads \
+says.
 
-Exit codes: 0 proved; 1 not proved, both runs are kept; 2 the request is wrong, or the program fails without being \
-killed; 128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it. After 2 and a signal nothing is left \
-behind. Should this program be killed itself, Linux kills the run that it has started; elsewhere that one trains on.";
+Exit codes: 0 every bit identical; 1 not identical, both runs are kept; 2 the request is wrong, or the program fails \
+without being killed; 128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it. After 2 and after a \
+signal no files are left. If this program is itself killed, Linux kills the run that it started; on other systems that \
+run continues.";
 
 fn number_of_threads(text: &str) -> Result<NonZeroUsize, String> {
-    text.trim().parse().map_err(|_| "give numbers from 1 on, such as `1,2,4`".to_owned())
+    text.trim().parse().map_err(|_| "give numbers of at least 1, such as `1,2,4`".to_owned())
 }
 
-/// Carries out the proof: progress goes to stderr, what was found to stdout.
+/// Runs the test: progress goes to stderr, the result to stdout.
 pub fn run(arguments: &Prove, console: &mut Console) -> Result<ExitCode> {
     let plan = plan(arguments)?;
     let control = listening(console)?;
-    // The children do not get a signal that this program gets, for each is in a process group of its own: they are
-    // stopped by the proof.
+    // The child processes do not receive the signals of this program, because each is in a separate process group: the
+    // test stops them.
     control.put_at_stake(Stake {
-        in_order: "stopping the run and removing what was made".to_owned(),
-        at_once: format!("what was made is left in {}", plan.out.display()),
+        in_order: "stopping the run and removing the test's files".to_owned(),
+        at_once: format!("the test's files are left in {}", plan.out.display()),
         save: String::new(),
     });
     console.count("kill", plan.kills.into());
@@ -85,7 +86,7 @@ pub fn run(arguments: &Prove, console: &mut Console) -> Result<ExitCode> {
     match proof {
         Ok(proof) => {
             print(&proof.to_string())?;
-            Ok(if proof.is_proved() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+            Ok(if proof.is_identical() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Err(ProofError::Stopped { signal }) => {
             console.message(&ProofError::Stopped { signal }.to_string());
@@ -101,8 +102,9 @@ fn plan(arguments: &Prove) -> Result<Plan> {
         (None, config) => {
             let config = config.clone().unwrap_or_default();
             let read = from_file(&config, &settings(&arguments.settings)?)?;
-            let by_the_clock = matches!(read.checkpoint.every, Every::Minutes(_) | Every::Auto);
-            let executable = std::env::current_exe().context("this program cannot be found to be started again")?;
+            let by_the_clock = matches!(read.checkpoint.every, Interval::Minutes(_) | Interval::Auto);
+            let executable =
+                std::env::current_exe().context("this program's file cannot be found to start it again")?;
             let program = Program::Train { executable, config, settings: arguments.settings.clone() };
             (program, by_the_clock, "")
         }
@@ -120,27 +122,25 @@ fn plan(arguments: &Prove) -> Result<Plan> {
     })
 }
 
-/// A directory under `runs` that is not taken: an earlier proof stays as it is.
+/// Returns a free directory under `runs`: an earlier result is not replaced.
 fn free_name(name: &str) -> PathBuf {
-    let base = Path::new("runs").join(format!("{name}-proof"));
-    let numbered = (2..).map(|n: u32| PathBuf::from(format!("{}-{n}", base.display())));
-    std::iter::once(base.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(base)
+    rekindle::free_name::of(&Path::new("runs").join(format!("{name}-proof")))
 }
 
-/// Shows how far a proof is, where stderr is a terminal.
+/// Shows the progress, if stderr is a terminal.
 fn show(event: &Event<'_>, made: u64, console: &mut Console) {
     match event {
         Event::Uninterrupted => console.at(made, "the uninterrupted run"),
         Event::Measured { steps, seconds } => {
             console.message(&format!("the uninterrupted run took {steps} steps and {seconds:.1} s"));
-            console.at(made, "the run under kills");
+            console.at(made, "the run with kills");
         }
         Event::Killed(kill) => {
             let phase = kill.phase.map_or("running", |phase| phase.word());
             console.at(made, &format!("the last at step {}, {phase}", kill.step));
         }
         Event::Missed => console.at(made, "the process had ended before the last kill"),
-        Event::Finishing => console.at(made, "the killed run goes on to its end"),
+        Event::Finishing => console.at(made, "the killed run continues to its end"),
         Event::Comparing => console.at(made, "comparing"),
     }
 }

@@ -1,4 +1,4 @@
-//! The command line, and what to type instead where it is not understood.
+//! The command line, and suggestions if it is wrong.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -6,15 +6,16 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
+use rekindle::nearest::nearest;
 use rekindle::reference::tables;
 use rekindle::shell;
 
 use crate::Arguments;
 
-/// Options of a run that take a value.
+/// Options of a run with a value.
 const VALUED: [&str; 3] = ["--resume", "--out", "--set"];
 
-/// The arguments of this process. Where they are not understood, this says so and ends it.
+/// Returns the arguments of this process. If they are wrong, prints a message and exits.
 pub fn parse() -> Arguments {
     let given: Vec<OsString> = std::env::args_os().collect();
     let error = match Arguments::try_parse_from(&given) {
@@ -29,7 +30,7 @@ pub fn parse() -> Arguments {
     error.exit()
 }
 
-/// A message that says what to type, where there is one.
+/// Returns a message that says what to type, if one applies.
 fn better(words: &[String], error: &clap::Error) -> Option<String> {
     if !error.use_stderr() {
         return None;
@@ -41,7 +42,7 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
         let has_settings = |name: &str| ["check", "find-lr", "prove"].contains(&name);
         let is_of_run = first.is_none_or(|first| has_settings(first) || !commands.iter().any(|name| name == first));
         let there_is_one = || error.get(ContextKind::SuggestedArg).is_some();
-        // Where there is an option of nearly that name, clap says so.
+        // If there is an option with a similar name, clap suggests it.
         let other = || (!there_is_one()).then(|| no_option(&option));
         return if is_of_run { as_setting(&option, words).or_else(other) } else { None };
     }
@@ -53,7 +54,7 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
     match (first, error.kind()) {
         (None, ErrorKind::MissingRequiredArgument) => Some(
             "give the configuration of a new run: `train CONFIG.toml`; `train init DATA` writes a first one, \
-             `train --resume RUN` continues a run, and `train --help` says what else there is"
+             `train --resume RUN` continues a run, and `train --help` lists all commands"
                 .to_owned(),
         ),
         (Some(first), _) => bare_setting(words).or_else(|| too_many(first, places.get(1).copied(), resumes, &commands)),
@@ -61,7 +62,7 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The option that is not known, where that is the fault.
+/// Returns the unknown option, if that is the fault.
 fn unknown(error: &clap::Error) -> Option<String> {
     let is_unknown = error.kind() == ErrorKind::UnknownArgument;
     match error.get(ContextKind::InvalidArg).filter(|_| is_unknown) {
@@ -70,7 +71,7 @@ fn unknown(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The words that are neither options nor their values.
+/// Returns the words that are neither options nor their values.
 fn places(words: &[String]) -> Vec<&str> {
     let mut found = Vec::new();
     let mut words = words.iter();
@@ -84,15 +85,15 @@ fn places(words: &[String]) -> Vec<&str> {
     found
 }
 
-/// A setting of which key and value are two words.
+/// Handles a setting whose key and value are two words.
 fn bare_setting(words: &[String]) -> Option<String> {
     let at = words.iter().position(|word| word == "--set")?;
     let key = words.get(at + 1).filter(|key| !key.contains('=') && !key.starts_with('-'))?;
     let value = words.get(at + 2).filter(|value| !value.starts_with("--"))?;
-    Some(format!("--set {key} {value}: key and value are one word; write `--set {}`", quoted(key, value)))
+    Some(format!("--set {key} {value}: key and value must be one word; write `--set {}`", quoted(key, value)))
 }
 
-/// An option that is the name of a setting, or of several.
+/// Handles an option that is the name of a setting, or of several.
 fn as_setting(option: &str, words: &[String]) -> Option<String> {
     let name = option.trim_start_matches('-').replace('-', "_");
     let given = words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
@@ -123,12 +124,12 @@ fn quoted(key: &str, value: &str) -> String {
     if value == "…" { format!("{key}=…") } else { shell::word(&format!("{key}={value}")) }
 }
 
-/// One word too many, or a command that is none.
+/// Handles an extra word, or an unknown command.
 fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String]) -> Option<String> {
     if resumes {
         return Some(format!(
-            "a run is resumed with the configuration in its checkpoint, so leave {first} out; what should change is \
-             said with `--set KEY=VALUE`"
+            "a run is resumed with the configuration in its checkpoint, so remove {first}; change settings \
+             with `--set KEY=VALUE`"
         ));
     }
     let second = second?;
@@ -137,7 +138,7 @@ fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String
         return Some(format!("a run is resumed with an option: `train --resume {shown}`"));
     }
     if !Path::new(first).exists() && !first.ends_with(".toml") {
-        let near = commands.iter().find(|name| is_near(first, name));
+        let near = nearest(first, commands.iter().map(String::as_str));
         let meant = near.map(|name| format!("did you mean `train {name} {shown}`? ")).unwrap_or_default();
         return Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")));
     }
@@ -145,12 +146,7 @@ fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String
         return Some(format!("{second}: a setting comes after `--set`: `train {first} --set {shown}`"));
     }
     Some(format!(
-        "`{second}` is one word too many behind the configuration {first}; a folder for the run comes after `--out`, a \
+        "`{second}` is one word too many after the configuration {first}; a folder for the run comes after `--out`, a \
          setting after `--set`"
     ))
-}
-
-/// Whether a word is nearly the name of a command, or begins like it.
-fn is_near(word: &str, name: &str) -> bool {
-    strsim::osa_distance(word, name) <= 2 || name.starts_with(word) || word.starts_with(name)
 }

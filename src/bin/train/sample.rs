@@ -1,4 +1,4 @@
-//! `train sample`: text that a run's model goes on with.
+//! `train sample`: text generation from a prompt.
 
 use std::path::PathBuf;
 
@@ -8,37 +8,37 @@ use rekindle::trained::{SampleOptions, TrainedError};
 
 use crate::{open, write_out};
 
-/// What `train sample` takes.
+/// Arguments of `train sample`.
 #[derive(Args)]
 #[command(after_help = "The text is the same every time for the same checkpoint, prompt, options and seed, with any \
                         number of threads. The run's data is not needed.")]
 pub struct Sample {
-    /// A run directory or a folder of checkpoints, of which the newest is taken, or one checkpoint.
+    /// A run directory or a folder of checkpoints, whose newest is used, or one checkpoint.
     run: PathBuf,
-    /// Take the best checkpoint instead of the newest, by what was measured when it was saved.
+    /// Use the best checkpoint by its metric instead of the newest.
     #[arg(long)]
     best: bool,
-    /// The text to go on with.
+    /// The beginning of the text.
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true, allow_hyphen_values = true)]
     prompt: String,
-    /// How many tokens are added.
+    /// Number of tokens to generate.
     #[arg(long, value_name = "N", default_value_t = SampleOptions::default().tokens)]
     tokens: usize,
-    /// Below 1 the text keeps to what is probable, above it is bolder; 0 always takes the most probable token.
+    /// Below 1 probable tokens become more probable, above 1 less; 0 always takes the most probable token.
     #[arg(long, value_name = "T", allow_negative_numbers = true, default_value = "1")]
     temperature: f64,
-    /// Choose from so many of the most probable tokens; by default from all.
+    /// Choose from this number of most probable tokens; by default from all.
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Another seed, another text.
+    /// Seed of the choices: another seed gives another text.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Say where the model is computed: `device=cpu`.
+    /// Set the device: `device=cpu`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
 
-/// Prints the prompt and what comes after it, as it comes.
+/// Prints the prompt and the generated text as it comes.
 pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedError> {
     let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
     messages.iter().for_each(|message| console.message(message));

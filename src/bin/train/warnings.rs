@@ -1,4 +1,4 @@
-//! Warnings of the library, shown as all other lines of this program are.
+//! Warnings of the library, shown in the format of this program's messages.
 
 use std::fmt::{Debug, Write};
 
@@ -8,16 +8,16 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// Warnings, but not those of a schedule about what has changed: this program lists all changes itself.
+/// Warnings, except those of a schedule about changes: this program lists all changes itself.
 const SHOWN: &str = "warn,rekindle::schedule=error";
 
-/// Shows warnings through `say` from now on; with the environment variable RUST_LOG other events too, or fewer.
+/// Shows warnings through `say` from now on; the environment variable RUST_LOG selects other events.
 pub fn show(say: impl Fn(&str) + Send + Sync + 'static) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SHOWN));
     tracing_subscriber::registry().with(Lines(say).with_filter(filter)).init();
 }
 
-/// A line for each event, as `warning: …`.
+/// Formats each event as a line: `warning: …`.
 struct Lines<F>(F);
 
 impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
@@ -35,7 +35,7 @@ impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
     }
 }
 
-/// The sentence of an event, and what else it says.
+/// The sentence of an event, and its other fields.
 #[derive(Default)]
 struct Message {
     text: String,
@@ -44,7 +44,7 @@ struct Message {
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // A String takes whatever is written.
+        // Writing to a String does not fail.
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),

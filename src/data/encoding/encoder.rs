@@ -1,20 +1,20 @@
-//! Makes numbers of the columns of a table, some rows at a time.
+//! Converts the columns of a table to numbers, some rows at a time.
 
 use std::ops::Range;
 
 use super::{ColumnEncoding, Encoding, Kind, Precision};
 use crate::data::frame::{Cells, Column, Words};
 
-/// Makes numbers of the columns of a table.
+/// Converts the columns of a table to numbers.
 pub(in crate::data) struct Encoder<'a> {
     encoding: &'a Encoding,
     columns: &'a [Column],
-    /// For each column the place among the categories of each distinct word, where it is one of them.
+    /// For each column the category index of each distinct word, if it is a category.
     categories: Vec<Vec<Option<usize>>>,
 }
 
 impl Encoding {
-    /// The encoder of `columns`.
+    /// Returns the encoder of `columns`.
     pub fn encoder<'a>(&'a self, columns: &'a [Column]) -> Encoder<'a> {
         let categories = columns.iter().zip(&self.columns).map(|(column, ColumnEncoding { encoding, .. })| {
             match (encoding.categories(), &column.cells) {
@@ -27,7 +27,7 @@ impl Encoding {
 }
 
 impl Encoder<'_> {
-    /// The numbers of some rows, row after row.
+    /// Returns the numbers of some rows, row after row.
     pub fn encode(&self, rows: Range<usize>) -> Vec<f64> {
         let width = self.encoding.width();
         let mut values = vec![0.0; rows.len() * width];
@@ -45,7 +45,7 @@ impl Encoder<'_> {
         values
     }
 
-    /// Which of `rows` have categories that no training row has: for each column in which some do.
+    /// Returns which of `rows` have categories that no training row has, for each column with such rows.
     pub fn unseen(&self, rows: impl Iterator<Item = usize> + Clone) -> impl Iterator<Item = (usize, Unseen)> {
         let columns = self.columns.iter().zip(&self.categories).enumerate();
         columns.filter_map(move |(place, (column, known))| {
@@ -58,7 +58,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Rows whose category no training row has.
+/// Rows with a category that no training row has.
 #[derive(Clone, Debug)]
 pub(in crate::data) struct Unseen {
     pub rows: usize,
@@ -67,8 +67,7 @@ pub(in crate::data) struct Unseen {
 }
 
 impl Kind {
-    /// Writes rows of a column to the places of their numbers, which are all 0. The distinct words of the column are
-    /// `known` by their places among the categories.
+    /// Writes rows of a column to their places, which are all 0. `known` has the category index of each distinct word.
     fn encode<'a>(
         &self,
         cells: &Cells,
@@ -95,14 +94,15 @@ impl Kind {
                     place[0] = known[word as usize].map_or(-1.0, |category| category as f64);
                 }
             }
-            // Words where numbers were learned from, or the other way round: refused when the encoding was loaded.
+            // A column that was numbers in training and has words now, or the reverse: refused when the encoding was
+            // loaded.
             (Self::Number { .. }, Cells::Categories(_))
             | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
         }
     }
 }
 
-/// The place among `categories`, which are in order, of each distinct word.
+/// Returns the index among the sorted `categories` of each distinct word.
 fn known(words: &Words, categories: &[String]) -> Vec<Option<usize>> {
     words.distinct().iter().map(|word| categories.binary_search(word).ok()).collect()
 }

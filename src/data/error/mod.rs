@@ -1,36 +1,47 @@
-//! Everything that can be wrong with data: what, where, and what to do about it. What only one format can have wrong is
-//! in an error of its own: `table.rs` and `tensor.rs` here, and the others beside what reads them.
+//! Errors of data, with place and remedy. Errors of a single format have their own types: `table.rs` and `tensor.rs`
+//! here, the others beside their readers.
 
+mod encoding;
+mod idx;
+mod image;
 mod problem;
 mod table;
 mod tensor;
+mod text;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use self::encoding::EncodingError;
+pub(super) use self::encoding::MOST_CATEGORIES;
+pub use self::idx::IdxError;
+pub use self::image::ImageError;
 pub use self::problem::Problem;
-pub(super) use self::problem::{hint, quoted};
+pub(super) use self::problem::{describe, hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
-use super::{EncodingError, IdxError, ImageError, Input, TextError};
+pub use self::text::{TextError, Unknown};
+use crate::backtrace::from_candle;
 use crate::memory::TooLarge;
+use crate::model::Input;
 use crate::remedy;
 use crate::state::StateError;
 
-/// The formats there are, for a message.
+/// All formats, for a message.
 const FORMATS: &str = r#""csv", "parquet", "safetensors", "idx", "text" or "images""#;
 
-/// Why data cannot be read, divided or gathered.
+/// Errors of reading, splitting or gathering data.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DataError {
-    /// The file is missing, or may not be read.
+    /// The file is missing, or cannot be read.
     #[error("cannot read the data file {path}: {source}; {}", remedy(path, source))]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: io::Error,
     },
     /// It does not fit in memory.
@@ -50,72 +61,72 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// The file starts as gzip and does not go on so.
+    /// The gzip file is damaged.
     #[error("the gzip file {path} is damaged or cut short: {source}; fetch it again")]
     Gzip {
         /// The file.
         path: PathBuf,
-        /// What the unpacking says.
+        /// The error of the decompression.
         source: io::Error,
     },
-    /// The content is not that which the run of a checkpoint learns from.
+    /// The content is not that of the checkpoint's run.
     #[error(
         "the content of {path} cannot change within a run: it is {saved} in the checkpoint and {found} now; \
-         `--set data.path=…` says where the run's data lives now"
+         `--set data.path=…` gives the new path of the run's data"
     )]
     OtherContent {
         /// The file.
         path: PathBuf,
         /// The fingerprint in the checkpoint.
         saved: String,
-        /// The fingerprint that was found.
+        /// The fingerprint of the data.
         found: String,
     },
-    /// The file is not what it was when it was looked at first.
-    #[error("{path} changed while it was read; let nothing write to it, and start again")]
+    /// The file has changed since it was first read.
+    #[error("{path} changed while it was read; stop other programs from writing to it, and start again")]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// Other data is not in the format of the run's.
+    /// Other data does not have the format of the run's data.
     #[error("{path} is {found} by its name, and the model was trained on {trained}; give data in that format")]
     OtherFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: &'static str,
-        /// That of the run's data.
+        /// The format of the run's data.
         trained: &'static str,
     },
-    /// The file's name says nothing about its format.
-    #[error("the name of {path} does not tell its format; set `data.format` to {FORMATS}")]
+    /// The file's name does not determine its format.
+    #[error("the name of {path} does not show its format; set `data.format` to {FORMATS}")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
-    /// An option was given where it has no meaning.
-    #[error("`data.{option}` has no meaning for {place}; remove it")]
+    /// An option that does not apply.
+    #[error("`data.{option}` does not apply to {place}; remove it")]
     Meaningless {
         /// The option.
         option: String,
-        /// What it was given for.
+        /// The data that it was given for.
         place: &'static str,
     },
-    /// Images cannot be changed as they should be.
+    /// Images cannot be augmented as configured.
     #[error("`data.augment{option}` {reason}")]
     Augment {
         /// The option in the table, with a dot before it; empty for the table itself.
         option: &'static str,
-        /// What does not fit.
+        /// The reason.
         reason: String,
     },
-    /// The rows are not there, which the program that trains hands over.
+    /// The rows that the training program passes as a value are missing.
     #[error(
-        "data.format = custom: the rows are handed over as a value by the program that trains this run; use that \
+        "data.format = custom: the rows are passed as a value by the program that trains this run; use that \
          program (`Session::builder` takes them)"
     )]
     NotGiven,
-    /// A setting of a registered format has a value it cannot have.
+    /// A setting of a registered format has an invalid value.
     #[error("data.{field} = {value}: {rule}")]
     Setting {
         /// The setting.
@@ -125,10 +136,10 @@ pub enum DataError {
         /// The rule for it.
         rule: String,
     },
-    /// Other rows are in a custom format, which only the program that trains can read.
+    /// Rows in a user-defined format, which only the training program can read.
     #[error(
-        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model tensors \
-         (`Trained::outputs`)"
+        "{path}: rows in the format `{format}` are read only by the program that trains on them; give the model \
+         tensors (`Trained::outputs`)"
     )]
     OwnFormat {
         /// The file.
@@ -136,41 +147,41 @@ pub enum DataError {
         /// The name of the format.
         format: &'static str,
     },
-    /// There are no rows of data in the file.
+    /// The file has no rows of data.
     #[error("{path} holds no rows of data")]
     NoRows {
         /// The file.
         path: PathBuf,
     },
-    /// Rows of another shape than a model takes.
+    /// Rows of another shape than the model takes.
     #[error("{path}: a row is numbers of shape {found:?}, and the model takes {expected}")]
     OtherShape {
         /// The file.
         path: PathBuf,
         /// The shape of its rows.
         found: Vec<usize>,
-        /// What the model takes.
+        /// The input of the model.
         expected: Input,
     },
-    /// What a checkpoint says of its data fits no data.
-    #[error("the data does not fit what the checkpoint remembers of its own: {0}")]
+    /// A checkpoint's state does not fit the data.
+    #[error("the data does not fit the state of the data in the checkpoint: {0}")]
     Memory(#[from] StateError),
-    /// Rows of this kind are not read one after the other.
-    #[error("{path}: the model reads {input}; `train sample` lets it go on with a text")]
+    /// Rows of this kind cannot be read one after the other.
+    #[error("{path}: the model takes {input}; use `train sample`")]
     NotRows {
         /// The file.
         path: PathBuf,
-        /// What the model takes.
+        /// The input of the model.
         input: Input,
     },
-    /// The labels are rather values than classes.
-    #[error("{path}: label {largest} asks for more classes than there are rows ({rows}); {remedy}")]
+    /// The labels are probably values, not classes.
+    #[error("{path}: label {largest} needs more classes than there are rows ({rows}); {remedy}")]
     TooManyClasses {
         /// The file.
         path: PathBuf,
         /// The largest label.
         largest: u32,
-        /// How many rows there are.
+        /// Number of rows.
         rows: usize,
         /// The remedy for a file of this format.
         remedy: &'static str,
@@ -178,52 +189,52 @@ pub enum DataError {
     /// All labels are the same.
     #[error("{place}: every row has the label {label}, so nothing can be learned; {otherwise}")]
     OneClass {
-        /// The file, and what in it.
+        /// The file, and the place in it.
         place: String,
         /// The label.
         label: String,
-        /// The remedy for a person who meant other labels.
+        /// The remedy if other labels were meant.
         otherwise: &'static str,
     },
-    /// Rows made in memory are not rows.
+    /// Sizes of rows made in memory do not match.
     #[error(
         "{inputs} inputs of shape {input_shape:?} a row and {targets} targets \
          do not come out as the same number of rows"
     )]
     Uneven {
-        /// How many numbers the inputs are.
+        /// Number of input values.
         inputs: usize,
         /// The shape of one row's inputs.
         input_shape: Vec<usize>,
-        /// How many numbers the targets are.
+        /// Number of target values.
         targets: usize,
     },
-    /// A row made in memory is not what it should be.
+    /// A row made in memory is invalid.
     #[error("row {row} (counted from 0): {problem}")]
     Row {
         /// Its number, from 0.
         row: usize,
-        /// What is wrong.
+        /// The fault.
         problem: Problem,
     },
-    /// There is no row to put in an order.
+    /// There are no rows.
     #[error("there are no rows to train on")]
     NothingToVisit,
-    /// The share of validation rows is not a share.
+    /// The share of validation rows is out of range.
     #[error("`data.validation` is a share of the rows, from 0 up to but not 1; it is {0}")]
     Share(f64),
-    /// The share of validation rows leaves a side without any.
+    /// The share of validation rows leaves one side empty.
     #[error(
         "`data.validation` = {share} of {rows} rows is {validation} for validation and {} for training; \
          both need at least one",
         rows - validation
     )]
     OneSided {
-        /// The share asked for.
+        /// The requested share.
         share: f64,
         /// All rows.
         rows: usize,
-        /// Those that would be for validation.
+        /// Number of validation rows.
         validation: usize,
     },
     /// The only batch of an epoch would be dropped.
@@ -232,19 +243,19 @@ pub enum DataError {
          lower the batch size, or keep the last batch"
     )]
     NoFullBatch {
-        /// The batch size asked for.
+        /// The batch size.
         batch_size: usize,
-        /// Rows to train on.
+        /// Number of training rows.
         rows: usize,
     },
-    /// A data set, its split and its order were made for different numbers of rows.
+    /// A data set, its split and its order have different numbers of rows.
     #[error("the {what} is made for {made_for} rows, and there are {rows}")]
     MadeForOthers {
         /// Split or order.
         what: &'static str,
-        /// The rows it was made for.
+        /// Its number of rows.
         made_for: usize,
-        /// The rows there are.
+        /// The actual number of rows.
         rows: usize,
     },
     /// A table.
@@ -262,24 +273,26 @@ pub enum DataError {
     /// A folder of images, or an image.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// Columns that do not become numbers.
+    /// Columns that cannot be converted to numbers.
     #[error(transparent)]
     Encoding(#[from] EncodingError),
-    /// A row was asked for that is not there.
+    /// A requested row does not exist.
     #[error("there is no row {row} (counted from 0) among {rows}")]
     NoSuchRow {
         /// Its number, from 0.
         row: usize,
-        /// How many there are.
+        /// Number of rows.
         rows: usize,
     },
-    /// A data set of your own cannot read its rows.
+    /// A user-defined data set cannot read its rows.
     #[error(transparent)]
     Own(Box<dyn std::error::Error + Send + Sync>),
     /// The device failed.
-    #[error("the data cannot be brought to the device: {0}")]
+    #[error("the data cannot be transferred to the device: {0}")]
     Device(candle_core::Error),
 }
+
+from_candle!(DataError => Device);
 
 impl From<TableError> for DataError {
     fn from(error: TableError) -> Self {
@@ -288,18 +301,18 @@ impl From<TableError> for DataError {
 }
 
 impl DataError {
-    /// The error of a setting of a registered format.
+    /// Creates the error of a setting of a registered format.
     pub fn setting(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self::Setting { field, value: value.to_string(), rule: rule.into() }
     }
 
-    /// The error of an option that has no meaning.
+    /// Creates the error of an option that does not apply.
     pub(super) fn meaningless(option: &str, place: &'static str) -> Self {
         Self::Meaningless { option: option.to_owned(), place }
     }
 }
 
-/// What to do about a file that cannot be read. Debian has each data set in a package of its own.
+/// Returns the remedy for a file that cannot be read. Debian has a package for each data set.
 fn remedy(path: &Path, source: &io::Error) -> String {
     if let Some(remedy) = remedy::of(source) {
         return remedy.to_owned();
@@ -308,8 +321,8 @@ fn remedy(path: &Path, source: &io::Error) -> String {
     match packaged.filter(|_| source.kind() == io::ErrorKind::NotFound) {
         Some(name) => {
             let name = name.to_string_lossy();
-            format!("`apt-get install dataset-{name}` brings it, or `data.path` says where it is")
+            format!("`apt-get install dataset-{name}` installs it, or set `data.path` to its path")
         }
-        None => "`data.path` says where it is".to_owned(),
+        None => "set `data.path` to its path".to_owned(),
     }
 }

@@ -1,31 +1,34 @@
-//! What can be wrong with a single value, and how messages show pieces of a file.
+//! Faults of a single value, and excerpts of a file in messages.
 
 use thiserror::Error;
 
-/// What is wrong with a single value.
+use crate::nearest::nearest;
+
+/// The fault of a single value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// The field is empty.
-    #[error("the field is empty; set `data.missing` to say what stands in for a missing value")]
+    #[error("the field is empty; set `data.missing` to choose a replacement for missing values")]
     Empty,
     /// The label is missing.
-    #[error("the label is missing, and a row without one teaches nothing; remove the row, or complete it")]
+    #[error("the label is missing; add it, or remove the row")]
     NoLabel,
-    /// The text is no number.
+    /// The text is not a number.
     #[error("{0} is not a number")]
     NotANumber(String),
-    /// The text is a number or a date as people write it.
-    #[error("{text} is not a number that can be read; it looks like {what}{remedy}")]
+    /// The text is a number or a date in human notation.
+    #[error("{text} cannot be read as a number; it looks like {what}{remedy}")]
     WrittenForPeople {
         /// The text.
         text: Box<str>,
-        /// The kind of thing it looks like.
+        /// Its apparent meaning.
         what: &'static str,
-        /// The number to be written, after a comma, where there is one.
+        /// The number in plain notation, after a comma, if there is one.
         remedy: Box<str>,
     },
-    /// A value of a kind that no feature and no label is.
-    #[error("a value is neither a number nor text; leave the column out with `data.ignore`")]
+    /// A value that can be neither a feature nor a label.
+    #[error("a value is neither a number nor text; ignore the column with `data.ignore`")]
     NotPlain,
     /// A number in a column of categories.
     #[error("{0} is a number, and the column began with words; name it in `data.categories` if all are names")]
@@ -33,43 +36,41 @@ pub enum Problem {
     /// A number among labels that are names.
     #[error("label {0} is a number, and the labels before it are names")]
     NumberAmongNames(String),
-    /// A class that is none of the model's.
-    #[error("label {0} is none of the classes that the model was trained on")]
+    /// A class that the model does not have.
+    #[error("label {0} is not a class that the model was trained on")]
     UnknownClass(String),
-    /// The number is infinite, too large, or none.
+    /// The number is infinite, too large, or NaN.
     #[error("{0} is not a finite 32-bit number")]
     NotFinite(String),
-    /// The label is no class.
-    #[error("label {0} is not a whole number from 0 up; for other values set `data.task = \"regression\"`")]
+    /// The label is not a class.
+    #[error("label {0} is not a whole number of at least 0; for other values set `data.task = \"regression\"`")]
     NotAClass(String),
-    /// An element of a tensor of labels is no class.
-    #[error("label {0} is not a whole number from 0 up; if these are values, store them as F32")]
+    /// An element of a tensor of labels is not a class.
+    #[error("label {0} is not a whole number of at least 0; if these are values, store them as F32")]
     NotAClassOfTensor(String),
-    /// The label has a name, and there are as many other names as classes.
+    /// The label has a new name, and there are already as many other names as classes.
     #[error("label {name} is one name more than the {classes} classes of `data.classes`")]
     TooManyNames {
         /// The name.
         name: String,
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
-    /// The label is beyond the classes.
+    /// The label is not below the number of classes.
     #[error("label {label} is not below the number of classes, {classes}; labels count from 0")]
     ClassTooLarge {
         /// The label.
         label: u32,
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
 }
 
-/// What a user may have meant by `name`, and what there is: the end of a message that something is missing.
+/// Returns the end of a message about a missing name: a suggestion for `name`, and all `known` names.
 pub(in crate::data) fn hint(name: &str, known: &[&str]) -> String {
     const LISTED: usize = 20;
-    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
-    let nearest =
-        known.iter().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 1 + name.len() / 4);
-    let mut text = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+    let mut text =
+        nearest(name, known.iter().copied()).map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
     let list: Vec<String> = known.iter().take(LISTED).map(|known| format!("`{known}`")).collect();
     text += &format!("; it has {}", list.join(", "));
     if known.len() > LISTED {
@@ -78,12 +79,20 @@ pub(in crate::data) fn hint(name: &str, known: &[&str]) -> String {
     text
 }
 
-/// A piece of a user's file as a message shows it: quoted, without control characters, and not too long.
+/// Formats an excerpt of a user's file: quoted, without control characters, and shortened.
 pub(in crate::data) fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
+    }
+}
+
+/// Returns the column's name for messages, if columns have `names`, otherwise its number.
+pub(in crate::data) fn describe(names: Option<&[String]>, column: usize) -> String {
+    match names.and_then(|names| names.get(column)) {
+        Some(name) => format!("column `{name}`"),
+        None => format!("column {column} (counted from 0)"),
     }
 }
 

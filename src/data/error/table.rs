@@ -1,4 +1,4 @@
-//! What can be wrong with a table, as CSV or as Parquet.
+//! Errors of tables, in CSV or Parquet.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,14 @@ use thiserror::Error;
 
 use super::Problem;
 
-/// What is wrong with a table.
+/// Errors of a table.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TableError {
-    /// There is nothing beside the label.
+    /// There is no column besides the label.
     #[error(
-        "{path}, line {line}: a single column, so no features beside the label; columns are separated by {delimiter}{hint}"
+        "{path}, line {line}: a single column, so there are no features besides the label; columns are separated by \
+         {delimiter}{hint}"
     )]
     NoFeatures {
         /// The file.
@@ -20,27 +22,27 @@ pub enum TableError {
         line: usize,
         /// The delimiter in words.
         delimiter: String,
-        /// Another delimiter that the line has, as a remedy after a semicolon; empty where there is no such.
+        /// Another delimiter in the line, as a remedy after a semicolon; may be empty.
         hint: String,
     },
     /// A row has another number of columns than the first.
-    #[error("{path}, line {line}: {found} columns where the first line has {expected}{hint}")]
+    #[error("{path}, line {line}: {found} columns, but the first line has {expected}{hint}")]
     Ragged {
         /// The file.
         path: PathBuf,
         /// Line in the file, from 1.
         line: usize,
-        /// Columns in this line.
+        /// Number of columns in this line.
         found: usize,
-        /// Columns in the first.
+        /// Number of columns in the first.
         expected: usize,
-        /// The likely cause, where there is one.
+        /// The likely cause; may be empty.
         hint: &'static str,
     },
-    /// A quote opens a field that nothing closes, so that the rest of the file would be that field.
+    /// A quote is never closed, so the rest of the file would be one field.
     #[error(
-        "{path}, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one field; \
-         close it, or double it where it is a character of a quoted field"
+        "{path}, line {line}: a quote opens a field here and is never closed, so the rest of the file would be one \
+         field; close it, or double it if it is a character of a quoted field"
     )]
     UnclosedQuote {
         /// The file.
@@ -48,8 +50,8 @@ pub enum TableError {
         /// The line on which the quote opens, from 1.
         line: usize,
     },
-    /// The line that should name the columns is a row of numbers.
-    #[error("{path}, line {line}: numbers where the names of the columns should be; set `data.header = false`")]
+    /// The header line is a row of numbers.
+    #[error("{path}, line {line}: numbers instead of the names of the columns; set `data.header = false`")]
     HeaderOfNumbers {
         /// The file.
         path: PathBuf,
@@ -64,7 +66,7 @@ pub enum TableError {
         /// Line in the file, from 1.
         line: usize,
     },
-    /// A field of a CSV file is not what it should be.
+    /// A field of a CSV file is invalid.
     #[error("{path}, line {line}, {column}: {problem}")]
     Field {
         /// The file.
@@ -73,15 +75,15 @@ pub enum TableError {
         line: usize,
         /// The column, by name or number.
         column: String,
-        /// What is wrong.
+        /// The fault.
         problem: Problem,
     },
-    /// The file is not Parquet, or not whole.
+    /// The file is not valid Parquet.
     #[error("the Parquet file {path} cannot be read: {reason}")]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// This program was built without Parquet.
@@ -90,7 +92,7 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
-    /// A field of a Parquet file is not what it should be.
+    /// A field of a Parquet file is invalid.
     #[error("{path}, row {row} (counted from 0), {column}: {problem}")]
     ParquetField {
         /// The file.
@@ -99,29 +101,29 @@ pub enum TableError {
         row: usize,
         /// The column.
         column: String,
-        /// What is wrong.
+        /// The fault.
         problem: Problem,
     },
-    /// A column that a model was trained on is not there.
+    /// A column of the model is missing.
     #[error("{path} has no column `{name}`, which the model was trained on{hint}")]
     MissingColumn {
         /// The file.
         path: PathBuf,
         /// The column.
         name: String,
-        /// The nearest, and all there are.
+        /// A suggestion, and all columns.
         hint: String,
     },
-    /// There are other columns than a model was trained on.
-    #[error("{path} has {found} columns, and the model was trained on {trained}, of which column {label} is the label")]
+    /// The number of columns differs from the model's.
+    #[error("{path} has {found} columns, and the model was trained on {trained}; its label is column {label}")]
     OtherColumns {
         /// The file.
         path: PathBuf,
-        /// How many it has.
+        /// Its number of columns.
         found: usize,
-        /// How many the model's data had, with the label.
+        /// Number of columns in the model's data, including the label.
         trained: usize,
-        /// Which of them was the label, from 0.
+        /// The number of its label column, from 0.
         label: usize,
     },
     /// Two columns have one name.
@@ -138,7 +140,7 @@ pub enum TableError {
         /// The remedy.
         remedy: &'static str,
     },
-    /// A column is none of the file's.
+    /// A column does not exist.
     #[error("`data.{option}`: {path} has no column `{name}`{hint}")]
     NoSuchColumn {
         /// The file.
@@ -147,10 +149,10 @@ pub enum TableError {
         option: &'static str,
         /// The column asked for.
         name: String,
-        /// The nearest, and all there are.
+        /// A suggestion, and all columns.
         hint: String,
     },
-    /// The number of a column is beyond the columns.
+    /// The number of a column is out of range.
     #[error(
         "`data.{option}` = {index}, but {path} has {columns} columns: \
          0 to {} from the first, -1 to -{columns} from the last",
@@ -159,14 +161,14 @@ pub enum TableError {
     NoSuchIndex {
         /// The file.
         path: PathBuf,
-        /// The option that has it.
+        /// The option with the number.
         option: &'static str,
-        /// The number asked for.
+        /// The number.
         index: i64,
-        /// How many columns there are.
+        /// Number of columns.
         columns: usize,
     },
-    /// A column is named, but names are not known.
+    /// A column is given by name, but names are not known.
     #[error(
         "`data.{option}` = \"{name}\" is a name, and `data.header = false` says that columns have none; give its number"
     )]

@@ -1,4 +1,4 @@
-//! What can be wrong with a safetensors file, or the tensors in it.
+//! Errors of safetensors files and their tensors.
 
 use std::path::PathBuf;
 
@@ -6,23 +6,24 @@ use thiserror::Error;
 
 use super::Problem;
 
-/// What is wrong with a safetensors file.
+/// Errors of a safetensors file.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TensorError {
     /// The file is not valid safetensors.
     #[error("{path} is not a valid safetensors file: {source}")]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: safetensors::SafeTensorError,
     },
-    /// The header of a safetensors file is not one.
+    /// The header of a safetensors file is invalid.
     #[error("{path} is not a valid safetensors file: {reason}")]
     BadTensors {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A tensor is missing.
@@ -34,7 +35,7 @@ pub enum TensorError {
         option: &'static str,
         /// The tensor asked for.
         name: String,
-        /// The nearest, and all there are.
+        /// A suggestion, and all tensors.
         hint: String,
     },
     /// A tensor has a dtype or shape that cannot be used.
@@ -48,20 +49,20 @@ pub enum TensorError {
         option: &'static str,
         /// Its dtype and shape.
         kind: String,
-        /// What it should be.
+        /// The expected dtype and shape.
         expected: &'static str,
     },
-    /// Inputs and targets disagree about the rows.
+    /// Inputs and targets have different numbers of rows.
     #[error("{path}: the inputs have {inputs} rows and the targets {targets}")]
     RowsDisagree {
         /// The file.
         path: PathBuf,
-        /// Rows of the inputs.
+        /// Number of rows of the inputs.
         inputs: usize,
-        /// Rows of the targets.
+        /// Number of rows of the targets.
         targets: usize,
     },
-    /// An element of a tensor is not what it should be.
+    /// An element of a tensor is invalid.
     #[error("{path}, tensor `{name}`, row {row} (counted from 0): {problem}")]
     Element {
         /// The file.
@@ -70,7 +71,7 @@ pub enum TensorError {
         name: String,
         /// Its row, from 0.
         row: usize,
-        /// What is wrong.
+        /// The fault.
         problem: Problem,
     },
 }

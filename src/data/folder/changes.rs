@@ -1,4 +1,4 @@
-//! Images that are not what they were when their run began, told by their names.
+//! Images that have changed since their run began, reported by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,14 +7,14 @@ use super::listing::some_of;
 use super::look::{self, Found};
 use super::memory::Memory;
 use super::rows::key;
-use crate::data::picture::ImageError;
+use crate::data::error::ImageError;
 use crate::data::{DataError, Fingerprint};
 
-/// Refuses images other than those that a run began with, as its `memory` has them. Where the run is `told` to leave
-/// out bad images, those that are gone are noted as replaced; one that is damaged by now is left to the caller.
+/// Refuses images other than those that the run began with, according to its `memory`. If the run is `told` to skip bad
+/// images, missing ones are marked as replaced; damaged ones are left to the caller.
 ///
 /// # Errors
-/// An image is new, or another one by now, or gone without the run being told; or a file cannot be read.
+/// An image is new, changed, or missing without that option; or a file cannot be read.
 pub(super) fn refuse(
     folder: &Path,
     parts: &mut [(usize, Found)],
@@ -31,18 +31,14 @@ pub(super) fn refuse(
     let new: Vec<String> = there.into_iter().filter(|name| !memory.images.contains_key(name)).collect();
     let changed: Vec<String> = changed_but_whole(parts, memory)?;
     let mut said = vec![
-        said("new", &new, "move what is new out of the folder"),
-        said("changed", &changed, "bring back what was changed"),
+        said("new", &new, "move the new files out of the folder"),
+        said("changed", &changed, "restore the changed files"),
     ];
     if told {
         memory.replaced.extend(gone);
     } else {
         let gone: Vec<String> = gone.into_keys().collect();
-        said.push(self::said(
-            "gone",
-            &gone,
-            "bring back what is gone, or leave it out with `--set data.skip_bad=true`",
-        ));
+        said.push(self::said("gone", &gone, "restore the missing files, or skip them with `--set data.skip_bad=true`"));
     }
     let (changes, remedies): (Vec<String>, Vec<&str>) = said.into_iter().flatten().unzip();
     if changes.is_empty() {
@@ -52,7 +48,7 @@ pub(super) fn refuse(
     Err(ImageError::OtherImages { path, changes, remedies }.into())
 }
 
-/// Of more images only their number is known, and in a checkpoint from before that was kept not even that.
+/// For more images only their number is known, and in old checkpoints not even that.
 fn refuse_other_count(folder: &Path, found: usize, were: Option<usize>) -> Result<(), DataError> {
     match were.filter(|were| *were != found) {
         Some(were) => Err(ImageError::OtherCount { path: folder.to_owned(), were, found }.into()),
@@ -60,7 +56,7 @@ fn refuse_other_count(folder: &Path, found: usize, were: Option<usize>) -> Resul
     }
 }
 
-/// The names of the images that are others by now, and not damaged ones.
+/// Returns the names of the images that have changed and are not damaged.
 fn changed_but_whole(parts: &mut [(usize, Found)], memory: &Memory) -> Result<Vec<String>, DataError> {
     let is_other = |part: usize, found: &Found| {
         memory.images.get(&key(part, &found.name)).is_some_and(|was| *was != found.fingerprint())
@@ -72,7 +68,7 @@ fn changed_but_whole(parts: &mut [(usize, Found)], memory: &Memory) -> Result<Ve
     Ok(whole.map(|(part, found)| key(*part, &found.name)).collect())
 }
 
-/// A list of images with what happened to them, and its remedy; nothing where there are no such images.
+/// Returns a list of images with their change, and its remedy; `None` if there are none.
 fn said<'a>(what: &str, names: &[String], remedy: &'a str) -> Option<(String, &'a str)> {
     let shown: Vec<&str> = names.iter().map(String::as_str).collect();
     (!names.is_empty()).then(|| (format!("{} {what}: {}", names.len(), some_of(&shown)), remedy))

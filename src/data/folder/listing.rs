@@ -1,4 +1,4 @@
-//! Which files in a folder are images of which class, and what else lies there.
+//! The images of each class in a folder, and its other files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::look::{self, Found};
 use crate::Notice;
 use crate::data::DataError;
+use crate::data::error::ImageError;
 use crate::data::error::hint;
-use crate::data::picture::ImageError;
 
-/// Names that file servers, archives and systems leave in folders. They are neither classes nor images.
+/// Names of files that servers, archives and systems leave in folders. They are neither classes nor images.
 const SYSTEM: &[&str] = &[
     "@eaDir",
     "#recycle",
@@ -31,7 +31,7 @@ const SYSTEM: &[&str] = &[
 /// A file that should be an image.
 pub(super) struct Listed {
     pub path: PathBuf,
-    /// Its class and its name in it.
+    /// Its class and its name in the class.
     pub name: String,
     pub class: u32,
 }
@@ -42,15 +42,15 @@ pub(super) struct Listing {
     pub folder: PathBuf,
     pub classes: Vec<String>,
     pub files: Vec<Listed>,
-    /// The names of what was passed over: what is hidden, or a system's.
+    /// The names of skipped files: hidden ones, and those of a system.
     ignored: BTreeSet<String>,
-    /// Images beside the folders of the classes.
+    /// Images beside the class folders.
     beside: Aside,
-    /// Images in folders within those of the classes.
+    /// Images in subfolders of class folders.
     deeper: Aside,
 }
 
-/// Images that are no rows.
+/// Images that are not rows.
 #[derive(Default)]
 struct Aside {
     count: usize,
@@ -66,7 +66,7 @@ impl Aside {
     }
 }
 
-/// The content of a folder.
+/// An entry of a folder.
 struct Entry {
     name: String,
     path: PathBuf,
@@ -74,7 +74,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether it is hidden, or a system's.
+    /// Whether it is hidden, or belongs to a system.
     fn is_ignored(&self) -> bool {
         self.name.starts_with('.') || SYSTEM.contains(&self.name.as_str())
     }
@@ -85,7 +85,7 @@ impl Entry {
     }
 }
 
-/// The content of a folder in the order of the names, with links followed.
+/// Returns the entries of a folder in the order of their names, with links followed.
 fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let unreadable = |source| DataError::from(ImageError::Read { path: folder.into(), source });
     let mut found = Vec::new();
@@ -101,12 +101,11 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
 }
 
 impl Listing {
-    /// The classes in `folder` and their files. Classes that are `known`, from a run that has learned from them
-    /// already, stay classes whatever they are called and whether or not there is an image of them.
+    /// Lists the classes in `folder` and their files. The `known` classes of a run that has begun are kept, with any
+    /// names, even if they have no images now.
     ///
-    /// # Errors
-    /// There is no folder in it; and where no classes are known, what there is cannot be learned from, or not as it was
-    /// meant: a class without images, one class alone, images that would be left out.
+    /// It has no subfolders; or, without known classes, the images cannot be used as intended: a class without images,
+    /// a single class, or images that would be skipped.
     pub fn of(folder: &Path, known: &[String]) -> Result<Self, DataError> {
         let mut listing = Self { folder: folder.into(), ..Self::default() };
         let mut classes: BTreeSet<String> = known.iter().cloned().collect();
@@ -122,10 +121,9 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The files in `folder` of these classes, of which some may not be there.
+    /// Lists the files in `folder` of these classes, some of which may be missing.
     ///
-    /// # Errors
-    /// There is another class; and unless the run that reads it `has_begun`, images would be left out.
+    /// There is another class; or, unless the run `has_begun`, images would be skipped.
     pub fn of_known(folder: &Path, classes: &[String], has_begun: bool) -> Result<Self, DataError> {
         let mut listing = Self { folder: folder.into(), ..Self::default() };
         let found = listing.top(classes)?;
@@ -145,10 +143,10 @@ impl Listing {
         Ok(listing)
     }
 
-    /// All files in `folder` and in the folders in it, whatever their class; or the one file that it is.
+    /// Lists all files in `folder` and its subfolders, for any class; or the one file that it is.
     ///
     /// # Errors
-    /// There is none, or images would be left out.
+    /// There are no files, or images would be skipped.
     pub fn unlabelled(folder: &Path) -> Result<Self, DataError> {
         let mut listing = Self { folder: folder.into(), ..Self::default() };
         if folder.is_file() {
@@ -167,7 +165,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The names of the folders that may be classes.
+    /// Returns the names of the folders that may be classes.
     fn top(&mut self, known: &[String]) -> Result<Vec<String>, DataError> {
         let mut folders = Vec::new();
         for entry in entries(&self.folder)? {
@@ -206,10 +204,9 @@ impl Listing {
         Ok(())
     }
 
-    /// Counts the images in a folder that is too deep for them. A folder that cannot be read has none that anybody
-    /// misses.
+    /// Counts the images in a folder that is nested too deeply. An unreadable folder counts as empty.
     fn look_deeper(&mut self, folder: &Path, depth: usize) {
-        /// Links can lead in circles.
+        /// Links can form cycles.
         const DEEPEST: usize = 16;
         for entry in entries(folder).unwrap_or_default().into_iter().filter(|entry| !entry.is_ignored()) {
             if entry.is_named_as_image() {
@@ -230,10 +227,10 @@ impl Listing {
         }
     }
 
-    /// Takes away the images that cannot be read, and says which they are.
+    /// Removes the images that cannot be read, and reports them.
     ///
     /// # Errors
-    /// All cannot be read, or the disk fails.
+    /// No image can be read, or the disk fails.
     pub fn leave_out_bad(&mut self) -> Result<Vec<Notice>, DataError> {
         let all = self.files.len();
         let mut found = look::at_heads(std::mem::take(&mut self.files))?;
@@ -247,7 +244,7 @@ impl Listing {
         self.files = good.into_iter().map(|Found { path, name, class, .. }| Listed { path, name, class }).collect();
         let names: Vec<&str> = bad.iter().map(|file| file.name.as_str()).collect();
         let (count, names) = (names.len(), some_of(&names));
-        let said = || Notice::Warning(format!("{count} of {all} images cannot be read and are left out: {names}"));
+        let said = || Notice::Warning(format!("{count} of {all} images cannot be read and are skipped: {names}"));
         Ok((count > 0).then(said).into_iter().collect())
     }
 
@@ -263,31 +260,31 @@ impl Listing {
             return Ok(());
         }
         let Aside { count, example } = &self.deeper;
-        // Where no class has images, the classes are probably the folders within.
+        // If no class has images, the classes are probably the subfolders.
         let meant = self.classes.first().filter(|_| self.files.is_empty());
         let meant = meant.map(|class| self.folder.join(class));
         Err(ImageError::Deeper { path: self.folder.clone(), count: *count, example: example.clone(), meant }.into())
     }
 
-    /// Remarks about it for a person.
+    /// Returns remarks about it for the user.
     pub fn notices(&self) -> Vec<Notice> {
         let folder = self.folder.display();
         let left_out = |Aside { count, example }: &Aside, place: &str| {
             let (images, example) = (if *count == 1 { "image is" } else { "images are" }, example.display());
-            (*count > 0).then(|| Notice::Warning(format!("{count} {images} left out, such as {example}: {place}")))
+            (*count > 0).then(|| Notice::Warning(format!("{count} {images} skipped, such as {example}: {place}")))
         };
         let ignored: Vec<&str> = self.ignored.iter().map(String::as_str).collect();
         let ignored = (!ignored.is_empty()).then(|| {
             let names = some_of(&ignored);
-            Notice::Note(format!("in {folder}, what is hidden or a system's is passed over: {names}"))
+            Notice::Note(format!("in {folder}, hidden and system files are skipped: {names}"))
         });
-        let beside = left_out(&self.beside, "images beside the folders of the classes are of no class");
-        let deeper = left_out(&self.deeper, "images in folders within those of the classes are not looked for");
+        let beside = left_out(&self.beside, "images beside the class folders have no class");
+        let deeper = left_out(&self.deeper, "images in subfolders of the class folders are skipped");
         [ignored, beside, deeper].into_iter().flatten().collect()
     }
 }
 
-/// Refuses classes in `folder` of which there is no image: `found` are the classes of those there are.
+/// Refuses classes in `folder` without images; `found` are the classes with images.
 pub(super) fn require_each(
     folder: &Path,
     classes: &[String],
@@ -299,7 +296,7 @@ pub(super) fn require_each(
     if empty.is_empty() { Ok(()) } else { Err(ImageError::EmptyClasses { path: folder.into(), empty }.into()) }
 }
 
-/// The first few names, and how many more there are.
+/// Lists the first few names, and the number of the others.
 pub(super) fn some_of(names: &[&str]) -> String {
     const SHOWN: usize = 10;
     let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
@@ -323,7 +320,7 @@ mod tests {
         folder
     }
 
-    /// As runs look that began when every folder was a class.
+    /// In earlier versions every folder was a class.
     #[test]
     fn classes_that_a_run_has_begun_with_stay_classes() {
         let folder = folder(&["@eaDir/1.png", "cat/1.png", "cat/deep/2.png", "empty/.keep", "__MACOSX/x.png"]);
@@ -332,8 +329,8 @@ mod tests {
         let files: Vec<(&str, u32)> = listing.files.iter().map(|file| (file.name.as_str(), file.class)).collect();
         assert_eq!((&listing.classes[..], &files[..]), (&known[..], &[("@eaDir/1.png", 0), ("cat/1.png", 1)][..]));
         let notices: Vec<String> = listing.notices().iter().map(ToString::to_string).collect();
-        assert!(notices[0].ends_with("is passed over: .keep, __MACOSX"), "{notices:?}");
-        assert!(notices[1].contains("1 image is left out, such as ") && notices[1].contains("cat/deep/2.png"));
+        assert!(notices[0].ends_with("are skipped: .keep, __MACOSX"), "{notices:?}");
+        assert!(notices[1].contains("1 image is skipped, such as ") && notices[1].contains("cat/deep/2.png"));
         assert!(Listing::of(folder.path(), &[]).is_err());
     }
 

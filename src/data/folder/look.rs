@@ -1,22 +1,24 @@
-//! Looking at images before a run begins: what each is, and whether it is whole.
+//! Examines images before a run begins: identity, size and validity.
 
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::listing::Listed;
-use crate::data::picture::{self, ImageError, Size};
+use crate::data::error::ImageError;
+use crate::data::picture;
+use crate::data::size::Size;
 use crate::data::{DataError, Fingerprint};
 
-/// A file that was looked at.
+/// A file that was examined.
 pub(super) struct Found {
     pub path: PathBuf,
-    /// Its class and its name in it.
+    /// Its class and its name in the class.
     pub name: String,
     pub class: u32,
     pub hash: blake3::Hash,
     pub bytes: u64,
-    /// Its size, or why it is no image that can be used.
+    /// Its size, or why it cannot be used.
     pub size: Result<Size, ImageError>,
 }
 
@@ -26,10 +28,10 @@ impl Found {
     }
 }
 
-/// Reads each file once, for its hash and its head.
+/// Reads each file once, for its hash and its header.
 ///
 /// # Errors
-/// A file cannot be read: the first in their order, whichever is found first.
+/// A file cannot be read: the first in their order.
 pub(super) fn at_heads(files: Vec<Listed>) -> Result<Vec<Found>, DataError> {
     let look = |Listed { path, name, class }: Listed| {
         let bytes = picture::read(&path)?;
@@ -40,10 +42,10 @@ pub(super) fn at_heads(files: Vec<Listed>) -> Result<Vec<Found>, DataError> {
     Ok(found.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// Unpacks every image that may be whole. What cannot be unpacked loses its size.
+/// Decodes every image that may be valid. An image that cannot be decoded loses its size.
 ///
 /// # Errors
-/// As [`at_heads`]; or a file changed since.
+/// As [`at_heads`]; or a file has changed since.
 pub(super) fn at_pixels<'a>(found: impl Iterator<Item = &'a mut Found>) -> Result<(), DataError> {
     let unpack = |file: &mut Found| {
         let Ok(size) = file.size else { return Ok(()) };
@@ -59,7 +61,7 @@ pub(super) fn at_pixels<'a>(found: impl Iterator<Item = &'a mut Found>) -> Resul
     Ok(unpacked.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// The size that all images have, with as many channels as the first, or as were asked for.
+/// Returns the size of all images, with the number of channels of the first, or as requested.
 pub(super) fn size_of_all<'a>(
     found: impl Iterator<Item = &'a Found>,
     channels: Option<usize>,
@@ -80,7 +82,7 @@ pub(super) fn size_of_all<'a>(
     Ok(Some(expected))
 }
 
-/// The error for the `bad` ones of `all` images: of the one, or a list.
+/// Creates the error for the `bad` ones of `all` images: that of a single one, or a list.
 pub(super) fn refusal(all: usize, mut bad: Vec<ImageError>) -> ImageError {
     match bad.pop() {
         Some(one) if bad.is_empty() => one,

@@ -1,5 +1,5 @@
-//! The state that a run keeps of a folder of images, so that a resume has the same rows: the classes, which images are
-//! left out, in whose place another one stands, and what each image was, so that one that changed is told by its name.
+//! Saved state of a folder of images, so that a resume has the same rows: the classes, the skipped images, the replaced
+//! images, and the identity of each image, so that changed ones can be named.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +12,26 @@ use crate::state::{State, StateError};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Memory {
-    /// Their names, in the order of their numbers.
+    /// The names of the classes, in the order of their numbers.
     pub classes: Vec<String>,
-    /// The images that are left out; none where the run leaves no bad images out.
+    /// The skipped images; `None` if the run skips no bad images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Vec<String>>,
-    /// Images that were rows already when the run was told to leave bad ones out. Another one stands in the place of
-    /// each, so that all other rows stay where they were. What they were is known, so that they need not be there any
-    /// more.
+    /// Images that were rows already when the run was told to skip bad ones. Each is replaced by another image, so that
+    /// all other rows stay in their places. Their fingerprints are kept, so the files may be missing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<String, Fingerprint>,
-    /// What each row was when the run began; empty where there are more than [`Memory::MOST`], and in checkpoints from
-    /// before it was kept.
+    /// Fingerprint of each row at the beginning of the run; empty if there are more than [`Memory::MOST`], and in older
+    /// checkpoints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, Fingerprint>,
-    /// How many rows there were, where they are too many to keep what each was.
+    /// Number of rows, if there are too many to keep their fingerprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
 }
 
 impl Memory {
-    /// Of how many images a run keeps what each was: about a megabyte in each checkpoint.
+    /// Maximal number of images whose fingerprints are kept: about a megabyte in each checkpoint.
     pub const MOST: usize = 10_000;
 
     pub fn of(state: &State) -> Result<Self, StateError> {
@@ -43,7 +42,7 @@ impl Memory {
         self.skipped.iter().flatten().any(|skipped| skipped == name)
     }
 
-    /// Refuses what was saved of other rows than these.
+    /// Refuses the saved state of other rows.
     pub fn check(&self, saved: &Self) -> Result<(), StateError> {
         let mismatch = |what: &str, saved: &[String], own: &[String]| {
             let text = |names| serde_json::to_string(names).unwrap_or_default();
@@ -54,11 +53,11 @@ impl Memory {
         }
         let names = |memory: &Self| memory.skipped.clone().unwrap_or_default();
         if names(saved) != names(self) {
-            return mismatch("the list of images that are left out", &names(saved), &names(self));
+            return mismatch("the list of skipped images", &names(saved), &names(self));
         }
         let names = |memory: &Self| memory.replaced.keys().cloned().collect::<Vec<_>>();
         if saved.replaced.iter().any(|(name, was)| self.replaced.get(name) != Some(was)) {
-            return mismatch("the list of images that were replaced", &names(saved), &names(self));
+            return mismatch("the list of replaced images", &names(saved), &names(self));
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! A folder of images by class: in it a folder for each class, in each of those the PNG and JPEG files of the class.
+//! A folder of images by class: it has a subfolder for each class, with the PNG and JPEG files of the class.
 //!
-//! 1. `listing.rs`: which files are images of which class, and what else lies there.
-//! 2. `look.rs`: what each is, and whether it is whole. The files are read once for what identifies them, and unpacked
-//!    again when a batch is gathered, so that a folder of any size costs no more memory than its list of names.
-//! 3. `memory.rs`: what a run remembers of them; `changes.rs`: which of them are others by now. `rows.rs`: the rows
-//!    that follow from all that.
+//! 1. `listing.rs`: the images of each class, and other files.
+//! 2. `look.rs`: identity and validity of each. The files are read once for their fingerprints, and decoded again when
+//!    a batch is gathered, so that a folder of any size takes only the memory of its list of names.
+//! 3. `memory.rs`: the saved state of the images; `changes.rs`: images that have changed. `rows.rs`: the resulting
+//!    rows.
 
 mod changes;
 mod listing;
@@ -20,17 +20,19 @@ use candle_core::{Device, Tensor};
 use self::listing::Listing;
 use self::memory::Memory;
 pub(super) use self::rows::open;
+use super::error::ImageError;
 use super::images::UNIT;
-use super::picture::{self, ImageError, Size};
+use super::picture;
+use super::size::Size;
 use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
 use crate::Notice;
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
-/// Images in files, the class of each being the folder that it is in.
+/// Images in files; the class of each is its folder.
 #[derive(Debug)]
 pub struct ImageFolder {
     files: Vec<ImageFile>,
-    /// Rows in whose place others stand.
+    /// Replaced rows, and their replacements.
     stand_ins: BTreeMap<usize, usize>,
     size: Size,
     fingerprint: Fingerprint,
@@ -42,25 +44,25 @@ pub struct ImageFolder {
 struct ImageFile {
     path: PathBuf,
     class: u32,
-    /// Its fingerprint when the data was opened; every reading must find the same.
+    /// Its hash when the data was opened; every later read must have the same.
     hash: Option<blake3::Hash>,
 }
 
-/// The classes in `folder` and the paths of their images, as a run would find them.
+/// Returns the classes in `folder` and the paths of their images, as a run would find them.
 pub(super) fn listed(folder: &Path) -> Result<(Vec<String>, Vec<PathBuf>), DataError> {
     let Listing { classes, files, .. } = Listing::of(folder, &[])?;
     Ok((classes, files.into_iter().map(|file| file.path).collect()))
 }
 
 impl ImageFolder {
-    /// All images in `folder` and in the folders in it, whatever their class, for a model that takes `input`; or the
-    /// one image that it is. With `skip_bad` those that cannot be read are left out, and said.
+    /// Opens all images in `folder` and its subfolders, for any class, for a model that takes `input`; or the one image
+    /// that it is. With `skip_bad` unreadable images are skipped and reported.
     pub(super) fn unlabelled(folder: &Path, input: &Input, skip_bad: bool) -> Result<Self, DataError> {
         Self::other(Listing::unlabelled(folder)?, vec![String::new()], input, skip_bad)
     }
 
-    /// The images in the folders in `folder`, each of which is called as one of the `classes` of a model that takes
-    /// `input`. Not every class must be there. With `skip_bad` those that cannot be read are left out, and said.
+    /// Opens the images in the subfolders of `folder`, each named like one of the `classes` of a model that takes
+    /// `input`. Some classes may be missing. With `skip_bad` unreadable images are skipped and reported.
     pub(super) fn labelled(
         folder: &Path,
         classes: &[String],
@@ -70,7 +72,7 @@ impl ImageFolder {
         Self::other(Listing::of_known(folder, classes, false)?, classes.to_vec(), input, skip_bad)
     }
 
-    /// Images that are read once, by a model that takes `input`.
+    /// Opens images that are read once, by a model that takes `input`.
     fn other(mut listing: Listing, classes: Vec<String>, input: &Input, skip_bad: bool) -> Result<Self, DataError> {
         let size = match input {
             Input::Numbers(shape) => shape.as_slice().try_into().ok(),
@@ -97,11 +99,11 @@ impl ImageFolder {
             return Err(ImageError::Changed { path: path.clone() });
         }
         let pixels = picture::pixels(path, &bytes, self.size);
-        // Images that a run has learned from are not simply to be taken away.
+        // Training images must not simply be removed.
         if hash.is_some() { pixels.map_err(ImageError::in_training) } else { pixels }
     }
 
-    /// The path of each image, from `folder` on.
+    /// Returns the path of each image, relative to `folder`.
     pub(super) fn file_names(&self, folder: &Path) -> Vec<String> {
         let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
         let name =
@@ -147,7 +149,7 @@ impl Dataset for ImageFolder {
             let row = self.stand_ins.get(&row).copied().unwrap_or(row);
             let file = self.files.get(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
             let pixels = self.pixels(file)?;
-            // A file has the channels of a pixel together; a batch has a picture for each channel.
+            // A file stores the channels of a pixel together; a batch stores one plane per channel.
             for channel in 0..channels {
                 values.extend(pixels.iter().skip(channel).step_by(channels).map(|&byte| UNIT[usize::from(byte)]));
             }
@@ -158,9 +160,8 @@ impl Dataset for ImageFolder {
     }
 }
 
-/// The names of the classes are remembered, so that a checkpoint alone can tell what a model says, and which images are
-/// no rows.
-impl Part for ImageFolder {
+/// The names of the classes are saved, so that a checkpoint alone can name predictions, and so are the skipped images.
+impl Stateful for ImageFolder {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::from_json(serde_json::to_value(&self.memory)?))
     }

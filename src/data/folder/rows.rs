@@ -1,4 +1,4 @@
-//! The rows of a folder of images: those that the files are, without the bad ones where a run leaves them out.
+//! Rows of a folder of images: its files, without bad ones if the run skips them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use super::memory::Memory;
 use super::{ImageFile, ImageFolder, changes};
 use crate::Notice;
 use crate::data::dataset::Source;
-use crate::data::picture::ImageError;
+use crate::data::error::ImageError;
 use crate::data::{DataConfig, DataError, Fingerprint, Split};
 use crate::state::State;
 
-/// Unless a run says otherwise, images are unpacked before it begins where they are no more bytes than this together,
-/// which takes about a minute on one core.
+/// By default images are decoded before a run begins if their total size is at most this number of bytes, which takes
+/// about a minute on one core.
 const CHECKED: u64 = 1 << 30;
 
 /// The prefix of the names of validation images in a checkpoint, where they have a separate folder.
 const VALIDATION: &str = "validation:";
 
-/// The data set of the folder `config.path`, and its split: the images of another folder where there is one for
-/// validation, or else a share. A run that has begun says by what it has `saved` which rows it has.
+/// Opens the data set of the folder `config.path`, with its split: the images of a separate validation folder if there
+/// is one, otherwise a share. For a run that has begun, `saved` determines the rows.
 pub(in crate::data) fn open(
     config: &DataConfig,
     seed: u64,
@@ -46,7 +46,7 @@ pub(in crate::data) fn open(
     }
     let channels = config.channels.map(|channels| u64::from(channels) as usize);
     let size = look::size_of_all(parts.iter().map(|(_, found)| found), channels)?;
-    // The images of a run that has begun are known by their content.
+    // The images of a run that has begun are identified by their content.
     let is_told_now = told && saved.as_ref().is_none_or(|saved| saved.skipped.is_none());
     let bytes = parts.iter().map(|(_, found)| found.bytes).sum::<u64>();
     if is_told_now || (saved.is_none() && config.check_images.unwrap_or(bytes <= CHECKED)) {
@@ -57,7 +57,7 @@ pub(in crate::data) fn open(
 
     let all = parts.len() + memory.skipped.iter().flatten().count() + memory.replaced.len();
     let (good, bad): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(_, found)| found.size.is_ok());
-    // Of an image that was whole when the run began, it must be known what it was.
+    // The fingerprint of an image that was valid when the run began must be known.
     let may_be_left_out = is_told_now || (told && !memory.images.is_empty());
     if !bad.is_empty() && !may_be_left_out {
         let reasons = bad.into_iter().filter_map(|(_, found)| found.size.err());
@@ -97,22 +97,22 @@ pub(in crate::data) fn open(
     Ok((Box::new(ImageFolder { files, stand_ins, size, fingerprint, memory, notices }), split))
 }
 
-/// The files of the training images, and those of the validation images where they are in a folder of their own.
+/// Returns the files of the training images, and those of the validation images if they have a separate folder.
 fn listings(config: &DataConfig, saved: Option<&Memory>) -> Result<Vec<Listing>, DataError> {
-    // A run that began without looking at its images may still be told to go on without a bad one.
+    // A run that began without examining its images may still be told to skip a bad one.
     if config.skip_bad == Some(true) && config.check_images == Some(false) && saved.is_none() {
-        return Err(DataError::meaningless("check_images", "images of which the bad ones are left out"));
+        return Err(DataError::meaningless("check_images", "images whose bad ones are skipped"));
     }
     let train = Listing::of(&config.path, saved.map_or(&[], |saved| &saved.classes))?;
     let Some(path) = &config.validation_path else { return Ok(vec![train]) };
     if config.validation > 0.0 {
-        return Err(DataError::meaningless("validation", "images that come with validation images of their own"));
+        return Err(DataError::meaningless("validation", "images that come with validation images"));
     }
     let validation = Listing::of_known(path, &train.classes, saved.is_some())?;
     Ok(vec![train, validation])
 }
 
-/// Keeps what each row is, or how many there are, where that is not known from the beginning of the run.
+/// Saves the fingerprint of each row, or their number, if that is not known from the beginning of the run.
 fn remember(memory: &mut Memory, rows: &[Row]) {
     if !memory.images.is_empty() || memory.count.is_some() {
         return;
@@ -124,7 +124,7 @@ fn remember(memory: &mut Memory, rows: &[Row]) {
     }
 }
 
-/// The name of an image in a memory: that in the first folder, or in the second.
+/// Returns the name of an image in a memory: in the first folder, or in the second.
 pub(super) fn key(part: usize, name: &str) -> String {
     if part == 0 { name.to_owned() } else { format!("{VALIDATION}{name}") }
 }
@@ -132,11 +132,11 @@ pub(super) fn key(part: usize, name: &str) -> String {
 /// A row, in the first folder or the second.
 struct Row {
     part: usize,
-    /// Its class and its name in it.
+    /// Its class and its name in the class.
     name: String,
     class: u32,
     fingerprint: Fingerprint,
-    /// Whether it is there, so that no other one stands in its place.
+    /// Whether it exists, so that it needs no replacement.
     is_there: bool,
     file: ImageFile,
 }
@@ -148,7 +148,7 @@ impl Row {
         Self { part, name, class, fingerprint, is_there: true, file: ImageFile { path, class, hash: Some(hash) } }
     }
 
-    /// The row in whose place another one stands; none where its class is none.
+    /// Returns the row that was replaced; `None` if it belongs to no class.
     fn replaced(key: &str, was: &Fingerprint, folders: &[PathBuf], classes: &[String]) -> Option<Self> {
         let (part, name) = key.strip_prefix(VALIDATION).map_or((0, key), |name| (1, name));
         let class_name = name.split('/').next()?;
@@ -158,8 +158,8 @@ impl Row {
     }
 }
 
-/// For each row that is not there the next one of its class that is, on the same side of the split; where there is none
-/// of its class, of any. None where a side has no image at all.
+/// Returns a replacement for each missing row: the next existing one of its class on the same side of the split, or of
+/// any class if there is none. `None` if a side has no image at all.
 fn stand_ins(rows: &[Row], split: &Split) -> Option<BTreeMap<usize, usize>> {
     let missing = || rows.iter().enumerate().filter(|(_, row)| !row.is_there);
     if missing().next().is_none() {
@@ -180,20 +180,20 @@ fn stand_ins(rows: &[Row], split: &Split) -> Option<BTreeMap<usize, usize>> {
 fn unchecked(bytes: u64) -> Notice {
     let size = bytes as f64 / f64::from(1 << 30);
     Notice::Note(format!(
-        "the images, {size:.1} GiB, are not unpacked to see whether they are whole; `data.check_images = true` does"
+        "the images, {size:.1} GiB, are not decoded to check them; `data.check_images = true` does this"
     ))
 }
 
-/// Remarks about images that are left out, by a run that `has_begun` or begins now. Those of one that has begun may be
-/// whole again, and are not looked at.
+/// Returns remarks about skipped images, for a run that `has_begun` or begins now. Those of a run that has begun may be
+/// valid again, and are not examined.
 fn left_out(memory: &Memory, all: usize, has_begun: bool) -> Vec<Notice> {
     let skipped: Vec<&str> = memory.skipped.iter().flatten().map(String::as_str).collect();
     let replaced: Vec<&str> = memory.replaced.keys().map(String::as_str).collect();
     let mut notices = Vec::new();
     if !skipped.is_empty() {
         let (count, names) = (skipped.len(), some_of(&skipped));
-        let are = if has_begun { "could not be read when the run began, and stay" } else { "cannot be read and are" };
-        notices.push(format!("{count} of {all} images {are} left out: {names}"));
+        let are = if has_begun { "could not be read when the run began, and remain" } else { "cannot be read and are" };
+        notices.push(format!("{count} of {all} images {are} skipped: {names}"));
     }
     if !replaced.is_empty() {
         let (images, place) = match replaced.len() {
@@ -202,7 +202,7 @@ fn left_out(memory: &Memory, all: usize, has_begun: bool) -> Vec<Notice> {
         };
         let names = some_of(&replaced);
         notices.push(format!(
-            "{images} could not be read or found, and for the rest of the run another one of its class stands in \
+            "{images} could not be read or found, and for the rest of the run another one of its class is used in \
              {place}: {names}"
         ));
     }

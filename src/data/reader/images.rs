@@ -1,19 +1,19 @@
-//! Images of an IDX file, or in a folder.
+//! Images of an IDX file or a folder, for a trained model.
 
 use std::path::{Component, Path};
 use std::sync::Arc;
 
 use super::ReadRows;
 use crate::Notice;
-use crate::data::ahead::Ahead;
+use crate::data::prefetcher::Prefetcher;
 use crate::data::{
     Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, IdxError, ImageError, ImageFolder, Images, Input, Schema,
     Size, TargetKind, idx,
 };
 use crate::state::StateError;
 
-/// The images of the IDX file at `config.path`; where that is a folder, of the file in it that `data.images` names, or
-/// MNIST's file of test images. `with_targets` it is a folder, and they are all images that have labels in it.
+/// Opens the images of the IDX file at `config.path`; for a folder, those of the file `data.images` in it, or MNIST's
+/// test images. `with_targets` it is a folder, and all labelled images in it are used.
 pub(super) fn of_idx(
     config: &DataConfig,
     schema: &Schema,
@@ -29,7 +29,7 @@ pub(super) fn of_idx(
     Ok(batches(rows, with_targets, move |rows| images.gather(rows), |_| None))
 }
 
-/// The names of the files come from a checkpoint, and must not lead out of the folder that a person has named.
+/// The names of the files come from a checkpoint, and must be inside the user's folder.
 fn require_inside(config: &DataConfig) -> Result<(), DataError> {
     let named = [
         ("images", &config.images),
@@ -46,9 +46,9 @@ fn require_inside(config: &DataConfig) -> Result<(), DataError> {
     }
 }
 
-/// The images in the folder at `config.path` and in the folders in it, in the order of their names, each with its name.
-/// `with_targets` the folders in it are classes of the model, as they were in its own data. With them comes a warning
-/// about those that are left out, where the run leaves bad ones out.
+/// Opens the images in the folder at `config.path` and its subfolders, in the order of their names, each with its name.
+/// `with_targets` the subfolders are classes of the model, as in its own data. Also returns a warning about skipped
+/// images, if the run skips bad ones.
 pub(super) fn of_folder(
     config: &DataConfig,
     schema: &Schema,
@@ -85,7 +85,7 @@ fn check(config: &DataConfig, images: &Images, schema: &Schema) -> Result<(), Da
     }
 }
 
-/// Rows by their numbers, gathered ahead on other threads where that takes long.
+/// Returns rows by number, prefetched on other threads if that takes long.
 fn batches(
     rows: usize,
     with_targets: bool,
@@ -95,7 +95,7 @@ fn batches(
     let count = rows.div_ceil(EVALUATION_ROWS);
     let numbers = move |batch: usize| batch * EVALUATION_ROWS..rows.min((batch + 1) * EVALUATION_ROWS);
     let prepare = move |batch: u64| gather(&numbers(batch as usize).collect::<Vec<_>>());
-    let ahead = Ahead::new(Arc::new(prepare), count as u64);
+    let ahead = Prefetcher::new(Arc::new(prepare), count as u64);
     (0..count).map(move |batch| {
         let Batch { inputs, targets } = ahead.batch(batch as u64)?;
         Ok(ReadRows { inputs, targets: with_targets.then_some(targets), names: numbers(batch).map(&name).collect() })

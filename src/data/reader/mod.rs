@@ -1,5 +1,5 @@
-//! Rows for a model that is trained already: read one batch after the other, and made into numbers by what the run
-//! remembers of its own data, not by what these rows say.
+//! Reads rows for a trained model: batch by batch, converted with the saved state of the run's data, not with
+//! statistics of these rows.
 //!
 //! 1. `table.rs`: records of a table.
 //! 2. `tensors.rs`: rows of a tensor. `images.rs`: images of an IDX file or a folder.
@@ -13,29 +13,29 @@ use candle_core::Tensor;
 use self::table::TableRows;
 pub(crate) use self::table::lines_before_rows;
 use super::csv::CsvRecords;
-use super::format::Format;
+use super::format_kind::Format;
 use super::{Augment, DataConfig, DataError, Schema};
 use crate::Notice;
 use crate::state::State;
 
-/// Some rows, one after the other.
+/// Some consecutive rows.
 #[derive(Clone, Debug)]
 pub struct ReadRows {
-    /// As in a [`Batch`](super::Batch), in host memory.
+    /// Inputs as in a [`Batch`](super::Batch), in host memory.
     pub inputs: Tensor,
-    /// As in a [`Batch`](super::Batch), where they were asked for.
+    /// Targets as in a [`Batch`](super::Batch), if they were requested.
     pub targets: Option<Tensor>,
-    /// What identifies each row, where it is a file of its own.
+    /// The name of each row, if it is a separate file.
     pub names: Option<Vec<String>>,
 }
 
 /// Reads rows [`EVALUATION_ROWS`](super::EVALUATION_ROWS) at a time, in memory that does not grow with their number.
 ///
-/// An image file of IDX is read whole, and so is what is packed with gzip and is no CSV.
+/// An IDX file of images is read whole, and so are gzip files other than CSV.
 pub struct RowReader {
     rows: Rows,
     augment: Option<Augment>,
-    /// What was seen before the first row was read.
+    /// Notices from before the first row was read.
     notices: Vec<Notice>,
 }
 
@@ -44,18 +44,18 @@ enum Rows {
     Others(Box<dyn Iterator<Item = Result<ReadRows, DataError>>>),
 }
 
-/// Rows of which there may be something to say, once they were read.
+/// Rows that may yield remarks when they were read.
 trait Remarking: Iterator<Item = Result<ReadRows, DataError>> {
-    /// Likely mistakes in the rows that were read so far.
+    /// Returns likely mistakes in the rows read so far.
     fn notices(&self) -> Vec<Notice>;
 }
 
 impl RowReader {
-    /// Opens `config.path`, which holds rows as `config` describes them, for a model whose data was of `schema` and is
-    /// remembered by `memory`. Targets are looked at only `with_targets`, and need not be there otherwise.
+    /// Opens `config.path`, with rows as `config` describes them, for a model whose data had `schema` and the state
+    /// `memory`. Targets are only read `with_targets`, and may be missing otherwise.
     ///
     /// # Errors
-    /// The file cannot be read, or holds other rows than the model takes.
+    /// The file cannot be read, or has other rows than the model takes.
     pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
         let mut notices = Vec::new();
         let rows = match Format::of(config)? {
@@ -89,7 +89,7 @@ impl RowReader {
         Ok(Self { rows, augment: config.augment.clone(), notices })
     }
 
-    /// Likely mistakes in the rows that were read so far, such as categories that no training row has.
+    /// Returns likely mistakes in the rows read so far, such as categories that no training row has.
     pub fn notices(&self) -> Vec<Notice> {
         match &self.rows {
             Rows::Table(rows) => rows.notices(),

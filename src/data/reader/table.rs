@@ -1,4 +1,4 @@
-//! The rows of a table: from the fields of a record to the numbers that a model takes.
+//! Rows of a table: conversion of a record's fields to the numbers of the model's input.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::data::{
 };
 use crate::state::{State, StateError};
 
-/// The rows of a table, whatever file its records are in.
+/// The rows of a table in any file format.
 pub(super) struct TableRows<R> {
     records: R,
     decoder: Decoder,
@@ -58,9 +58,9 @@ impl<R: Records> Remarking for TableRows<R> {
     }
 }
 
-/// How many lines are passed over in another CSV file than the run's own, up to as many as in that one: all lines
-/// before the header, or without a header those before the first row that is as the model takes it. Where there is no
-/// such line, it is as many as in the run's own file, and what is wrong there is told when the rows are read.
+/// Returns the number of lines to skip in a CSV file other than the run's own, up to the number in that one: all lines
+/// before the header, or without a header those before the first row that is valid for the model. If there is no such
+/// line, it is the number in the run's own file, and errors are reported when the rows are read.
 pub(crate) fn lines_before_rows(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> usize {
     let usual = config.skip_lines.unwrap_or(0);
     let begins_after = |lines: &usize| {
@@ -76,7 +76,7 @@ pub(crate) fn lines_before_rows(config: &DataConfig, schema: &Schema, memory: &S
             Err(_) => false,
         }
     };
-    // A file is opened for each, so the number is bounded; more lines before a table are no accident.
+    // The file is opened for each candidate, so their number is bounded; more lines before a table are not an accident.
     (0..usual.min(100)).find(begins_after).unwrap_or(usual)
 }
 
@@ -93,7 +93,7 @@ impl<R: Records> Iterator for TableRows<R> {
     }
 }
 
-/// How the records of a file become rows.
+/// Converts the records of a file to rows.
 struct Decoder {
     places: Places,
     encoding: Encoding,
@@ -105,19 +105,19 @@ struct Decoder {
     rows: usize,
     values: Vec<f32>,
     labels: Vec<u32>,
-    /// How many rows were taken, and by column those whose category no training row has.
+    /// Number of rows so far, and by column those with a category that no training row has.
     rows_before: usize,
     unseen: BTreeMap<usize, Unseen>,
 }
 
-/// Where in a record the features are, in the order of the model, and the label where it is asked for.
+/// Positions of the features in a record, in the order of the model, and of the label if it is requested.
 struct Places {
     features: Vec<usize>,
     label: Option<usize>,
 }
 
 impl Decoder {
-    /// For a file at `path` whose columns have these `names`, or have none and are `count`.
+    /// Creates a decoder for a file at `path` whose columns have these `names`, or are `count` without names.
     fn new(
         config: &DataConfig,
         schema: &Schema,
@@ -139,7 +139,7 @@ impl Decoder {
             );
         }
         let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, width)).transpose()?;
-        // Where the run's columns had no names, those of a file that names its columns say nothing.
+        // If the run's columns had no names, names of another file are ignored.
         let names = names.filter(|_| config.header.unwrap_or(true));
         let places = Places::find(&config.path, layout, names, count, with_targets)?;
         let options = TableOptions::new(config)?.frame;
@@ -159,7 +159,7 @@ impl Decoder {
         })
     }
 
-    /// Takes the next record, whose field in a column of the file is `value`. A problem comes with the column.
+    /// Adds the next record, whose field in a column of the file is `value`. A problem comes with the column.
     fn push<'a>(&mut self, value: impl Fn(usize) -> Result<Value<'a>, Problem>) -> Result<(), (usize, Problem)> {
         for feature in 0..self.places.features.len() {
             let column = self.places.features[feature];
@@ -203,7 +203,7 @@ impl Decoder {
         self.rows >= EVALUATION_ROWS
     }
 
-    /// The records taken since the last call as rows; none where there were none.
+    /// Returns the records since the last call as rows; `None` if there are none.
     fn take(&mut self) -> Result<Option<ReadRows>, DataError> {
         let rows = std::mem::take(&mut self.rows);
         if rows == 0 {
@@ -234,7 +234,7 @@ impl Decoder {
 }
 
 impl Places {
-    /// By name where the columns have names; else by number, in the places of the data that the model was trained on.
+    /// Finds columns by name if they have names, otherwise by their numbers in the model's data.
     fn find(
         path: &Path,
         layout: &Columns,
@@ -244,7 +244,7 @@ impl Places {
     ) -> Result<Self, DataError> {
         let known: Vec<usize> = layout.features().chain([layout.label]).collect();
         let is_distinct = double(&layout.all, known).is_none();
-        // The columns of the run's own file stand where they stood, even where two of them have one name.
+        // The columns of the run's own file are found by position, even if two of them have the same name.
         let names = names.filter(|&names| is_distinct && names != layout.all);
         let Some(names) = names else { return Self::count(path, layout, count, with_label) };
         let place = |name: &String| {
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(places(None, 3, false), Ok((vec![0, 2], None)));
         for (count, with_label) in [(3, true), (2, false), (5, false)] {
             let message = places(None, count, with_label).unwrap_err();
-            let expected = "and the model was trained on 4, of which column 1 is the label";
+            let expected = "and the model was trained on 4; its label is column 1";
             assert!(message.starts_with(&format!("new.csv has {count} columns, ")) && message.ends_with(expected));
         }
     }

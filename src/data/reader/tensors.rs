@@ -1,12 +1,11 @@
-//! Rows of tensors in a safetensors file, of which a batch at a time is read.
+//! Rows of tensors in a safetensors file, read batch by batch.
 
-use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::Metadata;
 
 use super::ReadRows;
 use crate::data::error::hint;
@@ -16,15 +15,13 @@ use crate::data::{
 };
 use crate::regular;
 use crate::state::State;
-
-/// A longer header is refused, as by the format itself.
-const HEADER_LIMIT: u64 = 100_000_000;
+use crate::tensor_header::{self, Remarks};
 
 trait ReadSeek: Read + Seek {}
 
 impl<R: Read + Seek> ReadSeek for R {}
 
-/// The rows of a tensor of inputs, and where they are asked for of one of targets.
+/// The rows of a tensor of inputs, and of targets if they are requested.
 pub(super) struct TensorRows {
     path: PathBuf,
     content: Box<dyn ReadSeek>,
@@ -42,7 +39,7 @@ struct Stored {
     rows: usize,
     /// The shape of one row.
     shape: Vec<usize>,
-    /// Where it begins.
+    /// Its start in bytes.
     start: u64,
 }
 
@@ -53,12 +50,14 @@ impl TensorRows {
         let unreadable = |source| DataError::Read { path: path.clone(), source };
         let (_, is_packed) = file::unpacked(&path).map_err(unreadable)?;
         let mut content: Box<dyn ReadSeek> = if is_packed {
-            // What is packed can only be read from its start.
+            // A gzip file can only be read from its start.
             Box::new(Cursor::new(DataFile::read(&path)?.content))
         } else {
             Box::new(regular::open(&path).map_err(unreadable)?)
         };
-        let (start, metadata) = header(&mut content)
+        let length = content.seek(SeekFrom::End(0)).map_err(unreadable)?;
+        content.rewind().map_err(unreadable)?;
+        let (start, metadata) = tensor_header::read(&mut content, length, Remarks::Ignored)
             .map_err(unreadable)?
             .map_err(|reason| TensorError::BadTensors { path: path.clone(), reason })?;
         let find = |option, name: &Option<String>, usual| Stored::find(config, &metadata, start, option, name, usual);
@@ -139,7 +138,7 @@ impl Stored {
         }
     }
 
-    /// Refuses targets that are none of a model whose targets are of `kind`.
+    /// Refuses targets that do not fit a model with targets of `kind`.
     fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
         let (fits, expected) = match (kind, self.dtype) {
             (TargetKind::Values { width }, dtype) => (
@@ -166,12 +165,12 @@ impl Stored {
         .into()
     }
 
-    /// How many elements a row has.
+    /// Returns the number of elements per row.
     fn width(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// The bytes of `rows` rows from number `row` on.
+    /// Reads the bytes of `rows` rows, starting with number `row`.
     fn read(&self, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
         let row_bytes = self.width() * self.dtype.bitsize() / 8;
         content.seek(SeekFrom::Start(self.start + (row * row_bytes) as u64))?;
@@ -181,7 +180,7 @@ impl Stored {
     }
 }
 
-/// What targets must be for a model of classes.
+/// The required targets for a model of classes.
 const CLASSES: &str = "I64, U32 or U8 [rows], since the run's data has classes";
 
 impl Iterator for TensorRows {
@@ -198,34 +197,4 @@ impl Iterator for TensorRows {
         }
         Some(batch)
     }
-}
-
-/// Where the tensors begin, and which there are; or what is wrong with the header. Nothing is allocated that the length
-/// of the content does not account for.
-fn header(content: &mut dyn ReadSeek) -> io::Result<Result<(u64, Metadata), String>> {
-    let length = content.seek(SeekFrom::End(0))?;
-    content.rewind()?;
-    let Some(room) = length.checked_sub(8) else { return Ok(Err(format!("{length} bytes hold no header"))) };
-    let mut bytes = [0; 8];
-    content.read_exact(&mut bytes)?;
-    let claimed = u64::from_le_bytes(bytes);
-    if claimed > room.min(HEADER_LIMIT) {
-        return Ok(Err(format!("its header claims {claimed} bytes, and the file has {length}")));
-    }
-    let mut json = vec![0; claimed as usize];
-    content.read_exact(&mut json)?;
-    Ok(parse(&json).and_then(|metadata| match metadata.data_len() as u64 {
-        described if described == room - claimed => Ok((8 + claimed, metadata)),
-        described => Err(format!("its tensors fill {described} bytes, and {} are there", room - claimed)),
-    }))
-}
-
-fn parse(json: &[u8]) -> Result<Metadata, String> {
-    let mut entries: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    entries.remove("__metadata__");
-    let infos = entries.into_iter().map(|(name, info)| Ok((name, serde_json::from_value::<TensorInfo>(info)?)));
-    let mut infos = infos.collect::<Result<Vec<_>, serde_json::Error>>().map_err(|error| error.to_string())?;
-    infos.sort_by_key(|(_, info)| info.data_offsets);
-    Metadata::new(None, infos).map_err(|error| error.to_string())
 }

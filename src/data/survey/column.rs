@@ -1,35 +1,35 @@
-//! A column of a table, as far as it was looked at.
+//! Summary of a table's column, from the rows examined.
 
 use std::collections::BTreeMap;
 
 use super::super::looks::look;
 
-/// A column of a table, as far as it was looked at.
+/// Summary of a table's column, from the rows examined.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ColumnSurvey {
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     pub name: Option<String>,
     /// Whether an earlier column has the same name.
     pub is_double: bool,
-    /// How many values are missing.
+    /// Number of missing values.
     pub missing: usize,
     /// The first row without a value, from 0.
     pub first_missing: Option<usize>,
-    /// How many values there are.
+    /// Number of present values.
     pub present: usize,
-    /// How many different values there are.
+    /// Number of distinct values.
     pub distinct: usize,
-    /// How many values are finite numbers.
+    /// Number of values that are finite numbers.
     pub numbers: usize,
-    /// The different values that are no numbers, each with its first row, in the order of the rows.
+    /// The distinct values that are not numbers, each with its first row, in the order of the rows.
     pub words: Vec<(String, usize)>,
     /// The first value.
     pub example: Option<String>,
-    /// The first value that looks like something else than a name, and its look, where nearly all words look so.
+    /// The first value in a special notation, and its description, if nearly all words have that notation.
     pub look: Option<(String, &'static str)>,
-    /// A number that is written with zeros in front, as codes are.
+    /// A number with leading zeros, as in codes.
     pub padded: Option<String>,
-    /// Whether all values are whole numbers from 0 up.
+    /// Whether all values are integers of at least 0.
     pub is_counting: bool,
     /// The smallest number.
     pub smallest: f64,
@@ -38,7 +38,7 @@ pub struct ColumnSurvey {
 }
 
 impl ColumnSurvey {
-    /// The column of these values, in which nothing is missing.
+    /// Creates the summary of these values, none of which is missing.
     pub(super) fn of<'a>(
         name: Option<String>,
         is_double: bool,
@@ -85,7 +85,7 @@ impl ColumnSurvey {
     }
 }
 
-/// The number that a table would read, where it is one.
+/// Returns the number that a table would read, if it is one.
 fn number(value: &str) -> Option<f64> {
     value.parse::<f32>().ok().filter(|number| number.is_finite())?;
     value.parse().ok()
@@ -96,7 +96,7 @@ pub(super) fn is_number(value: &str) -> bool {
     number(value).is_some()
 }
 
-/// The first word with the look that nearly all `words` have.
+/// Returns the first word in the notation that nearly all `words` have.
 fn common_look(words: &[(String, usize)]) -> Option<(String, &'static str)> {
     let looks: Vec<(String, &'static str)> =
         words.iter().filter_map(|(word, _)| Some((word.clone(), look(word)?.what))).collect();

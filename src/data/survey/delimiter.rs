@@ -1,4 +1,4 @@
-//! The delimiter of a CSV file, found by a look at its first lines.
+//! Detection of a CSV file's delimiter from its first lines.
 
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use super::super::delimiter::Delimiter;
 use super::super::file;
 
-/// Bytes and records that are looked at.
+/// Maximal number of bytes and records examined.
 const BYTES: u64 = 256 << 10;
 const RECORDS: usize = 50;
 
-/// The first delimiter that gives all first records of the file the same number of columns, and more than one. None
-/// where there is no such. The comma comes late: it also stands in numbers and in texts.
+/// Returns the first delimiter that gives all examined records the same number of columns, and more than one; `None` if
+/// there is none. The comma is tried late, because it also occurs in numbers and in text.
 pub(super) fn detect(path: &Path, skip_lines: usize) -> Option<Delimiter> {
     let (mut text, _) = file::unpacked(path).ok()?;
     for _ in 0..skip_lines {
@@ -20,7 +20,7 @@ pub(super) fn detect(path: &Path, skip_lines: usize) -> Option<Delimiter> {
     let mut beginning = Vec::new();
     text.take(BYTES).read_to_end(&mut beginning).ok()?;
     if beginning.len() as u64 == BYTES {
-        // The last line may be cut off.
+        // The last line may be incomplete.
         let end = beginning.iter().rposition(|&byte| byte == b'\n').unwrap_or(beginning.len());
         beginning.truncate(end);
     }
@@ -29,7 +29,8 @@ pub(super) fn detect(path: &Path, skip_lines: usize) -> Option<Delimiter> {
         .find(|delimiter| divides(&beginning, *delimiter))
 }
 
-/// After how many lines the first records all have the same columns; none where that is not so after a few lines.
+/// Returns the number of lines after which the first records all have the same columns; `None` if that is not so after
+/// a few lines.
 pub(crate) fn lines_above_table(path: &Path) -> Option<usize> {
     const MOST: usize = 20;
     (1..=MOST).find(|lines| detect(path, *lines).is_some())

@@ -1,4 +1,4 @@
-//! A first look at a folder: MNIST's files, or a folder of images for each class.
+//! Survey of a folder: MNIST's files, or a subfolder of images for each class.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +28,7 @@ fn idx(folder: &Path, images: &Path) -> Result<Survey, DataError> {
     Ok(Survey::Idx { has_validation, shape: [count, height, width], labels })
 }
 
-/// How many different labels stand behind the head of a file of labels.
+/// Returns the number of distinct labels after the header of a file of labels.
 fn distinct_labels(path: &Path) -> io::Result<usize> {
     const HEAD: usize = 8;
     let mut content = Vec::new();
@@ -52,15 +52,16 @@ fn images(folder: &Path) -> Result<Option<Survey>, DataError> {
     }
     let (classes, files) = listed(&path)?;
     let Some(first) = files.first() else { return Ok(None) };
+    picture::require_decoders(&path)?;
     let size = picture::size(first, &picture::read(first)?)?;
-    // A folder of images without classes, as for a contest, is nothing to validate on.
+    // A folder of images without classes, as in contests, cannot be used for validation.
     let is_alike = |path: &PathBuf| listed(path).is_ok_and(|(others, _)| others.iter().all(|o| classes.contains(o)));
     let validation_path = validation_path.filter(is_alike);
     let sides = [size.height, size.width];
     Ok(Some(Survey::Images { path, validation_path, classes, files: files.len(), sides }))
 }
 
-/// Whether there is a picture in a folder of the folder.
+/// Whether a subfolder of the folder has an image.
 fn has_pictures(folder: &Path) -> io::Result<bool> {
     let entries =
         |folder: &Path| -> io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };

@@ -1,5 +1,4 @@
-//! A first look at data that nobody has described yet: which format it has, and, as far as a look at its beginning
-//! tells, what is in it.
+//! Survey of undescribed data: its format, and a summary of its content from its beginning.
 
 mod column;
 mod delimiter;
@@ -16,10 +15,10 @@ pub use self::column::ColumnSurvey;
 pub(crate) use self::delimiter::lines_above_table;
 pub use self::table::TableSurvey;
 pub use self::tensors::TensorSurvey;
-use super::format::Format;
+use super::format_kind::Format;
 use super::{DataConfig, DataError, file};
 
-/// The kind of data that was recognized.
+/// The recognized kind of data.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Survey {
     /// A table.
@@ -28,42 +27,41 @@ pub enum Survey {
     Tensors(Vec<TensorSurvey>),
     /// MNIST's files.
     Idx {
-        /// Whether there are files for validation beside those to train on.
+        /// Whether there are validation files besides the training files.
         has_validation: bool,
-        /// How many images there are, and their height and width.
+        /// Number of images, their height and their width.
         shape: [usize; 3],
-        /// How many different labels there are; none where there is no file of labels.
+        /// Number of distinct labels; `None` without a file of labels.
         labels: Option<usize>,
     },
-    /// A folder of images for each class.
+    /// A folder with a subfolder of images per class.
     Images {
         /// The folder of the classes.
         path: PathBuf,
-        /// The folder of those for validation, with the same classes.
+        /// The folder of validation images, with the same classes.
         validation_path: Option<PathBuf>,
         /// The names of the classes.
         classes: Vec<String>,
-        /// How many files there are to train on.
+        /// Number of training files.
         files: usize,
         /// Height and width of the first image.
         sides: [usize; 2],
     },
     /// A text.
     Text {
-        /// How many tokens it has, as far as it was read: characters where it is Unicode, else bytes.
+        /// Number of tokens in the part that was read: characters if it is Unicode, otherwise bytes.
         tokens: usize,
-        /// How many different ones.
+        /// Number of distinct tokens.
         distinct: usize,
-        /// Whether it is Unicode as far as it was read.
+        /// Whether the part that was read is Unicode.
         is_unicode: bool,
     },
 }
 
-/// Looks at the data at `path`; none where it is no format that is known. Of a CSV file, `skip_lines` lines are passed
-/// over first.
+/// Examines the data at `path`; `None` if its format is unknown. In a CSV file, `skip_lines` lines are skipped first.
 ///
 /// # Errors
-/// When it cannot be read, or its folders of images are no classes to learn.
+/// It cannot be read, or its folders of images cannot be used as classes.
 pub fn survey(path: &Path, skip_lines: usize) -> Result<Option<Survey>, DataError> {
     let unreadable = |source| DataError::Read { path: path.into(), source };
     if fs::metadata(path).map_err(unreadable)?.is_dir() {
@@ -86,7 +84,7 @@ fn text(path: &Path) -> std::io::Result<Survey> {
     file::unpacked(path)?.0.take(LOOKED_AT).read_to_end(&mut beginning)?;
     let unicode = match std::str::from_utf8(&beginning) {
         Ok(text) => Some(text),
-        // The last character may be cut off.
+        // The last character may be incomplete.
         Err(error) if error.error_len().is_none() && beginning.len() as u64 == LOOKED_AT => {
             std::str::from_utf8(&beginning[..error.valid_up_to()]).ok()
         }

@@ -1,20 +1,20 @@
-//! A first look at a table: how it is written, and the columns that it has.
+//! Survey of a table: its format and its columns.
 
 use std::path::Path;
 
-use super::super::columns::MISSING_VALUES;
 use super::super::csv::CsvRecords;
 use super::super::delimiter::Delimiter;
+use super::super::options::MISSING_VALUES;
 use super::super::records::Records;
 use super::super::value::Value;
 use super::super::{DataConfig, DataError};
 use super::column::{ColumnSurvey, is_number};
 use super::delimiter;
 
-/// The columns are described by this many rows.
+/// Number of rows for the summary of the columns.
 const ROWS: usize = 5000;
 
-/// A table as far as it was looked at.
+/// Summary of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableSurvey {
     /// Whether it is a Parquet file.
@@ -25,15 +25,15 @@ pub struct TableSurvey {
     pub delimiter: Delimiter,
     /// The columns.
     pub columns: Vec<ColumnSurvey>,
-    /// How many of the first rows the columns are described by.
+    /// Number of rows that the columns are summarized from.
     pub looked_at: usize,
-    /// How many rows there are.
+    /// Number of rows.
     pub rows: usize,
 }
 
 pub(super) type Row = Vec<Option<String>>;
 
-/// Looks at the CSV file at `path`, after its first `skip_lines` lines.
+/// Examines the CSV file at `path`, after its first `skip_lines` lines.
 pub(super) fn csv(path: &Path, skip_lines: usize) -> Result<TableSurvey, DataError> {
     let delimiter = delimiter::detect(path, skip_lines).unwrap_or_else(|| Delimiter::usual(path));
     let skip_lines = Some(skip_lines);
@@ -50,11 +50,11 @@ pub(super) fn csv(path: &Path, skip_lines: usize) -> Result<TableSurvey, DataErr
     Ok(TableSurvey { is_parquet: false, has_header, delimiter, columns, looked_at: rows.len(), rows: count })
 }
 
-/// Names stand above numbers; a table of words alone is taken for one with names.
+/// Whether there is a header: names above numbers; a table of only words is assumed to have one.
 fn has_header(rows: &[Row]) -> bool {
     let [first, rest @ ..] = rows else { return true };
     let is_plain = |value: &Option<String>| value.as_ref().is_none_or(|value| is_number(value));
-    // A few odd words in a column of numbers are no reason against it.
+    // A few odd words in a column of numbers do not matter.
     let are_numbers = |at: usize| {
         let others = rest.iter().filter(|row| !row.get(at).is_none_or(is_plain)).count();
         others * 10 <= rest.len()
@@ -83,8 +83,8 @@ pub(super) fn parquet(path: &Path) -> Result<TableSurvey, DataError> {
     Err(super::super::TableError::NoParquet { path: path.into() }.into())
 }
 
-/// The first rows as text, one more than are looked at for a header, where a value is not missing; and how many rows
-/// there are in all.
+/// Returns the first rows as text, one more than needed for a header, with `None` for missing values; and the number of
+/// all rows.
 fn beginning(mut records: impl Records) -> Result<(Vec<Row>, usize), DataError> {
     let (mut rows, mut count) = (Vec::new(), 0);
     while let Some(record) = records.next()? {

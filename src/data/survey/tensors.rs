@@ -1,4 +1,4 @@
-//! A first look at a safetensors file: the tensors by their header, and whether one has the same element everywhere.
+//! Survey of a safetensors file: its tensors from the header, and whether all elements of one are equal.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -17,7 +17,7 @@ pub struct TensorSurvey {
     pub is_constant: bool,
 }
 
-/// The tensors of the file at `path`; none where its header is not one.
+/// Returns the tensors of the file at `path`; `None` if its header is invalid.
 pub(super) fn tensors(path: &Path) -> io::Result<Option<Vec<TensorSurvey>>> {
     const LONGEST: u64 = 100 << 20;
     let (mut file, mut length) = (BufReader::new(File::open(path)?), [0; 8]);
@@ -36,14 +36,14 @@ pub(super) fn tensors(path: &Path) -> io::Result<Option<Vec<TensorSurvey>>> {
         let offset = |at: usize| tensor["data_offsets"][at].as_u64().unwrap_or_default();
         let bytes = offset(1).saturating_sub(offset(0));
         file.seek(SeekFrom::Start((8 + length).saturating_add(offset(0))))?;
-        // A file that is cut off is refused where it is read.
+        // A truncated file is refused when it is read.
         let is_constant = is_constant(file.by_ref().take(bytes), shape.iter().product()).unwrap_or(false);
         found.push(TensorSurvey { name: name.clone(), dtype: dtype.to_owned(), shape, is_constant });
     }
     Ok(Some(found))
 }
 
-/// Whether all `count` elements of a tensor are the same bytes. Nothing after the first other one is read.
+/// Whether all `count` elements of a tensor have the same bits. Reading stops at the first different one.
 fn is_constant(mut content: io::Take<&mut BufReader<File>>, count: usize) -> io::Result<bool> {
     let width = (content.limit() as usize).checked_div(count).unwrap_or(0);
     if !(1..=16).contains(&width) {

@@ -1,11 +1,11 @@
-//! The tokens of a text, made once and kept in a file that is mapped into memory, so that a text of any length costs
-//! nothing but the pages that are looked at.
+//! Tokens of a text, computed once and kept in a memory-mapped file, so that a text of any length takes only the memory
+//! of the pages in use.
 //!
-//! A file of tokens is: [`MAGIC`], the key (BLAKE3 of what the tokens were made from), BLAKE3 of all that follows the
-//! header, three numbers of 64 bits (bytes per token, tokens, bytes of the list of characters), that list padded to 8
-//! bytes, and the tokens. Numbers have their lowest byte first. It is written beside its place and renamed, so a file
-//! that was torn, or made from another text, is told by its hashes and made again. A text that changes while its tokens
-//! are made is an error, and no file is kept.
+//! A file of tokens consists of: [`MAGIC`], the key (BLAKE3 of everything that the tokens were made from), BLAKE3 of
+//! everything after the header, three 64-bit numbers (bytes per token, number of tokens, bytes of the list of
+//! characters), that list padded to 8 bytes, and the tokens. Numbers are little-endian. It is written beside its place
+//! and renamed, so a file that is incomplete, or made from another text, is recognized by its hashes and made again. A
+//! text that changes while its tokens are made is an error, and no file is kept.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -15,12 +15,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::Mmap;
 
+use super::Vocabulary;
 use super::source::TextFile;
 use super::vocabulary::{Before, line_ends};
-use super::{TextError, Vocabulary};
+use crate::atomic_file::AtomicFile;
 use crate::data::DataError;
+use crate::data::error::TextError;
+use crate::host;
 
-/// The last character is the version: of this format, and of how text is cut into tokens.
+/// The last character is the version of this format and of the tokenization.
 const MAGIC: &[u8; 16] = b"rekindle.tokens1";
 const HEADER: usize = 16 + 32 + 32 + 3 * 8;
 
@@ -54,7 +57,7 @@ impl Tokens {
         self.count
     }
 
-    /// How many tokens are this one.
+    /// Returns how many tokens are this one.
     pub fn count(&self, token: u32) -> usize {
         let bytes = &self.bytes.as_slice()[self.start..];
         let bytes = &bytes[..self.count * self.width];
@@ -67,7 +70,7 @@ impl Tokens {
         }
     }
 
-    /// Appends the tokens at these places, which must be there, to `tokens`.
+    /// Appends the tokens at these positions, which must exist, to `tokens`.
     pub fn read(&self, places: Range<usize>, tokens: &mut Vec<u32>) {
         let bytes =
             &self.bytes.as_slice()[self.start + places.start * self.width..self.start + places.end * self.width];
@@ -78,17 +81,17 @@ impl Tokens {
         }
     }
 
-    /// Tells the system that places come in no order: what it would read ahead of one is not what comes next, and takes
-    /// far longer than the one itself.
+    /// Tells the system that access is random: reading ahead would fetch unneeded data, and take far longer than the
+    /// read itself.
     fn expect_any_order(&self) {
         #[cfg(unix)]
         if let Bytes::Mapped(map) = &self.bytes {
-            // Advice that is not taken costs time and nothing else.
+            // Ignored advice costs only time.
             let _ = map.advise(memmap2::Advice::Random);
         }
     }
 
-    /// Takes a file of tokens, and its list of characters, if it is whole and has this key.
+    /// Accepts a file of tokens, with its list of characters, if it is valid and has this key.
     fn check(map: Mmap, key: &[u8; 32]) -> Option<(Self, String)> {
         let (header, rest) = map.split_at_checked(HEADER)?;
         let (magic, header) = header.split_at(16);
@@ -106,16 +109,15 @@ impl Tokens {
     }
 }
 
-/// Tokens that are to be made, or found made: those of a text. The vocabulary is that of the text's characters where it
-/// does not stand already.
+/// Tokens of a text to be loaded or made. The vocabulary is that of the text's characters, unless it is given.
 pub(super) struct Job<'a> {
     pub text: &'a TextFile,
     pub fixed: Option<Vocabulary>,
-    /// Whether characters without a token are left out, as they were when the run began that reads the text.
+    /// Whether characters without a token are skipped, as when the run began.
     pub may_lose: bool,
 }
 
-/// Why tokens were not made: for what they are made from, or for where they go.
+/// Why tokens were not made: because of their source, or of their destination.
 enum Failure {
     Data(Box<DataError>),
     Disk(io::Error),
@@ -128,13 +130,13 @@ impl From<DataError> for Failure {
 }
 
 impl Job<'_> {
-    /// The tokens from the file in `folder` (left out, the user's folder for such files) where it has them; otherwise
-    /// they are made and kept there. Where they cannot be kept, they stay in memory.
+    /// Returns the tokens from the file in `folder` (`None` for the user's cache folder) if it exists; otherwise they
+    /// are made and saved there. If they cannot be saved, they stay in memory.
     pub fn tokens(&self, folder: Option<&Path>) -> Result<(Tokens, Vocabulary), DataError> {
         let Some(folder) = folder.map(Path::to_owned).or_else(users_folder) else { return self.in_memory() };
         let place = folder.join(self.file_name());
         let lock = fs::create_dir_all(&folder).and_then(|()| lock(&place));
-        // What another user has made can be read, even where nothing can be written.
+        // A file of another user can be read, even if nothing can be written.
         if let Some(found) = self.kept(&place) {
             return Ok(found);
         }
@@ -150,26 +152,26 @@ impl Job<'_> {
         }
     }
 
-    /// The tokens from the file in `folder`, where it has them; nothing is made.
+    /// Returns the tokens from the file in `folder` if it exists; makes nothing.
     pub fn find(&self, folder: &Path) -> Option<(Tokens, Vocabulary)> {
         let place = folder.join(self.file_name());
         self.kept(&place)
     }
 
-    /// What identifies the tokens: the text, and how it is cut. Characters follow from the text.
+    /// Returns the identity of the tokens: the text and the tokenization. Characters follow from the text.
     fn key(&self) -> [u8; 32] {
         let kind = self.fixed.as_ref().map_or_else(|| "characters".to_owned(), ToString::to_string);
-        // Tokens of which it is not known whether something was left out are kept under another key.
+        // Tokens that may lack skipped text have another key.
         let strict = if self.is_strict() { " whole" } else { "" };
         *blake3::hash(format!("{} {kind}{strict}", self.text.fingerprint.blake3).as_bytes()).as_bytes()
     }
 
-    /// Whether characters could be left out, and must not be.
+    /// Whether characters could be skipped, and must not be.
     fn is_strict(&self) -> bool {
         !self.may_lose && self.fixed.as_ref().is_some_and(Vocabulary::may_lose)
     }
 
-    /// One file for each text and kind of tokens, so that a text that changes does not leave old ones behind.
+    /// Returns the file name: one file per text and kind of tokens, so that a changed text leaves no old files behind.
     fn file_name(&self) -> String {
         let path = self.text.path.canonicalize().unwrap_or_else(|_| self.text.path.clone());
         let kind = self.fixed.as_ref().map_or("characters", Vocabulary::kind);
@@ -178,18 +180,18 @@ impl Job<'_> {
         format!("{name}-{}-{kind}.tokens", &hash[..16])
     }
 
-    /// What the file at `place` holds, if that is what is wanted.
+    /// Loads the file at `place` if it is the right one.
     fn kept(&self, place: &Path) -> Option<(Tokens, Vocabulary)> {
         let file = place.is_file().then(|| File::open(place).ok())??;
-        // SAFETY: nobody writes to a file of tokens. It is written under another name and renamed to its place, and a
-        // new one takes the place of an old one the same way, which leaves the old content to those who have it open.
+        // SAFETY: no process modifies a file of tokens. It is written under another name and renamed to its place, and
+        // a new one replaces an old one in the same way, which leaves the old content to processes that have it open.
         let map = unsafe { Mmap::map(&file) }.ok()?;
         let (tokens, characters) = Tokens::check(map, &self.key())?;
         tokens.expect_any_order();
         Some((tokens, self.fixed.clone().unwrap_or_else(|| Vocabulary::characters(&characters))))
     }
 
-    /// The tokens made anew, and kept nowhere.
+    /// Makes the tokens without saving them.
     pub fn in_memory(&self) -> Result<(Tokens, Vocabulary), DataError> {
         let vocabulary = self.vocabulary()?;
         let mut bytes = Vec::new();
@@ -204,18 +206,14 @@ impl Job<'_> {
     fn make(&self, place: &Path) -> Result<(), Failure> {
         let vocabulary = self.vocabulary()?;
         clear(place);
-        let temporary = temporary(place);
-        let written = self.write(&vocabulary, &temporary);
-        let renamed = written.and_then(|()| fs::rename(&temporary, place).map_err(Failure::Disk));
-        match renamed {
-            Ok(()) => tracing::info!("the tokens of {} are kept in {}", self.text.path.display(), place.display()),
-            Err(_) => drop(fs::remove_file(&temporary)),
-        }
-        renamed
+        let file = AtomicFile::create_as(temporary(place), place.to_owned()).map_err(Failure::Disk)?;
+        self.write(&vocabulary, file)?;
+        tracing::info!("the tokens of {} are kept in {}", self.text.path.display(), place.display());
+        Ok(())
     }
 
-    fn write(&self, vocabulary: &Vocabulary, place: &Path) -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create_new(place).map_err(Failure::Disk)?);
+    fn write(&self, vocabulary: &Vocabulary, file: AtomicFile) -> Result<(), Failure> {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
         let mut characters = vocabulary.listed().into_bytes();
         let listed = characters.len();
         characters.resize(listed.next_multiple_of(8), 0);
@@ -229,14 +227,14 @@ impl Job<'_> {
         let numbers = [width(vocabulary), count, listed].map(|number| (number as u64).to_le_bytes());
         let header = [&MAGIC[..], &self.key(), hasher.finalize().as_bytes(), numbers.as_flattened()].concat();
         let headed = out.seek(SeekFrom::Start(0)).and_then(|_| out.write_all(&header));
-        headed.and_then(|()| out.into_inner()?.sync_all()).map_err(Failure::Disk)
+        headed.and_then(|()| out.into_inner()?.finish()).map_err(Failure::Disk)
     }
 
     fn vocabulary(&self) -> Result<Vocabulary, DataError> {
         self.fixed.clone().map_or_else(|| Vocabulary::of(self.text), Ok)
     }
 
-    /// Hands the tokens to `out`, as bytes, and says how many they are.
+    /// Writes the tokens to `out`, as bytes, and returns their number.
     fn encode<E: From<DataError>>(
         &self,
         vocabulary: &Vocabulary,
@@ -267,7 +265,7 @@ impl Job<'_> {
     }
 }
 
-/// How many bytes a token takes.
+/// Returns the number of bytes per token.
 fn width(vocabulary: &Vocabulary) -> usize {
     match vocabulary.len() {
         0..=0x100 => 1,
@@ -276,21 +274,19 @@ fn width(vocabulary: &Vocabulary) -> usize {
     }
 }
 
-/// What the names begin with that the processes of this host give to the file at `place` while they write it.
+/// Returns the prefix of the temporary names that processes of this host use for the file at `place`.
 fn temporary_prefix(place: &Path) -> String {
-    let named = || fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let host = blake3::hash(named().unwrap_or_default().trim().as_bytes()).to_hex();
+    let host = blake3::hash(host::name().unwrap_or_default().as_bytes()).to_hex();
     format!(".{}.tmp-{}-", place.file_name().unwrap_or_default().to_string_lossy(), &host[..8])
 }
 
-/// A name beside `place` that no other process writes to, on whatever host: on a shared disk a lock may hold nobody
-/// off.
+/// Returns a name beside `place` that is unique on all hosts: on a shared disk a lock may not exclude other hosts.
 fn temporary(place: &Path) -> PathBuf {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     place.with_file_name(format!("{}{}-{now}", temporary_prefix(place), std::process::id()))
 }
 
-/// Removes what killed processes of this host have left of the file at `place`. It is for who holds the lock: then no
+/// Removes temporary files of the file at `place` from killed processes of this host. The caller holds the lock, so no
 /// other process of this host is writing one.
 fn clear(place: &Path) {
     let prefix = temporary_prefix(place);
@@ -309,7 +305,7 @@ fn users_folder() -> Option<PathBuf> {
     folder("XDG_CACHE_HOME", "rekindle").or_else(|| folder("HOME", ".cache/rekindle"))
 }
 
-/// Held while the file at `place` is looked at and made, so that of two runs that start together one makes it.
+/// Held while the file at `place` is examined and made, so that only one of two simultaneous runs makes it.
 fn lock(place: &Path) -> io::Result<File> {
     let file = File::options().create(true).append(true).open(place.with_extension("lock"))?;
     file.lock()?;
@@ -320,7 +316,7 @@ fn lock(place: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    /// A folder with a text in it, and one for its tokens.
+    /// Creates a folder with a text in it, and one for its tokens.
     fn text(content: &str) -> (tempfile::TempDir, TextFile, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let (path, cache) = (folder.path().join("a.txt"), folder.path().join("cache"));

@@ -1,12 +1,11 @@
-//! Text: windows of tokens, each with the tokens that come next.
+//! Text: windows of tokens, each with the following tokens as targets.
 //!
-//! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and back to text. It is what a checkpoint remembers.
-//!    `tokenizer.rs`: a `tokenizer.json` at work.
+//! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and decoding to text; it is saved in checkpoints.
+//!    `tokenizer.rs`: tokenization with a `tokenizer.json`.
 //! 2. `source.rs`: a text of any length, in pieces.
-//! 3. `cache.rs`: its tokens, made once and kept in a file that is mapped into memory.
+//! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file.
 
 mod cache;
-mod error;
 mod source;
 mod tokenizer;
 mod vocabulary;
@@ -14,30 +13,18 @@ mod vocabulary;
 use std::num::NonZeroUsize;
 
 use candle_core::{Device, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-pub use error::{TextError, Unknown};
 pub use vocabulary::Vocabulary;
 
 use self::cache::{Job, Tokens};
 use super::dataset::Source;
+use super::error::{TextError, Unknown};
+use super::options::TokenKind;
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, Split, TargetKind};
 use crate::Notice;
-use crate::state::{Part, State, StateError};
+use crate::state::{State, StateError, Stateful};
 
-/// What a token is, where no tokenizer says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenKind {
-    /// A character of the text; the vocabulary is every character in it, in the order of Unicode.
-    #[default]
-    Characters,
-    /// A byte of the text as UTF-8, or of whatever the file holds.
-    Bytes,
-}
-
-/// A text as rows of `context` tokens, whose targets are the tokens one place further on.
+/// A text as rows of `context` tokens, whose targets are the next tokens, shifted by one position.
 ///
 /// The first rows are for training: a window at every offset of the text's first part. The rest are for validation:
 /// windows of the last part that do not overlap, so that each of its tokens counts once.
@@ -46,20 +33,20 @@ pub struct Text {
     tokens: Tokens,
     vocabulary: Vocabulary,
     context: usize,
-    /// How many windows, one at every offset.
+    /// Number of training windows, one at every offset.
     train: usize,
-    /// Where the last part begins, and how many windows it has.
+    /// Start of the last part, and its number of windows.
     validation_start: usize,
     validation: usize,
     fingerprint: Fingerprint,
     unknown: Unknown,
-    /// Of what is left out, the first.
+    /// The first skipped text.
     lost: Option<String>,
 }
 
-/// The data set of the text at `config.path`, and its split. For the run of a checkpoint, `recalled` has the tokenizer,
-/// and a folder for tokens that only the checkpoint names is looked into, and nothing is made there. What the tokenizer
-/// does not know is not refused any more then.
+/// Opens the data set of the text at `config.path`, with its split. For the run of a checkpoint, `recalled` has the
+/// tokenizer; a cache folder that only the checkpoint names is searched, but nothing is written there, and unknown text
+/// is no longer refused.
 pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Result<(Box<dyn Source>, Split), DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
@@ -84,7 +71,7 @@ pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Resul
     };
     let has_begun = recalled.is_some();
     let (lost, (tokens, vocabulary)) = match tokens(false) {
-        // A run that began when characters were left out goes on without them.
+        // A run that began when characters were skipped continues without them.
         Err(DataError::Text(error)) if has_begun && error.is_lost() => (Some(error.to_string()), tokens(true)?),
         made => (None, made?),
     };
@@ -114,8 +101,8 @@ fn recall(memory: &State) -> Result<Vocabulary, DataError> {
     Ok(Vocabulary::load(memory)?)
 }
 
-/// The text at `config.path` in the tokens of a vocabulary that stands already, all of it as rows that do not overlap.
-/// The tokens stay in memory.
+/// Opens the text at `config.path` with an existing vocabulary, all of it as rows that do not overlap. The tokens stay
+/// in memory.
 pub(crate) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
@@ -131,7 +118,7 @@ pub(crate) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<
     Ok(Text { tokens, vocabulary, context, train, validation_start, validation, fingerprint, unknown, lost: None })
 }
 
-/// How much of the text is unknown.
+/// Returns the unknown part of the text.
 fn unknown(tokens: &Tokens, vocabulary: &Vocabulary, text: &source::TextFile) -> Unknown {
     let Some((token, _)) = vocabulary.unknown() else { return Unknown::default() };
     let count = tokens.count(token);
@@ -146,12 +133,12 @@ fn few(unknown: Unknown, text: &source::TextFile) -> Result<Unknown, DataError> 
 }
 
 impl Text {
-    /// What its tokens stand for.
+    /// Returns the vocabulary of its tokens.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// Where the window of a row begins.
+    /// Returns the start of a row's window.
     fn start(&self, row: usize) -> Option<usize> {
         match row.checked_sub(self.train) {
             None => Some(row),
@@ -179,7 +166,7 @@ impl Dataset for Text {
 
     fn notices(&self) -> Vec<Notice> {
         let lost =
-            self.lost.iter().map(|first| Notice::Warning(format!("as when the run began, text is left out: {first}")));
+            self.lost.iter().map(|first| Notice::Warning(format!("as when the run began, text is skipped: {first}")));
         lost.chain(self.unknown.notice()).collect()
     }
 
@@ -196,8 +183,8 @@ impl Dataset for Text {
     }
 }
 
-/// The vocabulary is remembered, so that a checkpoint alone can turn tokens into text.
-impl Part for Text {
+/// The vocabulary is saved, so that a checkpoint alone can decode tokens to text.
+impl Stateful for Text {
     fn save(&self) -> Result<State, StateError> {
         Ok(self.vocabulary.save())
     }
@@ -237,10 +224,9 @@ mod tests {
         assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[6, 5, 4], [3, 2, 1]]);
     }
 
-    /// A run that began when characters without a token were left out goes on without them, and a new one does not
-    /// begin.
+    /// A run that began when characters without a token were skipped continues without them, and a new one is refused.
     #[test]
-    fn what_a_tokenizer_left_out_of_a_text_when_its_run_began_is_left_out_again() {
+    fn what_a_tokenizer_skipped_of_a_text_when_its_run_began_is_skipped_again() {
         let folder = tempfile::tempdir().unwrap();
         let [text, json, cache] = ["a.txt", "t.json", "cache"].map(|name| folder.path().join(name));
         std::fs::write(&text, "abab\nab\u{77f3}abba").unwrap();
@@ -262,7 +248,7 @@ mod tests {
             let (data, _) = open(&config, Some(recalled)).unwrap();
             assert_eq!(data.len(), 10 - 3);
             let notice = data.notices()[0].to_string();
-            assert!(notice.starts_with("warning: as when the run began, text is left out: "), "{notice}");
+            assert!(notice.starts_with("warning: as when the run began, text is skipped: "), "{notice}");
             assert!(open(&config, None).is_err());
         }
     }

@@ -1,46 +1,46 @@
 //! A text file of any length, plain or gzip, read in pieces that fit in memory.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::TextError;
+use crate::data::error::TextError;
 use crate::data::file::{self, DataFile};
 use crate::data::gunzip::{Gunzip, MAGIC};
 use crate::data::{DataError, Fingerprint};
+use crate::hashed::Hashed;
 use crate::regular;
 
-/// A piece has at most so many bytes. It ends with a line where there is one in it, so that a tokenizer does not see a
-/// word in two parts.
+/// Maximal size of a piece in bytes. It ends with a line if it contains one, so that a tokenizer does not see a split
+/// word.
 const PIECE: usize = 1 << 20;
 
-/// A text file, and what it is.
+/// A text file with its fingerprint.
 pub(super) struct TextFile {
     pub path: PathBuf,
     pub fingerprint: Fingerprint,
 }
 
 impl TextFile {
-    /// Reads the file through once, for its fingerprint.
+    /// Reads the file once, for its fingerprint.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let fingerprint = DataFile::fingerprint(path)?;
         Ok(Self { path: path.to_owned(), fingerprint })
     }
 
-    /// The beginning of the text, for examples.
+    /// Returns the beginning of the text, for examples.
     pub fn beginning(&self) -> String {
         let mut bytes = Vec::new();
         let read = file::unpacked(&self.path).and_then(|(text, _)| text.take(PIECE as u64).read_to_end(&mut bytes));
-        // An example that cannot be had is none.
+        // Without the example the message is still useful.
         read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes[..end_of_piece(&bytes)]).into_owned())
     }
 
-    /// Shows `see` the unpacked bytes in pieces, each with the number of bytes before it. What was shown is the content
-    /// that the fingerprint is of, or else this is an error: the file is hashed again on the way.
+    /// Passes the decompressed bytes to `see` in pieces, each with the number of bytes before it. If the content does
+    /// not match the fingerprint, this is an error: the file is hashed again while it is read.
     pub fn pieces<E: From<DataError>>(&self, see: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let unreadable = |source| DataError::Read { path: self.path.clone(), source };
         let file = regular::open(&self.path).map_err(unreadable)?;
-        let mut file = BufReader::new(Hashed { file, hasher: blake3::Hasher::new() });
+        let mut file = BufReader::new(Hashed::new(file));
         let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(&MAGIC);
         let shown = if is_packed {
             let damaged = |source| DataError::Gzip { path: self.path.clone(), source };
@@ -48,15 +48,15 @@ impl TextFile {
         } else {
             cut(&mut file, unreadable, see)
         };
-        // A text that is another one by now explains whatever was wrong with it.
+        // If the text has changed, that explains any error.
         io::copy(&mut file, &mut io::sink()).map_err(unreadable)?;
-        if file.get_ref().hasher.finalize().to_hex().as_str() != self.fingerprint.blake3 {
+        if file.get_ref().digest() != self.fingerprint.blake3 {
             return Err(DataError::Changed { path: self.path.clone() }.into());
         }
         shown
     }
 
-    /// As [`TextFile::pieces`], of text.
+    /// Like [`TextFile::pieces`], for text.
     pub fn text<E: From<DataError>>(&self, mut see: impl FnMut(u64, &str) -> Result<(), E>) -> Result<(), E> {
         self.pieces(|before, bytes| match std::str::from_utf8(bytes) {
             Ok(text) => see(before, text),
@@ -68,21 +68,7 @@ impl TextFile {
     }
 }
 
-/// A file that is hashed as it is read.
-struct Hashed {
-    file: File,
-    hasher: blake3::Hasher,
-}
-
-impl Read for Hashed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
-        Ok(read)
-    }
-}
-
-/// Shows `see` what `reader` gives, in pieces with the number of bytes before each.
+/// Passes the content of `reader` to `see`, in pieces with the number of bytes before each.
 fn cut<E: From<DataError>>(
     mut reader: impl Read,
     failed: impl Fn(io::Error) -> DataError,
@@ -102,7 +88,7 @@ fn cut<E: From<DataError>>(
     }
 }
 
-/// Where a full buffer is cut: after its last line, or where it has none before its last character.
+/// Returns the position to cut a full buffer: after its last line, or before its last character if it has no line end.
 fn end_of_piece(buffer: &[u8]) -> usize {
     let line = buffer.iter().rposition(|&byte| byte == b'\n').map(|end| end + 1);
     let last_character = || buffer.iter().rposition(|byte| byte & 0b1100_0000 != 0b1000_0000);
@@ -140,7 +126,7 @@ mod tests {
         assert!(full.len() == 2 && full.iter().all(|piece| piece.ends_with('\n')) && last.ends_with('\n'));
     }
 
-    /// Packed or not, and whether or not what is there now is text.
+    /// Both plain and gzip, and with new content that is text or not.
     #[test]
     fn a_text_that_changed_since_it_was_opened_is_refused() {
         let gzip = |content: &[u8]| {
@@ -157,7 +143,9 @@ mod tests {
                 std::fs::write(file.path(), new).unwrap();
                 let message = text.text::<DataError>(|_, _| Ok(())).unwrap_err().to_string();
                 assert!(
-                    message.ends_with("changed while it was read; let nothing write to it, and start again"),
+                    message.ends_with(
+                        "changed while it was read; stop other programs from writing to it, and start again"
+                    ),
                     "{message}"
                 );
             }

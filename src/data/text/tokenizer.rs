@@ -1,4 +1,4 @@
-//! A `tokenizer.json` at work: the tokens of a text, and what of the text has none.
+//! Tokenization with a `tokenizer.json`, and detection of text without tokens.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,27 +9,27 @@ use tokenizers::models::ModelWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer};
 
-/// A tokenizer, and its own words.
+/// A tokenizer and its words.
 #[derive(Clone)]
 pub(super) struct JsonTokenizer {
     json: Arc<[u8]>,
     tokenizer: Arc<Tokenizer>,
     size: usize,
-    /// The token for whatever has no other one.
+    /// The unknown token.
     unknown: Option<u32>,
-    /// Whether there may be text that has no token, not even that for the unknown.
+    /// Whether there may be text without any token, not even the unknown token.
     may_lose: bool,
 }
 
-/// Some text, and where it is.
+/// A piece of text with its position.
 pub(super) struct At {
     pub text: String,
     pub byte: usize,
 }
 
-/// Why text did not become tokens.
+/// Why text could not be tokenized.
 pub(super) enum Failure {
-    /// The tokenizer says so.
+    /// Error of the tokenizer.
     Tokenizer(String),
     /// A character has no token.
     Lost(At),
@@ -42,7 +42,7 @@ impl From<tokenizers::Error> for Failure {
 }
 
 impl JsonTokenizer {
-    /// The tokenizer of this JSON. Padding and truncation that it may ask for are left aside.
+    /// Creates the tokenizer from this JSON. Padding and truncation in it are ignored.
     pub fn new(json: Vec<u8>) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
         tokenizer.with_padding(None).with_truncation(None).map_err(|error| error.to_string())?;
@@ -54,7 +54,7 @@ impl JsonTokenizer {
         let model = &value["model"];
         let named = model["unk_token"].as_str().and_then(|token| tokenizer.token_to_id(token));
         let unknown = named.or_else(|| model["unk_id"].as_u64().map(|id| id as u32));
-        // Other models have a token for everything, or say what they have none for.
+        // Other models have a token for everything, or report text without one.
         let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));
         let may_lose = is_bpe && model["unk_token"].is_null() && !has_all_bytes(&tokenizer, &value);
         Ok(Self { json: json.into(), tokenizer: Arc::new(tokenizer), size, unknown, may_lose })
@@ -76,12 +76,12 @@ impl JsonTokenizer {
         self.may_lose
     }
 
-    /// The word for a token.
+    /// Returns the word of a token.
     pub fn word(&self, token: u32) -> String {
         self.tokenizer.id_to_token(token).unwrap_or_default()
     }
 
-    /// Hands the tokens of `text` to `see`. A character that has none is an error, unless it `may_be_lost`.
+    /// Passes the tokens of `text` to `see`. A character without a token is an error, unless it `may_be_lost`.
     pub fn encode(&self, text: &str, may_be_lost: bool, mut see: impl FnMut(u32)) -> Result<(), Failure> {
         let pieces = self.pieces(text)?;
         for (normalized, place, tokens) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte) {
@@ -99,7 +99,7 @@ impl JsonTokenizer {
         self.tokenizer.decode(tokens, false).map_err(|error| error.to_string())
     }
 
-    /// The first text that becomes the token for the unknown.
+    /// Returns the first text that becomes the unknown token.
     pub fn first_unknown(&self, text: &str) -> Option<At> {
         const SHOWN: usize = 20;
         let unknown = self.unknown?;
@@ -107,14 +107,14 @@ impl JsonTokenizer {
         let mut splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter();
         splits.find_map(|(normalized, (start, end), tokens)| {
             let token = tokens.iter().flatten().find(|token| token.id == unknown)?;
-            // Where the text was not changed on the way, the token says its own place.
+            // If the text was not normalized, the token gives its own position.
             let is_same = text.get(start..end) == Some(normalized);
             let (start, end) = if is_same { (start + token.offsets.0, start + token.offsets.1) } else { (start, end) };
             Some(At { text: text.get(start..end)?.chars().take(SHOWN).collect(), byte: start })
         })
     }
 
-    /// Text in pieces with their tokens, as [`Tokenizer::encode`] makes them before it adds special tokens.
+    /// Splits text into pieces with their tokens, as [`Tokenizer::encode`] does before it adds special tokens.
     fn pieces(&self, text: &str) -> Result<PreTokenizedString, tokenizers::Error> {
         let tokenizer = &self.tokenizer;
         let mut pieces = tokenizer.get_added_vocabulary().extract_and_normalize(tokenizer.get_normalizer(), text);
@@ -125,7 +125,7 @@ impl JsonTokenizer {
         Ok(pieces)
     }
 
-    /// The first character at this place of `text` that has no token on its own.
+    /// Returns the first character at this position of `text` that has no token on its own.
     fn lost(&self, text: &str, place: Range<usize>) -> Result<At, Failure> {
         let mut known = BTreeMap::new();
         let start = place.start;
@@ -151,7 +151,7 @@ impl JsonTokenizer {
     }
 }
 
-/// Whether there is a token for each byte, and text becomes bytes where it has no other token.
+/// Whether there is a token for each byte, used for text without another token.
 fn has_all_bytes(tokenizer: &Tokenizer, json: &Value) -> bool {
     let model = &json["model"];
     let is_set = |option: &str| model[option].as_str().is_some_and(|text| !text.is_empty());
@@ -165,7 +165,7 @@ fn has_all_bytes(tokenizer: &Tokenizer, json: &Value) -> bool {
     (becomes_bytes && alphabet()) || (falls_back && (0..=255).all(|byte| has(&format!("<0x{byte:02X}>"))))
 }
 
-/// Whether a step, or one in it, is that which makes bytes of text.
+/// Whether a step, or one nested in it, converts text to bytes.
 fn mentions_bytes(step: &Value) -> bool {
     match step {
         Value::Object(table) => {

@@ -1,36 +1,35 @@
-//! What tokens stand for: from text to tokens and back.
+//! Vocabularies: from text to tokens and back.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::TextError;
-use super::error::Unknown;
 use super::source::TextFile;
 use super::tokenizer::{At, Failure, JsonTokenizer};
 use crate::data::DataError;
+use crate::data::error::{TextError, Unknown};
 use crate::regular;
 use crate::state::{Dtype, HostTensor, State, StateError};
 
-/// The name of the tensor that holds a `tokenizer.json`.
+/// The name of the tensor with a `tokenizer.json`.
 const TOKENIZER: &str = "tokenizer";
 
 /// The tokens of a text: its characters, bytes, or those of a tokenizer.
 ///
-/// A checkpoint holds it as the state of the part `dataset`, from which [`Vocabulary::load`] makes it again.
+/// A checkpoint contains it as the state of the part `dataset`, from which [`Vocabulary::load`] restores it.
 #[derive(Clone)]
 pub struct Vocabulary(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// In ascending order; the place of a character is its token.
+    /// In ascending order; the token of a character is its index.
     Characters(Vec<char>),
     Bytes,
     Tokenizer(JsonTokenizer),
 }
 
-/// A place in a text that comes in pieces: how much of it is before this piece.
+/// The amount of text before a piece.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before {
     pub bytes: u64,
@@ -38,13 +37,13 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// The byte, from 0, and the line, from 1, of a place in the piece.
+    /// Returns the byte, from 0, and the line, from 1, of a position in the piece.
     fn place(self, piece: &[u8], at: usize) -> (u64, u64) {
         (self.bytes + at as u64, self.lines + line_ends(&piece[..at.min(piece.len())]) + 1)
     }
 }
 
-/// How many lines end in `piece`.
+/// Counts the line ends in `piece`.
 pub(super) fn line_ends(piece: &[u8]) -> u64 {
     piece.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
@@ -58,7 +57,7 @@ enum Saved {
     Tokenizer,
 }
 
-/// Whether a tokenizer is of the kind that splits words at random, as "BPE-Dropout" does: Provilkov and others, 2020.
+/// Whether a tokenizer splits words at random, like "BPE-Dropout": Provilkov and others, 2020.
 fn drops_merges(json: &[u8]) -> bool {
     let json: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
     json["model"]["dropout"].as_f64().is_some_and(|dropout| dropout > 0.0)
@@ -85,11 +84,11 @@ impl Vocabulary {
         Ok(Self(Kind::Characters(characters.into_iter().collect())))
     }
 
-    /// The tokenizer in a `tokenizer.json`, of any kind that the `tokenizers` library writes. Padding and truncation
-    /// that it may ask for are left aside.
+    /// Reads the tokenizer in a `tokenizer.json`, of any kind that the `tokenizers` library writes. Padding and
+    /// truncation in it are ignored.
     ///
     /// # Errors
-    /// The file cannot be read, is none, or gives other tokens for the same text every time.
+    /// The file cannot be read, is not a tokenizer, or gives different tokens for the same text every time.
     pub fn from_file(path: &Path) -> Result<Self, TextError> {
         let path = path.to_path_buf();
         let json = regular::read(&path).map_err(|source| TextError::ReadTokenizer { path: path.clone(), source })?;
@@ -99,12 +98,12 @@ impl Vocabulary {
         Self::tokenizer(json).map_err(|reason| TextError::NotATokenizer { path, reason })
     }
 
-    /// A tokenizer from the content of its `tokenizer.json`.
+    /// Creates a tokenizer from the content of its `tokenizer.json`.
     fn tokenizer(json: Vec<u8>) -> Result<Self, String> {
         JsonTokenizer::new(json).map(|tokenizer| Self(Kind::Tokenizer(tokenizer)))
     }
 
-    /// How many tokens there are; each is below that.
+    /// Returns the number of tokens; each is below that.
     pub fn len(&self) -> usize {
         match &self.0 {
             Kind::Characters(characters) => characters.len(),
@@ -113,23 +112,23 @@ impl Vocabulary {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The tokens of `text`.
+    /// Returns the tokens of `text`.
     ///
     /// # Errors
-    /// A character is in no token.
+    /// A character is not in the vocabulary.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
         let mut tokens = Vec::with_capacity(text.len());
         self.encode_piece(Before::default(), text.as_bytes(), false, |token| tokens.push(token))?;
         Ok(tokens)
     }
 
-    /// Hands the tokens of a piece of text to `see`; `before` is what was before it. Bytes that are no text have tokens
-    /// only where those are bytes. What a tokenizer has no token for is an error, unless it `may_be_lost`.
+    /// Passes the tokens of a piece of text to `see`; `before` is the text before it. Bytes that are not text have
+    /// tokens only if the tokens are bytes. Text without a token is an error, unless it `may_be_lost`.
     pub(super) fn encode_piece(
         &self,
         before: Before,
@@ -162,46 +161,46 @@ impl Vocabulary {
         Ok(())
     }
 
-    /// The token that stands for whatever has no other one, and its word.
+    /// Returns the unknown token and its word.
     pub(super) fn unknown(&self) -> Option<(u32, String)> {
         let Kind::Tokenizer(tokenizer) = &self.0 else { return None };
         tokenizer.unknown().map(|token| (token, tokenizer.word(token)))
     }
 
-    /// Of `tokens`, how many are unknown; where that is more than half of them, an error that `text` begins with an
-    /// example for.
+    /// Counts the unknown ones among `tokens`; more than half is an error, with an example from the beginning `text`.
     ///
     /// # Errors
-    /// Nothing much can be learned from, or said after, unknowns.
+    /// More than half of the tokens are unknown.
     pub(crate) fn require_known(&self, tokens: &[u32], text: &str) -> Result<Unknown, TextError> {
         let Some((unknown, _)) = self.unknown() else { return Ok(Unknown::default()) };
         let count = tokens.iter().filter(|&&token| token == unknown).count();
         self.unknowns(count, tokens.len(), text).require_few()
     }
 
-    /// `count` of `tokens` tokens are unknown, perhaps one of them in `text`, the beginning of the whole text.
+    /// Describes `count` unknown tokens of `tokens`, with an example if there is one in `text`, the beginning of the
+    /// text.
     pub(super) fn unknowns(&self, count: usize, tokens: usize, text: &str) -> Unknown {
         let (Some((_, word)), Kind::Tokenizer(tokenizer)) = (self.unknown(), &self.0) else {
             return Unknown::default();
         };
         let first = (count > 0).then(|| tokenizer.first_unknown(text)).flatten().map(|At { text: of, byte }| {
             let (byte, line) = Before::default().place(text.as_bytes(), byte);
-            format!(", as that for {of:?} at byte {byte}, line {line}")
+            format!(", for example for {of:?} at byte {byte}, line {line}")
         });
         Unknown { count, tokens, word, example: first.unwrap_or_default() }
     }
 
-    /// Whether text may have no token at all, not even that for the unknown.
+    /// Whether text may have no token at all, not even the unknown token.
     pub(super) fn may_lose(&self) -> bool {
         matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.may_lose())
     }
 
-    /// Whether it has tokens for bytes that are no text.
+    /// Whether it has tokens for bytes that are not text.
     pub(super) fn takes_any_bytes(&self) -> bool {
         matches!(self.0, Kind::Bytes)
     }
 
-    /// Its characters in their order, where it has such.
+    /// Returns its characters in order, if it has characters.
     pub(super) fn listed(&self) -> String {
         match &self.0 {
             Kind::Characters(characters) => characters.iter().collect(),
@@ -209,7 +208,7 @@ impl Vocabulary {
         }
     }
 
-    /// What its tokens are, in a word.
+    /// Returns a word for the kind of its tokens.
     pub(super) fn kind(&self) -> &'static str {
         match self.0 {
             Kind::Characters(_) => "characters",
@@ -218,7 +217,7 @@ impl Vocabulary {
         }
     }
 
-    /// The text of `tokens`. Bytes that are not UTF-8 become U+FFFD.
+    /// Returns the text of `tokens`. Bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// A token is not below [`Vocabulary::len`].
@@ -238,7 +237,7 @@ impl Vocabulary {
         })
     }
 
-    /// What a checkpoint remembers of it.
+    /// Returns the state for a checkpoint.
     pub fn save(&self) -> State {
         let (saved, tensor) = match &self.0 {
             Kind::Characters(characters) => (Saved::Characters { characters: characters.iter().collect() }, None),
@@ -253,7 +252,7 @@ impl Vocabulary {
         State { json, tensors: tensor.into_iter().collect() }
     }
 
-    /// The vocabulary of a saved state.
+    /// Restores the vocabulary from a saved state.
     ///
     /// # Errors
     /// The state is not that of a vocabulary.

@@ -1,41 +1,43 @@
-//! A GPT: a decoder that reads tokens and says at each place what comes next. Vaswani et al., 2017, with the norms
-//! before each part, as Radford et al., "Language models are unsupervised multitask learners", 2019.
+//! A GPT: a decoder-only transformer that predicts the next token at each position. Vaswani et al., 2017, with the
+//! norms before each part, as in Radford et al., "Language models are unsupervised multitask learners", 2019.
 
 mod config;
+mod spec;
 mod weights;
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor};
 
 pub use config::{GptActivation, GptConfig, GptNorm, Positions};
-use weights::{BlockWeights, Maker, Norm, Qkv};
+use weights::{BlockWeights, GptBuilder, Norm, Qkv};
 
-use super::{Mode, Model, ModelError, ModelSpec};
+use super::layers::{Builder, Weight};
+use super::{Mode, Model, ModelError, ModelSpec, Policy};
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::{self, Heads};
 use crate::parameters::Parameters;
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
-/// A GPT. Its weights have the names and layouts that Hugging Face gives them: those of `GPT2LMHeadModel` where the
-/// model is a GPT-2 (learned positions, layer norm, GELU, as many heads of keys as of queries), else those of
-/// `LlamaForCausalLM`.
+/// A GPT. Its weights have the names and layouts of Hugging Face: those of `GPT2LMHeadModel` if the model is a GPT-2
+/// (learned positions, layer norm, GELU, as many key heads as query heads), otherwise those of `LlamaForCausalLM`.
 #[derive(Debug)]
 pub struct Gpt {
     config: GptConfig,
     context: usize,
-    tokens: Var,
-    positions: Option<Var>,
+    tokens: Weight,
+    positions: Option<Weight>,
     blocks: Vec<Arc<Block>>,
     norm: Norm,
-    head: Option<Var>,
+    head: Option<Weight>,
+    policy: Policy,
     parameters: Parameters,
 }
 
 impl Gpt {
-    /// A model for sequences of up to `context` tokens out of `vocabulary`, or of up to the configuration's own number,
-    /// with `outputs` numbers at each position. Weights are drawn from `seed` as GPT-2's: normal with a deviation of
-    /// 0.02, and of `0.02 / sqrt(2 layers)` where a block adds to its input; biases are 0 and scales 1.
+    /// Creates a model for sequences of up to `context` tokens, or of the length in the configuration, with `outputs`
+    /// numbers at each position. Weights are drawn from `seed` like GPT-2's: normal with a standard deviation of 0.02,
+    /// and of `0.02 / sqrt(2 layers)` for the maps that add to the residual stream; biases are 0 and scales 1.
     ///
     /// # Errors
     /// A field is out of range, model and data do not fit, or the device fails.
@@ -47,6 +49,22 @@ impl Gpt {
         seed: u64,
         device: &Device,
     ) -> std::result::Result<Self, ModelError> {
+        Self::with_policy(config, context, vocabulary, outputs, seed, device, Policy::default())
+    }
+
+    /// [`Gpt::new`] with other types of numbers than f32.
+    ///
+    /// # Errors
+    /// As [`Gpt::new`], or when the device has no such type.
+    pub fn with_policy(
+        config: GptConfig,
+        context: usize,
+        vocabulary: usize,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> std::result::Result<Self, ModelError> {
         config.validate()?;
         let longest = config.context.unwrap_or(context);
         if longest < context {
@@ -57,31 +75,34 @@ impl Gpt {
             let rule = format!("the table of {vocabulary} tokens cannot give {outputs} outputs; set it to false");
             return Err(ModelError::field("tied", true, rule));
         }
-        let mut maker = Maker { config: &config, seed, device, parameters: Parameters::new() };
+        let mut maker = GptBuilder { config: &config, builder: Builder::new(seed, device, policy) };
         let (tokens, positions) = maker.embeddings(vocabulary, longest)?;
         let block = |index| Ok(Arc::new(Block { config: config.clone(), index, weights: maker.block(index)? }));
         let blocks = (0..config.layers).map(block).collect::<Result<_>>()?;
         let (norm, head) = (maker.last_norm()?, maker.head(outputs)?);
-        let parameters = maker.parameters;
-        Ok(Self { context: longest, tokens, positions, blocks, norm, head, parameters, config })
+        let parameters = maker.builder.parameters;
+        Ok(Self { context: longest, tokens, positions, blocks, norm, head, policy, parameters, config })
     }
 
-    /// The longest sequence that it takes.
+    /// Returns the longest sequence that it takes.
     pub fn context(&self) -> usize {
         self.context
     }
 
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        match &self.positions {
-            Some(positions) => ops::embedding_with_positions(&self.tokens, positions, tokens),
-            None => ops::embedding(&self.tokens, tokens),
-        }
+        let table = self.tokens.var();
+        let embedded = match &self.positions {
+            Some(positions) => ops::embedding_with_positions(table, positions.var(), tokens)?,
+            None => ops::embedding(table, tokens)?,
+        };
+        // Fewer numbers than the table has.
+        ops::cast(&embedded, self.policy.compute)
     }
 }
 
 impl Model for Gpt {
-    /// `inputs` is `[rows, context]` (u32) with at most as many tokens as the model takes; the result is `[rows,
-    /// context, outputs]`.
+    /// `inputs` is `[rows, context]` (u32), with at most the model's context length; the result is `[rows, context,
+    /// outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let (_, context) = inputs.dims2()?;
         if context > self.context {
@@ -97,10 +118,11 @@ impl Model for Gpt {
                 let again = Arc::clone(block);
                 ops::recompute(&x, block.weights.vars(), move |x| again.forward(x, draws))?
             } else {
-                mode.settled(block.forward(&x, draws)?)
+                mode.detach_in_eval(block.forward(&x, draws)?)
             };
         }
-        ops::linear(&self.norm.forward(&x)?, self.head.as_ref().unwrap_or(&self.tokens), None)
+        let head = self.head.as_ref().unwrap_or(&self.tokens);
+        ops::cast(&ops::linear(&self.norm.forward(&x)?, &head.value()?, None)?, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {
@@ -108,7 +130,7 @@ impl Model for Gpt {
     }
 }
 
-/// Attention, then a perceptron, each on the normalized input and added to it.
+/// Attention, then an MLP, each on the normalized input and added to it.
 #[derive(Debug)]
 struct Block {
     config: GptConfig,
@@ -117,14 +139,14 @@ struct Block {
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
         let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws)?;
         let x = ops::add(x, &self.drop_some(attended, draws, "projection")?)?;
         let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
         ops::add(&x, &self.drop_some(transformed, draws, "mlp")?)
     }
 
-    fn attention(&self, x: &Tensor, draws: Option<Draws>) -> Result<Tensor> {
+    fn attention(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
         let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads() };
         let mask = draws.and_then(|draws| Mask::new(self.config.dropout, &draws, &self.purpose("attention")));
         let attended = match &self.weights.qkv {
@@ -138,7 +160,7 @@ impl Block {
         self.weights.projection.forward(&attended)
     }
 
-    /// Applies rotary positions where the model has them.
+    /// Applies rotary positions if the model uses them.
     fn turn(&self, x: Tensor, heads: usize) -> Result<Tensor> {
         match self.config.positions {
             Positions::Rotary => ops::rotary(&x, heads, self.config.rotary_base),
@@ -156,7 +178,7 @@ impl Block {
         self.weights.down.forward(&hidden)
     }
 
-    fn drop_some(&self, x: Tensor, draws: Option<Draws>, part: &str) -> Result<Tensor> {
+    fn drop_some(&self, x: Tensor, draws: Option<StepRng>, part: &str) -> Result<Tensor> {
         drop_some(x, self.config.dropout, draws, &self.purpose(part))
     }
 
@@ -165,8 +187,8 @@ impl Block {
     }
 }
 
-/// Dropout in training, and nothing else.
-fn drop_some(x: Tensor, p: f64, draws: Option<Draws>, purpose: &str) -> Result<Tensor> {
+/// Applies dropout in training.
+fn drop_some(x: Tensor, p: f64, draws: Option<StepRng>, purpose: &str) -> Result<Tensor> {
     match draws {
         Some(draws) => dropout(&x, p, &draws, purpose),
         None => Ok(x),

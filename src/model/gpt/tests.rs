@@ -1,4 +1,4 @@
-//! Both kinds of GPT against Hugging Face's, in all their shapes.
+//! Both kinds of GPT compared with Hugging Face's, in all their shapes.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use crate::model::ModelConfig;
 use crate::ops::loss::cross_entropy;
 use crate::optim::Gradients;
 use crate::parameters::to_host;
-use crate::state::{HostTensor, Part};
+use crate::state::{HostTensor, Stateful};
 
-/// One configuration of every choice there is, in small.
+/// Small configurations that cover every option.
 fn shapes() -> Vec<GptConfig> {
     let gpt2 = GptConfig::new(2, 4, 16);
     let llama = GptConfig {
@@ -47,8 +47,8 @@ fn refusal(config: GptConfig) -> String {
     }
 }
 
-/// A model of Hugging Face's and ours with its weights give the same logits: 1e-5 for numbers of size ten in f32. It
-/// has the tensors of the file and no other.
+/// A Hugging Face model and ours with its weights give the same logits: 1e-5 for numbers of size ten in f32. Ours has
+/// exactly the tensors of the file.
 #[track_caller]
 fn assert_is_that_of_hugging_face(file: &str, config: GptConfig) {
     let path = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -97,10 +97,10 @@ fn a_llama_of_hugging_face_gives_the_same_logits_here() {
 fn every_shape_trains_every_parameter_and_evaluation_has_no_dropout() {
     for config in shapes() {
         let model = gpt(&config);
-        let logits = model.forward(&tokens(), Mode::Train(&Draws::at(0, 0))).unwrap();
+        let logits = model.forward(&tokens(), Mode::Train(&StepRng::at(0, 0))).unwrap();
         assert_eq!(logits.dims(), [3, 6, 10]);
         let loss = cross_entropy(&logits, &tokens(), 0.0).unwrap();
-        Gradients::of(&loss, model.parameters()).unwrap().check_finite().unwrap();
+        Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
         let evaluated = || model.forward(&tokens(), Mode::Evaluate).unwrap().to_vec3::<f32>().unwrap();
         assert_eq!(evaluated(), evaluated());
         let trained = logits.to_vec3::<f32>().unwrap();
@@ -109,7 +109,7 @@ fn every_shape_trains_every_parameter_and_evaluation_has_no_dropout() {
 }
 
 fn loss_and_gradients(model: &Gpt, step: u64) -> (f32, Vec<HostTensor>) {
-    let logits = model.forward(&tokens(), Mode::Train(&Draws::at(4, step))).unwrap();
+    let logits = model.forward(&tokens(), Mode::Train(&StepRng::at(4, step))).unwrap();
     let loss = cross_entropy(&logits, &tokens(), 0.0).unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().iter().map(|(_, var)| to_host(store.get(var).unwrap()).unwrap()).collect();
@@ -148,7 +148,7 @@ fn initial_weights_are_those_of_gpt2_and_a_function_of_the_seed() {
         let values = one.parameters().get(name).unwrap().flatten_all().unwrap().to_dtype(DType::F64).unwrap();
         values.sqr().unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap().sqrt()
     };
-    // 4,096 numbers and more: five standard errors of a deviation are 6 %.
+    // 4,096 numbers and more: five standard errors of a standard deviation are 6 %.
     let is = |name: &str, expected: f64| assert!((deviation(name) / expected - 1.0).abs() < 0.06, "{name}");
     is("transformer.wte.weight", 0.02);
     is("transformer.h.3.attn.c_attn.weight", 0.02);
@@ -161,7 +161,7 @@ fn initial_weights_are_those_of_gpt2_and_a_function_of_the_seed() {
     assert_ne!(saved, model(2).parameters().save().unwrap());
 }
 
-/// Decay "on matrices only" leaves out what a GPT has of one dimension: biases, and the scales of norms.
+/// Decay "on matrices only" leaves out the one-dimensional tensors of a GPT: biases, and the scales of norms.
 #[test]
 fn what_decays_with_matrices_is_what_is_no_bias_and_no_norm() {
     for config in shapes() {
@@ -200,7 +200,7 @@ fn a_shape_that_cannot_be_is_refused_with_both_numbers() {
 #[test]
 fn data_of_another_kind_and_a_sequence_that_is_too_long_are_refused() {
     let config = ModelConfig::of(&GptConfig::new(1, 1, 4)).unwrap();
-    let numbers = crate::data::Input::Numbers(vec![64]);
+    let numbers = crate::model::Input::Numbers(vec![64]);
     let message = config.build(&numbers, 10, 0, &Device::Cpu).err().unwrap().to_string();
     assert_eq!(message, "a gpt takes rows of tokens, and a row of the data is numbers of shape [64]");
     let long = Tensor::zeros((1, 7), DType::U32, &Device::Cpu).unwrap();

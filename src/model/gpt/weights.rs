@@ -1,73 +1,54 @@
-//! The tensors of a GPT: their names and layouts in files, and where they start.
+//! Tensors of a GPT: names, layouts in files, and initial values.
 //!
-//! A model that is a GPT-2 has the names of Hugging Face's `GPT2LMHeadModel`, whose linear maps are `[in, out]`; any
-//! other has those of `LlamaForCausalLM`, whose maps are `[out, in]`. What Llama does not have is named by its pattern:
-//! `model.embed_positions.weight` for learned positions, `mlp.up_proj` and `mlp.down_proj` alone for a perceptron
-//! without a gate, biases beside every weight. A tied output map is in no file, as there.
+//! A model that is a GPT-2 has the names of Hugging Face's `GPT2LMHeadModel`, whose linear maps are `[in, out]`; all
+//! others have those of `LlamaForCausalLM`, whose maps are `[out, in]`. Tensors that Llama lacks are named in its
+//! style: `model.embed_positions.weight` for learned positions, only `mlp.up_proj` and `mlp.down_proj` for an MLP
+//! without a gate, biases beside every weight. A tied output map is not stored, as in Hugging Face's files.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 
-use super::super::init;
+use super::super::layers::{Builder, Linear, Weight};
 use super::config::{GptActivation, GptConfig, GptNorm, Positions};
 use crate::ops;
-use crate::parameters::Parameters;
 
-/// The standard deviation of initial weights: Radford et al., "Language models are unsupervised multitask learners",
-/// 2019, as GPT-2's code has it.
+/// The standard deviation of initial weights, as in GPT-2's code: Radford et al., "Language models are unsupervised
+/// multitask learners", 2019.
 const DEVIATION: f32 = 0.02;
 
-/// Makes the tensors of a model, each drawn from the seed and its name.
-pub(super) struct Maker<'a> {
+/// Creates the tensors of a model, each drawn from the seed and its name.
+pub(super) struct GptBuilder<'a> {
     pub config: &'a GptConfig,
-    pub seed: u64,
-    pub device: &'a Device,
-    pub parameters: Parameters,
+    pub builder: Builder<'a>,
 }
 
-impl Maker<'_> {
-    fn add(&mut self, name: &str, var: Var) -> Var {
-        self.parameters.insert(name, var.clone());
-        var
+impl GptBuilder<'_> {
+    /// Creates a table with one row of the embedding size per token or position.
+    pub fn table(&mut self, name: &str, rows: usize) -> Result<Weight> {
+        self.builder.normal(name, (rows, self.config.width), DEVIATION)
     }
 
-    fn constant(&mut self, name: &str, width: usize, value: f32) -> Result<Var> {
-        let var = init::constant(name, width, value, self.device)?;
-        Ok(self.add(name, var))
-    }
-
-    /// A matrix of normal numbers.
-    pub fn matrix(&mut self, name: &str, rows: usize, columns: usize, deviation: f32) -> Result<Var> {
-        let var = init::normal(name, (rows, columns), deviation, self.seed, self.device)?;
-        Ok(self.add(name, var))
-    }
-
-    /// A table with a row of the model's width for each token or position.
-    pub fn table(&mut self, name: &str, rows: usize) -> Result<Var> {
-        self.matrix(name, rows, self.config.width, DEVIATION)
+    fn bias(&mut self, name: &str, width: usize) -> Result<Option<Weight>> {
+        self.config.bias.then(|| self.builder.constant(&format!("{name}.bias"), width, 0.0)).transpose()
     }
 
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize, deviation: f32) -> Result<Linear> {
         let in_first = self.config.is_gpt2();
         let (rows, columns) = if in_first { (inputs, outputs) } else { (outputs, inputs) };
-        let weight = self.matrix(&format!("{name}.weight"), rows, columns, deviation)?;
-        let bias = self.config.bias.then(|| self.constant(&format!("{name}.bias"), outputs, 0.0)).transpose()?;
-        Ok(Linear { weight, bias, in_first })
+        let weight = self.builder.normal(&format!("{name}.weight"), (rows, columns), deviation)?;
+        Ok(Linear { weight, bias: self.bias(name, outputs)?, in_first })
     }
 
     pub fn norm(&mut self, name: &str) -> Result<Norm> {
         let width = self.config.width;
-        let weight = self.constant(&format!("{name}.weight"), width, 1.0)?;
+        let weight = self.builder.constant(&format!("{name}.weight"), width, 1.0)?;
         Ok(match self.config.norm {
             GptNorm::Rms => Norm::Rms { weight },
-            GptNorm::Layer => {
-                let bias = self.config.bias.then(|| self.constant(&format!("{name}.bias"), width, 0.0)).transpose()?;
-                Norm::Layer { weight, bias }
-            }
+            GptNorm::Layer => Norm::Layer { weight, bias: self.bias(name, width)? },
         })
     }
 
-    /// The tables of tokens, and of positions where they are learned.
-    pub fn embeddings(&mut self, vocabulary: usize, context: usize) -> Result<(Var, Option<Var>)> {
+    /// Creates the token embeddings, and position embeddings if they are learned.
+    pub fn embeddings(&mut self, vocabulary: usize, context: usize) -> Result<(Weight, Option<Weight>)> {
         let (tokens, positions) = match self.config.is_gpt2() {
             true => ("transformer.wte.weight", "transformer.wpe.weight"),
             false => ("model.embed_tokens.weight", "model.embed_positions.weight"),
@@ -81,8 +62,8 @@ impl Maker<'_> {
         self.norm(if self.config.is_gpt2() { "transformer.ln_f" } else { "model.norm" })
     }
 
-    /// The tensors of block number `index`. What a block adds to its input starts smaller the more blocks there are, so
-    /// that the sum does not grow with their number.
+    /// Creates the tensors of block number `index`. The maps that add to the residual stream start smaller in deeper
+    /// models, so that the sum does not grow with the number of blocks.
     pub fn block(&mut self, index: usize) -> Result<BlockWeights> {
         let (width, hidden) = (self.config.width, self.config.hidden());
         let keys = self.config.kv_heads() * self.config.head_size();
@@ -119,49 +100,32 @@ impl Maker<'_> {
         })
     }
 
-    /// The output map, where it is not the table of tokens.
-    pub fn head(&mut self, outputs: usize) -> Result<Option<Var>> {
+    /// Creates the output map, unless it is tied to the token embeddings.
+    pub fn head(&mut self, outputs: usize) -> Result<Option<Weight>> {
         let own = !self.config.tied;
         own.then(|| self.table("lm_head.weight", outputs)).transpose()
-    }
-}
-
-/// A linear map.
-#[derive(Debug)]
-pub(super) struct Linear {
-    weight: Var,
-    bias: Option<Var>,
-    /// Whether the weight is `[in, out]`.
-    in_first: bool,
-}
-
-impl Linear {
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(Var::as_tensor);
-        if self.in_first { ops::linear_in_out(x, &self.weight, bias) } else { ops::linear(x, &self.weight, bias) }
-    }
-
-    fn vars(&self) -> impl Iterator<Item = &Var> {
-        [&self.weight].into_iter().chain(&self.bias)
     }
 }
 
 /// A normalization.
 #[derive(Debug)]
 pub(super) enum Norm {
-    Layer { weight: Var, bias: Option<Var> },
-    Rms { weight: Var },
+    Layer { weight: Weight, bias: Option<Weight> },
+    Rms { weight: Weight },
 }
 
 impl Norm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Layer { weight, bias } => ops::layer_norm(x, weight, bias.as_ref().map(Var::as_tensor), 1e-5),
-            Self::Rms { weight } => ops::rms_norm(x, weight, 1e-6),
+            Self::Layer { weight, bias } => {
+                let bias = bias.as_ref().map(|bias| bias.var().as_tensor());
+                weight.normalize(x, |x| ops::layer_norm(x, weight.var(), bias, 1e-5))
+            }
+            Self::Rms { weight } => weight.normalize(x, |x| ops::rms_norm(x, weight.var(), 1e-6)),
         }
     }
 
-    fn vars(&self) -> impl Iterator<Item = &Var> {
+    fn weights(&self) -> impl Iterator<Item = &Weight> {
         let (weight, bias) = match self {
             Self::Layer { weight, bias } => (weight, bias.as_ref()),
             Self::Rms { weight } => (weight, None),
@@ -170,12 +134,12 @@ impl Norm {
     }
 }
 
-/// From a block's input to queries, keys and values.
+/// The maps from a block's input to queries, keys and values.
 #[derive(Debug)]
 pub(super) enum Qkv {
-    /// One map, whose outputs stand side by side.
+    /// One map, whose outputs are concatenated.
     Packed(Linear),
-    /// A map for each.
+    /// Three separate maps.
     Separate([Linear; 3]),
 }
 
@@ -192,7 +156,7 @@ pub(super) struct BlockWeights {
 }
 
 impl BlockWeights {
-    /// All of them.
+    /// Returns all of them.
     pub fn vars(&self) -> Vec<Var> {
         let qkv: &[Linear] = match &self.qkv {
             Qkv::Packed(linear) => std::slice::from_ref(linear),
@@ -200,6 +164,7 @@ impl BlockWeights {
         };
         let linears = qkv.iter().chain([&self.projection, &self.up, &self.down]).chain(&self.gate);
         let norms = [&self.attention_norm, &self.mlp_norm];
-        linears.flat_map(Linear::vars).chain(norms.into_iter().flat_map(Norm::vars)).cloned().collect()
+        let weights = linears.flat_map(Linear::weights).chain(norms.into_iter().flat_map(Norm::weights));
+        weights.map(|weight| weight.var().clone()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The forward and the backward pass of attention on the CPU, a head or a group of heads to a task.
+//! Forward and backward passes of attention on the CPU. A task is a head or a group of heads.
 
 use candle_core::{Result, bail};
 
@@ -8,10 +8,10 @@ use crate::ops::gemm::{Matrix, product};
 use crate::ops::norm::{softmax_grad_of_row, softmax_of_row};
 use crate::ops::operand::Operand;
 
-/// Queries that are worked on at once.
+/// Number of queries computed together.
 const BLOCK: usize = 64;
 
-/// Heads side by side in an array: `stride` elements to a position, the first head at `offset`.
+/// Heads stored next to each other in an array: `stride` elements per position, the first head at `offset`.
 #[derive(Clone, Copy)]
 struct HeadLayout<'a, T> {
     elements: &'a [T],
@@ -30,7 +30,7 @@ pub struct Inputs<'a, T> {
 }
 
 impl<'a, T: Real> Inputs<'a, T> {
-    /// Head `head` of queries, keys or values: `[context, size]`.
+    /// Returns head `head` of queries, keys or values: `[context, size]`.
     fn head(&self, of: HeadLayout<'a, T>, sequence: usize, head: usize) -> Matrix<'a, T> {
         let start = sequence * self.context * of.stride + of.offset + head * self.size;
         Matrix::new(&of.elements[start..], self.context, self.size, of.stride)
@@ -38,7 +38,7 @@ impl<'a, T: Real> Inputs<'a, T> {
 }
 
 impl Attention {
-    /// Where the heads are in these operands.
+    /// Locates the heads in these operands.
     pub fn inputs<'a, T>(&self, operands: &[Operand<'a, T>]) -> Result<Inputs<'a, T>> {
         let Heads { queries, keys } = self.heads;
         let (batch, context, _) = operands[0].layout.shape().dims3()?;
@@ -55,7 +55,7 @@ impl Attention {
         Ok(Inputs { batch, context, size: self.size, q, k, v })
     }
 
-    /// `[batch, context, queries * size]`.
+    /// Computes the result, `[batch, context, queries * size]`.
     pub fn attend<T: Real>(&self, inputs: &Inputs<'_, T>) -> Vec<T> {
         let Inputs { batch, context, size, .. } = *inputs;
         let mut heads = vec![T::of(0.0); batch * self.heads.queries * context * size];
@@ -67,7 +67,7 @@ impl Attention {
         merge_heads(&heads, self.heads.queries, inputs)
     }
 
-    /// Head `number`, counted through all sequences, as `[context, size]`.
+    /// Computes head `number`, counted through all sequences, as `[context, size]`.
     fn attend_head<T: Real>(&self, inputs: &Inputs<'_, T>, number: usize, result: &mut [T]) {
         let (sequence, head) = (number / self.heads.queries, number % self.heads.queries);
         let (q, shared) = (inputs.head(inputs.q, sequence, head), head / self.heads.group());
@@ -81,7 +81,7 @@ impl Attention {
         }
     }
 
-    /// The probabilities of queries `start..end`, a row of `end` each, zero for the keys that come after the query.
+    /// Computes the probabilities of queries `start..end`, a row of `end` each, zero for keys after the query.
     fn probabilities<T: Real>(&self, q: Matrix<T>, k: Matrix<T>, start: usize, end: usize, result: &mut Vec<T>) {
         result.resize((end - start) * end, T::of(0.0));
         product(q, k.transposed(), result, end, false);
@@ -101,7 +101,7 @@ impl Attention {
         );
     }
 
-    /// Applies the mask of queries `start..end` of a head. An element's number is its place in `[batch, queries,
+    /// Applies the mask to queries `start..end` of a head. An element's number is its index in `[batch, queries,
     /// context, context]`.
     fn drop_out<T: Real>(&self, number: usize, start: usize, end: usize, context: usize, weights: &mut [T]) {
         let Some(mask) = self.dropout else { return };
@@ -110,8 +110,8 @@ impl Attention {
         }
     }
 
-    /// The gradients of each head: `[context, size]` for every query head, then for every head of keys, then of values,
-    /// and so for each sequence.
+    /// Computes the gradients of each head. Per sequence: `[context, size]` for every query head, then every key head,
+    /// then every value head.
     pub fn gradients<T: Real>(&self, inputs: &Inputs<'_, T>, dy: &[T]) -> Gradients<T> {
         let Inputs { batch, context, size, .. } = *inputs;
         let (group, head) = (self.heads.group(), context * size);
@@ -124,7 +124,7 @@ impl Attention {
         Gradients { elements, heads: self.heads, head }
     }
 
-    /// The query heads of a group one after the other, so that what they add to their keys and values has one order.
+    /// Processes the query heads of a group in order, so that their sums in the keys and values have a fixed order.
     fn gradients_of_group<'a, T: Real>(
         &self,
         inputs: &Inputs<'a, T>,
@@ -165,12 +165,12 @@ impl Attention {
     }
 }
 
-/// Blocks of queries: where they start and end.
+/// Blocks of queries, as start and end.
 fn blocks(context: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..context).step_by(BLOCK).map(move |start| (start, (start + BLOCK).min(context)))
 }
 
-/// Turns the gradients of the probabilities into those of the scores before they were scaled.
+/// Converts the gradients of the probabilities to gradients of the unscaled scores.
 fn scores_grad<T: Real>(weights: &[T], dscores: &mut [T], start: usize, end: usize, scale: T) {
     cpu::vectorized(
         #[inline(always)]
@@ -189,7 +189,7 @@ fn scores_grad<T: Real>(weights: &[T], dscores: &mut [T], start: usize, end: usi
     );
 }
 
-/// `[batch, context, count * size]` from heads that are `[context, size]` each, `count` of them for each sequence.
+/// Returns `[batch, context, count * size]` from heads of `[context, size]` each, `count` of them per sequence.
 pub fn merge_heads<T: Real>(heads: &[&[T]], count: usize, inputs: &Inputs<'_, T>) -> Vec<T> {
     let Inputs { batch, context, size, .. } = *inputs;
     let mut result = vec![T::of(0.0); batch * context * count * size];
@@ -205,7 +205,7 @@ pub fn merge_heads<T: Real>(heads: &[&[T]], count: usize, inputs: &Inputs<'_, T>
     result
 }
 
-/// Gradients as a task for each group has computed them: its query heads, its keys, its values.
+/// Gradients as computed by one task per group: its query heads, its keys, its values.
 pub struct Gradients<T> {
     elements: Vec<T>,
     heads: Heads,
@@ -219,7 +219,7 @@ impl<T> Gradients<T> {
         self.elements.chunks_exact(size.max(1)).map(|group| group.chunks_exact(self.head).collect())
     }
 
-    /// For each sequence in turn its heads of queries, of keys and of values.
+    /// Returns the query, key and value heads of all sequences, separately.
     pub fn parts(&self) -> [Vec<&[T]>; 3] {
         let mut parts = [Vec::new(), Vec::new(), Vec::new()];
         for mut group in self.groups() {
@@ -230,7 +230,7 @@ impl<T> Gradients<T> {
         parts
     }
 
-    /// For each sequence in turn all of its heads.
+    /// Returns all heads of each sequence in turn.
     pub fn together(&self) -> Vec<&[T]> {
         let Heads { queries, keys } = self.heads;
         let [q, k, v] = self.parts();

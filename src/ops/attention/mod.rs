@@ -1,9 +1,9 @@
-//! Causal self-attention of several heads: Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2; with
+//! Causal multi-head self-attention: Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2; with
 //! queries that share keys and values in groups: Ainslie et al., "GQA", EMNLP 2023.
 //!
-//! Scores, mask, softmax, dropout and values are one operation, a block of queries at a time, and only against the keys
-//! that they may see. Nothing is kept for the backward pass but inputs: it computes the probabilities again, which
-//! costs one of the five products there, and no memory that grows with the square of the context.
+//! Scores, mask, softmax, dropout and values are one operation, computed for a block of queries at a time and only with
+//! the keys visible to them. Only the inputs are kept for the backward pass, which recomputes the probabilities. This
+//! costs one of its five products, and no memory that grows with the square of the context.
 
 mod cpu;
 mod cuda;
@@ -19,32 +19,32 @@ use crate::cpu::Real;
 use crate::cuda::Place;
 use cpu::merge_heads;
 
-/// How many heads there are.
+/// The numbers of heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
-    /// Query heads.
+    /// Number of query heads.
     pub queries: usize,
-    /// Key heads, and as many value heads: a divisor of the number of query heads.
+    /// Number of key heads and of value heads: a divisor of the number of query heads.
     pub keys: usize,
 }
 
-/// `softmax(q kᵀ / √size) v` for each head, each position seeing itself and those before it, as
+/// Returns `softmax(q kᵀ / √size) v` for each head, where each position sees itself and those before it, like
 /// `torch.nn.functional.scaled_dot_product_attention(…, is_causal=True, enable_gqa=True)`. Query head `h` uses head `h
-/// / (queries / keys)` of keys and values. Weights are dropped out by `dropout`.
+/// / (queries / keys)` of keys and values. `dropout` is applied to the weights.
 ///
 /// `q` is `[batch, context, queries * size]`, `k` and `v` are `[batch, context, keys * size]`, head after head in the
 /// last dimension; the result has the shape of `q`.
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// The shapes do not fit or the device fails.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, dropout: Option<Mask>) -> Result<Tensor> {
     let (_, _, width) = q.dims3()?;
     let size = heads.size(width, heads.queries)?;
     apply(Attention { heads, size, dropout }, &[q, k, v])
 }
 
-/// [`attention`] of queries, keys and values that one product has put side by side: `qkv` is `[batch, context, (queries
-/// + 2 keys) * size]`, the result `[batch, context, queries * size]`.
+/// Returns [`attention`] of queries, keys and values packed in one tensor: `qkv` is `[batch, context, (queries + 2
+/// keys) * size]`, the result `[batch, context, queries * size]`.
 ///
 /// # Errors
 /// As [`attention`].
@@ -55,7 +55,7 @@ pub fn attention_packed(qkv: &Tensor, heads: Heads, dropout: Option<Mask>) -> Re
 }
 
 impl Heads {
-    /// How many numbers a head has, where `width` is that of `count` heads.
+    /// Returns the size of a head, if `count` heads have `width` elements together.
     fn size(self, width: usize, count: usize) -> Result<usize> {
         let Self { queries, keys } = self;
         if keys == 0 || queries == 0 || !queries.is_multiple_of(keys) || width == 0 || !width.is_multiple_of(count) {
@@ -64,13 +64,13 @@ impl Heads {
         Ok(width / count)
     }
 
-    /// Query heads to a head of keys.
+    /// Returns the number of query heads per key head.
     fn group(self) -> usize {
         self.queries / self.keys
     }
 }
 
-/// Of queries, keys and values, or of all three packed in one tensor.
+/// Inputs: queries, keys and values, or all three packed in one tensor.
 #[derive(Clone, Copy)]
 struct Attention {
     heads: Heads,

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::ops::testing::{Reference, assert_same_numbers, check, check_kernels, numbers};
-use crate::rng::Draws;
+use crate::rng::StepRng;
 
 const GROUPED: Heads = Heads { queries: 4, keys: 2 };
 
 fn mask() -> Option<Mask> {
-    Mask::new(0.3, &Draws::at(3, 5), "attention")
+    Mask::new(0.3, &StepRng::at(3, 5), "attention")
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn values_and_gradients_are_those_of_pytorch() {
     reference.assert("attention_grouped", 1e-11, |x| attention(&x[0], &x[1], &x[2], GROUPED, None));
 }
 
-/// Contexts of several blocks, the last of which is not full. The reference has the dropout's factors in f32.
+/// Contexts of several blocks, the last of them partial. The reference has the dropout's factors in f32.
 #[test]
 fn contexts_of_several_blocks_are_those_of_the_reference() {
     for (context, dropout, tolerance) in [(1, None, 1e-12), (150, None, 1e-11), (150, mask(), 1e-6)] {

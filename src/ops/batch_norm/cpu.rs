@@ -1,10 +1,10 @@
-//! Statistics of channels, and the forward and the backward pass by them, on the CPU.
+//! Statistics of channels, and the forward and backward passes with them, on the CPU.
 
 use rayon::prelude::*;
 
 use crate::cpu::{LARGE_CHUNK, Real, sum_f64, sum2_f64, vectorized};
 
-/// `rows` of `channels` of `plane` numbers.
+/// Sizes: `rows` of `channels` of `plane` elements.
 #[derive(Clone, Copy)]
 pub(super) struct Dims {
     pub rows: usize,
@@ -13,23 +13,23 @@ pub(super) struct Dims {
 }
 
 impl Dims {
-    /// The sizes of an input, which are two or more.
+    /// Returns the sizes of an input with two or more dimensions.
     pub fn of(dims: &[usize]) -> Self {
         Self { rows: dims[0], channels: dims[1], plane: dims[2..].iter().product() }
     }
 
-    /// Values of each channel.
+    /// Returns the number of values per channel.
     pub fn count(&self) -> usize {
         self.rows * self.plane
     }
 
-    /// A channel's numbers, row by row.
+    /// Returns a channel's elements, row by row.
     fn of_channel<'a, T>(&self, x: &'a [T], channel: usize) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let Self { channels, plane, .. } = *self;
         x.chunks_exact((channels * plane).max(1)).map(move |row| &row[channel * plane..][..plane])
     }
 
-    /// Mean and variance of each channel, the latter around the former and over all values.
+    /// Returns mean and biased variance of each channel.
     pub fn statistics<T: Real>(&self, x: &[T]) -> Vec<(f64, f64)> {
         let count = self.count() as f64;
         let of_channel = |channel: usize| {
@@ -47,7 +47,7 @@ impl Dims {
         (0..self.channels).into_par_iter().map(of_channel).collect()
     }
 
-    /// Fills `target`, `[rows, channels, plane]`, plane by plane: `work` gets the channel, where the plane lies, and
+    /// Fills `target`, `[rows, channels, plane]`, plane by plane: `work` gets the channel, the range of the plane, and
     /// the plane.
     fn fill<T: Real>(&self, target: &mut [T], work: impl Fn(usize, std::ops::Range<usize>, &mut [T]) + Sync) {
         let Self { channels, plane, .. } = *self;
@@ -67,15 +67,15 @@ pub(super) struct Normalization {
     pub mean: Vec<f64>,
     /// One over the standard deviation.
     pub inverse: Vec<f64>,
-    /// Whether the statistics are those of `x`, and so have gradients themselves.
+    /// Whether the statistics are computed from `x`, and so have gradients themselves.
     pub of_batch: bool,
 }
 
 /// Sums of a channel.
 pub(super) struct Sums {
-    /// Of `dy`.
+    /// The sum of `dy`.
     dy: f64,
-    /// Of `dy (x - mean)`.
+    /// The sum of `dy (x - mean)`.
     dy_xmu: f64,
 }
 
@@ -94,7 +94,7 @@ impl Normalization {
         y
     }
 
-    /// The sums of each channel.
+    /// Returns the sums of each channel.
     pub fn sums<T: Real>(&self, x: &[T], dy: &[T]) -> Vec<Sums> {
         let of_channel = |channel: usize| {
             let mean = self.mean[channel];
@@ -112,8 +112,8 @@ impl Normalization {
         (0..self.dims.channels).into_par_iter().map(of_channel).collect()
     }
 
-    /// The gradient of `x`. Where mean and variance are those of `x`, the gradient through them is subtracted: the mean
-    /// of `dy`, and its share along `x`.
+    /// Returns the gradient of `x`. If mean and variance were computed from `x`, the gradient through them is
+    /// subtracted: the mean of `dy`, and its projection on `x`.
     pub fn dx<T: Real>(&self, x: &[T], weight: &[T], dy: &[T], sums: &[Sums]) -> Vec<T> {
         let mut dx = vec![T::zero(); x.len()];
         let count = self.dims.count() as f64;
@@ -138,12 +138,12 @@ impl Normalization {
         dx
     }
 
-    /// The gradient of the weight.
+    /// Returns the gradient of the weight.
     pub fn dweight<T: Real>(&self, sums: &[Sums]) -> Vec<T> {
         sums.iter().zip(&self.inverse).map(|(sums, inverse)| T::from_f64(sums.dy_xmu * inverse)).collect()
     }
 
-    /// The gradient of the bias.
+    /// Returns the gradient of the bias.
     pub fn dbias<T: Real>(&self, sums: &[Sums]) -> Vec<T> {
         sums.iter().map(|sums| T::from_f64(sums.dy)).collect()
     }

@@ -15,34 +15,34 @@ use crate::cpu::Real;
 use crate::cuda::Place;
 use cpu::{Dims, Normalization};
 
-/// Each channel normalized to mean 0 and variance 1, and then scaled and shifted, as `torch.nn.BatchNorm1d` and
-/// `BatchNorm2d`.
+/// Batch normalization: each channel is normalized to mean 0 and variance 1, then scaled and shifted, like
+/// `torch.nn.BatchNorm1d` and `BatchNorm2d`.
 ///
-/// In training mean and variance are those of the batch, and the running ones move towards them; in evaluation they are
-/// the running ones. The running variance is the unbiased one, as in PyTorch.
+/// Training uses the mean and variance of the batch and moves the running ones towards them; evaluation uses the
+/// running ones. The running variance is unbiased, as in PyTorch.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     /// The running mean of each channel, `[channels]`.
     pub mean: Var,
     /// The running variance of each channel, `[channels]`.
     pub variance: Var,
-    /// Added to the variance before its root is taken.
+    /// Added to the variance before the square root.
     pub eps: f64,
-    /// How far the running statistics move with each batch.
+    /// Weight of a batch's statistics in the update of the running statistics.
     pub momentum: f64,
 }
 
 impl BatchNorm {
-    /// With the running statistics `mean` and `variance`, and PyTorch's `eps` of 1e-5 and `momentum` of 0.1.
+    /// Creates it with the running statistics `mean` and `variance`, and PyTorch's `eps` of 1e-5 and `momentum` of 0.1.
     pub fn new(mean: Var, variance: Var) -> Self {
         Self { mean, variance, eps: 1e-5, momentum: 0.1 }
     }
 
-    /// Normalizes `x` `[rows, channels, …]` by its own statistics, and moves the running ones towards them. `weight`
-    /// and `bias` are `[channels]`.
+    /// Normalizes `x` `[rows, channels, …]` by its own statistics, and updates the running ones. `weight` and `bias`
+    /// are `[channels]`.
     ///
     /// # Errors
-    /// When a channel has but one value in the batch, the shapes do not fit or the device fails.
+    /// A channel has only one value in the batch, the shapes do not fit or the device fails.
     pub fn train(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let count = self.check(x, weight, bias)?.count();
         if count < 2 {
@@ -62,7 +62,7 @@ impl BatchNorm {
     /// Normalizes `x` `[rows, channels, …]` by the running statistics.
     ///
     /// # Errors
-    /// When the shapes do not fit or the device fails.
+    /// The shapes do not fit or the device fails.
     pub fn evaluate(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         self.check(x, weight, bias)?;
         // Detached: the running statistics receive no gradient.
@@ -75,10 +75,10 @@ impl BatchNorm {
         dims(x, &[&self.mean, &self.variance, weight, bias])
     }
 
-    /// Moves the running statistics towards those of a batch of `count` values a channel.
+    /// Moves the running statistics towards those of a batch with `count` values per channel.
     fn update_running_stats(&self, found: &Statistics, count: usize) -> Result<()> {
         let towards = |running: &Var, found: &Tensor, factor: f64| {
-            // Metal has no numbers of 64 bits.
+            // Metal has no f64.
             let wide = if running.device().is_metal() { DType::F32 } else { DType::F64 };
             let kept = (running.to_dtype(wide)? * (1.0 - self.momentum))?;
             let moved = (kept + (found.to_dtype(wide)? * (self.momentum * factor))?)?;
@@ -89,7 +89,7 @@ impl BatchNorm {
     }
 }
 
-/// The sizes of `x`, which fit those of tensors of its channels.
+/// Returns the sizes of `x`, checked against tensors of its channels.
 fn dims(x: &Tensor, of_channels: &[&Tensor]) -> Result<Dims> {
     let &[rows, channels, ref rest @ ..] = x.dims() else {
         bail!("batch norm takes rows of channels, not {:?}", x.dims())
@@ -100,7 +100,7 @@ fn dims(x: &Tensor, of_channels: &[&Tensor]) -> Result<Dims> {
     Ok(Dims { rows, channels, plane: rest.iter().product() })
 }
 
-/// Mean and variance of each channel, `[channels]`, which have no gradient.
+/// Mean and variance of each channel, `[channels]`, without gradients.
 #[derive(Clone)]
 struct Statistics {
     mean: Tensor,
@@ -110,9 +110,9 @@ struct Statistics {
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` for each channel.
 struct Normalize {
     eps: f64,
-    /// Whether the statistics are those of `x`, and part of what is differentiated.
+    /// Whether the statistics are computed from `x` and are differentiated.
     of_batch: bool,
-    /// The statistics. The forward pass puts those of a batch here, for the backward pass and the running ones.
+    /// The statistics. The forward pass stores the batch's here, for the backward pass and the running statistics.
     statistics: Mutex<Option<Statistics>>,
 }
 
@@ -128,7 +128,7 @@ impl Normalize {
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(Statistics { mean, variance });
     }
 
-    /// The kernel on the CPU for these sizes, by the statistics.
+    /// Returns the CPU kernel for these sizes and the statistics.
     fn on_cpu(&self, dims: Dims) -> Result<Normalization> {
         let Statistics { mean, variance } = self.statistics()?;
         let values = |x: Tensor| x.to_dtype(DType::F64)?.to_vec1::<f64>();

@@ -46,7 +46,7 @@ fn both_norms_have_their_gradients() {
     }
 }
 
-/// Where there is no kernel.
+/// A device without a kernel.
 #[test]
 fn the_running_statistics_follow_the_reference_too() {
     let [x, weight, bias] = operands(&[4, 3, 5]).map(|x| x.to_dtype(DType::BF16).unwrap());

@@ -1,4 +1,4 @@
-//! The forward and the backward pass of a convolution on the CPU, image by image.
+//! Forward and backward passes of a convolution on the CPU, image by image.
 
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ impl Geometry {
         });
     }
 
-    /// What follows the products.
+    /// Adds the bias and applies ReLU after the products.
     fn finish<T: Real>(&self, y: &mut [T], bias: Option<T>) {
         if bias.is_none() && !self.options.relu {
             return;
@@ -54,7 +54,7 @@ impl Geometry {
         );
     }
 
-    /// The gradients of input, weight and bias; empty where they are not needed.
+    /// Computes the gradients of input, weight and bias; empty if not needed.
     pub fn gradients<T: Real>(&self, inputs: &[Operand<'_, T>], y: &[T], dy: &[T]) -> [Vec<T>; 3] {
         let (x, weight) = (inputs[0], inputs[1]);
         let needed = Needed { weight: weight.tracked, bias: inputs.get(2).is_some_and(|bias| bias.tracked) };
@@ -73,7 +73,7 @@ impl Geometry {
         [dx, total(dweight, weights), total(dbias, biases)]
     }
 
-    /// Writes the gradient of some images; what they add to those of weight and bias is the result.
+    /// Writes the input gradient of some images, and returns their contributions to the gradients of weight and bias.
     fn gradients_of_part<T: Real>(
         &self,
         images: Range<usize>,
@@ -137,7 +137,7 @@ impl Geometry {
     }
 }
 
-/// The gradient that passes through a rectifier whose results are `y`.
+/// Computes the gradient through a ReLU with results `y`.
 fn through_relu<T: Real>(dy: &[T], y: &[T], result: &mut [T]) {
     vectorized(
         #[inline(always)]
@@ -152,7 +152,7 @@ fn through_relu<T: Real>(dy: &[T], y: &[T], result: &mut [T]) {
 /// Input, weight, result and the result's gradient.
 type Operands<'a, T> = (&'a [T], &'a [T], &'a [T], &'a [T]);
 
-/// Which gradients that are sums over the batch are needed.
+/// The gradients needed among those that are sums over the batch.
 #[derive(Clone, Copy)]
 struct Needed {
     weight: bool,

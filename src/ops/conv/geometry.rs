@@ -1,4 +1,4 @@
-//! Sizes of a convolution, and how an image is unrolled for it.
+//! Sizes of a convolution, and im2col.
 
 use std::ops::Range;
 
@@ -7,16 +7,16 @@ use candle_core::{Result, Shape, Tensor, bail};
 use super::Conv2d;
 use crate::cpu::{Real, vectorized};
 
-/// Parts that a batch is cut into: as many tasks as run side by side, and partial sums of the weights' gradient. It
-/// depends on the shapes alone, so that the sums have the same bits for any number of threads.
+/// Maximal number of parts of a batch: the tasks that run in parallel, and the partial sums of the weight gradient. The
+/// number depends only on the shapes, so that the sums have the same bits for any number of threads.
 const MOST_PARTS: usize = 16;
 const FEWEST_PARTS: usize = 4;
-/// Elements that the partial sums may have together, as long as there are [`FEWEST_PARTS`].
+/// Maximal number of elements in all partial sums, unless there are only [`FEWEST_PARTS`].
 const PARTIAL_SUMS: usize = 1 << 22;
-/// Elements of the unrolled part of an image: what stays in the cache of a core, beside the rest.
+/// Number of elements in the unrolled part of an image, which fits into a core's cache beside the other data.
 const UNROLLED: usize = 1 << 16;
 
-/// The sizes in one convolution.
+/// The sizes of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub options: Conv2d,
@@ -56,8 +56,8 @@ impl Geometry {
         })
     }
 
-    /// The convolution by Candle's operations. Candle's backward pass fails where the last step of the
-    /// kernel does not reach the edge alike in both directions; the numbers that no kernel reaches are left out.
+    /// Computes the convolution with Candle operations. Candle's backward pass fails if the last step of the kernel
+    /// ends at different distances from the edge in the two directions; pixels that no kernel reaches are cut off.
     pub fn reference(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let Conv2d { stride, padding, groups, relu } = self.options;
         let mut x = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
@@ -79,12 +79,12 @@ impl Geometry {
         self.output.iter().product()
     }
 
-    /// Positions of the kernel in an image.
+    /// Returns the number of kernel positions in an image.
     pub fn positions(&self) -> usize {
         self.output[1] * self.output[2]
     }
 
-    /// Weights that one number of the result is made with.
+    /// Returns the number of weights per output element.
     pub fn weights(&self) -> usize {
         self.input[0] / self.options.groups * self.kernel[0] * self.kernel[1]
     }
@@ -93,13 +93,13 @@ impl Geometry {
         Shape::from([&[self.batch], &self.output[..]].concat())
     }
 
-    /// Images in each part of the batch.
+    /// Returns the number of images in each part of the batch.
     pub fn part(&self) -> usize {
         let parts = (PARTIAL_SUMS / (self.output[0] * self.weights())).clamp(FEWEST_PARTS, MOST_PARTS);
         self.batch.div_ceil(parts).max(1)
     }
 
-    /// Rows of the result that are worked on together.
+    /// Returns the tiles: rows of the result that are computed together.
     pub fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let [_, height, width] = self.output;
         let most = (UNROLLED / (self.weights() * width)).clamp(1, height);
@@ -107,20 +107,20 @@ impl Geometry {
         (0..height).step_by(rows).map(move |start| start..(start + rows).min(height))
     }
 
-    /// Elements of the largest unrolled tile.
+    /// Returns the number of elements in the largest unrolled tile.
     pub fn unrolled_len(&self) -> usize {
         self.tiles().map(|tile| tile.len()).max().unwrap_or(0) * self.output[2] * self.weights()
     }
 
-    /// Where `side` of an image meets one row or column of the kernel, as a range of positions.
+    /// Returns the range of positions where a row or column of the kernel lies within `side` of an image.
     fn reach(&self, side: usize, offset: usize, positions: usize) -> Range<usize> {
         let Conv2d { stride, padding, .. } = self.options;
         let end = (side + padding).saturating_sub(offset).div_ceil(stride).min(positions);
         padding.saturating_sub(offset).div_ceil(stride).min(end)..end
     }
 
-    /// Visits the runs of numbers that the rows `tile` of the result need of a group's channels: where the run begins
-    /// when unrolled, where in the image, and how long it is. In the image its numbers lie a stride apart.
+    /// Visits the runs of pixels that rows `tile` of the result need from a group's channels: the start of the run when
+    /// unrolled, its start in the image, and its length. In the image its pixels are a stride apart.
     #[inline(always)]
     fn runs(&self, tile: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
         let ([_, height, width], Conv2d { stride, padding, groups, .. }) = (self.input, self.options);
@@ -142,7 +142,7 @@ impl Geometry {
         }
     }
 
-    /// Unrolls what the rows `tile` of the result need of a group's channels: `[weights, positions]`.
+    /// Unrolls the pixels that rows `tile` of the result need from a group's channels: `[weights, positions]`.
     pub fn im2col<T: Real>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
         if self.options.padding > 0 {
             unrolled.fill(T::zero());
@@ -158,7 +158,7 @@ impl Geometry {
         });
     }
 
-    /// The opposite of [`Geometry::im2col`]: adds what is unrolled to where it came from.
+    /// The transpose of [`Geometry::im2col`]: adds unrolled elements to the pixels that they came from.
     pub fn col2im<T: Real>(&self, unrolled: &[T], tile: &Range<usize>, channels: &mut [T]) {
         let stride = self.options.stride;
         vectorized(
@@ -180,8 +180,8 @@ impl Geometry {
         );
     }
 
-    /// Calls `visit` with each group and tile of an image: the group's channels of the input, its rows of the weight,
-    /// where its part of the output begins, and the tile.
+    /// Calls `visit` with each group and tile of an image: the group's input channels, its weight rows, the start of
+    /// its part of the output, and the tile.
     pub fn blocks(&self, mut visit: impl FnMut(Range<usize>, Range<usize>, usize, Range<usize>)) {
         let (groups, positions, width) = (self.options.groups, self.positions(), self.output[2]);
         let (input, out) = (self.input_len() / groups, self.output[0] / groups);

@@ -1,8 +1,8 @@
 //! Two-dimensional convolution.
 //!
-//! On the CPU each image is unrolled, a few rows of the output at a time, into a matrix that has a column for every
-//! position of the kernel; then convolving is a product of matrices (Chellapilla, Puri and Simard, 2006). Nothing of it
-//! is kept for the backward pass: to unroll an image again is cheaper than to bring the matrix back from memory.
+//! On the CPU each image is unrolled, a few rows of the output at a time, into a matrix with a column for every
+//! position of the kernel; the convolution is then a matrix product (Chellapilla, Puri and Simard, 2006). The matrix is
+//! not kept for the backward pass: unrolling an image again is cheaper than reading the matrix from memory.
 
 mod cpu;
 mod geometry;
@@ -16,14 +16,14 @@ use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
 use geometry::Geometry;
 
-/// How [`conv2d`] moves over an image, alike in both directions, and what becomes of its result.
+/// Options of [`conv2d`], the same in both directions.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d {
     /// Step from one position of the kernel to the next.
     pub stride: usize,
     /// Zeros added at each edge.
     pub padding: usize,
-    /// Groups of channels that are convolved each by itself.
+    /// Number of groups of channels, each convolved separately.
     pub groups: usize,
     /// Whether negative results are set to zero.
     pub relu: bool,
@@ -40,7 +40,7 @@ impl Default for Conv2d {
 /// `(side + 2 padding - kernel) / stride + 1`, rounded down.
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// The shapes do not fit or the device fails.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: Conv2d) -> Result<Tensor> {
     match bias {
         Some(bias) => apply(options, &[x, weight, bias]),

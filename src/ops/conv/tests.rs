@@ -4,7 +4,7 @@ use super::*;
 use crate::ops::operand::with_operands;
 use crate::ops::testing::{Reference, check, check_kernels, gradients, numbers, to_vec};
 
-/// Input, weight, and how one moves over the other.
+/// Shapes of input and weight, and options.
 fn cases() -> Vec<([usize; 4], [usize; 4], Conv2d)> {
     let plain = Conv2d::default();
     vec![
@@ -73,9 +73,9 @@ fn any_number_of_threads_gives_the_same_bits() {
     }
 }
 
-/// The data of a batch is no variable; its gradient would be the costliest of the three.
+/// The data of a batch is not a variable; its gradient would be the costliest of the three.
 #[test]
-fn a_gradient_that_nobody_needs_is_not_computed() {
+fn an_unneeded_gradient_is_not_computed() {
     let [x, weight, bias] = operands(&[2, 1, 4, 4], &[1, 1, 3, 3]);
     let [weight, bias] = [weight, bias].map(|x| candle_core::Var::from_tensor(&x).unwrap());
     let inputs = [x, weight.into_inner(), bias.into_inner()];

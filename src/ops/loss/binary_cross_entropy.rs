@@ -1,31 +1,32 @@
 //! Binary cross-entropy of logits.
 
-use candle_core::{DType, Device, Result, Shape, Tensor, WithDType};
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use crate::cpu::{self, Real, zip};
+use super::mean;
+use crate::cpu::{Real, zip};
 use crate::cuda::Place;
 use crate::ops::op::{DeviceKernel, Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::{Pointwise, Softplus, shape_of_both};
 
-/// Binary cross-entropy of `logits` `[rows, 1]` against classes 0 and 1 in `targets` `[rows]`, or where these are
-/// floats against probabilities of class 1, as `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets are
-/// `ε/2` and `1 - ε/2`. Exact for logits of any size: `softplus(x) - x * target`.
+/// Returns the binary cross-entropy of `logits` `[rows, 1]` with `targets` `[rows]`, which are classes 0 and 1, or
+/// floats that are probabilities of class 1, like `torch.nn.BCEWithLogitsLoss`. With `label_smoothing` ε the targets
+/// are `ε/2` and `1 - ε/2`. Exact for logits of any size: `softplus(x) - x * target`.
 ///
 /// # Errors
-/// When the shapes do not fit or the device fails.
+/// The shapes do not fit or the device fails.
 pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
     let targets = targets.to_dtype(logits.dtype())?.reshape(logits.shape())?;
     apply(BinaryCrossEntropy { label_smoothing }, &[logits, &targets])
 }
 
-/// Of logits, and of the probabilities of class 1 before they are smoothed.
+/// Inputs: logits, and unsmoothed probabilities of class 1.
 pub(super) struct BinaryCrossEntropy {
     pub label_smoothing: f64,
 }
 
 impl BinaryCrossEntropy {
-    /// Factor and summand that smooth a target.
+    /// Returns the factor and summand that smooth a target.
     fn smoothing<T: Real>(&self) -> (T, T) {
         (T::of(1.0 - self.label_smoothing), T::of(self.label_smoothing / 2.0))
     }
@@ -42,20 +43,12 @@ impl Op for BinaryCrossEntropy {
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (logits, targets) = (inputs[0].elements, inputs[1].elements);
         let (factor, summand) = self.smoothing::<T>();
         let loss = |x: T, target: T| Softplus::value(x) - x * (target * factor + summand);
-        let sums = cpu::map_rows(logits.len(), 1, |range| {
-            let sum = cpu::vectorized(
-                #[inline(always)]
-                || cpu::sum2(&logits[range.clone()], &targets[range], loss),
-            );
-            WithDType::to_f64(sum)
-        });
-        Ok(vec![T::of(sums.iter().sum::<f64>() / logits.len() as f64)])
+        Ok(vec![mean(inputs[0].elements, inputs[1].elements, loss)])
     }
 
-    /// That of a logit is its probability less the smoothed target, times the share of a row.
+    /// The gradient of a logit is its probability minus the smoothed target, divided by the number of rows.
     fn backward<T: Real>(
         &self,
         inputs: &[Operand<'_, T>],

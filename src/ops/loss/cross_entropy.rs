@@ -1,4 +1,4 @@
-//! Cross-entropy of logits against classes.
+//! Cross-entropy of logits with classes.
 
 use candle_core::{D, DType, Device, Result, Shape, Tensor, WithDType, bail};
 
@@ -7,17 +7,17 @@ use crate::cuda::Place;
 use crate::ops::op::{DeviceKernel, Op, apply};
 use crate::ops::operand::{Gradient, Operand, Reading, rows_and_width, whole_numbers};
 
-/// Cross-entropy of `logits` `[…, classes]` against class numbers `targets` `[…]` (whole numbers of any type), as
-/// `torch.nn.CrossEntropyLoss`: with `label_smoothing` ε the target distribution is `1 - ε` on the class and `ε`
+/// Returns the cross-entropy of `logits` `[…, classes]` with class numbers `targets` `[…]` (integers of any type), like
+/// `torch.nn.CrossEntropyLoss`: with `label_smoothing` ε the target distribution is `1 - ε` on the class plus `ε`
 /// spread evenly over all classes (Szegedy et al., CVPR 2016, section 7).
 ///
 /// # Errors
-/// When the targets are floats, the shapes do not fit or the device fails.
+/// The targets are floats, the shapes do not fit or the device fails.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
     apply(CrossEntropy::new(targets, label_smoothing)?, &[logits])
 }
 
-/// Nothing but the loss is kept: the backward pass computes the probabilities again.
+/// Only the loss is kept: the backward pass computes the probabilities again.
 pub(super) struct CrossEntropy {
     /// u32, contiguous.
     pub targets: Tensor,
@@ -30,8 +30,8 @@ impl CrossEntropy {
         Ok(Self { targets, label_smoothing })
     }
 
-    /// The loss of one row: the logarithm of the sum of the exponentials, less the target's logit, less smoothing's
-    /// mean.
+    /// Returns the loss of one row: the logarithm of the sum of the exponentials, minus the target's logit, minus the
+    /// mean for smoothing.
     #[inline(always)]
     fn of_row<T: Real>(&self, row: &[T], target: usize) -> T {
         let smoothing = T::of(self.label_smoothing);
@@ -45,7 +45,7 @@ impl CrossEntropy {
         of_target + smoothing * (mean - of_target)
     }
 
-    /// The gradient of one row: its probabilities less the target distribution, times `scale`.
+    /// Writes the gradient of one row: its probabilities minus the target distribution, times `scale`.
     #[inline(always)]
     fn gradient_of_row<T: Real>(&self, row: &[T], target: usize, scale: T, result: &mut [T]) {
         let largest = cpu::max(row);
@@ -133,8 +133,8 @@ impl Op for CrossEntropy {
     }
 }
 
-/// `x - ln(sum(exp(x)))` over the last dimension. The maximum that is taken out first carries no gradient, since
-/// the result does not depend on it.
+/// Returns `x - ln(sum(exp(x)))` over the last dimension. The subtracted maximum is detached, because the result does
+/// not depend on it.
 fn log_softmax(x: &Tensor) -> Result<Tensor> {
     let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
     shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)

@@ -1,17 +1,18 @@
-//! The mean squared error.
+//! Mean squared error.
 
-use candle_core::{DType, Device, Result, Shape, Tensor, WithDType};
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use crate::cpu::{self, Real, zip};
+use super::mean;
+use crate::cpu::{Real, zip};
 use crate::cuda::Place;
 use crate::ops::op::{DeviceKernel, Op, apply};
 use crate::ops::operand::{Gradient, Operand};
 use crate::ops::pointwise::shape_of_both;
 
-/// Mean of `(output - target)^2` over all elements, as `torch.nn.MSELoss`. Both are `[rows, width]`.
+/// Returns the mean of `(output - target)^2` over all elements, like `torch.nn.MSELoss`. Both are `[rows, width]`.
 ///
 /// # Errors
-/// When the shapes differ or the device fails.
+/// The shapes differ or the device fails.
 pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     apply(SquaredError, &[outputs, targets])
 }
@@ -29,16 +30,8 @@ impl Op for SquaredError {
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (outputs, targets) = (inputs[0].elements, inputs[1].elements);
-        let sums = cpu::map_rows(outputs.len(), 1, |range| {
-            let square = |x: T, target: T| (x - target) * (x - target);
-            let sum = cpu::vectorized(
-                #[inline(always)]
-                || cpu::sum2(&outputs[range.clone()], &targets[range], square),
-            );
-            WithDType::to_f64(sum)
-        });
-        Ok(vec![T::of(sums.iter().sum::<f64>() / outputs.len() as f64)])
+        let square = |x: T, target: T| (x - target) * (x - target);
+        Ok(vec![mean(inputs[0].elements, inputs[1].elements, square)])
     }
 
     fn backward<T: Real>(

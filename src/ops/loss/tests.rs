@@ -18,7 +18,7 @@ fn classes(classes: &[u32]) -> Tensor {
     Tensor::new(classes, &Device::Cpu).unwrap()
 }
 
-/// Against the definition written out in f64; 1e-14 is a few units in the last place.
+/// Compared with the definition written out in f64; 1e-14 is a few units in the last place.
 #[test]
 fn cross_entropy_agrees_with_its_definition() {
     let rows = [[1.0f64, 2.0, 0.5], [-1.0, 0.0, 3.0]];
@@ -46,7 +46,7 @@ fn losses_of_values_and_of_two_classes_have_their_gradients() {
     assert_gradients(&[&x], |x| binary_cross_entropy(&x[0], &classes, 0.2));
 }
 
-/// Several tasks, and rows of several positions, each with its class.
+/// Several tasks, and rows with several positions, each with a class.
 #[test]
 fn cross_entropy_has_its_gradient() {
     let (x, classes) = (numbers(&[40, 9, 37], 5), Tensor::from_iter((0..360u32).map(|i| i * 7 % 37), &Device::Cpu));

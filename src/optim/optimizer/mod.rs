@@ -1,4 +1,4 @@
-//! The optimizer itself: parameters in groups, the tensors that their rules remember, and the update.
+//! The optimizer: parameters in groups, their state tensors, and the update.
 
 mod saved;
 #[cfg(test)]
@@ -12,19 +12,18 @@ use candle_core::backprop::GradStore;
 use super::config::OptimizerConfig;
 use super::groups::{self, Group};
 use super::rule::{Momentum, Step, Update, state_dtype};
-use super::{Gradients, OptimError};
+use super::{Gradients, MeasuredGradients, OptimError};
 use crate::parameters::Parameters;
 
-/// Hyperparameters of an update in one parameter group. A plain number is a learning rate with the group's own other
+/// Hyperparameters of an update for one parameter group. A plain number is a learning rate with the group's other
 /// values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepHyperparams {
     /// Learning rate.
     pub lr: f64,
-    /// Momentum of SGD or beta1 of Adam, in `[0, 1)`; the group's own where it is `None`. A rule that has neither
-    /// leaves it aside.
+    /// Momentum of SGD or beta1 of Adam, in `[0, 1)`; `None` for the group's value. A rule that has neither ignores it.
     pub momentum: Option<f64>,
-    /// Weight decay; the group's own where it is `None`.
+    /// Weight decay; `None` for the group's value.
     pub weight_decay: Option<f64>,
 }
 
@@ -54,20 +53,20 @@ impl From<f64> for StepHyperparams {
 
 /// An optimizer over named parameters.
 ///
-/// Its state is saved and restored by parameter name, so it does not matter in which order a program makes its
-/// parameters. Hyperparameters are those the program asked for: loading a state never replaces them.
+/// Its state is saved and restored by parameter name, so the order in which a program creates its parameters does not
+/// matter. The hyperparameters are always those the program set: loading a state never replaces them.
 #[derive(Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
     groups: Vec<Group>,
-    /// In name order, as gradients come.
+    /// In name order, like gradients.
     slots: Vec<Slot>,
     updates: u64,
-    /// Built through Candle's trait, which gives variables no names: such a state cannot be saved.
+    /// Built through Candle's trait, which gives variables no names: its state cannot be saved.
     unnamed: bool,
 }
 
-/// A parameter and what its rule remembers for it.
+/// A parameter and its state tensors.
 #[derive(Debug)]
 struct Slot {
     name: String,
@@ -78,17 +77,17 @@ struct Slot {
 }
 
 impl Optimizer {
-    /// An optimizer of `parameters` as `config` says, which remembers nothing yet.
+    /// Creates an optimizer of `parameters` from `config`, with its state at zero.
     ///
     /// # Errors
-    /// When a hyperparameter is out of range, or a group or one of its patterns matches no parameter.
+    /// A hyperparameter is out of range, or a group or one of its patterns matches no parameter.
     pub fn new(parameters: &Parameters, config: impl Into<OptimizerConfig>) -> Result<Self, OptimError> {
         let optimizer = Self::of_begun_run(parameters, config.into())?;
         optimizer.refuse_unmatched(parameters)?;
         Ok(optimizer)
     }
 
-    /// The same for a run that has begun with patterns that match no parameter, as was allowed once.
+    /// The same for the resume of a run whose patterns may match no parameter, which earlier versions allowed.
     pub(crate) fn of_begun_run(parameters: &Parameters, config: OptimizerConfig) -> Result<Self, OptimError> {
         config.validate()?;
         let groups = groups::assign(&config, parameters)?;
@@ -110,40 +109,40 @@ impl Optimizer {
         Ok(optimizer)
     }
 
-    /// Refuses patterns of its configuration that match none of the `parameters`.
+    /// Refuses patterns of its configuration that match no parameter.
     pub(crate) fn refuse_unmatched(&self, parameters: &Parameters) -> Result<(), OptimError> {
         groups::refuse_unmatched(&self.config, parameters)
     }
 
-    /// The parameter groups, in the order of the rates that [`Optimizer::update`] takes.
+    /// Returns the parameter groups, in the order of the rates that [`Optimizer::update`] takes.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
 
-    /// The base learning rate of each group: what a scheduler starts from.
+    /// Returns the base learning rate of each group, the input of a scheduler.
     pub fn base_lrs(&self) -> Vec<f64> {
         self.groups.iter().map(|group| group.lr).collect()
     }
 
-    /// How many updates were made.
+    /// Returns the number of updates made.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// The configuration it was built with.
+    /// Returns the configuration.
     pub fn config(&self) -> &OptimizerConfig {
         &self.config
     }
 
-    /// Updates all parameters in name order; `hyperparams` has the learning rate of each group, as a number or with
-    /// more in [`StepHyperparams`].
+    /// Updates all parameters in name order; `hyperparams` has the learning rate of each group, as a number or as
+    /// [`StepHyperparams`].
     ///
     /// # Errors
-    /// When there are not as many as groups, or one is outside its range (nothing is changed then), or when the device
-    /// fails.
+    /// The number of `hyperparams` is not the number of groups, or one is outside its range (nothing is changed then),
+    /// or the device fails.
     pub fn update<H: Copy + Into<StepHyperparams>>(
         &mut self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         hyperparams: &[H],
     ) -> Result<(), OptimError> {
         if hyperparams.len() != self.groups.len() {
@@ -168,7 +167,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The hyperparameters of a parameter in the next update.
+    /// Returns the hyperparameters of a parameter in the next update.
     fn step_of(&self, slot: &Slot, hyperparams: StepHyperparams) -> Step {
         let group = &self.groups[slot.group];
         let weight_decay = if slot.decays { hyperparams.weight_decay.unwrap_or(group.weight_decay) } else { 0.0 };
@@ -176,14 +175,14 @@ impl Optimizer {
         Step { lr: hyperparams.lr, momentum, weight_decay, updates_before: self.updates }
     }
 
-    /// Two tensors of one name would be saved as one.
+    /// Refuses two state tensors of the same name, which would be saved as one.
     fn refuse_equal_names(&self) -> Result<(), OptimError> {
         let mut seen = BTreeSet::new();
         let twice = self.states().map(|(name, _)| name).find(|name| !seen.insert(name.clone()));
         twice.map_or(Ok(()), |name| Err(OptimError::SameName(name)))
     }
 
-    /// Every remembered tensor, with its name in a checkpoint.
+    /// Returns every state tensor, with its name in a checkpoint.
     fn states(&self) -> impl Iterator<Item = (String, &Var)> {
         self.slots.iter().flat_map(|slot| {
             let names = self.groups[slot.group].states;
@@ -192,7 +191,7 @@ impl Optimizer {
     }
 }
 
-/// A variable under two names would be updated twice in each step.
+/// Refuses a variable under two names, which would be updated twice in each step.
 fn refuse_tied(parameters: &Parameters) -> Result<(), OptimError> {
     let mut seen = std::collections::HashMap::new();
     for (name, var) in parameters.iter() {
@@ -217,13 +216,12 @@ impl candle_nn::Optimizer for Optimizer {
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
         let parameters = self.slots.iter().map(|slot| (slot.name.as_str(), slot.parameter.as_tensor()));
-        let gradients =
-            Gradients::collect(|parameter| grads.get(parameter), parameters).map_err(candle_core::Error::wrap)?;
+        let gradients = Gradients::collect(|parameter| grads.get(parameter), parameters).and_then(Gradients::measure);
         let lrs = self.base_lrs();
-        self.update(&gradients, &lrs).map_err(candle_core::Error::wrap)
+        self.update(&gradients.map_err(candle_core::Error::wrap)?, &lrs).map_err(candle_core::Error::wrap)
     }
 
-    /// The rate of the first group.
+    /// Returns the rate of the first group.
     fn learning_rate(&self) -> f64 {
         self.groups.first().map_or(0.0, |group| group.lr)
     }

@@ -1,16 +1,17 @@
-//! An optimizer to and from a checkpoint.
+//! Saving and loading of an optimizer's state.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Optimizer;
-use crate::optim::groups::{Decay, Group};
-use crate::optim::list;
+use crate::optim::decay::Decay;
+use crate::optim::error::list;
+use crate::optim::groups::Group;
 use crate::optim::rule::Momentum;
 use crate::parameters::{from_host, host_dtype, save_tensors};
-use crate::state::{HostTensor, Part, State, StateError};
+use crate::state::{HostTensor, State, StateError, Stateful};
 
-/// A saved state, besides its tensors.
+/// The saved state, except for tensors.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     kind: String,
@@ -24,7 +25,7 @@ struct SavedGroup {
     parameters: Vec<String>,
     lr: f64,
     weight_decay: f64,
-    /// Momentum or beta1, whose name it has had in checkpoints from the beginning.
+    /// Momentum or beta1; checkpoints have always called both `momentum`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     momentum: Option<f64>,
     decay: Decay,
@@ -51,7 +52,7 @@ impl Saved {
         group.kind.clone().unwrap_or_else(|| self.kind.clone())
     }
 
-    /// The largest momentum of the groups that share `group`'s rule.
+    /// Returns the largest momentum of the groups that share `group`'s rule.
     fn largest_momentum(&self, group: &SavedGroup) -> f64 {
         let shared = self.groups.iter().filter(|other| group.kind.is_none() && other.kind.is_none());
         std::iter::once(group).chain(shared).filter_map(|group| group.momentum).fold(0.0, f64::max)
@@ -67,7 +68,7 @@ fn quoted(name: &str) -> String {
 }
 
 impl Optimizer {
-    /// Checks that the saved groups are of the same parameters, and remember the same of them.
+    /// Checks that the saved groups have the same parameters and state tensors.
     fn check_groups(&self, saved: &Saved) -> Result<(), StateError> {
         let now = Saved {
             kind: self.config.kind().to_owned(),
@@ -84,7 +85,7 @@ impl Optimizer {
                 let what = format!("the kind of the parameter group of {}", list(&group.parameters));
                 return mismatch(&what, quoted(&kinds.0), quoted(&kinds.1));
             }
-            // Momentum that was or is nowhere has no buffers, so it can neither begin nor end within a run.
+            // Zero momentum has no buffers, so a run cannot start or stop using momentum.
             let momenta = (saved.largest_momentum(before), now.largest_momentum(after));
             if group.rule.states(momenta.0) != group.rule.states(momenta.1) {
                 return mismatch("the optimizer's momentum", momenta.0.to_string(), momenta.1.to_string());
@@ -94,7 +95,7 @@ impl Optimizer {
     }
 }
 
-impl Part for Optimizer {
+impl Stateful for Optimizer {
     fn save(&self) -> Result<State, StateError> {
         let mut state = State::default();
         self.save_into(&mut state)?;

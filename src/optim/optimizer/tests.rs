@@ -1,11 +1,11 @@
-//! The optimizer: its updates, groups and refusals, and that a saved one continues bit for bit.
+//! Tests of the optimizer: updates, groups and refusals, and that a saved one continues bit for bit.
 
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 
 use super::*;
 use crate::optim::{Adam, AdamW, Decay, GroupConfig, GroupRule, Overrides, Sgd};
-use crate::state::Part;
+use crate::state::Stateful;
 
 fn kinds() -> [OptimizerConfig; 6] {
     let momentum = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };
@@ -36,8 +36,8 @@ fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
     }
 }
 
-/// The two forms of each update do the same arithmetic in another order: 1e-6 is a few units in the last place
-/// of weights of size one after five updates.
+/// The two forms of each update do the same arithmetic in another order: 1e-6 is a few units in the last place for
+/// weights of size one after five updates.
 #[test]
 fn the_fused_update_agrees_with_tensor_operations() {
     for config in kinds() {
@@ -47,7 +47,7 @@ fn the_fused_update_agrees_with_tensor_operations() {
         for updates_before in 0..5 {
             for slot in &other.slots {
                 let cube = (slot.parameter.powf(3.0).unwrap() * 4.0).unwrap();
-                // Every second number of a tensor: that cannot be visited as a slice.
+                // Every second element of a tensor cannot be accessed as a slice.
                 let twice = Tensor::stack(&[&cube, &cube], 1).unwrap();
                 let gradient = &twice.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
                 let Slot { parameter, states, .. } = slot;
@@ -58,7 +58,8 @@ fn the_fused_update_agrees_with_tensor_operations() {
             }
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = fused.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            one.update(&Gradients::of(&loss, &fused).unwrap(), &vec![0.02; one.groups().len()]).unwrap();
+            one.update(&Gradients::of(&loss, &fused).unwrap().measure().unwrap(), &vec![0.02; one.groups().len()])
+                .unwrap();
         }
         for ((_, a), (_, b)) in fused.iter().zip(composed.iter()) {
             let difference = (a.as_tensor() - b.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
@@ -68,7 +69,7 @@ fn the_fused_update_agrees_with_tensor_operations() {
 }
 
 #[test]
-fn biases_and_norms_can_be_left_out_of_decay() {
+fn biases_and_norms_can_be_skipped_of_decay() {
     let matrix = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
     let bias = Var::ones(2, DType::F32, &Device::Cpu).unwrap();
     let both: Parameters = [("w".to_owned(), matrix), ("b".to_owned(), bias)].into_iter().collect();
@@ -79,7 +80,7 @@ fn biases_and_norms_can_be_left_out_of_decay() {
         .iter()
         .map(|(_, v)| (v.as_tensor() - v.as_tensor()).unwrap().sum_all().unwrap())
         .reduce(|a, b| (a + b).unwrap());
-    optimizer.update(&Gradients::of(&zero.unwrap(), &both).unwrap(), &[0.1]).unwrap();
+    optimizer.update(&Gradients::of(&zero.unwrap(), &both).unwrap().measure().unwrap(), &[0.1]).unwrap();
     assert_eq!(both.get("b").unwrap().to_vec1::<f32>().unwrap(), [1.0, 1.0]);
     assert_eq!(both.get("w").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.95; 4]);
 }
@@ -90,14 +91,14 @@ fn half_precision_weights_have_moments_in_f32() {
     let parameters: Parameters = [("w".to_owned(), var)].into_iter().collect();
     let mut optimizer = Optimizer::new(&parameters, AdamW::default()).unwrap();
     let loss = parameters.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
-    optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[0.1]).unwrap();
+    optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[0.1]).unwrap();
     let state = optimizer.save().unwrap();
     assert!(state.tensors.values().all(|tensor| tensor.dtype == crate::state::Dtype::F32));
     assert_ne!(parameters.get("w").unwrap().to_vec1::<half::bf16>().unwrap(), [half::bf16::ONE; 3]);
 }
 
-/// A schedule may drive momentum and weight decay as well: an update with the group's own values written out is
-/// the same, and one with others is not.
+/// A schedule may also drive momentum and weight decay: an update with the group's own values written out is the same,
+/// and one with other values is not.
 #[test]
 fn an_update_can_be_given_its_momentum_and_weight_decay() {
     let weights_after = |hyperparams: StepHyperparams| {
@@ -106,7 +107,7 @@ fn an_update_can_be_given_its_momentum_and_weight_decay() {
         for _ in 0..3 {
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[hyperparams]).unwrap();
+            optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[hyperparams]).unwrap();
         }
         parameters.save().unwrap()
     };
@@ -122,7 +123,8 @@ fn gradients_of_other_parameters_are_refused() {
     let only_b: Parameters = [("b".to_owned(), parameters.get("b").unwrap().clone())].into_iter().collect();
     let loss = only_b.get("b").unwrap().sum_all().unwrap();
     let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
-    let message = optimizer.update(&Gradients::of(&loss, &only_b).unwrap(), &[0.1]).unwrap_err().to_string();
+    let message =
+        optimizer.update(&Gradients::of(&loss, &only_b).unwrap().measure().unwrap(), &[0.1]).unwrap_err().to_string();
     assert_eq!(message, "the gradients are of `b`, and the optimizer's parameters are `a`, `b`");
 }
 
@@ -134,7 +136,7 @@ fn one_variable_under_two_names_is_refused() {
     assert!(message.starts_with("`a` and `b` are one variable"), "{message}");
 }
 
-/// With momentum 0 a group's dampening has nothing to dampen, as in PyTorch.
+/// With momentum 0 a group's dampening has no effect, as in PyTorch.
 #[test]
 fn a_group_without_momentum_is_not_dampened() {
     let parameters = parameters(&[1.0, 1.0]);
@@ -143,7 +145,7 @@ fn a_group_without_momentum_is_not_dampened() {
     let mut optimizer = Optimizer::new(&parameters, config).unwrap();
     for _ in 0..2 {
         let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
-        optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &[0.1, 0.1]).unwrap();
+        optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[0.1, 0.1]).unwrap();
     }
     let weight = parameters.get("a").unwrap().to_vec1::<f32>().unwrap()[0];
     assert!((weight - 0.8).abs() < 1e-6, "{weight}");
@@ -154,7 +156,7 @@ fn a_bad_rate_changes_nothing() {
     let parameters = parameters(&[1.0, 2.0]);
     let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
     let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
-    let gradients = Gradients::of(&loss, &parameters).unwrap();
+    let gradients = Gradients::of(&loss, &parameters).unwrap().measure().unwrap();
     for rate in [f64::NAN, f64::INFINITY, -0.1] {
         assert!(matches!(optimizer.update(&gradients, &[rate]), Err(OptimError::Rate { .. })));
     }
@@ -199,9 +201,9 @@ fn a_group_of_another_rule_than_the_saved_one_is_refused_with_both() {
     assert_eq!(refusal(sgd(0.0)), "the optimizer's momentum is 0.9 in the checkpoint and 0 here");
 }
 
-/// Each group moves as it would in an optimizer that is all its own.
+/// Each group is updated as in a separate optimizer.
 #[test]
-fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
+fn a_group_with_a_separate_rule_moves_as_that_says() {
     let values = [1.0, -0.5, 0.25, 2.0];
     let sgd = Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Sgd::default() };
     let after = |config: OptimizerConfig| {
@@ -211,7 +213,7 @@ fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
             let lrs = vec![0.02; optimizer.groups().len()];
-            optimizer.update(&Gradients::of(&loss, &parameters).unwrap(), &lrs).unwrap();
+            optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &lrs).unwrap();
         }
         parameters.save().unwrap().tensors
     };
@@ -221,7 +223,7 @@ fn a_group_with_a_rule_of_its_own_moves_as_that_says() {
     assert_eq!(mixed["b"], after(sgd.into())["b"]);
 }
 
-/// A checkpoint must not bring back the hyperparameters that a program has just changed.
+/// A checkpoint must not restore hyperparameters that a program has changed.
 #[test]
 fn loading_a_state_keeps_the_hyperparameters_asked_for() {
     let parameters = parameters(&[1.0, 2.0]);
@@ -245,8 +247,8 @@ fn an_optimizer_of_unnamed_variables_trains_but_refuses_to_be_saved() {
 }
 
 proptest! {
-    /// Saved after any number of updates and loaded into a fresh optimizer, the rest of the run has the same
-    /// bits as if nothing had happened.
+    /// An optimizer saved after any number of updates and loaded into a new one has the same bits in the rest of the
+    /// run as without the interruption.
     #[test]
     fn a_saved_and_loaded_optimizer_continues_bit_for_bit(
         values in proptest::collection::vec(-2f32..2.0, 2..12), before in 0usize..4, after in 1usize..4,
@@ -278,7 +280,7 @@ fn large_tensors_are_updated_like_small_ones() {
     let mut optimizer = Optimizer::new(&large, AdamW::default()).unwrap();
     let gradient_norm = |_: ()| {
         let loss = large.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
-        Gradients::of(&loss, &large).unwrap()
+        Gradients::of(&loss, &large).unwrap().measure().unwrap()
     };
     let gradients = gradient_norm(());
     let exact = values.iter().map(|&x| f64::from(2.0 * x).powi(2)).sum::<f64>().sqrt();
@@ -288,7 +290,7 @@ fn large_tensors_are_updated_like_small_ones() {
     let few: Parameters = [("w".to_owned(), small)].into_iter().collect();
     let loss = few.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
     let mut other = Optimizer::new(&few, AdamW::default()).unwrap();
-    other.update(&Gradients::of(&loss, &few).unwrap(), &[0.1]).unwrap();
+    other.update(&Gradients::of(&loss, &few).unwrap().measure().unwrap(), &[0.1]).unwrap();
     let tail: Tensor = large.get("w").unwrap().narrow(0, 90_000, 3).unwrap();
     assert_eq!(tail.to_vec1::<f32>().unwrap(), few.get("w").unwrap().to_vec1::<f32>().unwrap());
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
 
-/// Adam, its weight decay added to the gradient, as `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
+/// Adam with weight decay added to the gradient, like `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adam {
@@ -20,7 +20,7 @@ pub struct Adam {
     #[serde(default = "default_betas")]
     #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     #[serde(default = "default_eps")]
     #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
 
-/// Adam with decoupled weight decay, as `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
+/// Adam with decoupled weight decay, like `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamW {
@@ -20,7 +20,7 @@ pub struct AdamW {
     #[serde(default = "default_betas")]
     #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     #[serde(default = "default_eps")]
     #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,

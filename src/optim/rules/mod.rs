@@ -1,4 +1,4 @@
-//! The catalogue: one file for each update rule, with its hyperparameters, their ranges, and its source.
+//! The catalogue: one file per update rule, with its hyperparameters, their ranges, and its source.
 //!
 //! To add a rule, write its file and its line in `catalogue!` below.
 
@@ -9,7 +9,7 @@ use super::group_config::GroupRule;
 
 mod moments;
 
-/// Names the files of the catalogue, the rule that each defines, and its name in a configuration.
+/// Lists the files of the catalogue, the rule that each defines, and its name in a configuration.
 macro_rules! catalogue {
     ($($file:ident::$Rule:ident = $name:literal,)*) => {
         $(mod $file;
@@ -44,18 +44,18 @@ catalogue! {
     adamw::AdamW = "adamw",
 }
 
-/// The rules of the catalogue.
+/// Returns the rules of the catalogue.
 pub(super) fn catalogue() -> &'static [Definition] {
     CATALOGUE
 }
 
-/// The rule called `name`, from the catalogue or registered.
+/// Returns the rule called `name`, from the catalogue or registered.
 pub(super) fn find(name: &str) -> Option<&'static Definition> {
     let registered = || custom::definitions().into_iter().find(|definition| definition.name == name);
     CATALOGUE.iter().find(|definition| definition.name == name).or_else(registered)
 }
 
-/// The names of all rules.
+/// Returns the names of all rules.
 pub(super) fn names() -> Vec<&'static str> {
     let registered = custom::definitions();
     CATALOGUE.iter().chain(registered).map(|definition| definition.name).collect()

@@ -1,11 +1,11 @@
-//! The update that Adam and AdamW share, which differ in how weights decay.
+//! The update shared by Adam and AdamW, which differ in weight decay.
 
 use candle_core::{DType, Result, WithDType};
 
-use super::super::in_place::Element;
 use super::super::{OptimError, Step, Update};
+use crate::cpu::Element;
 
-/// Names of the running means of the gradient and of its square, as `torch.optim` has them.
+/// Names of the running means of the gradient and of its square, as in `torch.optim`.
 pub(super) const STATES: &[&str] = &["exp_avg", "exp_avg_sq"];
 
 pub(super) fn default_betas() -> [f64; 2] {
@@ -16,7 +16,7 @@ pub(super) fn default_eps() -> f64 {
     1e-8
 }
 
-/// Checks the hyperparameters that both have.
+/// Checks the shared hyperparameters.
 pub(super) fn check(betas: [f64; 2], eps: f64) -> std::result::Result<(), OptimError> {
     let in_range = betas.iter().all(|beta| (0.0..1.0).contains(beta));
     OptimError::require("betas", format!("{betas:?}"), in_range, "each must be at least 0 and below 1")?;
@@ -24,8 +24,8 @@ pub(super) fn check(betas: [f64; 2], eps: f64) -> std::result::Result<(), OptimE
     OptimError::require("eps", eps, is_normal, "must be positive, and not below what f32 can hold")
 }
 
-/// An update of one parameter. Decay multiplies the weights by `shrink` (AdamW), or `decay` times the weights is added
-/// to the gradient (Adam).
+/// An update of one parameter. AdamW multiplies the weights by `shrink`; Adam adds `decay` times the weights to the
+/// gradient.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moments {
     pub lr: f64,
@@ -33,12 +33,12 @@ pub(super) struct Moments {
     pub eps: f64,
     pub shrink: f64,
     pub decay: f64,
-    /// How many updates came before: the moments are corrected for having started at zero.
+    /// Number of updates before this one; the moments are corrected for having started at zero.
     pub updates_before: u64,
 }
 
 impl Moments {
-    /// An update without decay.
+    /// Creates an update without decay.
     pub fn new(step: &Step, beta2: f64, eps: f64) -> Self {
         let (lr, updates_before) = (step.lr, step.updates_before);
         Self { lr, betas: [step.momentum, beta2], eps, shrink: 1.0, decay: 0.0, updates_before }
@@ -48,17 +48,17 @@ impl Moments {
         match tensors.slice_dtype() {
             Some(DType::F32) => self.fused::<f32>(tensors),
             Some(DType::F64) => self.fused::<f64>(tensors),
-            _ => self.composed(tensors),
+            _ => self.reference(tensors),
         }
     }
 
-    /// `1 - beta^n` for the first and the second moment at update number n, counted from 1.
+    /// Returns `1 - beta^n` for the first and the second moment at update number n, counted from 1.
     fn corrections(&self) -> [f64; 2] {
         let n = (self.updates_before + 1) as f64;
         self.betas.map(|beta| 1.0 - beta.powf(n))
     }
 
-    /// One pass over the slices of the parameter.
+    /// Makes one pass over the slices of the parameter.
     fn fused<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
         let of = <T as WithDType>::from_f64;
         let [first_correction, second_correction] = self.corrections();
@@ -68,17 +68,21 @@ impl Moments {
         let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
         tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
             for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                let g = *g * scale + decay * *p;
-                *m = *m + take1 * (g - *m);
-                *v = *v * beta2 + take2 * g * g;
-                let denominator = v.sqrt() / root_correction + eps;
-                *p = *p * shrink - step_size * (*m / denominator);
+                // Read once: the compiler does not know that the slices are apart.
+                let (weight, mean, square) = (*p, *m, *v);
+                let g = *g * scale + decay * weight;
+                let mean = mean + take1 * (g - mean);
+                let square = square * beta2 + take2 * g * g;
+                let denominator = square.sqrt() / root_correction + eps;
+                *m = mean;
+                *v = square;
+                *p = weight * shrink - step_size * (mean / denominator);
             }
         })
     }
 
-    /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.
-    pub fn composed(self, tensors: &Update<'_>) -> Result<()> {
+    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
+    pub fn reference(self, tensors: &Update<'_>) -> Result<()> {
         let [first_correction, second_correction] = self.corrections();
         let p = tensors.weights()?;
         let g = (tensors.gradient()? + (&p * self.decay)?)?;

@@ -5,10 +5,10 @@ use candle_core::{DType, Result, WithDType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::in_place::Element;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use crate::cpu::Element;
 
-/// Stochastic gradient descent with momentum, as `torch.optim.SGD`.
+/// Stochastic gradient descent with momentum, like `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sgd {
@@ -23,7 +23,7 @@ pub struct Sgd {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub dampening: f64,
-    /// Whether to look ahead along the momentum: Sutskever et al., ICML 2013.
+    /// Whether to use Nesterov momentum: Sutskever et al., ICML 2013.
     #[serde(default)]
     pub nesterov: bool,
     /// Multiple of the weights that is added to their gradient.
@@ -61,12 +61,12 @@ impl UpdateRule for Sgd {
             (Some(DType::F64), true) => descend::<f64>(tensors, step),
             (Some(DType::F32), false) => self.roll::<f32>(tensors, step),
             (Some(DType::F64), false) => self.roll::<f64>(tensors, step),
-            _ => self.composed(tensors, step),
+            _ => self.reference(tensors, step),
         }
     }
 }
 
-/// One pass over the slices of a parameter without momentum.
+/// Makes one pass over the slices of a parameter without momentum.
 fn descend<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
     let of = <T as WithDType>::from_f64;
     let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
@@ -78,28 +78,31 @@ fn descend<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
 }
 
 impl Sgd {
-    /// The first update takes the whole gradient into the momentum, whatever the dampening; without momentum there is
-    /// nothing to dampen.
+    /// Returns the dampening of an update: 0 in the first update, which takes the whole gradient into the momentum, and
+    /// without momentum.
     fn dampening_of(&self, step: &Step) -> f64 {
         if step.updates_before == 0 || step.momentum == 0.0 { 0.0 } else { self.dampening }
     }
 
-    /// One pass over the slices of a parameter with momentum.
+    /// Makes one pass over the slices of a parameter with momentum.
     fn roll<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let of = <T as WithDType>::from_f64;
         let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
         let (keep, take) = (of(step.momentum), of(1.0 - self.dampening_of(step)));
         tensors.in_place(|[p, m]: [&mut [T]; 2], g| {
             for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
-                let g = *g * scale + decay * *p;
-                *m = *m * keep + g * take;
-                *p -= lr * if self.nesterov { g + keep * *m } else { *m };
+                // Read once: the compiler does not know that the slices are apart.
+                let weight = *p;
+                let g = *g * scale + decay * weight;
+                let momentum = *m * keep + g * take;
+                *m = momentum;
+                *p = weight - lr * if self.nesterov { g + keep * momentum } else { momentum };
             }
         })
     }
 
-    /// The same update as tensor operations, for devices whose memory cannot be visited and for half precision.
-    pub(in super::super) fn composed(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
+    pub(in super::super) fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let p = tensors.weights()?;
         let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
         let direction = if tensors.states.is_empty() {

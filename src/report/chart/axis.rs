@@ -1,13 +1,13 @@
-//! An axis: where a value lies on it, and the round values along it.
+//! An axis: the position of values, and ticks at round values.
 
-/// Values further out than this have no place, so that no difference of two of them overflows.
+/// Values beyond this cannot be drawn, so that no difference of two values overflows.
 const LARGEST: f64 = 1e300;
 
 /// A stretch of the number line, linear or logarithmic.
 #[derive(Clone, Debug)]
 pub struct Axis {
     log: bool,
-    /// The ends as the axis counts: values, or their decimal logarithms.
+    /// The ends in axis coordinates: values, or their decimal logarithms.
     low: f64,
     high: f64,
 }
@@ -15,20 +15,19 @@ pub struct Axis {
 /// A round value on an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
-    /// Its place, from 0 at the low end to 1 at the high one.
+    /// Its position, from 0 at the low end to 1 at the high one.
     pub at: f64,
-    /// Its value in words.
+    /// Its value as text.
     pub label: String,
 }
 
 impl Axis {
-    /// The axis of a chart without points: from 0 to 1, or from 1 to 10. What has no place on a longer axis of its kind
-    /// has none on this one either.
+    /// Returns the axis of a chart without points: from 0 to 1, or from 1 to 10.
     pub fn unit(log: bool) -> Self {
         Self { log, low: 0.0, high: 1.0 }
     }
 
-    /// The axis from the smallest to the largest of `values` that has a place; `None` if none has.
+    /// Returns the axis from the smallest to the largest drawable number of `values`; `None` if there is none.
     pub fn spanning(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
         let coordinates = values.filter_map(|value| coordinate(value, log));
         let ends = coordinates.fold(None, |ends, c| ends.map_or(Some((c, c)), |(a, b)| Some((c.min(a), c.max(b)))));
@@ -43,8 +42,8 @@ impl Axis {
         Some(Self { log, low, high })
     }
 
-    /// With room on both sides, as a share of its length. A linear axis of positive values begins at zero, unless they
-    /// are so close together that it would show little of them.
+    /// Adds a margin on both sides, as a share of its length. A linear axis of positive values begins at zero, unless
+    /// the values are so close together that little of their differences would be visible.
     pub fn with_margin(self, share: f64) -> Self {
         let from_zero = !self.log && self.low >= 0.0 && self.low < 0.7 * self.high;
         let low = if from_zero { 0.0 } else { self.low };
@@ -52,24 +51,26 @@ impl Axis {
         Self { low: if from_zero { 0.0 } else { low - room }, high: self.high + room, ..self }
     }
 
-    /// Where `value` lies, from 0 at the low end to 1 at the high one; `None` if it has no place.
+    /// Returns the position of `value`, from 0 at the low end to 1 at the high one; `None` if it cannot be drawn.
     pub fn place(&self, value: f64) -> Option<f64> {
         Some(self.share(coordinate(value, self.log)?))
     }
 
-    /// As `place`, with what lies beyond an end moved to that end; `None` for NaN only.
+    /// Like `place`, but clamps values beyond an end to it; `None` only for NaN.
     pub fn place_within(&self, value: f64) -> Option<f64> {
         let value = if value.is_nan() { return None } else { value.clamp(-LARGEST, LARGEST) };
         Some(self.place(value).unwrap_or(0.0).clamp(0.0, 1.0))
     }
 
-    /// As many ticks as `fit`, and about `most` of them at most.
+    /// Returns as many ticks as `fit`, at most about `most`.
     pub fn ticks_that(&self, fit: impl Fn(&[Tick]) -> bool, most: usize) -> Vec<Tick> {
         let fewer = (1..=most).rev().map(|most| self.ticks(most));
         fewer.into_iter().find(|ticks| fit(ticks)).unwrap_or_default()
     }
 
-    /// Places of the multiples 2 to 9 of each power of ten, on a logarithmic axis short enough to tell them apart.
+    /// Returns the positions of the multiples 2 to 9 of each power of ten, if a logarithmic axis is short enough to
+    /// show them apart.
+    #[cfg(feature = "charts")]
     pub fn minor_ticks(&self) -> Vec<f64> {
         if !self.log || self.high - self.low > 8.0 {
             return Vec::new();
@@ -98,7 +99,7 @@ impl Axis {
         self.log_ticks(&[1], i32::try_from(stride).unwrap_or(i32::MAX))
     }
 
-    /// Ticks at `multiples` of every power of ten whose exponent is a multiple of `stride`.
+    /// Returns ticks at `multiples` of every power of ten whose exponent is a multiple of `stride`.
     fn log_ticks(&self, multiples: &[i32], stride: i32) -> Vec<Tick> {
         let powers = self.powers(-1).filter(|power| power % stride == 0);
         let all = powers.flat_map(|power| multiples.iter().map(move |&multiple| (multiple, power)));
@@ -108,13 +109,14 @@ impl Axis {
         within.iter().map(|&tick| Tick { at: place(tick), label: log_label(tick, plain) }).collect()
     }
 
-    /// The exponents along a logarithmic axis, with as many `before` its first one.
+    /// Returns the exponents along a logarithmic axis, starting `before` exponents earlier.
     fn powers(&self, before: i32) -> std::ops::RangeInclusive<i32> {
         self.low.ceil() as i32 + before..=self.high.floor() as i32 + 1
     }
 }
 
-/// A value as the axis counts; nothing for one that has no place. What is too near zero to matter is zero.
+/// Converts a value to axis coordinates; `None` if it cannot be drawn. A value too close to zero to matter becomes
+/// zero.
 fn coordinate(value: f64, log: bool) -> Option<f64> {
     let value = if value.abs() < 1.0 / LARGEST { 0.0 } else { value };
     let has_place = value.abs() <= LARGEST && (!log || value > 0.0);
@@ -131,7 +133,7 @@ fn linear_ticks(low: f64, high: f64, most: usize, place: impl Fn(f64) -> f64) ->
     values.map(|k| Tick { at: place(k * step), label: linear_label(k * step, step, largest) }).collect()
 }
 
-/// A multiple of `step` with the digits that tell it from its neighbours.
+/// Formats a multiple of `step` with enough digits to distinguish it from its neighbours.
 fn linear_label(value: f64, step: f64, largest: f64) -> String {
     let exponent = |number: f64| (number.abs().log10() + 1e-9).floor() as i32;
     let digits = |count: i32| usize::try_from(count).unwrap_or(0).min(15);
@@ -150,7 +152,7 @@ fn linear_label(value: f64, step: f64, largest: f64) -> String {
     }
 }
 
-/// `multiple * 10^power`, as a decimal number where that is `plain` or short.
+/// Formats `multiple * 10^power`, as a decimal number if that is `plain` or short.
 fn log_label((multiple, power): (i32, i32), plain: bool) -> String {
     match usize::try_from(-power) {
         Ok(decimals) if plain || power == 0 => format!("{:.decimals$}", f64::from(multiple) * 10f64.powi(power)),

@@ -1,20 +1,20 @@
-//! The drawing in a terminal: two by four dots in each character.
+//! Charts in a terminal: two by four dots per character.
 
 use super::axis::Tick;
 use super::sample::{self, Line};
 use super::{Chart, text};
 
 const NAME_ROWS: usize = 3;
-/// Columns between the letters that tell lines apart.
+/// Number of columns between the letters that label a line.
 const TAG_EVERY: usize = 8;
 
 impl Chart {
-    /// The chart as plain text: `width_cols` columns in all (20 to 1000), a plot of `height_rows` rows (3 to 200).
+    /// Draws the chart as plain text: `width_cols` columns in all (20 to 1000), a plot of `height_rows` rows (3 to
+    /// 200).
     ///
-    /// From top to bottom, each only where the chart has it: title; name of the vertical axis; the plot; the
-    /// horizontal axis, two lines, and its name; marks, whose columns are `┊` where no line runs; phases, each name
-    /// beginning where the phase does; the legend, when there are several series, with the letters that stand in
-    /// their lines.
+    /// From top to bottom, each only if the chart has it: title; name of the vertical axis; the plot; the horizontal
+    /// axis, two lines, and its name; marks, whose columns are `┊` where no line runs; phases, each name beginning at
+    /// the start of its phase; the legend, if there are several series, with the letters that label their lines.
     pub fn to_braille(&self, width_cols: usize, height_rows: usize) -> String {
         let (width, height) = (width_cols.clamp(20, 1000), height_rows.clamp(3, 200));
         let (x, y) = (self.x_axis(), self.y_axis(0.0));
@@ -47,7 +47,7 @@ impl Chart {
         lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
-    /// The legend: each series' letter and name, in as many lines as that takes.
+    /// Returns the legend: each series' letter and name, in as many lines as needed.
     fn letters(&self, width: usize) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
@@ -65,7 +65,7 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// `words` in one line, if there are any.
+/// Returns `words` in one line, if there are any.
 fn heading(words: &str, width: usize) -> Option<String> {
     (!words.is_empty()).then(|| fitted(words, width))
 }
@@ -74,7 +74,7 @@ fn fitted(words: &str, width: usize) -> String {
     text::fitted(words, width as f64, |words| length(words) as f64)
 }
 
-/// The letter of a series; from the 27th on they repeat.
+/// Returns the letter of a series; letters repeat after 26 series.
 fn tag(number: usize) -> char {
     char::from(b'a' + (number % 26) as u8)
 }
@@ -83,11 +83,11 @@ fn tag(number: usize) -> char {
 struct Grid {
     width: usize,
     height: usize,
-    /// Dots of each character, row by row, as the low byte of its code point in the block of braille patterns.
+    /// Dots of each character, row by row, as the low byte of its code point in the block of Braille patterns.
     dots: Vec<u8>,
     /// Characters that replace dots.
     letters: Vec<Option<char>>,
-    /// The characters that each series runs through, as indices in `dots`.
+    /// The characters that each series passes through, as indices in `dots`.
     trails: Vec<Vec<usize>>,
 }
 
@@ -96,8 +96,8 @@ impl Grid {
         Self { width, height, dots: vec![0; width * height], letters: vec![None; width * height], trails: Vec::new() }
     }
 
-    /// The dot of a place, from the left and from the top. A place beyond an end, as rounding of huge numbers gives it,
-    /// is at that end: a line is drawn dot by dot, and must not be endless.
+    /// Returns the dot at a position, counted from the left and the top. Positions beyond an end, from rounding of huge
+    /// numbers, are clamped to it: a line is drawn dot by dot, so its length must be bounded.
     fn dot(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let (x, y) = (x.clamp(0.0, 1.0), y.clamp(0.0, 1.0));
         ((x * (2 * self.width - 1) as f64).round(), ((1.0 - y) * (4 * self.height - 1) as f64).round())
@@ -135,7 +135,7 @@ impl Grid {
         self.trails[series].push(index);
     }
 
-    /// Puts the letter of each series into its line here and there, in columns of its own.
+    /// Labels the line of each series with its letter at intervals, in separate columns.
     fn tag_lines(&mut self, series: usize) {
         let every = TAG_EVERY.min(self.width / series).max(1);
         for (number, trail) in self.trails.iter().enumerate() {
@@ -159,7 +159,7 @@ impl Grid {
         }
     }
 
-    /// The plot with the vertical axis at its left.
+    /// Returns the plot with the vertical axis at its left.
     fn rows(&self, left: usize, ticks: &[Tick]) -> Vec<String> {
         let row = |row: usize| {
             let tick = ticks.iter().find(|tick| self.row(tick.at) == row);
@@ -178,7 +178,7 @@ impl Grid {
         self.letters[index].or(pattern).unwrap_or(' ')
     }
 
-    /// Where the label of a tick of the horizontal axis begins.
+    /// Returns the first column of a tick label of the horizontal axis.
     fn label_start(&self, tick: &Tick) -> usize {
         let length = length(&tick.label);
         self.column(tick.at).saturating_sub(length / 2).min(self.width.saturating_sub(length))
@@ -188,7 +188,7 @@ impl Grid {
         ticks.is_sorted_by(|a, b| self.label_start(a) + length(&a.label) + 2 <= self.label_start(b))
     }
 
-    /// The horizontal axis and the labels of its ticks.
+    /// Returns the horizontal axis and the labels of its ticks.
     fn x_axis(&self, left: usize, ticks: &[Tick]) -> [String; 2] {
         let strokes = (0..self.width)
             .map(|column| if ticks.iter().any(|tick| self.column(tick.at) == column) { '┬' } else { '─' });
@@ -197,7 +197,7 @@ impl Grid {
         [format!("{:left$}└{}", "", strokes.collect::<String>()), self.written(left, &labels)]
     }
 
-    /// Names `(column, sign, name)` in as many rows as they need, each at its column, the sign in that column.
+    /// Arranges names `(column, sign, name)` in as many rows as needed, each with its sign in its column.
     fn names(&self, left: usize, names: Vec<(usize, char, &str)>) -> Vec<String> {
         let beside = |(column, sign, name): (usize, char, &str)| {
             let name = fitted(name, self.width / 2);
@@ -216,7 +216,7 @@ impl Grid {
         (0..count).map(|row| self.written(left, &in_row(row).collect::<Vec<_>>())).collect()
     }
 
-    /// One line below the plot with each of `words` at its column.
+    /// Returns one line below the plot with each of `words` at its column.
     fn written(&self, left: usize, words: &[(usize, String)]) -> String {
         let mut words: Vec<_> = words.to_vec();
         words.sort();

@@ -1,12 +1,12 @@
-//! SVG as it is written: shapes, colours, and words that no markup hides in.
+//! SVG output: shapes, colours, and escaped text.
 
-/// Colours that people with any kind of colour vision tell apart: Okabe and Ito, "Color Universal Design" (2008),
+/// Colours that can be distinguished with any kind of colour vision: Okabe and Ito, "Color Universal Design" (2008),
 /// without the yellow, which is faint on white.
 const COLOURS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
-/// Further series repeat the colours with other dashes.
+/// Further series repeat the colours with other dash patterns.
 const DASHES: [&str; 3] = ["", "8 4", "2 4"];
 
-/// A drawing in the making.
+/// A drawing under construction.
 pub struct Canvas(String);
 
 impl Canvas {
@@ -27,12 +27,12 @@ impl Canvas {
         ));
     }
 
-    /// A straight line from the first two numbers to the last two.
+    /// Draws a straight line from the first two numbers to the last two.
     pub fn rule(&mut self, [x1, y1, x2, y2]: [f64; 4], colour: &str, style: &str) {
         self.put(&format!("<path d=\"M{x1:.1},{y1:.1}L{x2:.1},{y2:.1}\" stroke=\"{colour}\" {style}/>"));
     }
 
-    /// A path in the colour and dashes of series `number`.
+    /// Draws a path in the colour and dash pattern of series `number`.
     pub fn line(&mut self, path: &str, number: usize) {
         if path.is_empty() {
             return;
@@ -44,7 +44,7 @@ impl Canvas {
         self.put(&format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" {joins}{dashes}/>"));
     }
 
-    /// A point of series `number` that no line leads to.
+    /// Draws an isolated point of series `number`.
     pub fn dot(&mut self, x: f64, y: f64, number: usize) {
         let colour = COLOURS[number % COLOURS.len()];
         self.put(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
@@ -56,7 +56,7 @@ impl Canvas {
         self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
     }
 
-    /// Words that are read from below, centred at `(x, y)`.
+    /// Draws vertical text, centred at `(x, y)`.
     pub fn upright_text(&mut self, x: f64, y: f64, size: f64, fill: &str, words: &str) {
         let place = format!("transform=\"translate({x:.1},{y:.1}) rotate(-90)\"");
         let style = format!("font-size=\"{size}\" text-anchor=\"middle\" fill=\"{fill}\"");
@@ -73,7 +73,7 @@ impl Canvas {
     }
 }
 
-/// `words` as XML can hold them: markup escaped, characters that no XML document may contain replaced.
+/// Escapes `words` for XML: markup is escaped, characters that XML forbids are replaced.
 fn escaped(words: &str) -> String {
     let mut escaped = String::with_capacity(words.len());
     for letter in words.chars() {

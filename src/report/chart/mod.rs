@@ -1,51 +1,56 @@
-//! A line chart, as SVG, as PNG and in the terminal.
+//! A line chart, as SVG and PNG (feature `charts`) and in the terminal.
 //!
-//! Made for rates over steps and losses over rates, and knowing nothing of either: series of points, named phases
-//! behind them, marks across them. Every chart can be drawn, whatever its numbers are: a point that has no place on
-//! its axis (not finite, beyond ±1e300, or not positive on a logarithmic axis) leaves a gap in its line.
+//! Used for rates over steps and losses over rates, but independent of both: series of points, named phases behind
+//! them, marks across them. Every chart can be drawn, whatever its numbers: a point that cannot be drawn on its axis
+//! (not finite, beyond ±1e300, or not positive on a logarithmic axis) leaves a gap in its line.
 
 mod axis;
 mod braille;
+#[cfg(feature = "charts")]
 mod canvas;
+#[cfg(feature = "charts")]
 mod png;
 mod sample;
+#[cfg(feature = "charts")]
 mod svg;
 mod text;
+#[cfg(feature = "charts")]
+mod typeface;
 
 use axis::Axis;
 
-/// What to draw. The default is an empty chart with linear axes.
+/// A chart. The default is an empty chart with linear axes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
-    /// Above the chart. This and the names of the axes may be empty, and then take no room.
+    /// Title above the chart. The title and the names of the axes may be empty, and then take no space.
     pub title: String,
-    /// What the horizontal axis counts, as `step`.
+    /// Name of the horizontal axis, such as `step`.
     pub x_label: String,
-    /// What the vertical axis measures, as `learning rate`.
+    /// Name of the vertical axis, such as `learning rate`.
     pub y_label: String,
-    /// How large it is as SVG and PNG.
+    /// Size as SVG and PNG.
     pub size: Size,
-    /// A logarithmic horizontal axis.
+    /// Whether the horizontal axis is logarithmic.
     pub log_x: bool,
-    /// A logarithmic vertical axis.
+    /// Whether the vertical axis is logarithmic.
     pub log_y: bool,
-    /// The lines, the last one on top. Their points may be as many as a run has steps: what is drawn of them is the
-    /// first, lowest, highest and last of each pixel column.
+    /// The lines, the last one on top. They may have one point per step of a run: of each pixel column only the first,
+    /// lowest, highest and last points are drawn.
     pub series: Vec<Series>,
     /// Shaded bands behind the lines. Names that would overlap are put in up to three rows, fewer in a small chart;
-    /// one for which no room is left is not written.
+    /// names that do not fit are left out.
     pub phases: Vec<Phase>,
-    /// Vertical lines across the chart; their labels are treated like the names of phases.
+    /// Vertical lines across the chart; their labels are arranged like the names of phases.
     pub marks: Vec<Mark>,
 }
 
-/// How large a chart is drawn: 960 by 540 units by default, at least 200 by 180, at most 4000 by 4000. Letters have the
-/// same size in units whatever the chart's, so a small chart has fewer of them.
+/// Size of a chart: 960 by 540 units by default, at least 200 by 180, at most 4000 by 4000. Text has the same size in
+/// units in all charts, so a small chart has less of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// From left to right.
+    /// Width in units.
     pub width: u16,
-    /// From top to bottom.
+    /// Height in units.
     pub height: u16,
 }
 
@@ -55,8 +60,9 @@ impl Default for Size {
     }
 }
 
+#[cfg(feature = "charts")]
 impl Size {
-    /// Width and height, within the limits.
+    /// Returns width and height, clamped to the limits.
     fn in_units(self) -> (f64, f64) {
         (f64::from(self.width.clamp(200, 4000)), f64::from(self.height.clamp(180, 4000)))
     }
@@ -65,54 +71,55 @@ impl Size {
 /// One line of a [`Chart`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// Its name in the legend, which is shown when there are several series.
+    /// Its name in the legend, which is shown if there are several series.
     pub name: String,
-    /// How it leads from point to point.
+    /// How points are connected.
     pub shape: Shape,
-    /// Points `(x, y)`; sorted by `x` where they aren't.
+    /// Points `(x, y)`; they are sorted by `x` if necessary.
     pub points: Vec<(f64, f64)>,
 }
 
-/// How a line leads from one of its points to the next.
+/// How a line connects its points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// Straight: what is measured at a few places of something that changes gradually.
+    /// Straight lines, for samples of a gradually changing quantity.
     #[default]
     Line,
-    /// In steps: each value holds until the next one, and the last for as long as the one before it; a single one holds
-    /// for 1. So is a rate, which has a value for each update and none between two.
+    /// Steps: each value holds until the next one, and the last for as long as the one before it; a single one holds
+    /// for 1. For example a rate, which has a value for each update and none in between.
     Steps,
 }
 
-/// A stretch of the horizontal axis with a name, as `warmup`. The part of it outside the chart is cut off.
+/// A named stretch of the horizontal axis, such as `warmup`. Parts outside the chart are cut off.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Phase {
     /// Its name.
     pub name: String,
-    /// Where it begins.
+    /// Its start.
     pub from: f64,
-    /// Where it ends.
+    /// Its end.
     pub to: f64,
 }
 
-/// A place on the horizontal axis to point out, as the current step. The axis is made long enough to hold it.
+/// A labelled position on the horizontal axis, such as the current step. The axis is extended to include it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mark {
-    /// Where it is.
+    /// Its position.
     pub x: f64,
-    /// What is there.
+    /// Its label.
     pub label: String,
 }
 
-/// Why a chart did not become a PNG. Both mean a defect of this library: any chart can be drawn.
+/// Errors of drawing a PNG. Both mean a defect of this library: any chart can be drawn.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChartError {
     /// The drawing could not be read as SVG.
     #[error("chart {title:?}: its SVG cannot be drawn: {reason}; write the chart as SVG instead and report this")]
     Drawing {
         /// The chart's title.
         title: String,
-        /// What the renderer says.
+        /// The message of the renderer.
         reason: String,
     },
     /// The pixels could not be written as PNG.
@@ -120,14 +127,14 @@ pub enum ChartError {
     Encoding {
         /// The chart's title.
         title: String,
-        /// What the encoder says.
+        /// The message of the encoder.
         reason: String,
     },
 }
 
 impl Chart {
-    /// The horizontal axis: over the points, with the width of the last step, and marks, or over the phases where there
-    /// are neither.
+    /// Returns the horizontal axis: over the points, with the width of the last step, and marks; over the phases if
+    /// there are no points or marks.
     fn x_axis(&self) -> Axis {
         let points = self.points().map(|(x, _)| x).chain(self.series.iter().filter_map(Series::end));
         let marks = self.marks.iter().map(|mark| mark.x);
@@ -137,7 +144,7 @@ impl Chart {
             .unwrap_or_else(|| Axis::unit(self.log_x))
     }
 
-    /// The vertical axis, with `margin` (a share of its length) around the points.
+    /// Returns the vertical axis, with `margin` (a share of its length) around the points.
     fn y_axis(&self, margin: f64) -> Axis {
         let values = self.points().map(|(_, y)| y);
         Axis::spanning(values, self.log_y).unwrap_or_else(|| Axis::unit(self.log_y)).with_margin(margin)
@@ -147,7 +154,7 @@ impl Chart {
         self.series.iter().flat_map(|series| series.points.iter().copied())
     }
 
-    /// Each phase that has a place on `x`: its number, its name, and where it begins and ends.
+    /// Returns each phase that is visible on `x`: its number, its name, its start and its end.
     fn phases_on(&self, x: &Axis) -> Vec<(usize, &str, f64, f64)> {
         let placed = self.phases.iter().enumerate().filter_map(|(number, phase)| {
             let (from, to) = (x.place_within(phase.from)?, x.place_within(phase.to)?);
@@ -156,14 +163,14 @@ impl Chart {
         placed.collect()
     }
 
-    /// Each mark that has a place on `x`: the place and its label.
+    /// Returns each mark that is visible on `x`: its position and its label.
     fn marks_on(&self, x: &Axis) -> Vec<(f64, &str)> {
         self.marks.iter().filter_map(|mark| Some((x.place(mark.x)?, mark.label.as_str()))).collect()
     }
 }
 
 impl Series {
-    /// Where the last step ends, if the series has steps.
+    /// Returns the end of the last step, if the series has steps.
     fn end(&self) -> Option<f64> {
         let largest_two = |(largest, second): (f64, f64), x: f64| match x > largest {
             true => (x, largest),

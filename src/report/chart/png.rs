@@ -1,25 +1,25 @@
-//! The drawing as pixels.
+//! Charts as PNG.
 
 use std::sync::Arc;
 
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use super::{Chart, ChartError, text};
+use super::{Chart, ChartError, typeface};
 
-/// Pixels for each unit of the SVG: fine enough for screens that show two pixels for one.
+/// Pixels per unit of the SVG, for high-resolution screens.
 const SCALE: u16 = 2;
 
 impl Chart {
-    /// The chart as PNG: what [`Chart::to_svg`] draws, two pixels for each unit, in a typeface that is built in.
+    /// Draws the chart as PNG: like [`Chart::to_svg`], with two pixels per unit and a built-in font.
     ///
     /// # Errors
     ///
-    /// [`ChartError`], should the drawing defeat the renderer.
+    /// [`ChartError`], if the renderer fails.
     pub fn to_png(&self) -> Result<Vec<u8>, ChartError> {
         let drawing = |reason: String| ChartError::Drawing { title: self.title.clone(), reason };
         let mut fonts = fontdb::Database::new();
-        fonts.load_font_data(text::FONT.to_vec());
+        fonts.load_font_data(typeface::FONT.to_vec());
         let options = Options { fontdb: Arc::new(fonts), ..Options::default() };
         let tree = Tree::from_str(&self.to_svg(), &options).map_err(|error| drawing(error.to_string()))?;
         let (width, height) = self.size.in_units();

@@ -1,14 +1,15 @@
-//! A series as the lines that can be seen of it.
+//! Reduces a series to its visible lines.
 
 use super::axis::Axis;
 use super::{Series, Shape};
 
-/// A line: points as shares of the two axes, by rising `x`.
+/// A line: points as shares of the two axes, in ascending order of `x`.
 pub type Line = Vec<(f64, f64)>;
 
-/// The lines of a series, broken where a point has no place, through at most four points in each of `columns` columns:
-/// its first, lowest, highest and last one, so that a spike of a single point stays as high as it is. Steps go along
-/// the axes from each of these points to the next, so a jump is upright however many points share its column.
+/// Returns the lines of a series, broken at points that cannot be drawn, with at most four points in each of `columns`
+/// columns: the first, lowest, highest and last, so that a spike of a single point keeps its height. Steps are drawn
+/// along the axes from each of these points to the next, so a jump is vertical whatever number of points share its
+/// column.
 pub fn lines(series: &Series, x: &Axis, y: &Axis, columns: usize) -> Vec<Line> {
     let columns = columns.max(1);
     let places = series.points.iter().filter_map(|point| Some((x.place(point.0)?, y.place(point.1))));
@@ -42,7 +43,7 @@ pub fn lines(series: &Series, x: &Axis, y: &Axis, columns: usize) -> Vec<Line> {
     lines
 }
 
-/// The corners of the steps through `points`, of which the last goes on to `end`.
+/// Returns the corners of the steps through `points`; the last step continues to `end`.
 fn staircase(points: &[(f64, f64)], end: Option<f64>) -> Line {
     let mut line = Line::new();
     for &(x, y) in points {
@@ -57,7 +58,7 @@ fn staircase(points: &[(f64, f64)], end: Option<f64>) -> Line {
     line
 }
 
-/// The first, lowest, highest and last point, in their order.
+/// Returns the first, lowest, highest and last point, in their order.
 fn outline(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
     let by_height = |a: &usize, b: &usize| points[*a].1.total_cmp(&points[*b].1);
     let lowest = (0..points.len()).min_by(by_height);

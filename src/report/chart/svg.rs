@@ -1,9 +1,9 @@
-//! The drawing as SVG: one file that needs nothing else, the same bytes for the same chart.
+//! Charts as SVG: one self-contained file, with the same bytes for the same chart.
 
 use super::axis::{Axis, Tick};
 use super::canvas::Canvas;
 use super::sample::{self, Line};
-use super::{Chart, text};
+use super::{Chart, text, typeface};
 
 const SHADES: [&str; 2] = ["#F4F6FA", "#E7EBF3"];
 const INK: &str = "#222222";
@@ -16,23 +16,23 @@ const LABEL: f64 = 13.0;
 const SMALL: f64 = 12.0;
 /// The height of a row of names above the chart.
 const ROW: f64 = 17.0;
-/// The narrowest gap between two words in a row.
+/// The smallest gap between two words in a row.
 const GAP: f64 = 12.0;
-/// As many points as this many full series have are shared by all series, which bounds the size of the file.
+/// The points of this number of full series are shared by all series, which limits the size of the file.
 const FULL_SERIES: usize = 4;
 
 impl Chart {
-    /// The chart as SVG, with text as text. Equal charts give equal bytes.
+    /// Draws the chart as SVG, with text as text. Equal charts give equal bytes.
     pub fn to_svg(&self) -> String {
         let (width, height_of_all) = self.size.in_units();
         let (x, y) = (self.x_axis(), self.y_axis(0.05));
         let room = |words: &str, with: f64, without: f64| if words.is_empty() { without } else { with };
         let (top, bottom) = (room(&self.title, 48.0, 14.0), height_of_all - room(&self.x_label, 58.0, 30.0));
         let y_ticks = y.ticks_that(|_| true, (((bottom - top) / 30.0) as usize).clamp(2, 8));
-        let widest = y_ticks.iter().map(|tick| text::width(&tick.label, SMALL)).fold(0.0, f64::max);
+        let widest = y_ticks.iter().map(|tick| typeface::width(&tick.label, SMALL)).fold(0.0, f64::max);
         let left = room(&self.y_label, 52.0, 18.0) + widest;
         let right = width - (width / 30.0).clamp(14.0, 32.0);
-        // All of them together leave some room for the lines.
+        // All of them together leave some space for the lines.
         let rows = ((height_of_all - 120.0) / 60.0).clamp(1.0, 3.0) as usize;
         let mut plot = Plot { x, y, left, right, top, bottom, width, rows };
         let legend = self.legend(&plot);
@@ -54,13 +54,13 @@ impl Chart {
         canvas.finish()
     }
 
-    /// The legend's entries from left to right, in rows; the last one says how many found no room.
+    /// Returns the legend's entries from left to right, in rows; the last one says how many did not fit.
     fn legend(&self, plot: &Plot) -> Vec<Entry> {
         let mut entries = Vec::new();
         let (mut left, mut row) = (plot.left, 0);
         for (number, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
-            let name = text::fitted(&series.name, 300.0, |name| text::width(name, SMALL));
-            let width = 34.0 + text::width(&name, SMALL) + 22.0;
+            let name = text::fitted(&series.name, 300.0, |name| typeface::width(name, SMALL));
+            let width = 34.0 + typeface::width(&name, SMALL) + 22.0;
             let may_be_cut_off = row + 1 == plot.rows && number + 1 < self.series.len();
             let room = if may_be_cut_off { plot.right - 90.0 } else { plot.right + 22.0 };
             if left + width > room && left > plot.left {
@@ -77,22 +77,22 @@ impl Chart {
         entries
     }
 
-    /// Names of the phases, each centred over its band.
+    /// Returns names of the phases, each centred over its band.
     fn phase_names(&self, plot: &Plot) -> Vec<Name> {
         let centred = |(_, name, from, to): (usize, &str, f64, f64)| {
             let name = plot.fitted(name);
-            let width = text::width(&name, SMALL);
+            let width = typeface::width(&name, SMALL);
             let left = plot.x((from + to) / 2.0) - width / 2.0;
             Name { left: left.clamp(plot.left, plot.right - width), width, row: 0, name, line: None }
         };
         arranged(self.phases_on(&plot.x).into_iter().map(centred).collect(), plot.rows)
     }
 
-    /// Labels of the marks, each beginning at its line, or ending there where the chart ends.
+    /// Returns labels of the marks, each beginning at its line, or ending there at the end of the chart.
     fn mark_labels(&self, plot: &Plot) -> Vec<Name> {
         let beside = |(at, label): (f64, &str)| {
             let name = plot.fitted(label);
-            let width = text::width(&name, SMALL);
+            let width = typeface::width(&name, SMALL);
             let line = plot.x(at);
             let left = if line + 4.0 + width <= plot.width - 8.0 { line + 4.0 } else { line - 4.0 - width };
             Name { left, width, row: 0, name, line: Some(line) }
@@ -103,7 +103,7 @@ impl Chart {
     fn draw_phases(&self, canvas: &mut Canvas, plot: &Plot) {
         for (number, _, from, to) in self.phases_on(&plot.x) {
             let (left, width) = (plot.x(from), plot.x(to) - plot.x(from));
-            // What is narrower than a pixel can't be seen, and there may be very many.
+            // Bands narrower than a pixel are invisible, and there may be very many.
             if width >= 1.0 {
                 canvas.rectangle(left, plot.top, width, plot.bottom - plot.top, SHADES[number % SHADES.len()]);
             }
@@ -111,7 +111,8 @@ impl Chart {
     }
 
     fn draw_labels(&self, canvas: &mut Canvas, plot: &Plot) {
-        let fitted = |words: &str, most: f64, size: f64| text::fitted(words, most, |words| text::width(words, size));
+        let fitted =
+            |words: &str, most: f64, size: f64| text::fitted(words, most, |words| typeface::width(words, size));
         let title = fitted(&self.title, plot.right - plot.left, TITLE);
         canvas.text(plot.left, 32.0, TITLE, "start", INK, &title);
         let x_label = fitted(&self.x_label, plot.right - plot.left, LABEL);
@@ -148,9 +149,9 @@ struct Plot {
     right: f64,
     top: f64,
     bottom: f64,
-    /// Of the whole drawing.
+    /// The width of the whole drawing.
     width: f64,
-    /// The most rows of the legend, of the names of phases, and of the labels of marks.
+    /// Maximal number of rows of the legend, of the names of phases, and of the labels of marks.
     rows: usize,
 }
 
@@ -164,10 +165,10 @@ impl Plot {
     }
 
     fn fitted(&self, name: &str) -> String {
-        text::fitted(name, (self.right - self.left) / 2.0, |name| text::width(name, SMALL))
+        text::fitted(name, (self.right - self.left) / 2.0, |name| typeface::width(name, SMALL))
     }
 
-    /// A line as the commands of a path, in tenths of a unit, with the short forms of upright and level stretches.
+    /// Formats a line as path commands, in tenths of a unit, with short forms for vertical and horizontal segments.
     fn path(&self, line: &Line) -> String {
         let tenths = |&(x, y): &(f64, f64)| (format!("{:.1}", self.x(x)), format!("{:.1}", self.y(y)));
         let mut points: Vec<(String, String)> = line.iter().map(tenths).collect();
@@ -202,7 +203,7 @@ impl Plot {
         for tick in self.x.ticks_that(|ticks| self.have_room(ticks), most) {
             let x = self.x(tick.at);
             canvas.rule([x, self.top, x, self.bottom + 5.0], GRID, "");
-            let half = text::width(&tick.label, SMALL) / 2.0;
+            let half = typeface::width(&tick.label, SMALL) / 2.0;
             let x = x.min(self.width - half - 2.0);
             canvas.text(x, self.bottom + 19.0, SMALL, "middle", FAINT_INK, &tick.label);
         }
@@ -210,15 +211,15 @@ impl Plot {
         canvas.rule([self.left, self.top, self.left, self.bottom], FAINT_INK, "");
     }
 
-    /// Whether these ticks of the horizontal axis keep clear of each other.
+    /// Whether these ticks of the horizontal axis do not overlap.
     fn have_room(&self, ticks: &[Tick]) -> bool {
-        let half = |tick: &Tick| text::width(&tick.label, SMALL) / 2.0;
+        let half = |tick: &Tick| typeface::width(&tick.label, SMALL) / 2.0;
         let clear = |a: &Tick, b: &Tick| self.x(a.at) + half(a) + GAP <= self.x(b.at) - half(b);
         ticks.is_sorted_by(clear)
     }
 }
 
-/// An entry of the legend; without a series it is a remark.
+/// An entry of the legend; without a series it is a note.
 struct Entry {
     series: Option<usize>,
     name: String,
@@ -244,12 +245,12 @@ struct Name {
     /// Its row, counted upwards from the chart.
     row: usize,
     name: String,
-    /// Where the line runs that it names.
+    /// Position of the line that it labels.
     line: Option<f64>,
 }
 
-/// The names that find room in rows above the chart, with their rows. The names of lines are arranged from the right,
-/// so that a line which is led up to a higher row passes to the left of the names below.
+/// Arranges names in rows above the chart, leaving out those that do not fit. Names of lines are placed from the right,
+/// so that a line to a higher row passes to the left of the names below.
 fn arranged(mut names: Vec<Name>, most: usize) -> Vec<Name> {
     let stretch = |name: &Name| match name.line {
         None => (name.left, name.left + name.width + GAP),
@@ -261,7 +262,7 @@ fn arranged(mut names: Vec<Name>, most: usize) -> Vec<Name> {
     names
 }
 
-/// The height of the rows that `names` take.
+/// Returns the height of the rows that `names` take.
 fn height(names: &[Name]) -> f64 {
     ROW * names.iter().map(|name| name.row + 1).max().unwrap_or(0) as f64
 }

@@ -1,21 +1,6 @@
-//! Words in a chart: how wide they are, how they are made to fit, and how they keep clear of each other.
+//! Words in a chart: how they are made to fit, and how they keep clear of each other.
 
-use skrifa::instance::{LocationRef, Size};
-use skrifa::{FontRef, MetadataProvider};
-
-/// The typeface of every chart: DejaVu Sans, Latin and Greek letters and a few symbols.
-pub const FONT: &[u8] = include_bytes!("../../../assets/fonts/DejaVuSans-subset.ttf");
-
-/// The width of `text` in the typeface at `size`, in the unit of `size`.
-pub fn width(text: &str, size: f64) -> f64 {
-    let Ok(font) = FontRef::new(FONT) else { return 0.6 * size * text.chars().count() as f64 };
-    let (glyphs, metrics) = (font.charmap(), font.glyph_metrics(Size::new(size as f32), LocationRef::default()));
-    let advance = |letter: char| metrics.advance_width(glyphs.map(letter)?).map(f64::from);
-    // What the typeface lacks is drawn by another one; most such letters are at most a square.
-    text.chars().map(|letter| advance(letter).unwrap_or(size)).sum()
-}
-
-/// `text` on one line, without control characters, cut with `…` to be at most `most` wide.
+/// Returns `text` on one line, without control characters, cut with `…` to a width of at most `most`.
 pub fn fitted(text: &str, most: f64, width: impl Fn(&str) -> f64) -> String {
     let mut letters: Vec<char> = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let whole: String = letters.iter().take(500).collect();
@@ -32,8 +17,8 @@ pub fn fitted(text: &str, most: f64, width: impl Fn(&str) -> f64) -> String {
     String::new()
 }
 
-/// The row for each of the stretches `(from, to)` such that none touches another in its row: the first of `most`
-/// rows that has room, `None` if none has. Stretches that begin further left choose first.
+/// Assigns each of the stretches `(from, to)` to a row such that none overlaps another in its row: the first of `most`
+/// rows with space, or `None`. Stretches that begin further left choose first.
 pub fn rows(stretches: &[(f64, f64)], most: usize) -> Vec<Option<usize>> {
     let mut order: Vec<usize> = (0..stretches.len()).collect();
     order.sort_by(|&a, &b| stretches[a].0.total_cmp(&stretches[b].0));
@@ -52,13 +37,6 @@ pub fn rows(stretches: &[(f64, f64)], most: usize) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_as_wide_as_the_typeface_draws_them() {
-        // DejaVu Sans: `m` is 1995 of 2048 units wide, `i` 569.
-        assert!((width("m", 2048.0) - 1995.0).abs() < 0.5);
-        assert!((width("mi", 1024.0) - (1995.0 + 569.0) / 2.0).abs() < 0.5);
-    }
 
     #[test]
     fn long_words_are_cut_and_control_characters_are_gone() {

@@ -1,4 +1,4 @@
-//! A configuration as a run would understand it: data, model, length, rates, and likely mistakes.
+//! A configuration as a run would interpret it: data, model, length, rates, and likely mistakes.
 
 mod text;
 
@@ -11,49 +11,49 @@ use crate::Notice;
 use crate::data::{Data, Dataset, Format, Input, RowSet, TargetKind};
 use crate::train::{Session, Setting, TrainError, from_file};
 
-/// A configuration as a run would understand it.
+/// A configuration as a run would interpret it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// The data.
     pub data: DataCheck,
     /// The model.
     pub model: ModelCheck,
-    /// How long the run is.
+    /// The length of the run.
     pub length: LengthCheck,
     /// The learning rate.
     pub schedule: ScheduleCheck,
-    /// How often the model is evaluated on validation rows, as it is configured; none where there are none.
+    /// The configured interval of validations; `None` without validation rows.
     pub validation_every: Option<Value>,
-    /// How often the state is saved, as it is configured.
+    /// The configured interval of saves.
     pub checkpoint_every: Option<Value>,
-    /// The notes and warnings of a run before its first step.
+    /// The notes and warnings before the first step of the run.
     pub notices: Vec<NoticeCheck>,
 }
 
 /// The data.
 #[derive(Clone, Debug, Serialize)]
 pub struct DataCheck {
-    /// Where it is.
+    /// Its path.
     pub path: String,
-    /// Its kind.
+    /// Its format.
     pub format: Option<Format>,
-    /// Rows to train on.
+    /// Number of training rows.
     pub train_rows: usize,
-    /// Rows to validate on.
+    /// Number of validation rows.
     pub validation_rows: usize,
     /// The inputs of a row.
     pub input: Input,
     /// The target of a row.
     pub targets: TargetKind,
-    /// The columns that the model sees, of a table.
+    /// The feature columns of a table.
     pub features: Option<Vec<String>>,
-    /// The column that is the target, of a table.
+    /// The target column of a table.
     pub label: Option<String>,
-    /// The columns that are left out, of a table.
+    /// The ignored columns of a table.
     pub ignored: Option<Vec<String>>,
-    /// The classes with their counts, where each row has one.
+    /// The classes with their counts, if each row has one class.
     pub classes: Option<Vec<ClassCheck>>,
-    /// The columns of a table in which values are missing, and in how many rows.
+    /// The columns of a table with missing values, and the number of rows with them.
     pub missing: Vec<(String, usize)>,
 }
 
@@ -62,9 +62,9 @@ pub struct DataCheck {
 pub struct ClassCheck {
     /// Its name, or its number.
     pub name: String,
-    /// How many rows to train on have it.
+    /// Number of training rows in the class.
     pub train: usize,
-    /// How many rows to validate on have it.
+    /// Number of validation rows in the class.
     pub validation: usize,
 }
 
@@ -73,41 +73,41 @@ pub struct ClassCheck {
 pub struct ModelCheck {
     /// Its kind.
     pub kind: String,
-    /// How many numbers are trained.
+    /// Number of trainable numbers.
     pub parameters: usize,
-    /// The tensors that are trained, and their shapes.
+    /// The trainable tensors and their shapes.
     pub tensors: Vec<(String, Vec<usize>)>,
 }
 
-/// How long the run is.
+/// Length of the run.
 #[derive(Clone, Debug, Serialize)]
 pub struct LengthCheck {
-    /// Updates in all.
+    /// Number of updates.
     pub steps: u64,
-    /// Updates in an epoch.
+    /// Number of updates per epoch.
     pub steps_per_epoch: u64,
-    /// Passes over the data.
+    /// Number of passes over the data.
     pub epochs: f64,
 }
 
-/// The learning rate of the first parameter group, as if no metric came.
+/// The learning rate of the first parameter group, without reports of metrics.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScheduleCheck {
     /// The schedule on one line.
     pub text: String,
-    /// That of the first update.
+    /// The rate of the first update.
     pub start: f64,
-    /// The highest.
+    /// The highest rate.
     pub peak: f64,
-    /// The first update that uses the highest.
+    /// The first update with the highest rate.
     pub peak_step: u64,
-    /// That of the last update.
+    /// The rate of the last update.
     pub end: f64,
-    /// Whether it follows a metric, so that it may become another one.
+    /// Whether it follows a metric, so that it may change.
     pub follows_a_metric: bool,
 }
 
-/// A [`Notice`] for programs.
+/// A [`Notice`] as data for programs.
 #[derive(Clone, Debug, Serialize)]
 pub struct NoticeCheck {
     /// `note` or `warning`.
@@ -117,17 +117,17 @@ pub struct NoticeCheck {
 }
 
 impl Check {
-    /// Reads the configuration at `path` with `settings` and all that it names, and trains nothing.
+    /// Reads the configuration at `path` with `settings`, and the files that it names, without training.
     ///
     /// # Errors
-    /// Whatever a run would be refused for.
+    /// Any error that a run would be refused for.
     pub fn of_file(path: &Path, settings: &[Setting]) -> Result<Self, TrainError> {
         let session = Session::new(from_file(path, settings)?)?;
         session.require_figures()?;
         Ok(Self::of(&session))
     }
 
-    /// The summary of a session at its start.
+    /// Summarizes a session at its start.
     pub fn of(session: &Session) -> Self {
         let config = serde_json::to_value(session.config().complete()).unwrap_or_default();
         let every = |table: &str| config[table].get("every").cloned();
@@ -144,13 +144,14 @@ impl Check {
     }
 }
 
-/// The columns from which nothing can be learned. Pixels in a corner are such, so that a run does not speak of them.
+/// Returns the constant columns, from which nothing can be learned. Runs do not report them, because corner pixels are
+/// often constant.
 fn constant(session: &Session) -> Option<Notice> {
     let columns = session.data().dataset().constant();
     let (has, them) = if columns.len() == 1 { ("column has", "it") } else { ("columns have", "them") };
     (!columns.is_empty()).then(|| {
         Notice::Warning(format!(
-            "{} {has} the same value in every row, so nothing is learned from {them}: {}; `data.ignore` leaves {them} out",
+            "{} {has} the same value in every row, so nothing is learned from {them}: {}; `data.ignore` ignores {them}",
             columns.len(),
             text::names(&columns)
         ))
@@ -212,7 +213,7 @@ impl LengthCheck {
 }
 
 impl ScheduleCheck {
-    /// In a long run the peak is looked for at evenly spread updates.
+    /// In a long run the peak is searched at evenly spaced updates.
     fn of(session: &Session) -> Self {
         const LOOKED_AT: u64 = 100_000;
         let (scheduler, steps) = (session.scheduler(), session.total_steps());

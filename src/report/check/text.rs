@@ -1,4 +1,4 @@
-//! A check in words.
+//! Text form of a check.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, ScheduleCheck};
 use crate::data::TargetKind;
 
-/// More than this is told by its beginning and its number.
+/// Longer lists are shortened to their beginning and their length.
 const SHOWN: usize = 20;
 
 impl fmt::Display for Check {
@@ -45,7 +45,7 @@ impl fmt::Display for DataCheck {
             writeln!(f, "columns     {}", list(features))?;
         }
         if let Some(ignored) = self.ignored.as_ref().filter(|ignored| !ignored.is_empty()) {
-            writeln!(f, "left out    {}", list(ignored))?;
+            writeln!(f, "ignored     {}", list(ignored))?;
         }
         match (&self.label, self.targets) {
             (Some(label), TargetKind::Classes { count }) => {
@@ -73,7 +73,7 @@ fn list(names: &[String]) -> String {
     format!("{}: {}", names.len(), self::names(names))
 }
 
-/// Names, a few of them where there are many.
+/// Lists names, only some if there are many.
 pub(super) fn names(names: &[String]) -> String {
     let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(SHOWN);
@@ -83,7 +83,8 @@ pub(super) fn names(names: &[String]) -> String {
 impl fmt::Display for ModelCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "model       {}, {} parameters", self.kind, self.parameters)?;
-        // A layer is what its tensors' names have before the last dot; where there are too many, fewer parts of that.
+        // The layer of a tensor is its name up to the last dot; if there are too many layers, fewer parts of the name
+        // are used.
         let layers = |depth: usize| {
             let mut layers: BTreeMap<(usize, String), (usize, Vec<String>)> = BTreeMap::new();
             for (name, shape) in &self.tensors {
@@ -123,7 +124,7 @@ impl fmt::Display for ScheduleCheck {
     }
 }
 
-/// A number in at most four significant digits.
+/// Formats a number with at most four significant digits.
 fn digits(number: f64) -> String {
     let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
     let (plain, scientific) = (format!("{rounded}"), format!("{rounded:e}"));

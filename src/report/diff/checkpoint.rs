@@ -1,4 +1,4 @@
-//! Where two checkpoints differ.
+//! Differences between two checkpoints.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,35 +11,36 @@ use super::tensor::{TensorChange, TensorDifference, compare};
 use crate::checkpoint::{Checkpoint, CheckpointError, Manifest};
 use crate::schedule::Schedule;
 use crate::state::HostTensor;
-use crate::train::{base_of, paths};
+use crate::train::base_of;
+use crate::train::config::paths;
 
-/// Where two checkpoints differ.
+/// Differences between two checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CheckpointDifference {
-    /// The step of the one in A.
+    /// The step of the checkpoint in A.
     pub step: u64,
     /// The directory in A.
     pub a: PathBuf,
     /// The directory in B.
     pub b: PathBuf,
-    /// What is wrong with one that cannot be used; then nothing else is compared.
+    /// The faults of damaged checkpoints; if there are any, nothing else is compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<String>,
-    /// Settings of the configuration, schedules aside.
+    /// Settings of the configuration, except schedules.
     pub config: Vec<FieldDifference>,
-    /// Fields of the schedules, in the configuration and where they are. A schedule is told as its line of text.
+    /// Fields of the schedules, in the configuration and in the state. A schedule is shown as its line of text.
     pub schedule: Vec<FieldDifference>,
     /// All other fields of `state.json`.
     pub state: Vec<FieldDifference>,
     /// Tensors, in the order of their parts and then by name.
     pub tensors: Vec<TensorDifference>,
-    /// Files of other bytes that say the same, or that say nothing and are in one of the two alone.
+    /// Files with different bytes but the same meaning, or without meaning and only in one of the two.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rewritten: Vec<String>,
-    /// Where the data lives, which does not count as a difference: what is in it is compared by its digest.
+    /// Paths of the data, which do not count as a difference, because the content is compared by its digest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<FieldDifference>,
-    /// Who wrote them, when, and with how many threads, which does not count either.
+    /// Program, time and number of threads of the save, which do not count either.
     pub written_by: Vec<FieldDifference>,
 }
 
@@ -53,11 +54,11 @@ impl CheckpointDifference {
             && self.rewritten.is_empty()
     }
 
-    /// Compares the checkpoints in the directories `a` and `b`, every byte of which is verified. Tensors are only held
-    /// in memory where a digest differs.
+    /// Compares the checkpoints in the directories `a` and `b`, and verifies every byte. Tensors are loaded into memory
+    /// only if a digest differs.
     ///
     /// # Errors
-    /// When one cannot be read. One that is damaged is a difference.
+    /// One of them cannot be read. Damage is a difference.
     pub(super) fn between(a: &Path, b: &Path) -> Result<Self, CheckpointError> {
         let step = crate::checkpoint::step_of(a).unwrap_or_default();
         let mut found = Self { step, a: a.to_owned(), b: b.to_owned(), ..Self::default() };
@@ -123,7 +124,7 @@ impl CheckpointDifference {
         }
     }
 
-    /// Digests differ where nothing was found to: in how the file is written, then.
+    /// Digests differ although no content does: the files are written differently.
     fn compare_files(&mut self, a: &Manifest, b: &Manifest) {
         let only_in_b = b.files.iter().filter(|file| a.files.iter().all(|other| other.name != file.name));
         for file in a.files.iter().chain(only_in_b) {
@@ -160,8 +161,8 @@ fn is_within(field: &str, name: &str) -> bool {
     field.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Whether a setting says where something lies, and what lies there is the same: the data, which is known by its
-/// digest, or one file under two relative paths. `a` and `b` are checkpoints.
+/// Whether a setting is a path and its target is the same: the data, which is identified by its digest, or one file
+/// under two relative paths. `a` and `b` are checkpoints.
 pub(super) fn is_same_place(field: &str, difference: &FieldDifference, a: &Path, b: &Path) -> bool {
     let resolved = |path: &Option<Value>, checkpoint: &Path| {
         let path = Path::new(path.as_ref()?.as_str()?);
@@ -175,7 +176,8 @@ pub(super) fn is_same_place(field: &str, difference: &FieldDifference, a: &Path,
     }
 }
 
-/// Puts schedules that differ as text, where their texts differ too: one line says more than the leaves of two tables.
+/// Replaces schedules that differ by their text, if their texts differ too: one line says more than the leaves of two
+/// tables.
 fn word_schedules(a: &mut Value, b: &mut Value) {
     let settings = SCHEDULES.map(|name| format!("/config/{name}"));
     let parts = ["lr", "momentum", "weight_decay"].map(|name| format!("/schedulers/{name}/spec"));

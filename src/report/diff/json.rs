@@ -1,24 +1,25 @@
-//! Where two JSON values differ, leaf by leaf.
+//! Differences between two JSON values, leaf by leaf.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// A place in which two JSON values differ.
+/// A difference between two JSON values.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldDifference {
-    /// Where, as a dotted path: `optimizer.groups[1].lr`.
+    /// A dotted path: `optimizer.groups[1].lr`.
     pub field: String,
-    /// What A has there; `None` where it has nothing.
+    /// The value in A; `None` if it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub a: Option<Value>,
-    /// What B has there; `None` where it has nothing.
+    /// The value in B; `None` if it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b: Option<Value>,
 }
 
-/// Every leaf in which `a` and `b` differ. Lists of one length are compared entry by entry, others as a whole.
+/// Returns every leaf in which `a` and `b` differ. Lists of equal length are compared entry by entry, others as a
+/// whole.
 pub(super) fn differences(a: &Value, b: &Value) -> Vec<FieldDifference> {
     let mut found = Vec::new();
     collect(String::new(), Some(a), Some(b), &mut found);
@@ -43,7 +44,7 @@ fn collect(field: String, a: Option<&Value>, b: Option<&Value>, found: &mut Vec<
     }
 }
 
-/// As it is written: `Value` takes `0.0` and `-0.0` for equal.
+/// Compared as text, because `Value` takes `0.0` and `-0.0` for equal.
 fn text(value: Option<&Value>) -> Option<String> {
     value.map(Value::to_string)
 }

@@ -1,4 +1,4 @@
-//! Where two logs part.
+//! Differences between two logs.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -10,26 +10,26 @@ use super::json::{FieldDifference, differences};
 /// The first line in which two logs differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LogDifference {
-    /// Its number, from 1.
+    /// Its number, counted from 1.
     pub line: u64,
-    /// The step that it is about, where it names one.
+    /// Its step, if it has one.
     pub step: Option<u64>,
-    /// The fields in which it differs; none where one log ends here, or the lines are no JSON.
+    /// The fields in which it differs; empty if one log ends here, or the lines are not JSON.
     pub fields: Vec<FieldDifference>,
-    /// The line in A; `None` where A has ended.
+    /// The line in A; `None` if A has ended.
     pub a: Option<String>,
-    /// The line in B; `None` where B has ended.
+    /// The line in B; `None` if B has ended.
     pub b: Option<String>,
-    /// How many lines A has.
+    /// Number of lines in A.
     pub lines_a: u64,
-    /// How many lines B has.
+    /// Number of lines in B.
     pub lines_b: u64,
 }
 
-/// A line is read up to so many bytes; what is longer counts as several.
+/// Maximal length of a line in bytes; a longer one counts as several.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// Compares the logs `a` and `b` line by line; `None` where they have the same bytes.
+/// Compares the logs `a` and `b` line by line; `None` if they have the same bytes.
 pub(super) fn compare(a: impl Read, b: impl Read) -> io::Result<Option<LogDifference>> {
     let (mut a, mut b) = (BufReader::new(a), BufReader::new(b));
     let (mut line_a, mut line_b) = (Vec::new(), Vec::new());

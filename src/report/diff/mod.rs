@@ -1,4 +1,4 @@
-//! Where two runs or two checkpoints differ, to the last bit.
+//! Differences between two runs or two checkpoints, to the last bit.
 //!
 //! ```no_run
 //! # use std::path::Path;
@@ -32,34 +32,35 @@ use crate::checkpoint::{CheckpointError, dir_name, step_of};
 use crate::store;
 use crate::train::{self, TrainError, base_of, resume};
 
-/// Where A and B differ: two runs, two folders of checkpoints, or two checkpoints.
+/// Differences between A and B: two runs, two folders of checkpoints, or two checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Difference {
-    /// What is called A.
+    /// The path of A.
     pub a: PathBuf,
-    /// What is called B.
+    /// The path of B.
     pub b: PathBuf,
-    /// What of a run B lacks: its configuration, its log, a checkpoint.
+    /// Parts of a run that only A has: its configuration, its log, a checkpoint.
     pub only_in_a: Vec<String>,
-    /// What of a run A lacks.
+    /// Parts of a run that only B has.
     pub only_in_b: Vec<String>,
-    /// Whether there was a configuration and a log to compare: in two runs there are, in checkpoints alone not.
+    /// Whether configurations and logs were compared, which runs have and single checkpoints do not.
     pub of_runs: bool,
-    /// Where the configurations of two runs differ.
+    /// Differences between the configurations of two runs.
     pub config: Vec<FieldDifference>,
-    /// Where the configurations say that the data lives, which does not count as a difference.
+    /// Different paths of the data in the configurations, which do not count as a difference.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<FieldDifference>,
-    /// Where the logs of two runs part.
+    /// The first difference between the logs of two runs.
     pub log: Option<LogDifference>,
-    /// Each pair of checkpoints that was compared, by step.
+    /// Each compared pair of checkpoints, by step.
     pub checkpoints: Vec<CheckpointDifference>,
 }
 
-/// Why two things cannot be compared.
+/// Errors of a comparison.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DiffError {
-    /// There is no checkpoint where one should be.
+    /// There is no checkpoint at the path.
     #[error(transparent)]
     Place(#[from] TrainError),
     /// A checkpoint cannot be read.
@@ -70,10 +71,10 @@ pub enum DiffError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// One checkpoint is compared with a run that has none of its step.
+    /// A single checkpoint is compared with a run without a checkpoint of the same step.
     #[error(
         "{} holds no checkpoint of step {step} to compare with; name one of its checkpoints, or compare the runs",
         path.display()
@@ -87,11 +88,11 @@ pub enum DiffError {
 }
 
 impl Difference {
-    /// Compares what is at `a` and `b`: run directories, folders of checkpoints, or single checkpoints. One checkpoint
-    /// beside a run is compared with the run's checkpoint of the same step.
+    /// Compares `a` and `b`: run directories, folders of checkpoints, or single checkpoints. A single checkpoint is
+    /// compared with a run's checkpoint of the same step.
     ///
     /// # Errors
-    /// When there is no checkpoint at a path, or something there cannot be read. What is damaged differs.
+    /// There is no checkpoint at a path, or a file there cannot be read. Damage is a difference.
     pub fn between(a: &Path, b: &Path) -> Result<Self, DiffError> {
         let (side_a, side_b) = (Side::at(a)?, Side::at(b)?);
         let mut found = Self { a: a.to_owned(), b: b.to_owned(), ..Self::default() };
@@ -105,7 +106,7 @@ impl Difference {
         Ok(found)
     }
 
-    /// Whether nothing differs but who wrote it and where it lies.
+    /// Whether there is no difference, except in paths and in who wrote them.
     pub fn is_identical(&self) -> bool {
         self.only_in_a.is_empty()
             && self.only_in_b.is_empty()
@@ -114,7 +115,7 @@ impl Difference {
             && self.checkpoints.iter().all(CheckpointDifference::is_identical)
     }
 
-    /// The checkpoints to compare with each other. Those that have no partner are noted.
+    /// Returns the checkpoints to compare with each other. Those without a partner are noted.
     fn pairs<'a>(&mut self, a: &'a Side, b: &'a Side) -> Result<Vec<(&'a Path, &'a Path)>, DiffError> {
         if let (true, true, Some(first), Some(second)) =
             (a.is_single, b.is_single, a.checkpoints.first(), b.checkpoints.first())
@@ -157,7 +158,7 @@ impl Difference {
         Ok(())
     }
 
-    /// Takes note of a file that at most one of the runs has.
+    /// Notes a file that at most one of the runs has.
     fn note(&mut self, file: &str, has_a: bool, has_b: bool) {
         self.only_in_a.extend(has_a.then(|| file.to_owned()));
         self.only_in_b.extend(has_b.then(|| file.to_owned()));
@@ -173,7 +174,7 @@ impl Difference {
             return Ok(());
         }
         let parsed = |text: &str| toml::from_str::<Value>(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-        // A checkpoint's paths start where those of the configuration do.
+        // A checkpoint's relative paths start at the same folder as those of the configuration.
         let places = [a, b].map(|file| file.with_file_name("step-0000000000"));
         let found = json::differences(&parsed(&text_a), &parsed(&text_b));
         let is_place = |found: &FieldDifference| checkpoint::is_same_place(&found.field, found, &places[0], &places[1]);
@@ -186,14 +187,14 @@ impl Difference {
     }
 }
 
-/// A or B.
+/// One side of the comparison, A or B.
 struct Side {
     path: PathBuf,
     /// The directories of its checkpoints, oldest first.
     checkpoints: Vec<PathBuf>,
-    /// Whether it is one checkpoint, rather than a folder that has one.
+    /// Whether it is a single checkpoint, not a folder of checkpoints.
     is_single: bool,
-    /// The directory in which a configuration or a log lie beside the checkpoints.
+    /// The directory of the configuration and the log beside the checkpoints.
     run: Option<PathBuf>,
 }
 
@@ -211,7 +212,7 @@ impl Side {
         Ok(Self { path: path.to_owned(), checkpoints, is_single, run })
     }
 
-    /// Its checkpoint of the same step as `other`.
+    /// Returns its checkpoint of the same step as `other`.
     fn like(&self, other: &Path) -> Option<&Path> {
         let step = resolved_step(other);
         self.checkpoints.iter().find(|path| resolved_step(path) == step).map(PathBuf::as_path)
@@ -227,10 +228,10 @@ fn is_file(path: &Path) -> Result<bool, DiffError> {
 }
 
 fn log_of(run: &Path) -> Result<Option<Box<dyn io::Read>>, DiffError> {
-    train::log::read(run).map_err(|error| DiffError::Read { path: run.join("log.jsonl"), error })
+    train::run_dir::log::read(run).map_err(|error| DiffError::Read { path: run.join("log.jsonl"), error })
 }
 
-/// The step in the name of a checkpoint's directory, which a link to it need not have.
+/// Returns the step in the name of a checkpoint's directory, with links resolved.
 fn resolved_step(path: &Path) -> Option<u64> {
     step_of(path).or_else(|| step_of(&path.canonicalize().ok()?))
 }

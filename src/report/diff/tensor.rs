@@ -1,4 +1,4 @@
-//! Where two tensors differ, and by how much.
+//! Differences between two tensors.
 
 use std::fmt;
 
@@ -7,54 +7,54 @@ use serde::Serialize;
 
 use crate::state::{Dtype, HostTensor};
 
-/// A tensor in which two checkpoints differ.
+/// A difference in a tensor of two checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TensorDifference {
     /// The part it belongs to.
     pub part: String,
     /// Its name.
     pub name: String,
-    /// How it differs.
+    /// The difference.
     pub change: TensorChange,
 }
 
-/// How a tensor differs.
+/// The difference in a tensor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TensorChange {
-    /// B lacks it; its dtype and shape in A.
+    /// Only A has it; its dtype and shape.
     OnlyInA(String),
-    /// A lacks it; its dtype and shape in B.
+    /// Only B has it; its dtype and shape.
     OnlyInB(String),
-    /// It has another dtype or shape.
+    /// Its dtype or shape differs.
     Kind {
         /// Dtype and shape in A.
         a: String,
         /// Dtype and shape in B.
         b: String,
     },
-    /// Its elements have other bits.
+    /// Its elements differ.
     Elements(ElementDifference),
 }
 
-/// By how much the elements of two tensors of one dtype and shape differ.
+/// Differences between the elements of two tensors of the same dtype and shape.
 ///
-/// Elements differ when their bits do, so `0` and `-0` do, and two NaNs of the same bits do not.
+/// Elements differ if their bits do, so `0` and `-0` do, and two NaNs of the same bits do not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ElementDifference {
-    /// Dtype and shape of both, as `F32[64, 128]`.
+    /// Dtype and shape of both, such as `F32[64, 128]`.
     pub kind: String,
-    /// How many elements there are.
+    /// Number of elements.
     pub elements: usize,
-    /// How many differ. Of a dtype whose elements are not whole bytes, how many bytes do.
+    /// Number of elements that differ; number of bytes for a dtype whose elements are not whole bytes.
     pub differing: usize,
-    /// How many of those are a NaN or infinite in A or B; the maxima are over the others.
+    /// How many of those are NaN or infinite in A or B; the maxima are over the others.
     pub non_finite: usize,
-    /// Largest `|a - b|`; `None` where no two finite elements differ, or the dtype holds no plain numbers.
+    /// Largest `|a - b|`; `None` if no two finite elements differ, or the dtype is not plain numbers.
     pub max_abs: Option<f64>,
     /// Largest `|a - b| / max(|a|, |b|)`.
     pub max_rel: Option<f64>,
-    /// Largest distance in units in the last place; `None` also where the dtype has no such unit.
+    /// Largest distance in units in the last place; `None` also if the dtype has no such unit.
     pub max_ulps: Option<u64>,
     /// The first element that differs, in row-major order.
     pub first: FirstDifference,
@@ -63,18 +63,18 @@ pub struct ElementDifference {
 /// The first element in which two tensors differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FirstDifference {
-    /// Its place in each dimension, from 0.
+    /// Its index in each dimension, counted from 0.
     pub index: Vec<usize>,
-    /// Its value in A, in the fewest digits that name it.
+    /// Its value in A, in the fewest digits that identify it.
     pub a: String,
     /// Its value in B.
     pub b: String,
-    /// How many steps lead from one value to the other along all values of the dtype, in the order of IEEE 754's
-    /// `totalOrder`, in which `-0` and `0` are neighbours. `None` where one is a NaN, or the dtype has no such steps.
+    /// Number of steps between the two values, along all values of the dtype in the order of IEEE 754's `totalOrder`,
+    /// in which `-0` and `0` are neighbours. `None` if one is NaN, or the dtype has no such steps.
     pub ulps: Option<u64>,
 }
 
-/// Compares the bits of two tensors; `None` where they are equal.
+/// Compares the bits of two tensors; `None` if they are equal.
 pub(super) fn compare(a: &HostTensor, b: &HostTensor) -> Option<TensorChange> {
     if a.kind() != b.kind() || a.bytes.len() != b.bytes.len() {
         return Some(TensorChange::Kind { a: a.kind(), b: b.kind() });
@@ -82,7 +82,7 @@ pub(super) fn compare(a: &HostTensor, b: &HostTensor) -> Option<TensorChange> {
     if a.bytes == b.bytes {
         return None;
     }
-    // Elements of less than a byte, and of six bits, are compared by the bytes that they lie in.
+    // Elements smaller than a byte, or of six bits, are compared by their bytes.
     let bits = a.dtype.bitsize();
     let bytes = if bits.is_multiple_of(8) { bits / 8 } else { 1 };
     let mut totals = Totals::default();
@@ -109,7 +109,7 @@ pub(super) fn compare(a: &HostTensor, b: &HostTensor) -> Option<TensorChange> {
     }))
 }
 
-/// The multi-dimensional index of element `number` in row-major order.
+/// Returns the multi-dimensional index of element `number` in row-major order.
 fn place(mut number: usize, shape: &[usize]) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     for (place, &length) in index.iter_mut().zip(shape).rev() {
@@ -120,7 +120,7 @@ fn place(mut number: usize, shape: &[usize]) -> Vec<usize> {
     index
 }
 
-/// What the differing elements come to.
+/// Totals over the elements that differ.
 #[derive(Default)]
 struct Totals {
     differing: usize,
@@ -151,7 +151,7 @@ impl Totals {
     }
 }
 
-/// An element of a tensor as what it is, so that no difference is lost in a conversion.
+/// An element of a tensor in its own type, so that no difference is lost in a conversion.
 #[derive(Clone, Debug)]
 enum Element {
     Integer(i128),
@@ -159,7 +159,7 @@ enum Element {
     Brain(bf16),
     Single(f32),
     Double(f64),
-    /// Of a dtype that holds no plain numbers.
+    /// For dtypes that are not plain numbers.
     Bytes(Vec<u8>),
 }
 
@@ -196,7 +196,7 @@ impl Element {
         }
     }
 
-    /// `|a - b|`. That of integers is taken exactly, for large ones differ by less than an f64 can tell.
+    /// Returns `|a - b|`, exactly for integers, because large ones may differ by less than an f64 can represent.
     fn distance(&self, other: &Self) -> f64 {
         match (self, other) {
             (Self::Integer(a), Self::Integer(b)) => a.abs_diff(*b) as f64,
@@ -209,8 +209,8 @@ impl Element {
         u64::try_from(distance).ok()
     }
 
-    /// The place of a float among all floats of its dtype, in `totalOrder`: the bits as a signed integer, those of
-    /// negative numbers mirrored.
+    /// Returns the position of a float among all floats of its dtype, in `totalOrder`: the bits as a signed integer,
+    /// mirrored for negative numbers.
     fn rank(&self) -> Option<i128> {
         let mirror =
             |bits: i64, width: u32| i128::from(if bits < 0 { bits ^ (i64::MAX >> (64 - width)) } else { bits });
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn another_dtype_or_shape_is_told_with_both() {
+    fn another_dtype_or_shape_is_reported_with_both() {
         let change = compare(&singles(&[1.0, 2.0], &[2]), &singles(&[1.0, 2.0], &[1, 2]));
         assert_eq!(change, Some(TensorChange::Kind { a: "F32[2]".into(), b: "F32[1, 2]".into() }));
     }

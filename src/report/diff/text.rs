@@ -1,5 +1,6 @@
-//! Where two runs or checkpoints differ, as a person reads it.
+//! Text form of a comparison.
 
+use crate::aligned::aligned;
 use std::fmt;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use super::{CheckpointDifference, Difference, ElementDifference, FieldDifference, LogDifference};
 use super::{TensorChange, TensorDifference};
 
-/// A value of more characters than this is cut.
+/// Longer values are cut to this number of characters.
 const LONGEST_VALUE: usize = 80;
 
 impl fmt::Display for Difference {
@@ -45,7 +46,7 @@ impl fmt::Display for CheckpointDifference {
                 write_fields(f, &format!("  {what}"), fields)?;
             }
         }
-        self.rewritten.iter().try_for_each(|file| writeln!(f, "  {file}: other bytes that say the same"))?;
+        self.rewritten.iter().try_for_each(|file| writeln!(f, "  {file}: different bytes with the same meaning"))?;
         write_tensors(f, &self.tensors)
     }
 }
@@ -76,7 +77,7 @@ fn cut(text: &str) -> String {
 fn write_log(f: &mut fmt::Formatter<'_>, log: &LogDifference) -> fmt::Result {
     let step = log.step.map(|step| format!(", step {step}")).unwrap_or_default();
     let parting =
-        format!("log.jsonl: parts at line {}{step}; A has {} lines, B {}", log.line, log.lines_a, log.lines_b);
+        format!("log.jsonl: differs from line {}{step}; A has {} lines, B {}", log.line, log.lines_a, log.lines_b);
     if !log.fields.is_empty() {
         return write_fields(f, &parting, &log.fields);
     }
@@ -104,16 +105,8 @@ fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorDifference]) -> fm
     if rows.len() == 1 {
         return Ok(());
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            // Words stand on the left, numbers on the right.
-            if [3, 4, 5, 8].contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        writeln!(f, "    {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+    let lines = aligned(&rows, |column| [3, 4, 5, 8].contains(&column));
+    lines.iter().try_for_each(|line| writeln!(f, "    {line}"))
 }
 
 fn row(name: String, elements: &ElementDifference) -> [String; 9] {
@@ -136,7 +129,7 @@ fn row(name: String, elements: &ElementDifference) -> [String; 9] {
     ]
 }
 
-/// A checkpoint that is not the first to differ: what is in it follows from the first, most often.
+/// Writes a checkpoint after the first that differs: its differences usually follow from the first.
 fn write_shortly(f: &mut fmt::Formatter<'_>, checkpoint: &CheckpointDifference) -> fmt::Result {
     let fields = checkpoint.config.len() + checkpoint.schedule.len() + checkpoint.state.len();
     let counts = [
@@ -149,7 +142,7 @@ fn write_shortly(f: &mut fmt::Formatter<'_>, checkpoint: &CheckpointDifference) 
     writeln!(f, "step {}: {}", checkpoint.step, counts.collect::<Vec<_>>().join(", "))
 }
 
-/// What differs and does not count, by name, with the values of the first checkpoint in which it does.
+/// Writes differences that do not count, by name, with the values of the first checkpoint that has them.
 fn write_uncounted(f: &mut fmt::Formatter<'_>, difference: &Difference) -> fmt::Result {
     let mut seen: Vec<FieldDifference> = Vec::new();
     let prefixed = |prefix: &str, fields: &[FieldDifference]| {

@@ -3,10 +3,9 @@ use super::*;
 kind! {
     /// `base` times the factor `rate / base` of each schedule: all of them are in force at once.
     ///
-    /// Where `base` is 0 there are no factors, and the rate is 0. Momentum is that of the first schedule that drives
-    /// it.
+    /// If `base` is 0 there are no factors, and the rate is 0. Momentum is that of the first schedule that drives it.
     ///
-    /// Source: PyTorch's `ChainedScheduler` for schedules that multiply, where it means the same.
+    /// Source: PyTorch's `ChainedScheduler`; the same result for schedules that multiply.
     chained => Chained {
         /// The schedules.
         schedules: List<Schedule>,

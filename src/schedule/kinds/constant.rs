@@ -3,11 +3,11 @@ use super::*;
 kind! {
     /// `base * factor` while `t < total`, then `base`.
     ///
-    /// Without `total` it never ends. At `t == total` the rate is `base` already.
+    /// Without `total` it never ends. At `t == total` the rate is already `base`.
     ///
     /// Source: PyTorch's `ConstantLR` (`total_iters`); transformers' `get_constant_schedule` with the defaults.
     constant => Constant {
-        /// What the base rate is multiplied by; 1 by default.
+        /// The multiplier of the base rate; 1 by default.
         factor: f64 where NOT_NEGATIVE = 1.0,
         /// When the factor ends; never by default.
         total?: Length,

@@ -1,7 +1,7 @@
 use super::*;
 
 words! {
-    /// What a cosine does after its end.
+    /// Behavior of a cosine after its end.
     After {
         /// It stays at the floor, as in Megatron, Keras, optax and timm.
         Hold = "hold",
@@ -19,13 +19,13 @@ kind! {
     /// Source: Loshchilov and Hutter, "SGDR" (2017), eq. 5, without restarts; PyTorch's `CosineAnnealingLR` in closed
     /// form; `k_decay` as in timm's `CosineLRScheduler`, after Zhang and Li, "k-decay" (2020).
     cosine => Cosine {
-        /// When the floor is reached.
+        /// The time at which the floor is reached.
         t_max: Length where AT_LEAST_ONE,
         /// The floor; 0 by default.
         eta_min: f64 where NOT_NEGATIVE = 0.0,
-        /// What comes after `t_max`; it holds by default.
+        /// Behavior after `t_max`; it holds by default.
         after: After = After::Hold,
-        /// Above 1 it falls later and faster; 1 by default.
+        /// Exponent of time: above 1 the rate falls later and faster; 1 by default.
         k_decay: f64 where POSITIVE = 1.0,
     }
 }
@@ -51,8 +51,8 @@ impl Kind for Cosine {
     }
 }
 
-/// `(t / t_max)^k` up to whole waves, which are 2 long. Whole waves are taken off before anything is rounded; where
-/// `k` lets the power grow beyond what f64 tells apart, the wave is taken to start anew.
+/// Returns `(t / t_max)^k` up to whole waves, which are 2 long. Whole waves are removed before rounding; if `k` makes
+/// the power larger than f64 can resolve, the wave is restarted.
 fn phase(t: u64, t_max: u64, k: f64) -> f64 {
     if k == 1.0 {
         let wave = t_max.checked_mul(2).map_or(t, |period| t % period);

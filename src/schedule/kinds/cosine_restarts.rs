@@ -3,23 +3,23 @@ use super::*;
 kind! {
     /// Half a cosine from `base * cycle_decay^i` down to `eta_min` in cycle `i`, which is `t_0 * t_mult^i` long.
     ///
-    /// Where a cycle ends the next begins: the rate at `t == t_0` is the top again, and `eta_min` is never quite
-    /// reached in between. After `cycle_limit` cycles it is `eta_min` for good. The cycle is found with integers, so
-    /// the restarts are where they should be at any `t`.
+    /// The next cycle begins where one ends: the rate at `t == t_0` is the top again, and `eta_min` is never quite
+    /// reached in between. After `cycle_limit` cycles the rate stays at `eta_min`. The cycle is computed with integers,
+    /// so restarts are exact at any `t`.
     ///
     /// Source: Loshchilov and Hutter, "SGDR" (2017), eq. 5; PyTorch's `CosineAnnealingWarmRestarts`; cycle decay and
     /// limit as in timm's `CosineLRScheduler`; with both the default and `t_mult` 1, transformers'
     /// `get_cosine_with_hard_restarts_schedule_with_warmup`.
     cosine_restarts => CosineRestarts {
-        /// How long the first cycle is.
+        /// The length of the first cycle.
         t_0: Length where AT_LEAST_ONE,
-        /// How many times as long each cycle is as the one before; 1 by default.
+        /// The ratio of each cycle's length to the one before; 1 by default.
         t_mult: u64 where AT_LEAST_ONE = 1,
         /// The floor; 0 by default.
         eta_min: f64 where NOT_NEGATIVE = 0.0,
-        /// What the top is multiplied by from cycle to cycle; 1 by default.
+        /// The multiplier of the top from cycle to cycle; 1 by default.
         cycle_decay: f64 where DECAY = 1.0,
-        /// How many cycles there are; without end by default.
+        /// The number of cycles; unlimited by default.
         cycle_limit?: u64 where AT_LEAST_ONE,
     }
 }
@@ -47,7 +47,7 @@ struct Cycle {
 }
 
 impl Cycle {
-    /// The cycle that `t` is in. A growing cycle outgrows u64 after at most 64 rounds.
+    /// Returns the cycle that contains `t`. A growing cycle exceeds u64 after at most 64 rounds.
     fn at(t: u64, t_0: u64, t_mult: u64) -> Self {
         if t_mult == 1 {
             return Self { index: t / t_0, passed: t % t_0, length: t_0 };
@@ -73,7 +73,7 @@ mod tests {
         assert_close(rates(schedule, [0, 5, 10, 20, 30, 50]), [1.0, 0.5, 1.0, 0.5, 1.0, 0.5]);
     }
 
-    /// Cycles of lengths 3^i start at (3^n - 1) / 2, which is exactly where a floating logarithm slips.
+    /// Cycles of lengths 3^i start at (3^n - 1) / 2, where a floating-point logarithm is inexact.
     #[test]
     fn restarts_are_exact_at_any_t() {
         let plan = plan(Schedule::cosine_restarts(1).t_mult(3u64)).unwrap();

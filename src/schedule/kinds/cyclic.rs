@@ -1,13 +1,13 @@
 use super::*;
 
 words! {
-    /// How the height of the triangles changes.
+    /// Change of the height of the triangles.
     CycleMode {
-        /// Not at all.
+        /// Constant height.
         Triangular = "triangular",
-        /// It halves from cycle to cycle.
+        /// The height halves from cycle to cycle.
         Triangular2 = "triangular2",
-        /// It is multiplied by `gamma` at each step.
+        /// The height is multiplied by `gamma` at each step.
         ExpRange = "exp_range",
     }
 }
@@ -23,15 +23,15 @@ kind! {
     cyclic => Cyclic {
         /// The top: one for all groups, or one for each.
         max_lr: ForGroups,
-        /// How long it rises; 2000 by default.
+        /// The length of the rise; 2000 by default.
         step_size_up: Length where AT_LEAST_ONE = Length::Steps(2000),
-        /// How long it falls; as long as it rises by default.
+        /// The length of the fall; the same as the rise by default.
         step_size_down?: Length where AT_LEAST_ONE,
-        /// How the height changes; not at all by default.
+        /// How the height changes; constant by default.
         mode: CycleMode = CycleMode::Triangular,
-        /// What "exp_range" multiplies the height by; 1 by default.
+        /// The factor per step of "exp_range"; 1 by default.
         gamma: f64 where DECAY = 1.0,
-        /// `[low, high]`: momentum cycles too, against the rate; it is left alone by default.
+        /// `[low, high]`: momentum cycles too, against the rate; unchanged by default.
         momentum?: Momentum,
     }
 }
@@ -66,7 +66,7 @@ struct Triangles {
 }
 
 impl Triangles {
-    /// How far up the way from bottom to top it is at `t`, from 0 to 1.
+    /// Returns the height at `t`, from 0 (bottom) to 1 (top).
     fn height(&self, t: u64) -> f64 {
         let passed = t % self.period;
         let height = if passed <= self.up {

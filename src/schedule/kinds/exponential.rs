@@ -3,11 +3,11 @@ use super::*;
 kind! {
     /// `base * gamma^t`.
     ///
-    /// The rate at `t = 0` is `base`. It falls forever; what f64 cannot hold is 0.
+    /// The rate at `t = 0` is `base`. It falls forever; below the range of f64 it is 0.
     ///
     /// Source: PyTorch's `ExponentialLR`.
     exponential => Exponential {
-        /// What each update multiplies the rate by.
+        /// The factor per update.
         gamma: f64 where DECAY,
     }
 }

@@ -4,15 +4,15 @@ use super::*;
 kind! {
     /// A formula of `t` and `base` that gives the rate itself: `base * 0.5^(t/100)`.
     ///
-    /// It knows the numbers `t`, `base` and `pi`; the operators `+ - * / % ^` (or `**`) with their usual precedence, so
+    /// It has the numbers `t`, `base` and `pi`; the operators `+ - * / % ^` (or `**`) with their usual precedence, so
     /// that `-t^2` is `-(t^2)` and `2^3^2` is `2^(3^2)`; and `sqrt exp ln log10 log2 sin cos tan tanh abs floor ceil
     /// round`, `pow(x, y)`, and `min` and `max` of two or more. `t` is exact up to 2^53.
     ///
-    /// A formula that cannot be read is refused when it meets a run; one that is not finite somewhere in the run, by
-    /// [`Scheduler::new`](crate::schedule::Scheduler::new). Where it is negative the rate is 0, and so it is where it
-    /// is not a number, later than the run or between the times looked at in a long one. Infinity is the largest f64.
+    /// A formula that cannot be read is refused when the run is planned; one that is not finite somewhere in the run,
+    /// by [`Scheduler::new`](crate::schedule::Scheduler::new). A negative result counts as 0. So does a NaN after the
+    /// end of the run, or between the updates that are checked in a long run. Infinity becomes the largest f64.
     ///
-    /// Source: PyTorch's `LambdaLR`, except that this is the rate and not its ratio to `base`, and that it is saved.
+    /// Source: PyTorch's `LambdaLR`, except that this gives the rate and not its ratio to `base`, and that it is saved.
     expr => Expr {
         /// The formula.
         formula: String,
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn a_fault_is_pointed_at() {
         let message = refusal(Schedule::expr("base * sqr(t)"));
-        let expected = "`expr`: formula is \"base * sqr(t)\"; a formula knows no `sqr`; did you mean `sqrt`?\n  \
+        let expected = "`expr`: formula is \"base * sqr(t)\"; a formula has no `sqr`; did you mean `sqrt`?\n  \
                         base * sqr(t)\n         ^";
         assert_eq!(message, expected);
     }

@@ -9,27 +9,26 @@ kind! {
     ///
     /// The rate starts at `base`. It rises with good report number `patience + 1` in a row and falls with bad one
     /// `patience + 1` in a row, within `min_lr` and `max_lr`; a change smaller than `eps` is not made. After a fall,
-    /// `cooldown` reports are ignored, after a rise `warmup` of them. When all groups have been asked to fall below
-    /// their lowest rates `reset_start` times, everything starts over. A metric that is NaN is a bad one. With
-    /// `smooth`, metrics are averaged over the last `window_size` reports; one that is not finite stays out of the
-    /// window and counts as it is.
+    /// `cooldown` reports are ignored, after a rise `warmup` of them. When all groups should fall below their lowest
+    /// rates `reset_start` times, everything starts over. NaN counts as bad. With `smooth`, metrics are averaged over
+    /// the last `window_size` reports; one that is not finite stays out of the window and is used directly.
     ///
     /// Source: transformers' `GreedyLR`, same names and defaults (without `verbose`), after Subramanian and others,
     /// "GreedyLR" (2025).
     greedy => Greedy {
         /// Whether lower or higher metrics are better; lower by default.
         mode: Mode = Mode::Min,
-        /// What the rate is multiplied or divided by; 0.95 by default.
+        /// The factor by which the rate is multiplied or divided; 0.95 by default.
         factor: f64 where SHRINK = 0.95,
-        /// How many good or bad reports in a row change nothing; 10 by default.
+        /// The number of good or bad reports in a row that change nothing; 10 by default.
         patience: u64 = 10,
-        /// By how much a metric must be better than the best, below 1 where it is a share; 1e-6 by default.
+        /// The minimal improvement over the best metric; below 1 if it is a share; 1e-6 by default.
         threshold: f64 where NOT_NEGATIVE = 1e-6,
         /// Whether the threshold is a share of the best or a difference; a difference by default.
         threshold_mode: ThresholdMode = ThresholdMode::Abs,
-        /// How many reports are ignored after a fall; 0 by default.
+        /// The number of reports ignored after a fall; 0 by default.
         cooldown: u64 = 0,
-        /// How many reports are ignored after a rise; 0 by default.
+        /// The number of reports ignored after a rise; 0 by default.
         warmup: u64 = 0,
         /// The lowest rate, one for all groups or one for each; 1e-3 by default.
         min_lr: ForGroups = ForGroups::All(1e-3),
@@ -39,9 +38,9 @@ kind! {
         eps: f64 where NOT_NEGATIVE = 1e-8,
         /// Whether metrics are averaged; not by default.
         smooth: bool = false,
-        /// How many metrics an average is over; 50 by default.
+        /// The number of metrics in an average; 50 by default.
         window_size: u64 where AT_LEAST_ONE = 50,
-        /// How many times all groups must be found at their lowest rate before everything starts over; 500 by default.
+        /// The number of times all groups must be at their lowest rate before everything starts over; 500 by default.
         reset_start: u64 = 500,
     }
 }
@@ -80,7 +79,7 @@ struct Rules {
     min_lrs: Vec<f64>,
     max_lrs: Vec<f64>,
     eps: f64,
-    /// How many metrics are averaged, if any.
+    /// Number of metrics averaged, or `None`.
     window_size: Option<usize>,
     reset_start: u64,
 }
@@ -92,27 +91,27 @@ struct GreedyMemory {
     seen: Seen,
 }
 
-/// What changes with each report, and is saved.
+/// State that changes with each report, and is saved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
     /// The best metric so far.
     best: Extended,
-    /// How many good reports in a row.
+    /// Number of good reports in a row.
     num_good: u64,
-    /// How many bad reports in a row.
+    /// Number of bad reports in a row.
     num_bad: u64,
-    /// How many more reports are ignored after a fall.
+    /// Remaining reports to ignore after a fall.
     cooldown_counter: u64,
-    /// How many more reports are ignored after a rise.
+    /// Remaining reports to ignore after a rise.
     warmup_counter: u64,
-    /// How many more times all groups may be found at their lowest rate.
+    /// Remaining times that all groups may be at their lowest rate.
     reset_start: u64,
-    /// The metrics that are averaged.
+    /// The metrics in the average.
     window: VecDeque<f64>,
-    /// Their sum, as it came about: adding them up again would round differently.
+    /// Their running sum; adding them up again would round differently.
     window_sum: f64,
-    /// The rates in force.
+    /// The current rates.
     lrs: Vec<f64>,
 }
 
@@ -131,7 +130,7 @@ impl Seen {
         }
     }
 
-    /// The average of the last `size` metrics, of which `metric` is the newest.
+    /// Returns the average of the last `size` metrics including `metric`, the newest.
     fn average(&mut self, metric: f64, size: usize) -> f64 {
         let sum = self.window_sum + metric;
         if !sum.is_finite() {
@@ -237,7 +236,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    /// The rates of updates 0, 1, … when these metrics are reported after each, for a base rate of 1/4.
+    /// Returns the rates of updates 0, 1, … when these metrics are reported after each, for a base rate of 1/4.
     fn follow(schedule: impl Into<Schedule>, metrics: &[f64]) -> Vec<f64> {
         let mut scheduler = Scheduler::new(schedule, vec![0.25], RUN).unwrap();
         let step = |metric: &f64| {

@@ -7,7 +7,7 @@ kind! {
     ///
     /// Source: transformers' `get_inverse_sqrt_schedule`, after its warm-up.
     inverse_sqrt => InverseSqrt {
-        /// How slowly it falls.
+        /// The time scale: a larger value falls more slowly.
         timescale: Length where AT_LEAST_ONE,
     }
 }

@@ -9,9 +9,9 @@ kind! {
     inverse_time => InverseTime {
         /// The unit of time.
         decay: Length where AT_LEAST_ONE,
-        /// How much the divisor grows in it.
+        /// The increase of the divisor per unit of time.
         rate: f64 where NOT_NEGATIVE,
-        /// Whether the rate changes only when a whole unit has passed; not by default.
+        /// Whether the rate changes only after whole units of time; not by default.
         staircase: bool = false,
     }
 }

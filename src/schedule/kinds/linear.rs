@@ -9,9 +9,9 @@ kind! {
     linear => Linear {
         /// The factor at `t = 0`; 1/3 by default.
         start_factor: f64 where NOT_NEGATIVE = 1.0 / 3.0,
-        /// The factor from `total` on; 1 by default.
+        /// The factor at `total` and after; 1 by default.
         end_factor: f64 where NOT_NEGATIVE = 1.0,
-        /// How long it takes; 5 by default.
+        /// The duration; 5 by default.
         total: Length where AT_LEAST_ONE = Length::Steps(5),
     }
 }

@@ -1,4 +1,4 @@
-//! The catalogue: one file for each kind of schedule, with its formula, its edges in words, and its source.
+//! The catalogue: one file per kind of schedule, with its formula, its edge cases in words, and its source.
 //!
 //! To add a kind, write its file and its line in `catalogue!` below.
 
@@ -13,7 +13,7 @@ use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
 use super::phases::Phases;
 use super::plan::{At, Curve};
 
-/// Names the files of the catalogue and the kind that each defines.
+/// Lists the files of the catalogue and the kind that each defines.
 macro_rules! catalogue {
     ($($file:ident::$Kind:ident,)*) => {
         $(mod $file;
@@ -21,7 +21,7 @@ macro_rules! catalogue {
 
         static CATALOGUE: &[&Definition] = &[$(&$Kind::DEFINITION),*];
 
-        /// The kinds in the catalogue.
+        /// Returns the kinds in the catalogue.
         pub(super) fn definitions() -> &'static [&'static Definition] {
             CATALOGUE
         }
@@ -63,7 +63,7 @@ pub use one_cycle::Anneal;
 pub use piecewise::Interpolate;
 pub use wsd::{Shape, StableShape};
 
-/// The definition of the kind called `name`, from the catalogue or registered.
+/// Returns the definition of the kind called `name`, from the catalogue or registered.
 pub(super) fn find(name: &str) -> Result<&'static Definition, Problem> {
     if let Some(known) = CATALOGUE.iter().find(|definition| definition.name == name) {
         return Ok(known);
@@ -72,37 +72,37 @@ pub(super) fn find(name: &str) -> Result<&'static Definition, Problem> {
     registered.iter().find(|definition| definition.name == name).copied().ok_or_else(|| {
         let names = NAMES.iter().copied().chain(registered.iter().map(|definition| definition.name));
         let suggestion = suggestion(name, names);
-        let register = "a kind of your own has to be registered first, with `rekindle::schedule::register`";
+        let register = "a user-defined kind must be registered first, with `rekindle::schedule::register`";
         Problem::new(format!("there is no kind of schedule called `{name}`; {suggestion} ({register})"))
     })
 }
 
-/// What planning a kind gives.
+/// Result of planning a kind.
 type Planned = Result<Box<dyn Curve>, ScheduleError>;
 
-/// A plan that is a plain function of `t` and base rate.
+/// Builds a plan that is a plain function of `t` and base rate.
 fn curve(function: impl Fn(u64, f64) -> f64 + Send + Sync + 'static) -> Planned {
     Ok(Box::new(function))
 }
 
-/// How much of `total` has passed at `t`: from 0 to 1, where it stays.
+/// Returns the share of `total` that has passed at `t`, at most 1.
 fn progress(t: u64, total: u64) -> f64 {
     t.min(total) as f64 / total as f64
 }
 
-/// `factor^count`, for any count.
+/// Returns `factor^count` for any count.
 fn power(factor: f64, count: u64) -> f64 {
     factor.powf(count as f64)
 }
 
-/// Half a cosine wave, from `from` at 0 to `to` at 1.
+/// Returns the value at `x` of half a cosine wave, from `from` at 0 to `to` at 1.
 fn half_cosine(from: f64, to: f64, x: f64) -> f64 {
     to + (from - to) / 2.0 * (1.0 + (std::f64::consts::PI * x).cos())
 }
 
 #[cfg(test)]
 mod testing {
-    //! What the tests of all kinds use.
+    //! Helpers of the tests of all kinds.
 
     use super::super::{Plan, RunLength, ScheduleError};
     use super::*;
@@ -110,23 +110,23 @@ mod testing {
     /// A run of 100 steps in 10 epochs.
     pub const RUN: RunLength = RunLength { total_steps: Some(100), steps_per_epoch: 10 };
 
-    /// The plan of `schedule` for [`RUN`] with one group.
+    /// Returns the plan of `schedule` for [`RUN`] with one group.
     pub fn plan(schedule: impl Into<Schedule>) -> Result<Plan, ScheduleError> {
         schedule.into().plan(&RUN, 1)
     }
 
-    /// The rates at `ts` for a base rate of 1.
+    /// Returns the rates at `ts` for a base rate of 1.
     pub fn rates<const N: usize>(schedule: impl Into<Schedule>, ts: [u64; N]) -> [f64; N] {
         let plan = plan(schedule).unwrap();
         ts.map(|t| plan.rate(t, 1.0, 0))
     }
 
-    /// The message with which planning is refused.
+    /// Returns the message with which planning is refused.
     pub fn refusal(schedule: impl Into<Schedule>) -> String {
         plan(schedule).unwrap_err().to_string()
     }
 
-    /// Asserts equality within 1e-14 of the larger of both: a few roundings, no more.
+    /// Asserts equality within 1e-14 of the larger of both, which allows a few roundings.
     #[track_caller]
     pub fn assert_close<const N: usize>(actual: [f64; N], expected: [f64; N]) {
         for (a, e) in actual.iter().zip(&expected) {

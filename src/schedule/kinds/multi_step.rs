@@ -1,15 +1,15 @@
 use super::*;
 
 kind! {
-    /// `base * gamma^n`, where `n` is how many milestones are at or before `t`.
+    /// `base * gamma^n`, where `n` is the number of milestones at or before `t`.
     ///
-    /// The drop is at `t == milestone`; a milestone that stands twice counts twice.
+    /// The drop is at `t == milestone`; a repeated milestone counts each time.
     ///
     /// Source: PyTorch's `MultiStepLR`.
     multi_step => MultiStep {
-        /// When the rate drops, in order.
+        /// The times at which the rate drops, in order.
         milestones: List<Length>,
-        /// What each drop multiplies the rate by; 0.1 by default.
+        /// The factor per drop; 0.1 by default.
         gamma: f64 where DECAY = 0.1,
     }
 }
@@ -22,7 +22,7 @@ impl Kind for MultiStep {
     }
 }
 
-/// How many of `milestones` are at or before `t`.
+/// Returns how many of `milestones` are at or before `t`.
 pub(super) fn passed(milestones: &[u64], t: u64) -> usize {
     milestones.partition_point(|&milestone| milestone <= t)
 }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_drops_at_the_milestone_and_twice_where_it_stands_twice() {
+    fn it_drops_at_the_milestone_and_twice_where_it_is_repeated() {
         let schedule = Schedule::multi_step([5, 10, 10]).gamma(0.5);
         assert_eq!(rates(schedule, [4, 5, 9, 10, u64::MAX]), [1.0, 0.5, 0.5, 0.125, 0.125]);
     }

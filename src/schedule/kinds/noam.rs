@@ -10,7 +10,7 @@ kind! {
     noam => Noam {
         /// Width of the model.
         model_dim: u64 where AT_LEAST_ONE,
-        /// How long it rises.
+        /// The length of the rise.
         warmup: Length where AT_LEAST_ONE,
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 words! {
-    /// How a phase goes from its first rate to its last.
+    /// Shape of a phase between its first and last rate.
     Anneal {
         /// Along half a cosine.
         Cos = "cos",
@@ -13,25 +13,25 @@ words! {
 kind! {
     /// From `base / div_factor` up to `base`, then down to `base / div_factor / final_div_factor`.
     ///
-    /// `base` is the peak. It is reached at `pct_start * total - 1`, and the end at `total - 1`, where the last rate
-    /// stays: PyTorch's climbs back from there, or turns negative. With `three_phase` the way down has a stop at
-    /// `base / div_factor`, at `2 * pct_start * total - 2`. Momentum goes the other way, from `high` to `low` and back.
+    /// `base` is the peak. It is reached at `pct_start * total - 1`. The last rate is reached at `total - 1` and held;
+    /// PyTorch's rate rises again from there, or turns negative. With `three_phase` the fall pauses at `base /
+    /// div_factor`, at `2 * pct_start * total - 2`. Momentum goes the other way, from `high` to `low` and back.
     ///
     /// Source: Smith and Topin, "Super-convergence" (2018); PyTorch's `OneCycleLR`.
     one_cycle => OneCycle {
-        /// How long the cycle is.
+        /// The length of the cycle.
         total: Length where AT_LEAST_ONE,
-        /// The share of it in which the rate rises; 0.3 by default.
+        /// The share of the cycle in which the rate rises; 0.3 by default.
         pct_start: f64 where FRACTION = 0.3,
-        /// How the rate goes from phase to phase; along half a cosine by default.
+        /// The shape of each phase; half a cosine by default.
         anneal: Anneal = Anneal::Cos,
-        /// The peak over the first rate; 25 by default.
+        /// The ratio of the peak to the first rate; 25 by default.
         div_factor: f64 where POSITIVE = 25.0,
-        /// The first rate over the last; 1e4 by default.
+        /// The ratio of the first rate to the last; 1e4 by default.
         final_div_factor: f64 where POSITIVE = 1e4,
-        /// Whether the way down mirrors the way up before the last descent; not by default.
+        /// Whether the fall mirrors the rise before the last descent; not by default.
         three_phase: bool = false,
-        /// `[low, high]`: momentum cycles too, against the rate; it is left alone by default.
+        /// `[low, high]`: momentum cycles too, against the rate; unchanged by default.
         momentum?: Momentum,
     }
 }
@@ -72,7 +72,7 @@ impl Kind for OneCycle {
     }
 }
 
-/// A stretch of time, and the factors and momenta at both ends of it.
+/// A phase: a stretch of time, with the factors and momenta at both ends.
 #[derive(Clone, Copy)]
 struct Phase {
     start: f64,
@@ -89,7 +89,7 @@ struct Phases {
 }
 
 impl Phases {
-    /// What `ends` of the phase at `t` gives: the first phase that has not ended, or else the last.
+    /// Interpolates `ends` of the phase at `t`: the first phase that has not ended, otherwise the last.
     fn value(&self, t: u64, ends: impl Fn(&Phase) -> [f64; 2]) -> f64 {
         let t = t.min(self.last_step) as f64;
         let phase = self.phases.iter().find(|phase| t <= phase.end).or(self.phases.last());

@@ -3,12 +3,11 @@ use super::*;
 kind! {
     /// A separate schedule for each parameter group, in the order of the groups.
     ///
-    /// To each of them its group is the only one there is, so a list inside it that has one number for each group has
-    /// just one.
+    /// Each schedule sees its group as the only one, so a list inside it with one number per group has one element.
     ///
     /// Source: PyTorch's `LambdaLR` with a list of functions, for any schedule.
     per_group => PerGroup {
-        /// The schedules, as many as there are groups.
+        /// The schedules, one for each group.
         schedules: List<Schedule>,
     }
 }
@@ -25,7 +24,7 @@ impl Kind for PerGroup {
     }
 }
 
-/// One curve for each group, to which that group is number 0.
+/// One curve per group, each of which sees its group as number 0.
 struct OfGroups(Vec<Box<dyn Curve>>);
 
 impl Curve for OfGroups {

@@ -2,9 +2,9 @@ use super::*;
 use crate::schedule::Point;
 
 words! {
-    /// What lies between two points.
+    /// Interpolation between two points.
     Interpolate {
-        /// The factor of the earlier one.
+        /// The factor of the earlier point.
         Step = "step",
         /// A straight line.
         Linear = "linear",
@@ -16,13 +16,13 @@ words! {
 kind! {
     /// `base` times a factor that goes through `points`, each of them `[t, factor]`.
     ///
-    /// At the `t` of a point the factor is the point's own. Before the first point and after the last, theirs are held.
+    /// At the `t` of a point the factor is that of the point. It is constant before the first point and after the last.
     ///
     /// Source: optax's `piecewise_constant_schedule` (whose scales multiply up) and `piecewise_interpolate_schedule`.
     piecewise => Piecewise {
         /// The points, in order of their `t`.
         points: List<Point>,
-        /// What lies between them; a step by default.
+        /// The interpolation between points; a step by default.
         interpolate: Interpolate = Interpolate::Step,
     }
 }

@@ -5,23 +5,23 @@ use super::*;
 kind! {
     /// Multiplies the rate by `factor` when a metric has not improved for more than `patience` reports.
     ///
-    /// The rate starts at `base` and never falls below `min_lr`; a change smaller than `eps` is not made. The
-    /// reduction comes with bad report number `patience + 1` and acts on the next update. For `cooldown` reports after
-    /// it, bad ones are not counted. A metric that is NaN is a bad one. Whatever `t` is, only reports count.
+    /// The rate starts at `base` and never falls below `min_lr`; a change smaller than `eps` is not made. The reduction
+    /// comes with bad report number `patience + 1` and acts on the next update. For `cooldown` reports after it, bad
+    /// ones are not counted. NaN counts as bad. Only reports count, not `t`.
     ///
     /// Source: PyTorch's `ReduceLROnPlateau`, same names and defaults.
     plateau => Plateau {
         /// Whether lower or higher metrics are better; lower by default.
         mode: Mode = Mode::Min,
-        /// What the rate is multiplied by; 0.1 by default.
+        /// The factor of a reduction; 0.1 by default.
         factor: f64 where SHRINK = 0.1,
-        /// How many bad reports in a row are borne; 10 by default.
+        /// The number of bad reports in a row that are tolerated; 10 by default.
         patience: u64 = 10,
-        /// By how much a metric must be better than the best, below 1 where it is a share; 1e-4 by default.
+        /// The minimal improvement over the best metric; below 1 if it is a share; 1e-4 by default.
         threshold: f64 where NOT_NEGATIVE = 1e-4,
         /// Whether the threshold is a share of the best or a difference; a share by default.
         threshold_mode: ThresholdMode = ThresholdMode::Rel,
-        /// How many reports after a reduction are not counted as bad; 0 by default.
+        /// The number of reports after a reduction in which bad ones are not counted; 0 by default.
         cooldown: u64 = 0,
         /// The lowest rate, one for all groups or one for each; 0 by default.
         min_lr: ForGroups = ForGroups::All(0.0),
@@ -61,17 +61,17 @@ struct PlateauMemory {
     seen: Seen,
 }
 
-/// What changes with each report, and is saved.
+/// State that changes with each report, and is saved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
     /// The best metric so far.
     best: Extended,
-    /// How many bad reports in a row.
+    /// Number of bad reports in a row.
     num_bad: u64,
-    /// For how many reports bad ones are not counted.
+    /// Remaining reports in which bad ones are not counted.
     cooldown_counter: u64,
-    /// The rates in force.
+    /// The current rates.
     lrs: Vec<f64>,
 }
 
@@ -136,7 +136,7 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    /// The rates of updates 0, 1, … when these metrics are reported after each.
+    /// Returns the rates of updates 0, 1, … when these metrics are reported after each.
     fn follow(schedule: impl Into<Schedule>, metrics: &[f64]) -> Vec<f64> {
         let mut scheduler = Scheduler::new(schedule, vec![1.0], RUN).unwrap();
         let step = |metric: &f64| {

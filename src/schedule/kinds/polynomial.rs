@@ -8,9 +8,9 @@ kind! {
     /// Source: PyTorch's `PolynomialLR`; timm's `PolyLRScheduler`, without restarts; with power 1 the decay of
     /// transformers' `get_linear_schedule_with_warmup`.
     polynomial => Polynomial {
-        /// When the floor is reached.
+        /// The time at which the floor is reached.
         total: Length where AT_LEAST_ONE,
-        /// 1, the default, is a straight line; above 1 it falls early, below 1 late.
+        /// The exponent: 1, the default, is a straight line; above 1 the rate falls early, below 1 late.
         power: f64 where POSITIVE = 1.0,
         /// The floor; 0 by default.
         eta_min: f64 where NOT_NEGATIVE = 0.0,

@@ -1,16 +1,16 @@
 use super::*;
 
 kind! {
-    /// One schedule after the other: schedule `i` is in force from `milestones[i - 1]` on and sees `t - milestones[i -
+    /// One schedule after the other: schedule `i` is in force from `milestones[i - 1]` and sees `t - milestones[i -
     /// 1]`.
     ///
     /// The switch is at `t == milestone`. Each schedule starts from the base rate, not from where the one before ended.
-    /// Where two milestones are the same, the schedule between them is skipped. A metric-driven schedule hears the
-    /// metrics of its own updates alone.
+    /// If two milestones are equal, the schedule between them is skipped. A metric-driven schedule receives only the
+    /// metrics of its own updates.
     ///
     /// Source: PyTorch's `SequentialLR` in closed form; optax's `join_schedules`.
     sequential => Sequential {
-        /// When the next one takes over, in order: one less than there are schedules.
+        /// The times at which the next schedule takes over, in order: one fewer than the schedules.
         milestones: List<Length>,
         /// The schedules.
         schedules: List<Schedule>,
@@ -50,11 +50,11 @@ struct Stage {
     curve: Box<dyn Curve>,
 }
 
-/// At least one stage, of which the first starts at 0.
+/// At least one stage; the first starts at 0.
 struct Stages(Vec<Stage>);
 
 impl Stages {
-    /// The stage that is in force for update `t`. The first starts at 0, so there always is one.
+    /// Returns the stage in force for update `t`. The first starts at 0, so there is always one.
     fn in_force(&self, t: u64) -> Option<&Stage> {
         let started = self.0.partition_point(|stage| stage.start <= t);
         self.0.get(started.saturating_sub(1))

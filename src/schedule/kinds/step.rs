@@ -7,9 +7,9 @@ kind! {
     ///
     /// Source: PyTorch's `StepLR`; optax's `exponential_decay` with `staircase`.
     step => Step {
-        /// How long each rate lasts.
+        /// The duration of each rate.
         step_size: Length where AT_LEAST_ONE,
-        /// What each drop multiplies the rate by; 0.1 by default.
+        /// The factor per drop; 0.1 by default.
         gamma: f64 where DECAY = 0.1,
     }
 }
@@ -36,7 +36,7 @@ mod tests {
 
     /// Ten steps are one epoch here.
     #[test]
-    fn in_epochs_it_drops_every_so_many_epochs() {
+    fn in_epochs_it_drops_every_few_epochs() {
         let schedule = Schedule::step(2).gamma(0.5).unit(Unit::Epoch);
         assert_eq!(rates(schedule, [0, 19, 20, 39, 40]), [1.0, 1.0, 0.5, 0.5, 0.25]);
     }

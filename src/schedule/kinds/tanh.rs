@@ -3,17 +3,17 @@ use super::*;
 kind! {
     /// `eta_min + (base - eta_min) / 2 * (1 - tanh(lb * (1 - x) + ub * x))` with `x = t / t_max`, then `eta_min`.
     ///
-    /// It starts a little below `base`, by `(1 + tanh(lb)) / 2` of the way, and jumps to `eta_min` at `t == t_max`
-    /// from `(1 - tanh(ub)) / 2` of the way.
+    /// It starts below `base` by the share `(1 + tanh(lb)) / 2` of the distance to `eta_min`, and at `t == t_max` jumps
+    /// to `eta_min` from the share `(1 - tanh(ub)) / 2` above it.
     ///
     /// Source: Hsueh, Li and Wu, "Stochastic gradient descent with hyperbolic-tangent decay" (2019); timm's
     /// `TanhLRScheduler`.
     tanh => Tanh {
-        /// When the floor is reached.
+        /// The time at which the floor is reached.
         t_max: Length where AT_LEAST_ONE,
-        /// Where on the hyperbolic tangent it starts, below `ub`; -7 by default.
+        /// The start on the hyperbolic tangent, below `ub`; -7 by default.
         lb: f64 = -7.0,
-        /// Where it ends, above `lb`; 3 by default.
+        /// The end on it, above `lb`; 3 by default.
         ub: f64 = 3.0,
         /// The floor; 0 by default.
         eta_min: f64 where NOT_NEGATIVE = 0.0,

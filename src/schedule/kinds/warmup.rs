@@ -4,16 +4,16 @@ kind! {
     /// `start_lr + (base - start_lr) * t / steps` while `t < steps`, then `schedule`, which counts from its own 0.
     ///
     /// With the default `start_lr` the rate at `t = 0` is 0, as in transformers, optax, Keras, Megatron and timm. At
-    /// `t == steps` it is what `schedule` starts with. Zero steps are no warm-up. `start_lr` is a rate, the same for
-    /// all groups. A metric-driven `schedule` hears the metrics of its own updates alone.
+    /// `t == steps` it is the first rate of `schedule`. Zero steps mean no warm-up. `start_lr` is a rate, the same for
+    /// all groups. A metric-driven `schedule` receives only the metrics of its own updates.
     ///
     /// Source: transformers' `get_*_schedule_with_warmup`; timm's `warmup_t` with `warmup_prefix`.
     warmup => Warmup {
-        /// How long it warms up.
+        /// The length of the warm-up.
         steps: Length,
         /// The rate at `t = 0`; 0 by default.
         start_lr: f64 where NOT_NEGATIVE = 0.0,
-        /// What comes after.
+        /// The schedule after the warm-up.
         schedule: Schedule,
     }
 }
@@ -55,7 +55,7 @@ impl Curve for WarmupCurve {
         }
     }
 
-    /// While it warms up, momentum stands where the schedule will start.
+    /// During the warm-up, momentum is the initial momentum of the schedule.
     fn momentum(&self, t: u64, group: usize) -> Option<f64> {
         self.then.momentum(t.saturating_sub(self.steps), group)
     }

@@ -1,7 +1,7 @@
 use super::*;
 
 words! {
-    /// How a phase goes from nothing to all; a decay is the same, backwards in value.
+    /// Shape of a phase from 0 to 1; a decay runs from 1 to 0.
     Shape {
         /// Along a straight line.
         Linear = "linear",
@@ -13,11 +13,11 @@ words! {
 }
 
 words! {
-    /// What the rate does between warm-up and decay.
+    /// Shape of the rate between warm-up and decay.
     StableShape {
-        /// It stays.
+        /// The rate is constant.
         Constant = "constant",
-        /// It falls as `1 / sqrt(1 + t / stable_timescale)`, and goes on falling in the decay.
+        /// The rate falls as `1 / sqrt(1 + t / stable_timescale)`, and continues to fall in the decay.
         Rsqrt = "rsqrt",
     }
 }
@@ -33,23 +33,23 @@ kind! {
     /// Source: Hu and others, "MiniCPM" (2024); transformers' `get_wsd_schedule` (`min_ratio`); timm's
     /// `WSDLRScheduler` (`eta_min`, `stable_shape`).
     wsd => Wsd {
-        /// How long it warms up; 0 by default.
+        /// The length of the warm-up; 0 by default.
         warmup: Length = Length::Steps(0),
-        /// How long it holds.
+        /// The length of the stable phase.
         stable: Length,
-        /// How long it decays.
+        /// The length of the decay.
         decay: Length,
-        /// The way up; a straight line by default.
+        /// The shape of the warm-up; a straight line by default.
         warmup_shape: Shape = Shape::Linear,
-        /// The way down; a straight line by default.
+        /// The shape of the decay; a straight line by default.
         decay_shape: Shape = Shape::Linear,
         /// The floor as a share of `base`; 0 by default.
         min_ratio?: f64 where FRACTION,
         /// The floor as a rate, in place of `min_ratio`.
         eta_min?: f64 where NOT_NEGATIVE,
-        /// What it does in between; it stays by default.
+        /// The shape of the stable phase; constant by default.
         stable_shape: StableShape = StableShape::Constant,
-        /// How slowly "rsqrt" falls; the length of the warm-up by default.
+        /// The time scale of "rsqrt": a larger value falls more slowly; the length of the warm-up by default.
         stable_timescale?: Length where AT_LEAST_ONE,
     }
 }
@@ -105,7 +105,7 @@ impl Kind for Wsd {
 }
 
 impl Wsd {
-    /// How slowly the stable phase falls, where it does.
+    /// Returns the time scale of the stable phase, if it falls.
     fn timescale(&self, context: &Context, warmup: u64) -> Result<Option<f64>, ScheduleError> {
         let given = self.stable_timescale.map(|given| context.period("stable_timescale", given)).transpose()?;
         match (self.stable_shape, given.unwrap_or(warmup)) {
@@ -124,7 +124,7 @@ enum Floor {
     Rate(f64),
 }
 
-/// As [`progress`], where `total` may be 0: then all of it has passed at once.
+/// Like [`progress`], but `total` may be 0: then everything has passed at once.
 fn share(t: u64, total: u64) -> f64 {
     if total == 0 { 1.0 } else { progress(t, total) }
 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_falling_stable_phase_goes_on_falling_and_stops_at_the_floor() {
+    fn a_falling_stable_phase_continues_falling_and_stops_at_the_floor() {
         let schedule = Schedule::wsd(9, 6).stable_shape(StableShape::Rsqrt).stable_timescale(3).eta_min(0.0);
         assert_close(rates(schedule.clone(), [0, 9, 12]), [1.0, 0.5, 0.5 / 5f64.sqrt()]);
         assert_close(rates(schedule.eta_min(0.9), [9, 12]), [0.9, 0.9]);

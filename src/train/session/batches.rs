@@ -1,4 +1,4 @@
-//! Whether every batch of a run has as many rows as its model needs to train on.
+//! Checks that every batch of a run has enough rows for its model.
 
 use serde_json::json;
 
@@ -6,8 +6,8 @@ use crate::data::{Data, pieces};
 use crate::train::TrainError;
 use crate::train::config::Config;
 
-/// Refuses a run in which a model would be given fewer rows at once to train on than it needs. Batches are alike but
-/// for the last of an epoch.
+/// Refuses a run with batches or micro-batches that have fewer rows than the model needs for training. All batches have
+/// the same size except the last of an epoch.
 pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Result<(), TrainError> {
     let accumulate = config.train.accumulate.unwrap_or(1);
     let last = data.steps_per_epoch() - 1;
@@ -21,9 +21,9 @@ pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Resul
             _ => ("train.accumulate", accumulate.to_string(), "a micro-batch"),
         };
         let rule = format!(
-            "update {step} has {rows} rows, and so {what} of {small}, too few for a batch norm that sees a single number of each \
-             channel in a row; change `train.accumulate` or `data.batch_size`, or leave a last batch that is not full \
-             out (`data.drop_last = true`)"
+            "update {step} has {rows} rows, and so {what} of {small}, too few for a batch norm with a single number \
+             per channel in a row; change `train.accumulate` or `data.batch_size`, or leave a last batch that is not \
+             full out (`data.drop_last = true`)"
         );
         return Err(TrainError::Field { field: field.to_owned(), value, rule });
     }

@@ -1,38 +1,30 @@
-//! When a session validates and saves, and whether each figure that a schedule or a rule needs is ever known.
+//! Times of a session's validations and saves, and checks that needed metrics are known in time.
 
 use super::Session;
 use crate::Notice;
-use crate::data::Data;
 use crate::train::TrainError;
-use crate::train::config::{Config, word};
-use crate::train::figure::Metric;
-use crate::train::intervals::{Lengths, Saves, Validations, describe};
-
-/// When the model is validated, if there are rows for it; what `config` leaves open is written down in it.
-pub(super) fn settle_validations(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
-    let rows = data.validation_rows().len();
-    // Training goes forwards and backwards, which takes three times as long for a row.
-    let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
-    (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
-}
+use crate::train::config::figure::Metric;
+use crate::train::config::word;
+use crate::train::intervals::{Lengths, Saves, describe};
+use crate::train::schedulers::Schedulers;
 
 impl Session {
     fn lengths(&self) -> Lengths {
         Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() }
     }
 
-    /// The metric of the rule for the best checkpoints, where there is such a rule.
+    /// Returns the metric of the rule for the best checkpoints, if there is one.
     fn best_by(&self) -> Option<Metric> {
         let keep = &self.config.checkpoint.keep;
         keep.best.map(|_| keep.metric(self.validations.is_some()))
     }
 
-    /// When the run saves.
+    /// Returns the times of saves.
     pub(in crate::train) fn saves(&self) -> Saves {
         Saves::new(&self.config.checkpoint, self.best_by(), self.keep.every, self.lengths())
     }
 
-    /// After how many updates a figure is first known, in a run of this length.
+    /// Returns the number of updates after which a metric is first known, in a run of this length.
     fn first_known(&self, metric: Metric) -> Option<u64> {
         let Lengths { total, epoch } = self.lengths();
         match metric {
@@ -41,12 +33,12 @@ impl Session {
         }
     }
 
-    /// Refuses a run in which a schedule follows a figure, or checkpoints are kept by one, that is never known in time.
+    /// Refuses a run in which a schedule, or the retention of checkpoints, uses a metric that is never known in time.
     pub(crate) fn require_figures(&self) -> Result<(), TrainError> {
         let Lengths { total, epoch } = self.lengths();
         let refuse = |field: &str, value: String, metric: Metric, from: Option<u64>| {
             let known = match (from, metric) {
-                (Some(_), _) => format!("which is known after step {total}, the last one, and not before"),
+                (Some(_), _) => format!("which is known only after step {total}, the last one"),
                 (None, Metric::TrainingLoss) => {
                     format!("which is known at the end of an epoch, after {epoch} steps, and the run has {total}")
                 }
@@ -56,13 +48,13 @@ impl Session {
                 Metric::TrainingLoss => "train for longer, or set `data.validation` to a share of the rows",
                 _ => "validate more often (`validation.every`)",
             };
-            let rule = format!("goes by the {}, {known}; {remedy}", word(&metric).replace('_', " "));
+            let rule = format!("needs the {}, {known}; {remedy}", word(&metric).replace('_', " "));
             Err(TrainError::Field { field: field.to_owned(), value, rule })
         };
         if let Some((part, scheduler)) = self.schedulers.all().find(|(_, scheduler)| scheduler.wants_metric()) {
             let first = self.first_known(self.metric);
             if first.is_none_or(|first| first >= total) {
-                let setting = super::Schedulers::setting(part);
+                let setting = Schedulers::setting(part);
                 return refuse(setting, scheduler.schedule().to_string(), self.metric, first);
             }
         }

@@ -1,9 +1,11 @@
-//! Everything in a run that has memory, made from a configuration.
+//! The state of a run, built from a configuration.
 
 mod batches;
 mod begun;
 mod intervals;
 mod parts;
+mod ranks;
+mod recalled;
 mod saved;
 mod update;
 
@@ -13,21 +15,22 @@ use std::sync::Arc;
 use candle_core::{Device, safetensors};
 use serde_json::Value;
 
-use super::builder::Given;
+use super::checks::memory::Purpose;
+use super::checks::{memory, outlook, unusual};
 use super::component::{self, Component};
 use super::config::Config;
-use super::figure::Metric;
+use super::config::figure::Metric;
+use super::given::Given;
 use super::intervals::{Lengths, Validations};
-use super::memory::Purpose;
 use super::metrics::{EpochMean, Measured};
-use super::outlook;
 use super::record::StepRecord;
 use super::schedulers::Schedulers;
-use super::{TrainError, memory, metrics, unusual};
+use super::{TrainError, metrics};
 use crate::Notice;
 use crate::backtrace::without_backtrace;
-use crate::checkpoint::Keep;
+use crate::checkpoint::Retention;
 use crate::data::{Data, Recalled};
+use crate::distributed::{Communicator, SingleProcess};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::Model;
@@ -37,60 +40,62 @@ use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
 
 use self::begun::Begun;
-pub(crate) use saved::{data_part, recalled, refuse_other_content, room};
+pub(crate) use recalled::{data_part, recalled, refuse_other_content, room};
 
-/// The parts of a run: data, model, optimizer and schedule, and how many updates were made.
+/// The parts of a run: data, model, optimizer and schedule, and the number of updates made.
 pub struct Session {
     config: Config,
     data: Data,
     model: Box<dyn Model>,
-    /// What the optimizer updates.
+    /// The parameters that the optimizer updates.
     parameters: Parameters,
-    /// The same, and what else the model remembers.
+    /// The same and the model's buffers.
     weights: Parameters,
     loss: Arc<dyn Loss>,
-    /// The metrics of a validation, beside loss and accuracy.
+    communicator: Box<dyn Communicator>,
+    /// The metrics of a validation, in addition to loss and accuracy.
     metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
     schedulers: Schedulers,
-    /// Parts of a user's program, by name.
+    /// Components, by name.
     components: Vec<(String, Box<dyn Component>)>,
     metric: Metric,
     epoch_mean: EpochMean,
-    /// What was measured after the last update.
+    /// The metrics measured after the last update.
     measured: Measured,
-    /// When the model is validated; `None` without validation rows.
+    /// Times of validations; `None` without validation rows.
     validations: Option<Validations>,
-    keep: Keep,
+    keep: Retention,
     step: u64,
-    /// The line of the last update, as long as the validation after it is to be made.
+    /// The log line of the last update, while the validation after it is pending.
     unvalidated: Option<StepRecord>,
-    /// What was changed on which resume.
+    /// The configuration changes of each resume.
     history: Vec<Value>,
     /// Notices about the resume that this session began with.
     resumed: Vec<Notice>,
 }
 
 impl Session {
-    /// A run at its start.
+    /// Creates a session at its start.
     ///
     /// # Errors
-    /// When the data cannot be read, or configuration, data and model do not fit together.
+    /// The data cannot be read, or configuration, data and model do not fit together.
     pub fn new(config: Config) -> Result<Self, TrainError> {
         Self::made_for(Purpose::Train, config)
     }
 
-    /// As [`Session::new`], for another purpose, on which depends what has to fit in memory.
+    /// Like [`Session::new`], for another purpose, which determines the required memory.
     pub(crate) fn made_for(purpose: Purpose, config: Config) -> Result<Self, TrainError> {
         Self::with_data(purpose, config, None, &Begun::default(), Given::default())
     }
 
-    /// A run at its start, of which something may be handed over as a value.
+    /// Creates a session at its start, with values that may be passed by a program.
     pub(super) fn of(config: Config, given: Given) -> Result<Self, TrainError> {
         Self::with_data(Purpose::Train, config, None, &Begun::default(), given)
     }
 
-    /// A run at its start, whose data may be that of a checkpoint, and which has `begun` with some of its settings.
+    /// Creates a session at its start, with data that may be that of a checkpoint, for a run that has `begun` with some
+    /// of its settings.
     fn with_data(
         purpose: Purpose,
         mut config: Config,
@@ -117,12 +122,14 @@ impl Session {
             Some(model) => model,
             None => config.model.build(&data.input(), outputs, config.seed, &device)?,
         };
+        let communicator = given.communicator.unwrap_or_else(|| Box::new(SingleProcess));
+        ranks::check(&*communicator, &config, model.as_ref())?;
         let parameters = model.parameters().clone();
         let weights = parameters.and(&model.buffers());
         if let Some(path) = &config.train.initial_weights {
             load_weights(path, &weights, &device)?;
         }
-        batches::refuse_small(&config, &data, model.fewest_rows())?;
+        batches::refuse_small(&config, &data, model.min_batch_rows())?;
         let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
         let mut resumed: Vec<Notice> = Vec::new();
         resumed.extend(begun.unless(
@@ -131,7 +138,7 @@ impl Session {
         )?);
         let steps_per_epoch = data.steps_per_epoch();
         let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
-        let validations = intervals::settle_validations(&mut config, &data, lengths);
+        let validations = super::intervals::settle(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
         let schedulers = Schedulers::new(&config, &optimizer, length)?;
         let components = config.components.iter();
@@ -149,6 +156,7 @@ impl Session {
             parameters,
             weights,
             loss,
+            communicator,
             metrics: config.validation.metrics.clone(),
             optimizer,
             schedulers,
@@ -166,27 +174,27 @@ impl Session {
         })
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Its data.
+    /// Returns its data.
     pub fn data(&self) -> &Data {
         &self.data
     }
 
-    /// What the optimizer updates.
+    /// Returns the parameters that the optimizer updates.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// The components of a user's program, by name.
+    /// Returns the components, by name.
     pub fn components(&self) -> impl Iterator<Item = (&str, &dyn Component)> {
         self.components.iter().map(|(name, component)| (name.as_str(), &**component))
     }
 
-    /// Notices for a person before the run begins.
+    /// Returns notices for the user before the run begins.
     pub fn notices(&self) -> Vec<Notice> {
         let mut notices = self.data.notices();
         notices.extend(self.resumed.clone());
@@ -196,63 +204,63 @@ impl Session {
         notices
     }
 
-    /// How many updates were made; the number of the next.
+    /// Returns the number of updates made, which is the number of the next one.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// Of how many updates the log has lines: of all that were made, but for one whose validation is to be made.
+    /// Returns the number of updates with lines in the log: all that were made, except one whose validation is pending.
     pub(super) fn logged(&self) -> u64 {
         self.step - u64::from(self.unvalidated.is_some())
     }
 
-    /// How many updates the run has.
+    /// Returns the number of updates in the run.
     pub fn total_steps(&self) -> u64 {
         self.config.total_steps(self.data.steps_per_epoch())
     }
 
-    /// How many updates an epoch has.
+    /// Returns the number of updates per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.data.steps_per_epoch()
     }
 
-    /// What was changed on which resume, oldest first.
+    /// Returns the configuration changes of each resume, oldest first.
     pub fn history(&self) -> &[Value] {
         &self.history
     }
 
-    /// Which checkpoints stay.
-    pub(super) fn keep(&self) -> &Keep {
+    /// Returns the retention rules.
+    pub(super) fn keep(&self) -> &Retention {
         &self.keep
     }
 
-    /// The device, as a checkpoint names it.
+    /// Returns the device, as named in a checkpoint.
     pub fn device_name(&self) -> &str {
         &self.config.device
     }
 
-    /// The schedule of the learning rate, where it is.
+    /// Returns the scheduler of the learning rate.
     pub fn scheduler(&self) -> &Scheduler {
         self.schedulers.lr()
     }
 
-    /// How long the run is, as its schedules see it.
+    /// Returns the length of the run for its schedules.
     pub fn length(&self) -> RunLength {
         RunLength { total_steps: Some(self.total_steps()), steps_per_epoch: self.steps_per_epoch() }
     }
 
-    /// The base rate of each group.
+    /// Returns the base rate of each group.
     pub fn base_lrs(&self) -> Vec<f64> {
         self.optimizer.base_lrs()
     }
 
-    /// What the next update uses in each group.
+    /// Returns the hyperparameters of the next update in each group.
     pub fn rates(&self) -> Vec<StepHyperparams> {
         self.schedulers.rates()
     }
 }
 
-/// Sets `parameters` from the tensors of their names in a safetensors file; other tensors in it are left alone.
+/// Loads `parameters` from the tensors of their names in a safetensors file; other tensors in it are ignored.
 fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result<(), TrainError> {
     let wrong = |rule: String| TrainError::Field {
         field: "train.initial_weights".to_owned(),

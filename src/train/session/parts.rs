@@ -1,13 +1,12 @@
-//! The state of a run as one list of named parts, in which they are saved, checked and restored.
+//! The state of a run as one list of named parts, which are saved, checked and restored together.
 
 use serde_json::Value;
 
 use super::Session;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
-use crate::state::{Part, State, StateError};
-use crate::train::TrainError;
-use crate::train::component;
+use crate::state::{State, StateError, Stateful};
 use crate::train::schedulers::Schedulers;
+use crate::train::{TrainError, component};
 
 /// The prefix of the part of a component, and the table of its settings.
 const COMPONENTS: &str = "components.";
@@ -16,7 +15,7 @@ const COMPONENTS: &str = "components.";
 struct Named<P> {
     name: String,
     part: P,
-    /// The setting that a run has the part by, where it may be without it.
+    /// The setting that adds the part to a run, if it is optional.
     setting: Option<String>,
 }
 
@@ -25,23 +24,23 @@ fn required<P>(name: &str, part: P) -> Named<P> {
 }
 
 impl Session {
-    /// All parts, in the order in which they are saved.
-    fn parts(&self) -> Vec<Named<&dyn Part>> {
-        let mut parts: Vec<Named<&dyn Part>> = vec![
+    /// Returns all parts, in the order of saving.
+    fn parts(&self) -> Vec<Named<&dyn Stateful>> {
+        let mut parts: Vec<Named<&dyn Stateful>> = vec![
             required("model", &self.weights),
             required("optimizer", &self.optimizer),
             required("dataset", &self.data),
             required("epoch_mean", &self.epoch_mean),
         ];
-        parts.extend(self.schedulers.all().map(|(name, part)| required::<&dyn Part>(name, part)));
+        parts.extend(self.schedulers.all().map(|(name, part)| required::<&dyn Stateful>(name, part)));
         let components = self.components.iter();
-        parts.extend(components.map(|(name, part)| required::<&dyn Part>(&format!("{COMPONENTS}{name}"), &**part)));
+        parts.extend(components.map(|(name, part)| required::<&dyn Stateful>(&format!("{COMPONENTS}{name}"), &**part)));
         parts
     }
 
-    /// The same, to be restored from a checkpoint in which the data is called `data`.
-    fn parts_mut(&mut self, data: &str) -> Vec<Named<&mut dyn Part>> {
-        let mut parts: Vec<Named<&mut dyn Part>> = vec![
+    /// Returns the same parts for restoring from a checkpoint, in which the data is called `data`.
+    fn parts_mut(&mut self, data: &str) -> Vec<Named<&mut dyn Stateful>> {
+        let mut parts: Vec<Named<&mut dyn Stateful>> = vec![
             required("model", &mut self.weights),
             required("optimizer", &mut self.optimizer),
             required(data, &mut self.data),
@@ -49,11 +48,11 @@ impl Session {
         ];
         parts.extend(self.schedulers.all_mut().map(|(name, part)| {
             let setting = Schedulers::OPTIONAL.contains(&name).then(|| Schedulers::setting(name).to_owned());
-            Named::<&mut dyn Part> { name: name.to_owned(), part, setting }
+            Named::<&mut dyn Stateful> { name: name.to_owned(), part, setting }
         }));
         parts.extend(self.components.iter_mut().map(|(name, part)| {
             let name = format!("{COMPONENTS}{name}");
-            Named::<&mut dyn Part> { setting: Some(name.clone()), name, part: &mut **part }
+            Named::<&mut dyn Stateful> { setting: Some(name.clone()), name, part: &mut **part }
         }));
         parts
     }
@@ -63,10 +62,10 @@ impl Session {
         self.parts().into_iter().try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))
     }
 
-    /// Restores every part. An optional one that was added on this resume begins at the checkpoint's step, and the state of
-    /// one that was taken away is discarded; both are in the history.
+    /// Restores every part. An optional part that was added on this resume starts at the checkpoint's step, and the
+    /// state of a removed one is discarded; both are in the history.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-        // Only a part that the saved configuration does not have can be missing from the checkpoint.
+        // Only a part that is not in the saved configuration can be missing from the checkpoint.
         let config = checkpoint.field("config").unwrap_or(&Value::Null);
         let is_new = |setting: &str| {
             let value = setting.split('.').try_fold(config, |table, name| table.get(name));
@@ -77,9 +76,9 @@ impl Session {
         let removed = checkpoint.parts().filter(|name| is_optional(name));
         let removed: Vec<&str> = removed.filter(|name| parts.iter().all(|part| part.name != *name)).collect();
         let mut discarded: Vec<Discarded> = removed.iter().map(|_| Discarded).collect();
-        let mut all: Vec<(&str, &mut dyn Part)> =
+        let mut all: Vec<(&str, &mut dyn Stateful)> =
             parts.iter_mut().map(|part| (part.name.as_str(), &mut *part.part)).collect();
-        all.extend(removed.into_iter().zip(discarded.iter_mut().map(|part| part as &mut dyn Part)));
+        all.extend(removed.into_iter().zip(discarded.iter_mut().map(|part| part as &mut dyn Stateful)));
         checkpoint.restore(&mut all)?;
         for (name, scheduler) in self.schedulers.all_mut() {
             if Schedulers::OPTIONAL.contains(&name) && is_new(Schedulers::setting(name)) {
@@ -88,7 +87,7 @@ impl Session {
         }
         for (name, part) in &mut self.components {
             if is_new(&format!("{COMPONENTS}{name}")) {
-                // From the weights of now, and not from the initial ones.
+                // Created from the current weights, not from the initial ones.
                 *part = component::make(name, &self.config.components[name.as_str()], &self.parameters)?;
             }
         }
@@ -96,15 +95,15 @@ impl Session {
     }
 }
 
-/// Whether a run may be without this part.
+/// Whether the part is optional.
 fn is_optional(name: &str) -> bool {
     Schedulers::OPTIONAL.contains(&name) || name.starts_with(COMPONENTS)
 }
 
-/// The place of a part that a run no longer has: it takes any state.
+/// The placeholder of a part that a run no longer has: it accepts any state.
 struct Discarded;
 
-impl Part for Discarded {
+impl Stateful for Discarded {
     fn save(&self) -> Result<State, StateError> {
         Ok(State::default())
     }

@@ -1,4 +1,4 @@
-//! A session to and from a checkpoint.
+//! Saving and restoring a session.
 
 use std::path::Path;
 
@@ -7,44 +7,44 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::begun::Begun;
+use super::recalled::{held, recalled, refuse_other_content, room};
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
-use crate::data::{Data, Recalled};
-use crate::model::with_room_for;
-use crate::train::builder::Given;
-use crate::train::changes::changes;
+use crate::model::with_parameter_budget;
+use crate::train::checks::memory::Purpose;
+use crate::train::checks::outlook;
 use crate::train::config::Config;
-use crate::train::memory::Purpose;
+use crate::train::config::changes::changes;
+use crate::train::given::Given;
 use crate::train::metrics::Measured;
-use crate::train::outlook;
 use crate::train::record::StepRecord;
 use crate::train::{Setting, TrainError};
 
 impl Session {
-    /// The run of `config` at the state of `checkpoint`. The configuration may differ from the one in the checkpoint
-    /// where a run can change; what changed is added to the history.
+    /// Restores the run of `config` at the state of `checkpoint`. The configuration may differ from the one in the
+    /// checkpoint where a run can change; differences are added to the history.
     ///
     /// # Errors
-    /// As [`Session::new`]; when something was changed that cannot change within a run; or when the checkpoint does
-    /// not fit.
+    /// As [`Session::new`]; a setting was changed that cannot change within a run; or the checkpoint does not fit.
     pub fn resume(config: Config, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
         Self::resume_with(config, checkpoint, &[], Given::default())
     }
 
-    /// The same, where a person has named these settings, and the checkpoint the others.
+    /// The same, if the user has given these settings, and the others are from the checkpoint.
     pub(in crate::train) fn resume_with(
         config: Config,
         checkpoint: &Checkpoint,
         settings: &[Setting],
         given: Given,
     ) -> Result<Self, TrainError> {
-        // Said first: what cannot change would be an error of another kind further down.
+        // Checked first: a forbidden change would be a less helpful error further down.
         let begun = Begun::with_all_but(&changes(&config, checkpoint)?);
-        // The checkpoint has the weights; the file that they once started from may be gone.
+        // The checkpoint has the weights; the file of initial weights may be missing.
         let mut without_start = config;
         let initial_weights = without_start.train.initial_weights.take();
         let (recalled, purpose) = (recalled(checkpoint, settings), Purpose::Resume { held: held(checkpoint) });
-        let mut session =
-            with_room_for(room(checkpoint), || Self::with_data(purpose, without_start, Some(recalled), &begun, given))?;
+        let mut session = with_parameter_budget(room(checkpoint), || {
+            Self::with_data(purpose, without_start, Some(recalled), &begun, given)
+        })?;
         session.config.train.initial_weights = initial_weights;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
@@ -63,10 +63,10 @@ impl Session {
         Ok(session)
     }
 
-    /// Refuses a checkpoint whose parts disagree about the step, and a run that is shorter than what is done of it.
+    /// Refuses a checkpoint whose parts have different steps, and a run that is shorter than its finished part.
     fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
         let schedulers = self.schedulers.all().map(|(part, scheduler)| (part, scheduler.t()));
-        // The mean of an epoch that has ended is there until the validation at its end is made.
+        // The mean of a finished epoch is kept until the validation at its end is made.
         let in_epoch = self.logged() % self.data.steps_per_epoch() + (self.step - self.logged());
         let epoch_began = self.step - in_epoch;
         let mean = epoch_began.saturating_add(self.epoch_mean.updates());
@@ -84,15 +84,15 @@ impl Session {
         Ok(())
     }
 
-    /// The state after the updates made so far, for a run in `folder`.
+    /// Returns the state after the updates made so far, for a run in `folder`.
     ///
     /// # Errors
-    /// When a tensor cannot be read from its device.
+    /// A tensor cannot be read from its device.
     pub fn snapshot(&self, folder: &Path) -> Result<Snapshot, CheckpointError> {
         self.fill(Snapshot::at(self.step), folder)
     }
 
-    /// As [`Session::snapshot`], into an empty snapshot of this step.
+    /// Like [`Session::snapshot`], into an empty snapshot of this step.
     pub(in crate::train) fn fill(&self, snapshot: Snapshot, folder: &Path) -> Result<Snapshot, CheckpointError> {
         let config = value("config", &self.config.relative_to(folder).complete())?;
         let fingerprint = value("data", &self.data.fingerprint())?;
@@ -115,69 +115,17 @@ impl Session {
     }
 }
 
-/// A field as JSON.
+/// Returns a field as JSON.
 fn value(field: &str, value: &impl Serialize) -> Result<Value, CheckpointError> {
     let failed = |error: serde_json::Error| CheckpointError::Unsaved { part: field.to_owned(), error: error.into() };
     serde_json::to_value(value).map_err(failed)
 }
 
-/// The line of the last update of a checkpoint that was saved before the validation after it.
+/// Returns the log line of the last update of a checkpoint that was saved before its validation.
 fn unvalidated(checkpoint: &Checkpoint) -> Result<Option<StepRecord>, TrainError> {
     let wrong = |error: serde_json::Error| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
-        reason: format!("its field `unvalidated` is no line of a log: {error}; resume an older checkpoint"),
+        reason: format!("its field `unvalidated` is not a log line: {error}; resume an older checkpoint"),
     };
     checkpoint.field("unvalidated").map(StepRecord::deserialize).transpose().map_err(wrong)
-}
-
-/// How many weights the model of a checkpoint's configuration may have: as many as the checkpoint has bytes of them,
-/// and some more, so that the tensors of a small one are compared by name and shape.
-pub(crate) fn room(checkpoint: &Checkpoint) -> usize {
-    const SLACK: usize = 1 << 20;
-    let tensors = checkpoint.state("model").into_iter().flat_map(|state| state.tensors.values());
-    tensors.map(|tensor| tensor.bytes.len()).sum::<usize>() + SLACK
-}
-
-/// The data as a checkpoint describes it, where a person has named the paths in `settings`.
-pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> Recalled<'a> {
-    let is_given = |key| settings.iter().any(|setting| setting.key() == key);
-    Recalled {
-        fingerprint: checkpoint.field("data"),
-        memory: checkpoint.state(data_part(checkpoint)),
-        tokenizer_is_given: is_given("data.tokenizer"),
-        cache_is_given: is_given("data.cache"),
-    }
-}
-
-/// How many bytes the tensors of a checkpoint take in memory.
-fn held(checkpoint: &Checkpoint) -> u64 {
-    let states = checkpoint.parts().filter_map(|part| checkpoint.state(part));
-    states.flat_map(|state| state.tensors.values()).map(|tensor| tensor.bytes.len() as u64).sum()
-}
-
-/// The part of a checkpoint that the data remembers itself by. Before it had more to remember, it was called by what it
-/// had.
-pub(crate) fn data_part(checkpoint: &Checkpoint) -> &'static str {
-    let is_old = checkpoint.parts().any(|name| name == "standardization");
-    if is_old { "standardization" } else { "dataset" }
-}
-
-/// Refuses data of another content than a run's, of which `saved` is the fingerprint in its checkpoint.
-pub(crate) fn refuse_other_content(config: &Config, data: &Data, saved: Option<&Value>) -> Result<(), TrainError> {
-    let fingerprint = serde_json::to_value(data.fingerprint()).unwrap_or_default();
-    match saved.filter(|saved| **saved != fingerprint) {
-        Some(saved) => Err(TrainError::Refused {
-            what: match config.data.path.as_os_str().is_empty() {
-                true => "the content of the data".to_owned(),
-                false => format!("the content of {}", config.data.path.display()),
-            },
-            saved: saved.to_string(),
-            asked: fingerprint.to_string(),
-            remedy: match config.data.path.as_os_str().is_empty() {
-                true => "; a run continues with the rows that it began with".to_owned(),
-                false => "; `--set data.path=…` says where the run's data lives now".to_owned(),
-            },
-        }),
-        None => Ok(()),
-    }
 }

@@ -1,60 +1,86 @@
-//! What a session does in a step: a batch, its gradients, an update, and what is due after it.
+//! A training step of a session: batch, gradients, update, and the end of an epoch or a validation.
 
 use candle_core::Tensor;
 
 use super::Session;
 use crate::data::{Batch, DataError};
+use crate::distributed::{self, CommunicatorError};
 use crate::model::Mode;
 use crate::ops::Tape;
-use crate::optim::{Gradients, StepHyperparams};
-use crate::rng::Draws;
+use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
+use crate::rng::StepRng;
 use crate::train::TrainError;
 use crate::train::component::{self, Update};
-use crate::train::figure::Metric;
-use crate::train::metrics::{self, Evaluation, Measured, to_f64};
+use crate::train::config::figure::Metric;
+use crate::train::metrics::{self, Evaluation, Measured};
 use crate::train::record::StepRecord;
 
 impl Session {
-    /// The batch that the next update learns from, or none if `stop` asks not to wait for it any longer.
+    /// Returns the batch of the next update, or `None` if `stop` asks to end the wait.
     pub(in crate::train) fn batch(&self, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, TrainError> {
         Ok(self.data.batch_unless(self.step, stop)?)
     }
 
-    /// The mean loss over the rows of a batch in training, with the dropout of this step, and its clipped gradients.
-    /// What is accumulated over micro-batches never leaves this function, so no checkpoint can come in between.
-    pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
-        let (mut mean, mut sum): (f64, Option<Gradients>) = (0.0, None);
-        for (number, piece) in batch.pieces(self.config.train.accumulate.unwrap_or(1))?.iter().enumerate() {
-            let share = piece.rows() as f64 / batch.rows() as f64;
-            let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
-            let (loss, value) = loss?;
-            mean += share * value;
-            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(&gradients)?,
-                None => gradients,
-            });
-        }
-        let gradients = sum.ok_or(DataError::NothingToVisit)?;
+    /// Returns the mean loss over the rows of a batch in training, with the dropout of this step, and its clipped
+    /// gradients. Gradients are accumulated over micro-batches only inside this function, so no checkpoint can be taken
+    /// in between.
+    ///
+    /// A device other than the CPU is read once, for the norm and the loss together.
+    pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, MeasuredGradients), TrainError> {
+        let (own, shares, losses) = self.own_gradients(batch)?;
+        let failed = |error| self.disconnected(error);
+        let sum = self.communicator.sum_in_order(own).map_err(failed)?;
+        let (gradients, losses) = sum.measure_with(&losses)?;
+        let weighted = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
+        let weighted = self.communicator.gather(weighted).map_err(failed)?;
+        let mean = weighted.into_iter().fold(0.0, |mean, part| mean + part);
         Ok(match self.config.train.clip_norm {
             Some(max_norm) => (mean, gradients.clip(max_norm)?),
             None => (mean, gradients),
         })
     }
 
-    /// The mean loss over the rows of a micro-batch: the tensor and its value.
-    fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<(Tensor, f64), TrainError> {
-        let draws = Draws::at(self.config.seed, self.step).of_micro_batch(micro_batch);
+    /// The sum of the gradients of the micro-batches that this process computes; of each of them its share of the
+    /// batch, and the mean loss over its rows, which is not read yet.
+    fn own_gradients(&self, batch: &Batch) -> Result<(Gradients, Vec<f64>, Vec<Tensor>), TrainError> {
+        let pieces = batch.pieces(self.config.train.accumulate.unwrap_or(1))?;
+        if pieces.is_empty() {
+            return Err(DataError::NothingToVisit.into());
+        }
+        let (mut sum, mut shares, mut losses) = (None::<Gradients>, Vec::new(), Vec::new());
+        for number in distributed::own_pieces(&*self.communicator, pieces.len()) {
+            let piece = &pieces[number];
+            let share = piece.rows() as f64 / batch.rows() as f64;
+            let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
+            let loss = loss?;
+            shares.push(share);
+            losses.push(loss.detach());
+            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&gradients)?,
+                None => gradients,
+            });
+        }
+        let sum = sum.map_or_else(|| Gradients::neutral(&self.parameters), Ok)?;
+        Ok((sum, shares, losses))
+    }
+
+    /// The mean loss over the rows of a micro-batch.
+    fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<Tensor, TrainError> {
+        let draws = StepRng::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
-        let loss = self.loss.forward(&outputs, &batch.targets)?;
-        let value = to_f64(&loss)?;
-        Ok((loss, value))
+        Ok(self.loss.forward(&outputs, &batch.targets)?)
+    }
+
+    fn disconnected(&self, error: CommunicatorError) -> TrainError {
+        let (rank, world) = (self.communicator.rank(), self.communicator.world());
+        TrainError::Communicator { rank, world, step: self.step, error }
     }
 
     /// Makes an update, after which the next step begins.
     pub(in crate::train) fn update(
         &mut self,
-        gradients: &Gradients,
+        gradients: &MeasuredGradients,
         rates: &[StepHyperparams],
         loss: f64,
     ) -> Result<(), TrainError> {
@@ -71,29 +97,29 @@ impl Session {
         Ok(())
     }
 
-    /// Whether there are validation rows and it is time to evaluate the model on them.
+    /// Whether there are validation rows and a validation is due.
     pub(in crate::train) fn validation_is_due(&self) -> bool {
         self.validations.is_some_and(|validations| validations.are_due(self.step))
     }
 
-    /// The figures that were measured after the last update.
+    /// Returns the metrics measured after the last update.
     pub(in crate::train) fn measured(&self) -> &Measured {
         &self.measured
     }
 
-    /// Remembers that the validation after the last update, of which this is the line, is to be made. A checkpoint of
-    /// now holds the line, and a resume makes the validation and writes it.
+    /// Records that the validation after the last update, whose log line is `record`, is still pending. A checkpoint
+    /// taken now contains the line, and a resume makes the validation and writes it.
     pub(in crate::train) fn postpone_validation(&mut self, record: StepRecord) {
         self.unvalidated = Some(record);
     }
 
-    /// The line of the last update, if the validation after it is to be made.
+    /// Returns the log line of the last update, if the validation after it is pending.
     pub(in crate::train) fn unvalidated(&self) -> Option<&StepRecord> {
         self.unvalidated.as_ref()
     }
 
-    /// Evaluates the model on the validation rows, and tells the schedule. None, and nothing is changed, if `stop` asks
-    /// for an end meanwhile.
+    /// Evaluates the model on the validation rows, and reports to the schedule. Returns `None`, without changes, if
+    /// `stop` asks for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let batches = self.data.validation_batches_unless(stop);
         let evaluate = || metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), &self.metrics, batches);
@@ -109,7 +135,7 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// At the end of an epoch the mean loss of its updates; tells the schedule.
+    /// Returns the mean loss at the end of an epoch, and reports it to the schedule.
     pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<f64> {
         if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
             return None;

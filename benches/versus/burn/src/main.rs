@@ -1,4 +1,4 @@
-//! Burn in the bench, on its fastest backend for the CPU: its own layers, losses and optimizers.
+//! Burn in the bench, on its fastest backend for the CPU, with its own layers, losses and optimizers.
 
 mod models;
 #[path = "../../protocol.rs"]
@@ -61,7 +61,7 @@ fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.01).init()
 }
 
-/// Trains on request, as burn's book writes a loop of one's own.
+/// Trains on request, with the loop of burn's book.
 fn train<M: Module, X, Y>(
     model: M,
     mut optimizer: ModuleOptimizer,

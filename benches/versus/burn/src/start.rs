@@ -1,4 +1,4 @@
-//! The data and the initial weights that all contestants begin with, as burn's tensors.
+//! The data and the initial weights of all contestants, as burn's tensors.
 
 use burn::module::Param;
 use burn::nn::{Linear, conv::Conv2d};

@@ -1,8 +1,7 @@
-//! Plain candle-nn in the bench: its own layers, losses and optimizers, as its examples use them.
+//! Plain candle-nn in the bench, with its own layers, losses and optimizers, as its examples use them.
 //!
 //! Two of its fused operations, the layer norm and the softmax over the last dimension, have no backward pass:
-//! gradients before them are lost silently. Whoever trains a GPT with it has to take the slow ones, and so does this
-//! program.
+//! gradients before them are lost silently. A GPT has to be trained with the slow ones, as in this program.
 
 mod models;
 #[path = "../../protocol.rs"]
@@ -75,7 +74,7 @@ impl Training {
     }
 }
 
-/// Sets the weights of `map` to those that all contestants begin with.
+/// Sets the weights of `map` to the initial weights of all contestants.
 fn begin_with(map: &VarMap, weights: &HashMap<String, Tensor>) -> Result<()> {
     let vars = map.data().lock().expect("nobody else has it");
     assert_eq!(vars.len(), weights.len(), "the model has other weights than the start");

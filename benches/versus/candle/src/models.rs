@@ -3,7 +3,7 @@
 use candle_core::{D, Device, Module, Result, Tensor};
 use candle_nn::{Conv2d, Conv2dConfig, Dropout, Embedding, LayerNorm, Linear, VarBuilder, conv2d, linear, ops};
 
-/// What takes a batch to logits, or to values.
+/// Maps a batch to logits, or to values.
 pub trait Model {
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
 }

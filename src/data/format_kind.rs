@@ -1,0 +1,124 @@
+//! The formats of data: their names, and which options each takes.
+
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+use super::DatasetSpec;
+use crate::registry::Named;
+
+/// A format of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Format {
+    /// Comma-separated values.
+    Csv,
+    /// A columnar table format.
+    Parquet,
+    /// Named tensors.
+    Safetensors,
+    /// Images and labels in MNIST's format.
+    Idx,
+    /// Text, as rows of tokens.
+    Text,
+    /// A folder with one subfolder of images per class.
+    Images,
+    /// Rows that the training program passes as a value; there is no `data.path`.
+    Custom,
+    /// A registered format, by its name.
+    #[schemars(skip)]
+    Own(&'static str),
+}
+
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let registered = || <dyn DatasetSpec>::registry().find(&word).map(|kind| Self::Own(kind.name));
+        let found = Self::BUILT_IN.into_iter().find(|format| format.word() == word).or_else(registered);
+        found.ok_or_else(|| {
+            let known = Self::BUILT_IN.map(|format| format!("`{}`", format.word())).join(", ");
+            let register = "a user-defined one must be registered first, with rekindle::data::register";
+            D::Error::custom(format!("unknown variant `{word}`, expected one of {known}; {register}"))
+        })
+    }
+}
+
+/// Options of CSV.
+const CSV: &[&str] = &[
+    "header",
+    "skip_lines",
+    "delimiter",
+    "missing_values",
+    "label",
+    "task",
+    "ignore",
+    "categories",
+    "encoding",
+    "missing",
+    "missing_indicator",
+    "classes",
+    "standardize",
+];
+
+/// Options of every table format.
+const TABLE: &[&str] = CSV.split_at(4).1;
+
+/// Options of every format: the place of the data, its split, its order, and changes at every step.
+pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
+
+impl Format {
+    /// All formats except registered ones.
+    pub(super) const BUILT_IN: [Self; 7] =
+        [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
+
+    /// Returns its word in a configuration.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Safetensors => "safetensors",
+            Self::Idx => "idx",
+            Self::Text => "text",
+            Self::Images => "images",
+            Self::Custom => "custom",
+            Self::Own(name) => name,
+        }
+    }
+
+    /// Returns its name for a message.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Parquet => "Parquet",
+            Self::Safetensors => "safetensors",
+            Self::Idx => "IDX",
+            Self::Text => "text",
+            Self::Images => "images",
+            Self::Custom => "custom data",
+            Self::Own(name) => name,
+        }
+    }
+
+    /// Returns its options besides the [`COMMON`] ones.
+    pub(super) fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Csv => CSV,
+            // A Parquet file contains column names and missing values.
+            Self::Parquet => TABLE,
+            Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
+            Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
+            Self::Text => &["tokens", "tokenizer", "context", "cache"],
+            Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
+            // Settings of a registered format are checked when they are read.
+            Self::Custom | Self::Own(_) => &[],
+        }
+    }
+}

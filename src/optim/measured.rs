@@ -1,0 +1,220 @@
+//! Gradients with their norm, which is computed with one read from a device.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Tensor};
+
+use super::{Gradients, OptimError};
+use crate::cpu;
+
+/// Gradients whose norm is known, and so whether they are finite: an update takes these. [`Gradients::measure`] makes
+/// them.
+#[derive(Debug)]
+pub struct MeasuredGradients {
+    gradients: Gradients,
+    /// The sum of the squares of each.
+    squares: Vec<f64>,
+    norm: f64,
+    scale: f64,
+}
+
+impl MeasuredGradients {
+    /// `gradients` with their norm, and the values of `scalars`.
+    pub(super) fn new(gradients: Gradients, scalars: &[Tensor]) -> Result<(Self, Vec<f64>), OptimError> {
+        let squares = gradients.tensors().iter().map(sum_of_squares);
+        let scalars = scalars.iter().map(|scalar| Ok(Number::On(scalar.clone())));
+        let mut squares = read(squares.chain(scalars).collect::<Result<_, OptimError>>()?)?;
+        let scalars = squares.split_off(gradients.tensors().len());
+        let norm = squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
+        Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
+    }
+
+    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
+    /// other than the CPU, and in half precision, the squares of one gradient are summed in f32.
+    pub fn norm(&self) -> f64 {
+        self.norm
+    }
+
+    /// Scales all gradients so that their norm is at most `max_norm`, as PyTorch's `clip_grad_norm_` does: by
+    /// `max_norm / (norm + 1e-6)` where that is below 1. The factor is applied by the update, not by a pass here.
+    ///
+    /// # Errors
+    /// `max_norm` is not positive: scaling by it would reverse or erase the gradients.
+    pub fn clip(mut self, max_norm: f64) -> Result<Self, OptimError> {
+        if max_norm.is_nan() || max_norm <= 0.0 {
+            return Err(OptimError::MaxNorm(max_norm));
+        }
+        self.scale = (max_norm / (self.norm + 1e-6)).min(1.0);
+        Ok(self)
+    }
+
+    /// Checks that every gradient is finite.
+    ///
+    /// # Errors
+    /// The parameters whose gradient is not finite.
+    pub fn check_finite(&self) -> Result<(), OptimError> {
+        if self.norm.is_finite() {
+            return Ok(());
+        }
+        let bad = self.names().zip(&self.squares).filter(|(_, square)| !square.is_finite());
+        Err(OptimError::NotFinite(bad.map(|(name, _)| name.to_owned()).collect()))
+    }
+
+    /// Returns the factor of clipping; 1 without clipping.
+    pub(super) fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// Returns the names of their parameters, in name order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.gradients.names()
+    }
+
+    /// The gradients, in name order, before clipping. All are contiguous.
+    pub fn tensors(&self) -> &[Tensor] {
+        self.gradients.tensors()
+    }
+}
+
+/// A number that is known, or that is to be read from a tensor of one element.
+enum Number {
+    Known(f64),
+    On(Tensor),
+}
+
+/// Where there is no slice to visit, the sum is left on the device until [`read`].
+fn sum_of_squares(tensor: &Tensor) -> Result<Number, OptimError> {
+    Ok(match tensor.dtype() {
+        DType::F32 if cpu::is_sliceable(tensor) => Number::Known(cpu::read::<f32, _>(tensor, sum)?),
+        DType::F64 if cpu::is_sliceable(tensor) => Number::Known(cpu::read::<f64, _>(tensor, sum)?),
+        DType::F64 => Number::On(tensor.sqr()?.sum_all()?),
+        _ => Number::On(tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?),
+    })
+}
+
+fn sum<T: candle_core::WithDType>(elements: &[T]) -> candle_core::Result<f64> {
+    Ok(cpu::sum_of_squares(elements))
+}
+
+/// The values of all `numbers`, for one read of each device.
+fn read(numbers: Vec<Number>) -> Result<Vec<f64>, OptimError> {
+    let mut values = vec![0.0; numbers.len()];
+    let mut by_device = HashMap::<_, Vec<(usize, Tensor)>>::new();
+    for (index, number) in numbers.into_iter().enumerate() {
+        match number {
+            Number::Known(value) => values[index] = value,
+            Number::On(tensor) => by_device.entry(tensor.device().location()).or_default().push((index, tensor)),
+        }
+    }
+    for (indices, tensors) in by_device.into_values().map(|waiting| waiting.into_iter().unzip::<_, _, Vec<_>, Vec<_>>())
+    {
+        for (index, value) in indices.into_iter().zip(read_together(&tensors)?) {
+            values[index] = value;
+        }
+    }
+    Ok(values)
+}
+
+/// The values of tensors of one element on one device: in f32, or in f64 where one of them has it.
+fn read_together(tensors: &[Tensor]) -> candle_core::Result<Vec<f64>> {
+    #[cfg(test)]
+    tests::READS.set(tests::READS.get() + 1);
+    if let [only] = tensors {
+        return Ok(vec![to_f64(only)?]);
+    }
+    let dtype = if tensors.iter().any(|tensor| tensor.dtype() == DType::F64) { DType::F64 } else { DType::F32 };
+    let numbers = tensors.iter().map(|tensor| tensor.to_dtype(dtype)?.reshape(1));
+    let all = Tensor::cat(&numbers.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+    Ok(match dtype {
+        DType::F64 => all.to_vec1::<f64>()?,
+        _ => all.to_vec1::<f32>()?.into_iter().map(f64::from).collect(),
+    })
+}
+
+/// Reads a tensor of one float.
+pub(crate) fn to_f64(scalar: &Tensor) -> candle_core::Result<f64> {
+    match scalar.dtype() {
+        DType::F64 => scalar.to_scalar::<f64>(),
+        _ => Ok(f64::from(scalar.to_dtype(DType::F32)?.to_scalar::<f32>()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::parameters::Parameters;
+
+    thread_local! {
+        /// How often a device was read on this thread.
+        pub static READS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn parameters(dtype: DType) -> Parameters {
+        let var = |values: &[f32]| {
+            Var::from_tensor(&Tensor::new(values, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap()
+        };
+        [("a".to_owned(), var(&[3.0])), ("b".to_owned(), var(&[2.0, -2.0]))].into_iter().collect()
+    }
+
+    /// A loss whose gradients are the parameters themselves.
+    fn squares(parameters: &Parameters) -> Tensor {
+        let sum = |name: &str| parameters.get(name).unwrap().sqr().unwrap().sum_all().unwrap();
+        ((sum("a") + sum("b")).unwrap() * 0.5).unwrap()
+    }
+
+    fn gradients(dtype: DType) -> Gradients {
+        let parameters = parameters(dtype);
+        Gradients::of(&squares(&parameters), &parameters).unwrap()
+    }
+
+    #[test]
+    fn the_norm_is_that_of_all_gradients_together() {
+        let gradients = gradients(DType::F32).measure().unwrap();
+        assert_eq!(gradients.norm(), 17f64.sqrt());
+        assert_eq!(gradients.clip(1.0).unwrap().scale(), 1.0 / (17f64.sqrt() + 1e-6));
+    }
+
+    #[test]
+    fn clipping_leaves_short_gradients_alone() {
+        assert_eq!(gradients(DType::F32).clip(5.0).unwrap().scale(), 1.0);
+    }
+
+    #[test]
+    fn a_norm_that_is_not_positive_is_refused() {
+        for norm in [0.0, -1.0, f64::NAN] {
+            assert!(matches!(gradients(DType::F32).clip(norm), Err(OptimError::MaxNorm(_))));
+        }
+    }
+
+    /// Half precision has no slices to visit, as a device that is no CPU has none. Nor does a loss.
+    #[test]
+    fn all_numbers_that_are_not_in_slices_come_with_one_read() {
+        let loss = |value: f64| Tensor::new(value, &Device::Cpu).unwrap();
+        let half = loss(1.5).to_dtype(DType::F16).unwrap();
+        for (dtype, losses) in [(DType::F16, vec![half.clone(), half]), (DType::BF16, vec![loss(0.1), loss(1.5)])] {
+            READS.set(0);
+            let (measured, values) = gradients(dtype).measure_with(&losses).unwrap();
+            assert_eq!(measured.norm(), 17f64.sqrt());
+            assert_eq!(values, if dtype == DType::F16 { [1.5, 1.5] } else { [0.1, 1.5] });
+            assert_eq!(READS.get(), 1);
+        }
+        READS.set(0);
+        assert_eq!(gradients(DType::F32).measure().unwrap().norm(), 17f64.sqrt());
+        assert_eq!(READS.get(), 0);
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_named() {
+        for dtype in [DType::F32, DType::F16] {
+            let parameters = parameters(dtype);
+            let loss = (squares(&parameters) + parameters.get("b").unwrap().log().unwrap().sum_all().unwrap()).unwrap();
+            parameters.get("b").unwrap().set(&Tensor::zeros(2, dtype, &Device::Cpu).unwrap()).unwrap();
+            let gradients = Gradients::of(&loss, &parameters).unwrap().measure().unwrap();
+            assert_eq!(gradients.check_finite().unwrap_err().to_string(), "the gradient of `b` is not finite");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Checks whether a run fits in memory, from its configuration and its data, before the model is built.
+
+use candle_core::Device;
+
+use crate::data::{Data, Input, TargetKind, pieces};
+use crate::memory::{self, Need, grouped};
+use crate::model::{ModelConfig, Outline};
+use crate::optim::Remembered;
+use crate::train::TrainError;
+use crate::train::config::Config;
+
+/// Use of a session, which determines its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Training with saves.
+    Train,
+    /// Resuming from a checkpoint, whose bytes are in memory until its state is restored.
+    Resume {
+        /// Number of bytes.
+        held: u64,
+    },
+    /// Training without saves.
+    RangeTest,
+    /// Inspection only.
+    Look,
+}
+
+/// Bytes per number in weights, moments, activations and batches, and per token or class.
+const NUMBER: u64 = 4;
+
+/// Size of a batch in bytes above which batches are certainly prefetched.
+const READ_AHEAD_FROM: u64 = 64 << 20;
+
+/// Refuses a run that cannot fit in memory.
+pub(crate) fn require(
+    config: &Config,
+    data: &Data,
+    outputs: usize,
+    device: &Device,
+    purpose: Purpose,
+) -> Result<(), TrainError> {
+    // For a model of unknown size, only the batches count.
+    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
+    let sizes = Sizes::of(config, data, outline, device, purpose);
+    let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
+    let what = if purpose == Purpose::Look { "the model" } else { "the run" };
+    let (needs, beside) = (sizes.needs(), sizes.beside());
+    Ok(memory::require_with(what, needs, beside, held, sizes.remedies(config, &data.input(), outputs, purpose))?)
+}
+
+/// The sizes that determine the memory of a run.
+#[derive(Clone, Debug)]
+struct Sizes {
+    outline: Outline,
+    /// Size of the optimizer's state.
+    remembered: Remembered,
+    /// Number of rows in a batch, and in a micro-batch.
+    rows: u64,
+    rows_at_once: u64,
+    /// Number of rows per validation batch; 0 without validation.
+    validation_rows: u64,
+    /// Bytes of a row and its targets.
+    row_bytes: u64,
+    /// Number of batches in memory at one time.
+    batches: u64,
+    /// Whether the model is on the CPU.
+    is_on_cpu: bool,
+    purpose: Purpose,
+}
+
+impl Sizes {
+    fn of(config: &Config, data: &Data, outline: Outline, device: &Device, purpose: Purpose) -> Self {
+        let rows = data.samples_before(1);
+        let rows_at_once = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
+        let row_bytes = row_bytes(&data.input(), data.targets());
+        let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
+        let steps = config.total_steps(data.steps_per_epoch());
+        let remembered = config.optimizer.remembered(outline.parameters, outline.sizes());
+        Self {
+            outline,
+            remembered,
+            rows,
+            rows_at_once: rows_at_once as u64,
+            validation_rows: data.validation_rows().len().min(data.input().evaluation_rows()) as u64,
+            row_bytes,
+            batches: if is_large { data.batches_held().min(steps) } else { 1 },
+            is_on_cpu: device.is_cpu(),
+            purpose,
+        }
+    }
+
+    fn weights(&self) -> u64 {
+        self.outline.parameters.saturating_add(self.outline.buffers)
+    }
+
+    fn gradients(&self) -> u64 {
+        self.outline.parameters
+    }
+
+    /// Returns the number of activation values besides the gradients. Without accumulation, activations are freed while
+    /// the gradients are computed; in a validation the gradients of the last update still exist.
+    fn activations(&self) -> u64 {
+        let kept = self.outline.activations.kept.saturating_mul(self.rows_at_once);
+        let beside = if self.rows_at_once < self.rows { kept } else { kept.saturating_sub(self.gradients()) };
+        let validation = self.outline.activations.widest.saturating_mul(self.validation_rows);
+        if self.purpose == Purpose::RangeTest { beside } else { beside.max(validation) }
+    }
+
+    /// Returns the needs for memory, in the order of allocation.
+    fn needs(&self) -> Vec<Need> {
+        let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
+        let copy = self.weights().saturating_add(self.remembered.numbers);
+        let mut needs = Vec::new();
+        if self.is_on_cpu {
+            let largest = self.outline.largest();
+            let largest = largest.map(|(name, shape, _)| format!(", most in `{name}` {shape:?}")).unwrap_or_default();
+            needs.push(numbers("weights", self.weights(), format!("{} numbers{largest}", grouped(self.weights()))));
+            needs.push(numbers("moments", self.remembered.numbers, self.remembered.detail.clone()));
+        }
+        if self.purpose == Purpose::Look {
+            return needs;
+        }
+        if self.purpose != Purpose::RangeTest {
+            needs.push(numbers("copy to save", copy, "of weights and moments, while training continues".to_owned()));
+        }
+        if self.is_on_cpu {
+            needs.push(numbers("gradients", self.gradients(), String::new()));
+            let at_once = format!("of {} rows at a time, in addition to the gradients", grouped(self.rows_at_once));
+            needs.push(numbers("activations", self.activations(), at_once));
+        }
+        let batch = self.rows.saturating_mul(self.row_bytes);
+        let count = if self.batches == 1 { "1".to_owned() } else { format!("{}, read ahead,", self.batches) };
+        let of_rows = format!("{count} of {} rows", grouped(self.rows));
+        needs.push(Need::new("batches", batch.saturating_mul(self.batches), of_rows));
+        needs
+    }
+
+    /// Returns the temporary memory in addition: the gradient of one weight and the working memory of a backward pass;
+    /// and the loss by an allocator that rounds up large sizes, at most an eighth.
+    fn beside(&self) -> Need {
+        let rounded = memory::total(&self.needs()) / 8;
+        let largest = self.outline.largest().map_or(0, |(_, _, numbers)| numbers);
+        let passing = self.outline.activations.passing.saturating_mul(self.rows_at_once).saturating_add(largest);
+        let passing = if self.is_on_cpu && self.purpose != Purpose::Look { passing } else { 0 };
+        let bytes = passing.saturating_mul(NUMBER).saturating_add(rounded);
+        Need::new("for a moment", bytes, "at most, by an estimate: temporary results, and rounded sizes")
+    }
+
+    /// Whether the run would need less memory if it recomputed activations.
+    fn shrinks_with(&self, again: &ModelConfig, input: &Input, outputs: usize) -> bool {
+        let Ok(Some(outline)) = again.outline(input, outputs) else { return false };
+        let all = |sizes: &Self| memory::total(&sizes.needs()).saturating_add(sizes.beside().bytes);
+        all(&Self { outline, ..self.clone() }) < all(self)
+    }
+
+    /// Returns the remedies.
+    fn remedies(&self, config: &Config, input: &Input, outputs: usize, purpose: Purpose) -> Vec<String> {
+        let needs = self.needs();
+        let of = |names: &[&str]| {
+            let these = needs.iter().filter(|need| names.contains(&need.what.as_str()));
+            these.fold(0, |sum: u64, need| sum.saturating_add(need.bytes))
+        };
+        let (of_rows, of_model) =
+            (of(&["activations", "batches"]), of(&["weights", "moments", "copy to save", "gradients"]));
+        let counts = |bytes: u64| bytes > memory::total(&needs) / 10;
+        let is_resumed = matches!(purpose, Purpose::Resume { .. });
+        let mut rows = Vec::new();
+        if counts(of_rows) && purpose != Purpose::Look {
+            if !is_resumed {
+                rows.push(format!("a smaller `data.batch_size` (a batch has {} rows)", grouped(self.rows)));
+            }
+            if self.rows_at_once > 1 && of(&["activations"]) > of(&["batches"]) {
+                let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);
+                rows.push(format!("micro-batches, `train.accumulate = {pieces}` or more"));
+            }
+            let again = config.model.spec().memory_remedies().into_iter();
+            rows.extend(again.filter(|(_, again)| self.shrinks_with(again, input, outputs)).map(|(remedy, _)| remedy));
+            if let Input::Tokens { context, .. } = input
+                && !is_resumed
+            {
+                rows.push(format!("a shorter `data.context` (it is {})", grouped(*context as u64)));
+            }
+        }
+        let mut model = Vec::new();
+        if counts(of_model) && !is_resumed {
+            match (self.outline.largest(), input) {
+                (Some((name, &[rows, _], _)), Input::Tokens { vocabulary, .. }) if rows == *vocabulary => {
+                    model.push(format!("a tokenizer of fewer than {} tokens (`{name}`)", grouped(rows as u64)));
+                }
+                _ => {}
+            }
+            model.push("a smaller model".to_owned());
+            if self.remembered.most > 1 {
+                model.push("`optimizer.kind = \"sgd\"`, which has less state per weight".to_owned());
+            }
+        }
+        let (first, second) = if of_rows > of_model { (rows, model) } else { (model, rows) };
+        let mut remedies = [first, second].concat();
+        if remedies.is_empty() {
+            remedies.push("a machine, or a limit, with more memory".to_owned());
+        }
+        remedies
+    }
+}
+
+/// Returns the bytes of a row in a batch.
+fn row_bytes(input: &Input, targets: TargetKind) -> u64 {
+    let product = |shape: &[usize]| shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64));
+    let (inputs, places) = match input {
+        Input::Numbers(shape) => (product(shape), 1),
+        Input::Tokens { context, .. } => (*context as u64, *context as u64),
+    };
+    let targets = match targets {
+        TargetKind::Values { width } => width as u64,
+        TargetKind::Classes { .. } => places,
+    };
+    inputs.saturating_add(targets).saturating_mul(NUMBER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::total;
+    use crate::model::Activations;
+    use crate::optim::{AdamW, OptimizerConfig};
+
+    fn remembered(weights: u64) -> Remembered {
+        OptimizerConfig::from(AdamW::default()).remembered(weights, std::iter::empty())
+    }
+
+    fn sizes(purpose: Purpose) -> Sizes {
+        let activations = Activations { kept: 50, widest: 30, passing: 70 };
+        let tensors = vec![("a".to_owned(), vec![10, 7]), ("b".to_owned(), vec![5, 6]), ("c".to_owned(), vec![3])];
+        Sizes {
+            outline: Outline { tensors, parameters: 100, buffers: 3, activations },
+            remembered: remembered(100),
+            rows: 8,
+            rows_at_once: 8,
+            validation_rows: 5,
+            row_bytes: 12,
+            batches: 9,
+            is_on_cpu: true,
+            purpose,
+        }
+    }
+
+    fn listed(sizes: &Sizes) -> Vec<(String, u64)> {
+        sizes.needs().into_iter().map(|need| (need.what, need.bytes)).collect()
+    }
+
+    fn expected(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+        rows.iter().map(|(what, bytes)| ((*what).to_owned(), *bytes)).collect()
+    }
+
+    #[test]
+    fn a_run_is_its_weights_moments_copy_gradients_activations_and_batches() {
+        let all = [
+            ("weights", 4 * 103),
+            ("moments", 4 * 200),
+            ("copy to save", 4 * 303),
+            ("gradients", 4 * 100),
+            // 8 rows of 50 numbers, which are freed while the 100 gradients are computed.
+            ("activations", 4 * 300),
+            ("batches", 9 * 8 * 12),
+        ];
+        assert_eq!(listed(&sizes(Purpose::Train)), expected(&all));
+        assert_eq!(listed(&sizes(Purpose::Resume { held: 7 })), expected(&all));
+        assert_eq!(total(&sizes(Purpose::Train).needs()), 4 * 1006 + 864);
+        // A range test saves nothing, and an inspection does not train.
+        assert_eq!(listed(&sizes(Purpose::RangeTest)), expected(&[all[0], all[1], all[3], all[4], all[5]]));
+        assert_eq!(listed(&sizes(Purpose::Look)), expected(&all[..2]));
+    }
+
+    #[test]
+    fn pieces_of_a_batch_are_beside_the_gradients_of_those_before() {
+        let whole = sizes(Purpose::Train);
+        let pieces = Sizes { rows_at_once: 4, ..whole };
+        assert_eq!(pieces.activations(), 4 * 50);
+        // A validation, with the gradients of the last update, may need more.
+        assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 256 * 30);
+    }
+
+    #[test]
+    fn for_a_moment_a_gradient_results_and_rounding_are_beside_them() {
+        // The largest tensor has 70 numbers, and a row has 70 temporary ones.
+        let all = sizes(Purpose::Train);
+        assert_eq!(all.beside().bytes, 4 * (70 + 8 * 70) + total(&all.needs()) / 8);
+        let look = sizes(Purpose::Look);
+        assert_eq!(look.beside().bytes, total(&look.needs()) / 8);
+    }
+
+    #[test]
+    fn activations_are_recommended_to_be_computed_again_where_that_needs_less() {
+        let shrinks = |layers: usize| {
+            let config = |again: bool| {
+                let text =
+                    format!("kind = 'gpt'\nlayers = {layers}\nheads = 2\nwidth = 16\ncheckpoint_activations = {again}");
+                toml::from_str::<ModelConfig>(&text).unwrap()
+            };
+            let input = Input::Tokens { context: 64, vocabulary: 10 };
+            let outline = config(false).outline(&input, 10).unwrap().unwrap();
+            let plain = Sizes { outline, rows_at_once: 64, rows: 64, ..sizes(Purpose::Train) };
+            plain.shrinks_with(&config(true), &input, 10)
+        };
+        assert!(shrinks(4));
+        // A single block is kept in any case, and so is its result.
+        assert!(!shrinks(1));
+    }
+
+    #[test]
+    fn on_another_device_only_copy_and_batches_are_in_memory() {
+        let elsewhere = Sizes { is_on_cpu: false, batches: 1, ..sizes(Purpose::Train) };
+        assert_eq!(listed(&elsewhere), expected(&[("copy to save", 4 * 303), ("batches", 8 * 12)]));
+    }
+
+    #[test]
+    fn sizes_beyond_all_numbers_are_added_up() {
+        let outline = Outline { parameters: u64::MAX, ..sizes(Purpose::Train).outline };
+        let remembered = remembered(u64::MAX);
+        let huge = Sizes { outline, remembered, rows: u64::MAX, rows_at_once: u64::MAX, ..sizes(Purpose::Train) };
+        assert_eq!(total(&huge.needs()), u64::MAX);
+    }
+
+    #[test]
+    fn a_row_has_a_target_or_one_for_each_token() {
+        let tokens = Input::Tokens { context: 64, vocabulary: 10 };
+        assert_eq!(row_bytes(&tokens, TargetKind::Classes { count: 10 }), 4 * 128);
+        assert_eq!(row_bytes(&Input::Numbers(vec![3, 8, 8]), TargetKind::Classes { count: 10 }), 4 * 193);
+        assert_eq!(row_bytes(&Input::Numbers(vec![5]), TargetKind::Values { width: 2 }), 4 * 7);
+    }
+}

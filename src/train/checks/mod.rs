@@ -1,0 +1,5 @@
+//! Checks before the first step: whether a run fits in memory, and settings that are probably mistakes.
+
+pub(super) mod memory;
+pub(super) mod outlook;
+pub(super) mod unusual;

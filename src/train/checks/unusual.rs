@@ -1,0 +1,88 @@
+//! Allowed but unusual settings, reported before the first step.
+
+use serde_json::Value;
+
+use super::outlook::samples;
+use crate::figures;
+use crate::notice::Notice;
+use crate::schedule::{RunLength, Scheduler};
+use crate::train::config::Config;
+
+/// The usual learning rates of a kind of optimizer, and the highest one without a warning.
+struct Usual {
+    from: &'static str,
+    to: &'static str,
+    highest: f64,
+}
+
+/// A rate below this, and not 0, changes no weight.
+const LOWEST: f64 = 1e-12;
+
+impl Usual {
+    fn of(kind: &str) -> Self {
+        match kind {
+            "sgd" => Self { from: "1e-4", to: "1", highest: 100.0 },
+            _ => Self { from: "1e-6", to: "0.1", highest: 1.0 },
+        }
+    }
+}
+
+/// Returns the warnings about the settings of a run of this length, with the learning rates of `scheduler` from step
+/// `from`.
+pub(crate) fn notices(config: &Config, scheduler: &Scheduler, run: RunLength, from: u64) -> Vec<Notice> {
+    let rate = run.total_steps.and_then(|total| rate(config, scheduler, from..total));
+    rate.into_iter().chain(shares(config)).map(Notice::Warning).collect()
+}
+
+fn rate(config: &Config, scheduler: &Scheduler, steps: std::ops::Range<u64>) -> Option<String> {
+    if steps.is_empty() {
+        return None;
+    }
+    let highest = |t: u64| scheduler.rates_at(t).into_iter().fold(0.0, f64::max);
+    let (peak, step) =
+        samples(steps).into_iter().map(|t| (highest(t), t)).reduce(|a, b| if b.0 > a.0 { b } else { a })?;
+    let optimizer = serde_json::to_value(&config.optimizer).unwrap_or_default();
+    let kind = optimizer["kind"].as_str().unwrap_or_default();
+    let Usual { from, to, highest } = Usual::of(kind);
+    let effect = match peak {
+        _ if peak > highest => "weights will probably not stay finite",
+        _ if peak > 0.0 && peak < LOWEST => "weights will hardly change",
+        _ => return None,
+    };
+    let peak = figures::rate(peak);
+    Some(format!(
+        "the learning rate is {peak} at most (step {step}), far outside the usual range of {kind}, {from} to {to}: \
+         {effect}; see `optimizer.lr`"
+    ))
+}
+
+/// Returns lengths that exceed the run, as shares of it.
+fn shares(config: &Config) -> Vec<String> {
+    let config = serde_json::to_value(config).unwrap_or_default();
+    let mut found = Vec::new();
+    for name in ["schedule", "momentum_schedule", "weight_decay_schedule"] {
+        collect(name, &config[name], &mut found);
+    }
+    let said = found.into_iter().map(|(place, share)| {
+        format!("{place} is \"{share}\", longer than the whole run, so the run ends before the schedule does")
+    });
+    said.collect()
+}
+
+fn collect(place: &str, value: &Value, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(table) => {
+            table.iter().for_each(|(name, value)| collect(&format!("{place}.{name}"), value, found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, value)| collect(&format!("{place}[{at}]"), value, found));
+        }
+        Value::String(text) => {
+            let share = text.strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
+            if share.is_some_and(|share| share > 100.0) {
+                found.push((place.to_owned(), text.clone()));
+            }
+        }
+        _ => {}
+    }
+}

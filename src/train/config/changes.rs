@@ -1,0 +1,109 @@
+//! Settings that can and cannot change when a run is resumed.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::complete::complete;
+use super::dotted::is_data_path;
+use super::paths::base_of;
+use super::run_config::Config;
+use crate::checkpoint::Checkpoint;
+use crate::model::ModelConfig;
+use crate::train::TrainError;
+
+/// Formats a value of a configuration for a message. A missing value has its default, which `null` would not express.
+pub(crate) fn written(value: &Value) -> String {
+    if value.is_null() { "not set".to_owned() } else { value.to_string() }
+}
+
+/// Settings that determine a run's position or shape.
+pub(super) struct Fixed {
+    /// The settings of the model that can change.
+    resumable: &'static [&'static str],
+}
+
+impl Fixed {
+    /// Returns those of a run with this configuration.
+    pub fn of(config: &Value) -> Self {
+        let model = ModelConfig::deserialize(&config["model"]);
+        Self { resumable: model.map(|model| model.spec().resumable()).unwrap_or_default() }
+    }
+
+    /// Whether a setting is among them.
+    pub fn has(&self, key: &str) -> bool {
+        let decides_rows = key.starts_with("data.") && !is_data_path(key);
+        let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
+        // Initial weights no longer matter after the start.
+        let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
+        decides_rows || decides_shape || others.contains(&key)
+    }
+}
+
+/// Whether a run can always be given this setting of its data on a resume: to check images, and to skip those that
+/// cannot be read.
+fn is_open(key: &str, asked: &Value) -> bool {
+    key == "data.check_images" || (key == "data.skip_bad" && *asked == Value::Bool(true))
+}
+
+/// Refuses a configuration, in a checkpoint's form, that differs from the saved one in a fixed setting.
+pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
+    let (saved, asked) = (complete(saved), complete(asked));
+    let fixed = Fixed::of(&saved);
+    let is_refused = |(key, _, asked): &(String, Value, Value)| fixed.has(key) && !is_open(key, asked);
+    let mut refused: Vec<_> = differences(&saved, &asked).into_iter().filter(is_refused).collect();
+    // Another kind has other settings, whose differences would be less helpful.
+    refused.sort_by_key(|(key, ..)| !key.ends_with(".kind"));
+    match refused.into_iter().next() {
+        Some((what, saved, asked)) => Err(TrainError::Refused {
+            what,
+            saved: written(&saved),
+            asked: written(&asked),
+            remedy: "; start a new run for that".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the differences between `config` and the one in the checkpoint, for the history.
+pub(crate) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Value>, TrainError> {
+    let base = base_of(checkpoint.path());
+    let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
+    let saved = complete(saved);
+    let mut asked = serde_json::to_value(config.relative_to(&base).complete()).unwrap_or_default();
+    if let Some(weights) = saved["train"].get("initial_weights") {
+        // That file may be missing, and the form of a path depends on where it was searched.
+        asked["train"]["initial_weights"] = weights.clone();
+    }
+    refuse_fixed(&saved, &asked)?;
+    // The same data at another path is the same data.
+    let changed = differences(&saved, &asked).into_iter().filter(|(key, ..)| !is_data_path(key));
+    Ok(changed.map(|(key, from, to)| json!({"key": key, "from": from, "to": to})).collect())
+}
+
+/// Returns every leaf in which two configurations differ: its dotted key, the old value and the new one.
+pub(super) fn differences(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
+    let mut found = Vec::new();
+    collect_differences(String::new(), old, new, &mut found);
+    found
+}
+
+fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(String, Value, Value)>) {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for name in names {
+                let inner = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                collect_differences(
+                    inner,
+                    a.get(name).unwrap_or(&Value::Null),
+                    b.get(name).unwrap_or(&Value::Null),
+                    found,
+                );
+            }
+        }
+        _ if old != new => found.push((key, old.clone(), new.clone())),
+        _ => {}
+    }
+}

@@ -1,0 +1,58 @@
+//! A configuration with every default written out, as in the `config.toml` of a run, so that a version with other
+//! defaults interprets it in the same way.
+
+use serde_json::Value;
+
+use super::every::Interval;
+use super::run_config::Config;
+use crate::data::{Format, Task};
+use crate::schedule::Schedule;
+
+impl Config {
+    /// Returns the same configuration with every default written out. Unused optional settings are omitted, and so are
+    /// those that depend on the data, such as the number of classes.
+    pub fn complete(&self) -> Self {
+        let mut config = self.clone();
+        config.data = self.data.complete();
+        config.model = self.model.complete(self.data.context.map(|context| context.get()));
+        match (config.data.format, config.data.task) {
+            (Some(Format::Csv | Format::Parquet), Some(task)) => {
+                config.loss = self.loss.named(task == Task::Regression);
+            }
+            (Some(Format::Idx | Format::Images | Format::Text), _) => config.loss = self.loss.named(false),
+            _ => {}
+        }
+        config.train.accumulate.get_or_insert(1);
+        config.validation.at_end.get_or_insert(self.validation.every == Interval::Auto);
+        config
+    }
+
+    /// Returns the complete configuration as TOML, including the defaults of its schedules.
+    ///
+    /// # Errors
+    /// A value cannot be represented in TOML, such as a path that is not Unicode.
+    pub fn to_complete_toml(&self) -> Result<String, toml::ser::Error> {
+        let config = self.complete();
+        let mut table = toml::Table::try_from(&config)?;
+        let schedules = [
+            ("schedule", Some(&config.schedule)),
+            ("momentum_schedule", config.momentum_schedule.as_ref()),
+            ("weight_decay_schedule", config.weight_decay_schedule.as_ref()),
+        ];
+        for (key, schedule) in schedules.into_iter().filter_map(|(key, schedule)| Some((key, schedule?))) {
+            table.insert(key.to_owned(), complete_schedule(schedule)?);
+        }
+        toml::to_string(&table)
+    }
+}
+
+fn complete_schedule(schedule: &Schedule) -> Result<toml::Value, toml::ser::Error> {
+    toml::Value::try_from(schedule.complete())
+}
+
+/// Returns a configuration of a checkpoint or file with every default written out, so that written and omitted defaults
+/// compare equal; unchanged if it is not a complete configuration.
+pub(super) fn complete(config: &Value) -> Value {
+    let read: Result<Config, _> = serde_path_to_error::deserialize(config);
+    read.ok().and_then(|config| serde_json::to_value(config.complete()).ok()).unwrap_or_else(|| config.clone())
+}

@@ -1,0 +1,281 @@
+//! The configuration of a run, in the form of a TOML file and of a checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::every::Interval;
+use super::figure::{Metric, word};
+use super::keep::KeepConfig;
+use super::paths;
+use crate::backtrace::without_backtrace;
+use crate::data::DataConfig;
+use crate::loss::LossConfig;
+use crate::metric::MetricConfig;
+use crate::model::ModelConfig;
+use crate::optim::OptimizerConfig;
+use crate::schedule::Schedule;
+use crate::train::{TrainError, component};
+
+/// All inputs of a run. Two runs of one configuration have the same bits.
+///
+/// Paths are absolute in memory; in a file they are relative to that file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The seed of initial weights, split, shuffling and dropout.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_u64))]
+    pub seed: u64,
+    /// The device of the tensors: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
+    #[serde(default = "default_device")]
+    #[schemars(regex(pattern = r"^(cpu|cuda|metal)(:[0-9]+)?$"))]
+    pub device: String,
+    /// The training data.
+    pub data: DataConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// The loss.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// The update rule of the weights.
+    pub optimizer: OptimizerConfig,
+    /// The schedule of the learning rate; constant by default.
+    #[serde(default = "default_schedule")]
+    pub schedule: Schedule,
+    /// The schedule of the momentum of SGD and the first beta of Adam kinds, starting from each group's own value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum_schedule: Option<Schedule>,
+    /// The schedule of the weight decay, starting from each group's own value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay_schedule: Option<Schedule>,
+    /// Length and safeguards of training.
+    pub train: TrainConfig,
+    /// Evaluation on the validation rows.
+    #[serde(default)]
+    pub validation: ValidationConfig,
+    /// Saving of the state.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+    /// Components that a program has registered (`rekindle::train::register_component`), by name, each with its
+    /// settings. They are saved with the run, act after each update and may provide the weights for validations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, serde_json::Value>,
+}
+
+/// The length of a run; exactly one of `epochs` and `steps` is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TrainConfig {
+    /// Number of passes over the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Number of optimizer updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Number of micro-batches into which the rows of an update are divided; 1 by default. The update is that of the
+    /// whole batch, including a shorter last one, but only one micro-batch has to fit in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub accumulate: Option<usize>,
+    /// Maximal global norm of the gradients; larger ones are scaled down to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub clip_norm: Option<f64>,
+    /// A safetensors file with the initial weights, by parameter name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<PathBuf>,
+    /// The metric reported to schedules that follow one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
+}
+
+/// Time of validations. Without validation rows there are no validations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ValidationConfig {
+    /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; if the
+    /// run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
+    /// depends only on the length of the run and the number of rows, and the result is written down.
+    #[serde(default)]
+    pub every: Interval,
+    /// Whether to validate also after the last step, whatever its number; true if `every` is `"auto"`, otherwise false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_end: Option<bool>,
+    /// Metrics in addition to the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricConfig>,
+}
+
+impl ValidationConfig {
+    /// Refuses a duplicate metric, an invalid setting, or a use of a metric that is not listed.
+    fn check(&self, figures: [(&str, Option<Metric>); 2]) -> Result<(), TrainError> {
+        let wrong = |field: &str, value: &str, rule: String| {
+            Err(TrainError::Field { field: field.to_owned(), value: value.to_owned(), rule })
+        };
+        let names: Vec<&str> = self.metrics.iter().map(MetricConfig::name).collect();
+        for (index, metric) in self.metrics.iter().enumerate() {
+            if names[..index].contains(&metric.name()) {
+                return wrong("validation.metrics", metric.name(), "is listed twice; list it once".to_owned());
+            }
+            if let Err(rule) = metric.metric().validate() {
+                return wrong("validation.metrics", metric.name(), rule);
+            }
+        }
+        for (field, metric) in figures {
+            if let Some(Metric::Own(name)) = metric.filter(|metric| !metric.is_computed(&names)) {
+                let rule = format!("is not computed; add \"{name}\" to `validation.metrics`");
+                return wrong(field, &word(&metric), rule);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Time of saves. The last step is always saved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CheckpointConfig {
+    /// `"1 epoch"`, `"500 steps"`, `"10 minutes"`, or `"auto"`, the default: every 10 minutes, and at the end of an
+    /// epoch or after a validation if saves then take no more than 3% of the time.
+    #[serde(default)]
+    pub every: Interval,
+    /// The retention of checkpoints; all are kept by default.
+    #[serde(default, skip_serializing_if = "KeepConfig::is_empty")]
+    pub keep: KeepConfig,
+}
+
+fn default_device() -> String {
+    "cpu".to_owned()
+}
+
+fn default_schedule() -> Schedule {
+    Schedule::constant().into()
+}
+
+impl Config {
+    /// This data, model and optimizer, trained for so long, everything else as it is where nothing is said.
+    ///
+    /// ```
+    /// use rekindle::data::DataConfig;
+    /// use rekindle::model::{MlpConfig, ModelConfig};
+    /// use rekindle::optim::AdamW;
+    /// use rekindle::train::{Config, TrainConfig};
+    ///
+    /// let model = ModelConfig::of(&MlpConfig::new([64]))?;
+    /// let mut length = TrainConfig::default();
+    /// length.epochs = Some(10);
+    /// let mut config = Config::new(DataConfig::new("rows.csv"), model, AdamW::default().into(), length);
+    /// config.seed = 3;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(data: DataConfig, model: ModelConfig, optimizer: OptimizerConfig, train: TrainConfig) -> Self {
+        Self {
+            seed: 0,
+            device: default_device(),
+            data,
+            model,
+            loss: LossConfig::default(),
+            optimizer,
+            schedule: default_schedule(),
+            momentum_schedule: None,
+            weight_decay_schedule: None,
+            train,
+            validation: ValidationConfig::default(),
+            checkpoint: CheckpointConfig::default(),
+            components: BTreeMap::new(),
+        }
+    }
+
+    /// Checks the fields that can be checked before any data is read.
+    ///
+    /// # Errors
+    /// The field and its value.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let wrong = |field: &str, value: String, rule: &str| {
+            Err(TrainError::Field { field: field.to_owned(), value, rule: rule.to_owned() })
+        };
+        self.data.validate()?;
+        self.optimizer.validate()?;
+        self.model.validate()?;
+        self.loss.validate()?;
+        component::validate(&self.components)?;
+        match (self.train.epochs, self.train.steps) {
+            (None, None) => return wrong("train", "neither epochs nor steps".to_owned(), "give one of the two"),
+            (Some(epochs), Some(steps)) => {
+                return wrong("train", format!("{epochs} epochs and {steps} steps"), "give only one of the two");
+            }
+            _ => {}
+        }
+        if self.train.accumulate == Some(0) {
+            return wrong("train.accumulate", "0".to_owned(), "must be at least 1; 1 computes the whole batch at once");
+        }
+        if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
+            return wrong("train.clip_norm", norm.to_string(), "must be positive");
+        }
+        let keep = ("checkpoint.keep.metric", self.checkpoint.keep.metric);
+        self.validation.check([("train.metric", self.train.metric), keep])?;
+        if let Interval::Minutes(_) = self.validation.every {
+            let rule = "validations by the clock would not be at the same steps again; give steps or epochs";
+            return wrong("validation.every", self.validation.every.to_string(), rule);
+        }
+        Ok(())
+    }
+
+    /// Returns the number of updates of the run, with `steps_per_epoch` updates per epoch.
+    pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
+        match (self.train.steps, self.train.epochs) {
+            (Some(steps), _) => steps,
+            (None, epochs) => epochs.unwrap_or_default().saturating_mul(steps_per_epoch),
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// The name is unknown, this build does not support it, or there is no such device.
+    pub fn open_device(&self) -> Result<Device, TrainError> {
+        let (kind, ordinal) = self.device.split_once(':').unwrap_or((&self.device, "0"));
+        let opened = match (kind, ordinal.parse::<usize>()) {
+            ("cpu", Ok(0)) => Ok(Device::Cpu),
+            // One stream for all threads: with a stream per thread, using a batch uploaded by another one would be a
+            // race.
+            ("cuda", Ok(ordinal)) => Device::new_cuda_with_stream(ordinal),
+            ("metal", Ok(ordinal)) => Device::new_metal(ordinal),
+            _ => {
+                let rule = "must be `cpu`, `cuda`, `metal`, or one of the last two with a number, such as `cuda:1`";
+                let (field, value) = ("device".to_owned(), self.device.clone());
+                return Err(TrainError::Field { field, value, rule: rule.to_owned() });
+            }
+        };
+        opened.map_err(|source| {
+            let source = Box::new(without_backtrace(source));
+            TrainError::Device { device: self.device.clone(), source }
+        })
+    }
+
+    /// Returns the configuration for a checkpoint or a file in `folder`, with paths relative to `folder`.
+    pub fn relative_to(&self, folder: &Path) -> Self {
+        let mut config = self.clone();
+        config.each_path(|path| *path = paths::relative(path, folder));
+        config
+    }
+
+    /// The inverse of [`Config::relative_to`]: makes relative paths absolute, starting from `folder`.
+    pub(super) fn resolved_against(mut self, folder: &Path) -> Self {
+        self.each_path(|path| *path = paths::absolute(path, folder));
+        self
+    }
+
+    fn each_path(&mut self, mut change: impl FnMut(&mut PathBuf)) {
+        self.data.paths_mut().for_each(&mut change);
+        self.train.initial_weights.iter_mut().for_each(change);
+    }
+}

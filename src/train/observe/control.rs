@@ -1,0 +1,98 @@
+//! Requests to a run to stop or to save: by signals, or by the program it runs in.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Requests to a running loop, which checks them after each step, during validations and while waiting for data. Clones
+/// share the requests.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Number of the signal that asked the run to stop; 0 without a request.
+    stop: AtomicUsize,
+    save: AtomicBool,
+    /// Time of the last request.
+    asked: Mutex<Option<Instant>>,
+    stake: Mutex<Option<Stake>>,
+}
+
+/// Work that a signal ends cleanly, described for the person who sends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stake {
+    /// The effect of the first signal, such as `stopping after this step`.
+    pub in_order: String,
+    /// The loss if a second signal ends the process at once, and the remedy.
+    pub at_once: String,
+    /// The effect of SIGUSR1 and SIGUSR2, such as `saving after this step`; empty if there is nothing to save.
+    pub save: String,
+}
+
+/// A line that answers a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// The work ends cleanly, or continues after a save.
+    InOrder(&'a str),
+    /// The process ends right after this line.
+    Last(&'a str),
+}
+
+impl Control {
+    /// Creates a control that only the program uses.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes signals end the work cleanly from now on. Call it before a loop that checks [`Control::stop_requested`],
+    /// and again when the loss by a second signal changes.
+    pub fn put_at_stake(&self, stake: Stake) {
+        *self.stake() = Some(stake);
+    }
+
+    /// Makes signals end the process at once, because nothing would be lost.
+    pub fn nothing_at_stake(&self) {
+        *self.stake() = None;
+    }
+
+    /// Returns the work at stake, which cannot change while the guard is held.
+    pub(super) fn stake(&self) -> MutexGuard<'_, Option<Stake>> {
+        self.shared.stake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the run to save and stop after the current step; `signal` is returned in its outcome.
+    pub fn stop(&self, signal: usize) {
+        *self.asked() = Some(Instant::now());
+        self.shared.stop.store(signal, Ordering::Release);
+    }
+
+    /// Asks the run to save after the current step, and continue.
+    pub fn save(&self) {
+        *self.asked() = Some(Instant::now());
+        self.shared.save.store(true, Ordering::Release);
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a request has waited for its maximal time: until then a validation may finish.
+    pub(crate) fn is_pressing(&self) -> bool {
+        const PATIENCE: Duration = Duration::from_millis(200);
+        let is_asked = self.stop_requested().is_some() || self.shared.save.load(Ordering::Acquire);
+        is_asked && self.asked().is_some_and(|asked| asked.elapsed() >= PATIENCE)
+    }
+
+    /// Returns the signal that asked the run to stop.
+    pub fn stop_requested(&self) -> Option<usize> {
+        Some(self.shared.stop.load(Ordering::Acquire)).filter(|&signal| signal != 0)
+    }
+
+    /// Whether a save was requested since the last call.
+    pub(crate) fn take_save_request(&self) -> bool {
+        self.shared.save.swap(false, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,129 @@
+//! Tests of the log.
+
+use super::*;
+
+fn record(step: u64) -> StepRecord {
+    StepRecord::new(step, 1, &[0.1.into()], 0.25, 1.5)
+}
+
+fn line(step: u64) -> String {
+    serde_json::to_string(&record(step)).unwrap() + "\n"
+}
+
+fn cut(content: &str, steps: u64) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    std::fs::write(&path, content).unwrap();
+    drop(Log::open(&path, steps, None).unwrap());
+    std::fs::read_to_string(&path).unwrap()
+}
+
+#[test]
+fn a_line_says_what_an_update_did() {
+    assert_eq!(line(3), "{\"step\":3,\"epoch\":1,\"lr\":[0.1],\"loss\":0.25,\"grad_norm\":1.5}\n");
+}
+
+/// Steps that a resumed run repeats must not be in its log twice.
+#[test]
+fn the_log_is_cut_back_to_the_checkpoint() {
+    let all: String = (0..5).map(line).collect();
+    assert_eq!(cut(&all, 3), (0..3).map(line).collect::<String>());
+    assert_eq!(cut(&all, 9), all);
+    assert_eq!(cut(&all, 0), "");
+}
+
+#[test]
+fn a_torn_line_is_cut_off() {
+    let (two, third) = ((0..2).map(line).collect::<String>(), line(2));
+    for end in 1..third.len() {
+        assert_eq!(cut(&format!("{two}{}", &third[..end]), 3), two);
+    }
+    assert_eq!(cut(&format!("{two}\u{fffd}garbage\n"), 3), two);
+}
+
+/// A damaged line in the middle must not remove the steps after it.
+#[test]
+fn a_damaged_log_is_kept_before_it_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let damaged = (0..5).map(line).collect::<String>().replacen("step", "stop", 1);
+    std::fs::write(&path, &damaged).unwrap();
+    drop(Log::open(&path, 5, None).unwrap());
+    let kept = folder.path().join("log.jsonl.damaged");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
+    // A second copy must not replace the first.
+    std::fs::write(&path, damaged.replace("0.25", "0.75")).unwrap();
+    drop(Log::open(&path, 5, None).unwrap());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
+    assert!(folder.path().join("log.jsonl.damaged-2").exists());
+}
+
+/// A run that continued after a gap always has fewer lines than steps, which is not new damage.
+#[test]
+fn an_earlier_cut_is_not_taken_for_a_new_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let damaged = (0..5).map(line).collect::<String>().replacen("\"step\":3", "\"stop\":3", 1);
+    std::fs::write(&path, &damaged).unwrap();
+    drop(Log::open(&path, 5, None).unwrap());
+    // It continues from step 5, and is killed after the checkpoint at step 7, in the next line or a later one.
+    let (third, torn) = ((0..3).map(line).collect::<String>(), &line(9)[..10]);
+    for last in [9, 7] {
+        std::fs::write(&path, format!("{third}{}{torn}", (5..last).map(line).collect::<String>())).unwrap();
+        drop(Log::open(&path, 7, None).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), third.clone() + &line(5) + &line(6));
+    }
+    let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    // New damage is detected.
+    std::fs::write(&path, third + &line(5) + "{}\n").unwrap();
+    drop(Log::open(&path, 7, None).unwrap());
+    assert!(folder.path().join("log.jsonl.damaged-2").exists());
+}
+
+#[test]
+fn doubled_and_swapped_lines_are_put_in_order_and_the_log_as_it_was_is_kept() {
+    for order in [&[0, 1, 1, 2, 3, 4][..], &[0, 2, 1, 3, 4], &[0, 1, 2, 4, 3], &[0, 1, 0, 1, 2, 3, 4]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let disordered: String = order.iter().map(|&step| line(step)).collect();
+        std::fs::write(&path, &disordered).unwrap();
+        drop(Log::open(&path, 5, None).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..5).map(line).collect::<String>());
+        assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), disordered);
+    }
+    assert_eq!(cut(&[0, 1, 2, 3, 4, 4].map(line).concat(), 5), (0..5).map(line).collect::<String>());
+}
+
+#[test]
+fn a_log_that_is_removed_meanwhile_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let mut log = Log::open(&path, 0, None).unwrap();
+    log.record(&record(0));
+    log.written().unwrap().sync().unwrap();
+    assert_eq!(log.restore(), None);
+    std::fs::remove_file(&path).unwrap();
+    log.record(&record(1));
+    assert!(log.restore().unwrap().contains("log.jsonl was removed during the run"));
+    log.record(&record(2));
+    log.written().unwrap().sync().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+    // The file that an editor has put in its place is kept.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "an editor's").unwrap();
+    log.restore().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+    assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), "an editor's");
+}
+
+#[test]
+fn appending_continues_where_the_log_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
+    let mut log = Log::open(&path, 2, None).unwrap();
+    log.record(&record(2));
+    log.written().unwrap().sync().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+}

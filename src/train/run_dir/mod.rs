@@ -1,0 +1,13 @@
+//! The directory of a run, on the disk or in an object store: who may write in it, its log, and how it is recognized.
+//! Nothing here trains.
+
+pub(super) mod directory;
+pub(super) mod held_disk;
+mod lease;
+pub(crate) mod log;
+pub(super) mod log_order;
+mod mirror;
+pub(super) mod place;
+pub(super) mod scratch;
+mod segments;
+mod timing;

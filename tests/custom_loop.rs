@@ -1,0 +1,62 @@
+//! The library in a loop of one's own: `examples/custom_loop.rs`, killed and run again, comes to the same bits. The
+//! only test that needs no feature: `.ci/check` runs it without any.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// `cargo test` builds examples beside the tests' own folder.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("examples/custom_loop");
+    assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
+    path
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(example());
+    command.arg(folder).stdout(Stdio::null());
+    command
+}
+
+/// Every file of every checkpoint except the manifests, which contain the time.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for checkpoint in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = checkpoint.file_name().unwrap().to_owned();
+        // The remains of a killed save are hidden and never read.
+        if name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        for file in fs::read_dir(&checkpoint).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.file_name().unwrap() != "manifest.json" {
+                found.push((Path::new(&name).join(file.file_name().unwrap()), fs::read(&file).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_user_loop_killed_and_run_again_has_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
+    let began = Instant::now();
+    assert!(command(&whole).status().unwrap().success());
+    let duration = began.elapsed();
+
+    let mut kills = 0;
+    for _ in 0..6 {
+        let mut child = command(&killed).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs_f64(duration.as_secs_f64() * 0.12));
+        child.kill().unwrap();
+        kills += u32::from(child.wait().unwrap().signal() == Some(9));
+    }
+    assert!(kills >= 2, "only {kills} of 6 kills found the loop running");
+    assert!(command(&killed).status().unwrap().success());
+    assert_eq!(contents(&whole).len(), 60, "20 checkpoints of 3 files");
+    assert!(contents(&whole) == contents(&killed), "the killed run has other bits");
+}
