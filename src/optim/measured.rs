@@ -7,8 +7,8 @@ use candle_core::{DType, Tensor};
 use super::{Gradients, OptimError};
 use crate::cpu;
 
-/// Gradients whose norm is known, and so whether they are finite: an update takes these. [`Gradients::measure`] makes
-/// them.
+/// Gradients with a known norm, so it is also known whether they are finite. [`Gradients::measure`] computes them; an
+/// update takes them.
 #[derive(Debug)]
 pub struct MeasuredGradients {
     gradients: Gradients,
@@ -29,7 +29,7 @@ impl MeasuredGradients {
         Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
     }
 
-    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
+    /// Returns the Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
     /// other than the CPU, and in half precision, the squares of one gradient are summed in f32.
     pub fn norm(&self) -> f64 {
         self.norm
@@ -168,7 +168,7 @@ mod tests {
 
     fn gradients(dtype: DType) -> Gradients {
         let parameters = parameters(dtype);
-        Gradients::of(&squares(&parameters), &parameters).unwrap()
+        Gradients::from_loss(&squares(&parameters), &parameters).unwrap()
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// Half precision has no slices to visit, as a device that is no CPU has none. Nor does a loss.
+    /// Half precision has no slices to visit, like a device other than the CPU, and like a loss.
     #[test]
     fn all_numbers_that_are_not_in_slices_come_with_one_read() {
         let loss = |value: f64| Tensor::new(value, &Device::Cpu).unwrap();
@@ -213,7 +213,7 @@ mod tests {
             let parameters = parameters(dtype);
             let loss = (squares(&parameters) + parameters.get("b").unwrap().log().unwrap().sum_all().unwrap()).unwrap();
             parameters.get("b").unwrap().set(&Tensor::zeros(2, dtype, &Device::Cpu).unwrap()).unwrap();
-            let gradients = Gradients::of(&loss, &parameters).unwrap().measure().unwrap();
+            let gradients = Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap();
             assert_eq!(gradients.check_finite().unwrap_err().to_string(), "the gradient of `b` is not finite");
         }
     }

@@ -12,7 +12,7 @@ use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Decision};
 use crate::checkpoint::{Folder, Retention};
 
-/// Said where the rules of a run go by a metric of another program.
+/// The message about rules that use a metric of another program.
 const UNKNOWN: &str = "is registered by the program that trained the run and unknown here, so its best checkpoints are \
                        too; prune there, or give the rules";
 
