@@ -88,7 +88,9 @@ pub enum TrainError {
         reason: String,
     },
     /// The device cannot be opened.
-    #[error("device `{device}` cannot be opened: {source}; `--set device=cpu` trains on the processor")]
+    #[error(
+        "device `{device}` cannot be opened: {source}; `--set device=cpu` uses the processor; a GPU needs a build with `--features cuda` or `metal`"
+    )]
     Device {
         /// The device.
         device: String,
