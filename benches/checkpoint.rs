@@ -60,8 +60,10 @@ impl Trained {
         let mut optimizer = Optimizer::new(&parameters, AdamW { lr: 1e-3, ..AdamW::default() }).expect("an optimizer");
         let squares =
             parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap()).reduce(|a, b| (a + b).unwrap());
-        let gradients =
-            Gradients::of(&squares.expect("a parameter"), &parameters).expect("gradients").measure().expect("a norm");
+        let gradients = Gradients::from_loss(&squares.expect("a parameter"), &parameters)
+            .expect("gradients")
+            .measure()
+            .expect("a norm");
         optimizer.update(&gradients, &[1e-3]).expect("an update");
         Self { parameters, optimizer }
     }

@@ -129,8 +129,9 @@ fn step(checkpoint_activations: bool) -> Result<()> {
         let loss = cross_entropy(&model.forward(&inputs, Mode::Train(&draws))?, &targets, 0.0)?;
         loss.to_scalar::<f32>()?;
         let forward = began.elapsed();
-        let gradients =
-            Gradients::of(&loss, model.parameters()).and_then(Gradients::measure).map_err(candle_core::Error::wrap)?;
+        let gradients = Gradients::from_loss(&loss, model.parameters())
+            .and_then(Gradients::measure)
+            .map_err(candle_core::Error::wrap)?;
         let backward = began.elapsed();
         optimizer.update(&gradients, &[1e-3]).map_err(candle_core::Error::wrap)?;
         let whole = began.elapsed();

@@ -109,8 +109,9 @@ fn step() -> Result<()> {
     let mut train = || {
         let outputs = model.forward(&x, Mode::Train(&StepRng::at(0, step)))?;
         let loss = ops::loss::cross_entropy(&outputs, &y, 0.0)?;
-        let gradients =
-            Gradients::of(&loss, model.parameters()).and_then(Gradients::measure).map_err(candle_core::Error::wrap)?;
+        let gradients = Gradients::from_loss(&loss, model.parameters())
+            .and_then(Gradients::measure)
+            .map_err(candle_core::Error::wrap)?;
         optimizer.update(&gradients, &rates).map_err(candle_core::Error::wrap)?;
         step += 1;
         loss.to_scalar::<f32>().map(drop)

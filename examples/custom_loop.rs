@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     while scheduler.t() < STEPS {
         let (x, y) = batch(scheduler.t())?;
         let loss = (forward(&x)? - y)?.sqr()?.mean_all()?;
-        optimizer.update(&Gradients::of(&loss, &model)?.clip(1.0)?, &scheduler.rates())?;
+        optimizer.update(&Gradients::from_loss(&loss, &model)?.clip(1.0)?, &scheduler.rates())?;
         scheduler.advance();
         if scheduler.t() % 20 == 0 {
             println!("step {} | lr={:.6} | loss={:.4}", scheduler.t(), scheduler.rates()[0], loss.to_scalar::<f32>()?);

@@ -1,7 +1,7 @@
-//! Tables as text: columns that stand under each other.
+//! Tables as text, with aligned columns.
 
-/// The lines of a table, two blanks between its columns. Words stand on the left of a column, numbers on the right of
-/// it, as `is_number` says of each column.
+/// Returns the lines of a table, with two blanks between its columns. Words are aligned to the left, numbers to the
+/// right; `is_number` says which columns are numbers.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]], is_number: impl Fn(usize) -> bool) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);

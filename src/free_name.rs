@@ -1,4 +1,4 @@
-//! Names that are not taken: what is there already stays as it is.
+//! Names that are not taken, so that nothing is overwritten.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

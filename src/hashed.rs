@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-/// What `inner` gives, hashed with BLAKE3 as it is read.
+/// A reader that hashes the bytes of `inner` with BLAKE3.
 pub(crate) struct Hashed<R> {
     inner: R,
     hasher: blake3::Hasher,

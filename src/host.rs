@@ -2,7 +2,7 @@
 
 use std::{env, fs};
 
-/// The name of this machine in its network; `None` where it has none, or does not say.
+/// Returns the name of this machine in its network; `None` if it is unknown.
 pub(crate) fn name() -> Option<String> {
     let named = fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| env::var("HOSTNAME").ok());
     named.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())

@@ -4,7 +4,7 @@
 const BEGINNING: usize = 3;
 
 /// The name among `known` that `name` was probably meant to be: one that is spelled nearly the same, or else one that
-/// begins like it; `None` where there is none. Case does not matter.
+/// begins like it; `None` if there is no such name. Case does not matter.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let begins_alike = |candidate: &&str| {
         let (a, b) = (name.to_lowercase(), candidate.to_lowercase());
@@ -16,7 +16,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone)
 /// The name among `known` that is spelled nearly as `name` is. Case does not matter.
 pub(crate) fn misspelled<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
-    // Short names are near to everything.
+    // Short names are similar to everything.
     let farthest = 1 + name.chars().count() / 4;
     let rated = known.into_iter().map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate));
     rated.filter(|(far, _)| *far <= farthest).min_by_key(|(far, _)| *far).map(|(_, candidate)| candidate)

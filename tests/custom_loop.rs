@@ -1,4 +1,4 @@
-//! The library in a loop of one's own: `examples/custom_loop.rs`, killed and run again, comes to the same bits. The
+//! The library in a user's training loop: `examples/custom_loop.rs`, killed and run again, has the same bits. The
 //! only test that needs no feature: `.ci/check` runs it without any.
 
 use std::fs;

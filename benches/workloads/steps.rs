@@ -88,7 +88,7 @@ impl Training {
         });
         let loss = loss?;
         let value = loss.to_scalar::<f32>()?;
-        let gradients = Gradients::along(tape, loss, 1.0, self.model.parameters())?.measure()?;
+        let gradients = Gradients::from_tape(tape, loss, 1.0, self.model.parameters())?.measure()?;
         gradients.check_finite()?;
         self.optimizer.update(&gradients, &self.optimizer.base_lrs())?;
         self.step += 1;

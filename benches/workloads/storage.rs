@@ -33,7 +33,7 @@ impl Stored {
         let squares = parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap());
         let loss = squares.reduce(|a, b| (a + b).unwrap()).expect("a parameter");
         optimizer
-            .update(&Gradients::of(&loss, &parameters).expect("gradients").measure().expect("a norm"), &[1e-3])
+            .update(&Gradients::from_loss(&loss, &parameters).expect("gradients").measure().expect("a norm"), &[1e-3])
             .expect("an update");
         Self { parameters, optimizer, saver: None, step: 0 }
     }

@@ -311,7 +311,7 @@ pub struct Damaged {
     pub step: u64,
     /// Its directory.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub error: CheckpointError,
 }
 

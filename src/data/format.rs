@@ -1,4 +1,4 @@
-//! The format of a data set: how it is told, and who reads it.
+//! The format of a data set: its detection, and its reader.
 
 use std::path::Path;
 

@@ -43,6 +43,6 @@ mod tests {
         let config = DataConfig { format: Some(Format::Images), skip_bad: Some(true), ..DataConfig::new(&path) };
         let opened = Data::open(&config, 1, &Device::Cpu).map(drop);
         assert_eq!(opened.unwrap_err().to_string(), expected);
-        assert_eq!(survey(&path).map(drop).unwrap_err().to_string(), expected);
+        assert_eq!(survey(&path, 0).map(drop).unwrap_err().to_string(), expected);
     }
 }

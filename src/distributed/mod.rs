@@ -1,13 +1,13 @@
-//! One run that several processes compute: each takes some pieces of every batch, and all of them make the same update.
+//! One run in several processes: each computes some pieces of every batch, and all make the same update.
 //!
-//! A [`Communicator`] connects them. The loop asks it for two things in a step: the sum of the gradients, before their
-//! norm is computed, and the losses of all pieces. A loop of your own does the same:
-//! [`Gradients::along`](Gradients::along) each piece, [`Communicator::sum_in_order`], then [`Gradients::measure`].
+//! A [`Communicator`] connects them. Per step the loop asks it for two things: the sum of the gradients, before their
+//! norm is computed, and the losses of all pieces. Your own training loop does the same:
+//! [`Gradients::from_tape`](Gradients::from_tape) each piece, [`Communicator::sum_in_order`], then [`Gradients::measure`].
 //!
 //! Sums are added in the order of the ranks, and never by a library whose order depends on the number of processes or
-//! the length of a vector. A batch has `train.accumulate` pieces, whatever the number of processes. Where each process
-//! has one of them, a run has the same bits as in one process; where one has several, their sum comes first, which
-//! rounds differently.
+//! the length of a vector. A batch has `train.accumulate` pieces for any number of processes. If each process has one
+//! of them, a run has the same bits as in one process; if a process has several, it adds these first, which rounds
+//! differently.
 
 mod single;
 
@@ -22,8 +22,8 @@ pub use single::SingleProcess;
 /// the step.
 pub type CommunicatorError = Box<dyn Error + Send + Sync>;
 
-/// What connects the processes of a run. Each calls the same methods in the same order, and waits in each for the
-/// others.
+/// The connection between the processes of a run. Each process calls the same methods in the same order, and waits in
+/// each call for the others.
 pub trait Communicator {
     /// The number of this process, from 0.
     fn rank(&self) -> usize;

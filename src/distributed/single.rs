@@ -1,9 +1,9 @@
-//! A run in one process, which has everything.
+//! A run in one process.
 
 use super::{Communicator, CommunicatorError};
 use crate::optim::Gradients;
 
-/// One process alone: every sum is its own.
+/// A single process: each sum is its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SingleProcess;
 

@@ -31,7 +31,7 @@ pub struct MlpConfig {
 }
 
 impl MlpConfig {
-    /// Hidden layers of these widths, everything else as it is where nothing is said.
+    /// Creates hidden layers of these widths, with defaults for everything else.
     pub fn new(hidden: impl Into<Vec<usize>>) -> Self {
         Self { hidden: hidden.into(), ..Self::default() }
     }
@@ -189,7 +189,12 @@ mod tests {
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let model = mlp(activation, 0.5);
             let loss = model.forward(&x, Mode::Train(&StepRng::at(0, 0))).unwrap().sqr().unwrap().mean_all().unwrap();
-            crate::optim::Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
+            crate::optim::Gradients::from_loss(&loss, model.parameters())
+                .unwrap()
+                .measure()
+                .unwrap()
+                .check_finite()
+                .unwrap();
             let evaluated = || model.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(evaluated(), evaluated());
         }

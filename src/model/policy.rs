@@ -1,8 +1,8 @@
-//! In which types a model keeps its weights, computes, and gives its outputs.
+//! The number types of a model: of its weights, its computation and its outputs.
 
 use candle_core::DType;
 
-/// The types of the numbers of a model: f32 everywhere, where nothing else is asked for.
+/// The number types of a model, by default f32.
 ///
 /// Gradients have the type of the parameters: weights in f32 with which layers compute in bf16 are updated in f32.
 ///
@@ -89,7 +89,7 @@ mod tests {
                 .unwrap()
         });
         let is_covered = tape.covers(&loss);
-        (loss.clone(), Gradients::along(tape, &loss, 1.0, model.parameters()).unwrap(), is_covered)
+        (loss.clone(), Gradients::from_tape(tape, &loss, 1.0, model.parameters()).unwrap(), is_covered)
     }
 
     /// How far two gradients are apart, as a share of the length of the second.

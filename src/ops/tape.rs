@@ -28,7 +28,7 @@ thread_local! {
 /// # let parameters: Parameters = [("weight".to_owned(), weight.clone())].into_iter().collect();
 /// # let (x, y) = (Tensor::ones((5, 3), DType::F32, &Device::Cpu)?, Tensor::zeros((5, 1), DType::F32, &Device::Cpu)?);
 /// let (loss, tape) = Tape::record(|| loss::mean_squared_error(&ops::linear(&x, &weight, None)?, &y));
-/// let gradients = Gradients::along(tape, &loss?, 1.0, &parameters)?.measure()?;
+/// let gradients = Gradients::from_tape(tape, &loss?, 1.0, &parameters)?.measure()?;
 /// # assert_eq!(gradients.norm(), 108f64.sqrt());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -21,21 +21,20 @@ impl Gradients {
     /// Back-propagates `loss`, a scalar, to `parameters`.
     ///
     /// # Errors
-    /// Names the parameters that no gradient reached: several of Candle's operations have no backward pass and
+    /// No gradient reached some parameters, which are named: several of Candle's operations have no backward pass and
     /// lose it silently.
-    pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Self, OptimError> {
+    pub fn from_loss(loss: &Tensor, parameters: &Parameters) -> Result<Self, OptimError> {
         Self::from_store(&loss.backward()?, parameters)
     }
 
-    /// As [`Gradients::of`], for less: back-propagates `scale * loss` along the operations on `tape`, where these are
-    /// all that led to `loss`. Where others did too, Candle's graph has them.
+    /// As [`Gradients::from_loss`], but faster: back-propagates `scale * loss` along the operations on `tape`. If other
+    /// operations led to `loss` too, Candle's graph is used.
     ///
-    /// A `loss` that is given away, and not lent, lets the activations go while the gradients are made, which takes
-    /// less memory.
+    /// If `loss` is passed by value, activations are freed while the gradients are computed, which takes less memory.
     ///
     /// # Errors
-    /// As [`Gradients::of`].
-    pub fn along<L: Borrow<Tensor>>(
+    /// As [`Gradients::from_loss`].
+    pub fn from_tape<L: Borrow<Tensor>>(
         tape: Tape,
         loss: L,
         scale: f64,
@@ -49,19 +48,19 @@ impl Gradients {
         }
         // Candle makes the gradients along its graph, so the tape need not hold the activations as well.
         drop(tape);
-        if scale == 1.0 { Self::of(start, parameters) } else { Self::of(&(start * scale)?, parameters) }
+        if scale == 1.0 { Self::from_loss(start, parameters) } else { Self::from_loss(&(start * scale)?, parameters) }
     }
 
     /// Takes the gradients of `parameters` from the result of a backward pass.
     ///
     /// # Errors
-    /// As [`Gradients::of`].
+    /// As [`Gradients::from_loss`].
     pub fn from_store(store: &GradStore, parameters: &Parameters) -> Result<Self, OptimError> {
         Self::collect(|parameter| store.get(parameter), named(parameters))
     }
 
-    /// Gradients to which others can be added without a change to any bit of theirs: -0, since 0 would turn a -0 into
-    /// 0. A process that computes nothing of a batch has these.
+    /// Returns gradients that change no bit of those they are added to: -0, because 0 would turn a -0 into 0. A process
+    /// without a piece of a batch has these.
     ///
     /// # Errors
     /// The device fails.
@@ -76,7 +75,8 @@ impl Gradients {
         find: impl Fn(&Tensor) -> Option<&'a Tensor>,
         parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
     ) -> Result<Self, OptimError> {
-        let (mut names, mut tensors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        let (count, _) = parameters.size_hint();
+        let (mut names, mut tensors, mut missing) = (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
         for (name, parameter) in parameters {
             match find(parameter) {
                 Some(gradient) => {
@@ -92,8 +92,7 @@ impl Gradients {
         Ok(Self { names, tensors })
     }
 
-    /// The sum of these and `others`, which are of the same parameters: what one backward pass over the sum of both
-    /// losses would give.
+    /// Returns the sum of these gradients and `others` of the same parameters: the gradients of the sum of both losses.
     ///
     /// # Errors
     /// When they are of other parameters, or the device fails.
@@ -106,7 +105,7 @@ impl Gradients {
         Ok(Self { names: self.names, tensors })
     }
 
-    /// The same parameters with other gradients, such as those that came from another process.
+    /// Returns the same parameters with other gradients, for example those of another process.
     ///
     /// # Errors
     /// When there are more or fewer, or one has another shape, dtype or device.
@@ -125,7 +124,7 @@ impl Gradients {
         Ok(Self { names: self.names.clone(), tensors })
     }
 
-    /// The gradients with their norm.
+    /// Computes the norm of the gradients.
     ///
     /// # Errors
     /// The device fails.
@@ -133,8 +132,8 @@ impl Gradients {
         Ok(self.measure_with(&[])?.0)
     }
 
-    /// [`Gradients::measure`], and the values of `scalars`, such as the loss. A device other than the CPU is read once,
-    /// for all of them together.
+    /// [`Gradients::measure`], and reads the values of `scalars`, such as the loss. A device other than the CPU is read
+    /// once, for all of them together.
     ///
     /// # Errors
     /// When one of `scalars` has more than one number, or the device fails.
@@ -180,7 +179,7 @@ mod tests {
     fn a_parameter_without_a_gradient_is_named() {
         let parameters = parameters();
         let loss = parameters.get("a").unwrap().sum_all().unwrap();
-        let message = Gradients::of(&loss, &parameters).unwrap_err().to_string();
+        let message = Gradients::from_loss(&loss, &parameters).unwrap_err().to_string();
         assert!(message.starts_with("no gradient reached `b`:"), "{message}");
     }
 
@@ -218,6 +217,8 @@ mod tests {
         let parameters = parameters();
         let softmax = candle_nn::ops::softmax_last_dim(parameters.get("a").unwrap()).unwrap();
         let loss = (softmax.sum_all().unwrap() + parameters.get("b").unwrap().sum_all().unwrap()).unwrap();
-        assert!(matches!(Gradients::of(&loss, &parameters), Err(OptimError::NoGradient(names)) if names == ["a"]));
+        assert!(
+            matches!(Gradients::from_loss(&loss, &parameters), Err(OptimError::NoGradient(names)) if names == ["a"])
+        );
     }
 }

@@ -7,8 +7,8 @@ use candle_core::{DType, Tensor};
 use super::{Gradients, OptimError};
 use crate::cpu;
 
-/// Gradients whose norm is known, and so whether they are finite: an update takes these. [`Gradients::measure`] makes
-/// them.
+/// Gradients with a known norm, so it is also known whether they are finite. [`Gradients::measure`] computes them; an
+/// update takes them.
 #[derive(Debug)]
 pub struct MeasuredGradients {
     gradients: Gradients,
@@ -21,15 +21,20 @@ pub struct MeasuredGradients {
 impl MeasuredGradients {
     /// `gradients` with their norm, and the values of `scalars`.
     pub(super) fn new(gradients: Gradients, scalars: &[Tensor]) -> Result<(Self, Vec<f64>), OptimError> {
-        let squares = gradients.tensors().iter().map(sum_of_squares);
-        let scalars = scalars.iter().map(|scalar| Ok(Number::On(scalar.clone())));
-        let mut squares = read(squares.chain(scalars).collect::<Result<_, OptimError>>()?)?;
+        let mut numbers = Vec::with_capacity(gradients.tensors().len() + scalars.len());
+        for tensor in gradients.tensors() {
+            numbers.push(sum_of_squares(tensor)?);
+        }
+        for scalar in scalars {
+            numbers.push(number(scalar)?);
+        }
+        let mut squares = read(numbers)?;
         let scalars = squares.split_off(gradients.tensors().len());
         let norm = squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
         Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
     }
 
-    /// The Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
+    /// Returns the Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
     /// other than the CPU, and in half precision, the squares of one gradient are summed in f32.
     pub fn norm(&self) -> f64 {
         self.norm
@@ -80,6 +85,11 @@ impl MeasuredGradients {
 enum Number {
     Known(f64),
     On(Tensor),
+}
+
+/// A tensor of one element; one that has a slice to visit is read at once.
+fn number(scalar: &Tensor) -> Result<Number, OptimError> {
+    Ok(if cpu::is_sliceable(scalar) { Number::Known(to_f64(scalar)?) } else { Number::On(scalar.clone()) })
 }
 
 /// Where there is no slice to visit, the sum is left on the device until [`read`].
@@ -168,7 +178,7 @@ mod tests {
 
     fn gradients(dtype: DType) -> Gradients {
         let parameters = parameters(dtype);
-        Gradients::of(&squares(&parameters), &parameters).unwrap()
+        Gradients::from_loss(&squares(&parameters), &parameters).unwrap()
     }
 
     #[test]
@@ -190,7 +200,7 @@ mod tests {
         }
     }
 
-    /// Half precision has no slices to visit, as a device that is no CPU has none. Nor does a loss.
+    /// Half precision has no slices to visit, like a device other than the CPU, and like a loss.
     #[test]
     fn all_numbers_that_are_not_in_slices_come_with_one_read() {
         let loss = |value: f64| Tensor::new(value, &Device::Cpu).unwrap();
@@ -213,7 +223,7 @@ mod tests {
             let parameters = parameters(dtype);
             let loss = (squares(&parameters) + parameters.get("b").unwrap().log().unwrap().sum_all().unwrap()).unwrap();
             parameters.get("b").unwrap().set(&Tensor::zeros(2, dtype, &Device::Cpu).unwrap()).unwrap();
-            let gradients = Gradients::of(&loss, &parameters).unwrap().measure().unwrap();
+            let gradients = Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap();
             assert_eq!(gradients.check_finite().unwrap_err().to_string(), "the gradient of `b` is not finite");
         }
     }

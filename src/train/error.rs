@@ -88,7 +88,9 @@ pub enum TrainError {
         reason: String,
     },
     /// The device cannot be opened.
-    #[error("device `{device}` cannot be opened: {source}; `--set device=cpu` trains on the processor")]
+    #[error(
+        "device `{device}` cannot be opened: {source}; `--set device=cpu` uses the processor; a GPU needs a build with `--features cuda` or `metal`"
+    )]
     Device {
         /// The device.
         device: String,
@@ -399,7 +401,7 @@ pub(super) fn is_named_like_data(path: &Path) -> bool {
     path.is_file() && Format::of(&DataConfig::new(path)).is_ok()
 }
 
-/// What to do with data in the place of a configuration.
+/// The remedy for data that is given instead of a configuration.
 pub(super) fn for_data(path: &Path) -> String {
     format!("this is data by its name; `train init {}` writes a configuration for it", shell::path(path))
 }

@@ -1,4 +1,4 @@
-//! What a program hands over to a run as values, in the place of what its configuration names.
+//! Values that a program passes to a run, instead of names in its configuration.
 
 use std::sync::Arc;
 

@@ -174,12 +174,12 @@ pub(super) fn describe(
     let mut text = match (saves.rhythm, checkpoint.every) {
         (Rhythm::Fitting(epoch), _) => {
             let minutes = Saves::LONGEST.as_secs() / 60;
-            let share = 100 / Saves::APART;
+            let (share, each) = (100 / Saves::APART, counted(epoch));
             let moments = match (epoch < lengths.total, validations.is_some() && !after_each) {
                 (true, true) => {
-                    format!(" and, in at most {share}% of the time, after epochs ({epoch} steps) and validations")
+                    format!(" and, in at most {share}% of the time, after epochs ({each}) and validations")
                 }
-                (true, false) => format!(" and, in at most {share}% of the time, after epochs ({epoch} steps)"),
+                (true, false) => format!(" and, in at most {share}% of the time, after epochs ({each})"),
                 (false, true) => format!(" and, in at most {share}% of the time, after validations"),
                 (false, false) => String::new(),
             };
@@ -204,12 +204,17 @@ pub(super) fn describe(
     parts.join("; ")
 }
 
+/// `1 step`, `2 steps`.
+fn counted(steps: u64) -> String {
+    if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") }
+}
+
 /// `every 2 epochs (90 steps)`, `every epoch (45 steps)`, `every 500 steps`.
 fn interval(every: Interval, steps_per_epoch: u64) -> String {
     let steps = every.in_steps(steps_per_epoch).unwrap_or_default();
     match every {
-        Interval::Epochs(1) => format!("every epoch ({steps} steps)"),
-        Interval::Epochs(_) => format!("every {every} ({steps} steps)"),
+        Interval::Epochs(1) => format!("every epoch ({})", counted(steps)),
+        Interval::Epochs(_) => format!("every {every} ({})", counted(steps)),
         Interval::Steps(1) => "every step".to_owned(),
         every => format!("every {every}"),
     }

@@ -3,8 +3,9 @@
 //! Read [`Run`] first: its loop shows a step. [`Session`] holds the state, [`resume`] finds the point to continue from,
 //! and [`Config`] is the input of a run.
 //!
-//! The files of this folder are the loop. `config/` is the configuration, `run_dir/` the directory that a run fills,
-//! `checks/` what is checked before the first step, `observe/` what is seen of a run from outside.
+//! The files of this folder are the loop. `session/` is the state and a step, `run/` the saves, `config/` the
+//! configuration, `run_dir/` the run directory, `checks/` the checks before the first step, `observe/` progress, signals
+//! and messages.
 
 mod best;
 mod builder;

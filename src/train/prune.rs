@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::config::figure::{Metric, word};
 use super::config::keep::KeepConfig;
 use super::run_dir::directory::RunDirectory;
 use super::run_dir::place;
@@ -12,9 +13,24 @@ use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::keep::{self, Decision};
 use crate::checkpoint::{Folder, Retention};
 
-/// Said where the rules of a run go by a metric of another program.
+/// The message about rules that use a metric of another program.
 const UNKNOWN: &str = "is registered by the program that trained the run and unknown here, so its best checkpoints are \
                        too; prune there, or give the rules";
+
+/// Refuses a metric that no checkpoint has: none would be among the best, and most would be deleted.
+fn refuse_unmeasured(metric: Option<Metric>, decisions: &[Decision]) -> Result<(), TrainError> {
+    let is_measured = decisions.iter().any(|decision| decision.metric.is_some());
+    match metric.filter(|_| !is_measured) {
+        Some(metric) => {
+            let (field, rule) = ("checkpoint.keep.metric".to_owned(), UNMEASURED.to_owned());
+            Err(TrainError::Field { field, value: word(&metric), rule })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The message about a metric that the run has not computed.
+const UNMEASURED: &str = "no checkpoint of this run has it; `inspect RUN` shows those that it has";
 
 /// Decisions on the checkpoints of a run, with the run's lock held.
 pub struct Pruning {
@@ -54,6 +70,7 @@ impl Pruning {
         let folder = held.folder();
         let steps_per_epoch = newest.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);
         let (keep, decisions) = rules.decide(&folder, newest.step(), steps_per_epoch)?;
+        refuse_unmeasured(rules.metric, &decisions)?;
         Ok(Self { folder, keep, newest: newest.step(), decisions, _held: held })
     }
 

@@ -289,6 +289,8 @@ fn pruning_by_hand_follows_the_rules_of_the_run_unless_given_others() {
     assert!(inspect(&lab, &["prune", "run"]).well().stdout.ends_with("0 of 13 checkpoints deleted\n"));
     let told = inspect(&lab, &["prune", "run", "--best", "1", "--metric", "loss"]).refusal();
     assert!(told.contains("known are training_loss, validation_loss, validation_accuracy"), "{told}");
+    let told = inspect(&lab, &["prune", "run", "--best", "2", "--metric", "validation_top_k_accuracy"]).refusal();
+    assert!(told.contains("no checkpoint of this run has it"), "{told}");
     assert!(inspect(&lab, &["prune", "run", "--last", "0"]).refusal().contains("must be at least 1"));
     assert!(inspect(&lab, &["prune", "nowhere"]).refusal().contains("nowhere"));
     assert!(

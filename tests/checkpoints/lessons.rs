@@ -33,7 +33,7 @@ fn made_in_order(names: &[&str]) -> Parameters {
 fn update(optimizer: &mut Optimizer, parameters: &Parameters) {
     let terms = parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap());
     let loss = terms.reduce(|sum, term| (sum + term).unwrap()).unwrap();
-    optimizer.update(&Gradients::of(&loss, parameters).unwrap().measure().unwrap(), &[0.1]).unwrap();
+    optimizer.update(&Gradients::from_loss(&loss, parameters).unwrap().measure().unwrap(), &[0.1]).unwrap();
 }
 
 /// burn #5130: moments were silently reset, because they were saved by the ids of parameters, which change between

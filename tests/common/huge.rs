@@ -108,7 +108,7 @@ pub fn train(data: &Data<Huge>, steps: u64) -> f32 {
         let outputs = model.forward(&batch.inputs, Mode::Train(&StepRng::at(0, step))).unwrap();
         let loss = cross_entropy(&outputs, &batch.targets, 0.0).unwrap();
         last = loss.to_scalar().unwrap();
-        let gradients = Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap();
+        let gradients = Gradients::from_loss(&loss, model.parameters()).unwrap().measure().unwrap();
         optimizer.update(&gradients, &rates).unwrap();
     }
     last

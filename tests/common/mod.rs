@@ -121,7 +121,7 @@ impl Lab {
     }
 
     /// The run of `config.toml` makes `total` updates, saves each, and validates after every second. Each can be the
-    /// last before a resume in a new process, which comes to the same bits and prints the rest of the lines.
+    /// last before a resume in a new process, which has the same bits and prints the rest of the lines.
     #[track_caller]
     pub fn assert_any_step_can_be_the_last(&self, total: u64) {
         let whole = self.start("whole");

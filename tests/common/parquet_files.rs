@@ -9,7 +9,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Ty
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-/// What is in a column, row after row.
+/// The values of a column, row after row.
 #[allow(dead_code, reason = "each test file uses its own part of this")]
 pub enum Cells {
     Integers(Vec<Option<i64>>),

@@ -54,7 +54,7 @@ fn kill_again_and_again(lab: &Lab, run: &'static str, delays: &[Duration]) -> Op
     Some(storm)
 }
 
-/// A run of so many steps, with two update rules, has the same bits as one that is killed so often at random moments.
+/// A run with two update rules has the same bits as one that is killed many times at random moments.
 fn assert_kills_change_nothing(steps: u64, kills: usize) {
     let config = LONG.replace("{ kind = \"adamw\", lr = 1e-3 }", ADAMW_AND_SGD);
     let lab = Lab::new(&config.replace("steps = 4000", &format!("steps = {steps}")));

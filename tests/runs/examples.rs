@@ -1,4 +1,4 @@
-//! The examples with a part of one's own in `train`'s loop: killed and run again, each comes to the same bits.
+//! The examples with user-defined parts in `train`'s loop: killed and run again, each has the same bits.
 
 use std::path::Path;
 use std::process::Command;

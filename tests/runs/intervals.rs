@@ -37,7 +37,7 @@ fn a_run_of_many_epochs_is_validated_at_their_ends_and_at_most_a_hundred_times()
     let told = lab.train(&["config.toml", "--out", "run", "--set", "data.batch_size=48"]).well();
     assert_eq!(validated(&lab, "run"), (1..=83).map(|n| 3 * n).chain([250]).collect::<Vec<u64>>());
     let note = "note: validates every 3 epochs (3 steps) and at the end, next at step 3; saves every 10 minutes and, \
-                in at most 3% of the time, after epochs (1 steps) and validations, and at the end";
+                in at most 3% of the time, after epochs (1 step) and validations, and at the end";
     assert!(told.stderr.contains(note), "{}", told.stderr);
 }
 

@@ -92,7 +92,7 @@ fn a_registered_rule_is_read_written_and_applied_like_those_of_the_catalogue() {
     let squares = |(_, var): (&str, &Var)| var.sqr().unwrap().sum_all().unwrap();
     let loss = parameters.iter().map(squares).reduce(|a, b| (a + b).unwrap()).unwrap();
     let lrs = optimizer.base_lrs();
-    optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &lrs).unwrap();
+    optimizer.update(&Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap(), &lrs).unwrap();
     assert_eq!(parameters.get("b").unwrap().to_vec1::<f32>().unwrap(), [2.5, -2.5]);
     let saved = optimizer.save().unwrap();
     assert_eq!(saved.json["groups"][1]["kind"], "sign_sgd");
@@ -147,7 +147,7 @@ fn a_rule_sees_a_parameter_with_its_shape() {
     let parameters: Parameters = [("a".to_owned(), var)].into_iter().collect();
     let mut optimizer = Optimizer::new(&parameters, Rule::custom(Orthogonal {}).unwrap()).unwrap();
     let loss = (parameters.get("a").unwrap().as_tensor() * target.as_tensor()).unwrap().sum_all().unwrap();
-    optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[1.0]).unwrap();
+    optimizer.update(&Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap(), &[1.0]).unwrap();
     let moved = parameters.get("a").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let identity = [-1.0, 0.0, 0.0, -1.0];
     assert!(moved.iter().zip(identity).all(|(found, expected)| (found - expected).abs() < 0.3), "{moved:?}");

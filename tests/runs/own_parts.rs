@@ -30,7 +30,7 @@ fn a_user_defined_model_and_data_set_are_resumed_to_the_bit() {
     let last: Value = serde_json::from_str(log.lines().rfind(|line| line.contains("val_accuracy")).unwrap()).unwrap();
     assert!(last["val_accuracy"].as_f64().unwrap() > 0.9, "{last}");
 
-    // What it has learned is at work in a program that hands over such a model again.
+    // A program that passes such a model again can use the trained weights.
     let checkpoint = Checkpoint::read(&run.join("checkpoints/step-0000000400")).unwrap();
     let trained = Trained::with_model(&checkpoint, sine(), &[]).unwrap();
     let points = Tensor::new(&[[0.5_f32, 0.5], [0.02, 0.97]], &Device::Cpu).unwrap();

@@ -13,7 +13,7 @@ use rekindle::train::{Control, Outcome, Session, Setting, Sink, StepRecord, Trai
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, small};
 
-/// What a rank sends to each of the others.
+/// The message of a rank to each of the others.
 #[derive(Clone)]
 enum Stateful {
     Gradients(Vec<Tensor>),

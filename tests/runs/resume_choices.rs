@@ -1,4 +1,4 @@
-//! What `--resume` accepts, where it continues, what may change, and what is refused.
+//! Choices of `--resume`: accepted paths, the place of the continued run, allowed and refused changes.
 
 use std::fs;
 use std::path::Path;

@@ -407,7 +407,7 @@ fn a_full_disk_behind_the_bucket_fails_saves_and_no_checkpoint() {
     let root = scene.server.root.clone();
     let Some(_mount) = Mount::new(&root, 2 << 20) else { return };
     fs::create_dir(root.join("bucket")).unwrap();
-    // What is left holds the first few checkpoints.
+    // The rest holds the first few checkpoints.
     let filler = root.join("filler");
     fs::write(&filler, vec![1; (2 << 20) - (120 << 10)]).unwrap();
     scene.server.start();

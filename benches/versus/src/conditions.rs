@@ -50,7 +50,7 @@ impl Conditions {
         }
     }
 
-    /// All that is told of what has run so far.
+    /// Everything known about the workloads that have run so far.
     pub fn so_far(&self) -> Told {
         let cpuinfo = read("/proc/cpuinfo");
         let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();

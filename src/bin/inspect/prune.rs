@@ -22,8 +22,8 @@ pub struct Prune {
     /// Number of best checkpoints to keep
     #[arg(long, value_name = "K")]
     best: Option<usize>,
-    /// Metric of the best checkpoints: training_loss, validation_loss or validation_accuracy [default: the validation
-    /// loss, if there is one]
+    /// Metric of the best checkpoints: training_loss, validation_loss, validation_accuracy, or validation_NAME for a
+    /// metric in `validation.metrics` [default: the validation loss, if there is one]
     #[arg(long, requires = "best", value_parser = metric)]
     metric: Option<Metric>,
     /// Interval of checkpoints to keep for ever: '1000 steps', '10 epochs'

@@ -1,4 +1,4 @@
-//! What is wrong with an IDX file.
+//! Errors of IDX files.
 
 use std::path::PathBuf;
 

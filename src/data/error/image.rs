@@ -1,4 +1,4 @@
-//! What is wrong with a folder of images, or an image.
+//! Errors of images and of folders of images.
 
 use std::io;
 use std::path::{Path, PathBuf};

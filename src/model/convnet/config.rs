@@ -98,7 +98,7 @@ fn three() -> usize {
 }
 
 impl ConvNetConfig {
-    /// These blocks and a linear map, everything else as it is where nothing is said.
+    /// Creates a network of these blocks and a linear layer, with defaults for everything else.
     pub fn new(blocks: impl Into<Vec<ConvBlock>>) -> Self {
         let (average_to, hidden, activation) = (None, Vec::new(), Activation::default());
         Self { blocks: blocks.into(), average_to, hidden, activation, dropout: 0.0 }
@@ -126,7 +126,7 @@ impl ConvNetConfig {
 }
 
 impl ConvBlock {
-    /// A convolution to so many channels, everything else as it is where nothing is said.
+    /// Creates a convolution with this number of output channels, and defaults for everything else.
     pub fn new(channels: usize) -> Self {
         Self {
             channels,

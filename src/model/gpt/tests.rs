@@ -100,7 +100,7 @@ fn every_shape_trains_every_parameter_and_evaluation_has_no_dropout() {
         let logits = model.forward(&tokens(), Mode::Train(&StepRng::at(0, 0))).unwrap();
         assert_eq!(logits.dims(), [3, 6, 10]);
         let loss = cross_entropy(&logits, &tokens(), 0.0).unwrap();
-        Gradients::of(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
+        Gradients::from_loss(&loss, model.parameters()).unwrap().measure().unwrap().check_finite().unwrap();
         let evaluated = || model.forward(&tokens(), Mode::Evaluate).unwrap().to_vec3::<f32>().unwrap();
         assert_eq!(evaluated(), evaluated());
         let trained = logits.to_vec3::<f32>().unwrap();

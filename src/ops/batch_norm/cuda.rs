@@ -7,16 +7,19 @@ use crate::cuda::{Launch, Place};
 use crate::ops::op::DeviceKernel;
 
 impl Normalize {
-    /// Mean and variance of each channel, in f64.
+    /// The mean of each channel, and one over its deviation, in f64.
     fn in_f64(&self) -> Result<[Tensor; 2]> {
         let statistics = self.statistics()?;
-        Ok([statistics.mean.to_dtype(DType::F64)?, statistics.variance.to_dtype(DType::F64)?])
+        let variance = statistics.variance.to_dtype(DType::F64)?;
+        Ok([statistics.mean.to_dtype(DType::F64)?, (variance + self.eps)?.sqrt()?.recip()?])
     }
 
     fn keep_those_of(&self, place: &Place, x: &Tensor, dims: &Dims) -> Result<()> {
-        let (means, variances) = (place.output(DType::F64, dims.channels)?, place.output(DType::F64, dims.channels)?);
+        let output = || place.output(DType::F64, dims.channels);
+        let (means, variances, inverses) = (output()?, output()?, output()?);
         let launch = Launch::new(place, "batch_norm_statistics", x.dtype()).read(x)?.output(&means)?;
-        let launch = launch.output(&variances)?.count(dims.rows).count(dims.channels).count(dims.plane);
+        let launch = launch.output(&variances)?.output(&inverses)?;
+        let launch = launch.count(dims.rows).count(dims.channels).count(dims.plane).double(self.eps);
         launch.rows(dims.channels)?;
         self.keep(means.into_tensor(), variances.into_tensor());
         Ok(())
@@ -29,28 +32,28 @@ impl DeviceKernel for Normalize {
         if self.of_batch {
             self.keep_those_of(&place, x, &dims)?;
         }
-        let [means, variances] = self.in_f64()?;
+        let [means, inverses] = self.in_f64()?;
         let y = place.output(x.dtype(), shape)?;
-        let launch = Launch::new(&place, "batch_norm_forward", x.dtype()).read(x)?.read(&means)?.read(&variances)?;
+        let launch = Launch::new(&place, "batch_norm_forward", x.dtype()).read(x)?.read(&means)?.read(&inverses)?;
         let launch = launch.read(&inputs[1])?.read(&inputs[2])?.output(&y)?.count(x.elem_count());
-        launch.count(dims.channels).count(dims.plane).double(self.eps).elements(x.elem_count())?;
+        launch.count(dims.channels).count(dims.plane).elements(x.elem_count())?;
         Ok(y.into_storage())
     }
 
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let (x, dims, place) = (&inputs[0], Dims::of(inputs[0].dims()), Place::of_tensor(&inputs[0])?);
-        let [means, variances] = self.in_f64()?;
+        let [means, inverses] = self.in_f64()?;
         let sums = place.output(DType::F64, (dims.channels, 2))?;
         let of_channels = || place.output(x.dtype(), dims.channels);
         let (dx, dweight, dbias) = (place.output(x.dtype(), x.shape())?, of_channels()?, of_channels()?);
         let statistics =
             |pass: &str| Launch::new(&place, pass, x.dtype()).read(x)?.read(dy)?.read(&means)?.read(&variances);
         let launch = statistics("batch_norm_sums")?.output(&sums)?.output(&dweight)?.output(&dbias)?;
-        let launch = launch.count(dims.rows).count(dims.channels).count(dims.plane).double(self.eps);
+        let launch = launch.count(dims.rows).count(dims.channels).count(dims.plane);
         launch.rows(dims.channels)?;
         let launch = statistics("batch_norm_backward")?.read(&inputs[1])?;
         let launch = launch.output_if(self.of_batch.then_some(&sums))?.output(&dx)?.count(x.elem_count());
-        launch.count(dims.channels).count(dims.plane).double(self.eps).elements(x.elem_count())?;
+        launch.count(dims.channels).count(dims.plane).elements(x.elem_count())?;
         Ok([dx, dweight, dbias].map(|gradient| Some(gradient.into_tensor())).into())
     }
 }

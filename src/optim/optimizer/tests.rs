@@ -30,7 +30,7 @@ fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
     for _ in 0..updates {
         let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
         let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-        let gradients = Gradients::of(&loss, parameters).unwrap().clip(3.0).unwrap();
+        let gradients = Gradients::from_loss(&loss, parameters).unwrap().clip(3.0).unwrap();
         let lrs = vec![0.02; optimizer.groups().len()];
         optimizer.update(&gradients, &lrs).unwrap();
     }
@@ -58,8 +58,11 @@ fn the_fused_update_agrees_with_tensor_operations() {
             }
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = fused.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            one.update(&Gradients::of(&loss, &fused).unwrap().measure().unwrap(), &vec![0.02; one.groups().len()])
-                .unwrap();
+            one.update(
+                &Gradients::from_loss(&loss, &fused).unwrap().measure().unwrap(),
+                &vec![0.02; one.groups().len()],
+            )
+            .unwrap();
         }
         for ((_, a), (_, b)) in fused.iter().zip(composed.iter()) {
             let difference = (a.as_tensor() - b.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
@@ -80,7 +83,7 @@ fn biases_and_norms_can_be_skipped_of_decay() {
         .iter()
         .map(|(_, v)| (v.as_tensor() - v.as_tensor()).unwrap().sum_all().unwrap())
         .reduce(|a, b| (a + b).unwrap());
-    optimizer.update(&Gradients::of(&zero.unwrap(), &both).unwrap().measure().unwrap(), &[0.1]).unwrap();
+    optimizer.update(&Gradients::from_loss(&zero.unwrap(), &both).unwrap().measure().unwrap(), &[0.1]).unwrap();
     assert_eq!(both.get("b").unwrap().to_vec1::<f32>().unwrap(), [1.0, 1.0]);
     assert_eq!(both.get("w").unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.95; 4]);
 }
@@ -91,7 +94,7 @@ fn half_precision_weights_have_moments_in_f32() {
     let parameters: Parameters = [("w".to_owned(), var)].into_iter().collect();
     let mut optimizer = Optimizer::new(&parameters, AdamW::default()).unwrap();
     let loss = parameters.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
-    optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[0.1]).unwrap();
+    optimizer.update(&Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap(), &[0.1]).unwrap();
     let state = optimizer.save().unwrap();
     assert!(state.tensors.values().all(|tensor| tensor.dtype == crate::state::Dtype::F32));
     assert_ne!(parameters.get("w").unwrap().to_vec1::<half::bf16>().unwrap(), [half::bf16::ONE; 3]);
@@ -107,7 +110,9 @@ fn an_update_can_be_given_its_momentum_and_weight_decay() {
         for _ in 0..3 {
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-            optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[hyperparams]).unwrap();
+            optimizer
+                .update(&Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap(), &[hyperparams])
+                .unwrap();
         }
         parameters.save().unwrap()
     };
@@ -123,8 +128,10 @@ fn gradients_of_other_parameters_are_refused() {
     let only_b: Parameters = [("b".to_owned(), parameters.get("b").unwrap().clone())].into_iter().collect();
     let loss = only_b.get("b").unwrap().sum_all().unwrap();
     let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
-    let message =
-        optimizer.update(&Gradients::of(&loss, &only_b).unwrap().measure().unwrap(), &[0.1]).unwrap_err().to_string();
+    let message = optimizer
+        .update(&Gradients::from_loss(&loss, &only_b).unwrap().measure().unwrap(), &[0.1])
+        .unwrap_err()
+        .to_string();
     assert_eq!(message, "the gradients are of `b`, and the optimizer's parameters are `a`, `b`");
 }
 
@@ -145,7 +152,7 @@ fn a_group_without_momentum_is_not_dampened() {
     let mut optimizer = Optimizer::new(&parameters, config).unwrap();
     for _ in 0..2 {
         let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
-        optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &[0.1, 0.1]).unwrap();
+        optimizer.update(&Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap(), &[0.1, 0.1]).unwrap();
     }
     let weight = parameters.get("a").unwrap().to_vec1::<f32>().unwrap()[0];
     assert!((weight - 0.8).abs() < 1e-6, "{weight}");
@@ -156,7 +163,7 @@ fn a_bad_rate_changes_nothing() {
     let parameters = parameters(&[1.0, 2.0]);
     let mut optimizer = Optimizer::new(&parameters, Sgd::default()).unwrap();
     let loss = parameters.iter().map(|(_, v)| v.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
-    let gradients = Gradients::of(&loss, &parameters).unwrap().measure().unwrap();
+    let gradients = Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap();
     for rate in [f64::NAN, f64::INFINITY, -0.1] {
         assert!(matches!(optimizer.update(&gradients, &[rate]), Err(OptimError::Rate { .. })));
     }
@@ -213,7 +220,7 @@ fn a_group_with_a_separate_rule_moves_as_that_says() {
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
             let lrs = vec![0.02; optimizer.groups().len()];
-            optimizer.update(&Gradients::of(&loss, &parameters).unwrap().measure().unwrap(), &lrs).unwrap();
+            optimizer.update(&Gradients::from_loss(&loss, &parameters).unwrap().measure().unwrap(), &lrs).unwrap();
         }
         parameters.save().unwrap().tensors
     };
@@ -280,7 +287,7 @@ fn large_tensors_are_updated_like_small_ones() {
     let mut optimizer = Optimizer::new(&large, AdamW::default()).unwrap();
     let gradient_norm = |_: ()| {
         let loss = large.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
-        Gradients::of(&loss, &large).unwrap().measure().unwrap()
+        Gradients::from_loss(&loss, &large).unwrap().measure().unwrap()
     };
     let gradients = gradient_norm(());
     let exact = values.iter().map(|&x| f64::from(2.0 * x).powi(2)).sum::<f64>().sqrt();
@@ -290,7 +297,7 @@ fn large_tensors_are_updated_like_small_ones() {
     let few: Parameters = [("w".to_owned(), small)].into_iter().collect();
     let loss = few.get("w").unwrap().sqr().unwrap().sum_all().unwrap();
     let mut other = Optimizer::new(&few, AdamW::default()).unwrap();
-    other.update(&Gradients::of(&loss, &few).unwrap().measure().unwrap(), &[0.1]).unwrap();
+    other.update(&Gradients::from_loss(&loss, &few).unwrap().measure().unwrap(), &[0.1]).unwrap();
     let tail: Tensor = large.get("w").unwrap().narrow(0, 90_000, 3).unwrap();
     assert_eq!(tail.to_vec1::<f32>().unwrap(), few.get("w").unwrap().to_vec1::<f32>().unwrap());
 }

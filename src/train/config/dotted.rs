@@ -30,7 +30,7 @@ pub(super) fn lookup<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> 
     })
 }
 
-/// Takes a setting away.
+/// Removes a setting.
 pub(super) fn remove(config: &mut Value, key: &str) {
     if let Some((parent, name)) = key.split_once('.')
         && let Some(Value::Object(table)) = config.get_mut(parent)

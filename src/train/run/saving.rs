@@ -1,4 +1,4 @@
-//! The saves of a run: when one begins, how it ends, and what is told of it.
+//! The saves of a run: their times, their results, and the messages about them.
 
 use std::time::Instant;
 

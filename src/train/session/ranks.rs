@@ -1,4 +1,4 @@
-//! What a run in several processes needs of its configuration and its model.
+//! Requirements on the configuration and the model of a run in several processes.
 
 use crate::distributed::Communicator;
 use crate::model::Model;

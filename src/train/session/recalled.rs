@@ -1,4 +1,4 @@
-//! What a checkpoint says of its data and of its size, before a session is made from it.
+//! The data and the size of a checkpoint, read before a session is made from it.
 
 use serde_json::Value;
 

@@ -55,7 +55,7 @@ impl Session {
             let loss = loss?;
             shares.push(share);
             losses.push(loss.detach());
-            let gradients = Gradients::along(tape, loss, share, &self.parameters)?;
+            let gradients = Gradients::from_tape(tape, loss, share, &self.parameters)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(&gradients)?,
                 None => gradients,

@@ -154,7 +154,7 @@ pub fn resume(arena: &Arena, bytes: &[u8]) {
     arena.reset();
 }
 
-/// What is in a folder, in order.
+/// The content of a folder, in order.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -174,7 +174,7 @@ pub fn safetensors(arena: &Arena, bytes: &[u8]) {
 
 type Shares = Vec<(String, rekindle::state::State)>;
 
-/// What the parts of a checkpoint remember.
+/// The saved state of the parts of a checkpoint.
 fn shares(checkpoint: &Checkpoint) -> Shares {
     checkpoint.parts().map(|part| (part.to_owned(), checkpoint.state(part).unwrap().clone())).collect()
 }
