@@ -26,8 +26,8 @@ impl AtomicFile {
         Self::create_as(temporary, place)
     }
 
-    /// Begins a file that will be at `place`, and is called `temporary` until then, in the same folder. What a process
-    /// that was killed has left of that name is overwritten.
+    /// Starts a file that will be at `place`, and is called `temporary` until then, in the same folder. The remains of
+    /// a killed process under that name are overwritten.
     pub fn create_as(temporary: PathBuf, place: PathBuf) -> io::Result<Self> {
         Ok(Self { file: File::create(&temporary)?, temporary, place, is_whole: false })
     }

@@ -54,29 +54,32 @@ pub(crate) fn own_pieces(communicator: &dyn Communicator, count: usize) -> Range
     start..(start + each).min(count)
 }
 
+/// A process by its rank and the number of processes, connected to none.
+#[cfg(test)]
+pub(crate) struct Rank(pub usize, pub usize);
+
+#[cfg(test)]
+impl Communicator for Rank {
+    fn rank(&self) -> usize {
+        self.0
+    }
+
+    fn world(&self) -> usize {
+        self.1
+    }
+
+    fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError> {
+        Ok(own)
+    }
+
+    fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError> {
+        Ok(own)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Rank(usize, usize);
-
-    impl Communicator for Rank {
-        fn rank(&self) -> usize {
-            self.0
-        }
-
-        fn world(&self) -> usize {
-            self.1
-        }
-
-        fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError> {
-            Ok(own)
-        }
-
-        fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError> {
-            Ok(own)
-        }
-    }
 
     #[test]
     fn every_piece_is_computed_once_and_in_order_of_rank() {

@@ -41,8 +41,8 @@ impl Input {
         }
     }
 
-    /// How many rows a batch of an evaluation holds: [`EVALUATION_ROWS`], or fewer where the logits of so many rows of
-    /// tokens, one for each word of the vocabulary at each position, would not fit in memory.
+    /// Returns the number of rows in a batch of an evaluation: [`EVALUATION_ROWS`], or fewer if the logits of tokens, one
+    /// for each word of the vocabulary at each position, would not fit in memory.
     pub fn evaluation_rows(&self) -> usize {
         const MOST_LOGITS: usize = 1 << 24;
         match self {

@@ -75,8 +75,7 @@ impl Gradients {
         find: impl Fn(&Tensor) -> Option<&'a Tensor>,
         parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
     ) -> Result<Self, OptimError> {
-        let (count, _) = parameters.size_hint();
-        let (mut names, mut tensors, mut missing) = (Vec::with_capacity(count), Vec::with_capacity(count), Vec::new());
+        let (mut names, mut tensors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for (name, parameter) in parameters {
             match find(parameter) {
                 Some(gradient) => {

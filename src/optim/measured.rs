@@ -21,14 +21,9 @@ pub struct MeasuredGradients {
 impl MeasuredGradients {
     /// `gradients` with their norm, and the values of `scalars`.
     pub(super) fn new(gradients: Gradients, scalars: &[Tensor]) -> Result<(Self, Vec<f64>), OptimError> {
-        let mut numbers = Vec::with_capacity(gradients.tensors().len() + scalars.len());
-        for tensor in gradients.tensors() {
-            numbers.push(sum_of_squares(tensor)?);
-        }
-        for scalar in scalars {
-            numbers.push(number(scalar)?);
-        }
-        let mut squares = read(numbers)?;
+        let squares = gradients.tensors().iter().map(sum_of_squares);
+        let scalars = scalars.iter().map(|scalar| Ok(Number::On(scalar.clone())));
+        let mut squares = read(squares.chain(scalars).collect::<Result<_, OptimError>>()?)?;
         let scalars = squares.split_off(gradients.tensors().len());
         let norm = squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
         Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
@@ -85,11 +80,6 @@ impl MeasuredGradients {
 enum Number {
     Known(f64),
     On(Tensor),
-}
-
-/// A tensor of one element; one that has a slice to visit is read at once.
-fn number(scalar: &Tensor) -> Result<Number, OptimError> {
-    Ok(if cpu::is_sliceable(scalar) { Number::Known(to_f64(scalar)?) } else { Number::On(scalar.clone()) })
 }
 
 /// Where there is no slice to visit, the sum is left on the device until [`read`].

@@ -160,7 +160,7 @@ pub enum ImageError {
         /// The expected size.
         expected: Size,
     },
-    /// This program was built without what reads images.
+    /// This program was built without the readers of images.
     #[error("{path} holds PNG or JPEG images, which this program was built without; build it with `--features images`")]
     NotBuilt {
         /// The folder.

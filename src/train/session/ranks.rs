@@ -31,30 +31,9 @@ mod tests {
     use candle_core::{DType, Device, Tensor, Var};
 
     use super::*;
-    use crate::distributed::CommunicatorError;
+    use crate::distributed::{Rank, SingleProcess};
     use crate::model::Mode;
-    use crate::optim::Gradients;
     use crate::parameters::Parameters;
-
-    struct TwoRanks;
-
-    impl Communicator for TwoRanks {
-        fn rank(&self) -> usize {
-            0
-        }
-
-        fn world(&self) -> usize {
-            2
-        }
-
-        fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError> {
-            Ok(own)
-        }
-
-        fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError> {
-            Ok(own)
-        }
-    }
 
     /// A model with running statistics, or without.
     struct Remembering(Parameters, bool);
@@ -79,10 +58,10 @@ mod tests {
         let text = "data = { path = 'x.csv' }\nmodel = { kind = 'mlp' }\noptimizer = { kind = 'sgd', lr = 1.0 }\n\
                     schedule = 'constant'\ntrain = { steps = 1, accumulate = 2 }";
         let config: Config = toml::from_str(text).unwrap();
-        let checked = |has_buffers| check(&TwoRanks, &config, &Remembering(Parameters::new(), has_buffers));
+        let checked = |has_buffers| check(&Rank(0, 2), &config, &Remembering(Parameters::new(), has_buffers));
         assert!(checked(false).is_ok());
         let message = checked(true).unwrap_err().to_string();
         assert!(message.starts_with("model.kind = mlp: has running statistics (`norm.running_mean`)"), "{message}");
-        assert!(check(&crate::distributed::SingleProcess, &config, &Remembering(Parameters::new(), true)).is_ok());
+        assert!(check(&SingleProcess, &config, &Remembering(Parameters::new(), true)).is_ok());
     }
 }
