@@ -41,6 +41,7 @@ pub fn address(storage: &CudaStorage) -> Result<u64> {
     let stream = storage.device.cuda_stream();
     Ok(match &storage.slice {
         CudaStorageSlice::U32(slice) => slice.device_ptr(&stream).0,
+        CudaStorageSlice::I64(slice) => slice.device_ptr(&stream).0,
         CudaStorageSlice::F32(slice) => slice.device_ptr(&stream).0,
         CudaStorageSlice::F64(slice) => slice.device_ptr(&stream).0,
         CudaStorageSlice::BF16(slice) => slice.device_ptr(&stream).0,

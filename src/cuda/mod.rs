@@ -11,7 +11,9 @@ pub(crate) mod host;
 mod launch;
 mod place;
 mod sums;
+mod tables;
 
 pub(crate) use launch::Launch;
 pub(crate) use place::{Output, Place};
 pub(crate) use sums::{PART_ROWS, column_sums, mean_of_parts, total_of_parts, wide};
+pub(crate) use tables::Tables;

@@ -117,6 +117,20 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Several outputs, one after the other in their first dimension.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn joined(mut parts: Vec<Self>) -> Result<Self> {
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        let parts: Vec<Tensor> = parts.into_iter().map(Self::into_tensor).collect();
+        let all = Tensor::cat(&parts, 0)?;
+        let (storage, layout) = all.storage_and_layout();
+        Ok(Self { storage: storage.try_clone(layout)?, shape: all.shape().clone() })
+    }
+
     /// The memory alone.
     pub fn into_storage(self) -> Storage {
         self.storage
@@ -147,6 +161,7 @@ fn host_address(storage: &CpuStorage) -> Result<u64> {
     }
     match storage {
         CpuStorage::U32(_) => of::<u32>(storage),
+        CpuStorage::I64(_) => of::<i64>(storage),
         CpuStorage::F32(_) => of::<f32>(storage),
         CpuStorage::F64(_) => of::<f64>(storage),
         CpuStorage::BF16(_) => of::<bf16>(storage),

@@ -8,6 +8,7 @@ use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{Real, map, zip};
 use crate::cuda::Place;
+pub(super) use cuda::through_relu;
 
 /// `max(x, 0)`, with gradient 0 at 0 as in PyTorch; Candle's own has 1 there.
 ///

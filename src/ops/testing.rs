@@ -39,18 +39,13 @@ pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor]
             check_rounded(&operation, &on_cpu, inputs, dtype, &device);
         }
     }
-    // A GPU's kernels on the processor: the same bits in whatever order blocks and threads run.
+    // A GPU's kernels on the processor.
     for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
-        let [first, second] = [1, 2]
-            .map(|order| host::with_kernels(order, || check_rounded(&on_cpu, &on_cpu, inputs, dtype, &Device::Cpu)));
-        for (first, second) in first.iter().zip(&second) {
-            assert_same_numbers(first, second, 0.0);
-        }
+        host::with_kernels(1, || check_rounded(&on_cpu, &on_cpu, inputs, dtype, &Device::Cpu));
     }
 }
 
 /// The kernel for inputs of this type, where there is one, has the values and gradients of the reference in f64.
-/// Returns its results.
 #[track_caller]
 fn check_rounded<O: Op>(
     operation: &Arc<O>,
@@ -58,7 +53,7 @@ fn check_rounded<O: Op>(
     inputs: &[&Tensor],
     dtype: DType,
     device: &Device,
-) -> Vec<Tensor> {
+) {
     let tolerance = match dtype {
         DType::F64 => 1e-7,
         DType::F32 => 1e-4,
@@ -68,7 +63,7 @@ fn check_rounded<O: Op>(
     let moved = |x: &&Tensor| x.to_dtype(dtype)?.to_device(device);
     let rounded = inputs.iter().map(moved).collect::<Result<Vec<Tensor>>>().unwrap();
     if !has_kernel(&**operation, &rounded) {
-        return Vec::new();
+        return;
     }
     let exact: Vec<Tensor> = rounded.iter().map(to_f64).collect();
     let reference = |x: &[Tensor]| on_cpu.reference(&refs(x));
@@ -79,7 +74,6 @@ fn check_rounded<O: Op>(
     for (found, expected) in found.iter().zip(&gradients(&refs(&exact), reference)) {
         assert_close(found, expected, tolerance);
     }
-    found.into_iter().chain([y]).collect()
 }
 
 /// Returns the devices of this machine that this build can use.

@@ -55,7 +55,7 @@ trait AnyRule: Debug + Send + Sync {
     fn base(&self) -> BaseHyperparams;
     fn check(&self) -> std::result::Result<(), OptimError>;
     fn states(&self, momentum: f64) -> &'static [&'static str];
-    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()>;
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()>;
     fn to_json(&self) -> serde_json::Result<Value>;
 }
 
@@ -72,8 +72,8 @@ impl<T: UpdateRule> AnyRule for T {
         UpdateRule::states(self, momentum)
     }
 
-    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        UpdateRule::update(self, tensors, step)
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        UpdateRule::update_group(self, group)
     }
 
     fn to_json(&self) -> serde_json::Result<Value> {
@@ -110,8 +110,8 @@ impl Rule {
         self.rule.states(momentum)
     }
 
-    pub(super) fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        self.rule.update(tensors, step)
+    pub(super) fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        self.rule.update_group(group)
     }
 
     /// Reads the rule called `kind` from the rest of its table; `others` are the other keys allowed there.

@@ -19,6 +19,7 @@ mod remembered;
 mod rule;
 mod rules;
 mod schema;
+mod together;
 
 pub use any_rule::Rule;
 pub use config::OptimizerConfig;

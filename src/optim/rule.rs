@@ -38,6 +38,15 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
     /// # Errors
     /// The tensor library or the device fails.
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()>;
+
+    /// Updates the parameters of a group, each with its hyperparameters. The default calls [`UpdateRule::update`] for
+    /// each; a rule that updates many with one call of the device overrides it.
+    ///
+    /// # Errors
+    /// The tensor library or the device fails.
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        group.iter().try_for_each(|(tensors, step)| self.update(tensors, step))
+    }
 }
 
 /// The hyperparameters that every rule has. A parameter group can override them, and schedules start from the group's
@@ -163,7 +172,7 @@ impl Update<'_> {
         self.state_var(index)?.set(state)
     }
 
-    fn state_var(&self, index: usize) -> Result<&Var> {
+    pub(super) fn state_var(&self, index: usize) -> Result<&Var> {
         match self.states.get(index) {
             Some(state) => Ok(state),
             None => bail!("the rule has {} state tensors, and asks for number {index}", self.states.len()),

@@ -5,36 +5,33 @@ use rekindle::optim::{Adam, AdamW, Decay, Gradients, Optimizer, OptimizerConfig,
 use rekindle::parameters::Parameters;
 
 use super::arguments::Argument::{self, Count, In, InTable, Out, Real, Word};
-use super::arguments::{Type, words};
+use super::arguments::Type;
 use super::emulator::launch;
 use super::expected::{assert_near, numbers};
 
 /// Elements of each tensor: less than a chunk, exactly one, and more than two. The second is of one dimension, and its
 /// weights do not decay.
 const LENGTHS: [usize; 3] = [5, 4096, 8500];
-const DECAYS: [u32; 3] = [1, 0, 1];
+const DECAYS: [f64; 3] = [1.0, 0.0, 1.0];
 const CHUNK: usize = 4096;
 const UPDATES: u64 = 3;
 const MAX_NORM: f64 = 2.0;
 const LR: f64 = 0.1;
 
 fn shape(tensor: usize) -> Vec<usize> {
-    if DECAYS[tensor] == 1 { vec![LENGTHS[tensor], 1] } else { vec![LENGTHS[tensor]] }
+    if DECAYS[tensor] == 1.0 { vec![LENGTHS[tensor], 1] } else { vec![LENGTHS[tensor]] }
 }
 
 fn tensors(of: Type, seed: u64) -> Vec<Vec<f64>> {
     (0..3).map(|tensor| numbers(of, LENGTHS[tensor], seed * 10 + tensor as u64)).collect()
 }
 
-/// How the tensors are cut into chunks: lengths, and the tensor and the start of each chunk.
+/// How the tensors are cut into chunks: their lengths, the chunks before each, and how many there are of both.
 fn chunks() -> [Argument; 4] {
-    let all = LENGTHS.iter().enumerate();
-    let chunks: Vec<(usize, usize)> =
-        all.flat_map(|(tensor, &length)| (0..length).step_by(CHUNK).map(move |start| (tensor, start))).collect();
-    let starts = chunks.iter().map(|(_, start)| *start as f64).collect();
+    let chunks = LENGTHS.map(|length| length.div_ceil(CHUNK));
+    let before = (0..LENGTHS.len()).map(|tensor| chunks[..tensor].iter().sum::<usize>() as f64).collect();
     let lengths = LENGTHS.iter().map(|&length| length as f64).collect();
-    let tensors: Vec<u32> = chunks.iter().map(|(tensor, _)| *tensor as u32).collect();
-    [In(Type::U64, lengths), words(&tensors), In(Type::U64, starts), Count(chunks.len())]
+    [In(Type::U64, lengths), In(Type::U64, before), Count(LENGTHS.len()), Count(chunks.iter().sum())]
 }
 
 /// The tensors whose elements are one result.
@@ -43,13 +40,13 @@ fn apart(result: &[f64]) -> Vec<Vec<f64>> {
     LENGTHS.iter().map(|&length| rest.split_off(..length).unwrap().to_vec()).collect()
 }
 
-/// Norm of the gradients, and the factor of clipping.
-fn norm_and_scale(of: Type, gradients: &[Vec<f64>], max_norm: f64) -> Vec<f64> {
+/// The sum of squares of each gradient.
+fn squares(of: Type, gradients: &[Vec<f64>]) -> Vec<f64> {
     let [.., Count(parts)] = chunks() else { unreachable!() };
     let arguments = [&[InTable(of, gradients.to_vec())], &chunks()[..], &[Out(Type::F64, parts)]].concat();
-    let squares = launch(format!("squares_of_chunks_{of}"), 3, &arguments).remove(0);
-    let arguments = [In(Type::F64, squares), Out(Type::F64, 2), Count(parts), Real(max_norm)];
-    launch("gradient_norm", 1, &arguments).remove(0)
+    let parts = launch(format!("squares_of_chunks_{of}"), 3, &arguments).remove(0);
+    let arguments = [&[In(Type::F64, parts)], &chunks()[..], &[Out(Type::F64, LENGTHS.len())]].concat();
+    launch("squares_of_tensors", 2, &arguments).remove(0)
 }
 
 /// An optimizer on the CPU, and its parameters.
@@ -77,7 +74,7 @@ impl OnCpu {
             (weight.as_tensor() * gradient.to_dtype(weight.dtype()).unwrap()).unwrap().sum_all().unwrap()
         });
         let loss = products.reduce(|sum, product| (sum + product).unwrap()).unwrap();
-        let gradients = Gradients::of(&loss, &self.parameters).unwrap().clip(MAX_NORM).unwrap();
+        let gradients = Gradients::from_loss(&loss, &self.parameters).unwrap().clip(MAX_NORM).unwrap();
         let scale = MAX_NORM / (gradients.norm() + 1e-6);
         self.optimizer.update(&gradients, &[LR]).unwrap();
         let weights = self.parameters.iter().map(|(_, weight)| weight.flatten_all().unwrap());
@@ -107,8 +104,9 @@ fn check(config: impl Into<OptimizerConfig>, kernel: &str, moments: usize, more:
             let (expected, scale) = on_cpu.update(&gradients);
             let mut arguments = vec![Argument::InOutTable(of, weights)];
             arguments.extend(remembered.into_iter().map(|moment| Argument::InOutTable(of.wide(), moment)));
-            arguments.extend([InTable(of, gradients.clone()), words(&DECAYS), In(Type::F64, vec![scale])]);
+            arguments.extend([InTable(of, gradients.clone()), In(Type::U64, DECAYS.to_vec())]);
             arguments.extend(chunks());
+            arguments.push(Real(scale));
             arguments.extend(more(update));
             let found = launch(format!("{kernel}_{of}"), 3, &arguments);
             weights = apart(&found[0]);
@@ -152,19 +150,15 @@ fn adam_and_adamw_have_the_bits_of_the_cpu() {
 }
 
 #[test]
-fn the_norm_of_all_gradients_is_that_in_f64() {
+fn the_squares_of_each_gradient_are_added_up_in_f64() {
     for &of in Type::of_tensors() {
         let mut gradients = tensors(of, 5);
-        let norm = gradients.concat().iter().map(|g| g * g).sum::<f64>().sqrt();
-        let found = norm_and_scale(of, &gradients, MAX_NORM);
+        let expected: Vec<f64> = gradients.iter().map(|gradient| gradient.iter().map(|g| g * g).sum()).collect();
         // A sum of thousands, here one after the other.
-        assert_near(Type::F64, 64.0, &found, &[norm, MAX_NORM / (norm + 1e-6)]);
-        assert_eq!(norm_and_scale(of, &gradients, f64::INFINITY)[1], 1.0);
-        assert_eq!(norm_and_scale(of, &gradients, 1e6)[1], 1.0);
+        assert_near(Type::F64, 64.0, &squares(of, &gradients), &expected);
         gradients[1][4000] = f64::INFINITY;
-        assert_eq!(norm_and_scale(of, &gradients, MAX_NORM), [f64::INFINITY, 0.0]);
         gradients[2][8000] = f64::NAN;
-        let found = norm_and_scale(of, &gradients, MAX_NORM);
-        assert!(found[0].is_nan() && found[1] == 1.0, "as `Gradients::clip` has it: {found:?}");
+        let found = squares(of, &gradients);
+        assert!(found[0].is_finite() && found[1] == f64::INFINITY && found[2].is_nan(), "{found:?}");
     }
 }

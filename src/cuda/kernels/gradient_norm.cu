@@ -1,11 +1,12 @@
-// The norm of all gradients as one vector, in f64, and the factor that clipping by it asks for.
+// The sum of squares of each gradient, in f64: first of its chunks, then of those of each tensor.
 #include "tensors.h"
 
-// Writes the sum of squares of each chunk. Gradients of another type have a launch for themselves, and parts beside.
-template <typename T> DEVICE void squares_of_chunks(const T* const* gradients, Chunks chunks, double* parts) {
-    for (u64 chunk = blockIdx.x; chunk < chunks.count; chunk += gridDim.x) {
+// Writes the sum of squares of each chunk.
+template <typename T>
+DEVICE void squares_of_chunks(const T* const* gradients, Tensors tensors, double* parts) {
+    for (u64 chunk = blockIdx.x; chunk < tensors.chunks; chunk += gridDim.x) {
         double sum = 0;
-        for_chunk(chunks, chunk, [&](u32 tensor, u64 i) {
+        for_chunk(tensors, chunk, [&](u64 tensor, u64 i) {
             double g = double(wide(gradients[tensor][i]));
             sum += g * g;
         });
@@ -14,24 +15,25 @@ template <typename T> DEVICE void squares_of_chunks(const T* const* gradients, C
     }
 }
 
-// Writes the norm and the factor, min(max_norm / (norm + 1e-6), 1), which is 1 for a norm that is NaN. An infinite
-// `max_norm` clips nothing.
-DEVICE void norm_and_scale(const double* parts, double* result, u64 count, double max_norm) {
-    double sum = 0;
-    for (u64 i = threadIdx.x; i < count; i += THREADS) sum += parts[i];
-    double norm = sqrt(block_sum(sum));
-    if (blockIdx.x > 0 || threadIdx.x > 0) return;
-    result[0] = norm;
-    result[1] = isinf(max_norm) ? 1.0 : fmin(max_norm / (norm + 1e-6), 1.0);
+// Writes the sum of the parts of each tensor, a tensor to a block.
+DEVICE void squares_of_tensors(const double* parts, Tensors tensors, double* squares) {
+    for (u64 tensor = blockIdx.x; tensor < tensors.count; tensor += gridDim.x) {
+        u64 end = tensor + 1 < tensors.count ? tensors.chunks_before[tensor + 1] : tensors.chunks;
+        double sum = 0;
+        for (u64 i = tensors.chunks_before[tensor] + threadIdx.x; i < end; i += THREADS) sum += parts[i];
+        sum = block_sum(sum);
+        if (threadIdx.x == 0) squares[tensor] = sum;
+    }
 }
 
-KERNEL(gradient_norm, (const double* parts, double* result, u64 count, double max_norm),
-       norm_and_scale(parts, result, count, max_norm))
+KERNEL(squares_of_tensors,
+       (const double* parts, const u64* lengths, const u64* chunks_before, u64 count, u64 chunks, double* squares),
+       squares_of_tensors(parts, {lengths, chunks_before, count, chunks}, squares))
 
 #define KERNELS(SUFFIX, T) \
     KERNEL(squares_of_chunks_##SUFFIX, \
-           (const T* const* gradients, const u64* lengths, const u32* tensors, const u64* starts, u64 count, \
+           (const T* const* gradients, const u64* lengths, const u64* chunks_before, u64 count, u64 chunks, \
             double* parts), \
-           squares_of_chunks(gradients, {lengths, tensors, starts, count}, parts))
+           squares_of_chunks(gradients, {lengths, chunks_before, count, chunks}, parts))
 FOR_TYPES(KERNELS)
 #undef KERNELS

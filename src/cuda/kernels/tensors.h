@@ -1,4 +1,4 @@
-// Many tensors in one launch: a table of pointers, cut into chunks of a fixed size.
+// Many tensors in one launch: tables with a pointer and a length of each, cut into chunks of a fixed size.
 #pragma once
 
 #include "common.h"
@@ -6,22 +6,30 @@
 // Elements of a chunk, a chunk to a block.
 constexpr u64 CHUNK = 4096;
 
-// `lengths` has the elements of each tensor; chunk c begins at element `starts[c]` of tensor `tensors[c]`.
-struct Chunks {
+// Of each of `count` tensors: its elements, and the chunks of all tensors before it. There are `chunks` in all.
+struct Tensors {
     const u64* lengths;
-    const u32* tensors;
-    const u64* starts;
-    u64 count;
+    const u64* chunks_before;
+    u64 count, chunks;
 };
 
+// The tensor that a chunk is of: the last one with no more chunks before it.
+DEVICE u64 tensor_of(Tensors tensors, u64 chunk) {
+    u64 low = 0, high = tensors.count;
+    while (high - low > 1) {
+        u64 middle = low + (high - low) / 2;
+        if (tensors.chunks_before[middle] <= chunk) low = middle; else high = middle;
+    }
+    return low;
+}
+
 // Calls f with the tensor and the place of each element of a chunk that this thread of a block takes.
-template <typename F> DEVICE void for_chunk(Chunks chunks, u64 chunk, F f) {
-    u32 tensor = chunks.tensors[chunk];
-    u64 start = chunks.starts[chunk], length = chunks.lengths[tensor];
-    u64 end = start + CHUNK < length ? start + CHUNK : length;
+template <typename F> DEVICE void for_chunk(Tensors tensors, u64 chunk, F f) {
+    u64 tensor = tensor_of(tensors, chunk), start = (chunk - tensors.chunks_before[tensor]) * CHUNK;
+    u64 length = tensors.lengths[tensor], end = start + CHUNK < length ? start + CHUNK : length;
     for (u64 i = start + threadIdx.x; i < end; i += THREADS) f(tensor, i);
 }
 
-template <typename F> DEVICE void for_chunks(Chunks chunks, F f) {
-    for (u64 chunk = blockIdx.x; chunk < chunks.count; chunk += gridDim.x) for_chunk(chunks, chunk, f);
+template <typename F> DEVICE void for_chunks(Tensors tensors, F f) {
+    for (u64 chunk = blockIdx.x; chunk < tensors.chunks; chunk += gridDim.x) for_chunk(tensors, chunk, f);
 }

@@ -22,10 +22,10 @@ pub(super) struct Geometry {
     pub options: Conv2d,
     pub batch: usize,
     /// Channels, height and width of `x`.
-    input: [usize; 3],
+    pub input: [usize; 3],
     /// Channels, height and width of the result.
     pub output: [usize; 3],
-    kernel: [usize; 2],
+    pub kernel: [usize; 2],
 }
 
 impl Geometry {

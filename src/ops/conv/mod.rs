@@ -5,15 +5,17 @@
 //! not kept for the backward pass: unrolling an image again is cheaper than reading the matrix from memory.
 
 mod cpu;
+mod cuda;
 mod geometry;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
+use crate::cuda::Place;
 use geometry::Geometry;
 
 /// Options of [`conv2d`], the same in both directions.
@@ -78,6 +80,10 @@ impl Op for Conv2d {
         let geometry = self.geometry(inputs.iter().map(Operand::dims))?;
         let gradients = geometry.gradients(inputs, y.elements, dy.elements);
         Ok(gradients.into_iter().take(inputs.len()).map(Gradient::Elements).collect())
+    }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {

@@ -5,6 +5,7 @@ use candle_core::{Result, Shape, Storage, Tensor};
 use super::Linear;
 use crate::cuda::{Launch, Output, Place, column_sums};
 use crate::ops::op::DeviceKernel;
+use crate::ops::pointwise::through_relu;
 
 impl Linear {
     /// The weight as `[in, out]`.
@@ -32,7 +33,7 @@ impl DeviceKernel for Linear {
         let (x, weight, place) = (inputs[0].detach(), &inputs[1], Place::of_tensor(dy)?);
         let (width, outputs) = self.widths(weight.dims())?;
         let rows = x.elem_count() / width.max(1);
-        let dy = if self.relu { through_relu(&place, y, dy)? } else { dy.clone() };
+        let dy = if self.relu { through_relu(y, dy)? } else { dy.clone() };
         let (x, dy) = (x.reshape((rows, width))?, dy.detach().reshape((rows, outputs))?);
         let dx = || place.product(&dy, &self.in_out(weight)?.t()?)?.into_tensor().reshape(inputs[0].shape());
         let dweight = || {
@@ -46,12 +47,4 @@ impl DeviceKernel for Linear {
         }
         Ok(gradients)
     }
-}
-
-/// The gradient that passes through the rectifier whose result is `y`.
-fn through_relu(place: &Place, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let dx = place.output(dy.dtype(), dy.shape())?;
-    let launch = Launch::new(place, "through_relu", dy.dtype()).read(y)?.read(dy)?.output(&dx)?;
-    launch.count(dy.elem_count()).elements(dy.elem_count())?;
-    Ok(dx.into_tensor())
 }

@@ -18,6 +18,11 @@ fn map(name: &str, inputs: &[&Tensor]) -> Result<Output> {
     Ok(result)
 }
 
+/// The gradient that passes through the rectifier whose result is `y`.
+pub(in crate::ops) fn through_relu(y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    Ok(map("through_relu", &[y, dy])?.into_tensor())
+}
+
 impl<F: Pointwise> DeviceKernel for Elementwise<F> {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
         Ok(map(&format!("{}_forward", F::NAME), &[&inputs[0]])?.into_storage())

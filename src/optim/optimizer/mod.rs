@@ -157,11 +157,14 @@ impl Optimizer {
         for (index, (hyperparams, group)) in hyperparams.iter().zip(&self.groups).enumerate() {
             hyperparams.validate(index, group.momentum)?;
         }
-        for (slot, gradient) in self.slots.iter().zip(gradients.tensors()) {
-            let Slot { parameter, states, .. } = slot;
-            let tensors = Update { parameter, states, gradient, gradient_scale: gradients.scale() };
-            let step = self.step_of(slot, hyperparams[slot.group]);
-            self.groups[slot.group].rule.update(&tensors, &step)?;
+        for (index, group) in self.groups.iter().enumerate() {
+            let of_group = self.slots.iter().zip(gradients.tensors()).filter(|(slot, _)| slot.group == index);
+            let with_step = of_group.map(|(slot, gradient)| {
+                let Slot { parameter, states, .. } = slot;
+                let tensors = Update { parameter, states, gradient, gradient_scale: gradients.scale() };
+                (tensors, self.step_of(slot, hyperparams[index]))
+            });
+            group.rule.update_group(&with_step.collect::<Vec<_>>())?;
         }
         self.updates += 1;
         Ok(())

@@ -71,6 +71,46 @@ fn the_fused_update_agrees_with_tensor_operations() {
     }
 }
 
+/// Three updates; by a GPU's kernels, run on the processor, if `on_kernels`.
+fn weights_after(config: &OptimizerConfig, dtype: DType, on_kernels: bool) -> Vec<Vec<f64>> {
+    let var = |shape: &[usize], first: f64| {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f64> = (0..count).map(|i| first + (i * 7 % 11) as f64 / 8.0).collect();
+        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap()
+    };
+    // The second has more than one chunk.
+    let tensors = [("a", var(&[3], -0.5)), ("b", var(&[70, 60], 0.25)), ("c", var(&[2, 2], -1.0))];
+    let parameters: Parameters = tensors.into_iter().map(|(name, var)| (name.to_owned(), var)).collect();
+    let config = OptimizerConfig { decay: Decay::Matrices, ..config.clone() };
+    let mut optimizer = Optimizer::new(&parameters, config).unwrap();
+    for _ in 0..3 {
+        let power = |(_, var): (&str, &Var)| var.sqr().unwrap().sqr().unwrap().sum_all().unwrap();
+        let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
+        let gradients = Gradients::from_loss(&loss, &parameters).unwrap().clip(3.0).unwrap();
+        let lrs = vec![0.02; optimizer.groups().len()];
+        let mut update = || optimizer.update(&gradients, &lrs).unwrap();
+        if on_kernels { crate::cuda::host::with_kernels(1, update) } else { update() }
+    }
+    let values = |(_, var): (&str, &Var)| var.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
+    parameters.iter().map(values).collect()
+}
+
+/// Both compute each element alone, so the bits are the same; in half precision the tensor operations round otherwise.
+#[test]
+fn one_launch_for_a_group_has_the_bits_of_one_pass_for_each_parameter() {
+    for config in kinds() {
+        for dtype in [DType::F32, DType::F64, DType::BF16] {
+            let [passes, launches] = [false, true].map(|on_kernels| weights_after(&config, dtype, on_kernels));
+            if dtype == DType::BF16 {
+                let pairs = passes.concat().into_iter().zip(launches.concat());
+                assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() <= 0.01), "{config:?}");
+            } else {
+                assert!(passes == launches, "{config:?} {dtype:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn biases_and_norms_can_be_skipped_of_decay() {
     let matrix = Var::ones((2, 2), DType::F32, &Device::Cpu).unwrap();

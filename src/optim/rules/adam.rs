@@ -51,6 +51,16 @@ impl UpdateRule for Adam {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        Moments { decay: step.weight_decay, ..Moments::new(step, self.betas[1], self.eps) }.update(tensors)
+        self.moments(step).update(tensors)
+    }
+
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        moments::update_group(group, |step| self.moments(step))
+    }
+}
+
+impl Adam {
+    fn moments(&self, step: &Step) -> Moments {
+        Moments { decay: step.weight_decay, ..Moments::new(step, self.betas[1], self.eps) }
     }
 }

@@ -55,7 +55,17 @@ impl UpdateRule for AdamW {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        self.moments(step).update(tensors)
+    }
+
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        moments::update_group(group, |step| self.moments(step))
+    }
+}
+
+impl AdamW {
+    fn moments(&self, step: &Step) -> Moments {
         let shrink = 1.0 - step.lr * step.weight_decay;
-        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps) }.update(tensors)
+        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps) }
     }
 }

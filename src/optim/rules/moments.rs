@@ -2,8 +2,10 @@
 
 use candle_core::{DType, Result, WithDType};
 
+use super::super::together::{Together, update_together};
 use super::super::{OptimError, Step, Update};
 use crate::cpu::Element;
+use crate::cuda::Launch;
 
 /// Names of the running means of the gradient and of its square, as in `torch.optim`.
 pub(super) const STATES: &[&str] = &["exp_avg", "exp_avg_sq"];
@@ -22,6 +24,12 @@ pub(super) fn check(betas: [f64; 2], eps: f64) -> std::result::Result<(), OptimE
     OptimError::require("betas", format!("{betas:?}"), in_range, "each must be at least 0 and below 1")?;
     let is_normal = eps >= f64::from(f32::MIN_POSITIVE) && eps.is_finite();
     OptimError::require("eps", eps, is_normal, "must be positive, and not below what f32 can hold")
+}
+
+/// Updates a group of parameters, each by the update that `moments` makes of its hyperparameters.
+pub(super) fn update_group(group: &[(Update<'_>, Step)], moments: impl Fn(&Step) -> Moments) -> Result<()> {
+    let together = |together: &Together<'_>| moments(together.step()).launch(together);
+    update_together(group, together, |tensors, step| moments(step).update(tensors))
 }
 
 /// An update of one parameter. AdamW multiplies the weights by `shrink`; Adam adds `decay` times the weights to the
@@ -79,6 +87,15 @@ impl Moments {
                 *p = weight * shrink - step_size * (mean / denominator);
             }
         })
+    }
+
+    /// Updates parameters on a GPU in one launch.
+    fn launch(self, together: &Together<'_>) -> Result<()> {
+        let [first_correction, second_correction] = self.corrections();
+        let Self { lr, betas: [beta1, beta2], eps, shrink, decay, .. } = self;
+        let numbers =
+            [lr / first_correction, second_correction.sqrt(), beta1, beta2, eps, shrink, decay];
+        together.launch("adam", STATES.len(), |launch| numbers.into_iter().fold(launch, Launch::double))
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.

@@ -5,6 +5,7 @@ use candle_core::{DType, Result, WithDType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::together::{Together, update_together};
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use crate::cpu::Element;
 
@@ -64,6 +65,10 @@ impl UpdateRule for Sgd {
             _ => self.reference(tensors, step),
         }
     }
+
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        update_together(group, |together| self.launch(together), |tensors, step| self.update(tensors, step))
+    }
 }
 
 /// Makes one pass over the slices of a parameter without momentum.
@@ -98,6 +103,18 @@ impl Sgd {
                 *m = momentum;
                 *p = weight - lr * if self.nesterov { g + keep * momentum } else { momentum };
             }
+        })
+    }
+
+    /// Updates parameters on a GPU in one launch.
+    fn launch(&self, together: &Together<'_>) -> Result<()> {
+        let step = together.step();
+        let (states, take) = (together.states(), 1.0 - self.dampening_of(step));
+        let kernel = if states == 0 { "sgd" } else { "sgd_momentum" };
+        together.launch(kernel, states, |launch| {
+            let launch = launch.double(step.lr).double(step.weight_decay);
+            if states == 0 { return launch }
+            launch.double(step.momentum).double(take).word(u32::from(self.nesterov))
         })
     }
 
