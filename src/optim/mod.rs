@@ -14,6 +14,7 @@ mod gradients;
 mod group_config;
 mod groups;
 mod measured;
+mod numbers;
 mod optimizer;
 mod remembered;
 mod rule;
