@@ -92,7 +92,7 @@ impl Kept {
 /// one, and a message that names the best.
 ///
 /// # Errors
-/// There is no checkpoint, none has a metric, or none is valid.
+/// There is no checkpoint, none has a metric, none is valid, or one cannot be read and may be the best.
 pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let refuse = |reason: String| TrainError::NothingToResume { path: path.to_owned(), reason };
     let Some(folder) = find::folder_of(path)? else {
@@ -106,6 +106,14 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
         return Err(refuse(format!(
             "has its best checkpoint by `{metric}`, which the program that trained it registers and this one does not \
              know; give one checkpoint, and leave `--best` out"
+        )));
+    }
+    // One that cannot be read may be the best.
+    let mut unread = kept.decisions.iter().filter(|decision| decision.stays == Some(Reason::Unread));
+    if let Some(error) = unread.find_map(|decision| Checkpoint::read(&decision.path).err()) {
+        return Err(refuse(format!(
+            "its best checkpoint is unknown, because one cannot be read: {error}; to use another anyway, give its path, \
+             and leave `--best` out"
         )));
     }
     // The metric of a damaged one is unknown, so all damaged ones are reported.
