@@ -1,6 +1,9 @@
 //! Translates serde's messages about a configuration for users who do not know serde.
 
-use crate::nearest::misspelled;
+use crate::nearest::{completed, misspelled};
+
+/// Names of other programs, or of other tables, and ours for them in the same table.
+const OTHER_NAMES_HERE: [(&str, &str); 3] = [("kind", "format"), ("beta1", "betas"), ("beta2", "betas")];
 
 /// Returns the message in plain words; for an unknown name with the nearest known one. `elsewhere` searches for a key
 /// of another table; its argument says whether the key's own table has a similar one.
@@ -18,7 +21,8 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
     let name = quoted.next()?;
     let known: Vec<&str> = quoted.collect();
     let nearest = misspelled(name, known.iter().copied());
-    let question = elsewhere(nearest.is_some()).filter(|_| is_field);
+    let here = meant_here(name, &known).filter(|_| is_field).map(|meant| format!("did you mean `{meant}`?"));
+    let question = here.or_else(|| elsewhere(nearest.is_some()).filter(|_| is_field));
     let question = question.or_else(|| Some(format!("did you mean `{}`?", nearest?)));
     let question = question.map(|question| question + " ").unwrap_or_default();
     let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
@@ -26,6 +30,13 @@ fn unknown_name(reason: &str, elsewhere: impl Fn(bool) -> Option<String>) -> Opt
         return Some(format!("`{name}` is unknown; {question}nothing else is set here{hint}"));
     }
     Some(format!("`{name}` is unknown; {question}known here: `{}`{hint}", known.join("`, `")))
+}
+
+/// Returns the key of the same table that comes before those of other tables.
+fn meant_here<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let other_name = OTHER_NAMES_HERE.iter().find(|(other, _)| *other == name).map(|(_, ours)| *ours);
+    let named = known.iter().copied().find(|known| Some(*known) == other_name);
+    named.or_else(|| completed(name, known.iter().copied()))
 }
 
 /// Translates "invalid type: string "fast", expected f64", or "invalid value: …".
