@@ -13,6 +13,7 @@ use super::{TrainError, find};
 use crate::checkpoint::keep::{Decision, Reason};
 use crate::checkpoint::{Checkpoint, Folder, dir_name};
 use crate::figures;
+use crate::figures::counted;
 
 /// A checkpoint with a metric.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -124,7 +125,7 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     for best in &kept.best {
         match Checkpoint::read(&best.path) {
             Ok(checkpoint) => {
-                messages.push(format!("the best of {} checkpoints with a metric: {best}", kept.best.len()));
+                messages.push(format!("the best of {} with a metric: {best}", counted(kept.best.len(), "checkpoint")));
                 return Ok((checkpoint, messages));
             }
             Err(error) if error.is_unread() => return Err(error.into()),

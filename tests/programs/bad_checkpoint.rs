@@ -322,7 +322,7 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
             "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
             "the kind of the parameter group of `0.bias`, `2.bias` is `sgd` in the checkpoint and `adam` here",
         ),
-        ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: missing field `lr`"),
+        ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: `lr` is missing"),
         ("optimizer.groups=[]", "the division into parameter groups is "),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lrr=1", "--set: optimizer.lrr: `lrr` is unknown; did you mean `lr`?"),
@@ -340,6 +340,8 @@ fn a_strict_resume_refuses_instead_of_falling_back() {
     fs::write(&file, &content[1..]).unwrap();
     let parts = ["step-0000000020/model.safetensors"];
     place.train_refuses(&["--resume", "run", "--strict"], &parts);
+    let remedy = "without `--strict` the newest valid one is used, run/checkpoints/step-0000000015";
+    place.train_refuses(&["--resume", "run", "--strict"], &[remedy]);
     place.train_refuses(&["--resume", "run", "--strict", "--out", "other"], &parts);
     place.train_refuses(&["config.toml", "--strict", "--out", "other"], &["--strict"]);
     fs::write(&file, content).unwrap();

@@ -535,7 +535,7 @@ fn a_check_refuses_what_a_run_would_refuse() {
     place.train_refuses(&["check", "config.toml", "--set", "optimizer.lr=-1"], &["optimizer.lr = -1"]);
     place.train_refuses(&["check", "nowhere.toml"], &["nowhere.toml"]);
     // Only in a run of this length.
-    let never = ["check", "config.toml", "--set", "train.epochs=0", "--set", "checkpoint.keep.best=2"];
+    let never = ["check", "config.toml", "--set", "validation.every=9 epochs", "--set", "checkpoint.keep.best=2"];
     place.train_refuses(&never, &["checkpoint.keep.best = 2", "ends before its first validation"]);
 }
 

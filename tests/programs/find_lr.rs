@@ -146,6 +146,9 @@ fn a_signal_ends_the_sweep_and_its_table_is_written() {
     let told = tries.find(|told| told.code == Some(143) && told.out.contains("stopped at lr=")).unwrap();
     told.says(143, &["SIGTERM: stopping after this step; the results are kept"]);
     assert!(!rows(&place, WRITTEN).is_empty());
+    let is_told = ["no suggestion, because the test was stopped too early", "so far the loss fell fastest at"];
+    assert!(is_told.iter().any(|told_of| told.out.contains(told_of)), "{}", told.out);
+    assert!(!told.out.contains("the loss did not fall"), "{}", told.out);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rekindle::store;
 use rekindle::train::{Interval, KeepConfig, Metric, Pruning, TrainError};
 
 use crate::Answer;
+use rekindle::figures::counted;
 
 /// Arguments of `inspect prune`. Without a rule, those of the run's configuration apply.
 #[derive(Args)]
@@ -68,7 +69,7 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     if !arguments.dry_run {
         pruning.carry_out()?;
     }
-    Ok(Answer::good(text + &format!("{go} of {all} checkpoints {did}\n")))
+    Ok(Answer::good(text + &format!("{go} of {} {did}\n", counted(all, "checkpoint"))))
 }
 
 /// Names the option of a rule in place of the key of a configuration.
@@ -90,6 +91,9 @@ pub fn pin(arguments: &Pin) -> Result<Answer> {
 /// Removes a pin.
 pub fn unpin(arguments: &Pin) -> Result<Answer> {
     let (folder, step) = place(&arguments.checkpoint)?;
+    if !folder.is_pinned(step)? {
+        return Ok(Answer::good(format!("{} was not pinned\n", arguments.checkpoint.display())));
+    }
     folder.unpin(step)?;
     Ok(Answer::good(format!("{} is no longer pinned\n", arguments.checkpoint.display())))
 }

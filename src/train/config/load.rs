@@ -11,6 +11,7 @@ use super::run_config::Config;
 use super::{paths, spelling, wording};
 use crate::data::{DataConfig, Format};
 use crate::optim::OptimError;
+use crate::plain;
 use crate::store;
 use crate::tagged;
 use crate::train::TrainError;
@@ -133,7 +134,9 @@ impl Setting {
             Value::Array(items) => {
                 let count = items.len();
                 let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-                item.ok_or_else(|| wrong(format!("`{name}` is not one of the list's {count} entries, counted from 0")))
+                item.ok_or_else(|| {
+                    wrong(format!("`{name}` is beyond the list, whose length is {count}; entries are counted from 0"))
+                })
             }
             Value::Object(table) => Ok(table.entry(name).or_insert_with(|| Value::Object(Map::new()))),
             other => Err(wrong(format!("`{name}` was searched in {other}, which is not a table"))),
@@ -250,11 +253,14 @@ fn build(
         match restarted.filter(|_| is_missing) {
             Some(Setting { key, .. }) => TrainError::Config {
                 origin: format!("--set {key}"),
-                reason: format!("{reason}: another kind inherits nothing from the old one; set this too"),
+                reason: format!(
+                    "{}: another kind inherits nothing from the old one; set this too",
+                    plain::of_serde(&reason)
+                ),
                 field,
             },
             None => {
-                let reason = wording::plain(&reason, |is_near| spelling::question(&value, &field, is_near));
+                let reason = wording::in_plain_words(&reason, |is_near| spelling::question(&value, &field, is_near));
                 TrainError::Config { origin: origin_of(&field), reason, field }
             }
         }

@@ -167,6 +167,14 @@ pub enum TrainError {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The newest checkpoint is damaged, and no older one may take its place.
+    #[error("{error}; without `--strict` the newest valid one is used, {}", valid.display())]
+    Strict {
+        /// The damage.
+        error: CheckpointError,
+        /// The newest valid checkpoint.
+        valid: PathBuf,
+    },
     /// The tensor library.
     #[error(transparent)]
     Tensor(candle_core::Error),
