@@ -1,7 +1,7 @@
 //! Errors of using a trained model.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -159,11 +159,11 @@ impl From<DataError> for TrainedError {
 }
 
 impl TrainedError {
-    /// For `map_err`: an error of the rows at the path of `--data`, which is named in place of `data.path`.
-    pub(super) fn of_rows(error: DataError) -> Self {
-        match error {
-            DataError::NotAFile { path, kind } => Self::NotAFile { path, kind },
-            DataError::Read { path, source } => Self::Rows { path, source },
+    /// For `map_err`: an error of the rows at `given`, the path of `--data`, which is named in place of `data.path`.
+    pub(super) fn of_rows(given: &Path) -> impl Fn(DataError) -> Self {
+        move |error| match error {
+            DataError::NotAFile { path, kind } if path == given => Self::NotAFile { path, kind },
+            DataError::Read { path, source } if path == given => Self::Rows { path, source },
             error => error.into(),
         }
     }

@@ -549,7 +549,7 @@ fn a_key_in_the_wrong_place_is_reported_with_its_table() {
         ("epocs=5", "did you mean `train.epochs`?"),
         ("learning_rate=0.1", "did you mean `optimizer.lr`?"),
         ("train.batch_size=4", "did you mean `data.batch_size`?"),
-        ("optim.lr=0.1", "did you mean `optimizer.lr`?"),
+        ("optim.lr=0.1", "did you mean `optimizer`?"),
         ("validation=0.2", "did you mean `data.validation`?"),
         ("optimizer.lrr=0.1", "did you mean `lr`?"),
         ("sed=1", "did you mean `seed`?"),

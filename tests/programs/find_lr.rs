@@ -185,12 +185,12 @@ fn what_is_no_sweep_is_refused_by_the_name_of_its_option() {
         (&["--start", "-1"], &["--start = -1:"]),
         (&["--start", "nan"], &["--start = NaN:"]),
         (&["--start", "inf"], &["--start = inf:"]),
-        (&["--start", "much"], &["--start <RATE>", "much"]),
+        (&["--start", "much"], &["--start much: must be a number"]),
         (&["--end", "nan"], &["--end = NaN:"]),
         (&["--end", "inf"], &["--end = inf:"]),
         (&["--steps", "0"], &["--steps = 0:", "at least 2"]),
         (&["--steps", "1"], &["--steps = 1:"]),
-        (&["--steps", "-5"], &["--steps <N>", "-5"]),
+        (&["--steps", "-5"], &["--steps -5: must be a whole number, at least 0"]),
     ];
     for (options, parts) in refused {
         place.train_refuses(&[&["find-lr", "config.toml"], options].concat(), parts);
