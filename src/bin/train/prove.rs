@@ -10,6 +10,7 @@ use rekindle::proof::{Event, Plan, Program, ProofError, prove};
 use rekindle::train::{Console, Interval, Sink, Stake, from_file};
 
 use crate::{listening, print, settings, stopped_by};
+use rekindle::figures::counted;
 
 /// Arguments of `train prove`.
 #[derive(Args)]
@@ -132,7 +133,7 @@ fn show(event: &Event<'_>, made: u64, console: &mut Console) {
     match event {
         Event::Uninterrupted => console.at(made, "the uninterrupted run"),
         Event::Measured { steps, seconds } => {
-            console.message(&format!("the uninterrupted run took {steps} steps and {seconds:.1} s"));
+            console.message(&format!("the uninterrupted run took {} and {seconds:.1} s", counted(*steps, "step")));
             console.at(made, "the run with kills");
         }
         Event::Killed(kill) => {
