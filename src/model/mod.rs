@@ -16,6 +16,8 @@ mod input;
 mod layers;
 mod mlp;
 #[cfg(test)]
+mod on_kernels;
+#[cfg(test)]
 mod on_tape;
 mod outline;
 mod policy;

@@ -33,7 +33,7 @@ impl Default for Policy {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use candle_core::{Device, Tensor};
 
     use super::*;
@@ -44,10 +44,10 @@ mod tests {
     use crate::rng::{StepRng, Stream};
 
     const F64_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F64, output: DType::F32 };
-    const F16_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F16, output: DType::F32 };
+    pub const F16_INSIDE: Policy = Policy { parameters: DType::F32, compute: DType::F16, output: DType::F32 };
 
     /// Models of each kind with this policy, and inputs for each.
-    fn models(policy: Policy) -> Vec<(&'static str, Box<dyn Model>, Tensor)> {
+    pub fn models(policy: Policy) -> Vec<(&'static str, Box<dyn Model>, Tensor)> {
         let config = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
         let device = &Device::Cpu;
         let mlp = |text| Mlp::with_policy(config(text).try_into().unwrap(), 6, 3, 1, device, policy).unwrap();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     /// Loss and gradients of a model, and whether they stay on the tape.
-    fn gradients(model: &dyn Model, inputs: &Tensor) -> (Tensor, Gradients, bool) {
+    pub fn gradients(model: &dyn Model, inputs: &Tensor) -> (Tensor, Gradients, bool) {
         let draws = StepRng::at(1, 2);
         let (loss, tape) = Tape::record(|| {
             let outputs = model.forward(inputs, Mode::Train(&draws)).unwrap();
