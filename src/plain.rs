@@ -10,6 +10,21 @@ pub(crate) fn of_serde(message: &str) -> String {
     plain.map_or_else(|| message.to_owned(), |plain| plain + place)
 }
 
+/// Tells in plain words, after the argument and its value, why clap takes it for no number.
+#[cfg(feature = "cli")]
+pub fn of_argument(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+
+    let reason = of_number(&std::error::Error::source(error)?.to_string())?;
+    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+        (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) => {
+            let name = argument.split(' ').next().unwrap_or(argument);
+            Some(format!("{name} {}: {reason}", crate::shell::word(value)))
+        }
+        _ => None,
+    }
+}
+
 /// Translates "missing field `a`".
 fn missing(reason: &str) -> Option<String> {
     let name = reason.strip_prefix("missing field ")?;
@@ -46,7 +61,8 @@ fn wrong_type(reason: &str) -> Option<String> {
 
 /// Returns the message of the standard library about a text that is no number in plain words; `None` if it is another
 /// message.
-pub fn of_number(message: &str) -> Option<&'static str> {
+#[cfg(any(feature = "cli", test))]
+fn of_number(message: &str) -> Option<&'static str> {
     Some(match message {
         "invalid digit found in string" => "must be a whole number, at least 0",
         "invalid float literal" | "cannot parse float from empty string" => "must be a number",

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use rekindle::checkpoint::{Folder, step_of};
-use rekindle::figures;
+use rekindle::figures::{self, counted};
 use rekindle::store;
 use rekindle::train::{Interval, KeepConfig, Metric, Pruning, TrainError};
 
 use crate::Answer;
-use rekindle::figures::counted;
 
 /// Arguments of `inspect prune`. Without a rule, those of the run's configuration apply.
 #[derive(Args)]

@@ -10,12 +10,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rekindle::checkpoint::{CheckpointError, Manifest, foreign_files, step_of, verify_all};
+use rekindle::figures::counted;
 use rekindle::memory::Size;
 use rekindle::train::{LogOrder, resume};
 use serde::Serialize;
 
 use crate::{Answer, print};
-use rekindle::figures::counted;
 
 /// Arguments of `inspect verify`.
 #[derive(Args)]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use rekindle::figures::counted;
 use rekindle::train::{Console, Control, Sink, Stake};
 use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
 use crate::{listening, open, stopped_by};
-use rekindle::figures::counted;
 
 /// Arguments of `train predict`.
 #[derive(Args)]

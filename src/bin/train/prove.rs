@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use rekindle::figures::counted;
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
 use rekindle::train::{Console, Interval, Sink, Stake, from_file};
 
 use crate::{listening, print, settings, stopped_by};
-use rekindle::figures::counted;
 
 /// Arguments of `train prove`.
 #[derive(Args)]

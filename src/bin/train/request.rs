@@ -1,6 +1,5 @@
 //! The command line, and suggestions if it is wrong.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -37,7 +36,7 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
     if !error.use_stderr() {
         return None;
     }
-    if let Some(text) = bad_number(error) {
+    if let Some(text) = plain::of_argument(error) {
         return Some(text);
     }
     let (places, resumes) = (places(words), words.iter().any(|word| word.starts_with("--resume")));
@@ -63,18 +62,6 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
                 .to_owned(),
         ),
         (Some(first), _) => bare_setting(words).or_else(|| too_many(first, places.get(1).copied(), resumes, &commands)),
-        _ => None,
-    }
-}
-
-/// Tells a value that is no number in plain words.
-fn bad_number(error: &clap::Error) -> Option<String> {
-    let reason = plain::of_number(&error.source()?.to_string())?;
-    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
-        (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) => {
-            let name = argument.split(' ').next().unwrap_or(argument);
-            Some(format!("{name} {}: {reason}", shell::word(value)))
-        }
         _ => None,
     }
 }
