@@ -87,7 +87,17 @@ fn sources() -> Vec<PathBuf> {
 fn compile(sources: &[PathBuf], library: &Path) {
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let mut command = Command::new(&compiler);
-    command.args(["-DHOST_FIBERS", "-std=c++20", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-x", "c++"]);
+    command.args([
+        "-DHOST_FIBERS",
+        "-std=c++20",
+        "-O1",
+        "-ffp-contract=off",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        "-x",
+        "c++",
+    ]);
     let output = command.args(sources).arg("-o").arg(library).output();
     let output = output
         .unwrap_or_else(|error| panic!("{compiler}: {error}; the tests of kernels need a C++ compiler, such as g++"));

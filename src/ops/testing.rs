@@ -47,13 +47,7 @@ pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor]
 
 /// The kernel for inputs of this type, where there is one, has the values and gradients of the reference in f64.
 #[track_caller]
-fn check_rounded<O: Op>(
-    operation: &Arc<O>,
-    on_cpu: &Arc<O>,
-    inputs: &[&Tensor],
-    dtype: DType,
-    device: &Device,
-) {
+fn check_rounded<O: Op>(operation: &Arc<O>, on_cpu: &Arc<O>, inputs: &[&Tensor], dtype: DType, device: &Device) {
     let tolerance = match dtype {
         DType::F64 => 1e-7,
         DType::F32 => 1e-4,

@@ -9,9 +9,10 @@ use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
 use crate::data::{DataConfig, DataError, Format};
+use crate::device::DeviceError;
 use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
-use crate::memory::TooLarge;
+use crate::memory::{DeviceFull, TooLarge};
 use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
@@ -88,14 +89,14 @@ pub enum TrainError {
         reason: String,
     },
     /// The device cannot be opened.
-    #[error(
-        "device `{device}` cannot be opened: {source}; `--set device=cpu` uses the processor; a GPU needs a build with `--features cuda` or `metal`"
-    )]
+    #[error("device `{device}` cannot be opened: {source}; {}", processor(*begun))]
     Device {
         /// The device.
         device: String,
+        /// Whether the run has begun, perhaps elsewhere.
+        begun: bool,
         /// The cause.
-        source: Box<candle_core::Error>,
+        source: DeviceError,
     },
     /// The optimizer's configuration, or an update.
     #[error(transparent)]
@@ -158,6 +159,9 @@ pub enum TrainError {
     /// It does not fit in memory.
     #[error(transparent)]
     TooLarge(#[from] Box<TooLarge>),
+    /// The memory of the device is used up.
+    #[error(transparent)]
+    DeviceFull(Box<DeviceFull>),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -352,6 +356,16 @@ fn last_good(checkpoint: Option<&Path>) -> String {
     }
 }
 
+fn processor(begun: bool) -> &'static str {
+    match begun {
+        true => {
+            "`--device cpu` continues on the processor, with the same learning rates, and weights that agree within \
+             rounding"
+        }
+        false => "`--device cpu` computes on the processor",
+    }
+}
+
 fn write_remedy(path: &Path, source: &io::Error) -> String {
     match remedy::of(source) {
         _ if store::is_url(path) => store::remedy(source).to_owned(),
@@ -416,6 +430,7 @@ impl TrainError {
                 | Self::Displaced { .. }
                 | Self::LockLost { .. }
                 | Self::Tensor(_)
+                | Self::DeviceFull(_)
                 | Self::Component { .. }
                 | Self::Communicator { .. }
                 | Self::Optim(OptimError::Tensor(_))
