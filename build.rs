@@ -30,7 +30,7 @@ mod kernels {
     pub fn compile() {
         println!("cargo::rerun-if-changed={SOURCES}");
         match cudaforge::detect_compute_cap() {
-            Ok(capability) => println!("cargo::rustc-env=REKINDLE_COMPUTE_CAP={}", capability.base()),
+            Ok(capability) => println!("cargo::rustc-env=REKINDLE_COMPUTE_CAP={capability}"),
             Err(error) => fail(&format!("it is not known for which GPU to build: {error}")),
         }
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));

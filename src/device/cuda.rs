@@ -7,9 +7,9 @@ use candle_core::cuda_backend::cudarc::driver::sys::{CUDA_VERSION, cuDriverGetVe
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
 use candle_core::{CudaDevice, Device};
 
-use super::error::{DeviceError, version};
+use super::error::{Compiled, DeviceError, version};
 
-/// The compute capability that the kernels were compiled for, such as `90`.
+/// The compute capability that the kernels were compiled for, such as `90a`.
 const COMPILED_FOR: &str = env!("REKINDLE_COMPUTE_CAP");
 
 /// Opens the GPU with this number.
@@ -29,11 +29,7 @@ pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
     // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
     let device = CudaDevice::new_with_stream(ordinal).map_err(DeviceError::failed)?;
     let (major, minor) = context(&device).compute_capability().map_err(of_driver)?;
-    let needed: i32 = COMPILED_FOR.parse().unwrap_or(0);
-    if major * 10 + minor < needed {
-        let (has, needed) = (format!("{major}.{minor}"), format!("{}.{}", needed / 10, needed % 10));
-        return Err(DeviceError::OldGpu { has, needed });
-    }
+    Compiled::of(COMPILED_FOR).check(major, minor)?;
     Ok(Device::Cuda(device))
 }
 

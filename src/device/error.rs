@@ -47,13 +47,13 @@ pub enum DeviceError {
         /// The version of this build.
         needed: String,
     },
-    /// The GPU is older than those that the kernels were compiled for.
+    /// The kernels were not compiled for this GPU.
     #[error(
-        "it has compute capability {has}, and the kernels of this program were compiled for {needed} or newer; build \
-         it with CUDA_COMPUTE_CAP={}",
+        "it has compute capability {has}, and the kernels of this program were compiled for {needed}; build it with \
+         CUDA_COMPUTE_CAP={}",
         has.replace('.', "")
     )]
-    OldGpu {
+    OtherGpu {
         /// The compute capability of the GPU, such as `8.0`.
         has: String,
         /// That of this build.
@@ -107,6 +107,52 @@ pub(super) fn version(number: u32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
 
+/// What the kernels were compiled for, in the form of nvcc: `80`, `90a`, `121f`.
+#[cfg(any(feature = "cuda", test))]
+#[derive(Clone, Copy)]
+pub(super) struct Compiled {
+    major: i32,
+    minor: i32,
+    reach: Reach,
+}
+
+/// Which other GPUs run the kernels.
+#[cfg(any(feature = "cuda", test))]
+#[derive(Clone, Copy)]
+enum Reach {
+    /// No others.
+    Exact,
+    /// Newer ones of the same major version.
+    Family,
+    /// All newer ones.
+    Newer,
+}
+
+#[cfg(any(feature = "cuda", test))]
+impl Compiled {
+    pub fn of(text: &str) -> Self {
+        let number = text.trim_end_matches(['a', 'f']).parse::<i32>().unwrap_or(0);
+        let reach = match text.chars().last() {
+            Some('a') => Reach::Exact,
+            Some('f') => Reach::Family,
+            _ => Reach::Newer,
+        };
+        Self { major: number / 10, minor: number % 10, reach }
+    }
+
+    /// Refuses a GPU of this compute capability that cannot run the kernels.
+    pub fn check(self, major: i32, minor: i32) -> Result<(), DeviceError> {
+        let is_newer = (major, minor) >= (self.major, self.minor);
+        let (runs, others) = match self.reach {
+            Reach::Exact => ((major, minor) == (self.major, self.minor), ""),
+            Reach::Family => (is_newer && major == self.major, " and newer of its family"),
+            Reach::Newer => (is_newer, " and newer"),
+        };
+        let needed = format!("{}.{}{others}", self.major, self.minor);
+        if runs { Ok(()) } else { Err(DeviceError::OtherGpu { has: format!("{major}.{minor}"), needed }) }
+    }
+}
+
 /// Whether the device has failed because its memory is used up. The text is searched, because the error's type exists
 /// only in a build for GPUs, and other errors wrap it.
 pub(crate) fn is_out_of_memory(error: &dyn std::error::Error) -> bool {
@@ -137,8 +183,17 @@ mod tests {
         assert!(none.starts_with("the driver finds no NVIDIA GPU; "), "{none}");
         let old = DeviceError::OldDriver { driver: version(12040), needed: version(13000) }.to_string();
         assert!(old.contains("is for CUDA 12.4, and this program was built with CUDA 13.0; install a newer"), "{old}");
-        let old = DeviceError::OldGpu { has: "8.0".to_owned(), needed: "9.0".to_owned() }.to_string();
-        assert!(old.contains("capability 8.0") && old.ends_with("build it with CUDA_COMPUTE_CAP=80"), "{old}");
+        let other = Compiled::of("90a").check(8, 0).unwrap_err().to_string();
+        assert!(other.contains("capability 8.0, and the kernels of this program were compiled for 9.0;"), "{other}");
+        assert!(other.ends_with("build it with CUDA_COMPUTE_CAP=80"), "{other}");
+    }
+
+    #[test]
+    fn kernels_run_on_the_gpus_that_nvcc_compiled_them_for() {
+        let runs = |text: &str, major, minor| Compiled::of(text).check(major, minor).is_ok();
+        assert!(runs("80", 8, 0) && runs("80", 8, 6) && runs("80", 9, 0) && !runs("80", 7, 5));
+        assert!(runs("90a", 9, 0) && !runs("90a", 8, 9) && !runs("90a", 10, 0));
+        assert!(runs("121f", 12, 1) && !runs("121f", 12, 0) && !runs("121f", 13, 0));
     }
 
     #[test]

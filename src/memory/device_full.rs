@@ -56,7 +56,7 @@ mod tests {
         };
         let expected = "\
 device `cuda:1` has no memory left: 1.0 GB of 80 GB are free; the run needs at least 74 GB there; its largest weights are \
-`embedding` [50257, 768] of 154 MB, `b` [7] of 28 bytes
+`embedding` [50257, 768] of 154 MB, `b` [7] of 28 B
   weights      4.0 GB
   activations   70 GB  of 8 rows
 to need less: micro-batches, `train.accumulate = 2` or more";

@@ -52,7 +52,9 @@ fn every_command_that_computes_takes_a_device() {
         assert_eq!(told.code, Some(expected), "{command:?}: {}", told.err);
         assert!(expected == 0 || told.err.contains("cannot continue a text"), "{}", told.err);
     }
-    fs::remove_dir_all(place.path("new")).unwrap();
+    for made in ["new", "proof"] {
+        fs::remove_dir_all(place.path(made)).unwrap();
+    }
     for command in COMMANDS {
         // The first process of a proof says what is wrong.
         let told = place.train(&[command, &["--device", "gpu"]].concat());

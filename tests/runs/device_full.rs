@@ -57,7 +57,7 @@ fn a_full_device_is_answered_with_the_sizes_of_the_run_and_remedies() {
         let (told, is_input_error) = (error.to_string(), error.is_input_error());
         assert!(matches!(error, TrainError::DeviceFull(_)) && !is_input_error, "{told}");
         assert!(told.starts_with("device `cpu` has no memory left; the run needs at least "), "{told}");
-        assert!(told.contains("; its largest weights are `0.weight` ["), "{told}");
+        assert!(told.contains("; its largest weights are `2.weight` [5, 8] of 160 B, "), "{told}");
         for need in ["\n  weights ", "\n  moments ", "\n  gradients ", "\n  activations ", "\n  batches "] {
             assert!(told.contains(need), "{need}: {told}");
         }
