@@ -97,23 +97,8 @@ fn compile(sources: &[PathBuf], library: &Path) {
     fs::write(&all, includes.collect::<String>()).unwrap();
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let mut command = Command::new(&compiler);
-<<<<<<< HEAD
-    command.args([
-        "-DHOST_FIBERS",
-        "-std=c++20",
-        "-O1",
-        "-ffp-contract=off",
-        "-fPIC",
-        "-shared",
-        "-pthread",
-        "-x",
-        "c++",
-    ]);
-    let output = command.args(sources).arg("-o").arg(library).output();
-=======
     command.args(["-DHOST_FIBERS", "-std=c++20", "-O0", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"]);
     let output = command.arg(&all).arg("-o").arg(library).output();
->>>>>>> 0c533b32adf6a76fa9ba5b3c28091c03495aa82c
     let output = output
         .unwrap_or_else(|error| panic!("{compiler}: {error}; the tests of kernels need a C++ compiler, such as g++"));
     assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
