@@ -2,6 +2,8 @@
 //!
 //! Files for programs, such as `log.jsonl`, have all digits instead.
 
+use std::fmt::Display;
+
 /// Minimal number of significant digits.
 const DIGITS: i32 = 4;
 
@@ -35,6 +37,22 @@ pub fn loss(x: f64) -> String {
 pub fn exact(x: f64) -> String {
     let (plain, scientific) = (x.to_string(), format!("{x:e}"));
     if x.is_finite() && scientific.len() < plain.len() { scientific } else { plain }
+}
+
+/// Formats a count with its unit, which is given in the singular: `1 image`, `2 classes`.
+///
+/// ```
+/// use rekindle::figures::counted;
+///
+/// assert_eq!([counted(1, "image"), counted(0, "class"), counted(5, "row")], ["1 image", "0 classes", "5 rows"]);
+/// ```
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, unit: &str) -> String {
+    let ending = match unit.ends_with('s') {
+        _ if count == N::from(1) => "",
+        true => "es",
+        false => "s",
+    };
+    format!("{count} {unit}{ending}")
 }
 
 /// Formats with the first of these numbers of decimals that shows enough digits, otherwise with a power of ten.

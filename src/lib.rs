@@ -68,6 +68,8 @@ mod notice;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+#[doc(hidden)]
+pub mod plain;
 #[cfg(feature = "trainer")]
 pub mod proof;
 #[cfg(feature = "trainer")]

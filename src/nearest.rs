@@ -13,13 +13,27 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone)
     misspelled(name, known.clone()).or_else(|| known.into_iter().find(begins_alike))
 }
 
-/// The name among `known` that is spelled nearly as `name` is. Case does not matter.
+/// The name among `known` that is spelled nearly as `name` is. Case does not matter. A name of one letter is near
+/// only to itself.
 pub(crate) fn misspelled<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
+    let is_letter = |name: &str| name.chars().count() <= 1;
     // Short names are similar to everything.
-    let farthest = 1 + name.chars().count() / 4;
-    let rated = known.into_iter().map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate));
+    let farthest = if is_letter(&name) { 0 } else { 1 + name.chars().count() / 4 };
+    let known = known.into_iter().filter(|candidate| !is_letter(candidate) || candidate.to_lowercase() == name);
+    let rated = known.map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate));
     rated.filter(|(far, _)| *far <= farthest).min_by_key(|(far, _)| *far).map(|(_, candidate)| candidate)
+}
+
+/// The name among `known` of which `name` is the singular, the plural or the beginning.
+pub(crate) fn completed<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let is_other_number = |candidate: &str| {
+        candidate.strip_suffix('s') == Some(name.as_str()) || name.strip_suffix('s') == Some(candidate)
+    };
+    let begins = |candidate: &str| name.len() >= BEGINNING && candidate.starts_with(&name);
+    let fitting = known.into_iter().filter(|candidate| is_other_number(candidate) || begins(candidate));
+    fitting.min_by_key(|candidate| (!is_other_number(candidate), candidate.len()))
 }
 
 /// How many letters have to be changed, added, left out or exchanged with the next to make one name of the other.
@@ -45,5 +59,20 @@ mod tests {
         assert_eq!(meant("xy"), None);
         assert_eq!(nearest("cow", ["cat", "dog"]), None, "short names are near to everything");
         assert_eq!(nearest("a", []), None);
+        assert_eq!(nearest("a", ["x", "y"]), None, "one letter is near to every other");
+        assert_eq!(nearest("ab", ["x", "a"]), None);
+        assert_eq!(nearest("X", ["x", "y"]), Some("x"));
+    }
+
+    #[test]
+    fn a_plural_or_a_beginning_is_completed() {
+        let known = ["metrics", "clip_norm", "clip", "epoch", "epochs_of_all", "lr"];
+        let meant = |name| completed(name, known);
+        assert_eq!(meant("metric"), Some("metrics"));
+        assert_eq!(meant("epochs"), Some("epoch"), "the other number comes before a beginning");
+        assert_eq!(meant("clip_"), Some("clip_norm"));
+        assert_eq!(meant("Metri"), Some("metrics"));
+        assert_eq!(meant("l"), None);
+        assert_eq!(meant("norm"), None);
     }
 }

@@ -7,6 +7,8 @@ use std::io::{self, Read};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
+use crate::plain;
+
 /// Maximal size of a header in bytes, for writing and reading: the limit of the safetensors format.
 pub(crate) const LIMIT: u64 = 100_000_000;
 
@@ -55,7 +57,7 @@ pub(crate) fn read(
 fn parse(json: &[u8], remarks: Remarks) -> Result<Metadata, String> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let infos = Infos(remarks).deserialize(&mut reader).and_then(|infos| reader.end().map(|()| infos));
-    let mut infos: Vec<_> = infos.map_err(|error| error.to_string())?.into_iter().collect();
+    let mut infos: Vec<_> = infos.map_err(|error| plain::of_serde(&error.to_string()))?.into_iter().collect();
     infos.sort_by_key(|(_, info)| info.data_offsets);
     Metadata::new(None, infos).map_err(|error| error.to_string())
 }
@@ -105,7 +107,7 @@ mod tests {
         let json = r#"{"__metadata__":{"format":"pt"},"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
         let (start, metadata) = read_all(json, 8, Remarks::Ignored).unwrap();
         assert_eq!((start, metadata.offset_keys()), (8 + json.len() as u64, vec!["x".to_owned()]));
-        assert!(read_all(json, 8, Remarks::Refused).unwrap_err().contains("missing field"));
+        assert!(read_all(json, 8, Remarks::Refused).unwrap_err().contains("is missing"));
         assert!(read_all(&format!("{json}{json}"), 8, Remarks::Ignored).unwrap_err().contains("trailing"));
         assert!(read_all(json, 9, Remarks::Ignored).unwrap_err().contains("fill 8 of the 9 bytes"));
     }

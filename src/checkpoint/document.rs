@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::CheckpointError;
 use super::name;
+use crate::plain;
 use crate::state::State;
 
 /// Maximal size of `state.json` in bytes, for writing and reading: large data belongs in tensors.
@@ -62,7 +63,7 @@ pub(super) fn at(object: &Object, path: &str) -> Value {
 /// Parses the `state.json` at `path` of the checkpoint of step `named`: its content, and the names of the parts.
 pub(super) fn parse(bytes: &[u8], path: &Path, named: u64) -> Result<(Object, Vec<String>), CheckpointError> {
     let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason };
-    let top: Object = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+    let top: Object = serde_json::from_slice(bytes).map_err(|error| malformed(plain::of_serde(&error.to_string())))?;
     let step = top.get("step").and_then(Value::as_u64).ok_or_else(|| malformed("it has no `step`".to_owned()))?;
     if step != named {
         return Err(CheckpointError::Step { path: path.to_owned(), found: step, named });

@@ -322,12 +322,9 @@ impl fmt::Display for Damaged {
 }
 
 impl CheckpointError {
-    /// Whether there is a checkpoint, or several, and it is damaged, as opposed to missing, unreadable, or unfit for
-    /// the program.
+    /// Whether there is a checkpoint, or several, and it is damaged, as opposed to missing, not read
+    /// ([`Self::is_unread`]), or unfit for the program.
     pub fn is_damage(&self) -> bool {
-        if let Self::Unread { error, .. } = self {
-            return error.is_damage();
-        }
         matches!(
             self,
             Self::OnlyDamaged { .. }
@@ -335,7 +332,6 @@ impl CheckpointError {
                 | Self::TooLarge { .. }
                 | Self::Malformed { .. }
                 | Self::Format { .. }
-                | Self::Version { .. }
                 | Self::Step { .. }
                 | Self::FileName { .. }
                 | Self::ListedTwice { .. }

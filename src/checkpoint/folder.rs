@@ -192,7 +192,11 @@ impl Folder {
         }
     }
 
-    pub(super) fn is_pinned(&self, step: u64) -> Result<bool, CheckpointError> {
+    /// Whether the checkpoint of `step` is pinned.
+    ///
+    /// # Errors
+    /// The folder or the store cannot be asked.
+    pub fn is_pinned(&self, step: u64) -> Result<bool, CheckpointError> {
         match self.objects()? {
             Some(objects) => objects.is_pinned(step),
             None => {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::CheckpointError;
 use super::name;
 use super::written_by::WrittenBy;
+use crate::plain;
 
 const FORMAT: &str = "rekindle.checkpoint";
 const VERSION: u64 = 1;
@@ -115,7 +116,7 @@ fn check_format(bytes: &[u8], path: &Path) -> Result<(), CheckpointError> {
 }
 
 fn malformed(path: &Path, error: &serde_json::Error) -> CheckpointError {
-    CheckpointError::Malformed { path: path.to_owned(), reason: error.to_string() }
+    CheckpointError::Malformed { path: path.to_owned(), reason: plain::of_serde(&error.to_string()) }
 }
 
 const SEAL_BYTES: usize = "\"blake3\": \"\"\n}\n".len() + 2 * blake3::OUT_LEN;

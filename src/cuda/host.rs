@@ -5,7 +5,7 @@ use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::{env, fs, mem};
+use std::{env, fs, mem, ptr};
 
 use candle_core::{Result, bail};
 
@@ -37,6 +37,17 @@ pub fn launches() -> usize {
 
 /// As `EXPORT` in `kernels/host.h` makes it: blocks `first`, `first + step`, … of `grid`.
 type Kernel = unsafe extern "C" fn(grid: u32, first: u32, step: u32, order: u64, arguments: *mut *mut c_void);
+
+impl Argument {
+    /// Where the value lies, as a launch wants it.
+    fn pointer(&self) -> *mut c_void {
+        match self {
+            Self::U64(value) => ptr::from_ref(value).cast_mut().cast(),
+            Self::U32(value) => ptr::from_ref(value).cast_mut().cast(),
+            Self::F64(value) => ptr::from_ref(value).cast_mut().cast(),
+        }
+    }
+}
 
 /// Runs a kernel to its end.
 pub(super) fn launch(kernel: &str, blocks: u32, arguments: &[Argument]) -> Result<()> {

@@ -10,7 +10,7 @@ use super::encoding::EncodingOptions;
 use super::file::DataFile;
 use super::format_kind::{COMMON, Format};
 use super::frame::Frame;
-use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, tensors, text};
+use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, survey, tensors, text};
 
 impl Format {
     /// Returns the given format, otherwise the one for the ending of the file's name.
@@ -24,7 +24,13 @@ impl Format {
             path if is(&path, "txt") => Some(Self::Text),
             _ => None,
         };
-        let format = config.format.or(named).ok_or_else(|| DataError::UnknownFormat { path: config.path.clone() })?;
+        let format = config.format.or(named).ok_or_else(|| {
+            let path = config.path.clone();
+            match survey::content(&path) {
+                Some(content) => DataError::FolderFormat { path, content },
+                None => DataError::UnknownFormat { path },
+            }
+        })?;
         if format == Self::Images {
             super::picture::require_decoders(&config.path)?;
         }

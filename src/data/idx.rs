@@ -20,6 +20,7 @@ const VALIDATION: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte
 /// Opens the data set of the folder `config.path`, with its split: the validation files if they are used, otherwise a
 /// share.
 pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(Box<dyn Source>, Split), DataError> {
+    require_folder(&config.path)?;
     let in_folder =
         |name: &Option<PathBuf>, usual: &str| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual))));
     let mut pair = Pair::read(in_folder(&config.images, TRAIN[0]), in_folder(&config.labels, TRAIN[1]))?;
@@ -44,6 +45,11 @@ pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(B
     Ok((Box::new(images.saying(notices)), split))
 }
 
+/// Refuses a file in place of the folder.
+fn require_folder(path: &Path) -> Result<(), DataError> {
+    if path.is_file() { Err(IdxError::NotAFolder { path: path.to_owned() }.into()) } else { Ok(()) }
+}
+
 /// Opens the images of the file at `config.path` without labels; for a folder, those of the file `data.images` in it,
 /// or of MNIST's test images.
 pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
@@ -62,9 +68,7 @@ pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
 /// Opens all images in the folder `config.path` with their labels, each below `classes`: the training files and the
 /// validation files, if they exist.
 pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, DataError> {
-    if config.path.is_file() {
-        return Err(IdxError::NotAFolder { path: config.path.clone() }.into());
-    }
+    require_folder(&config.path)?;
     let files = |images: &Option<PathBuf>, labels: &Option<PathBuf>, usual: [&str; 2]| {
         [(images, usual[0]), (labels, usual[1])]
             .map(|(name, usual)| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual)))))

@@ -17,6 +17,9 @@ use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
 use crate::regular;
 
+/// The remedy for a damaged file.
+const AGAIN: &str = "; fetch or write it again";
+
 /// Reads the table in `file`.
 pub(super) fn read(DataFile { path, content, .. }: DataFile, options: &TableOptions) -> Result<Frame, DataError> {
     let records = ParquetRecords::new(path, Bytes::from(content))?;
@@ -50,7 +53,8 @@ impl ParquetRecords {
     }
 
     fn new(path: &Path, content: impl ChunkReader + 'static) -> Result<Self, DataError> {
-        let damaged = |error: ParquetError| TableError::Parquet { path: path.into(), reason: error.to_string() };
+        let damaged =
+            |error: ParquetError| TableError::Parquet { path: path.into(), reason: format!("{error}{AGAIN}") };
         let reader = SerializedFileReader::new(content).map_err(damaged)?;
         let fields = reader.metadata().file_metadata().schema().get_fields();
         let names = fields.iter().map(|field| field.name().to_owned()).collect();
@@ -79,7 +83,7 @@ impl Records for ParquetRecords {
         self.next += 1;
         let damaged = |error: ParquetError| TableError::Parquet {
             path: self.path.clone(),
-            reason: format!("row {row} (counted from 0): {error}"),
+            reason: format!("row {row} (counted from 0): {error}{AGAIN}"),
         };
         let record = self.rows.next().transpose().map_err(damaged)?;
         Ok(record.map(|record| (row, record.into_columns())))

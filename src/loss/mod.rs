@@ -109,7 +109,7 @@ pub trait Loss: Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub enum LossError {
     /// The loss is for other targets.
-    #[error("does not fit the data, whose targets are {targets}")]
+    #[error("does not fit the data, whose targets are {targets}; {}", remedy(*targets))]
     Unfit {
         /// The targets of the data.
         targets: TargetKind,
@@ -124,6 +124,16 @@ pub enum LossError {
         /// The rule for it.
         rule: String,
     },
+}
+
+/// Returns the loss that fits targets.
+fn remedy(targets: TargetKind) -> &'static str {
+    match targets {
+        TargetKind::Classes { .. } => {
+            "for classes there is `cross_entropy`; if the labels of a table are values, set `data.task = \"regression\"`"
+        }
+        TargetKind::Values { .. } => "for values there is `mse`",
+    }
 }
 
 impl LossError {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::counted;
+
 /// The form of a row's target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,7 +27,7 @@ impl fmt::Display for TargetKind {
         match self {
             Self::Values { width: 1 } => f.write_str("one value a row"),
             Self::Values { width } => write!(f, "{width} values a row"),
-            Self::Classes { count } => write!(f, "{count} classes"),
+            Self::Classes { count } => f.write_str(&counted(*count, "class")),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::counted;
+
 /// Number of rows in a batch of an evaluation, except perhaps the last; [`Input::evaluation_rows`] reduces it for long
 /// rows of tokens. It is fixed, and so is the order of the rows, so that the bits of a validation metric depend only on
 /// the weights and the data, and not on the training batches.
@@ -59,7 +61,7 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Numbers(shape) => write!(f, "numbers of shape {shape:?}"),
-            Self::Tokens { context, vocabulary } => write!(f, "{context} tokens out of {vocabulary}"),
+            Self::Tokens { context, vocabulary } => write!(f, "{} out of {vocabulary}", counted(*context, "token")),
         }
     }
 }

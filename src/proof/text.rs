@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{FileDigests, Kill, Proof};
 use crate::aligned::aligned;
+use crate::figures::counted;
 use crate::memory::grouped;
 use crate::report::diff::TensorChange;
 use crate::train::Phase;
@@ -47,8 +48,8 @@ impl Proof {
         let (whole, killed) = (self.whole.display(), self.killed.display());
         let seen = format!("{}, {} steps{}", self.made(), grouped(self.steps), self.thread_counts());
         if self.is_identical() {
-            let files = self.files.len();
-            return format!("{seen}: every bit identical, in {files} files\nthe runs are in {whole} and {killed}");
+            let files = counted(self.files.len(), "file");
+            return format!("{seen}: every bit identical, in {files}\nthe runs are in {whole} and {killed}");
         }
         let found = match (&self.broken, self.first_difference()) {
             (Some(broken), _) => format!("FAILED: {broken}"),

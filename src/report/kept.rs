@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::checkpoint::keep::{Decision, Reason};
+use crate::figures::counted;
 use crate::train::{BestCheckpoint, Kept};
 
 /// Retention of a run's checkpoints.
@@ -64,7 +65,7 @@ impl fmt::Display for KeptStatus {
         if rules.is_empty() {
             return writeln!(f, "kept        all checkpoints, {count} by now: {}", Reason::NoRule);
         }
-        writeln!(f, "kept        {count} checkpoints, by {}", rules.join(" "))?;
+        writeln!(f, "kept        {}, by {}", counted(count, "checkpoint"), rules.join(" "))?;
         for KeptCheckpoint { path, metrics, stays, .. } in &self.checkpoints {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let metrics = metrics.as_object().into_iter().flatten();

@@ -33,6 +33,17 @@ pub enum PlanError {
     /// The input was read as a configuration or a run, and cannot be used as one.
     #[error(transparent)]
     Run(#[from] TrainError),
+    /// The input is probably a path, and there is nothing at it.
+    #[error("there is no file or folder {path}; {}", otherwise.as_ref().map_or_else(
+        || "give a run, a configuration, or a schedule such as 'cosine(100)'".to_owned(),
+        |error| format!("as a schedule: {error}")
+    ))]
+    NoFile {
+        /// The input.
+        path: String,
+        /// The error of the input as a schedule, if it may be one.
+        otherwise: Option<Box<CliInputError>>,
+    },
     /// The checkpoint was saved without a schedule.
     #[error("{0} holds no schedule: its part `schedulers.lr` is missing or invalid")]
     NoSchedule(String),
@@ -55,7 +66,15 @@ impl LrPlan {
             let base_lrs = Some(scheduler.base_lrs().to_vec());
             return Ok(Self { schedule: scheduler.schedule().clone(), base_lrs, run, step: None });
         }
-        Ok(Self { schedule: read_schedule(written)?, base_lrs: None, run: None, step: None })
+        let schedule = read_schedule(written).map_err(|error| match error {
+            CliInputError::Text(_) if is_like_a_name(written) && !path.exists() => {
+                let is_path = written.contains(['/', '.']);
+                let otherwise = (!is_path).then(|| Box::new(error));
+                PlanError::NoFile { path: written.to_owned(), otherwise }
+            }
+            error => error.into(),
+        })?;
+        Ok(Self { schedule, base_lrs: None, run: None, step: None })
     }
 
     fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Self, PlanError> {
@@ -72,6 +91,11 @@ impl LrPlan {
             step: Some(checkpoint.step()),
         })
     }
+}
+
+/// Whether the input has only characters of names, and so no parameters of a schedule.
+fn is_like_a_name(written: &str) -> bool {
+    written.chars().all(|c| c.is_alphanumeric() || "_-./~".contains(c))
 }
 
 /// Whether a file is the configuration of a run, as opposed to a schedule.

@@ -11,6 +11,7 @@ use super::run_status::{GroupStatus, RunStatus};
 use super::statistics::TensorSummary;
 use crate::aligned::aligned;
 use crate::figures;
+use crate::figures::counted;
 use crate::train::config::changes::written;
 
 impl fmt::Display for RunStatus {
@@ -52,10 +53,10 @@ impl fmt::Display for RunStatus {
         }
         let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
         let integrity = if self.is_verified { "verified" } else { "only headers were read" };
-        writeln!(f, "integrity   {integrity}: {} files, {bytes} bytes", self.files.len())?;
+        writeln!(f, "integrity   {integrity}: {}, {bytes} bytes", counted(self.files.len(), "file"))?;
         let by = &self.written_by;
         let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
-        writeln!(f, "written by  {crates}, {target}, {}, {} threads", by.device, by.threads)?;
+        writeln!(f, "written by  {crates}, {target}, {}, {}", by.device, counted(by.threads, "thread"))?;
         if let Some(gpu) = &by.gpu {
             writeln!(f, "gpu         {gpu}")?;
         }

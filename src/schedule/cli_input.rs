@@ -5,6 +5,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::{Schedule, ScheduleError};
+use crate::plain;
 use crate::regular;
 
 /// Reads a schedule from its text form, from a JSON table, or from a TOML file.
@@ -32,7 +33,7 @@ fn read_toml(path: &Path) -> Result<Schedule, CliInputError> {
     } else {
         table.remove("schedule").ok_or_else(|| wrong("there is no `schedule` in it, and no `kind`".to_owned()))?
     };
-    schedule.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
+    schedule.try_into().map_err(|error: toml::de::Error| wrong(plain::of_serde(error.message())))
 }
 
 /// Reads the metrics for a metric-driven schedule: a file with a JSON array of numbers. It also accepts what programs
@@ -69,7 +70,7 @@ pub enum CliInputError {
     #[error(transparent)]
     Text(#[from] ScheduleError),
     /// The JSON table is invalid.
-    #[error("the JSON table is not a schedule: {0}")]
+    #[error("the JSON table is not a schedule: {}", plain::of_serde(&.0.to_string()))]
     Json(#[source] serde_json::Error),
     /// The file cannot be read.
     #[error("{path} cannot be read: {source}")]

@@ -18,6 +18,7 @@ use super::fields::{fields, from_json, to_json};
 use super::kinds;
 use super::plan::{At, Curve};
 use super::value::{Data, Value};
+use crate::plain;
 
 /// A user-defined schedule. Its fields are its parameters: a struct of numbers, texts, booleans and lists of them.
 ///
@@ -190,7 +191,7 @@ fn read<T: CustomSchedule>(arguments: &Arguments<'_>) -> Result<Arc<dyn Kind>, P
         let is_field =
             |name: &str| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('['));
         let entry = arguments.entries.iter().find(|(name, _)| is_field(name));
-        let problem = fault(error.inner().to_string()).at(entry.and_then(|(_, value)| value.at));
+        let problem = fault(plain::of_serde(&error.inner().to_string())).at(entry.and_then(|(_, value)| value.at));
         if entry.is_some() { problem.inside(&path) } else { problem }
     })?;
     Ok(Arc::new(Custom::new(definition, schedule).map_err(fault)?))

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::context::Context;
 use super::definition::words;
 use super::error::ScheduleError;
+use crate::figures::counted;
 
 /// Memory of one metric-driven schedule: its current rates, and its statistics of the metrics.
 pub(crate) trait Memory: Debug + Send + Sync {
@@ -72,7 +73,7 @@ pub(crate) fn from_json<T: for<'de> Deserialize<'de>>(saved: &Json) -> Result<T,
 /// Scales saved rates to the current base rates.
 pub(crate) fn carry_rates(saved: &[f64], bases: &[BaseChange]) -> Result<Vec<f64>, String> {
     if saved.len() != bases.len() {
-        return Err(format!("it holds rates of {} groups, but there are {}", saved.len(), bases.len()));
+        return Err(format!("it holds rates of {}, but there are {}", counted(saved.len(), "group"), bases.len()));
     }
     if let Some(bad) = saved.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
         return Err(format!("it holds a rate of {bad}"));

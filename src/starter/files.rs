@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::lines::{Length, Lines, listed};
 use super::{StarterError, nothing};
+use crate::figures::counted;
 
 /// Writes `[data]` and `[model]` for MNIST's files.
 pub(super) fn idx(
@@ -18,7 +19,8 @@ pub(super) fn idx(
         None => return Err(nothing(data, "there are images, and no labels: `train-labels-idx1-ubyte` is not there")),
         Some(0 | 1) => return Err(nothing(data, "all images have the same label, so there is nothing to learn")),
         Some(labels) => lines.decide(format!(
-            "format: idx, MNIST's, by the names of the files; {count} images of {height} x {width} with {labels} labels"
+            "format: idx, MNIST's, by the names of the files; {} of {height} x {width} with {labels} labels",
+            counted(count, "image")
         )),
     }
     lines.table("data", "The training data.");
@@ -46,8 +48,9 @@ pub(super) fn images(
     sides: [usize; 2],
 ) -> Length {
     lines.decide(format!(
-        "format: images, a folder for each class; {files} training images, of {} classes: {}",
-        classes.len(),
+        "format: images, a folder for each class; {} for training, of {}: {}",
+        counted(files, "image"),
+        counted(classes.len(), "class"),
         listed(classes.iter().map(|class| format!("`{class}`")))
     ));
     lines.table("data", "The training data.");

@@ -8,6 +8,7 @@ use super::lines::{Length, Lines, example, listed, quoted};
 use super::target::Target;
 use super::{Requests, StarterError, nothing};
 use crate::data::{DataConfig, Delimiter, TableSurvey};
+use crate::figures::counted;
 
 /// A table with the use of each of its columns, except the target.
 struct Plan<'a> {
@@ -106,7 +107,7 @@ pub(super) fn describe(
 /// Writes the decisions about the file format.
 fn decide_form(lines: &mut Lines, table: &TableSurvey, path: &Path, skip_lines: usize) {
     let (rows, columns) = (table.rows, table.columns.len());
-    let size = format!("{rows} row{}, {columns} columns", if rows == 1 { "" } else { "s" });
+    let size = format!("{}, {}", counted(rows, "row"), counted(columns, "column"));
     if table.is_parquet {
         return lines.decide(format!("format: Parquet, by the name of the file; {size}"));
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::lines::{Length, Lines, quoted};
 use super::{StarterError, nothing};
 use crate::data::TensorSurvey as Tensor;
+use crate::figures::counted;
 
 /// Writes `[data]` and `[model]`.
 pub(super) fn describe(
@@ -23,7 +24,7 @@ pub(super) fn describe(
         return Err(nothing(path, reason + ", so there is nothing to learn"));
     }
     let rows = inputs.shape.first().copied().unwrap_or(0);
-    lines.decide(format!("format: safetensors, by the name of the file; {rows} rows"));
+    lines.decide(format!("format: safetensors, by the name of the file; {}", counted(rows, "row")));
     let task =
         if targets.dtype == "F32" { "values, because they are F32" } else { "classes, because they are whole numbers" };
     lines.decide(format!("inputs: tensor `{}`, {} {:?}", inputs.name, inputs.dtype, inputs.shape));

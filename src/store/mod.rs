@@ -74,6 +74,13 @@ pub fn is_url(path: &Path) -> bool {
     base(path).is_some()
 }
 
+/// Returns the URL that was probably meant by a local path: `s3://bucket/run` by `s3:/bucket/run`.
+pub(crate) fn meant_url(path: &Path) -> Option<String> {
+    let (scheme, rest) = path.to_str()?.split_once(":/")?;
+    let url = format!("{scheme}://{rest}");
+    (!rest.is_empty() && !rest.starts_with('/') && is_url(Path::new(&url))).then_some(url)
+}
+
 /// Returns the store of a URL, connected; `None` for a path of the local disk. No request is sent yet.
 ///
 /// # Errors
@@ -174,6 +181,15 @@ mod tests {
         assert_eq!(base(url.parent().unwrap()), Some("s3://bucket"));
         for local in ["run", "./s3:/bucket", "/data/s3://x/y", "C:/run", "://x", "S3://x", "runs/a://b"] {
             assert!(!is_url(Path::new(local)), "{local}");
+        }
+    }
+
+    #[test]
+    fn a_url_with_one_slash_is_probably_meant_as_one() {
+        let meant = |path: &str| meant_url(Path::new(path));
+        assert_eq!(meant("s3:/bucket/run").as_deref(), Some("s3://bucket/run"));
+        for other in ["s3://bucket/run", "./s3:/bucket", "C:/run", "s3:", "s3:/", "runs/a:/b", "runs/a"] {
+            assert_eq!(meant(other), None, "{other}");
         }
     }
 }

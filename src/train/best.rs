@@ -13,6 +13,7 @@ use super::{TrainError, find};
 use crate::checkpoint::keep::{Decision, Reason};
 use crate::checkpoint::{Checkpoint, Folder, dir_name};
 use crate::figures;
+use crate::figures::counted;
 
 /// A checkpoint with a metric.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -92,7 +93,7 @@ impl Kept {
 /// one, and a message that names the best.
 ///
 /// # Errors
-/// There is no checkpoint, none has a metric, or none is valid.
+/// There is no checkpoint, none has a metric, none is valid, or one cannot be read and may be the best.
 pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let refuse = |reason: String| TrainError::NothingToResume { path: path.to_owned(), reason };
     let Some(folder) = find::folder_of(path)? else {
@@ -108,6 +109,14 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
              know; give one checkpoint, and leave `--best` out"
         )));
     }
+    // One that cannot be read may be the best.
+    let mut unread = kept.decisions.iter().filter(|decision| decision.stays == Some(Reason::Unread));
+    if let Some(error) = unread.find_map(|decision| Checkpoint::read(&decision.path).err()) {
+        return Err(refuse(format!(
+            "its best checkpoint is unknown, because one cannot be read: {error}; to use another anyway, give its path, \
+             and leave `--best` out"
+        )));
+    }
     // The metric of a damaged one is unknown, so all damaged ones are reported.
     let damaged =
         kept.decisions.iter().filter(|decision| decision.stays == Some(Reason::Damaged) && decision.copy.is_none());
@@ -116,7 +125,7 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     for best in &kept.best {
         match Checkpoint::read(&best.path) {
             Ok(checkpoint) => {
-                messages.push(format!("the best of {} checkpoints with a metric: {best}", kept.best.len()));
+                messages.push(format!("the best of {} with a metric: {best}", counted(kept.best.len(), "checkpoint")));
                 return Ok((checkpoint, messages));
             }
             Err(error) if error.is_unread() => return Err(error.into()),

@@ -11,6 +11,7 @@ use super::TrainError;
 use crate::backtrace::without_backtrace;
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Parameters;
+use crate::plain;
 use crate::state::{StateError, Stateful};
 
 /// A part of a run in addition to model, optimizer, data and schedules: an average of the weights, a curriculum, a
@@ -96,8 +97,8 @@ pub fn register_component<C: Configured>(name: &'static str) -> Result<(), Train
 trait FromSettings: DeserializeOwned {
     fn deserialize_from(settings: &Value) -> Result<Self, StateError> {
         serde_path_to_error::deserialize(settings).map_err(|error| match error.path().to_string().as_str() {
-            "." => StateError::Unable(error.inner().to_string()),
-            path => StateError::Unable(format!("{path}: {}", error.inner())),
+            "." => StateError::Unable(plain::of_serde(&error.inner().to_string())),
+            path => StateError::Unable(format!("{path}: {}", plain::of_serde(&error.inner().to_string()))),
         })
     }
 }

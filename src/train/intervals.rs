@@ -11,6 +11,7 @@ use super::config::figure::Metric;
 use super::config::{CheckpointConfig, Config, ValidationConfig};
 use super::metrics::Measured;
 use crate::data::Data;
+use crate::figures::counted;
 
 /// Length of a run and of an epoch.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +175,7 @@ pub(super) fn describe(
     let mut text = match (saves.rhythm, checkpoint.every) {
         (Rhythm::Fitting(epoch), _) => {
             let minutes = Saves::LONGEST.as_secs() / 60;
-            let (share, each) = (100 / Saves::APART, counted(epoch));
+            let (share, each) = (100 / Saves::APART, counted(epoch, "step"));
             let moments = match (epoch < lengths.total, validations.is_some() && !after_each) {
                 (true, true) => {
                     format!(" and, in at most {share}% of the time, after epochs ({each}) and validations")
@@ -204,17 +205,12 @@ pub(super) fn describe(
     parts.join("; ")
 }
 
-/// `1 step`, `2 steps`.
-fn counted(steps: u64) -> String {
-    if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") }
-}
-
 /// `every 2 epochs (90 steps)`, `every epoch (45 steps)`, `every 500 steps`.
 fn interval(every: Interval, steps_per_epoch: u64) -> String {
     let steps = every.in_steps(steps_per_epoch).unwrap_or_default();
     match every {
-        Interval::Epochs(1) => format!("every epoch ({})", counted(steps)),
-        Interval::Epochs(_) => format!("every {every} ({})", counted(steps)),
+        Interval::Epochs(1) => format!("every epoch ({})", counted(steps, "step")),
+        Interval::Epochs(_) => format!("every {every} ({})", counted(steps, "step")),
         Interval::Steps(1) => "every step".to_owned(),
         every => format!("every {every}"),
     }

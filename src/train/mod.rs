@@ -45,7 +45,7 @@ pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
 pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
-pub use error::TrainError;
+pub use error::{ConfigPlace, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use metrics::Evaluation;
 pub(crate) use metrics::evaluate;

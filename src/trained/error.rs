@@ -1,7 +1,7 @@
 //! Errors of using a trained model.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -73,6 +73,14 @@ pub enum TrainedError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// Rows at another path are not in a file.
+    #[error("--data {}: is {kind}, and the rows are read from a file; name one in the format of the run's data", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// Its kind.
+        kind: &'static str,
     },
     /// There are no rows to evaluate.
     #[error("the run has no {rows} rows; choose others with --rows, or other data with --data")]
@@ -152,6 +160,15 @@ impl From<DataError> for TrainedError {
 }
 
 impl TrainedError {
+    /// For `map_err`: an error of the rows at `given`, the path of `--data`, which is named in place of `data.path`.
+    pub(super) fn of_rows(given: &Path) -> impl Fn(DataError) -> Self {
+        move |error| match error {
+            DataError::NotAFile { path, kind } if path == given => Self::NotAFile { path, kind },
+            DataError::Read { path, source } if path == given => Self::Rows { path, source },
+            error => error.into(),
+        }
+    }
+
     /// Whether the request was wrong, as opposed to a failure while processing it.
     pub fn is_input_error(&self) -> bool {
         match self {

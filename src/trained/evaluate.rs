@@ -97,7 +97,7 @@ impl Trained {
         let (config, mut notices) = self.data_at(path, true)?;
         let found = if let Input::Tokens { .. } = self.schema.input {
             let vocabulary = Vocabulary::load(&self.memory).map_err(DataError::from)?;
-            let text = open_text(&config, vocabulary)?;
+            let text = open_text(&config, vocabulary).map_err(TrainedError::of_rows(path))?;
             let count = text.input().evaluation_rows();
             let starts = (0..text.len()).step_by(count);
             let gather = |start| {
@@ -106,7 +106,8 @@ impl Trained {
             };
             self.evaluate_batches(starts.map(gather))?
         } else {
-            let mut reader = RowReader::open(&config, &self.schema, &self.memory, true)?;
+            let mut reader =
+                RowReader::open(&config, &self.schema, &self.memory, true).map_err(TrainedError::of_rows(path))?;
             let with_targets = reader.by_ref().filter_map(|rows| match rows {
                 Ok(rows) => rows.targets.map(|targets| Ok(Batch { inputs: rows.inputs, targets }.on(&self.device)?)),
                 Err(error) => Some(Err(error)),

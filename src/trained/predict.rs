@@ -32,7 +32,7 @@ impl Trained {
             return Err(DataError::NotRows { path: self.path.clone(), input: input.clone() }.into());
         }
         let (config, notices) = self.data_at(path, false)?;
-        let rows = RowReader::open(&config, &self.schema, &self.memory, false)?;
+        let rows = RowReader::open(&config, &self.schema, &self.memory, false).map_err(TrainedError::of_rows(path))?;
         Ok(Predictions { trained: self, rows, before: 0, notices })
     }
 

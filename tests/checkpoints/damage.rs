@@ -241,7 +241,7 @@ fn tensors_of_a_part_that_the_state_does_not_name_are_refused() {
 fn a_state_that_is_no_state_is_refused() {
     let (_keep, path) = saved();
     for (content, what) in
-        [("{", "EOF"), ("[1]", "invalid type"), ("{}", "no `step`"), (r#"{"step":100}"#, "no `parts`")]
+        [("{", "EOF"), ("[1]", "must be a table, not a list"), ("{}", "no `step`"), (r#"{"step":100}"#, "no `parts`")]
     {
         forge_file(&path, "state.json", content.as_bytes());
         assert_refused(&path, "state.json", what);

@@ -276,7 +276,8 @@ fn a_run_is_pruned_by_hand_and_first_shown_what_would_go() {
         "{told}"
     );
     assert_eq!(steps(&run), [0, 3, 4, 8, 11, 12]);
-    inspect(&lab, &["unpin", "run/checkpoints/step-0000000003"]).well();
+    let unpin = || inspect(&lab, &["unpin", "run/checkpoints/step-0000000003"]).well().stdout;
+    assert!(unpin().ends_with("is no longer pinned\n") && unpin().ends_with("was not pinned\n"));
     let told = inspect(&lab, &["prune", "run", "--best", "1"]).well().stdout;
     assert!(told.contains("stays: among the best") || told.contains("stays: the newest"), "{told}");
     assert!(steps(&run).len() <= 2, "{told}");
@@ -291,7 +292,9 @@ fn pruning_by_hand_follows_the_rules_of_the_run_unless_given_others() {
     assert!(told.contains("known are training_loss, validation_loss, validation_accuracy"), "{told}");
     let told = inspect(&lab, &["prune", "run", "--best", "2", "--metric", "validation_top_k_accuracy"]).refusal();
     assert!(told.contains("no checkpoint of this run has it"), "{told}");
-    assert!(inspect(&lab, &["prune", "run", "--last", "0"]).refusal().contains("must be at least 1"));
+    assert!(inspect(&lab, &["prune", "run", "--last", "0"]).refusal().contains("--last 0: must be at least 1"));
+    let told = inspect(&lab, &["prune", "run", "--last", "x"]).refusal();
+    assert!(told.ends_with("--last x: must be a whole number, at least 0\n"), "{told}");
     assert!(inspect(&lab, &["prune", "nowhere"]).refusal().contains("nowhere"));
     assert!(
         inspect(&lab, &["prune", "run/checkpoints/step-0000000003", "--last", "1"])

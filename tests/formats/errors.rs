@@ -152,7 +152,7 @@ fn a_column_of_values_is_not_taken_for_classes() {
 fn a_label_column_that_is_not_there_is_answered_with_those_that_are() {
     assert_eq!(
         csv("a,label\n1,2\n", "label = \"lable\""),
-        "`data.label`: a.csv has no column `lable`; did you mean `label`?; it has `a`, `label`"
+        "`data.label`: a.csv has no column `lable`; did you mean `label`? It has `a`, `label`"
     );
     for index in [2, -3, i64::MAX, i64::MIN] {
         assert_eq!(
@@ -272,7 +272,7 @@ fn a_missing_tensor_is_answered_with_those_that_are_there() {
     let list: [(&str, Dtype, &[usize], &[u8]); 2] = [("X", Dtype::F32, &[2, 3], &[]), ("z", Dtype::F32, &[2, 1], &[])];
     assert_eq!(
         of_tensors(&list, ""),
-        "`data.inputs`: a.safetensors has no tensor `x`; did you mean `X`?; it has `X`, `z`"
+        "`data.inputs`: a.safetensors has no tensor `x`; did you mean `X`? It has `X`, `z`"
     );
     assert_eq!(
         of_tensors(&list, "inputs = \"X\"\ntargets = \"target\""),
@@ -343,7 +343,7 @@ fn an_element_that_cannot_be_is_named_by_its_row() {
 #[test]
 fn a_header_that_claims_two_to_the_sixty_bytes_is_refused() {
     let message = refusal("a.safetensors", &[&(1u64 << 60).to_le_bytes()[..], b"{}"].concat(), "");
-    assert_eq!(message, "a.safetensors is not a valid safetensors file: header too large");
+    assert_eq!(message, "a.safetensors is not a valid safetensors file: header too large; fetch or write it again");
     assert!(refusal("a.safetensors", b"1234", "").contains("header too small"));
 }
 

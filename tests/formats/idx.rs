@@ -199,3 +199,9 @@ fn labels_of_one_class_are_refused_and_classes_without_images_are_reported() {
     assert!(text.contains("the labels are 1 (1 row) and 2 (2 rows), which makes 3 classes"), "{text}");
     assert_eq!(told("classes = 3"), []);
 }
+
+#[test]
+fn a_file_in_place_of_the_folder_is_refused() {
+    let message = refusal(&[(STANDARD[0], images(3)), (STANDARD[1], labels(3))], STANDARD[0], IDX);
+    assert!(message.ends_with("is a file; give the folder that holds both the images and their labels"), "{message}");
+}

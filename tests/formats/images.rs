@@ -274,7 +274,7 @@ fn images_that_would_be_skipped_are_an_error_with_an_example() {
     let message = said(&files, "");
     assert!(
         message.ends_with(
-            ": 2 images would be skipped, because they are in subfolders of the class folders, such as dog/raw/1.png; \
+            ": 2 images in subfolders of the class folders would be skipped, such as dog/raw/1.png; \
              move them up into the folder of their class, or elsewhere"
         ),
         "{message}"

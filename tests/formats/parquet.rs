@@ -121,6 +121,7 @@ mod with_parquet {
                 "the Parquet file a.parquet cannot be read: "
             };
             assert!(message.starts_with(expected), "{message}");
+            assert_eq!(message.ends_with("; fetch or write it again"), end != 0, "{message}");
         }
     }
 }

@@ -171,7 +171,7 @@ fn more_names_than_classes_are_refused() {
 fn columns_that_are_not_there_are_answered_with_those_that_are() {
     assert_eq!(
         said("a,b,y\n1,2,0\n", "ignore = [\"c\"]"),
-        "`data.ignore`: a.csv has no column `c`; did you mean `a`?; it has `a`, `b`, `y`"
+        "`data.ignore`: a.csv has no column `c`; it has `a`, `b`, `y`"
     );
     assert_eq!(
         said("a,y\n1,0\n", "categories = [7]"),

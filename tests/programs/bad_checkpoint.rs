@@ -14,17 +14,24 @@ use serde_json::{Value, json};
 /// The newest checkpoint is bad: `verify` says so, a resume of it alone is refused, and nothing is changed.
 #[track_caller]
 fn assert_bad(place: &Workplace, parts: &[&str]) {
+    assert_refused(place, 1, "BAD", parts);
+}
+
+/// The newest checkpoint is refused by itself, and `verify` ends with `code` and calls it `word`.
+#[track_caller]
+fn assert_refused(place: &Workplace, code: i32, word: &str, parts: &[&str]) {
     let newest = place.newest();
     let newest = newest.to_str().unwrap();
     place.train_refuses(&["--resume", newest, "--out", "other"], parts);
-    place.inspect_refuses(1, &[newest], parts);
+    place.inspect_refuses(code, &[newest], parts);
     let verified = place.inspect(&["verify", "run"]);
-    assert_eq!(verified.code, Some(1), "{verified:?}");
+    assert_eq!(verified.code, Some(code), "{verified:?}");
     let lines: Vec<&str> = verified.out.lines().collect();
     let (sum, lines) = lines.split_last().unwrap();
-    assert!(sum.starts_with("5 checkpoints, 1 BAD, "), "{sum}");
+    assert!(sum.starts_with(&format!("5 checkpoints, 1 {word}, ")), "{sum}");
     let (last, others) = lines.split_last().unwrap();
-    assert!(last.contains("step-0000000020: BAD: ") && parts.iter().all(|part| last.contains(part)), "{last}");
+    let is_named = last.contains(&format!("step-0000000020: {word}: "));
+    assert!(is_named && parts.iter().all(|part| last.contains(part)), "{last}");
     assert!(others.len() == 4 && others.iter().all(|line| line.contains(": ok, ")), "{others:?}");
 }
 
@@ -98,8 +105,23 @@ fn a_version_from_the_future_says_what_to_update_and_no_older_checkpoint_is_take
     changed["version"] = json!(2);
     forge(&place.newest(), changed);
     let parts = ["has format version 2", "up to version 1", "update Rekindle"];
-    assert_bad(&place, &parts);
+    assert_refused(&place, 2, "NOT READ", &parts);
     place.train_refuses(&["--resume", "run"], &parts);
+    place.train_refuses(&["--resume", "run"], &["resume it by its path, such as run/checkpoints/step-0000000015"]);
+    place.train_refuses(&["eval", "run"], &parts);
+    place.inspect_refuses(2, &["diff", "run", place.newest().to_str().unwrap()], &parts);
+}
+
+#[test]
+fn a_version_from_the_future_may_be_the_best_and_is_not_passed_over() {
+    let place = Workplace::with_run();
+    let older = place.path("run/checkpoints/step-0000000010");
+    let mut changed = manifest(&older);
+    changed["version"] = json!(2);
+    forge(&older, changed);
+    place.train(&["eval", "run"]).says(0, &[]);
+    let parts = ["its best checkpoint is unknown", "step-0000000010", "update Rekindle", "leave `--best` out"];
+    place.train_refuses(&["eval", "run", "--best"], &parts);
 }
 
 #[test]
@@ -300,7 +322,7 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
             "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
             "the kind of the parameter group of `0.bias`, `2.bias` is `sgd` in the checkpoint and `adam` here",
         ),
-        ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: missing field `lr`"),
+        ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: `lr` is missing"),
         ("optimizer.groups=[]", "the division into parameter groups is "),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lrr=1", "--set: optimizer.lrr: `lrr` is unknown; did you mean `lr`?"),
@@ -318,6 +340,8 @@ fn a_strict_resume_refuses_instead_of_falling_back() {
     fs::write(&file, &content[1..]).unwrap();
     let parts = ["step-0000000020/model.safetensors"];
     place.train_refuses(&["--resume", "run", "--strict"], &parts);
+    let remedy = "without `--strict` the newest valid one is used, run/checkpoints/step-0000000015";
+    place.train_refuses(&["--resume", "run", "--strict"], &[remedy]);
     place.train_refuses(&["--resume", "run", "--strict", "--out", "other"], &parts);
     place.train_refuses(&["config.toml", "--strict", "--out", "other"], &["--strict"]);
     fs::write(&file, content).unwrap();

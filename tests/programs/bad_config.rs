@@ -31,7 +31,24 @@ fn a_file_that_is_not_there_is_named_with_what_to_give_instead() {
         "nowhere.csv",
         &["nowhere.csv", "No such file", "set `data.path` to its path"],
     );
-    assert_config_refused(&place, "rows.csv", "folder", &["folder", "does not show its format", "`data.format`"]);
+    assert_config_refused(
+        &place,
+        "rows.csv",
+        "folder",
+        &["folder is a folder that holds nothing; `data.path` names a file"],
+    );
+    fs::write(place.path("folder/notes.doc"), "").unwrap();
+    assert_config_refused(
+        &place,
+        "rows.csv",
+        "folder",
+        &["folder is a folder that holds notes.doc; `data.path` names"],
+    );
+    fs::create_dir(place.path("folder/cats")).unwrap();
+    fs::write(place.path("folder/cats/a.png"), "").unwrap();
+    assert_config_refused(&place, "rows.csv", "folder", &["a subfolder of images for each class", "= \"images\"`"]);
+    fs::write(place.path("folder/train-images-idx3-ubyte"), "").unwrap();
+    assert_config_refused(&place, "rows.csv", "folder", &["with MNIST's files; set `data.format = \"idx\"`"]);
     fs::create_dir(place.path("folder.csv")).unwrap();
     assert_config_refused(&place, "rows.csv", "folder.csv", &["folder.csv", "not a regular file", "`data.path`"]);
     let weights = "train.initial_weights=nowhere.safetensors";
@@ -87,7 +104,7 @@ fn an_unknown_kind_is_refused_with_its_line_and_the_kinds_there_are() {
     let group = "weight_decay = 0.0\nkind = \"adamv\"";
     let message = "line 21: optimizer.groups[0].kind: `adamv` is unknown; did you mean `adam`?";
     assert_config_refused(&place, "weight_decay = 0.0", group, &[message]);
-    assert_config_refused(&place, "kind = \"sgd\"", "", &["line 13: optimizer: missing field `kind`"]);
+    assert_config_refused(&place, "kind = \"sgd\"", "", &["line 13: optimizer: `kind` is missing"]);
     assert_config_refused(&place, "seed = 7", "[loss]\nkind = \"mae\"", &["line 2: loss.kind: `mae`", "`mse`"]);
     assert_config_refused(&place, "seed = 7", "device = \"gpu\"", &["device = gpu: must be `cpu`, `cuda`"]);
 }
@@ -123,7 +140,13 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
         ("batch_size = 4", "batch_size = 0", "line 6: data.batch_size: `batch_size` is a positive number of rows"),
         ("hidden = [8]", "hidden = [0]", "line 10: model.hidden = [0]: a layer needs at least one unit"),
         ("epochs = 4", "epochs = 4\nsteps = 9", "line 27: train = 4 epochs and 9 steps: give only one of the two"),
-        ("epochs = 4", "", "line 27: train = neither epochs nor steps: give one of the two"),
+        ("epochs = 4", "", "line 27: `train.epochs` or `train.steps` is missing"),
+        (
+            "epochs = 4",
+            "epochs = 0",
+            "line 28: train.epochs = 0: must be at least 1; a run without a step trains nothing",
+        ),
+        ("epochs = 4", "steps = 0", "line 28: train.steps = 0: must be at least 1"),
         ("epochs = 4", "epochs = 4\nclip_norm = 0", "line 29: train.clip_norm = 0: must be positive"),
     ];
     for (from, to, message) in cases {
@@ -145,7 +168,7 @@ fn a_mistake_in_the_rule_of_a_group_is_refused_with_its_line() {
         ("lr = 1\nbetas = [0.9, 1]", "line 22: optimizer.groups[0].betas = [0.9, 1.0]: each must be at least 0"),
         ("lr = -1", "line 21: optimizer.groups[0].lr = -1: must be a finite number, at least 0"),
         ("lr = true", "line 21: optimizer.groups[0].lr: must be a number, not"),
-        ("eps = 1e-8", "line 18: optimizer.groups[0]: missing field `lr`"),
+        ("eps = 1e-8", "line 18: optimizer.groups[0]: `lr` is missing"),
     ];
     for (rule, message) in cases {
         let group = format!("kind = \"adamw\"\n{rule}");
@@ -165,16 +188,27 @@ fn a_setting_that_is_wrong_is_refused_as_a_setting() {
         ("optimiser.lr=1", "--set: optimiser: `optimiser` is unknown; did you mean `optimizer`?"),
         ("optimizer.groups.0.lrr=1", "--set: optimizer.groups[0].lrr: `lrr` is unknown; did you mean `lr`?"),
         ("optimizer.lr=fast", "--set: optimizer.lr: must be a number, not \"fast\""),
+        ("optimizer.lr=", "--set optimizer.lr=: is required and has no default; give a value after `=`"),
+        ("train.epochs=", "--set train.epochs=: `train.epochs` or `train.steps` is missing"),
+        ("train.steps=0", "--set: train.steps = 0: must be at least 1"),
+        ("train.clip=1", "`clip` is unknown; did you mean `clip_norm`?"),
+        ("validation.metric='rmse'", "`metric` is unknown; did you mean `metrics`?"),
+        ("data.kind='csv'", "`kind` is unknown; did you mean `format`?"),
+        ("validation.every='5 hours'", "write a positive number and `steps` or `epochs`: `2 epochs`; or `auto`"),
+        ("checkpoint.keep.every='5 hours'", "write a positive number and `steps` or `epochs`: `2 epochs`"),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lr=-1", "--set: optimizer.lr = -1: must be a finite number, at least 0"),
-        ("optimizer.kind=adamw", "--set optimizer.kind: optimizer: missing field `lr`: another kind inherits nothing"),
+        ("optimizer.kind=adamw", "--set optimizer.kind: optimizer: `lr` is missing: another kind inherits nothing"),
         ("schedule.eta_mn=1", "--set: schedule.eta_mn: `cosine` has no parameter `eta_mn`"),
         ("schedule=cosin(20)", "--set: schedule: there is no kind of schedule called `cosin`; did you mean `cosine`?"),
         ("schedule=cosine(20", "--set: schedule: expected `,` or `)`, found the end\n  cosine(20\n           ^"),
         ("train=3", "--set: train: must be a table, not 3"),
         ("seed.x=1", "--set seed.x: `x` was searched in 7, which is not a table"),
-        ("model.hidden.9=3", "--set model.hidden.9: `9` is not one of the list's 1 entries, counted from 0"),
-        ("loss.kind=mse", "loss.kind = mse: does not fit the data, whose targets are 2 classes"),
+        ("model.hidden.9=3", "--set model.hidden.9: `9` is beyond the list, whose length is 1; entries"),
+        (
+            "loss.kind=mse",
+            "loss.kind = mse: does not fit the data, whose targets are 2 classes; for classes there is `cross_entropy`",
+        ),
         ("data.validation=1.5", "`data.validation` is a share of the rows, from 0 up to but not 1; it is 1.5"),
         ("data.label=diagnosis", "`data.label`: "),
     ];
@@ -241,7 +275,10 @@ fn tensors_that_are_wrong_are_refused_by_name() {
     header.extend(b"{}");
     for content in [header, vec![1; 3], 0_u64.to_le_bytes().to_vec()] {
         fs::write(place.path("rows.safetensors"), content).unwrap();
-        place.train_refuses(&arguments, &["rows.safetensors is not a valid safetensors file"]);
+        place.train_refuses(
+            &arguments,
+            &["rows.safetensors is not a valid safetensors file", "; fetch or write it again"],
+        );
     }
 }
 

@@ -140,7 +140,7 @@ fn all_missing_fields_are_named_at_once() {
     );
     // A single one has its line.
     fs::write(place.path("one.toml"), CONFIG.replace("lr = 0.1\n", "")).unwrap();
-    place.train_refuses(&["one.toml"], &["one.toml, line 13: optimizer: missing field `lr`"]);
+    place.train_refuses(&["one.toml"], &["one.toml, line 13: optimizer: `lr` is missing"]);
 }
 
 #[test]

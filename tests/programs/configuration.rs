@@ -535,7 +535,7 @@ fn a_check_refuses_what_a_run_would_refuse() {
     place.train_refuses(&["check", "config.toml", "--set", "optimizer.lr=-1"], &["optimizer.lr = -1"]);
     place.train_refuses(&["check", "nowhere.toml"], &["nowhere.toml"]);
     // Only in a run of this length.
-    let never = ["check", "config.toml", "--set", "train.epochs=0", "--set", "checkpoint.keep.best=2"];
+    let never = ["check", "config.toml", "--set", "validation.every=9 epochs", "--set", "checkpoint.keep.best=2"];
     place.train_refuses(&never, &["checkpoint.keep.best = 2", "ends before its first validation"]);
 }
 
@@ -549,7 +549,7 @@ fn a_key_in_the_wrong_place_is_reported_with_its_table() {
         ("epocs=5", "did you mean `train.epochs`?"),
         ("learning_rate=0.1", "did you mean `optimizer.lr`?"),
         ("train.batch_size=4", "did you mean `data.batch_size`?"),
-        ("optim.lr=0.1", "did you mean `optimizer.lr`?"),
+        ("optim.lr=0.1", "did you mean `optimizer`?"),
         ("validation=0.2", "did you mean `data.validation`?"),
         ("optimizer.lrr=0.1", "did you mean `lr`?"),
         ("sed=1", "did you mean `seed`?"),

@@ -250,7 +250,7 @@ fn a_folder_of_images_may_have_some_of_the_classes_of_the_run() {
     assert_parts_are_the_whole(&all, &parts);
     write(&lab.path("zoo/cog"), &[("1.png", picture(1))]);
     let message = lab.train(&["eval", "run", "--data", "zoo"]).refusal();
-    let expected = "zoo/cog has no training images in its class; did you mean `cow`?; it has `cat`, `cow`, `dog`";
+    let expected = "zoo/cog has no training images in its class; did you mean `cow`? It has `cat`, `cow`, `dog`";
     assert!(message.contains(expected), "{message}");
 }
 

@@ -146,6 +146,9 @@ fn a_signal_ends_the_sweep_and_its_table_is_written() {
     let told = tries.find(|told| told.code == Some(143) && told.out.contains("stopped at lr=")).unwrap();
     told.says(143, &["SIGTERM: stopping after this step; the results are kept"]);
     assert!(!rows(&place, WRITTEN).is_empty());
+    let is_told = ["no suggestion, because the test was stopped too early", "so far the loss fell fastest at"];
+    assert!(is_told.iter().any(|told_of| told.out.contains(told_of)), "{}", told.out);
+    assert!(!told.out.contains("the loss did not fall"), "{}", told.out);
 }
 
 #[test]
@@ -182,12 +185,12 @@ fn what_is_no_sweep_is_refused_by_the_name_of_its_option() {
         (&["--start", "-1"], &["--start = -1:"]),
         (&["--start", "nan"], &["--start = NaN:"]),
         (&["--start", "inf"], &["--start = inf:"]),
-        (&["--start", "much"], &["--start <RATE>", "much"]),
+        (&["--start", "much"], &["--start much: must be a number"]),
         (&["--end", "nan"], &["--end = NaN:"]),
         (&["--end", "inf"], &["--end = inf:"]),
         (&["--steps", "0"], &["--steps = 0:", "at least 2"]),
         (&["--steps", "1"], &["--steps = 1:"]),
-        (&["--steps", "-5"], &["--steps <N>", "-5"]),
+        (&["--steps", "-5"], &["--steps -5: must be a whole number, at least 0"]),
     ];
     for (options, parts) in refused {
         place.train_refuses(&[&["find-lr", "config.toml"], options].concat(), parts);

@@ -100,8 +100,14 @@ fn mistakes_go_to_stderr_with_exit_code_2() {
     }
     assert!(stderr_of_a_failure(&["constant", "--format", "pdf"]).contains("pdf"));
     let place = Workplace::new();
-    let cases: [(&[&str], &str); 5] = [
-        (&["nowhere"], "there is no kind of schedule called `nowhere`; there is `constant`"),
+    let cases: [(&[&str], &str); 8] = [
+        (
+            &["nowhere"],
+            "there is no file or folder nowhere; as a schedule: there is no kind of schedule called `nowhere`",
+        ),
+        (&["nowhere"], "there is `constant`"),
+        (&["cosin"], "did you mean `cosine`?"),
+        (&["runs/nope"], "there is no file or folder runs/nope; give a run, a configuration, or a schedule"),
         (
             &["{\"kind\":\"cosin\"}"],
             "the JSON table is not a schedule: kind: there is no kind of schedule called `cosin`",

@@ -33,7 +33,11 @@ fn rows_that_are_not_there_are_refused() {
         &[&EVAL[..], &["--data", "none.csv"]].concat(),
         &["cannot read the rows none.csv", "give their path with `--data`"],
     );
-    place.train_refuses(&[&EVAL[..], &["--data", "."]].concat(), &[". is a folder, not a regular file"]);
+    place.train_refuses(
+        &[&EVAL[..], &["--data", "."]].concat(),
+        &["--data .: is a folder, and the rows are read from a file"],
+    );
+    place.train_refuses(&["predict", "run", "--data", "."], &["--data .: is a folder"]);
     place.train(&["config.toml", "--out", "whole", "--set", "data.validation=0"]).says(0, &["done"]);
     place.train_refuses(&["eval", "whole"], &["the run has no validation rows; choose others with --rows"]);
 }
@@ -62,7 +66,7 @@ fn rows_that_are_wrong_are_refused_by_their_place() {
         ("", &["the data file new.csv is empty"]),
         ("width,label\n1,0\n", &["new.csv has no column `height`, which the model was trained on", "it has `width`"]),
         ("1,2,0\n", &["new.csv has no column `width`"]),
-        ("width,height\n1,2\n1\n", &["new.csv, line 3: 1 columns, but the first line has 2"]),
+        ("width,height\n1,2\n1\n", &["new.csv, line 3: 1 column, but the first line has 2"]),
         ("width,height\n1,2\n\n\n1,two\n", &["new.csv, line 5, column `height`: \"two\" is not a number"]),
         ("width,height\n1,\n", &["new.csv, line 2, column `height`: the field is empty"]),
         ("width,height\n1,1e99\n", &["new.csv, line 2, column `height`: \"1e99\" is not a finite"]),

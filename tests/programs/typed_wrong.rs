@@ -90,3 +90,23 @@ fn a_folder_of_runs_is_answered_with_the_runs_in_it() {
     place.inspect_refuses(2, &["verify", "runs"], &[answer]);
     place.train_refuses(&["--resume", "runs/notes"], &["holds no run and no checkpoint"]);
 }
+
+#[test]
+fn a_url_with_one_slash_is_answered_with_the_url_and_no_folder_is_made() {
+    let place = Workplace::new();
+    let answer =
+        "s3:/bucket/run is a folder called `s3:`; an object store is s3://bucket/run, and the folder is ./s3:/";
+    place.train_refuses(&["config.toml", "--out", "s3:/bucket/run"], &[answer]);
+    place.train_refuses(&["--resume", "s3:/bucket/run"], &[answer]);
+    assert!(!place.path("s3:").exists());
+    place.train(&["config.toml", "--out", "./s3:/run"]).says(0, &["done"]);
+}
+
+#[test]
+fn a_number_that_is_none_is_answered_without_words_of_the_language() {
+    let place = Workplace::with_run();
+    place
+        .train_refuses(&["find-lr", "config.toml", "--steps", "x"], &["--steps x: must be a whole number, at least 0"]);
+    place.train_refuses(&["find-lr", "config.toml", "--start", "x"], &["--start x: must be a number"]);
+    place.inspect_refuses(2, &["lr", "constant", "--base-lr", "x"], &["--base-lr x: must be a number"]);
+}

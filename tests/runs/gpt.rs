@@ -42,6 +42,7 @@ fn weights_of_another_shape_are_refused_with_both() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2.safetensors");
     let refusal = lab.train(&["config.toml", "--set", &format!("train.initial_weights={file:?}")]).refusal();
     assert!(refusal.contains("F32[36]") && refusal.contains("F32[72]"), "{refusal}");
+    assert!(refusal.contains("; give weights of this model, or change `model` to theirs"), "{refusal}");
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn a_run_whose_batches_are_too_small_for_its_batch_norm_is_refused_before_its_fi
         // Pieces of 5, 5 and 3; then of 3, 3 and 3.
         start(model, &["train.accumulate=3"]).0.well();
         // 48 rows are 47 and 1.
-        refused(model, &["data.batch_size=47"], "data.batch_size = 47: update 1 has 1 rows, and so a batch of 1");
+        refused(model, &["data.batch_size=47"], "data.batch_size = 47: update 1 has 1 row, and so a batch of 1");
         start(model, &["data.batch_size=47", "data.drop_last=true"]).0.well();
         start(model, &["data.batch_size=47", "train.steps=1"]).0.well();
     }

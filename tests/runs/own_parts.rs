@@ -304,7 +304,7 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
         ("scale = 0.5", "scael = 0.5", "line 7: model.scael: `scael` is unknown; did you mean `scale`?"),
         ("scale = 0.5", "scale = 'x'", "line 7: model.scale: must be a number, not \"x\""),
         ("scale = 0.5", "scale = 0.0", "line 7: model.scale = 0: must be above 0"),
-        ("scale = 0.5\n", "", "model: missing field `scale`"),
+        ("scale = 0.5\n", "", "model: `scale` is missing"),
         ("'scaled'", "'scald'", "line 6: model.kind: `scald` is unknown; did you mean `scaled`?"),
         ("rows = 60", "row = 60", "data.row: `row` is unknown; did you mean `rows`?"),
         ("rows = 60", "rows = 0", "data.rows = 0: must be at least 1"),

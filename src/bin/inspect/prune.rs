@@ -7,9 +7,10 @@ use clap::Args;
 use rekindle::checkpoint::{Folder, step_of};
 use rekindle::figures;
 use rekindle::store;
-use rekindle::train::{Interval, KeepConfig, Metric, Pruning};
+use rekindle::train::{Interval, KeepConfig, Metric, Pruning, TrainError};
 
 use crate::Answer;
+use rekindle::figures::counted;
 
 /// Arguments of `inspect prune`. Without a rule, those of the run's configuration apply.
 #[derive(Args)]
@@ -27,7 +28,7 @@ pub struct Prune {
     #[arg(long, requires = "best", value_parser = metric)]
     metric: Option<Metric>,
     /// Interval of checkpoints to keep for ever: '1000 steps', '10 epochs'
-    #[arg(long, value_name = "INTERVAL")]
+    #[arg(long, value_name = "INTERVAL", value_parser = Interval::kept)]
     every: Option<Interval>,
     /// Show what would be deleted, but delete nothing
     #[arg(long)]
@@ -50,7 +51,9 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     let mut given = KeepConfig::default();
     (given.last, given.best) = (arguments.last, arguments.best);
     (given.metric, given.every) = (arguments.metric, arguments.every);
-    let pruning = Pruning::plan(&arguments.run, (!given.is_empty()).then_some(given))?;
+    let is_given = !given.is_empty();
+    let planned = Pruning::plan(&arguments.run, is_given.then_some(given));
+    let pruning = planned.map_err(|error| if is_given { of_option(error) } else { error.into() })?;
     let did = if arguments.dry_run { "would be deleted" } else { "deleted" };
     let mut text = String::new();
     for decision in &pruning.decisions {
@@ -66,7 +69,16 @@ pub fn prune(arguments: &Prune) -> Result<Answer> {
     if !arguments.dry_run {
         pruning.carry_out()?;
     }
-    Ok(Answer::good(text + &format!("{go} of {all} checkpoints {did}\n")))
+    Ok(Answer::good(text + &format!("{go} of {} {did}\n", counted(all, "checkpoint"))))
+}
+
+/// Names the option of a rule in place of the key of a configuration.
+fn of_option(error: TrainError) -> anyhow::Error {
+    let TrainError::Field { field, value, rule } = &error else { return error.into() };
+    match field.strip_prefix("checkpoint.keep.") {
+        Some(option) => anyhow!("--{option} {value}: {rule}"),
+        None => error.into(),
+    }
 }
 
 /// Keeps a checkpoint from ever being deleted.
@@ -79,6 +91,9 @@ pub fn pin(arguments: &Pin) -> Result<Answer> {
 /// Removes a pin.
 pub fn unpin(arguments: &Pin) -> Result<Answer> {
     let (folder, step) = place(&arguments.checkpoint)?;
+    if !folder.is_pinned(step)? {
+        return Ok(Answer::good(format!("{} was not pinned\n", arguments.checkpoint.display())));
+    }
     folder.unpin(step)?;
     Ok(Answer::good(format!("{} is no longer pinned\n", arguments.checkpoint.display())))
 }

@@ -1,11 +1,13 @@
 //! The command line, and suggestions if it is wrong.
 
+use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use rekindle::nearest::nearest;
+use rekindle::plain;
 use rekindle::report::Runs;
 use rekindle::{shell, store};
 
@@ -28,6 +30,9 @@ pub fn parse() -> Cli {
 
 /// Returns a message that says what to type, if one applies.
 fn better(places: &[String], error: &clap::Error) -> Option<String> {
+    if let Some(text) = bad_number(error) {
+        return Some(text);
+    }
     let commands: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
     match (places, error.kind()) {
         ([], ErrorKind::MissingRequiredArgument) => Some(
@@ -58,6 +63,18 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
             let near = nearest(first, commands.iter().map(String::as_str));
             let meant = near.map(|name| format!("did you mean `inspect {name} {b}`? ")).unwrap_or_default();
             Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+/// Tells a value that is no number in plain words.
+fn bad_number(error: &clap::Error) -> Option<String> {
+    let reason = plain::of_number(&error.source()?.to_string())?;
+    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+        (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) => {
+            let name = argument.split(' ').next().unwrap_or(argument);
+            Some(format!("{name} {}: {reason}", shell::word(value)))
         }
         _ => None,
     }

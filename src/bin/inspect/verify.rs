@@ -15,6 +15,7 @@ use rekindle::train::{LogOrder, resume};
 use serde::Serialize;
 
 use crate::{Answer, print};
+use rekindle::figures::counted;
 
 /// Arguments of `inspect verify`.
 #[derive(Args)]
@@ -114,7 +115,7 @@ impl Found {
         let line = match self.state {
             State::Valid => {
                 let (files, bytes) = (self.files.unwrap_or(0), self.bytes.unwrap_or(0));
-                format!("{path}: ok, {files} files, {bytes} bytes\n")
+                format!("{path}: ok, {}, {bytes} bytes\n", counted(files, "file"))
             }
             State::Bad => format!("{path}: BAD: {error}\n"),
             State::Unread => format!("{path}: NOT READ: {error}\n"),

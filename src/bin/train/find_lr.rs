@@ -84,6 +84,9 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
             let out = out.unwrap_or_default();
             format!("suggested lr={lr:.2e}; to train with it: train {config} --set optimizer.lr={lr:.2e}{out}")
         }
+        None if test.stopped.is_some() => {
+            "no suggestion, because the test was stopped too early; run it again to its end".to_owned()
+        }
         None => "no suggestion, because the loss did not fall; try another range with --start and --end".to_owned(),
     };
     let plot = chart.to_braille(terminal::columns(), 18);

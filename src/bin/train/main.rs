@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use rekindle::figures::counted;
 use rekindle::report::{Measured, Validation};
 use rekindle::train::{
     BestCheckpoint, Console, Control, Metric, Outcome, Progress, Run, Setting, Sink, Sinks, TrainError,
@@ -277,10 +278,13 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
             console.message(&format!("nothing left to do: all {total} steps are made"));
         }
         Outcome::Finished => {
-            console.message(&format!("done: {made} steps in {seconds:.1} s{speed}"));
+            console.message(&format!("done: {} in {seconds:.1} s{speed}", counted(made, "step")));
         }
         Outcome::Stopped { .. } => {
-            console.message(&format!("stopped after step {step} of {total}: {made} steps in {seconds:.1} s{speed}"));
+            console.message(&format!(
+                "stopped after step {step} of {total}: {} in {seconds:.1} s{speed}",
+                counted(made, "step")
+            ));
         }
     }
     console.message(&format!("checkpoint: {checkpoint}"));

@@ -10,6 +10,7 @@ use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
 use crate::on_device::OnDevice;
 use crate::{listening, open, stopped_by};
+use rekindle::figures::counted;
 
 /// Arguments of `train predict`.
 #[derive(Args)]
@@ -64,7 +65,7 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
         (Ok(Written::Stopped(signal)), _) => Ok(stopped_by(signal)),
         (Ok(Written::All(count)), path) => {
             if let Some(path) = path {
-                console.message(&format!("{count} rows written to {}", path.display()));
+                console.message(&format!("{} written to {}", counted(count, "row"), path.display()));
             }
             Ok(ExitCode::SUCCESS)
         }

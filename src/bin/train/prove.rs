@@ -11,6 +11,7 @@ use rekindle::train::{Console, Interval, Sink, Stake, from_file};
 
 use crate::on_device::OnDevice;
 use crate::{listening, print, stopped_by};
+use rekindle::figures::counted;
 
 /// Arguments of `train prove`.
 #[derive(Args)]
@@ -136,7 +137,7 @@ fn show(event: &Event<'_>, made: u64, console: &mut Console) {
     match event {
         Event::Uninterrupted => console.at(made, "the uninterrupted run"),
         Event::Measured { steps, seconds } => {
-            console.message(&format!("the uninterrupted run took {steps} steps and {seconds:.1} s"));
+            console.message(&format!("the uninterrupted run took {} and {seconds:.1} s", counted(*steps, "step")));
             console.at(made, "the run with kills");
         }
         Event::Killed(kill) => {

@@ -1,5 +1,6 @@
 //! The command line, and suggestions if it is wrong.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use rekindle::nearest::nearest;
+use rekindle::plain;
 use rekindle::reference::tables;
 use rekindle::shell;
 
@@ -35,6 +37,9 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
     if !error.use_stderr() {
         return None;
     }
+    if let Some(text) = bad_number(error) {
+        return Some(text);
+    }
     let (places, resumes) = (places(words), words.iter().any(|word| word.starts_with("--resume")));
     let first = places.first().copied();
     let commands: Vec<String> = Arguments::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
@@ -58,6 +63,18 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
                 .to_owned(),
         ),
         (Some(first), _) => bare_setting(words).or_else(|| too_many(first, places.get(1).copied(), resumes, &commands)),
+        _ => None,
+    }
+}
+
+/// Tells a value that is no number in plain words.
+fn bad_number(error: &clap::Error) -> Option<String> {
+    let reason = plain::of_number(&error.source()?.to_string())?;
+    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+        (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) => {
+            let name = argument.split(' ').next().unwrap_or(argument);
+            Some(format!("{name} {}: {reason}", shell::word(value)))
+        }
         _ => None,
     }
 }

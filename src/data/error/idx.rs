@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::Problem;
+use crate::figures::counted;
 
 /// Errors of IDX files.
 #[derive(Debug, Error)]
@@ -45,7 +46,7 @@ pub enum IdxError {
         shape: Vec<usize>,
     },
     /// The numbers of images and labels differ.
-    #[error("{images} holds {found} images and {labels} {expected} labels")]
+    #[error("{images} holds {} and {labels} {}", counted(*found, "image"), counted(*expected, "label"))]
     Count {
         /// The file of images.
         images: PathBuf,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::data::size::Size;
+use crate::figures::counted;
 use crate::remedy;
 
 /// Errors of a folder of images, or of an image.
@@ -62,8 +63,8 @@ pub enum ImageError {
     },
     /// There are images in subfolders of class folders.
     #[error(
-        "{path}: {count} images would be skipped, because they are in subfolders of the class folders, such as \
-         {example}; {}",
+        "{path}: {} in subfolders of the class folders would be skipped, such as {example}; {}",
+        counted(*count, "image"),
         deeper_remedy(meant.as_deref())
     )]
     Deeper {
@@ -113,7 +114,7 @@ pub enum ImageError {
         remedies: String,
     },
     /// The number of images has changed since the run began.
-    #[error("{path} has {found} images, and had {were} when the run began; restore its content from then")]
+    #[error("{path} has {}, and had {were} when the run began; restore its content from then", counted(*found, "image"))]
     OtherCount {
         /// The folder.
         path: PathBuf,

@@ -104,6 +104,14 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// A folder without a format.
+    #[error("{path} is a folder{content}")]
+    FolderFormat {
+        /// The folder.
+        path: PathBuf,
+        /// A description of its content, and the format that fits.
+        content: String,
+    },
     /// An option that does not apply.
     #[error("`data.{option}` does not apply to {place}; remove it")]
     Meaningless {

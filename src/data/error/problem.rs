@@ -69,10 +69,12 @@ pub enum Problem {
 /// Returns the end of a message about a missing name: a suggestion for `name`, and all `known` names.
 pub(in crate::data) fn hint(name: &str, known: &[&str]) -> String {
     const LISTED: usize = 20;
-    let mut text =
-        nearest(name, known.iter().copied()).map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
     let list: Vec<String> = known.iter().take(LISTED).map(|known| format!("`{known}`")).collect();
-    text += &format!("; it has {}", list.join(", "));
+    let mut text = match nearest(name, known.iter().copied()) {
+        Some(nearest) => format!("; did you mean `{nearest}`? It has "),
+        None => "; it has ".to_owned(),
+    };
+    text += &list.join(", ");
     if known.len() > LISTED {
         text += &format!(" and {} more", known.len() - LISTED);
     }
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_hint_names_the_nearest_and_lists_what_there_is() {
-        assert_eq!(hint("lable", &["x", "label"]), "; did you mean `label`?; it has `x`, `label`");
+        assert_eq!(hint("lable", &["x", "label"]), "; did you mean `label`? It has `x`, `label`");
         assert_eq!(hint("price", &["x", "y"]), "; it has `x`, `y`");
         let many: Vec<String> = (0..30).map(|i| format!("pixel{i}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();

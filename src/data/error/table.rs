@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::Problem;
+use crate::figures::counted;
 
 /// Errors of a table.
 #[derive(Debug, Error)]
@@ -26,7 +27,7 @@ pub enum TableError {
         hint: String,
     },
     /// A row has another number of columns than the first.
-    #[error("{path}, line {line}: {found} columns, but the first line has {expected}{hint}")]
+    #[error("{path}, line {line}: {}, but the first line has {expected}{hint}", counted(*found, "column"))]
     Ragged {
         /// The file.
         path: PathBuf,
@@ -115,7 +116,7 @@ pub enum TableError {
         hint: String,
     },
     /// The number of columns differs from the model's.
-    #[error("{path} has {found} columns, and the model was trained on {trained}; its label is column {label}")]
+    #[error("{path} has {}, and the model was trained on {trained}; its label is column {label}", counted(*found, "column"))]
     OtherColumns {
         /// The file.
         path: PathBuf,

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::Problem;
+use crate::figures::counted;
 
 /// Errors of a safetensors file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TensorError {
     /// The file is not valid safetensors.
-    #[error("{path} is not a valid safetensors file: {source}")]
+    #[error("{path} is not a valid safetensors file: {source}; fetch or write it again")]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -19,7 +20,7 @@ pub enum TensorError {
         source: safetensors::SafeTensorError,
     },
     /// The header of a safetensors file is invalid.
-    #[error("{path} is not a valid safetensors file: {reason}")]
+    #[error("{path} is not a valid safetensors file: {reason}; fetch or write it again")]
     BadTensors {
         /// The file.
         path: PathBuf,
@@ -53,7 +54,7 @@ pub enum TensorError {
         expected: &'static str,
     },
     /// Inputs and targets have different numbers of rows.
-    #[error("{path}: the inputs have {inputs} rows and the targets {targets}")]
+    #[error("{path}: the inputs have {} and the targets {targets}", counted(*inputs, "row"))]
     RowsDisagree {
         /// The file.
         path: PathBuf,

@@ -6,6 +6,7 @@ use std::{fmt, io};
 use thiserror::Error;
 
 use crate::Notice;
+use crate::figures::counted;
 
 /// The unknown part of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,8 +71,9 @@ pub enum TextError {
     NoContext,
     /// There are fewer tokens than a row needs.
     #[error(
-        "{path}: the part for {part} has {tokens} tokens, and a row needs {} (`data.context` = {context}, and one \
+        "{path}: the part for {part} has {}, and a row needs {} (`data.context` = {context}, and one \
          more)",
+        counted(*tokens, "token"),
         context + 1
     )]
     TooShort {

@@ -297,7 +297,7 @@ pub(super) fn require_each(
 }
 
 /// Lists the first few names, and the number of the others.
-pub(super) fn some_of(names: &[&str]) -> String {
+pub(in crate::data) fn some_of(names: &[&str]) -> String {
     const SHOWN: usize = 10;
     let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 
 use self::listing::Listing;
+pub(super) use self::listing::some_of;
 use self::memory::Memory;
 pub(super) use self::rows::open;
 use super::error::ImageError;

@@ -302,7 +302,7 @@ mod tests {
         let message = places(Some(&["a", "B"]), 2, false).unwrap_err();
         assert_eq!(
             message,
-            "new.csv has no column `b`, which the model was trained on; did you mean `B`?; it has `a`, `B`"
+            "new.csv has no column `b`, which the model was trained on; did you mean `B`? It has `a`, `B`"
         );
         assert!(places(Some(&["a", "b"]), 2, true).unwrap_err().contains("no column `label`"));
     }

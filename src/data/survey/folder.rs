@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::super::folder::listed;
+use super::super::folder::{listed, some_of};
 use super::super::{DataError, file, picture};
 use super::Survey;
 
@@ -13,6 +13,38 @@ pub(super) fn survey(path: &Path) -> Result<Option<Survey>, DataError> {
     match idx_file(path, "train-images-idx3-ubyte") {
         Some(images) => idx(path, &images).map(Some),
         None => images(path),
+    }
+}
+
+/// Describes the content of a folder, with the format that fits.
+pub(super) fn content(folder: &Path) -> String {
+    if idx_file(folder, "train-images-idx3-ubyte").is_some() {
+        return " with MNIST's files; set `data.format = \"idx\"`".to_owned();
+    }
+    let (path, _) = sides(folder);
+    if has_pictures(&path).unwrap_or(false) {
+        let inner = if path == folder { String::new() } else { format!(", and `data.path` to {}", path.display()) };
+        return format!(" with a subfolder of images for each class; set `data.format = \"images\"`{inner}");
+    }
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let holds = if names.is_empty() { "nothing".to_owned() } else { some_of(&names) };
+    format!(
+        " that holds {holds}; `data.path` names a file (`.csv`, `.parquet`, `.safetensors`, `.txt`), a folder with \
+         MNIST's files, or one with a subfolder of PNG or JPEG files for each class"
+    )
+}
+
+/// Returns the folder of the classes, and that of the classes of validation images, if there is one.
+fn sides(folder: &Path) -> (PathBuf, Option<PathBuf>) {
+    let of = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_dir());
+    let (train, validation) = (of(&["train", "training"]), of(&["val", "valid", "validation", "test"]));
+    match (train, validation) {
+        (Some(train), validation) => (train, validation),
+        (None, _) => (folder.to_owned(), None),
     }
 }
 
@@ -41,12 +73,7 @@ fn idx_file(folder: &Path, name: &str) -> Option<PathBuf> {
 }
 
 fn images(folder: &Path) -> Result<Option<Survey>, DataError> {
-    let of = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_dir());
-    let (train, validation) = (of(&["train", "training"]), of(&["val", "valid", "validation", "test"]));
-    let (path, validation_path) = match (train, validation) {
-        (Some(train), validation) => (train, validation),
-        (None, _) => (folder.to_owned(), None),
-    };
+    let (path, validation_path) = sides(folder);
     if !has_pictures(&path).map_err(|source| DataError::Read { path: path.clone(), source })? {
         return Ok(None);
     }

@@ -78,6 +78,11 @@ pub fn survey(path: &Path, skip_lines: usize) -> Result<Option<Survey>, DataErro
     })
 }
 
+/// Describes the content of a folder for a message, with the format that fits; `None` if it is no folder.
+pub(super) fn content(path: &Path) -> Option<String> {
+    path.is_dir().then(|| folder::content(path))
+}
+
 fn text(path: &Path) -> std::io::Result<Survey> {
     const LOOKED_AT: u64 = 1 << 20;
     let mut beginning = Vec::new();

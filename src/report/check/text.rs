@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, ScheduleCheck};
 use crate::data::TargetKind;
+use crate::figures::counted;
 
 /// Longer lists are shortened to their beginning and their length.
 const SHOWN: usize = 20;
@@ -49,11 +50,11 @@ impl fmt::Display for DataCheck {
         }
         match (&self.label, self.targets) {
             (Some(label), TargetKind::Classes { count }) => {
-                writeln!(f, "target      `{label}`, one of {count} classes")?
+                writeln!(f, "target      `{label}`, one of {}", counted(count, "class"))?
             }
             (Some(label), TargetKind::Values { .. }) => writeln!(f, "target      `{label}`, a value")?,
-            (None, TargetKind::Classes { count }) => writeln!(f, "target      one of {count} classes")?,
-            (None, TargetKind::Values { width }) => writeln!(f, "target      {width} value(s)")?,
+            (None, TargetKind::Classes { count }) => writeln!(f, "target      one of {}", counted(count, "class"))?,
+            (None, TargetKind::Values { width }) => writeln!(f, "target      {}", counted(width, "value"))?,
         }
         for ClassCheck { name, train, validation } in self.classes.iter().flatten().take(SHOWN) {
             writeln!(f, "            {name}: {train} to train on, {validation} to validate on")?;
@@ -63,7 +64,7 @@ impl fmt::Display for DataCheck {
             writeln!(f, "            and {more} more classes")?;
         }
         for (column, count) in &self.missing {
-            writeln!(f, "missing     `{column}` in {count} rows")?;
+            writeln!(f, "missing     `{column}` in {}", counted(*count, "row"))?;
         }
         Ok(())
     }
@@ -82,7 +83,7 @@ pub(super) fn names(names: &[String]) -> String {
 
 impl fmt::Display for ModelCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "model       {}, {} parameters", self.kind, self.parameters)?;
+        writeln!(f, "model       {}, {}", self.kind, counted(self.parameters, "parameter"))?;
         // The layer of a tensor is its name up to the last dot; if there are too many layers, fewer parts of the name
         // are used.
         let layers = |depth: usize| {
@@ -110,7 +111,7 @@ impl fmt::Display for ModelCheck {
 impl fmt::Display for LengthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { steps, steps_per_epoch, epochs } = self;
-        writeln!(f, "length      {steps} steps, {steps_per_epoch} an epoch, {} epochs", digits(*epochs))
+        writeln!(f, "length      {}, {steps_per_epoch} an epoch, {} epochs", counted(*steps, "step"), digits(*epochs))
     }
 }
 

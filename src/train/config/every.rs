@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An interval, written `"500 steps"`, `"2 epochs"`, `"10 minutes"` or `"auto"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,12 +39,34 @@ impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not an interval; write a positive number and `steps`, `epochs` or `minutes`: `2 epochs`; \
-                 or `auto`"
-            )
-        };
+        Self::parse(text, "`steps`, `epochs` or `minutes`: `2 epochs`; or `auto`")
+    }
+}
+
+/// Reads the interval of validations, which never follow the clock.
+pub(super) fn of_validations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Interval, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Interval::parse(&text, "`steps` or `epochs`: `2 epochs`; or `auto`").map_err(D::Error::custom)
+}
+
+/// Reads the interval of checkpoints to keep, which is a number of steps or epochs.
+pub(super) fn of_kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Interval>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| Interval::kept(&text)).transpose().map_err(D::Error::custom)
+}
+
+impl Interval {
+    /// Reads the interval of checkpoints to keep; the advice for a wrong one has no minutes and no `auto`.
+    ///
+    /// # Errors
+    /// `text` is not an interval.
+    pub fn kept(text: &str) -> Result<Self, String> {
+        Self::parse(text, "`steps` or `epochs`: `2 epochs`")
+    }
+
+    /// Reads an interval; `units` are those that are accepted in its place, for the error.
+    fn parse(text: &str, units: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an interval; write a positive number and {units}");
         if text.trim() == "auto" {
             return Ok(Self::Auto);
         }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::every::Interval;
+use super::every::{self, Interval};
 use super::figure::{Metric, NO_ACCURACY, word};
 use crate::checkpoint::keep::{self, Best, Decision};
 use crate::checkpoint::{Folder, Retention};
@@ -28,7 +28,7 @@ pub struct KeepConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
     /// Every checkpoint at a multiple of this many steps or epochs; these are never deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "every::of_kept", skip_serializing_if = "Option::is_none")]
     pub every: Option<Interval>,
 }
 

@@ -9,11 +9,14 @@ use super::dotted::{EXCLUSIVE, is_data_path, is_path, lookup, remove, segments};
 use super::missing::missing;
 use super::run_config::Config;
 use super::{paths, spelling, wording};
+use crate::data::{DataConfig, Format};
 use crate::optim::OptimError;
+use crate::plain;
 use crate::store;
 use crate::tagged;
 use crate::train::TrainError;
-use crate::train::error::{for_data, is_named_like_data};
+use crate::train::error::ConfigPlace;
+use crate::train::error::remedies::for_data;
 
 /// A `--set key=value`: a dotted key and a TOML value, or a bare word, which is taken as text. An empty value resets
 /// the setting to its default.
@@ -118,6 +121,17 @@ impl Setting {
         key.split_last() == Some((&"kind", &field[..])) && lookup(original, &key).is_some_and(|old| *old != self.value)
     }
 
+    /// Whether its key is the one that the table `field` lacks, by `reason`.
+    fn names_missing(&self, field: &str, reason: &str) -> bool {
+        let (key, name) = (segments(&self.key), reason.split('`').nth(1));
+        key.split_last().is_some_and(|(last, table)| Some(*last) == name && table == segments(field))
+    }
+
+    /// Whether it sets the length of the run.
+    fn is_of_length(&self) -> bool {
+        EXCLUSIVE.iter().any(|(set, _)| self.key == *set)
+    }
+
     /// Returns the entry `name` of a table, created if missing, or number `name` of a list.
     fn entry<'a>(&self, place: &'a mut Value, name: &str) -> Result<&'a mut Value, TrainError> {
         let wrong = |reason: String| TrainError::Setting { text: self.key.clone(), reason };
@@ -125,7 +139,9 @@ impl Setting {
             Value::Array(items) => {
                 let count = items.len();
                 let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-                item.ok_or_else(|| wrong(format!("`{name}` is not one of the list's {count} entries, counted from 0")))
+                item.ok_or_else(|| {
+                    wrong(format!("`{name}` is beyond the list, whose length is {count}; entries are counted from 0"))
+                })
             }
             Value::Object(table) => Ok(table.entry(name).or_insert_with(|| Value::Object(Map::new()))),
             other => Err(wrong(format!("`{name}` was searched in {other}, which is not a table"))),
@@ -141,7 +157,7 @@ impl Setting {
 pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
     let text = store::read_to_string(path).map_err(|source| TrainError::ReadConfig {
         path: path.to_owned(),
-        is_folder: path.is_dir(),
+        place: place_of(path),
         source,
     })?;
     let wrong = |line: Option<usize>, field: String, reason: &str| {
@@ -154,7 +170,7 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
             reason if reason.contains("too large") => {
                 format!("a number is too large; whole numbers go to {}", i64::MAX)
             }
-            reason if is_named_like_data(path) => format!("{reason}; {}", for_data(path)),
+            reason if place_of(path) == ConfigPlace::Data => format!("{reason}; {}", for_data(path)),
             reason => reason.to_owned(),
         };
         wrong(line, "not TOML".to_owned(), &reason)
@@ -163,7 +179,18 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
         wrong(line_of_field(&text, &key), format!("{key} = {number}"), "must be a finite number")
     })?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    build(value, settings, &folder, |_| Ok(()), |field| place(path, line_of_field(&text, field)))
+    let checks = (|_: &Value| Ok(()), Config::require_steps);
+    build(value, settings, &folder, checks, |field| place(path, line_of_field(&text, field)))
+}
+
+/// Asks the file system about a path that was given for a configuration.
+fn place_of(path: &Path) -> ConfigPlace {
+    let is_named_like_data = || Format::of(&DataConfig::new(path)).is_ok();
+    match path {
+        path if path.is_dir() => ConfigPlace::Folder,
+        path if path.is_file() && is_named_like_data() => ConfigPlace::Data,
+        _ => ConfigPlace::Other,
+    }
 }
 
 /// Takes the configuration of a checkpoint and applies `settings` to it; its paths are relative to `folder`.
@@ -173,7 +200,8 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
 pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Result<Config, TrainError> {
     // Checked first, because otherwise another kind of optimizer, for example, would only give missing fields.
     let check = |asked: &Value| refuse_fixed(saved, asked);
-    build(without_what_followed(saved, settings), settings, folder, check, |_| {
+    let checks = (check, |_: &Config| Ok(()));
+    build(without_what_followed(saved, settings), settings, folder, checks, |_| {
         "the checkpoint's configuration".to_owned()
     })
 }
@@ -192,11 +220,13 @@ fn without_what_followed(saved: &Value, settings: &[Setting]) -> Value {
     saved
 }
 
+/// Builds a configuration from its data and settings. The first of `checks` is made before it is read, the second
+/// after that.
 fn build(
     original: Value,
     settings: &[Setting],
     folder: &Path,
-    check: impl Fn(&Value) -> Result<(), TrainError>,
+    checks: (impl Fn(&Value) -> Result<(), TrainError>, impl Fn(&Config) -> Result<(), TrainError>),
     origin: impl Fn(&str) -> String,
 ) -> Result<Config, TrainError> {
     let mut value = original.clone();
@@ -205,7 +235,7 @@ fn build(
     for setting in kinds.into_iter().chain(others) {
         setting.apply(&mut value)?;
     }
-    check(&value)?;
+    checks.0(&value)?;
     let origin_of = |field: &str| {
         let is_set = settings.iter().any(|setting| setting.made(field, &original));
         if is_set { "--set".to_owned() } else { origin(field) }
@@ -213,6 +243,12 @@ fn build(
     let config: Config = serde_path_to_error::deserialize(&value).map_err(|error| {
         let (field, reason) = tagged::locate(&error);
         let is_missing = reason.starts_with("missing field");
+        let missed =
+            |setting: &&Setting| is_missing && setting.value.is_null() && setting.names_missing(&field, &reason);
+        if let Some(Setting { key, .. }) = settings.iter().find(missed) {
+            let reason = "is required and has no default; give a value after `=`".to_owned();
+            return TrainError::Config { origin: format!("--set {key}="), field: String::new(), reason };
+        }
         let all = if is_missing { missing(&value) } else { Vec::new() };
         if all.len() > 1 {
             let reason = format!("these are missing: `{}`", all.join("`, `"));
@@ -222,19 +258,27 @@ fn build(
         match restarted.filter(|_| is_missing) {
             Some(Setting { key, .. }) => TrainError::Config {
                 origin: format!("--set {key}"),
-                reason: format!("{reason}: another kind inherits nothing from the old one; set this too"),
+                reason: format!(
+                    "{}: another kind inherits nothing from the old one; set this too",
+                    plain::of_serde(&reason)
+                ),
                 field,
             },
             None => {
-                let reason = wording::plain(&reason, |is_near| spelling::question(&value, &field, is_near));
+                let reason = wording::in_plain_words(&reason, |is_near| spelling::question(&value, &field, is_near));
                 TrainError::Config { origin: origin_of(&field), reason, field }
             }
         }
     })?;
     let config = config.resolved_against(folder);
-    config.validate().map_err(|error| match error {
+    config.validate().and_then(|()| checks.1(&config)).map_err(|error| match error {
         TrainError::Field { field, value, rule } => {
             TrainError::Config { origin: origin_of(&field), field: format!("{field} = {value}"), reason: rule }
+        }
+        TrainError::NoLength => {
+            let origin = settings.iter().find(|setting| setting.is_of_length() && setting.value.is_null());
+            let origin = origin.map_or_else(|| origin_of("train"), |setting| format!("--set {}=", setting.key));
+            TrainError::Config { origin, field: String::new(), reason: TrainError::NoLength.to_string() }
         }
         TrainError::Optim(OptimError::Hyperparameter { field, value, rule }) => {
             let field = format!("optimizer.{field}");

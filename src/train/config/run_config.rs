@@ -7,7 +7,7 @@ use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::every::Interval;
+use super::every::{self, Interval};
 use super::figure::{Metric, word};
 use super::keep::KeepConfig;
 use super::paths;
@@ -105,7 +105,7 @@ pub struct ValidationConfig {
     /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; if the
     /// run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
     /// depends only on the length of the run and the number of rows, and the result is written down.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "every::of_validations")]
     pub every: Interval,
     /// Whether to validate also after the last step, whatever its number; true if `every` is `"auto"`, otherwise false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +210,7 @@ impl Config {
         self.loss.validate()?;
         component::validate(&self.components)?;
         match (self.train.epochs, self.train.steps) {
-            (None, None) => return wrong("train", "neither epochs nor steps".to_owned(), "give one of the two"),
+            (None, None) => return Err(TrainError::NoLength),
             (Some(epochs), Some(steps)) => {
                 return wrong("train", format!("{epochs} epochs and {steps} steps"), "give only one of the two");
             }
@@ -229,6 +229,19 @@ impl Config {
             return wrong("validation.every", self.validation.every.to_string(), rule);
         }
         Ok(())
+    }
+
+    /// Refuses a new run without any step.
+    pub(super) fn require_steps(&self) -> Result<(), TrainError> {
+        let lengths = [("train.epochs", self.train.epochs), ("train.steps", self.train.steps)];
+        match lengths.into_iter().find(|(_, length)| *length == Some(0)) {
+            Some((field, _)) => {
+                let (field, value) = (field.to_owned(), "0".to_owned());
+                let rule = "must be at least 1; a run without a step trains nothing".to_owned();
+                Err(TrainError::Field { field, value, rule })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Returns the number of updates of the run, with `steps_per_epoch` updates per epoch.
@@ -268,7 +281,7 @@ impl Config {
                 value: self.device.clone(),
                 rule: DeviceError::Unknown.to_string(),
             },
-            source => TrainError::Device { device: self.device.clone(), begun, source },
+            source => TrainError::Device { device: self.device.clone(), begun, source: Box::new(source) },
         })
     }
 

@@ -64,6 +64,9 @@ fn runs_in(folder: &Path) -> Option<String> {
 /// Returns the path of a local directory with all components needed to determine its kind.
 fn whole_name(path: &Path) -> Result<PathBuf, TrainError> {
     let unread = |source| TrainError::Read { path: path.to_owned(), source };
+    if !path.exists() {
+        refuse_one_slash(path)?;
+    }
     if !fs::metadata(path).map_err(unread)?.is_dir() {
         let reason = "is a file; give a run directory, a folder of checkpoints, or one checkpoint's directory";
         return Err(TrainError::NothingToResume { path: path.to_owned(), reason: reason.to_owned() });
@@ -120,8 +123,17 @@ fn real(path: &Path) -> PathBuf {
     typed.ancestors().find_map(resolve).unwrap_or_else(|| typed.clone())
 }
 
+/// Refuses a path that was probably meant to be a URL.
+fn refuse_one_slash(path: &Path) -> Result<(), TrainError> {
+    match store::meant_url(path) {
+        Some(url) => Err(TrainError::OneSlash { path: path.to_owned(), url }),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a path for a new run that is inside another run's checkpoints, or is the root of the file system.
 pub(super) fn refuse(path: &Path) -> Result<(), TrainError> {
+    refuse_one_slash(path)?;
     let refused = |reason| Err(TrainError::NoPlace { path: path.to_owned(), reason });
     let whole = if store::is_url(path) { without_slash(path) } else { real(path) };
     if whole.parent().is_none() {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::data::{Data, pieces};
+use crate::figures::counted;
 use crate::train::TrainError;
 use crate::train::config::Config;
 
@@ -21,9 +22,10 @@ pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Resul
             _ => ("train.accumulate", accumulate.to_string(), "a micro-batch"),
         };
         let rule = format!(
-            "update {step} has {rows} rows, and so {what} of {small}, too few for a batch norm with a single number \
+            "update {step} has {}, and so {what} of {small}, too few for a batch norm with a single number \
              per channel in a row; change `train.accumulate` or `data.batch_size`, or leave a last batch that is not \
-             full out (`data.drop_last = true`)"
+             full out (`data.drop_last = true`)",
+            counted(rows, "row")
         );
         return Err(TrainError::Field { field: field.to_owned(), value, rule });
     }

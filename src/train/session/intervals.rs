@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::Notice;
+use crate::figures::counted;
 use crate::train::TrainError;
 use crate::train::config::figure::Metric;
 use crate::train::config::word;
@@ -40,9 +41,12 @@ impl Session {
             let known = match (from, metric) {
                 (Some(_), _) => format!("which is known only after step {total}, the last one"),
                 (None, Metric::TrainingLoss) => {
-                    format!("which is known at the end of an epoch, after {epoch} steps, and the run has {total}")
+                    format!(
+                        "which is known at the end of an epoch, after {}, and the run has {total}",
+                        counted(epoch, "step")
+                    )
                 }
-                (None, _) => format!("and the run of {total} steps ends before its first validation"),
+                (None, _) => format!("and the run of {} ends before its first validation", counted(total, "step")),
             };
             let remedy = match metric {
                 Metric::TrainingLoss => "train for longer, or set `data.validation` to a share of the rows",
@@ -79,7 +83,8 @@ impl Session {
             notices.push(Notice::Warning(error.to_string()));
         } else if self.validations.is_some() && self.first_known(Metric::ValidationLoss).is_none() {
             let (every, total) = (self.config.validation.every, lengths.total);
-            let text = format!("validation.every = {every}: the run of {total} steps ends before its first validation");
+            let steps = counted(total, "step");
+            let text = format!("validation.every = {every}: the run of {steps} ends before its first validation");
             notices.push(Notice::Warning(text));
         }
         if let Some(metric) = self.config.train.metric.filter(|_| !self.schedulers.wants_metric()) {

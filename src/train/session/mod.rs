@@ -280,14 +280,16 @@ fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result
         value: path.display().to_string(),
         rule,
     };
-    regular::require(path).map_err(|error| wrong(error.to_string()))?;
-    let tensors = safetensors::load(path, device).map_err(|error| wrong(without_backtrace(error).to_string()))?;
+    regular::require(path).map_err(|error| wrong(format!("{error}; give a safetensors file")))?;
+    let tensors = safetensors::load(path, device)
+        .map_err(|error| wrong(format!("{}; give a valid safetensors file", without_backtrace(error))))?;
+    let unfit = |reason: String| wrong(format!("{reason}; give weights of this model, or change `model` to theirs"));
     for (name, parameter) in parameters.iter() {
-        let tensor = tensors.get(name).ok_or_else(|| wrong(format!("has no tensor `{name}`")))?;
+        let tensor = tensors.get(name).ok_or_else(|| unfit(format!("has no tensor `{name}`")))?;
         if tensor.dims() != parameter.dims() || tensor.dtype() != parameter.dtype() {
             let (has, needs) = (host_dtype(tensor.dtype()), host_dtype(parameter.dtype()));
             let (shape, own) = (tensor.dims(), parameter.dims());
-            return Err(wrong(format!("has `{name}` as {has:?}{shape:?}, and the model as {needs:?}{own:?}")));
+            return Err(unfit(format!("has `{name}` as {has:?}{shape:?}, and the model as {needs:?}{own:?}")));
         }
         parameter.set(tensor)?;
     }

@@ -9,6 +9,7 @@ use super::Session;
 use super::begun::Begun;
 use super::recalled::{held, recalled, refuse_other_content, room};
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
+use crate::figures::counted;
 use crate::model::with_parameter_budget;
 use crate::train::checks::memory::Purpose;
 use crate::train::checks::outlook;
@@ -77,7 +78,7 @@ impl Session {
             return Err(TrainError::StepsDisagree { path: path.to_owned(), part, step });
         }
         if self.total_steps() < self.step {
-            let (field, value) = ("train".to_owned(), format!("{} steps in all", self.total_steps()));
+            let (field, value) = ("train".to_owned(), format!("{} in all", counted(self.total_steps(), "step")));
             let rule = format!("{} has {} already; resume an older checkpoint for that", path.display(), self.step);
             return Err(TrainError::Field { field, value, rule });
         }

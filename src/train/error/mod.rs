@@ -1,14 +1,19 @@
 //! Errors of starting, continuing or finishing a run.
 
+pub(super) mod remedies;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use self::remedies::{
+    config_remedy, last_good, open_remedy, processor, prune_remedy, read_remedy, write_remedy,
+};
 use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
-use crate::data::{DataConfig, DataError, Format};
+use crate::data::DataError;
 use crate::device::DeviceError;
 use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
@@ -16,19 +21,19 @@ use crate::memory::{DeviceFull, TooLarge};
 use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
-use crate::{remedy, shell, store};
+use crate::{shell, store};
 
 /// Errors of starting, continuing or finishing a run.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// A configuration cannot be read.
-    #[error("cannot read the configuration {}: {source}; {}", path.display(), config_remedy(path, *is_folder, source))]
+    #[error("cannot read the configuration {}: {source}; {}", path.display(), config_remedy(path, *place, source))]
     ReadConfig {
         /// The file.
         path: PathBuf,
-        /// Whether it is a folder.
-        is_folder: bool,
+        /// The file system's answer about the path.
+        place: ConfigPlace,
         /// The cause.
         source: io::Error,
     },
@@ -70,6 +75,9 @@ pub enum TrainError {
         /// The fault.
         reason: String,
     },
+    /// A configuration without the length of the run.
+    #[error("`train.epochs` or `train.steps` is missing")]
+    NoLength,
     /// A field of the configuration has an invalid value.
     #[error("{field} = {value}: {rule}")]
     Field {
@@ -96,7 +104,7 @@ pub enum TrainError {
         /// Whether the run has begun, perhaps elsewhere.
         begun: bool,
         /// The cause.
-        source: DeviceError,
+        source: Box<DeviceError>,
     },
     /// The optimizer's configuration, or an update.
     #[error(transparent)]
@@ -165,6 +173,14 @@ pub enum TrainError {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The newest checkpoint is damaged, and no older one may take its place.
+    #[error("{error}; without `--strict` the newest valid one is used, {}", valid.display())]
+    Strict {
+        /// The damage.
+        error: CheckpointError,
+        /// The newest valid checkpoint.
+        valid: PathBuf,
+    },
     /// The tensor library.
     #[error(transparent)]
     Tensor(candle_core::Error),
@@ -263,6 +279,15 @@ pub enum TrainError {
         /// The reason.
         reason: &'static str,
     },
+    /// A folder for a run that was probably meant to be a URL.
+    #[error("{} is a folder called `{}:`; an object store is {url}, and the folder is ./{}", path.display(),
+        url.split(':').next().unwrap_or_default(), path.display())]
+    OneSlash {
+        /// The path.
+        path: PathBuf,
+        /// The URL with both slashes.
+        url: String,
+    },
     /// There is nothing to resume at the path.
     #[error("{}: {reason}", path.display())]
     NothingToResume {
@@ -298,6 +323,17 @@ pub enum TrainError {
         /// The newest valid checkpoint before this step.
         last_checkpoint: Option<PathBuf>,
     },
+}
+
+/// The file system's answer about the path of a configuration that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigPlace {
+    /// A folder.
+    Folder,
+    /// A file with a name of data.
+    Data,
+    /// Another file, or nothing.
+    Other,
 }
 
 from_candle!(TrainError => Tensor);
@@ -343,81 +379,6 @@ impl From<DataError> for TrainError {
             error => Self::Data(Box::new(error)),
         }
     }
-}
-
-fn last_good(checkpoint: Option<&Path>) -> String {
-    match checkpoint {
-        Some(path) => format!(
-            "the last good checkpoint is {}: `train --resume {} --set optimizer.lr=…` continues from there",
-            path.display(),
-            shell::path(path)
-        ),
-        None => "there is no earlier checkpoint; check the data and the initial weights".to_owned(),
-    }
-}
-
-fn processor(begun: bool) -> &'static str {
-    match begun {
-        true => {
-            "`--device cpu` continues on the processor, with the same learning rates, and weights that agree within \
-             rounding"
-        }
-        false => "`--device cpu` computes on the processor",
-    }
-}
-
-fn write_remedy(path: &Path, source: &io::Error) -> String {
-    match remedy::of(source) {
-        _ if store::is_url(path) => store::remedy(source).to_owned(),
-        _ if is_of_another_kind(source) => MOVE_AWAY.to_owned(),
-        Some(remedy) if source.kind() != io::ErrorKind::PermissionDenied => format!("; {remedy}"),
-        _ => "; choose another place with --out, or make room there".to_owned(),
-    }
-}
-
-fn prune_remedy(source: &io::Error) -> &'static str {
-    remedy::of(source).unwrap_or("pruning deletes files, so this must be allowed there")
-}
-
-fn open_remedy(path: &Path, source: &io::Error) -> String {
-    match store::is_url(path) {
-        true => store::remedy(source).to_owned(),
-        false if is_of_another_kind(source) => MOVE_AWAY.to_owned(),
-        false => remedy::after(source),
-    }
-}
-
-/// The remedy if another file is in the place of a run's file.
-const MOVE_AWAY: &str = "; move it away, and try again";
-
-/// Whether the error is about a pipe, a device or a folder in place of a regular file.
-fn is_of_another_kind(source: &io::Error) -> bool {
-    source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none()
-}
-
-fn read_remedy(source: &io::Error) -> String {
-    if remedy::is_absence(source) {
-        return "; give a run directory, a folder of checkpoints, or one checkpoint's directory".to_owned();
-    }
-    remedy::after(source)
-}
-
-fn config_remedy(path: &Path, is_folder: bool, source: &io::Error) -> String {
-    if is_folder {
-        return format!("a run directory is continued with `train --resume {}`", shell::path(path));
-    }
-    let of_data = is_named_like_data(path).then(|| for_data(path));
-    of_data.unwrap_or_else(|| remedy::of(source).unwrap_or("give the path of a TOML file").to_owned())
-}
-
-/// Whether a path that was given for a configuration is one of data, by its name.
-pub(super) fn is_named_like_data(path: &Path) -> bool {
-    path.is_file() && Format::of(&DataConfig::new(path)).is_ok()
-}
-
-/// The remedy for data that is given instead of a configuration.
-pub(super) fn for_data(path: &Path) -> String {
-    format!("this is data by its name; `train init {}` writes a configuration for it", shell::path(path))
 }
 
 impl TrainError {
