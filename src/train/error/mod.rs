@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use self::remedies::{
-    config_remedy, last_good, open_remedy, processor, prune_remedy, read_remedy, write_remedy,
-};
+use self::remedies::{config_remedy, last_good, open_remedy, processor, prune_remedy, read_remedy, write_remedy};
 use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
