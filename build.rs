@@ -29,18 +29,26 @@ mod kernels {
     /// that has it.
     pub fn compile() {
         println!("cargo::rerun-if-changed={SOURCES}");
+        match cudaforge::detect_compute_cap() {
+            Ok(capability) => println!("cargo::rustc-env=REKINDLE_COMPUTE_CAP={capability}"),
+            Err(error) => fail(&format!("it is not known for which GPU to build: {error}")),
+        }
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
         // Without contraction a product and a sum would round as on the processor, at half the speed.
         let builder = cudaforge::KernelBuilder::new().source_dir(SOURCES).watch([SOURCES]);
         let built = builder.arg("-std=c++17").arg("-O3").out_dir(&out).build_ptx();
         if let Err(error) = built {
-            eprintln!("the kernels in {SOURCES} cannot be compiled: {error}; docs/cuda.md says what a build needs");
-            std::process::exit(1);
+            fail(&format!("the kernels in {SOURCES} cannot be compiled: {error}"));
         }
         let arms: String = files_of_kernels().iter().map(|stem| arm(&out, stem)).collect();
         let signature = "pub fn of(kernel: &str) -> Option<(&'static str, &'static str)>";
         let code = format!("{signature} {{\n    Some(match kernel {{\n{arms}        _ => return None,\n    }})\n}}\n");
         fs::write(out.join("kernels.rs"), code).expect("OUT_DIR can be written to");
+    }
+
+    fn fail(reason: &str) -> ! {
+        eprintln!("{reason}; docs/cuda.md says what a build needs");
+        std::process::exit(1);
     }
 
     fn files_of_kernels() -> Vec<String> {

@@ -1,57 +1,46 @@
 //! The device that computes, by name.
+//!
+//! ```
+//! let opened = rekindle::device::open("auto")?;
+//! println!("{} computes", opened.name);
+//! # Ok::<(), rekindle::device::DeviceError>(())
+//! ```
 
-use candle_core::{Device, Error};
+#[cfg(feature = "cuda")]
+mod cuda;
+mod error;
 
-use crate::backtrace::without_backtrace;
+use candle_core::Device;
 
-/// Why a device cannot be opened.
-#[derive(Debug, thiserror::Error)]
+pub use error::DeviceError;
+pub(crate) use error::is_out_of_memory;
+
+/// An open device.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum DeviceError {
-    /// Not a name of a device.
-    #[error("must be `auto`, `cpu`, `cuda`, `metal`, or one of the last two with a number, such as `cuda:1`")]
-    Unknown,
-    /// This build cannot use such a device.
-    #[error("this build has no support for it: build with `--features {feature}`")]
-    NotBuilt {
-        /// The Cargo feature that it needs.
-        feature: &'static str,
-    },
-    /// The driver does not find any device, or does not work.
-    #[error("{reason}; `nvidia-smi` says whether the driver works and lists the GPUs")]
-    Driver {
-        /// The driver's answer.
-        reason: String,
-    },
-    /// The number is too large.
-    #[error("there is no device {ordinal}: {}", counted(*.count))]
-    Missing {
-        /// The number asked for.
-        ordinal: usize,
-        /// How many there are.
-        count: usize,
-    },
-    /// The device failed.
-    #[error("{0}")]
-    Failed(Box<Error>),
+pub struct Opened {
+    /// Its name, which is never `auto`.
+    pub name: String,
+    /// The device.
+    pub device: Device,
+    /// Why `auto` is the CPU, if this build can use GPUs.
+    pub no_gpu: Option<String>,
 }
 
-fn counted(count: usize) -> String {
-    match count {
-        1 => "there is one, number 0".to_owned(),
-        count => format!("there are {count}, numbered from 0"),
+impl Opened {
+    fn new(name: &str, device: Device) -> Self {
+        Self { name: name.to_owned(), device, no_gpu: None }
     }
 }
 
 /// Opens the device that `name` names: `cpu`, `cuda`, `cuda:N`, `metal`, `metal:N`, or `auto`, which is the first GPU
-/// that this build can use, or else the CPU. Returns it with its name, which is never `auto`.
+/// that this build can use, or else the CPU.
 ///
 /// # Errors
-/// [`DeviceError`]; `auto` has none.
-pub fn open(name: &str) -> Result<(String, Device), DeviceError> {
+/// The name is unknown, this build cannot use such a device, there is no such device, or it fails. `auto` has no error.
+pub fn open(name: &str) -> Result<Opened, DeviceError> {
     if name == "auto" {
-        let gpu = ["cuda", "metal"].into_iter().find_map(|name| open(name).ok());
-        return Ok(gpu.unwrap_or_else(|| ("cpu".to_owned(), Device::Cpu)));
+        return Ok(first_gpu());
     }
     let (kind, ordinal) = name.split_once(':').unwrap_or((name, "0"));
     let device = match (kind, ordinal.parse::<usize>()) {
@@ -60,23 +49,23 @@ pub fn open(name: &str) -> Result<(String, Device), DeviceError> {
         ("metal", Ok(ordinal)) => metal(ordinal),
         _ => Err(DeviceError::Unknown),
     }?;
-    Ok((name.to_owned(), device))
+    Ok(Opened::new(name, device))
+}
+
+fn first_gpu() -> Opened {
+    let mut no_gpu = None;
+    for name in ["cuda", "metal"] {
+        match open(name) {
+            Ok(opened) => return opened,
+            Err(DeviceError::NotBuilt { .. }) => {}
+            Err(error) => no_gpu = no_gpu.or(Some(error.to_string())),
+        }
+    }
+    Opened { no_gpu, ..Opened::new("cpu", Device::Cpu) }
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(ordinal: usize) -> Result<Device, DeviceError> {
-    use candle_core::cuda_backend::cudarc::driver::CudaContext;
-    let count = CudaContext::device_count().map_err(|error| DeviceError::Driver { reason: error.to_string() })?;
-    let count = usize::try_from(count).unwrap_or(0);
-    if count == 0 {
-        return Err(DeviceError::Driver { reason: "the driver finds no GPU".to_owned() });
-    }
-    if ordinal >= count {
-        return Err(DeviceError::Missing { ordinal, count });
-    }
-    // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
-    Device::new_cuda_with_stream(ordinal).map_err(failed)
-}
+use cuda::open as cuda;
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(_: usize) -> Result<Device, DeviceError> {
@@ -87,11 +76,38 @@ fn metal(ordinal: usize) -> Result<Device, DeviceError> {
     if !cfg!(feature = "metal") {
         return Err(DeviceError::NotBuilt { feature: "metal" });
     }
-    Device::new_metal(ordinal).map_err(failed)
+    Device::new_metal(ordinal).map_err(DeviceError::failed)
 }
 
-fn failed(error: Error) -> DeviceError {
-    DeviceError::Failed(Box::new(without_backtrace(error)))
+/// Returns a description of the GPU and of the software that its bits depend on; `None` for other devices, and if the
+/// driver does not answer.
+pub fn gpu(device: &Device) -> Option<String> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::description(device),
+        _ => None,
+    }
+}
+
+/// Returns the free bytes of the GPU's memory, and all of them; `None` for other devices, and if the driver does not
+/// answer.
+pub(crate) fn memory(device: &Device) -> Option<(u64, u64)> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::memory(device),
+        _ => None,
+    }
+}
+
+/// Whether two names are of one device.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    let whole = |name: &str| name.strip_suffix(":0").unwrap_or(name).to_owned();
+    whole(a) == whole(b)
+}
+
+/// Returns `cuda` for `cuda:1`.
+pub(crate) fn kind(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -100,12 +116,12 @@ mod tests {
 
     #[test]
     fn every_name_of_a_device_is_opened_or_says_why_not() {
-        assert!(matches!(open("cpu"), Ok((name, Device::Cpu)) if name == "cpu"));
-        for name in ["gpu", "cpu:1", "cuda:", "cuda:-1", "cuda:x", "", "Auto"] {
+        assert!(matches!(open("cpu"), Ok(Opened { name, device: Device::Cpu, no_gpu: None }) if name == "cpu"));
+        for name in ["gpu", "cpu:1", "cuda:", "cuda:-1", "cuda:x", "", "Auto", "auto:0"] {
             assert!(matches!(open(name), Err(DeviceError::Unknown)), "{name}");
         }
         if !cfg!(feature = "cuda") {
-            assert_eq!(open("cuda:1").unwrap_err().to_string(), "this build has no support for it: build with `--features cuda`");
+            assert!(matches!(open("cuda:1"), Err(DeviceError::NotBuilt { feature: "cuda" })));
         }
         if !cfg!(feature = "metal") {
             assert!(matches!(open("metal"), Err(DeviceError::NotBuilt { feature: "metal" })));
@@ -114,15 +130,24 @@ mod tests {
 
     #[test]
     fn auto_is_a_device_that_opens() {
-        let (name, device) = open("auto").unwrap();
-        assert_ne!(name, "auto");
-        assert!(device.same_device(&open(&name).unwrap().1) || !device.is_cpu());
+        let auto = open("auto").unwrap();
+        assert_ne!(auto.name, "auto");
+        assert!(auto.device.same_device(&open(&auto.name).unwrap().device) || !auto.device.is_cpu());
+        // A build that cannot use a GPU has nothing to say about it.
+        let is_built = cfg!(feature = "cuda") || cfg!(feature = "metal");
+        assert_eq!(auto.no_gpu.is_some(), is_built && auto.device.is_cpu());
     }
 
     #[test]
-    fn a_number_that_is_too_large_is_answered_with_how_many_there_are() {
-        let message = |count| DeviceError::Missing { ordinal: 4, count }.to_string();
-        assert_eq!(message(1), "there is no device 4: there is one, number 0");
-        assert_eq!(message(2), "there is no device 4: there are 2, numbered from 0");
+    fn the_first_of_its_kind_has_two_names() {
+        assert!(is_same("cuda", "cuda:0") && is_same("cpu", "cpu:0") && is_same("cuda:10", "cuda:10"));
+        assert!(!is_same("cuda", "cuda:1") && !is_same("cuda", "metal") && !is_same("cuda:1", "cuda:10"));
+        assert_eq!([kind("cuda:1"), kind("cuda"), kind("cpu")], ["cuda", "cuda", "cpu"]);
+    }
+
+    #[test]
+    fn the_cpu_is_not_a_gpu() {
+        assert_eq!(gpu(&Device::Cpu), None);
+        assert_eq!(memory(&Device::Cpu), None);
     }
 }

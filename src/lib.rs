@@ -31,7 +31,8 @@
 //! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
 //! | `parquet` | tables in Parquet files |
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
-//! | `cuda`, `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle |
+//! | `cuda` | NVIDIA GPUs, with kernels that are compiled in the build (docs/cuda.md) |
+//! | `cudnn`, `nccl`, `metal`, `mkl`, `accelerate` | those of Candle |
 #![deny(missing_docs)]
 // Some shared code is used by the trainer alone. The default build reports code that nothing uses.
 #![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
@@ -46,6 +47,7 @@ mod cpu;
 mod cuda;
 #[cfg(feature = "trainer")]
 pub mod data;
+pub mod device;
 pub mod distributed;
 mod field_names;
 #[doc(hidden)]

@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::device;
+
 /// The build and the machine that wrote a checkpoint. It names no host, user or path.
 ///
 /// Bits are promised for the same build on the same kind of processor. Elsewhere a run continues within rounding,
@@ -22,6 +24,9 @@ pub struct WrittenBy {
     pub cpu_features: Vec<String>,
     /// The training device, as the program names it: `cpu`, `cuda`.
     pub device: String,
+    /// The model of the GPU and the versions of its software, if it is an NVIDIA GPU: with others, the bits may differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
     /// Number of compute threads.
     pub threads: usize,
     /// Time of writing, in seconds since 1970-01-01 00:00 UTC.
@@ -38,9 +43,16 @@ impl WrittenBy {
             target: env!("REKINDLE_TARGET").to_owned(),
             cpu_features: owned(&cpu_features()),
             device: device.to_owned(),
+            gpu: None,
             threads: rayon::current_num_threads(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         }
+    }
+
+    /// Returns the same on this GPU, as [`device::gpu`] describes it.
+    #[must_use]
+    pub fn on_gpu(self, gpu: Option<String>) -> Self {
+        Self { gpu, ..self }
     }
 
     /// Returns the differences between the writer of a checkpoint and `here`, one per line; empty if the same bits are
@@ -49,13 +61,37 @@ impl WrittenBy {
         let lines = [
             ("Rekindle", self.rekindle.clone(), here.rekindle.clone()),
             ("Candle", self.candle.clone(), here.candle.clone()),
-            ("kernels", listed(&self.features), listed(&here.features)),
+            ("kernels", listed(&self.kernels()), listed(&here.kernels())),
             ("target", self.target.clone(), here.target.clone()),
             ("processor", listed(&self.cpu_features), listed(&here.cpu_features)),
-            ("device", self.device.clone(), here.device.clone()),
+            ("device", self.device_beside(here), here.device_beside(self)),
         ];
         let differ = lines.into_iter().filter(|(_, there, here)| there != here);
         differ.map(|(what, there, here)| format!("{what}: written with {there}, now {here}")).collect()
+    }
+}
+
+impl WrittenBy {
+    /// Returns the features whose kernels computed: those for GPUs only on one.
+    fn kernels(&self) -> Vec<String> {
+        let is_used = |feature: &String| match feature.as_str() {
+            // The device itself differs where these do.
+            "cuda" | "metal" => false,
+            "cudnn" => device::kind(&self.device) == "cuda",
+            _ => true,
+        };
+        self.features.iter().filter(|feature| is_used(feature)).cloned().collect()
+    }
+
+    /// Returns the device as far as it must be that of `other`, for the same bits: which of several equal GPUs it is
+    /// does not matter.
+    fn device_beside(&self, other: &Self) -> String {
+        let is_of_one_kind = device::kind(&self.device) == device::kind(&other.device);
+        match &self.gpu {
+            Some(gpu) if is_of_one_kind && other.gpu.is_some() => gpu.clone(),
+            _ if device::is_same(&self.device, &other.device) => device::kind(&self.device).to_owned(),
+            _ => self.device.clone(),
+        }
     }
 }
 
@@ -117,6 +153,26 @@ mod tests {
         let there = WrittenBy { threads: here.threads + 1, candle: "0.11.0-old".into(), ..later };
         let expected = format!("Candle: written with 0.11.0-old, now {}", here.candle);
         assert_eq!(there.differences(&here), [expected]);
+    }
+
+    #[test]
+    fn a_device_differs_by_its_kind_or_its_model_and_not_by_its_number() {
+        let of = |device: &str, gpu: Option<&str>| WrittenBy::this_build(device).on_gpu(gpu.map(str::to_owned));
+        let told = |there: &WrittenBy, here: &WrittenBy| there.differences(here).concat();
+        let (h100, a100) = (Some("H100, cuBLAS 130002"), Some("A100, cuBLAS 130002"));
+        assert_eq!(told(&of("cuda:0", h100), &of("cuda", h100)), "");
+        assert_eq!(told(&of("cuda:0", h100), &of("cuda:1", h100)), "");
+        assert_eq!(told(&of("cuda", h100), &of("cpu", None)), "device: written with cuda, now cpu");
+        let expected = "device: written with H100, cuBLAS 130002, now A100, cuBLAS 130002";
+        assert_eq!(told(&of("cuda", h100), &of("cuda", a100)), expected);
+        // A build for GPUs computes on the CPU as every other one.
+        let with = |device: &str, features: &[&str]| WrittenBy { features: owned(features), ..of(device, None) };
+        assert_eq!(told(&with("cpu", &["cuda", "cudnn"]), &with("cpu", &[])), "");
+        let expected = "kernels: written with cudnn, now none";
+        assert_eq!(told(&with("cuda", &["cuda", "cudnn"]), &with("cuda", &["cuda"])), expected);
+        // Of some devices the model is not known.
+        assert_eq!(told(&of("metal", None), &of("metal:0", None)), "");
+        assert_eq!(told(&of("metal", None), &of("metal:1", None)), "device: written with metal, now metal:1");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod address_space;
 mod available;
+mod device_full;
 mod size;
 
 use crate::aligned::aligned;
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 pub use self::address_space::address_space_limit;
 pub use self::available::Available;
+pub use self::device_full::DeviceFull;
 pub use self::size::Size;
 pub(crate) use self::size::grouped;
 

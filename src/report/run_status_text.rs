@@ -57,6 +57,9 @@ impl fmt::Display for RunStatus {
         let by = &self.written_by;
         let (crates, target) = (format!("rekindle {}, candle {}", by.rekindle, by.candle), &by.target);
         writeln!(f, "written by  {crates}, {target}, {}, {}", by.device, counted(by.threads, "thread"))?;
+        if let Some(gpu) = &by.gpu {
+            writeln!(f, "gpu         {gpu}")?;
+        }
         writeln!(f)?;
         // `{:#}` includes statistics of every tensor.
         if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers::text(&self.tensors)) }

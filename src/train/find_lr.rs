@@ -92,7 +92,7 @@ pub fn find_lr(
     for step in 0..options.steps {
         let lr = options.rate(step);
         let Some(batch) = session.batch(&stop)?.filter(|_| !stop()) else { break };
-        let (loss, gradients) = session.gradients(&batch)?;
+        let (loss, gradients) = session.gradients(&batch).map_err(|error| session.explained(error))?;
         let running = average.add(loss);
         if !loss.is_finite() || running > DIVERGED * best {
             diverged = true;
@@ -107,7 +107,7 @@ pub fn find_lr(
             break;
         }
         let of_groups: Vec<StepHyperparams> = bases.iter().map(|&base| (lr * ratio(base)).into()).collect();
-        session.update(&gradients, &of_groups, loss)?;
+        session.update(&gradients, &of_groups, loss).map_err(|error| session.explained(error))?;
     }
     let smoothed = smooth(&losses, (SMOOTHED_OVER * f64::from(options.steps)).ceil() as usize);
     let point = |((lr, loss), smoothed)| RangePoint { lr, loss, smoothed };

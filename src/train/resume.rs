@@ -217,7 +217,7 @@ fn session(
     messages: &mut Vec<String>,
 ) -> Result<Session, TrainError> {
     let session = Session::resume_with(config, checkpoint, settings, given)?;
-    messages.extend(other_machine(checkpoint, session.device_name()));
+    messages.extend(other_machine(checkpoint, &session.written_by()));
     let step = checkpoint.step();
     if let Some(latest) = changes_at(&session, step) {
         for change in latest["changes"].as_array().into_iter().flatten() {
@@ -230,8 +230,8 @@ fn session(
 }
 
 /// Returns a message if a checkpoint was saved by another build or on another machine.
-pub(crate) fn other_machine(checkpoint: &Checkpoint, device: &str) -> Option<String> {
-    let differences = checkpoint.manifest().written_by.differences(&WrittenBy::this_build(device));
+pub(crate) fn other_machine(checkpoint: &Checkpoint, here: &WrittenBy) -> Option<String> {
+    let differences = checkpoint.manifest().written_by.differences(here);
     let message = "the same bits are not promised, because it was saved by another build or on another machine";
     (!differences.is_empty()).then(|| format!("{message}: {}", differences.join("; ")))
 }

@@ -18,7 +18,7 @@ use super::run_dir::log::Log;
 use super::session::Session;
 use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use crate::checkpoint::fs::{Disk, LocalDisk};
-use crate::checkpoint::{self, Checkpoint, Folder, Saver, WrittenBy};
+use crate::checkpoint::{self, Checkpoint, Folder, Saver};
 use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
 use crate::{shell, store};
 
@@ -74,7 +74,7 @@ impl Run {
             directory.write_config(session.config())?;
         }
         let log = directory.open_log(session.logged())?;
-        let written_by = WrittenBy::this_build(session.device_name());
+        let written_by = session.written_by();
         let saver = Saver::new(directory.folder(), written_by).keeping(session.keep().clone());
         let saver = saver.on(directory.held(Arc::new(LocalDisk)));
         let saving = (session.step(), Instant::now());
@@ -138,7 +138,8 @@ impl Run {
         sink.begin(&Beginning { done, recorded, total, run: self.directory.path() })?;
         let began = Instant::now();
         // If a pending save found non-finite weights, that error comes first: it is the cause.
-        let outcome = self.steps(sink).or_else(|error| self.await_save(sink).and(Err(error)));
+        let outcome = self.steps(sink).map_err(|error| self.session.explained(error));
+        let outcome = outcome.or_else(|error| self.await_save(sink).and(Err(error)));
         // Errors caused by another process that has taken over the run.
         let outcome = outcome.or_else(|error| self.directory.require_held().and(Err(error)));
         flush(sink);

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::backtrace::from_candle;
 use crate::data::{DataError, Input, TextError};
+use crate::device::is_out_of_memory;
 use crate::remedy;
 use crate::train::TrainError;
 
@@ -146,7 +147,7 @@ pub enum TrainedError {
         source: io::Error,
     },
     /// The tensor library.
-    #[error(transparent)]
+    #[error("{}{}", .0, if is_out_of_memory(.0) { "; `--device cpu` uses the memory of the machine" } else { "" })]
     Tensor(candle_core::Error),
 }
 

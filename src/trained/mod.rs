@@ -44,8 +44,9 @@ pub use predict::{PredictedRows, Predictions};
 pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, WrittenBy};
 use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind};
+use crate::device;
 use crate::loss::Loss;
 pub use crate::loss::Predicted;
 use crate::model::{Mode, Model, with_parameter_budget};
@@ -101,7 +102,8 @@ impl Trained {
         settings: &[Setting],
     ) -> Result<(Self, Vec<String>), TrainedError> {
         let trained = Self::from_checkpoint(&checkpoint, settings)?;
-        messages.extend(resume::other_machine(&checkpoint, &trained.config.device));
+        let here = WrittenBy::this_build(&trained.config.device).on_gpu(device::gpu(&trained.device));
+        messages.extend(resume::other_machine(&checkpoint, &here));
         Ok((trained, messages))
     }
 
@@ -140,8 +142,8 @@ impl Trained {
         }
         let config = checkpoint.field("config").ok_or_else(|| TrainedError::NoConfig { path: path.clone() })?;
         let read = |config: &Value| train::from_checkpoint(config, settings, &train::base_of(&path));
-        let config = read(config).or_else(|error| read(&without_training(config)).map_err(|_| error))?;
-        let device = config.open_device()?;
+        let mut config = read(config).or_else(|error| read(&without_training(config)).map_err(|_| error))?;
+        let (device, _) = config.settle_device(false)?;
         let schema = match checkpoint.field("schema") {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
             None => schema_of_data(checkpoint, settings, &config, &device)?,

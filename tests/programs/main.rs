@@ -9,6 +9,7 @@ mod bad_disk;
 mod chart;
 mod clear_messages;
 mod configuration;
+mod device;
 mod eval;
 mod find_lr;
 mod first_configuration;

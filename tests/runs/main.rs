@@ -6,6 +6,7 @@ mod common;
 mod accumulate;
 mod components;
 mod determinism;
+mod device_full;
 mod examples;
 mod fashion;
 mod gpt;

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use rekindle::report::Check as Checked;
 
-use crate::{print, settings};
+use crate::on_device::OnDevice;
+use crate::print;
 
 /// Arguments of `train check`.
 #[derive(Args)]
@@ -20,6 +21,8 @@ pub struct Check {
     /// Change a setting first, such as `data.validation=0.1`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -27,7 +30,7 @@ pub struct Check {
 
 /// Prints the interpretation.
 pub fn check(arguments: &Check) -> Result<()> {
-    let checked = Checked::of_file(&arguments.config, &settings(&arguments.settings)?)?;
+    let checked = Checked::of_file(&arguments.config, &arguments.device.with(&arguments.settings)?)?;
     let text = if arguments.json { serde_json::to_string_pretty(&checked)? + "\n" } else { checked.to_string() };
     Ok(print(&text)?)
 }

@@ -8,6 +8,7 @@ use rekindle::train::{Console, Sink};
 use rekindle::trained::{Evaluated, EvaluationRows, TrainedError};
 use serde::Serialize;
 
+use crate::on_device::OnDevice;
 use crate::{open, print};
 
 /// Arguments of `train eval`.
@@ -35,6 +36,8 @@ pub struct Eval {
     /// Set a place: `data.path=…` for the run's data, or `device=cpu`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -59,7 +62,7 @@ struct Report<'a> {
 
 /// Evaluates a run and prints the result.
 pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedError> {
-    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
+    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let (evaluated, data) = match &arguments.data {

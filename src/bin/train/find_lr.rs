@@ -10,7 +10,8 @@ use rekindle::report::{pictures, terminal};
 use rekindle::train::{Console, RangePoint, RangeTest, RangeTestOptions, Sink, find_lr, from_file};
 use rekindle::{figures, shell};
 
-use crate::{default_out, listening, print, settings, stopped_by};
+use crate::on_device::OnDevice;
+use crate::{default_out, listening, print, stopped_by};
 
 /// Arguments of `train find-lr`.
 #[derive(Args)]
@@ -37,11 +38,13 @@ pub struct FindLr {
     /// Change a setting for the test, such as `data.batch_size=64`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
 }
 
 /// Runs a range test and writes its results: `find-lr.csv`, `find-lr.svg`, and the plot on stdout.
 pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode> {
-    let settings = settings(&arguments.settings)?;
+    let settings = arguments.device.with(&arguments.settings)?;
     let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
     options.validate().map_err(|error| anyhow!("--{error}"))?;
     let control = listening(console)?;

@@ -5,6 +5,7 @@ mod eval;
 mod find_lr;
 mod init;
 mod memory;
+mod on_device;
 mod opening;
 mod predict;
 mod prove;
@@ -30,6 +31,8 @@ use rekindle::trained::{Trained, TrainedError};
 use rekindle::{figures, shell, store, threads};
 use resume::ResumeOptions;
 
+use self::on_device::OnDevice;
+
 /// Train a model so that the run survives being killed: after a resume it has the same bits as without the
 /// interruption.
 #[derive(Parser)]
@@ -50,6 +53,8 @@ struct Arguments {
     /// Change a setting, such as `optimizer.lr=0.01`, or remove it: `train.clip_norm=`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -184,14 +189,9 @@ fn settle_threads() {
     }
 }
 
-fn settings(texts: &[String]) -> Result<Vec<Setting>, TrainError> {
-    texts.iter().map(|text| Setting::parse(text)).collect()
-}
-
 /// Opens the trained model of the run at `path`, from its newest or best checkpoint.
-fn open(path: &Path, best: bool, texts: &[String]) -> Result<(Trained, Vec<String>), TrainedError> {
-    let settings = settings(texts)?;
-    if best { Trained::open_best(path, &settings) } else { Trained::open(path, &settings) }
+fn open(path: &Path, best: bool, settings: &[Setting]) -> Result<(Trained, Vec<String>), TrainedError> {
+    if best { Trained::open_best(path, settings) } else { Trained::open(path, settings) }
 }
 
 /// Creates a control that signals use, and that prints answers on the console.
@@ -201,7 +201,7 @@ fn listening(console: &Console) -> Result<Control, TrainedError> {
 
 /// Prepares the requested run for training.
 fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
-    let settings = settings(&arguments.settings)?;
+    let settings = arguments.device.with(&arguments.settings)?;
     let control = listening(console)?;
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {

@@ -9,6 +9,7 @@ use rekindle::figures::counted;
 use rekindle::train::{Console, Control, Sink, Stake};
 use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
+use crate::on_device::OnDevice;
 use crate::{listening, open, stopped_by};
 
 /// Arguments of `train predict`.
@@ -35,12 +36,14 @@ pub struct Predict {
     /// Set a place: `device=cpu`, or `data.path=…` for the run's data; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
 }
 
 /// Writes the predictions for every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
     let control = listening(console)?;
-    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
+    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let mut rows = trained.predict(&arguments.data)?;

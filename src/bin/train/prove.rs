@@ -10,7 +10,8 @@ use rekindle::figures::counted;
 use rekindle::proof::{Event, Plan, Program, ProofError, prove};
 use rekindle::train::{Console, Interval, Sink, Stake, from_file};
 
-use crate::{listening, print, settings, stopped_by};
+use crate::on_device::OnDevice;
+use crate::{listening, print, stopped_by};
 
 /// Arguments of `train prove`.
 #[derive(Args)]
@@ -34,8 +35,10 @@ pub struct Prove {
     /// Change a setting, such as `train.epochs=5`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "command")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
     /// Test your own program: a shell command, with `{out}` for the run directory.
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", conflicts_with = "device")]
     command: Option<String>,
     /// Files of a run that may differ, such as `events.*`; may be given again.
     #[arg(long, value_name = "PATTERN")]
@@ -102,11 +105,12 @@ fn plan(arguments: &Prove) -> Result<Plan> {
         (Some(command), _) => (Program::Command(command.clone()), false, "command"),
         (None, config) => {
             let config = config.clone().unwrap_or_default();
-            let read = from_file(&config, &settings(&arguments.settings)?)?;
+            let read = from_file(&config, &arguments.device.with(&arguments.settings)?)?;
             let by_the_clock = matches!(read.checkpoint.every, Interval::Minutes(_) | Interval::Auto);
             let executable =
                 std::env::current_exe().context("this program's file cannot be found to start it again")?;
-            let program = Program::Train { executable, config, settings: arguments.settings.clone() };
+            let settings = arguments.device.texts(&arguments.settings);
+            let program = Program::Train { executable, config, settings };
             (program, by_the_clock, "")
         }
     };

@@ -14,7 +14,7 @@ use rekindle::shell;
 use crate::Arguments;
 
 /// Options of a run with a value.
-const VALUED: [&str; 3] = ["--resume", "--out", "--set"];
+const VALUED: [&str; 4] = ["--resume", "--out", "--set", "--device"];
 
 /// Returns the arguments of this process. If they are wrong, prints a message and exits.
 pub fn parse() -> Arguments {

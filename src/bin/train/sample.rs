@@ -6,6 +6,7 @@ use clap::Args;
 use rekindle::train::{Console, Sink};
 use rekindle::trained::{SampleOptions, TrainedError};
 
+use crate::on_device::OnDevice;
 use crate::{open, write_out};
 
 /// Arguments of `train sample`.
@@ -36,11 +37,13 @@ pub struct Sample {
     /// Set the device: `device=cpu`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    device: OnDevice,
 }
 
 /// Prints the prompt and the generated text as it comes.
 pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedError> {
-    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.settings)?;
+    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let Sample { tokens, temperature, top_k, seed, ref prompt, .. } = *arguments;
     let pieces = trained.sample(prompt, &SampleOptions { tokens, temperature, top_k, seed })?;

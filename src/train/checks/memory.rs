@@ -3,7 +3,8 @@
 use candle_core::Device;
 
 use crate::data::{Data, Input, TargetKind, pieces};
-use crate::memory::{self, Need, grouped};
+use crate::device::{self, is_out_of_memory};
+use crate::memory::{self, DeviceFull, Need, grouped};
 use crate::model::{ModelConfig, Outline};
 use crate::optim::Remembered;
 use crate::train::TrainError;
@@ -46,6 +47,31 @@ pub(crate) fn require(
     let what = if purpose == Purpose::Look { "the model" } else { "the run" };
     let (needs, beside) = (sizes.needs(), sizes.beside());
     Ok(memory::require_with(what, needs, beside, held, sizes.remedies(config, &data.input(), outputs, purpose))?)
+}
+
+/// Returns the error of an operation of a run whose rows are `data`. If the memory of its device is used up, the error
+/// says by what, and what would help.
+pub(crate) fn explained(
+    error: TrainError,
+    config: &Config,
+    data: &Data,
+    outputs: usize,
+    device: &Device,
+    purpose: Purpose,
+) -> TrainError {
+    if !is_out_of_memory(&error) {
+        return error;
+    }
+    let outline = config.model.outline(&data.input(), outputs).ok().flatten().unwrap_or_default();
+    let sizes = Sizes::of(config, data, outline, device, purpose).on_device();
+    let full = DeviceFull {
+        device: config.device.clone(),
+        free_of: device::memory(device),
+        needs: sizes.needs(),
+        tensors: sizes.largest_tensors(),
+        remedies: sizes.remedies(config, &data.input(), outputs, purpose),
+    };
+    TrainError::DeviceFull(Box::new(full))
 }
 
 /// The sizes that determine the memory of a run.
@@ -133,6 +159,24 @@ impl Sizes {
         let of_rows = format!("{count} of {} rows", grouped(self.rows));
         needs.push(Need::new("batches", batch.saturating_mul(self.batches), of_rows));
         needs
+    }
+
+    /// Returns the sizes of what is in the memory of a GPU: no copy to save, and one batch.
+    fn on_device(self) -> Self {
+        Self { is_on_cpu: true, batches: 1, purpose: Purpose::RangeTest, ..self }
+    }
+
+    /// Returns name, shape and bytes of the largest weights.
+    fn largest_tensors(&self) -> Vec<(String, Vec<usize>, u64)> {
+        const MOST: usize = 3;
+        let bytes = |numbers: u64| numbers.saturating_mul(NUMBER);
+        let shapes = self.outline.tensors.iter().map(|(_, shape)| shape);
+        let sized = self.outline.sizes().zip(shapes);
+        let mut all: Vec<_> =
+            sized.map(|((name, numbers), shape)| (name.to_owned(), shape.clone(), bytes(numbers))).collect();
+        all.sort_by_key(|(_, _, bytes)| std::cmp::Reverse(*bytes));
+        all.truncate(MOST);
+        all
     }
 
     /// Returns the temporary memory in addition: the gradient of one weight and the working memory of a backward pass;
@@ -311,6 +355,22 @@ mod tests {
     fn on_another_device_only_copy_and_batches_are_in_memory() {
         let elsewhere = Sizes { is_on_cpu: false, batches: 1, ..sizes(Purpose::Train) };
         assert_eq!(listed(&elsewhere), expected(&[("copy to save", 4 * 303), ("batches", 8 * 12)]));
+    }
+
+    #[test]
+    fn a_full_device_has_no_copy_to_save_and_one_batch() {
+        let elsewhere = Sizes { is_on_cpu: false, ..sizes(Purpose::Train) }.on_device();
+        let all = [
+            ("weights", 4 * 103),
+            ("moments", 4 * 200),
+            ("gradients", 4 * 100),
+            ("activations", 4 * 300),
+            ("batches", 8 * 12),
+        ];
+        assert_eq!(listed(&elsewhere), expected(&all));
+        let largest = elsewhere.largest_tensors();
+        let names: Vec<_> = largest.iter().map(|(name, _, bytes)| (name.as_str(), *bytes)).collect();
+        assert_eq!(names, [("a", 280), ("b", 120), ("c", 12)]);
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Setting {
         Ok(Self { key, value })
     }
 
+    /// Sets the device to `name`, whatever that looks like as a value of TOML.
+    pub fn of_device(name: &str) -> Self {
+        Self { key: "device".to_owned(), value: Value::String(name.to_owned()) }
+    }
+
     /// Whether it sets exactly this value.
     pub(super) fn is(&self, value: &Value) -> bool {
         self.value == *value

@@ -11,8 +11,9 @@ use super::every::{self, Interval};
 use super::figure::{Metric, word};
 use super::keep::KeepConfig;
 use super::paths;
-use crate::backtrace::without_backtrace;
+use crate::Notice;
 use crate::data::DataConfig;
+use crate::device::{self, DeviceError, Opened};
 use crate::loss::LossConfig;
 use crate::metric::MetricConfig;
 use crate::model::ModelConfig;
@@ -31,9 +32,10 @@ pub struct Config {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
-    /// The device of the tensors: `"cpu"`, `"cuda"`, `"cuda:1"` or `"metal"`.
+    /// The device of the tensors: `"cpu"`, `"cuda"`, `"cuda:1"`, `"metal"`, or `"auto"`, which is the first GPU that the
+    /// program can use, or else the CPU. The name of the device that was opened is written down.
     #[serde(default = "default_device")]
-    #[schemars(regex(pattern = r"^(cpu|cuda|metal)(:[0-9]+)?$"))]
+    #[schemars(regex(pattern = r"^(auto|(cpu|cuda|metal)(:[0-9]+)?)$"))]
     pub device: String,
     /// The training data.
     pub data: DataConfig,
@@ -255,22 +257,31 @@ impl Config {
     /// # Errors
     /// The name is unknown, this build does not support it, or there is no such device.
     pub fn open_device(&self) -> Result<Device, TrainError> {
-        let (kind, ordinal) = self.device.split_once(':').unwrap_or((&self.device, "0"));
-        let opened = match (kind, ordinal.parse::<usize>()) {
-            ("cpu", Ok(0)) => Ok(Device::Cpu),
-            // One stream for all threads: with a stream per thread, using a batch uploaded by another one would be a
-            // race.
-            ("cuda", Ok(ordinal)) => Device::new_cuda_with_stream(ordinal),
-            ("metal", Ok(ordinal)) => Device::new_metal(ordinal),
-            _ => {
-                let rule = "must be `cpu`, `cuda`, `metal`, or one of the last two with a number, such as `cuda:1`";
-                let (field, value) = ("device".to_owned(), self.device.clone());
-                return Err(TrainError::Field { field, value, rule: rule.to_owned() });
-            }
-        };
-        opened.map_err(|source| {
-            let source = Box::new(without_backtrace(source));
-            TrainError::Device { device: self.device.clone(), source }
+        Ok(self.opened_device(false)?.device)
+    }
+
+    /// Opens the device, and replaces `auto` by its name. Also returns a notice about what `auto` means here. `begun`
+    /// is whether the run has begun, perhaps elsewhere.
+    ///
+    /// # Errors
+    /// As [`Config::open_device`].
+    pub(crate) fn settle_device(&mut self, begun: bool) -> Result<(Device, Option<Notice>), TrainError> {
+        let opened = self.opened_device(begun)?;
+        let is_chosen = self.device != opened.name;
+        let why = opened.no_gpu.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let notice = format!("device `{}` is `{}` here{why}", self.device, opened.name);
+        self.device = opened.name;
+        Ok((opened.device, is_chosen.then_some(Notice::Note(notice))))
+    }
+
+    fn opened_device(&self, begun: bool) -> Result<Opened, TrainError> {
+        device::open(&self.device).map_err(|source| match source {
+            DeviceError::Unknown => TrainError::Field {
+                field: "device".to_owned(),
+                value: self.device.clone(),
+                rule: DeviceError::Unknown.to_string(),
+            },
+            source => TrainError::Device { device: self.device.clone(), begun, source: Box::new(source) },
         })
     }
 

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use self::remedies::{config_remedy, last_good, open_remedy, prune_remedy, read_remedy, write_remedy};
+use self::remedies::{config_remedy, last_good, open_remedy, processor, prune_remedy, read_remedy, write_remedy};
 use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::device::DeviceError;
 use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
-use crate::memory::TooLarge;
+use crate::memory::{DeviceFull, TooLarge};
 use crate::model::ModelError;
 use crate::optim::OptimError;
 use crate::schedule::ScheduleError;
@@ -94,14 +95,14 @@ pub enum TrainError {
         reason: String,
     },
     /// The device cannot be opened.
-    #[error(
-        "device `{device}` cannot be opened: {source}; `--set device=cpu` uses the processor; a GPU needs a build with `--features cuda` or `metal`"
-    )]
+    #[error("device `{device}` cannot be opened: {source}; {}", processor(*begun))]
     Device {
         /// The device.
         device: String,
+        /// Whether the run has begun, perhaps elsewhere.
+        begun: bool,
         /// The cause.
-        source: Box<candle_core::Error>,
+        source: Box<DeviceError>,
     },
     /// The optimizer's configuration, or an update.
     #[error(transparent)]
@@ -164,6 +165,9 @@ pub enum TrainError {
     /// It does not fit in memory.
     #[error(transparent)]
     TooLarge(#[from] Box<TooLarge>),
+    /// The memory of the device is used up.
+    #[error(transparent)]
+    DeviceFull(Box<DeviceFull>),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -385,6 +389,7 @@ impl TrainError {
                 | Self::Displaced { .. }
                 | Self::LockLost { .. }
                 | Self::Tensor(_)
+                | Self::DeviceFull(_)
                 | Self::Component { .. }
                 | Self::Communicator { .. }
                 | Self::Optim(OptimError::Tensor(_))

@@ -65,3 +65,14 @@ pub(super) fn config_remedy(path: &Path, place: ConfigPlace, source: &io::Error)
 pub(in crate::train) fn for_data(path: &Path) -> String {
     format!("this is data by its name; `train init {}` writes a configuration for it", shell::path(path))
 }
+
+/// The remedy for a device that cannot be opened; `begun` is whether the run has begun, perhaps elsewhere.
+pub(super) fn processor(begun: bool) -> &'static str {
+    match begun {
+        true => {
+            "`--device cpu` continues on the processor, with the same learning rates, and weights that agree within \
+             rounding"
+        }
+        false => "`--device cpu` computes on the processor",
+    }
+}

@@ -28,8 +28,9 @@ use super::schedulers::Schedulers;
 use super::{TrainError, metrics};
 use crate::Notice;
 use crate::backtrace::without_backtrace;
-use crate::checkpoint::Retention;
+use crate::checkpoint::{Retention, WrittenBy};
 use crate::data::{Data, Recalled};
+use crate::device;
 use crate::distributed::{Communicator, SingleProcess};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
@@ -59,6 +60,8 @@ pub struct Session {
     schedulers: Schedulers,
     /// Components, by name.
     components: Vec<(String, Box<dyn Component>)>,
+    device: Device,
+    purpose: Purpose,
     metric: Metric,
     epoch_mean: EpochMean,
     /// The metrics measured after the last update.
@@ -71,7 +74,7 @@ pub struct Session {
     unvalidated: Option<StepRecord>,
     /// The configuration changes of each resume.
     history: Vec<Value>,
-    /// Notices about the resume that this session began with.
+    /// Notices about the device and the resume that this session began with.
     resumed: Vec<Notice>,
 }
 
@@ -103,7 +106,7 @@ impl Session {
         begun: &Begun,
         given: Given,
     ) -> Result<Self, TrainError> {
-        let device = config.open_device()?;
+        let (device, no_gpu) = config.settle_device(recalled.is_some())?;
         let data = match (given.dataset, recalled) {
             (Some(source), _) => Data::of_source(source, &config.data, config.seed, &device)?,
             (None, Some(recalled)) => Data::reopen(&config.data, config.seed, &device, recalled)?,
@@ -120,7 +123,10 @@ impl Session {
         memory::require(&config, &data, outputs, &device, purpose)?;
         let model = match given.model {
             Some(model) => model,
-            None => config.model.build(&data.input(), outputs, config.seed, &device)?,
+            None => {
+                let built = config.model.build(&data.input(), outputs, config.seed, &device);
+                built.map_err(|error| memory::explained(error.into(), &config, &data, outputs, &device, purpose))?
+            }
         };
         let communicator = given.communicator.unwrap_or_else(|| Box::new(SingleProcess));
         ranks::check(&*communicator, &config, model.as_ref())?;
@@ -131,7 +137,7 @@ impl Session {
         }
         batches::refuse_small(&config, &data, model.min_batch_rows())?;
         let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
-        let mut resumed: Vec<Notice> = Vec::new();
+        let mut resumed = Vec::from_iter(no_gpu);
         resumed.extend(begun.unless(
             &["optimizer.groups", "optimizer.kind"],
             optimizer.refuse_unmatched(&parameters).map_err(Into::into),
@@ -161,6 +167,8 @@ impl Session {
             optimizer,
             schedulers,
             components,
+            device,
+            purpose,
             metric,
             epoch_mean: EpochMean::default(),
             measured: Measured::default(),
@@ -232,6 +240,11 @@ impl Session {
     /// Returns the retention rules.
     pub(super) fn keep(&self) -> &Retention {
         &self.keep
+    }
+
+    /// Describes this build and its device, for a checkpoint.
+    pub(super) fn written_by(&self) -> WrittenBy {
+        WrittenBy::this_build(self.device_name()).on_gpu(device::gpu(&self.device))
     }
 
     /// Returns the device, as named in a checkpoint.

@@ -49,7 +49,7 @@ impl Session {
         session.config.train.initial_weights = initial_weights;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
-        session.restore(checkpoint)?;
+        session.restore(checkpoint).map_err(|error| session.explained(error))?;
         session.step = checkpoint.step();
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
         session.measured = measured.and_then(Result::ok).unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::ops::Tape;
 use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::StepRng;
 use crate::train::TrainError;
+use crate::train::checks::memory::{self, Purpose};
 use crate::train::component::{self, Update};
 use crate::train::config::figure::Metric;
 use crate::train::metrics::{self, Evaluation, Measured};
@@ -70,6 +71,14 @@ impl Session {
         let draws = StepRng::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
         Ok(self.loss.forward(&outputs, &batch.targets)?)
+    }
+
+    /// Returns the error of a step; if the memory of the device is used up, with what it holds.
+    pub(in crate::train) fn explained(&self, error: TrainError) -> TrainError {
+        let outputs = self.loss.outputs(self.data.targets()).unwrap_or(0);
+        // The rows of a batch are fixed once updates are made.
+        let purpose = if self.step > 0 { Purpose::Resume { held: 0 } } else { self.purpose };
+        memory::explained(error, &self.config, &self.data, outputs, &self.device, purpose)
     }
 
     fn disconnected(&self, error: CommunicatorError) -> TrainError {

@@ -1,0 +1,78 @@
+//! NVIDIA GPUs: opening one, and its properties.
+
+use std::sync::Arc;
+
+use candle_core::cuda_backend::cudarc::cublas::sys::cublasGetVersion_v2;
+use candle_core::cuda_backend::cudarc::driver::sys::{CUDA_VERSION, cuDriverGetVersion};
+use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
+use candle_core::{CudaDevice, Device};
+
+use super::error::{Compiled, DeviceError, version};
+
+/// The compute capability that the kernels were compiled for, such as `90a`.
+const COMPILED_FOR: &str = env!("REKINDLE_COMPUTE_CAP");
+
+/// Opens the GPU with this number.
+pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
+    let count = CudaContext::device_count().map_err(of_driver)?;
+    let count = usize::try_from(count).unwrap_or(0);
+    if count == 0 {
+        return Err(DeviceError::NoGpu { reason: String::new() });
+    }
+    if ordinal >= count {
+        return Err(DeviceError::Missing { ordinal, count });
+    }
+    let driver = driver_version().map_err(of_driver)?;
+    if driver < CUDA_VERSION {
+        return Err(DeviceError::OldDriver { driver: version(driver), needed: version(CUDA_VERSION) });
+    }
+    // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
+    let device = CudaDevice::new_with_stream(ordinal).map_err(DeviceError::failed)?;
+    let (major, minor) = context(&device).compute_capability().map_err(of_driver)?;
+    Compiled::of(COMPILED_FOR).check(major, minor)?;
+    Ok(Device::Cuda(device))
+}
+
+/// Returns the GPU's model, and the versions of the software that computes: with others, the bits may differ.
+pub fn description(device: &CudaDevice) -> Option<String> {
+    let context = context(device);
+    let (major, minor) = context.compute_capability().ok()?;
+    let (name, driver) = (context.name().ok()?, version(driver_version().ok()?));
+    let cublas = cublas_version(device)?;
+    Some(format!("{name}, compute capability {major}.{minor}, driver for CUDA {driver}, cuBLAS {cublas}"))
+}
+
+/// Returns the free bytes of the GPU's memory, and all of them.
+pub fn memory(device: &CudaDevice) -> Option<(u64, u64)> {
+    let (free, all) = context(device).mem_get_info().ok()?;
+    Some((free as u64, all as u64))
+}
+
+fn context(device: &CudaDevice) -> Arc<CudaContext> {
+    device.cuda_stream().context().clone()
+}
+
+/// The newest version of CUDA that the driver knows, such as 13000.
+fn driver_version() -> Result<u32, DriverError> {
+    let mut version = 0;
+    // SAFETY: the driver writes a number to the address.
+    unsafe { cuDriverGetVersion(&raw mut version) }.result()?;
+    Ok(u32::try_from(version).unwrap_or(0))
+}
+
+/// The version of cuBLAS, such as 130002.
+fn cublas_version(device: &CudaDevice) -> Option<i32> {
+    let mut version = 0;
+    // SAFETY: the handle is the device's own, and the library writes a number to the address.
+    unsafe { cublasGetVersion_v2(*device.cublas_handle().handle(), &raw mut version) }.result().ok()?;
+    Some(version)
+}
+
+fn of_driver(error: DriverError) -> DeviceError {
+    DeviceError::of_driver(error.0 as u32, named(&error))
+}
+
+/// The name of the driver's answer alone; the explanation beside it is the driver's, and missing where there is none.
+fn named(error: &DriverError) -> String {
+    format!("{:?}", error.0)
+}
