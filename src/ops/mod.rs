@@ -7,6 +7,7 @@
 
 mod attention;
 mod batch_norm;
+mod by_tensor;
 mod cast;
 mod conv;
 pub mod dropout;

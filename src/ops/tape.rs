@@ -7,11 +7,11 @@
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Once};
 
-use candle_core::{Result, Tensor, TensorId};
+use candle_core::{Result, Tensor};
 
+use super::by_tensor::{TensorMap, TensorSet};
 use super::graph::Differentiable;
 
 thread_local! {
@@ -67,7 +67,7 @@ impl Tape {
     /// # Errors
     /// The device fails.
     #[cfg(test)]
-    pub(crate) fn gradients(self, output: &Tensor, gradient: Tensor) -> Result<Option<HashMap<TensorId, Tensor>>> {
+    pub(crate) fn gradients(self, output: &Tensor, gradient: Tensor) -> Result<Option<TensorMap<Tensor>>> {
         if self.covers(output) { self.walk(output, gradient).map(Some) } else { Ok(None) }
     }
 
@@ -86,8 +86,8 @@ impl Tape {
     ///
     /// # Errors
     /// The device fails.
-    pub(crate) fn walk(mut self, output: impl Borrow<Tensor>, gradient: Tensor) -> Result<HashMap<TensorId, Tensor>> {
-        let mut gradients = HashMap::from([(output.borrow().id(), gradient)]);
+    pub(crate) fn walk(mut self, output: impl Borrow<Tensor>, gradient: Tensor) -> Result<TensorMap<Tensor>> {
+        let mut gradients = TensorMap::from_iter([(output.borrow().id(), gradient)]);
         // Its graph holds all tensors.
         drop(output);
         // In reverse. Each node is dropped with its tensors as soon as it is processed.
@@ -111,7 +111,7 @@ impl Tape {
 
     /// Returns the first place where a path from a variable to `output` leaves the tape.
     fn gap_before(&self, output: &Tensor) -> Option<Gap> {
-        let mut known = HashSet::with_capacity(self.0.len());
+        let mut known = TensorSet::with_capacity_and_hasher(self.0.len(), Default::default());
         for node in &self.0 {
             if !node.inputs.iter().all(|x| !x.track_op() || x.is_variable() || known.contains(&x.id())) {
                 return Some(Gap::Before(node.operation.name()));
@@ -137,7 +137,7 @@ impl Gap {
     }
 }
 
-fn add(gradients: &mut HashMap<TensorId, Tensor>, to: &Tensor, gradient: Tensor) -> Result<()> {
+fn add(gradients: &mut TensorMap<Tensor>, to: &Tensor, gradient: Tensor) -> Result<()> {
     if to.track_op() {
         let sum = match gradients.remove(&to.id()) {
             Some(earlier) => super::add(&earlier, &gradient)?,

@@ -1,11 +1,10 @@
 //! Gradients with their norm, which is computed with one read from a device.
 
-use std::collections::HashMap;
-
 use candle_core::{DType, Tensor};
 
+use super::numbers::Numbers;
+use super::squares::add_squares;
 use super::{Gradients, OptimError};
-use crate::cpu;
 
 /// Gradients with a known norm, so it is also known whether they are finite. [`Gradients::measure`] computes them; an
 /// update takes them.
@@ -21,10 +20,12 @@ pub struct MeasuredGradients {
 impl MeasuredGradients {
     /// `gradients` with their norm, and the values of `scalars`.
     pub(super) fn new(gradients: Gradients, scalars: &[Tensor]) -> Result<(Self, Vec<f64>), OptimError> {
-        let squares = gradients.tensors().iter().map(sum_of_squares);
-        let scalars = scalars.iter().map(|scalar| Ok(Number::On(scalar.clone())));
-        let mut squares = read(squares.chain(scalars).collect::<Result<_, OptimError>>()?)?;
-        let scalars = squares.split_off(gradients.tensors().len());
+        let count = gradients.tensors().len();
+        let mut numbers = Numbers::with_capacity(count + scalars.len());
+        add_squares(&mut numbers, gradients.tensors())?;
+        scalars.iter().try_for_each(|scalar| numbers.push_later(scalar.clone()))?;
+        let mut squares = numbers.read()?;
+        let scalars = squares.split_off(count);
         let norm = squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
         Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
     }
@@ -76,61 +77,6 @@ impl MeasuredGradients {
     }
 }
 
-/// A number that is known, or that is to be read from a tensor of one element.
-enum Number {
-    Known(f64),
-    On(Tensor),
-}
-
-/// Where there is no slice to visit, the sum is left on the device until [`read`].
-fn sum_of_squares(tensor: &Tensor) -> Result<Number, OptimError> {
-    Ok(match tensor.dtype() {
-        DType::F32 if cpu::is_sliceable(tensor) => Number::Known(cpu::read::<f32, _>(tensor, sum)?),
-        DType::F64 if cpu::is_sliceable(tensor) => Number::Known(cpu::read::<f64, _>(tensor, sum)?),
-        DType::F64 => Number::On(tensor.sqr()?.sum_all()?),
-        _ => Number::On(tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?),
-    })
-}
-
-fn sum<T: candle_core::WithDType>(elements: &[T]) -> candle_core::Result<f64> {
-    Ok(cpu::sum_of_squares(elements))
-}
-
-/// The values of all `numbers`, for one read of each device.
-fn read(numbers: Vec<Number>) -> Result<Vec<f64>, OptimError> {
-    let mut values = vec![0.0; numbers.len()];
-    let mut by_device = HashMap::<_, Vec<(usize, Tensor)>>::new();
-    for (index, number) in numbers.into_iter().enumerate() {
-        match number {
-            Number::Known(value) => values[index] = value,
-            Number::On(tensor) => by_device.entry(tensor.device().location()).or_default().push((index, tensor)),
-        }
-    }
-    for (indices, tensors) in by_device.into_values().map(|waiting| waiting.into_iter().unzip::<_, _, Vec<_>, Vec<_>>())
-    {
-        for (index, value) in indices.into_iter().zip(read_together(&tensors)?) {
-            values[index] = value;
-        }
-    }
-    Ok(values)
-}
-
-/// The values of tensors of one element on one device: in f32, or in f64 where one of them has it.
-fn read_together(tensors: &[Tensor]) -> candle_core::Result<Vec<f64>> {
-    #[cfg(test)]
-    tests::READS.set(tests::READS.get() + 1);
-    if let [only] = tensors {
-        return Ok(vec![to_f64(only)?]);
-    }
-    let dtype = if tensors.iter().any(|tensor| tensor.dtype() == DType::F64) { DType::F64 } else { DType::F32 };
-    let numbers = tensors.iter().map(|tensor| tensor.to_dtype(dtype)?.reshape(1));
-    let all = Tensor::cat(&numbers.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-    Ok(match dtype {
-        DType::F64 => all.to_vec1::<f64>()?,
-        _ => all.to_vec1::<f32>()?.into_iter().map(f64::from).collect(),
-    })
-}
-
 /// Reads a tensor of one float.
 pub(crate) fn to_f64(scalar: &Tensor) -> candle_core::Result<f64> {
     match scalar.dtype() {
@@ -141,17 +87,11 @@ pub(crate) fn to_f64(scalar: &Tensor) -> candle_core::Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use candle_core::{Device, Var};
 
+    use super::super::numbers::READS;
     use super::*;
     use crate::parameters::Parameters;
-
-    thread_local! {
-        /// How often a device was read on this thread.
-        pub static READS: Cell<usize> = const { Cell::new(0) };
-    }
 
     fn parameters(dtype: DType) -> Parameters {
         let var = |values: &[f32]| {

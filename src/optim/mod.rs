@@ -14,11 +14,13 @@ mod gradients;
 mod group_config;
 mod groups;
 mod measured;
+mod numbers;
 mod optimizer;
 mod remembered;
 mod rule;
 mod rules;
 mod schema;
+mod squares;
 mod together;
 
 pub use any_rule::Rule;

@@ -2,7 +2,7 @@
 
 use rekindle::ops::dropout::Mask;
 use rekindle::ops::{self, Heads};
-use rekindle::rng::Draws;
+use rekindle::rng::StepRng;
 
 use super::arguments::Argument::{self, Count, In, Null, Out, Real};
 use super::arguments::Type;
@@ -53,7 +53,7 @@ impl Sizes {
 #[test]
 fn the_parts_of_attention_make_up_that_of_the_cpu() {
     let of = Type::F64;
-    let (heads, draws) = (Heads { queries: 4, keys: 2 }, Draws::at(DRAWS.0, DRAWS.1));
+    let (heads, draws) = (Heads { queries: 4, keys: 2 }, StepRng::at(DRAWS.0, DRAWS.1));
     for p in [0.0, 0.3] {
         let sizes = Sizes { batch: 2, context: 5, heads, size: 3 };
         let Sizes { batch, context, size, .. } = sizes;
@@ -109,7 +109,7 @@ fn causal_probabilities_are_those_of_f64() {
         let contexts: &[usize] = if of == Type::F32 && !searches_races() { &[1, 5, 270] } else { &[5] };
         for &context in contexts {
             let scores = of.rounded(numbers(of, context * context, 1).iter().map(|x| x * 20.0).collect());
-            let shape = [&[Count(1), Count(context), Real(0.5)][..], &mask(0.0, Draws::at(1, 1), 1, "a")].concat();
+            let shape = [&[Count(1), Count(context), Real(0.5)][..], &mask(0.0, StepRng::at(1, 1), 1, "a")].concat();
             let arguments = [&[In(of, scores.clone()), Out(of, context * context), Null][..], &shape].concat();
             let found = launch(format!("causal_softmax_forward_{of}"), context.min(8), &arguments).remove(0);
             let expected = scores.chunks_exact(context).enumerate().flat_map(|(query, row)| {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use rekindle::ops::dropout;
-use rekindle::rng::Draws;
+use rekindle::rng::StepRng;
 
 use super::arguments::Argument::{self, Count, In, Out, Real, Word};
 use super::arguments::Type;
@@ -17,7 +17,7 @@ fn key(seed: u64, purpose: &str) -> [u32; 2] {
 }
 
 /// Key, step, threshold and factor of a mask, as the kernels take them.
-pub fn mask(p: f64, draws: Draws, seed: u64, purpose: &str) -> [Argument; 5] {
+pub fn mask(p: f64, draws: StepRng, seed: u64, purpose: &str) -> [Argument; 5] {
     let [key0, key1] = key(seed, purpose);
     let threshold = (p * 2f64.powi(32)) as u32;
     [Word(key0), Word(key1), Count(draws.step as usize), Word(threshold), Real(1.0 / (1.0 - p))]
@@ -28,7 +28,7 @@ pub const DRAWS: (u64, u64) = (7, 3 << 33 | 5);
 
 #[test]
 fn the_mask_has_the_bits_of_the_cpu() {
-    let draws = Draws::at(DRAWS.0, DRAWS.1);
+    let draws = StepRng::at(DRAWS.0, DRAWS.1);
     for (of, [rows, width]) in cases() {
         let count = rows * width;
         // No number is zero, so zeros are those of the mask.
@@ -57,7 +57,7 @@ fn the_mask_has_the_bits_of_the_cpu() {
 #[test]
 fn what_is_infinite_is_dropped() {
     let x = vec![f64::INFINITY; 64];
-    let arguments = [&[In(Type::F32, x), Out(Type::F32, 64), Count(64)][..], &mask(0.5, Draws::at(1, 2), 1, "a")];
+    let arguments = [&[In(Type::F32, x), Out(Type::F32, 64), Count(64)][..], &mask(0.5, StepRng::at(1, 2), 1, "a")];
     let y = launch("dropout_f32", 1, &arguments.concat()).remove(0);
     assert!(y.contains(&0.0) && y.contains(&f64::INFINITY) && !y.iter().any(|y| y.is_nan()), "{y:?}");
 }

@@ -94,7 +94,8 @@ fn dtype(of: Type) -> DType {
 /// Makes some updates on the CPU and by `kernel`, with so many moments and further hyperparameters for each update. For
 /// f32 and f64 the weights are the same bits; for half precision the CPU computes in another order.
 fn check(config: impl Into<OptimizerConfig>, kernel: &str, moments: usize, more: impl Fn(u64) -> Vec<Argument>) {
-    let config = OptimizerConfig { decay: Decay::Matrices, ..config.into() };
+    let mut config = config.into();
+    config.decay = Decay::Matrices;
     for &of in Type::of_tensors() {
         let mut on_cpu = OnCpu::new(config.clone(), of);
         let mut weights = tensors(of, 1);

@@ -47,7 +47,7 @@ impl DeviceKernel for Normalize {
         let of_channels = || place.output(x.dtype(), dims.channels);
         let (dx, dweight, dbias) = (place.output(x.dtype(), x.shape())?, of_channels()?, of_channels()?);
         let statistics =
-            |pass: &str| Launch::new(&place, pass, x.dtype()).read(x)?.read(dy)?.read(&means)?.read(&variances);
+            |pass: &str| Launch::new(&place, pass, x.dtype()).read(x)?.read(dy)?.read(&means)?.read(&inverses);
         let launch = statistics("batch_norm_sums")?.output(&sums)?.output(&dweight)?.output(&dbias)?;
         let launch = launch.count(dims.rows).count(dims.channels).count(dims.plane);
         launch.rows(dims.channels)?;

@@ -54,7 +54,7 @@ fn the_fused_update_agrees_with_tensor_operations() {
                 let tensors = Update { parameter, states, gradient, gradient_scale: 1.0 };
                 assert_eq!(tensors.slice_dtype(), None);
                 let step = Step { updates_before, ..other.step_of(slot, 0.02.into()) };
-                other.groups[slot.group].rule.update(&tensors, &step).unwrap();
+                other.groups[slot.group].rule.update_group(&[(tensors, step)]).unwrap();
             }
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = fused.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
