@@ -7,8 +7,8 @@ use crate::notice::Notice;
 pub(crate) fn notice() -> Option<Notice> {
     (!cpu::has_kernels()).then(|| {
         Notice::Warning(format!(
-            "{} is set, so operations and updates on the CPU use no kernels but their references: it takes several \
-             times as long and has other bits; unset it for training",
+            "{} is set, so operations and updates on the CPU use no kernels but their references: it takes \
+             longer and has other bits; unset it for training",
             cpu::REFERENCE_VARIABLE
         ))
     })
