@@ -12,6 +12,7 @@ mod gpt;
 mod image_models;
 mod intervals;
 mod lessons;
+mod loaders;
 mod matrix;
 mod notebook;
 mod own_optimizer;
