@@ -5,7 +5,7 @@ use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::{env, fs, mem};
+use std::{env, fs, mem, ptr};
 
 use candle_core::{Result, bail};
 
@@ -13,6 +13,7 @@ use super::launch::Argument;
 
 thread_local! {
     static ORDER: Cell<Option<u64>> = const { Cell::new(None) };
+    static LAUNCHES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Whether operations on this thread run their GPU kernels.
@@ -29,13 +30,30 @@ pub fn with_kernels<R>(order: u64, work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Returns how many kernels were launched on this thread.
+pub fn launches() -> usize {
+    LAUNCHES.get()
+}
+
 /// As `EXPORT` in `kernels/host.h` makes it: blocks `first`, `first + step`, … of `grid`.
 type Kernel = unsafe extern "C" fn(grid: u32, first: u32, step: u32, order: u64, arguments: *mut *mut c_void);
+
+impl Argument {
+    /// Where the value lies, as a launch wants it.
+    fn pointer(&self) -> *mut c_void {
+        match self {
+            Self::U64(value) => ptr::from_ref(value).cast_mut().cast(),
+            Self::U32(value) => ptr::from_ref(value).cast_mut().cast(),
+            Self::F64(value) => ptr::from_ref(value).cast_mut().cast(),
+        }
+    }
+}
 
 /// Runs a kernel to its end.
 pub(super) fn launch(kernel: &str, blocks: u32, arguments: &[Argument]) -> Result<()> {
     let Some(function) = library().find(kernel) else { bail!("no kernel is called {kernel}") };
     let mut pointers: Vec<*mut c_void> = arguments.iter().map(Argument::pointer).collect();
+    LAUNCHES.set(LAUNCHES.get() + 1);
     // SAFETY: the arguments are those of the kernel's parameters, and the addresses are of memory that lives until the
     // call is over.
     unsafe { function(blocks, 0, 1, ORDER.get().unwrap_or_default(), pointers.as_mut_ptr()) };
@@ -83,12 +101,15 @@ fn sources() -> Vec<PathBuf> {
     sources
 }
 
-/// Compiles the sources as C++.
+/// Compiles the sources as C++: as one, and without optimization, which takes the least time in all.
 fn compile(sources: &[PathBuf], library: &Path) {
+    let all = library.with_extension("cpp");
+    let includes = sources.iter().map(|source| format!("#include \"{}\"\n", source.display()));
+    fs::write(&all, includes.collect::<String>()).unwrap();
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let mut command = Command::new(&compiler);
-    command.args(["-DHOST_FIBERS", "-std=c++20", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-x", "c++"]);
-    let output = command.args(sources).arg("-o").arg(library).output();
+    command.args(["-DHOST_FIBERS", "-std=c++20", "-O0", "-ffp-contract=off", "-fPIC", "-shared", "-pthread"]);
+    let output = command.arg(&all).arg("-o").arg(library).output();
     let output = output
         .unwrap_or_else(|error| panic!("{compiler}: {error}; the tests of kernels need a C++ compiler, such as g++"));
     assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));

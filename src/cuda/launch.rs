@@ -1,8 +1,6 @@
 //! A kernel with its arguments.
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
-use std::ptr;
 
 use candle_core::{DType, Result, Tensor};
 
@@ -29,17 +27,6 @@ pub(super) enum Argument {
     U64(u64),
     U32(u32),
     F64(f64),
-}
-
-impl Argument {
-    /// Where the value lies, as a launch wants it.
-    pub fn pointer(&self) -> *mut c_void {
-        match self {
-            Self::U64(value) => ptr::from_ref(value).cast_mut().cast(),
-            Self::U32(value) => ptr::from_ref(value).cast_mut().cast(),
-            Self::F64(value) => ptr::from_ref(value).cast_mut().cast(),
-        }
-    }
 }
 
 impl<'a> Launch<'a> {

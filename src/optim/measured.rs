@@ -91,6 +91,7 @@ mod tests {
 
     use super::super::numbers::READS;
     use super::*;
+    use crate::cuda::host;
     use crate::parameters::Parameters;
 
     fn parameters(dtype: DType) -> Parameters {
@@ -145,6 +146,19 @@ mod tests {
         READS.set(0);
         assert_eq!(gradients(DType::F32).measure().unwrap().norm(), 17f64.sqrt());
         assert_eq!(READS.get(), 0);
+    }
+
+    /// By a GPU's kernels, run on the processor: two launches for those of one type, and one read.
+    #[test]
+    fn kernels_add_up_squares_for_one_read() {
+        for dtype in [DType::F64, DType::F32, DType::BF16] {
+            let (gradients, before) = (gradients(dtype), host::launches());
+            let loss = Tensor::new(0.1f32, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            READS.set(0);
+            let (measured, losses) = host::with_kernels(1, || gradients.measure_with(&[loss.clone()])).unwrap();
+            assert_eq!((host::launches() - before, READS.get()), (2, 1));
+            assert_eq!((measured.norm(), losses), (17f64.sqrt(), vec![to_f64(&loss).unwrap()]));
+        }
     }
 
     #[test]

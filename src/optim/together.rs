@@ -75,7 +75,8 @@ impl<'a> Together<'a> {
         let weights = updates().map(|update| update.parameter.as_tensor());
         let mut tables = Tables::of_lengths(lengths).addresses(&self.place, weights)?;
         for index in 0..states {
-            let states: Vec<&Tensor> = updates().map(|update| Ok(update.state_var(index)?.as_tensor())).collect::<Result<_>>()?;
+            let states: Vec<&Tensor> =
+                updates().map(|update| Ok(update.state_var(index)?.as_tensor())).collect::<Result<_>>()?;
             tables = tables.addresses(&self.place, states.into_iter())?;
         }
         let tables = tables.addresses(&self.place, updates().map(|update| update.gradient))?;

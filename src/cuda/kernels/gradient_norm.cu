@@ -16,7 +16,7 @@ DEVICE void squares_of_chunks(const T* const* gradients, Tensors tensors, double
 }
 
 // Writes the sum of the parts of each tensor, a tensor to a block.
-DEVICE void squares_of_tensors(const double* parts, Tensors tensors, double* squares) {
+DEVICE void add_parts(const double* parts, Tensors tensors, double* squares) {
     for (u64 tensor = blockIdx.x; tensor < tensors.count; tensor += gridDim.x) {
         u64 end = tensor + 1 < tensors.count ? tensors.chunks_before[tensor + 1] : tensors.chunks;
         double sum = 0;
@@ -28,7 +28,7 @@ DEVICE void squares_of_tensors(const double* parts, Tensors tensors, double* squ
 
 KERNEL(squares_of_tensors,
        (const double* parts, const u64* lengths, const u64* chunks_before, u64 count, u64 chunks, double* squares),
-       squares_of_tensors(parts, {lengths, chunks_before, count, chunks}, squares))
+       add_parts(parts, {lengths, chunks_before, count, chunks}, squares))
 
 #define KERNELS(SUFFIX, T) \
     KERNEL(squares_of_chunks_##SUFFIX, \

@@ -93,8 +93,7 @@ impl Moments {
     fn launch(self, together: &Together<'_>) -> Result<()> {
         let [first_correction, second_correction] = self.corrections();
         let Self { lr, betas: [beta1, beta2], eps, shrink, decay, .. } = self;
-        let numbers =
-            [lr / first_correction, second_correction.sqrt(), beta1, beta2, eps, shrink, decay];
+        let numbers = [lr / first_correction, second_correction.sqrt(), beta1, beta2, eps, shrink, decay];
         together.launch("adam", STATES.len(), |launch| numbers.into_iter().fold(launch, Launch::double))
     }
 
