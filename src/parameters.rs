@@ -166,8 +166,8 @@ pub(crate) fn begin_save_of_tensors<'a>(
     save_tensors(saved, here.into_iter())
 }
 
-/// Begins to copy a tensor to host memory. `None` where it is there already, or its device has no memory for a copy: then
-/// it is copied at once.
+/// Begins to copy a tensor to host memory. `None` where it is there already, or its device has no memory for a copy:
+/// then it is copied at once.
 fn begin_copy(tensor: &Tensor) -> Option<Arc<dyn BegunCopy>> {
     #[cfg(test)]
     if let Some(copy) = slow_device::begin(tensor) {

@@ -34,8 +34,8 @@ pub trait Stateful {
         Ok(())
     }
 
-    /// Like [`Stateful::save_into`], but may leave tensors out of `state` that are on a device other than the CPU, and add
-    /// their copies to `begun`: training then need not wait until they are in host memory.
+    /// Like [`Stateful::save_into`], but may leave tensors out of `state` that are on a device other than the CPU, and
+    /// add their copies to `begun`: training then need not wait until they are in host memory.
     ///
     /// # Errors
     /// As [`Stateful::save_into`].
@@ -165,8 +165,8 @@ fn kind(dtype: Dtype, shape: &[usize]) -> String {
 
 /// A tensor whose values were copied on its device, where nothing changes the copy, and are not yet in host memory.
 pub trait BegunCopy: Debug + Send + Sync {
-    /// Fills `host` with the values at the time of the copy, in the memory that it has. Waits for the device; any thread
-    /// may call it.
+    /// Fills `host` with the values at the time of the copy, in the memory that it has. Waits for the device; any
+    /// thread may call it.
     ///
     /// # Errors
     /// The device fails.

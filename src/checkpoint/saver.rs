@@ -83,7 +83,8 @@ impl Saver {
 
     /// Begins to save `snapshot` and returns at once. If a save is in flight, it first waits for that one and discards
     /// its result: call [`Saver::wait`] before. `before` is called first, also in the background, with all tensors in
-    /// host memory; it may check the snapshot, or flush data that must not be older than a checkpoint, and if it fails nothing is saved.
+    /// host memory; it may check the snapshot, or flush data that must not be older than a checkpoint, and if it fails
+    /// nothing is saved.
     ///
     /// If the system refuses a thread, this returns when the snapshot is saved.
     pub fn begin(

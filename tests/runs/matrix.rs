@@ -223,8 +223,8 @@ fn a_checkpoint_moves_between_kernels_and_devices_and_goes_on_within_rounding() 
             [(Place::Cpu, other), (other, Place::Cpu)]
                 .map(|way| (Case { name: name.clone(), config: case.config.clone() }, way))
         }) {
-            // Adam divides by the root of a square that begins at 0, which makes a rounding error of a gradient near 0 as
-            // large as a step.
+            // Adam divides by the root of a square that begins at 0, which makes a rounding error of a gradient near 0
+            // as large as a step.
             let config = case.config.replace("kind = 'adamw', lr = 0.05", "kind = 'sgd', lr = 0.05, momentum = 0.9");
             let mut lab = lab(&Case { name: case.name.clone(), config }, from);
             lab.start("whole");
