@@ -3,14 +3,19 @@
 //! Candle's `VarMap` is a hash map, so the order of its variables differs in every process. All code here that visits
 //! parameters (norms, updates, checkpoints) visits a [`Parameters`], in the order of names.
 
+#[cfg(test)]
+pub(crate) mod slow_device;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor, Var};
 use candle_nn::VarMap;
 
 use crate::backtrace::without_backtrace;
-use crate::state::{Dtype, HostTensor, State, StateError, Stateful};
+use crate::cuda;
+use crate::state::{BegunCopies, BegunCopy, Dtype, HostTensor, State, StateError, Stateful};
 
 /// Trainable tensors by name. Cloning shares the variables.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +96,11 @@ impl Stateful for Parameters {
         save_tensors(&mut state.tensors, self.iter().map(|(name, var)| (name.to_owned(), var)))
     }
 
+    fn begin_save(&self, state: &mut State, begun: &mut BegunCopies) -> Result<(), StateError> {
+        state.json = serde_json::Value::Null;
+        begin_save_of_tensors(&mut state.tensors, begun, self.iter().map(|(name, var)| (name.to_owned(), var)))
+    }
+
     fn check(&self, state: &State) -> Result<(), StateError> {
         state.expect_tensors(self.iter().map(|(name, var)| (name, host_dtype(var.dtype()), var.dims())))
     }
@@ -136,6 +146,34 @@ pub(crate) fn save_tensors<'a>(
         saved.insert(name, host);
     }
     Ok(())
+}
+
+/// Like [`save_tensors`], but only begins to copy tensors that are on a device which copies beside training.
+pub(crate) fn begin_save_of_tensors<'a>(
+    saved: &mut BTreeMap<String, HostTensor>,
+    begun: &mut BegunCopies,
+    tensors: impl Iterator<Item = (String, &'a Var)>,
+) -> Result<(), StateError> {
+    let mut earlier = std::mem::take(saved);
+    let mut here = Vec::new();
+    for (name, var) in tensors {
+        match begin_copy(var) {
+            Some(copy) => begun.add(name.clone(), earlier.remove(&name), copy),
+            None => here.push((name, var)),
+        }
+    }
+    *saved = earlier;
+    save_tensors(saved, here.into_iter())
+}
+
+/// Begins to copy a tensor to host memory. `None` where it is there already, or its device has no memory for a copy:
+/// then it is copied at once.
+fn begin_copy(tensor: &Tensor) -> Option<Arc<dyn BegunCopy>> {
+    #[cfg(test)]
+    if let Some(copy) = slow_device::begin(tensor) {
+        return Some(copy);
+    }
+    cuda::transfer::begin(tensor)
 }
 
 fn copy_to_host(tensor: &Tensor, host: &mut HostTensor) -> Result<(), StateError> {

@@ -5,6 +5,8 @@
 //! tensor library.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
 
 pub use safetensors::Dtype;
 use serde_json::Value;
@@ -30,6 +32,15 @@ pub trait Stateful {
     fn save_into(&self, state: &mut State) -> Result<(), StateError> {
         *state = self.save()?;
         Ok(())
+    }
+
+    /// Like [`Stateful::save_into`], but may leave tensors out of `state` that are on a device other than the CPU, and
+    /// add their copies to `begun`: training then need not wait until they are in host memory.
+    ///
+    /// # Errors
+    /// As [`Stateful::save_into`].
+    fn begin_save(&self, state: &mut State, _begun: &mut BegunCopies) -> Result<(), StateError> {
+        self.save_into(state)
     }
 
     /// Checks whether `state` fits this part, without changing anything. A checkpoint is applied only after every part
@@ -150,6 +161,45 @@ impl HostTensor {
 
 fn kind(dtype: Dtype, shape: &[usize]) -> String {
     format!("{dtype:?}{shape:?}")
+}
+
+/// A tensor whose values were copied on its device, where nothing changes the copy, and are not yet in host memory.
+pub trait BegunCopy: Debug + Send + Sync {
+    /// Fills `host` with the values at the time of the copy, in the memory that it has. Waits for the device; any
+    /// thread may call it.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn finish(&self, host: &mut HostTensor) -> Result<(), StateError>;
+}
+
+/// The tensors of one part that are on the way to host memory, by name.
+#[derive(Clone, Debug, Default)]
+pub struct BegunCopies(Vec<(String, HostTensor, Arc<dyn BegunCopy>)>);
+
+impl BegunCopies {
+    /// Adds the copy of a tensor; `memory` is an earlier copy of it in host memory, whose memory is used again.
+    pub fn add(&mut self, tensor: String, memory: Option<HostTensor>, copy: Arc<dyn BegunCopy>) {
+        let empty = || HostTensor { dtype: Dtype::U8, shape: Vec::new(), bytes: Vec::new() };
+        self.0.push((tensor, memory.unwrap_or_else(empty), copy));
+    }
+
+    /// Whether no tensor is on the way.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits until the tensors are in host memory, and adds them to `state`.
+    ///
+    /// # Errors
+    /// A device fails.
+    pub fn finish(self, state: &mut State) -> Result<(), StateError> {
+        for (tensor, mut host, copy) in self.0 {
+            copy.finish(&mut host)?;
+            state.tensors.insert(tensor, host);
+        }
+        Ok(())
+    }
 }
 
 /// Errors of saving or loading a state.

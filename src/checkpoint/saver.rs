@@ -2,6 +2,8 @@
 //!
 //! The state is copied between two steps, into the memory of the previous save; a thread then writes the copy, so it
 //! holds no value of a later step. There is one copy and at most one save in flight: a further save waits.
+//!
+//! A tensor on a GPU is copied there between two steps, and the thread brings this copy to host memory.
 
 use std::io;
 use std::sync::Arc;
@@ -69,22 +71,25 @@ impl Saver {
         self
     }
 
-    /// Returns an empty snapshot, in the memory of the last one if that is free: after [`Saver::wait`].
+    /// Returns an empty snapshot, in the memory of the last one if that is free: after [`Saver::wait`]. It is for
+    /// [`Saver::begin`], which waits for tensors that are on their way from a GPU.
     pub fn snapshot_at(&mut self, step: u64) -> Snapshot {
-        match self.earlier.take() {
+        let snapshot = match self.earlier.take() {
             Some(earlier) => Snapshot::again_at(step, earlier),
             None => Snapshot::at(step),
-        }
+        };
+        snapshot.begun()
     }
 
     /// Begins to save `snapshot` and returns at once. If a save is in flight, it first waits for that one and discards
-    /// its result: call [`Saver::wait`] before. `before` is called first, also in the background; it may check the
-    /// snapshot, or flush data that must not be older than a checkpoint, and if it fails nothing is saved.
+    /// its result: call [`Saver::wait`] before. `before` is called first, also in the background, with all tensors in
+    /// host memory; it may check the snapshot, or flush data that must not be older than a checkpoint, and if it fails
+    /// nothing is saved.
     ///
     /// If the system refuses a thread, this returns when the snapshot is saved.
     pub fn begin(
         &mut self,
-        snapshot: Snapshot,
+        mut snapshot: Snapshot,
         before: impl FnOnce(&Snapshot) -> Result<(), CheckpointError> + Send + 'static,
     ) {
         drop(self.wait());
@@ -92,6 +97,7 @@ impl Saver {
         let (written_by, keep) = (self.written_by.clone(), self.keep.clone());
         self.in_flight = Some(Task::begin_aside("save", move || {
             let save = || {
+                snapshot.finish_copies()?;
                 before(&snapshot)?;
                 let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
                 prune(&*disk, &folder, &keep, snapshot.step());
@@ -163,9 +169,115 @@ impl Drop for Saver {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device, Tensor, Var};
+
     use super::*;
-    use crate::checkpoint::verify_all;
+    use crate::checkpoint::{Checkpoint, verify_all};
+    use crate::optim::{AdamW, Gradients, Optimizer};
+    use crate::parameters::Parameters;
+    use crate::parameters::slow_device::SlowDevice;
+    use crate::state::{State, Stateful};
     use crate::threads::starved::without_threads;
+
+    /// Two weights in training, and their optimizer.
+    struct Trained {
+        parameters: Parameters,
+        optimizer: Optimizer,
+    }
+
+    impl Trained {
+        fn new() -> Self {
+            let var = |length: usize| Var::ones(length, DType::F32, &Device::Cpu).unwrap();
+            let parameters: Parameters =
+                [("a".to_owned(), var(3)), ("b".to_owned(), var(70_000))].into_iter().collect();
+            let optimizer = Optimizer::new(&parameters, AdamW { lr: 0.1, ..AdamW::default() }).unwrap();
+            Self { parameters, optimizer }
+        }
+
+        fn update(&mut self) {
+            let squares = self.parameters.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap());
+            let loss: Tensor = squares.reduce(|a, b| (a + b).unwrap()).unwrap();
+            let gradients = Gradients::from_loss(&loss, &self.parameters).unwrap().measure().unwrap();
+            self.optimizer.update(&gradients, &[0.1]).unwrap();
+        }
+
+        fn begin_save(&self, saver: &mut Saver, step: u64) {
+            let snapshot = saver.snapshot_at(step).part("model", &self.parameters).unwrap();
+            saver.begin(snapshot.part("optimizer", &self.optimizer).unwrap(), |snapshot| {
+                snapshot.require_finite("model")
+            });
+        }
+
+        fn states(&self) -> [State; 2] {
+            [self.parameters.save().unwrap(), self.optimizer.save().unwrap()]
+        }
+    }
+
+    fn saved(folder: &Folder, step: u64) -> [State; 2] {
+        let checkpoint = Checkpoint::read(&folder.path().join(format!("step-{step:010}"))).unwrap();
+        ["model", "optimizer"].map(|part| checkpoint.state(part).unwrap().clone())
+    }
+
+    /// The copies reach host memory when training is two updates further.
+    #[test]
+    fn a_save_from_a_slow_device_has_the_values_of_its_step() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path());
+        let mut saver = Saver::new(folder.clone(), WrittenBy::this_build("cpu"));
+        let mut trained = Trained::new();
+        for step in [3, 6] {
+            let expected = SlowDevice::with(|device| {
+                trained.update();
+                trained.begin_save(&mut saver, step);
+                let expected = trained.states();
+                trained.update();
+                trained.update();
+                assert!(saver.is_saving() && !folder.path().join(format!("step-{step:010}")).exists());
+                device.open();
+                expected
+            });
+            saver.wait().unwrap().unwrap();
+            assert!(saved(&folder, step) == expected && trained.states() != expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_fails_during_a_save_is_an_error_and_the_next_save_succeeds() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path());
+        let mut saver = Saver::new(folder.clone(), WrittenBy::this_build("cpu"));
+        let trained = Trained::new();
+        SlowDevice::with(|device| {
+            trained.begin_save(&mut saver, 1);
+            device.fail();
+        });
+        let error = saver.wait().unwrap().unwrap_err().to_string();
+        assert_eq!(error, "the part `model` cannot be saved: the device has fallen off the bus");
+        assert!(folder.list().unwrap().is_empty());
+        trained.begin_save(&mut saver, 1);
+        saver.wait().unwrap().unwrap();
+        assert_eq!(saved(&folder, 1), trained.states());
+    }
+
+    #[test]
+    fn a_snapshot_with_tensors_on_their_way_is_not_saved_without_them() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temporary.path());
+        let mut saver = Saver::new(folder.clone(), WrittenBy::this_build("cpu"));
+        let parameters = Trained::new().parameters;
+        let begun = SlowDevice::with(|_| saver.snapshot_at(1).part("model", &parameters).unwrap());
+        let error = folder.save(&begun, &WrittenBy::this_build("cpu")).unwrap_err().to_string();
+        assert!(error.ends_with("on their way from a device; save the snapshot with `Saver::begin`"), "{error}");
+        // A snapshot that is made without a saver waits for the device instead.
+        SlowDevice::with(|_| {
+            let whole = Snapshot::at(1).part("model", &parameters).unwrap();
+            folder.save(&whole, &WrittenBy::this_build("cpu")).unwrap();
+        });
+        assert_eq!(
+            Checkpoint::read(&folder.path().join("step-0000000001")).unwrap().state("model").unwrap().tensors.len(),
+            2
+        );
+    }
 
     #[test]
     fn where_there_is_no_thread_to_be_had_the_state_is_saved_and_verified_all_the_same() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::CheckpointError;
 use super::manifest::FileEntry;
 use super::{document, name, tensors};
-use crate::state::{State, Stateful};
+use crate::state::{BegunCopies, State, StateError, Stateful};
 
 /// The state of a run after a number of updates, ready to be saved.
 ///
@@ -20,17 +20,37 @@ pub struct Snapshot {
     parts: Vec<(String, State)>,
     /// States of an earlier snapshot, whose memory is reused.
     spare: Vec<(String, State)>,
+    /// Whether tensors may be left on their way from a device.
+    is_begun: bool,
+    /// The tensors of a part that are on their way from a device.
+    begun: Vec<(String, BegunCopies)>,
 }
 
 impl Snapshot {
     /// Creates an empty snapshot of the state after `step` updates.
     pub fn at(step: u64) -> Self {
-        Self { step, fields: BTreeMap::new(), parts: Vec::new(), spare: Vec::new() }
+        Self { step, fields: BTreeMap::new(), parts: Vec::new(), spare: Vec::new(), is_begun: false, begun: Vec::new() }
     }
 
     /// Like [`Snapshot::at`], but reuses the memory of parts with the same names in an earlier snapshot.
     pub fn again_at(step: u64, earlier: Self) -> Self {
         Self { spare: earlier.parts, ..Self::at(step) }
+    }
+
+    /// The same, but the values of tensors on a device are only copied there, and come to host memory when
+    /// [`Snapshot::finish_copies`] is called.
+    pub(super) fn begun(self) -> Self {
+        Self { is_begun: true, ..self }
+    }
+
+    /// Waits for the tensors that are on their way from a device.
+    pub(super) fn finish_copies(&mut self) -> Result<(), CheckpointError> {
+        for (part, begun) in std::mem::take(&mut self.begun) {
+            let state = self.parts.iter_mut().find(|(name, _)| *name == part);
+            let finished = state.map_or(Ok(()), |(_, state)| begun.finish(state));
+            finished.map_err(|error| CheckpointError::Unsaved { part, error })?;
+        }
+        Ok(())
     }
 
     /// Returns the step of the snapshot.
@@ -59,8 +79,14 @@ impl Snapshot {
     pub fn part(mut self, name: &str, part: &(impl Stateful + ?Sized)) -> Result<Self, CheckpointError> {
         let earlier = self.spare.iter().position(|(spare, _)| spare == name);
         let mut state = earlier.map(|index| self.spare.swap_remove(index).1).unwrap_or_default();
-        part.save_into(&mut state).map_err(|error| CheckpointError::Unsaved { part: name.to_owned(), error })?;
-        self.state(name, state)
+        let mut begun = BegunCopies::default();
+        let saved = if self.is_begun { part.begin_save(&mut state, &mut begun) } else { part.save_into(&mut state) };
+        saved.map_err(|error| CheckpointError::Unsaved { part: name.to_owned(), error })?;
+        let mut snapshot = self.state(name, state)?;
+        if !begun.is_empty() {
+            snapshot.begun.push((name.to_owned(), begun));
+        }
+        Ok(snapshot)
     }
 
     /// Adds the state of a part that has already been saved.
@@ -80,7 +106,8 @@ impl Snapshot {
         Ok(self)
     }
 
-    /// Returns the states by the names of their parts, in the order in which they were added.
+    /// Returns the states by the names of their parts, in the order in which they were added. In a snapshot of a
+    /// [`Saver`](super::Saver) that is not saved yet, tensors on a GPU are left out.
     pub fn states(&self) -> impl Iterator<Item = (&str, &State)> {
         self.parts.iter().map(|(name, state)| (name.as_str(), state))
     }
@@ -100,6 +127,11 @@ impl Snapshot {
 
     /// Returns every file except the manifest, by name.
     pub(super) fn files(&self) -> Result<Vec<Encoded<'_>>, CheckpointError> {
+        if let Some((part, _)) = self.begun.first() {
+            let on_the_way = "its tensors are on their way from a device; save the snapshot with `Saver::begin`";
+            let error = StateError::Unable(on_the_way.to_owned());
+            return Err(CheckpointError::Unsaved { part: part.clone(), error });
+        }
         let state = document::encode(self.step, &self.fields, &self.parts)?;
         let mut files = vec![Encoded { name: name::STATE.to_owned(), pieces: vec![Cow::Owned(state)] }];
         for (part, state) in self.parts.iter().filter(|(_, state)| !state.tensors.is_empty()) {

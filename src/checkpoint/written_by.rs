@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::device;
+use crate::{cpu, device};
 
 /// The build and the machine that wrote a checkpoint. It names no host, user or path.
 ///
@@ -16,7 +16,8 @@ pub struct WrittenBy {
     pub rekindle: String,
     /// Version of Candle.
     pub candle: String,
-    /// Cargo features of Rekindle that select other kernels, such as `mkl`, in alphabetical order.
+    /// The names of all that selects other kernels: Cargo features of Rekindle, such as `mkl`, and `reference` where
+    /// the kernels of the CPU are turned off; in alphabetical order.
     pub features: Vec<String>,
     /// Target triple of the build.
     pub target: String,
@@ -39,7 +40,7 @@ impl WrittenBy {
         Self {
             rekindle: env!("CARGO_PKG_VERSION").to_owned(),
             candle: env!("REKINDLE_CANDLE").to_owned(),
-            features: owned(&cargo_features()),
+            features: owned(&selected_kernels()),
             target: env!("REKINDLE_TARGET").to_owned(),
             cpu_features: owned(&cpu_features()),
             device: device.to_owned(),
@@ -103,13 +104,14 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 
-fn cargo_features() -> Vec<&'static str> {
+fn selected_kernels() -> Vec<&'static str> {
     let all = [
         ("accelerate", cfg!(feature = "accelerate")),
         ("cuda", cfg!(feature = "cuda")),
         ("cudnn", cfg!(feature = "cudnn")),
         ("metal", cfg!(feature = "metal")),
         ("mkl", cfg!(feature = "mkl")),
+        ("reference", !cpu::has_kernels()),
     ];
     all.into_iter().filter_map(|(name, on)| on.then_some(name)).collect()
 }

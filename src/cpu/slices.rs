@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
+use super::has_kernels;
+
 /// Elements per task: large enough to be worth a task, small enough to stay in cache.
 const CHUNK: usize = 1 << 14;
 
@@ -35,9 +37,12 @@ impl Element for f64 {
     }
 }
 
-/// Whether the elements of `tensor` can be accessed as slices of `f32` or `f64`.
+/// Whether the elements of `tensor` can be accessed as slices of `f32` or `f64`, and kernels are on.
 pub(crate) fn is_sliceable(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && tensor.is_contiguous() && matches!(tensor.dtype(), DType::F32 | DType::F64)
+    has_kernels()
+        && tensor.device().is_cpu()
+        && tensor.is_contiguous()
+        && matches!(tensor.dtype(), DType::F32 | DType::F64)
 }
 
 /// Calls `visit` with the elements of `tensor`.

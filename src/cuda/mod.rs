@@ -12,6 +12,7 @@ mod launch;
 mod place;
 mod sums;
 mod tables;
+pub(crate) mod transfer;
 
 pub(crate) use launch::Launch;
 pub(crate) use place::{Output, Place};

@@ -46,7 +46,7 @@ fn train(policy: Policy, number: usize, cut: Option<usize>) -> Trained {
         }
         let (loss, found, is_covered) = gradients(model.as_ref(), &inputs);
         assert!(!host::is_on() || is_covered, "every operation has a kernel");
-        let (found, loss) = found.measure_with(&[loss]).unwrap();
+        let (found, loss) = found.measure_with(std::slice::from_ref(&loss)).unwrap();
         losses.extend(loss);
         optimizer.update(&found.clip(1.0).unwrap(), &[0.01]).unwrap();
     }

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 
 use super::graph::{Differentiable, attach};
 use super::operand::{Gradient, Operand, Reading, with_operands};
-use crate::cpu::Real;
+use crate::cpu::{self, Real};
 
 /// A differentiable operation on tensors of one float type. Integer operands, such as class numbers, are its fields.
 pub(super) trait Op: Send + Sync + 'static {
@@ -92,6 +92,7 @@ impl<'a> Kernel<'a> {
             return operation.device_kernel(device, dtype).map(Self::Device);
         }
         match (device, dtype) {
+            (Device::Cpu, DType::F32 | DType::F64) if !cpu::has_kernels() => None,
             (Device::Cpu, DType::F32) => Some(Self::F32),
             (Device::Cpu, DType::F64) => Some(Self::F64),
             _ => operation.device_kernel(device, dtype).map(Self::Device),

@@ -155,7 +155,8 @@ mod tests {
             let (gradients, before) = (gradients(dtype), host::launches());
             let loss = Tensor::new(0.1f32, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             READS.set(0);
-            let (measured, losses) = host::with_kernels(1, || gradients.measure_with(&[loss.clone()])).unwrap();
+            let (measured, losses) =
+                host::with_kernels(1, || gradients.measure_with(std::slice::from_ref(&loss))).unwrap();
             assert_eq!((host::launches() - before, READS.get()), (2, 1));
             assert_eq!((measured.norm(), losses), (17f64.sqrt(), vec![to_f64(&loss).unwrap()]));
         }

@@ -106,7 +106,7 @@ pub(super) fn newest(folder: &Path, strict: bool) -> Result<(Checkpoint, Vec<Str
     let mut newest = Folder::new(folder).require_newest()?;
     if strict && !newest.damaged.is_empty() {
         let (error, valid) = (newest.damaged.swap_remove(0).error, newest.checkpoint.path().to_owned());
-        return Err(TrainError::Strict { error, valid });
+        return Err(TrainError::Strict { error: Box::new(error), valid });
     }
     let mut messages: Vec<String> = newest.damaged.iter().map(passed_over).collect();
     messages.extend(beside(newest.checkpoint.path(), newest.checkpoint.manifest()));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::common;
+use crate::common::place::Place;
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, small, steps};
 use candle_core::{Device, Tensor, Var};
 use rekindle::checkpoint::fs::{Disk, DiskFile, LocalDisk};
@@ -91,12 +92,17 @@ impl Gate {
 }
 
 fn filled(value: f32) -> Parameters {
-    let weight = Var::from_tensor(&Tensor::full(value, 1000, &Device::Cpu).unwrap()).unwrap();
+    filled_on(&Device::Cpu, 1000, value)
+}
+
+fn filled_on(device: &Device, length: usize, value: f32) -> Parameters {
+    let weight = Var::from_tensor(&Tensor::full(value, length, device).unwrap()).unwrap();
     [("weight".to_owned(), weight)].into_iter().collect()
 }
 
 fn set(parameters: &Parameters, value: f32) {
-    parameters.get("weight").unwrap().set(&Tensor::full(value, 1000, &Device::Cpu).unwrap()).unwrap();
+    let weight = parameters.get("weight").unwrap();
+    weight.set(&Tensor::full(value, weight.shape(), weight.device()).unwrap()).unwrap();
 }
 
 fn saver(folder: &Path) -> Saver {
@@ -120,15 +126,27 @@ fn weight(folder: &Path, step: u64) -> f32 {
 /// An asynchronous save wrote values of a later step in PyTorch (#144657).
 #[test]
 fn a_save_beside_training_holds_no_value_of_a_later_step() {
-    let (folder, gate, parameters) = (tempfile::tempdir().unwrap(), Gate::default(), filled(1.0));
+    assert_no_value_of_a_later_step(&filled(1.0));
+}
+
+/// 120 MB, which come to the host in several pieces.
+#[test]
+fn a_save_from_a_gpu_beside_training_holds_no_value_of_a_later_step() {
+    let Some(device) = Place::cuda("a save beside training") else { return };
+    assert_no_value_of_a_later_step(&filled_on(&device, 30_000_000, 1.0));
+}
+
+#[track_caller]
+fn assert_no_value_of_a_later_step(parameters: &Parameters) {
+    let (folder, gate) = (tempfile::tempdir().unwrap(), Gate::default());
     let mut saver = saver(folder.path()).on(gate.disk());
-    begin(&mut saver, 1, &parameters);
-    set(&parameters, 2.0);
+    begin(&mut saver, 1, parameters);
+    set(parameters, 2.0);
     assert!(saver.is_saving() && saver.finished().is_none());
     gate.open();
     saver.wait().unwrap().unwrap();
-    begin(&mut saver, 2, &parameters);
-    set(&parameters, 3.0);
+    begin(&mut saver, 2, parameters);
+    set(parameters, 3.0);
     saver.wait().unwrap().unwrap();
     assert_eq!((weight(folder.path(), 1), weight(folder.path(), 2)), (1.0, 2.0));
 }

@@ -9,6 +9,7 @@ pub mod data;
 pub mod forge;
 #[cfg(feature = "parquet")]
 pub mod parquet_files;
+pub mod place;
 pub mod programs;
 pub mod signals;
 pub mod training;
@@ -18,6 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use place::Place;
 use rekindle::train::{Control, Sink, StepRecord};
 use serde_json::Value;
 use training::Training;
@@ -61,6 +63,7 @@ pub const EVERY_EPOCH: &str = "checkpoint = { every = '1 epoch' }";
 /// A temporary folder with `config.toml` and `data.csv` in it, in which processes work.
 pub struct Lab {
     folder: tempfile::TempDir,
+    place: Place,
 }
 
 /// Exit status and output of a process.
@@ -82,10 +85,20 @@ impl Lab {
         Self::in_folder(folder.unwrap(), config)
     }
 
+    /// In memory, with runs that compute in `place`.
+    pub fn at(place: Place, config: &str) -> Self {
+        Self { place, ..Self::in_memory(&format!("{}{config}", place.lines())) }
+    }
+
     fn in_folder(folder: tempfile::TempDir, config: &str) -> Self {
         fs::write(folder.path().join("data.csv"), table()).unwrap();
         fs::write(folder.path().join("config.toml"), config).unwrap();
-        Self { folder }
+        Self { folder, place: Place::default() }
+    }
+
+    /// The same folder, with runs that compute in `place` from now on.
+    pub fn move_to(&mut self, place: Place) {
+        self.place = place;
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -102,6 +115,7 @@ impl Lab {
             .env_remove("RUST_LOG")
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::null());
+        self.place.prepare(&mut command);
         signals::by_default(&mut command);
         command
     }
@@ -124,9 +138,15 @@ impl Lab {
     /// last before a resume in a new process, which has the same bits and prints the rest of the lines.
     #[track_caller]
     pub fn assert_any_step_can_be_the_last(&self, total: u64) {
+        self.assert_each_can_be_the_last(total, 0..total);
+    }
+
+    /// The same for some of the steps.
+    #[track_caller]
+    pub fn assert_each_can_be_the_last(&self, total: u64, cuts: impl IntoIterator<Item = u64>) {
         let whole = self.start("whole");
         assert_eq!(steps(&self.path("whole")), (0..=total).collect::<Vec<_>>());
-        for step in 0..total {
+        for step in cuts {
             let name = format!("interrupted-{step}");
             let copy = self.interrupted_copy("whole", &name, step);
             let resumed = self.train(&["--resume", &name]).well();

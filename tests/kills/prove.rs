@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::place::Place;
 use crate::common::programs::{TRAIN, Told, Workplace};
 use crate::common::training::wait_until;
 use crate::common::{assert_same_bits, example, steps};
@@ -66,6 +67,23 @@ fn a_run_has_the_same_bits_with_kills_and_any_number_of_threads() {
     // A second test leaves the results of the first unchanged.
     place.train(&["prove", "config.toml", "--kills", "1", "--set", "train.steps=40"]).says(0, &[]);
     assert_eq!(steps(&place.path("runs/config-proof-2/killed")), [0, 20, 40]);
+}
+
+#[test]
+fn a_run_has_the_same_bits_with_kills_on_other_kernels_and_devices() {
+    for other in Place::others("kills at random moments") {
+        let place = place();
+        let device = if other == Place::Cuda { "device=cuda" } else { "device=cpu" };
+        let arguments = ["prove", "config.toml", "--kills", "6", "--threads", "1,2", "--set", device];
+        let mut command = place.command(TRAIN, &arguments);
+        other.prepare(&mut command);
+        let told: Told = command.output().unwrap().into();
+        told.says(0, &["the uninterrupted run took 600 steps"]);
+        assert!(told.out.contains("6 of 6 kills made") && told.out.contains("every bit identical"), "{}", told.out);
+        let file = place.path("runs/config-proof/killed.txt");
+        let told = fs::read_to_string(file).unwrap();
+        assert_eq!(told.contains("REKINDLE_REFERENCE is set"), other == Place::Reference, "{told}");
+    }
 }
 
 #[test]

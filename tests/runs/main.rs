@@ -13,6 +13,8 @@ mod gpt;
 mod image_models;
 mod intervals;
 mod lessons;
+mod loaders;
+mod matrix;
 mod notebook;
 mod own_optimizer;
 mod own_parts;

@@ -8,8 +8,8 @@ use crate::optim::decay::Decay;
 use crate::optim::error::list;
 use crate::optim::groups::Group;
 use crate::optim::rule::Momentum;
-use crate::parameters::{from_host, host_dtype, save_tensors};
-use crate::state::{HostTensor, State, StateError, Stateful};
+use crate::parameters::{begin_save_of_tensors, from_host, host_dtype, save_tensors};
+use crate::state::{BegunCopies, HostTensor, State, StateError, Stateful};
 
 /// The saved state, except for tensors.
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,16 +93,9 @@ impl Optimizer {
         }
         Ok(())
     }
-}
 
-impl Stateful for Optimizer {
-    fn save(&self) -> Result<State, StateError> {
-        let mut state = State::default();
-        self.save_into(&mut state)?;
-        Ok(state)
-    }
-
-    fn save_into(&self, state: &mut State) -> Result<(), StateError> {
+    /// Saves all but the tensors.
+    fn save_json(&self, state: &mut State) -> Result<(), StateError> {
         if self.unnamed {
             return Err(StateError::Unable(
                 "an optimizer made from a list of variables has no names to save its state under; \
@@ -113,7 +106,25 @@ impl Stateful for Optimizer {
         let groups = self.groups.iter().map(SavedGroup::from).collect();
         state.json = json!(Saved { kind: self.config.kind().to_owned(), updates: self.updates, groups });
         state.json["hyperparameters"] = serde_json::to_value(&self.config)?;
+        Ok(())
+    }
+}
+
+impl Stateful for Optimizer {
+    fn save(&self) -> Result<State, StateError> {
+        let mut state = State::default();
+        self.save_into(&mut state)?;
+        Ok(state)
+    }
+
+    fn save_into(&self, state: &mut State) -> Result<(), StateError> {
+        self.save_json(state)?;
         save_tensors(&mut state.tensors, self.states())
+    }
+
+    fn begin_save(&self, state: &mut State, begun: &mut BegunCopies) -> Result<(), StateError> {
+        self.save_json(state)?;
+        begin_save_of_tensors(&mut state.tensors, begun, self.states())
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {

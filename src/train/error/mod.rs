@@ -175,7 +175,7 @@ pub enum TrainError {
     #[error("{error}; without `--strict` the newest valid one is used, {}", valid.display())]
     Strict {
         /// The damage.
-        error: CheckpointError,
+        error: Box<CheckpointError>,
         /// The newest valid checkpoint.
         valid: PathBuf,
     },

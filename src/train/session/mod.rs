@@ -16,7 +16,7 @@ use candle_core::{Device, safetensors};
 use serde_json::Value;
 
 use super::checks::memory::Purpose;
-use super::checks::{memory, outlook, unusual};
+use super::checks::{kernels, memory, outlook, unusual};
 use super::component::{self, Component};
 use super::config::Config;
 use super::config::figure::Metric;
@@ -205,6 +205,7 @@ impl Session {
     /// Returns notices for the user before the run begins.
     pub fn notices(&self) -> Vec<Notice> {
         let mut notices = self.data.notices();
+        notices.extend(kernels::notice());
         notices.extend(self.resumed.clone());
         notices.extend(outlook::standstill(self.schedulers.lr(), self.length(), self.step));
         notices.extend(unusual::notices(&self.config, self.schedulers.lr(), self.length(), self.step));
