@@ -1,11 +1,12 @@
-//! Matrix products: Candle's, on all threads, and products of matrices in slices, on the calling thread.
+//! Matrix products: on all threads of matrices in tensors, and on the calling thread of matrices in slices.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
+use candle_core::{CpuStorage, Layout, Result, bail};
+use gemm::Parallelism;
 
 use crate::cpu::Real;
 
-/// A Candle matrix, which need not be contiguous.
+/// A matrix in a tensor, which need not be contiguous.
 pub(super) struct Factor<'a> {
     storage: &'a CpuStorage,
     layout: Layout,
@@ -23,20 +24,41 @@ impl<'a> Factor<'a> {
     }
 
     /// Returns its elements in order if it is contiguous.
-    pub fn elements<T: WithDType>(&self) -> Result<&'a [T]> {
+    pub fn elements<T: Real>(&self) -> Result<&'a [T]> {
         let Some((start, end)) = self.layout.contiguous_offsets() else { bail!("a contiguous matrix was expected") };
         Ok(&self.storage.as_slice::<T>()?[start..end])
     }
+
+    fn matrix<T: Real>(&self) -> Result<Matrix<'a, T>> {
+        let (rows, columns) = self.layout.shape().dims2()?;
+        let &[row_stride, column_stride] = self.layout.stride() else { bail!("a matrix was expected") };
+        let elements = &self.storage.as_slice::<T>()?[self.layout.start_offset()..];
+        Ok(Matrix { elements, rows, columns, row_stride, column_stride })
+    }
 }
 
-/// Computes `left · right`, row-major, with Candle's kernel.
-pub(super) fn candle_product<T: WithDType>(left: &Factor<'_>, right: &Factor<'_>) -> Result<Vec<T>> {
+/// Computes `left · right`, row-major, on all threads: the bits of Candle's product, which first fills its result with
+/// zeros. Where Candle was built to multiply with a library of the processor's maker, Candle's own product.
+pub(super) fn product_of_factors<T: Real>(left: &Factor<'_>, right: &Factor<'_>) -> Result<Vec<T>> {
     let ((rows, inner), (_, columns)) = (left.layout.shape().dims2()?, right.layout.shape().dims2()?);
     if rows == 0 || inner == 0 || columns == 0 {
         return Ok(vec![T::zero(); rows * columns]);
     }
-    let sizes = (1, rows, columns, inner);
-    T::cpu_storage_data(left.storage.matmul(right.storage, sizes, &left.layout, &right.layout)?)
+    if cfg!(any(feature = "mkl", feature = "accelerate")) {
+        let sizes = (1, rows, columns, inner);
+        return T::cpu_storage_data(left.storage.matmul(right.storage, sizes, &left.layout, &right.layout)?);
+    }
+    let (left, right) = (left.matrix::<T>()?, right.matrix::<T>()?);
+    assert_factors(left, right);
+    let threads = rayon::current_num_threads();
+    let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
+    let mut product = Vec::with_capacity(rows * columns);
+    // SAFETY: the factors lie within their slices, and all elements of the product are written, within its capacity.
+    unsafe {
+        multiply(left, right, product.as_mut_ptr(), columns, false, parallelism);
+        product.set_len(rows * columns);
+    }
+    Ok(product)
 }
 
 /// A matrix in a slice.
@@ -88,22 +110,42 @@ pub(super) fn product<T: Real>(
     add: bool,
 ) {
     let (rows, columns) = (left.rows, right.columns);
-    assert_eq!(left.columns, right.rows, "inner dimensions of a product");
-    for matrix in [left, right] {
-        let Matrix { elements, rows, columns, row_stride, column_stride } = matrix;
-        assert!(lies_within(elements.len(), rows, columns, row_stride, column_stride), "a factor beyond its slice");
-    }
+    assert_factors(left, right);
     assert!(lies_within(into.len(), rows, columns, row_stride, 1), "a product beyond its slice");
     assert!(row_stride >= columns || rows <= 1, "rows of a product that overlap");
-    // SAFETY: the assertions above ensure that every element of the three matrices is within its slice, and that those
-    // of the product are distinct; `into` is borrowed mutably, so it does not overlap the factors. `Real` is
-    // implemented only for f32 and f64, which `gemm` supports.
+    // SAFETY: the assertions ensure that every element of the three matrices is within its slice, and that those of the
+    // product are distinct; `into` is borrowed mutably, so it does not overlap the factors.
+    unsafe { multiply(left, right, into.as_mut_ptr(), row_stride, add, Parallelism::None) }
+}
+
+/// Asserts that two matrices can be multiplied and lie within their slices.
+fn assert_factors<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) {
+    assert_eq!(left.columns, right.rows, "inner dimensions of a product");
+    for Matrix { elements, rows, columns, row_stride, column_stride } in [left, right] {
+        assert!(lies_within(elements.len(), rows, columns, row_stride, column_stride), "a factor beyond its slice");
+    }
+}
+
+/// Writes `left · right` to `into`, or adds it there.
+///
+/// # Safety
+/// Both factors lie within their slices. `into` has room for the product, which overlaps neither them nor itself, and
+/// has numbers where it is added to.
+unsafe fn multiply<T: Real>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    into: *mut T,
+    row_stride: usize,
+    add: bool,
+    parallelism: Parallelism,
+) {
+    // SAFETY: as promised by the caller. `Real` is implemented only for f32 and f64, which `gemm` supports.
     unsafe {
         gemm::gemm(
-            rows,
-            columns,
+            left.rows,
+            right.columns,
             left.columns,
-            into.as_mut_ptr(),
+            into,
             1,
             row_stride as isize,
             add,
@@ -118,14 +160,45 @@ pub(super) fn product<T: Real>(
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            parallelism,
         );
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device, Storage, Tensor};
+
     use super::*;
+    use crate::ops::testing::numbers;
+
+    fn product_of(left: &Tensor, right: &Tensor) -> Vec<f32> {
+        let ((on_left, left), (on_right, right)) = (left.storage_and_layout(), right.storage_and_layout());
+        let (Storage::Cpu(on_left), Storage::Cpu(on_right)) = (&*on_left, &*on_right) else { panic!("on the CPU") };
+        product_of_factors(&Factor::new(on_left, left.clone()), &Factor::new(on_right, right.clone())).unwrap()
+    }
+
+    /// In whichever of both ways each factor is laid out.
+    #[test]
+    fn products_on_all_threads_have_the_bits_of_candles() {
+        for (rows, inner, columns) in [(1, 1, 1), (7, 5, 3), (33, 64, 17), (128, 96, 130), (2, 0, 3)] {
+            let matrix = |rows: usize, columns: usize, seed| {
+                let as_is = numbers(&[rows, columns], seed).to_dtype(DType::F32).unwrap();
+                let transposed = as_is.t().unwrap().contiguous().unwrap().t().unwrap();
+                [as_is, transposed]
+            };
+            for left in matrix(rows, inner, 1) {
+                for right in matrix(inner, columns, 2) {
+                    let found = product_of(&left, &right);
+                    let expected = match inner {
+                        0 => Tensor::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap(),
+                        _ => left.matmul(&right).unwrap(),
+                    };
+                    assert_eq!(found, expected.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                }
+            }
+        }
+    }
 
     #[test]
     fn products_of_matrices_and_their_transposes() {

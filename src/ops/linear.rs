@@ -4,7 +4,7 @@ mod cuda;
 
 use candle_core::{DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::gemm::{Factor, candle_product};
+use super::gemm::{Factor, product_of_factors};
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use super::pointwise::{relu_grad, relu_value};
@@ -113,7 +113,7 @@ impl Op for Linear {
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
         let (width, _) = self.widths(inputs[1].dims())?;
-        let mut y = candle_product(&rows(inputs[0], width), &self.weight(inputs[1], false)?)?;
+        let mut y = product_of_factors(&rows(inputs[0], width), &self.weight(inputs[1], false)?)?;
         if let Some(bias) = inputs.get(2) {
             self.finish(&mut y, bias.elements);
         }
@@ -133,10 +133,14 @@ impl Op for Linear {
             Some(storage) => Factor::new(storage, Layout::contiguous((y.elements.len() / outputs.max(1), outputs))),
             None => rows(dy, outputs),
         };
-        let dx = || candle_product(&dy, &self.weight(weight, true)?);
+        let dx = || product_of_factors(&dy, &self.weight(weight, true)?);
         let dweight = || {
             let x = rows(x, width);
-            if self.transposed { candle_product(&dy.transposed()?, &x) } else { candle_product(&x.transposed()?, &dy) }
+            if self.transposed {
+                product_of_factors(&dy.transposed()?, &x)
+            } else {
+                product_of_factors(&x.transposed()?, &dy)
+            }
         };
         let mut gradients = vec![Gradient::try_of(x, dx)?, Gradient::try_of(weight, dweight)?];
         if let Some(&bias) = inputs.get(2) {
