@@ -14,6 +14,7 @@ mod sums;
 mod tables;
 
 pub(crate) use launch::Launch;
+pub use launch::kernel_launches;
 pub(crate) use place::{Output, Place};
 pub(crate) use sums::{PART_ROWS, column_sums, mean_of_parts, total_of_parts, wide};
 pub(crate) use tables::Tables;
