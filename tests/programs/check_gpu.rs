@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rekindle::data::Input;
@@ -14,10 +14,7 @@ use crate::common::programs::Told;
 #[path = "../../benches/workloads/start.rs"]
 mod start;
 
-fn check_gpu(arguments: &[&str]) -> Told {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-gpu");
-    Command::new(script).args(arguments).output().unwrap().into()
-}
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/check-gpu");
 
 /// A folder as `build` makes it. Every stand-in says that all is well.
 struct Built(TempDir);
@@ -38,7 +35,7 @@ impl Built {
             "versus",
             "while [ \"$1\" != --out ]; do shift; done; mkdir -p \"$2\"; echo '| W1 | Rekindle |' >\"$2/results.md\"",
         );
-        for name in ["runs", "checkpoints", "kills"] {
+        for name in ["rekindle", "runs", "checkpoints", "kills"] {
             built.program(&format!("tests/{name}"), "echo 'test result: ok. 4 passed; 0 failed; 0 ignored'");
         }
         built
@@ -54,9 +51,14 @@ impl Built {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(SCRIPT);
+        command.arg("run").arg(self.0.path()).arg("--python").arg(self.path("python")).args(more);
+        command
+    }
+
     fn run(&self, more: &[&str]) -> Told {
-        let (folder, python) = (self.0.path().display().to_string(), self.path("python").display().to_string());
-        check_gpu(&[&["run", &folder, "--python", &python], more].concat())
+        self.command(more).output().unwrap().into()
     }
 }
 
@@ -78,7 +80,7 @@ fn a_wrong_request_is_told_in_one_line() {
         (&["run", folder, "--only", ""], "--only names no part"),
         (&["build", folder, "--release"], "there is no option --release"),
     ] {
-        let told = check_gpu(arguments);
+        let told: Told = Command::new(SCRIPT).args(arguments).output().unwrap().into();
         told.says(2, &[part]);
         assert_eq!(told.err.lines().count(), 1, "{}", told.err);
     }
@@ -104,16 +106,17 @@ fn everything_that_passes_is_in_the_summary() {
     let summary = fs::read_to_string(built.path("results/summary.txt")).unwrap();
     assert!(told.out.ends_with(&summary) && told.out.contains("| W1 | Rekindle |"), "{}", told.out);
     let expected = [
-        "passed   tests runs: 4 passed, 0 failed",
+        "passed   tests rekindle: 4 passed, 0 failed",
         "passed   tests checkpoints: 4 passed, 0 failed",
         "passed   tests kills: 4 passed, 0 failed",
+        "passed   tests runs: 4 passed, 0 failed",
         "passed   train prove: 5 kills: every bit identical",
     ];
     let lines: Vec<&str> = summary.lines().collect();
     assert!(lines[0].ends_with("commit abc1234:"), "{summary}");
-    assert_eq!(lines[1..5], expected);
-    assert!(lines[5].starts_with("passed   speed: measured; see "), "{summary}");
-    assert_eq!(lines[6..], ["5 passed, 0 failed, 0 not run"]);
+    assert_eq!(lines[1..6], expected);
+    assert!(lines[6].starts_with("passed   speed: measured; see "), "{summary}");
+    assert_eq!(lines[7..], ["6 passed, 0 failed, 0 not run"]);
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn what_fails_and_what_does_not_run_is_told_with_the_reason() {
     let python = built.path("python").display().to_string();
     for line in [
         "not run  tests runs: the resume matrix: this build has no feature `cuda`",
-        "not run  tests checkpoints: there are no tests named background::",
+        "not run  tests checkpoints: there are no tests named _gpu",
         "failed   tests kills: 3 passed, 1 failed; see ",
         "failed   train prove: exit code 1, 2 files differ; see ",
         &format!("not run  PyTorch: {python}: No module named torch; name another with --python"),
@@ -140,10 +143,19 @@ fn what_fails_and_what_does_not_run_is_told_with_the_reason() {
     ] {
         assert!(told.out.lines().any(|found| found.starts_with(line)), "`{line}` is not in:\n{}", told.out);
     }
-    assert!(told.out.ends_with("1 passed, 4 failed, 3 not run\n"), "{}", told.out);
+    assert!(told.out.ends_with("2 passed, 4 failed, 3 not run\n"), "{}", told.out);
     let told = built.run(&["--only", "prove"]);
     assert!(told.out.contains("not run  speed: not among --only prove"), "{}", told.out);
     assert!(told.out.ends_with("0 passed, 1 failed, 2 not run\n"), "{}", told.out);
+}
+
+#[test]
+fn kernels_are_not_tested_without_a_compiler_and_the_summary_says_so() {
+    let built = Built::new();
+    let told: Told = built.command(&["--only", "tests"]).env("CXX", "no such compiler").output().unwrap().into();
+    told.says(0, &[]);
+    assert!(told.out.contains("not run  tests rekindle: they need a C++ compiler"), "{}", told.out);
+    assert!(told.out.ends_with("3 passed, 0 failed, 3 not run\n"), "{}", told.out);
 }
 
 #[test]
