@@ -128,22 +128,27 @@ fn what_fails_and_what_does_not_run_is_told_with_the_reason() {
     built.program("tests/kills", "echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored'; exit 101");
     built.program("train", "echo '2 files differ'; exit 1");
     built.program("python", "echo 'No module named torch' >&2; exit 1");
-    built.program("versus", "echo 'LEFT OUT of W3: Rekindle: out of memory' >&2; echo 'no results' >&2; exit 1");
+    built.program(
+        "versus",
+        "echo 'LEFT OUT of W3: Rekindle: out of memory\nLEFT OUT of W4: torch.compile: no gcc\nno results' >&2; exit 1",
+    );
     let told = built.run(&[]);
     told.says(1, &[]);
     let python = built.path("python").display().to_string();
     for line in [
+        "passed   tests runs: 4 passed, 0 failed",
         "not run  tests runs: the resume matrix: this build has no feature `cuda`",
         "not run  tests checkpoints: there are no tests named _gpu",
         "failed   tests kills: 3 passed, 1 failed; see ",
         "failed   train prove: exit code 1, 2 files differ; see ",
         &format!("not run  PyTorch: {python}: No module named torch; name another with --python"),
         "failed   speed: left out of W3: Rekindle: out of memory",
+        "not run  speed: left out of W4: torch.compile: no gcc",
         "failed   speed: no results; see ",
     ] {
         assert!(told.out.lines().any(|found| found.starts_with(line)), "`{line}` is not in:\n{}", told.out);
     }
-    assert!(told.out.ends_with("2 passed, 4 failed, 3 not run\n"), "{}", told.out);
+    assert!(told.out.ends_with("2 passed, 4 failed, 4 not run\n"), "{}", told.out);
     let told = built.run(&["--only", "prove"]);
     assert!(told.out.contains("not run  speed: not among --only prove"), "{}", told.out);
     assert!(told.out.ends_with("0 passed, 1 failed, 2 not run\n"), "{}", told.out);
