@@ -97,6 +97,8 @@ pub mod train;
 #[cfg(feature = "trainer")]
 pub mod trained;
 
+#[doc(hidden)]
+pub use cuda::kernel_launches;
 #[cfg(feature = "trainer")]
 pub use notice::Notice;
 pub use registry::{Chosen, KindError};

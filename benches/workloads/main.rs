@@ -1,11 +1,13 @@
 //! Rekindle in the bench of `benches/versus`: one process that trains a workload, or saves and loads, on request.
 //!
-//! `write FOLDER` writes the start of each workload and the data of a run to resume, `steps W2` trains and answers,
-//! `storage 300` saves and loads 300 MB, and `count W2 4` makes four steps and no more, for counting instructions; W2
-//! has 32 rows then.
+//! `write FOLDER` writes the start of the small workloads, or of those that are named, and the data of a run to resume.
+//! `steps W2 cuda` trains on a device, by default the CPU, and answers. `storage 300` saves and loads 300 MB. `count W2
+//! 4` makes four steps and no more, for counting instructions; W2 has 32 rows then. `product 8192 bf16 cuda` tells how
+//! fast a device multiplies matrices.
 
 #[path = "../../src/bin/train/memory.rs"]
 mod memory;
+mod product;
 #[path = "../versus/protocol.rs"]
 mod protocol;
 mod start;
@@ -14,7 +16,9 @@ mod storage;
 
 use std::path::Path;
 
+use candle_core::Device;
 use rekindle::checkpoint::WrittenBy;
+use rekindle::train::Config;
 use start::Start;
 use steps::Training;
 use storage::Stored;
@@ -29,15 +33,21 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["write", folder] => {
-            for name in start::NAMES {
+        ["write", folder, ref names @ ..] => {
+            for name in if names.is_empty() { start::SMALL } else { names } {
                 let path = Path::new(folder).join(name).with_extension("safetensors");
                 Start::of(name).and_then(|start| start.write(&path)).expect("the start is written");
             }
             let data = Path::new(folder).join("data.safetensors");
             Start::of("W2").and_then(|start| start.write_one_batch(&data)).expect("the data is written");
         }
-        ["steps", workload] => serve(workload),
+        ["steps", workload] => serve(workload, "cpu"),
+        ["steps", workload, device] => serve(workload, device),
+        ["product", size, dtype, device] => {
+            let size = size.parse().expect("a number of rows");
+            let rate = product::rate(size, dtype, &open(device)).unwrap_or_else(|error| refuse(&error.to_string()));
+            protocol::answer(&format!("{{\"version\": \"{}\", \"operations_per_second\": {rate:e}}}", version()));
+        }
         ["storage", megabytes] => {
             let mut stored = Stored::new(megabytes.parse().expect("a number of megabytes"));
             protocol::answer(&format!("{{\"version\": \"{}\", \"bytes\": {}}}", version(), stored.bytes()));
@@ -49,36 +59,57 @@ fn main() {
             });
         }
         ["count", workload, steps] => {
-            let mut training = training(workload, Start::of_size(workload, 1, COUNTED_ROWS));
+            let mut training = training(workload, Start::of_size(workload, 1, COUNTED_ROWS), "cpu");
             for _ in 0..steps.parse().expect("a number of steps") {
                 training.step();
             }
             println!("{}", WrittenBy::this_build("cpu").cpu_features.join(" "));
         }
         _ => {
-            eprintln!("usage: workloads write FOLDER | steps WORKLOAD | storage MEGABYTES | count WORKLOAD STEPS");
+            eprintln!(
+                "usage: workloads write FOLDER [WORKLOAD…] | steps WORKLOAD [DEVICE] | storage MEGABYTES | count WORKLOAD \
+                 STEPS | product SIZE TYPE DEVICE"
+            );
             std::process::exit(2);
         }
     }
 }
 
-fn serve(workload: &str) {
-    let training = std::cell::RefCell::new(training(workload, Start::of(workload)));
+fn serve(workload: &str, device: &str) {
+    let training = std::cell::RefCell::new(training(workload, Start::of(workload), device));
     protocol::serve(&version(), &mut || training.borrow_mut().step(), &mut |words| match words {
         ["run", steps, every, folder] => {
             let number = |word: &str| word.parse().expect("a number");
             let seconds = storage::time_steps(&mut training.borrow_mut(), number(steps), number(every), folder);
             format!("{{\"seconds\": {seconds}}}")
         }
+        ["launches"] => {
+            let before = rekindle::kernel_launches();
+            training.borrow_mut().step();
+            format!("{{\"launches\": {}}}", rekindle::kernel_launches() - before)
+        }
         other => unknown(other),
     });
 }
 
-fn training(workload: &str, start: candle_core::Result<Start>) -> Training {
-    start.map_err(Into::into).and_then(|start| Training::new(workload, &start)).unwrap_or_else(|error| {
-        eprintln!("Rekindle has no {workload}: {error}");
-        std::process::exit(3)
-    })
+fn training(workload: &str, start: candle_core::Result<Start>, device: &str) -> Training {
+    let device = open(device);
+    let training = start.map_err(Into::into).and_then(|start| Training::new(workload, &start, &device));
+    training.unwrap_or_else(|error| refuse(&format!("Rekindle has no {workload}: {error}")))
+}
+
+/// Opens a device as `train` does.
+fn open(name: &str) -> Device {
+    let rest = "data = { path = 'none' }\nmodel = { kind = 'mlp' }\noptimizer = { kind = 'sgd', lr = 0.1 }";
+    let config = format!("device = {name:?}\n{rest}\ntrain = {{ steps = 1 }}");
+    let config = toml::from_str::<Config>(&config).expect("the least that a configuration has");
+    config.open_device().unwrap_or_else(|error| refuse(&error.to_string()))
+}
+
+/// Ends the process; the last line of stderr says why.
+fn refuse(reason: &str) -> ! {
+    eprintln!("{}", reason.lines().next().unwrap_or_default());
+    std::process::exit(3)
 }
 
 fn version() -> String {

@@ -1,6 +1,7 @@
 //! Start of every contestant: data and initial weights of each workload, a function of one seed.
 //!
 //! Weights have the shapes of PyTorch's layers and its initial distribution; those of a GPT, GPT-2's.
+#![allow(dead_code, reason = "a test of the sizes uses them alone")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -9,7 +10,61 @@ use candle_core::{Device, Result, Tensor};
 use rekindle::rng::Stream;
 
 /// The workloads, in order.
-pub const NAMES: [&str; 4] = ["W1", "W2", "W3", "W4"];
+pub const NAMES: [&str; 5] = ["W1", "W2", "W3", "W4", "GPT-124M"];
+
+/// The workloads that a CPU trains in a reasonable time.
+pub const SMALL: &[&str] = NAMES.split_at(4).0;
+
+/// The sizes of a GPT and of its batches.
+pub struct GptSize {
+    pub layers: usize,
+    pub heads: usize,
+    pub width: usize,
+    /// Tokens of a row.
+    pub context: usize,
+    pub vocabulary: usize,
+    /// Rows of a batch.
+    pub rows: usize,
+}
+
+impl GptSize {
+    /// The GPT of a workload, if it trains one.
+    pub fn of(workload: &str) -> Option<Self> {
+        match workload {
+            "W4" => Some(Self { layers: 4, heads: 4, width: 128, context: 64, vocabulary: 65, rows: 12 }),
+            "GPT-124M" => Some(Self { layers: 12, heads: 12, width: 768, context: 1024, vocabulary: 50_304, rows: 8 }),
+            _ => None,
+        }
+    }
+
+    /// Name and shape of each weight, in the order in which they are drawn. The output layer shares the embedding's.
+    pub fn weights(&self) -> Vec<(String, Vec<usize>)> {
+        let width = self.width;
+        let mut weights = Vec::new();
+        let mut add = |name: String, shape: &[usize]| weights.push((name, shape.to_vec()));
+        add("wte.weight".to_owned(), &[self.vocabulary, width]);
+        add("wpe.weight".to_owned(), &[self.context, width]);
+        let norms = (0..self.layers).map(|layer| [format!("h.{layer}.ln_1"), format!("h.{layer}.ln_2")]);
+        for (layer, norms) in norms.enumerate() {
+            for name in norms {
+                add(format!("{name}.weight"), &[width]);
+                add(format!("{name}.bias"), &[width]);
+            }
+            let linear = [("attn.c_attn", 3, 1), ("attn.c_proj", 1, 1), ("mlp.c_fc", 4, 1), ("mlp.c_proj", 1, 4)];
+            for (name, outputs, inputs) in linear {
+                add(format!("h.{layer}.{name}.weight"), &[outputs * width, inputs * width]);
+                add(format!("h.{layer}.{name}.bias"), &[outputs * width]);
+            }
+        }
+        add("ln_f.weight".to_owned(), &[width]);
+        add("ln_f.bias".to_owned(), &[width]);
+        weights
+    }
+
+    fn tokens(&self, draw: &mut Draw, batches: usize) -> Result<Tensor> {
+        draw.below(self.vocabulary as u32, &[batches, self.rows, self.context])
+    }
+}
 
 /// The inputs (`x`) and targets (`y`) of all batches, and the weights by name.
 pub struct Start {
@@ -35,8 +90,10 @@ impl Start {
             }
             "W2" => (draw.normal(&[batches, rows, 784], 1.0)?, draw.below(10, &[batches, rows])?),
             "W3" => (draw.normal(&[batches, rows, 1, 28, 28], 1.0)?, draw.below(10, &[batches, rows])?),
-            "W4" => (draw.below(65, &[batches, 12, 64])?, draw.below(65, &[batches, 12, 64])?),
-            other => candle_core::bail!("there is no workload `{other}`; there are {NAMES:?}"),
+            other => match GptSize::of(other) {
+                Some(size) => (size.tokens(&mut draw, batches)?, size.tokens(&mut draw, batches)?),
+                None => candle_core::bail!("there is no workload `{other}`; there are {NAMES:?}"),
+            },
         };
         let mut weights = BTreeMap::new();
         let mut layer = |name: &str, shape: &[usize]| {
@@ -62,7 +119,7 @@ impl Start {
                 layer("classifier.0", &[128, 9216])?;
                 layer("classifier.3", &[10, 128])?;
             }
-            _ => weights = gpt(&mut draw)?,
+            other => weights = gpt(&GptSize::of(other).expect("the others are GPTs"), &mut draw)?,
         }
         Ok(Self { x, y, weights })
     }
@@ -83,30 +140,17 @@ impl Start {
     }
 }
 
-/// Four layers of width 128 over 64 positions and 65 tokens; the output layer shares the embedding's weight.
-fn gpt(draw: &mut Draw) -> Result<BTreeMap<String, Tensor>> {
-    let (layers, width, context, vocabulary) = (4, 128, 64, 65);
-    let mut weights = BTreeMap::new();
-    let ones = |weights: &mut BTreeMap<_, _>, name: String| -> Result<()> {
-        weights.insert(format!("{name}.weight"), Tensor::ones(width, candle_core::DType::F32, &Device::Cpu)?);
-        weights.insert(format!("{name}.bias"), Tensor::zeros(width, candle_core::DType::F32, &Device::Cpu)?);
-        Ok(())
+/// The weights of a GPT: matrices are drawn, scales are 1 and biases 0.
+fn gpt(size: &GptSize, draw: &mut Draw) -> Result<BTreeMap<String, Tensor>> {
+    let initial = |(name, shape): (String, Vec<usize>)| {
+        let weight = match name.as_str() {
+            _ if shape.len() == 2 => draw.normal(&shape, 0.02)?,
+            name if name.ends_with(".weight") => Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu)?,
+            _ => Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu)?,
+        };
+        Ok((name, weight))
     };
-    weights.insert("wte.weight".to_owned(), draw.normal(&[vocabulary, width], 0.02)?);
-    weights.insert("wpe.weight".to_owned(), draw.normal(&[context, width], 0.02)?);
-    for layer in 0..layers {
-        ones(&mut weights, format!("h.{layer}.ln_1"))?;
-        ones(&mut weights, format!("h.{layer}.ln_2"))?;
-        let linear = [("attn.c_attn", 3, 1), ("attn.c_proj", 1, 1), ("mlp.c_fc", 4, 1), ("mlp.c_proj", 1, 4)];
-        for (name, outputs, inputs) in linear {
-            let name = format!("h.{layer}.{name}");
-            weights.insert(format!("{name}.weight"), draw.normal(&[outputs * width, inputs * width], 0.02)?);
-            let bias = Tensor::zeros(outputs * width, candle_core::DType::F32, &Device::Cpu)?;
-            weights.insert(format!("{name}.bias"), bias);
-        }
-    }
-    ones(&mut weights, "ln_f".to_owned())?;
-    Ok(weights)
+    size.weights().into_iter().map(initial).collect()
 }
 
 /// Tensors drawn one after the other.

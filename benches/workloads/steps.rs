@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rekindle::data::Input;
-use rekindle::model::{Mode, Model, ModelConfig};
+use rekindle::model::{Gpt, GptConfig, Mode, Model, ModelConfig, Policy};
 use rekindle::ops::{Tape, loss};
 use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
 use rekindle::parameters::Parameters;
 use rekindle::rng::StepRng;
 
-use crate::start::Start;
+use crate::start::{GptSize, Start};
 
 /// A model in training, and its data.
 pub struct Training {
@@ -19,17 +19,21 @@ pub struct Training {
     pub optimizer: Optimizer,
     batches: Vec<(Tensor, Tensor)>,
     has_classes: bool,
+    device: Device,
     pub step: u64,
 }
 
-/// Returns the configuration of the workload: model and optimizer.
-fn config(workload: &str) -> (&'static str, &'static str) {
+/// Returns the configuration of the workload's model, if it is not a GPT.
+fn model(workload: &str) -> &'static str {
     match workload {
-        "W1" => ("kind = 'mlp'\nhidden = [32]", "kind = 'sgd'\nlr = 0.1"),
-        "W2" => ("kind = 'mlp'\nhidden = [1024, 1024]", ADAMW),
-        "W3" => (CONVNET, ADAMW),
-        _ => ("kind = 'gpt'\nlayers = 4\nheads = 4\nwidth = 128", ADAMW),
+        "W1" => "kind = 'mlp'\nhidden = [32]",
+        "W2" => "kind = 'mlp'\nhidden = [1024, 1024]",
+        _ => CONVNET,
     }
+}
+
+fn optimizer(workload: &str) -> &'static str {
+    if workload == "W1" { "kind = 'sgd'\nlr = 0.1" } else { "kind = 'adamw'\nlr = 1e-3" }
 }
 
 const CONVNET: &str = "
@@ -39,7 +43,22 @@ hidden = [128]
 dropout = 0.5
 ";
 
-const ADAMW: &str = "kind = 'adamw'\nlr = 1e-3";
+/// Returns the model of a workload on `device`. The large GPT has weights of f32 and computes in bf16, except on the CPU,
+/// which has no kernels for bf16.
+fn build(workload: &str, start: &Start, device: &Device) -> std::result::Result<Box<dyn Model>, Box<dyn Error>> {
+    if let Some(size) = GptSize::of(workload) {
+        let is_large = workload != "W4" && !device.is_cpu();
+        let policy = if is_large { Policy { compute: DType::BF16, ..Policy::default() } } else { Policy::default() };
+        let config = GptConfig::new(size.layers, size.heads, size.width);
+        let (context, vocabulary) = (size.context, size.vocabulary);
+        return Ok(Box::new(Gpt::with_policy(config, context, vocabulary, vocabulary, 0, device, policy)?));
+    }
+    let (input, outputs) = match workload {
+        "W1" => (Input::Numbers(vec![10]), 1),
+        _ => (Input::Numbers(start.x.dims()[2..].to_vec()), 10),
+    };
+    Ok(toml::from_str::<ModelConfig>(model(workload))?.build(&input, outputs, 0, device)?)
+}
 
 /// Sets the parameters to the initial weights of all contestants. A GPT has the names of Hugging Face's GPT-2, under
 /// `transformer`, with linear maps `[in, out]`.
@@ -52,30 +71,35 @@ fn begin_with(weights: &BTreeMap<String, Tensor>, parameters: &Parameters) -> st
     }
     for (name, var) in parameters.iter() {
         let weight = &weights[&own(name)];
-        var.set(&if in_first(name) { weight.t()?.contiguous()? } else { weight.clone() })?;
+        let weight = if in_first(name) { weight.t()?.contiguous()? } else { weight.clone() };
+        var.set(&weight.to_device(var.device())?)?;
     }
     Ok(())
 }
 
 impl Training {
-    /// A workload at `start`.
-    pub fn new(workload: &str, start: &Start) -> std::result::Result<Self, Box<dyn Error>> {
-        let (model, optimizer) = config(workload);
-        let (model, optimizer): (ModelConfig, OptimizerConfig) = (toml::from_str(model)?, toml::from_str(optimizer)?);
-        let (input, outputs) = match workload {
-            "W4" => (Input::Tokens { context: 64, vocabulary: 65 }, 65),
-            "W1" => (Input::Numbers(vec![10]), 1),
-            _ => (Input::Numbers(start.x.dims()[2..].to_vec()), 10),
-        };
-        let model = model.build(&input, outputs, 0, &Device::Cpu)?;
+    /// A workload at `start`, which computes on `device`.
+    pub fn new(workload: &str, start: &Start, device: &Device) -> std::result::Result<Self, Box<dyn Error>> {
+        let model = build(workload, start, device)?;
         begin_with(&start.weights, model.parameters())?;
+        let optimizer = toml::from_str::<OptimizerConfig>(optimizer(workload))?;
         let optimizer = Optimizer::new(model.parameters(), optimizer)?;
-        let batches = (0..start.x.dim(0)?).map(|i| Ok((start.x.get(i)?.copy()?, start.y.get(i)?.copy()?)));
+        let batch = |tensor: &Tensor, i: usize| tensor.get(i)?.copy()?.to_device(device);
+        let batches = (0..start.x.dim(0)?).map(|i| Ok((batch(&start.x, i)?, batch(&start.y, i)?)));
         let batches = batches.collect::<Result<_>>()?;
-        Ok(Self { model, optimizer, batches, has_classes: workload != "W1", step: 0 })
+        Ok(Self { model, optimizer, batches, has_classes: workload != "W1", device: device.clone(), step: 0 })
     }
 
-    /// Makes an update, and returns the loss before it.
+    /// The kind of its device.
+    pub fn device_name(&self) -> &'static str {
+        match self.device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        }
+    }
+
+    /// Makes an update, waits until the device has made it, and returns the loss before it.
     pub fn step(&mut self) -> f32 {
         self.try_step().expect("the model trains")
     }
@@ -87,11 +111,13 @@ impl Training {
             if self.has_classes { loss::cross_entropy(&outputs, y, 0.0) } else { loss::mean_squared_error(&outputs, y) }
         });
         let loss = loss?;
-        let value = loss.to_scalar::<f32>()?;
-        let gradients = Gradients::from_tape(tape, loss, 1.0, self.model.parameters())?.measure()?;
+        let value = loss.detach();
+        let gradients = Gradients::from_tape(tape, loss, 1.0, self.model.parameters())?;
+        let (gradients, values) = gradients.measure_with(&[value])?;
         gradients.check_finite()?;
         self.optimizer.update(&gradients, &self.optimizer.base_lrs())?;
+        self.device.synchronize()?;
         self.step += 1;
-        Ok(value)
+        Ok(values[0] as f32)
     }
 }

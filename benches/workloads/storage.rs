@@ -47,7 +47,7 @@ impl Stored {
     /// state with verification, `restore` it into the weights and moments too.
     pub fn time(&mut self, request: &str, folder: &str) -> f64 {
         if self.saver.as_ref().is_none_or(|(own, _)| own != folder) {
-            self.saver = Some((folder.to_owned(), saver(folder)));
+            self.saver = Some((folder.to_owned(), saver(folder, "cpu")));
         }
         let began = Instant::now();
         match request {
@@ -73,8 +73,8 @@ fn newest(folder: &str, step: u64) -> std::path::PathBuf {
 }
 
 /// It keeps only the last checkpoint, like the other contestants.
-fn saver(folder: &str) -> Saver {
-    Saver::new(Folder::new(folder), WrittenBy::this_build("cpu"))
+fn saver(folder: &str, device: &str) -> Saver {
+    Saver::new(Folder::new(folder), WrittenBy::this_build(device))
         .keeping(Retention { last: Some(1), ..Retention::default() })
 }
 
@@ -86,7 +86,7 @@ fn save(saver: &mut Saver, step: u64, parameters: &Parameters, optimizer: &Optim
 /// Returns the seconds of `steps` steps with a save before every `every` of them; 0 means never. The save in flight at
 /// the end balances the one at the beginning, as in a long run.
 pub fn time_steps(training: &mut Training, steps: u64, every: u64, folder: &str) -> f64 {
-    let mut saver = saver(folder);
+    let mut saver = saver(folder, training.device_name());
     let began = Instant::now();
     for done in 0..steps {
         if every > 0 && done % every == 0 {

@@ -1,6 +1,7 @@
 //! A kernel with its arguments.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Result, Tensor};
 
@@ -11,6 +12,14 @@ pub(super) const THREADS: u32 = 256;
 
 /// More blocks than this fill no GPU better. Kernels take any number: their loops advance by the whole grid.
 const MOST_BLOCKS: usize = 1 << 16;
+
+/// Launches of this process so far.
+static LAUNCHED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many of our kernels this process has launched. Those of Candle and cuBLAS are not counted.
+pub fn kernel_launches() -> u64 {
+    LAUNCHED.load(Ordering::Relaxed)
+}
 
 /// A kernel and its arguments, in the order of its parameters.
 pub(crate) struct Launch<'a> {
@@ -134,7 +143,10 @@ impl<'a> Launch<'a> {
     pub fn rows(self, rows: usize) -> Result<()> {
         match rows.min(MOST_BLOCKS) {
             0 => Ok(()),
-            blocks => self.place.launch(&self.kernel, blocks as u32, &self.arguments),
+            blocks => {
+                LAUNCHED.fetch_add(1, Ordering::Relaxed);
+                self.place.launch(&self.kernel, blocks as u32, &self.arguments)
+            }
         }
     }
 
@@ -144,5 +156,26 @@ impl<'a> Launch<'a> {
     /// As [`Launch::rows`].
     pub fn elements(self, elements: usize) -> Result<()> {
         self.rows(elements.div_ceil(THREADS as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+    use crate::cuda::host;
+
+    #[test]
+    fn every_launch_is_counted() {
+        let x = Tensor::zeros((3, 4), DType::F32, &Device::Cpu).unwrap();
+        let (before, own) = (kernel_launches(), host::launches());
+        host::with_kernels(0, || {
+            let place = Place::of(x.device(), x.dtype()).unwrap();
+            crate::cuda::column_sums(&place, &x, 3, 4).unwrap();
+        });
+        let own = host::launches() - own;
+        // Other tests launch kernels at the same time.
+        assert!(own > 0 && kernel_launches() - before >= own as u64);
     }
 }

@@ -15,6 +15,7 @@ mod tables;
 pub(crate) mod transfer;
 
 pub(crate) use launch::Launch;
+pub use launch::kernel_launches;
 pub(crate) use place::{Output, Place};
 pub(crate) use sums::{PART_ROWS, column_sums, mean_of_parts, total_of_parts, wide};
 pub(crate) use tables::Tables;

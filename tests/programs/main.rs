@@ -7,6 +7,7 @@ mod bad_checkpoint;
 mod bad_config;
 mod bad_disk;
 mod chart;
+mod check_gpu;
 mod clear_messages;
 mod configuration;
 mod device;

@@ -1,6 +1,6 @@
 """PyTorch in the bench: one process that trains a workload, or saves and loads, on request.
 
-    contestant.py steps W2 START THREADS eager|compile
+    contestant.py steps W2 START THREADS eager|compile [cpu|cuda|cuda:1]
     contestant.py storage MEGABYTES
     contestant.py prepare FOLDER        # a state to resume, and its data
     contestant.py resume FOLDER         # says "done" after the first step
@@ -21,6 +21,11 @@ from safetensors.torch import load_file, save_file
 
 TOLD = 20
 WARM_UP = 1.0
+
+# As Rekindle multiplies: in the type of the numbers, added up in f32.
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def mlp(*widths):
@@ -99,7 +104,7 @@ def cross_entropy(outputs, targets):
     return F.cross_entropy(outputs.flatten(0, -2), targets.flatten())
 
 
-# Fused AdamW is the fastest that PyTorch has on the CPU; for the few parameters of W1 its plain SGD is.
+# Fused AdamW is the fastest that PyTorch has; for the few parameters of W1 its plain SGD is.
 def adamw(parameters):
     return torch.optim.AdamW(parameters, lr=1e-3, fused=True)
 
@@ -113,23 +118,35 @@ WORKLOADS = {
     "W2": (lambda: mlp(784, 1024, 1024, 10), cross_entropy, adamw),
     "W3": (ConvNet, cross_entropy, adamw),
     "W4": (Gpt, cross_entropy, adamw),
+    "GPT-124M": (lambda: Gpt(50304, 1024, 768, 12, 12), cross_entropy, adamw),
 }
+
+# Computed in bf16 with weights in f32, except on the CPU, as Rekindle does.
+IN_BF16 = ["GPT-124M"]
 
 
 class Training:
     """A model in training, and its data."""
 
-    def __init__(self, workload, start, compiled):
-        tensors = load_file(start)
+    def __init__(self, workload, start, compiled, device):
+        self.device = torch.device(device)
+        tensors = load_file(start, device=device)
         x, y = tensors.pop("x"), tensors.pop("y")
         as_classes = lambda t: t if t.is_floating_point() else t.long()
         self.batches = list(zip(as_classes(x).unbind(), as_classes(y).unbind()))
         model, loss, optimizer = WORKLOADS[workload]
         torch.manual_seed(0)
-        self.model = model()
+        self.model = model().to(self.device)
         self.model.load_state_dict(tensors)
         self.optimizer = optimizer(self.model.parameters())
-        self.loss = lambda x, y: loss(self.model(x), y)
+        short = workload in IN_BF16 and self.device.type != "cpu"
+
+        def loss_of(x, y):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+                return loss(self.model(x), y)
+
+        # A context that does nothing still costs a small model time.
+        self.loss = loss_of if short else lambda x, y: loss(self.model(x), y)
         self.update = self.optimizer.step
         if compiled:
             self.loss = torch.compile(self.loss)
@@ -143,6 +160,8 @@ class Training:
         loss.backward()
         self.update()
         self.done += 1
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         return loss.item()
 
     def state(self):
@@ -193,6 +212,16 @@ def time_steps(training, seconds):
     return {"microseconds": times, "loss": loss, "peak_kilobytes": peak}
 
 
+def launches(training):
+    """The kernels that a step puts on the GPU, without copies."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+        training.step()
+    names = [event.name for event in profiled.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    return {"launches": sum(not name.startswith(("Memcpy", "Memset")) for name in names)}
+
+
 def run(training, steps, every, folder):
     """The seconds that so many steps take with a save before every so many of them; 0 is never."""
     os.makedirs(folder, exist_ok=True)
@@ -204,9 +233,9 @@ def run(training, steps, every, folder):
     return {"seconds": time.perf_counter() - began}
 
 
-def steps(workload, start, threads, variant):
+def steps(workload, start, threads, variant, device="cpu"):
     torch.set_num_threads(int(threads))
-    training = Training(workload, start, variant == "compile")
+    training = Training(workload, start, variant == "compile", device)
     began = time.perf_counter()
     losses = [training.step() for _ in range(TOLD)]
     while time.perf_counter() - began < WARM_UP:
@@ -218,6 +247,8 @@ def steps(workload, start, threads, variant):
                 answer(time_steps(training, float(seconds)))
             case ["run", count, every, folder]:
                 answer(run(training, int(count), int(every), folder))
+            case ["launches"]:
+                answer(launches(training))
 
 
 def storage(megabytes):

@@ -1,6 +1,7 @@
 //! The machine and its other load, without which results mean nothing.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use crate::results::median;
 /// Conditions while they are being watched.
 pub struct Conditions {
     load_before: String,
+    /// A folder with programs that were built before, if they are not built here.
+    programs: Option<PathBuf>,
     /// The share of all processors used by others while the bench was idle.
     busy: Vec<f64>,
 }
@@ -21,6 +24,9 @@ pub struct Conditions {
 pub struct Told {
     pub date: String,
     pub processor: String,
+    /// Name, driver and memory of the GPUs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gpu: String,
     pub cores: usize,
     pub memory_gigabytes: f64,
     pub system: String,
@@ -35,8 +41,9 @@ pub struct Told {
 
 impl Conditions {
     /// The conditions before anything runs.
-    pub fn before() -> Self {
-        let mut conditions = Self { load_before: load(), busy: Vec::new() };
+    pub fn before(programs: Option<&Path>) -> Self {
+        let programs = programs.map(Path::to_owned);
+        let mut conditions = Self { load_before: load(), programs, busy: Vec::new() };
         conditions.sample(Duration::from_secs(2));
         conditions
     }
@@ -56,14 +63,22 @@ impl Conditions {
         let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
         let memory = read("/proc/meminfo");
         let kilobytes = memory.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok());
+        // Programs that were built elsewhere have a note about it.
+        let note = |name: &str, here: &dyn Fn() -> String| match &self.programs {
+            Some(folder) => fs::read_to_string(folder.join(name)).unwrap_or_default().trim().to_owned(),
+            None => here(),
+        };
         Told {
+            gpu: output("nvidia-smi", &["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]),
             date: output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             processor: processor.trim_start_matches([' ', '\t', ':']).to_owned(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_gigabytes: (kilobytes.unwrap_or_default() / 1e5).round() / 10.0,
             system: output("uname", &["-srm"]),
-            rustc: output("rustc", &["--version"]),
-            commit: output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
+            rustc: note("rustc", &|| output("rustc", &["--version"])),
+            commit: note("commit", &|| {
+                output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+            }),
             load_before: self.load_before.clone(),
             load_after: load(),
             busy_percent: (1000.0 * median(&self.busy)).round() / 10.0,

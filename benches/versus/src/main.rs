@@ -5,6 +5,7 @@
 
 mod conditions;
 mod contestant;
+mod on_gpu;
 mod picture;
 mod programs;
 mod publish;
@@ -32,6 +33,12 @@ struct Arguments {
     /// Contestants; Rekindle always takes part.
     #[arg(long, value_delimiter = ',', default_value = "candle,torch,compile,burn")]
     contestants: Vec<String>,
+    /// The device that trains: `cpu`, `cuda` or `cuda:1`; candle-nn and burn take part on the CPU alone.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// A folder with the programs `workloads` and `train` and the script `contestant.py`; nothing is built then.
+    #[arg(long)]
+    programs: Option<PathBuf>,
     /// Numbers of threads.
     #[arg(long, value_delimiter = ',', default_value = "2,1")]
     threads: Vec<usize>,
@@ -44,6 +51,15 @@ struct Arguments {
     /// Measurements to make.
     #[arg(long, value_delimiter = ',', default_value = "steps,saves,storage,resume")]
     parts: Vec<Stateful>,
+    /// The workload of the runs with saves and without.
+    #[arg(long, default_value = "W2")]
+    saves_of: String,
+    /// Number of steps from one save to the next; a run has two saves or more, and at least 200 steps.
+    #[arg(long, default_value_t = 50)]
+    save_every: usize,
+    /// Number of runs with saves, and of those without.
+    #[arg(long, default_value_t = 7)]
+    save_turns: usize,
     /// The size in MB of the state that is saved and loaded.
     #[arg(long, default_value_t = 300)]
     megabytes: usize,
@@ -80,7 +96,8 @@ enum Stateful {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = if arguments.programs.is_some() { root } else { root.canonicalize()? };
     let out = arguments.out.clone().unwrap_or_else(|| root.join("target/versus"));
     fs::create_dir_all(&out)?;
     let results = if arguments.render {
@@ -100,13 +117,22 @@ fn main() -> Result<()> {
 }
 
 fn measure(arguments: &Arguments, root: &Path, out: &Path) -> Result<Results> {
-    let mut results = Results::default();
+    let mut results = Results { device: arguments.device.clone(), ..Results::default() };
     let programs = Programs::build(root, out, arguments, &mut results)?;
-    let mut conditions = Conditions::before();
+    let mut conditions = Conditions::before(arguments.programs.as_deref());
+    if arguments.device != "cpu" {
+        on_gpu::measure_products(&programs, &mut results);
+    }
     for part in &arguments.parts {
         match part {
-            Stateful::Steps => rounds::measure(arguments, &programs, &mut conditions, &mut results)?,
-            Stateful::Saves => storage::measure_saves(&programs, &mut conditions, &mut results)?,
+            Stateful::Steps => {
+                for workload in &arguments.workloads {
+                    rounds::measure(workload, arguments, &programs, &mut conditions, &mut results)?;
+                    results.conditions = conditions.so_far();
+                    write(&results, out)?;
+                }
+            }
+            Stateful::Saves => storage::measure_saves(arguments, &programs, &mut conditions, &mut results)?,
             Stateful::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
             Stateful::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
         }

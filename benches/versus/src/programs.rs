@@ -35,48 +35,66 @@ pub struct Programs {
     /// The folder with the start of each workload.
     pub start: PathBuf,
     out: PathBuf,
+    device: String,
 }
 
 impl Programs {
-    /// Builds the programs, in the release profile and without any flags, like users do; reports and leaves out missing
-    /// ones.
+    /// Takes the programs that are given, or builds them, in the release profile and without any flags, like users do;
+    /// reports and leaves out missing ones.
     pub fn build(root: &Path, out: &Path, arguments: &Arguments, results: &mut Results) -> Result<Self> {
         let own = root.join("benches/versus");
-        let train = cargo_build(root, &["--bin", "train"])?;
-        let rekindle = cargo_build(root, &["--bench", "workloads"])?;
+        let (rekindle, train, script) = match &arguments.programs {
+            Some(folder) => (folder.join("workloads"), folder.join("train"), folder.join("contestant.py")),
+            None => (
+                cargo_build(root, &["--bench", "workloads"])?,
+                cargo_build(root, &["--bin", "train"])?,
+                own.join("pytorch/contestant.py"),
+            ),
+        };
         let mut built = |choice: &str, package: &str| {
             if !arguments.contestants.iter().any(|contestant| contestant == choice) {
                 return None;
             }
-            cargo_build(&own, &["--package", package])
-                .map_err(|error| results.leave_out("everything", choice, &error.to_string()))
-                .ok()
+            let program = match (&arguments.programs, arguments.device.as_str()) {
+                (None, "cpu") => cargo_build(&own, &["--package", package]),
+                (None, _) => Err(anyhow::anyhow!("it takes part on the CPU alone")),
+                (Some(_), _) => Err(anyhow::anyhow!("it is built by this program alone, without --programs")),
+            };
+            program.map_err(|error| results.leave_out("everything", choice, &error.to_string())).ok()
         };
         let (candle, burn) = (built("candle", "versus-candle"), built("burn", "versus-burn"));
         let wants_python = arguments.contestants.iter().any(|contestant| ["torch", "compile"].contains(&&**contestant));
         let python = if wants_python { python(arguments, results)? } else { None };
         let start = out.join("start");
         fs::create_dir_all(&start)?;
-        let script = own.join("pytorch/contestant.py");
-        let programs = Self { rekindle, train, candle, burn, python, script, start, out: out.to_owned() };
-        let written = Command::new(&programs.rekindle).arg("write").arg(&programs.start).status()?;
+        let device = arguments.device.clone();
+        let programs = Self { rekindle, train, candle, burn, python, script, start, out: out.to_owned(), device };
+        let mut write = Command::new(&programs.rekindle);
+        let written = write.arg("write").arg(&programs.start).args(&arguments.workloads).status();
+        let written = written.with_context(|| format!("{write:?} does not start"))?;
         if !written.success() {
             bail!("the start of the workloads is not written: {written}");
         }
         Ok(programs)
     }
 
+    /// Starts a measurement of how fast the device multiplies matrices of this size and type.
+    pub fn product(&self, size: usize, dtype: &str) -> Result<Contestant> {
+        let command = self.with(&self.rekindle, &["product", &size.to_string(), dtype, &self.device]);
+        self.start(command, "product", 2)
+    }
+
     /// Starts a contestant on a workload; `None` if it is missing, which was already reported.
     pub fn steps(&self, contestant: &str, workload: &str, threads: usize) -> Result<Option<Contestant>> {
         let start = self.start.join(workload).with_extension("safetensors");
         let command = match (contestant, &self.python, &self.candle, &self.burn) {
-            ("rekindle", ..) => self.with(&self.rekindle, &["steps", workload]),
+            ("rekindle", ..) => self.with(&self.rekindle, &["steps", workload, &self.device]),
             ("candle", _, Some(candle), _) => self.with(candle, &["steps", workload, &start.to_string_lossy()]),
             ("burn", _, _, Some(burn)) => self.with(burn, &["steps", workload, &start.to_string_lossy()]),
             ("torch" | "compile", Some(python), ..) => {
                 let variant = if contestant == "torch" { "eager" } else { "compile" };
                 let (start, threads) = (start.to_string_lossy(), threads.to_string());
-                self.script(python, &["steps", workload, &start, &threads, variant])
+                self.script(python, &["steps", workload, &start, &threads, variant, &self.device])
             }
             _ => return Ok(None),
         };

@@ -10,12 +10,22 @@ use crate::conditions::Told;
 #[derive(Default, Serialize, Deserialize)]
 pub struct Results {
     pub conditions: Told,
+    /// The device that trained.
+    #[serde(default = "cpu")]
+    pub device: String,
+    /// Floating-point operations per second of a product of matrices, by type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, f64>,
     /// Versions, by contestant.
     pub versions: BTreeMap<String, String>,
     /// Contestants that did not take part in a measurement, and why.
     pub absent: Vec<Absent>,
     pub steps: Vec<Steps>,
     pub figures: Vec<Figure>,
+}
+
+fn cpu() -> String {
+    "cpu".to_owned()
 }
 
 /// A contestant that did not take part.
@@ -37,6 +47,9 @@ pub struct Steps {
     /// The median of each round.
     pub rounds: Vec<f64>,
     pub peak_megabytes: f64,
+    /// Kernels that a step puts on a GPU, as far as the contestant can count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launches: Option<f64>,
     /// The losses of the first steps, to check that all contestants train the same.
     pub losses: Vec<f64>,
 }

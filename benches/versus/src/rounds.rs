@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::Arguments;
 use crate::conditions::Conditions;
 use crate::contestant::Contestant;
+use crate::on_gpu;
 use crate::programs::{CONTESTANTS, Programs};
 use crate::results::{Results, Steps, median};
 
@@ -17,42 +18,43 @@ const READY: Duration = Duration::from_secs(600);
 /// Pause between two turns, so that threads of the last one are asleep.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Measures every workload with every number of threads.
+/// Measures a workload with every number of threads.
 pub fn measure(
+    workload: &str,
     arguments: &Arguments,
     programs: &Programs,
     conditions: &mut Conditions,
     results: &mut Results,
 ) -> Result<()> {
-    for workload in &arguments.workloads {
-        for &threads in &arguments.threads {
-            let mut taking_part = Vec::new();
-            for (choice, name) in CONTESTANTS {
-                if choice != "rekindle" && !arguments.contestants.iter().any(|contestant| contestant == choice) {
-                    continue;
-                }
-                match start(programs, choice, name, workload, threads, results) {
-                    Ok(contestant) => taking_part.extend(contestant),
-                    Err(error) => results.leave_out(workload, name, &format!("{error:#}")),
-                }
+    for &threads in &arguments.threads {
+        let mut taking_part = Vec::new();
+        for (choice, name) in CONTESTANTS {
+            if choice != "rekindle" && !arguments.contestants.iter().any(|contestant| contestant == choice) {
+                continue;
             }
-            for round in 0..arguments.rounds {
-                eprintln!("{workload}, {threads} threads, round {} of {}", round + 1, arguments.rounds);
-                // In alternating order, so that no contestant always follows the same other one.
-                if round > 0 {
-                    taking_part.reverse();
-                }
-                taking_part.retain_mut(|(contestant, steps)| {
-                    conditions.sample(PAUSE);
-                    let done = turn(contestant, arguments.seconds, steps);
-                    done.inspect_err(|error| results.leave_out(workload, &steps.contestant, &format!("{error:#}")))
-                        .is_ok()
-                });
+            match start(programs, choice, name, workload, threads, results) {
+                Ok(contestant) => taking_part.extend(contestant),
+                Err(error) => results.leave_out(workload, name, &format!("{error:#}")),
             }
-            for (_, mut steps) in taking_part {
-                steps.microseconds = median(&steps.rounds);
-                results.steps.push(steps);
+        }
+        for round in 0..arguments.rounds {
+            eprintln!("{workload}, {threads} threads, round {} of {}", round + 1, arguments.rounds);
+            // In alternating order, so that no contestant always follows the same other one.
+            if round > 0 {
+                taking_part.reverse();
             }
+            taking_part.retain_mut(|(contestant, steps)| {
+                conditions.sample(PAUSE);
+                let done = turn(contestant, arguments.seconds, steps);
+                done.inspect_err(|error| results.leave_out(workload, &steps.contestant, &format!("{error:#}"))).is_ok()
+            });
+        }
+        for (mut contestant, mut steps) in taking_part {
+            steps.microseconds = median(&steps.rounds);
+            if arguments.device != "cpu" {
+                steps.launches = on_gpu::launches(&mut contestant).ok();
+            }
+            results.steps.push(steps);
         }
     }
     Ok(())
@@ -77,6 +79,7 @@ fn start(
         microseconds: f64::NAN,
         rounds: Vec::new(),
         peak_megabytes: 0.0,
+        launches: None,
         losses: numbers(&ready["losses"]),
     };
     Ok(Some((contestant, steps)))

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
+use crate::Arguments;
 use crate::conditions::Conditions;
 use crate::contestant::Contestant;
+use crate::on_gpu;
 use crate::programs::Programs;
 use crate::results::{Results, median};
 
 const TURNS: usize = 7;
 
-/// Steps of a run with and without saves, and between two saves.
+/// Steps of a run with and without saves, at least.
 const STEPS: usize = 200;
-const EVERY: usize = 50;
 
 const READY: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
@@ -106,23 +107,38 @@ impl Times {
     }
 }
 
-/// Measures how much longer a run takes with a save every 50 steps, in percent.
-pub fn measure_saves(programs: &Programs, conditions: &mut Conditions, results: &mut Results) -> Result<()> {
+/// Measures how much longer a run takes with saves, in percent.
+pub fn measure_saves(
+    arguments: &Arguments,
+    programs: &Programs,
+    conditions: &mut Conditions,
+    results: &mut Results,
+) -> Result<()> {
+    let (workload, every) = (&arguments.saves_of, arguments.save_every);
+    let (what, steps) = (on_gpu::saves(workload, every), STEPS.max(2 * every));
     for (choice, name) in [("rekindle", "Rekindle"), ("torch", "PyTorch")] {
-        let Some(mut contestant) = programs.steps(choice, "W2", 2)? else { continue };
-        contestant.answer(READY)?;
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for _ in 0..TURNS {
-            conditions.sample(PAUSE);
-            let folder = programs.empty_folder(choice)?;
-            let mut run = |every| contestant.seconds(&format!("run {STEPS} {every} {}", folder.display()));
-            without.push(run(0)?);
-            with.push(run(EVERY)?);
+        let mut turns = || -> Result<Option<[Vec<f64>; 2]>> {
+            let Some(mut contestant) = programs.steps(choice, workload, 2)? else { return Ok(None) };
+            contestant.answer(READY)?;
+            let [mut with, mut without] = [Vec::new(), Vec::new()];
+            for _ in 0..arguments.save_turns {
+                conditions.sample(PAUSE);
+                let folder = programs.empty_folder(choice)?;
+                let mut run = |every| contestant.seconds(&format!("run {steps} {every} {}", folder.display()));
+                without.push(run(0)?);
+                with.push(run(every)?);
+            }
+            Ok(Some([with, without]))
+        };
+        match turns() {
+            Ok(Some([with, without])) => {
+                let lost = with.iter().zip(&without).map(|(with, without)| 100.0 * (1.0 - without / with)).collect();
+                results.add(&what, name, "%", lost);
+                eprintln!("  {:.2} s with saves, {:.2} s without", median(&with), median(&without));
+            }
+            Ok(None) => {}
+            Err(error) => results.leave_out(&what, name, &format!("{error:#}")),
         }
-        let lost = with.iter().zip(&without).map(|(with, without)| 100.0 * (1.0 - without / with)).collect();
-        let what = format!("steps/s lost to a save every {EVERY} steps, W2");
-        results.add(&what, name, "%", lost);
-        eprintln!("  {:.2} s with saves, {:.2} s without", median(&with), median(&without));
     }
     Ok(())
 }

@@ -2,15 +2,17 @@
 
 use std::fmt::Write as _;
 
+use crate::on_gpu;
 use crate::programs::CONTESTANTS;
 use crate::results::{Figure, Results, Steps};
 
 /// Descriptions of the workloads.
-pub const WORKLOADS: [(&str, &str); 4] = [
+pub const WORKLOADS: [(&str, &str); 5] = [
     ("W1", "MLP 10-32-1, 512 rows, SGD"),
     ("W2", "MLP 784-1024-1024-10, 512 rows, AdamW"),
     ("W3", "ConvNet, 64 images of 28×28, AdamW"),
     ("W4", "GPT, 4 layers of width 128, 12×64 tokens, AdamW"),
+    ("GPT-124M", "GPT, 12 layers of width 768, 8×1024 tokens, AdamW"),
 ];
 
 /// All tables and the conditions.
@@ -58,6 +60,7 @@ pub fn brief(results: &Results) -> String {
         text += &by_workload(results, *threads, |steps| steps.peak_megabytes, cell);
         text.push('\n');
     }
+    text += &on_gpu::report(results);
     text += &other_figures(results);
     text += &differences(results);
     for absent in &results.absent {
@@ -181,8 +184,9 @@ fn every_round(results: &Results) -> String {
 fn conditions(results: &Results) -> String {
     let told = &results.conditions;
     let versions = results.versions.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>();
+    let gpu = if told.gpu.is_empty() { String::new() } else { format!("; GPU: {}", told.gpu.replace('\n', " and ")) };
     format!(
-        "Measured {} on {} ({} cores, {} GB, {}) at commit {} with {}. {}. Load averages {} before and {} after; while \
+        "Measured {} on {} ({} cores, {} GB, {}{gpu}) at commit {} with {}. {}. Load averages {} before and {} after; while \
          the bench paused, others used {} % of the processors (median) and {} % at most.\n",
         told.date,
         told.processor,
@@ -200,7 +204,7 @@ fn conditions(results: &Results) -> String {
 }
 
 /// With a comma between thousands.
-fn microseconds(value: f64) -> String {
+pub fn microseconds(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -212,6 +216,6 @@ fn microseconds(value: f64) -> String {
     text
 }
 
-fn times(ratio: f64) -> String {
+pub fn times(ratio: f64) -> String {
     format!("{ratio:.2}×")
 }
