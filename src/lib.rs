@@ -51,7 +51,6 @@ pub mod device;
 pub mod distributed;
 mod field_names;
 #[doc(hidden)]
-#[cfg(feature = "trainer")]
 pub mod figures;
 #[doc(hidden)]
 pub mod free_name;

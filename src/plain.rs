@@ -59,8 +59,8 @@ fn wrong_type(reason: &str) -> Option<String> {
     Some(format!("must be {expected}, not {}", found.trim_matches('`')))
 }
 
-/// Returns the message of the standard library about a text that is no number in plain words; `None` if it is another
-/// message.
+/// Returns the message of the standard library, or of clap, about a text that is no number of its type in plain words;
+/// `None` if it is another message.
 #[cfg(any(feature = "cli", test))]
 fn of_number(message: &str) -> Option<&'static str> {
     Some(match message {
@@ -69,7 +69,13 @@ fn of_number(message: &str) -> Option<&'static str> {
         "cannot parse integer from empty string" => "must be a whole number, and is empty",
         "number too large to fit in target type" => "is too large",
         "number too small to fit in target type" => "is too small",
-        _ => return None,
+        // A range of an option, which ends at the largest number of the type.
+        other => match other.split_once(" is not in ")? {
+            (value, range) if value.starts_with('-') && range.starts_with("0..") => {
+                "must be a whole number, at least 0"
+            }
+            _ => return None,
+        },
     })
 }
 
@@ -111,6 +117,7 @@ mod tests {
         for text in ["x", ""] {
             assert_eq!(told(text.parse::<f64>().unwrap_err().to_string()), Some("must be a number"));
         }
+        assert_eq!(of_number("-5 is not in 0..=4294967295"), Some("must be a whole number, at least 0"));
         assert_eq!(of_number("no such file"), None);
     }
 }
