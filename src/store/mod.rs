@@ -75,7 +75,7 @@ pub fn is_url(path: &Path) -> bool {
 }
 
 /// Returns the URL that was probably meant by a local path: `s3://bucket/run` by `s3:/bucket/run`.
-pub(crate) fn meant_url(path: &Path) -> Option<String> {
+pub fn meant_url(path: &Path) -> Option<String> {
     let (scheme, rest) = path.to_str()?.split_once(":/")?;
     let url = format!("{scheme}://{rest}");
     (!rest.is_empty() && !rest.starts_with('/') && is_url(Path::new(&url))).then_some(url)

@@ -195,6 +195,9 @@ fn what_is_no_sweep_is_refused_by_the_name_of_its_option() {
     for (options, parts) in refused {
         place.train_refuses(&[&["find-lr", "config.toml"], options].concat(), parts);
     }
+    for url in ["s3://bucket/x", "s3:/bucket/x"] {
+        place.train_refuses(&["find-lr", "config.toml", "--out", url], &["--out s3:/", "give a folder"]);
+    }
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use rekindle::report::{pictures, terminal};
 use rekindle::train::{Console, RangePoint, RangeTest, RangeTestOptions, Sink, find_lr, from_file};
-use rekindle::{figures, shell};
+use rekindle::{figures, shell, store};
 
 use crate::on_device::OnDevice;
 use crate::{default_out, listening, print, stopped_by};
@@ -47,6 +47,9 @@ pub fn test_range(arguments: &FindLr, console: &mut Console) -> Result<ExitCode>
     let settings = arguments.device.with(&arguments.settings)?;
     let options = RangeTestOptions { start: arguments.start, end: arguments.end, steps: arguments.steps };
     options.validate().map_err(|error| anyhow!("--{error}"))?;
+    if let Some(out) = arguments.out.as_deref().filter(|out| store::is_url(out) || store::meant_url(out).is_some()) {
+        bail!("--out {}: the results are files on the local disk; give a folder", shell::path(out));
+    }
     let control = listening(console)?;
     console.count("step", options.steps.into());
     let mut watch =
