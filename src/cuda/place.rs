@@ -7,7 +7,8 @@ use half::{bf16, f16};
 
 use super::launch::Argument;
 
-/// What runs the kernels. No build without the feature `cuda` has one, except in tests.
+/// The device that runs the kernels, or the processor in its place. No build without the feature `cuda`
+/// has one, except in tests.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(Kind);
 

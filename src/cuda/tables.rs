@@ -19,7 +19,7 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Tables of tensors with so many elements.
+    /// Tables of tensors with these numbers of elements.
     pub fn of_lengths(lengths: Vec<usize>) -> Self {
         Self { lengths, columns: Vec::new(), memory: PhantomData }
     }

@@ -36,7 +36,7 @@ mod on_cuda {
     /// Bytes of pinned memory: a larger tensor comes in pieces.
     const PIECE: usize = 32 << 20;
 
-    /// What the copies from one GPU share.
+    /// Shared by the copies from one GPU.
     #[derive(Debug)]
     struct Transfer {
         stream: Arc<CudaStream>,

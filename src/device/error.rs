@@ -107,7 +107,7 @@ pub(super) fn version(number: u32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
 
-/// What the kernels were compiled for, in the form of nvcc: `80`, `90a`, `121f`.
+/// The compute capability that the kernels were compiled for, in the form of nvcc: `80`, `90a`, `121f`.
 #[cfg(any(feature = "cuda", test))]
 #[derive(Clone, Copy)]
 pub(super) struct Compiled {

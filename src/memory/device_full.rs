@@ -15,7 +15,7 @@ pub struct DeviceFull {
     pub device: String,
     /// The free bytes of its memory after the failure, and all of them, if they are known.
     pub free_of: Option<(u64, u64)>,
-    /// What the run keeps there. All sizes are lower bounds.
+    /// The memory that the run keeps there. All sizes are lower bounds.
     pub needs: Vec<Need>,
     /// The largest weights: name, shape and bytes.
     pub tensors: Vec<(String, Vec<usize>, u64)>,

@@ -1,4 +1,4 @@
-//! What a kernel is called with: numbers, and arrays of each type between guards that no kernel may write to.
+//! The arguments of a kernel: numbers, and arrays of each type between guards that no kernel may write to.
 
 use std::fmt::{self, Display};
 
@@ -107,7 +107,7 @@ impl Display for Type {
 pub enum Argument {
     /// `const T*`.
     In(Type, Vec<f64>),
-    /// `T*` to so many elements, all of which the kernel writes.
+    /// `T*` to this number of elements, all of which the kernel writes.
     Out(Type, usize),
     /// `T*` that the kernel reads and writes.
     InOut(Type, Vec<f64>),
@@ -256,7 +256,7 @@ impl Laid {
         self.values.iter().map(|value| std::ptr::from_ref(value) as usize).collect()
     }
 
-    /// What the kernel wrote.
+    /// The results that the kernel wrote.
     pub fn results(&self) -> Vec<Vec<f64>> {
         let values: Vec<Vec<f64>> = self.arrays.iter().map(Array::values).collect();
         self.results.iter().map(|range| values[range.clone()].concat()).collect()

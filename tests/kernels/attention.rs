@@ -10,7 +10,7 @@ use super::dropout::{DRAWS, mask};
 use super::emulator::{launch, searches_races};
 use super::expected::{assert_near, by_cpu, numbers};
 
-/// `[rows, inner] [inner, columns]` for each of so many matrices, in f64; the second may be transposed.
+/// `[rows, inner] [inner, columns]` for each of a number of matrices, in f64; the second may be transposed.
 fn products(a: &[f64], b: &[f64], [rows, inner, columns]: [usize; 3], transposed: bool) -> Vec<f64> {
     let pairs = a.chunks_exact(rows * inner).zip(b.chunks_exact(inner * columns));
     let matrices = pairs.map(|(a, b)| {

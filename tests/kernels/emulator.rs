@@ -64,7 +64,7 @@ pub fn compile(sources: &Path, flags: &[&str]) -> [PathBuf; COPIES] {
     copies
 }
 
-/// What the compiler says it is.
+/// The compiler's name and version.
 fn version() -> String {
     let output = Command::new(compiler()).arg("--version").output().unwrap_or_else(|error| no_compiler(&error));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -119,7 +119,7 @@ fn libraries() -> &'static [Library; COPIES] {
     })
 }
 
-/// What `kernel` writes to its results, in the order of the arguments, with a grid of `blocks` blocks or fewer.
+/// Returns the results of `kernel`, in the order of the arguments, with a grid of `blocks` blocks or fewer.
 ///
 /// It is started several times: with the order of blocks and threads shuffled, with another number of blocks, and with
 /// arrays that are not aligned. All give the same bits.

@@ -1,4 +1,4 @@
-//! What kernels should give: the operations of the crate on the CPU in f64.
+//! Expected results of kernels: the operations of the crate on the CPU in f64.
 
 use candle_core::{Device, Tensor, Var};
 use rekindle::rng::Stream;

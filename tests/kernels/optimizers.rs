@@ -91,8 +91,8 @@ fn dtype(of: Type) -> DType {
     }
 }
 
-/// Makes some updates on the CPU and by `kernel`, with so many moments and further hyperparameters for each update. For
-/// f32 and f64 the weights are the same bits; for half precision the CPU computes in another order.
+/// Makes some updates on the CPU and by `kernel`, with this number of moments and further hyperparameters for each
+/// update. For f32 and f64 the weights are the same bits; for half precision the CPU computes in another order.
 fn check(config: impl Into<OptimizerConfig>, kernel: &str, moments: usize, more: impl Fn(u64) -> Vec<Argument>) {
     let mut config = config.into();
     config.decay = Decay::Matrices;

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The least speed beside `torch.compile` that a workload should have.
 const TARGETS: [(&str, f64); 5] = [("W1", 1.0), ("W2", 1.0), ("W3", 1.0), ("W4", 1.0), ("GPT-124M", 0.9)];
 
-/// What a save every 100 steps may cost, in percent.
+/// The most that a save every 100 steps may cost, in percent.
 const SAVES: f64 = 1.0;
 
 /// Measures the rate of products in each type of the workloads.
@@ -41,7 +41,7 @@ pub fn launches(contestant: &mut Contestant) -> Result<f64> {
     answer["launches"].as_f64().with_context(|| format!("no number in {answer}"))
 }
 
-/// What a measurement of runs with saves is called.
+/// The name of a measurement of runs with saves.
 pub fn saves(workload: &str, every: usize) -> String {
     format!("steps/s lost to a save every {every} steps, {workload}")
 }

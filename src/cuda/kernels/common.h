@@ -1,4 +1,4 @@
-// What all kernels share: number types and their conversions, sums of a block in a fixed order, and how a kernel is
+// Shared by all kernels: number types and their conversions, sums of a block in a fixed order, and how a kernel is
 // declared.
 //
 // Every kernel is started with THREADS threads to a block and any number of blocks in one dimension: its loops advance
@@ -60,8 +60,8 @@ template <typename W> struct Two {
 
 template <typename W> DEVICE Two<W> operator+(Two<W> a, Two<W> b) { return {a.first + b.first, a.second + b.second}; }
 
-// What the threads of a block hold, combined in an order that depends on THREADS alone: every LANES-th by one thread,
-// and then these. Every thread has the result, and every thread must come here.
+// The values that the threads of a block hold, combined in an order that depends on THREADS alone: every LANES-th by
+// one thread, and then these. Every thread has the result, and every thread must come here.
 template <typename V, typename F> DEVICE V block_fold(V mine, F combine) {
     constexpr u32 LANES = 16;
     __shared__ V parts[THREADS];

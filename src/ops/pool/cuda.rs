@@ -26,7 +26,7 @@ impl Windows {
         format!("{}_{pass}", if matches!(self.kind, Kind::Max) { "max_pool" } else { "avg_pool" })
     }
 
-    /// What each sum is divided by, as kernels have it: 0 stands for the numbers in the window. None for a maximum.
+    /// The divisor of each sum, as kernels have it: 0 stands for the numbers in the window. None for a maximum.
     fn divisor(&self) -> Option<usize> {
         match self.kind {
             Kind::Max => None,
