@@ -82,7 +82,7 @@ impl<'a> Launch<'a> {
     /// # Errors
     /// When the device fails.
     pub fn output(mut self, output: &'a Output) -> Result<Self> {
-        self.arguments.push(Argument::U64(output.address()?));
+        self.arguments.push(Argument::U64(self.place.address_of_output(output)?));
         Ok(self)
     }
 

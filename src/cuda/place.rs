@@ -1,8 +1,13 @@
 //! Where kernels run, and the memory of their results.
 
+#[cfg(feature = "cuda")]
+use candle_core::backend::BackendDevice;
 use candle_core::backend::BackendStorage;
 use candle_core::op::BackpropOp;
-use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, WithDType, bail};
+#[cfg(test)]
+use candle_core::{CpuStorage, WithDType};
+use candle_core::{DType, Device, Result, Shape, Storage, Tensor, bail};
+#[cfg(test)]
 use half::{bf16, f16};
 
 use super::launch::Argument;
@@ -98,7 +103,26 @@ impl Place {
     pub(super) fn address(&self, tensor: &Tensor) -> Result<u64> {
         let (storage, layout) = tensor.storage_and_layout();
         let Some((start, _)) = layout.contiguous_offsets() else { bail!("a contiguous tensor was expected") };
-        Ok(address(&storage)? + (start * tensor.dtype().size_in_bytes()) as u64)
+        Ok(self.address_of(&storage)? + (start * tensor.dtype().size_in_bytes()) as u64)
+    }
+
+    /// Where an output begins.
+    pub(super) fn address_of_output(&self, output: &Output) -> Result<u64> {
+        self.address_of(&output.storage)
+    }
+
+    /// Where a storage begins, which must be in this place: a kernel that follows an address of another device reads
+    /// what is not there.
+    fn address_of(&self, storage: &Storage) -> Result<u64> {
+        match (&self.0, storage) {
+            #[cfg(feature = "cuda")]
+            (Kind::Cuda(device), Storage::Cuda(storage)) if device.same_device(&storage.device) => {
+                super::device::address(storage)
+            }
+            #[cfg(test)]
+            (Kind::Host, Storage::Cpu(storage)) => host_address(storage),
+            _ => bail!("all tensors of an operation must be on one device"),
+        }
     }
 
     pub(super) fn launch(&self, kernel: &str, blocks: u32, arguments: &[Argument]) -> Result<()> {
@@ -141,21 +165,9 @@ impl Output {
     pub fn into_tensor(self) -> Tensor {
         Tensor::from_storage(self.storage, self.shape, BackpropOp::none(), false)
     }
-
-    pub(super) fn address(&self) -> Result<u64> {
-        address(&self.storage)
-    }
 }
 
-fn address(storage: &Storage) -> Result<u64> {
-    match storage {
-        #[cfg(feature = "cuda")]
-        Storage::Cuda(storage) => super::device::address(storage),
-        Storage::Cpu(storage) => host_address(storage),
-        _ => bail!("a tensor on a GPU was expected"),
-    }
-}
-
+#[cfg(test)]
 fn host_address(storage: &CpuStorage) -> Result<u64> {
     fn of<T: WithDType>(storage: &CpuStorage) -> Result<u64> {
         Ok(storage.as_slice::<T>()?.as_ptr() as u64)

@@ -1,4 +1,4 @@
-// The end of a linear map or of a convolution, after the product: a bias for each channel, and perhaps a rectifier. Both
+// The end of a linear map or of a convolution, after its product: a bias for each channel, and perhaps a rectifier. They
 // are in place. y is [rows, channels, plane], with a plane of 1 for a linear map.
 #include "common.h"
 
