@@ -1,4 +1,5 @@
-//! The kernels on the processor: the same sources, compiled by a C++ compiler, called with the same launches. For tests.
+//! The kernels on the processor, for tests: the same sources, compiled by a C++ compiler, and called with the same
+//! launches.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_void};

@@ -1,5 +1,5 @@
-// The end of a linear map or of a convolution, after its product: a bias for each channel, and perhaps a rectifier. They
-// are in place. y is [rows, channels, plane], with a plane of 1 for a linear map.
+// The end of a linear map or of a convolution, after its product: a bias for each channel, and perhaps a rectifier, in
+// place. y is [rows, channels, plane], with a plane of 1 for a linear map.
 #include "common.h"
 
 template <bool RELU, typename T> DEVICE T with_bias(T y, T bias) {
