@@ -6,12 +6,14 @@
 //! run promises: they must not change.
 
 mod chunks;
+mod half;
 mod lanes;
 mod real;
 mod slices;
 mod switch;
 
 pub(crate) use chunks::{LARGE_CHUNK, column_sums, for_chunks, for_rows, map, map_rows, total, vectorized, zip};
+pub(crate) use half::{round, widen};
 pub(crate) use lanes::{max, sum, sum_f64, sum2, sum2_f64};
 pub(crate) use real::Real;
 pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_in_place};

@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 
 use super::graph::{Differentiable, attach};
 use super::operand::{Gradient, Operand, Reading, with_operands};
+use super::widened::{self, is_half};
 use crate::cpu::{self, Real};
 
 /// A differentiable operation on tensors of one float type. Integer operands, such as class numbers, are its fields.
@@ -49,13 +50,14 @@ pub(super) trait Op: Send + Sync + 'static {
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor>;
 
     /// Returns the kernel for tensors of this type on this device, if there is one. Not called for f32 and f64 on the
-    /// CPU.
+    /// CPU, which also has a kernel for half types without this one.
     fn device_kernel(&self, _device: &Device, _dtype: DType) -> Option<&dyn DeviceKernel> {
         None
     }
 }
 
-/// An operation's kernel for a device or type other than those of [`Op::forward`] and [`Op::backward`].
+/// An operation's kernel for a device or type other than those of [`Op::forward`] and [`Op::backward`]. On the CPU it
+/// takes the place of the kernel of f32 that half types have otherwise.
 pub(super) trait DeviceKernel {
     /// Computes the result of contiguous `inputs`, contiguous and of `shape`.
     ///
@@ -75,6 +77,8 @@ pub(super) trait DeviceKernel {
 enum Kernel<'a> {
     F32,
     F64,
+    /// That of f32, for half types.
+    Widened,
     Device(&'a dyn DeviceKernel),
 }
 
@@ -92,11 +96,15 @@ impl<'a> Kernel<'a> {
             return operation.device_kernel(device, dtype).map(Self::Device);
         }
         match (device, dtype) {
-            (Device::Cpu, DType::F32 | DType::F64) if !cpu::has_kernels() => None,
+            (Device::Cpu, _) if !cpu::has_kernels() => None,
             (Device::Cpu, DType::F32) => Some(Self::F32),
             (Device::Cpu, DType::F64) => Some(Self::F64),
-            _ => operation.device_kernel(device, dtype).map(Self::Device),
+            _ => operation.device_kernel(device, dtype).map(Self::Device).or_else(|| Self::widened(device, dtype)),
         }
+    }
+
+    fn widened(device: &Device, dtype: DType) -> Option<Self> {
+        (device.is_cpu() && is_half(dtype)).then_some(Self::Widened)
     }
 }
 
@@ -120,6 +128,7 @@ pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Resu
     let result = match kernel {
         Kernel::F32 => forward::<f32>(&*operation, &contiguous)?,
         Kernel::F64 => forward::<f64>(&*operation, &contiguous)?,
+        Kernel::Widened => widened::forward(&*operation, &contiguous)?,
         Kernel::Device(kernel) => kernel.forward(&contiguous, &shape)?,
     };
     attach(operation, contiguous, result, shape)
@@ -146,6 +155,7 @@ impl<O: Op> Differentiable for O {
         match Kernel::of(self, inputs) {
             Some(Kernel::F32) => backward::<f32>(self, inputs, y, &dy),
             Some(Kernel::F64) => backward::<f64>(self, inputs, y, &dy),
+            Some(Kernel::Widened) => widened::backward(self, inputs, y, &dy),
             Some(Kernel::Device(kernel)) => kernel.backward(inputs, y, &dy),
             None => candle_core::bail!("{}: its kernel is gone", Op::name(self)),
         }
@@ -244,12 +254,25 @@ mod tests {
     }
 
     #[test]
-    fn a_type_without_a_kernel_takes_the_reference() {
-        let x = Var::from_tensor(&numbers(&[2, 3], 1).to_dtype(DType::BF16).unwrap()).unwrap();
-        assert!(!has_kernel(&Triple, &[x.as_tensor().clone()]));
-        let (y, tape) = Tape::record(|| apply(Triple, &[&x]).unwrap());
+    fn types_without_a_kernel_take_the_reference() {
+        let x = Var::from_tensor(&numbers(&[2, 3], 1).to_dtype(DType::F32).unwrap()).unwrap();
+        let other = numbers(&[2, 3], 2);
+        assert!(!has_kernel(&Triple, &[x.as_tensor().clone(), other.clone()]));
+        let (y, tape) = Tape::record(|| apply(Triple, &[&x, &other]).unwrap());
         assert_eq!(to_vec(&y), to_vec(&(x.as_tensor() * 3.0).unwrap()));
         assert!(tape.gradients(&y, y.ones_like().unwrap()).unwrap().is_none());
         assert_eq!(to_vec(y.sum_all().unwrap().backward().unwrap().get(&x).unwrap()), [3.0; 6]);
+    }
+
+    #[test]
+    fn a_half_type_without_a_kernel_takes_that_of_f32_and_is_rounded_once() {
+        let half = |seed| numbers(&[2, 3], seed).to_dtype(DType::BF16).unwrap();
+        let x = Var::from_tensor(&half(1)).unwrap();
+        let (y, tape) = Tape::record(|| apply(Triple, &[&x]).unwrap());
+        let triple = |x: &Tensor| (x.to_dtype(DType::F32).unwrap() * 3.0).unwrap().to_dtype(DType::BF16).unwrap();
+        assert_eq!((y.dtype(), to_vec(&y)), (DType::BF16, to_vec(&triple(&x))));
+        let found = tape.gradients(&y, half(2)).unwrap().expect("the operation is on the tape");
+        assert_eq!(to_vec(&found[&x.id()]), to_vec(&triple(&half(2))));
+        assert_eq!(to_vec(&apply(Triple, &[&x.t().unwrap()]).unwrap()), to_vec(&triple(&x.t().unwrap())));
     }
 }

@@ -72,15 +72,14 @@ fn assert_exact(case: &Case, place: Place, device: &Device, policy: Policy) {
     }
 }
 
-/// Candle multiplies no matrices of bf16 on the CPU, which therefore computes in f16 or in f32.
 #[test]
 fn models_of_mixed_types_are_resumed_to_the_bit() {
     let mixed = |parameters, compute| Policy { parameters, compute, ..Policy::default() };
     let (f16, bf16) = (DType::F16, DType::BF16);
     let mut policies = vec![mixed(bf16, DType::F32), Policy::of(DType::F64)];
     if has_kernels() {
-        // There are none for f16 that could be turned off.
-        policies.extend([mixed(DType::F32, f16), mixed(f16, f16)]);
+        // Candle multiplies no matrices of bf16 on the CPU.
+        policies.extend([mixed(DType::F32, bf16), mixed(DType::F32, f16), mixed(f16, f16), mixed(bf16, bf16)]);
     }
     for case in models().into_iter().filter(|case| !is_of_other_outputs(case)) {
         for &policy in &policies {
