@@ -26,7 +26,7 @@ pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
     if driver < CUDA_VERSION {
         return Err(DeviceError::OldDriver { driver: version(driver), needed: version(CUDA_VERSION) });
     }
-    // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
+    // One stream for all threads: with a stream per thread, one would read what another has not written yet.
     let device = CudaDevice::new_with_stream(ordinal).map_err(DeviceError::failed)?;
     let (major, minor) = context(&device).compute_capability().map_err(of_driver)?;
     Compiled::of(COMPILED_FOR).check(major, minor)?;
