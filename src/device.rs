@@ -6,6 +6,8 @@
 //! # Ok::<(), rekindle::device::DeviceError>(())
 //! ```
 
+#[cfg(any(feature = "cuda", test))]
+mod cublas;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod error;

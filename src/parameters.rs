@@ -195,7 +195,7 @@ fn copy_to_host(tensor: &Tensor, host: &mut HostTensor) -> Result<(), StateError
 compile_error!("safetensors files are little-endian, and tensors are copied as they lie in memory");
 
 /// Returns the elements of a storage as they are in memory.
-fn bytes_of(storage: &CpuStorage) -> Result<&[u8], StateError> {
+pub(crate) fn bytes_of(storage: &CpuStorage) -> Result<&[u8], StateError> {
     Ok(match storage {
         CpuStorage::U8(elements) => elements,
         CpuStorage::U32(elements) => bytemuck::cast_slice(elements),

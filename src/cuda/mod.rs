@@ -1,4 +1,4 @@
-//! Kernels for NVIDIA GPUs: how they are launched, and where their results lie.
+//! Kernels for NVIDIA GPUs: how they are launched, and where their results lie; copies to and from a GPU.
 //!
 //! The kernels themselves are CUDA C++ in `kernels/`. A build with the feature `cuda` compiles them to PTX
 //! (`build.rs`). The tests compile the same sources for the processor ([`host`]), and run every operation through the
@@ -13,6 +13,7 @@ mod place;
 mod sums;
 mod tables;
 pub(crate) mod transfer;
+pub(crate) mod upload;
 
 pub(crate) use launch::Launch;
 pub use launch::kernel_launches;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::Device;
 
 use super::dataset::Source;
+use super::delivery::{Delivery, Destination};
 use super::prefetcher::Prefetcher;
 use super::{
     Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Schema, Split,
@@ -21,12 +22,11 @@ use crate::state::{State, StateError, Stateful};
 #[derive(Debug)]
 pub struct Data<D = Box<dyn Source>> {
     gathering: Arc<BatchSource<D>>,
-    /// The device of batches; `None` leaves them where the data set gathers them.
-    device: Option<Device>,
+    to: Destination,
     /// The batch of every step, if it is always the same.
     whole: OnceLock<Batch>,
     /// Created with the first batch.
-    ahead: OnceLock<Prefetcher>,
+    ahead: OnceLock<Delivery>,
 }
 
 /// Creates batches, on any thread.
@@ -138,12 +138,12 @@ impl<D: Dataset + 'static> Data<D> {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
         let gathering = Arc::new(BatchSource { dataset, split, order, augment: None });
-        Ok(Self { gathering, device: None, whole: OnceLock::new(), ahead: OnceLock::new() })
+        Ok(Self { gathering, to: Destination::default(), whole: OnceLock::new(), ahead: OnceLock::new() })
     }
 
     /// Transfers every batch to `device`.
     pub fn on(self, device: &Device) -> Self {
-        Self { device: Some(device.clone()), whole: OnceLock::new(), ..self }
+        Self { to: Destination::of(device), whole: OnceLock::new(), ahead: OnceLock::new(), ..self }
     }
 
     /// Changes images at every step according to `augment`, with random numbers from `seed`.
@@ -171,7 +171,7 @@ impl<D: Dataset + 'static> Data<D> {
     pub fn batch(&self, step: u64) -> Result<Batch, DataError> {
         match self.batch_unless(step, &|| false)? {
             Some(batch) => Ok(batch),
-            None => self.bring(self.gathering.training(step)?),
+            None => self.to.bring(self.gathering.training(step)?),
         }
     }
 
@@ -184,17 +184,17 @@ impl<D: Dataset + 'static> Data<D> {
             return Ok(Some(whole.clone()));
         }
         if self.gathering.is_whole() {
-            let batch = self.bring(self.gathering.training(step)?)?;
+            let batch = self.to.bring(self.gathering.training(step)?)?;
             return Ok(Some(self.whole.get_or_init(|| batch).clone()));
         }
         if self.gathering.dataset.is_on_device() {
-            return self.bring(self.gathering.training(step)?).map(Some);
+            return self.to.bring(self.gathering.training(step)?).map(Some);
         }
         let ahead = self.ahead.get_or_init(|| {
             let gathering = self.gathering.clone();
-            Prefetcher::new(Arc::new(move |step| gathering.training(step)), u64::MAX)
+            Delivery::new(Arc::new(move |step| gathering.training(step)), u64::MAX, &self.to, false)
         });
-        ahead.batch_unless(step, stop)?.map(|batch| self.bring(batch)).transpose()
+        ahead.batch_unless(step, stop)
     }
 
     /// Returns the validation rows in ascending order, [`Input::evaluation_rows`] at a time; empty without validation
@@ -227,25 +227,16 @@ impl<D: Dataset + 'static> Data<D> {
         let is_on_device = gathering.dataset.is_on_device();
         let ahead = {
             let rows = rows.clone();
-            let ahead = Prefetcher::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count);
-            if self.ahead.get().is_some_and(Prefetcher::is_slow) { ahead } else { ahead.at_hand() }
+            let is_slow = self.ahead.get().is_some_and(Delivery::is_slow);
+            Delivery::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count, &self.to, !is_slow)
         };
         let batch = move |number| {
             if is_on_device {
-                return self.bring(self.gathering.evaluation(&rows, number)?).map(Some);
+                return self.to.bring(self.gathering.evaluation(&rows, number)?).map(Some);
             }
-            ahead.batch_unless(number, stop)?.map(|batch| self.bring(batch)).transpose()
+            ahead.batch_unless(number, stop)
         };
         (0..count).take_while(move |_| !stop()).map_while(move |number| batch(number).transpose())
-    }
-
-    /// Transfers a batch to the run's device. Only the training thread does this: on CUDA another thread would race
-    /// with it.
-    fn bring(&self, batch: Batch) -> Result<Batch, DataError> {
-        Ok(match &self.device {
-            Some(device) => batch.on(device)?,
-            None => batch,
-        })
     }
 }
 

@@ -28,6 +28,7 @@ mod csv;
 mod dataset;
 mod defaults;
 mod delimiter;
+mod delivery;
 mod encoding;
 mod error;
 mod feed;

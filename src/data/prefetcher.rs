@@ -1,8 +1,7 @@
 //! Prefetches batches on other threads, if preparing one takes long enough.
 //!
 //! A batch is a pure function of its number, so prefetching affects only the time at which a batch is made, not its
-//! content: a request for number `n` returns the function's value for `n`, even after a jump, a resume or an error. The
-//! tensors are in host memory; the training thread transfers them to a device.
+//! content: a request for number `n` returns the function's value for `n`, even after a jump, a resume or an error.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +16,7 @@ use super::{Batch, DataError};
 use crate::threads;
 
 /// Makes a batch for its number.
-type Prepare = dyn Fn(u64) -> Result<Batch, DataError> + Send + Sync;
+pub(super) type Prepare<B> = dyn Fn(u64) -> Result<B, DataError> + Send + Sync;
 
 /// Minimal duration of a batch for prefetching. Passing a batch between threads costs about a tenth of this.
 const PREFETCH_THRESHOLD: Duration = Duration::from_micros(300);
@@ -32,21 +31,37 @@ const LOOK_UP_EVERY: Duration = Duration::from_millis(50);
 const MOST_THREADS: usize = 4;
 
 /// Returns batches by number; the next few are made while the caller works on one.
-pub(super) struct Prefetcher {
-    prepare: Arc<Prepare>,
+pub(super) struct Prefetcher<B = Batch> {
+    prepare: Arc<Prepare<B>>,
     /// There is no batch from this number on.
     end: u64,
     /// Number of batches requested before there were workers.
     begun: AtomicU32,
     slow: AtomicU32,
-    workers: Mutex<Option<Workers>>,
+    crew: Crew,
+    workers: Mutex<Option<Workers<B>>>,
 }
 
-impl Prefetcher {
+/// The threads of a prefetcher.
+#[derive(Clone, Copy, Debug)]
+struct Crew {
+    name: &'static str,
+    threads: usize,
+    /// The maximal number of batches held or being made.
+    most: usize,
+}
+
+impl<B: Send + 'static> Prefetcher<B> {
     /// Creates a prefetcher for the batches `0..end` of `prepare`.
-    pub fn new(prepare: Arc<Prepare>, end: u64) -> Self {
-        let begun = AtomicU32::new(0);
-        Self { prepare, end, begun, slow: AtomicU32::new(0), workers: Mutex::new(None) }
+    pub fn new(prepare: Arc<Prepare<B>>, end: u64) -> Self {
+        let crew = Crew { name: "batches", threads: threads(), most: Prefetcher::most_batches() };
+        let (begun, slow) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self { prepare, end, begun, slow, crew, workers: Mutex::new(None) }
+    }
+
+    /// Makes one batch ahead, on one thread, which is called `thread`.
+    pub fn one_ahead(self, thread: &'static str) -> Self {
+        Self { crew: Crew { name: thread, threads: 1, most: 1 }, ..self }
     }
 
     /// Disables threads, for batches that are known to be quick, or too few to start a thread for.
@@ -60,7 +75,7 @@ impl Prefetcher {
     }
 
     /// Returns batch number `number`.
-    pub fn batch(&self, number: u64) -> Result<Batch, DataError> {
+    pub fn batch(&self, number: u64) -> Result<B, DataError> {
         match self.batch_unless(number, &|| false) {
             Ok(None) => (self.prepare)(number),
             Ok(Some(batch)) => Ok(batch),
@@ -69,7 +84,7 @@ impl Prefetcher {
     }
 
     /// Returns batch number `number`, or `None` if `stop` asks to end the wait.
-    pub fn batch_unless(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
+    pub fn batch_unless(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<B>, DataError> {
         let mut workers = lock(&self.workers);
         if let Some(workers) = workers.as_ref() {
             let batch = match workers.shared.take(number, stop) {
@@ -90,20 +105,20 @@ impl Prefetcher {
         let slow = if began.elapsed() < PREFETCH_THRESHOLD { 0 } else { self.slow.load(Ordering::Relaxed) + 1 };
         self.slow.store(slow, Ordering::Relaxed);
         if slow >= SLOW_BATCHES {
-            *workers = Workers::start(&self.prepare, number + 1, self.end);
+            *workers = Workers::start(&self.prepare, self.crew, number + 1, self.end);
         }
         Ok(batch)
     }
 
     /// Makes a batch on another thread; returns `None` if `stop` asks to end the wait.
-    fn elsewhere(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<Batch>, DataError> {
+    fn elsewhere(&self, number: u64, stop: &dyn Fn() -> bool) -> Result<Option<B>, DataError> {
         let (prepare, (send, made)) = (self.prepare.clone(), mpsc::channel());
         let work = move || {
             let batch = prepare(number);
             drop(prepare);
             let _ = send.send(batch);
         };
-        if threads::builder("batches").spawn(work).is_err() {
+        if threads::builder(self.crew.name).spawn(work).is_err() {
             return (self.prepare)(number).map(Some);
         }
         loop {
@@ -117,11 +132,6 @@ impl Prefetcher {
         }
     }
 
-    /// Returns the maximal number of batches held or being made with threads.
-    pub fn most_batches() -> usize {
-        2 * threads()
-    }
-
     /// Returns the maximal number of batches held or being made; `None` if no threads were started.
     #[cfg(test)]
     fn most(&self) -> Option<usize> {
@@ -129,7 +139,14 @@ impl Prefetcher {
     }
 }
 
-impl fmt::Debug for Prefetcher {
+impl Prefetcher {
+    /// Returns the maximal number of batches held or being made with threads.
+    pub fn most_batches() -> usize {
+        2 * threads()
+    }
+}
+
+impl<B> fmt::Debug for Prefetcher<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Prefetcher")
     }
@@ -141,27 +158,27 @@ fn threads() -> usize {
 }
 
 /// The threads, which end when this is dropped.
-struct Workers {
-    shared: Arc<Shared>,
+struct Workers<B> {
+    shared: Arc<Shared<B>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Workers {
+impl<B: Send + 'static> Workers<B> {
     /// Starts making the batches from `next`; `None` if the system refuses threads.
-    fn start(prepare: &Arc<Prepare>, next: u64, end: u64) -> Option<Self> {
-        let (count, most) = (threads(), Prefetcher::most_batches());
-        let shared = Arc::new(Shared { queue: Mutex::new(Queue::from(next)), changed: Condvar::new(), most, end });
+    fn start(prepare: &Arc<Prepare<B>>, crew: Crew, next: u64, end: u64) -> Option<Self> {
+        let (queue, most) = (Mutex::new(Queue::from(next)), crew.most);
+        let shared = Arc::new(Shared { queue, changed: Condvar::new(), most, end });
         let mut workers = Self { shared, threads: Vec::new() };
-        for _ in 0..count {
+        for _ in 0..crew.threads {
             let (shared, prepare) = (workers.shared.clone(), prepare.clone());
             let work = move || shared.work(&*prepare);
-            workers.threads.extend(thread::Builder::new().name("batches".to_owned()).spawn(work).ok());
+            workers.threads.extend(thread::Builder::new().name(crew.name.to_owned()).spawn(work).ok());
         }
         (!workers.threads.is_empty()).then_some(workers)
     }
 }
 
-impl Drop for Workers {
+impl<B> Drop for Workers<B> {
     fn drop(&mut self) {
         lock(&self.shared.queue).stopped = true;
         self.shared.changed.notify_all();
@@ -174,16 +191,16 @@ impl Drop for Workers {
 }
 
 /// State shared by the caller and the threads.
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<B> {
+    queue: Mutex<Queue<B>>,
     changed: Condvar,
     most: usize,
     end: u64,
 }
 
-struct Queue {
+struct Queue<B> {
     /// The batches that are made or being made, by number.
-    slots: BTreeMap<u64, Slot>,
+    slots: BTreeMap<u64, Slot<B>>,
     /// The number of the next one to be made.
     next: u64,
     stopped: bool,
@@ -192,29 +209,29 @@ struct Queue {
 }
 
 /// The answer to a request for a batch.
-enum Taken {
-    Batch(Batch),
+enum Taken<B> {
+    Batch(B),
     /// The caller must make it.
     Nothing,
     /// The wait was stopped.
     Stopped,
 }
 
-enum Slot {
+enum Slot<B> {
     InTheMaking,
-    Made(Batch),
+    Made(B),
     Failed,
 }
 
-impl From<u64> for Queue {
+impl<B> From<u64> for Queue<B> {
     fn from(next: u64) -> Self {
         Self { slots: BTreeMap::new(), next, stopped: false, abandoned: false }
     }
 }
 
-impl Shared {
+impl<B> Shared<B> {
     /// Returns batch number `number` once it is made.
-    fn take(&self, number: u64, stop: &dyn Fn() -> bool) -> Taken {
+    fn take(&self, number: u64, stop: &dyn Fn() -> bool) -> Taken<B> {
         let mut queue = lock(&self.queue);
         if number > queue.next || (number < queue.next && !queue.slots.contains_key(&number)) {
             // After a jump, batches made for other places are dropped.
@@ -242,7 +259,7 @@ impl Shared {
     }
 
     /// Makes one batch after another until stopped.
-    fn work(&self, prepare: &Prepare) {
+    fn work(&self, prepare: &Prepare<B>) {
         let mut queue = lock(&self.queue);
         loop {
             if queue.stopped {

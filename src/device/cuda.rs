@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::cublas::sys::cublasGetVersion_v2;
 use candle_core::cuda_backend::cudarc::driver::sys::{CUDA_VERSION, cuDriverGetVersion};
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
 use candle_core::{CudaDevice, Device};
 
+use super::cublas;
 use super::error::{Compiled, DeviceError, version};
 
 /// The compute capability that the kernels were compiled for, such as `90a`.
@@ -26,10 +26,11 @@ pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
     if driver < CUDA_VERSION {
         return Err(DeviceError::OldDriver { driver: version(driver), needed: version(CUDA_VERSION) });
     }
-    // One stream for all threads: with a stream per thread, a batch uploaded by another one is a race.
+    // One stream for all threads: with a stream per thread, one would read what another has not written yet.
     let device = CudaDevice::new_with_stream(ordinal).map_err(DeviceError::failed)?;
     let (major, minor) = context(&device).compute_capability().map_err(of_driver)?;
     Compiled::of(COMPILED_FOR).check(major, minor)?;
+    cublas::set_up(&device).map_err(DeviceError::failed)?;
     Ok(Device::Cuda(device))
 }
 
@@ -38,8 +39,8 @@ pub fn description(device: &CudaDevice) -> Option<String> {
     let context = context(device);
     let (major, minor) = context.compute_capability().ok()?;
     let (name, driver) = (context.name().ok()?, version(driver_version().ok()?));
-    let cublas = cublas_version(device)?;
-    Some(format!("{name}, compute capability {major}.{minor}, driver for CUDA {driver}, cuBLAS {cublas}"))
+    let cublas = cublas::description(device)?;
+    Some(format!("{name}, compute capability {major}.{minor}, driver for CUDA {driver}, {cublas}"))
 }
 
 /// Returns the free bytes of the GPU's memory, and all of them.
@@ -58,14 +59,6 @@ fn driver_version() -> Result<u32, DriverError> {
     // SAFETY: the driver writes a number to the address.
     unsafe { cuDriverGetVersion(&raw mut version) }.result()?;
     Ok(u32::try_from(version).unwrap_or(0))
-}
-
-/// The version of cuBLAS, such as 130002.
-fn cublas_version(device: &CudaDevice) -> Option<i32> {
-    let mut version = 0;
-    // SAFETY: the handle is the device's own, and the library writes a number to the address.
-    unsafe { cublasGetVersion_v2(*device.cublas_handle().handle(), &raw mut version) }.result().ok()?;
-    Some(version)
 }
 
 fn of_driver(error: DriverError) -> DeviceError {
