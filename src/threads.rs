@@ -4,6 +4,7 @@ use std::io;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use crate::cpu::workers;
 use crate::memory::{self, Size};
 
 /// Starts the compute threads, `RAYON_NUM_THREADS` of them. Programs call this first: threads started later, on demand,
@@ -12,8 +13,9 @@ use crate::memory::{self, Size};
 /// # Errors
 /// The system refuses a thread.
 pub fn start() -> io::Result<()> {
-    let none = |error| io::Error::other(format!("cannot start threads to compute on: {error}; {}", remedy()));
-    rayon::ThreadPoolBuilder::new().build_global().map_err(none)
+    let none = |error: String| io::Error::other(format!("cannot start threads to compute on: {error}; {}", remedy()));
+    rayon::ThreadPoolBuilder::new().build_global().map_err(|error| none(error.to_string()))?;
+    workers::start().map_err(|error| none(error.to_string()))
 }
 
 /// Remedies if the system refuses a thread. A stack takes address space.

@@ -1,7 +1,10 @@
 //! Work in fixed chunks, on several threads if it is large enough.
 
+use std::mem::MaybeUninit;
+
 use num_traits::Float;
-use rayon::prelude::*;
+
+use super::workers;
 
 /// Elements per task of dropout, pooling or batch norm.
 pub(crate) const LARGE_CHUNK: usize = 1 << 15;
@@ -32,11 +35,51 @@ pub(crate) fn for_chunks<T: Send>(
     work: impl Fn(usize, &mut [T]) + Sync,
 ) {
     let length = length.max(1);
-    if effort <= WORTH_A_THREAD {
+    if effort <= WORTH_A_THREAD || target.len() <= length {
         target.chunks_mut(length).enumerate().for_each(|(i, chunk)| work(i, chunk));
-    } else {
-        target.par_chunks_mut(length).enumerate().for_each(|(i, chunk)| work(i, chunk));
+        return;
     }
+    let (whole, start) = (target.len(), Start(target.as_mut_ptr()));
+    workers::for_each(whole.div_ceil(length), |i| {
+        let first = i * length;
+        // SAFETY: the chunk is within `target`, which is borrowed for the whole call, and no other task has it.
+        let chunk = unsafe { std::slice::from_raw_parts_mut(start.at(first), length.min(whole - first)) };
+        work(i, chunk);
+    });
+}
+
+/// The address of the first element of a slice, whose chunks are written by different tasks.
+struct Start<T>(*mut T);
+
+// SAFETY: tasks use different elements, which may be sent to their threads.
+unsafe impl<T: Send> Sync for Start<T> {}
+
+impl<T> Start<T> {
+    fn at(&self, index: usize) -> *mut T {
+        self.0.wrapping_add(index)
+    }
+}
+
+/// Returns the result of `work` for each number below `tasks`, in order, on several threads if `parallel`.
+pub(crate) fn map_tasks<R: Send>(tasks: usize, parallel: bool, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    if !parallel {
+        return (0..tasks).map(work).collect();
+    }
+    let mut results: Vec<Option<R>> = (0..tasks).map(|_| None).collect();
+    for_chunks(&mut results, 1, usize::MAX, |task, result| result[0] = Some(work(task)));
+    results.into_iter().flatten().collect()
+}
+
+/// Returns a vector of `len` elements, all of which `fill` writes.
+///
+/// # Safety
+/// `fill` writes every element.
+pub(crate) unsafe fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
+    let mut result = Vec::with_capacity(len);
+    fill(&mut result.spare_capacity_mut()[..len]);
+    // SAFETY: all elements are written.
+    unsafe { result.set_len(len) };
+    result
 }
 
 /// Fills `target`, rows of `width`, one task's rows at a time: `work` gets the number of the first row and the rows.
@@ -54,43 +97,44 @@ pub(crate) fn map_rows<R: Send>(
     let each = rows_per_task(width);
     let tasks = rows.div_ceil(each);
     let range = |task: usize| task * each..((task + 1) * each).min(rows);
-    if rows * width <= WORTH_A_THREAD {
-        (0..tasks).map(|task| work(range(task))).collect()
-    } else {
-        (0..tasks).into_par_iter().map(|task| work(range(task))).collect()
-    }
+    map_tasks(tasks, rows * width > WORTH_A_THREAD, |task| work(range(task)))
 }
 
 /// Applies `f` to each element.
-pub(crate) fn map<T: Float + Send + Sync>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
-    let mut result = vec![T::zero(); x.len()];
-    for_rows(&mut result, 1, |start, result| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (y, &x) in result.iter_mut().zip(&x[start..]) {
-                    *y = f(x);
-                }
-            },
-        );
-    });
-    result
+pub(crate) fn map<A: Copy + Sync, B: Copy + Send>(x: &[A], f: impl Fn(A) -> B + Sync) -> Vec<B> {
+    let fill = |result: &mut [MaybeUninit<B>]| {
+        for_rows(result, 1, |start, result| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (y, &x) in result.iter_mut().zip(&x[start..]) {
+                        y.write(f(x));
+                    }
+                },
+            );
+        });
+    };
+    // SAFETY: the result is as long as `x`.
+    unsafe { filled(x.len(), fill) }
 }
 
 /// Applies `f` to the elements of two slices of equal length.
-pub(crate) fn zip<T: Float + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
-    let mut result = vec![T::zero(); a.len()];
-    for_rows(&mut result, 1, |start, result| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for ((y, &a), &b) in result.iter_mut().zip(&a[start..]).zip(&b[start..]) {
-                    *y = f(a, b);
-                }
-            },
-        );
-    });
-    result
+pub(crate) fn zip<T: Copy + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+    assert_eq!(a.len(), b.len(), "lengths of operands");
+    let fill = |result: &mut [MaybeUninit<T>]| {
+        for_rows(result, 1, |start, result| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((y, &a), &b) in result.iter_mut().zip(&a[start..]).zip(&b[start..]) {
+                        y.write(f(a, b));
+                    }
+                },
+            );
+        });
+    };
+    // SAFETY: the result is as long as both operands.
+    unsafe { filled(a.len(), fill) }
 }
 
 /// Adds vectors in order; the sum of no vectors is `width` zeros.

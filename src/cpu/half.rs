@@ -4,7 +4,7 @@
 use candle_core::WithDType;
 use half::{bf16, f16};
 
-use super::chunks::{for_rows, vectorized};
+use super::chunks::map;
 
 /// A type of 16 bits.
 pub(crate) trait Half: WithDType {
@@ -63,23 +63,12 @@ impl Half for f16 {
 
 /// Returns the numbers in f32.
 pub(crate) fn widen<H: Half>(x: &[H]) -> Vec<f32> {
-    convert(x, H::widened)
+    map(x, H::widened)
 }
 
 /// Returns the nearest numbers of a half type; see [`Half::rounded`].
 pub(crate) fn round<H: Half>(x: &[f32]) -> Vec<H> {
-    convert(x, H::rounded)
-}
-
-fn convert<A: WithDType, B: WithDType>(x: &[A], f: impl Fn(A) -> B + Sync) -> Vec<B> {
-    let mut result = vec![B::zero(); x.len()];
-    for_rows(&mut result, 1, |start, result| {
-        vectorized(
-            #[inline(always)]
-            || result.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x)),
-        );
-    });
-    result
+    map(x, H::rounded)
 }
 
 #[cfg(test)]

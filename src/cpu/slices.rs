@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, WithDType, bail};
-use rayon::prelude::*;
 
+use super::chunks::{for_chunks, map_tasks};
 use super::has_kernels;
 
 /// Elements per task: large enough to be worth a task, small enough to stay in cache.
@@ -100,7 +100,11 @@ pub(crate) fn update_in_place<T: Element, const N: usize>(
             if gradient.len() <= CHUNK {
                 update(elements, gradient);
             } else {
-                chunks(elements).into_par_iter().zip(gradient.par_chunks(CHUNK)).for_each(|(e, g)| update(e, g));
+                let mut chunks = chunks(elements);
+                for_chunks(&mut chunks, 1, gradient.len(), |i, chunk| {
+                    let elements = chunk[0].each_mut().map(|elements| &mut **elements);
+                    update(elements, &gradient[i * CHUNK..gradient.len().min((i + 1) * CHUNK)]);
+                });
             }
             Ok(())
         })
@@ -148,6 +152,7 @@ pub(crate) fn sum_of_squares<T: WithDType>(elements: &[T]) -> f64 {
     if elements.len() <= CHUNK {
         return of_chunk(elements);
     }
-    let partial: Vec<f64> = elements.par_chunks(CHUNK).map(of_chunk).collect();
+    let chunk = |i: usize| &elements[i * CHUNK..elements.len().min((i + 1) * CHUNK)];
+    let partial = map_tasks(elements.len().div_ceil(CHUNK), true, |i| of_chunk(chunk(i)));
     partial.iter().sum()
 }

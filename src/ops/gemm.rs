@@ -1,10 +1,14 @@
 //! Matrix products: on all threads of matrices in tensors, and on the calling thread of matrices in slices.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result, bail};
 use gemm::Parallelism;
 
-use crate::cpu::Real;
+use super::pointwise::relu_value;
+use crate::cpu::{Real, filled, vectorized, workers};
 
 /// A matrix in a tensor, which need not be contiguous.
 pub(super) struct Factor<'a> {
@@ -37,28 +41,126 @@ impl<'a> Factor<'a> {
     }
 }
 
+/// What is done with the elements of a product before they leave the cache.
+#[derive(Clone, Copy)]
+pub(super) struct Finish<'a, T> {
+    /// Is added to each row.
+    pub bias: Option<&'a [T]>,
+    /// Whether negative results then become zero.
+    pub relu: bool,
+}
+
+impl<T: Real> Finish<'_, T> {
+    /// Leaves a product as it is.
+    pub const NONE: Self = Self { bias: None, relu: false };
+
+    /// Finishes a part of a row, which begins at column `first`.
+    fn apply(self, row: &mut [T], first: usize) {
+        let Some(bias) = self.bias else {
+            if self.relu {
+                vectorized(
+                    #[inline(always)]
+                    || row.iter_mut().for_each(|y| *y = relu_value(*y)),
+                );
+            }
+            return;
+        };
+        vectorized(
+            #[inline(always)]
+            || {
+                for (y, &bias) in row.iter_mut().zip(&bias[first..]) {
+                    *y = if self.relu { relu_value(*y + bias) } else { *y + bias };
+                }
+            },
+        );
+    }
+}
+
+/// Multiplications that are worth a second thread.
+const WORTH_A_THREAD: usize = 1 << 19;
+
+/// Multiplications in a part of a product, at least.
+const PART: usize = 1 << 24;
+
+/// The fewest rows or columns of a part: with so many, parts have the bits of the whole.
+const NARROWEST: usize = 128;
+
 /// Computes `left · right`, row-major, on all threads: the bits of Candle's product, which first fills its result with
 /// zeros. Where Candle was built to multiply with a library of the processor's maker, Candle's own product.
-pub(super) fn product_of_factors<T: Real>(left: &Factor<'_>, right: &Factor<'_>) -> Result<Vec<T>> {
+pub(super) fn product_of_factors<T: Real>(
+    left: &Factor<'_>,
+    right: &Factor<'_>,
+    finish: Finish<'_, T>,
+) -> Result<Vec<T>> {
     let ((rows, inner), (_, columns)) = (left.layout.shape().dims2()?, right.layout.shape().dims2()?);
-    if rows == 0 || inner == 0 || columns == 0 {
-        return Ok(vec![T::zero(); rows * columns]);
-    }
-    if cfg!(any(feature = "mkl", feature = "accelerate")) {
+    let is_empty = rows == 0 || inner == 0 || columns == 0;
+    if is_empty || cfg!(any(feature = "mkl", feature = "accelerate")) {
         let sizes = (1, rows, columns, inner);
-        return T::cpu_storage_data(left.storage.matmul(right.storage, sizes, &left.layout, &right.layout)?);
+        let mut product = match is_empty {
+            true => vec![T::zero(); rows * columns],
+            false => T::cpu_storage_data(left.storage.matmul(right.storage, sizes, &left.layout, &right.layout)?)?,
+        };
+        product.chunks_exact_mut(columns.max(1)).for_each(|row| finish.apply(row, 0));
+        return Ok(product);
     }
     let (left, right) = (left.matrix::<T>()?, right.matrix::<T>()?);
     assert_factors(left, right);
-    let threads = rayon::current_num_threads();
-    let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
-    let mut product = Vec::with_capacity(rows * columns);
-    // SAFETY: the factors lie within their slices, and all elements of the product are written, within its capacity.
-    unsafe {
-        multiply(left, right, product.as_mut_ptr(), columns, false, parallelism);
-        product.set_len(rows * columns);
+    let fill = |product: &mut [MaybeUninit<T>]| {
+        let product = Place(product.as_mut_ptr().cast());
+        let parts = parts(rows, inner, columns);
+        workers::for_each(parts, |part| {
+            let of = |count: usize, parts: usize| count * part / parts..count * (part + 1) / parts;
+            let (rows, columns) =
+                if rows > columns { (of(rows, parts), 0..columns) } else { (0..rows, of(columns, parts)) };
+            // SAFETY: `fill` gives room for the product; parts have different elements.
+            unsafe { multiply_part(left, right, product, rows, columns, finish) }
+        });
+    };
+    // SAFETY: the parts cover the product.
+    Ok(unsafe { filled(rows * columns, fill) })
+}
+
+/// Returns the number of parts in which threads compute a product. It changes no bit.
+fn parts(rows: usize, inner: usize, columns: usize) -> usize {
+    let work = rows.saturating_mul(inner).saturating_mul(columns);
+    let threads = workers::threads();
+    if work < WORTH_A_THREAD || threads == 1 {
+        return 1;
     }
-    Ok(product)
+    // More than one for each thread, where they take long: others may use the processor too.
+    let wanted = threads * (work / (threads * PART)).clamp(1, 4);
+    wanted.min(rows.max(columns) / NARROWEST).max(1)
+}
+
+/// The first element of a product whose parts are written by different threads.
+#[derive(Clone, Copy)]
+struct Place<T>(*mut T);
+
+// SAFETY: threads write different elements.
+unsafe impl<T: Send> Sync for Place<T> {}
+
+/// Computes these rows and columns of a product.
+///
+/// # Safety
+/// `into` has room for the product; no other thread has its part.
+unsafe fn multiply_part<T: Real>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    into: Place<T>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    finish: Finish<'_, T>,
+) {
+    let whole = right.columns;
+    let (left, right) = (left.rows(rows.start, rows.end), right.columns(columns.start, columns.end));
+    // SAFETY: the part is within the product, and its factors are within theirs.
+    unsafe {
+        multiply(left, right, into.0.add(rows.start * whole + columns.start), whole, false);
+        for row in rows {
+            let row = std::slice::from_raw_parts_mut(into.0.add(row * whole + columns.start), columns.len());
+            finish.apply(row, columns.start);
+        }
+    }
 }
 
 /// A matrix in a slice.
@@ -80,6 +182,11 @@ impl<'a, T> Matrix<'a, T> {
     /// Returns rows `start..end`.
     pub fn rows(self, start: usize, end: usize) -> Self {
         Self { elements: &self.elements[start * self.row_stride..], rows: end - start, ..self }
+    }
+
+    /// Returns columns `start..end`.
+    fn columns(self, start: usize, end: usize) -> Self {
+        Self { elements: &self.elements[start * self.column_stride..], columns: end - start, ..self }
     }
 
     /// Returns the transpose.
@@ -115,7 +222,7 @@ pub(super) fn product<T: Real>(
     assert!(row_stride >= columns || rows <= 1, "rows of a product that overlap");
     // SAFETY: the assertions ensure that every element of the three matrices is within its slice, and that those of the
     // product are distinct; `into` is borrowed mutably, so it does not overlap the factors.
-    unsafe { multiply(left, right, into.as_mut_ptr(), row_stride, add, Parallelism::None) }
+    unsafe { multiply(left, right, into.as_mut_ptr(), row_stride, add) }
 }
 
 /// Asserts that two matrices can be multiplied and lie within their slices.
@@ -131,14 +238,7 @@ fn assert_factors<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) {
 /// # Safety
 /// Both factors lie within their slices. `into` has room for the product, which overlaps neither them nor itself, and
 /// has numbers where it is added to.
-unsafe fn multiply<T: Real>(
-    left: Matrix<'_, T>,
-    right: Matrix<'_, T>,
-    into: *mut T,
-    row_stride: usize,
-    add: bool,
-    parallelism: Parallelism,
-) {
+unsafe fn multiply<T: Real>(left: Matrix<'_, T>, right: Matrix<'_, T>, into: *mut T, row_stride: usize, add: bool) {
     // SAFETY: as promised by the caller. `Real` is implemented only for f32 and f64, which `gemm` supports.
     unsafe {
         gemm::gemm(
@@ -160,7 +260,7 @@ unsafe fn multiply<T: Real>(
             false,
             false,
             false,
-            parallelism,
+            Parallelism::None,
         );
     }
 }
@@ -175,7 +275,8 @@ mod tests {
     fn product_of(left: &Tensor, right: &Tensor) -> Vec<f32> {
         let ((on_left, left), (on_right, right)) = (left.storage_and_layout(), right.storage_and_layout());
         let (Storage::Cpu(on_left), Storage::Cpu(on_right)) = (&*on_left, &*on_right) else { panic!("on the CPU") };
-        product_of_factors(&Factor::new(on_left, left.clone()), &Factor::new(on_right, right.clone())).unwrap()
+        let (left, right) = (Factor::new(on_left, left.clone()), Factor::new(on_right, right.clone()));
+        product_of_factors(&left, &right, Finish::NONE).unwrap()
     }
 
     /// In whichever of both ways each factor is laid out.
@@ -198,6 +299,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Sizes with several parts, and with an inner dimension of several blocks.
+    #[test]
+    fn parts_on_any_number_of_threads_have_the_bits_of_the_whole() {
+        for (rows, inner, columns) in [(300, 1100, 70), (33, 600, 521), (700, 40, 640), (130, 4000, 1)] {
+            let (left, right) = (numbers(&[rows, inner], 1), numbers(&[columns, inner], 2));
+            let [left, right] = [left, right.t().unwrap()].map(|x| x.to_dtype(DType::F32).unwrap());
+            let bits = |threads| workers::with_threads(threads, || product_of(&left, &right));
+            let one: Vec<u32> = bits(1).into_iter().map(f32::to_bits).collect();
+            for threads in [2, 3, 7] {
+                let found: Vec<u32> = bits(threads).into_iter().map(f32::to_bits).collect();
+                assert!(found == one, "{rows}x{inner}x{columns} on {threads} threads");
+            }
+        }
+        assert!(workers::with_threads(3, || parts(300, 1100, 70)) > 1);
     }
 
     #[test]

@@ -4,11 +4,11 @@ mod cuda;
 
 use candle_core::{DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::gemm::{Factor, product_of_factors};
+use super::gemm::{Factor, Finish, product_of_factors};
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
-use super::pointwise::{relu_grad, relu_value};
-use crate::cpu::{self, Real, column_sums, for_rows, zip};
+use super::pointwise::relu_grad;
+use crate::cpu::{Real, column_sums, zip};
 use crate::cuda::Place;
 
 /// Returns `x weightᵀ + bias` over the last dimension, like `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`,
@@ -71,22 +71,6 @@ impl Linear {
         let layout = if same { weight.layout.clone() } else { weight.layout.transpose(0, 1)? };
         Ok(Factor::new(weight.storage, layout))
     }
-
-    /// Adds the bias and applies ReLU after the product.
-    fn finish<T: Real>(self, y: &mut [T], bias: &[T]) {
-        for_rows(y, bias.len(), |_, rows| {
-            cpu::vectorized(
-                #[inline(always)]
-                || {
-                    for row in rows.chunks_exact_mut(bias.len()) {
-                        for (y, &bias) in row.iter_mut().zip(bias) {
-                            *y = if self.relu { relu_value(*y + bias) } else { *y + bias };
-                        }
-                    }
-                },
-            );
-        });
-    }
 }
 
 /// Returns an operand as `[rows, width]`.
@@ -113,11 +97,8 @@ impl Op for Linear {
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
         let (width, _) = self.widths(inputs[1].dims())?;
-        let mut y = product_of_factors(&rows(inputs[0], width), &self.weight(inputs[1], false)?)?;
-        if let Some(bias) = inputs.get(2) {
-            self.finish(&mut y, bias.elements);
-        }
-        Ok(y)
+        let finish = Finish { bias: inputs.get(2).map(|bias| bias.elements), relu: self.relu };
+        product_of_factors(&rows(inputs[0], width), &self.weight(inputs[1], false)?, finish)
     }
 
     fn backward<T: Real>(
@@ -133,13 +114,13 @@ impl Op for Linear {
             Some(storage) => Factor::new(storage, Layout::contiguous((y.elements.len() / outputs.max(1), outputs))),
             None => rows(dy, outputs),
         };
-        let dx = || product_of_factors(&dy, &self.weight(weight, true)?);
+        let dx = || product_of_factors(&dy, &self.weight(weight, true)?, Finish::NONE);
         let dweight = || {
             let x = rows(x, width);
             if self.transposed {
-                product_of_factors(&dy.transposed()?, &x)
+                product_of_factors(&dy.transposed()?, &x, Finish::NONE)
             } else {
-                product_of_factors(&x.transposed()?, &dy)
+                product_of_factors(&x.transposed()?, &dy, Finish::NONE)
             }
         };
         let mut gradients = vec![Gradient::try_of(x, dx)?, Gradient::try_of(weight, dweight)?];

@@ -5,11 +5,10 @@ mod cuda;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
-use crate::cpu::{Real, vectorized};
+use crate::cpu::{Real, for_chunks, vectorized};
 use crate::cuda::Place;
 
 /// Pooling windows, the same in both directions.
@@ -140,10 +139,13 @@ impl Windows {
 
     fn pool<T: Real>(&self, x: &[T], width: usize, plane: usize) -> Vec<T> {
         let mut y = vec![T::zero(); x.len() / plane * self.len()];
-        let planes = y.par_chunks_exact_mut(self.len()).zip(x.par_chunks_exact(plane));
-        planes.with_min_len(Self::planes(plane)).for_each(|(y, x)| match self.kind {
-            Kind::Max => self.largest(x, width, y),
-            Kind::Mean { size } => self.means(x, width, size, y),
+        let planes = Self::planes(plane);
+        for_chunks(&mut y, planes * self.len(), x.len(), |number, y| {
+            let x = x[number * planes * plane..].chunks_exact(plane);
+            y.chunks_exact_mut(self.len()).zip(x).for_each(|(y, x)| match self.kind {
+                Kind::Max => self.largest(x, width, y),
+                Kind::Mean { size } => self.means(x, width, size, y),
+            });
         });
         y
     }
@@ -194,27 +196,32 @@ impl Windows {
 
     fn gradient<T: Real>(&self, x: &[T], y: &[T], dy: &[T], width: usize, plane: usize) -> Vec<T> {
         let mut dx = vec![T::zero(); x.len()];
-        let outputs = y.par_chunks_exact(self.len()).zip(dy.par_chunks_exact(self.len()));
-        let planes = dx.par_chunks_exact_mut(plane).zip(x.par_chunks_exact(plane)).zip(outputs);
-        let in_pairs = matches!(self.kind, Kind::Max) && self.in_pairs();
-        planes.with_min_len(Self::planes(plane)).for_each(|((dx, x), (y, dy))| {
-            if in_pairs {
-                return self.route_in_pairs(y, dy, x, dx, width);
-            }
-            let windows = self.rows.iter().flat_map(|rows| self.columns.iter().map(move |columns| (rows, columns)));
-            for ((rows, columns), (&y, &g)) in windows.zip(y.iter().zip(dy)) {
-                match self.kind {
-                    Kind::Max => route_to_first_max(y, g, x, dx, rows, columns, width),
-                    Kind::Mean { size } => {
-                        let share = g * factor(size, rows, columns);
-                        for row in rows.clone() {
-                            dx[row * width..][columns.clone()].iter_mut().for_each(|dx| *dx += share);
-                        }
-                    }
-                }
+        let (planes, outputs) = (Self::planes(plane), self.len());
+        for_chunks(&mut dx, planes * plane, x.len(), |number, dx| {
+            for (index, dx) in (number * planes..).zip(dx.chunks_exact_mut(plane)) {
+                let (x, of_outputs) = (&x[index * plane..][..plane], index * outputs..(index + 1) * outputs);
+                self.gradient_of_plane(x, &y[of_outputs.clone()], &dy[of_outputs], dx, width);
             }
         });
         dx
+    }
+
+    fn gradient_of_plane<T: Real>(&self, x: &[T], y: &[T], dy: &[T], dx: &mut [T], width: usize) {
+        if matches!(self.kind, Kind::Max) && self.in_pairs() {
+            return self.route_in_pairs(y, dy, x, dx, width);
+        }
+        let windows = self.rows.iter().flat_map(|rows| self.columns.iter().map(move |columns| (rows, columns)));
+        for ((rows, columns), (&y, &g)) in windows.zip(y.iter().zip(dy)) {
+            match self.kind {
+                Kind::Max => route_to_first_max(y, g, x, dx, rows, columns, width),
+                Kind::Mean { size } => {
+                    let share = g * factor(size, rows, columns);
+                    for row in rows.clone() {
+                        dx[row * width..][columns.clone()].iter_mut().for_each(|dx| *dx += share);
+                    }
+                }
+            }
+        }
     }
 
     /// [`route_to_first_max`] for a row of adjacent windows; see [`Windows::in_pairs`].

@@ -1,8 +1,6 @@
 //! Statistics of channels, and the forward and backward passes with them, on the CPU.
 
-use rayon::prelude::*;
-
-use crate::cpu::{LARGE_CHUNK, Real, sum_f64, sum2_f64, vectorized};
+use crate::cpu::{LARGE_CHUNK, Real, for_chunks, map_tasks, sum_f64, sum2_f64, vectorized};
 
 /// Sizes: `rows` of `channels` of `plane` elements.
 #[derive(Clone, Copy)]
@@ -44,18 +42,18 @@ impl Dims {
                 },
             )
         };
-        (0..self.channels).into_par_iter().map(of_channel).collect()
+        map_tasks(self.channels, true, of_channel)
     }
 
     /// Fills `target`, `[rows, channels, plane]`, plane by plane: `work` gets the channel, the range of the plane, and
     /// the plane.
     fn fill<T: Real>(&self, target: &mut [T], work: impl Fn(usize, std::ops::Range<usize>, &mut [T]) + Sync) {
         let Self { channels, plane, .. } = *self;
-        let rows = target.par_chunks_exact_mut((channels * plane).max(1)).enumerate();
-        rows.with_min_len((LARGE_CHUNK / (channels * plane).max(1)).max(1)).for_each(|(row, target)| {
-            for (channel, target) in target.chunks_exact_mut(plane).enumerate() {
-                let start = (row * channels + channel) * plane;
-                work(channel, start..start + plane, target);
+        let rows = (LARGE_CHUNK / (channels * plane).max(1)).max(1);
+        for_chunks(target, rows * channels * plane, usize::MAX, |number, target| {
+            for (index, target) in target.chunks_exact_mut(plane.max(1)).enumerate() {
+                let start = (number * rows * channels + index) * plane;
+                work(index % channels, start..start + plane, target);
             }
         });
     }
@@ -109,7 +107,7 @@ impl Normalization {
                 },
             )
         };
-        (0..self.dims.channels).into_par_iter().map(of_channel).collect()
+        map_tasks(self.dims.channels, true, of_channel)
     }
 
     /// Returns the gradient of `x`. If mean and variance were computed from `x`, the gradient through them is

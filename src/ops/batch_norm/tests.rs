@@ -1,6 +1,7 @@
 //! Batch norm against finite differences, PyTorch and its reference.
 
 use super::*;
+use crate::cpu::workers;
 use crate::ops::testing::{Reference, assert_same_numbers, check, gradients, numbers, to_vec};
 
 fn norm(channels: usize) -> BatchNorm {
@@ -64,8 +65,7 @@ fn the_running_statistics_follow_the_reference_too() {
 fn any_number_of_threads_gives_the_same_bits() {
     let [x, weight, bias] = operands(&[33, 19, 14, 14]);
     let bits = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
+        workers::with_threads(threads, || {
             let norm = norm(19);
             let found = gradients(&[&x, &weight, &bias], |t| norm.train(&t[0], &t[1], &t[2]));
             found.iter().chain([norm.mean.as_tensor(), norm.variance.as_tensor()]).flat_map(to_vec).collect()

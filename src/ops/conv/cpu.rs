@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::geometry::Geometry;
 use crate::cpu::{self, Real, total, vectorized};
 use crate::ops::gemm::{Matrix, product};
@@ -14,9 +12,9 @@ impl Geometry {
     pub fn convolve<T: Real>(&self, x: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let mut y = vec![T::zero(); self.batch * self.output_len()];
         let part = self.part();
-        let parts = y.par_chunks_mut(part * self.output_len()).zip(x.par_chunks(part * self.input_len()));
-        parts.for_each(|(y, x)| {
+        cpu::for_chunks(&mut y, part * self.output_len(), usize::MAX, |number, y| {
             let mut unrolled = vec![T::zero(); self.unrolled_len()];
+            let x = &x[number * part * self.input_len()..];
             let images = y.chunks_exact_mut(self.output_len()).zip(x.chunks_exact(self.input_len()));
             images.for_each(|(y, x)| self.convolve_image(x, weight, bias, y, &mut unrolled));
         });
@@ -61,13 +59,15 @@ impl Geometry {
         let operands = (x.elements, weight.elements, y, dy);
         let part = self.part();
         let mut dx = vec![T::zero(); if x.tracked { x.elements.len() } else { 0 }];
-        let mut parts: Vec<&mut [T]> = dx.chunks_mut(part * self.input_len()).collect();
+        let mut parts: Vec<(&mut [T], _)> = dx.chunks_mut(part * self.input_len()).map(|dx| (dx, None)).collect();
         parts.resize_with(self.batch.div_ceil(part), Default::default);
-        let partial_sums = parts.into_par_iter().enumerate().map(|(index, dx)| {
+        cpu::for_chunks(&mut parts, 1, usize::MAX, |index, parts| {
             let images = index * part..((index + 1) * part).min(self.batch);
-            self.gradients_of_part(images, operands, dx, needed)
+            for (dx, sums) in parts {
+                *sums = Some(self.gradients_of_part(images.clone(), operands, dx, needed));
+            }
         });
-        let (dweight, dbias) = partial_sums.collect();
+        let (dweight, dbias) = parts.into_iter().filter_map(|(_, sums)| sums).unzip();
         let lengths = [(needed.weight, weight.elements.len()), (needed.bias, self.output[0])];
         let [weights, biases] = lengths.map(|(needed, len)| if needed { len } else { 0 });
         [dx, total(dweight, weights), total(dbias, biases)]

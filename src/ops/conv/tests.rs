@@ -1,6 +1,7 @@
 //! The convolution against finite differences, PyTorch and its reference.
 
 use super::*;
+use crate::cpu::workers;
 use crate::ops::operand::with_operands;
 use crate::ops::testing::{Reference, check, check_kernels, gradients, numbers, to_vec};
 
@@ -59,8 +60,7 @@ fn tiles_and_parts_of_a_batch_make_no_difference() {
 fn any_number_of_threads_gives_the_same_bits() {
     let [x, weight, bias] = operands(&[37, 8, 12, 12], &[6, 8, 3, 3]);
     let bits = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
+        workers::with_threads(threads, || {
             let options = Conv2d { relu: true, ..Conv2d::default() };
             let found = gradients(&[&x, &weight, &bias], |t| conv2d(&t[0], &t[1], Some(&t[2]), options));
             found.iter().flat_map(to_vec).collect::<Vec<f64>>()
