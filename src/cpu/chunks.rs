@@ -151,6 +151,15 @@ pub(crate) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
 
 /// Returns the sum of each column of `x`, rows of `width`: the rows of each task first, then the tasks in order.
 pub(crate) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<T> {
+    column_sums_by(x, width, |x| x)
+}
+
+/// Returns the [`column_sums`] of `f` of each element.
+pub(crate) fn column_sums_by<A: Copy + Sync, T: Float + Send>(
+    x: &[A],
+    width: usize,
+    f: impl Fn(A) -> T + Sync,
+) -> Vec<T> {
     let parts = map_rows(x.len() / width.max(1), width, |rows| {
         let mut sums = vec![T::zero(); width];
         vectorized(
@@ -158,7 +167,7 @@ pub(crate) fn column_sums<T: Float + Send + Sync>(x: &[T], width: usize) -> Vec<
             || {
                 for row in x[rows.start * width..rows.end * width].chunks_exact(width) {
                     for (sum, &x) in sums.iter_mut().zip(row) {
-                        *sum = *sum + x;
+                        *sum = *sum + f(x);
                     }
                 }
             },

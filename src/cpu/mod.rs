@@ -8,7 +8,6 @@
 mod chunks;
 mod half;
 mod lanes;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod product;
 mod real;
 mod slices;
@@ -16,9 +15,10 @@ mod switch;
 pub(crate) mod workers;
 
 pub(crate) use chunks::{
-    LARGE_CHUNK, column_sums, filled, for_chunks, for_rows, map, map_rows, map_tasks, total, vectorized, zip,
+    LARGE_CHUNK, column_sums, column_sums_by, filled, for_chunks, for_rows, map, map_rows, map_tasks, total,
+    vectorized, zip,
 };
-pub(crate) use half::{round, widen};
+pub(crate) use half::{Half, round, widen};
 pub(crate) use lanes::{max, sum, sum_f64, sum2, sum2_f64};
 pub(crate) use real::Real;
 pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_in_place};

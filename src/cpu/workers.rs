@@ -248,7 +248,9 @@ mod tests {
         for round in 0..300 {
             let tasks = round % 40;
             let counts = counts(tasks);
-            let add = |task: usize| drop(counts[task].fetch_add(1, Ordering::Relaxed));
+            let add = |task: usize| {
+                counts[task].fetch_add(1, Ordering::Relaxed);
+            };
             workers.compute(workers.caller.try_lock().unwrap(), List { count: tasks, work: &add });
             assert_all_once(counts);
             if round % 50 == 0 {
@@ -265,7 +267,9 @@ mod tests {
                     for _ in 0..50 {
                         let counts = counts(6 * 5);
                         for_each(6, |outer| {
-                            for_each(5, |inner| drop(counts[outer * 5 + inner].fetch_add(1, Ordering::Relaxed)));
+                            for_each(5, |inner| {
+                                counts[outer * 5 + inner].fetch_add(1, Ordering::Relaxed);
+                            });
                         });
                         assert_all_once(counts);
                     }
@@ -283,7 +287,9 @@ mod tests {
         let panic = catch_unwind(AssertUnwindSafe(|| compute(&|task| assert_ne!(task, 7)))).unwrap_err();
         assert!(panic.downcast_ref::<String>().is_some());
         let counts = counts(20);
-        compute(&|task| drop(counts[task].fetch_add(1, Ordering::Relaxed)));
+        compute(&|task| {
+            counts[task].fetch_add(1, Ordering::Relaxed);
+        });
         assert_all_once(counts);
     }
 

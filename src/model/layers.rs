@@ -128,17 +128,15 @@ pub(super) struct Linear {
 
 impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (self.weight.value()?, self.bias.as_ref().map(Weight::value).transpose()?);
+        let bias = self.bias.as_ref().map(|bias| bias.var().as_tensor());
         let linear = if self.in_first { ops::linear_in_out } else { ops::linear };
-        linear(x, &weight, bias.as_ref())
+        linear(x, self.weight.var(), bias)
     }
 
     /// Applies the layer, then `activation`.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         match (activation, &self.bias) {
-            (Activation::Relu, Some(bias)) if !self.in_first => {
-                ops::linear_relu(x, &self.weight.value()?, &bias.value()?)
-            }
+            (Activation::Relu, Some(bias)) if !self.in_first => ops::linear_relu(x, self.weight.var(), bias.var()),
             (other, _) => other.apply(&self.forward(x)?),
         }
     }

@@ -4,15 +4,16 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, Layout, Result, bail};
+use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 use gemm::Parallelism;
 
 use super::pointwise::relu_value;
 use crate::cpu::{Real, filled, vectorized, workers};
 
 /// A matrix in a tensor, which need not be contiguous.
+#[derive(Clone)]
 pub(super) struct Factor<'a> {
-    storage: &'a CpuStorage,
+    pub(super) storage: &'a CpuStorage,
     layout: Layout,
 }
 
@@ -28,12 +29,13 @@ impl<'a> Factor<'a> {
     }
 
     /// Returns its elements in order if it is contiguous.
-    pub fn elements<T: Real>(&self) -> Result<&'a [T]> {
+    pub fn elements<T: WithDType>(&self) -> Result<&'a [T]> {
         let Some((start, end)) = self.layout.contiguous_offsets() else { bail!("a contiguous matrix was expected") };
         Ok(&self.storage.as_slice::<T>()?[start..end])
     }
 
-    fn matrix<T: Real>(&self) -> Result<Matrix<'a, T>> {
+    /// Returns it as a matrix in a slice.
+    pub fn matrix<T: WithDType>(&self) -> Result<Matrix<'a, T>> {
         let (rows, columns) = self.layout.shape().dims2()?;
         let &[row_stride, column_stride] = self.layout.stride() else { bail!("a matrix was expected") };
         let elements = &self.storage.as_slice::<T>()?[self.layout.start_offset()..];
@@ -54,25 +56,32 @@ impl<T: Real> Finish<'_, T> {
     /// Leaves a product as it is.
     pub const NONE: Self = Self { bias: None, relu: false };
 
-    /// Finishes a part of a row, which begins at column `first`.
-    fn apply(self, row: &mut [T], first: usize) {
-        let Some(bias) = self.bias else {
-            if self.relu {
-                vectorized(
-                    #[inline(always)]
-                    || row.iter_mut().for_each(|y| *y = relu_value(*y)),
-                );
-            }
+    /// Finishes rows of `width` that begin at column `first`, one every `stride` elements.
+    fn apply(self, rows: &mut [T], width: usize, stride: usize, first: usize) {
+        if self.bias.is_none() && !self.relu {
             return;
-        };
+        }
         vectorized(
             #[inline(always)]
             || {
-                for (y, &bias) in row.iter_mut().zip(&bias[first..]) {
-                    *y = if self.relu { relu_value(*y + bias) } else { *y + bias };
+                for row in rows.chunks_mut(stride) {
+                    let row = &mut row[..width];
+                    match self.bias {
+                        Some(bias) if self.relu => add(row, &bias[first..], relu_value),
+                        Some(bias) => add(row, &bias[first..], |y| y),
+                        None => row.iter_mut().for_each(|y| *y = relu_value(*y)),
+                    }
                 }
             },
         );
+    }
+}
+
+/// Adds `bias` to `row`, and applies `f`.
+#[inline(always)]
+fn add<T: Real>(row: &mut [T], bias: &[T], f: impl Fn(T) -> T) {
+    for (y, &bias) in row.iter_mut().zip(bias) {
+        *y = f(*y + bias);
     }
 }
 
@@ -100,7 +109,7 @@ pub(super) fn product_of_factors<T: Real>(
             true => vec![T::zero(); rows * columns],
             false => T::cpu_storage_data(left.storage.matmul(right.storage, sizes, &left.layout, &right.layout)?)?,
         };
-        product.chunks_exact_mut(columns.max(1)).for_each(|row| finish.apply(row, 0));
+        finish.apply(&mut product, columns, columns.max(1), 0);
         return Ok(product);
     }
     let (left, right) = (left.matrix::<T>()?, right.matrix::<T>()?);
@@ -156,21 +165,31 @@ unsafe fn multiply_part<T: Real>(
     // SAFETY: the part is within the product, and its factors are within theirs.
     unsafe {
         multiply(left, right, into.0.add(rows.start * whole + columns.start), whole, false);
-        for row in rows {
-            let row = std::slice::from_raw_parts_mut(into.0.add(row * whole + columns.start), columns.len());
-            finish.apply(row, columns.start);
-        }
+    }
+    if rows.is_empty() || columns.is_empty() {
+        return;
+    }
+    // One row after the other, because the elements between them are those of another part.
+    if columns.len() == whole {
+        // SAFETY: these rows are those of this part.
+        let rows = unsafe { std::slice::from_raw_parts_mut(into.0.add(rows.start * whole), rows.len() * whole) };
+        return finish.apply(rows, whole, whole, 0);
+    }
+    for row in rows {
+        // SAFETY: as above.
+        let row = unsafe { std::slice::from_raw_parts_mut(into.0.add(row * whole + columns.start), columns.len()) };
+        finish.apply(row, columns.len(), columns.len(), columns.start);
     }
 }
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a, T> {
-    elements: &'a [T],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) elements: &'a [T],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
 impl<'a, T> Matrix<'a, T> {
@@ -182,6 +201,11 @@ impl<'a, T> Matrix<'a, T> {
     /// Returns rows `start..end`.
     pub fn rows(self, start: usize, end: usize) -> Self {
         Self { elements: &self.elements[start * self.row_stride..], rows: end - start, ..self }
+    }
+
+    fn assert_within(&self) {
+        let Self { elements, rows, columns, row_stride, column_stride } = self;
+        assert!(lies_within(elements.len(), *rows, *columns, *row_stride, *column_stride), "a factor beyond its slice");
     }
 
     /// Returns columns `start..end`.
@@ -202,7 +226,7 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// Whether a matrix of this form fits into `len` elements.
-fn lies_within(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
+pub(super) fn lies_within(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
     rows == 0 || columns == 0 || (rows - 1) * row_stride + (columns - 1) * column_stride < len
 }
 
@@ -226,11 +250,10 @@ pub(super) fn product<T: Real>(
 }
 
 /// Asserts that two matrices can be multiplied and lie within their slices.
-fn assert_factors<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) {
+pub(super) fn assert_factors<L, R>(left: Matrix<'_, L>, right: Matrix<'_, R>) {
     assert_eq!(left.columns, right.rows, "inner dimensions of a product");
-    for Matrix { elements, rows, columns, row_stride, column_stride } in [left, right] {
-        assert!(lies_within(elements.len(), rows, columns, row_stride, column_stride), "a factor beyond its slice");
-    }
+    left.assert_within();
+    right.assert_within();
 }
 
 /// Writes `left · right` to `into`, or adds it there.

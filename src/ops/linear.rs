@@ -1,18 +1,19 @@
 //! Affine map of a layer as one differentiable operation.
 
+mod brain;
 mod cuda;
 
 use candle_core::{DType, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::gemm::{Factor, Finish, product_of_factors};
-use super::op::{DeviceKernel, Op, apply};
+use super::op::{DeviceKernel, Op, apply, fitting};
 use super::operand::{Gradient, Operand};
 use super::pointwise::relu_grad;
 use crate::cpu::{Real, column_sums, zip};
 use crate::cuda::Place;
 
 /// Returns `x weightᵀ + bias` over the last dimension, like `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`,
-/// `bias` `[out]`, and the result `[…, out]`.
+/// `bias` `[out]`, and the result `[…, out]`. Weight and bias are computed in the type of `x`.
 ///
 /// # Errors
 /// The shapes do not fit or the device fails.
@@ -50,9 +51,10 @@ struct Linear {
 
 impl Linear {
     fn apply(self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let weight = fitting(&self, x, weight)?;
         match bias {
-            Some(bias) => apply(self, &[x, weight, bias]),
-            None => apply(self, &[x, weight]),
+            Some(bias) => apply(self, &[x, &weight, &fitting(&self, x, bias)?]),
+            None => apply(self, &[x, &weight]),
         }
     }
 
@@ -139,8 +141,15 @@ impl Op for Linear {
         if self.relu { super::relu(&y) } else { Ok(y) }
     }
 
+    fn takes_wide_weights(&self) -> bool {
+        true
+    }
+
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        Place::has_kernels(device, dtype).then_some(self)
+        match Place::has_kernels(device, dtype) {
+            true => Some(self),
+            false => super::brain::is_for(device, dtype).then(|| brain::InBrain::of(self) as _),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod attention;
 mod batch_norm;
+mod brain;
 mod by_tensor;
 mod cast;
 mod conv;

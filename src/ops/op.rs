@@ -49,6 +49,11 @@ pub(super) trait Op: Send + Sync + 'static {
     /// The device fails.
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor>;
 
+    /// Whether inputs after the first are weights that may be of f32 where the first is of a half type, on a CPU.
+    fn takes_wide_weights(&self) -> bool {
+        false
+    }
+
     /// Returns the kernel for tensors of this type on this device, if there is one. Not called for f32 and f64 on the
     /// CPU, which also has a kernel for half types without this one.
     fn device_kernel(&self, _device: &Device, _dtype: DType) -> Option<&dyn DeviceKernel> {
@@ -88,7 +93,7 @@ impl<'a> Kernel<'a> {
         let mut inputs = inputs.iter().map(AsRef::as_ref);
         let first = inputs.next()?;
         let (device, dtype) = (first.device(), first.dtype());
-        if !inputs.all(|x| x.dtype() == dtype) {
+        if !inputs.all(|x| x.dtype() == dtype || (x.dtype() == DType::F32 && mixes(operation, first))) {
             return None;
         }
         #[cfg(test)]
@@ -105,6 +110,23 @@ impl<'a> Kernel<'a> {
 
     fn widened(device: &Device, dtype: DType) -> Option<Self> {
         (device.is_cpu() && is_half(dtype)).then_some(Self::Widened)
+    }
+}
+
+/// Whether `operation` of `x` takes weights of f32.
+fn mixes(operation: &impl Op, x: &Tensor) -> bool {
+    #[cfg(test)]
+    if crate::cuda::host::is_on() {
+        return false;
+    }
+    operation.takes_wide_weights() && x.device().is_cpu() && is_half(x.dtype()) && cpu::has_kernels()
+}
+
+/// Returns `weight` in a type that `operation` of `x` takes.
+pub(super) fn fitting(operation: &impl Op, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    match weight.dtype() {
+        DType::F32 if mixes(operation, x) => Ok(weight.clone()),
+        _ => super::cast(weight, x.dtype()),
     }
 }
 

@@ -42,6 +42,12 @@ impl<'a> Reading<'a> {
         Ok(Operand { elements, tracked: self.tracked, storage, layout: self.layout })
     }
 
+    /// Returns its storage and its layout there.
+    pub fn on_cpu(&self) -> Result<(&CpuStorage, &Layout)> {
+        let Storage::Cpu(storage) = &*self.storage else { bail!("a tensor on the CPU was expected") };
+        Ok((storage, self.layout))
+    }
+
     pub fn elements<T: WithDType>(&self) -> Result<&[T]> {
         Ok(self.operand()?.elements)
     }

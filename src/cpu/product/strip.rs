@@ -50,69 +50,77 @@ impl Source {
         Self { numbers, count: columns, depth: rows, across: column_stride, along: row_stride }
     }
 
-    /// Writes strip `number` to `to`, which has room for it. `by_step` for the right factor.
+    /// Writes strips `2 * pair` and `2 * pair + 1` to `to`, which has room for both. `by_step` for the right factor.
+    /// Both at once, because neighbours often share a line of the cache.
     ///
     /// # Safety
-    /// The processor has AVX-512 with BF16, and the factor's memory can be read.
+    /// The processor has AVX-512 with BF16, the factor's memory can be read, and it has the first of the strips.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub unsafe fn write_strip(&self, number: usize, by_step: bool, to: *mut u32) {
-        // SAFETY: as promised by the caller; the strip's first element is within the factor.
+    pub unsafe fn write_strips(&self, pair: usize, by_step: bool, to: *mut u32) {
+        // SAFETY: as promised by the caller.
         unsafe {
-            let first = number * WIDTH;
             match self.numbers {
-                Numbers::F32(numbers) => self.write(numbers.add(first * self.across), first, by_step, to),
-                Numbers::Bf16(numbers) => self.write(numbers.add(first * self.across), first, by_step, to),
+                Numbers::F32(numbers) => self.write(numbers, pair, by_step, to),
+                Numbers::Bf16(numbers) => self.write(numbers, pair, by_step, to),
             }
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn write<N: Number>(&self, from: *const N, first: usize, by_step: bool, to: *mut u32) {
-        // SAFETY: as promised by the caller; only elements within the factor are read.
-        unsafe {
-            let width = (self.count - first).min(WIDTH);
-            for (block, step) in (0..self.depth).step_by(STEPS).enumerate() {
-                let depth = (self.depth - step).min(STEPS);
-                let from = from.add(step * self.along);
-                let (lines, is_by_step) = if self.along == 1 {
-                    (
-                        std::array::from_fn(
-                            |i| if i < width { N::along(from.add(i * self.across), depth) } else { ZERO },
-                        ),
-                        false,
-                    )
-                } else if self.across == 1 {
-                    let pair = |i: usize| {
-                        let (lower, upper) =
-                            (from.add(2 * i * self.along), from.wrapping_add((2 * i + 1) * self.along));
-                        match depth.saturating_sub(2 * i) {
-                            0 => ZERO,
-                            1 => N::across(lower, None, width),
-                            _ => N::across(lower, Some(upper), width),
-                        }
-                    };
-                    (std::array::from_fn(pair), true)
-                } else {
-                    let element = |i: usize, step: usize| {
-                        if i < width && step < depth {
-                            u32::from((*from.add(i * self.across + step * self.along)).rounded().to_bits())
-                        } else {
-                            0
-                        }
-                    };
-                    let line = |i: usize| {
-                        let pairs: [u32; 16] = std::array::from_fn(|p| element(i, 2 * p) | element(i, 2 * p + 1) << 16);
-                        _mm512_loadu_si512(pairs.as_ptr().cast())
-                    };
-                    (std::array::from_fn(line), false)
-                };
-                let lines = if is_by_step == by_step { lines } else { transposed(lines) };
-                let to = to.add(block * BLOCK);
-                for (i, line) in lines.into_iter().enumerate() {
-                    _mm512_storeu_si512(to.add(i * WIDTH).cast(), line);
+    unsafe fn write<N: Number>(&self, numbers: *const N, pair: usize, by_step: bool, to: *mut u32) {
+        for (block, step) in (0..self.depth).step_by(STEPS).enumerate() {
+            let depth = (self.depth - step).min(STEPS);
+            for strip in 0..2 {
+                let first = (2 * pair + strip) * WIDTH;
+                let width = self.count.saturating_sub(first).min(WIDTH);
+                // SAFETY: as promised by the caller; a strip beyond the factor reads nothing.
+                unsafe {
+                    let from = numbers.wrapping_add(first * self.across + step * self.along);
+                    let lines = if width == 0 { [ZERO; 16] } else { self.lines(from, width, depth, by_step) };
+                    let to = to.add(strip * len(self.depth) + block * BLOCK);
+                    for (i, line) in lines.into_iter().enumerate() {
+                        _mm512_storeu_si512(to.add(i * WIDTH).cast(), line);
+                    }
                 }
             }
         }
+    }
+
+    /// Returns the lines of a block with `width` rows or columns and `depth` steps, whose first element is at `from`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn lines<N: Number>(&self, from: *const N, width: usize, depth: usize, by_step: bool) -> [__m512i; 16] {
+        let (across, along) = (self.across, self.along);
+        let row = |i: usize| match i < width {
+            // SAFETY: the row is within the factor, as many elements as are read.
+            true => unsafe { N::along(from.add(i * across), depth) },
+            false => ZERO,
+        };
+        let pair = |i: usize| {
+            let (lower, upper) = (from.wrapping_add(2 * i * along), from.wrapping_add((2 * i + 1) * along));
+            // SAFETY: steps below `depth` are within the factor.
+            match depth.saturating_sub(2 * i) {
+                0 => ZERO,
+                1 => unsafe { N::across(lower, None, width) },
+                _ => unsafe { N::across(lower, Some(upper), width) },
+            }
+        };
+        let element = |i: usize, step: usize| match i < width && step < depth {
+            // SAFETY: the element is within the factor.
+            true => u32::from(unsafe { *from.add(i * across + step * along) }.rounded().to_bits()),
+            false => 0,
+        };
+        let gathered = |i: usize| {
+            let pairs: [u32; 16] = std::array::from_fn(|p| element(i, 2 * p) | element(i, 2 * p + 1) << 16);
+            // SAFETY: sixteen numbers are read.
+            unsafe { _mm512_loadu_si512(pairs.as_ptr().cast()) }
+        };
+        let (lines, is_by_step) = match (across, along) {
+            (_, 1) => (std::array::from_fn(row), false),
+            (1, _) => (std::array::from_fn(pair), true),
+            _ => (std::array::from_fn(gathered), false),
+        };
+        if is_by_step == by_step { lines } else { transposed(lines) }
     }
 }
 

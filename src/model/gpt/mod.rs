@@ -122,7 +122,7 @@ impl Model for Gpt {
             };
         }
         let head = self.head.as_ref().unwrap_or(&self.tokens);
-        ops::cast(&ops::linear(&self.norm.forward(&x)?, &head.value()?, None)?, self.policy.output)
+        ops::cast(&ops::linear(&self.norm.forward(&x)?, head.var(), None)?, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {

@@ -1,10 +1,13 @@
 //! Forward and backward passes of attention on the CPU. A task is a head or a group of heads.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{Result, bail};
 
 use super::{Attention, Heads};
 use crate::cpu::{self, Real};
-use crate::ops::gemm::{Matrix, product};
+use crate::ops::brain::Stored;
+use crate::ops::gemm::Matrix;
 use crate::ops::norm::{softmax_grad_of_row, softmax_of_row};
 use crate::ops::operand::Operand;
 
@@ -29,7 +32,7 @@ pub struct Inputs<'a, T> {
     v: HeadLayout<'a, T>,
 }
 
-impl<'a, T: Real> Inputs<'a, T> {
+impl<'a, T: Stored> Inputs<'a, T> {
     /// Returns head `head` of queries, keys or values: `[context, size]`.
     fn head(&self, of: HeadLayout<'a, T>, sequence: usize, head: usize) -> Matrix<'a, T> {
         let start = sequence * self.context * of.stride + of.offset + head * self.size;
@@ -56,19 +59,19 @@ impl Attention {
     }
 
     /// Computes the result, `[batch, context, queries * size]`.
-    pub fn attend<T: Real>(&self, inputs: &Inputs<'_, T>) -> Vec<T> {
+    pub fn attend<T: Stored>(&self, inputs: &Inputs<'_, T>) -> Vec<T> {
         let Inputs { batch, context, size, .. } = *inputs;
-        let mut heads = vec![T::of(0.0); batch * self.heads.queries * context * size];
+        let mut heads = vec![T::Sum::of(0.0); batch * self.heads.queries * context * size];
         let effort = batch * self.heads.queries * context * context;
         cpu::for_chunks(&mut heads, context * size, effort, |number, result| {
             self.attend_head(inputs, number, result);
         });
-        let heads: Vec<&[T]> = heads.chunks_exact((context * size).max(1)).collect();
+        let heads: Vec<&[T::Sum]> = heads.chunks_exact((context * size).max(1)).collect();
         merge_heads(&heads, self.heads.queries, inputs)
     }
 
     /// Computes head `number`, counted through all sequences, as `[context, size]`.
-    fn attend_head<T: Real>(&self, inputs: &Inputs<'_, T>, number: usize, result: &mut [T]) {
+    fn attend_head<T: Stored>(&self, inputs: &Inputs<'_, T>, number: usize, result: &mut [T::Sum]) {
         let (sequence, head) = (number / self.heads.queries, number % self.heads.queries);
         let (q, shared) = (inputs.head(inputs.q, sequence, head), head / self.heads.group());
         let (k, v) = (inputs.head(inputs.k, sequence, shared), inputs.head(inputs.v, sequence, shared));
@@ -77,15 +80,16 @@ impl Attention {
             self.probabilities(q.rows(start, end), k.rows(0, end), start, end, &mut weights);
             self.drop_out(number, start, end, inputs.context, &mut weights);
             let weights = Matrix::new(&weights, end - start, end, end);
-            product(weights, v.rows(0, end), &mut result[start * inputs.size..], inputs.size, false);
+            T::product_of_sums(weights, v.rows(0, end), &mut result[start * inputs.size..], inputs.size, false);
         }
     }
 
     /// Computes the probabilities of queries `start..end`, a row of `end` each, zero for keys after the query.
-    fn probabilities<T: Real>(&self, q: Matrix<T>, k: Matrix<T>, start: usize, end: usize, result: &mut Vec<T>) {
-        result.resize((end - start) * end, T::of(0.0));
-        product(q, k.transposed(), result, end, false);
-        let scale = self.scale::<T>();
+    fn probabilities<T: Stored>(&self, q: Matrix<T>, k: Matrix<T>, start: usize, end: usize, result: &mut Vec<T::Sum>) {
+        let zero = T::Sum::of(0.0);
+        result.resize((end - start) * end, zero);
+        T::product(q, k.transposed(), result, end, false);
+        let scale = self.scale::<T::Sum>();
         cpu::vectorized(
             #[inline(always)]
             || {
@@ -95,7 +99,7 @@ impl Attention {
                         *score *= scale;
                     }
                     softmax_of_row(visible);
-                    masked.fill(T::of(0.0));
+                    masked.fill(zero);
                 }
             },
         );
@@ -112,11 +116,11 @@ impl Attention {
 
     /// Computes the gradients of each head. Per sequence: `[context, size]` for every query head, then every key head,
     /// then every value head.
-    pub fn gradients<T: Real>(&self, inputs: &Inputs<'_, T>, dy: &[T]) -> Gradients<T> {
+    pub fn gradients<T: Stored>(&self, inputs: &Inputs<'_, T>, dy: &[T]) -> Gradients<T::Sum> {
         let Inputs { batch, context, size, .. } = *inputs;
         let (group, head) = (self.heads.group(), context * size);
         let dy = HeadLayout { elements: dy, stride: self.heads.queries * size, offset: 0 };
-        let mut elements = vec![T::of(0.0); batch * self.heads.keys * (group + 2) * head];
+        let mut elements = vec![T::Sum::of(0.0); batch * self.heads.keys * (group + 2) * head];
         let effort = batch * self.heads.queries * context * context;
         cpu::for_chunks(&mut elements, (group + 2) * head, effort, |number, result| {
             self.gradients_of_group(inputs, dy, number, result);
@@ -125,15 +129,15 @@ impl Attention {
     }
 
     /// Processes the query heads of a group in order, so that their sums in the keys and values have a fixed order.
-    fn gradients_of_group<'a, T: Real>(
+    fn gradients_of_group<'a, T: Stored>(
         &self,
         inputs: &Inputs<'a, T>,
         dy: HeadLayout<'a, T>,
         number: usize,
-        result: &mut [T],
+        result: &mut [T::Sum],
     ) {
         let (sequence, shared) = (number / self.heads.keys, number % self.heads.keys);
-        let (group, size, scale) = (self.heads.group(), inputs.size, self.scale::<T>());
+        let (group, size, scale) = (self.heads.group(), inputs.size, self.scale::<T::Sum>());
         let (k, v) = (inputs.head(inputs.k, sequence, shared), inputs.head(inputs.v, sequence, shared));
         let (dq, dkv) = result.split_at_mut(group * inputs.context * size);
         let (dk, dv) = dkv.split_at_mut(inputs.context * size);
@@ -153,13 +157,13 @@ impl Attention {
                     &weights
                 };
                 let square = |elements| Matrix::new(elements, end - start, end, end);
-                product(square(used).transposed(), dy, dv, size, true);
-                dscores.resize((end - start) * end, T::of(0.0));
-                product(dy, v.rows(0, end).transposed(), &mut dscores, end, false);
+                T::product_of_sums(square(used).transposed(), dy, dv, size, true);
+                dscores.resize((end - start) * end, T::Sum::of(0.0));
+                T::product(dy, v.rows(0, end).transposed(), &mut dscores, end, false);
                 self.drop_out(head_number, start, end, inputs.context, &mut dscores);
                 scores_grad(&weights, &mut dscores, start, end, scale);
-                product(square(&dscores), visible, &mut dq[start * size..], size, false);
-                product(square(&dscores).transposed(), q, dk, size, true);
+                T::product_of_sums(square(&dscores), visible, &mut dq[start * size..], size, false);
+                T::product_of_sums(square(&dscores).transposed(), q, dk, size, true);
             }
         }
     }
@@ -190,19 +194,27 @@ fn scores_grad<T: Real>(weights: &[T], dscores: &mut [T], start: usize, end: usi
 }
 
 /// Returns `[batch, context, count * size]` from heads of `[context, size]` each, `count` of them per sequence.
-pub fn merge_heads<T: Real>(heads: &[&[T]], count: usize, inputs: &Inputs<'_, T>) -> Vec<T> {
+pub fn merge_heads<T: Stored>(heads: &[&[T::Sum]], count: usize, inputs: &Inputs<'_, T>) -> Vec<T> {
     let Inputs { batch, context, size, .. } = *inputs;
-    let mut result = vec![T::of(0.0); batch * context * count * size];
-    cpu::for_rows(&mut result, count * size, |first, rows| {
-        for (row, values) in (first..).zip(rows.chunks_exact_mut(count * size)) {
-            let (sequence, position) = (row / context, row % context);
-            let heads = &heads[sequence * count..][..count];
-            for (value, head) in values.chunks_exact_mut(size).zip(heads) {
-                value.copy_from_slice(&head[position * size..][..size]);
-            }
-        }
-    });
-    result
+    let fill = |result: &mut [MaybeUninit<T>]| {
+        cpu::for_rows(result, count * size, |first, rows| {
+            cpu::vectorized(
+                #[inline(always)]
+                || {
+                    for (row, values) in (first..).zip(rows.chunks_exact_mut(count * size)) {
+                        let (sequence, position) = (row / context, row % context);
+                        let heads = &heads[sequence * count..][..count];
+                        for (value, head) in values.chunks_exact_mut(size).zip(heads) {
+                            let head = &head[position * size..][..size];
+                            value.iter_mut().zip(head).for_each(|(value, &x)| _ = value.write(T::of_sum(x)));
+                        }
+                    }
+                },
+            );
+        });
+    };
+    // SAFETY: every row has `count` heads.
+    unsafe { cpu::filled(batch * context * count * size, fill) }
 }
 
 /// Gradients as computed by one task per group: its query heads, its keys, its values.

@@ -5,6 +5,7 @@
 //! the keys visible to them. Only the inputs are kept for the backward pass, which recomputes the probabilities. This
 //! costs one of its five products, and no memory that grows with the square of the context.
 
+mod brain;
 mod cpu;
 mod cuda;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
+use super::brain::Stored;
 use super::dropout::Mask;
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
@@ -84,6 +86,19 @@ impl Attention {
         T::of(1.0 / (self.size as f64).sqrt())
     }
 
+    /// Returns the gradients of all inputs.
+    fn gradients_of_inputs<T: Stored>(&self, inputs: &[Operand<'_, T>], dy: &[T]) -> Result<Vec<Vec<T>>> {
+        let heads = self.inputs(inputs)?;
+        let gradients = self.gradients(&heads, dy);
+        let merged = |parts: &[&[T::Sum]], count| merge_heads(parts, count, &heads);
+        let Heads { queries, keys } = self.heads;
+        if inputs.len() == 1 {
+            return Ok(vec![merged(&gradients.together(), queries + 2 * keys)]);
+        }
+        let [dq, dk, dv] = gradients.parts();
+        Ok(vec![merged(&dq, queries), merged(&dk, keys), merged(&dv, keys)])
+    }
+
     fn reference_of_parts(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (batch, context, width) = q.dims3()?;
         let (Heads { queries, keys }, group, size) = (self.heads, self.heads.group(), self.size);
@@ -133,15 +148,7 @@ impl Op for Attention {
         _: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
-        let heads = self.inputs(inputs)?;
-        let gradients = self.gradients(&heads, dy.elements);
-        let merged = |parts: &[&[T]], count| Gradient::Elements(merge_heads(parts, count, &heads));
-        let Heads { queries, keys } = self.heads;
-        if inputs.len() == 1 {
-            return Ok(vec![merged(&gradients.together(), queries + 2 * keys)]);
-        }
-        let [dq, dk, dv] = gradients.parts();
-        Ok(vec![merged(&dq, queries), merged(&dk, keys), merged(&dv, keys)])
+        Ok(self.gradients_of_inputs(inputs, dy.elements)?.into_iter().map(Gradient::Elements).collect())
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
@@ -154,6 +161,9 @@ impl Op for Attention {
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        Place::has_kernels(device, dtype).then_some(self)
+        match Place::has_kernels(device, dtype) {
+            true => Some(self),
+            false => super::brain::is_for(device, dtype).then(|| brain::InBrain::of(self) as _),
+        }
     }
 }

@@ -1,0 +1,168 @@
+//! Products of matrices of bf16 on a CPU that has instructions for them. A factor of f32 is rounded to bf16 as it is
+//! read; sums are f32.
+
+use candle_core::{CpuStorage, DType, Device, Result, WithDType, bail};
+use half::bf16;
+
+use super::gemm::{self, Factor, Matrix, assert_factors, lies_within};
+use crate::cpu::product::{Bias, Instructions, Numbers, Product, Target, View, instructions, multiply};
+use crate::cpu::{self, Half, Real, filled};
+
+/// Whether tensors of this type on this device are multiplied here.
+pub(super) fn is_for(device: &Device, dtype: DType) -> bool {
+    device.is_cpu() && dtype == DType::BF16 && cpu::has_kernels() && instructions().is_some()
+}
+
+fn available() -> Result<Instructions> {
+    match instructions() {
+        Some(instructions) => Ok(instructions),
+        None => bail!("this processor has no instructions for bf16"),
+    }
+}
+
+/// A type that a product is read or written in.
+pub(super) trait Number: Copy + Send {
+    fn numbers(from: *const Self) -> Numbers;
+
+    fn target(to: *mut Self) -> Target;
+}
+
+impl Number for f32 {
+    fn numbers(from: *const Self) -> Numbers {
+        Numbers::F32(from)
+    }
+
+    fn target(to: *mut Self) -> Target {
+        Target::F32(to)
+    }
+}
+
+impl Number for bf16 {
+    fn numbers(from: *const Self) -> Numbers {
+        Numbers::Bf16(from)
+    }
+
+    fn target(to: *mut Self) -> Target {
+        Target::Bf16(to)
+    }
+}
+
+impl Factor<'_> {
+    fn view(&self) -> Result<View> {
+        let matrix = match self.storage {
+            CpuStorage::F32(_) => self.matrix::<f32>()?.view(),
+            CpuStorage::BF16(_) => self.matrix::<bf16>()?.view(),
+            _ => bail!("a matrix of f32 or bf16 was expected"),
+        };
+        Ok(matrix)
+    }
+}
+
+impl<T: Number> Matrix<'_, T> {
+    fn view(&self) -> View {
+        let Self { elements, rows, columns, row_stride, column_stride } = *self;
+        View { numbers: T::numbers(elements.as_ptr()), rows, columns, row_stride, column_stride }
+    }
+}
+
+/// Computes `left · right`, row-major, in `dtype`, on all threads; `bias` is then added to each row, and `relu` sets
+/// negative results to zero.
+pub(super) fn product(
+    left: &Factor<'_>,
+    right: &Factor<'_>,
+    dtype: DType,
+    bias: Option<&[f32]>,
+    relu: bool,
+) -> Result<CpuStorage> {
+    let (left, right) = (left.view()?, right.view()?);
+    if left.columns != right.rows || bias.is_some_and(|bias| bias.len() != right.columns) {
+        bail!("factors {}x{} and {}x{} do not fit together", left.rows, left.columns, right.rows, right.columns);
+    }
+    let instructions = available()?;
+    let bias = bias.map_or(Bias::None, |bias| Bias::OfColumns(bias.as_ptr()));
+    fn compute<T: Number>(product: impl Fn(Target) -> Product, len: usize, instructions: Instructions) -> Vec<T> {
+        // SAFETY: the factors fit together and are borrowed; all elements of the product are written.
+        unsafe { filled(len, |into| multiply(&product(T::target(into.as_mut_ptr().cast())), instructions, true)) }
+    }
+    let (len, row_stride) = (left.rows * right.columns, right.columns);
+    let product = |into| Product { left, right, into, row_stride, add: false, bias, relu };
+    Ok(match dtype {
+        DType::F32 => CpuStorage::F32(compute(product, len, instructions)),
+        DType::BF16 => CpuStorage::BF16(compute(product, len, instructions)),
+        other => bail!("a product of bf16 in {}", other.as_str()),
+    })
+}
+
+/// A type in which operands are stored, while sums of products are kept in another.
+pub(super) trait Stored: WithDType {
+    type Sum: Real;
+
+    /// Writes `left · right` to `into`, or adds it there, as [`gemm::product`].
+    fn product(left: Matrix<'_, Self>, right: Matrix<'_, Self>, into: &mut [Self::Sum], row_stride: usize, add: bool);
+
+    /// [`Stored::product`] of sums.
+    fn product_of_sums(
+        left: Matrix<'_, Self::Sum>,
+        right: Matrix<'_, Self>,
+        into: &mut [Self::Sum],
+        row_stride: usize,
+        add: bool,
+    );
+
+    /// The nearest number of this type.
+    fn of_sum(x: Self::Sum) -> Self;
+}
+
+impl<T: Real> Stored for T {
+    type Sum = T;
+
+    fn product(left: Matrix<'_, T>, right: Matrix<'_, T>, into: &mut [T], row_stride: usize, add: bool) {
+        gemm::product(left, right, into, row_stride, add);
+    }
+
+    fn product_of_sums(left: Matrix<'_, T>, right: Matrix<'_, T>, into: &mut [T], row_stride: usize, add: bool) {
+        gemm::product(left, right, into, row_stride, add);
+    }
+
+    #[inline(always)]
+    fn of_sum(x: T) -> T {
+        x
+    }
+}
+
+impl Stored for bf16 {
+    type Sum = f32;
+
+    fn product(left: Matrix<'_, Self>, right: Matrix<'_, Self>, into: &mut [f32], row_stride: usize, add: bool) {
+        product_here(left, right, into, row_stride, add);
+    }
+
+    fn product_of_sums(left: Matrix<'_, f32>, right: Matrix<'_, Self>, into: &mut [f32], row_stride: usize, add: bool) {
+        product_here(left, right, into, row_stride, add);
+    }
+
+    #[inline(always)]
+    fn of_sum(x: f32) -> Self {
+        Self::rounded(x)
+    }
+}
+
+/// [`product`] of matrices in slices, on the calling thread.
+fn product_here<L: Number, R: Number>(
+    left: Matrix<'_, L>,
+    right: Matrix<'_, R>,
+    into: &mut [f32],
+    row_stride: usize,
+    add: bool,
+) {
+    let (rows, columns) = (left.rows, right.columns);
+    assert_factors(left, right);
+    assert!(lies_within(into.len(), rows, columns, row_stride, 1), "a product beyond its slice");
+    assert!(row_stride >= columns || rows <= 1, "rows of a product that overlap");
+    let (left, right, into) = (left.view(), right.view(), Target::F32(into.as_mut_ptr()));
+    let product = Product { left, right, into, row_stride, add, bias: Bias::None, relu: false };
+    let Some(instructions) = instructions() else { unreachable!("kernels of bf16 need its instructions") };
+    // SAFETY: the assertions ensure that the factors fit and that all of them and of the product is within its slice;
+    // `into` is borrowed mutably, so it does not overlap the factors.
+    unsafe { multiply(&product, instructions, false) }
+}
