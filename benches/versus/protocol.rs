@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, Write as _};
 use std::time::{Duration, Instant};
 
-/// Number of first losses that a ready contestant reports, to check that all contestants train the same.
+/// Number of first losses that a ready contestant reports, to check that all contestants train the same; the variable
+/// `VERSUS_TOLD` asks for another.
 const TOLD: usize = 20;
 
 /// Minimal warm-up time.
@@ -17,7 +18,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// other than `time`.
 pub fn serve(version: &str, step: &mut dyn FnMut() -> f32, other: &mut dyn FnMut(&[&str]) -> String) {
     let began = Instant::now();
-    let losses: Vec<f32> = (0..TOLD).map(|_| step()).collect();
+    let told = std::env::var("VERSUS_TOLD").ok().and_then(|number| number.parse().ok()).unwrap_or(TOLD);
+    let losses: Vec<f32> = (0..told).map(|_| step()).collect();
     while began.elapsed() < WARM_UP {
         step();
     }

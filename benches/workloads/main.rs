@@ -1,9 +1,9 @@
 //! Rekindle in the bench of `benches/versus`: one process that trains a workload, or saves and loads, on request.
 //!
-//! `write FOLDER` writes the start of the small workloads, or of those that are named, and the data of a run to resume.
-//! `steps W2 cuda` trains on a device, by default the CPU, and answers. `storage 300` saves and loads 300 MB. `count W2
-//! 4` makes four steps and no more, for counting instructions; W2 has 32 rows then. `product 8192 bf16 cuda` tells how
-//! fast a device multiplies matrices.
+//! `write FOLDER W2 W4` writes the start of workloads, and the data of a run to resume. `steps W2 cuda` trains on a
+//! device, by default the CPU, and answers. `storage 300` saves and loads 300 MB. `count W2 4` makes four steps and no
+//! more, for counting instructions, with a smaller model or batch. `product 8192 bf16 cuda` tells how fast a device
+//! multiplies matrices.
 
 #[path = "../../src/bin/train/memory.rs"]
 mod memory;
@@ -13,6 +13,7 @@ mod protocol;
 mod start;
 mod steps;
 mod storage;
+mod workload;
 
 use std::path::Path;
 
@@ -22,9 +23,7 @@ use rekindle::train::Config;
 use start::Start;
 use steps::Training;
 use storage::Stored;
-
-/// Rows of W2 for counting instructions: an emulated processor takes a minute for a product of 512 rows.
-const COUNTED_ROWS: usize = 32;
+use workload::Workload;
 
 fn main() {
     // SAFETY: no other thread exists yet that could read the environment. `train` does the same.
@@ -34,12 +33,12 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["write", folder, ref names @ ..] => {
-            for name in if names.is_empty() { start::SMALL } else { names } {
-                let path = Path::new(folder).join(name).with_extension("safetensors");
-                Start::of(name).and_then(|start| start.write(&path)).expect("the start is written");
+            for workload in names.iter().map(|name| named(name)) {
+                let path = Path::new(folder).join(format!("{}.safetensors", workload.base));
+                Start::of(&workload).and_then(|start| start.write(&path)).expect("the start is written");
             }
             let data = Path::new(folder).join("data.safetensors");
-            Start::of("W2").and_then(|start| start.write_one_batch(&data)).expect("the data is written");
+            Start::of(&named("W2")).and_then(|start| start.write_one_batch(&data)).expect("the data is written");
         }
         ["steps", workload] => serve(workload, "cpu"),
         ["steps", workload, device] => serve(workload, device),
@@ -59,7 +58,7 @@ fn main() {
             });
         }
         ["count", workload, steps] => {
-            let mut training = training(workload, Start::of_size(workload, 1, COUNTED_ROWS), "cpu");
+            let mut training = training(&named(workload).counted(), "cpu");
             for _ in 0..steps.parse().expect("a number of steps") {
                 training.step();
             }
@@ -67,7 +66,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "usage: workloads write FOLDER [WORKLOAD…] | steps WORKLOAD [DEVICE] | storage MEGABYTES | count WORKLOAD \
+                "usage: workloads write FOLDER WORKLOAD… | steps WORKLOAD [DEVICE] | storage MEGABYTES | count WORKLOAD \
                  STEPS | product SIZE TYPE DEVICE"
             );
             std::process::exit(2);
@@ -76,7 +75,7 @@ fn main() {
 }
 
 fn serve(workload: &str, device: &str) {
-    let training = std::cell::RefCell::new(training(workload, Start::of(workload), device));
+    let training = std::cell::RefCell::new(training(&named(workload), device));
     protocol::serve(&version(), &mut || training.borrow_mut().step(), &mut |words| match words {
         ["run", steps, every, folder] => {
             let number = |word: &str| word.parse().expect("a number");
@@ -92,10 +91,14 @@ fn serve(workload: &str, device: &str) {
     });
 }
 
-fn training(workload: &str, start: candle_core::Result<Start>, device: &str) -> Training {
+fn named(workload: &str) -> Workload {
+    Workload::named(workload).unwrap_or_else(|reason| refuse(&reason))
+}
+
+fn training(workload: &Workload, device: &str) -> Training {
     let device = open(device);
-    let training = start.map_err(Into::into).and_then(|start| Training::new(workload, &start, &device));
-    training.unwrap_or_else(|error| refuse(&format!("Rekindle has no {workload}: {error}")))
+    let training = Start::of(workload).map_err(Into::into).and_then(|start| Training::new(workload, &start, &device));
+    training.unwrap_or_else(|error| refuse(&format!("Rekindle has no {}: {error}", workload.base)))
 }
 
 /// Opens a device as `train` does.

@@ -5,13 +5,14 @@ use std::error::Error;
 
 use candle_core::{DType, Device, Result, Tensor};
 use rekindle::data::Input;
-use rekindle::model::{Gpt, GptConfig, Mode, Model, ModelConfig, Policy};
+use rekindle::model::{ConvNet, Gpt, GptConfig, Mlp, Mode, Model, Policy, ResNet};
 use rekindle::ops::{Tape, loss};
 use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
 use rekindle::parameters::Parameters;
 use rekindle::rng::StepRng;
 
-use crate::start::{GptSize, Start};
+use crate::start::Start;
+use crate::workload::{Model as Shape, Workload};
 
 /// A model in training, and its data.
 pub struct Training {
@@ -19,45 +20,40 @@ pub struct Training {
     pub optimizer: Optimizer,
     batches: Vec<(Tensor, Tensor)>,
     has_classes: bool,
+    clip_norm: Option<f64>,
     device: Device,
     pub step: u64,
 }
 
-/// Returns the configuration of the workload's model, if it is not a GPT.
-fn model(workload: &str) -> &'static str {
-    match workload {
-        "W1" => "kind = 'mlp'\nhidden = [32]",
-        "W2" => "kind = 'mlp'\nhidden = [1024, 1024]",
-        _ => CONVNET,
-    }
-}
-
-fn optimizer(workload: &str) -> &'static str {
-    if workload == "W1" { "kind = 'sgd'\nlr = 0.1" } else { "kind = 'adamw'\nlr = 1e-3" }
-}
-
 const CONVNET: &str = "
-kind = 'convnet'
 blocks = [{ channels = 32 }, { channels = 64, pool = 'max', dropout = 0.25 }]
 hidden = [128]
 dropout = 0.5
 ";
 
-/// Returns the model of a workload on `device`. The large GPT has weights of f32 and computes in bf16, except on the CPU,
-/// which has no kernels for bf16.
-fn build(workload: &str, start: &Start, device: &Device) -> std::result::Result<Box<dyn Model>, Box<dyn Error>> {
-    if let Some(size) = GptSize::of(workload) {
-        let is_large = workload != "W4" && !device.is_cpu();
-        let policy = if is_large { Policy { compute: DType::BF16, ..Policy::default() } } else { Policy::default() };
-        let config = GptConfig::new(size.layers, size.heads, size.width);
-        let (context, vocabulary) = (size.context, size.vocabulary);
-        return Ok(Box::new(Gpt::with_policy(config, context, vocabulary, vocabulary, 0, device, policy)?));
-    }
-    let (input, outputs) = match workload {
-        "W1" => (Input::Numbers(vec![10]), 1),
-        _ => (Input::Numbers(start.x.dims()[2..].to_vec()), 10),
-    };
-    Ok(toml::from_str::<ModelConfig>(model(workload))?.build(&input, outputs, 0, device)?)
+/// Returns the model of a workload on `device`. The large GPT has weights of f32 and computes in bf16, except on the CPU.
+fn build(workload: &Workload, device: &Device) -> std::result::Result<Box<dyn Model>, Box<dyn Error>> {
+    let in_bf16 = workload.in_bf16 || workload.base == "GPT-124M" && !device.is_cpu();
+    let policy = if in_bf16 { Policy { compute: DType::BF16, ..Policy::default() } } else { Policy::default() };
+    let input = Input::Numbers(workload.model.input());
+    Ok(match &workload.model {
+        Shape::Mlp(widths) => {
+            let [inputs, hidden @ .., outputs] = &widths[..] else {
+                return Err("an MLP has two widths or more".into());
+            };
+            let config = toml::from_str(&format!("hidden = {hidden:?}"))?;
+            Box::new(Mlp::with_policy(config, *inputs, *outputs, 0, device, policy)?)
+        }
+        Shape::ConvNet => Box::new(ConvNet::with_policy(toml::from_str(CONVNET)?, &input, 10, 0, device, policy)?),
+        Shape::ResNet { widths, depths } => {
+            let config = toml::from_str(&format!("widths = {widths:?}\ndepths = {depths:?}"))?;
+            Box::new(ResNet::with_policy(&config, &input, 10, 0, device, policy)?)
+        }
+        Shape::Gpt(size) => {
+            let config = GptConfig::new(size.layers, size.heads, size.width);
+            Box::new(Gpt::with_policy(config, size.context, size.vocabulary, size.vocabulary, 0, device, policy)?)
+        }
+    })
 }
 
 /// Sets the parameters to the initial weights of all contestants. A GPT has the names of Hugging Face's GPT-2, under
@@ -79,15 +75,18 @@ fn begin_with(weights: &BTreeMap<String, Tensor>, parameters: &Parameters) -> st
 
 impl Training {
     /// A workload at `start`, which computes on `device`.
-    pub fn new(workload: &str, start: &Start, device: &Device) -> std::result::Result<Self, Box<dyn Error>> {
-        let model = build(workload, start, device)?;
+    pub fn new(workload: &Workload, start: &Start, device: &Device) -> std::result::Result<Self, Box<dyn Error>> {
+        let model = build(workload, device)?;
         begin_with(&start.weights, model.parameters())?;
-        let optimizer = toml::from_str::<OptimizerConfig>(optimizer(workload))?;
+        let has_classes = workload.has_classes();
+        let optimizer = if has_classes { "kind = 'adamw'\nlr = 1e-3" } else { "kind = 'sgd'\nlr = 0.1" };
+        let optimizer = toml::from_str::<OptimizerConfig>(optimizer)?;
         let optimizer = Optimizer::new(model.parameters(), optimizer)?;
         let batch = |tensor: &Tensor, i: usize| tensor.get(i)?.copy()?.to_device(device);
         let batches = (0..start.x.dim(0)?).map(|i| Ok((batch(&start.x, i)?, batch(&start.y, i)?)));
         let batches = batches.collect::<Result<_>>()?;
-        Ok(Self { model, optimizer, batches, has_classes: workload != "W1", device: device.clone(), step: 0 })
+        let (clip_norm, device) = (workload.clip_norm, device.clone());
+        Ok(Self { model, optimizer, batches, has_classes, clip_norm, device, step: 0 })
     }
 
     /// The kind of its device.
@@ -101,7 +100,7 @@ impl Training {
 
     /// Makes an update, waits until the device has made it, and returns the loss before it.
     pub fn step(&mut self) -> f32 {
-        self.try_step().expect("the model trains")
+        self.try_step().unwrap_or_else(|error| crate::refuse(&error.to_string()))
     }
 
     fn try_step(&mut self) -> std::result::Result<f32, Box<dyn Error>> {
@@ -114,6 +113,10 @@ impl Training {
         let value = loss.detach();
         let gradients = Gradients::from_tape(tape, loss, 1.0, self.model.parameters())?;
         let (gradients, values) = gradients.measure_with(&[value])?;
+        let gradients = match self.clip_norm {
+            Some(max_norm) => gradients.clip(max_norm)?,
+            None => gradients,
+        };
         gradients.check_finite()?;
         self.optimizer.update(&gradients, &self.optimizer.base_lrs())?;
         self.device.synchronize()?;

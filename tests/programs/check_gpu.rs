@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::common::programs::Told;
 
-#[path = "../../benches/workloads/start.rs"]
-mod start;
+#[path = "../../benches/workloads/workload.rs"]
+mod workload;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/check-gpu");
 
@@ -188,7 +188,7 @@ fn tests_find_the_programs_and_the_project_where_they_were_built() {
 
 #[test]
 fn the_large_gpt_has_124_million_parameters() {
-    let size = start::GptSize::of("GPT-124M").unwrap();
+    let size = workload::GptSize::of("GPT-124M").unwrap();
     let own: usize = size.weights().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
     let config = format!("kind = 'gpt'\nlayers = {}\nheads = {}\nwidth = {}", size.layers, size.heads, size.width);
     let config: ModelConfig = toml::from_str(&config).unwrap();

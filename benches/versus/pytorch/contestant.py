@@ -19,7 +19,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-TOLD = 20
+TOLD = int(os.environ.get("VERSUS_TOLD", 20))
 WARM_UP = 1.0
 
 # As Rekindle multiplies: in the type of the numbers, added up in f32.
@@ -45,6 +45,54 @@ class ConvNet(nn.Module):
 
     def forward(self, x):
         return self.classifier(self.features(x).flatten(1))
+
+
+class ResidualBlock(nn.Module):
+    """torchvision's BasicBlock."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        around = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        x += around
+        return self.relu(x)
+
+
+class ResNet(nn.Module):
+    """ResNet-20 for images of one channel."""
+
+    def __init__(self, widths=(16, 32, 64), depth=3):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, widths[0], 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.relu = nn.ReLU(inplace=True)
+        inputs = widths[0]
+        for stage, width in enumerate(widths, 1):
+            blocks = []
+            for block in range(depth):
+                blocks.append(ResidualBlock(inputs, width, 2 if stage > 1 and block == 0 else 1))
+                inputs = width
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(inputs, 10)
+
+    def forward(self, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(self.avgpool(x).flatten(1))
 
 
 class Attention(nn.Module):
@@ -113,16 +161,33 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.1)
 
 
+# Model, loss and optimizer of each workload.
 WORKLOADS = {
     "W1": (lambda: mlp(10, 32, 1), F.mse_loss, sgd),
     "W2": (lambda: mlp(784, 1024, 1024, 10), cross_entropy, adamw),
     "W3": (ConvNet, cross_entropy, adamw),
     "W4": (Gpt, cross_entropy, adamw),
+    "W5": (lambda: Gpt(65, 256, 384, 6, 6), cross_entropy, adamw),
+    "W6": (ResNet, cross_entropy, adamw),
+    "W7": (lambda: mlp(784, 4096, 4096, 10), cross_entropy, adamw),
     "GPT-124M": (lambda: Gpt(50304, 1024, 768, 12, 12), cross_entropy, adamw),
 }
 
-# Computed in bf16 with weights in f32, except on the CPU, as Rekindle does.
-IN_BF16 = ["GPT-124M"]
+# The largest norm of the gradients, where they are clipped.
+CLIP_NORM = {"W5": 1.0, "W7": 1.0}
+
+
+def described(workload):
+    """Model, loss and optimizer. `MLP-1024x128` and `GPT-384x256x8` are points of the table of sizes."""
+    if workload in WORKLOADS:
+        return WORKLOADS[workload]
+    kind, _, sizes = workload.partition("-")
+    match kind, [int(size) for size in sizes.split("x")]:
+        case "MLP", [width, _]:
+            return lambda: mlp(784, width, width, 10), cross_entropy, adamw
+        case "GPT", [width, context, _]:
+            return lambda: Gpt(65, context, width, 2, width // 64), cross_entropy, adamw
+    raise ValueError(f"there is no workload {workload}")
 
 
 class Training:
@@ -134,12 +199,14 @@ class Training:
         x, y = tensors.pop("x"), tensors.pop("y")
         as_classes = lambda t: t if t.is_floating_point() else t.long()
         self.batches = list(zip(as_classes(x).unbind(), as_classes(y).unbind()))
-        model, loss, optimizer = WORKLOADS[workload]
+        # Products in bf16, with weights in f32; the large GPT's on a GPU alone, as Rekindle does.
+        base = workload.removesuffix("-bf16")
+        short = base != workload or (base == "GPT-124M" and self.device.type != "cpu")
+        model, loss, optimizer = described(base)
         torch.manual_seed(0)
         self.model = model().to(self.device)
-        self.model.load_state_dict(tensors)
+        self.load(tensors)
         self.optimizer = optimizer(self.model.parameters())
-        short = workload in IN_BF16 and self.device.type != "cpu"
 
         def loss_of(x, y):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
@@ -148,10 +215,23 @@ class Training:
         # A context that does nothing still costs a small model time.
         self.loss = loss_of if short else lambda x, y: loss(self.model(x), y)
         self.update = self.optimizer.step
+        if base in CLIP_NORM:
+            parameters, max_norm = list(self.model.parameters()), CLIP_NORM[base]
+
+            def clip_and_update():
+                torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+                self.optimizer.step()
+
+            self.update = clip_and_update
         if compiled:
             self.loss = torch.compile(self.loss)
             self.update = torch.compile(self.update)
         self.done = 0
+
+    def load(self, weights):
+        """The means and variances of batch norms are not among the weights; they keep their first values."""
+        missing, unexpected = self.model.load_state_dict(weights, strict=False)
+        assert not unexpected and not set(missing) & dict(self.model.named_parameters()).keys(), (missing, unexpected)
 
     def step(self):
         x, y = self.batches[self.done % len(self.batches)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::processor;
 use crate::results::median;
 
 /// Conditions while they are being watched.
@@ -24,6 +25,9 @@ pub struct Conditions {
 pub struct Told {
     pub date: String,
     pub processor: String,
+    /// The instruction sets of the processor that matter for products of matrices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instructions: Vec<String>,
     /// Name, driver and memory of the GPUs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gpu: String,
@@ -71,6 +75,7 @@ impl Conditions {
         Told {
             gpu: output("nvidia-smi", &["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]),
             date: output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            instructions: processor::instructions(&cpuinfo),
             processor: processor.trim_start_matches([' ', '\t', ':']).to_owned(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_gigabytes: (kilobytes.unwrap_or_default() / 1e5).round() / 10.0,

@@ -7,13 +7,18 @@ mod conditions;
 mod contestant;
 mod on_gpu;
 mod picture;
+mod processor;
 mod programs;
 mod publish;
 mod results;
 mod resume;
 mod rounds;
+mod sizes;
 mod storage;
+mod summary;
 mod table;
+#[path = "../../workloads/workload.rs"]
+mod workload;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,8 +32,12 @@ use results::Results;
 /// Measure Rekindle, plain candle-nn, PyTorch, torch.compile and burn.
 #[derive(Parser)]
 struct Arguments {
-    /// Workloads to measure.
-    #[arg(long, value_delimiter = ',', default_value = "W1,W2,W3,W4")]
+    /// Workloads to measure; `-bf16` computes products in bf16.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "W1,W2,W3,W4,W5,W6,W7,W2-bf16,W3-bf16,W4-bf16,W5-bf16,W6-bf16,W7-bf16"
+    )]
     workloads: Vec<String>,
     /// Contestants; Rekindle always takes part.
     #[arg(long, value_delimiter = ',', default_value = "candle,torch,compile,burn")]
@@ -50,7 +59,10 @@ struct Arguments {
     seconds: f64,
     /// Measurements to make.
     #[arg(long, value_delimiter = ',', default_value = "steps,saves,storage,resume")]
-    parts: Vec<Stateful>,
+    parts: Vec<Part>,
+    /// Measure the table of sizes too; alone with `--parts sizes`.
+    #[arg(long)]
+    sizes: bool,
     /// The workload of the runs with saves and without.
     #[arg(long, default_value = "W2")]
     saves_of: String,
@@ -72,18 +84,18 @@ struct Arguments {
     /// Folder for results; by default `target/versus` of the main crate.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Measure nothing; use the results in `--out`.
+    /// Measure nothing: write `docs/benchmarks.md`, the README's table and the pictures from the results of all
+    /// processors in `benches/versus/results`. With `--publish`, after adding those of the last run in `--out`.
     #[arg(long)]
     render: bool,
-    /// Put the results in `docs/benchmarks.md` and the README, with the picture in `docs` and the raw results beside
-    /// this program.
+    /// Put the results in the file of this processor in `benches/versus/results`, and render all of them.
     #[arg(long)]
     publish: bool,
 }
 
 /// A measurement.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Stateful {
+enum Part {
     /// The time of a training step.
     Steps,
     /// Cost of a save every 50 steps.
@@ -92,6 +104,8 @@ enum Stateful {
     Storage,
     /// From the start of a process that resumes to its first step.
     Resume,
+    /// The time of a step by width, length of rows and batch.
+    Sizes,
 }
 
 fn main() -> Result<()> {
@@ -100,6 +114,9 @@ fn main() -> Result<()> {
     let root = if arguments.programs.is_some() { root } else { root.canonicalize()? };
     let out = arguments.out.clone().unwrap_or_else(|| root.join("target/versus"));
     fs::create_dir_all(&out)?;
+    if arguments.render && !arguments.publish {
+        return publish::render(&root);
+    }
     let results = if arguments.render {
         let text =
             fs::read_to_string(out.join("results.json")).with_context(|| format!("no results in {}", out.display()))?;
@@ -123,18 +140,20 @@ fn measure(arguments: &Arguments, root: &Path, out: &Path) -> Result<Results> {
     if arguments.device != "cpu" {
         on_gpu::measure_products(&programs, &mut results);
     }
-    for part in &arguments.parts {
+    let sizes = arguments.sizes && !arguments.parts.contains(&Part::Sizes);
+    for part in arguments.parts.iter().chain(sizes.then_some(&Part::Sizes)) {
         match part {
-            Stateful::Steps => {
+            Part::Steps => {
                 for workload in &arguments.workloads {
                     rounds::measure(workload, arguments, &programs, &mut conditions, &mut results)?;
                     results.conditions = conditions.so_far();
                     write(&results, out)?;
                 }
             }
-            Stateful::Saves => storage::measure_saves(arguments, &programs, &mut conditions, &mut results)?,
-            Stateful::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
-            Stateful::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
+            Part::Saves => storage::measure_saves(arguments, &programs, &mut conditions, &mut results)?,
+            Part::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
+            Part::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
+            Part::Sizes => sizes::measure(arguments, &programs, &mut conditions, &mut results)?,
         }
         // The results so far are kept if a later part fails.
         results.conditions = conditions.so_far();

@@ -9,6 +9,7 @@ use crate::contestant::Contestant;
 use crate::programs::Programs;
 use crate::results::{Results, Steps};
 use crate::table::{microseconds, times};
+use crate::workload::{BF16, Workload};
 
 /// The size of the matrices whose product is the measure.
 const SIZE: usize = 8192;
@@ -72,29 +73,10 @@ pub fn report(results: &Results) -> String {
 
 /// The share of the measured rate of products at which a step does its minimal work.
 fn share(results: &Results, steps: &Steps) -> Option<f64> {
-    let dtype = if steps.workload == "GPT-124M" { "bf16" } else { "f32" };
+    let is_short = steps.workload == "GPT-124M" || steps.workload.ends_with(BF16);
+    let dtype = if is_short { "bf16" } else { "f32" };
     let rate = results.rates.get(dtype)?;
-    Some(operations(&steps.workload)? / (steps.microseconds / 1e6) / rate)
-}
-
-/// Floating-point operations of the matrix products in a step, as in docs/performance.md.
-fn operations(workload: &str) -> Option<f64> {
-    let gpt = |layers: f64, heads: f64, width: f64, context: f64, vocabulary: f64, rows: f64| {
-        let products = rows * context * 3.0 * (layers * 12.0 * width * width + width * vocabulary);
-        products + layers * rows * heads * 6.0 * context * context * (width / heads)
-    };
-    let products = match workload {
-        "W1" => 512.0 * (2.0 * 320.0 + 3.0 * 32.0),
-        "W2" => 512.0 * (2.0 * 784.0 * 1024.0 + 3.0 * 1024.0 * 1024.0 + 3.0 * 10240.0),
-        "W3" => {
-            let convolutions = 2.0 * 676.0 * 9.0 * 32.0 + 3.0 * 576.0 * 288.0 * 64.0;
-            64.0 * (convolutions + 3.0 * 9216.0 * 128.0 + 3.0 * 1280.0)
-        }
-        "W4" => gpt(4.0, 4.0, 128.0, 64.0, 65.0, 12.0),
-        "GPT-124M" => gpt(12.0, 12.0, 768.0, 1024.0, 50_304.0, 8.0),
-        _ => return None,
-    };
-    Some(2.0 * products)
+    Some(Workload::named(&steps.workload).ok()?.operations() / (steps.microseconds / 1e6) / rate)
 }
 
 /// A line for each target: met, missed, or not measured.
@@ -125,18 +107,10 @@ fn targets(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results;
 
     fn steps(workload: &str, contestant: &str, microseconds: f64, launches: Option<f64>) -> Steps {
-        Steps {
-            workload: workload.to_owned(),
-            threads: 2,
-            contestant: contestant.to_owned(),
-            microseconds,
-            rounds: vec![microseconds],
-            peak_megabytes: 1.0,
-            launches,
-            losses: vec![1.0],
-        }
+        Steps { launches, ..results::tests::steps(workload, contestant, microseconds) }
     }
 
     fn results() -> Results {
@@ -183,8 +157,8 @@ mod tests {
 
     #[test]
     fn operations_are_those_of_the_documentation() {
-        let billions = |workload: &str| (operations(workload).unwrap() / 1e8).round() / 10.0;
-        assert_eq!(["W2", "W3", "W4"].map(billions), [4.9, 4.6, 4.0]);
+        let billions = |workload: &str| (Workload::named(workload).unwrap().operations() / 1e8).round() / 10.0;
+        assert_eq!(["W2", "W3", "W4", "W5", "W6", "W7"].map(billions), [4.9, 4.6, 4.0, 145.3, 11.9, 29.1]);
         // 8,192 tokens with 6 for each weight of a product, and attention.
         assert_eq!(billions("GPT-124M"), 7001.3);
     }

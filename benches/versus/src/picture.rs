@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::programs::CONTESTANTS;
 use crate::results::Results;
-use crate::table::WORKLOADS;
+use crate::table::workloads;
 
 const COLOURS: [&str; 5] = ["#d1495b", "#2e4057", "#66788a", "#edae49", "#8d96a3"];
 const LEFT: f64 = 110.0;
@@ -18,18 +18,19 @@ pub fn bars(results: &Results) -> String {
         let own = results.of(workload, threads, "Rekindle")?.microseconds;
         Some(results.of(workload, threads, name)?.microseconds / own)
     };
-    let all = WORKLOADS.iter().flat_map(|(w, _)| CONTESTANTS.iter().filter_map(|(_, name)| ratio(w, name)));
+    let ratio = &ratio;
+    let all = workloads().flat_map(|(w, _)| CONTESTANTS.iter().filter_map(move |(_, name)| ratio(&w, name)));
     let longest = all.fold(1.0, f64::max);
     let (mut y, mut body) = (40.0, String::new());
-    for (workload, what) in WORKLOADS {
-        if CONTESTANTS.iter().all(|(_, name)| ratio(workload, name).is_none()) {
+    for (workload, what) in workloads() {
+        if CONTESTANTS.iter().all(|(_, name)| ratio(&workload, name).is_none()) {
             continue;
         }
         y += 16.0;
-        let _ = writeln!(body, "<text x=\"12\" y=\"{y}\" font-weight=\"bold\">{workload}: {what}</text>");
+        let _ = writeln!(body, "<text x=\"12\" y=\"{y}\" font-weight=\"bold\">{what}</text>");
         y += 6.0;
         for ((_, name), colour) in CONTESTANTS.iter().zip(COLOURS) {
-            let Some(ratio) = ratio(workload, name) else { continue };
+            let Some(ratio) = ratio(&workload, name) else { continue };
             let (width, middle) = (ratio / longest * WIDTH, y + BAR - 4.0);
             let _ = writeln!(
                 body,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::Arguments;
 use crate::contestant::Contestant;
 use crate::results::Results;
+use crate::workload::Workload;
 
 /// The contestants: their names as arguments, and as displayed.
 pub const CONTESTANTS: [(&str, &str); 5] = [
@@ -69,13 +70,33 @@ impl Programs {
         fs::create_dir_all(&start)?;
         let device = arguments.device.clone();
         let programs = Self { rekindle, train, candle, burn, python, script, start, out: out.to_owned(), device };
-        let mut write = Command::new(&programs.rekindle);
-        let written = write.arg("write").arg(&programs.start).args(&arguments.workloads).status();
-        let written = written.with_context(|| format!("{write:?} does not start"))?;
+        programs.write_start(&arguments.workloads)?;
+        Ok(programs)
+    }
+
+    /// Writes the start of workloads, and the data of a run to resume; returns the files of the workloads.
+    pub fn write_start(&self, workloads: &[String]) -> Result<Vec<PathBuf>> {
+        let mut files: Vec<PathBuf> = Vec::new();
+        let mut write = Command::new(&self.rekindle);
+        write.arg("write").arg(&self.start);
+        for workload in workloads {
+            let file = self.start_of(workload)?;
+            // The same for all types of numbers.
+            if !files.contains(&file) {
+                files.push(file);
+                write.arg(workload);
+            }
+        }
+        let written = write.status().with_context(|| format!("{write:?} does not start"))?;
         if !written.success() {
             bail!("the start of the workloads is not written: {written}");
         }
-        Ok(programs)
+        Ok(files)
+    }
+
+    fn start_of(&self, workload: &str) -> Result<PathBuf> {
+        let base = Workload::named(workload).map_err(anyhow::Error::msg)?.base;
+        Ok(self.start.join(format!("{base}.safetensors")))
     }
 
     /// Starts a measurement of how fast the device multiplies matrices of this size and type.
@@ -84,10 +105,17 @@ impl Programs {
         self.start(command, "product", 2)
     }
 
-    /// Starts a contestant on a workload; `None` if it is missing, which was already reported.
-    pub fn steps(&self, contestant: &str, workload: &str, threads: usize) -> Result<Option<Contestant>> {
-        let start = self.start.join(workload).with_extension("safetensors");
-        let command = match (contestant, &self.python, &self.candle, &self.burn) {
+    /// Starts a contestant on a workload, which tells the losses of its first steps; `None` if it is missing, which was
+    /// already reported.
+    pub fn steps(
+        &self,
+        contestant: &str,
+        workload: &str,
+        threads: usize,
+        told: Option<usize>,
+    ) -> Result<Option<Contestant>> {
+        let start = self.start_of(workload)?;
+        let mut command = match (contestant, &self.python, &self.candle, &self.burn) {
             ("rekindle", ..) => self.with(&self.rekindle, &["steps", workload, &self.device]),
             ("candle", _, Some(candle), _) => self.with(candle, &["steps", workload, &start.to_string_lossy()]),
             ("burn", _, _, Some(burn)) => self.with(burn, &["steps", workload, &start.to_string_lossy()]),
@@ -98,6 +126,9 @@ impl Programs {
             }
             _ => return Ok(None),
         };
+        if let Some(told) = told {
+            command.env("VERSUS_TOLD", told.to_string());
+        }
         self.start(command, contestant, threads).map(Some)
     }
 

@@ -21,6 +21,9 @@ pub struct Results {
     /// Contestants that did not take part in a measurement, and why.
     pub absent: Vec<Absent>,
     pub steps: Vec<Steps>,
+    /// The steps of the table of sizes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<Steps>,
     pub figures: Vec<Figure>,
 }
 
@@ -92,4 +95,23 @@ pub fn median(values: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let (low, high) = (sorted.get((sorted.len().max(1) - 1) / 2), sorted.get(sorted.len() / 2));
     low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Steps of this time with two threads.
+    pub fn steps(workload: &str, contestant: &str, microseconds: f64) -> Steps {
+        Steps {
+            workload: workload.to_owned(),
+            threads: 2,
+            contestant: contestant.to_owned(),
+            microseconds,
+            rounds: vec![microseconds],
+            peak_megabytes: 1.0,
+            launches: None,
+            losses: vec![1.0],
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The time of a step: all contestants on a workload at once, in turns.
+//! The time of a step: all contestants of a workload at once, in turns.
 
 use std::time::Duration;
 
@@ -18,6 +18,20 @@ const READY: Duration = Duration::from_secs(600);
 /// Pause between two turns, so that threads of the last one are asleep.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// A measurement of a workload with a number of threads.
+pub struct Turns<'a> {
+    pub workload: &'a str,
+    pub threads: usize,
+    /// Those that take part, by their names as arguments.
+    pub contestants: &'a [String],
+    /// Number of turns of each.
+    pub rounds: usize,
+    /// Length of a turn.
+    pub seconds: f64,
+    /// Number of first steps whose losses are told; by default the protocol's.
+    pub told: Option<usize>,
+}
+
 /// Measures a workload with every number of threads.
 pub fn measure(
     workload: &str,
@@ -26,55 +40,79 @@ pub fn measure(
     conditions: &mut Conditions,
     results: &mut Results,
 ) -> Result<()> {
+    let mut contestants = vec!["rekindle".to_owned()];
+    contestants.extend(arguments.contestants.iter().cloned());
     for &threads in &arguments.threads {
-        let mut taking_part = Vec::new();
-        for (choice, name) in CONTESTANTS {
-            if choice != "rekindle" && !arguments.contestants.iter().any(|contestant| contestant == choice) {
-                continue;
-            }
-            match start(programs, choice, name, workload, threads, results) {
-                Ok(contestant) => taking_part.extend(contestant),
-                Err(error) => results.leave_out(workload, name, &format!("{error:#}")),
-            }
-        }
-        for round in 0..arguments.rounds {
-            eprintln!("{workload}, {threads} threads, round {} of {}", round + 1, arguments.rounds);
-            // In alternating order, so that no contestant always follows the same other one.
-            if round > 0 {
-                taking_part.reverse();
-            }
-            taking_part.retain_mut(|(contestant, steps)| {
-                conditions.sample(PAUSE);
-                let done = turn(contestant, arguments.seconds, steps);
-                done.inspect_err(|error| results.leave_out(workload, &steps.contestant, &format!("{error:#}"))).is_ok()
-            });
-        }
-        for (mut contestant, mut steps) in taking_part {
-            steps.microseconds = median(&steps.rounds);
-            if arguments.device != "cpu" {
-                steps.launches = on_gpu::launches(&mut contestant).ok();
-            }
-            results.steps.push(steps);
-        }
+        let turns = Turns {
+            workload,
+            threads,
+            contestants: &contestants,
+            rounds: arguments.rounds,
+            seconds: arguments.seconds,
+            told: None,
+        };
+        let steps = in_turns(&turns, programs, conditions, results)?;
+        results.steps.extend(steps);
     }
     Ok(())
+}
+
+/// Starts all contestants, and gives each its turn in every round.
+pub fn in_turns(
+    turns: &Turns<'_>,
+    programs: &Programs,
+    conditions: &mut Conditions,
+    results: &mut Results,
+) -> Result<Vec<Steps>> {
+    let &Turns { workload, threads, rounds, seconds, .. } = turns;
+    let mut taking_part = Vec::new();
+    for (choice, name) in CONTESTANTS {
+        if !turns.contestants.iter().any(|contestant| contestant == choice) {
+            continue;
+        }
+        match start(programs, choice, name, turns, results) {
+            Ok(contestant) => taking_part.extend(contestant),
+            Err(error) => results.leave_out(workload, name, &format!("{error:#}")),
+        }
+    }
+    for round in 0..rounds {
+        eprintln!("{workload}, {threads} threads, round {} of {rounds}", round + 1);
+        // In alternating order, so that no contestant always follows the same other one.
+        if round > 0 {
+            taking_part.reverse();
+        }
+        taking_part.retain_mut(|(contestant, steps)| {
+            conditions.sample(PAUSE);
+            let done = turn(contestant, seconds, steps);
+            done.inspect_err(|error| results.leave_out(workload, &steps.contestant, &format!("{error:#}"))).is_ok()
+        });
+    }
+    let measured = taking_part.into_iter().map(|(mut contestant, mut steps)| {
+        steps.microseconds = median(&steps.rounds);
+        if results.device != "cpu" {
+            steps.launches = on_gpu::launches(&mut contestant).ok();
+        }
+        steps
+    });
+    Ok(measured.collect())
 }
 
 fn start(
     programs: &Programs,
     choice: &str,
     name: &str,
-    workload: &str,
-    threads: usize,
+    turns: &Turns<'_>,
     results: &mut Results,
 ) -> Result<Option<(Contestant, Steps)>> {
-    let Some(mut contestant) = programs.steps(choice, workload, threads)? else { return Ok(None) };
+    let Some(mut contestant) = programs.steps(choice, turns.workload, turns.threads, turns.told)? else {
+        return Ok(None);
+    };
     let ready = contestant.answer(READY)?;
     let version = ready["version"].as_str().unwrap_or_default().to_owned();
     results.versions.insert(name.to_owned(), version);
     let steps = Steps {
-        workload: workload.to_owned(),
-        threads,
+        workload: turns.workload.to_owned(),
+        threads: turns.threads,
         contestant: name.to_owned(),
         microseconds: f64::NAN,
         rounds: Vec::new(),

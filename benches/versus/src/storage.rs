@@ -118,7 +118,7 @@ pub fn measure_saves(
     let (what, steps) = (on_gpu::saves(workload, every), STEPS.max(2 * every));
     for (choice, name) in [("rekindle", "Rekindle"), ("torch", "PyTorch")] {
         let mut turns = || -> Result<Option<[Vec<f64>; 2]>> {
-            let Some(mut contestant) = programs.steps(choice, workload, 2)? else { return Ok(None) };
+            let Some(mut contestant) = programs.steps(choice, workload, 2, None)? else { return Ok(None) };
             contestant.answer(READY)?;
             let [mut with, mut without] = [Vec::new(), Vec::new()];
             for _ in 0..arguments.save_turns {

@@ -5,15 +5,28 @@ use std::fmt::Write as _;
 use crate::on_gpu;
 use crate::programs::CONTESTANTS;
 use crate::results::{Figure, Results, Steps};
+use crate::sizes;
+use crate::workload::BF16;
 
-/// Descriptions of the workloads.
-pub const WORKLOADS: [(&str, &str); 5] = [
+/// Descriptions of the workloads of f32.
+const WORKLOADS: [(&str, &str); 8] = [
     ("W1", "MLP 10-32-1, 512 rows, SGD"),
     ("W2", "MLP 784-1024-1024-10, 512 rows, AdamW"),
     ("W3", "ConvNet, 64 images of 28×28, AdamW"),
     ("W4", "GPT, 4 layers of width 128, 12×64 tokens, AdamW"),
+    ("W5", "GPT, 6 layers of width 384, 8×256 tokens, AdamW, clipped"),
+    ("W6", "ResNet-20, 64 images of 28×28, AdamW"),
+    ("W7", "MLP 784-4096-4096-10, 256 rows, AdamW, clipped"),
     ("GPT-124M", "GPT, 12 layers of width 768, 8×1024 tokens, AdamW"),
 ];
+
+/// Names and descriptions of all workloads: those of f32, and then those of bf16.
+pub fn workloads() -> impl Iterator<Item = (String, String)> {
+    let named = |end: &'static str| {
+        WORKLOADS.iter().map(move |(name, what)| (format!("{name}{end}"), format!("{name}{end}: {what}")))
+    };
+    named("").chain(named(BF16))
+}
 
 /// All tables and the conditions.
 pub fn full(results: &Results) -> String {
@@ -21,46 +34,41 @@ pub fn full(results: &Results) -> String {
     format!("{}\n{rounds}{}", brief(results), every_round(results))
 }
 
-/// One line of ratios for the README: the smallest and the largest over the workloads, with most threads.
-pub fn ratios(results: &Results) -> String {
-    let Some(&threads) = thread_counts(results).first() else { return String::new() };
-    let ratios = |name: &str| -> Vec<f64> {
-        let own = |steps: &Steps| results.of(&steps.workload, threads, "Rekindle").map(|own| own.microseconds);
-        let all = results.steps.iter().filter(|steps| steps.contestant == name && steps.threads == threads);
-        all.filter_map(|steps| Some(steps.microseconds / own(steps)?)).collect()
-    };
-    let others = CONTESTANTS.iter().map(|(_, name)| *name).filter(|name| *name != "Rekindle");
-    let others = others.filter_map(|name| {
-        let ratios = ratios(name);
-        let (least, most) = (ratios.iter().copied().reduce(f64::min)?, ratios.iter().copied().reduce(f64::max)?);
-        Some(format!("{} to {} as long in {name}", times(least), times(most)))
-    });
-    let others = others.collect::<Vec<_>>().join(", ");
-    format!("A training step on {threads} threads takes {others} ({}).\n", results.conditions.processor)
-}
-
 /// The tables and the conditions.
 pub fn brief(results: &Results) -> String {
     let mut text = String::new();
-    for threads in thread_counts(results) {
+    let counts = thread_counts(results);
+    for &threads in &counts {
         let plural = if threads == 1 { "" } else { "s" };
-        let cell = |own: f64, steps: &Steps| {
-            format!("{} ({})", microseconds(steps.microseconds), times(steps.microseconds / own))
-        };
         let _ = writeln!(
             text,
             "Microseconds per step, {threads} thread{plural}; in brackets how many times as long as Rekindle:\n"
         );
-        text += &by_workload(results, threads, |steps| steps.microseconds, cell);
+        text += &by_workload(results, threads, |steps| {
+            let time = microseconds(steps.microseconds);
+            match results.of(&steps.workload, threads, "Rekindle") {
+                Some(own) if steps.contestant != "Rekindle" => {
+                    Some(format!("{time} ({})", times(steps.microseconds / own.microseconds)))
+                }
+                _ => Some(time),
+            }
+        });
         text.push('\n');
     }
-    if let Some(threads) = thread_counts(results).first() {
+    if let Some(&threads) = counts.first() {
         let _ = writeln!(text, "Peak memory of the process in MB, {threads} thread(s):\n");
-        let cell = |_: f64, steps: &Steps| format!("{:.0}", steps.peak_megabytes);
-        text += &by_workload(results, *threads, |steps| steps.peak_megabytes, cell);
+        text += &by_workload(results, threads, |steps| Some(format!("{:.0}", steps.peak_megabytes)));
         text.push('\n');
+        text += &comparison(results, threads, "Products in bf16, how many times as fast as in f32", |steps| {
+            results.of(steps.workload.strip_suffix(BF16)?, threads, &steps.contestant)
+        });
+    }
+    if let (Some(&most), Some(&least)) = (counts.iter().max(), counts.iter().min().filter(|_| counts.len() > 1)) {
+        let title = format!("{most} threads, how many times as fast as {least}");
+        text += &comparison(results, most, &title, |steps| results.of(&steps.workload, least, &steps.contestant));
     }
     text += &on_gpu::report(results);
+    text += &sizes::table(results);
     text += &other_figures(results);
     text += &differences(results);
     for absent in &results.absent {
@@ -69,7 +77,24 @@ pub fn brief(results: &Results) -> String {
     text + &conditions(results)
 }
 
-fn thread_counts(results: &Results) -> Vec<usize> {
+/// A table of how many times as fast steps are as others of the same contestant; nothing if there are no others.
+fn comparison<'a>(
+    results: &Results,
+    threads: usize,
+    title: &str,
+    other: impl Fn(&Steps) -> Option<&'a Steps>,
+) -> String {
+    let cell = |steps: &Steps| Some(times(other(steps)?.microseconds / steps.microseconds));
+    if !results.steps.iter().any(|steps| steps.threads == threads && cell(steps).is_some()) {
+        return String::new();
+    }
+    let plural = if threads == 1 { "" } else { "s" };
+    let place = if title.contains("thread") { String::new() } else { format!(", {threads} thread{plural}") };
+    format!("{title}{place}:\n\n{}\n", by_workload(results, threads, cell))
+}
+
+/// Numbers of threads, in the order in which they were measured.
+pub fn thread_counts(results: &Results) -> Vec<usize> {
     let mut counts: Vec<usize> = Vec::new();
     for steps in &results.steps {
         if !counts.contains(&steps.threads) {
@@ -79,29 +104,19 @@ fn thread_counts(results: &Results) -> Vec<usize> {
     counts
 }
 
-/// A row for each workload, a column for each contestant.
-fn by_workload(
-    results: &Results,
-    threads: usize,
-    value: impl Fn(&Steps) -> f64,
-    cell: impl Fn(f64, &Steps) -> String,
-) -> String {
+/// A row for each workload with a cell, a column for each contestant.
+fn by_workload(results: &Results, threads: usize, cell: impl Fn(&Steps) -> Option<String>) -> String {
     let names: Vec<&str> = CONTESTANTS.iter().map(|(_, name)| *name).collect();
     let names: Vec<&str> =
         names.into_iter().filter(|name| results.steps.iter().any(|s| s.contestant == *name)).collect();
     let mut text = header("", &names);
-    for (workload, what) in WORKLOADS {
-        let of = |name: &str| results.of(workload, threads, name);
-        if names.iter().all(|name| of(name).is_none()) {
-            continue;
+    for (workload, what) in workloads() {
+        let cells: Vec<Option<String>> =
+            names.iter().map(|name| results.of(&workload, threads, name).and_then(&cell)).collect();
+        if cells.iter().any(Option::is_some) {
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "–".to_owned()));
+            let _ = writeln!(text, "| {what} | {} |", cells.collect::<Vec<_>>().join(" | "));
         }
-        let own = of("Rekindle").map_or(f64::NAN, &value);
-        let cells = names.iter().map(|name| match of(name) {
-            Some(steps) if *name == "Rekindle" => cell(own, steps).split(" (").next().unwrap_or_default().to_owned(),
-            Some(steps) => cell(own, steps),
-            None => "–".to_owned(),
-        });
-        let _ = writeln!(text, "| {workload}: {what} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
     text
 }
@@ -144,10 +159,12 @@ fn amount(figure: &Figure) -> String {
 /// Reports a contestant whose losses differ from Rekindle's, which means that it trains something else.
 fn differences(results: &Results) -> String {
     let mut text = String::new();
-    for steps in &results.steps {
-        let Some(own) = results.of(&steps.workload, steps.threads, "Rekindle") else { continue };
+    for steps in results.steps.iter().chain(&results.sizes) {
+        let same = |own: &&Steps| own.workload == steps.workload && own.threads == steps.threads;
+        let mut own = results.steps.iter().chain(&results.sizes).filter(|own| own.contestant == "Rekindle");
+        let Some(own) = own.find(same) else { continue };
         // Dropout masks differ between contestants, so W3's losses agree only on average.
-        let largest = if steps.workload == "W3" {
+        let largest = if steps.workload.starts_with("W3") {
             let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
             (mean(&steps.losses) - mean(&own.losses)).abs() / mean(&own.losses) / 5.0
         } else {
