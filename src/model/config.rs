@@ -6,7 +6,7 @@ use candle_core::Device;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{Input, Model, ModelError, ModelSpec, Outline};
+use super::{Input, Model, ModelError, ModelSpec, Outline, Policy};
 use crate::KindError;
 use crate::registry::{Chosen, Named};
 
@@ -61,6 +61,21 @@ impl ModelConfig {
         device: &Device,
     ) -> Result<Box<dyn Model>, ModelError> {
         self.spec().build(input, outputs, seed, device)
+    }
+
+    /// [`ModelConfig::build`] of a model with these number types.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::build`]; the model does not support the types.
+    pub fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        self.spec().build_with_policy(input, outputs, seed, device, policy)
     }
 
     /// Returns the size of the model that [`ModelConfig::build`] builds for rows of `input` and this number of

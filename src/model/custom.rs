@@ -4,7 +4,7 @@ use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Input, Model, ModelError, ModelSpec};
+use super::{Input, Model, ModelError, ModelSpec, Policy};
 
 /// Placeholder in a configuration for a model that the training program passes as a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,5 +16,16 @@ impl ModelSpec for Custom {
         let rule = "the model is passed as a value by the program that trains this run; use that program \
                     (`Session::builder` takes it), or name a model here";
         Err(ModelError::field("kind", "custom", rule))
+    }
+
+    fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        _: Policy,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        self.build(input, outputs, seed, device)
     }
 }

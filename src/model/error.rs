@@ -29,6 +29,12 @@ pub enum ModelError {
         /// The form of a row of the data.
         data: Input,
     },
+    /// The model computes in f32 only.
+    #[error(
+        "precision = {0}: this model computes in f32 only; set it to \"f32\", or implement \
+         `ModelSpec::build_with_policy` for the model"
+    )]
+    Precision(&'static str),
     /// The device failed, for example for lack of memory.
     #[error(transparent)]
     Device(candle_core::Error),

@@ -52,9 +52,21 @@ impl ModelSpec for MlpConfig {
         seed: u64,
         device: &Device,
     ) -> std::result::Result<Box<dyn Model>, ModelError> {
+        self.build_with_policy(input, outputs, seed, device, Policy::default())
+    }
+
+    fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> std::result::Result<Box<dyn Model>, ModelError> {
         match input {
             Input::Numbers(shape) => {
-                Ok(Box::new(Mlp::new(self.clone(), shape.iter().product(), outputs, seed, device)?))
+                let inputs = shape.iter().product();
+                Ok(Box::new(Mlp::with_policy(self.clone(), inputs, outputs, seed, device, policy)?))
             }
             Input::Tokens { .. } => {
                 Err(ModelError::OtherData { model: "an mlp", takes: "rows of numbers".to_owned(), data: input.clone() })

@@ -21,6 +21,7 @@ mod on_kernels;
 mod on_tape;
 mod outline;
 mod policy;
+mod precision;
 mod resnet;
 mod spec;
 
@@ -39,6 +40,7 @@ pub use input::{EVALUATION_ROWS, Input};
 pub use mlp::{Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
 pub use policy::Policy;
+pub use precision::Precision;
 pub use resnet::{ResNet, ResNetConfig};
 pub use spec::ModelSpec;
 

@@ -57,7 +57,18 @@ impl ModelSpec for ResNetConfig {
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
-        Ok(Box::new(ResNet::new(self, input, outputs, seed, device)?))
+        self.build_with_policy(input, outputs, seed, device, Policy::default())
+    }
+
+    fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(ResNet::with_policy(self, input, outputs, seed, device, policy)?))
     }
 
     fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use candle_core::Device;
 
-use super::{Model, ModelConfig, ModelError, Outline};
+use super::{Model, ModelConfig, ModelError, Outline, Policy};
 use crate::model::Input;
 
 /// A model before it is built. Its fields are the settings of the `[model]` table.
@@ -77,6 +77,24 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
     /// # Errors
     /// The model does not fit the data, or the device fails.
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError>;
+
+    /// [`ModelSpec::build`] of a model with these number types. The default knows those of [`Policy::default`] alone.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::build`]; the model does not support the types.
+    fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        if policy == Policy::default() {
+            return self.build(input, outputs, seed, device);
+        }
+        Err(ModelError::Precision(policy.compute.as_str()))
+    }
 
     /// Returns the size of the model that [`ModelSpec::build`] builds, if it is known. A model that does not fit in
     /// memory is then refused before any is allocated.

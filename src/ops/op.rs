@@ -142,7 +142,7 @@ pub(super) fn apply(operation: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
 /// [`apply`] for an operation that is used more than once.
 pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Result<Tensor> {
     let shape = operation.shape(inputs)?;
-    let Some(kernel) = Kernel::of(&*operation, inputs) else { return operation.reference(inputs) };
+    let Some(kernel) = Kernel::of(&*operation, inputs) else { return reference(&*operation, inputs) };
     let mut contiguous = Vec::with_capacity(inputs.len());
     for x in inputs {
         contiguous.push(x.contiguous()?);
@@ -154,6 +154,18 @@ pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Resu
         Kernel::Device(kernel) => kernel.forward(&contiguous, &shape)?,
     };
     attach(operation, contiguous, result, shape)
+}
+
+/// Computes the reference. Candle multiplies no matrices of bf16 on the CPU, so half types are widened there.
+fn reference(operation: &impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
+    let Some(half) = inputs.first().map(|x| x.dtype()).filter(|dtype| is_half(*dtype)) else {
+        return operation.reference(inputs);
+    };
+    if !inputs.iter().all(|x| x.device().is_cpu()) {
+        return operation.reference(inputs);
+    }
+    let widened = inputs.iter().map(|x| x.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
+    operation.reference(&widened.iter().collect::<Vec<_>>())?.to_dtype(half)
 }
 
 /// Whether there is a kernel for these inputs.

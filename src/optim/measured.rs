@@ -45,8 +45,18 @@ impl MeasuredGradients {
         if max_norm.is_nan() || max_norm <= 0.0 {
             return Err(OptimError::MaxNorm(max_norm));
         }
-        self.scale = (max_norm / (self.norm + 1e-6)).min(1.0);
+        self.scale *= (max_norm / (self.norm + 1e-6)).min(1.0);
         Ok(self)
+    }
+
+    /// Divides all gradients by `scale`, with which the loss was multiplied. Like that of clipping, the factor is
+    /// applied by the update. Call this before [`MeasuredGradients::clip`].
+    #[must_use]
+    pub fn unscaled(mut self, scale: f64) -> Self {
+        self.squares.iter_mut().for_each(|square| *square /= scale * scale);
+        self.norm /= scale;
+        self.scale /= scale;
+        self
     }
 
     /// Checks that every gradient is finite.
@@ -61,7 +71,7 @@ impl MeasuredGradients {
         Err(OptimError::NotFinite(bad.map(|(name, _)| name.to_owned()).collect()))
     }
 
-    /// Returns the factor of clipping; 1 without clipping.
+    /// Returns the factor of clipping and of [`MeasuredGradients::unscaled`]; 1 without both.
     pub(super) fn scale(&self) -> f64 {
         self.scale
     }
@@ -71,7 +81,7 @@ impl MeasuredGradients {
         self.gradients.names()
     }
 
-    /// The gradients, in name order, before clipping. All are contiguous.
+    /// The gradients, in name order, before clipping, and scaled as the loss was. All are contiguous.
     pub fn tensors(&self) -> &[Tensor] {
         self.gradients.tensors()
     }
@@ -122,6 +132,16 @@ mod tests {
     #[test]
     fn clipping_leaves_short_gradients_alone() {
         assert_eq!(gradients(DType::F32).clip(5.0).unwrap().scale(), 1.0);
+    }
+
+    #[test]
+    fn the_scale_of_a_loss_is_taken_out_of_the_norm_and_of_the_update() {
+        let parameters = parameters(DType::F32);
+        let scaled = (squares(&parameters) * 1024.0).unwrap();
+        let gradients = Gradients::from_loss(&scaled, &parameters).unwrap().measure().unwrap().unscaled(1024.0);
+        assert_eq!((gradients.norm(), gradients.scale()), (17f64.sqrt(), 1.0 / 1024.0));
+        assert_eq!(gradients.squares, [9.0, 8.0]);
+        assert_eq!(gradients.clip(1.0).unwrap().scale(), 1.0 / (17f64.sqrt() + 1e-6) / 1024.0);
     }
 
     #[test]

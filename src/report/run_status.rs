@@ -55,6 +55,12 @@ pub struct RunStatus {
     pub hyperparameters: Value,
     /// Its parameter groups.
     pub groups: Vec<GroupStatus>,
+    /// The state of the loss scale, if the model computes in f16.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub loss_scale: Value,
+    /// Number of updates that were skipped because a gradient overflowed in f16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
     /// The identity of the data.
     pub data: Value,
     /// The configuration.
@@ -153,6 +159,8 @@ impl RunStatus {
             optimizer: optimizer.and_then(|json| json["kind"].as_str()).map(str::to_owned),
             hyperparameters: optimizer.map(|json| json["hyperparameters"].clone()).unwrap_or_default(),
             groups: schedulers.groups(optimizer),
+            loss_scale: checkpoint.state("loss_scale").map(|state| state.json.clone()).unwrap_or_default(),
+            skipped: optimizer.and_then(|json| json["skipped"].as_u64()),
             data: field("data"),
             config: field("config"),
             measured: Measured::default(),

@@ -32,6 +32,7 @@ impl fmt::Display for RunStatus {
         if let Some(optimizer) = &self.optimizer {
             writeln!(f, "optimizer   {optimizer}{}", hyperparameters(&self.hyperparameters))?;
         }
+        write_precision(f, self)?;
         for (index, group) in self.groups.iter().enumerate() {
             write_group(f, index, group, f.alternate())?;
         }
@@ -64,6 +65,22 @@ impl fmt::Display for RunStatus {
         // `{:#}` includes statistics of every tensor.
         if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers::text(&self.tensors)) }
     }
+}
+
+/// Writes the precision unless it is f32, with the loss scale of f16.
+fn write_precision(f: &mut fmt::Formatter<'_>, status: &RunStatus) -> fmt::Result {
+    let precision = status.config["precision"].as_str().filter(|precision| *precision != "f32");
+    if precision.is_none() && status.skipped.is_none() {
+        return Ok(());
+    }
+    write!(f, "precision   {}", precision.unwrap_or("f32"))?;
+    if let Some(scale) = status.loss_scale["scale"].as_f64() {
+        write!(f, ", loss scale {scale}")?;
+    }
+    if let Some(skipped) = status.skipped {
+        write!(f, ", {} skipped", counted(skipped, "update"))?;
+    }
+    writeln!(f)
 }
 
 fn write_measured(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {

@@ -102,7 +102,7 @@ pub fn find_lr(
         rates.push(lr);
         losses.push(loss);
         watch(step + 1, lr, loss);
-        if gradients.check_finite().is_err() {
+        if !session.overflows(&gradients) && gradients.check_finite().is_err() {
             diverged = true;
             break;
         }

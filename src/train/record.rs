@@ -23,8 +23,15 @@ pub struct StepRecord {
     pub weight_decay: Option<Vec<f64>>,
     /// The loss of its batch, computed before the update.
     pub loss: f64,
-    /// The global norm of its gradients before clipping.
+    /// The global norm of its gradients before clipping. Not finite, and not in the log, if the update was skipped.
+    #[serde(default = "unknown", skip_serializing_if = "is_not_finite")]
     pub grad_norm: f64,
+    /// The factor of the loss with which the gradients were computed, if the model computes in f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Whether the update was skipped, because a gradient overflowed in f16.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
     /// The validation after it, if there was one.
     #[serde(flatten)]
     pub validation: Option<Evaluation>,
@@ -35,6 +42,14 @@ pub struct StepRecord {
     /// Hyperparameters of the next update in each group. Not in the log, because the next line has them.
     #[serde(skip)]
     pub next: Vec<StepHyperparams>,
+}
+
+fn unknown() -> f64 {
+    f64::NAN
+}
+
+fn is_not_finite(norm: &f64) -> bool {
+    !norm.is_finite()
 }
 
 impl StepRecord {
@@ -49,10 +64,17 @@ impl StepRecord {
             weight_decay: of_groups(|rates| rates.weight_decay),
             loss,
             grad_norm,
+            loss_scale: None,
+            skipped: false,
             validation: None,
             epoch_loss: None,
             next: Vec::new(),
         }
+    }
+
+    /// Adds the loss scale of the update, and whether the update was skipped.
+    pub(super) fn scaled(self, loss_scale: Option<f64>, skipped: bool) -> Self {
+        Self { loss_scale, skipped, ..self }
     }
 
     /// Returns the number of updates made, including this one.

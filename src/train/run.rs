@@ -168,10 +168,13 @@ impl Run {
             };
             let (loss, gradients) = self.session.gradients(&batch)?;
             self.require_finite("loss", loss, step, &rates)?;
-            self.require_finite_gradients(&gradients, step, &rates)?;
+            let (scale, skipped) = (self.session.loss_scale(), self.session.overflows(&gradients));
+            if !skipped {
+                self.require_finite_gradients(&gradients, step, &rates)?;
+            }
             self.session.update(&gradients, &rates, loss)?;
             let epoch = step / self.session.steps_per_epoch() + 1;
-            let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm());
+            let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm()).scaled(scale, skipped);
             match self.conclude_step(record, sink)? {
                 Next::Step(next) => rates = next,
                 Next::Stop(outcome) => return Ok(outcome),

@@ -149,7 +149,8 @@ impl Trained {
             None => schema_of_data(checkpoint, settings, &config, &device)?,
         };
         let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
-        let build = || config.model.build(&schema.input, outputs, config.seed, &device);
+        let policy = config.precision.policy();
+        let build = || config.model.build_with_policy(&schema.input, outputs, config.seed, &device, policy);
         let model = model
             .map_or_else(|| with_parameter_budget(train::room(checkpoint), build), Ok)
             .map_err(TrainError::from)?;

@@ -67,11 +67,6 @@ fn open_cuda() -> Result<Device, String> {
     })
 }
 
-/// Whether this process computes with the kernels of the CPU.
-pub fn has_kernels() -> bool {
-    std::env::var_os(REFERENCE).is_none()
-}
-
 /// Runs the test `name` of this program again, in a process with the kernels of the CPU turned off.
 #[track_caller]
 pub fn again_with_references(name: &str) {

@@ -113,7 +113,7 @@ fn examples() -> Vec<(PathBuf, Value)> {
 /// A configuration with every key of every table in it, one for each kind.
 fn whole() -> Vec<Value> {
     let base = json!({
-        "seed": 1, "device": "cpu",
+        "seed": 1, "device": "cpu", "precision": "bf16",
         "data": {"path": "a.csv"},
         "model": {"kind": "mlp", "hidden": [3], "activation": "tanh", "dropout": 0.1},
         "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},

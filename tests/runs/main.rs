@@ -10,6 +10,7 @@ mod device_full;
 mod examples;
 mod fashion;
 mod gpt;
+mod half_precision;
 mod image_models;
 mod intervals;
 mod lessons;

@@ -343,6 +343,9 @@ fn registered_kinds_are_read_checked_saved_and_brought_back_like_those_of_the_ca
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!((found.rows, json!(found.loss)), (15, last["val_loss"].clone()));
+    // The model does not say that it can compute in other types.
+    let half = Session::new(read(&format!("precision = 'bf16'\n{OWN}")).unwrap()).err().unwrap().to_string();
+    assert!(half.contains("precision = bf16: this model computes in f32 only"), "{half}");
     let other = folder.path().join("rows.csv");
     fs::write(&other, "1,2\n").unwrap();
     let message = trained.predict(&other).err().unwrap().to_string();

@@ -9,7 +9,7 @@ use rekindle::model::{ConvNet, Gpt, Mlp, Policy, ResNet};
 use rekindle::train::{Control, Session, SessionBuilder, Sink, StepRecord, from_file};
 use serde::de::DeserializeOwned;
 
-use crate::common::place::{Place, again_with_references, has_kernels};
+use crate::common::place::{Place, again_with_references};
 use crate::common::{Lab, assert_same_bits, checkpoint, log};
 use crate::matrix::{Case, lab, models};
 
@@ -76,11 +76,14 @@ fn assert_exact(case: &Case, place: Place, device: &Device, policy: Policy) {
 fn models_of_mixed_types_are_resumed_to_the_bit() {
     let mixed = |parameters, compute| Policy { parameters, compute, ..Policy::default() };
     let (f16, bf16) = (DType::F16, DType::BF16);
-    let mut policies = vec![mixed(bf16, DType::F32), Policy::of(DType::F64)];
-    if has_kernels() {
-        // Candle multiplies no matrices of bf16 on the CPU.
-        policies.extend([mixed(DType::F32, bf16), mixed(DType::F32, f16), mixed(f16, f16), mixed(bf16, bf16)]);
-    }
+    let policies = [
+        mixed(bf16, DType::F32),
+        mixed(bf16, bf16),
+        mixed(DType::F32, bf16),
+        mixed(DType::F32, f16),
+        mixed(f16, f16),
+        Policy::of(DType::F64),
+    ];
     for case in models().into_iter().filter(|case| !is_of_other_outputs(case)) {
         for &policy in &policies {
             assert_exact(&case, Place::Cpu, &Device::Cpu, policy);

@@ -287,6 +287,10 @@ fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, cons
             ));
         }
     }
+    if session.skipped() > 0 {
+        let skipped = counted(session.skipped(), "update");
+        console.message(&format!("{skipped} skipped, because gradients overflowed in f16 (`skipped` in the log)"));
+    }
     console.message(&format!("checkpoint: {checkpoint}"));
     if let Some(best) = best {
         console.message(&format!("best checkpoint: {best}"));

@@ -6,7 +6,7 @@ use super::ConvNet;
 use super::config::{ConvBlock, ConvNetConfig};
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Model, ModelConfig, ModelError, ModelSpec, Outline};
+use crate::model::{Model, ModelConfig, ModelError, ModelSpec, Outline, Policy};
 
 impl ModelSpec for ConvNetConfig {
     fn validate(&self) -> Result<(), ModelError> {
@@ -34,7 +34,18 @@ impl ModelSpec for ConvNetConfig {
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
-        Ok(Box::new(ConvNet::new(self.clone(), input, outputs, seed, device)?))
+        self.build_with_policy(input, outputs, seed, device, Policy::default())
+    }
+
+    fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(ConvNet::with_policy(self.clone(), input, outputs, seed, device, policy)?))
     }
 
     fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {

@@ -6,7 +6,7 @@ use super::Gpt;
 use super::config::{GptConfig, Positions};
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Activations, Model, ModelConfig, ModelError, ModelSpec, Outline};
+use crate::model::{Activations, Model, ModelConfig, ModelError, ModelSpec, Outline, Policy};
 
 impl ModelSpec for GptConfig {
     fn validate(&self) -> Result<(), ModelError> {
@@ -43,9 +43,21 @@ impl ModelSpec for GptConfig {
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
+        self.build_with_policy(input, outputs, seed, device, Policy::default())
+    }
+
+    fn build_with_policy(
+        &self,
+        input: &Input,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> Result<Box<dyn Model>, ModelError> {
         match *input {
             Input::Tokens { context, vocabulary } => {
-                Ok(Box::new(Gpt::new(self.clone(), context, vocabulary, outputs, seed, device)?))
+                let gpt = Gpt::with_policy(self.clone(), context, vocabulary, outputs, seed, device, policy)?;
+                Ok(Box::new(gpt))
             }
             Input::Numbers(_) => {
                 Err(ModelError::OtherData { model: "a gpt", takes: "rows of tokens".to_owned(), data: input.clone() })

@@ -184,7 +184,8 @@ impl Op for Normalize {
             (mean, variance)
         } else {
             let Statistics { mean, variance } = self.statistics()?;
-            (mean.reshape(of_channels)?, variance.reshape(of_channels)?)
+            let of_type = |statistic: Tensor| statistic.reshape(of_channels)?.to_dtype(x.dtype());
+            (of_type(mean)?, of_type(variance)?)
         };
         let normalized = planes.broadcast_sub(&mean)?.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
         let scaled = normalized.broadcast_mul(&inputs[1].reshape(of_channels)?)?;

@@ -62,6 +62,8 @@ pub struct Optimizer {
     /// In name order, like gradients.
     slots: Vec<Slot>,
     updates: u64,
+    /// Number of updates in whose place nothing was done.
+    skipped: u64,
     /// Built through Candle's trait, which gives variables no names: its state cannot be saved.
     unnamed: bool,
 }
@@ -104,7 +106,7 @@ impl Optimizer {
             })
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, OptimError>>()?;
-        let optimizer = Self { config, groups, slots, updates: 0, unnamed: false };
+        let optimizer = Self { config, groups, slots, updates: 0, skipped: 0, unnamed: false };
         optimizer.refuse_equal_names()?;
         Ok(optimizer)
     }
@@ -127,6 +129,17 @@ impl Optimizer {
     /// Returns the number of updates made.
     pub fn updates(&self) -> u64 {
         self.updates
+    }
+
+    /// Counts an update that is not made, because its gradients overflowed: see [`LossScale`](super::LossScale).
+    /// Nothing else changes.
+    pub fn skip(&mut self) {
+        self.skipped += 1;
+    }
+
+    /// Returns the number of updates that were skipped.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Returns the configuration.

@@ -16,7 +16,14 @@ use crate::state::{BegunCopies, HostTensor, State, StateError, Stateful};
 struct Saved {
     kind: String,
     updates: u64,
+    /// Number of skipped updates.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skipped: u64,
     groups: Vec<SavedGroup>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A parameter group in a saved state.
@@ -73,6 +80,7 @@ impl Optimizer {
         let now = Saved {
             kind: self.config.kind().to_owned(),
             updates: self.updates,
+            skipped: self.skipped,
             groups: self.groups.iter().map(SavedGroup::from).collect(),
         };
         let names = |saved: &Saved| saved.groups.iter().map(|g| list(&g.parameters)).collect::<Vec<_>>().join("; ");
@@ -104,7 +112,8 @@ impl Optimizer {
             ));
         }
         let groups = self.groups.iter().map(SavedGroup::from).collect();
-        state.json = json!(Saved { kind: self.config.kind().to_owned(), updates: self.updates, groups });
+        let (kind, updates, skipped) = (self.config.kind().to_owned(), self.updates, self.skipped);
+        state.json = json!(Saved { kind, updates, skipped, groups });
         state.json["hyperparameters"] = serde_json::to_value(&self.config)?;
         Ok(())
     }
@@ -145,7 +154,8 @@ impl Stateful for Optimizer {
         for (name, var) in self.states() {
             var.set(&from_host(find(&name)?, var.device())?)?;
         }
-        self.updates = Saved::deserialize(&state.json)?.updates;
+        let saved = Saved::deserialize(&state.json)?;
+        (self.updates, self.skipped) = (saved.updates, saved.skipped);
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Purpose {
     Look,
 }
 
-/// Bytes per number in weights, moments, activations and batches, and per token or class.
+/// Bytes per number in weights, moments and batches, and per token or class.
 const NUMBER: u64 = 4;
 
 /// Size of a batch in bytes above which batches are certainly prefetched.
@@ -91,6 +91,8 @@ struct Sizes {
     batches: u64,
     /// Whether the model is on the CPU.
     is_on_cpu: bool,
+    /// Bytes per number in activations.
+    activation_bytes: u64,
     purpose: Purpose,
 }
 
@@ -111,6 +113,7 @@ impl Sizes {
             row_bytes,
             batches: if is_large { data.batches_held().min(steps) } else { 1 },
             is_on_cpu: device.is_cpu(),
+            activation_bytes: config.precision.dtype().size_in_bytes() as u64,
             purpose,
         }
     }
@@ -123,12 +126,14 @@ impl Sizes {
         self.outline.parameters
     }
 
-    /// Returns the number of activation values besides the gradients. Without accumulation, activations are freed while
+    /// Returns the bytes of activations besides the gradients. Without accumulation, activations are freed while
     /// the gradients are computed; in a validation the gradients of the last update still exist.
     fn activations(&self) -> u64 {
-        let kept = self.outline.activations.kept.saturating_mul(self.rows_at_once);
-        let beside = if self.rows_at_once < self.rows { kept } else { kept.saturating_sub(self.gradients()) };
-        let validation = self.outline.activations.widest.saturating_mul(self.validation_rows);
+        let bytes = |numbers: u64, rows: u64| numbers.saturating_mul(rows).saturating_mul(self.activation_bytes);
+        let kept = bytes(self.outline.activations.kept, self.rows_at_once);
+        let gradients = self.gradients().saturating_mul(NUMBER);
+        let beside = if self.rows_at_once < self.rows { kept } else { kept.saturating_sub(gradients) };
+        let validation = bytes(self.outline.activations.widest, self.validation_rows);
         if self.purpose == Purpose::RangeTest { beside } else { beside.max(validation) }
     }
 
@@ -152,7 +157,7 @@ impl Sizes {
         if self.is_on_cpu {
             needs.push(numbers("gradients", self.gradients(), String::new()));
             let at_once = format!("of {} rows at a time, in addition to the gradients", grouped(self.rows_at_once));
-            needs.push(numbers("activations", self.activations(), at_once));
+            needs.push(Need::new("activations", self.activations(), at_once));
         }
         let batch = self.rows.saturating_mul(self.row_bytes);
         let count = if self.batches == 1 { "1".to_owned() } else { format!("{}, read ahead,", self.batches) };
@@ -185,6 +190,9 @@ impl Sizes {
         let rounded = memory::total(&self.needs()) / 8;
         let largest = self.outline.largest().map_or(0, |(_, _, numbers)| numbers);
         let passing = self.outline.activations.passing.saturating_mul(self.rows_at_once).saturating_add(largest);
+        // In half precision, the weights are converted as well.
+        let copies = if self.activation_bytes < NUMBER { self.weights() / 2 } else { 0 };
+        let passing = passing.saturating_add(copies);
         let passing = if self.is_on_cpu && self.purpose != Purpose::Look { passing } else { 0 };
         let bytes = passing.saturating_mul(NUMBER).saturating_add(rounded);
         Need::new("for a moment", bytes, "at most, by an estimate: temporary results, and rounded sizes")
@@ -284,6 +292,7 @@ mod tests {
             row_bytes: 12,
             batches: 9,
             is_on_cpu: true,
+            activation_bytes: 4,
             purpose,
         }
     }
@@ -319,9 +328,20 @@ mod tests {
     fn pieces_of_a_batch_are_beside_the_gradients_of_those_before() {
         let whole = sizes(Purpose::Train);
         let pieces = Sizes { rows_at_once: 4, ..whole };
-        assert_eq!(pieces.activations(), 4 * 50);
+        assert_eq!(pieces.activations(), 4 * (4 * 50));
         // A validation, with the gradients of the last update, may need more.
-        assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 256 * 30);
+        assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 4 * (256 * 30));
+    }
+
+    #[test]
+    fn activations_in_half_precision_take_half_the_memory() {
+        let half = Sizes { rows_at_once: 4, activation_bytes: 2, ..sizes(Purpose::Train) };
+        assert_eq!(half.activations(), 2 * (4 * 50));
+        assert_eq!(Sizes { validation_rows: 256, ..half.clone() }.activations(), 2 * (256 * 30));
+        // For a moment, there are the weights in half precision too.
+        let single = Sizes { activation_bytes: 4, ..half.clone() };
+        let beside = |sizes: &Sizes| sizes.beside().bytes - total(&sizes.needs()) / 8;
+        assert_eq!(beside(&half), beside(&single) + 4 * (103 / 2));
     }
 
     #[test]

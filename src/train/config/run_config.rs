@@ -16,7 +16,7 @@ use crate::data::DataConfig;
 use crate::device::{self, DeviceError, Opened};
 use crate::loss::LossConfig;
 use crate::metric::MetricConfig;
-use crate::model::ModelConfig;
+use crate::model::{ModelConfig, Precision};
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
 use crate::train::{TrainError, component};
@@ -37,6 +37,12 @@ pub struct Config {
     #[serde(default = "default_device")]
     #[schemars(regex(pattern = r"^(auto|(cpu|cuda|metal)(:[0-9]+)?)$"))]
     pub device: String,
+    /// The number type in which the layers of the model compute: `"f32"`, `"bf16"` or `"f16"`. In half precision they
+    /// take half the memory, and less time where the device has instructions for it. Weights, the optimizer's state,
+    /// the sums of norms and the loss stay in f32. With f16 the loss is scaled, so that small gradients do not become 0,
+    /// and a step whose gradients overflow is skipped. A model that a program passes as a value chooses its own types.
+    #[serde(default)]
+    pub precision: Precision,
     /// The training data.
     pub data: DataConfig,
     /// The model.
@@ -182,6 +188,7 @@ impl Config {
         Self {
             seed: 0,
             device: default_device(),
+            precision: Precision::default(),
             data,
             model,
             loss: LossConfig::default(),

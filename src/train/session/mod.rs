@@ -34,8 +34,8 @@ use crate::device;
 use crate::distributed::{Communicator, SingleProcess};
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
-use crate::model::Model;
-use crate::optim::{Optimizer, StepHyperparams};
+use crate::model::{Model, Precision};
+use crate::optim::{LossScale, Optimizer, StepHyperparams};
 use crate::parameters::{Parameters, host_dtype};
 use crate::regular;
 use crate::schedule::{RunLength, Scheduler};
@@ -57,6 +57,8 @@ pub struct Session {
     /// The metrics of a validation, in addition to loss and accuracy.
     metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
+    /// Present if the model computes in f16.
+    loss_scale: Option<LossScale>,
     schedulers: Schedulers,
     /// Components, by name.
     components: Vec<(String, Box<dyn Component>)>,
@@ -124,7 +126,8 @@ impl Session {
         let model = match given.model {
             Some(model) => model,
             None => {
-                let built = config.model.build(&data.input(), outputs, config.seed, &device);
+                let policy = config.precision.policy();
+                let built = config.model.build_with_policy(&data.input(), outputs, config.seed, &device, policy);
                 built.map_err(|error| memory::explained(error.into(), &config, &data, outputs, &device, purpose))?
             }
         };
@@ -165,6 +168,7 @@ impl Session {
             communicator,
             metrics: config.validation.metrics.clone(),
             optimizer,
+            loss_scale: (config.precision == Precision::F16).then(LossScale::default),
             schedulers,
             components,
             device,
@@ -216,6 +220,11 @@ impl Session {
     /// Returns the number of updates made, which is the number of the next one.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// Returns the number of updates that were skipped because a gradient overflowed in f16.
+    pub fn skipped(&self) -> u64 {
+        self.optimizer.skipped()
     }
 
     /// Returns the number of updates with lines in the log: all that were made, except one whose validation is pending.

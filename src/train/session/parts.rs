@@ -4,12 +4,16 @@ use serde_json::Value;
 
 use super::Session;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
+use crate::model::Precision;
 use crate::state::{State, StateError, Stateful};
 use crate::train::schedulers::Schedulers;
 use crate::train::{TrainError, component};
 
 /// The prefix of the part of a component, and the table of its settings.
 const COMPONENTS: &str = "components.";
+
+/// The part with the loss scale, which a run in f16 has.
+const LOSS_SCALE: &str = "loss_scale";
 
 /// A part under its name in a checkpoint.
 struct Named<P> {
@@ -33,6 +37,7 @@ impl Session {
             required("epoch_mean", &self.epoch_mean),
         ];
         parts.extend(self.schedulers.all().map(|(name, part)| required::<&dyn Stateful>(name, part)));
+        parts.extend(self.loss_scale.as_ref().map(|part| required::<&dyn Stateful>(LOSS_SCALE, part)));
         let components = self.components.iter();
         parts.extend(components.map(|(name, part)| required::<&dyn Stateful>(&format!("{COMPONENTS}{name}"), &**part)));
         parts
@@ -50,6 +55,7 @@ impl Session {
             let setting = Schedulers::OPTIONAL.contains(&name).then(|| Schedulers::setting(name).to_owned());
             Named::<&mut dyn Stateful> { name: name.to_owned(), part, setting }
         }));
+        parts.extend(self.loss_scale.as_mut().map(|part| required::<&mut dyn Stateful>(LOSS_SCALE, part)));
         parts.extend(self.components.iter_mut().map(|(name, part)| {
             let name = format!("{COMPONENTS}{name}");
             Named::<&mut dyn Stateful> { setting: Some(name.clone()), name, part: &mut **part }
@@ -71,8 +77,10 @@ impl Session {
             let value = setting.split('.').try_fold(config, |table, name| table.get(name));
             value.is_none_or(Value::is_null)
         };
+        let has_no_scale = config["precision"] != Precision::F16.to_string();
         let mut parts = self.parts_mut(super::data_part(checkpoint));
         parts.retain(|part| !part.setting.as_deref().is_some_and(is_new));
+        parts.retain(|part| !(part.name == LOSS_SCALE && has_no_scale));
         let removed = checkpoint.parts().filter(|name| is_optional(name));
         let removed: Vec<&str> = removed.filter(|name| parts.iter().all(|part| part.name != *name)).collect();
         let mut discarded: Vec<Discarded> = removed.iter().map(|_| Discarded).collect();
@@ -97,7 +105,7 @@ impl Session {
 
 /// Whether the part is optional.
 fn is_optional(name: &str) -> bool {
-    Schedulers::OPTIONAL.contains(&name) || name.starts_with(COMPONENTS)
+    Schedulers::OPTIONAL.contains(&name) || name.starts_with(COMPONENTS) || name == LOSS_SCALE
 }
 
 /// The placeholder of a part that a run no longer has: it accepts any state.

@@ -72,7 +72,8 @@ impl Session {
         let epoch_began = self.step - in_epoch;
         let mean = epoch_began.saturating_add(self.epoch_mean.updates());
         let unvalidated = self.unvalidated.iter().map(|line| ("unvalidated", line.step.saturating_add(1)));
-        let parts = [("optimizer", self.optimizer.updates()), ("epoch_mean", mean)];
+        let updates = self.optimizer.updates().saturating_add(self.optimizer.skipped());
+        let parts = [("optimizer", updates), ("epoch_mean", mean)];
         let mut steps = schedulers.chain(parts).chain(unvalidated);
         if let Some((part, step)) = steps.find(|(_, step)| *step != self.step) {
             return Err(TrainError::StepsDisagree { path: path.to_owned(), part, step });

@@ -32,6 +32,10 @@ impl Session {
         let failed = |error| self.disconnected(error);
         let sum = self.communicator.sum_in_order(own).map_err(failed)?;
         let (gradients, losses) = sum.measure_with(&losses)?;
+        let gradients = match self.loss_scale() {
+            Some(scale) => gradients.unscaled(scale),
+            None => gradients,
+        };
         let weighted = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
         let weighted = self.communicator.gather(weighted).map_err(failed)?;
         let mean = weighted.into_iter().fold(0.0, |mean, part| mean + part);
@@ -49,6 +53,7 @@ impl Session {
             return Err(DataError::NothingToVisit.into());
         }
         let (mut sum, mut shares, mut losses) = (None::<Gradients>, Vec::new(), Vec::new());
+        let scale = self.loss_scale().unwrap_or(1.0);
         for number in distributed::own_pieces(&*self.communicator, pieces.len()) {
             let piece = &pieces[number];
             let share = piece.rows() as f64 / batch.rows() as f64;
@@ -56,7 +61,7 @@ impl Session {
             let loss = loss?;
             shares.push(share);
             losses.push(loss.detach());
-            let gradients = Gradients::from_tape(tape, loss, share, &self.parameters)?;
+            let gradients = Gradients::from_tape(tape, loss, share * scale, &self.parameters)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(&gradients)?,
                 None => gradients,
@@ -86,18 +91,37 @@ impl Session {
         TrainError::Communicator { rank, world, step: self.step, error }
     }
 
-    /// Makes an update, after which the next step begins.
+    /// Returns the factor of the loss in the next backward pass, if the model computes in f16.
+    pub(in crate::train) fn loss_scale(&self) -> Option<f64> {
+        self.loss_scale.map(|loss_scale| loss_scale.scale())
+    }
+
+    /// Whether [`Session::update`] will skip these gradients, because they overflowed in f16.
+    pub(in crate::train) fn overflows(&self, gradients: &MeasuredGradients) -> bool {
+        self.loss_scale.is_some_and(|loss_scale| loss_scale.overflows(gradients))
+    }
+
+    /// Makes an update, or skips it if the gradients [overflow](Session::overflows). The next step begins in any case,
+    /// with the rates of its number.
     pub(in crate::train) fn update(
         &mut self,
         gradients: &MeasuredGradients,
         rates: &[StepHyperparams],
         loss: f64,
     ) -> Result<(), TrainError> {
-        self.optimizer.update(gradients, rates)?;
-        let update = Update { step: self.step, loss, parameters: &self.parameters };
-        for (name, component) in &mut self.components {
-            let failed = |error| TrainError::Component { name: name.clone(), step: update.step, error };
-            component.after_update(&update).map_err(failed)?;
+        let overflows = self.overflows(gradients);
+        if overflows {
+            self.optimizer.skip();
+        } else {
+            self.optimizer.update(gradients, rates)?;
+            let update = Update { step: self.step, loss, parameters: &self.parameters };
+            for (name, component) in &mut self.components {
+                let failed = |error| TrainError::Component { name: name.clone(), step: update.step, error };
+                component.after_update(&update).map_err(failed)?;
+            }
+        }
+        if let Some(loss_scale) = &mut self.loss_scale {
+            loss_scale.advance(overflows);
         }
         self.schedulers.advance();
         self.epoch_mean.add(loss);
