@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use rekindle::parameters::Parameters;
-use rekindle::state::{State, StateError, Stateful};
+use rekindle::state::{BegunCopies, State, StateError, Stateful};
 use rekindle::train::resume::start_or_resume;
 use rekindle::train::{Component, Configured, Console, Control, Setting, Update, from_file, register_component};
 use serde::Deserialize;
@@ -47,6 +47,10 @@ impl Component for Average {
 impl Stateful for Average {
     fn save(&self) -> Result<State, StateError> {
         self.weights.save()
+    }
+    /// On a GPU, training does not wait for the copy.
+    fn begin_save(&self, state: &mut State, begun: &mut BegunCopies) -> Result<(), StateError> {
+        self.weights.begin_save(state, begun)
     }
     fn check(&self, state: &State) -> Result<(), StateError> {
         self.weights.check(state)

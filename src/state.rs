@@ -37,6 +37,9 @@ pub trait Stateful {
     /// Like [`Stateful::save_into`], but may leave tensors out of `state` that are on a device other than the CPU, and
     /// add their copies to `begun`: training then need not wait until they are in host memory.
     ///
+    /// The default waits. A part that keeps its tensors in [`Parameters`](crate::parameters::Parameters) passes the call
+    /// on to them.
+    ///
     /// # Errors
     /// As [`Stateful::save_into`].
     fn begin_save(&self, state: &mut State, _begun: &mut BegunCopies) -> Result<(), StateError> {

@@ -1,7 +1,7 @@
 //! A kernel with its arguments.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Result, Tensor};
 
@@ -13,12 +13,13 @@ pub(super) const THREADS: u32 = 256;
 /// More blocks than this fill no GPU better. Kernels take any number: their loops advance by the whole grid.
 const MOST_BLOCKS: usize = 1 << 16;
 
-/// Launches of this process so far.
-static LAUNCHED: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    static LAUNCHED: Cell<u64> = const { Cell::new(0) };
+}
 
-/// Returns how many of our kernels this process has launched. Those of Candle and cuBLAS are not counted.
+/// Returns how many of our kernels this thread has launched. Those of Candle and cuBLAS are not counted.
 pub fn kernel_launches() -> u64 {
-    LAUNCHED.load(Ordering::Relaxed)
+    LAUNCHED.get()
 }
 
 /// A kernel and its arguments, in the order of its parameters.
@@ -144,7 +145,7 @@ impl<'a> Launch<'a> {
         match rows.min(MOST_BLOCKS) {
             0 => Ok(()),
             blocks => {
-                LAUNCHED.fetch_add(1, Ordering::Relaxed);
+                LAUNCHED.set(LAUNCHED.get() + 1);
                 self.place.launch(&self.kernel, blocks as u32, &self.arguments)
             }
         }
@@ -169,13 +170,25 @@ mod tests {
     #[test]
     fn every_launch_is_counted() {
         let x = Tensor::zeros((3, 4), DType::F32, &Device::Cpu).unwrap();
-        let (before, own) = (kernel_launches(), host::launches());
+        let before = kernel_launches();
         host::with_kernels(0, || {
             let place = Place::of(x.device(), x.dtype()).unwrap();
             crate::cuda::column_sums(&place, &x, 3, 4).unwrap();
         });
-        let own = host::launches() - own;
-        // Other tests launch kernels at the same time.
-        assert!(own > 0 && kernel_launches() - before >= own as u64);
+        // Sums of parts, and the sum of these.
+        assert_eq!(kernel_launches() - before, 2);
+    }
+
+    #[cfg(not(feature = "metal"))]
+    #[test]
+    fn a_tensor_of_another_device_is_refused() {
+        let x = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+        host::with_kernels(0, || {
+            let place = Place::of(x.device(), x.dtype()).unwrap();
+            let launch = || Launch::new(&place, "add", DType::F32).read(&x).unwrap();
+            let refused = launch().output(&Output::elsewhere(3)).err().unwrap().to_string();
+            assert_eq!(refused.lines().next(), Some("all tensors of an operation must be on one device"));
+            launch().output(&place.output(DType::F32, 3).unwrap()).unwrap();
+        });
     }
 }

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cuda")]
 mod device;
+mod groups;
 #[cfg(test)]
 pub(crate) mod host;
 mod launch;
@@ -15,6 +16,7 @@ mod tables;
 pub(crate) mod transfer;
 pub(crate) mod upload;
 
+pub(crate) use groups::Group;
 pub(crate) use launch::Launch;
 pub use launch::kernel_launches;
 pub(crate) use place::{Output, Place};

@@ -156,6 +156,12 @@ impl Output {
         Ok(Self { storage: storage.try_clone(layout)?, shape: all.shape().clone() })
     }
 
+    /// Memory of another device than that of any place.
+    #[cfg(all(test, not(feature = "metal")))]
+    pub fn elsewhere(elements: usize) -> Self {
+        Self { storage: Storage::Metal(candle_core::MetalStorage), shape: elements.into() }
+    }
+
     /// The memory alone.
     pub fn into_storage(self) -> Storage {
         self.storage

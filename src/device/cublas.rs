@@ -1,8 +1,13 @@
 //! cuBLAS, which computes the products of matrices on an NVIDIA GPU: the settings that its bits depend on.
 
 #[cfg(feature = "cuda")]
-use candle_core::cuda_backend::cudarc::cublas::sys::{
-    cublasGetVersion_v2, cublasMath_t, cublasSetMathMode, cublasSetWorkspace_v2,
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+#[cfg(feature = "cuda")]
+use candle_core::cuda_backend::cudarc::{
+    cublas::CudaBlas,
+    cublas::sys::{cublasGetVersion_v2, cublasMath_t, cublasSetMathMode, cublasSetWorkspace_v2},
+    driver::{CudaSlice, DevicePtr},
 };
 #[cfg(feature = "cuda")]
 use candle_core::{CudaDevice, Result, cuda, cuda_backend::WrapErr};
@@ -21,10 +26,19 @@ pub fn set_up(device: &CudaDevice) -> Result<()> {
     unsafe { cublasSetMathMode(*blas.handle(), sums_in_f32) }.result().w()?;
     // SAFETY: cuBLAS writes what it reads there.
     let workspace = unsafe { device.alloc::<u8>(WORKSPACE)? };
-    // Products need it for as long as the handle lives, and that is shared by all clones of the device.
-    let address = workspace.leak() as *mut std::ffi::c_void;
-    // SAFETY: the memory is never freed, and all products are in the stream in which it was allocated.
+    let address = workspace.device_ptr(&device.cuda_stream()).0 as *mut std::ffi::c_void;
+    keep(&blas, workspace);
+    // SAFETY: the memory lives for as long as the handle, and all products are in the stream in which it was allocated.
     unsafe { cublasSetWorkspace_v2(*blas.handle(), address, WORKSPACE) }.result().w()
+}
+
+/// Keeps `workspace` for as long as the handle lives, which all clones of a device share; and frees those of others.
+#[cfg(feature = "cuda")]
+fn keep(blas: &Arc<CudaBlas>, workspace: CudaSlice<u8>) {
+    static KEPT: Mutex<Vec<(Weak<CudaBlas>, CudaSlice<u8>)>> = Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.retain(|(blas, _)| blas.strong_count() > 0);
+    kept.push((Arc::downgrade(blas), workspace));
 }
 
 /// Describes cuBLAS: its version, and what a program has allowed it.

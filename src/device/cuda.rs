@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use candle_core::cuda_backend::cudarc::driver::result::{device as driver_device, mem_pool};
+use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
 use candle_core::cuda_backend::cudarc::driver::sys::{CUDA_VERSION, cuDriverGetVersion};
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, DriverError};
 use candle_core::{CudaDevice, Device};
@@ -31,7 +33,20 @@ pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
     let (major, minor) = context(&device).compute_capability().map_err(of_driver)?;
     Compiled::of(COMPILED_FOR).check(major, minor)?;
     cublas::set_up(&device).map_err(DeviceError::failed)?;
+    // A GPU without such a pool is slower, and works.
+    let _ = keep_memory(&context(&device));
     Ok(Device::Cuda(device))
+}
+
+/// Lets the driver keep memory that is freed, for the next step. Otherwise it is given back whenever a thread waits for
+/// the GPU, and each step maps it once more.
+fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
+    let mut all = u64::MAX;
+    // SAFETY: the device is an open one, the pool is its own, and the attribute is a number of 64 bits.
+    unsafe {
+        let pool = driver_device::get_default_mem_pool(context.cu_device())?;
+        mem_pool::set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut all).cast())
+    }
 }
 
 /// Returns the GPU's model, and the versions of the software that computes: with others, the bits may differ.

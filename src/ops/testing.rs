@@ -1,13 +1,15 @@
 //! Helpers of the operations' tests: random numbers, finite differences, and PyTorch's results.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::io::{self, Write as _};
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::op::{Op, apply_shared, has_kernel};
 use super::tape::Tape;
 use crate::cuda::host;
+use crate::device::{self, DeviceError};
 use crate::rng::Stream;
 
 /// Checks an operation on small `inputs` in f64: gradients against finite differences, and [`check_kernels`].
@@ -80,13 +82,19 @@ fn check_rounded<O: Op>(
     }
 }
 
-/// Returns the devices of this machine that this build can use.
+/// Returns the devices of this machine that this build can use. If it is made for GPUs and there is none, stderr says so.
 fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::Cpu];
-    if candle_core::utils::cuda_is_available() {
-        devices.extend(Device::new_cuda(0));
-    }
-    devices
+    static GPU: OnceLock<Option<Device>> = OnceLock::new();
+    let gpu = GPU.get_or_init(|| match device::open("cuda") {
+        Ok(opened) => Some(opened.device),
+        Err(DeviceError::NotBuilt { .. }) => None,
+        Err(error) => {
+            // Unlike `eprintln!`, this is seen when the test passes.
+            let _ = writeln!(io::stderr(), "NOT RUN on a GPU: operations: {error}");
+            None
+        }
+    });
+    [Device::Cpu].into_iter().chain(gpu.clone()).collect()
 }
 
 fn refs(tensors: &[Tensor]) -> Vec<&Tensor> {

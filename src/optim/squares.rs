@@ -4,23 +4,19 @@ use candle_core::{DType, Result, Tensor, WithDType};
 
 use super::numbers::Numbers;
 use crate::cpu;
-use crate::cuda::{Launch, Place, Tables};
+use crate::cuda::{Group, Launch, Place, Tables};
 
 /// Adds the sum of squares of each gradient to `numbers`, in order.
 pub(super) fn add_squares(numbers: &mut Numbers, gradients: &[Tensor]) -> Result<()> {
-    let mut launches: Vec<Together<'_>> = Vec::new();
+    let mut launches = Vec::new();
     for gradient in gradients {
         let Some(place) = Place::of(gradient.device(), gradient.dtype()) else {
             add_one(numbers, gradient)?;
             continue;
         };
-        let position = numbers.reserve();
-        match launches.iter_mut().find(|together| together.takes(gradient)) {
-            Some(together) => together.add(position, gradient),
-            None => launches.push(Together { place, positions: vec![position], gradients: vec![gradient] }),
-        }
+        Group::add(&mut launches, place, gradient, (numbers.reserve(), gradient));
     }
-    launches.into_iter().try_for_each(|together| together.launch(numbers))
+    launches.into_iter().try_for_each(|group| launch(group, numbers))
 }
 
 /// Where there is no slice to visit, the sum is left on the device until it is read.
@@ -38,35 +34,17 @@ fn sum<T: WithDType>(elements: &[T]) -> Result<f64> {
     Ok(cpu::sum_of_squares(elements))
 }
 
-/// Gradients of one type in one place, whose sums two launches compute.
-struct Together<'a> {
-    place: Place,
-    positions: Vec<usize>,
-    gradients: Vec<&'a Tensor>,
-}
-
-impl<'a> Together<'a> {
-    fn takes(&self, gradient: &Tensor) -> bool {
-        let first = self.gradients[0];
-        first.dtype() == gradient.dtype() && first.device().same_device(gradient.device())
-    }
-
-    fn add(&mut self, position: usize, gradient: &'a Tensor) {
-        self.positions.push(position);
-        self.gradients.push(gradient);
-    }
-
-    fn launch(self, numbers: &mut Numbers) -> Result<()> {
-        let Self { place, positions, gradients } = self;
-        let (device, dtype, count) = (gradients[0].device(), gradients[0].dtype(), gradients.len());
-        let lengths = gradients.iter().map(|gradient| gradient.elem_count()).collect();
-        let tables = Tables::of_lengths(lengths).addresses(&place, gradients.iter().copied())?.upload(device)?;
-        let (parts, squares) = (place.output(DType::F64, tables.chunks)?, place.output(DType::F64, count)?);
-        let launch = tables.add_all(Launch::new(&place, "squares_of_chunks", dtype))?.output(&parts)?;
-        launch.rows(tables.chunks)?;
-        let launch = tables.add_lengths(Launch::untyped(&place, "squares_of_tensors").output(&parts)?)?;
-        launch.output(&squares)?.rows(count)?;
-        numbers.fill_later(positions, squares.into_tensor());
-        Ok(())
-    }
+/// Computes the sums of gradients of one type, for their positions among the numbers, by two launches.
+fn launch(group: Group<(usize, &Tensor)>, numbers: &mut Numbers) -> Result<()> {
+    let Group { place, dtype, device, members } = group;
+    let (positions, gradients): (Vec<usize>, Vec<&Tensor>) = members.into_iter().unzip();
+    let (count, lengths) = (gradients.len(), gradients.iter().map(|gradient| gradient.elem_count()).collect());
+    let tables = Tables::of_lengths(lengths).addresses(&place, gradients.into_iter())?.upload(&device)?;
+    let (parts, squares) = (place.output(DType::F64, tables.chunks)?, place.output(DType::F64, count)?);
+    let launch = tables.add_all(Launch::new(&place, "squares_of_chunks", dtype))?.output(&parts)?;
+    launch.rows(tables.chunks)?;
+    let launch = tables.add_lengths(Launch::untyped(&place, "squares_of_tensors").output(&parts)?)?;
+    launch.output(&squares)?.rows(count)?;
+    numbers.fill_later(positions, squares.into_tensor());
+    Ok(())
 }

@@ -1,16 +1,12 @@
 //! Parameters of a group that one launch on a GPU updates together.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::{Step, Update};
-use crate::cuda::{Launch, Place, Tables};
+use crate::cuda::{Group, Launch, Place, Tables};
 
 /// Parameters of one group and one type in one place.
-pub(super) struct Together<'a> {
-    place: Place,
-    dtype: DType,
-    members: Vec<&'a (Update<'a>, Step)>,
-}
+pub(super) struct Together<'a>(Group<&'a (Update<'a>, Step)>);
 
 /// Updates parameters that have kernels by `launch`, those of a type together, and others by `update`.
 pub(super) fn update_together<'a>(
@@ -18,23 +14,15 @@ pub(super) fn update_together<'a>(
     launch: impl Fn(&Together<'_>) -> Result<()>,
     update: impl Fn(&Update<'_>, &Step) -> Result<()>,
 ) -> Result<()> {
-    let mut launches: Vec<Together<'_>> = Vec::new();
+    let mut launches = Vec::new();
     for member in group {
         let (tensors, step) = member;
-        let Some(place) = tensors.place() else {
-            update(tensors, step)?;
-            continue;
-        };
-        let dtype = tensors.parameter.dtype();
-        let same = |together: &&mut Together<'_>| {
-            together.dtype == dtype && together.first().parameter.device().same_device(tensors.parameter.device())
-        };
-        match launches.iter_mut().find(same) {
-            Some(together) => together.members.push(member),
-            None => launches.push(Together { place, dtype, members: vec![member] }),
+        match tensors.place() {
+            Some(place) => Group::add(&mut launches, place, tensors.parameter, member),
+            None => update(tensors, step)?,
         }
     }
-    launches.iter().try_for_each(launch)
+    launches.into_iter().try_for_each(|group| launch(&Together(group)))
 }
 
 impl Update<'_> {
@@ -48,7 +36,7 @@ impl Update<'_> {
 
 impl<'a> Together<'a> {
     fn first(&self) -> &'a Update<'a> {
-        &self.members[0].0
+        &self.0.members[0].0
     }
 
     /// Returns the number of state tensors of each parameter.
@@ -58,8 +46,8 @@ impl<'a> Together<'a> {
 
     /// Returns the hyperparameters of those that decay, if one does. Those of the others differ in this alone.
     pub fn step(&self) -> &Step {
-        let decaying = self.members.iter().find(|(_, step)| step.weight_decay != 0.0);
-        &decaying.unwrap_or(&self.members[0]).1
+        let decaying = self.0.members.iter().find(|(_, step)| step.weight_decay != 0.0);
+        &decaying.unwrap_or(&self.0.members[0]).1
     }
 
     /// Launches `kernel` with the tables of weights, of `states` state tensors, of gradients, and of whether the
@@ -70,19 +58,19 @@ impl<'a> Together<'a> {
         states: usize,
         numbers: impl for<'b> Fn(Launch<'b>) -> Launch<'b>,
     ) -> Result<()> {
-        let updates = || self.members.iter().map(|(update, _)| update);
+        let updates = || self.0.members.iter().map(|(update, _)| update);
         let lengths = updates().map(|update| update.parameter.elem_count()).collect();
         let weights = updates().map(|update| update.parameter.as_tensor());
-        let mut tables = Tables::of_lengths(lengths).addresses(&self.place, weights)?;
+        let mut tables = Tables::of_lengths(lengths).addresses(&self.0.place, weights)?;
         for index in 0..states {
             let states: Vec<&Tensor> =
                 updates().map(|update| Ok(update.state_var(index)?.as_tensor())).collect::<Result<_>>()?;
-            tables = tables.addresses(&self.place, states.into_iter())?;
+            tables = tables.addresses(&self.0.place, states.into_iter())?;
         }
-        let tables = tables.addresses(&self.place, updates().map(|update| update.gradient))?;
-        let decays = self.members.iter().map(|(_, step)| step.weight_decay != 0.0);
-        let tables = tables.flags(decays).upload(self.first().parameter.device())?;
-        let launch = tables.add_all(Launch::new(&self.place, kernel, self.dtype))?;
+        let tables = tables.addresses(&self.0.place, updates().map(|update| update.gradient))?;
+        let decays = self.0.members.iter().map(|(_, step)| step.weight_decay != 0.0);
+        let tables = tables.flags(decays).upload(&self.0.device)?;
+        let launch = tables.add_all(Launch::new(&self.0.place, kernel, self.0.dtype))?;
         numbers(launch.double(self.first().gradient_scale)).rows(tables.chunks)
     }
 }

@@ -56,15 +56,9 @@ impl Place {
     }
 }
 
+/// As a run opens it.
 fn open_cuda() -> Result<Device, String> {
-    if !cfg!(feature = "cuda") {
-        return Err("this build has no feature `cuda`".to_owned());
-    }
-    // One stream for all threads, as in a run.
-    Device::new_cuda_with_stream(0).map_err(|error| {
-        let text = error.to_string();
-        text.lines().next().unwrap_or_default().to_owned()
-    })
+    rekindle::device::open("cuda").map(|opened| opened.device).map_err(|error| error.to_string())
 }
 
 /// Runs the test `name` of this program again, in a process with the kernels of the CPU turned off.

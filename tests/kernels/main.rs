@@ -4,6 +4,8 @@
 mod arguments;
 mod emulator;
 mod expected;
+#[path = "../../src/cuda/host/library.rs"]
+mod library;
 
 mod attention;
 mod conversions;

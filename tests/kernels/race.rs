@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::emulator::{LIBRARIES, SOURCES, compile, compiler};
+use super::emulator::{LIBRARIES, compile};
+use super::library::{SOURCES, compiler};
 
 /// All types take the same path through the same source, so two are enough.
 const SANITIZE: &[&str] = &["-fsanitize=thread", "-g1", "-DFOR_TYPES(DEFINE)=DEFINE(f32, float) DEFINE(f64, double)"];

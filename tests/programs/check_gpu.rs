@@ -164,6 +164,25 @@ fn kernels_are_not_tested_without_a_compiler_and_the_summary_says_so() {
 }
 
 #[test]
+fn the_tests_use_the_gpu_that_is_named() {
+    let built = Built::new();
+    for (visible, device, expected) in [("", "cuda:1", "1"), ("GPU-a,GPU-b", "cuda:1", "GPU-b"), ("3", "cuda", "3")] {
+        let sees = format!("[ \"$CUDA_VISIBLE_DEVICES\" = {expected} ] && echo 'test result: ok. 1 passed; 0 failed'");
+        built.program("tests/runs", &sees);
+        built.program("train", &format!("case \"$*\" in *device=cuda\\ *) {sees};; esac; echo 'every bit identical'"));
+        let command = &mut built.command(&["--only", "tests,prove", "--device", device]);
+        let told: Told = command.env("CUDA_VISIBLE_DEVICES", visible).output().unwrap().into();
+        told.says(0, &[]);
+        assert!(told.out.contains("passed   tests runs: 1 passed"), "{visible} {device}: {}", told.out);
+        assert!(told.out.contains(&format!(" s on {device}, commit abc1234:")), "{}", told.out);
+        let prove = fs::read_to_string(built.path("results/prove.log")).unwrap();
+        assert!(prove.starts_with("test result"), "{prove}");
+    }
+    let told: Told = built.command(&["--device", "cuda:2"]).env("CUDA_VISIBLE_DEVICES", "5,6").output().unwrap().into();
+    told.says(2, &["there is no device cuda:2: CUDA_VISIBLE_DEVICES is 5,6"]);
+}
+
+#[test]
 fn tests_find_the_programs_and_the_project_where_they_were_built() {
     let built = Built::new();
     let elsewhere = tempfile::tempdir().unwrap();

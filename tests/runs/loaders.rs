@@ -17,6 +17,9 @@ use crate::common::{ADAMW, EVERY_EPOCH, Lab, assert_same_bits};
 /// The number of batches that each thread has gathered ahead.
 type Gathered = Arc<Mutex<HashMap<ThreadId, usize>>>;
 
+/// Columns of a row: a batch of eight is large enough for a GPU to upload it beside training.
+const COLUMNS: usize = 2100;
+
 /// Rows that take long to gather.
 struct Slow(Fingerprint, Gathered);
 
@@ -26,7 +29,7 @@ impl Dataset for Slow {
     }
 
     fn input(&self) -> Input {
-        Input::Numbers(vec![3])
+        Input::Numbers(vec![COLUMNS])
     }
 
     fn targets(&self) -> TargetKind {
@@ -44,10 +47,11 @@ impl Dataset for Slow {
             *self.1.lock().unwrap().entry(current.id()).or_default() += 1;
         }
         let number = |row: usize, column: usize| (row * (column + 7) % 61) as f32 / 30.0 - 1.0;
-        let numbers: Vec<f32> = rows.iter().flat_map(|&row| (0..3).map(move |column| number(row, column))).collect();
+        let numbers: Vec<f32> =
+            rows.iter().flat_map(|&row| (0..COLUMNS).map(move |column| number(row, column))).collect();
         let classes: Vec<u32> = rows.iter().map(|row| (row * row % 3) as u32).collect();
         Ok(Batch {
-            inputs: Tensor::from_vec(numbers, (rows.len(), 3), &Device::Cpu)?,
+            inputs: Tensor::from_vec(numbers, (rows.len(), COLUMNS), &Device::Cpu)?,
             targets: Tensor::from_vec(classes, rows.len(), &Device::Cpu)?,
         })
     }

@@ -13,6 +13,12 @@ use half::{bf16, f16};
 use super::Upload;
 use super::staged::{Staged, Streams};
 
+/// Bytes of a buffer: a larger tensor goes in pieces.
+const PIECE: usize = 8 << 20;
+
+/// A smaller tensor goes the plain way: the driver puts up to 64 KiB into the command itself, without a wait.
+const SMALLEST: usize = (64 << 10) + 1;
+
 /// The stream for uploads of a GPU, beside that of training.
 #[derive(Debug)]
 struct GpuStreams {
@@ -23,7 +29,7 @@ struct GpuStreams {
 /// The uploads to a GPU.
 pub(super) fn to(device: &CudaDevice) -> Result<Arc<dyn Upload>> {
     let uploads = device.cuda_stream().context().new_stream().w()?;
-    Ok(Arc::new(Staged::new(GpuStreams { device: device.clone(), uploads })))
+    Ok(Arc::new(Staged::new(GpuStreams { device: device.clone(), uploads }, PIECE, SMALLEST)))
 }
 
 impl Streams for GpuStreams {

@@ -32,7 +32,7 @@ struct Inner {
 impl SlowStreams {
     /// Uploads tensors of at least `smallest` bytes in pieces of `piece` bytes.
     pub fn uploads(&self, piece: usize, smallest: usize) -> Arc<dyn Upload> {
-        Arc::new(Staged::in_pieces(self.clone(), piece, smallest))
+        Arc::new(Staged::new(self.clone(), piece, smallest))
     }
 
     /// Returns the calls so far, and forgets them.

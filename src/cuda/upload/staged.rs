@@ -9,14 +9,8 @@ use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 use super::{Arrival, Upload};
 use crate::parameters::bytes_of;
 
-/// Bytes of a buffer: a larger tensor goes in pieces.
-const PIECE: usize = 8 << 20;
-
 /// Buffers of pinned memory.
 const BUFFERS: usize = 2;
-
-/// A smaller tensor goes the plain way: the driver puts up to 64 KiB into the command itself, without a wait.
-const SMALLEST: usize = (64 << 10) + 1;
 
 /// Two streams of a device, one that computes and one that copies to the device.
 pub(super) trait Streams: Debug + Send + Sync + 'static {
@@ -81,12 +75,8 @@ struct Buffer<S: Streams> {
 }
 
 impl<S: Streams> Staged<S> {
-    pub fn new(streams: S) -> Self {
-        Self::in_pieces(streams, PIECE, SMALLEST)
-    }
-
-    /// Uploads tensors of at least `smallest` bytes in pieces of `piece` bytes.
-    pub fn in_pieces(streams: S, piece: usize, smallest: usize) -> Self {
+    /// Uploads tensors of at least `smallest` bytes in pieces of `piece` bytes; smaller ones go the plain way.
+    pub fn new(streams: S, piece: usize, smallest: usize) -> Self {
         let staging = Mutex::new(Staging { buffers: Vec::new() });
         Self { streams: Arc::new(streams), staging, piece, smallest }
     }

@@ -63,7 +63,7 @@ pub(crate) fn explained(
         return error;
     }
     let outline = config.model.outline(&data.input(), outputs).ok().flatten().unwrap_or_default();
-    let sizes = Sizes::of(config, data, outline, device, purpose).on_device();
+    let sizes = Sizes::of(config, data, outline, device, purpose).on_device(device.is_cuda());
     let full = DeviceFull {
         device: config.device.clone(),
         free_of: device::memory(device),
@@ -166,9 +166,14 @@ impl Sizes {
         needs
     }
 
-    /// Returns the sizes of what is in the memory of a GPU: no copy to save, and one batch.
-    fn on_device(self) -> Self {
-        Self { is_on_cpu: true, batches: 1, purpose: Purpose::RangeTest, ..self }
+    /// Returns the sizes of what is in the memory of a GPU. If it `copies_beside` training, the copy to save and the next
+    /// batch are there as well.
+    fn on_device(self, copies_beside: bool) -> Self {
+        let (purpose, batches) = match self.purpose {
+            Purpose::Train | Purpose::Resume { .. } if copies_beside => (self.purpose, self.batches.min(2)),
+            _ => (Purpose::RangeTest, 1),
+        };
+        Self { is_on_cpu: true, batches, purpose, ..self }
     }
 
     /// Returns name, shape and bytes of the largest weights.
@@ -378,16 +383,27 @@ mod tests {
     }
 
     #[test]
-    fn a_full_device_has_no_copy_to_save_and_one_batch() {
-        let elsewhere = Sizes { is_on_cpu: false, ..sizes(Purpose::Train) }.on_device();
+    fn a_full_device_has_the_copy_to_save_and_the_next_batch_only_if_it_copies_beside_training() {
+        let on_device = |purpose, copies_beside, batches| {
+            Sizes { is_on_cpu: false, batches, ..sizes(purpose) }.on_device(copies_beside)
+        };
         let all = [
             ("weights", 4 * 103),
             ("moments", 4 * 200),
+            ("copy to save", 4 * 303),
             ("gradients", 4 * 100),
             ("activations", 4 * 300),
-            ("batches", 8 * 12),
+            ("batches", 2 * 8 * 12),
         ];
-        assert_eq!(listed(&elsewhere), expected(&all));
+        let without = [all[0], all[1], all[3], all[4], ("batches", 8 * 12)];
+        for purpose in [Purpose::Train, Purpose::Resume { held: 7 }] {
+            assert_eq!(listed(&on_device(purpose, true, 9)), expected(&all));
+            assert_eq!(listed(&on_device(purpose, false, 9)), expected(&without));
+        }
+        assert_eq!(listed(&on_device(Purpose::RangeTest, true, 9)), expected(&without));
+        // Small batches are not read ahead.
+        assert_eq!(listed(&on_device(Purpose::Train, true, 1)).last(), expected(&without).last());
+        let elsewhere = on_device(Purpose::Train, true, 9);
         let largest = elsewhere.largest_tensors();
         let names: Vec<_> = largest.iter().map(|(name, _, bytes)| (name.as_str(), *bytes)).collect();
         assert_eq!(names, [("a", 280), ("b", 120), ("c", 12)]);
