@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::product::Instructions;
 use crate::{cpu, device};
 
 /// The build and the machine that wrote a checkpoint. It names no host, user or path.
@@ -118,9 +120,13 @@ fn selected_kernels() -> Vec<&'static str> {
 
 #[cfg(target_arch = "x86_64")]
 fn cpu_features() -> Vec<&'static str> {
+    let multiplies = |instructions| cpu::product::instructions() == Some(instructions);
     let all = [
+        // That which multiplies bf16.
+        ("amx_bf16", multiplies(Instructions::Amx)),
         ("avx", is_x86_feature_detected!("avx")),
         ("avx2", is_x86_feature_detected!("avx2")),
+        ("avx512_bf16", multiplies(Instructions::Dots)),
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("f16c", is_x86_feature_detected!("f16c")),
         ("fma", is_x86_feature_detected!("fma")),

@@ -8,7 +8,7 @@ const LANES: usize = 16;
 
 /// Returns the sum of `f` over the elements of a row.
 #[inline(always)]
-pub(crate) fn sum<T: Float>(x: &[T], f: impl Fn(T) -> T) -> T {
+pub(crate) fn sum<A: Copy, T: Float>(x: &[A], f: impl Fn(A) -> T) -> T {
     let mut lanes = [T::zero(); LANES];
     let (blocks, rest) = x.as_chunks::<LANES>();
     for block in blocks {

@@ -157,8 +157,7 @@ pub(super) struct Conv {
 
 impl Conv {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(Weight::value).transpose()?;
-        ops::conv2d(x, &self.weight.value()?, bias.as_ref(), self.options)
+        ops::conv2d(x, self.weight.var(), self.bias.as_ref().map(|bias| bias.var().as_tensor()), self.options)
     }
 }
 

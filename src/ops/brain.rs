@@ -1,12 +1,15 @@
 //! Products of matrices of bf16 on a CPU that has instructions for them. A factor of f32 is rounded to bf16 as it is
 //! read; sums are f32.
 
-use candle_core::{CpuStorage, DType, Device, Result, WithDType, bail};
+use candle_core::{CpuStorage, DType, Device, Result, Tensor, WithDType, bail};
 use half::bf16;
 
 use super::gemm::{self, Factor, Matrix, assert_factors, lies_within};
+use super::operand::Reading;
+use super::pointwise::relu_value;
+use super::widened::{convert, tensor};
 use crate::cpu::product::{Bias, Instructions, Numbers, Product, Target, View, instructions, multiply};
-use crate::cpu::{self, Half, Real, filled};
+use crate::cpu::{self, Half, Real, filled, vectorized, widen};
 
 /// Whether tensors of this type on this device are multiplied here.
 pub(super) fn is_for(device: &Device, dtype: DType) -> bool {
@@ -45,6 +48,20 @@ impl Number for bf16 {
     fn target(to: *mut Self) -> Target {
         Target::Bf16(to)
     }
+}
+
+/// The elements of a bias in f32.
+pub(super) fn in_f32(bias: &Tensor) -> Result<Vec<f32>> {
+    match bias.dtype() {
+        DType::F32 => Ok(Reading::of(bias).elements::<f32>()?.to_vec()),
+        _ => Ok(widen(Reading::of(bias).elements::<bf16>()?)),
+    }
+}
+
+/// The gradient of a weight or a bias, in its type.
+pub(super) fn of_weight(weight: &Tensor, sums: Vec<f32>) -> Result<Tensor> {
+    let sums = tensor(CpuStorage::F32(sums), weight.shape())?;
+    if weight.dtype() == DType::F32 { Ok(sums) } else { tensor(convert(&sums, weight.dtype())?, weight.shape()) }
 }
 
 impl Factor<'_> {
@@ -109,8 +126,24 @@ pub(super) trait Stored: WithDType {
         add: bool,
     );
 
+    /// Writes `left · right` to `into`, with `bias` added to the elements of each row and then ReLU, if `relu`.
+    fn product_finished(
+        left: Matrix<'_, Self>,
+        right: Matrix<'_, Self>,
+        into: &mut [Self],
+        row_stride: usize,
+        bias: Option<&[Self::Sum]>,
+        relu: bool,
+    );
+
     /// The nearest number of this type.
     fn of_sum(x: Self::Sum) -> Self;
+
+    /// The same number as a sum.
+    fn as_sum(self) -> Self::Sum;
+
+    /// Calls `work` with `elements`, which are zeros, as sums.
+    fn fill_with_sums(elements: &mut [Self], work: impl FnOnce(&mut [Self::Sum]));
 }
 
 impl<T: Real> Stored for T {
@@ -124,9 +157,44 @@ impl<T: Real> Stored for T {
         gemm::product(left, right, into, row_stride, add);
     }
 
+    fn product_finished(
+        left: Matrix<'_, T>,
+        right: Matrix<'_, T>,
+        into: &mut [T],
+        row_stride: usize,
+        bias: Option<&[T]>,
+        relu: bool,
+    ) {
+        let columns = right.columns;
+        gemm::product(left, right, into, row_stride, false);
+        if bias.is_none() && !relu {
+            return;
+        }
+        for (row, y) in into.chunks_mut(row_stride.max(1)).take(left.rows).enumerate() {
+            let bias = bias.map_or_else(T::zero, |bias| bias[row]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for y in &mut y[..columns] {
+                        *y = if relu { relu_value(*y + bias) } else { *y + bias };
+                    }
+                },
+            );
+        }
+    }
+
     #[inline(always)]
     fn of_sum(x: T) -> T {
         x
+    }
+
+    #[inline(always)]
+    fn as_sum(self) -> T {
+        self
+    }
+
+    fn fill_with_sums(elements: &mut [T], work: impl FnOnce(&mut [T])) {
+        work(elements);
     }
 }
 
@@ -134,33 +202,73 @@ impl Stored for bf16 {
     type Sum = f32;
 
     fn product(left: Matrix<'_, Self>, right: Matrix<'_, Self>, into: &mut [f32], row_stride: usize, add: bool) {
-        product_here(left, right, into, row_stride, add);
+        product_here(left, right, into, row_stride, Finish::of(add));
     }
 
     fn product_of_sums(left: Matrix<'_, f32>, right: Matrix<'_, Self>, into: &mut [f32], row_stride: usize, add: bool) {
-        product_here(left, right, into, row_stride, add);
+        product_here(left, right, into, row_stride, Finish::of(add));
+    }
+
+    fn product_finished(
+        left: Matrix<'_, Self>,
+        right: Matrix<'_, Self>,
+        into: &mut [Self],
+        row_stride: usize,
+        bias: Option<&[f32]>,
+        relu: bool,
+    ) {
+        assert!(bias.is_none_or(|bias| bias.len() == left.rows), "a bias of another length");
+        let bias = bias.map_or(Bias::None, |bias| Bias::OfRows(bias.as_ptr()));
+        product_here(left, right, into, row_stride, Finish { add: false, bias, relu });
     }
 
     #[inline(always)]
     fn of_sum(x: f32) -> Self {
         Self::rounded(x)
     }
+
+    #[inline(always)]
+    fn as_sum(self) -> f32 {
+        self.widened()
+    }
+
+    fn fill_with_sums(elements: &mut [Self], work: impl FnOnce(&mut [f32])) {
+        let mut sums = vec![0.0; elements.len()];
+        work(&mut sums);
+        vectorized(
+            #[inline(always)]
+            || elements.iter_mut().zip(sums).for_each(|(x, sum)| *x = Self::rounded(sum)),
+        );
+    }
+}
+
+/// What is done with a product.
+struct Finish {
+    add: bool,
+    bias: Bias,
+    relu: bool,
+}
+
+impl Finish {
+    fn of(add: bool) -> Self {
+        Self { add, bias: Bias::None, relu: false }
+    }
 }
 
 /// [`product`] of matrices in slices, on the calling thread.
-fn product_here<L: Number, R: Number>(
+fn product_here<L: Number, R: Number, I: Number>(
     left: Matrix<'_, L>,
     right: Matrix<'_, R>,
-    into: &mut [f32],
+    into: &mut [I],
     row_stride: usize,
-    add: bool,
+    Finish { add, bias, relu }: Finish,
 ) {
     let (rows, columns) = (left.rows, right.columns);
     assert_factors(left, right);
     assert!(lies_within(into.len(), rows, columns, row_stride, 1), "a product beyond its slice");
     assert!(row_stride >= columns || rows <= 1, "rows of a product that overlap");
-    let (left, right, into) = (left.view(), right.view(), Target::F32(into.as_mut_ptr()));
-    let product = Product { left, right, into, row_stride, add, bias: Bias::None, relu: false };
+    let (left, right, into) = (left.view(), right.view(), I::target(into.as_mut_ptr()));
+    let product = Product { left, right, into, row_stride, add, bias, relu };
     let Some(instructions) = instructions() else { unreachable!("kernels of bf16 need its instructions") };
     // SAFETY: the assertions ensure that the factors fit and that all of them and of the product is within its slice;
     // `into` is borrowed mutably, so it does not overlap the factors.

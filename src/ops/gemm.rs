@@ -88,8 +88,8 @@ fn add<T: Real>(row: &mut [T], bias: &[T], f: impl Fn(T) -> T) {
 /// Multiplications that are worth a second thread.
 const WORTH_A_THREAD: usize = 1 << 19;
 
-/// Multiplications in a part of a product, at least.
-const PART: usize = 1 << 24;
+/// Rows or columns from which a thread has more than one part.
+const LONG: usize = 1 << 10;
 
 /// The fewest rows or columns of a part: with so many, parts have the bits of the whole.
 const NARROWEST: usize = 128;
@@ -136,9 +136,11 @@ fn parts(rows: usize, inner: usize, columns: usize) -> usize {
     if work < WORTH_A_THREAD || threads == 1 {
         return 1;
     }
-    // More than one for each thread, where they take long: others may use the processor too.
-    let wanted = threads * (work / (threads * PART)).clamp(1, 4);
-    wanted.min(rows.max(columns) / NARROWEST).max(1)
+    // Each part reads the whole of one factor, so there is one for each thread, and more only of what is very long:
+    // others may use the processor too.
+    let longest = rows.max(columns);
+    let wanted = threads * (longest / (threads * LONG)).clamp(1, 4);
+    wanted.min(longest / NARROWEST).max(1)
 }
 
 /// The first element of a product whose parts are written by different threads.

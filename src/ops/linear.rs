@@ -158,7 +158,7 @@ mod tests {
     use candle_core::{DType, Device, Var};
 
     use super::*;
-    use crate::ops::testing::{Reference, check, numbers};
+    use crate::ops::testing::{Reference, check, check_wide_weights, numbers};
 
     #[test]
     fn every_form_has_its_gradients() {
@@ -168,6 +168,16 @@ mod tests {
             check(Linear { transposed, relu }, &[&x, &weight, &bias], 1e-13);
             check(Linear { transposed, relu: false }, &[&x, &weight], 1e-13);
         }
+    }
+
+    #[test]
+    fn inputs_of_half_types_take_weights_of_f32() {
+        let (x, weight, bias) = (numbers(&[3, 37, 70], 1), numbers(&[45, 70], 2), numbers(&[45], 3));
+        check_wide_weights(&[&x, &weight, &bias], |x| linear(&x[0], &x[1], Some(&x[2])));
+        check_wide_weights(&[&x, &weight.t().unwrap()], |x| linear_in_out(&x[0], &x[1], None));
+        // Far from zero, where rounding does not change a sign.
+        let bias = (bias.sign().unwrap() * 60.0).unwrap();
+        check_wide_weights(&[&x, &weight, &bias], |x| linear_relu(&x[0], &x[1], &x[2]));
     }
 
     #[test]

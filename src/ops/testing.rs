@@ -82,6 +82,26 @@ fn check_rounded<O: Op>(
     }
 }
 
+/// Checks an operation whose first input is of a half type and whose weights are of f32: gradients have the types of
+/// their inputs and the values of f64, within what rounding the weights changes.
+#[track_caller]
+pub(super) fn check_wide_weights(inputs: &[&Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor> + Copy) {
+    for half in [DType::BF16, DType::F16] {
+        let dtype = |at: usize| if at == 0 { half } else { DType::F32 };
+        let mixed: Vec<Tensor> = inputs.iter().enumerate().map(|(at, x)| x.to_dtype(dtype(at)).unwrap()).collect();
+        let exact: Vec<Tensor> = mixed.iter().map(to_f64).collect();
+        let y = f(&mixed).unwrap();
+        assert_eq!(y.dtype(), half);
+        assert_close(&y, &f(&exact).unwrap(), 2e-2);
+        let found = gradients(&refs(&mixed), f);
+        for (at, (found, expected)) in found.iter().zip(&gradients(&refs(&exact), f)).enumerate() {
+            assert_eq!(found.dtype(), dtype(at));
+            assert_close(found, expected, 2e-2);
+        }
+        assert_tape_and_graph_agree(&refs(&mixed), f);
+    }
+}
+
 /// Returns the devices of this machine that this build can use. If it is made for GPUs and there is none, stderr says so.
 fn devices() -> Vec<Device> {
     static GPU: OnceLock<Option<Device>> = OnceLock::new();

@@ -16,8 +16,6 @@ mod strip;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
-use std::fmt;
-
 use half::bf16;
 
 /// The numbers of a factor.
@@ -84,15 +82,6 @@ pub(crate) enum Instructions {
     Dots,
 }
 
-impl fmt::Display for Instructions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Amx => "amx_bf16",
-            Self::Dots => "avx512_bf16",
-        })
-    }
-}
-
 /// Returns the best instructions of this processor; `None` if it has none for bf16.
 pub(crate) fn instructions() -> Option<Instructions> {
     #[cfg(target_arch = "x86_64")]
@@ -115,3 +104,6 @@ pub(crate) unsafe fn multiply(product: &Product, instructions: Instructions, par
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (product, instructions, parallel);
 }
+
+#[cfg(test)]
+mod tests;

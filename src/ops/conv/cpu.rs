@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use super::geometry::Geometry;
-use crate::cpu::{self, Real, total, vectorized};
-use crate::ops::gemm::{Matrix, product};
-use crate::ops::operand::Operand;
-use crate::ops::pointwise::{relu_grad, relu_value};
+use candle_core::WithDType;
+use num_traits::Zero;
+
+use crate::cpu::{self, total, vectorized};
+use crate::ops::brain::Stored;
+use crate::ops::gemm::Matrix;
 
 impl Geometry {
-    pub fn convolve<T: Real>(&self, x: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
+    pub fn convolve<T: Stored>(&self, x: &[T], weight: &[T], bias: Option<&[T::Sum]>) -> Vec<T> {
         let mut y = vec![T::zero(); self.batch * self.output_len()];
         let part = self.part();
         cpu::for_chunks(&mut y, part * self.output_len(), usize::MAX, |number, y| {
@@ -21,44 +23,30 @@ impl Geometry {
         y
     }
 
-    fn convolve_image<T: Real>(&self, x: &[T], weight: &[T], bias: Option<&[T]>, y: &mut [T], unrolled: &mut [T]) {
+    fn convolve_image<T: Stored>(
+        &self,
+        x: &[T],
+        weight: &[T],
+        bias: Option<&[T::Sum]>,
+        y: &mut [T],
+        unrolled: &mut [T],
+    ) {
         let (positions, weights) = (self.positions(), self.weights());
         self.blocks(|channels, rows, start, tile| {
             let columns = tile.len() * self.output[2];
             let unrolled = &mut unrolled[..weights * columns];
             self.im2col(&x[channels], &tile, unrolled);
             let kernels = Matrix::new(&weight[rows.start * weights..], rows.len(), weights, weights);
-            let y = &mut y[start..];
-            product(kernels, Matrix::new(unrolled, weights, columns, columns), y, positions, false);
-            for (row, y) in rows.zip(y.chunks_mut(positions)) {
-                self.finish(&mut y[..columns], bias.map(|bias| bias[row]));
-            }
+            let (unrolled, bias) = (Matrix::new(unrolled, weights, columns, columns), bias.map(|bias| &bias[rows]));
+            T::product_finished(kernels, unrolled, &mut y[start..], positions, bias, self.options.relu);
         });
     }
 
-    /// Adds the bias and applies ReLU after the products.
-    fn finish<T: Real>(&self, y: &mut [T], bias: Option<T>) {
-        if bias.is_none() && !self.options.relu {
-            return;
-        }
-        let (bias, relu) = (bias.unwrap_or_else(T::zero), self.options.relu);
-        vectorized(
-            #[inline(always)]
-            || {
-                for y in y {
-                    *y = if relu { relu_value(*y + bias) } else { *y + bias };
-                }
-            },
-        );
-    }
-
     /// Computes the gradients of input, weight and bias; empty if not needed.
-    pub fn gradients<T: Real>(&self, inputs: &[Operand<'_, T>], y: &[T], dy: &[T]) -> [Vec<T>; 3] {
-        let (x, weight) = (inputs[0], inputs[1]);
-        let needed = Needed { weight: weight.tracked, bias: inputs.get(2).is_some_and(|bias| bias.tracked) };
-        let operands = (x.elements, weight.elements, y, dy);
+    pub fn gradients<T: Stored>(&self, operands: Operands<'_, T>, needed: Needed) -> Gradients<T> {
+        let (x, weight, ..) = operands;
         let part = self.part();
-        let mut dx = vec![T::zero(); if x.tracked { x.elements.len() } else { 0 }];
+        let mut dx = vec![T::zero(); if needed.x { x.len() } else { 0 }];
         let mut parts: Vec<(&mut [T], _)> = dx.chunks_mut(part * self.input_len()).map(|dx| (dx, None)).collect();
         parts.resize_with(self.batch.div_ceil(part), Default::default);
         cpu::for_chunks(&mut parts, 1, usize::MAX, |index, parts| {
@@ -68,24 +56,25 @@ impl Geometry {
             }
         });
         let (dweight, dbias) = parts.into_iter().filter_map(|(_, sums)| sums).unzip();
-        let lengths = [(needed.weight, weight.elements.len()), (needed.bias, self.output[0])];
+        let lengths = [(needed.weight, weight.len()), (needed.bias, self.output[0])];
         let [weights, biases] = lengths.map(|(needed, len)| if needed { len } else { 0 });
-        [dx, total(dweight, weights), total(dbias, biases)]
+        (dx, total(dweight, weights), total(dbias, biases))
     }
 
     /// Writes the input gradient of some images, and returns their contributions to the gradients of weight and bias.
-    fn gradients_of_part<T: Real>(
+    fn gradients_of_part<T: Stored>(
         &self,
         images: Range<usize>,
         (x, weight, y, dy): Operands<'_, T>,
         dx: &mut [T],
         needed: Needed,
-    ) -> (Vec<T>, Vec<T>) {
-        let zeros = |needed: bool, len: usize| vec![T::zero(); if needed { len } else { 0 }];
-        let mut dweight = zeros(needed.weight, weight.len());
-        let mut dbias = zeros(needed.bias, self.output[0]);
-        let mut through = zeros(self.options.relu, self.output_len());
-        let mut unrolled = zeros(true, self.unrolled_len());
+    ) -> (Vec<T::Sum>, Vec<T::Sum>) {
+        let sums = |needed: bool, len: usize| vec![T::Sum::zero(); if needed { len } else { 0 }];
+        let mut dweight = sums(needed.weight, weight.len());
+        let mut dbias = sums(needed.bias, self.output[0]);
+        let mut through = vec![T::zero(); if self.options.relu { self.output_len() } else { 0 }];
+        let mut unrolled = vec![T::zero(); if needed.weight { self.unrolled_len() } else { 0 }];
+        let mut dunrolled = sums(needed.x, self.unrolled_len());
         let mut dimages = dx.chunks_exact_mut(self.input_len());
         for image in images {
             let outputs = image * self.output_len()..(image + 1) * self.output_len();
@@ -98,63 +87,74 @@ impl Geometry {
                 #[inline(always)]
                 || {
                     let channels = dbias.iter_mut().zip(dy.chunks_exact(self.positions()));
-                    channels.for_each(|(bias, g)| *bias += cpu::sum(g, |g| g));
+                    channels.for_each(|(bias, g)| *bias += cpu::sum(g, T::as_sum));
                 },
             );
             let dweight = needed.weight.then_some(&mut dweight[..]);
             let x = &x[image * self.input_len()..][..self.input_len()];
-            self.gradients_of_image(x, weight, dy, dweight, dimages.next(), &mut unrolled);
+            let unrolled = (&mut unrolled[..], &mut dunrolled[..]);
+            match dimages.next() {
+                Some(dimage) => T::fill_with_sums(dimage, |dimage| {
+                    self.gradients_of_image(x, weight, dy, dweight, Some(dimage), unrolled);
+                }),
+                None => self.gradients_of_image(x, weight, dy, dweight, None, unrolled),
+            }
         }
         (dweight, dbias)
     }
 
-    fn gradients_of_image<T: Real>(
+    fn gradients_of_image<T: Stored>(
         &self,
         x: &[T],
         weight: &[T],
         dy: &[T],
-        mut dweight: Option<&mut [T]>,
-        mut dimage: Option<&mut [T]>,
-        unrolled: &mut [T],
+        mut dweight: Option<&mut [T::Sum]>,
+        mut dimage: Option<&mut [T::Sum]>,
+        (unrolled, dunrolled): (&mut [T], &mut [T::Sum]),
     ) {
         let (positions, weights) = (self.positions(), self.weights());
         self.blocks(|channels, rows, start, tile| {
             let columns = tile.len() * self.output[2];
-            let unrolled = &mut unrolled[..weights * columns];
             let dy = Matrix::new(&dy[start..], rows.len(), columns, positions);
             let kernels = rows.start * weights..rows.end * weights;
             if let Some(dweight) = &mut dweight {
+                let unrolled = &mut unrolled[..weights * columns];
                 self.im2col(&x[channels.clone()], &tile, unrolled);
                 let unrolled = Matrix::new(unrolled, weights, columns, columns).transposed();
-                product(dy, unrolled, &mut dweight[kernels.clone()], weights, true);
+                T::product(dy, unrolled, &mut dweight[kernels.clone()], weights, true);
             }
             if let Some(dimage) = &mut dimage {
                 let kernels = Matrix::new(&weight[kernels], rows.len(), weights, weights);
-                product(kernels.transposed(), dy, unrolled, columns, false);
-                self.col2im(unrolled, &tile, &mut dimage[channels]);
+                let dunrolled = &mut dunrolled[..weights * columns];
+                T::product(kernels.transposed(), dy, dunrolled, columns, false);
+                self.col2im(dunrolled, &tile, &mut dimage[channels]);
             }
         });
     }
 }
 
 /// Computes the gradient through a ReLU with results `y`.
-fn through_relu<T: Real>(dy: &[T], y: &[T], result: &mut [T]) {
+fn through_relu<T: Stored>(dy: &[T], y: &[T], result: &mut [T]) {
     vectorized(
         #[inline(always)]
         || {
             for (result, (&g, &y)) in result.iter_mut().zip(dy.iter().zip(y)) {
-                *result = relu_grad(y, g);
+                *result = if y.as_sum() > T::Sum::zero() { g } else { T::zero() };
             }
         },
     );
 }
 
 /// Input, weight, result and the result's gradient.
-type Operands<'a, T> = (&'a [T], &'a [T], &'a [T], &'a [T]);
+pub(super) type Operands<'a, T> = (&'a [T], &'a [T], &'a [T], &'a [T]);
 
-/// The gradients needed among those that are sums over the batch.
+/// The gradients of input, weight and bias.
+type Gradients<T> = (Vec<T>, Vec<<T as Stored>::Sum>, Vec<<T as Stored>::Sum>);
+
+/// The gradients that are needed.
 #[derive(Clone, Copy)]
-struct Needed {
-    weight: bool,
-    bias: bool,
+pub(super) struct Needed {
+    pub x: bool,
+    pub weight: bool,
+    pub bias: bool,
 }

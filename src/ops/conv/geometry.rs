@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, WithDType, bail};
 
 use super::Conv2d;
 use crate::cpu::{Real, vectorized};
@@ -143,7 +143,7 @@ impl Geometry {
     }
 
     /// Unrolls the pixels that rows `tile` of the result need from a group's channels: `[weights, positions]`.
-    pub fn im2col<T: Real>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
+    pub fn im2col<T: WithDType>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
         if self.options.padding > 0 {
             unrolled.fill(T::zero());
         }

@@ -4,6 +4,7 @@
 //! position of the kernel; the convolution is then a matrix product (Chellapilla, Puri and Simard, 2006). The matrix is
 //! not kept for the backward pass: unrolling an image again is cheaper than reading the matrix from memory.
 
+mod brain;
 mod cpu;
 mod cuda;
 mod geometry;
@@ -12,10 +13,11 @@ mod tests;
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use super::op::{DeviceKernel, Op, apply};
+use super::op::{DeviceKernel, Op, apply, fitting};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
 use crate::cuda::Place;
+use cpu::Needed;
 use geometry::Geometry;
 
 /// Options of [`conv2d`], the same in both directions.
@@ -44,9 +46,10 @@ impl Default for Conv2d {
 /// # Errors
 /// The shapes do not fit or the device fails.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: Conv2d) -> Result<Tensor> {
+    let weight = fitting(&options, x, weight)?;
     match bias {
-        Some(bias) => apply(options, &[x, weight, bias]),
-        None => apply(options, &[x, weight]),
+        Some(bias) => apply(options, &[x, &weight, &fitting(&options, x, bias)?]),
+        None => apply(options, &[x, &weight]),
     }
 }
 
@@ -78,12 +81,22 @@ impl Op for Conv2d {
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
         let geometry = self.geometry(inputs.iter().map(Operand::dims))?;
-        let gradients = geometry.gradients(inputs, y.elements, dy.elements);
-        Ok(gradients.into_iter().take(inputs.len()).map(Gradient::Elements).collect())
+        let bias = inputs.get(2).is_some_and(|bias| bias.tracked);
+        let needed = Needed { x: inputs[0].tracked, weight: inputs[1].tracked, bias };
+        let operands = (inputs[0].elements, inputs[1].elements, y.elements, dy.elements);
+        let (dx, dweight, dbias) = geometry.gradients(operands, needed);
+        Ok([dx, dweight, dbias].into_iter().take(inputs.len()).map(Gradient::Elements).collect())
+    }
+
+    fn takes_wide_weights(&self) -> bool {
+        true
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        Place::has_kernels(device, dtype).then_some(self)
+        match Place::has_kernels(device, dtype) {
+            true => Some(self),
+            false => super::brain::is_for(device, dtype).then(|| brain::InBrain::of(self) as _),
+        }
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cpu::workers;
 use crate::ops::operand::with_operands;
-use crate::ops::testing::{Reference, check, check_kernels, gradients, numbers, to_vec};
+use crate::ops::testing::{Reference, check, check_kernels, check_wide_weights, gradients, numbers, to_vec};
 
 /// Shapes of input and weight, and options.
 fn cases() -> Vec<([usize; 4], [usize; 4], Conv2d)> {
@@ -47,6 +47,17 @@ fn every_convolution_has_its_gradients() {
 }
 
 /// Larger than one tile and one part: 40 images of 9 by 40 by 40 numbers, each unrolled to 81 by 1600.
+#[test]
+fn inputs_of_half_types_take_weights_of_f32() {
+    for (x, weight, options) in cases() {
+        let [x, weight, bias] = operands(&x, &weight);
+        // Far from zero, where rounding does not change a sign.
+        let bias = (bias.sign().unwrap() * 40.0).unwrap();
+        check_wide_weights(&[&x, &weight, &bias], |x| conv2d(&x[0], &x[1], Some(&x[2]), options));
+        check_wide_weights(&[&x, &weight], |x| conv2d(&x[0], &x[1], None, Conv2d { relu: false, ..options }));
+    }
+}
+
 #[test]
 fn tiles_and_parts_of_a_batch_make_no_difference() {
     let [x, weight, bias] = operands(&[40, 9, 40, 40], &[5, 9, 3, 3]);

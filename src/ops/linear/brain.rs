@@ -5,12 +5,12 @@ use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor};
 use half::bf16;
 
 use super::Linear;
-use crate::cpu::{column_sums_by, widen, zip};
-use crate::ops::brain::product;
+use crate::cpu::{Half, column_sums_by, zip};
+use crate::ops::brain::{in_f32, of_weight, product};
 use crate::ops::gemm::Factor;
 use crate::ops::op::DeviceKernel;
 use crate::ops::operand::Reading;
-use crate::ops::widened::{convert, tensor};
+use crate::ops::widened::tensor;
 
 /// [`Linear`], computed here.
 #[repr(transparent)]
@@ -35,14 +35,6 @@ fn rows<'a>(x: &'a Reading<'_>, width: usize) -> Result<Factor<'a>> {
     let (storage, layout) = x.on_cpu()?;
     let rows = layout.shape().elem_count() / width.max(1);
     Ok(Factor::new(storage, Layout::contiguous_with_offset((rows, width), layout.start_offset())))
-}
-
-/// The elements of a bias in f32.
-fn in_f32(bias: &Tensor) -> Result<Vec<f32>> {
-    match bias.dtype() {
-        candle_core::DType::F32 => Ok(Reading::of(bias).elements::<f32>()?.to_vec()),
-        _ => Ok(widen(Reading::of(bias).elements::<bf16>()?)),
-    }
 }
 
 impl DeviceKernel for InBrain {
@@ -81,11 +73,7 @@ impl DeviceKernel for InBrain {
         let mut gradients =
             vec![inputs[0].track_op().then(dx).transpose()?, inputs[1].track_op().then(dweight).transpose()?];
         if let Some(bias) = inputs.get(2) {
-            let dbias = || {
-                let sums = column_sums_by(dy.elements::<bf16>()?, outputs, bf16::to_f32);
-                let sums = tensor(CpuStorage::F32(sums), bias.shape())?;
-                if bias.dtype() == sums.dtype() { Ok(sums) } else { of(bias, convert(&sums, bias.dtype())) }
-            };
+            let dbias = || of_weight(bias, column_sums_by(dy.elements::<bf16>()?, outputs, Half::widened));
             gradients.push(bias.track_op().then(dbias).transpose()?);
         }
         Ok(gradients)
