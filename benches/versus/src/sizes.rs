@@ -87,10 +87,10 @@ pub fn table(results: &Results) -> String {
     let threads = results.sizes.first().map_or(0, |steps| steps.threads);
     let plural = if threads == 1 { "" } else { "s" };
     let mut text = format!(
-        "Microseconds per step by size, {threads} thread{plural}. `MLP-1024x128` is an MLP 784-1024-1024-10 with 128 rows, \
-         `GPT-256x128x8` two blocks of width 256 with 8 rows of 128 tokens; the last column is the minimal work of \
-         Rekindle's step over its time:\n\n| | Rekindle | PyTorch eager | ratio | GFLOP/s |\n|---|---:|---:|---:|---:|\n\
-         {rows}\n"
+        "Microseconds per step by size, {threads} thread{plural}. `MLP-1024x128` is an MLP 784-1024-1024-10 with 128 \
+         rows, `GPT-256x128x8` two blocks of width 256 with 8 rows of 128 tokens; the last column is the minimal work \
+         of Rekindle's step over its time:\n\n\
+         | | Rekindle | PyTorch eager | ratio | GFLOP/s |\n|---|---:|---:|---:|---:|\n{rows}\n"
     );
     if let Some((ratio, point)) = worst {
         let _ = writeln!(text, "The smallest ratio is {} at {point}.\n", times(ratio));
