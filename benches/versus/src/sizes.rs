@@ -14,7 +14,7 @@ use crate::table::{microseconds, times};
 use crate::workload::Workload;
 
 /// Widths from 128 to 2048, rows of 64 to 1024 tokens, and batches of 8 to 512 rows.
-const POINTS: [&str; 13] = [
+pub const POINTS: [&str; 13] = [
     "MLP-128x8",
     "MLP-128x512",
     "MLP-512x64",
@@ -35,31 +35,28 @@ const TOLD: usize = 5;
 
 const ROUNDS: usize = 3;
 
-/// Measures all points with the first number of threads.
+/// Measures a point with the first number of threads.
 pub fn measure(
+    point: &str,
     arguments: &Arguments,
     programs: &Programs,
     conditions: &mut Conditions,
     results: &mut Results,
 ) -> Result<()> {
     let Some(&threads) = arguments.threads.first() else { return Ok(()) };
-    let contestants = vec!["rekindle".to_owned(), "torch".to_owned()];
-    for workload in POINTS {
-        let start = programs.write_start(&[workload.to_owned()])?;
-        let turns = Turns {
-            workload,
-            threads,
-            contestants: &contestants,
-            rounds: arguments.rounds.min(ROUNDS),
-            seconds: arguments.seconds,
-            told: Some(TOLD),
-        };
-        let steps = rounds::in_turns(&turns, programs, conditions, results)?;
-        results.sizes.extend(steps);
-        // The largest has 400 MB.
-        start.iter().try_for_each(fs::remove_file)?;
-    }
-    Ok(())
+    let start = programs.write_start(&[point.to_owned()])?;
+    let turns = Turns {
+        workload: point,
+        threads,
+        contestants: &["rekindle".to_owned(), "torch".to_owned()],
+        rounds: arguments.rounds.min(ROUNDS),
+        seconds: arguments.seconds,
+        told: Some(TOLD),
+    };
+    let steps = rounds::in_turns(&turns, programs, conditions, results)?;
+    results.sizes.extend(steps);
+    // The largest has 400 MB.
+    Ok(start.iter().try_for_each(fs::remove_file)?)
 }
 
 /// The table, and its worst point; nothing if no sizes were measured.
