@@ -66,8 +66,8 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "usage: workloads write FOLDER WORKLOAD… | steps WORKLOAD [DEVICE] | storage MEGABYTES | count WORKLOAD \
-                 STEPS | product SIZE TYPE DEVICE"
+                "usage: workloads write FOLDER WORKLOAD… | steps WORKLOAD [DEVICE] | storage MEGABYTES | count \
+                 WORKLOAD STEPS | product SIZE TYPE DEVICE"
             );
             std::process::exit(2);
         }

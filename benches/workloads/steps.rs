@@ -31,7 +31,7 @@ hidden = [128]
 dropout = 0.5
 ";
 
-/// Returns the model of a workload on `device`. The large GPT has weights of f32 and computes in bf16, except on the CPU.
+/// Returns the model of a workload on `device`. The largest GPT computes in bf16 with weights of f32, except on the CPU.
 fn build(workload: &Workload, device: &Device) -> std::result::Result<Box<dyn Model>, Box<dyn Error>> {
     let in_bf16 = workload.in_bf16 || workload.base == "GPT-124M" && !device.is_cpu();
     let policy = if in_bf16 { Policy { compute: DType::BF16, ..Policy::default() } } else { Policy::default() };

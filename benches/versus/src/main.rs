@@ -153,7 +153,13 @@ fn measure(arguments: &Arguments, root: &Path, out: &Path) -> Result<Results> {
             Part::Saves => storage::measure_saves(arguments, &programs, &mut conditions, &mut results)?,
             Part::Storage => storage::measure(arguments.megabytes, &programs, &mut conditions, &mut results)?,
             Part::Resume => resume::measure(&programs, &mut conditions, &mut results)?,
-            Part::Sizes => sizes::measure(arguments, &programs, &mut conditions, &mut results)?,
+            Part::Sizes => {
+                for point in sizes::POINTS {
+                    sizes::measure(point, arguments, &programs, &mut conditions, &mut results)?;
+                    results.conditions = conditions.so_far();
+                    write(&results, out)?;
+                }
+            }
         }
         // The results so far are kept if a later part fails.
         results.conditions = conditions.so_far();

@@ -14,7 +14,7 @@ use crate::table::{microseconds, times};
 use crate::workload::Workload;
 
 /// Widths from 128 to 2048, rows of 64 to 1024 tokens, and batches of 8 to 512 rows.
-const POINTS: [&str; 13] = [
+pub const POINTS: [&str; 13] = [
     "MLP-128x8",
     "MLP-128x512",
     "MLP-512x64",
@@ -35,31 +35,28 @@ const TOLD: usize = 5;
 
 const ROUNDS: usize = 3;
 
-/// Measures all points with the first number of threads.
+/// Measures a point with the first number of threads.
 pub fn measure(
+    point: &str,
     arguments: &Arguments,
     programs: &Programs,
     conditions: &mut Conditions,
     results: &mut Results,
 ) -> Result<()> {
     let Some(&threads) = arguments.threads.first() else { return Ok(()) };
-    let contestants = vec!["rekindle".to_owned(), "torch".to_owned()];
-    for workload in POINTS {
-        let start = programs.write_start(&[workload.to_owned()])?;
-        let turns = Turns {
-            workload,
-            threads,
-            contestants: &contestants,
-            rounds: arguments.rounds.min(ROUNDS),
-            seconds: arguments.seconds,
-            told: Some(TOLD),
-        };
-        let steps = rounds::in_turns(&turns, programs, conditions, results)?;
-        results.sizes.extend(steps);
-        // The largest has 400 MB.
-        start.iter().try_for_each(fs::remove_file)?;
-    }
-    Ok(())
+    let start = programs.write_start(&[point.to_owned()])?;
+    let turns = Turns {
+        workload: point,
+        threads,
+        contestants: &["rekindle".to_owned(), "torch".to_owned()],
+        rounds: arguments.rounds.min(ROUNDS),
+        seconds: arguments.seconds,
+        told: Some(TOLD),
+    };
+    let steps = rounds::in_turns(&turns, programs, conditions, results)?;
+    results.sizes.extend(steps);
+    // The largest has 400 MB.
+    Ok(start.iter().try_for_each(fs::remove_file)?)
 }
 
 /// The table, and its worst point; nothing if no sizes were measured.
@@ -87,10 +84,10 @@ pub fn table(results: &Results) -> String {
     let threads = results.sizes.first().map_or(0, |steps| steps.threads);
     let plural = if threads == 1 { "" } else { "s" };
     let mut text = format!(
-        "Microseconds per step by size, {threads} thread{plural}. `MLP-1024x128` is an MLP 784-1024-1024-10 with 128 rows, \
-         `GPT-256x128x8` two blocks of width 256 with 8 rows of 128 tokens; the last column is the minimal work of \
-         Rekindle's step over its time:\n\n| | Rekindle | PyTorch eager | ratio | GFLOP/s |\n|---|---:|---:|---:|---:|\n\
-         {rows}\n"
+        "Microseconds per step by size, {threads} thread{plural}. `MLP-1024x128` is an MLP 784-1024-1024-10 with 128 \
+         rows, `GPT-256x128x8` two blocks of width 256 with 8 rows of 128 tokens; the last column is the minimal work \
+         of Rekindle's step over its time:\n\n\
+         | | Rekindle | PyTorch eager | ratio | GFLOP/s |\n|---|---:|---:|---:|---:|\n{rows}\n"
     );
     if let Some((ratio, point)) = worst {
         let _ = writeln!(text, "The smallest ratio is {} at {point}.\n", times(ratio));

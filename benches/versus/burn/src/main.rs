@@ -38,10 +38,14 @@ fn main() {
             let forward = |model: &ConvNet, x: &Tensor<4>| model.forward(x.clone());
             train(ConvNet::new(&start), adamw(), 1e-3, batches, forward, classes);
         }
-        _ => {
+        "W4" => {
             let batches = start.tokens("x").into_iter().zip(start.classes("y")).collect();
             let forward = |model: &Gpt, x: &Tensor<2, Int>| model.forward(x.clone());
             train(Gpt::new(&start), adamw(), 1e-3, batches, forward, classes);
+        }
+        other => {
+            eprintln!("burn's program has no {other}");
+            std::process::exit(3);
         }
     }
 }

@@ -9,9 +9,10 @@ mod protocol;
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, SGD, VarBuilder, VarMap, loss};
-use models::{ConvNet, Gpt, Mlp, Model};
+use models::{ConvNet, Gpt, Mlp, Model, Size};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +27,8 @@ fn main() -> Result<()> {
 struct Training {
     model: Box<dyn Model>,
     optimizer: Either,
+    /// All parameters, where gradients are clipped.
+    clipped: Vec<Var>,
     batches: Vec<(Tensor, Tensor)>,
     step: usize,
 }
@@ -48,14 +51,21 @@ impl Training {
             "W1" => Box::new(Mlp::new(&[10, 32, 1], vb)?),
             "W2" => Box::new(Mlp::new(&[784, 1024, 1024, 10], vb)?),
             "W3" => Box::new(ConvNet::new(vb)?),
-            _ => Box::new(Gpt::new(vb)?),
+            "W4" => Box::new(Gpt::new(Size { layers: 4, heads: 4, width: 128, context: 64 }, vb)?),
+            "W5" => Box::new(Gpt::new(Size { layers: 6, heads: 6, width: 384, context: 256 }, vb)?),
+            "W7" => Box::new(Mlp::new(&[784, 4096, 4096, 10], vb)?),
+            other => {
+                eprintln!("candle-nn's program has no {other}");
+                std::process::exit(3);
+            }
         };
         begin_with(&map, &tensors)?;
         let optimizer = match workload {
             "W1" => Either::Sgd(SGD::new(map.all_vars(), 0.1)?),
             _ => Either::AdamW(AdamW::new(map.all_vars(), ParamsAdamW { lr: 1e-3, ..Default::default() })?),
         };
-        Ok(Self { model, optimizer, batches, step: 0 })
+        let clipped = if ["W5", "W7"].contains(&workload) { map.all_vars() } else { Vec::new() };
+        Ok(Self { model, optimizer, clipped, batches, step: 0 })
     }
 
     fn step(&mut self) -> Result<f32> {
@@ -65,13 +75,30 @@ impl Training {
             Either::Sgd(_) => loss::mse(&outputs, y)?,
             Either::AdamW(_) => loss::cross_entropy(&outputs, &y.flatten_all()?)?,
         };
+        let mut gradients = loss.backward()?;
+        clip(&mut gradients, &self.clipped)?;
         match &mut self.optimizer {
-            Either::Sgd(sgd) => sgd.backward_step(&loss)?,
-            Either::AdamW(adamw) => adamw.backward_step(&loss)?,
+            Either::Sgd(sgd) => sgd.step(&gradients)?,
+            Either::AdamW(adamw) => adamw.step(&gradients)?,
         }
         self.step += 1;
         loss.to_scalar()
     }
+}
+
+/// Scales the gradients of `vars` so that their norm together is at most 1. Candle has no such function.
+fn clip(gradients: &mut GradStore, vars: &[Var]) -> Result<()> {
+    if vars.is_empty() {
+        return Ok(());
+    }
+    let square = |var| gradients.get(var).expect("all are trained").sqr()?.sum_all()?.to_scalar::<f32>();
+    let norm = vars.iter().map(|var| square(var.as_tensor())).sum::<Result<f32>>()?.sqrt();
+    let scale = f64::from(1.0 / (norm + 1e-6)).min(1.0);
+    for var in vars {
+        let scaled = (gradients.remove(var).expect("all are trained") * scale)?;
+        gradients.insert(var, scaled);
+    }
+    Ok(())
 }
 
 /// Sets the weights of `map` to the initial weights of all contestants.

@@ -59,11 +59,16 @@ impl Model for ConvNet {
     }
 }
 
-const WIDTH: usize = 128;
-const HEADS: usize = 4;
-const LAYERS: usize = 4;
-const CONTEXT: usize = 64;
 const VOCABULARY: usize = 65;
+
+/// The sizes of a GPT.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub layers: usize,
+    pub heads: usize,
+    pub width: usize,
+    pub context: usize,
+}
 
 /// GPT-2, small: learned positions, pre-norm, and an output layer that is the embedding.
 pub struct Gpt {
@@ -75,6 +80,7 @@ pub struct Gpt {
 }
 
 struct Block {
+    heads: usize,
     norms: [LayerNorm; 2],
     attention: Linear,
     attention_out: Linear,
@@ -83,8 +89,8 @@ struct Block {
     mask: Tensor,
 }
 
-fn layer_norm(vb: VarBuilder<'_>) -> Result<LayerNorm> {
-    Ok(LayerNorm::new(vb.get(WIDTH, "weight")?, vb.get(WIDTH, "bias")?, 1e-5))
+fn layer_norm(width: usize, vb: VarBuilder<'_>) -> Result<LayerNorm> {
+    Ok(LayerNorm::new(vb.get(width, "weight")?, vb.get(width, "bias")?, 1e-5))
 }
 
 /// The layer norm that has a backward pass.
@@ -93,17 +99,18 @@ fn normalize(norm: &LayerNorm, x: &Tensor) -> Result<Tensor> {
 }
 
 impl Gpt {
-    pub fn new(vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(size: Size, vb: VarBuilder<'_>) -> Result<Self> {
+        let Size { layers, width, context, .. } = size;
         let mask: Vec<f32> =
-            (0..CONTEXT * CONTEXT).map(|i| if i % CONTEXT > i / CONTEXT { f32::NEG_INFINITY } else { 0.0 }).collect();
-        let mask = Tensor::from_vec(mask, (CONTEXT, CONTEXT), &Device::Cpu)?;
-        let blocks = (0..LAYERS).map(|layer| Block::new(vb.pp(format!("h.{layer}")), mask.clone()));
+            (0..context * context).map(|i| if i % context > i / context { f32::NEG_INFINITY } else { 0.0 }).collect();
+        let mask = Tensor::from_vec(mask, (context, context), &Device::Cpu)?;
+        let blocks = (0..layers).map(|layer| Block::new(size, vb.pp(format!("h.{layer}")), mask.clone()));
         Ok(Self {
-            tokens: candle_nn::embedding(VOCABULARY, WIDTH, vb.pp("wte"))?,
-            positions: candle_nn::embedding(CONTEXT, WIDTH, vb.pp("wpe"))?,
-            position_ids: Tensor::arange(0, CONTEXT as u32, &Device::Cpu)?,
+            tokens: candle_nn::embedding(VOCABULARY, width, vb.pp("wte"))?,
+            positions: candle_nn::embedding(context, width, vb.pp("wpe"))?,
+            position_ids: Tensor::arange(0, context as u32, &Device::Cpu)?,
             blocks: blocks.collect::<Result<_>>()?,
-            norm: layer_norm(vb.pp("ln_f"))?,
+            norm: layer_norm(width, vb.pp("ln_f"))?,
         })
     }
 }
@@ -115,19 +122,20 @@ impl Model for Gpt {
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
-        let x = normalize(&self.norm, &x)?.reshape(((), WIDTH))?;
+        let x = normalize(&self.norm, &x)?.flatten(0, 1)?;
         x.matmul(&self.tokens.embeddings().t()?)
     }
 }
 
 impl Block {
-    fn new(vb: VarBuilder<'_>, mask: Tensor) -> Result<Self> {
+    fn new(Size { heads, width, .. }: Size, vb: VarBuilder<'_>, mask: Tensor) -> Result<Self> {
         Ok(Self {
-            norms: [layer_norm(vb.pp("ln_1"))?, layer_norm(vb.pp("ln_2"))?],
-            attention: linear(WIDTH, 3 * WIDTH, vb.pp("attn.c_attn"))?,
-            attention_out: linear(WIDTH, WIDTH, vb.pp("attn.c_proj"))?,
-            up: linear(WIDTH, 4 * WIDTH, vb.pp("mlp.c_fc"))?,
-            down: linear(4 * WIDTH, WIDTH, vb.pp("mlp.c_proj"))?,
+            heads,
+            norms: [layer_norm(width, vb.pp("ln_1"))?, layer_norm(width, vb.pp("ln_2"))?],
+            attention: linear(width, 3 * width, vb.pp("attn.c_attn"))?,
+            attention_out: linear(width, width, vb.pp("attn.c_proj"))?,
+            up: linear(width, 4 * width, vb.pp("mlp.c_fc"))?,
+            down: linear(4 * width, width, vb.pp("mlp.c_proj"))?,
             mask,
         })
     }
@@ -140,10 +148,10 @@ impl Block {
 
     fn attend(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, context, width) = x.dims3()?;
-        let qkv = self.attention.forward(x)?.reshape((rows, context, 3, HEADS, width / HEADS))?;
+        let qkv = self.attention.forward(x)?.reshape((rows, context, 3, self.heads, width / self.heads))?;
         let part = |i| qkv.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
         let (q, k, v): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
-        let scale = 1.0 / ((width / HEADS) as f64).sqrt();
+        let scale = 1.0 / ((width / self.heads) as f64).sqrt();
         let scores = (q.matmul(&k.t()?)? * scale)?.broadcast_add(&self.mask)?;
         let y = ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
         self.attention_out.forward(&y.transpose(1, 2)?.reshape((rows, context, width))?)
