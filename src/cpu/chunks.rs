@@ -137,6 +137,25 @@ pub(crate) fn zip<T: Copy + Send + Sync>(a: &[T], b: &[T], f: impl Fn(T, T) -> T
     unsafe { filled(a.len(), fill) }
 }
 
+/// Applies `f` to the elements of three slices of equal length.
+pub(crate) fn zip3<T: Copy + Send + Sync>(a: &[T], b: &[T], c: &[T], f: impl Fn(T, T, T) -> T + Sync) -> Vec<T> {
+    assert!(a.len() == b.len() && a.len() == c.len(), "lengths of operands");
+    let fill = |result: &mut [MaybeUninit<T>]| {
+        for_rows(result, 1, |start, result| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (((y, &a), &b), &c) in result.iter_mut().zip(&a[start..]).zip(&b[start..]).zip(&c[start..]) {
+                        y.write(f(a, b, c));
+                    }
+                },
+            );
+        });
+    };
+    // SAFETY: the result is as long as all operands.
+    unsafe { filled(a.len(), fill) }
+}
+
 /// Adds vectors in order; the sum of no vectors is `width` zeros.
 pub(crate) fn total<T: Float>(parts: Vec<Vec<T>>, width: usize) -> Vec<T> {
     let mut parts = parts.into_iter();

@@ -71,6 +71,18 @@ pub(crate) fn round<H: Half>(x: &[f32]) -> Vec<H> {
     map(x, H::rounded)
 }
 
+/// [`widen`] into a slice of equal length, on this thread.
+#[inline(always)]
+pub(crate) fn widen_to<H: Half>(x: &[H], wide: &mut [f32]) {
+    wide.iter_mut().zip(x).for_each(|(wide, x)| *wide = x.widened());
+}
+
+/// [`round`] into a slice of equal length, on this thread.
+#[inline(always)]
+pub(crate) fn round_to<H: Half>(wide: &[f32], x: &mut [H]) {
+    x.iter_mut().zip(wide).for_each(|(x, &wide)| *x = H::rounded(wide));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -101,12 +101,7 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    /// Its value in the type that layers compute in.
-    pub fn value(&self) -> Result<Tensor> {
-        ops::cast(&self.var, self.policy.compute)
-    }
-
-    /// The tensor itself.
+    /// The tensor, in the type of the parameters. Products round it as they read it.
     pub fn var(&self) -> &Var {
         &self.var
     }

@@ -7,7 +7,7 @@ use num_traits::Float;
 
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
-use crate::cpu::{LARGE_CHUNK, Real, for_chunks, vectorized};
+use crate::cpu::{Half, LARGE_CHUNK, Real, for_chunks, vectorized};
 use crate::cuda::Place;
 use crate::rng::{StepRng, Stream};
 
@@ -55,7 +55,15 @@ impl Mask {
 
     /// Applies the mask to elements of which the first has number `start`.
     pub(super) fn apply_from<T: Float>(&self, start: usize, elements: &mut [T]) {
-        let (kept, threshold) = (T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one), self.threshold());
+        let kept = T::from(1.0 / (1.0 - self.p)).unwrap_or_else(T::one);
+        // Not a product with the mask: it would turn an infinity into a NaN and leave a sign on zero.
+        self.choose(start, elements, T::zero(), |x| x * kept);
+    }
+
+    /// Replaces dropped elements by `dropped`, and the others by `keep` of them.
+    #[inline(always)]
+    fn choose<T: Copy>(&self, start: usize, elements: &mut [T], dropped: T, keep: impl Fn(T) -> T) {
+        let threshold = self.threshold();
         vectorized(
             #[inline(always)]
             || {
@@ -66,8 +74,7 @@ impl Mask {
                     let words = &words.as_flattened()[at % 4..];
                     let (now, later) = rest.split_at_mut(rest.len().min(words.len()));
                     for (x, &word) in now.iter_mut().zip(words) {
-                        // Not a product: it would turn an infinity into a NaN and leave a sign on zero.
-                        *x = if word < threshold { T::zero() } else { *x * kept };
+                        *x = if word < threshold { dropped } else { keep(*x) };
                     }
                     (at, rest) = (at + now.len(), later);
                 }
@@ -79,6 +86,15 @@ impl Mask {
     fn apply<T: Float + Send + Sync>(&self, x: &[T]) -> Vec<T> {
         let mut result = x.to_vec();
         for_chunks(&mut result, LARGE_CHUNK, x.len(), |number, result| self.apply_from(number * LARGE_CHUNK, result));
+        result
+    }
+
+    /// [`Mask::apply`] for a half type.
+    fn apply_in_half<H: Half>(&self, x: &[H]) -> Vec<H> {
+        let (mut result, kept) = (x.to_vec(), (1.0 / (1.0 - self.p)) as f32);
+        for_chunks(&mut result, LARGE_CHUNK, x.len(), |number, result| {
+            self.choose(number * LARGE_CHUNK, result, H::zero(), |x| H::rounded(x.widened() * kept));
+        });
         result
     }
 }
@@ -104,6 +120,19 @@ impl Op for Mask {
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
         Ok(vec![Gradient::of(inputs[0], || self.apply(dy.elements))])
+    }
+
+    fn forward_in_half<H: Half>(&self, inputs: &[Operand<'_, H>]) -> Option<Vec<H>> {
+        Some(self.apply_in_half(inputs[0].elements))
+    }
+
+    fn backward_in_half<H: Half>(
+        &self,
+        inputs: &[Operand<'_, H>],
+        _: Operand<'_, H>,
+        dy: Operand<'_, H>,
+    ) -> Option<Vec<Gradient<H>>> {
+        Some(vec![Gradient::of(inputs[0], || self.apply_in_half(dy.elements))])
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {

@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 use super::graph::{Differentiable, attach};
 use super::operand::{Gradient, Operand, Reading, with_operands};
 use super::widened::{self, is_half};
-use crate::cpu::{self, Real};
+use crate::cpu::{self, Half, Real};
 
 /// A differentiable operation on tensors of one float type. Integer operands, such as class numbers, are its fields.
 pub(super) trait Op: Send + Sync + 'static {
@@ -41,6 +41,22 @@ pub(super) trait Op: Send + Sync + 'static {
         y: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>>;
+
+    /// [`Op::forward`] of a half type in one pass, with the bits of that of f32 for widened elements, rounded. `None`:
+    /// it is computed from copies in f32.
+    fn forward_in_half<H: Half>(&self, _inputs: &[Operand<'_, H>]) -> Option<Vec<H>> {
+        None
+    }
+
+    /// [`Op::backward`] of a half type in one pass, like [`Op::forward_in_half`].
+    fn backward_in_half<H: Half>(
+        &self,
+        _inputs: &[Operand<'_, H>],
+        _y: Operand<'_, H>,
+        _dy: Operand<'_, H>,
+    ) -> Option<Vec<Gradient<H>>> {
+        None
+    }
 
     /// Computes the same function with Candle operations that have gradients. Devices and types without a kernel use
     /// it, and the tests compare every kernel with it.

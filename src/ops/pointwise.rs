@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
-use crate::cpu::{Real, map, zip};
+use crate::cpu::{Half, Real, map, zip, zip3};
 use crate::cuda::Place;
 pub(super) use cuda::through_relu;
 
@@ -255,6 +255,20 @@ impl<F: Pointwise> Op for Elementwise<F> {
         Ok(vec![Gradient::of(x, || zip(x.elements, dy.elements, |x, dy| dy * F::derivative(x)))])
     }
 
+    fn forward_in_half<H: Half>(&self, inputs: &[Operand<'_, H>]) -> Option<Vec<H>> {
+        Some(map(inputs[0].elements, |x: H| H::rounded(F::value(x.widened()))))
+    }
+
+    fn backward_in_half<H: Half>(
+        &self,
+        inputs: &[Operand<'_, H>],
+        _: Operand<'_, H>,
+        dy: Operand<'_, H>,
+    ) -> Option<Vec<Gradient<H>>> {
+        let dx = |x: H, dy: H| H::rounded(dy.widened() * F::derivative(x.widened()));
+        Some(vec![Gradient::of(inputs[0], || zip(inputs[0].elements, dy.elements, dx))])
+    }
+
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         F::reference(inputs[0])
     }
@@ -298,6 +312,19 @@ impl Op for Add {
         Ok(vec![Gradient::OfResult, Gradient::OfResult])
     }
 
+    fn forward_in_half<H: Half>(&self, inputs: &[Operand<'_, H>]) -> Option<Vec<H>> {
+        Some(zip(inputs[0].elements, inputs[1].elements, |a: H, b: H| H::rounded(a.widened() + b.widened())))
+    }
+
+    fn backward_in_half<H: Half>(
+        &self,
+        _: &[Operand<'_, H>],
+        _: Operand<'_, H>,
+        _: Operand<'_, H>,
+    ) -> Option<Vec<Gradient<H>>> {
+        Some(vec![Gradient::OfResult, Gradient::OfResult])
+    }
+
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         inputs[0] + inputs[1]
     }
@@ -335,6 +362,26 @@ impl Op for SwiGlu {
         };
         let dup = || zip(gate.elements, dy.elements, |gate, dy| dy * Silu::value(gate));
         Ok(vec![Gradient::of(gate, dgate), Gradient::of(up, dup)])
+    }
+
+    fn forward_in_half<H: Half>(&self, inputs: &[Operand<'_, H>]) -> Option<Vec<H>> {
+        let unit = |gate: H, up: H| H::rounded(Silu::value(gate.widened()) * up.widened());
+        Some(zip(inputs[0].elements, inputs[1].elements, unit))
+    }
+
+    fn backward_in_half<H: Half>(
+        &self,
+        inputs: &[Operand<'_, H>],
+        _: Operand<'_, H>,
+        dy: Operand<'_, H>,
+    ) -> Option<Vec<Gradient<H>>> {
+        let (gate, up) = (inputs[0], inputs[1]);
+        let dgate = |gate: H, dy: H, up: H| H::rounded(dy.widened() * Silu::derivative(gate.widened()) * up.widened());
+        let dup = |gate: H, dy: H| H::rounded(dy.widened() * Silu::value(gate.widened()));
+        Some(vec![
+            Gradient::of(gate, || zip3(gate.elements, dy.elements, up.elements, dgate)),
+            Gradient::of(up, || zip(gate.elements, dy.elements, dup)),
+        ])
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {

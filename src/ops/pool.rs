@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
-use crate::cpu::{Real, for_chunks, vectorized};
+use crate::cpu::{Half, Real, for_chunks, round_to, vectorized, widen_to};
 use crate::cuda::Place;
 
 /// Pooling windows, the same in both directions.
@@ -142,12 +142,65 @@ impl Windows {
         let planes = Self::planes(plane);
         for_chunks(&mut y, planes * self.len(), x.len(), |number, y| {
             let x = x[number * planes * plane..].chunks_exact(plane);
-            y.chunks_exact_mut(self.len()).zip(x).for_each(|(y, x)| match self.kind {
-                Kind::Max => self.largest(x, width, y),
-                Kind::Mean { size } => self.means(x, width, size, y),
-            });
+            y.chunks_exact_mut(self.len()).zip(x).for_each(|(y, x)| self.pool_plane(x, width, y));
         });
         y
+    }
+
+    fn pool_plane<T: Real>(&self, x: &[T], width: usize, y: &mut [T]) {
+        match self.kind {
+            Kind::Max => self.largest(x, width, y),
+            Kind::Mean { size } => self.means(x, width, size, y),
+        }
+    }
+
+    /// [`Windows::pool`] for a half type, a plane at a time.
+    fn pool_in_half<H: Half>(&self, x: &[H], width: usize, plane: usize) -> Vec<H> {
+        let mut y = vec![H::zero(); x.len() / plane * self.len()];
+        let planes = Self::planes(plane);
+        for_chunks(&mut y, planes * self.len(), x.len(), |number, y| {
+            let (mut wide_x, mut wide_y) = (vec![0.0; plane], vec![0.0; self.len()]);
+            for (y, x) in y.chunks_exact_mut(self.len()).zip(x[number * planes * plane..].chunks_exact(plane)) {
+                vectorized(
+                    #[inline(always)]
+                    || widen_to(x, &mut wide_x),
+                );
+                self.pool_plane(&wide_x, width, &mut wide_y);
+                vectorized(
+                    #[inline(always)]
+                    || round_to(&wide_y, y),
+                );
+            }
+        });
+        y
+    }
+
+    /// [`Windows::gradient`] for a half type, a plane at a time.
+    fn gradient_in_half<H: Half>(&self, x: &[H], y: &[H], dy: &[H], width: usize, plane: usize) -> Vec<H> {
+        let mut dx = vec![H::zero(); x.len()];
+        let (planes, outputs) = (Self::planes(plane), self.len());
+        for_chunks(&mut dx, planes * plane, x.len(), |number, dx| {
+            let (mut wide_x, mut wide_dx) = (vec![0.0; plane], vec![0.0; plane]);
+            let (mut wide_y, mut wide_dy) = (vec![0.0; outputs], vec![0.0; outputs]);
+            for (index, dx) in (number * planes..).zip(dx.chunks_exact_mut(plane)) {
+                let of_outputs = index * outputs..(index + 1) * outputs;
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        widen_to(&x[index * plane..][..plane], &mut wide_x);
+                        widen_to(&y[of_outputs.clone()], &mut wide_y);
+                        widen_to(&dy[of_outputs], &mut wide_dy);
+                    },
+                );
+                wide_dx.fill(0.0);
+                self.gradient_of_plane(&wide_x, &wide_y, &wide_dy, &mut wide_dx, width);
+                vectorized(
+                    #[inline(always)]
+                    || round_to(&wide_dx, dx),
+                );
+            }
+        });
+        dx
     }
 
     /// Computes the maximum of each column of a window first, then of each row of these.
@@ -302,6 +355,22 @@ impl Op for Windows {
         let (_, _, height, width) = inputs[0].layout.shape().dims4()?;
         let dx = || self.gradient(inputs[0].elements, y.elements, dy.elements, width, height * width);
         Ok(vec![Gradient::of(inputs[0], dx)])
+    }
+
+    fn forward_in_half<H: Half>(&self, inputs: &[Operand<'_, H>]) -> Option<Vec<H>> {
+        let &[.., height, width] = inputs[0].dims() else { return None };
+        Some(self.pool_in_half(inputs[0].elements, width, height * width))
+    }
+
+    fn backward_in_half<H: Half>(
+        &self,
+        inputs: &[Operand<'_, H>],
+        y: Operand<'_, H>,
+        dy: Operand<'_, H>,
+    ) -> Option<Vec<Gradient<H>>> {
+        let &[.., height, width] = inputs[0].dims() else { return None };
+        let dx = || self.gradient_in_half(inputs[0].elements, y.elements, dy.elements, width, height * width);
+        Some(vec![Gradient::of(inputs[0], dx)])
     }
 
     /// Each row is pooled first, then the rows; of several maxima the first remains.

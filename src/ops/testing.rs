@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Storage, Tensor, Var};
 
 use super::op::{Op, apply_shared, has_kernel};
 use super::tape::Tape;
+use super::widened;
 use crate::cuda::host;
 use crate::device::{self, DeviceError};
 use crate::rng::Stream;
@@ -41,12 +42,40 @@ pub(super) fn check_on<O: Op>(on: impl Fn(&Device) -> Arc<O>, inputs: &[&Tensor]
             check_rounded(&operation, &on_cpu, inputs, dtype, &device, tolerance);
         }
     }
+    for dtype in [DType::F16, DType::BF16] {
+        assert_one_pass_has_the_bits_of_copies(&*on_cpu, inputs, dtype);
+    }
     // A GPU's kernels on the processor. Every operation has one, but that of a test.
     let has_one = |x: &&Tensor| on_cpu.device_kernel(&Device::Cpu, x.dtype()).is_some();
     assert!(host::with_kernels(1, || inputs.iter().all(has_one)) || on_cpu.name() == "triple", "{}", on_cpu.name());
     for dtype in [DType::F64, DType::F32, DType::BF16] {
         host::with_kernels(1, || check_rounded(&on_cpu, &on_cpu, inputs, dtype, &Device::Cpu, tolerance));
     }
+}
+
+/// An operation of a half type has the bits of that of f32 on copies, rounded.
+#[track_caller]
+fn assert_one_pass_has_the_bits_of_copies(operation: &impl Op, inputs: &[&Tensor], dtype: DType) {
+    let rounded = |x: &Tensor| x.to_dtype(dtype).unwrap();
+    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(&rounded(x)).unwrap()).collect();
+    let inputs: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().contiguous().unwrap()).collect();
+    let shape = operation.shape(&refs(&inputs)).unwrap();
+    let tensor = |storage: Storage| match storage {
+        Storage::Cpu(elements) => widened::tensor(elements, &shape).unwrap(),
+        _ => panic!("a result on the CPU was expected"),
+    };
+    let y = tensor(widened::forward_by_copies(operation, &inputs).unwrap());
+    assert_eq!(to_bits(&tensor(widened::forward(operation, &inputs).unwrap())), to_bits(&y));
+    let dy = rounded(&numbers(y.dims(), 98));
+    let by_copies = widened::backward_by_copies(operation, &inputs, &y, &dy).unwrap();
+    let found = widened::backward(operation, &inputs, &y, &dy).unwrap();
+    let bits = |gradients: &[Option<Tensor>]| gradients.iter().map(|x| x.as_ref().map(to_bits)).collect::<Vec<_>>();
+    assert_eq!(bits(&found), bits(&by_copies));
+}
+
+/// The bits of numbers, whose NaN are one.
+fn to_bits(x: &Tensor) -> Vec<u64> {
+    to_vec(x).into_iter().map(f64::to_bits).collect()
 }
 
 /// The kernel for inputs of this type, where there is one, has the values and gradients of the reference in f64, within

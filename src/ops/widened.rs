@@ -1,22 +1,65 @@
 //! Operations in half precision on the CPU: the operands are widened to f32, which is exact, the kernel of f32 runs,
-//! and each element of its result is rounded once.
+//! and each element of its result is rounded once. Some operations do the same in one pass, without copies in f32.
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 use half::{bf16, f16};
 
 use super::op::Op;
-use super::operand::{Gradient, Operand, Reading};
-use crate::cpu;
+use super::operand::{Gradient, Operand, Reading, with_operands};
+use crate::cpu::{self, Half};
 
 /// Computes the result of `operation`, in the type of its first operand.
 pub(super) fn forward(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
+    let in_one_pass = match inputs[0].dtype() {
+        DType::BF16 => forward_in_one_pass::<bf16>(operation, inputs)?,
+        _ => forward_in_one_pass::<f16>(operation, inputs)?,
+    };
+    in_one_pass.map_or_else(|| forward_by_copies(operation, inputs), Ok)
+}
+
+/// Computes the gradients of the tracked inputs, each in the type of its input.
+pub(super) fn backward(operation: &impl Op, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    let in_one_pass = match dy.dtype() {
+        DType::BF16 => backward_in_one_pass::<bf16>(operation, inputs, y, dy)?,
+        _ => backward_in_one_pass::<f16>(operation, inputs, y, dy)?,
+    };
+    in_one_pass.map_or_else(|| backward_by_copies(operation, inputs, y, dy), Ok)
+}
+
+fn forward_in_one_pass<H: Half>(operation: &impl Op, inputs: &[Tensor]) -> Result<Option<Storage>> {
+    let found = with_operands::<H, _>(inputs, |inputs| Ok(operation.forward_in_half(inputs)))?;
+    Ok(found.map(|elements| Storage::Cpu(H::to_cpu_storage_owned(elements))))
+}
+
+fn backward_in_one_pass<H: Half>(
+    operation: &impl Op,
+    inputs: &[Tensor],
+    y: &Tensor,
+    dy: &Tensor,
+) -> Result<Option<Vec<Option<Tensor>>>> {
+    let (read_y, read_dy) = (Reading::of(y), Reading::of(dy));
+    let (on_y, on_dy) = (read_y.operand()?, read_dy.operand()?);
+    let found = with_operands::<H, _>(inputs, |inputs| Ok(operation.backward_in_half(inputs, on_y, on_dy)))?;
+    let tensors = |gradients: Vec<Gradient<H>>| {
+        inputs.iter().zip(gradients).map(|(x, gradient)| gradient.into_tensor(x, dy)).collect()
+    };
+    found.map(tensors).transpose()
+}
+
+/// [`forward`] with copies of the operands in f32.
+pub(super) fn forward_by_copies(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
     let operands = inputs.iter().map(Widened::of).collect::<Result<Vec<_>>>()?;
     let operands = operands.iter().map(Widened::operand).collect::<Result<Vec<_>>>()?;
     round(operation.forward::<f32>(&operands)?, inputs[0].dtype()).map(Storage::Cpu)
 }
 
-/// Computes the gradients of the tracked inputs, each in the type of its input.
-pub(super) fn backward(operation: &impl Op, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+/// [`backward`] with copies of the operands in f32.
+pub(super) fn backward_by_copies(
+    operation: &impl Op,
+    inputs: &[Tensor],
+    y: &Tensor,
+    dy: &Tensor,
+) -> Result<Vec<Option<Tensor>>> {
     let operands = inputs.iter().map(Widened::of).collect::<Result<Vec<_>>>()?;
     let operands = operands.iter().map(Widened::operand).collect::<Result<Vec<_>>>()?;
     let (on_y, on_dy) = (Widened::of(y)?, Widened::of(dy)?);

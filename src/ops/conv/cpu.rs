@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::geometry::Geometry;
-use candle_core::WithDType;
 use num_traits::Zero;
 
+use super::geometry::Geometry;
 use crate::cpu::{self, total, vectorized};
 use crate::ops::brain::Stored;
 use crate::ops::gemm::Matrix;
