@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use super::chunks::map;
 
 /// A type of 16 bits.
-pub(crate) trait Half: WithDType {
+pub(crate) trait Half: WithDType + Stored<f32> {
     /// Returns the same number in f32.
     fn widened(self) -> f32;
 
@@ -59,6 +59,38 @@ impl Half for f16 {
         let finite = if rest < 113 << 23 { subnormal } else { normal };
         Self::from_bits((sign | if rest >= 143 << 23 { large } else { finite }) as u16)
     }
+}
+
+/// A number stored in one type and computed with in `T`.
+pub(crate) trait Stored<T>: Copy + Send + Sync {
+    /// Returns the number that is computed with.
+    fn load(self) -> T;
+
+    /// Returns the number to store; a half type is rounded.
+    fn store(x: T) -> Self;
+}
+
+macro_rules! stored {
+    ($($X:ty as $T:ty: $load:expr, $store:expr;)*) => {$(
+        impl Stored<$T> for $X {
+            #[inline(always)]
+            fn load(self) -> $T {
+                $load(self)
+            }
+
+            #[inline(always)]
+            fn store(x: $T) -> Self {
+                $store(x)
+            }
+        }
+    )*};
+}
+
+stored! {
+    f32 as f32: std::convert::identity, std::convert::identity;
+    f64 as f64: std::convert::identity, std::convert::identity;
+    bf16 as f32: Half::widened, Half::rounded;
+    f16 as f32: Half::widened, Half::rounded;
 }
 
 /// Returns the numbers in f32.

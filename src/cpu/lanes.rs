@@ -1,6 +1,5 @@
 //! Sums and maxima of rows in a fixed number of lanes: the same bits for any register width of the processor.
 
-use candle_core::WithDType;
 use num_traits::Float;
 
 /// Number of independent partial sums: as many as the widest registers hold numbers.
@@ -60,23 +59,23 @@ pub(crate) fn max<T: Float>(x: &[T]) -> T {
 
 /// Returns the sum of `f` over a row in f64.
 #[inline(always)]
-pub(crate) fn sum_f64<T: WithDType>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
+pub(crate) fn sum_f64<X: Copy>(x: &[X], f: impl Fn(X) -> f64) -> f64 {
     sum2_f64(x, x, |x, _| f(x))
 }
 
 /// Returns the sum of `f` over two rows of equal length, in f64.
 #[inline(always)]
-pub(crate) fn sum2_f64<T: WithDType>(x: &[T], y: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
+pub(crate) fn sum2_f64<X: Copy>(x: &[X], y: &[X], f: impl Fn(X, X) -> f64) -> f64 {
     const LANES: usize = 8;
     let mut lanes = [0.0; LANES];
     let ((x_blocks, x_rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in x_blocks.iter().zip(y_blocks) {
         for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += f(WithDType::to_f64(x), WithDType::to_f64(y));
+            *lane += f(x, y);
         }
     }
     for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane += f(WithDType::to_f64(x), WithDType::to_f64(y));
+        *lane += f(x, y);
     }
     lanes.iter().sum()
 }

@@ -5,8 +5,10 @@
 use candle_core::WithDType;
 use num_traits::Float;
 
+use super::half::Stored;
+
 /// The number types of fused operations.
-pub(crate) trait Real: WithDType + Float + std::iter::Sum {
+pub(crate) trait Real: WithDType + Float + std::iter::Sum + Stored<Self> {
     /// `exp(x)`.
     fn exponential(self) -> Self;
 

@@ -105,11 +105,6 @@ impl Weight {
     pub fn var(&self) -> &Var {
         &self.var
     }
-
-    /// The result of a normalization by this weight: it computes in the type of the parameters.
-    pub fn normalize(&self, x: &Tensor, norm: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        ops::cast(&norm(&ops::cast(x, self.policy.parameters)?)?, self.policy.compute)
-    }
 }
 
 /// A linear layer.
@@ -167,9 +162,9 @@ pub(super) struct BatchNorm {
 impl BatchNorm {
     pub fn forward(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.weight.var(), self.bias.var());
-        self.weight.normalize(x, |x| match mode {
+        match mode {
             Mode::Train(_) => self.norm.train(x, weight, bias),
             Mode::Evaluate => self.norm.evaluate(x, weight, bias),
-        })
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Normalization over the last dimension, and softmax. Candle's fused forms of these lose gradients.
 
 mod cuda;
+mod half;
 
 use candle_core::{D, DType, Device, Result, Shape, Tensor, bail};
 
+use super::cast;
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand, rows_and_width};
+use super::widened::is_half_by_f32;
 use crate::cpu::{self, Real};
 use crate::cuda::Place;
 
@@ -17,8 +20,8 @@ use crate::cuda::Place;
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     let norm = Norm { centered: true, eps };
     match bias {
-        Some(bias) => apply(norm, &[x, weight, bias]),
-        None => apply(norm, &[x, weight]),
+        Some(bias) => norm.apply(&[x, weight, bias]),
+        None => norm.apply(&[x, weight]),
     }
 }
 
@@ -28,7 +31,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
 /// # Errors
 /// The shapes do not fit or the device fails.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    apply(Norm { centered: false, eps }, &[x, weight])
+    Norm { centered: false, eps }.apply(&[x, weight])
 }
 
 /// `exp(x) / sum(exp(x))` over the last dimension.
@@ -40,7 +43,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Nothing is stored in the forward pass: recomputing the statistics of a row costs less than reading them back.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Norm {
     /// Whether the mean is subtracted.
     centered: bool,
@@ -48,6 +51,20 @@ struct Norm {
 }
 
 impl Norm {
+    /// Applies it. If `x` has another type than the weight, it is normalized in the type of the weight.
+    fn apply(self, inputs: &[&Tensor]) -> Result<Tensor> {
+        let (x, weight) = (inputs[0], inputs[1]);
+        if x.dtype() == weight.dtype() {
+            return apply(self, inputs);
+        }
+        if is_half_by_f32(x, &inputs[1..]) {
+            return half::normalize(self, inputs);
+        }
+        let wide = cast(x, weight.dtype())?;
+        let inputs: Vec<&Tensor> = std::iter::once(&wide).chain(inputs[1..].iter().copied()).collect();
+        cast(&apply(self, &inputs)?, x.dtype())
+    }
+
     /// Returns a row's mean (0 if it is not subtracted) and the inverse of its standard deviation.
     #[inline(always)]
     fn statistics<T: Real>(self, row: &[T]) -> (T, T) {
@@ -65,13 +82,7 @@ impl Norm {
                 #[inline(always)]
                 || {
                     for (row, y) in x[first * width..].chunks_exact(width).zip(rows.chunks_exact_mut(width)) {
-                        let (mean, scale) = self.statistics(row);
-                        for ((y, &x), &weight) in y.iter_mut().zip(row).zip(weight) {
-                            *y = (x - mean) * scale * weight;
-                        }
-                        for (y, &bias) in y.iter_mut().zip(bias.unwrap_or_default()) {
-                            *y += bias;
-                        }
+                        self.normalize_row(row, weight, bias, y);
                     }
                 },
             );
@@ -79,8 +90,18 @@ impl Norm {
         result
     }
 
-    /// Returns the gradients of input, weight and bias. With `n = (x - mean) scale` and `h = dy * weight`, that of the
-    /// input is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` if the mean was not subtracted.
+    #[inline(always)]
+    fn normalize_row<T: Real>(self, row: &[T], weight: &[T], bias: Option<&[T]>, y: &mut [T]) {
+        let (mean, scale) = self.statistics(row);
+        for ((y, &x), &weight) in y.iter_mut().zip(row).zip(weight) {
+            *y = (x - mean) * scale * weight;
+        }
+        for (y, &bias) in y.iter_mut().zip(bias.unwrap_or_default()) {
+            *y += bias;
+        }
+    }
+
+    /// Returns the gradients of input, weight and bias.
     fn gradients<T: Real>(self, x: &[T], weight: &[T], dy: &[T]) -> [Vec<T>; 3] {
         let width = weight.len();
         let parts = cpu::map_rows(x.len() / width, width, |rows| {
@@ -92,36 +113,49 @@ impl Norm {
                 || {
                     let inputs = x.chunks_exact(width).zip(dy.chunks_exact(width));
                     for ((x, dy), dx) in inputs.zip(dx.chunks_exact_mut(width)) {
-                        let (mean, scale) = self.statistics(x);
-                        for ((sum, &x), &dy) in dweight.iter_mut().zip(x).zip(dy) {
-                            *sum += dy * ((x - mean) * scale);
-                        }
-                        for (sum, &dy) in dbias.iter_mut().zip(dy) {
-                            *sum += dy;
-                        }
-                        for ((h, &dy), &weight) in dx.iter_mut().zip(dy).zip(weight) {
-                            *h = dy * weight;
-                        }
-                        let count = T::of(width as f64);
-                        let mean_h = if self.centered { cpu::sum(dx, |h| h) / count } else { T::zero() };
-                        let mean_hn = cpu::sum2(dx, x, |h, x| h * ((x - mean) * scale)) / count;
-                        for (h, &x) in dx.iter_mut().zip(x) {
-                            *h = scale * (*h - mean_h - (x - mean) * scale * mean_hn);
-                        }
+                        self.gradients_of_row(x, weight, dy, dx, [&mut dweight, &mut dbias]);
                     }
                 },
             );
             (dx, dweight, dbias)
         });
-        let mut dx = Vec::with_capacity(x.len());
-        let (mut dweight, mut dbias) = (Vec::new(), Vec::new());
-        for (part_dx, part_dweight, part_dbias) in parts {
-            dx.extend_from_slice(&part_dx);
-            dweight.push(part_dweight);
-            dbias.push(part_dbias);
-        }
-        [dx, cpu::total(dweight, width), cpu::total(dbias, width)]
+        let (dx, [dweight, dbias]) = collect(parts, x.len(), width);
+        [dx, dweight, dbias]
     }
+
+    /// Writes the gradient of a row, and adds to those of weight and bias. With `n = (x - mean) scale` and `h = dy *
+    /// weight`, that of the row is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` if the mean was not subtracted.
+    #[inline(always)]
+    fn gradients_of_row<T: Real>(self, x: &[T], weight: &[T], dy: &[T], dx: &mut [T], [dweight, dbias]: [&mut [T]; 2]) {
+        let (mean, scale) = self.statistics(x);
+        for ((sum, &x), &dy) in dweight.iter_mut().zip(x).zip(dy) {
+            *sum += dy * ((x - mean) * scale);
+        }
+        for (sum, &dy) in dbias.iter_mut().zip(dy) {
+            *sum += dy;
+        }
+        for ((h, &dy), &weight) in dx.iter_mut().zip(dy).zip(weight) {
+            *h = dy * weight;
+        }
+        let count = T::of(x.len() as f64);
+        let mean_h = if self.centered { cpu::sum(dx, |h| h) / count } else { T::zero() };
+        let mean_hn = cpu::sum2(dx, x, |h, x| h * ((x - mean) * scale)) / count;
+        for (h, &x) in dx.iter_mut().zip(x) {
+            *h = scale * (*h - mean_h - (x - mean) * scale * mean_hn);
+        }
+    }
+}
+
+/// Joins the gradients of `len` inputs from each task, and adds those of weight and bias.
+fn collect<X: Copy, T: Real>(parts: Vec<(Vec<X>, Vec<T>, Vec<T>)>, len: usize, width: usize) -> (Vec<X>, [Vec<T>; 2]) {
+    let mut dx = Vec::with_capacity(len);
+    let (mut dweight, mut dbias) = (Vec::new(), Vec::new());
+    for (part_dx, part_dweight, part_dbias) in parts {
+        dx.extend_from_slice(&part_dx);
+        dweight.push(part_dweight);
+        dbias.push(part_dbias);
+    }
+    (dx, [cpu::total(dweight, width), cpu::total(dbias, width)])
 }
 
 impl Op for Norm {
@@ -243,7 +277,9 @@ pub(super) fn softmax_grad_of_row<T: Real>(y: &[T], gradient: &mut [T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{Reference, check, check_kernels, numbers};
+    use candle_core::Var;
+
+    use crate::ops::testing::{Reference, check, check_kernels, numbers, to_vec};
 
     #[test]
     fn every_norm_and_softmax_have_their_gradients() {
@@ -261,6 +297,34 @@ mod tests {
         reference.assert("layer_norm_plain", 1e-11, |x| layer_norm(&x[0], &x[1], None, 1e-5));
         reference.assert("rms_norm", 1e-11, |x| rms_norm(&x[0], &x[1], 1e-6));
         reference.assert("softmax", 1e-12, |x| softmax(&x[0]));
+    }
+
+    /// As models in half precision use it: by casts on devices without this kernel.
+    #[test]
+    fn a_norm_of_a_half_type_by_weights_in_f32_has_the_bits_of_casts() {
+        let single = |shape: &[usize], seed| Var::from_tensor(&numbers(shape, seed).to_dtype(DType::F32).unwrap());
+        let (weight, bias) = (single(&[300], 2).unwrap(), single(&[300], 3).unwrap());
+        for dtype in [DType::BF16, DType::F16] {
+            let x = Var::from_tensor(&numbers(&[7, 30, 300], 1).to_dtype(dtype).unwrap()).unwrap();
+            let vars = [&x, &weight, &bias];
+            for norm in [Norm { centered: true, eps: 1e-5 }, Norm { centered: false, eps: 1e-6 }] {
+                let inputs: Vec<&Tensor> =
+                    vars[..if norm.centered { 3 } else { 2 }].iter().map(|var| var.as_tensor()).collect();
+                let by_casts = || {
+                    let wide = cast(inputs[0], DType::F32).unwrap();
+                    let inputs: Vec<&Tensor> = std::iter::once(&wide).chain(inputs[1..].iter().copied()).collect();
+                    cast(&apply(norm, &inputs).unwrap(), dtype).unwrap()
+                };
+                let [found, expected] = [norm.apply(&inputs).unwrap(), by_casts()].map(|y| {
+                    let dy = numbers(y.dims(), 4).to_dtype(dtype).unwrap();
+                    let store = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+                    let gradients =
+                        inputs.iter().map(|x| (store.get(x).unwrap().dtype(), to_vec(store.get(x).unwrap())));
+                    (y.dtype(), to_vec(&y), gradients.collect::<Vec<_>>())
+                });
+                assert!(found == expected, "{dtype:?} {norm:?}");
+            }
+        }
     }
 
     #[test]

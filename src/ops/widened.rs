@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use super::op::Op;
 use super::operand::{Gradient, Operand, Reading, with_operands};
 use crate::cpu::{self, Half};
+use crate::cuda::Place;
 
 /// Computes the result of `operation`, in the type of its first operand.
 pub(super) fn forward(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
@@ -94,6 +95,13 @@ pub(super) fn converts(from: DType, to: DType) -> bool {
 /// Whether numbers of this type have 16 bits.
 pub(super) fn is_half(dtype: DType) -> bool {
     matches!(dtype, DType::BF16 | DType::F16)
+}
+
+/// Whether an operation of `x`, of a half type, and of `others` in f32, may use a kernel of the CPU for just that.
+pub(super) fn is_half_by_f32(x: &Tensor, others: &[&Tensor]) -> bool {
+    // In tests, the processor may stand in for a GPU.
+    let is_on_cpu = x.device().is_cpu() && !Place::has_kernels(x.device(), x.dtype());
+    is_on_cpu && cpu::has_kernels() && is_half(x.dtype()) && others.iter().all(|x| x.dtype() == DType::F32)
 }
 
 fn round(elements: Vec<f32>, dtype: DType) -> Result<CpuStorage> {

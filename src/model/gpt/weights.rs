@@ -119,9 +119,9 @@ impl Norm {
         match self {
             Self::Layer { weight, bias } => {
                 let bias = bias.as_ref().map(|bias| bias.var().as_tensor());
-                weight.normalize(x, |x| ops::layer_norm(x, weight.var(), bias, 1e-5))
+                ops::layer_norm(x, weight.var(), bias, 1e-5)
             }
-            Self::Rms { weight } => weight.normalize(x, |x| ops::rms_norm(x, weight.var(), 1e-6)),
+            Self::Rms { weight } => ops::rms_norm(x, weight.var(), 1e-6),
         }
     }
 

@@ -1,6 +1,14 @@
 //! Statistics of channels, and the forward and backward passes with them, on the CPU.
 
-use crate::cpu::{LARGE_CHUNK, Real, for_chunks, map_tasks, sum_f64, sum2_f64, vectorized};
+use candle_core::WithDType;
+
+use crate::cpu::{LARGE_CHUNK, Real, Stored, for_chunks, map_tasks, sum_f64, sum2_f64, vectorized};
+
+/// Returns a stored number in f64.
+#[inline(always)]
+fn wide<T: Real, X: Stored<T>>(x: X) -> f64 {
+    WithDType::to_f64(x.load())
+}
 
 /// Sizes: `rows` of `channels` of `plane` elements.
 #[derive(Clone, Copy)]
@@ -28,15 +36,15 @@ impl Dims {
     }
 
     /// Returns mean and biased variance of each channel.
-    pub fn statistics<T: Real>(&self, x: &[T]) -> Vec<(f64, f64)> {
+    pub fn statistics<T: Real, X: Stored<T>>(&self, x: &[X]) -> Vec<(f64, f64)> {
         let count = self.count() as f64;
         let of_channel = |channel: usize| {
             vectorized(
                 #[inline(always)]
                 || {
-                    let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, |x| x)).sum();
+                    let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, wide::<T, X>)).sum();
                     let mean = sum / count;
-                    let squares = |x| (x - mean) * (x - mean);
+                    let squares = |x: X| (wide(x) - mean) * (wide(x) - mean);
                     let sum: f64 = self.of_channel(x, channel).map(|x| sum_f64(x, squares)).sum();
                     (mean, sum / count)
                 },
@@ -47,7 +55,7 @@ impl Dims {
 
     /// Fills `target`, `[rows, channels, plane]`, plane by plane: `work` gets the channel, the range of the plane, and
     /// the plane.
-    fn fill<T: Real>(&self, target: &mut [T], work: impl Fn(usize, std::ops::Range<usize>, &mut [T]) + Sync) {
+    fn fill<X: Send>(&self, target: &mut [X], work: impl Fn(usize, std::ops::Range<usize>, &mut [X]) + Sync) {
         let Self { channels, plane, .. } = *self;
         let rows = (LARGE_CHUNK / (channels * plane).max(1)).max(1);
         for_chunks(target, rows * channels * plane, usize::MAX, |number, target| {
@@ -78,22 +86,22 @@ pub(super) struct Sums {
 }
 
 impl Normalization {
-    pub fn normalize<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-        let mut y = vec![T::zero(); x.len()];
+    pub fn normalize<T: Real, X: Stored<T>>(&self, x: &[X], weight: &[T], bias: &[T]) -> Vec<X> {
+        let mut y = vec![X::store(T::zero()); x.len()];
         self.dims.fill(&mut y, |channel, place, y| {
             let mean = T::from_f64(self.mean[channel]);
             let scale = T::from_f64(self.inverse[channel]) * weight[channel];
             let bias = bias[channel];
             vectorized(
                 #[inline(always)]
-                || y.iter_mut().zip(&x[place]).for_each(|(y, &x)| *y = (x - mean) * scale + bias),
+                || y.iter_mut().zip(&x[place]).for_each(|(y, &x)| *y = X::store((x.load() - mean) * scale + bias)),
             );
         });
         y
     }
 
     /// Returns the sums of each channel.
-    pub fn sums<T: Real>(&self, x: &[T], dy: &[T]) -> Vec<Sums> {
+    pub fn sums<T: Real, X: Stored<T>>(&self, x: &[X], dy: &[X]) -> Vec<Sums> {
         let of_channel = |channel: usize| {
             let mean = self.mean[channel];
             vectorized(
@@ -101,8 +109,8 @@ impl Normalization {
                 || {
                     let planes = self.dims.of_channel(x, channel).zip(self.dims.of_channel(dy, channel));
                     planes.fold(Sums { dy: 0.0, dy_xmu: 0.0 }, |sums, (x, dy)| Sums {
-                        dy: sums.dy + sum_f64(dy, |dy| dy),
-                        dy_xmu: sums.dy_xmu + sum2_f64(x, dy, |x, dy| dy * (x - mean)),
+                        dy: sums.dy + sum_f64(dy, wide::<T, X>),
+                        dy_xmu: sums.dy_xmu + sum2_f64(x, dy, |x, dy| wide(dy) * (wide(x) - mean)),
                     })
                 },
             )
@@ -112,8 +120,8 @@ impl Normalization {
 
     /// Returns the gradient of `x`. If mean and variance were computed from `x`, the gradient through them is
     /// subtracted: the mean of `dy`, and its projection on `x`.
-    pub fn dx<T: Real>(&self, x: &[T], weight: &[T], dy: &[T], sums: &[Sums]) -> Vec<T> {
-        let mut dx = vec![T::zero(); x.len()];
+    pub fn dx<T: Real, X: Stored<T>>(&self, x: &[X], weight: &[T], dy: &[X], sums: &[Sums]) -> Vec<X> {
+        let mut dx = vec![X::store(T::zero()); x.len()];
         let count = self.dims.count() as f64;
         self.dims.fill(&mut dx, |channel, place, dx| {
             let (inverse, sums) = (self.inverse[channel], &sums[channel]);
@@ -128,7 +136,7 @@ impl Normalization {
                 #[inline(always)]
                 || {
                     for (dx, (&x, &dy)) in dx.iter_mut().zip(x[place.clone()].iter().zip(&dy[place])) {
-                        *dx = (dy - mean_dy - (x - mean) * along_x) * scale;
+                        *dx = X::store((dy.load() - mean_dy - (x.load() - mean) * along_x) * scale);
                     }
                 },
             );

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod cuda;
+mod half;
 #[cfg(test)]
 mod tests;
 
@@ -9,9 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 
+use super::cast;
 use super::op::{DeviceKernel, Op, apply_shared};
 use super::operand::{Gradient, Operand};
-use crate::cpu::Real;
+use super::widened::is_half_by_f32;
+use crate::cpu::{Real, Stored};
 use crate::cuda::Place;
 use cpu::{Dims, Normalization};
 
@@ -54,7 +57,7 @@ impl BatchNorm {
             );
         }
         let normalize = Arc::new(Normalize { eps: self.eps, of_batch: true, statistics: Mutex::new(None) });
-        let y = apply_shared(Arc::clone(&normalize), &[x, weight, bias])?;
+        let y = apply_normalize(Arc::clone(&normalize), &[x, weight, bias])?;
         self.update_running_stats(&normalize.statistics()?, count)?;
         Ok(y)
     }
@@ -68,7 +71,7 @@ impl BatchNorm {
         // Detached: the running statistics receive no gradient.
         let running = Statistics { mean: self.mean.as_detached_tensor(), variance: self.variance.as_detached_tensor() };
         let normalize = Normalize { eps: self.eps, of_batch: false, statistics: Mutex::new(Some(running)) };
-        apply_shared(Arc::new(normalize), &[x, weight, bias])
+        apply_normalize(Arc::new(normalize), &[x, weight, bias])
     }
 
     fn check(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Dims> {
@@ -87,6 +90,18 @@ impl BatchNorm {
         towards(&self.mean, &found.mean, 1.0)?;
         towards(&self.variance, &found.variance, count as f64 / (count as f64 - 1.0))
     }
+}
+
+/// Applies it. If `x` has another type than the weight, it is normalized in the type of the weight.
+fn apply_normalize(normalize: Arc<Normalize>, inputs: &[&Tensor; 3]) -> Result<Tensor> {
+    let [x, weight, bias] = *inputs;
+    if x.dtype() == weight.dtype() {
+        return apply_shared(normalize, inputs);
+    }
+    if is_half_by_f32(x, &inputs[1..]) {
+        return half::normalize(normalize, inputs);
+    }
+    cast(&apply_shared(normalize, &[&cast(x, weight.dtype())?, weight, bias])?, x.dtype())
 }
 
 /// Returns the sizes of `x`, checked against tensors of its channels.
@@ -137,6 +152,33 @@ impl Normalize {
     }
 }
 
+impl Normalize {
+    /// Returns the elements of the result on the CPU, in the type of those of `x`.
+    fn normalized<T: Real, X: Stored<T>>(&self, x: Operand<'_, X>, weight: &[T], bias: &[T]) -> Result<Vec<X>> {
+        let (x, dims) = (x.elements, Dims::of(x.dims()));
+        if self.of_batch {
+            let (mean, variance): (Vec<f64>, Vec<f64>) = dims.statistics::<T, X>(x).into_iter().unzip();
+            let tensor = |values: Vec<f64>| Tensor::from_vec(values, dims.channels, &Device::Cpu);
+            self.keep(tensor(mean)?, tensor(variance)?);
+        }
+        Ok(self.on_cpu(dims)?.normalize(x, weight, bias))
+    }
+
+    /// Returns the gradients of `x`, of the weight and of the bias, on the CPU.
+    fn gradients<T: Real, X: Stored<T>>(
+        &self,
+        x: Operand<'_, X>,
+        weight: &[T],
+        dy: Operand<'_, X>,
+    ) -> Result<(Gradient<X>, [Vec<T>; 2])> {
+        let normalization = self.on_cpu(Dims::of(x.dims()))?;
+        let sums = normalization.sums::<T, X>(x.elements, dy.elements);
+        let dx = || normalization.dx(x.elements, weight, dy.elements, &sums);
+        let dx = if x.tracked { Gradient::Elements(dx()) } else { Gradient::None };
+        Ok((dx, [normalization.dweight(&sums), normalization.dbias(&sums)]))
+    }
+}
+
 impl Op for Normalize {
     fn name(&self) -> &'static str {
         "batch norm"
@@ -148,13 +190,7 @@ impl Op for Normalize {
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        let (x, dims) = (inputs[0].elements, Dims::of(inputs[0].dims()));
-        if self.of_batch {
-            let (mean, variance): (Vec<f64>, Vec<f64>) = dims.statistics(x).into_iter().unzip();
-            let tensor = |values: Vec<f64>| Tensor::from_vec(values, dims.channels, &Device::Cpu);
-            self.keep(tensor(mean)?, tensor(variance)?);
-        }
-        Ok(self.on_cpu(dims)?.normalize(x, inputs[1].elements, inputs[2].elements))
+        self.normalized(inputs[0], inputs[1].elements, inputs[2].elements)
     }
 
     fn backward<T: Real>(
@@ -163,14 +199,8 @@ impl Op for Normalize {
         _: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
-        let (x, weight, bias) = (inputs[0], inputs[1], inputs[2]);
-        let normalization = self.on_cpu(Dims::of(x.dims()))?;
-        let sums = normalization.sums(x.elements, dy.elements);
-        Ok(vec![
-            Gradient::of(x, || normalization.dx(x.elements, weight.elements, dy.elements, &sums)),
-            Gradient::of(weight, || normalization.dweight(&sums)),
-            Gradient::of(bias, || normalization.dbias(&sums)),
-        ])
+        let (dx, [dweight, dbias]) = self.gradients(inputs[0], inputs[1].elements, dy)?;
+        Ok(vec![dx, Gradient::Elements(dweight), Gradient::Elements(dbias)])
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {

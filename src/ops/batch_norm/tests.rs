@@ -61,6 +61,36 @@ fn the_running_statistics_follow_the_reference_too() {
     }
 }
 
+/// As models in half precision use it: by casts on devices without this kernel.
+#[test]
+fn a_batch_norm_of_a_half_type_by_weights_in_f32_has_the_bits_of_casts() {
+    let shape = [6, 5, 7, 9];
+    let f32s = |shape: &[usize], seed| Var::from_tensor(&numbers(shape, seed).to_dtype(DType::F32).unwrap()).unwrap();
+    let (weight, bias) = (f32s(&[5], 1), f32s(&[5], 2));
+    for dtype in [DType::BF16, DType::F16] {
+        let x = Var::from_tensor(&numbers(&shape, 0).to_dtype(dtype).unwrap()).unwrap();
+        for is_training in [true, false] {
+            let found = [false, true].map(|by_casts| {
+                let norm = BatchNorm::new(f32s(&[5], 3), f32s(&[5], 4));
+                norm.variance.set(&norm.variance.sqr().unwrap()).unwrap();
+                let apply = |x: &Tensor| match is_training {
+                    true => norm.train(x, &weight, &bias).unwrap(),
+                    false => norm.evaluate(x, &weight, &bias).unwrap(),
+                };
+                let y = if by_casts { cast(&apply(&cast(&x, DType::F32).unwrap()), dtype).unwrap() } else { apply(&x) };
+                let dy = numbers(&shape, 5).to_dtype(dtype).unwrap();
+                let store = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+                let gradients = [&x, &weight, &bias].map(|x| store.get(x).unwrap().clone());
+                let types = gradients.each_ref().map(|gradient| gradient.dtype());
+                assert_eq!((y.dtype(), types), (dtype, [dtype, DType::F32, DType::F32]));
+                let all = gradients.iter().chain([&y, norm.mean.as_tensor(), norm.variance.as_tensor()]);
+                all.map(to_vec).collect::<Vec<_>>()
+            });
+            assert!(found[0] == found[1], "{dtype:?}, training: {is_training}");
+        }
+    }
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let [x, weight, bias] = operands(&[33, 19, 14, 14]);
