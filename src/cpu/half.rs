@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use super::chunks::map;
 
 /// A type of 16 bits.
-pub(crate) trait Half: WithDType + Stored<f32> {
+pub(crate) trait Half: WithDType + Loads<f32> {
     /// Returns the same number in f32.
     fn widened(self) -> f32;
 
@@ -61,8 +61,8 @@ impl Half for f16 {
     }
 }
 
-/// A number stored in one type and computed with in `T`.
-pub(crate) trait Stored<T>: Copy + Send + Sync {
+/// A number that is stored in one type, and loaded into `T` to compute with.
+pub(crate) trait Loads<T>: Copy + Send + Sync {
     /// Returns the number that is computed with.
     fn load(self) -> T;
 
@@ -70,9 +70,9 @@ pub(crate) trait Stored<T>: Copy + Send + Sync {
     fn store(x: T) -> Self;
 }
 
-macro_rules! stored {
+macro_rules! loads {
     ($($X:ty as $T:ty: $load:expr, $store:expr;)*) => {$(
-        impl Stored<$T> for $X {
+        impl Loads<$T> for $X {
             #[inline(always)]
             fn load(self) -> $T {
                 $load(self)
@@ -86,7 +86,7 @@ macro_rules! stored {
     )*};
 }
 
-stored! {
+loads! {
     f32 as f32: std::convert::identity, std::convert::identity;
     f64 as f64: std::convert::identity, std::convert::identity;
     bf16 as f32: Half::widened, Half::rounded;

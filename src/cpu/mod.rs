@@ -18,7 +18,7 @@ pub(crate) use chunks::{
     LARGE_CHUNK, column_sums, column_sums_by, filled, for_chunks, for_rows, map, map_rows, map_tasks, total,
     vectorized, zip, zip3,
 };
-pub(crate) use half::{Half, Stored, round, round_to, widen, widen_to};
+pub(crate) use half::{Half, Loads, round, round_to, widen, widen_to};
 pub(crate) use lanes::{max, sum, sum_f64, sum2, sum2_f64};
 pub(crate) use real::Real;
 pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_in_place};

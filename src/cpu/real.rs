@@ -5,10 +5,10 @@
 use candle_core::WithDType;
 use num_traits::Float;
 
-use super::half::Stored;
+use super::half::Loads;
 
 /// The number types of fused operations.
-pub(crate) trait Real: WithDType + Float + std::iter::Sum + Stored<Self> {
+pub(crate) trait Real: WithDType + Float + std::iter::Sum + Loads<Self> {
     /// `exp(x)`.
     fn exponential(self) -> Self;
 

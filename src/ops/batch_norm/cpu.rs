@@ -2,11 +2,11 @@
 
 use candle_core::WithDType;
 
-use crate::cpu::{LARGE_CHUNK, Real, Stored, for_chunks, map_tasks, sum_f64, sum2_f64, vectorized};
+use crate::cpu::{LARGE_CHUNK, Loads, Real, for_chunks, map_tasks, sum_f64, sum2_f64, vectorized};
 
 /// Returns a stored number in f64.
 #[inline(always)]
-fn wide<T: Real, X: Stored<T>>(x: X) -> f64 {
+fn wide<T: Real, X: Loads<T>>(x: X) -> f64 {
     WithDType::to_f64(x.load())
 }
 
@@ -36,7 +36,7 @@ impl Dims {
     }
 
     /// Returns mean and biased variance of each channel.
-    pub fn statistics<T: Real, X: Stored<T>>(&self, x: &[X]) -> Vec<(f64, f64)> {
+    pub fn statistics<T: Real, X: Loads<T>>(&self, x: &[X]) -> Vec<(f64, f64)> {
         let count = self.count() as f64;
         let of_channel = |channel: usize| {
             vectorized(
@@ -86,7 +86,7 @@ pub(super) struct Sums {
 }
 
 impl Normalization {
-    pub fn normalize<T: Real, X: Stored<T>>(&self, x: &[X], weight: &[T], bias: &[T]) -> Vec<X> {
+    pub fn normalize<T: Real, X: Loads<T>>(&self, x: &[X], weight: &[T], bias: &[T]) -> Vec<X> {
         let mut y = vec![X::store(T::zero()); x.len()];
         self.dims.fill(&mut y, |channel, place, y| {
             let mean = T::from_f64(self.mean[channel]);
@@ -101,7 +101,7 @@ impl Normalization {
     }
 
     /// Returns the sums of each channel.
-    pub fn sums<T: Real, X: Stored<T>>(&self, x: &[X], dy: &[X]) -> Vec<Sums> {
+    pub fn sums<T: Real, X: Loads<T>>(&self, x: &[X], dy: &[X]) -> Vec<Sums> {
         let of_channel = |channel: usize| {
             let mean = self.mean[channel];
             vectorized(
@@ -120,7 +120,7 @@ impl Normalization {
 
     /// Returns the gradient of `x`. If mean and variance were computed from `x`, the gradient through them is
     /// subtracted: the mean of `dy`, and its projection on `x`.
-    pub fn dx<T: Real, X: Stored<T>>(&self, x: &[X], weight: &[T], dy: &[X], sums: &[Sums]) -> Vec<X> {
+    pub fn dx<T: Real, X: Loads<T>>(&self, x: &[X], weight: &[T], dy: &[X], sums: &[Sums]) -> Vec<X> {
         let mut dx = vec![X::store(T::zero()); x.len()];
         let count = self.dims.count() as f64;
         self.dims.fill(&mut dx, |channel, place, dx| {

@@ -14,7 +14,7 @@ use super::cast;
 use super::op::{DeviceKernel, Op, apply_shared};
 use super::operand::{Gradient, Operand};
 use super::widened::is_half_by_f32;
-use crate::cpu::{Real, Stored};
+use crate::cpu::{Loads, Real};
 use crate::cuda::Place;
 use cpu::{Dims, Normalization};
 
@@ -154,7 +154,7 @@ impl Normalize {
 
 impl Normalize {
     /// Returns the elements of the result on the CPU, in the type of those of `x`.
-    fn normalized<T: Real, X: Stored<T>>(&self, x: Operand<'_, X>, weight: &[T], bias: &[T]) -> Result<Vec<X>> {
+    fn normalized<T: Real, X: Loads<T>>(&self, x: Operand<'_, X>, weight: &[T], bias: &[T]) -> Result<Vec<X>> {
         let (x, dims) = (x.elements, Dims::of(x.dims()));
         if self.of_batch {
             let (mean, variance): (Vec<f64>, Vec<f64>) = dims.statistics::<T, X>(x).into_iter().unzip();
@@ -165,7 +165,7 @@ impl Normalize {
     }
 
     /// Returns the gradients of `x`, of the weight and of the bias, on the CPU.
-    fn gradients<T: Real, X: Stored<T>>(
+    fn gradients<T: Real, X: Loads<T>>(
         &self,
         x: Operand<'_, X>,
         weight: &[T],
