@@ -123,8 +123,9 @@ impl Norm {
         [dx, dweight, dbias]
     }
 
-    /// Writes the gradient of a row, and adds to those of weight and bias. With `n = (x - mean) scale` and `h = dy *
-    /// weight`, that of the row is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` if the mean was not subtracted.
+    /// Writes the gradient of a row, and adds to those of weight and bias. With `n = (x - mean) scale` and
+    /// `h = dy * weight`, that of the row is `scale (h - mean(h) - n mean(h n))`, without `mean(h)` if the mean was not
+    /// subtracted.
     #[inline(always)]
     fn gradients_of_row<T: Real>(self, x: &[T], weight: &[T], dy: &[T], dx: &mut [T], [dweight, dbias]: [&mut [T]; 2]) {
         let (mean, scale) = self.statistics(x);

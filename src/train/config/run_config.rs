@@ -39,8 +39,9 @@ pub struct Config {
     pub device: String,
     /// The number type in which the layers of the model compute: `"f32"`, `"bf16"` or `"f16"`. In half precision they
     /// take half the memory, and less time where the device has instructions for it. Weights, the optimizer's state,
-    /// the sums of norms and the loss stay in f32. With f16 the loss is scaled, so that small gradients do not become 0,
-    /// and a step whose gradients overflow is skipped. A model that a program passes as a value chooses its own types.
+    /// the sums of norms and the loss stay in f32. With f16 the loss is scaled, so that small gradients do not become
+    /// 0, and a step whose gradients overflow is skipped. A model that a program passes as a value chooses its own
+    /// types.
     #[serde(default)]
     pub precision: Precision,
     /// The training data.
