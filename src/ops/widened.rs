@@ -11,20 +11,28 @@ use crate::cuda::Place;
 
 /// Computes the result of `operation`, in the type of its first operand.
 pub(super) fn forward(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
-    let in_one_pass = match inputs[0].dtype() {
-        DType::BF16 => forward_in_one_pass::<bf16>(operation, inputs)?,
-        _ => forward_in_one_pass::<f16>(operation, inputs)?,
+    let in_one_pass = match of_one_type(inputs) {
+        Some(DType::BF16) => forward_in_one_pass::<bf16>(operation, inputs)?,
+        Some(_) => forward_in_one_pass::<f16>(operation, inputs)?,
+        None => None,
     };
     in_one_pass.map_or_else(|| forward_by_copies(operation, inputs), Ok)
 }
 
 /// Computes the gradients of the tracked inputs, each in the type of its input.
 pub(super) fn backward(operation: &impl Op, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-    let in_one_pass = match dy.dtype() {
-        DType::BF16 => backward_in_one_pass::<bf16>(operation, inputs, y, dy)?,
-        _ => backward_in_one_pass::<f16>(operation, inputs, y, dy)?,
+    let in_one_pass = match of_one_type(inputs) {
+        Some(DType::BF16) => backward_in_one_pass::<bf16>(operation, inputs, y, dy)?,
+        Some(_) => backward_in_one_pass::<f16>(operation, inputs, y, dy)?,
+        None => None,
     };
     in_one_pass.map_or_else(|| backward_by_copies(operation, inputs, y, dy), Ok)
+}
+
+/// The type of all inputs; `None` if weights are of f32.
+fn of_one_type(inputs: &[Tensor]) -> Option<DType> {
+    let dtype = inputs.first()?.dtype();
+    inputs.iter().all(|x| x.dtype() == dtype).then_some(dtype)
 }
 
 fn forward_in_one_pass<H: Half>(operation: &impl Op, inputs: &[Tensor]) -> Result<Option<Storage>> {
