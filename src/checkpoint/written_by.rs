@@ -2,10 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-#[cfg(target_arch = "x86_64")]
-use crate::cpu::product::Instructions;
+use crate::cpu::product::{Instructions, instructions};
 use crate::{cpu, device};
 
 /// The build and the machine that wrote a checkpoint. It names no host, user or path.
@@ -30,6 +30,10 @@ pub struct WrittenBy {
     /// The model of the GPU and the versions of its software, if it is an NVIDIA GPU: with others, the bits may differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,
+    /// The instructions that multiplied bf16, if the run computes in it on the CPU: `amx_bf16` or `avx512_bf16`, whose
+    /// bits differ, or `f32` on a processor without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16_products: Option<String>,
     /// Number of compute threads.
     pub threads: usize,
     /// Time of writing, in seconds since 1970-01-01 00:00 UTC.
@@ -47,6 +51,7 @@ impl WrittenBy {
             cpu_features: owned(&cpu_features()),
             device: device.to_owned(),
             gpu: None,
+            bf16_products: None,
             threads: rayon::current_num_threads(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         }
@@ -56,6 +61,18 @@ impl WrittenBy {
     #[must_use]
     pub fn on_gpu(self, gpu: Option<String>) -> Self {
         Self { gpu, ..self }
+    }
+
+    /// Returns the same for a run that computes in `dtype`.
+    #[must_use]
+    pub fn computing_in(self, dtype: DType) -> Self {
+        let is_multiplied_here = dtype == DType::BF16 && self.device == "cpu";
+        let instructions = match instructions() {
+            Some(Instructions::Amx) => "amx_bf16",
+            Some(Instructions::Dots) => "avx512_bf16",
+            None => "f32",
+        };
+        Self { bf16_products: is_multiplied_here.then(|| instructions.to_owned()), ..self }
     }
 
     /// Returns the differences between the writer of a checkpoint and `here`, one per line; empty if the same bits are
@@ -69,7 +86,13 @@ impl WrittenBy {
             ("processor", listed(&self.cpu_features), listed(&here.cpu_features)),
             ("device", self.device_beside(here), here.device_beside(self)),
         ];
-        let differ = lines.into_iter().filter(|(_, there, here)| there != here);
+        let products = match (&self.bf16_products, &here.bf16_products) {
+            (Some(there), Some(here)) => [there.clone(), here.clone()],
+            // The precision itself differs where these do.
+            _ => Default::default(),
+        };
+        let lines = lines.into_iter().chain([products].map(|[there, here]| ("products of bf16", there, here)));
+        let differ = lines.filter(|(_, there, here)| there != here);
         differ.map(|(what, there, here)| format!("{what}: written with {there}, now {here}")).collect()
     }
 }
@@ -120,13 +143,9 @@ fn selected_kernels() -> Vec<&'static str> {
 
 #[cfg(target_arch = "x86_64")]
 fn cpu_features() -> Vec<&'static str> {
-    let multiplies = |instructions| cpu::product::instructions() == Some(instructions);
     let all = [
-        // That which multiplies bf16.
-        ("amx_bf16", multiplies(Instructions::Amx)),
         ("avx", is_x86_feature_detected!("avx")),
         ("avx2", is_x86_feature_detected!("avx2")),
-        ("avx512_bf16", multiplies(Instructions::Dots)),
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("f16c", is_x86_feature_detected!("f16c")),
         ("fma", is_x86_feature_detected!("fma")),
@@ -161,6 +180,20 @@ mod tests {
         let there = WrittenBy { threads: here.threads + 1, candle: "0.11.0-old".into(), ..later };
         let expected = format!("Candle: written with 0.11.0-old, now {}", here.candle);
         assert_eq!(there.differences(&here), [expected]);
+    }
+
+    #[test]
+    fn instructions_for_bf16_differ_only_where_it_is_computed_with() {
+        let of = |dtype| WrittenBy::this_build("cpu").computing_in(dtype);
+        assert_eq!(of(DType::F32).bf16_products, None);
+        assert_eq!(WrittenBy::this_build("cuda").computing_in(DType::BF16).bf16_products, None);
+        let here = of(DType::BF16);
+        let there = WrittenBy { bf16_products: Some("another".to_owned()), ..here.clone() };
+        let now = here.bf16_products.clone().unwrap();
+        assert_eq!(there.differences(&here), [format!("products of bf16: written with another, now {now}")]);
+        assert_eq!(there.differences(&of(DType::F32)), Vec::<String>::new());
+        let kept: WrittenBy = serde_json::from_str(&serde_json::to_string(&there).unwrap()).unwrap();
+        assert_eq!(kept, there);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod half;
 mod lanes;
 pub(crate) mod product;
 mod real;
+mod scratch;
 mod slices;
 mod switch;
 pub(crate) mod workers;
@@ -21,5 +22,6 @@ pub(crate) use chunks::{
 pub(crate) use half::{Half, Loads, round, round_to, widen, widen_to};
 pub(crate) use lanes::{max, sum, sum_f64, sum2, sum2_f64};
 pub(crate) use real::Real;
+pub(crate) use scratch::with_scratch;
 pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_in_place};
 pub(crate) use switch::{VARIABLE as REFERENCE_VARIABLE, has_kernels};

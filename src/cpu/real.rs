@@ -2,13 +2,14 @@
 //! The f32 versions are accurate to a few units in the last place and have the same bits on every processor; f64 uses
 //! the standard mathematical library, because no training that needs speed uses f64.
 
+use bytemuck::Pod;
 use candle_core::WithDType;
 use num_traits::Float;
 
 use super::half::Loads;
 
 /// The number types of fused operations.
-pub(crate) trait Real: WithDType + Float + std::iter::Sum + Loads<Self> {
+pub(crate) trait Real: WithDType + Float + Pod + std::iter::Sum + Loads<Self> {
     /// `exp(x)`.
     fn exponential(self) -> Self;
 

@@ -198,9 +198,8 @@ impl Workers {
             if state & OPEN != 0 && number != last {
                 let entered = self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed);
                 // SAFETY: the list is open and counts this worker, so the caller waits until it has left.
-                if entered.is_ok()
-                    && let Some(list) = unsafe { *self.list.get() }
-                {
+                let list = entered.ok().and_then(|_| unsafe { *self.list.get() });
+                if let Some(list) = list {
                     return (number, list);
                 }
                 continue;

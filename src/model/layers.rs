@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
     fn trained(&mut self, name: &str, var: Var) -> Result<Weight> {
         let var = self.kept(var)?;
         self.parameters.insert(name, var.clone());
-        Ok(Weight { var, policy: self.policy })
+        Ok(Weight(var))
     }
 
     fn remembered(&mut self, name: &str, shape: impl Into<Shape>, value: f32) -> Result<Var> {
@@ -95,15 +95,12 @@ impl<'a> Builder<'a> {
 
 /// A tensor that is trained.
 #[derive(Debug)]
-pub(super) struct Weight {
-    var: Var,
-    policy: Policy,
-}
+pub(super) struct Weight(Var);
 
 impl Weight {
     /// The tensor, in the type of the parameters. Products round it as they read it.
     pub fn var(&self) -> &Var {
-        &self.var
+        &self.0
     }
 }
 

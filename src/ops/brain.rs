@@ -1,6 +1,7 @@
 //! Products of matrices of bf16 on a CPU that has instructions for them. A factor of f32 is rounded to bf16 as it is
 //! read; sums are f32.
 
+use bytemuck::Pod;
 use candle_core::{CpuStorage, DType, Device, Result, Tensor, WithDType, bail};
 use half::bf16;
 
@@ -9,7 +10,7 @@ use super::operand::Reading;
 use super::pointwise::relu_value;
 use super::widened::{convert, tensor};
 use crate::cpu::product::{Bias, Instructions, Numbers, Product, Target, View, instructions, multiply};
-use crate::cpu::{self, Half, Real, filled, vectorized, widen};
+use crate::cpu::{self, Half, Real, filled, vectorized, widen, with_scratch};
 
 /// Whether tensors of this type on this device are multiplied here.
 pub(super) fn is_for(device: &Device, dtype: DType) -> bool {
@@ -111,7 +112,7 @@ pub(super) fn product(
 }
 
 /// A type in which operands are stored, while sums of products are kept in another.
-pub(super) trait Stored: WithDType {
+pub(super) trait Stored: WithDType + Pod {
     type Sum: Real;
 
     /// Writes `left · right` to `into`, or adds it there, as [`gemm::product`].
@@ -233,12 +234,14 @@ impl Stored for bf16 {
     }
 
     fn fill_with_sums(elements: &mut [Self], work: impl FnOnce(&mut [f32])) {
-        let mut sums = vec![0.0; elements.len()];
-        work(&mut sums);
-        vectorized(
-            #[inline(always)]
-            || elements.iter_mut().zip(sums).for_each(|(x, sum)| *x = Self::rounded(sum)),
-        );
+        with_scratch(elements.len(), |sums| {
+            sums.fill(0.0);
+            work(sums);
+            vectorized(
+                #[inline(always)]
+                || elements.iter_mut().zip(sums).for_each(|(x, sum)| *x = Self::rounded(*sum)),
+            );
+        });
     }
 }
 

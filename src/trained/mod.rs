@@ -103,6 +103,7 @@ impl Trained {
     ) -> Result<(Self, Vec<String>), TrainedError> {
         let trained = Self::from_checkpoint(&checkpoint, settings)?;
         let here = WrittenBy::this_build(&trained.config.device).on_gpu(device::gpu(&trained.device));
+        let here = here.computing_in(trained.config.precision.dtype());
         messages.extend(resume::other_machine(&checkpoint, &here));
         Ok((trained, messages))
     }

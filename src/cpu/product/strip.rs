@@ -98,12 +98,9 @@ impl Source {
         };
         let pair = |i: usize| {
             let (lower, upper) = (from.wrapping_add(2 * i * along), from.wrapping_add((2 * i + 1) * along));
+            let upper = (2 * i + 1 < depth).then_some(upper);
             // SAFETY: steps below `depth` are within the factor.
-            match depth.saturating_sub(2 * i) {
-                0 => ZERO,
-                1 => unsafe { N::across(lower, None, width) },
-                _ => unsafe { N::across(lower, Some(upper), width) },
-            }
+            if 2 * i < depth { unsafe { N::across(lower, upper, width) } } else { ZERO }
         };
         let element = |i: usize, step: usize| match i < width && step < depth {
             // SAFETY: the element is within the factor.
@@ -124,6 +121,7 @@ impl Source {
     }
 }
 
+// SAFETY: zeros are numbers.
 const ZERO: __m512i = unsafe { std::mem::zeroed() };
 
 /// The element types of factors.

@@ -111,10 +111,11 @@ impl Unit {
     /// The strips have this number of blocks.
     unsafe fn multiply(&mut self, blocks: usize, left: [*const u32; 2], right: [*const u32; 2]) -> &[f32; TILE * TILE] {
         let sums = self.sums.0.as_mut_ptr();
-        // SAFETY: as promised by the caller; the instructions are there.
         match &self.registers {
             _ if blocks == 0 => self.sums.0.fill(0.0),
+            // SAFETY: as promised by the caller; the instructions are there.
             Some(registers) => unsafe { registers.multiply(blocks, left, right, sums) },
+            // SAFETY: as above.
             None => unsafe { dots::multiply(blocks, left, right, sums) },
         }
         &self.sums.0

@@ -14,10 +14,11 @@ impl Geometry {
         let mut y = vec![T::zero(); self.batch * self.output_len()];
         let part = self.part();
         cpu::for_chunks(&mut y, part * self.output_len(), usize::MAX, |number, y| {
-            let mut unrolled = vec![T::zero(); self.unrolled_len()];
             let x = &x[number * part * self.input_len()..];
             let images = y.chunks_exact_mut(self.output_len()).zip(x.chunks_exact(self.input_len()));
-            images.for_each(|(y, x)| self.convolve_image(x, weight, bias, y, &mut unrolled));
+            cpu::with_scratch(self.unrolled_len(), |unrolled| {
+                images.for_each(|(y, x)| self.convolve_image(x, weight, bias, y, unrolled));
+            });
         });
         y
     }
@@ -51,7 +52,11 @@ impl Geometry {
         cpu::for_chunks(&mut parts, 1, usize::MAX, |index, parts| {
             let images = index * part..((index + 1) * part).min(self.batch);
             for (dx, sums) in parts {
-                *sums = Some(self.gradients_of_part(images.clone(), operands, dx, needed));
+                *sums = Some(cpu::with_scratch(self.unrolled_len(), |unrolled| {
+                    cpu::with_scratch(self.unrolled_len(), |dunrolled| {
+                        self.gradients_of_part(images.clone(), operands, dx, needed, (unrolled, dunrolled))
+                    })
+                }));
             }
         });
         let (dweight, dbias) = parts.into_iter().filter_map(|(_, sums)| sums).unzip();
@@ -67,13 +72,12 @@ impl Geometry {
         (x, weight, y, dy): Operands<'_, T>,
         dx: &mut [T],
         needed: Needed,
+        (unrolled, dunrolled): (&mut [T], &mut [T::Sum]),
     ) -> (Vec<T::Sum>, Vec<T::Sum>) {
         let sums = |needed: bool, len: usize| vec![T::Sum::zero(); if needed { len } else { 0 }];
         let mut dweight = sums(needed.weight, weight.len());
         let mut dbias = sums(needed.bias, self.output[0]);
         let mut through = vec![T::zero(); if self.options.relu { self.output_len() } else { 0 }];
-        let mut unrolled = vec![T::zero(); if needed.weight { self.unrolled_len() } else { 0 }];
-        let mut dunrolled = sums(needed.x, self.unrolled_len());
         let mut dimages = dx.chunks_exact_mut(self.input_len());
         for image in images {
             let outputs = image * self.output_len()..(image + 1) * self.output_len();
@@ -91,7 +95,7 @@ impl Geometry {
             );
             let dweight = needed.weight.then_some(&mut dweight[..]);
             let x = &x[image * self.input_len()..][..self.input_len()];
-            let unrolled = (&mut unrolled[..], &mut dunrolled[..]);
+            let unrolled = (&mut *unrolled, &mut *dunrolled);
             match dimages.next() {
                 Some(dimage) => T::fill_with_sums(dimage, |dimage| {
                     self.gradients_of_image(x, weight, dy, dweight, Some(dimage), unrolled);

@@ -144,18 +144,20 @@ impl Geometry {
 
     /// Unrolls the pixels that rows `tile` of the result need from a group's channels: `[weights, positions]`.
     pub fn im2col<T: WithDType>(&self, channels: &[T], tile: &Range<usize>, unrolled: &mut [T]) {
-        if self.options.padding > 0 {
-            unrolled.fill(T::zero());
-        }
         let stride = self.options.stride;
+        // Up to here everything is written.
+        let mut end = 0;
         self.runs(tile, |at, from, len| {
-            let into = &mut unrolled[at..at + len];
+            unrolled[end..at].fill(T::zero());
+            end = at + len;
+            let into = &mut unrolled[at..end];
             if stride == 1 {
                 into.copy_from_slice(&channels[from..from + len]);
             } else {
                 into.iter_mut().zip(channels[from..].iter().step_by(stride)).for_each(|(into, &x)| *into = x);
             }
         });
+        unrolled[end..].fill(T::zero());
     }
 
     /// The transpose of [`Geometry::im2col`]: adds unrolled elements to the pixels that they came from.

@@ -254,7 +254,8 @@ impl Session {
 
     /// Describes this build and its device, for a checkpoint.
     pub(super) fn written_by(&self) -> WrittenBy {
-        WrittenBy::this_build(self.device_name()).on_gpu(device::gpu(&self.device))
+        let precision = self.config.precision.dtype();
+        WrittenBy::this_build(self.device_name()).on_gpu(device::gpu(&self.device)).computing_in(precision)
     }
 
     /// Returns the device, as named in a checkpoint.
