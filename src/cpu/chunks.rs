@@ -75,7 +75,12 @@ pub(crate) fn map_tasks<R: Send>(tasks: usize, parallel: bool, work: impl Fn(usi
 /// # Safety
 /// `fill` writes every element.
 pub(crate) unsafe fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
-    let mut result = Vec::with_capacity(len);
+    let mut result = Vec::<T>::with_capacity(len);
+    if cfg!(test) {
+        // NaN of every type of numbers, so that a test sees what is not written.
+        // SAFETY: the memory is that of the vector.
+        unsafe { result.as_mut_ptr().write_bytes(u8::MAX, len) };
+    }
     fill(&mut result.spare_capacity_mut()[..len]);
     // SAFETY: all elements are written.
     unsafe { result.set_len(len) };

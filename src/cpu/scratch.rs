@@ -16,6 +16,10 @@ pub(crate) fn with_scratch<T: Pod, R>(len: usize, work: impl FnOnce(&mut [T]) ->
     if memory.len() < words {
         memory.resize(words, 0);
     }
+    if cfg!(test) {
+        // NaN of every type, so that a test sees what is read before it is written.
+        memory.fill(u64::MAX);
+    }
     let result = work(&mut bytemuck::cast_slice_mut(&mut memory[..words])[..len]);
     FREE.with_borrow_mut(|free| free.push(memory));
     result

@@ -193,14 +193,12 @@ impl Workers {
     fn enter(&self, last: u64) -> (u64, List<'static>) {
         let (mut since, mut looks) = (None, 0u32);
         loop {
-            let state = self.state.load(Ordering::Acquire);
-            let number = state / NEXT;
-            if state & OPEN != 0 && number != last {
+            if let Some(state) = self.open_after(last, Ordering::Acquire) {
                 let entered = self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed);
                 // SAFETY: the list is open and counts this worker, so the caller waits until it has left.
                 let list = entered.ok().and_then(|_| unsafe { *self.list.get() });
                 if let Some(list) = list {
-                    return (number, list);
+                    return (state / NEXT, list);
                 }
                 continue;
             }
@@ -213,12 +211,18 @@ impl Workers {
         }
     }
 
+    /// Returns the state, if a list after number `last` is open.
+    fn open_after(&self, last: u64, ordering: Ordering) -> Option<u64> {
+        let state = self.state.load(ordering);
+        (state & OPEN != 0 && state / NEXT != last).then_some(state)
+    }
+
     /// Sleeps until there is a list after number `last`.
     fn sleep(&self, last: u64) {
         let mut sleeping = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
         self.asleep.fetch_add(1, Ordering::SeqCst);
         // A caller that opens a list after this look sees that a worker is asleep.
-        while self.state.load(Ordering::SeqCst) / NEXT == last {
+        while self.open_after(last, Ordering::SeqCst).is_none() {
             sleeping = self.wake.wait(sleeping).unwrap_or_else(PoisonError::into_inner);
         }
         self.asleep.fetch_sub(1, Ordering::SeqCst);
@@ -290,6 +294,25 @@ mod tests {
             counts[task].fetch_add(1, Ordering::Relaxed);
         });
         assert_all_once(counts);
+    }
+
+    /// Also after lists that were closed before a worker came.
+    #[test]
+    fn idle_workers_sleep() {
+        let workers = Workers::with_threads(3, &mut None);
+        let asleep = || workers.asleep.load(Ordering::SeqCst);
+        for _ in 0..2000 {
+            workers.compute(workers.caller.try_lock().unwrap(), List { count: 0, work: &|_| {} });
+        }
+        let began = Instant::now();
+        while asleep() < 2 {
+            assert!(began.elapsed() < Duration::from_secs(20), "{} sleep", asleep());
+            thread::sleep(AWAKE);
+        }
+        for _ in 0..20 {
+            assert_eq!(asleep(), 2);
+            thread::sleep(AWAKE / 2);
+        }
     }
 
     #[test]
