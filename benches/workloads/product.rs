@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor};
+use rekindle::ops;
 use rekindle::rng::Stream;
 
 /// Products before the ones that count.
@@ -11,8 +12,8 @@ const WARM_UP: usize = 3;
 /// Products that count.
 const TURNS: usize = 10;
 
-/// Returns the floating-point operations per second of a product of two square matrices of type `f32` or `bf16`, two for
-/// each multiplication with addition; the median of several products.
+/// Returns the floating-point operations per second of a linear layer without bias whose matrices are square and of
+/// type `f32` or `bf16`, two for each multiplication with addition; the median of several.
 pub fn rate(size: usize, dtype: &str, device: &Device) -> Result<f64> {
     let dtype = match dtype {
         "f32" => DType::F32,
@@ -29,7 +30,7 @@ pub fn rate(size: usize, dtype: &str, device: &Device) -> Result<f64> {
     for _ in 0..WARM_UP + TURNS {
         device.synchronize()?;
         let began = Instant::now();
-        let product = a.matmul(&b)?;
+        let product = ops::linear_in_out(&a, &b, None)?;
         device.synchronize()?;
         seconds.push(began.elapsed().as_secs_f64());
         drop(product);
