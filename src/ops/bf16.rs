@@ -6,15 +6,32 @@ use candle_core::{CpuStorage, DType, Device, Result, Tensor, WithDType, bail};
 use half::bf16;
 
 use super::gemm::{self, Factor, Matrix, assert_factors, lies_within};
+use super::op::DeviceKernel;
 use super::operand::Reading;
 use super::pointwise::relu_value;
 use super::widened::{convert, tensor};
 use crate::cpu::product::{Bias, Instructions, Numbers, Product, Target, View, instructions, multiply};
-use crate::cpu::{self, Half, Real, filled, vectorized, widen, with_scratch};
+use crate::cpu::{self, Half, Loads, Real, filled, vectorized, widen, with_scratch};
+use crate::cuda::Place;
 
-/// Whether tensors of this type on this device are multiplied here.
-pub(super) fn is_for(device: &Device, dtype: DType) -> bool {
-    device.is_cpu() && dtype == DType::BF16 && cpu::has_kernels() && instructions().is_some()
+/// An operation on tensors of bf16, computed with the processor's instructions for it: a [`DeviceKernel`] if the
+/// operation has one.
+#[repr(transparent)]
+pub(super) struct InBf16<O>(pub O);
+
+/// Returns the kernel of `operation` for tensors of this type on this device: that of a GPU, or of a CPU that multiplies
+/// bf16.
+pub(super) fn kernel<'a, O>(operation: &'a O, device: &Device, dtype: DType) -> Option<&'a dyn DeviceKernel>
+where
+    O: DeviceKernel,
+    InBf16<O>: DeviceKernel,
+{
+    if Place::has_kernels(device, dtype) {
+        return Some(operation);
+    }
+    let is_here = device.is_cpu() && dtype == DType::BF16 && cpu::has_kernels() && instructions().is_some();
+    // SAFETY: both types have one layout.
+    is_here.then(|| unsafe { &*std::ptr::from_ref(operation).cast::<InBf16<O>>() } as &dyn DeviceKernel)
 }
 
 fn available() -> Result<Instructions> {
@@ -112,7 +129,7 @@ pub(super) fn product(
 }
 
 /// A type in which operands are stored, while sums of products are kept in another.
-pub(super) trait Stored: WithDType + Pod {
+pub(super) trait Stored: WithDType + Pod + Loads<Self::Sum> {
     type Sum: Real;
 
     /// Writes `left · right` to `into`, or adds it there, as [`gemm::product`].
@@ -136,12 +153,6 @@ pub(super) trait Stored: WithDType + Pod {
         bias: Option<&[Self::Sum]>,
         relu: bool,
     );
-
-    /// The nearest number of this type.
-    fn of_sum(x: Self::Sum) -> Self;
-
-    /// The same number as a sum.
-    fn as_sum(self) -> Self::Sum;
 
     /// Calls `work` with `elements`, which are zeros, as sums.
     fn fill_with_sums(elements: &mut [Self], work: impl FnOnce(&mut [Self::Sum]));
@@ -184,16 +195,6 @@ impl<T: Real> Stored for T {
         }
     }
 
-    #[inline(always)]
-    fn of_sum(x: T) -> T {
-        x
-    }
-
-    #[inline(always)]
-    fn as_sum(self) -> T {
-        self
-    }
-
     fn fill_with_sums(elements: &mut [T], work: impl FnOnce(&mut [T])) {
         work(elements);
     }
@@ -221,16 +222,6 @@ impl Stored for bf16 {
         assert!(bias.is_none_or(|bias| bias.len() == left.rows), "a bias of another length");
         let bias = bias.map_or(Bias::None, |bias| Bias::OfRows(bias.as_ptr()));
         product_here(left, right, into, row_stride, Finish { add: false, bias, relu });
-    }
-
-    #[inline(always)]
-    fn of_sum(x: f32) -> Self {
-        Self::rounded(x)
-    }
-
-    #[inline(always)]
-    fn as_sum(self) -> f32 {
-        self.widened()
     }
 
     fn fill_with_sums(elements: &mut [Self], work: impl FnOnce(&mut [f32])) {

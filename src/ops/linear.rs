@@ -1,6 +1,6 @@
 //! Affine map of a layer as one differentiable operation.
 
-mod brain;
+mod bf16;
 mod cuda;
 
 use candle_core::{DType, Device, Layout, Result, Shape, Tensor, bail};
@@ -10,7 +10,6 @@ use super::op::{DeviceKernel, Op, apply, fitting};
 use super::operand::{Gradient, Operand};
 use super::pointwise::relu_grad;
 use crate::cpu::{Real, column_sums, zip};
-use crate::cuda::Place;
 
 /// Returns `x weightᵀ + bias` over the last dimension, like `torch.nn.Linear`: `x` is `[…, in]`, `weight` `[out, in]`,
 /// `bias` `[out]`, and the result `[…, out]`. Weight and bias are computed in the type of `x`.
@@ -146,10 +145,7 @@ impl Op for Linear {
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        match Place::has_kernels(device, dtype) {
-            true => Some(self),
-            false => super::brain::is_for(device, dtype).then(|| brain::InBrain::of(self) as _),
-        }
+        super::bf16::kernel(self, device, dtype)
     }
 }
 
@@ -158,7 +154,7 @@ mod tests {
     use candle_core::{DType, Device, Var};
 
     use super::*;
-    use crate::ops::testing::{Reference, check, check_wide_weights, numbers};
+    use crate::ops::testing::{Reference, check, check_nan_before_relu, check_wide_weights, numbers};
 
     #[test]
     fn every_form_has_its_gradients() {
@@ -178,6 +174,11 @@ mod tests {
         // Far from zero, where rounding does not change a sign.
         let bias = (bias.sign().unwrap() * 60.0).unwrap();
         check_wide_weights(&[&x, &weight, &bias], |x| linear_relu(&x[0], &x[1], &x[2]));
+    }
+
+    #[test]
+    fn a_nan_before_relu_has_a_gradient() {
+        check_nan_before_relu(&[1, 1], |x| linear_relu(&x[0], &x[1], &x[2]));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! Each is a type that implements the trait `Op` (`op.rs`). On the CPU, in f32 and f64, its kernel makes one or a few
 //! passes over memory (`src/cpu`, `gemm.rs`); bf16 and f16 are widened to f32 and its results rounded (`widened.rs`),
-//! and some processors multiply bf16 themselves (`brain.rs`).
+//! and some processors multiply bf16 themselves (`bf16.rs`).
 //! Other devices and types use its reference: the same function composed of Candle operations that have gradients.
 //! Results of kernels are on the tape (`tape.rs`) and in Candle's graph (`graph.rs`).
 
 mod attention;
 mod batch_norm;
-mod brain;
+mod bf16;
 mod by_tensor;
 mod cast;
 mod conv;

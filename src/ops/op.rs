@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Result, Shape, Storage, Tensor};
 
 use super::graph::{Differentiable, attach};
 use super::operand::{Gradient, Operand, Reading, with_operands};
-use super::widened::{self, is_half};
+use super::widened::{self, is_half, is_half_by_f32};
 use crate::cpu::{self, Half, Real};
 
 /// A differentiable operation on tensors of one float type. Integer operands, such as class numbers, are its fields.
@@ -131,11 +131,7 @@ impl<'a> Kernel<'a> {
 
 /// Whether `operation` of `x` takes weights of f32.
 fn mixes(operation: &impl Op, x: &Tensor) -> bool {
-    #[cfg(test)]
-    if crate::cuda::host::is_on() {
-        return false;
-    }
-    operation.takes_wide_weights() && x.device().is_cpu() && is_half(x.dtype()) && cpu::has_kernels()
+    operation.takes_wide_weights() && is_half_by_f32(x, &[])
 }
 
 /// Returns `weight` in a type that `operation` of `x` takes.

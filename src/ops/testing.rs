@@ -111,6 +111,17 @@ fn check_rounded<O: Op>(
     }
 }
 
+/// The gradient of a bias is that of the result where ReLU got a NaN, whose place nobody would find otherwise.
+#[track_caller]
+pub(super) fn check_nan_before_relu(shape: &[usize], f: impl Fn(&[Tensor]) -> Result<Tensor> + Copy) {
+    for dtype in [DType::F32, DType::BF16] {
+        let ones = |shape: &[usize]| Tensor::ones(shape, dtype, &Device::Cpu).unwrap();
+        let nan = (ones(shape) * f64::NAN).unwrap();
+        let found = gradients(&[&nan, &ones(shape), &ones(&[1])], f);
+        assert_eq!(to_vec(&found[2]), to_vec(&weights(&ones(shape))));
+    }
+}
+
 /// Checks an operation whose first input is of a half type and whose weights are of f32: gradients have the types of
 /// their inputs and the values of f64, within what rounding the weights changes.
 #[track_caller]

@@ -4,21 +4,11 @@ use candle_core::{CpuStorage, Result, Shape, Storage, Tensor};
 use half::bf16;
 
 use super::Attention;
+use crate::ops::bf16::InBf16;
 use crate::ops::op::DeviceKernel;
 use crate::ops::operand::Reading;
 
-/// [`Attention`], computed here.
-#[repr(transparent)]
-pub(super) struct InBrain(Attention);
-
-impl InBrain {
-    pub fn of(attention: &Attention) -> &Self {
-        // SAFETY: both have one layout.
-        unsafe { &*std::ptr::from_ref(attention).cast() }
-    }
-}
-
-impl DeviceKernel for InBrain {
+impl DeviceKernel for InBf16<Attention> {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
         let readings: Vec<_> = inputs.iter().map(Reading::of).collect();
         let operands = readings.iter().map(Reading::operand::<bf16>).collect::<Result<Vec<_>>>()?;

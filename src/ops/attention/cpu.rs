@@ -6,7 +6,7 @@ use candle_core::{Result, bail};
 
 use super::{Attention, Heads};
 use crate::cpu::{self, Real};
-use crate::ops::brain::Stored;
+use crate::ops::bf16::Stored;
 use crate::ops::gemm::Matrix;
 use crate::ops::norm::{softmax_grad_of_row, softmax_of_row};
 use crate::ops::operand::Operand;
@@ -206,7 +206,7 @@ pub fn merge_heads<T: Stored>(heads: &[&[T::Sum]], count: usize, inputs: &Inputs
                         let heads = &heads[sequence * count..][..count];
                         for (value, head) in values.chunks_exact_mut(size).zip(heads) {
                             let head = &head[position * size..][..size];
-                            value.iter_mut().zip(head).for_each(|(value, &x)| _ = value.write(T::of_sum(x)));
+                            value.iter_mut().zip(head).for_each(|(value, &x)| _ = value.write(T::store(x)));
                         }
                     }
                 },

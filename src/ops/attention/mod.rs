@@ -5,7 +5,7 @@
 //! the keys visible to them. Only the inputs are kept for the backward pass, which recomputes the probabilities. This
 //! costs one of its five products, and no memory that grows with the square of the context.
 
-mod brain;
+mod bf16;
 mod cpu;
 mod cuda;
 #[cfg(test)]
@@ -13,12 +13,11 @@ mod tests;
 
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 
-use super::brain::Stored;
+use super::bf16::Stored;
 use super::dropout::Mask;
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
-use crate::cuda::Place;
 use cpu::merge_heads;
 
 /// The numbers of heads.
@@ -161,9 +160,6 @@ impl Op for Attention {
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        match Place::has_kernels(device, dtype) {
-            true => Some(self),
-            false => super::brain::is_for(device, dtype).then(|| brain::InBrain::of(self) as _),
-        }
+        super::bf16::kernel(self, device, dtype)
     }
 }

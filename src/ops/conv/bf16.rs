@@ -6,21 +6,10 @@ use half::bf16;
 use super::Conv2d;
 use super::cpu::Needed;
 use crate::cpu::round;
-use crate::ops::brain::{in_f32, of_weight};
+use crate::ops::bf16::{InBf16, in_f32, of_weight};
 use crate::ops::op::DeviceKernel;
 use crate::ops::operand::Reading;
 use crate::ops::widened::tensor;
-
-/// [`Conv2d`], computed here.
-#[repr(transparent)]
-pub(super) struct InBrain(Conv2d);
-
-impl InBrain {
-    pub fn of(options: &Conv2d) -> &Self {
-        // SAFETY: both have one layout.
-        unsafe { &*std::ptr::from_ref(options).cast() }
-    }
-}
 
 /// The elements of a weight in bf16.
 fn in_bf16(weight: &Tensor) -> Result<Vec<bf16>> {
@@ -30,7 +19,7 @@ fn in_bf16(weight: &Tensor) -> Result<Vec<bf16>> {
     }
 }
 
-impl DeviceKernel for InBrain {
+impl DeviceKernel for InBf16<Conv2d> {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
         let geometry = self.0.geometry(inputs.iter().map(|x| x.dims()))?;
         let (x, weight, bias) = (Reading::of(&inputs[0]), in_bf16(&inputs[1])?, inputs.get(2).map(in_f32).transpose()?);

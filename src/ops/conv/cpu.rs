@@ -6,7 +6,7 @@ use num_traits::Zero;
 
 use super::geometry::Geometry;
 use crate::cpu::{self, total, vectorized};
-use crate::ops::brain::Stored;
+use crate::ops::bf16::Stored;
 use crate::ops::gemm::Matrix;
 
 impl Geometry {
@@ -90,7 +90,7 @@ impl Geometry {
                 #[inline(always)]
                 || {
                     let channels = dbias.iter_mut().zip(dy.chunks_exact(self.positions()));
-                    channels.for_each(|(bias, g)| *bias += cpu::sum(g, T::as_sum));
+                    channels.for_each(|(bias, g)| *bias += cpu::sum(g, T::load));
                 },
             );
             let dweight = needed.weight.then_some(&mut dweight[..]);
@@ -142,7 +142,7 @@ fn through_relu<T: Stored>(dy: &[T], y: &[T], result: &mut [T]) {
         #[inline(always)]
         || {
             for (result, (&g, &y)) in result.iter_mut().zip(dy.iter().zip(y)) {
-                *result = if y.as_sum() > T::Sum::zero() { g } else { T::zero() };
+                *result = if y.load() <= T::Sum::zero() { T::zero() } else { g };
             }
         },
     );

@@ -4,7 +4,7 @@
 //! position of the kernel; the convolution is then a matrix product (Chellapilla, Puri and Simard, 2006). The matrix is
 //! not kept for the backward pass: unrolling an image again is cheaper than reading the matrix from memory.
 
-mod brain;
+mod bf16;
 mod cpu;
 mod cuda;
 mod geometry;
@@ -16,7 +16,6 @@ use candle_core::{DType, Device, Result, Shape, Tensor};
 use super::op::{DeviceKernel, Op, apply, fitting};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
-use crate::cuda::Place;
 use cpu::Needed;
 use geometry::Geometry;
 
@@ -93,10 +92,7 @@ impl Op for Conv2d {
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        match Place::has_kernels(device, dtype) {
-            true => Some(self),
-            false => super::brain::is_for(device, dtype).then(|| brain::InBrain::of(self) as _),
-        }
+        super::bf16::kernel(self, device, dtype)
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {

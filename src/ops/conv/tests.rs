@@ -3,7 +3,9 @@
 use super::*;
 use crate::cpu::workers;
 use crate::ops::operand::with_operands;
-use crate::ops::testing::{Reference, check, check_kernels, check_wide_weights, gradients, numbers, to_vec};
+use crate::ops::testing::{
+    Reference, check, check_kernels, check_nan_before_relu, check_wide_weights, gradients, numbers, to_vec,
+};
 
 /// Shapes of input and weight, and options.
 fn cases() -> Vec<([usize; 4], [usize; 4], Conv2d)> {
@@ -56,6 +58,12 @@ fn inputs_of_half_types_take_weights_of_f32() {
         check_wide_weights(&[&x, &weight, &bias], |x| conv2d(&x[0], &x[1], Some(&x[2]), options));
         check_wide_weights(&[&x, &weight], |x| conv2d(&x[0], &x[1], None, Conv2d { relu: false, ..options }));
     }
+}
+
+#[test]
+fn a_nan_before_relu_has_a_gradient() {
+    let options = Conv2d { relu: true, ..Conv2d::default() };
+    check_nan_before_relu(&[1, 1, 1, 1], |x| conv2d(&x[0], &x[1], Some(&x[2]), options));
 }
 
 #[test]

@@ -6,22 +6,13 @@ use half::bf16;
 
 use super::Linear;
 use crate::cpu::{Half, column_sums_by, zip};
-use crate::ops::brain::{in_f32, of_weight, product};
+use crate::ops::bf16::{InBf16, in_f32, of_weight, product};
 use crate::ops::gemm::Factor;
 use crate::ops::op::DeviceKernel;
 use crate::ops::operand::Reading;
 use crate::ops::widened::tensor;
 
-/// [`Linear`], computed here.
-#[repr(transparent)]
-pub(super) struct InBrain(Linear);
-
-impl InBrain {
-    pub fn of(linear: &Linear) -> &Self {
-        // SAFETY: both have one layout.
-        unsafe { &*std::ptr::from_ref(linear).cast() }
-    }
-
+impl InBf16<Linear> {
     /// The weight as `[in, out]`, or for the way `back` as `[out, in]`.
     fn weight<'a>(&self, weight: &'a Reading<'_>, back: bool) -> Result<Factor<'a>> {
         let same = self.0.transposed == back;
@@ -37,7 +28,7 @@ fn rows<'a>(x: &'a Reading<'_>, width: usize) -> Result<Factor<'a>> {
     Ok(Factor::new(storage, Layout::contiguous_with_offset((rows, width), layout.start_offset())))
 }
 
-impl DeviceKernel for InBrain {
+impl DeviceKernel for InBf16<Linear> {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
         let (width, _) = self.0.widths(inputs[1].dims())?;
         let (x, weight) = (Reading::of(&inputs[0]), Reading::of(&inputs[1]));
@@ -51,9 +42,10 @@ impl DeviceKernel for InBrain {
         let (x, weight) = (Reading::of(&inputs[0]), Reading::of(&inputs[1]));
         let (on_y, on_dy) = (Reading::of(y), Reading::of(dy));
         let through_relu = match self.0.relu {
-            true => Some(CpuStorage::BF16(zip(on_y.elements()?, on_dy.elements()?, |y: bf16, dy: bf16| {
-                if y.to_bits() as i16 > 0 { dy } else { bf16::ZERO }
-            }))),
+            true => {
+                let through = |y: bf16, dy: bf16| if y.widened() <= 0.0 { bf16::ZERO } else { dy };
+                Some(CpuStorage::BF16(zip(on_y.elements()?, on_dy.elements()?, through)))
+            }
             false => None,
         };
         let dy = match &through_relu {
