@@ -1,22 +1,22 @@
-//! One run in several processes: each computes some pieces of every batch, and all make the same update.
+//! One run in several processes: each computes some micro-batches of every batch, and all make the same update.
 //!
-//! A [`Communicator`] connects them. Per step the loop asks it for two things: the sum of the gradients, before their
-//! norm is computed, and the losses of all pieces. Your own training loop does the same:
-//! [`Gradients::from_tape`](Gradients::from_tape) each piece, [`Communicator::sum_in_order`], then [`Gradients::measure`].
+//! A [`Communicator`] connects them. It only moves bytes. The sums are computed here, in one order for any number of
+//! processes: a [`GradientSum`] adds the gradients of micro-batches along a binary tree over their numbers, so 1, 2, 3
+//! or 4 processes make the same bits. A library's own all-reduce would choose an order by the number of processes and
+//! the length of a vector.
 //!
-//! Sums are added in the order of the ranks, and never by a library whose order depends on the number of processes or
-//! the length of a vector. A batch has `train.accumulate` pieces for any number of processes. If each process has one
-//! of them, a run has the same bits as in one process; if a process has several, it adds these first, which rounds
-//! differently.
+//! Your own training loop does what [`train::Session`](crate::train::Session) does: it makes a [`GradientSum`] for
+//! each batch, adds the gradients of the micro-batches that are its own, and measures the gradients of the whole batch.
 
 mod single;
+mod sum;
+mod tree;
 
 use std::error::Error;
 use std::ops::Range;
 
-use crate::optim::Gradients;
-
 pub use single::SingleProcess;
+pub use sum::{GradientSum, SumError};
 
 /// Why a [`Communicator`] failed: another process has ended, for example. It is said in a message after the rank and
 /// the step.
@@ -31,50 +31,52 @@ pub trait Communicator {
     /// How many processes there are, at least 1.
     fn world(&self) -> usize;
 
-    /// The sum of the gradients of all processes, `((rank 0 + rank 1) + rank 2) + …`: the same bits in each of them.
-    /// [`Gradients::tensors`] is what has to be moved, [`Gradients::plus`] adds, and [`Gradients::with_tensors`] takes
-    /// in what has come from elsewhere.
+    /// Sends part `r` of `parts` to process `r`, for each of them, itself included; writes what they send to this one
+    /// to `received`, in the order of their numbers. A part has `sizes[r]` bytes, and `received` has
+    /// `received_sizes[r]` from process `r`; the sizes agree in all processes.
     ///
     /// # Errors
-    /// When another process cannot be reached.
-    fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError>;
+    /// Another process cannot be reached.
+    fn all_to_all(
+        &self,
+        parts: &[u8],
+        sizes: &[usize],
+        received: &mut [u8],
+        received_sizes: &[usize],
+    ) -> Result<(), CommunicatorError>;
 
-    /// The numbers of all processes, those of rank 0 first. A process may have more of them than another.
+    /// Sends `own` to every process, itself included; writes what they send to `all`, in the order of their numbers.
+    /// `sizes[r]` bytes come from process `r`; the sizes are the same in all processes.
     ///
     /// # Errors
-    /// When another process cannot be reached.
-    fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError>;
+    /// Another process cannot be reached.
+    fn all_gather(&self, own: &[u8], all: &mut [u8], sizes: &[usize]) -> Result<(), CommunicatorError>;
 }
 
-/// Which of the `count` pieces of a batch this process computes: neighbours, so that the order of the ranks is that of
-/// the pieces. None where there are fewer pieces than processes.
-pub(crate) fn own_pieces(communicator: &dyn Communicator, count: usize) -> Range<usize> {
-    let each = count.div_ceil(communicator.world().max(1));
-    let start = (communicator.rank() * each).min(count);
-    start..(start + each).min(count)
+/// Returns what each process has given, in the order of their numbers; each may give a different number of bytes.
+pub(crate) fn gather(communicator: &dyn Communicator, own: &[u8]) -> Result<Vec<Vec<u8>>, CommunicatorError> {
+    let world = communicator.world();
+    if world == 1 {
+        return Ok(vec![own.to_vec()]);
+    }
+    let mut sizes = vec![0u64; world];
+    communicator.all_gather(&(own.len() as u64).to_ne_bytes(), bytemuck::cast_slice_mut(&mut sizes), &vec![8; world])?;
+    let sizes: Vec<usize> = sizes.into_iter().map(|size| size as usize).collect();
+    let mut all = vec![0; sizes.iter().sum()];
+    communicator.all_gather(own, &mut all, &sizes)?;
+    let mut rest = &all[..];
+    let parts = sizes.iter().map(|&size| {
+        let (part, after) = rest.split_at(size);
+        rest = after;
+        part.to_vec()
+    });
+    Ok(parts.collect())
 }
 
-/// A process by its rank and the number of processes, connected to none.
-#[cfg(test)]
-pub(crate) struct Rank(pub usize, pub usize);
-
-#[cfg(test)]
-impl Communicator for Rank {
-    fn rank(&self) -> usize {
-        self.0
-    }
-
-    fn world(&self) -> usize {
-        self.1
-    }
-
-    fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError> {
-        Ok(own)
-    }
-
-    fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError> {
-        Ok(own)
-    }
+/// Returns which of the `count` micro-batches of a batch process `rank` of `world` computes: neighbours, in the order of
+/// the processes. None where there are fewer micro-batches than processes, in some of them.
+pub(crate) fn share(count: usize, rank: usize, world: usize) -> Range<usize> {
+    count * rank / world..count * (rank + 1) / world
 }
 
 #[cfg(test)]
@@ -82,10 +84,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_piece_is_computed_once_and_in_order_of_rank() {
+    fn every_micro_batch_is_computed_once_and_in_order_of_rank() {
         for (count, world) in [(1, 1), (5, 1), (4, 2), (5, 2), (5, 3), (1, 3), (8, 3)] {
-            let all = (0..world).flat_map(|rank| own_pieces(&Rank(rank, world), count));
-            assert!(all.eq(0..count), "{count} pieces in {world} processes");
+            let shares = || (0..world).map(|rank| share(count, rank, world));
+            assert!(shares().flatten().eq(0..count), "{count} micro-batches in {world} processes");
+            assert!(shares().all(|share| share.len() <= count.div_ceil(world)));
         }
     }
 }

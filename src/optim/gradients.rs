@@ -59,15 +59,22 @@ impl Gradients {
         Self::collect(|parameter| store.get(parameter), named(parameters))
     }
 
-    /// Returns gradients that change no bit of those they are added to: -0, because 0 would turn a -0 into 0. A process
-    /// without a piece of a batch has these.
+    /// Takes one gradient for each of `parameters`, in name order, for example from another process.
     ///
     /// # Errors
-    /// The device fails.
-    pub fn neutral(parameters: &Parameters) -> Result<Self, OptimError> {
-        let neutral = |x: &Tensor| Tensor::full(-0f32, x.shape(), x.device())?.to_dtype(x.dtype())?.contiguous();
-        let tensors = named(parameters).map(|(_, parameter)| neutral(parameter));
-        let tensors = tensors.collect::<candle_core::Result<_>>()?;
+    /// There are more or fewer, or one has another shape, dtype or device than its parameter.
+    pub fn of_tensors(parameters: &Parameters, tensors: Vec<Tensor>) -> Result<Self, OptimError> {
+        let same = |own: &Tensor, given: &Tensor| {
+            own.shape() == given.shape() && own.dtype() == given.dtype() && own.device().same_device(given.device())
+        };
+        let mut pairs = named(parameters).zip(&tensors);
+        if let Some(((name, _), _)) = pairs.find(|((_, own), given)| !same(own, given)) {
+            return Err(OptimError::OtherGradient(name.to_owned()));
+        }
+        if parameters.len() != tensors.len() {
+            return Err(OptimError::GradientCount { given: tensors.len(), parameters: parameters.len() });
+        }
+        let tensors = tensors.iter().map(Tensor::contiguous).collect::<candle_core::Result<_>>()?;
         Ok(Self { names: named(parameters).map(|(name, _)| name.to_owned()).collect(), tensors })
     }
 
@@ -102,25 +109,6 @@ impl Gradients {
         let sums = self.tensors.iter().zip(&others.tensors).map(|(one, other)| one + other);
         let tensors = sums.collect::<candle_core::Result<_>>()?;
         Ok(Self { names: self.names, tensors })
-    }
-
-    /// Returns the same parameters with other gradients, for example those of another process.
-    ///
-    /// # Errors
-    /// When there are more or fewer, or one has another shape, dtype or device.
-    pub fn with_tensors(&self, tensors: Vec<Tensor>) -> Result<Self, OptimError> {
-        let same = |(own, given): (&Tensor, &Tensor)| {
-            own.shape() == given.shape() && own.dtype() == given.dtype() && own.device().same_device(given.device())
-        };
-        let wrong = self.tensors.iter().zip(&tensors).position(|pair| !same(pair));
-        if let Some(name) = wrong.and_then(|index| self.names.get(index)) {
-            return Err(OptimError::OtherGradient(name.clone()));
-        }
-        if self.tensors.len() != tensors.len() {
-            return Err(OptimError::GradientCount { given: tensors.len(), parameters: self.tensors.len() });
-        }
-        let tensors = tensors.iter().map(Tensor::contiguous).collect::<candle_core::Result<_>>()?;
-        Ok(Self { names: self.names.clone(), tensors })
     }
 
     /// Computes the norm of the gradients.
@@ -182,32 +170,16 @@ mod tests {
         assert!(message.starts_with("no gradient reached `b`:"), "{message}");
     }
 
-    /// A sum with 0 instead would have lost the sign of the zero.
-    #[test]
-    fn neutral_gradients_change_no_bit() {
-        let parameters = parameters();
-        let bits = |gradients: &Gradients| -> Vec<Vec<u32>> {
-            let values = gradients.tensors().iter().map(|tensor| tensor.to_vec1::<f32>().unwrap());
-            values.map(|values| values.into_iter().map(f32::to_bits).collect()).collect()
-        };
-        let of =
-            |b: [f32; 2]| vec![Tensor::new(&[-0f32], &Device::Cpu).unwrap(), Tensor::new(&b, &Device::Cpu).unwrap()];
-        let neutral = || Gradients::neutral(&parameters).unwrap();
-        let some = neutral().with_tensors(of([0.0, f32::MIN_POSITIVE])).unwrap();
-        assert_eq!(bits(&neutral().plus(&some).unwrap()), bits(&some));
-        let before = bits(&some);
-        assert_eq!(bits(&some.plus(&neutral()).unwrap()), before);
-    }
-
     #[test]
     fn gradients_of_another_shape_or_number_are_refused() {
         let parameters = parameters();
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        let given = |tensors| Gradients::neutral(&parameters).unwrap().with_tensors(tensors).unwrap_err().to_string();
+        let given = |tensors| Gradients::of_tensors(&parameters, tensors).unwrap_err().to_string();
         let message = given(vec![zeros(&[1]), zeros(&[2, 1])]);
         assert!(message.starts_with("the gradient that was given for `b`"), "{message}");
         let message = given(vec![zeros(&[1])]);
         assert_eq!(message, "1 gradients were given for 2 parameters");
+        assert_eq!(Gradients::of_tensors(&parameters, vec![zeros(&[1]), zeros(&[2])]).unwrap().tensors().len(), 2);
     }
 
     /// Candle's softmax over the last dimension has no backward pass; without the check training would not change `a`.

@@ -104,7 +104,7 @@ mod tests {
         let var = Var::from_slice(&[value], 1, &Device::Cpu).unwrap();
         let parameters: Parameters = [("a".to_owned(), var)].into_iter().collect();
         let gradient = Tensor::new(&[value], &Device::Cpu).unwrap();
-        Gradients::neutral(&parameters).unwrap().with_tensors(vec![gradient]).unwrap().measure().unwrap()
+        Gradients::of_tensors(&parameters, vec![gradient]).unwrap().measure().unwrap()
     }
 
     /// The numbers of `torch.amp.GradScaler`.

@@ -6,25 +6,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use candle_core::Tensor;
 use rekindle::distributed::{Communicator, CommunicatorError};
-use rekindle::optim::Gradients;
 use rekindle::train::{Control, Outcome, Session, Setting, Sink, StepRecord, TrainError, from_file};
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, small};
 
-/// The message of a rank to each of the others.
-#[derive(Clone)]
-enum Stateful {
-    Gradients(Vec<Tensor>),
-    Numbers(Vec<f64>),
-}
-
 /// A rank with a channel from each and to each, itself included.
 struct Rank {
     rank: usize,
-    to: Vec<Sender<Stateful>>,
-    from: Vec<Receiver<Stateful>>,
+    to: Vec<Sender<Vec<u8>>>,
+    from: Vec<Receiver<Vec<u8>>>,
 }
 
 fn ranks(world: usize) -> Vec<Rank> {
@@ -40,10 +31,23 @@ fn ranks(world: usize) -> Vec<Rank> {
 }
 
 impl Rank {
-    /// The parts of all ranks, in their order.
-    fn exchange(&self, own: Stateful) -> Result<Vec<Stateful>, CommunicatorError> {
-        self.to.iter().try_for_each(|to| to.send(own.clone()))?;
-        self.from.iter().map(|from| Ok(from.recv_timeout(Duration::from_secs(60))?)).collect()
+    /// Sends a message to each rank, and writes what they send to `received`, one after the other.
+    fn exchange(
+        &self,
+        messages: impl Iterator<Item = Vec<u8>>,
+        received: &mut [u8],
+        sizes: &[usize],
+    ) -> Result<(), CommunicatorError> {
+        self.to.iter().zip(messages).try_for_each(|(to, message)| to.send(message))?;
+        let mut rest = received;
+        for (from, &size) in self.from.iter().zip(sizes) {
+            let message = from.recv_timeout(Duration::from_secs(60))?;
+            let (part, after) = rest.split_at_mut(size);
+            part.copy_from_slice(&message);
+            rest = after;
+        }
+        assert!(rest.is_empty());
+        Ok(())
     }
 }
 
@@ -56,26 +60,25 @@ impl Communicator for Rank {
         self.to.len()
     }
 
-    fn sum_in_order(&self, own: Gradients) -> Result<Gradients, CommunicatorError> {
-        let mut sum: Option<Gradients> = None;
-        for part in self.exchange(Stateful::Gradients(own.tensors().to_vec()))? {
-            let Stateful::Gradients(tensors) = part else { return Err("numbers came where gradients should".into()) };
-            let next = own.with_tensors(tensors)?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(&next)?,
-                None => next,
-            });
-        }
-        Ok(sum.unwrap_or(own))
+    fn all_to_all(
+        &self,
+        parts: &[u8],
+        sizes: &[usize],
+        received: &mut [u8],
+        received_sizes: &[usize],
+    ) -> Result<(), CommunicatorError> {
+        assert_eq!(parts.len(), sizes.iter().sum::<usize>());
+        let mut start = 0;
+        let messages = sizes.iter().map(|size| {
+            start += size;
+            parts[start - size..start].to_vec()
+        });
+        self.exchange(messages, received, received_sizes)
     }
 
-    fn gather(&self, own: Vec<f64>) -> Result<Vec<f64>, CommunicatorError> {
-        let mut all = Vec::new();
-        for part in self.exchange(Stateful::Numbers(own))? {
-            let Stateful::Numbers(numbers) = part else { return Err("gradients came where numbers should".into()) };
-            all.extend(numbers);
-        }
-        Ok(all)
+    fn all_gather(&self, own: &[u8], all: &mut [u8], sizes: &[usize]) -> Result<(), CommunicatorError> {
+        assert_eq!(own.len(), sizes[self.rank]);
+        self.exchange(std::iter::repeat_n(own.to_vec(), self.to.len()), all, sizes)
     }
 }
 
@@ -116,9 +119,9 @@ const NEVER: u64 = u64::MAX;
 
 /// With dropout, whose masks go by the number of a piece, and clipping, which goes by the norm of the sum.
 #[test]
-fn two_ranks_and_three_have_the_bits_of_one_process_also_after_a_resume() {
+fn any_number_of_ranks_has_the_bits_of_one_process_also_after_a_resume() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
-    for (world, accumulate) in [(2, "2"), (2, "3"), (3, "3")] {
+    for (world, accumulate) in [(2, "2"), (2, "3"), (3, "3"), (2, "7"), (3, "8"), (4, "13")] {
         let name = format!("{world}-{accumulate}");
         let alone = format!("{name}-alone");
         train(&lab, accumulate, &alone, None, NEVER).unwrap();

@@ -31,9 +31,30 @@ mod tests {
     use candle_core::{DType, Device, Tensor, Var};
 
     use super::*;
-    use crate::distributed::{Rank, SingleProcess};
+    use crate::distributed::{CommunicatorError, SingleProcess};
     use crate::model::Mode;
     use crate::parameters::Parameters;
+
+    /// One of two processes, connected to none.
+    struct OneOfTwo;
+
+    impl Communicator for OneOfTwo {
+        fn rank(&self) -> usize {
+            0
+        }
+
+        fn world(&self) -> usize {
+            2
+        }
+
+        fn all_to_all(&self, _: &[u8], _: &[usize], _: &mut [u8], _: &[usize]) -> Result<(), CommunicatorError> {
+            Err("there is no other".into())
+        }
+
+        fn all_gather(&self, _: &[u8], _: &mut [u8], _: &[usize]) -> Result<(), CommunicatorError> {
+            Err("there is no other".into())
+        }
+    }
 
     /// A model with running statistics, or without.
     struct Remembering(Parameters, bool);
@@ -58,7 +79,7 @@ mod tests {
         let text = "data = { path = 'x.csv' }\nmodel = { kind = 'mlp' }\noptimizer = { kind = 'sgd', lr = 1.0 }\n\
                     schedule = 'constant'\ntrain = { steps = 1, accumulate = 2 }";
         let config: Config = toml::from_str(text).unwrap();
-        let checked = |has_buffers| check(&Rank(0, 2), &config, &Remembering(Parameters::new(), has_buffers));
+        let checked = |has_buffers| check(&OneOfTwo, &config, &Remembering(Parameters::new(), has_buffers));
         assert!(checked(false).is_ok());
         let message = checked(true).unwrap_err().to_string();
         assert!(message.starts_with("model.kind = mlp: has running statistics (`norm.running_mean`)"), "{message}");

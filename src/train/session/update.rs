@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::Session;
 use crate::data::{Batch, DataError};
-use crate::distributed::{self, CommunicatorError};
+use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
 use crate::model::Mode;
 use crate::ops::Tape;
 use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
@@ -28,33 +28,31 @@ impl Session {
     ///
     /// A device other than the CPU is read once, for the norm and the loss together.
     pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, MeasuredGradients), TrainError> {
-        let (own, shares, losses) = self.own_gradients(batch)?;
-        let failed = |error| self.disconnected(error);
-        let sum = self.communicator.sum_in_order(own).map_err(failed)?;
+        let (sum, shares, losses) = self.sum_of_gradients(batch)?;
         let (gradients, losses) = sum.measure_with(&losses)?;
         let gradients = match self.loss_scale() {
             Some(scale) => gradients.unscaled(scale),
             None => gradients,
         };
-        let weighted = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
-        let weighted = self.communicator.gather(weighted).map_err(failed)?;
-        let mean = weighted.into_iter().fold(0.0, |mean, part| mean + part);
+        let weighted: Vec<f64> = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
+        let mean = self.of_all(weighted)?.into_iter().fold(0.0, |mean, part| mean + part);
         Ok(match self.config.train.clip_norm {
             Some(max_norm) => (mean, gradients.clip(max_norm)?),
             None => (mean, gradients),
         })
     }
 
-    /// The sum of the gradients of the micro-batches that this process computes; of each of them its share of the
-    /// batch, and the mean loss over its rows, which is not read yet.
-    fn own_gradients(&self, batch: &Batch) -> Result<(Gradients, Vec<f64>, Vec<Tensor>), TrainError> {
+    /// The sum of the gradients of all micro-batches; of each that this process computes its share of the batch, and
+    /// the mean loss over its rows, which is not read yet.
+    fn sum_of_gradients(&self, batch: &Batch) -> Result<(Gradients, Vec<f64>, Vec<Tensor>), TrainError> {
         let pieces = batch.pieces(self.config.train.accumulate.unwrap_or(1))?;
         if pieces.is_empty() {
             return Err(DataError::NothingToVisit.into());
         }
-        let (mut sum, mut shares, mut losses) = (None::<Gradients>, Vec::new(), Vec::new());
+        let (mut shares, mut losses) = (Vec::new(), Vec::new());
         let scale = self.loss_scale().unwrap_or(1.0);
-        for number in distributed::own_pieces(&*self.communicator, pieces.len()) {
+        let mut sum = GradientSum::new(&*self.communicator, pieces.len());
+        for number in sum.own() {
             let piece = &pieces[number];
             let share = piece.rows() as f64 / batch.rows() as f64;
             let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
@@ -62,13 +60,20 @@ impl Session {
             shares.push(share);
             losses.push(loss.detach());
             let gradients = Gradients::from_tape(tape, loss, share * scale, &self.parameters)?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(&gradients)?,
-                None => gradients,
-            });
+            sum.add(number, gradients).map_err(|error| self.not_added(error))?;
         }
-        let sum = sum.map_or_else(|| Gradients::neutral(&self.parameters), Ok)?;
+        let sum = sum.finish(&self.parameters).map_err(|error| self.not_added(error))?;
         Ok((sum, shares, losses))
+    }
+
+    /// Returns the numbers of all processes, in their order.
+    fn of_all(&self, own: Vec<f64>) -> Result<Vec<f64>, TrainError> {
+        if self.communicator.world() == 1 {
+            return Ok(own);
+        }
+        let all = distributed::gather(&*self.communicator, bytemuck::cast_slice(&own));
+        let all = all.map_err(|error| self.disconnected(error))?;
+        Ok(all.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f64>(bytes)).collect())
     }
 
     /// The mean loss over the rows of a micro-batch.
@@ -84,6 +89,14 @@ impl Session {
         // The rows of a batch are fixed once updates are made.
         let purpose = if self.step > 0 { Purpose::Resume { held: 0 } } else { self.purpose };
         memory::explained(error, &self.config, &self.data, outputs, &self.device, purpose)
+    }
+
+    fn not_added(&self, error: SumError) -> TrainError {
+        match error {
+            SumError::Optim(error) => error.into(),
+            SumError::Communicator(error) => self.disconnected(error),
+            error => self.disconnected(error.into()),
+        }
     }
 
     fn disconnected(&self, error: CommunicatorError) -> TrainError {
