@@ -72,12 +72,15 @@ impl Augment {
         self.flip || self.shift > 0
     }
 
-    /// Returns the `inputs` of a training batch with the changes of its step.
-    pub(super) fn train(&self, inputs: Tensor, draws: &StepRng) -> Result<Tensor, DataError> {
-        let moves = |index: usize| Move {
-            flip: self.flip && draws.stream("augment/flip").bits(draws.step, index as u64) & 1 == 1,
-            down: self.offset(draws, "augment/down", index),
-            right: self.offset(draws, "augment/right", index),
+    /// Returns the `inputs` of a training batch, from its row `first` on, with the changes of its step.
+    pub(super) fn train(&self, inputs: Tensor, draws: &StepRng, first: usize) -> Result<Tensor, DataError> {
+        let moves = |index: usize| {
+            let place = first + index;
+            Move {
+                flip: self.flip && draws.stream("augment/flip").bits(draws.step, place as u64) & 1 == 1,
+                down: self.offset(draws, "augment/down", place),
+                right: self.offset(draws, "augment/right", place),
+            }
         };
         self.apply(inputs, self.moves(), moves)
     }
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn what_happens_is_a_function_of_seed_and_step() {
         let augment = Augment { flip: true, shift: 2, normalize: None };
-        let at = |seed, step| pixels(&augment.train(images(8), &StepRng::at(seed, step)).unwrap());
+        let at = |seed, step| pixels(&augment.train(images(8), &StepRng::at(seed, step), 0).unwrap());
         assert_eq!(at(1, 5), at(1, 5));
         assert_ne!(at(1, 5), at(1, 6));
         assert_ne!(at(1, 5), at(2, 5));
@@ -186,7 +189,7 @@ mod tests {
     #[test]
     fn an_image_moves_as_a_whole_and_by_its_place_in_the_batch() {
         let augment = Augment { flip: true, shift: 1, normalize: None };
-        let moved = |rows| pixels(&augment.train(images(rows), &StepRng::at(3, 0)).unwrap());
+        let moved = |rows| pixels(&augment.train(images(rows), &StepRng::at(3, 0), 0).unwrap());
         let eight = moved(8);
         assert_eq!(moved(5), eight[..5 * 24]);
         for image in eight.chunks_exact(24) {
@@ -202,7 +205,7 @@ mod tests {
         let augment = Augment { flip: true, shift: 1, normalize: None };
         let image = [&[0.0; 6][..], &[1.0, 2.0], &[0.0; 7]].concat().repeat(30_000);
         let inputs = Tensor::from_vec(image, (30_000, 1, 3, 5), &Device::Cpu).unwrap();
-        let moved = pixels(&augment.train(inputs, &StepRng::at(0, 0)).unwrap());
+        let moved = pixels(&augment.train(inputs, &StepRng::at(0, 0), 0).unwrap());
         let mut seen = std::collections::BTreeMap::new();
         for image in moved.chunks_exact(15) {
             *seen.entry(image.iter().map(|&x| x as u8).collect::<Vec<_>>()).or_insert(0) += 1;

@@ -176,11 +176,13 @@ impl Batch {
     /// # Errors
     /// Inputs and targets have different numbers of rows.
     pub fn pieces(&self, count: usize) -> candle_core::Result<Vec<Self>> {
-        let piece = |rows: Range<usize>| {
-            let (start, length) = (rows.start, rows.len());
-            Ok(Self { inputs: self.inputs.narrow(0, start, length)?, targets: self.targets.narrow(0, start, length)? })
-        };
-        pieces(self.rows(), count).map(piece).collect()
+        pieces(self.rows(), count).map(|rows| self.slice(rows)).collect()
+    }
+
+    /// Returns these rows.
+    pub(crate) fn slice(&self, rows: Range<usize>) -> candle_core::Result<Self> {
+        let (start, length) = (rows.start, rows.len());
+        Ok(Self { inputs: self.inputs.narrow(0, start, length)?, targets: self.targets.narrow(0, start, length)? })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data of a training loop: a data set with its split and its order, which determine the batch of any step.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
@@ -9,9 +10,10 @@ use super::delivery::{Delivery, Destination};
 use super::prefetcher::Prefetcher;
 use super::{
     Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Schema, Split,
-    TargetKind, format,
+    TargetKind, format, pieces,
 };
 use crate::Notice;
+use crate::distributed;
 use crate::rng::StepRng;
 use crate::state::{State, StateError, Stateful};
 
@@ -37,16 +39,43 @@ struct BatchSource<D> {
     order: Order,
     /// Changes of images at every step, with their seed.
     augment: Option<(Augment, u64)>,
+    /// The rows of a batch that this process needs; all of them, unless there are several processes.
+    share: Option<Share>,
+}
+
+/// The share of a process in every batch: which of its pieces it computes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// The number of pieces of a batch.
+    pub pieces: usize,
+    /// The number of the process.
+    pub rank: usize,
+    /// The number of processes.
+    pub world: usize,
+}
+
+impl Share {
+    /// Returns the rows of a batch of `rows` that the process needs.
+    pub fn rows(self, rows: usize) -> Range<usize> {
+        let all: Vec<Range<usize>> = pieces(rows, self.pieces).collect();
+        let own = &all[distributed::share(all.len(), self.rank, self.world)];
+        match own {
+            [first, ..] => first.start..own.last().map_or(first.end, |last| last.end),
+            [] => 0..0,
+        }
+    }
 }
 
 impl<D: Dataset> BatchSource<D> {
     fn training(&self, step: u64) -> Result<Batch, DataError> {
-        let positions = self.order.rows_of(step).into_iter();
+        let all = self.order.batch_rows(step);
+        let own = self.share.map_or(0..all, |share| share.rows(all));
+        let positions = self.order.rows_within(step, own.clone()).into_iter();
         let rows: Vec<usize> = positions.filter_map(|position| self.split.train().at(position)).collect();
         let batch = self.dataset.gather(&rows)?;
         match &self.augment {
             Some((augment, seed)) => {
-                Ok(Batch { inputs: augment.train(batch.inputs, &StepRng::at(*seed, step))?, ..batch })
+                Ok(Batch { inputs: augment.train(batch.inputs, &StepRng::at(*seed, step), own.start)?, ..batch })
             }
             None => Ok(batch),
         }
@@ -137,7 +166,7 @@ impl<D: Dataset + 'static> Data<D> {
         if order.rows() != split.train().len() {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
-        let gathering = Arc::new(BatchSource { dataset, split, order, augment: None });
+        let gathering = Arc::new(BatchSource { dataset, split, order, augment: None, share: None });
         Ok(Self { gathering, to: Destination::default(), whole: OnceLock::new(), ahead: OnceLock::new() })
     }
 
@@ -160,6 +189,19 @@ impl<D: Dataset + 'static> Data<D> {
                 return Err(DataError::Augment { option: "", reason });
             }
         }
+        Ok(self)
+    }
+
+    /// Gathers only the rows of a batch that a process needs.
+    ///
+    /// # Errors
+    /// The data is in use.
+    pub(crate) fn shared(mut self, share: Share) -> Result<Self, DataError> {
+        (self.whole, self.ahead) = (OnceLock::new(), OnceLock::new());
+        let Some(gathering) = Arc::get_mut(&mut self.gathering) else {
+            return Err(candle_core::Error::msg("the data is in use").into());
+        };
+        gathering.share = Some(share);
         Ok(self)
     }
 
@@ -261,6 +303,11 @@ impl<D: Dataset> Data<D> {
     /// Returns the number of updates per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.gathering.order.steps_per_epoch()
+    }
+
+    /// Returns the number of rows in batch number `step`, also of those that other processes need.
+    pub(crate) fn batch_rows(&self, step: u64) -> usize {
+        self.gathering.order.batch_rows(step)
     }
 
     /// Returns the number of samples seen after `step` updates.

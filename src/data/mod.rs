@@ -76,6 +76,7 @@ pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::Delimiter;
 pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
 pub use feed::Data;
+pub(crate) use feed::Share;
 pub use file::Fingerprint;
 pub use folder::ImageFolder;
 pub use format_kind::Format;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -98,8 +99,18 @@ impl Order {
 
     /// Returns the rows of batch number `step`.
     pub fn rows_of(&self, step: u64) -> Vec<usize> {
+        self.rows_within(step, 0..self.batch_rows(step))
+    }
+
+    /// Returns the number of rows in batch number `step`.
+    pub fn batch_rows(&self, step: u64) -> usize {
+        self.batch_size.min(self.rows - self.batch_in_epoch(step) * self.batch_size)
+    }
+
+    /// Returns the rows at these places of batch number `step`, which must be among its places.
+    pub(super) fn rows_within(&self, step: u64, places: Range<usize>) -> Vec<usize> {
         let start = self.batch_in_epoch(step) * self.batch_size;
-        let positions = start..start.saturating_add(self.batch_size).min(self.rows);
+        let positions = start + places.start..start + places.end;
         match self.shuffle {
             None => positions.collect(),
             Some(stream) => {

@@ -133,6 +133,7 @@ impl Session {
         };
         let communicator = given.communicator.unwrap_or_else(|| Box::new(SingleProcess));
         ranks::check(&*communicator, &config, model.as_ref())?;
+        let data = ranks::shared(data, &*communicator, &config)?;
         let parameters = model.parameters().clone();
         let weights = parameters.and(&model.buffers());
         if let Some(path) = &config.train.initial_weights {

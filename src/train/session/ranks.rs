@@ -1,5 +1,6 @@
 //! Requirements on the configuration and the model of a run in several processes.
 
+use crate::data::{Data, Share};
 use crate::distributed::Communicator;
 use crate::model::Model;
 use crate::train::TrainError;
@@ -24,6 +25,15 @@ pub(super) fn check(communicator: &dyn Communicator, config: &Config, model: &dy
         return wrong("model.kind", config.model.kind().to_owned(), rule);
     }
     Ok(())
+}
+
+/// Returns the data of a process, which gathers only the rows that this one needs.
+pub(super) fn shared(data: Data, communicator: &dyn Communicator, config: &Config) -> Result<Data, TrainError> {
+    let (rank, world) = (communicator.rank(), communicator.world());
+    if world == 1 {
+        return Ok(data);
+    }
+    Ok(data.shared(Share { pieces: config.train.accumulate.unwrap_or(1), rank, world })?)
 }
 
 #[cfg(test)]

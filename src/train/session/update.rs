@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::Session;
-use crate::data::{Batch, DataError};
+use crate::data::{Batch, DataError, pieces};
 use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
 use crate::model::Mode;
 use crate::ops::Tape;
@@ -45,17 +45,21 @@ impl Session {
     /// The sum of the gradients of all micro-batches; of each that this process computes its share of the batch, and
     /// the mean loss over its rows, which is not read yet.
     fn sum_of_gradients(&self, batch: &Batch) -> Result<(Gradients, Vec<f64>, Vec<Tensor>), TrainError> {
-        let pieces = batch.pieces(self.config.train.accumulate.unwrap_or(1))?;
+        let rows = self.data.batch_rows(self.step);
+        let pieces: Vec<_> = pieces(rows, self.config.train.accumulate.unwrap_or(1)).collect();
         if pieces.is_empty() {
             return Err(DataError::NothingToVisit.into());
         }
         let (mut shares, mut losses) = (Vec::new(), Vec::new());
         let scale = self.loss_scale().unwrap_or(1.0);
         let mut sum = GradientSum::new(&*self.communicator, pieces.len());
+        // The batch has only the rows of this process.
+        let first = pieces.get(sum.own().start).map_or(0, |piece| piece.start);
         for number in sum.own() {
-            let piece = &pieces[number];
-            let share = piece.rows() as f64 / batch.rows() as f64;
-            let (loss, tape) = Tape::record(|| self.loss_of(piece, number));
+            let piece = pieces[number].start - first..pieces[number].end - first;
+            let share = piece.len() as f64 / rows as f64;
+            let piece = batch.slice(piece)?;
+            let (loss, tape) = Tape::record(|| self.loss_of(&piece, number));
             let loss = loss?;
             shares.push(share);
             losses.push(loss.detach());
