@@ -8,13 +8,16 @@
 //! Your own training loop does what [`train::Session`](crate::train::Session) does: it makes a [`GradientSum`] for
 //! each batch, adds the gradients of the micro-batches that are its own, and measures the gradients of the whole batch.
 
+mod message;
 mod single;
 mod sum;
 mod tree;
 
 use std::error::Error;
 use std::ops::Range;
+use std::sync::Arc;
 
+pub use message::Message;
 pub use single::SingleProcess;
 pub use sum::{GradientSum, SumError};
 
@@ -31,26 +34,48 @@ pub trait Communicator {
     /// How many processes there are, at least 1.
     fn world(&self) -> usize;
 
-    /// Sends part `r` of `parts` to process `r`, for each of them, itself included; writes what they send to this one
-    /// to `received`, in the order of their numbers. A part has `sizes[r]` bytes, and `received` has
-    /// `received_sizes[r]` from process `r`; the sizes agree in all processes.
+    /// Sends a part of `parts` to each process, itself included: the first `sizes[0]` bytes to process 0, and so on.
+    /// Returns what they send to this one, in the order of their numbers: `received_sizes[r]` bytes from process `r`.
+    /// The processes agree on the sizes.
     ///
     /// # Errors
-    /// Another process cannot be reached.
+    /// Another process cannot be reached, or the wait was given up.
     fn all_to_all(
         &self,
-        parts: &[u8],
+        parts: Message,
         sizes: &[usize],
-        received: &mut [u8],
         received_sizes: &[usize],
-    ) -> Result<(), CommunicatorError>;
+    ) -> Result<Message, CommunicatorError>;
 
-    /// Sends `own` to every process, itself included; writes what they send to `all`, in the order of their numbers.
-    /// `sizes[r]` bytes come from process `r`; the sizes are the same in all processes.
+    /// Sends `own` to every process, itself included. Returns what they send, in the order of their numbers: `sizes[r]`
+    /// bytes from process `r`. The sizes are the same in all processes.
     ///
     /// # Errors
-    /// Another process cannot be reached.
-    fn all_gather(&self, own: &[u8], all: &mut [u8], sizes: &[usize]) -> Result<(), CommunicatorError>;
+    /// Another process cannot be reached, or the wait was given up.
+    fn all_gather(&self, own: Message, sizes: &[usize]) -> Result<Message, CommunicatorError>;
+}
+
+impl<C: Communicator + ?Sized> Communicator for Arc<C> {
+    fn rank(&self) -> usize {
+        (**self).rank()
+    }
+
+    fn world(&self) -> usize {
+        (**self).world()
+    }
+
+    fn all_to_all(
+        &self,
+        parts: Message,
+        sizes: &[usize],
+        received_sizes: &[usize],
+    ) -> Result<Message, CommunicatorError> {
+        (**self).all_to_all(parts, sizes, received_sizes)
+    }
+
+    fn all_gather(&self, own: Message, sizes: &[usize]) -> Result<Message, CommunicatorError> {
+        (**self).all_gather(own, sizes)
+    }
 }
 
 /// Returns what each process has given, in the order of their numbers; each may give a different number of bytes.
@@ -59,12 +84,11 @@ pub(crate) fn gather(communicator: &dyn Communicator, own: &[u8]) -> Result<Vec<
     if world == 1 {
         return Ok(vec![own.to_vec()]);
     }
-    let mut sizes = vec![0u64; world];
-    communicator.all_gather(&(own.len() as u64).to_ne_bytes(), bytemuck::cast_slice_mut(&mut sizes), &vec![8; world])?;
-    let sizes: Vec<usize> = sizes.into_iter().map(|size| size as usize).collect();
-    let mut all = vec![0; sizes.iter().sum()];
-    communicator.all_gather(own, &mut all, &sizes)?;
-    let mut rest = &all[..];
+    let len = Message::of(&(own.len() as u64).to_ne_bytes());
+    let sizes = communicator.all_gather(len, &vec![size_of::<u64>(); world])?;
+    let sizes: Vec<usize> = sizes.numbers::<u64>().iter().map(|&size| size as usize).collect();
+    let all = communicator.all_gather(Message::of(own), &sizes)?;
+    let mut rest = all.bytes();
     let parts = sizes.iter().map(|&size| {
         let (part, after) = rest.split_at(size);
         rest = after;

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use candle_core::{DType, Device, Storage, Tensor};
 use thiserror::Error;
 
 use super::tree::{Node, Sums, nodes_of};
-use super::{Communicator, CommunicatorError, share};
+use super::{Communicator, CommunicatorError, Message, share};
 use crate::cpu::Real;
 use crate::optim::{Gradients, OptimError};
 use crate::parameters::Parameters;
@@ -127,39 +127,82 @@ fn sum_of<T: Real>(
     own: &[Vec<Tensor>],
     like: &[&Tensor],
 ) -> Result<Vec<Tensor>, SumError> {
+    let own = own.iter().map(|tensors| Line::<T>::of(tensors)).collect::<candle_core::Result<Vec<_>>>()?;
     let len: usize = like.iter().map(|tensor| tensor.elem_count()).sum();
-    let own = own.iter().map(|tensors| numbers_of::<T>(tensors, len)).collect::<candle_core::Result<Vec<_>>>()?;
-    let mut sum = vec![T::zero(); len];
+    let mut sums = Vec::with_capacity(like.len());
+    let (mut rest, mut sum) = (like.iter(), Vec::<T>::new());
+    let mut tensor = rest.next();
     let exchange = Exchange::new(communicator, count);
     for start in (0..len).step_by(AT_ONCE) {
-        let place = start..(start + AT_ONCE).min(len);
-        let own: Vec<&[T]> = own.iter().map(|numbers| &numbers[place.clone()]).collect();
-        exchange.sum(&own, &mut sum[place]).map_err(SumError::Communicator)?;
-    }
-    let mut rest = &sum[..];
-    let tensors = like.iter().map(|like| {
-        let (numbers, after) = rest.split_at(like.elem_count());
-        rest = after;
-        Tensor::from_slice(numbers, like.shape(), &Device::Cpu)?.to_device(like.device())
-    });
-    Ok(tensors.collect::<candle_core::Result<_>>()?)
-}
-
-/// Returns the numbers of contiguous tensors one after the other.
-fn numbers_of<T: Real>(tensors: &[Tensor], len: usize) -> candle_core::Result<Vec<T>> {
-    let mut numbers = Vec::with_capacity(len);
-    for tensor in tensors {
-        let (storage, layout) = tensor.storage_and_layout();
-        match (&*storage, layout.contiguous_offsets()) {
-            (Storage::Cpu(storage), Some((start, end))) => numbers.extend_from_slice(&slice::<T>(storage)?[start..end]),
-            _ => numbers.extend(tensor.flatten_all()?.to_vec1::<T>()?),
+        let found = exchange.sum(&own, start..(start + AT_ONCE).min(len)).map_err(SumError::Communicator)?;
+        let mut numbers = found.numbers::<T>();
+        // A tensor may be in several exchanges.
+        while let Some(like) = tensor {
+            let missing = like.elem_count() - sum.len();
+            let (of_tensor, after) = numbers.split_at(missing.min(numbers.len()));
+            sum.extend_from_slice(of_tensor);
+            numbers = after;
+            if sum.len() < like.elem_count() {
+                break;
+            }
+            sums.push(Tensor::from_vec(std::mem::take(&mut sum), like.shape(), &Device::Cpu)?.to_device(like.device())?);
+            tensor = rest.next();
         }
     }
-    Ok(numbers)
+    while let Some(empty) = tensor {
+        sums.push(empty.zeros_like()?);
+        tensor = rest.next();
+    }
+    Ok(sums)
 }
 
-fn slice<T: Real>(storage: &CpuStorage) -> candle_core::Result<&[T]> {
-    T::cpu_storage_as_slice(storage)
+/// The numbers of some tensors, one after the other.
+struct Line<'a, T: Real> {
+    tensors: Vec<(usize, Numbers<'a, T>)>,
+}
+
+/// The numbers of a tensor, in its memory or copied from its device.
+enum Numbers<'a, T> {
+    Here(&'a Tensor, Range<usize>),
+    Copied(Vec<T>),
+}
+
+impl<'a, T: Real> Line<'a, T> {
+    fn of(tensors: &'a [Tensor]) -> candle_core::Result<Self> {
+        let mut start = 0;
+        let line = tensors.iter().map(|tensor| {
+            let numbers = match tensor.layout().contiguous_offsets() {
+                Some((start, end)) if tensor.device().is_cpu() => Numbers::Here(tensor, start..end),
+                _ => Numbers::Copied(tensor.flatten_all()?.to_vec1::<T>()?),
+            };
+            start += tensor.elem_count();
+            Ok((start - tensor.elem_count(), numbers))
+        });
+        Ok(Self { tensors: line.collect::<candle_core::Result<_>>()? })
+    }
+
+    /// Copies the numbers at these places of the line.
+    fn copy(&self, places: Range<usize>, to: &mut [T]) -> candle_core::Result<()> {
+        let first = self.tensors.partition_point(|(start, _)| *start <= places.start).saturating_sub(1);
+        for (start, numbers) in self.tensors[first..].iter().take_while(|(start, _)| *start < places.end) {
+            let mut copy = |numbers: &[T]| {
+                let (from, until) = (places.start.max(*start), places.end.min(start + numbers.len()));
+                if from < until {
+                    let to = &mut to[from - places.start..until - places.start];
+                    to.copy_from_slice(&numbers[from - start..until - start]);
+                }
+            };
+            match numbers {
+                Numbers::Copied(numbers) => copy(numbers),
+                Numbers::Here(tensor, place) => {
+                    if let Storage::Cpu(storage) = &*tensor.storage_and_layout().0 {
+                        copy(&T::cpu_storage_as_slice(storage)?[place.clone()]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An exchange of nodes between the processes.
@@ -175,33 +218,27 @@ impl<'a> Exchange<'a> {
         Self { communicator, nodes: (0..world).map(|rank| nodes_of(share(count, rank, world), count)).collect() }
     }
 
-    /// Writes the sum of all nodes of all processes to `sum`. Process `r` adds part `r` of the numbers.
-    fn sum<T: Real>(&self, own: &[&[T]], sum: &mut [T]) -> Result<(), CommunicatorError> {
-        let (rank, world, len) = (self.communicator.rank(), self.nodes.len(), sum.len());
-        let parts: Vec<Range<usize>> = (0..world).map(|rank| share(len, rank, world)).collect();
+    /// Returns the sum of all nodes of all processes at some places. Process `r` adds part `r` of them.
+    fn sum<T: Real>(&self, own: &[Line<'_, T>], places: Range<usize>) -> Result<Message, CommunicatorError> {
+        let (rank, world) = (self.communicator.rank(), self.nodes.len());
+        let parts: Vec<Range<usize>> = (0..world).map(|rank| share(places.len(), rank, world)).collect();
         let bytes = |numbers: usize| numbers * size_of::<T>();
-        let sent: Vec<usize> = parts.iter().map(|part| bytes(part.len() * own.len())).collect();
-        let together: Vec<T>;
-        let sending = match own {
-            // The parts of a single node follow each other.
-            [node] => node,
-            _ => {
-                together = parts.iter().flat_map(|part| own.iter().flat_map(|node| &node[part.clone()])).copied().collect();
-                &together[..]
+        let mut sent = Message::zeroed(bytes(places.len() * own.len()));
+        let mut rest = sent.numbers_mut::<T>();
+        for part in &parts {
+            for node in own {
+                let (to, after) = rest.split_at_mut(part.len());
+                node.copy(places.start + part.start..places.start + part.end, to)?;
+                rest = after;
             }
-        };
+        }
+        let sizes: Vec<usize> = parts.iter().map(|part| bytes(part.len() * own.len())).collect();
         let width = parts[rank].len();
         let coming: Vec<usize> = self.nodes.iter().map(|nodes| bytes(width * nodes.len())).collect();
-        let mut received = vec![T::zero(); coming.iter().sum::<usize>() / size_of::<T>()];
-        self.communicator.all_to_all(
-            bytemuck::cast_slice(sending),
-            &sent,
-            bytemuck::cast_slice_mut(&mut received),
-            &coming,
-        )?;
-        let part = self.add(&mut received, width);
+        let mut received = self.communicator.all_to_all(sent, &sizes, &coming)?;
+        let part = Message::of(bytemuck::cast_slice(self.add(received.numbers_mut::<T>(), width)));
         let sizes: Vec<usize> = parts.iter().map(|part| bytes(part.len())).collect();
-        self.communicator.all_gather(bytemuck::cast_slice(part), bytemuck::cast_slice_mut(sum), &sizes)
+        self.communicator.all_gather(part, &sizes)
     }
 
     /// Returns the sum of the parts of all nodes, from left to right of `width` numbers each.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use rekindle::distributed::{Communicator, CommunicatorError};
+use rekindle::distributed::{Communicator, CommunicatorError, Message};
 use rekindle::train::{Control, Outcome, Session, Setting, Sink, StepRecord, TrainError, from_file};
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, small};
@@ -31,23 +31,20 @@ fn ranks(world: usize) -> Vec<Rank> {
 }
 
 impl Rank {
-    /// Sends a message to each rank, and writes what they send to `received`, one after the other.
+    /// Sends a message to each rank, and returns what they send, one after the other.
     fn exchange(
         &self,
         messages: impl Iterator<Item = Vec<u8>>,
-        received: &mut [u8],
         sizes: &[usize],
-    ) -> Result<(), CommunicatorError> {
+    ) -> Result<Message, CommunicatorError> {
         self.to.iter().zip(messages).try_for_each(|(to, message)| to.send(message))?;
-        let mut rest = received;
+        let mut all = Vec::new();
         for (from, &size) in self.from.iter().zip(sizes) {
             let message = from.recv_timeout(Duration::from_secs(60))?;
-            let (part, after) = rest.split_at_mut(size);
-            part.copy_from_slice(&message);
-            rest = after;
+            assert_eq!(message.len(), size);
+            all.extend(message);
         }
-        assert!(rest.is_empty());
-        Ok(())
+        Ok(Message::of(&all))
     }
 }
 
@@ -62,23 +59,22 @@ impl Communicator for Rank {
 
     fn all_to_all(
         &self,
-        parts: &[u8],
+        parts: Message,
         sizes: &[usize],
-        received: &mut [u8],
         received_sizes: &[usize],
-    ) -> Result<(), CommunicatorError> {
-        assert_eq!(parts.len(), sizes.iter().sum::<usize>());
+    ) -> Result<Message, CommunicatorError> {
+        assert_eq!(parts.bytes().len(), sizes.iter().sum::<usize>());
         let mut start = 0;
         let messages = sizes.iter().map(|size| {
             start += size;
-            parts[start - size..start].to_vec()
+            parts.bytes()[start - size..start].to_vec()
         });
-        self.exchange(messages, received, received_sizes)
+        self.exchange(messages, received_sizes)
     }
 
-    fn all_gather(&self, own: &[u8], all: &mut [u8], sizes: &[usize]) -> Result<(), CommunicatorError> {
-        assert_eq!(own.len(), sizes[self.rank]);
-        self.exchange(std::iter::repeat_n(own.to_vec(), self.to.len()), all, sizes)
+    fn all_gather(&self, own: Message, sizes: &[usize]) -> Result<Message, CommunicatorError> {
+        assert_eq!(own.bytes().len(), sizes[self.rank]);
+        self.exchange(std::iter::repeat_n(own.bytes().to_vec(), self.to.len()), sizes)
     }
 }
 

@@ -41,7 +41,7 @@ mod tests {
     use candle_core::{DType, Device, Tensor, Var};
 
     use super::*;
-    use crate::distributed::{CommunicatorError, SingleProcess};
+    use crate::distributed::{CommunicatorError, Message, SingleProcess};
     use crate::model::Mode;
     use crate::parameters::Parameters;
 
@@ -57,11 +57,11 @@ mod tests {
             2
         }
 
-        fn all_to_all(&self, _: &[u8], _: &[usize], _: &mut [u8], _: &[usize]) -> Result<(), CommunicatorError> {
+        fn all_to_all(&self, _: Message, _: &[usize], _: &[usize]) -> Result<Message, CommunicatorError> {
             Err("there is no other".into())
         }
 
-        fn all_gather(&self, _: &[u8], _: &mut [u8], _: &[usize]) -> Result<(), CommunicatorError> {
+        fn all_gather(&self, _: Message, _: &[usize]) -> Result<Message, CommunicatorError> {
             Err("there is no other".into())
         }
     }
