@@ -145,7 +145,9 @@ fn sum_of<T: Real>(
             if sum.len() < like.elem_count() {
                 break;
             }
-            sums.push(Tensor::from_vec(std::mem::take(&mut sum), like.shape(), &Device::Cpu)?.to_device(like.device())?);
+            sums.push(
+                Tensor::from_vec(std::mem::take(&mut sum), like.shape(), &Device::Cpu)?.to_device(like.device())?,
+            );
             tensor = rest.next();
         }
     }

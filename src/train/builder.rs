@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::TrainError;
 use super::config::Config;
 use super::given::Given;
+use super::joining::{self, Joining};
 use super::observe::control::Control;
-use super::resume::{self, Resumed};
-use super::run::Run;
-use super::run_dir::place::is_run;
+use super::resume::Resumed;
 use super::session::Session;
-use super::{RunDirectory, TrainError};
 use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, Format, Source, Stateless};
 use crate::distributed::Communicator;
@@ -64,10 +63,10 @@ impl SessionBuilder {
     }
 
     /// Computes the run together with other processes, with which `communicator` connects this one. Each has the same
-    /// configuration and a directory of its own.
+    /// configuration; only the first one writes files.
     #[must_use]
     pub fn communicator(mut self, communicator: impl Communicator + 'static) -> Self {
-        self.given.communicator = Some(Box::new(communicator));
+        self.given.joining = Joining::of(Arc::new(communicator));
         self
     }
 
@@ -118,12 +117,6 @@ impl SessionBuilder {
     /// As [`Run::start`] and [`resume::resume`].
     pub fn run_in(self, out: &Path, control: Control) -> Result<Resumed, TrainError> {
         let (config, given) = self.settled()?;
-        if is_run(out)? {
-            return resume::resume_as(out, config, given, control);
-        }
-        let session = Session::of(config, given)?;
-        session.require_figures()?;
-        let directory = RunDirectory::create(out)?;
-        Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages: Vec::new() })
+        joining::start_or_resume(config, given, out, control)
     }
 }

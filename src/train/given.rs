@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::joining::Joining;
 use crate::data::Source;
-use crate::distributed::Communicator;
 use crate::loss::Loss;
 use crate::model::Model;
 
@@ -13,5 +13,6 @@ pub(super) struct Given {
     pub model: Option<Box<dyn Model>>,
     pub dataset: Option<Box<dyn Source>>,
     pub loss: Option<Arc<dyn Loss>>,
-    pub communicator: Option<Box<dyn Communicator>>,
+    /// The processes that compute the run.
+    pub joining: Joining,
 }

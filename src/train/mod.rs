@@ -19,6 +19,7 @@ mod find_lr;
 pub mod fuzzing;
 mod given;
 mod intervals;
+pub mod joining;
 mod metrics;
 mod observe;
 mod prune;
@@ -45,7 +46,7 @@ pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
 pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
-pub use error::{ConfigPlace, TrainError};
+pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use metrics::Evaluation;
 pub(crate) use metrics::evaluate;

@@ -10,6 +10,7 @@ use super::config::paths::base_of;
 use super::config::{Config, written_config};
 use super::find::{newest, single};
 use super::given::Given;
+use super::joining::Origin;
 use super::observe::control::Control;
 use super::run::Run;
 use super::run_dir::directory::RunDirectory;
@@ -48,22 +49,32 @@ pub struct ResumeOptions<'a> {
 /// # Errors
 /// There is nothing to resume, no checkpoint is valid, a setting is refused, or a directory cannot be used.
 pub fn resume(path: &Path, choices: ResumeOptions<'_>, control: Control) -> Result<Resumed, TrainError> {
+    resume_first(path, choices, Given::default(), control)
+}
+
+/// The same, as the first process of a run.
+pub(super) fn resume_first(
+    path: &Path,
+    choices: ResumeOptions<'_>,
+    given: Given,
+    control: Control,
+) -> Result<Resumed, TrainError> {
     match locate(path)? {
         Place::Run(run) if choices.out.is_none_or(|out| same_file(out, &run)) => {
-            in_place(&run, choices, None, Given::default(), control)
+            in_place(&run, choices, None, given, control)
         }
         Place::Run(run) => {
             let (checkpoint, messages) = newest(&run.join("checkpoints"), choices.strict)?;
             written_config::compare(&run, &checkpoint, &configuration(&checkpoint, choices.settings)?)?;
-            branch(&checkpoint, messages, choices, control)
+            branch(&checkpoint, messages, choices, given, control)
         }
         Place::Folder(folder) => {
             let (checkpoint, messages) = newest(&folder, choices.strict)?;
-            branch(&checkpoint, messages, choices, control)
+            branch(&checkpoint, messages, choices, given, control)
         }
         Place::Single(path) => {
             let (checkpoint, messages) = single(&path)?;
-            branch(&checkpoint, messages, choices, control)
+            branch(&checkpoint, messages, choices, given, control)
         }
     }
 }
@@ -130,7 +141,9 @@ fn in_place(
         // Killed before its first checkpoint was complete: starting again loses nothing.
         let is_asked = asked.is_some() || !settings.is_empty();
         let config = asked.map_or_else(|| load::from_file(&directory.config_file(), settings), Ok)?;
-        let session = Session::of(config, given)?;
+        let joining = given.joining.clone();
+        joining.tell(&Origin::Directory { run: run.to_owned(), config: directory.config_file() })?;
+        let session = joining.same(Session::of(config, given)?)?;
         if is_asked {
             messages.extend(directory.keep_edited_config()?);
         }
@@ -141,7 +154,7 @@ fn in_place(
     messages.extend(damaged);
     let config = asked.map_or_else(|| configuration(&checkpoint, settings), Ok)?;
     let written = written_config::compare(run, &checkpoint, &config)?;
-    let session = session(&checkpoint, config, settings, given, &mut messages)?;
+    let session = session(&checkpoint, config, settings, (given, run), &mut messages)?;
     match written {
         written_config::Found::Missing => {
             let file = directory.config_file();
@@ -182,12 +195,13 @@ fn branch(
     checkpoint: &Checkpoint,
     mut messages: Vec<String>,
     ResumeOptions { settings, out, .. }: ResumeOptions<'_>,
+    given: Given,
     control: Control,
 ) -> Result<Resumed, TrainError> {
     let config = configuration(checkpoint, settings)?;
-    let session = session(checkpoint, config, settings, Given::default(), &mut messages)?;
     let origin = base_of(checkpoint.path());
     let out = out.map_or_else(|| name_of_branch(&origin, checkpoint.step()), Path::to_path_buf);
+    let session = session(checkpoint, config, settings, (given, &out), &mut messages)?;
     let directory = RunDirectory::create(&out)?;
     log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
     messages.push(format!("continues in {}; {} is not changed", out.display(), checkpoint.path().display()));
@@ -201,7 +215,7 @@ fn name_of_branch(origin: &Path, step: u64) -> PathBuf {
 }
 
 /// Returns the configuration of a checkpoint, with the changes of `settings`.
-fn configuration(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Config, TrainError> {
+pub(super) fn configuration(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Config, TrainError> {
     let config = checkpoint.field("config").ok_or_else(|| TrainError::NothingToResume {
         path: checkpoint.path().to_owned(),
         reason: "holds no configuration: it was saved by another program; resume it with that program".to_owned(),
@@ -213,10 +227,12 @@ fn session(
     checkpoint: &Checkpoint,
     config: Config,
     settings: &[Setting],
-    given: Given,
+    (given, run): (Given, &Path),
     messages: &mut Vec<String>,
 ) -> Result<Session, TrainError> {
-    let session = Session::resume_with(config, checkpoint, settings, given)?;
+    let joining = given.joining.clone();
+    joining.tell(&Origin::Checkpoint { run: run.to_owned(), checkpoint: checkpoint.path().to_owned() })?;
+    let session = joining.same(Session::resume_with(config, checkpoint, settings, given)?)?;
     messages.extend(other_machine(checkpoint, &session.written_by()));
     let step = checkpoint.step();
     if let Some(latest) = changes_at(&session, step) {

@@ -1,13 +1,14 @@
 //! A run that several processes compute together, here as threads that send each other what they have, has the bits of
 //! one process.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use rekindle::distributed::{Communicator, CommunicatorError, Message};
-use rekindle::train::{Control, Outcome, Session, Setting, Sink, StepRecord, TrainError, from_file};
+use rekindle::train::{Control, Outcome, Session, Setting, Sink, Sinks, StepRecord, TrainError, from_file};
 
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, small};
 
@@ -16,10 +17,14 @@ struct Rank {
     rank: usize,
     to: Vec<Sender<Vec<u8>>>,
     from: Vec<Receiver<Vec<u8>>>,
+    /// The exchanges after which it fails.
+    exchanges: Cell<usize>,
 }
 
 fn ranks(world: usize) -> Vec<Rank> {
-    let mut ranks: Vec<Rank> = (0..world).map(|rank| Rank { rank, to: Vec::new(), from: Vec::new() }).collect();
+    let mut ranks: Vec<Rank> = (0..world)
+        .map(|rank| Rank { rank, to: Vec::new(), from: Vec::new(), exchanges: Cell::new(usize::MAX) })
+        .collect();
     for from in 0..world {
         for to in 0..world {
             let (sender, receiver) = channel();
@@ -32,11 +37,9 @@ fn ranks(world: usize) -> Vec<Rank> {
 
 impl Rank {
     /// Sends a message to each rank, and returns what they send, one after the other.
-    fn exchange(
-        &self,
-        messages: impl Iterator<Item = Vec<u8>>,
-        sizes: &[usize],
-    ) -> Result<Message, CommunicatorError> {
+    fn exchange(&self, messages: impl Iterator<Item = Vec<u8>>, sizes: &[usize]) -> Result<Message, CommunicatorError> {
+        let left = self.exchanges.get().checked_sub(1).ok_or("this rank has failed")?;
+        self.exchanges.set(left);
         self.to.iter().zip(messages).try_for_each(|(to, message)| to.send(message))?;
         let mut all = Vec::new();
         for (from, &size) in self.from.iter().zip(sizes) {
@@ -101,60 +104,98 @@ fn train(lab: &Lab, accumulate: &str, out: &str, rank: Option<Rank>, stop_after:
     builder.run_in(&lab.path(out), control.clone())?.run.train(&mut StopAfter(stop_after, control))
 }
 
-/// Trains as each of `world` ranks, in the directories `name-0`, `name-1` and so on.
-fn train_together(lab: &Lab, world: usize, accumulate: &str, name: &str, stop_after: u64) {
+/// Trains as each of `world` ranks in the same directory; returns the result of each.
+fn train_together(
+    lab: &Lab,
+    world: usize,
+    accumulate: &str,
+    out: &str,
+    stop_after: u64,
+) -> Vec<Result<Outcome, TrainError>> {
     thread::scope(|scope| {
-        for rank in ranks(world) {
-            let out = format!("{name}-{}", rank.rank);
-            scope.spawn(move || train(lab, accumulate, &out, Some(rank), stop_after).unwrap());
-        }
-    });
+        let ranks = ranks(world).into_iter();
+        let all: Vec<_> =
+            ranks.map(|rank| scope.spawn(move || train(lab, accumulate, out, Some(rank), stop_after))).collect();
+        all.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+fn well(results: Vec<Result<Outcome, TrainError>>) {
+    results.into_iter().for_each(|result| drop(result.unwrap()));
 }
 
 const NEVER: u64 = u64::MAX;
 
-/// With dropout, whose masks go by the number of a piece, and clipping, which goes by the norm of the sum.
+/// With dropout, whose masks go by the number of a micro-batch, and clipping, which goes by the norm of the sum. A run
+/// that is stopped on some ranks goes on with another number of them.
 #[test]
 fn any_number_of_ranks_has_the_bits_of_one_process_also_after_a_resume() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
-    for (world, accumulate) in [(2, "2"), (2, "3"), (3, "3"), (2, "7"), (3, "8"), (4, "13")] {
-        let name = format!("{world}-{accumulate}");
+    for (worlds, accumulate) in
+        [([2, 2], "2"), ([2, 3], "3"), ([3, 1], "3"), ([1, 2], "7"), ([3, 4], "8"), ([4, 3], "13")]
+    {
+        let name = format!("{worlds:?}-{accumulate}");
         let alone = format!("{name}-alone");
         train(&lab, accumulate, &alone, None, NEVER).unwrap();
-        train_together(&lab, world, accumulate, &name, 4);
-        assert_eq!(log(&lab.path(&format!("{name}-0"))).len(), 5);
-        train_together(&lab, world, accumulate, &name, NEVER);
-        for rank in 0..world {
-            assert_same_bits(&lab.path(&alone), &lab.path(&format!("{name}-{rank}")));
-        }
+        well(train_together(&lab, worlds[0], accumulate, &name, 4));
+        // Several agree in the step after the request.
+        assert_eq!(log(&lab.path(&name)).len(), if worlds[0] == 1 { 5 } else { 6 });
+        well(train_together(&lab, worlds[1], accumulate, &name, NEVER));
+        assert_same_bits(&lab.path(&alone), &lab.path(&name));
     }
 }
 
-/// The last batch of an epoch has one of 48 rows, and so one piece.
+/// The last batch of an epoch has one of 48 rows, and so one micro-batch.
 #[test]
-fn a_rank_without_a_piece_of_a_batch_adds_nothing() {
+fn a_rank_without_a_micro_batch_adds_nothing() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(6)", EVERY_STEP).replace("batch_size = 13", "batch_size = 47"));
     train(&lab, "2", "alone", None, NEVER).unwrap();
-    train_together(&lab, 2, "2", "run", NEVER);
+    well(train_together(&lab, 2, "2", "run", NEVER));
     assert_eq!(log(&lab.path("alone")).len(), 6);
-    for rank in ["run-0", "run-1"] {
-        assert_same_bits(&lab.path("alone"), &lab.path(rank));
-    }
+    assert_same_bits(&lab.path("alone"), &lab.path("run"));
 }
 
+/// A signal at a rank that keeps nothing: all stop after the same step, and the first one saves.
 #[test]
-fn a_rank_that_has_ended_is_an_error_with_the_step() {
+fn a_signal_at_any_rank_stops_all_of_them_at_one_step() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
+    let outcomes = thread::scope(|scope| {
+        let [first, second] = ranks(2).try_into().ok().unwrap();
+        let lab = &lab;
+        let second = scope.spawn(move || {
+            let control = Control::new();
+            control.stop(15);
+            let setting = Setting::parse("train.accumulate=2").unwrap();
+            let builder = Session::builder(from_file(&lab.path("config.toml"), &[setting]).unwrap());
+            builder.communicator(second).run_in(&lab.path("run"), control)?.run.train(&mut Sinks(Vec::new()))
+        });
+        [train(lab, "2", "run", Some(first), NEVER), second.join().unwrap()].map(Result::unwrap)
+    });
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Stopped { signal: 15 })));
+    assert_eq!(log(&lab.path("run")).len(), 1);
+    assert_eq!(newest(&lab.path("run")), 1);
+    well(train_together(&lab, 2, "2", "run", NEVER));
+    train(&lab, "2", "alone", None, NEVER).unwrap();
+    assert_same_bits(&lab.path("alone"), &lab.path("run"));
+}
+
+/// The first process saves the state before the step that could not be computed.
+#[test]
+fn a_rank_that_has_ended_is_an_error_with_the_step_and_loses_nothing() {
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", "checkpoint = { every = '100 steps' }"));
     let message = thread::scope(|scope| {
         let [first, second] = ranks(2).try_into().ok().unwrap();
-        scope.spawn(|| train(&lab, "2", "second", Some(second), 2).unwrap());
-        train(&lab, "2", "first", Some(first), NEVER).unwrap_err().to_string()
+        let lab = &lab;
+        // Three times two exchanges before the first step, and four in each.
+        let second = Rank { exchanges: Cell::new(6 + 3 * 4), ..second };
+        scope.spawn(move || train(lab, "2", "run", Some(second), NEVER).unwrap_err());
+        train(lab, "2", "run", Some(first), NEVER).unwrap_err().to_string()
     });
     assert!(
         message.starts_with("process 0 of 2 (counted from 0) has lost touch with the others at step 3: "),
         "{message}"
     );
-    assert_eq!(newest(&lab.path("first")), newest(&lab.path("second")));
+    assert_eq!(newest(&lab.path("run")), 3);
 }
 
 fn newest(run: &Path) -> u64 {
@@ -162,9 +203,40 @@ fn newest(run: &Path) -> u64 {
 }
 
 #[test]
-fn more_ranks_than_pieces_are_refused() {
+fn more_ranks_than_micro_batches_are_refused_by_all() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
-    let message = train(&lab, "1", "run", Some(ranks(2).remove(0)), NEVER).unwrap_err().to_string();
     let expected = "train.accumulate = 1: each of the 2 processes computes a piece of every batch; must be at least 2";
-    assert_eq!(message, expected);
+    for result in train_together(&lab, 2, "1", "run", NEVER) {
+        assert_eq!(result.unwrap_err().to_string(), expected);
+    }
+    assert!(!lab.path("run").exists());
+}
+
+/// Nothing is created, and no step is made.
+#[test]
+fn a_rank_with_another_configuration_is_named() {
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
+    let messages = thread::scope(|scope| {
+        let lab = &lab;
+        let ranks = ranks(3).into_iter().zip(["4", "4", "5"]);
+        let all: Vec<_> = ranks
+            .map(|(rank, accumulate)| scope.spawn(move || train(lab, accumulate, "run", Some(rank), NEVER)))
+            .collect();
+        all.into_iter().map(|rank| rank.join().unwrap().unwrap_err().to_string()).collect::<Vec<_>>()
+    });
+    let expected = "process 2 of 3 (counted from 0) has train.accumulate = 5, and process 0 has 4; all must have the same \
+                    configuration, data and build";
+    assert_eq!(messages, [expected; 3]);
+    assert!(!lab.path("run").exists());
+}
+
+/// The others learn what stopped it, instead of waiting.
+#[test]
+fn the_error_of_one_rank_before_the_first_step_is_that_of_all() {
+    let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));
+    std::fs::create_dir_all(lab.path("run/checkpoints")).unwrap();
+    std::fs::write(lab.path("run/log.jsonl"), "{}\n").unwrap();
+    let messages: Vec<String> =
+        train_together(&lab, 2, "2", "run", NEVER).into_iter().map(|result| result.unwrap_err().to_string()).collect();
+    assert_eq!(messages[1], format!("process 0 of 2 (counted from 0): {}", messages[0]));
 }

@@ -83,7 +83,7 @@ pub(crate) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Va
 }
 
 /// Returns every leaf in which two configurations differ: its dotted key, the old value and the new one.
-pub(super) fn differences(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
+pub(in crate::train) fn differences(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
     let mut found = Vec::new();
     collect_differences(String::new(), old, new, &mut found);
     found

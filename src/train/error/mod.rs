@@ -1,5 +1,6 @@
 //! Errors of starting, continuing or finishing a run.
 
+mod ranks;
 pub(super) mod remedies;
 
 use std::io;
@@ -7,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use ranks::RanksError;
+
 use self::remedies::{config_remedy, last_good, open_remedy, processor, prune_remedy, read_remedy, write_remedy};
 use super::config::edits::Edits;
 use crate::backtrace::from_candle;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::device::DeviceError;
-use crate::distributed::CommunicatorError;
 use crate::loss::LossError;
 use crate::memory::{DeviceFull, TooLarge};
 use crate::model::ModelError;
@@ -117,21 +119,9 @@ pub enum TrainError {
         /// The failure.
         error: crate::state::StateError,
     },
-    /// The processes of a run cannot add up their gradients or losses.
-    #[error(
-        "process {rank} of {world} (counted from 0) has lost touch with the others at step {step}: {error}; start all of \
-         them again, and each resumes from its newest checkpoint"
-    )]
-    Communicator {
-        /// The number of the process, from 0.
-        rank: usize,
-        /// How many there are.
-        world: usize,
-        /// The number of the update.
-        step: u64,
-        /// The failure.
-        error: CommunicatorError,
-    },
+    /// Several processes cannot compute the run together.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// The schedule.
     #[error("schedule: {0}")]
     Schedule(Box<ScheduleError>),
@@ -382,6 +372,9 @@ impl From<DataError> for TrainError {
 impl TrainError {
     /// Whether the request was wrong, as opposed to a failure of the run.
     pub fn is_input_error(&self) -> bool {
+        if let Self::Ranks(error) = self {
+            return error.is_input_error();
+        }
         !matches!(
             self,
             Self::NotFinite { .. }
@@ -391,7 +384,6 @@ impl TrainError {
                 | Self::Tensor(_)
                 | Self::DeviceFull(_)
                 | Self::Component { .. }
-                | Self::Communicator { .. }
                 | Self::Optim(OptimError::Tensor(_))
         )
     }

@@ -41,6 +41,15 @@ pub enum Answer<'a> {
     Last(&'a str),
 }
 
+/// Requests on which the processes of a run agree in each step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::train) struct Requests {
+    /// The signal that asked one of them to stop.
+    pub stop: Option<usize>,
+    /// Whether one of them was asked to save.
+    pub save: bool,
+}
+
 impl Control {
     /// Creates a control that only the program uses.
     pub fn new() -> Self {
@@ -89,6 +98,11 @@ impl Control {
     /// Returns the signal that asked the run to stop.
     pub fn stop_requested(&self) -> Option<usize> {
         Some(self.shared.stop.load(Ordering::Acquire)).filter(|&signal| signal != 0)
+    }
+
+    /// Returns the requests to this process; one to save counts once.
+    pub(in crate::train) fn take_requests(&self) -> Requests {
+        Requests { stop: self.stop_requested(), save: self.take_save_request() }
     }
 
     /// Whether a save was requested since the last call.

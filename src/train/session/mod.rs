@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, safetensors};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::checks::memory::Purpose;
 use super::checks::{kernels, memory, outlook, unusual};
@@ -31,7 +31,7 @@ use crate::backtrace::without_backtrace;
 use crate::checkpoint::{Retention, WrittenBy};
 use crate::data::{Data, Recalled};
 use crate::device;
-use crate::distributed::{Communicator, SingleProcess};
+use crate::distributed::Communicator;
 use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::{Model, Precision};
@@ -53,7 +53,7 @@ pub struct Session {
     /// The same and the model's buffers.
     weights: Parameters,
     loss: Arc<dyn Loss>,
-    communicator: Box<dyn Communicator>,
+    communicator: Arc<dyn Communicator>,
     /// The metrics of a validation, in addition to loss and accuracy.
     metrics: Vec<MetricConfig>,
     optimizer: Optimizer,
@@ -131,7 +131,7 @@ impl Session {
                 built.map_err(|error| memory::explained(error.into(), &config, &data, outputs, &device, purpose))?
             }
         };
-        let communicator = given.communicator.unwrap_or_else(|| Box::new(SingleProcess));
+        let communicator = given.joining.communicator();
         ranks::check(&*communicator, &config, model.as_ref())?;
         let data = ranks::shared(data, &*communicator, &config)?;
         let parameters = model.parameters().clone();
@@ -185,6 +185,27 @@ impl Session {
             resumed,
             config,
         })
+    }
+
+    /// Returns what all processes of the run must have in common.
+    pub(in crate::train) fn identity(&self) -> Value {
+        let mut config = json!(self.config.complete());
+        // Each process may have a device of its own, of the same kind.
+        config["device"] = device::kind(&self.config.device).into();
+        let mut build = json!(self.written_by());
+        for own in ["device", "threads", "created"] {
+            build[own] = Value::Null;
+        }
+        let mut identity = config;
+        identity["content of data"] = json!(self.data.fingerprint());
+        identity["build"] = build;
+        identity["step"] = self.step.into();
+        identity
+    }
+
+    /// Returns the number of processes that compute the run.
+    pub fn world(&self) -> usize {
+        self.communicator.world()
     }
 
     /// Returns the configuration.

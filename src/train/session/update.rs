@@ -13,7 +13,9 @@ use crate::train::TrainError;
 use crate::train::checks::memory::{self, Purpose};
 use crate::train::component::{self, Update};
 use crate::train::config::figure::Metric;
+use crate::train::error::RanksError;
 use crate::train::metrics::{self, Evaluation, Measured};
+use crate::train::observe::control::{Control, Requests};
 use crate::train::record::StepRecord;
 
 impl Session {
@@ -26,8 +28,13 @@ impl Session {
     /// gradients. Gradients are accumulated over micro-batches only inside this function, so no checkpoint can be taken
     /// in between.
     ///
-    /// A device other than the CPU is read once, for the norm and the loss together.
-    pub(in crate::train) fn gradients(&self, batch: &Batch) -> Result<(f64, MeasuredGradients), TrainError> {
+    /// A device other than the CPU is read once, for the norm and the loss together. If there are several processes, they
+    /// agree on what `control` asks of each, which is also returned.
+    pub(in crate::train) fn gradients(
+        &self,
+        batch: &Batch,
+        control: &Control,
+    ) -> Result<(f64, MeasuredGradients, Requests), TrainError> {
         let (sum, shares, losses) = self.sum_of_gradients(batch)?;
         let (gradients, losses) = sum.measure_with(&losses)?;
         let gradients = match self.loss_scale() {
@@ -35,11 +42,13 @@ impl Session {
             None => gradients,
         };
         let weighted: Vec<f64> = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
-        let mean = self.of_all(weighted)?.into_iter().fold(0.0, |mean, part| mean + part);
-        Ok(match self.config.train.clip_norm {
-            Some(max_norm) => (mean, gradients.clip(max_norm)?),
-            None => (mean, gradients),
-        })
+        let (losses, asked) = self.of_all(weighted, control)?;
+        let mean = losses.into_iter().fold(0.0, |mean, part| mean + part);
+        let gradients = match self.config.train.clip_norm {
+            Some(max_norm) => gradients.clip(max_norm)?,
+            None => gradients,
+        };
+        Ok((mean, gradients, asked))
     }
 
     /// The sum of the gradients of all micro-batches; of each that this process computes its share of the batch, and
@@ -70,14 +79,24 @@ impl Session {
         Ok((sum, shares, losses))
     }
 
-    /// Returns the numbers of all processes, in their order.
-    fn of_all(&self, own: Vec<f64>) -> Result<Vec<f64>, TrainError> {
+    /// Returns the losses of all processes, in their order, and what one of them is asked for.
+    fn of_all(&self, losses: Vec<f64>, control: &Control) -> Result<(Vec<f64>, Requests), TrainError> {
         if self.communicator.world() == 1 {
-            return Ok(own);
+            return Ok((losses, Requests::default()));
         }
-        let all = distributed::gather(&*self.communicator, bytemuck::cast_slice(&own));
-        let all = all.map_err(|error| self.disconnected(error))?;
-        Ok(all.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f64>(bytes)).collect())
+        let own = control.take_requests();
+        let mut words = vec![own.stop.unwrap_or(0) as u64, u64::from(own.save)];
+        words.extend(losses.iter().map(|loss| loss.to_bits()));
+        let all = distributed::gather(&*self.communicator, bytemuck::cast_slice(&words));
+        let (mut losses, mut asked) = (Vec::new(), Requests::default());
+        for bytes in all.map_err(|error| self.disconnected(error))? {
+            let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+            let [stop, save, ref of_rank @ ..] = words[..] else { continue };
+            losses.extend(of_rank.iter().map(|&loss| f64::from_bits(loss)));
+            asked.stop = asked.stop.or(Some(stop as usize).filter(|&signal| signal != 0));
+            asked.save |= save != 0;
+        }
+        Ok((losses, asked))
     }
 
     /// The mean loss over the rows of a micro-batch.
@@ -105,7 +124,7 @@ impl Session {
 
     fn disconnected(&self, error: CommunicatorError) -> TrainError {
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
-        TrainError::Communicator { rank, world, step: self.step, error }
+        RanksError::LostTouch { rank, world, step: self.step, error }.into()
     }
 
     /// Returns the factor of the loss in the next backward pass, if the model computes in f16.
