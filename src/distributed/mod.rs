@@ -8,7 +8,10 @@
 //! Your own training loop does what [`train::Session`](crate::train::Session) does: it makes a [`GradientSum`] for
 //! each batch, adds the gradients of the micro-batches that are its own, and measures the gradients of the whole batch.
 
+mod launcher;
 mod message;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod single;
 mod sum;
 mod tree;
@@ -17,7 +20,10 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use launcher::Launched;
 pub use message::Message;
+#[cfg(feature = "mpi")]
+pub use mpi::Mpi;
 pub use single::SingleProcess;
 pub use sum::{GradientSum, SumError};
 

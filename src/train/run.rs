@@ -32,6 +32,8 @@ pub struct Run {
     path: PathBuf,
     /// The first process of a run has it.
     keeper: Option<Keeper>,
+    /// Whether it has ended in all of its processes at the same step.
+    has_ended_together: bool,
 }
 
 impl Run {
@@ -54,12 +56,12 @@ impl Run {
     ) -> Result<Self, TrainError> {
         let path = directory.path().to_owned();
         let keeper = Keeper::enter(&session, directory, control.clone(), last_checkpoint)?;
-        Ok(Self { session, sinks: Vec::new(), control, path, keeper: Some(keeper) })
+        Ok(Self { session, sinks: Vec::new(), control, path, keeper: Some(keeper), has_ended_together: false })
     }
 
     /// Computes the run in `path` that another process keeps.
     pub(super) fn follow(session: Session, path: PathBuf, control: Control) -> Self {
-        Self { session, sinks: Vec::new(), control, path, keeper: None }
+        Self { session, sinks: Vec::new(), control, path, keeper: None, has_ended_together: false }
     }
 
     /// Saves checkpoints through `disk` from now on.
@@ -104,6 +106,7 @@ impl Run {
         let began = Instant::now();
         // If a pending save found non-finite weights, that error comes first: it is the cause.
         let outcome = self.steps(sink).map_err(|error| self.session.explained(error));
+        self.has_ended_together |= matches!(outcome, Err(TrainError::NotFinite { .. }));
         let Some(keeper) = &mut self.keeper else { return outcome };
         let session = &self.session;
         let outcome = outcome.or_else(|error| keeper.await_save(session, sink).and(Err(error)));
@@ -154,6 +157,7 @@ impl Run {
                 Next::Stop(outcome) => return Ok(outcome),
             }
         }
+        self.has_ended_together = true;
         self.finish(Outcome::Finished, sink)
     }
 
@@ -191,7 +195,10 @@ impl Run {
         // After the last step there is nothing to stop.
         let is_last = record.done() >= self.session.total_steps();
         match self.stop_after_step(asked).filter(|_| !is_last) {
-            Some(signal) => self.finish(Outcome::Stopped { signal }, sink).map(Next::Stop),
+            Some(signal) => {
+                self.has_ended_together = true;
+                self.finish(Outcome::Stopped { signal }, sink).map(Next::Stop)
+            }
             None => Ok(Next::Step(record.next)),
         }
     }
@@ -287,6 +294,12 @@ impl Run {
         let decided = rules.decide(&folder, self.session.step(), self.session.steps_per_epoch());
         let (_, decisions) = decided.ok()?;
         BestCheckpoint::ranked(&decisions, rules).into_iter().next()
+    }
+
+    /// Whether the run has ended in all of its processes at the same step: it is finished, all have agreed to stop, or a
+    /// number is not finite. Otherwise others may wait for this one.
+    pub fn has_ended_together(&self) -> bool {
+        self.has_ended_together
     }
 
     /// Returns the session with the run's state.

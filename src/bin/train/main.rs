@@ -9,6 +9,7 @@ mod on_device;
 mod opening;
 mod predict;
 mod prove;
+mod ranks;
 mod reference;
 mod request;
 mod sample;
@@ -21,17 +22,19 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use rekindle::distributed::Launched;
 use rekindle::figures::counted;
 use rekindle::report::{Measured, Validation};
+use rekindle::train::resume::{ResumeOptions, Resumed};
 use rekindle::train::{
     BestCheckpoint, Console, Control, Metric, Outcome, Progress, Run, Setting, Sink, Sinks, TrainError,
-    file_size_limit_is_an_error, from_file, resume,
+    file_size_limit_is_an_error, from_file, joining,
 };
 use rekindle::trained::{Trained, TrainedError};
 use rekindle::{figures, shell, store, threads};
-use resume::ResumeOptions;
 
 use self::on_device::OnDevice;
+use self::ranks::{Ended, Ranks};
 
 /// Train a model so that the run survives being killed: after a resume it has the same bits as without the
 /// interruption.
@@ -84,10 +87,25 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is
                           second signal, a second or more after the first, stops at once without saving, with 1.";
 
 fn main() -> ExitCode {
-    settle_threads();
+    let launched = Launched::here().filter(|launched| launched.world > 1);
+    settle_threads(launched);
     let limit = file_size_limit_is_an_error();
     memory::keep_freed();
     let arguments = request::parse();
+    if launched.is_some() && arguments.command.is_some() {
+        return refused(launched, "several processes compute only a run; start this command without a launcher");
+    }
+    let ranks = match Ranks::join(launched) {
+        Ok(ranks) => ranks,
+        Err(reason) => return refused(launched, &reason),
+    };
+    if ranks.communicator().rank() > 0 {
+        let ended = match threads::start() {
+            Ok(()) => ranks::follow(&arguments, &ranks),
+            Err(_) => Ended { code: 2, together: false },
+        };
+        return ranks.leave(ended);
+    }
     let mut console = Console::new();
     warnings::show(console.lines());
     if let Err(error) = threads::start() {
@@ -121,18 +139,40 @@ fn main() -> ExitCode {
         }
         None => {}
     }
-    let code = match prepare(&arguments, &mut console) {
-        Ok(mut run) => {
-            opening::lines(&run).iter().for_each(|line| console.message(line));
-            train(&mut run, &mut console)
+    let ended = keep(&arguments, &ranks, &mut console);
+    ranks.leave(ended)
+}
+
+/// Computes the run as the process that keeps it.
+fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
+    let control = match listening(console) {
+        Ok(control) => control,
+        Err(error) => {
+            console.message(&format!("error: {error}"));
+            return Ended { code: 2, together: false };
+        }
+    };
+    ranks.give_up_with(&control);
+    match prepare(arguments, ranks, control) {
+        Ok(Resumed { mut run, messages }) => {
+            messages.iter().for_each(|message| console.message(message));
+            ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
+            let code = train(&mut run, console);
+            Ended { code, together: ranks::is_together(&run) }
         }
         Err(error) => {
             console.message(&format!("error: {error}"));
-            let is_input_error = error.downcast_ref().is_none_or(TrainError::is_input_error);
-            if is_input_error { 2 } else { 1 }
+            Ended { code: ranks::code_of(&error), together: true }
         }
-    };
-    ExitCode::from(code)
+    }
+}
+
+/// Says in the first of the launched processes why none of them begins.
+fn refused(launched: Option<Launched>, reason: &str) -> ExitCode {
+    if launched.is_none_or(|launched| launched.rank == 0) {
+        ranks::say(reason);
+    }
+    ExitCode::from(2)
 }
 
 /// Returns the exit code of using a model. A reader that closes the pipe early is not an error.
@@ -178,9 +218,10 @@ fn stopped_by(signal: usize) -> ExitCode {
 /// Candle adds tensors on its own threads, which wait for each other in busy loops: on a loaded machine this took three
 /// quarters of the processor's time. Operations that benefit from several threads use rayon's here. Candle also counts
 /// the cores again for each product, by reading system files, unless their number is set.
-fn settle_threads() {
-    let cores = candle_core::utils::get_num_threads();
-    let cores = std::thread::available_parallelism().map_or(cores, |available| cores.min(available.get()));
+fn settle_threads(launched: Option<Launched>) {
+    let all = candle_core::utils::get_num_threads();
+    let cores = std::thread::available_parallelism().map_or(all, |available| all.min(available.get()));
+    let cores = launched.map_or(cores, |launched| launched.threads(cores, all));
     for (variable, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", cores)] {
         if std::env::var_os(variable).is_none() {
             // SAFETY: `main` calls this first, when no other thread exists that could read the environment.
@@ -199,20 +240,20 @@ fn listening(console: &Console) -> Result<Control, TrainedError> {
     Control::from_signals(console.voice()).map_err(|source| TrainedError::Signals { source })
 }
 
-/// Prepares the requested run for training.
-fn prepare(arguments: &Arguments, console: &mut Console) -> Result<Run> {
+/// Prepares the requested run for training, together with the other processes.
+fn prepare(arguments: &Arguments, ranks: &Ranks, control: Control) -> Result<Resumed, TrainError> {
+    // The same in every process, so all of them end here if a setting is wrong.
     let settings = arguments.device.with(&arguments.settings)?;
-    let control = listening(console)?;
+    let communicator = ranks.communicator();
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {
             let (out, strict) = (arguments.out.as_deref(), arguments.strict);
-            let resumed = resume::resume(path, ResumeOptions { settings: &settings, out, strict }, control)?;
-            resumed.messages.iter().for_each(|message| console.message(message));
-            Ok(resumed.run)
+            joining::resume(path, ResumeOptions { settings: &settings, out, strict }, communicator, control)
         }
         (None, Some(path)) => {
             let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
-            Ok(Run::start(from_file(path, &settings)?, &out, control)?)
+            let run = joining::start(|| from_file(path, &settings), &out, communicator, control)?;
+            Ok(Resumed { run, messages: Vec::new() })
         }
         (None, None) => unreachable!("the parser requires one of the two"),
     }
@@ -224,10 +265,7 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
     match run.train(&mut Sinks(vec![&mut Progress::from_environment(), console])) {
         Ok(outcome) => {
             summarize(run, &outcome, first_step, began, console);
-            match outcome {
-                Outcome::Finished => 0,
-                Outcome::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(1),
-            }
+            ranks::code_after(&outcome)
         }
         Err(error) => {
             console.message(&format!("error: {error}"));

@@ -95,6 +95,12 @@ impl Control {
         is_asked && self.asked().is_some_and(|asked| asked.elapsed() >= PATIENCE)
     }
 
+    /// Whether a request to stop has waited for so long that a process no longer waits for others.
+    #[doc(hidden)]
+    pub fn must_stop_now(&self) -> bool {
+        self.stop_requested().is_some() && self.is_pressing()
+    }
+
     /// Returns the signal that asked the run to stop.
     pub fn stop_requested(&self) -> Option<usize> {
         Some(self.shared.stop.load(Ordering::Acquire)).filter(|&signal| signal != 0)

@@ -1,0 +1,159 @@
+//! A run in the processes that a launcher, such as `mpirun`, has started.
+//!
+//! The first one keeps the run and prints; the others only compute, and print nothing unless one of them fails.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "mpi")]
+use rekindle::distributed::Mpi;
+use rekindle::distributed::{Communicator, Launched, SingleProcess};
+use rekindle::figures::counted;
+use rekindle::train::{Control, Outcome, RanksError, Run, Sinks, TrainError};
+
+use crate::{Arguments, prepare};
+
+/// How long another process waits, after one is lost, for the first one to save.
+#[cfg(feature = "mpi")]
+const WHILE_SAVED: Duration = Duration::from_secs(10);
+
+/// This process among those of a run.
+pub struct Ranks {
+    #[cfg(feature = "mpi")]
+    mpi: Option<Mpi>,
+}
+
+/// How a process ends.
+pub struct Ended {
+    pub code: u8,
+    /// Whether all processes end at the same step. If not, the others must be ended.
+    pub together: bool,
+}
+
+impl Ranks {
+    /// Connects this process with the others, if a launcher has started several.
+    ///
+    /// # Errors
+    /// They cannot be connected. Each would then train the whole run.
+    #[cfg(feature = "mpi")]
+    pub fn join(launched: Option<Launched>) -> Result<Self, String> {
+        Ok(Self { mpi: launched.map(Mpi::join).transpose()? })
+    }
+
+    /// As with the feature `mpi`, but several processes cannot be connected.
+    #[cfg(not(feature = "mpi"))]
+    pub fn join(launched: Option<Launched>) -> Result<Self, String> {
+        match launched {
+            None => Ok(Self {}),
+            Some(Launched { by, world, .. }) => Err(format!(
+                "{by} has started {world} processes, but this program was built without MPI, so each would train the \
+                 whole run; build it with `--features mpi`, or start one process"
+            )),
+        }
+    }
+
+    #[cfg(feature = "mpi")]
+    pub fn communicator(&self) -> Arc<dyn Communicator> {
+        self.mpi.as_ref().map_or_else(|| Arc::new(SingleProcess) as _, Mpi::communicator)
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    pub fn communicator(&self) -> Arc<dyn Communicator> {
+        Arc::new(SingleProcess)
+    }
+
+    /// Makes the first process give up its wait for the others soon after it is asked to stop: the launcher may kill it
+    /// a second later, and its state is all that has to be saved.
+    pub fn give_up_with(&self, control: &Control) {
+        #[cfg(feature = "mpi")]
+        if let Some(mpi) = self.mpi.as_ref().filter(|mpi| mpi.rank() == 0) {
+            let control = control.clone();
+            mpi.give_up_when(move || control.must_stop_now());
+        }
+        #[cfg(not(feature = "mpi"))]
+        let _ = control;
+    }
+
+    /// Says how many processes there are, and their threads.
+    pub fn line(&self) -> Option<String> {
+        let world = self.communicator().world();
+        let threads = std::env::var("RAYON_NUM_THREADS").ok()?.parse::<u64>().ok()?;
+        let each = counted(threads, "thread");
+        (world > 1).then(|| format!("note: {world} processes, each with {each}; RAYON_NUM_THREADS sets another number"))
+    }
+
+    /// Ends this process. If the others would wait for it, they are ended too.
+    #[cfg(feature = "mpi")]
+    pub fn leave(self, ended: Ended) -> ExitCode {
+        match self.mpi {
+            Some(mpi) if ended.together => mpi.leave(),
+            Some(mpi) => {
+                if mpi.rank() != 0 && mpi.lost() != Some(0) {
+                    std::thread::sleep(WHILE_SAVED);
+                }
+                mpi.abort(ended.code)
+            }
+            None => {}
+        }
+        ExitCode::from(ended.code)
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    pub fn leave(self, ended: Ended) -> ExitCode {
+        ExitCode::from(ended.code)
+    }
+
+    /// Whether this process is the one to say that another is lost: the first one, or the second if the first is lost.
+    fn says(&self) -> bool {
+        #[cfg(feature = "mpi")]
+        return self.mpi.as_ref().is_none_or(|mpi| mpi.rank() == usize::from(mpi.lost() == Some(0)));
+        #[cfg(not(feature = "mpi"))]
+        true
+    }
+}
+
+/// Computes the run as one of the processes that do not keep it.
+pub fn follow(arguments: &Arguments, ranks: &Ranks) -> Ended {
+    let rank = ranks.communicator().rank();
+    let Ok(control) = Control::from_signals(|_| {}) else { return Ended { code: 1, together: false } };
+    let mut run = match prepare(arguments, ranks, control) {
+        Ok(resumed) => resumed.run,
+        // The first one prints it.
+        Err(error) => return Ended { code: code_of(&error), together: true },
+    };
+    let error = match run.train(&mut Sinks(Vec::new())) {
+        Ok(outcome) => return Ended { code: code_after(&outcome), together: run.has_ended_together() },
+        Err(error) => error,
+    };
+    let together = run.has_ended_together();
+    let is_lost = matches!(error, TrainError::Ranks(RanksError::LostTouch { .. }));
+    if !together && (!is_lost || ranks.says()) {
+        say(&if is_lost { error.to_string() } else { format!("process {rank} (counted from 0): {error}") });
+    }
+    Ended { code: 1, together }
+}
+
+/// Prints an error. A reader that is gone is no reason to fail.
+pub fn say(error: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+}
+
+/// Returns the exit code for an error before the first step.
+pub fn code_of(error: &TrainError) -> u8 {
+    if error.is_input_error() { 2 } else { 1 }
+}
+
+/// Returns the exit code after training.
+pub fn code_after(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Finished => 0,
+        Outcome::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(1),
+    }
+}
+
+/// Whether the run has ended in all processes, or is only in this one.
+pub fn is_together(run: &Run) -> bool {
+    run.session().world() == 1 || run.has_ended_together()
+}

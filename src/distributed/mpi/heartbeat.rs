@@ -1,0 +1,205 @@
+//! Signs of life between neighbours, on a thread beside training: MPI itself does not say that a process has ended or
+//! is stopped, and others would wait for it forever.
+//!
+//! Each process sends a beat to the one before it, and listens to the one after it. A beat also says which process is
+//! lost, so this is soon known everywhere. Silence is counted in pauses of the listener, so that nobody is missed after
+//! all of them were suspended together.
+
+use std::ffi::c_int;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mpi::ffi;
+use mpi::raw::AsRaw;
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+use crate::threads;
+
+/// The time between two beats.
+const BEAT: Duration = Duration::from_millis(200);
+
+/// The silence after which a process counts as lost.
+pub(super) const SILENCE: Duration = Duration::from_secs(4);
+
+const TAG: c_int = 7;
+
+const NOBODY: usize = usize::MAX;
+
+/// A beat that says nothing else.
+const ALIVE: u64 = u64::MAX;
+
+/// The last beat of a process, which ends in order.
+const LEAVING: u64 = u64::MAX - 1;
+
+/// The thread with the beats of this process.
+pub(super) struct Heartbeat {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    lost: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Heartbeat {
+    /// Starts the beats of this process, together with all others of `world`.
+    pub fn start(world: &SimpleCommunicator) -> io::Result<Self> {
+        let shared = Arc::new(Shared { lost: AtomicUsize::new(NOBODY), stopped: AtomicBool::new(false) });
+        let beats = Beats::new(world, Arc::clone(&shared));
+        let thread = threads::builder("heartbeat").spawn(move || beats.run())?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Returns the number of a process that no longer answers.
+    pub fn lost(&self) -> Option<usize> {
+        Some(self.shared.lost.load(Ordering::Acquire)).filter(|&lost| lost != NOBODY)
+    }
+
+    /// Ends the beats in order, together with the neighbours; whether all have answered until then.
+    pub fn stop(&self) -> bool {
+        self.shared.stopped.store(true, Ordering::Release);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        thread.is_none_or(|thread| thread.join().is_ok()) && self.lost().is_none()
+    }
+}
+
+struct Beats {
+    /// A communicator for the beats alone.
+    world: SimpleCommunicator,
+    to: c_int,
+    from: c_int,
+    shared: Arc<Shared>,
+}
+
+// SAFETY: MPI was initialized for several threads, of which one uses this communicator.
+unsafe impl Send for Beats {}
+
+impl Beats {
+    fn new(world: &SimpleCommunicator, shared: Arc<Shared>) -> Self {
+        let (rank, size) = (world.rank(), world.size());
+        let world = world.duplicate();
+        // SAFETY: the communicator is valid; from now on, calls return their errors.
+        unsafe { ffi::MPI_Comm_set_errhandler(world.as_raw(), ffi::RSMPI_ERRORS_RETURN) };
+        Self { world, to: (rank + size - 1) % size, from: (rank + 1) % size, shared }
+    }
+
+    fn run(&self) {
+        let (mut silent, mut heard_last, mut said_last) = (Duration::ZERO, false, false);
+        let mut sending = Sending::none();
+        loop {
+            let stops = self.shared.stopped.load(Ordering::Acquire);
+            // Quick at the end, where others wait for this.
+            let pause = if stops { BEAT / 100 } else { BEAT };
+            let lost = self.shared.lost.load(Ordering::Acquire);
+            let word = match (lost, stops) {
+                (NOBODY, true) => LEAVING,
+                (NOBODY, false) => ALIVE,
+                (lost, _) => lost as u64,
+            };
+            if !said_last && sending.is_done() {
+                sending.send(word, self.to, &self.world);
+                said_last = word == LEAVING;
+            }
+            match self.hear() {
+                Some(words) => {
+                    silent = Duration::ZERO;
+                    heard_last |= words == LEAVING;
+                    if words < LEAVING {
+                        let _ = self.shared.lost.compare_exchange(
+                            NOBODY,
+                            words as usize,
+                            Ordering::AcqRel,
+                            Ordering::Acquire,
+                        );
+                    }
+                }
+                None if heard_last => {}
+                None => silent += pause,
+            }
+            if silent >= SILENCE {
+                self.shared.lost.store(self.from as usize, Ordering::Release);
+            }
+            let is_over = stops && (lost != NOBODY || (said_last && heard_last && sending.is_done()));
+            if is_over {
+                sending.abandon();
+                return;
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// Returns the most important word of the beats that have come.
+    fn hear(&self) -> Option<u64> {
+        let mut heard = None;
+        loop {
+            let mut has_come: c_int = 0;
+            // SAFETY: the communicator is valid, and there is room for the answer.
+            let code = unsafe {
+                ffi::MPI_Iprobe(self.from, TAG, self.world.as_raw(), &raw mut has_come, ffi::RSMPI_STATUS_IGNORE)
+            };
+            if code != ffi::MPI_SUCCESS as c_int || has_come == 0 {
+                return heard;
+            }
+            let mut word = 0u64;
+            // SAFETY: the message has come, and has this length.
+            unsafe {
+                ffi::MPI_Recv(
+                    (&raw mut word).cast(),
+                    1,
+                    ffi::RSMPI_UINT64_T,
+                    self.from,
+                    TAG,
+                    self.world.as_raw(),
+                    ffi::RSMPI_STATUS_IGNORE,
+                )
+            };
+            heard = Some(heard.map_or(word, |before: u64| before.min(word)));
+        }
+    }
+}
+
+/// A beat on its way.
+struct Sending {
+    request: ffi::MPI_Request,
+    word: Box<u64>,
+}
+
+impl Sending {
+    fn none() -> Self {
+        // SAFETY: the constant is MPI's.
+        Self { request: unsafe { ffi::RSMPI_REQUEST_NULL }, word: Box::new(0) }
+    }
+
+    fn is_done(&mut self) -> bool {
+        let mut is_done: c_int = 0;
+        // SAFETY: the request is that of the last beat, or null.
+        let code = unsafe { ffi::MPI_Test(&raw mut self.request, &raw mut is_done, ffi::RSMPI_STATUS_IGNORE) };
+        code == ffi::MPI_SUCCESS as c_int && is_done != 0
+    }
+
+    /// Sends a beat; the one before it must be done.
+    fn send(&mut self, word: u64, to: c_int, world: &SimpleCommunicator) {
+        *self.word = word;
+        // SAFETY: the word stays where it is until the request is done.
+        unsafe {
+            ffi::MPI_Isend(
+                (&raw const *self.word).cast(),
+                1,
+                ffi::RSMPI_UINT64_T,
+                to,
+                TAG,
+                world.as_raw(),
+                &raw mut self.request,
+            )
+        };
+    }
+
+    /// MPI may still read the word, which is never freed.
+    fn abandon(self) {
+        std::mem::forget(self.word);
+    }
+}
