@@ -1,0 +1,46 @@
+//! The bits of a run do not depend on the number of its processes.
+
+use crate::common::data::{mnist, write};
+use crate::common::{Lab, assert_same_bits, steps};
+use crate::{SHARED, train};
+
+#[test]
+fn one_to_four_processes_have_the_same_bits() {
+    let lab = Lab::in_memory(SHARED);
+    lab.start("alone");
+    for processes in [2, 3, 4] {
+        let name = format!("{processes}");
+        let ended = train(&lab, processes, &["config.toml", "--out", &name]).well();
+        assert_same_bits(&lab.path("alone"), &lab.path(&name));
+        // Only one of them prints.
+        assert_eq!(ended.stderr.matches("done: 60 steps").count(), 1, "{}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("{processes} processes, each with 1 thread")), "{}", ended.stderr);
+    }
+}
+
+/// Saved by one number of processes, continued by another.
+#[test]
+fn a_resume_may_have_any_number_of_processes() {
+    let lab = Lab::in_memory(SHARED);
+    lab.start("alone");
+    train(&lab, 2, &["config.toml", "--out", "whole"]).well();
+    for (processes, step) in [(1, 20), (4, 20), (3, 40)] {
+        let name = format!("resumed-{processes}");
+        let run = lab.interrupted_copy("whole", &name, step);
+        train(&lab, processes, &["--resume", &name]).well();
+        assert_same_bits(&lab.path("alone"), &run);
+        assert_eq!(steps(&run), [0, 20, 40, 60]);
+    }
+}
+
+/// Moves and normalization of images go by the place of an image in the batch of all processes.
+#[test]
+fn augmented_images_are_the_same_ones() {
+    let images = "path = \"mnist\"\n    augment = { flip = true, shift = 1 }";
+    let config = SHARED.replace("path = \"data.csv\"\n    validation = 0.2", images);
+    let lab = Lab::in_memory(&config);
+    write(&lab.path("mnist"), &mnist());
+    lab.start("alone");
+    train(&lab, 3, &["config.toml", "--out", "shared"]).well();
+    assert_same_bits(&lab.path("alone"), &lab.path("shared"));
+}

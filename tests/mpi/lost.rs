@@ -1,0 +1,56 @@
+//! A process that ends or stops: the others end within seconds, and nothing is lost but the step that it was in.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::common::{Lab, assert_same_bits, checkpoint, log, steps};
+use crate::{SHARED, is_open_mpi, process, send, spawn, train};
+
+/// Whatever the launcher does with the others, no checkpoint is half written, and the run goes on with the same bits
+/// under another number of processes.
+#[test]
+fn a_killed_process_costs_no_bit() {
+    let config = SHARED.replace("steps = 60", "steps = 3000").replace("20 steps", "100 steps");
+    let lab = Lab::in_memory(&config);
+    lab.start("alone");
+    for (victim, processes) in [(0, 3), (1, 1), (2, 2)] {
+        let name = format!("run-{victim}");
+        let run = lab.path(&name);
+        let mut training = spawn(&lab, 3, &["config.toml", "--out", &name]);
+        training.wait_until(|| steps(&run).contains(&200));
+        send(process(&lab, victim).unwrap(), libc::SIGKILL);
+        let killed = Instant::now();
+        let ended = training.ended();
+        assert!(killed.elapsed() < Duration::from_secs(5), "{:?}: {}", killed.elapsed(), ended.stderr);
+        train(&lab, processes, &["--resume", &name]).well();
+        for step in steps(&run).into_iter().filter(|step| !step.is_multiple_of(100)) {
+            fs::remove_dir_all(checkpoint(&run, step)).unwrap();
+        }
+        assert_same_bits(&lab.path("alone"), &run);
+    }
+}
+
+/// Neither launcher notices it; in a call of MPI the others would wait forever. The first process saves what it has.
+#[test]
+fn a_suspended_process_is_named_after_seconds() {
+    let lab = Lab::in_memory(&crate::long());
+    for (victim, saves) in [(2, true), (0, false)] {
+        let name = format!("run-{victim}");
+        let run = lab.path(&name);
+        let mut training = spawn(&lab, 3, &["config.toml", "--out", &name]);
+        training.wait_until(|| fs::metadata(run.join("log.jsonl")).is_ok_and(|log| log.len() > 10_000));
+        let stopped = process(&lab, victim).unwrap();
+        send(stopped, libc::SIGSTOP);
+        let since = Instant::now();
+        let ended = training.ended();
+        let message = format!("process {victim} has not answered for 4 s");
+        assert_eq!(ended.stderr.matches(&message).count(), 1, "{}", ended.stderr);
+        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+        assert_eq!(ended.code, Some(1));
+        let most = if is_open_mpi() { 8 } else { 6 };
+        assert!(since.elapsed() < Duration::from_secs(most), "{:?}", since.elapsed());
+        if saves {
+            assert_eq!(*steps(&run).last().unwrap(), log(&run).len() as u64);
+        }
+    }
+}

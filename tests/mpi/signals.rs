@@ -1,0 +1,81 @@
+//! A signal at any process, or at the launcher, loses nothing.
+
+use std::fs;
+
+use crate::common::{Lab, assert_same_bits, checkpoint, log, steps};
+use crate::{is_open_mpi, long, process, send, spawn, train};
+
+/// Stops a run of three processes with `signal`, at a process or at the launcher.
+#[track_caller]
+fn assert_stopped_in_order(at: Option<usize>, signal: (&str, i32)) {
+    let lab = Lab::in_memory(&long());
+    let mut training = spawn(&lab, 3, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    training.wait_until(|| run.join("log.jsonl").exists() && log_lines(&lab) > 50);
+    let (name, signal) = signal;
+    match at {
+        Some(rank) => send(process(&lab, rank).unwrap(), signal),
+        None => training.signal(name),
+    }
+    let ended = training.ended();
+    let last = *steps(&run).last().unwrap();
+    assert!(last >= 50, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("stopped after step {last} of 100000")), "{}", ended.stderr);
+    assert_eq!(log(&run).len() as u64, last, "every update made is saved");
+    assert!(
+        !fs::read_dir(run.join("checkpoints"))
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with('.') })
+    );
+}
+
+fn log_lines(lab: &Lab) -> usize {
+    fs::read_to_string(lab.path("run/log.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn a_signal_at_the_launcher_or_at_any_process_saves_once_and_stops_all() {
+    assert_stopped_in_order(None, ("TERM", libc::SIGTERM));
+    assert_stopped_in_order(Some(0), ("TERM", libc::SIGTERM));
+    assert_stopped_in_order(Some(2), ("TERM", libc::SIGTERM));
+    assert_stopped_in_order(Some(1), ("INT", libc::SIGINT));
+}
+
+/// SIGUSR1 saves without a deadline, under both launchers; MPICH replaces its handler when MPI begins.
+#[test]
+fn sigusr1_at_the_launcher_saves_and_trains_on() {
+    let lab = Lab::in_memory(&long());
+    let mut training = spawn(&lab, 2, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    training.wait_until(|| log_lines(&lab) > 50);
+    training.signal("USR1");
+    training.wait_until(|| steps(&run).len() == 2);
+    let saved = steps(&run)[1];
+    training.wait_until(|| log_lines(&lab) as u64 > saved + 10);
+    send(process(&lab, 1).unwrap(), libc::SIGUSR1);
+    training.wait_until(|| steps(&run).len() == 3);
+    send(process(&lab, 0).unwrap(), libc::SIGTERM);
+    let ended = training.ended();
+    assert!(ended.stderr.contains(&format!("saved step {saved}")), "{}", ended.stderr);
+}
+
+/// The state of a stopped run, continued by other processes, has the bits of a run that was never stopped.
+#[test]
+fn a_stopped_run_goes_on_with_the_same_bits() {
+    let config = crate::SHARED.replace("steps = 60", "steps = 3000").replace("20 steps", "1000 steps");
+    let lab = Lab::in_memory(&config);
+    lab.start("alone");
+    let mut training = spawn(&lab, 2, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    training.wait_until(|| log_lines(&lab) > 50);
+    training.signal("TERM");
+    let ended = training.ended();
+    let expected = if is_open_mpi() { 1 } else { 143 };
+    assert_eq!(ended.code, Some(expected), "{}", ended.stderr);
+    let last = *steps(&run).last().unwrap();
+    train(&lab, 4, &["--resume", "run"]).well();
+    if !last.is_multiple_of(1000) {
+        fs::remove_dir_all(checkpoint(&run, last)).unwrap();
+    }
+    assert_same_bits(&lab.path("alone"), &run);
+}
