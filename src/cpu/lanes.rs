@@ -57,27 +57,39 @@ pub(crate) fn max<T: Float>(x: &[T]) -> T {
     lanes.iter().fold(rest, |a, &b| larger(a, b))
 }
 
-/// Returns the sum of `f` over a row in f64.
-#[inline(always)]
-pub(crate) fn sum_f64<X: Copy>(x: &[X], f: impl Fn(X) -> f64) -> f64 {
-    sum2_f64(x, x, |x, _| f(x))
-}
+/// Two sums in f64 over the same rows, element by element.
+pub(crate) struct TwoSums([[f64; LANES]; 2]);
 
-/// Returns the sum of `f` over two rows of equal length, in f64.
-#[inline(always)]
-pub(crate) fn sum2_f64<X: Copy>(x: &[X], y: &[X], f: impl Fn(X, X) -> f64) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0; LANES];
-    let ((x_blocks, x_rest), (y_blocks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += f(x, y);
+impl TwoSums {
+    pub fn new() -> Self {
+        Self([[0.0; LANES]; 2])
+    }
+
+    /// Adds `f` and `g` of the elements at each place of three rows of equal length, each to its own sum.
+    #[inline(always)]
+    pub fn add<X: Copy>(&mut self, [x, y, z]: [&[X]; 3], f: impl Fn(X, X, X) -> f64, g: impl Fn(X, X, X) -> f64) {
+        let [mut first, mut second] = self.0;
+        let ((x, x_rest), (y, y_rest), (z, z_rest)) =
+            (x.as_chunks::<LANES>(), y.as_chunks::<LANES>(), z.as_chunks::<LANES>());
+        for ((x, y), z) in x.iter().zip(y).zip(z) {
+            // Two loops, so that the compiler has no reason to mix lanes of both sums in one register.
+            for lane in 0..LANES {
+                first[lane] += f(x[lane], y[lane], z[lane]);
+            }
+            for lane in 0..LANES {
+                second[lane] += g(x[lane], y[lane], z[lane]);
+            }
         }
+        for (lane, ((&x, &y), &z)) in x_rest.iter().zip(y_rest).zip(z_rest).enumerate() {
+            first[lane] += f(x, y, z);
+            second[lane] += g(x, y, z);
+        }
+        self.0 = [first, second];
     }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane += f(x, y);
+
+    pub fn totals(&self) -> [f64; 2] {
+        self.0.map(|lanes| lanes.iter().sum())
     }
-    lanes.iter().sum()
 }
 
 #[cfg(test)]
@@ -92,6 +104,12 @@ mod tests {
             assert_eq!(sum(&x, |x| x * x), x.iter().map(|x| x * x).sum::<f64>());
             assert_eq!(sum2(&x, &x, |x, y| x * y + 1.0), x.iter().map(|x| x * x + 1.0).sum::<f64>());
             assert_eq!(max(&x), x.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+            let mut sums = TwoSums::new();
+            for row in x.chunks(23) {
+                sums.add([row, row, row], |x, y, _| x + y, |x, y, z| x * y * z);
+            }
+            let expected = [x.iter().map(|x| 2.0 * x).sum(), x.iter().map(|x| x * x * x).sum::<f64>()];
+            assert_eq!(sums.totals(), expected);
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use chunks::{
     vectorized, zip, zip3,
 };
 pub(crate) use half::{Half, Loads, round, round_to, widen, widen_to};
-pub(crate) use lanes::{max, sum, sum_f64, sum2, sum2_f64};
+pub(crate) use lanes::{TwoSums, max, sum, sum2};
 pub(crate) use real::Real;
 pub(crate) use scratch::with_scratch;
 pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_in_place};

@@ -111,7 +111,7 @@ impl ConvNet {
         let activation = self.config.activation;
         let x = block.conv.forward(x)?;
         let x = match &block.norm {
-            Some(norm) => activation.apply(&norm.forward(&x, mode)?)?,
+            Some(norm) => norm.activated(&x, activation, mode)?,
             // The convolution has already applied ReLU.
             None if activation == Activation::Relu => x,
             None => activation.apply(&x)?,

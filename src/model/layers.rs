@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Shape, Tensor, Var};
 
 use super::policy::Policy;
 use super::{Activation, Mode, init};
-use crate::ops::{self, Conv2d};
+use crate::ops::{self, After, Conv2d};
 use crate::parameters::Parameters;
 
 /// Creates layers, and collects their weights by name.
@@ -158,10 +158,23 @@ pub(super) struct BatchNorm {
 
 impl BatchNorm {
     pub fn forward(&self, x: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        self.finished(x, After::default(), mode)
+    }
+
+    /// Applies the layer, then `activation`.
+    pub fn activated(&self, x: &Tensor, activation: Activation, mode: Mode<'_>) -> Result<Tensor> {
+        match activation {
+            Activation::Relu => self.finished(x, After { relu: true, ..After::default() }, mode),
+            other => other.apply(&self.forward(x, mode)?),
+        }
+    }
+
+    /// Applies the layer, and finishes its result in the same pass.
+    pub fn finished(&self, x: &Tensor, after: After<'_>, mode: Mode<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.weight.var(), self.bias.var());
         match mode {
-            Mode::Train(_) => self.norm.train(x, weight, bias),
-            Mode::Evaluate => self.norm.evaluate(x, weight, bias),
+            Mode::Train(_) => self.norm.train_then(x, weight, bias, after),
+            Mode::Evaluate => self.norm.evaluate_then(x, weight, bias, after),
         }
     }
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
+use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
 use crate::model::Input;
-use crate::ops::{self, Conv2d};
+use crate::ops::{self, After, Conv2d};
 use crate::parameters::Parameters;
 
 /// The settings of a [`ResNet`].
@@ -81,16 +81,16 @@ impl ResNetConfig {
     fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let &[_, mut height, mut width] = image else { return Activations::default() };
         let mut inputs = self.widths.first().copied().unwrap_or(1);
-        // Convolution, norm and ReLU.
-        let mut steps = vec![product(&[inputs, height, width]); 3];
+        // A convolution, and a norm with its ReLU.
+        let mut steps = vec![product(&[inputs, height, width]); 2];
         for (stage, (&channels, &depth)) in self.widths.iter().zip(&self.depths).enumerate() {
             if stage > 0 {
                 (height, width) = (height.div_ceil(2), width.div_ceil(2));
             }
             let changes = stage > 0 || inputs != channels;
-            // Two convolutions, two norms, two ReLUs and a sum; also a convolution and a norm if the shape changes. A
-            // model whose number of blocks reaches this limit has too many tensors anyway.
-            let results = depth.saturating_mul(7).saturating_add(2 * usize::from(changes)).min(1 << 20);
+            // Two convolutions and two norms; also a convolution and a norm if the shape changes. A model whose number
+            // of blocks reaches this limit has too many tensors anyway.
+            let results = depth.saturating_mul(4).saturating_add(2 * usize::from(changes)).min(1 << 20);
             steps.extend(std::iter::repeat_n(product(&[channels, height, width]), results));
             inputs = channels;
         }
@@ -196,10 +196,13 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
-        let apply = |(conv, norm): &(Conv, BatchNorm), x: &Tensor| norm.forward(&conv.forward(x)?, mode);
-        let inner = apply(&self.second, &ops::relu(&apply(&self.first, x)?)?)?;
-        let around = self.downsample.as_ref().map_or_else(|| Ok(x.clone()), |pair| apply(pair, x))?;
-        ops::relu(&ops::add(&inner, &around)?)
+        let apply = |(conv, norm): &(Conv, BatchNorm), x: &Tensor, after| norm.finished(&conv.forward(x)?, after, mode);
+        let inner = apply(&self.first, x, After { relu: true, ..After::default() })?;
+        let around = match &self.downsample {
+            Some(pair) => apply(pair, x, After::default())?,
+            None => x.clone(),
+        };
+        apply(&self.second, &inner, After { add: Some(&around), relu: true })
     }
 }
 
@@ -207,7 +210,7 @@ impl Model for ResNet {
     /// `inputs` is `[rows, channels, height, width]`; the result is `[rows, outputs]`.
     fn forward(&self, inputs: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
         let x = ops::cast(inputs, self.policy.compute)?;
-        let mut x = ops::relu(&self.bn1.forward(&self.conv1.forward(&x)?, mode)?)?;
+        let mut x = self.bn1.activated(&self.conv1.forward(&x)?, Activation::Relu, mode)?;
         for block in &self.blocks {
             x = mode.detach_in_eval(block.forward(&x, mode)?);
         }

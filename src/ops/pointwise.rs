@@ -9,7 +9,7 @@ use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{Half, Real, map, zip};
 use crate::cuda::Place;
-pub(super) use cuda::through_relu;
+pub(super) use cuda::{map_on_gpu, through_relu};
 pub(super) use pairs::shape_of_both;
 use pairs::{Add, SwiGlu};
 

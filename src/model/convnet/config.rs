@@ -105,7 +105,7 @@ impl ConvNetConfig {
     }
 
     /// Estimates the memory of activations for an image of this shape and `outputs` numbers. ReLU is part of a
-    /// convolution or layer.
+    /// convolution, norm or layer.
     pub(super) fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let input = product(image);
         let &[mut channels, height, width] = image else { return Activations::default() };
@@ -113,7 +113,7 @@ impl ConvNetConfig {
         for block in &self.blocks {
             let Ok([convolved, pooled]) = block.sides(sides) else { break };
             (channels, sides) = (block.channels, pooled);
-            let is_apart = block.batch_norm || self.activation != Activation::Relu;
+            let is_apart = self.activation != Activation::Relu;
             let results = 1 + usize::from(block.batch_norm) + usize::from(is_apart);
             steps.extend(std::iter::repeat_n(product(&[channels, convolved[0], convolved[1]]), results));
             steps.extend(block.pool.is_some().then(|| product(&[channels, pooled[0], pooled[1]])));

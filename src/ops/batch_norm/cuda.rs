@@ -2,9 +2,11 @@
 
 use candle_core::{DType, Result, Shape, Storage, Tensor};
 
-use super::{Dims, Normalize};
-use crate::cuda::{Launch, Place};
+use super::Normalize;
+use super::channels::Dims;
+use crate::cuda::{Launch, Output, Place};
 use crate::ops::op::DeviceKernel;
+use crate::ops::pointwise::{map_on_gpu, through_relu};
 
 impl Normalize {
     /// The mean of each channel, and one over its deviation, in f64.
@@ -26,6 +28,15 @@ impl Normalize {
     }
 }
 
+/// Adds to a result and applies a ReLU, each by its own kernel.
+fn finish(y: Output, added: Option<&Tensor>, relu: bool) -> Result<Storage> {
+    let y = match added {
+        Some(added) => map_on_gpu("add", &[&y.into_tensor(), added])?,
+        None => y,
+    };
+    Ok(if relu { map_on_gpu("relu_forward", &[&y.into_tensor()])? } else { y }.into_storage())
+}
+
 impl DeviceKernel for Normalize {
     fn forward(&self, inputs: &[Tensor], shape: &Shape) -> Result<Storage> {
         let (x, dims, place) = (&inputs[0], Dims::of(inputs[0].dims()), Place::of_tensor(&inputs[0])?);
@@ -37,10 +48,11 @@ impl DeviceKernel for Normalize {
         let launch = Launch::new(&place, "batch_norm_forward", x.dtype()).read(x)?.read(&means)?.read(&inverses)?;
         let launch = launch.read(&inputs[1])?.read(&inputs[2])?.output(&y)?.count(x.elem_count());
         launch.count(dims.channels).count(dims.plane).elements(x.elem_count())?;
-        Ok(y.into_storage())
+        finish(y, inputs.get(3), self.relu)
     }
 
-    fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let dy = &if self.relu { through_relu(y, dy)? } else { dy.clone() };
         let (x, dims, place) = (&inputs[0], Dims::of(inputs[0].dims()), Place::of_tensor(&inputs[0])?);
         let [means, inverses] = self.in_f64()?;
         let sums = place.output(DType::F64, (dims.channels, 2))?;
@@ -54,6 +66,7 @@ impl DeviceKernel for Normalize {
         let launch = statistics("batch_norm_backward")?.read(&inputs[1])?;
         let launch = launch.output_if(self.of_batch.then_some(&sums))?.output(&dx)?.count(x.elem_count());
         launch.count(dims.channels).count(dims.plane).elements(x.elem_count())?;
-        Ok([dx, dweight, dbias].map(|gradient| Some(gradient.into_tensor())).into())
+        let of_norm = [dx, dweight, dbias].map(Output::into_tensor);
+        Ok(of_norm.into_iter().chain([dy.clone()]).take(inputs.len()).map(Some).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! Batch normalization: Ioffe and Szegedy, ICML 2015.
 
+mod channels;
 mod cpu;
 mod cuda;
 mod half;
@@ -8,7 +9,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
+use candle_core::{DType, Device, Result, Shape, Tensor, Var, WithDType, bail};
 
 use super::cast;
 use super::op::{DeviceKernel, Op, apply_shared};
@@ -16,7 +17,8 @@ use super::operand::{Gradient, Operand};
 use super::widened::is_half_by_f32;
 use crate::cpu::{Loads, Real};
 use crate::cuda::Place;
-use cpu::{Dims, Normalization};
+use channels::Dims;
+use cpu::{Gradients, Moments, Normalization, Output};
 
 /// Batch normalization: each channel is normalized to mean 0 and variance 1, then scaled and shifted, like
 /// `torch.nn.BatchNorm1d` and `BatchNorm2d`.
@@ -35,6 +37,16 @@ pub struct BatchNorm {
     pub momentum: f64,
 }
 
+/// How [`BatchNorm::train_then`] and [`BatchNorm::evaluate_then`] finish a result, in the pass that writes it. The
+/// default changes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct After<'a> {
+    /// A tensor of the shape of the input that is added, such as the shortcut around a residual block.
+    pub add: Option<&'a Tensor>,
+    /// Whether negative results are set to zero, after the addition; see [`super::relu`].
+    pub relu: bool,
+}
+
 impl BatchNorm {
     /// Creates it with the running statistics `mean` and `variance`, and PyTorch's `eps` of 1e-5 and `momentum` of 0.1.
     pub fn new(mean: Var, variance: Var) -> Self {
@@ -47,6 +59,14 @@ impl BatchNorm {
     /// # Errors
     /// A channel has only one value in the batch, the shapes do not fit or the device fails.
     pub fn train(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        self.train_then(x, weight, bias, After::default())
+    }
+
+    /// [`BatchNorm::train`] with its result finished: `relu(norm(x) + add)`.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::train`].
+    pub fn train_then(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, after: After<'_>) -> Result<Tensor> {
         let count = self.check(x, weight, bias)?.count();
         if count < 2 {
             bail!(
@@ -56,8 +76,9 @@ impl BatchNorm {
                 x.dims()
             );
         }
-        let normalize = Arc::new(Normalize { eps: self.eps, of_batch: true, statistics: Mutex::new(None) });
-        let y = apply_normalize(Arc::clone(&normalize), &[x, weight, bias])?;
+        let statistics = Mutex::new(None);
+        let normalize = Arc::new(Normalize { eps: self.eps, of_batch: true, relu: after.relu, statistics });
+        let y = apply_normalize(Arc::clone(&normalize), [x, weight, bias], after.add)?;
         self.update_running_stats(&normalize.statistics()?, count)?;
         Ok(y)
     }
@@ -67,11 +88,20 @@ impl BatchNorm {
     /// # Errors
     /// The shapes do not fit or the device fails.
     pub fn evaluate(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        self.evaluate_then(x, weight, bias, After::default())
+    }
+
+    /// [`BatchNorm::evaluate`] with its result finished: `relu(norm(x) + add)`.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::evaluate`].
+    pub fn evaluate_then(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, after: After<'_>) -> Result<Tensor> {
         self.check(x, weight, bias)?;
         // Detached: the running statistics receive no gradient.
         let running = Statistics { mean: self.mean.as_detached_tensor(), variance: self.variance.as_detached_tensor() };
-        let normalize = Normalize { eps: self.eps, of_batch: false, statistics: Mutex::new(Some(running)) };
-        apply_normalize(Arc::new(normalize), &[x, weight, bias])
+        let statistics = Mutex::new(Some(running));
+        let normalize = Normalize { eps: self.eps, of_batch: false, relu: after.relu, statistics };
+        apply_normalize(Arc::new(normalize), [x, weight, bias], after.add)
     }
 
     fn check(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Dims> {
@@ -93,15 +123,20 @@ impl BatchNorm {
 }
 
 /// Applies it. If `x` has another type than the weight, it is normalized in the type of the weight.
-fn apply_normalize(normalize: Arc<Normalize>, inputs: &[&Tensor; 3]) -> Result<Tensor> {
-    let [x, weight, bias] = *inputs;
+fn apply_normalize(normalize: Arc<Normalize>, inputs: [&Tensor; 3], add: Option<&Tensor>) -> Result<Tensor> {
+    let [x, weight, bias] = inputs;
+    let with_added = |dtype: DType| add.map(|add| cast(add, dtype)).transpose();
+    let apply = |normalize, x: &Tensor, added: Option<&Tensor>| match added {
+        Some(added) => apply_shared(normalize, &[x, weight, bias, added]),
+        None => apply_shared(normalize, &[x, weight, bias]),
+    };
     if x.dtype() == weight.dtype() {
-        return apply_shared(normalize, inputs);
+        return apply(normalize, x, with_added(x.dtype())?.as_ref());
     }
-    if is_half_by_f32(x, &inputs[1..]) {
-        return half::normalize(normalize, inputs);
+    if is_half_by_f32(x, &[weight, bias]) {
+        return half::normalize(normalize, inputs, with_added(x.dtype())?.as_ref());
     }
-    cast(&apply_shared(normalize, &[&cast(x, weight.dtype())?, weight, bias])?, x.dtype())
+    cast(&apply(normalize, &cast(x, weight.dtype())?, with_added(weight.dtype())?.as_ref())?, x.dtype())
 }
 
 /// Returns the sizes of `x`, checked against tensors of its channels.
@@ -122,11 +157,13 @@ struct Statistics {
     variance: Tensor,
 }
 
-/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each channel.
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each channel, then the sum with a fourth input if there is
+/// one, and a ReLU.
 struct Normalize {
     eps: f64,
     /// Whether the statistics are computed from `x` and are differentiated.
     of_batch: bool,
+    relu: bool,
     /// The statistics. The forward pass stores the batch's here, for the backward pass and the running statistics.
     statistics: Mutex<Option<Statistics>>,
 }
@@ -143,39 +180,50 @@ impl Normalize {
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(Statistics { mean, variance });
     }
 
-    /// Returns the CPU kernel for these sizes and the statistics.
-    fn on_cpu(&self, dims: Dims) -> Result<Normalization> {
+    /// Returns the kernel of the CPU for an input of these sizes.
+    fn on_cpu(&self, dims: &[usize]) -> Normalization {
+        Normalization { dims: Dims::of(dims), eps: self.eps, of_batch: self.of_batch, relu: self.relu }
+    }
+
+    /// Returns the statistics as numbers.
+    fn moments(&self) -> Result<Vec<Moments>> {
         let Statistics { mean, variance } = self.statistics()?;
         let values = |x: Tensor| x.to_dtype(DType::F64)?.to_vec1::<f64>();
-        let inverse = values(variance)?.iter().map(|variance| 1.0 / (variance + self.eps).sqrt()).collect();
-        Ok(Normalization { dims, mean: values(mean)?, inverse, of_batch: self.of_batch })
+        let both = values(mean)?.into_iter().zip(values(variance)?);
+        Ok(both.map(|(mean, variance)| Moments { mean, variance }).collect())
     }
-}
 
-impl Normalize {
     /// Returns the elements of the result on the CPU, in the type of those of `x`.
-    fn normalized<T: Real, X: Loads<T>>(&self, x: Operand<'_, X>, weight: &[T], bias: &[T]) -> Result<Vec<X>> {
-        let (x, dims) = (x.elements, Dims::of(x.dims()));
+    fn normalized<T: Real, X: Loads<T>>(
+        &self,
+        x: Operand<'_, X>,
+        weights: [&[T]; 2],
+        added: Option<&[X]>,
+    ) -> Result<Vec<X>> {
+        let given = if self.of_batch { None } else { Some(self.moments()?) };
+        let (y, moments) = self.on_cpu(x.dims()).forward(x.elements, weights, added, given.as_deref());
         if self.of_batch {
-            let (mean, variance): (Vec<f64>, Vec<f64>) = dims.statistics::<T, X>(x).into_iter().unzip();
-            let tensor = |values: Vec<f64>| Tensor::from_vec(values, dims.channels, &Device::Cpu);
-            self.keep(tensor(mean)?, tensor(variance)?);
+            let tensor = |values: Vec<f64>| Tensor::from_vec(values, moments.len(), &Device::Cpu);
+            let of_each = |value: fn(&Moments) -> f64| tensor(moments.iter().map(value).collect());
+            self.keep(of_each(|moments| moments.mean)?, of_each(|moments| moments.variance)?);
         }
-        Ok(self.on_cpu(dims)?.normalize(x, weight, bias))
+        Ok(y)
     }
 
-    /// Returns the gradients of `x`, of the weight and of the bias, on the CPU.
-    fn gradients<T: Real, X: Loads<T>>(
+    /// Returns the gradients of `x`, of what was added to it, of the weight and of the bias, on the CPU.
+    fn gradients<T: Real, X: Loads<T> + WithDType>(
         &self,
         x: Operand<'_, X>,
         weight: &[T],
-        dy: Operand<'_, X>,
-    ) -> Result<(Gradient<X>, [Vec<T>; 2])> {
-        let normalization = self.on_cpu(Dims::of(x.dims()))?;
-        let sums = normalization.sums::<T, X>(x.elements, dy.elements);
-        let dx = || normalization.dx(x.elements, weight, dy.elements, &sums);
-        let dx = if x.tracked { Gradient::Elements(dx()) } else { Gradient::None };
-        Ok((dx, [normalization.dweight(&sums), normalization.dbias(&sums)]))
+        added: Option<Operand<'_, X>>,
+        [y, dy]: [Operand<'_, X>; 2],
+    ) -> Result<([Gradient<X>; 2], [Vec<T>; 2])> {
+        let needed = [x.tracked, added.is_some_and(|added| added.tracked)];
+        let output = Output { y: y.elements, dy: dy.elements };
+        let kernel = self.on_cpu(x.dims());
+        let found: Gradients<T, X> = kernel.backward(x.elements, weight, output, &self.moments()?, needed);
+        let dadded = if self.relu { Gradient::Elements(found.added) } else { Gradient::OfResult };
+        Ok(([Gradient::Elements(found.x), dadded], [found.weight, found.bias]))
     }
 }
 
@@ -185,27 +233,34 @@ impl Op for Normalize {
     }
 
     fn shape(&self, inputs: &[&Tensor]) -> Result<Shape> {
-        dims(inputs[0], &inputs[1..])?;
-        Ok(inputs[0].shape().clone())
+        dims(inputs[0], &inputs[1..3])?;
+        let shape = inputs[0].shape();
+        match inputs.get(3).filter(|added| added.shape() != shape) {
+            Some(added) => bail!("batch norm: a tensor of {:?} is added to a result of {shape:?}", added.shape()),
+            None => Ok(shape.clone()),
+        }
     }
 
     fn forward<T: Real>(&self, inputs: &[Operand<'_, T>]) -> Result<Vec<T>> {
-        self.normalized(inputs[0], inputs[1].elements, inputs[2].elements)
+        let weights = [inputs[1].elements, inputs[2].elements];
+        self.normalized(inputs[0], weights, inputs.get(3).map(|added| added.elements))
     }
 
     fn backward<T: Real>(
         &self,
         inputs: &[Operand<'_, T>],
-        _: Operand<'_, T>,
+        y: Operand<'_, T>,
         dy: Operand<'_, T>,
     ) -> Result<Vec<Gradient<T>>> {
-        let (dx, [dweight, dbias]) = self.gradients(inputs[0], inputs[1].elements, dy)?;
-        Ok(vec![dx, Gradient::Elements(dweight), Gradient::Elements(dbias)])
+        let added = inputs.get(3).copied();
+        let ([dx, dadded], of_weights) = self.gradients(inputs[0], inputs[1].elements, added, [y, dy])?;
+        let [dweight, dbias] = of_weights.map(Gradient::Elements);
+        Ok([dx, dweight, dbias, dadded].into_iter().take(inputs.len()).collect())
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         let (x, of_channels) = (inputs[0], (1, (), 1));
-        let Dims { rows, channels, plane } = dims(x, &inputs[1..])?;
+        let Dims { rows, channels, plane } = dims(x, &inputs[1..3])?;
         let planes = x.reshape((rows, channels, plane))?;
         let (mean, variance) = if self.of_batch {
             let mean = planes.mean_keepdim((0, 2))?;
@@ -219,7 +274,9 @@ impl Op for Normalize {
         };
         let normalized = planes.broadcast_sub(&mean)?.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
         let scaled = normalized.broadcast_mul(&inputs[1].reshape(of_channels)?)?;
-        scaled.broadcast_add(&inputs[2].reshape(of_channels)?)?.reshape(x.shape())
+        let y = scaled.broadcast_add(&inputs[2].reshape(of_channels)?)?.reshape(x.shape())?;
+        let y = inputs.get(3).map_or(Ok(y.clone()), |added| &y + *added)?;
+        if self.relu { super::relu(&y) } else { Ok(y) }
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {

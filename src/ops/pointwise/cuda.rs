@@ -7,7 +7,7 @@ use crate::cuda::{Launch, Output, Place};
 use crate::ops::op::DeviceKernel;
 
 /// Runs the kernel `name`, whose parameters are the inputs, the result, and the number of elements.
-fn map(name: &str, inputs: &[&Tensor]) -> Result<Output> {
+pub(in crate::ops) fn map_on_gpu(name: &str, inputs: &[&Tensor]) -> Result<Output> {
     let (first, place) = (inputs[0], Place::of_tensor(inputs[0])?);
     let result = place.output(first.dtype(), first.shape())?;
     let mut launch = Launch::new(&place, name, first.dtype());
@@ -20,22 +20,22 @@ fn map(name: &str, inputs: &[&Tensor]) -> Result<Output> {
 
 /// The gradient that passes through the rectifier whose result is `y`.
 pub(in crate::ops) fn through_relu(y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    Ok(map("through_relu", &[y, dy])?.into_tensor())
+    Ok(map_on_gpu("through_relu", &[y, dy])?.into_tensor())
 }
 
 impl<F: Pointwise> DeviceKernel for Elementwise<F> {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
-        Ok(map(&format!("{}_forward", F::NAME), &[&inputs[0]])?.into_storage())
+        Ok(map_on_gpu(&format!("{}_forward", F::NAME), &[&inputs[0]])?.into_storage())
     }
 
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(map(&format!("{}_backward", F::NAME), &[&inputs[0], dy])?.into_tensor())])
+        Ok(vec![Some(map_on_gpu(&format!("{}_backward", F::NAME), &[&inputs[0], dy])?.into_tensor())])
     }
 }
 
 impl DeviceKernel for Add {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
-        Ok(map("add", &[&inputs[0], &inputs[1]])?.into_storage())
+        Ok(map_on_gpu("add", &[&inputs[0], &inputs[1]])?.into_storage())
     }
 
     fn backward(&self, _: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
@@ -45,7 +45,7 @@ impl DeviceKernel for Add {
 
 impl DeviceKernel for SwiGlu {
     fn forward(&self, inputs: &[Tensor], _: &Shape) -> Result<Storage> {
-        Ok(map("swiglu_forward", &[&inputs[0], &inputs[1]])?.into_storage())
+        Ok(map_on_gpu("swiglu_forward", &[&inputs[0], &inputs[1]])?.into_storage())
     }
 
     fn backward(&self, inputs: &[Tensor], _: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
