@@ -39,7 +39,7 @@ fn is_permitted() -> bool {
 
 /// The layout of the tile registers of a thread, as `ldtilecfg` reads it.
 #[repr(C, align(64))]
-struct Layout {
+pub(crate) struct Layout {
     palette: u8,
     start_row: u8,
     reserved: [u8; 14],
@@ -47,32 +47,39 @@ struct Layout {
     lines: [u8; 16],
 }
 
-/// All eight tiles with sixteen lines of 64 bytes.
-static LAYOUT: Layout = Layout {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    bytes_of_line: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    lines: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-};
+impl Layout {
+    /// All eight tiles with sixteen lines of 64 bytes.
+    pub const FULL: Self = Self::new([(16, 64); 8]);
+
+    /// Tiles with these numbers of lines, at most 16, and of bytes in a line, at most 64.
+    pub const fn new(tiles: [(u8, u16); 8]) -> Self {
+        let (mut lines, mut bytes_of_line) = ([0; 16], [0; 16]);
+        let mut tile = 0;
+        while tile < tiles.len() {
+            (lines[tile], bytes_of_line[tile]) = tiles[tile];
+            tile += 1;
+        }
+        Self { palette: 1, start_row: 0, reserved: [0; 14], bytes_of_line, lines }
+    }
+}
 
 /// The tile registers of this thread, while it computes products.
-pub(super) struct Registers(());
+pub(crate) struct Registers(());
 
 impl Registers {
     /// # Safety
-    /// The processor has AMX and the process may use it.
-    pub unsafe fn take() -> Self {
+    /// The processor has AMX and the process may use it. The thread does not have the registers yet.
+    pub unsafe fn take(layout: &Layout) -> Self {
         // SAFETY: as promised by the caller.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const LAYOUT, options(nostack, readonly)) };
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const *layout, options(nostack, readonly)) };
         Self(())
     }
 
     /// Computes 32 by 32 sums of products of two left strips with two right ones, and writes them to `sums`.
     ///
     /// # Safety
-    /// The strips have `blocks` blocks, and `sums` has room for 32 times 32 numbers.
-    pub unsafe fn multiply(&self, blocks: usize, left: [*const u32; 2], right: [*const u32; 2], sums: *mut f32) {
+    /// The layout is [`Layout::FULL`], the strips have `blocks` blocks, and `sums` has room for 32 times 32 numbers.
+    pub(super) unsafe fn multiply(&self, blocks: usize, left: [*const u32; 2], right: [*const u32; 2], sums: *mut f32) {
         // SAFETY: all addresses are within the strips and the sums.
         unsafe {
             asm!(

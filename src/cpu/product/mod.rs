@@ -16,6 +16,11 @@ mod strip;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::{Layout, Registers};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use strip::transposed;
+
 use half::bf16;
 
 /// The numbers of a factor.

@@ -201,7 +201,7 @@ impl Number for f32 {
 /// Sixteen lines of sixteen pairs, with lines and columns exchanged.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transposed(r: [__m512i; 16]) -> [__m512i; 16] {
+pub(crate) fn transposed(r: [__m512i; 16]) -> [__m512i; 16] {
     let mut t = [ZERO; 16];
     for i in 0..8 {
         t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);

@@ -101,7 +101,8 @@ struct Sums([f32; TILE * TILE]);
 impl Unit {
     fn take(instructions: Instructions) -> Self {
         // SAFETY: the instructions are there.
-        let registers = (instructions == Instructions::Amx).then(|| unsafe { amx::Registers::take() });
+        let registers =
+            (instructions == Instructions::Amx).then(|| unsafe { amx::Registers::take(&amx::Layout::FULL) });
         Self { registers, sums: Sums([0.0; TILE * TILE]) }
     }
 

@@ -1,12 +1,15 @@
 //! Two-dimensional convolution.
 //!
-//! On the CPU each image is unrolled, a few rows of the output at a time, into a matrix with a column for every
+//! On x86-64 processors with AVX-512, `direct` computes those that move by one place, from a padded copy of an image.
+//! Otherwise on the CPU each image is unrolled, a few rows of the output at a time, into a matrix with a column for every
 //! position of the kernel; the convolution is then a matrix product (Chellapilla, Puri and Simard, 2006). The matrix is
 //! not kept for the backward pass: unrolling an image again is cheaper than reading the matrix from memory.
 
 mod bf16;
 mod cpu;
 mod cuda;
+#[cfg_attr(not(target_arch = "x86_64"), path = "direct_absent.rs")]
+mod direct;
 mod geometry;
 #[cfg(test)]
 mod tests;
