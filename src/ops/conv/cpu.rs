@@ -53,7 +53,8 @@ impl Geometry {
 
     /// Computes the gradients of input, weight and bias; empty if not needed.
     pub fn gradients<T: Stored>(&self, operands: Operands<'_, T>, needed: Needed) -> Gradients<T> {
-        let direct = self.is_direct(T::DTYPE).then(|| direct::Gradients::new(self, operands.1, needed)).flatten();
+        let (x, weight, ..) = operands;
+        let direct = self.is_direct(T::DTYPE).then(|| direct::Gradients::new(self, x, weight, needed)).flatten();
         self.gradients_by(direct.as_ref(), operands, needed)
     }
 

@@ -22,7 +22,7 @@ pub(super) fn convolve<T: Stored>(_: &Geometry, _: &[T], _: &[T], _: Option<&[T:
 pub(super) enum Gradients {}
 
 impl Gradients {
-    pub fn new<T: Stored>(_: &Geometry, _: &[T], _: Needed) -> Option<Self> {
+    pub fn new<T: Stored>(_: &Geometry, _: &[T], _: &[T], _: Needed) -> Option<Self> {
         None
     }
 

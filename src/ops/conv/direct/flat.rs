@@ -76,7 +76,7 @@ impl Convolution {
         with_scratch(self.planes.total(), |planes| {
             // SAFETY: as promised by the caller.
             unsafe {
-                self.planes.fill(x, planes);
+                self.planes.fill_from(x, planes);
                 self.of_planes(planes, blocks, finish, y);
             }
         });

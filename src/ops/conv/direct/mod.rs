@@ -1,25 +1,35 @@
-//! Convolutions that move by one place, without unrolled images, on x86-64 processors with AVX-512.
+//! Convolutions that move by one place, without unrolled images, on x86-64 processors: in f32 with AVX-512, in bf16 with
+//! the matrix unit AMX.
 //!
 //! Every product of a weight with a number of the padding is a real one, as in the reference: an infinite weight gives
 //! NaN there.
 
 mod flat;
+mod paired;
+mod paired_weight;
 mod planes;
+#[cfg(test)]
+mod tests;
+mod tiles;
 mod turn;
 mod weight;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use bytemuck::cast_slice;
+use bytemuck::{cast_slice, cast_slice_mut};
 use candle_core::DType;
+use num_traits::Float;
 
 use super::Conv2d;
 use super::cpu::Needed;
 use super::geometry::Geometry;
-use crate::cpu::{filled, for_chunks};
+use crate::cpu::product::{Instructions, instructions};
+use crate::cpu::{filled, for_chunks, map_rows, vectorized};
 use crate::ops::bf16::Stored;
-use flat::{Convolution, Finish, OUTPUTS, Packed};
+use flat::{Convolution, Finish, Packed};
+use paired::PairedConvolution;
+use paired_weight::PairedWeightGradient;
 use planes::{LANES, Planes};
 use weight::WeightGradient;
 
@@ -30,115 +40,199 @@ impl Geometry {
     /// Whether the convolution is computed by this module.
     pub fn is_direct(&self, dtype: DType) -> bool {
         // Images of a few pixels fill a small part of a vector.
-        self.can_be_direct(dtype) && self.planes().vectors() * LANES <= 4 * self.positions()
+        self.can_be_direct(dtype) && self.planes(1, 1).vectors() * LANES <= 4 * self.positions()
     }
 
     /// Whether the convolution has the form for this module, and the processor its instructions.
     fn can_be_direct(&self, dtype: DType) -> bool {
         let Conv2d { stride, padding, groups, .. } = self.options;
         let has_form = stride == 1 && groups == 1 && self.kernel.iter().all(|&side| padding < side);
-        dtype == DType::F32 && has_form && is_x86_feature_detected!("avx512f")
+        let has_amx = || instructions() == Some(Instructions::Amx) && is_x86_feature_detected!("avx512vbmi2");
+        has_form
+            && match dtype {
+                DType::F32 => is_x86_feature_detected!("avx512f"),
+                DType::BF16 => has_amx(),
+                _ => false,
+            }
     }
 
-    fn planes(&self) -> Planes {
-        let [channels, height, width] = self.input;
-        Planes::new(channels, [height, width], [self.options.padding; 2], self.kernel)
+    /// Planes for images with this number of channels, or pairs of them.
+    fn planes(&self, channels: usize, group: usize) -> Planes {
+        let [_, height, width] = self.input;
+        Planes::new(channels, [height, width], [self.options.padding; 2], self.kernel, group)
     }
 
     /// The planes of the result's gradient, from which that of the input is computed.
-    fn planes_of_gradient(&self) -> Planes {
-        let [channels, height, width] = self.output;
-        Planes::new(channels, [height, width], self.kernel.map(|side| side - 1 - self.options.padding), self.kernel)
+    fn planes_of_gradient(&self, channels: usize, group: usize) -> Planes {
+        let ([_, height, width], padding) = (self.output, self.kernel.map(|side| side - 1 - self.options.padding));
+        Planes::new(channels, [height, width], padding, self.kernel, group)
     }
 }
 
-/// Convolves a batch.
-pub(super) fn convolve<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], bias: Option<&[T::Sum]>) -> Vec<T> {
-    assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
-    let (outputs, taps) = (geometry.output[0], geometry.weights());
-    let weights = Packed::new(cast_slice(weight), outputs, taps, |output, tap| output * taps + tap);
-    let convolution = Convolution::new(geometry.planes(), weights, false);
-    let finish = Finish { bias: bias.map(cast_slice), relu: geometry.options.relu };
-    in_pieces(geometry, x, outputs.div_ceil(OUTPUTS), OUTPUTS, |x, blocks, y| {
-        // SAFETY: the processor has the instructions, and the piece has the positions of its blocks.
-        unsafe { convolution.of_image(cast_slice(x), blocks, finish, y.as_mut_ptr().cast()) }
-    })
+/// A convolution with the weights of the forward pass, or of the gradient of the input.
+enum Kernel {
+    F32(Convolution),
+    Bf16(PairedConvolution),
 }
 
-/// Calls `work` with each image, a range of its blocks of outputs and their part of the result, all of which it writes.
-/// Images are computed in pieces where there are few.
-fn in_pieces<T: Stored>(
-    geometry: &Geometry,
-    x: &[T],
-    blocks: usize,
-    outputs: usize,
-    work: impl Fn(&[T], Range<usize>, &mut [MaybeUninit<T>]) + Sync,
-) -> Vec<T> {
+impl Kernel {
+    fn forward<T: Stored>(geometry: &Geometry, weight: &[T]) -> Self {
+        let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
+        let (taps, kernel) = (geometry.weights(), geometry.kernel[0] * geometry.kernel[1]);
+        if T::DTYPE == DType::F32 {
+            let weights = Packed::new(cast_slice(weight), outputs, taps, |output, tap| output * taps + tap);
+            return Self::F32(Convolution::new(geometry.planes(inputs, 1), weights, false));
+        }
+        let planes = |channels| geometry.planes(channels, paired::GROUP);
+        let at = |output: usize, channel: usize, place: usize| (output * inputs + channel) * kernel + place;
+        Self::Bf16(PairedConvolution::new(planes, inputs, cast_slice(weight), outputs, at, false))
+    }
+
+    /// Of the result's gradient, which gives that of the input.
+    fn backward<T: Stored>(geometry: &Geometry, weight: &[T]) -> Self {
+        let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
+        let kernel = geometry.kernel[0] * geometry.kernel[1];
+        let at = |input: usize, output: usize, place: usize| (output * inputs + input) * kernel + place;
+        if T::DTYPE == DType::F32 {
+            let at = |input: usize, tap: usize| at(input, tap / kernel, tap % kernel);
+            let weights = Packed::new(cast_slice(weight), inputs, outputs * kernel, at);
+            return Self::F32(Convolution::new(geometry.planes_of_gradient(outputs, 1), weights, true));
+        }
+        let planes = |channels| geometry.planes_of_gradient(channels, paired::GROUP);
+        Self::Bf16(PairedConvolution::new(planes, outputs, cast_slice(weight), inputs, at, true))
+    }
+
+    /// Returns the outputs of a block.
+    fn block(&self) -> usize {
+        match self {
+            Self::F32(_) => flat::OUTPUTS,
+            Self::Bf16(_) => paired::OUTPUTS,
+        }
+    }
+
+    /// Returns all blocks.
+    fn blocks(&self) -> Range<usize> {
+        match self {
+            Self::F32(convolution) => convolution.blocks(),
+            Self::Bf16(convolution) => convolution.blocks(),
+        }
+    }
+
+    /// Convolves an image for these blocks of outputs, and writes their positions to `y`.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there is room for the positions of the blocks' outputs at `y`.
+    unsafe fn of_image<T: Stored>(&self, x: &[T], blocks: Range<usize>, finish: Finish<'_>, y: *mut T) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            match self {
+                Self::F32(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
+                Self::Bf16(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
+            }
+        }
+    }
+}
+
+/// Convolves a batch. Images are computed in pieces where there are few.
+pub(super) fn convolve<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], bias: Option<&[T::Sum]>) -> Vec<T> {
+    assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
+    let kernel = Kernel::forward(geometry, weight);
+    let finish = Finish { bias: bias.map(cast_slice), relu: geometry.options.relu };
+    let blocks = kernel.blocks().end;
     let each = blocks.div_ceil(TASKS.div_ceil(geometry.batch.max(1)));
     let of_task = if each == blocks { geometry.part() } else { 1 };
     let fill = |y: &mut [MaybeUninit<T>]| {
         let images = y.chunks_exact_mut(geometry.output_len()).zip(x.chunks_exact(geometry.input_len()));
-        let piece = each * outputs * geometry.positions();
+        let piece = each * kernel.block() * geometry.positions();
         let pieces = images.flat_map(|(y, x)| y.chunks_mut(piece).enumerate().map(move |(i, y)| (i * each, x, y)));
         for_chunks(&mut pieces.collect::<Vec<_>>(), of_task, usize::MAX, |_, pieces| {
-            pieces.iter_mut().for_each(|(first, x, y)| work(x, *first..blocks.min(*first + each), y));
+            for (first, x, y) in pieces {
+                // SAFETY: the processor has the instructions, and the piece has the positions of its blocks.
+                unsafe { kernel.of_image(x, *first..blocks.min(*first + each), finish, y.as_mut_ptr().cast()) }
+            }
         });
     };
-    // SAFETY: the pieces are those of all images, and `work` writes them.
+    // SAFETY: the pieces are those of all images, and all of each is written.
     unsafe { filled(geometry.batch * geometry.output_len(), fill) }
 }
 
 /// The gradients of input and weight, where they are needed.
 pub(super) struct Gradients {
-    input: Option<Convolution>,
-    weight: Option<WeightGradient>,
+    input: Option<Kernel>,
+    weight: Option<OfWeight>,
+}
+
+enum OfWeight {
+    F32(WeightGradient),
+    Bf16(PairedWeightGradient),
 }
 
 impl Gradients {
-    /// `None` if a weight is not finite: the gradient of a pixel near the edge has no product with weights whose output
-    /// lies outside, and here one with zero.
-    pub fn new<T: Stored>(geometry: &Geometry, weight: &[T], needed: Needed) -> Option<Self> {
+    /// `None` if numbers are not finite that have products with zeros here, but none where images are unrolled: the
+    /// weights, if the gradient of pixels near the edge is computed; in bf16, pixels beside the rows of the result.
+    pub fn new<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], needed: Needed) -> Option<Self> {
         assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
-        let weight: &[f32] = cast_slice(weight);
-        if needed.x && !weight.iter().all(|weight| weight.is_finite()) {
+        let in_f32 = T::DTYPE == DType::F32;
+        if (needed.x && !are_finite(weight)) || (needed.weight && !in_f32 && !are_finite(x)) {
             return None;
         }
-        let [inputs, outputs] = [geometry.input[0], geometry.output[0]];
-        let kernel = geometry.kernel[0] * geometry.kernel[1];
-        let input = || {
-            // The taps are those of one output after the other.
-            let at = |input: usize, tap: usize| (tap / kernel * inputs + input) * kernel + tap % kernel;
-            Convolution::new(geometry.planes_of_gradient(), Packed::new(weight, inputs, outputs * kernel, at), true)
+        let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
+        let of_weight = || match in_f32 {
+            true => OfWeight::F32(WeightGradient::new(geometry.planes(inputs, 1), outputs)),
+            false => {
+                let planes = |channels| geometry.planes(channels, paired_weight::GROUP);
+                OfWeight::Bf16(PairedWeightGradient::new(planes, inputs, outputs))
+            }
         };
-        let weight = needed.weight.then(|| WeightGradient::new(geometry.planes(), outputs));
-        Some(Self { input: needed.x.then(input), weight })
+        let input = needed.x.then(|| Kernel::backward(geometry, weight));
+        Some(Self { input, weight: needed.weight.then(of_weight) })
     }
 
     /// Returns the number of sums of the weight gradient.
     pub fn sums(&self) -> usize {
-        self.weight.as_ref().map_or(0, WeightGradient::sums)
+        match &self.weight {
+            Some(OfWeight::F32(gradient)) => gradient.sums(),
+            Some(OfWeight::Bf16(gradient)) => gradient.sums(),
+            None => 0,
+        }
     }
 
     /// Adds an image's sums to those of the weight gradient, and writes the image's gradient.
     pub fn of_image<T: Stored>(&self, x: &[T], dy: &[T], sums: &mut [T::Sum], dx: &mut [MaybeUninit<T>]) {
-        if let Some(gradient) = &self.weight {
-            // SAFETY: the processor has the instructions.
-            unsafe { gradient.add(cast_slice(x), cast_slice(dy), bytemuck::cast_slice_mut(sums)) }
+        // SAFETY: the processor has the instructions.
+        unsafe {
+            match &self.weight {
+                Some(OfWeight::F32(gradient)) => gradient.add(cast_slice(x), cast_slice(dy), cast_slice_mut(sums)),
+                Some(OfWeight::Bf16(gradient)) => gradient.add(cast_slice(x), cast_slice(dy), cast_slice_mut(sums)),
+                None => {}
+            }
         }
-        if let Some(convolution) = &self.input {
+        if let Some(kernel) = &self.input {
             assert_eq!(dx.len(), x.len(), "the gradient of another image");
             // SAFETY: the processor has the instructions, and there is room for the gradient of the image.
-            unsafe { convolution.of_image(cast_slice(dy), convolution.blocks(), Finish::NONE, dx.as_mut_ptr().cast()) }
+            unsafe { kernel.of_image(dy, kernel.blocks(), Finish::NONE, dx.as_mut_ptr().cast()) }
         }
     }
 
     /// Returns the gradient of the weights with these sums.
     pub fn weights<T: Stored>(&self, sums: &[T::Sum]) -> Vec<T::Sum> {
-        // SAFETY: the processor has the instructions.
-        let weights = self.weight.as_ref().map(|gradient| unsafe { gradient.weights(cast_slice(sums)) });
-        weights.map_or_else(Vec::new, |weights| cast_slice(&weights).to_vec())
+        let weights = match &self.weight {
+            // SAFETY: the processor has the instructions.
+            Some(OfWeight::F32(gradient)) => unsafe { gradient.weights(cast_slice(sums)) },
+            Some(OfWeight::Bf16(gradient)) => gradient.weights(cast_slice(sums)),
+            None => Vec::new(),
+        };
+        cast_slice(&weights).to_vec()
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Whether no number is infinite or NaN.
+fn are_finite<T: Stored>(x: &[T]) -> bool {
+    let of_rows = |rows: Range<usize>| {
+        vectorized(
+            #[inline(always)]
+            || x[rows].iter().fold(true, |all, x| all & x.load().is_finite()),
+        )
+    };
+    map_rows(x.len(), 1, of_rows).into_iter().all(|all| all)
+}

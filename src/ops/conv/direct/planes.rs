@@ -8,8 +8,13 @@
 
 use std::arch::x86_64::*;
 
+use bytemuck::Pod;
+
 /// Numbers of f32 in a vector.
 pub(super) const LANES: usize = 16;
+
+/// Numbers that the copy of a row may write beyond it.
+const SPILLED: usize = 2 * LANES;
 
 /// The layout of an image's planes, for kernels that move by one place.
 #[derive(Clone, Copy, Debug)]
@@ -36,18 +41,24 @@ pub(super) struct Places {
 }
 
 impl Planes {
-    /// The padding on each side is smaller than the kernel, which is not larger than the padded image.
-    pub fn new(channels: usize, image: [usize; 2], padding: [usize; 2], kernel: [usize; 2]) -> Self {
+    /// The padding on each side is smaller than the kernel, which is not larger than the padded image. Places are
+    /// computed in groups of this number of vectors, or fewer.
+    pub fn new(channels: usize, image: [usize; 2], padding: [usize; 2], kernel: [usize; 2], group: usize) -> Self {
         assert!(padding[0] < kernel[0] && padding[1] < kernel[1], "a padding as large as the kernel");
         let output = [0, 1].map(|side| image[side] + 2 * padding[side] + 1 - kernel[side]);
         let pitch = image[1] + padding[1];
         let planes = Self { channels, image, padding, kernel, output, pitch, len: 0 };
         let reach = (kernel[0] - 1) * pitch + kernel[1] - 1;
-        // A vector beyond the last row is room for the end of a copy.
-        let end = (planes.vectors() * LANES + reach).max((padding[0] + image[0]) * pitch) + LANES;
+        let end = (planes.vectors().next_multiple_of(group) * LANES + reach).max((padding[0] + image[0]) * pitch);
+        // A copy of a row may end with zeros beyond it.
+        let len = (end + SPILLED).next_multiple_of(LANES);
         // Planes that are a multiple of 4 KiB apart would share few lines of the cache.
-        let len = end.next_multiple_of(LANES);
         Self { len: if len.is_multiple_of(1024) { len + LANES } else { len }, ..planes }
+    }
+
+    /// Returns the number of elements of a plane.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// Returns the number of elements of all planes.
@@ -91,32 +102,39 @@ impl Planes {
         offsets
     }
 
-    /// Copies the channels of an image to planes.
+    /// Writes planes: zeros, and rows by `copy`, which gets the plane, a pixel, a number of pixels, and where to write
+    /// them. It writes `lanes` elements there, zeros after the pixels.
+    #[inline]
     #[target_feature(enable = "avx512f")]
-    pub fn fill(&self, image: &[f32], planes: &mut [f32]) {
+    pub fn fill<E: Pod>(&self, planes: &mut [E], lanes: usize, copy: impl Fn(usize, usize, usize, &mut [E])) {
         let [height, width] = self.image;
-        assert!(image.len() == self.channels * height * width && planes.len() == self.total(), "another image");
-        let (above, tail) = (self.padding[0] * self.pitch, tail_mask(width));
-        for (plane, image) in planes.chunks_exact_mut(self.len).zip(image.chunks_exact(height * width)) {
-            plane[..above].fill(0.0);
-            for (row, pixels) in image.chunks_exact(width).enumerate() {
-                let row = &mut plane[above + row * self.pitch..];
-                for zero in &mut row[..self.padding[1]] {
-                    *zero = 0.0;
-                }
-                let row = &mut row[self.padding[1]..][..width.next_multiple_of(LANES)];
-                let (from, to, last) = (pixels.as_ptr(), row.as_mut_ptr(), row.len() - LANES);
-                // SAFETY: the vectors are within `pixels`, the last one up to its tail, and within `row`.
-                unsafe {
-                    for at in (0..last).step_by(LANES) {
-                        _mm512_storeu_ps(to.add(at), _mm512_loadu_ps(from.add(at)));
-                    }
+        assert!(planes.len() == self.total() && lanes <= SPILLED, "other planes");
+        let above = self.padding[0] * self.pitch;
+        for (number, plane) in planes.chunks_exact_mut(self.len).enumerate() {
+            plane[..above].fill(E::zeroed());
+            for y in 0..height {
+                let row = &mut plane[above + y * self.pitch..];
+                row[..self.padding[1]].iter_mut().for_each(|zero| *zero = E::zeroed());
+                for x in (0..width).step_by(lanes) {
                     // What is written beyond the row is written again by the next one.
-                    _mm512_storeu_ps(to.add(last), _mm512_maskz_loadu_ps(tail, from.add(last)));
+                    let to = &mut row[self.padding[1] + x..][..lanes];
+                    copy(number, y * width + x, lanes.min(width - x), to);
                 }
             }
-            plane[above + height * self.pitch..].fill(0.0);
+            plane[above + height * self.pitch..].fill(E::zeroed());
         }
+    }
+
+    /// Copies the channels of an image to planes.
+    #[target_feature(enable = "avx512f")]
+    pub fn fill_from(&self, image: &[f32], planes: &mut [f32]) {
+        let pixels = self.image[0] * self.image[1];
+        assert_eq!(image.len(), self.channels * pixels, "another image");
+        self.fill(planes, LANES, |plane, pixel, count, to| {
+            let from = &image[plane * pixels + pixel..][..count];
+            // SAFETY: `from` has `count` numbers, and `to` sixteen.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), _mm512_maskz_loadu_ps(tail_mask(count), from.as_ptr())) }
+        });
     }
 }
 

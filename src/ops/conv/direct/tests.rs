@@ -1,6 +1,7 @@
 //! Convolutions of this module against those with unrolled images in f64.
 
 use candle_core::WithDType;
+use half::bf16;
 
 use super::*;
 use crate::cpu::workers;
@@ -40,7 +41,7 @@ impl<T: Stored> Case<T> {
     fn direct(&self, needed: Needed) -> Found {
         let Self { geometry, x, weight, bias, dy } = self;
         let y = convolve(geometry, x, weight, Some(bias));
-        let direct = Gradients::new(geometry, weight, needed);
+        let direct = Gradients::new(geometry, x, weight, needed);
         let (dx, dweight, dbias) = geometry.gradients_by(direct.as_ref(), (x, weight, &y, dy), needed);
         [wide(&y), wide(&dx), wide(&dweight), wide(&dbias)]
     }
@@ -109,6 +110,9 @@ macro_rules! for_each_type {
         let any = Geometry::new(Conv2d::default(), &[1, 1, 1, 1], &[1, 1, 1, 1], None).unwrap();
         if any.can_be_direct(DType::F32) {
             $check::<f32>($($argument),*);
+        }
+        if any.can_be_direct(DType::BF16) {
+            $check::<bf16>($($argument),*);
         }
     };
 }

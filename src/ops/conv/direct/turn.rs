@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::planes::{LANES, tail_mask};
+use crate::cpu::product;
 
 /// Returns the length of turned rows.
 pub(super) fn turned_len(rows: usize, width: usize) -> usize {
@@ -58,27 +59,8 @@ pub(super) fn turned_rows(from: &[f32], rows: usize, width: usize) -> Vec<f32> {
 /// Returns the columns of sixteen rows of sixteen numbers.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn transposed(rows: [__m512; LANES]) -> [__m512; LANES] {
-    // Pairs of rows, then four rows, within each quarter of a vector.
-    let pairs: [__m512; LANES] = std::array::from_fn(|i| {
-        let (a, b) = (rows[i & !1], rows[i | 1]);
-        if i & 1 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
-    });
-    let fours: [__m512; LANES] = std::array::from_fn(|i| {
-        let from = (i & !3) + (i >> 1 & 1);
-        let (a, b) = (_mm512_castps_pd(pairs[from]), _mm512_castps_pd(pairs[from + 2]));
-        _mm512_castpd_ps(if i & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
-    });
-    // The quarters of `fours[4 * i + j]` are columns j, 4 + j, 8 + j and 12 + j of rows 4 i to 4 i + 3.
-    let quarters = |a, b, odd: bool| match odd {
-        false => _mm512_shuffle_f32x4::<0x88>(a, b),
-        true => _mm512_shuffle_f32x4::<0xdd>(a, b),
-    };
-    let eights: [__m512; LANES] = std::array::from_fn(|i| {
-        let from = (i & 8) + (i & 3);
-        quarters(fours[from], fours[from + 4], i & 4 != 0)
-    });
-    std::array::from_fn(|i| quarters(eights[i & 7], eights[8 + (i & 7)], i & 8 != 0))
+fn transposed(rows: [__m512; LANES]) -> [__m512; LANES] {
+    product::transposed(rows.map(|row| _mm512_castps_si512(row))).map(|column| _mm512_castsi512_ps(column))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl WeightGradient {
             let (turned, planes) = memory.split_at_mut(turned);
             // SAFETY: as promised by the caller.
             unsafe {
-                self.planes.fill(x, planes);
+                self.planes.fill_from(x, planes);
                 turn(dy, self.planes.positions(), turned);
                 self.add_planes(planes, turned, sums);
             }
