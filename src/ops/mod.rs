@@ -31,7 +31,7 @@ mod testing;
 mod widened;
 
 pub use attention::{Heads, attention, attention_packed};
-pub use batch_norm::{After, BatchNorm};
+pub use batch_norm::{After, BatchNorm, Seen, collect_seen};
 pub(crate) use cast::cast;
 pub use conv::{Conv2d, conv2d};
 pub use embedding::{embedding, embedding_with_positions};

@@ -36,11 +36,31 @@ fn a_resume_may_have_any_number_of_processes() {
 /// Moves and normalization of images go by the place of an image in the batch of all processes.
 #[test]
 fn augmented_images_are_the_same_ones() {
-    let images = "path = \"mnist\"\n    augment = { flip = true, shift = 1 }";
+    let images = "path = \"mnist\"\n    format = \"idx\"\n    augment = { flip = true, shift = 1 }";
     let config = SHARED.replace("path = \"data.csv\"\n    validation = 0.2", images);
     let lab = Lab::in_memory(&config);
     write(&lab.path("mnist"), &mnist());
     lab.start("alone");
     train(&lab, 3, &["config.toml", "--out", "shared"]).well();
     assert_same_bits(&lab.path("alone"), &lab.path("shared"));
+}
+
+/// Running statistics move as in one process, micro-batch after micro-batch.
+#[test]
+fn batch_norm_has_the_same_statistics() {
+    let config = SHARED
+        .replace(
+            "kind = \"mlp\"\n    hidden = [32, 32]\n    dropout = 0.3",
+            "kind = \"resnet\"\n    widths = [4, 6]\n    depths = [1, 1]",
+        )
+        .replace("path = \"data.csv\"\n    validation = 0.2", "path = \"mnist\"\n    format = \"idx\"")
+        .replace("batch_size = 13", "batch_size = 20");
+    let lab = Lab::in_memory(&config);
+    write(&lab.path("mnist"), &mnist());
+    lab.start("alone");
+    for processes in [2, 4] {
+        let name = format!("{processes}");
+        train(&lab, processes, &["config.toml", "--out", &name]).well();
+        assert_same_bits(&lab.path("alone"), &lab.path(&name));
+    }
 }

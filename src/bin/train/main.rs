@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     if ranks.communicator().rank() > 0 {
         let ended = match threads::start() {
             Ok(()) => ranks::follow(&arguments, &ranks),
-            Err(_) => Ended { code: 2, together: false },
+            Err(_) => Ended::alone(2),
         };
         return ranks.leave(ended);
     }
@@ -149,7 +149,7 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
         Ok(control) => control,
         Err(error) => {
             console.message(&format!("error: {error}"));
-            return Ended { code: 2, together: false };
+            return Ended::alone(2);
         }
     };
     ranks.give_up_with(&control);
@@ -158,11 +158,11 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
             messages.iter().for_each(|message| console.message(message));
             ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
             let code = train(&mut run, console);
-            Ended { code, together: ranks::is_together(&run) }
+            Ended { code, together: ranks::is_together(&run), waits: false }
         }
         Err(error) => {
             console.message(&format!("error: {error}"));
-            Ended { code: ranks::code_of(&error), together: true }
+            Ended::together(ranks::code_of(&error))
         }
     }
 }

@@ -30,6 +30,18 @@ pub struct Ended {
     pub code: u8,
     /// Whether all processes end at the same step. If not, the others must be ended.
     pub together: bool,
+    /// Whether another one, which may have to save, ends them.
+    pub waits: bool,
+}
+
+impl Ended {
+    pub fn together(code: u8) -> Self {
+        Self { code, together: true, waits: false }
+    }
+
+    pub fn alone(code: u8) -> Self {
+        Self { code, together: false, waits: false }
+    }
 }
 
 impl Ranks {
@@ -90,7 +102,7 @@ impl Ranks {
         match self.mpi {
             Some(mpi) if ended.together => mpi.leave(),
             Some(mpi) => {
-                if mpi.rank() != 0 && mpi.lost() != Some(0) {
+                if ended.waits {
                     std::thread::sleep(WHILE_SAVED);
                 }
                 mpi.abort(ended.code)
@@ -117,22 +129,23 @@ impl Ranks {
 /// Computes the run as one of the processes that do not keep it.
 pub fn follow(arguments: &Arguments, ranks: &Ranks) -> Ended {
     let rank = ranks.communicator().rank();
-    let Ok(control) = Control::from_signals(|_| {}) else { return Ended { code: 1, together: false } };
+    let Ok(control) = Control::from_signals(|_| {}) else { return Ended::alone(1) };
     let mut run = match prepare(arguments, ranks, control) {
         Ok(resumed) => resumed.run,
         // The first one prints it.
-        Err(error) => return Ended { code: code_of(&error), together: true },
+        Err(error) => return Ended::together(code_of(&error)),
     };
     let error = match run.train(&mut Sinks(Vec::new())) {
-        Ok(outcome) => return Ended { code: code_after(&outcome), together: run.has_ended_together() },
+        Ok(outcome) => return Ended { code: code_after(&outcome), together: run.has_ended_together(), waits: false },
         Err(error) => error,
     };
     let together = run.has_ended_together();
     let is_lost = matches!(error, TrainError::Ranks(RanksError::LostTouch { .. }));
-    if !together && (!is_lost || ranks.says()) {
+    let says = !is_lost || ranks.says();
+    if !together && says {
         say(&if is_lost { error.to_string() } else { format!("process {rank} (counted from 0): {error}") });
     }
-    Ended { code: 1, together }
+    Ended { code: 1, together, waits: !says }
 }
 
 /// Prints an error. A reader that is gone is no reason to fail.

@@ -4,6 +4,7 @@ mod channels;
 mod cpu;
 mod cuda;
 mod half;
+mod running;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::cpu::{Loads, Real};
 use crate::cuda::Place;
 use channels::Dims;
 use cpu::{Gradients, Moments, Normalization, Output};
+pub use running::{Seen, collect_seen};
 
 /// Batch normalization: each channel is normalized to mean 0 and variance 1, then scaled and shifted, like
 /// `torch.nn.BatchNorm1d` and `BatchNorm2d`.
@@ -79,7 +81,9 @@ impl BatchNorm {
         let statistics = Mutex::new(None);
         let normalize = Arc::new(Normalize { eps: self.eps, of_batch: true, relu: after.relu, statistics });
         let y = apply_normalize(Arc::clone(&normalize), [x, weight, bias], after.add)?;
-        self.update_running_stats(&normalize.statistics()?, count)?;
+        let Statistics { mean, variance } = normalize.statistics()?;
+        let (running_mean, running_variance) = (self.mean.clone(), self.variance.clone());
+        Seen { running_mean, running_variance, mean, variance, count, momentum: self.momentum }.settle()?;
         Ok(y)
     }
 
@@ -106,19 +110,6 @@ impl BatchNorm {
 
     fn check(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Dims> {
         dims(x, &[&self.mean, &self.variance, weight, bias])
-    }
-
-    /// Moves the running statistics towards those of a batch with `count` values per channel.
-    fn update_running_stats(&self, found: &Statistics, count: usize) -> Result<()> {
-        let towards = |running: &Var, found: &Tensor, factor: f64| {
-            // Metal has no f64.
-            let wide = if running.device().is_metal() { DType::F32 } else { DType::F64 };
-            let kept = (running.to_dtype(wide)? * (1.0 - self.momentum))?;
-            let moved = (kept + (found.to_dtype(wide)? * (self.momentum * factor))?)?;
-            running.set(&moved.to_dtype(running.dtype())?)
-        };
-        towards(&self.mean, &found.mean, 1.0)?;
-        towards(&self.variance, &found.variance, count as f64 / (count as f64 - 1.0))
     }
 }
 

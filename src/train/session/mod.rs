@@ -7,6 +7,7 @@ mod parts;
 mod ranks;
 mod recalled;
 mod saved;
+mod statistics;
 mod update;
 
 use std::path::Path;
@@ -50,7 +51,9 @@ pub struct Session {
     model: Box<dyn Model>,
     /// The parameters that the optimizer updates.
     parameters: Parameters,
-    /// The same and the model's buffers.
+    /// What else the model remembers, such as running statistics.
+    buffers: Parameters,
+    /// Both.
     weights: Parameters,
     loss: Arc<dyn Loss>,
     communicator: Arc<dyn Communicator>,
@@ -72,6 +75,8 @@ pub struct Session {
     validations: Option<Validations>,
     keep: Retention,
     step: u64,
+    /// The number of the first update of this process.
+    first_step: u64,
     /// The log line of the last update, while the validation after it is pending.
     unvalidated: Option<StepRecord>,
     /// The configuration changes of each resume.
@@ -132,10 +137,11 @@ impl Session {
             }
         };
         let communicator = given.joining.communicator();
-        ranks::check(&*communicator, &config, model.as_ref())?;
+        ranks::check(&*communicator, &config)?;
         let data = ranks::shared(data, &*communicator, &config)?;
         let parameters = model.parameters().clone();
-        let weights = parameters.and(&model.buffers());
+        let buffers = model.buffers();
+        let weights = parameters.and(&buffers);
         if let Some(path) = &config.train.initial_weights {
             load_weights(path, &weights, &device)?;
         }
@@ -164,6 +170,7 @@ impl Session {
             data,
             model,
             parameters,
+            buffers,
             weights,
             loss,
             communicator,
@@ -180,6 +187,7 @@ impl Session {
             validations,
             keep,
             step: 0,
+            first_step: 0,
             unvalidated: None,
             history: Vec::new(),
             resumed,

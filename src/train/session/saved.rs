@@ -51,6 +51,7 @@ impl Session {
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
         session.restore(checkpoint).map_err(|error| session.explained(error))?;
         session.step = checkpoint.step();
+        session.first_step = session.step;
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
         session.measured = measured.and_then(Result::ok).unwrap_or_default();
         session.unvalidated = unvalidated(checkpoint)?;

@@ -6,7 +6,7 @@ use super::Session;
 use crate::data::{Batch, DataError, pieces};
 use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
 use crate::model::Mode;
-use crate::ops::Tape;
+use crate::ops::{self, Tape};
 use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::StepRng;
 use crate::train::TrainError;
@@ -35,7 +35,15 @@ impl Session {
         batch: &Batch,
         control: &Control,
     ) -> Result<(f64, MeasuredGradients, Requests), TrainError> {
-        let (sum, shares, losses) = self.sum_of_gradients(batch)?;
+        let several = self.communicator.world() > 1;
+        let (sum, seen) = match several {
+            true => ops::collect_seen(|| self.sum_of_gradients(batch)),
+            false => (self.sum_of_gradients(batch), Vec::new()),
+        };
+        let (sum, shares, losses) = sum?;
+        if several {
+            self.move_statistics(&seen)?;
+        }
         let (gradients, losses) = sum.measure_with(&losses)?;
         let gradients = match self.loss_scale() {
             Some(scale) => gradients.unscaled(scale),
@@ -122,7 +130,7 @@ impl Session {
         }
     }
 
-    fn disconnected(&self, error: CommunicatorError) -> TrainError {
+    pub(super) fn disconnected(&self, error: CommunicatorError) -> TrainError {
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
         RanksError::LostTouch { rank, world, step: self.step, error }.into()
     }

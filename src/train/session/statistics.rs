@@ -1,0 +1,90 @@
+//! The running statistics of batch norms in a run of several processes: they move as in one process, micro-batch after
+//! micro-batch.
+
+use candle_core::{Device, Tensor};
+
+use super::Session;
+use crate::distributed;
+use crate::ops::Seen;
+use crate::train::TrainError;
+use crate::train::error::RanksError;
+
+impl Session {
+    /// Moves the running statistics by what all processes have seen in this step, in the order of the micro-batches.
+    /// `own` is what this one has seen.
+    pub(super) fn move_statistics(&self, own: &[Seen]) -> Result<(), TrainError> {
+        if self.buffers.is_empty() {
+            return Ok(());
+        }
+        let mut words = Vec::new();
+        for seen in own {
+            self.write(seen, &mut words)?;
+        }
+        let all = distributed::gather(&*self.communicator, bytemuck::cast_slice(&words));
+        for bytes in all.map_err(|error| self.disconnected(error))? {
+            let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+            let mut rest = &words[..];
+            while let Some(seen) = self.read(&mut rest)? {
+                seen.apply()?;
+            }
+        }
+        self.compare_buffers()
+    }
+
+    fn write(&self, seen: &Seen, words: &mut Vec<u64>) -> Result<(), TrainError> {
+        let place = |running: &candle_core::Var| {
+            let place = self.buffers.iter().position(|(_, buffer)| buffer.id() == running.id());
+            place.map(|place| place as u64).ok_or_else(|| TrainError::Field {
+                field: "model.kind".to_owned(),
+                value: self.config.model.kind().to_owned(),
+                rule: "has a batch norm whose running statistics are not among its buffers; several processes cannot \
+                       train it together"
+                    .to_owned(),
+            })
+        };
+        let [mean, variance] = seen.values()?;
+        words.extend([place(&seen.running_mean)?, place(&seen.running_variance)?]);
+        words.extend([seen.count as u64, seen.momentum.to_bits(), mean.len() as u64]);
+        words.extend(mean.iter().chain(&variance).map(|value| value.to_bits()));
+        Ok(())
+    }
+
+    /// Reads what another process has written, from the beginning of `words`.
+    fn read(&self, words: &mut &[u64]) -> Result<Option<Seen>, TrainError> {
+        let [mean, variance, count, momentum, channels, ref rest @ ..] = **words else { return Ok(None) };
+        let buffer = |place: u64| self.buffers.iter().nth(place as usize).map(|(_, buffer)| buffer.clone());
+        let channels = channels as usize;
+        let (Some(running_mean), Some(running_variance), true) =
+            (buffer(mean), buffer(variance), rest.len() >= 2 * channels)
+        else {
+            return Ok(None);
+        };
+        let values = |words: &[u64]| {
+            let values: Vec<f64> = words.iter().map(|&word| f64::from_bits(word)).collect();
+            Tensor::from_vec(values, channels, &Device::Cpu)
+        };
+        let (mean, variance) = (values(&rest[..channels])?, values(&rest[channels..2 * channels])?);
+        *words = &rest[2 * channels..];
+        let (count, momentum) = (count as usize, f64::from_bits(momentum));
+        Ok(Some(Seen { running_mean, running_variance, mean, variance, count, momentum }))
+    }
+
+    /// Refuses, in the first step, a model whose buffers do not become the same in all processes.
+    fn compare_buffers(&self) -> Result<(), TrainError> {
+        if self.step != self.first_step {
+            return Ok(());
+        }
+        let world = self.communicator.world();
+        for (name, buffer) in self.buffers.iter() {
+            let values = buffer.flatten_all()?.to_device(&Device::Cpu)?.to_dtype(candle_core::DType::F64)?;
+            let digest = blake3::hash(bytemuck::cast_slice(&values.to_vec1::<f64>()?));
+            let all = distributed::gather(&*self.communicator, digest.as_bytes());
+            let all = all.map_err(|error| self.disconnected(error))?;
+            if let Some(rank) = all.iter().position(|other| *other != all[0]) {
+                let (key, own, first) = (format!("buffer `{name}`"), "other values".to_owned(), "its own".to_owned());
+                return Err(RanksError::Differ { rank, world, key, own, first }.into());
+            }
+        }
+        Ok(())
+    }
+}
