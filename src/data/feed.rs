@@ -251,26 +251,40 @@ impl<D: Dataset + 'static> Data<D> {
         &'a self,
         stop: &'a dyn Fn() -> bool,
     ) -> impl Iterator<Item = Result<Batch, DataError>> + 'a {
-        self.evaluation_batches_unless(self.gathering.split.validation().clone(), stop)
+        self.evaluation_batches_unless(self.gathering.split.validation().clone(), (0, 1), stop)
+    }
+
+    /// Returns those of the validation batches that process `rank` of `world` evaluates: neighbours, in the order of the
+    /// processes.
+    pub(crate) fn validation_share_unless<'a>(
+        &'a self,
+        rank: usize,
+        world: usize,
+        stop: &'a dyn Fn() -> bool,
+    ) -> impl Iterator<Item = Result<Batch, DataError>> + 'a {
+        self.evaluation_batches_unless(self.gathering.split.validation().clone(), (rank, world), stop)
     }
 
     /// Returns these rows of the data set in their order, [`Input::evaluation_rows`] at a time, as in a validation.
     pub fn evaluation_batches(&self, rows: RowSet) -> impl Iterator<Item = Result<Batch, DataError>> {
-        self.evaluation_batches_unless(rows, &|| false)
+        self.evaluation_batches_unless(rows, (0, 1), &|| false)
     }
 
     fn evaluation_batches_unless<'a>(
         &'a self,
         rows: RowSet,
+        (rank, world): (usize, usize),
         stop: &'a dyn Fn() -> bool,
     ) -> impl Iterator<Item = Result<Batch, DataError>> + 'a {
         let (gathering, rows) = (self.gathering.clone(), Arc::new(rows));
-        let count = rows.len().div_ceil(gathering.dataset.input().evaluation_rows()) as u64;
+        let count = rows.len().div_ceil(gathering.dataset.input().evaluation_rows());
+        let own = distributed::share(count, rank, world);
+        let own = own.start as u64..own.end as u64;
         let is_on_device = gathering.dataset.is_on_device();
         let ahead = {
             let rows = rows.clone();
             let is_slow = self.ahead.get().is_some_and(Delivery::is_slow);
-            Delivery::new(Arc::new(move |number| gathering.evaluation(&rows, number)), count, &self.to, !is_slow)
+            Delivery::new(Arc::new(move |number| gathering.evaluation(&rows, number)), own.end, &self.to, !is_slow)
         };
         let batch = move |number| {
             if is_on_device {
@@ -278,7 +292,7 @@ impl<D: Dataset + 'static> Data<D> {
             }
             ahead.batch_unless(number, stop)
         };
-        (0..count).take_while(move |_| !stop()).map_while(move |number| batch(number).transpose())
+        own.take_while(move |_| !stop()).map_while(move |number| batch(number).transpose())
     }
 }
 

@@ -86,6 +86,15 @@ pub trait Tally {
 
     /// Returns the metric over all added batches.
     fn value(&self) -> f64;
+
+    /// Returns the sums that make up the value so far, if those of several batches can be added one after the other.
+    /// Several processes then share a validation; without, each computes all of it.
+    fn sums(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// Takes in a batch by the [`Tally::sums`] of a tally to which only this batch was added.
+    fn add_sums(&mut self, _sums: &[f64]) {}
 }
 
 /// The mean of the elements of a tensor that is computed for each batch.
@@ -114,6 +123,17 @@ impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Tally for Mean<F> {
 
     fn value(&self) -> f64 {
         self.sum / self.count as f64
+    }
+
+    fn sums(&self) -> Option<Vec<f64>> {
+        Some(vec![self.sum, self.count as f64])
+    }
+
+    fn add_sums(&mut self, sums: &[f64]) {
+        if let &[sum, count] = sums {
+            self.sum += sum;
+            self.count += count as usize;
+        }
     }
 }
 

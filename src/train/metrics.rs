@@ -9,7 +9,7 @@ use super::TrainError;
 use super::config::figure::{Metric, figure_of};
 use crate::data::{Batch, DataError, TargetKind};
 use crate::loss::Loss;
-use crate::metric::MetricConfig;
+use crate::metric::{MetricConfig, Tally};
 use crate::model::{Mode, Model};
 use crate::optim::to_f64;
 use crate::state::{State, StateError, Stateful};
@@ -100,17 +100,71 @@ pub(crate) fn evaluate(
     batches: impl IntoIterator<Item = Result<Batch, DataError>>,
 ) -> Result<Option<Evaluation>, TrainError> {
     let mut sums = EvaluationSums::default();
-    let mut tallies: Vec<_> = metrics.iter().map(|metric| (metric.name(), metric.metric().tally())).collect();
+    let mut tallies = tallies(metrics);
     for batch in batches {
         let batch = batch?;
         let outputs = model.forward(&batch.inputs, Mode::Evaluate)?;
         sums.add(loss, &outputs, &batch.targets)?;
         tallies.iter_mut().try_for_each(|(_, tally)| tally.add(&outputs, &batch.targets))?;
     }
+    Ok(evaluation(sums, &tallies))
+}
+
+/// Whether several processes can share an evaluation with these metrics.
+pub(super) fn can_be_shared(metrics: &[MetricConfig]) -> bool {
+    tallies(metrics).iter().all(|(_, tally)| tally.sums().is_some())
+}
+
+/// Evaluates the model on the batches of all processes, of which these are the ones of this process. The sums of the
+/// batches are added in their order, as in one process.
+pub(super) fn evaluate_shared(
+    model: &dyn Model,
+    loss: &dyn Loss,
+    metrics: &[MetricConfig],
+    own: impl IntoIterator<Item = Result<Batch, DataError>>,
+    gather: impl FnOnce(&[u8]) -> Result<Vec<Vec<u8>>, TrainError>,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut numbers: Vec<f64> = Vec::new();
+    for batch in own {
+        let batch = batch?;
+        let outputs = model.forward(&batch.inputs, Mode::Evaluate)?;
+        let mut sums = EvaluationSums::default();
+        sums.add(loss, &outputs, &batch.targets)?;
+        numbers.extend([sums.targets, sums.loss, sums.correct.unwrap_or(f64::NAN)]);
+        for (_, mut tally) in tallies(metrics) {
+            tally.add(&outputs, &batch.targets)?;
+            numbers.extend(tally.sums().unwrap_or_default());
+        }
+    }
+    let all = gather(bytemuck::cast_slice(&numbers))?;
+    let all: Vec<f64> = all.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f64>(bytes)).collect();
+    let (mut sums, mut tallies) = (EvaluationSums::default(), tallies(metrics));
+    let mut rest = &all[..];
+    while let [targets, loss, correct, after @ ..] = rest {
+        sums.targets += targets;
+        sums.loss += loss;
+        if !correct.is_nan() {
+            *sums.correct.get_or_insert(0.0) += correct;
+        }
+        rest = after;
+        for (_, tally) in &mut tallies {
+            let count = tally.sums().unwrap_or_default().len().min(rest.len());
+            tally.add_sums(&rest[..count]);
+            rest = &rest[count..];
+        }
+    }
+    Ok(evaluation(sums, &tallies))
+}
+
+fn tallies(metrics: &[MetricConfig]) -> Vec<(&str, Box<dyn Tally>)> {
+    metrics.iter().map(|metric| (metric.name(), metric.metric().tally())).collect()
+}
+
+fn evaluation(sums: EvaluationSums, tallies: &[(&str, Box<dyn Tally>)]) -> Option<Evaluation> {
     let figures = tallies.iter().map(|(name, tally)| (figure_of(name), tally.value()));
     // A value that is not finite cannot be written to the log.
     let figures = figures.filter(|(_, value)| value.is_finite()).collect();
-    Ok(sums.mean().map(|found| Evaluation { metrics: figures, ..found }))
+    sums.mean().map(|found| Evaluation { metrics: figures, ..found })
 }
 
 /// Refuses a metric that is for other targets.

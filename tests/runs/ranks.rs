@@ -186,8 +186,8 @@ fn a_rank_that_has_ended_is_an_error_with_the_step_and_loses_nothing() {
     let message = thread::scope(|scope| {
         let [first, second] = ranks(2).try_into().ok().unwrap();
         let lab = &lab;
-        // Three times two exchanges before the first step, and four in each.
-        let second = Rank { exchanges: Cell::new(6 + 3 * 4), ..second };
+        // Three times two exchanges before the first step, four in each, and two in the validation.
+        let second = Rank { exchanges: Cell::new(6 + 3 * 4 + 2), ..second };
         scope.spawn(move || train(lab, "2", "run", Some(second), NEVER).unwrap_err());
         train(lab, "2", "run", Some(first), NEVER).unwrap_err().to_string()
     });
@@ -239,4 +239,23 @@ fn the_error_of_one_rank_before_the_first_step_is_that_of_all() {
     let messages: Vec<String> =
         train_together(&lab, 2, "2", "run", NEVER).into_iter().map(|result| result.unwrap_err().to_string()).collect();
     assert_eq!(messages[1], format!("process 0 of 2 (counted from 0): {}", messages[0]));
+}
+
+/// Validation batches are shared; their sums are added in one order. A metric without sums is computed by each.
+#[test]
+fn a_shared_validation_has_the_figures_of_one_process() {
+    let config = small(ADAMW, "cosine(12)", EVERY_STEP).replace("path = \"data.csv\"", "path = \"many.csv\"");
+    let config = config.replace("validation = 0.2", "validation = 0.97");
+    let metrics = "validation = { every = \"2 steps\", metrics = [{ kind = 'top_k_accuracy', k = 2 }] }";
+    let lab = Lab::in_memory(&config.replace("validation = { every = \"2 steps\" }", metrics));
+    let row = |i: u32| format!("{},{},{},{}\n", i * 37 % 61, i * i % 53, i * 11 % 17, (i * 7 + i * i / 3) % 3);
+    let rows: String = (0..1500).map(row).collect();
+    std::fs::write(lab.path("many.csv"), "a,b,c,label\n".to_owned() + &rows).unwrap();
+    train(&lab, "4", "alone", None, NEVER).unwrap();
+    assert!(log(&lab.path("alone"))[1]["validation_top_k_accuracy"].as_f64().unwrap() > 0.0);
+    for world in [2, 4] {
+        let name = format!("{world}");
+        well(train_together(&lab, world, "4", &name, NEVER));
+        assert_same_bits(&lab.path("alone"), &lab.path(&name));
+    }
 }

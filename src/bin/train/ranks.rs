@@ -5,7 +5,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 use rekindle::distributed::Mpi;
@@ -17,7 +16,7 @@ use crate::{Arguments, prepare};
 
 /// How long another process waits, after one is lost, for the first one to save.
 #[cfg(feature = "mpi")]
-const WHILE_SAVED: Duration = Duration::from_secs(10);
+const WHILE_SAVED: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// This process among those of a run.
 pub struct Ranks {
@@ -26,6 +25,7 @@ pub struct Ranks {
 }
 
 /// How a process ends.
+#[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "there are no others"))]
 pub struct Ended {
     pub code: u8,
     /// Whether all processes end at the same step. If not, the others must be ended.

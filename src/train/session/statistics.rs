@@ -4,7 +4,6 @@
 use candle_core::{Device, Tensor};
 
 use super::Session;
-use crate::distributed;
 use crate::ops::Seen;
 use crate::train::TrainError;
 use crate::train::error::RanksError;
@@ -20,8 +19,7 @@ impl Session {
         for seen in own {
             self.write(seen, &mut words)?;
         }
-        let all = distributed::gather(&*self.communicator, bytemuck::cast_slice(&words));
-        for bytes in all.map_err(|error| self.disconnected(error))? {
+        for bytes in self.gather(bytemuck::cast_slice(&words))? {
             let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
             let mut rest = &words[..];
             while let Some(seen) = self.read(&mut rest)? {
@@ -78,8 +76,7 @@ impl Session {
         for (name, buffer) in self.buffers.iter() {
             let values = buffer.flatten_all()?.to_device(&Device::Cpu)?.to_dtype(candle_core::DType::F64)?;
             let digest = blake3::hash(bytemuck::cast_slice(&values.to_vec1::<f64>()?));
-            let all = distributed::gather(&*self.communicator, digest.as_bytes());
-            let all = all.map_err(|error| self.disconnected(error))?;
+            let all = self.gather(digest.as_bytes())?;
             if let Some(rank) = all.iter().position(|other| *other != all[0]) {
                 let (key, own, first) = (format!("buffer `{name}`"), "other values".to_owned(), "its own".to_owned());
                 return Err(RanksError::Differ { rank, world, key, own, first }.into());

@@ -95,9 +95,8 @@ impl Session {
         let own = control.take_requests();
         let mut words = vec![own.stop.unwrap_or(0) as u64, u64::from(own.save)];
         words.extend(losses.iter().map(|loss| loss.to_bits()));
-        let all = distributed::gather(&*self.communicator, bytemuck::cast_slice(&words));
         let (mut losses, mut asked) = (Vec::new(), Requests::default());
-        for bytes in all.map_err(|error| self.disconnected(error))? {
+        for bytes in self.gather(bytemuck::cast_slice(&words))? {
             let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
             let [stop, save, ref of_rank @ ..] = words[..] else { continue };
             losses.extend(of_rank.iter().map(|&loss| f64::from_bits(loss)));
@@ -130,7 +129,7 @@ impl Session {
         }
     }
 
-    pub(super) fn disconnected(&self, error: CommunicatorError) -> TrainError {
+    fn disconnected(&self, error: CommunicatorError) -> TrainError {
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
         RanksError::LostTouch { rank, world, step: self.step, error }.into()
     }
@@ -198,8 +197,7 @@ impl Session {
     /// Evaluates the model on the validation rows, and reports to the schedule. Returns `None`, without changes, if
     /// `stop` asks for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
-        let batches = self.data.validation_batches_unless(stop);
-        let evaluate = || metrics::evaluate(self.model.as_ref(), self.loss.as_ref(), &self.metrics, batches);
+        let evaluate = || self.evaluate(stop);
         let lent = component::lent(self.components())?;
         let evaluation = component::with_weights(&self.weights, lent, evaluate)?.filter(|_| !stop());
         if let Some(evaluation) = &evaluation {
@@ -210,6 +208,26 @@ impl Session {
             }
         }
         Ok(evaluation)
+    }
+
+    /// Evaluates the model on the validation rows, which several processes share.
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
+        let (model, loss, metrics) = (self.model.as_ref(), self.loss.as_ref(), &self.metrics[..]);
+        let (rank, world) = (self.communicator.rank(), self.communicator.world());
+        if world == 1 || !metrics::can_be_shared(metrics) {
+            return metrics::evaluate(model, loss, metrics, self.data.validation_batches_unless(stop));
+        }
+        let gather = |bytes: &[u8]| {
+            // The others wait until this process ends, or begins again.
+            if stop() { Ok(Vec::new()) } else { self.gather(bytes) }
+        };
+        let own = self.data.validation_share_unless(rank, world, stop);
+        metrics::evaluate_shared(model, loss, metrics, own, gather)
+    }
+
+    /// Returns what each process gives.
+    pub(super) fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, TrainError> {
+        distributed::gather(&*self.communicator, own).map_err(|error| self.disconnected(error))
     }
 
     /// Returns the mean loss at the end of an epoch, and reports it to the schedule.
