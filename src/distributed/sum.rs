@@ -225,7 +225,7 @@ impl<'a> Exchange<'a> {
         let (rank, world) = (self.communicator.rank(), self.nodes.len());
         let parts: Vec<Range<usize>> = (0..world).map(|rank| share(places.len(), rank, world)).collect();
         let bytes = |numbers: usize| numbers * size_of::<T>();
-        let mut sent = Message::zeroed(bytes(places.len() * own.len()));
+        let mut sent = Message::sized(bytes(places.len() * own.len()));
         let mut rest = sent.numbers_mut::<T>();
         for part in &parts {
             for node in own {
@@ -238,28 +238,25 @@ impl<'a> Exchange<'a> {
         let width = parts[rank].len();
         let coming: Vec<usize> = self.nodes.iter().map(|nodes| bytes(width * nodes.len())).collect();
         let mut received = self.communicator.all_to_all(sent, &sizes, &coming)?;
-        let part = Message::of(bytemuck::cast_slice(self.add(received.numbers_mut::<T>(), width)));
+        self.add(received.numbers_mut::<T>(), width);
+        received.truncate(bytes(width));
         let sizes: Vec<usize> = parts.iter().map(|part| bytes(part.len())).collect();
-        self.communicator.all_gather(part, &sizes)
+        self.communicator.all_gather(received, &sizes)
     }
 
-    /// Returns the sum of the parts of all nodes, from left to right of `width` numbers each.
-    fn add<'b, T: Real>(&self, parts: &'b mut [T], width: usize) -> &'b [T] {
+    /// Adds the parts of all nodes, from left to right of `width` numbers each. The first of them then has the sum.
+    fn add<T: Real>(&self, parts: &mut [T], width: usize) {
+        if width == 0 {
+            return;
+        }
         let mut sums: Sums<&mut [T]> = Sums::new();
-        let add = |left: &'b mut [T], right: &'b mut [T]| -> Result<&'b mut [T], Infallible> {
+        fn add<'a, T: Real>(left: &'a mut [T], right: &'a mut [T]) -> Result<&'a mut [T], Infallible> {
             left.iter_mut().zip(&*right).for_each(|(left, right)| *left += *right);
             Ok(left)
-        };
-        if width == 0 {
-            return &[];
         }
         for (node, part) in self.nodes.iter().flatten().zip(parts.chunks_exact_mut(width)) {
             let Ok(()) = sums.push(*node, part, add);
         }
         let Ok(()) = sums.close(add);
-        match sums.into_sums().into_iter().next() {
-            Some(sum) => sum,
-            None => &[],
-        }
     }
 }

@@ -93,7 +93,7 @@ impl Transfer {
         if sent.bytes().len() != layouts[0].len {
             return Err(format!("{} bytes were given to send {}", sent.bytes().len(), layouts[0].len).into());
         }
-        let received = Message::zeroed(layouts[1].len);
+        let received = Message::sized(layouts[1].len);
         // SAFETY: the constant is MPI's.
         let request = unsafe { ffi::RSMPI_REQUEST_NULL };
         Ok(Box::new(Self { request, sent, received, layouts }))
