@@ -17,6 +17,7 @@ use super::metrics::Evaluation;
 use super::observe::control::{Control, Requests, Stake};
 use super::record::StepRecord;
 use super::run_dir::directory::RunDirectory;
+use super::run_dir::outcome::RunEnd;
 use super::session::Session;
 use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use crate::checkpoint::fs::Disk;
@@ -115,6 +116,7 @@ impl Run {
         if outcome.is_ok() {
             keeper.directory.put_times();
         }
+        keeper.directory.write_outcome(&RunEnd::now(&outcome, session.step()));
         outcome
     }
 

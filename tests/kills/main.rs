@@ -7,6 +7,7 @@ mod kill;
 mod one_writer;
 mod prove;
 mod signals;
+mod supervise;
 
 /// Long enough for 40 kills: thousands of updates, and hundreds of saves for the kills to hit.
 const LONG: &str = r#"

@@ -12,6 +12,7 @@ mod prove;
 mod reference;
 mod request;
 mod sample;
+mod supervise;
 mod warnings;
 
 use std::io::{self, Write};
@@ -65,6 +66,8 @@ enum Command {
     FindLr(find_lr::FindLr),
     /// Test that a run survives being killed: run it, run it again with SIGKILL at random moments, compare every bit.
     Prove(prove::Prove),
+    /// Start a run, and start it again by itself when it is killed or fails.
+    Supervise(supervise::Supervise),
     /// Evaluate a trained model: loss and accuracy on the run's rows, or on others.
     Eval(eval::Eval),
     /// Predict classes with their probabilities, or values, for new rows.
@@ -84,12 +87,15 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is
                           second signal, a second or more after the first, stops at once without saving, with 1.";
 
 fn main() -> ExitCode {
-    settle_threads();
+    let settled = settle_threads();
     let limit = file_size_limit_is_an_error();
     memory::keep_freed();
     let arguments = request::parse();
     let mut console = Console::new();
     warnings::show(console.lines());
+    if let Some(Command::Supervise(arguments)) = &arguments.command {
+        return supervise::run(arguments, &settled, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
+    }
     if let Err(error) = threads::start() {
         console.message(&format!("error: {error}"));
         return ExitCode::from(2);
@@ -119,7 +125,7 @@ fn main() -> ExitCode {
         Some(Command::Prove(arguments)) => {
             return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
-        None => {}
+        Some(Command::Supervise(_)) | None => {}
     }
     let code = match prepare(&arguments, &mut console) {
         Ok(mut run) => {
@@ -177,16 +183,20 @@ fn stopped_by(signal: usize) -> ExitCode {
 
 /// Candle adds tensors on its own threads, which wait for each other in busy loops: on a loaded machine this took three
 /// quarters of the processor's time. Operations that benefit from several threads use rayon's here. Candle also counts
-/// the cores again for each product, by reading system files, unless their number is set.
-fn settle_threads() {
+/// the cores again for each product, by reading system files, unless their number is set. Returns the variables that are
+/// set now.
+fn settle_threads() -> Vec<&'static str> {
     let cores = candle_core::utils::get_num_threads();
     let cores = std::thread::available_parallelism().map_or(cores, |available| cores.min(available.get()));
+    let mut settled = Vec::new();
     for (variable, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", cores)] {
         if std::env::var_os(variable).is_none() {
             // SAFETY: `main` calls this first, when no other thread exists that could read the environment.
             unsafe { std::env::set_var(variable, threads.to_string()) };
+            settled.push(variable);
         }
     }
+    settled
 }
 
 /// Opens the trained model of the run at `path`, from its newest or best checkpoint.
