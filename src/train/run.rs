@@ -116,7 +116,11 @@ impl Run {
         if outcome.is_ok() {
             keeper.directory.put_times();
         }
-        keeper.directory.write_outcome(&RunEnd::now(&outcome, session.step()));
+        // A store that has just failed would only take more time.
+        let is_unsaved = matches!(outcome, Err(TrainError::Checkpoint(_) | TrainError::Write { .. }));
+        if !(is_unsaved && store::is_url(&self.path)) {
+            keeper.directory.write_outcome(&RunEnd::now(&outcome, session.step()));
+        }
         outcome
     }
 

@@ -125,8 +125,7 @@ fn a_run_that_branches_off_is_continued_where_it_is() {
 fn a_branch_that_is_killed_while_it_starts_is_started_again() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
     lab.start("whole");
-    let half =
-        "mkdir -p branch/checkpoints/.step-0000000008.1 && echo process 1 > branch/lock && echo > branch/log.jsonl";
+    let half = "mkdir -p branch/checkpoints/.step-0000000008.tmp-1-1 && echo process 1 > branch/lock && echo > branch/log.jsonl";
     let script = format!("[ -e branch ] && exec \"$0\" \"$@\"; {half}; kill -KILL $$");
     let command = ["sh", "-c", &script, TRAIN, "--resume", "whole/checkpoints/step-0000000008", "--out", "branch"];
     lab.train(&supervised(&[], &command)).well();

@@ -82,7 +82,8 @@ enum Command {
     Reference(reference::Reference),
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
+const EXIT_CODES: &str = "Examples:\n  train config.toml\n  train --resume runs/config\n  \
+                          train supervise -- train config.toml\n\nExit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it, after saving. A \
                           second signal, a second or more after the first, stops at once without saving, with 1.";
 

@@ -61,8 +61,11 @@ impl Traces {
         Folder::new(&checkpoints).sweep().map_err(io::Error::other)?;
         let files = BEFORE_A_BRANCH.map(|name| fs::remove_file(run.join(name)));
         // A folder with anything else in it stays.
-        let results = files.into_iter().chain([fs::remove_dir(checkpoints)]);
-        results.filter(|result| !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)).collect()
+        let _ = fs::remove_dir(checkpoints);
+        files
+            .into_iter()
+            .filter(|result| !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound))
+            .collect()
     }
 
     /// Appends a line to `restarts.jsonl` of the run at `run`.
