@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ctrl_c;
 mod kill;
 mod one_writer;
 mod prove;

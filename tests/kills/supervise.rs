@@ -10,12 +10,11 @@ use std::time::Duration;
 use crate::LONG;
 use crate::common::training::{Training, wait_until};
 use crate::common::{EVERY_EPOCH, Ended, Lab, assert_same_bits, checkpoint, log, small, state, steps};
-use crate::signals::full_pipe;
 use rekindle::rng::Stream;
 use rekindle::train::{Ending, RunDirectory, RunEnd};
 use serde_json::Value;
 
-const TRAIN: &str = env!("CARGO_BIN_EXE_train");
+pub const TRAIN: &str = env!("CARGO_BIN_EXE_train");
 
 /// Seed of the kills' times.
 const SEED: u64 = 5;
@@ -24,16 +23,16 @@ const SEED: u64 = 5;
 const LAUNCHER: [&str; 3] = ["sh", "-c", "\"$0\" \"$@\"; exit 0"];
 
 /// A run of a second or two, and one that diverges.
-fn long() -> Lab {
+pub fn long() -> Lab {
     Lab::new(&LONG.replace("steps = 4000", "steps = 10000").replace("20 steps", "500 steps"))
 }
 
-fn supervised<'a>(options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
+pub fn supervised<'a>(options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
     [&["supervise", "--pause", "10ms"], options, &["--"], command].concat()
 }
 
 /// The process that trains in `run`, once the run has made a step.
-fn trainer(training: &mut Training, run: &Path) -> String {
+pub fn trainer(training: &mut Training, run: &Path) -> String {
     training.wait_until(|| log_length(run) > 0 && RunDirectory::holder(run).is_some());
     holder(run).unwrap()
 }
@@ -48,11 +47,11 @@ fn log_length(run: &Path) -> u64 {
     fs::read(run.join("log.jsonl")).unwrap_or_default().iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-fn send(signal: &str, process: &str) {
+pub fn send(signal: &str, process: &str) {
     assert!(Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, process]).status().unwrap().success());
 }
 
-fn restarts(run: &Path) -> Vec<Value> {
+pub fn restarts(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("restarts.jsonl")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -125,7 +124,8 @@ fn a_run_that_branches_off_is_continued_where_it_is() {
 fn a_branch_that_is_killed_while_it_starts_is_started_again() {
     let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
     lab.start("whole");
-    let half = "mkdir -p branch/checkpoints/.step-0000000008.tmp-1-1 && echo process 1 > branch/lock && echo > branch/log.jsonl";
+    let half =
+        "mkdir -p branch/checkpoints/.step-0000000008.tmp-1-1; cd branch; echo process 1 > lock; echo > log.jsonl";
     let script = format!("[ -e branch ] && exec \"$0\" \"$@\"; {half}; kill -KILL $$");
     let command = ["sh", "-c", &script, TRAIN, "--resume", "whole/checkpoints/step-0000000008", "--out", "branch"];
     lab.train(&supervised(&[], &command)).well();
@@ -295,11 +295,31 @@ fn a_command_that_never_trains_is_given_up() {
     let command = ["sh", "-c", "echo once >> made; kill -SEGV $$", TRAIN, "config.toml", "--out", "run"];
     let ended = lab.train(&supervised(&[], &command));
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let told = "supervise gives up: two attempts in a row have not got further than step 0; the last attempt was killed by \
-                SIGSEGV before its first step";
+    let told = "supervise gives up: two attempts in a row have not got further than step 0; the last attempt was \
+                killed by SIGSEGV before its first step";
     assert!(ended.stderr.contains(told), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(lab.path("made")).unwrap(), "once\nonce\n");
     assert!(!lab.path("run").exists());
+}
+
+/// `outcome.json` of an earlier process says nothing about this one.
+#[test]
+fn an_old_outcome_does_not_count() {
+    let lab = Lab::new(&small("{ kind = 'sgd', lr = 0.1 }", "cosine(12)", EVERY_EPOCH));
+    lab.start("run");
+    let ended = lab.train(&supervised(&[], &["sh", "-c", "kill -KILL $$", TRAIN, "--resume", "run"]));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(restarts(&lab.path("run")).len(), 1, "{}", ended.stderr);
+}
+
+/// Not started again beside it.
+#[test]
+fn a_process_that_its_launcher_leaves_is_waited_for() {
+    let lab = long();
+    let script = "\"$0\" \"$@\" & until [ -s run/log.jsonl ]; do sleep 0.01; done; kill -KILL $$";
+    let ended = lab.train(&supervised(&[], &["sh", "-c", script, TRAIN, "config.toml", "--out", "run"]));
+    assert!(restarts(&lab.path("run")).is_empty(), "{}", ended.stderr);
+    assert_eq!((ended.code, log(&lab.path("run")).len()), (Some(0), 10000), "{}", ended.stderr);
 }
 
 /// On Linux.
@@ -324,86 +344,4 @@ fn the_environment_of_the_command_is_that_of_the_user() {
     let ended = lab.command(&command).env_remove("RAYON_NUM_THREADS").output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(fs::read_to_string(lab.path("threads")).unwrap(), "none none\n");
-}
-
-/// Ctrl-C in a terminal: both processes get it, and the run gets it once, because a launcher may take a second one for
-/// an order to kill.
-#[cfg(target_os = "linux")]
-mod in_a_terminal {
-    use std::fs::File;
-    use std::io::Write;
-    use std::os::fd::{FromRawFd, OwnedFd};
-    use std::os::unix::process::CommandExt;
-    use std::process::Stdio;
-
-    use super::*;
-
-    /// Makes the command the foreground of a new terminal, and returns the keyboard.
-    fn in_terminal(command: &mut Command) -> File {
-        let (mut keyboard, mut terminal) = (0, 0);
-        // SAFETY: the two numbers have room for what is written to them, and nothing else is asked for.
-        let opened = unsafe {
-            libc::openpty(&mut keyboard, &mut terminal, std::ptr::null_mut(), std::ptr::null(), std::ptr::null())
-        };
-        assert_eq!(opened, 0, "no terminal is to be had");
-        // SAFETY: both were just opened, and nothing else owns them.
-        let (keyboard, terminal) = unsafe { (File::from_raw_fd(keyboard), OwnedFd::from_raw_fd(terminal)) };
-        command.stdin(Stdio::from(terminal));
-        // SAFETY: between fork and exec only two system calls are made.
-        unsafe {
-            command.pre_exec(|| {
-                libc::setsid();
-                libc::ioctl(0, libc::TIOCSCTTY, 0);
-                Ok(())
-            })
-        };
-        keyboard
-    }
-
-    /// A launcher that counts the signals that it gets.
-    const COUNTING: &str = "trap 'echo INT >> heard' INT; \"$0\" \"$@\" & wait; wait; wait $!";
-
-    #[test]
-    fn ctrl_c_is_not_sent_twice() {
-        let lab = long();
-        let run = lab.path("run");
-        let command = supervised(&[], &["sh", "-c", COUNTING, TRAIN, "config.toml", "--out", "run"]);
-        let mut command = lab.command(&command);
-        let mut keyboard = in_terminal(&mut command);
-        let mut training = Training::spawn(&mut command, &lab.path(""));
-        let process = trainer(&mut training, &run);
-        keyboard.write_all(b"\x03").unwrap();
-        wait_until(|| lab.path("heard").is_file(), "the launcher hears no signal");
-        sleep(Duration::from_millis(300));
-        assert_eq!(fs::read_to_string(lab.path("heard")).unwrap(), "INT\n");
-        // A shell without job control makes its background processes ignore Ctrl-C.
-        send("TERM", &process);
-        let ended = training.ended();
-        assert_eq!(ended.code, Some(143), "{}", ended.stderr);
-    }
-
-    /// The run is blocked by an unread line of output.
-    #[test]
-    fn a_second_ctrl_c_stops_at_once() {
-        let lab = Lab::new(&LONG.replace("20 steps", "1 step"));
-        let (run, said) = (lab.path("run"), [lab.path("stdout"), lab.path("stderr")]);
-        fs::write(&said[0], "").unwrap();
-        let (_reader, full) = full_pipe();
-        let mut command = lab.command(&supervised(&[], &[TRAIN, "config.toml", "--out", "run"]));
-        command.stdout(full).stderr(File::create(&said[1]).unwrap());
-        let mut keyboard = in_terminal(&mut command);
-        let mut training = Training { process: command.spawn().unwrap(), said };
-        // Update 4 ends an epoch, whose line is printed next.
-        training.wait_until(|| steps(&run).contains(&3));
-        keyboard.write_all(b"\x03").unwrap();
-        let answered = "SIGINT: stopping after this step";
-        training.wait_until(|| fs::read_to_string(lab.path("stderr")).unwrap().contains(answered));
-        // Within a second of the first it would be the same request.
-        sleep(Duration::from_millis(1200));
-        keyboard.write_all(b"\x03").unwrap();
-        let ended = training.ended();
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        assert!(ended.stderr.contains("SIGINT, the second signal: stopped at once"), "{}", ended.stderr);
-        assert!(!ended.stderr.contains("supervise") && restarts(&run).is_empty(), "{}", ended.stderr);
-    }
 }

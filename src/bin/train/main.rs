@@ -83,7 +83,8 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "Examples:\n  train config.toml\n  train --resume runs/config\n  \
-                          train supervise -- train config.toml\n\nExit codes: 0 done; 1 the run failed; 2 the request is wrong; \
+                          train supervise -- train config.toml\n\n\
+                          Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it, after saving. A \
                           second signal, a second or more after the first, stops at once without saving, with 1.";
 
@@ -184,8 +185,8 @@ fn stopped_by(signal: usize) -> ExitCode {
 
 /// Candle adds tensors on its own threads, which wait for each other in busy loops: on a loaded machine this took three
 /// quarters of the processor's time. Operations that benefit from several threads use rayon's here. Candle also counts
-/// the cores again for each product, by reading system files, unless their number is set. Returns the variables that are
-/// set now.
+/// the cores again for each product, by reading system files, unless their number is set. Returns the variables that
+/// are set now.
 fn settle_threads() -> Vec<&'static str> {
     let cores = candle_core::utils::get_num_threads();
     let cores = std::thread::available_parallelism().map_or(cores, |available| cores.min(available.get()));

@@ -43,9 +43,9 @@ Examples:
   train supervise --restarts 10 -- mpirun -n 4 train config.toml --out runs/a
 
 If the command is killed, or if the run fails, it is started again: once there is a run in the run directory, with \
-`--resume`. It is not started again when the run is finished, when a signal has stopped it, and when the request is wrong \
-(code 2). It also ends when the run fails twice at the same step, or ends twice in a row without getting further. A line in \
-restarts.jsonl of the run directory tells of each restart. Signals are passed on: the run saves and stops.
+`--resume`. It is not started again when the run is finished, when a signal has stopped it, and when the request is \
+wrong (code 2). It also ends when the run fails twice at the same step, or ends twice in a row without getting \
+further. A line in restarts.jsonl of the run directory tells of each restart. Signals are passed on: the run saves and stops.
 
 Exit codes: those of the command; 1 if the run failed and is not started again; 128 and the number of a signal: \
 stopped by it, after saving.";

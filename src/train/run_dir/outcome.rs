@@ -1,5 +1,5 @@
-//! `outcome.json`: how the last process of a run ended. A killed process leaves none, because the file is removed when a
-//! process begins, and written when it ends.
+//! `outcome.json`: how the last process of a run ended. A killed process leaves none, because the file is removed when
+//! a process begins, and written when it ends.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -110,8 +110,8 @@ fn train_in(command: &[OsString]) -> Result<(usize, Arguments)> {
         bail!("{}: {wrong}", shown(command));
     }
     Err(anyhow!(
-        "the command `{}` has no word `train`, so its run is not known; write `train supervise -- train CONFIG.toml`, with \
-         a launcher before the second `train` if you use one, and each word by itself",
+        "the command `{}` has no word `train`, so its run is not known; write `train supervise -- train CONFIG.toml`, \
+         with a launcher before the second `train` if you use one, and each word by itself",
         shown(command)
     ))
 }
@@ -166,7 +166,7 @@ mod tests {
             "r",
             "mpirun -n 4 --bind-to core bin/train --resume r",
         );
-        assert_continued("srun -J ./train ./train a.toml", "runs/a", "srun -J ./train --resume runs/a");
+        assert_continued("srun -J ./train ./train a.toml", "runs/a", "srun -J ./train ./train --resume runs/a");
     }
 
     #[test]

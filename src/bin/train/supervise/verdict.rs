@@ -48,7 +48,8 @@ pub fn of(status: ExitStatus, end: Option<&RunEnd>, asked: Option<i32>, is_direc
     let signal = status.signal().or_else(|| status.code().map(|code| code - 128).filter(|&signal| is_signal(signal)));
     let code = u8::try_from(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))).unwrap_or(1);
     match end {
-        Some(RunEnd { outcome: Ending::Finished, .. }) => return Verdict::Over(code),
+        // The command may do more than train, and fail there.
+        Some(RunEnd { outcome: Ending::Finished, .. }) => return Verdict::Over(status.code().map_or(0, |_| code)),
         Some(RunEnd { outcome: Ending::Stopped, exit_code, .. }) => return Verdict::Over(*exit_code),
         Some(end) if asked.is_some() => return Verdict::Over(end.exit_code),
         Some(end) => {
@@ -98,6 +99,8 @@ mod tests {
         assert_eq!(of(exited(1), Some(&stopped), Some(15), false), Verdict::Over(143));
         assert_eq!(of(exited(0), Some(&stopped), None, false), Verdict::Over(143));
         assert_eq!(of(exited(0), Some(&end(Ending::Finished, 0)), None, false), Verdict::Over(0));
+        assert_eq!(of(exited(3), Some(&end(Ending::Finished, 0)), None, false), Verdict::Over(3));
+        assert_eq!(of(ExitStatus::from_raw(9), Some(&end(Ending::Finished, 0)), None, false), Verdict::Over(0));
         assert!(is_started_again(exited(0), Some(&end(Ending::Failed, 1))));
         assert_eq!(of(exited(0), Some(&end(Ending::Failed, 1)), Some(15), false), Verdict::Over(1));
     }
