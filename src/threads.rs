@@ -28,7 +28,7 @@ fn remedy() -> String {
 }
 
 /// Creates the error for a thread that the program requires, with remedies.
-pub(crate) fn cannot_start(work: &str, error: &io::Error) -> io::Error {
+pub fn cannot_start(work: &str, error: &io::Error) -> io::Error {
     io::Error::other(format!("cannot start a thread {work}: {error}; {}", remedy()))
 }
 
@@ -92,7 +92,7 @@ fn give_way() {
 }
 
 /// Returns the builder of a thread with this name.
-pub(crate) fn builder(name: &str) -> Builder {
+pub fn builder(name: &str) -> Builder {
     let builder = Builder::new().name(name.to_owned());
     #[cfg(test)]
     let builder = if starved::is_starved() { builder.stack_size(1 << 60) } else { builder };

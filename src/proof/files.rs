@@ -32,8 +32,11 @@ impl FileDigests {
     }
 }
 
+/// Files of a run directory about its processes.
+const OF_PROCESS: [&str; 4] = ["timing.jsonl", "lock", "outcome.json", "restarts.jsonl"];
+
 /// Compares all files of the runs `whole` and `killed` in the order of their names, except files about their process: a
-/// checkpoint's manifest, `timing.jsonl` and `lock`, hidden files, and `ignored` ones.
+/// checkpoint's manifest, [`OF_PROCESS`], hidden files, and `ignored` ones.
 pub(super) fn compare(whole: &Path, killed: &Path, ignored: &GlobSet) -> Result<Vec<FileDigests>, ProofError> {
     let (whole, killed) = (digests(whole, ignored)?, digests(killed, ignored)?);
     let names: BTreeSet<&String> = whole.keys().chain(killed.keys()).collect();
@@ -82,7 +85,7 @@ fn collect(
 
 fn is_of_process(file: &Path) -> bool {
     let is_manifest = || file.ends_with("manifest.json") && file.parent().and_then(step_of).is_some();
-    file == Path::new("timing.jsonl") || file == Path::new("lock") || is_manifest()
+    OF_PROCESS.iter().any(|name| file == Path::new(name)) || is_manifest()
 }
 
 #[cfg(test)]
@@ -102,7 +105,7 @@ mod tests {
         for (run, clock) in [("whole", "1"), ("killed", "2")] {
             write(&format!("{run}/log.jsonl"), "same");
             write(&format!("{run}/notes/manifest.json"), clock);
-            for file in ["timing.jsonl", "lock", ".hidden", "step-0000000007/manifest.json", "events.7"] {
+            for file in OF_PROCESS.into_iter().chain([".hidden", "step-0000000007/manifest.json", "events.7"]) {
                 write(&format!("{run}/{file}"), clock);
             }
         }

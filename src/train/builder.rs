@@ -16,9 +16,10 @@ use crate::distributed::Communicator;
 use crate::loss::{self, Loss, LossConfig};
 use crate::model::{self, Model, ModelConfig};
 
-/// Builds a [`Session`], or a [`Run`], from a configuration and values of a program. The configuration has `custom` in
-/// place of each value: `model.kind`, `data.format`, `loss.kind`. So does a checkpoint, and the values must be passed
-/// again on a resume. The weights of the model, and the state of the data set, are in the checkpoint.
+/// Builds a [`Session`], or a [`Run`](super::Run), from a configuration and values of a program. The configuration
+/// has `custom` in place of each value: `model.kind`, `data.format`, `loss.kind`. So does a checkpoint, and the
+/// values must be passed again on a resume. The weights of the model, and the state of the data set, are in the
+/// checkpoint.
 ///
 /// Types registered by name, such as a model with [`model::register`], need no builder.
 pub struct SessionBuilder {
@@ -114,7 +115,7 @@ impl SessionBuilder {
     /// configuration as far as it can change within a run.
     ///
     /// # Errors
-    /// As [`Run::start`] and [`resume::resume`].
+    /// As [`Run::start`](super::Run::start) and [`resume::resume`](super::resume::resume).
     pub fn run_in(self, out: &Path, control: Control) -> Result<Resumed, TrainError> {
         let (config, given) = self.settled()?;
         joining::start_or_resume(config, given, out, control)

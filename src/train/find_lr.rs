@@ -92,7 +92,7 @@ pub fn find_lr(
     for step in 0..options.steps {
         let lr = options.rate(step);
         let Some(batch) = session.batch(&stop)?.filter(|_| !stop()) else { break };
-        let (loss, gradients, _) = session.gradients(&batch, &control).map_err(|error| session.explained(error))?;
+        let (loss, gradients, _) = session.gradients(&batch, control).map_err(|error| session.explained(error))?;
         let running = average.add(loss);
         if !loss.is_finite() || running > DIVERGED * best {
             diverged = true;

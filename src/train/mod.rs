@@ -55,13 +55,17 @@ pub use observe::console::Console;
 pub use observe::control::{Answer, Control, Stake};
 pub use observe::progress::{Phase, Progress};
 #[doc(hidden)]
-pub use observe::signals::file_size_limit_is_an_error;
+pub use observe::signals::{file_size_limit_is_an_error, is_default};
 pub use prune::Pruning;
 pub use record::StepRecord;
 pub use run::Run;
 pub use run_dir::directory::RunDirectory;
 #[doc(hidden)]
 pub use run_dir::log_order::Order as LogOrder;
+#[doc(hidden)]
+pub use run_dir::outcome::{Ending, RunEnd};
+#[doc(hidden)]
+pub use run_dir::traces::Traces;
 pub use session::Session;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
 pub use sink::{Beginning, Outcome, Sink, Sinks};

@@ -100,6 +100,28 @@ pub fn start_or_resume(
     Ok(Resumed { run: Run::start(config()?, out, control)?, messages: Vec::new() })
 }
 
+/// Returns the run directory in which [`resume`] of `path` would train, and whether it is the run at `path`. Nothing is
+/// written.
+///
+/// # Errors
+/// There is nothing to resume, or no checkpoint is valid.
+#[doc(hidden)]
+pub fn directory_of(path: &Path, out: Option<&Path>, strict: bool) -> Result<(PathBuf, bool), TrainError> {
+    let place = match locate(path)? {
+        Place::Run(run) if out.is_none_or(|out| same_file(out, &run)) => return Ok((run, true)),
+        place => place,
+    };
+    if let Some(out) = out {
+        return Ok((out.to_owned(), false));
+    }
+    let (checkpoint, _) = match place {
+        Place::Run(run) => newest(&run.join("checkpoints"), strict)?,
+        Place::Folder(folder) => newest(&folder, strict)?,
+        Place::Single(path) => single(&path)?,
+    };
+    Ok((name_of_branch(&base_of(checkpoint.path()), checkpoint.step()), false))
+}
+
 /// Determines the place that a resume of `path` continues from.
 fn locate(path: &Path) -> Result<Place, TrainError> {
     Ok(match what_is(path)? {

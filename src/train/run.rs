@@ -17,6 +17,7 @@ use super::metrics::Evaluation;
 use super::observe::control::{Control, Requests, Stake};
 use super::record::StepRecord;
 use super::run_dir::directory::RunDirectory;
+use super::run_dir::outcome::RunEnd;
 use super::session::Session;
 use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use crate::checkpoint::fs::Disk;
@@ -117,6 +118,13 @@ impl Run {
         keeper.directory.record_time("end", session.step(), began.elapsed().as_secs_f64());
         if outcome.is_ok() {
             keeper.directory.put_times();
+        }
+        // A store that has just failed would only take more time.
+        let is_unsaved = matches!(outcome, Err(TrainError::Checkpoint(_) | TrainError::Write { .. }));
+        if !(is_unsaved && store::is_url(&self.path)) {
+            let end = RunEnd::now(&outcome, session.step());
+            let has_parted = session.world() > 1 && !self.has_ended_together;
+            keeper.directory.write_outcome(&if has_parted { end.parted() } else { end });
         }
         outcome
     }

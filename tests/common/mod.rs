@@ -275,8 +275,8 @@ pub fn copy_tree(from: &Path, to: &Path) {
 fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = tree(run);
     files.retain(|path, _| {
-        let of_its_process =
-            path.ends_with("manifest.json") || path.ends_with("timing.jsonl") || path.ends_with("lock");
+        let about_processes = ["manifest.json", "timing.jsonl", "lock", "outcome.json", "restarts.jsonl"];
+        let of_its_process = about_processes.iter().any(|name| path.ends_with(name));
         let hidden = path.iter().any(|name| name.to_string_lossy().starts_with('.'));
         !of_its_process && !hidden
     });

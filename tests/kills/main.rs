@@ -3,10 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ctrl_c;
 mod kill;
 mod one_writer;
 mod prove;
 mod signals;
+mod supervise;
 
 /// Long enough for 40 kills: thousands of updates, and hundreds of saves for the kills to hit.
 const LONG: &str = r#"

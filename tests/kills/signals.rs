@@ -118,7 +118,7 @@ fn a_signal_before_the_first_step_ends_the_process_at_once() {
 }
 
 /// A full pipe.
-fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+pub fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     use rustix::fs::{OFlags, fcntl_setfl};
     let (reader, mut writer) = std::io::pipe().unwrap();
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();

@@ -25,7 +25,7 @@ fn a_directory_that_holds_a_run_is_left_as_it_is() {
     let other = Workplace::with_run();
     let parts = ["run already holds a run", "another folder with --out"];
     other.train_refuses(&["--resume", older.to_str().unwrap(), "--out", "run"], &parts);
-    for trace in ["log.jsonl", "checkpoints", "config.toml"] {
+    for trace in ["log.jsonl", "checkpoints", "config.toml", "outcome.json"] {
         let folder = place.path(&format!("only-{trace}"));
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(trace), "somebody's").unwrap();

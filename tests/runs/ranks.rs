@@ -121,7 +121,9 @@ fn train_together(
 }
 
 fn well(results: Vec<Result<Outcome, TrainError>>) {
-    results.into_iter().for_each(|result| drop(result.unwrap()));
+    for result in results {
+        result.unwrap();
+    }
 }
 
 const NEVER: u64 = u64::MAX;

@@ -237,6 +237,27 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
     scene.assert_is(&whole);
 }
 
+/// A supervised run in a bucket is continued once the lease of the killed process has expired.
+#[test]
+fn a_supervised_run_in_a_bucket_is_started_again() {
+    let Some(scene) = Scene::new(&every_step().replace("epochs = 3", "steps = 80")) else { return };
+    let whole = scene.whole();
+    let train = env!("CARGO_BIN_EXE_train");
+    let mut training = scene.spawn(&["supervise", "--pause", "10ms", "--", train, "../config.toml", "--out", RUN]);
+    training.wait_until(|| steps(&scene.kept()).len() > 3);
+    let lock = fs::read_to_string(scene.kept().join("lock")).unwrap();
+    let process = lock.split("process ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!(Command::new("kill").args(["-9", process]).status().unwrap().success());
+    let ended = training.ended().well();
+    let again = format!("starting again in 10ms: {train} --resume {RUN}\n");
+    assert!(ended.stderr.contains(&again), "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(scene.kept().join("restarts.jsonl")).unwrap().lines().count(), 1);
+    fs::remove_file(scene.kept().join("restarts.jsonl")).unwrap();
+    scene.assert_is(&whole);
+    let end = fs::read_to_string(scene.kept().join("outcome.json")).unwrap();
+    assert!(end.contains("\"outcome\": \"finished\"") && end.contains("\"step\": 80"), "{end}");
+}
+
 #[test]
 fn a_second_process_is_refused_with_the_name_of_the_first() {
     let config = every_step().replace("epochs = 3", "steps = 2000");

@@ -13,6 +13,7 @@ mod ranks;
 mod reference;
 mod request;
 mod sample;
+mod supervise;
 mod warnings;
 
 use std::io::{self, Write};
@@ -68,6 +69,8 @@ enum Command {
     FindLr(find_lr::FindLr),
     /// Test that a run survives being killed: run it, run it again with SIGKILL at random moments, compare every bit.
     Prove(prove::Prove),
+    /// Start a run, and start it again by itself when it is killed or fails.
+    Supervise(supervise::Supervise),
     /// Evaluate a trained model: loss and accuracy on the run's rows, or on others.
     Eval(eval::Eval),
     /// Predict classes with their probabilities, or values, for new rows.
@@ -82,13 +85,15 @@ enum Command {
     Reference(reference::Reference),
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
+const EXIT_CODES: &str = "Examples:\n  train config.toml\n  train --resume runs/config\n  \
+                          train supervise -- train config.toml\n\n\
+                          Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it, after saving. A \
                           second signal, a second or more after the first, stops at once without saving, with 1.";
 
 fn main() -> ExitCode {
     let launched = Launched::here().filter(|launched| launched.world > 1);
-    settle_threads(launched);
+    let settled = settle_threads(launched);
     let limit = file_size_limit_is_an_error();
     memory::keep_freed();
     let arguments = request::parse();
@@ -108,6 +113,9 @@ fn main() -> ExitCode {
     }
     let mut console = Console::new();
     warnings::show(console.lines());
+    if let Some(Command::Supervise(arguments)) = &arguments.command {
+        return supervise::run(arguments, &settled, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
+    }
     if let Err(error) = threads::start() {
         console.message(&format!("error: {error}"));
         return ExitCode::from(2);
@@ -137,7 +145,7 @@ fn main() -> ExitCode {
         Some(Command::Prove(arguments)) => {
             return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
-        None => {}
+        Some(Command::Supervise(_)) | None => {}
     }
     let ended = keep(&arguments, &ranks, &mut console);
     ranks.leave(ended)
@@ -217,17 +225,21 @@ fn stopped_by(signal: usize) -> ExitCode {
 
 /// Candle adds tensors on its own threads, which wait for each other in busy loops: on a loaded machine this took three
 /// quarters of the processor's time. Operations that benefit from several threads use rayon's here. Candle also counts
-/// the cores again for each product, by reading system files, unless their number is set.
-fn settle_threads(launched: Option<Launched>) {
+/// the cores again for each product, by reading system files, unless their number is set. Returns the variables that
+/// are set now.
+fn settle_threads(launched: Option<Launched>) -> Vec<&'static str> {
     let all = candle_core::utils::get_num_threads();
     let cores = std::thread::available_parallelism().map_or(all, |available| all.min(available.get()));
     let cores = launched.map_or(cores, |launched| launched.threads(cores, all));
+    let mut settled = Vec::new();
     for (variable, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", cores)] {
         if std::env::var_os(variable).is_none() {
             // SAFETY: `main` calls this first, when no other thread exists that could read the environment.
             unsafe { std::env::set_var(variable, threads.to_string()) };
+            settled.push(variable);
         }
     }
+    settled
 }
 
 /// Opens the trained model of the run at `path`, from its newest or best checkpoint.

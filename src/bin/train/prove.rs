@@ -47,7 +47,8 @@ pub struct Prove {
 
 const CONTRACT: &str = "\
 The run is made twice: once without interruption, and once with SIGKILL at random moments, started again after each \
-kill. Then all files are compared, except those about their process: manifests, timing.jsonl, lock, and hidden files.
+kill. Then all files are compared, except those about their process: manifests, timing.jsonl, outcome.json, \
+restarts.jsonl, lock, and hidden files.
 
 Your own program (--command) is started again with the same command until it exits with 0. It must resume the run in \
 {out} by itself, and write Rekindle checkpoints into {out} or into {out}/checkpoints; its log is {out}/log.jsonl, one \

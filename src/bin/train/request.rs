@@ -32,7 +32,7 @@ pub fn parse() -> Arguments {
 }
 
 /// Returns a message that says what to type, if one applies.
-fn better(words: &[String], error: &clap::Error) -> Option<String> {
+pub fn better(words: &[String], error: &clap::Error) -> Option<String> {
     if !error.use_stderr() {
         return None;
     }
@@ -49,6 +49,13 @@ fn better(words: &[String], error: &clap::Error) -> Option<String> {
         // If there is an option with a similar name, clap suggests it.
         let other = || (!there_is_one()).then(|| no_option(&option));
         return if is_of_run { as_setting(&option, words).or_else(other) } else { None };
+    }
+    if first == Some("supervise") && error.kind() == ErrorKind::MissingRequiredArgument {
+        return Some(
+            "give the command to supervise: `train supervise -- train CONFIG.toml`, or a launcher with `train` in it; \
+             `train supervise --help` has examples"
+                .to_owned(),
+        );
     }
     if let Some(first) = first
         && commands.iter().any(|name| name == first)

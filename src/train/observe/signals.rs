@@ -41,7 +41,7 @@ fn ending() -> Vec<i32> {
 }
 
 /// Whether a signal has its default action: it is neither ignored nor handled.
-fn is_default(signal: i32) -> bool {
+pub fn is_default(signal: i32) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call only writes the present one to `found`, which has room for it; zeros are a
     // valid value if the call fails.

@@ -49,6 +49,7 @@ impl Keeper {
         control: Control,
         last_checkpoint: Option<PathBuf>,
     ) -> Result<Self, TrainError> {
+        directory.forget_outcome();
         let begins = session.step() == 0;
         if begins {
             directory.write_config(session.config())?;

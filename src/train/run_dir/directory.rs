@@ -9,6 +9,7 @@ use super::held_disk::{HeldDisk, is_in_place};
 use super::lease::Lease;
 use super::log::Log;
 use super::mirror::Mirror;
+use super::outcome::{self, RunEnd};
 use super::timing::Timing;
 use super::{place, scratch};
 use crate::atomic_file::AtomicFile;
@@ -115,10 +116,8 @@ impl RunDirectory {
             }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                let read = lock.take(200).read_to_string(&mut holder);
-                let known = read.is_ok() && !holder.trim().is_empty();
-                let holder = if known { holder.trim() } else { "another process" }.to_owned();
-                Err(TrainError::InUse { path: path.to_owned(), holder })
+                let _ = lock.take(200).read_to_string(&mut holder);
+                Err(TrainError::InUse { path: path.to_owned(), holder: named(&holder) })
             }
             Err(TryLockError::Error(source)) => Err(failed("lock the run directory")(source)),
         }
@@ -128,6 +127,14 @@ impl RunDirectory {
     pub(crate) fn is_held(path: &Path) -> bool {
         let lock = File::open(path.join("lock"));
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Returns the process that trains in the run directory at `path`, in words; `None` if there is none, or if it is a
+    /// URL. Nothing is written.
+    #[doc(hidden)]
+    pub fn holder(path: &Path) -> Option<String> {
+        let signature = || fs::read_to_string(path.join("lock")).unwrap_or_default();
+        Self::is_held(path).then(|| named(&signature()))
     }
 
     /// Writes the holder into the lock file, for the messages of other processes.
@@ -196,8 +203,7 @@ impl RunDirectory {
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let holder = fs::read_to_string(file).unwrap_or_default();
-                let known = Some(holder.trim()).filter(|holder| !holder.is_empty()).unwrap_or("another process");
-                Err(TrainError::LockLost { path: self.path.clone(), holder: known.to_owned() })
+                Err(TrainError::LockLost { path: self.path.clone(), holder: named(&holder) })
             }
             Err(error) => Err(failed("make the lock file again")(error)),
         }
@@ -234,6 +240,30 @@ impl RunDirectory {
         }
     }
 
+    /// Removes how the last process ended, because another one begins.
+    pub(crate) fn forget_outcome(&self) {
+        let file = self.path().join(outcome::NAME);
+        let removed = match &self.remote {
+            Some(Remote { store, .. }) => store.remove(&file),
+            None => fs::remove_file(&file),
+        };
+        if let Err(error) = removed
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{}: cannot be removed: {error}", file.display());
+        }
+    }
+
+    /// Writes how this process ended. It is not written for a run that is now another process's.
+    pub(crate) fn write_outcome(&self, end: &RunEnd) {
+        let is_ours = self.remote.is_some()
+            || is_in_place(&self.path, &self.handle).unwrap_or(false)
+                && is_in_place(&self.path.join("lock"), &self.lock).unwrap_or(false);
+        if let Some(error) = is_ours.then(|| self.put(outcome::NAME, &end.text()).err()).flatten() {
+            tracing::warn!("{}: cannot write how the run ended: {error}", self.path().display());
+        }
+    }
+
     /// Returns the log of steps, on the local disk.
     pub fn log_file(&self) -> PathBuf {
         self.path.join("log.jsonl")
@@ -263,18 +293,18 @@ impl RunDirectory {
             Some(there) if there == text || !written_config::is_as_written(&there) => return Ok(()),
             _ => {}
         }
-        if let Some(Remote { store, .. }) = &self.remote {
-            let written = store.upload(&file, &mut text.as_bytes(), text.len() as u64);
-            return written.map_err(failed("write the configuration"));
+        self.put("config.toml", &text).map_err(failed("write the configuration"))
+    }
+
+    /// Writes a file of the run atomically: as a temporary file first, or as an object.
+    fn put(&self, name: &str, text: &str) -> io::Result<()> {
+        if let Some(Remote { store, url, .. }) = &self.remote {
+            return store.upload(&url.join(name), &mut text.as_bytes(), text.len() as u64);
         }
-        let temporary = self.path.join(".config.toml.tmp");
-        let write = || {
-            let mut out = AtomicFile::create_as(temporary, file.clone())?;
-            out.write_all(text.as_bytes())?;
-            out.finish()?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(failed("write the configuration"))
+        let mut out = AtomicFile::create_as(self.path.join(format!(".{name}.tmp")), self.path.join(name))?;
+        out.write_all(text.as_bytes())?;
+        out.finish()?;
+        File::open(&self.path)?.sync_all()
     }
 
     /// Renames a configuration that a user has edited and that must change, and returns its new name.
@@ -301,6 +331,14 @@ impl RunDirectory {
     }
 }
 
+/// Returns the holder that the text of a lock file names.
+fn named(signature: &str) -> String {
+    match signature.trim() {
+        "" => "another process".to_owned(),
+        holder => holder.to_owned(),
+    }
+}
+
 /// Locks a file. A listing of runs holds the lock for a moment to see whether it is free, so a taken lock is tried
 /// again a few times.
 fn try_lock(lock: &File) -> Result<(), TryLockError> {
@@ -316,7 +354,7 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
 
 /// Refuses a folder for a new run that has a run, or a user's file in the place of a file of a run.
 fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
-    let taken = ["config.toml", "log.jsonl", "checkpoints", "timing.jsonl"].map(|name| path.join(name));
+    let taken = ["config.toml", "log.jsonl", "checkpoints", "timing.jsonl", outcome::NAME].map(|name| path.join(name));
     if let Some(there) = taken.into_iter().find(|path| path.symlink_metadata().is_ok()) {
         let is_run = place::is_run(path)?;
         let run = || TrainError::HoldsARun { path: path.to_owned() };
