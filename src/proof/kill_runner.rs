@@ -224,9 +224,17 @@ impl<'a> KillRunner<'a> {
     fn start(&mut self, run: &Path, is_watched: bool) -> Result<Running, ProofError> {
         let threads = &self.plan.threads;
         let threads = self.launches.checked_rem(threads.len()).and_then(|number| threads.get(number)).copied();
+        let launchers = &self.plan.launchers;
+        let launcher = self.launches.checked_rem(launchers.len()).and_then(|number| launchers.get(number));
+        let launcher = launcher.map_or("", String::as_str);
         self.launches += 1;
         let progress = self.place.progress();
-        self.plan.program.start(run, &self.place.said(run), is_watched.then_some(progress.as_path()), threads)
+        self.plan.program.start(
+            run,
+            &self.place.said(run),
+            is_watched.then_some(progress.as_path()),
+            (threads, launcher),
+        )
     }
 
     fn heed_stop(&self) -> Result<(), ProofError> {

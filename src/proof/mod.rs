@@ -39,6 +39,9 @@ pub struct Plan {
     pub seed: u64,
     /// Numbers of threads, used in turn for each start of a process; empty for the setting of the environment.
     pub threads: Vec<NonZeroUsize>,
+    /// Launchers with their arguments, such as `mpirun -n 2`, used in turn for each start; an empty one starts the
+    /// program by itself. All processes that a launcher has started are killed at once.
+    pub launchers: Vec<String>,
     /// The working directory. It must be empty or not exist.
     pub out: PathBuf,
     /// Patterns of files of a run that may differ, such as `events.*`.
@@ -80,6 +83,8 @@ pub struct Proof {
     pub seed: u64,
     /// The numbers of threads that were used in turn.
     pub threads: Vec<NonZeroUsize>,
+    /// The launchers that were used in turn.
+    pub launchers: Vec<String>,
     /// The step of the last checkpoint.
     pub steps: u64,
     /// The uninterrupted run.
@@ -146,6 +151,7 @@ fn carry_out(
         asked: plan.kills,
         seed: plan.seed,
         threads: plan.threads.clone(),
+        launchers: plan.launchers.clone(),
         steps: pace.steps,
         whole: place.whole(),
         killed: place.killed(),

@@ -1,6 +1,6 @@
 //! The tested program as processes that are started, killed and restarted.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 #[cfg(target_os = "linux")]
 use std::io;
 use std::num::NonZeroUsize;
@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process, test_kill_process_group};
 
 use super::error::ProofError;
 use crate::shell;
@@ -46,15 +46,22 @@ impl Program {
         }
     }
 
-    fn command(&self, run: &Path) -> Command {
+    fn command(&self, run: &Path, launcher: &str) -> Command {
+        let launched = |program: &Path| {
+            let mut words = launcher.split_whitespace();
+            let Some(first) = words.next() else { return Command::new(program) };
+            let mut command = Command::new(first);
+            command.args(words).arg(program);
+            command
+        };
         match self {
             Self::Train { executable, .. } if run.join("config.toml").exists() => {
-                let mut command = Command::new(executable);
+                let mut command = launched(executable);
                 command.arg("--resume").arg(run);
                 command
             }
             Self::Train { executable, config, settings } => {
-                let mut command = Command::new(executable);
+                let mut command = launched(executable);
                 command.arg(config).arg("--out").arg(run);
                 command.args(settings.iter().flat_map(|setting| ["--set", setting]));
                 command
@@ -74,9 +81,9 @@ impl Program {
         run: &Path,
         said: &Path,
         progress: Option<&Path>,
-        threads: Option<NonZeroUsize>,
+        (threads, launcher): (Option<NonZeroUsize>, &str),
     ) -> Result<Running, ProofError> {
-        let mut command = self.command(run);
+        let mut command = self.command(run, launcher);
         let stdout = OpenOptions::new().create(true).append(true).open(said).map_err(ProofError::io("write", said))?;
         let stderr = stdout.try_clone().map_err(ProofError::io("write", said))?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
@@ -147,11 +154,19 @@ impl Running {
     fn end_group(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let group = Pid::from_child(&self.child);
+        // A launcher starts each process in a group of its own.
+        let others = descendants(group);
+        for &process in &others {
+            let _ = kill_process(process, Signal::KILL);
+        }
         // Both fail only if there is nothing left to kill or to wait for.
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
         let began = Instant::now();
-        while test_kill_process_group(group).is_ok() && began.elapsed() < PATIENCE {
+        let is_left = || {
+            test_kill_process_group(group).is_ok() || others.iter().any(|&process| test_kill_process(process).is_ok())
+        };
+        while is_left() && began.elapsed() < PATIENCE {
             sleep(Duration::from_micros(200));
         }
     }
@@ -163,6 +178,28 @@ impl Drop for Running {
             self.end_group();
         }
     }
+}
+
+/// Returns the processes that `ancestor` has started, those that they have started, and so on, where the system lists
+/// them.
+fn descendants(ancestor: Pid) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let parents: Vec<(i32, i32)> = numbers
+        .filter_map(|number| {
+            let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+            // The name of the program, in parentheses, may have blanks.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((number, parent))
+        })
+        .collect();
+    let mut found = vec![ancestor.as_raw_nonzero().get()];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(number, _)| *number));
+        next += 1;
+    }
+    found.into_iter().skip(1).filter_map(Pid::from_raw).collect()
 }
 
 /// Describes in words how a process ended.

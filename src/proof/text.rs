@@ -75,7 +75,16 @@ impl Proof {
 
     fn thread_counts(&self) -> String {
         let counts: Vec<String> = self.threads.iter().map(ToString::to_string).collect();
-        if counts.is_empty() { String::new() } else { format!(", {} threads in turn", counts.join(", ")) }
+        let threads = match counts.is_empty() {
+            true => String::new(),
+            false => format!(", {} threads in turn", counts.join(", ")),
+        };
+        let launchers = self.launchers.iter().map(|launcher| match launcher.trim() {
+            "" => "one process".to_owned(),
+            launcher => format!("`{launcher}`"),
+        });
+        let launchers: Vec<String> = launchers.collect();
+        if launchers.is_empty() { threads } else { format!("{threads}, started by {} in turn", launchers.join(", ")) }
     }
 
     /// Returns the first tensor that differs, its element and the step; if no tensor differs, another difference.

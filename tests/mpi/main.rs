@@ -10,6 +10,7 @@ mod common;
 mod bits;
 mod launchers;
 mod lost;
+mod prove;
 mod signals;
 
 use std::fs;

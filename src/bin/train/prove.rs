@@ -29,6 +29,10 @@ pub struct Prove {
     /// Numbers of threads, such as `1,2,4`: the uninterrupted run uses the first, each later process the next.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number_of_threads)]
     threads: Vec<NonZeroUsize>,
+    /// A launcher, such as `mpirun -n 2`; an empty one starts one process. May be given again: the uninterrupted run
+    /// uses the first, each later start the next.
+    #[arg(long = "launch", value_name = "LAUNCHER", conflicts_with = "command")]
+    launchers: Vec<String>,
     /// Folder of the two runs; by default `runs/` and the name of the configuration with `-proof`.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -49,6 +53,9 @@ const CONTRACT: &str = "\
 The run is made twice: once without interruption, and once with SIGKILL at random moments, started again after each \
 kill. Then all files are compared, except those about their process: manifests, timing.jsonl, outcome.json, \
 restarts.jsonl, lock, and hidden files.
+
+With --launch, all processes of a start are killed at once. A run with `train.accumulate = 4` is proved to have the \
+same bits in 1, 2 and 4 processes by `--launch '' --launch 'mpirun -n 2' --launch 'mpirun -n 4'`.
 
 Your own program (--command) is started again with the same command until it exits with 0. It must resume the run in \
 {out} by itself, and write Rekindle checkpoints into {out} or into {out}/checkpoints; its log is {out}/log.jsonl, one \
@@ -122,6 +129,7 @@ fn plan(arguments: &Prove) -> Result<Plan> {
         kills: arguments.kills,
         seed: arguments.seed,
         threads: arguments.threads.clone(),
+        launchers: arguments.launchers.clone(),
         out,
         ignore: arguments.ignore.clone(),
         saves_by_the_clock,
