@@ -134,13 +134,13 @@ mod tests {
             let Activations { kept, widest, .. } = config.outline(&input, outputs).unwrap().unwrap().activations;
             (kept, widest)
         });
-        // The convnet: 14 x 14 x 4 three times, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x
+        // The convnet: 14 x 14 x 4 twice, 7 x 7 x 4, 3 x 3 x 6 and two linear layers. The resnet: steps of 16 x
         // 16 x 16, 8 x 8 x 32 and 4 x 4 x 64.
-        let resnet = (3 + 3 * 7) * 4096 + (9 + 2 * 7) * 2048 + (9 + 2 * 7) * 1024 + 64 + 10;
+        let resnet = (2 + 3 * 4) * 4096 + (6 + 2 * 4) * 2048 + (6 + 2 * 4) * 1024 + 64 + 10;
         // A GPT-2 and a Llama of width 16, for each of 8 tokens.
         let gpt2 = 8 * (16 + 2 * (7 * 16 + 3 * 16 + 2 * 64) + 16 + 2 * 50);
         let llama = 8 * (16 + 2 * (7 * 16 + (16 + 2 * 8) + (16 + 8) + 3 * 64) + 16 + 2 * 50);
-        let convnet = 3 * 784 + 196 + 54 + 20 + 10;
+        let convnet = 2 * 784 + 196 + 54 + 20 + 10;
         let expected = [(53, 50), (convnet, 2 * 784), (resnet, 2 * 4096), (gpt2, 8 * 128), (llama, 8 * 128)];
         assert_eq!(kept.collect::<Vec<_>>(), expected);
     }
