@@ -4,6 +4,8 @@
 //! nothing that depends on the clock.
 
 mod found;
+mod lines;
+mod parts;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};

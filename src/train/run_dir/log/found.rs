@@ -1,12 +1,14 @@
 //! Finds the lines of a log that a resume keeps.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 
+use super::lines::{Beginning, Lines};
+use super::parts::{PART, Section, before_last_of_parts};
 use crate::train::run_dir::log_order;
 
 /// The lines of a log before a step.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Found {
     /// Their size in bytes.
     pub bytes: u64,
@@ -23,20 +25,50 @@ impl Found {
     /// later update, or of an earlier one again.
     pub fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
         file.rewind()?;
-        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
-        let mut found = Self { bytes: 0, next: 0, is_disordered: false, gaps: Vec::new() };
-        loop {
-            line.clear();
-            let bytes = reader.read_until(b'\n', &mut line)?;
-            if bytes == 0 {
-                return Ok(found);
+        let length = file.metadata()?.len();
+        Self::search(|at| Section { file, at }, length, steps, PART, log_order::step_of)
+    }
+
+    /// [`Found::in_file`] for what `open` reads from a place on, `length` bytes in all. Parts of this size that follow
+    /// the rule are read by several threads.
+    ///
+    /// A log may have millions of lines, so `step_of` parses few of them. A line counts unparsed if it begins with the
+    /// step after that of the line before it, ends like one, and is among text without control characters, which a part
+    /// of a file that was never written consists of. The first line of a part, and both lines wherever one does not
+    /// follow the other, are parsed: there, lines may have been joined or cut. So is the last line that is kept.
+    pub(super) fn search<R: Read>(
+        open: impl Fn(u64) -> R + Sync,
+        length: u64,
+        steps: u64,
+        part: u64,
+        step_of: impl Fn(&[u8]) -> Option<u64> + Sync,
+    ) -> io::Result<Self> {
+        let (bytes, next) = before_last_of_parts(&open, length, steps, part, &step_of)?;
+        let mut found = Self { bytes, next, is_disordered: false, gaps: Vec::new() };
+        let source = open(bytes);
+        let (mut lines, mut beginning) = (Lines::of(source), Beginning::of(0));
+        // Whether the line before is not parsed yet.
+        let mut is_guessed = false;
+        while let Some(line) = lines.next()? {
+            let follows = !line.before.is_empty() && found.next < steps;
+            if follows && line.is_in_plain_text && beginning.is_that_of(line.text) {
+                found.bytes += line.text.len() as u64;
+                found.next += 1;
+                beginning.count_up();
+                is_guessed = true;
+                continue;
             }
-            match log_order::step_of(&line) {
+            if is_guessed && step_of(line.before) != Some(found.next - 1) {
+                return Ok(found.without(line.before));
+            }
+            is_guessed = false;
+            match step_of(line.text) {
                 Some(step) if (found.next..steps).contains(&step) => {
                     if found.bytes > 0 && found.next < step {
                         found.gaps.push((found.next, step - 1));
                     }
-                    found = Self { bytes: found.bytes + bytes as u64, next: step + 1, ..found };
+                    found = Self { bytes: found.bytes + line.text.len() as u64, next: step + 1, ..found };
+                    beginning = Beginning::of(found.next);
                 }
                 Some(step) => {
                     return Ok(Self { is_disordered: step < found.next || found.next < steps, ..found });
@@ -44,6 +76,15 @@ impl Found {
                 None => return Ok(found),
             }
         }
+        match is_guessed && step_of(lines.last()) != Some(found.next - 1) {
+            true => Ok(found.without(lines.last())),
+            false => Ok(found),
+        }
+    }
+
+    /// These lines without the last one, which turned out to be none.
+    fn without(self, last: &[u8]) -> Self {
+        Self { bytes: self.bytes - last.len() as u64, next: self.next - 1, ..self }
     }
 
     /// Returns the sorted lines before number `steps`, if the log has more of them out of place.

@@ -1,6 +1,10 @@
 //! Tests of the log.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::found::Found;
 use super::*;
+use crate::train::run_dir::log_order;
 
 fn record(step: u64) -> StepRecord {
     StepRecord::new(step, 1, &[0.1.into()], 0.25, 1.5)
@@ -56,6 +60,79 @@ fn a_damaged_log_is_kept_before_it_is_cut() {
     drop(Log::open(&path, 5, None).unwrap());
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
     assert!(folder.path().join("log.jsonl.damaged-2").exists());
+}
+
+/// Finds the lines before number `steps` in parts of this size, and returns how many were parsed too.
+fn parsed(content: &[u8], steps: u64, part: u64) -> (Found, u32) {
+    let parsed = AtomicU32::new(0);
+    let open = |at: u64| &content[at as usize..];
+    let found = Found::search(open, content.len() as u64, steps, part, |line| {
+        parsed.fetch_add(1, Ordering::Relaxed);
+        log_order::step_of(line)
+    });
+    (found.unwrap(), parsed.into_inner())
+}
+
+/// The time of a resume must not grow with the length of its log by more than reading it takes.
+#[test]
+fn of_a_long_log_a_resume_parses_a_line_or_two_of_each_part() {
+    let content: String = (0..20_000).map(line).collect();
+    let kept = (0..12_345).map(line).collect::<String>().len() as u64;
+    for part in [content.len() as u64, 500_000, 70_000] {
+        let most = 4 + (content.len() as u64).div_ceil(part) as u32;
+        for (steps, bytes) in [(12_345, kept), (20_000, content.len() as u64)] {
+            let (found, parsed) = parsed(content.as_bytes(), steps, part);
+            assert_eq!(found, Found { bytes, next: steps, is_disordered: false, gaps: Vec::new() });
+            assert!(parsed <= most, "{parsed} of parts of {part}");
+        }
+        // A gap takes two lines more.
+        let gap = content.replacen(&line(7000), "", 1);
+        let (found, parsed) = parsed(gap.as_bytes(), 20_000, part);
+        assert_eq!((found.gaps, found.next), (vec![(7000, 7000)], 20_000));
+        assert!(parsed <= most + 2, "{parsed} of parts of {part}");
+    }
+}
+
+/// What a crash of the system leaves: parts that are missing, zero or of another file, in the middle of lines. All is
+/// found that is found by parsing every line.
+#[test]
+fn damage_in_the_middle_of_a_long_log_is_found_where_parsing_every_line_finds_it() {
+    let content: Vec<u8> = (0..9000).map(line).collect::<String>().into_bytes();
+    let starts: Vec<usize> =
+        (0..9000_u64).scan(0, |at, step| Some(std::mem::replace(at, *at + line(step).len()))).collect();
+    for (from, to) in [(0, 1), (1, 2), (4000, 4001), (4000, 4100), (8998, 8999), (8999, 9000)] {
+        for shift in [0, 5, 20, 50] {
+            let start = starts[from] + shift;
+            let end = starts.get(to).map_or(content.len(), |end| end + shift);
+            let missing = [&content[..start], &content[end..]].concat();
+            let [mut zero, mut other] = [content.clone(), content.clone()];
+            zero[start..end].fill(0);
+            other[start..end].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 37 % 251) as u8);
+            for damaged in [&missing, &zero, &other] {
+                for (steps, part) in [(4050, 1000), (9000, 1000), (9000, 100_000), (9000, 1 << 30)] {
+                    let (found, _) = parsed(damaged, steps, part);
+                    assert_eq!(found, every_line_parsed(damaged, steps), "{from} to {to}, shifted by {shift}, {part}");
+                }
+            }
+        }
+    }
+}
+
+/// [`Found::in_file`] by its definition.
+fn every_line_parsed(content: &[u8], steps: u64) -> Found {
+    let mut found = Found { bytes: 0, next: 0, is_disordered: false, gaps: Vec::new() };
+    for line in content.split_inclusive(|&byte| byte == b'\n') {
+        let Some(step) = log_order::step_of(line) else { break };
+        if !(found.next..steps).contains(&step) {
+            found.is_disordered = step < found.next || found.next < steps;
+            break;
+        }
+        if found.bytes > 0 && found.next < step {
+            found.gaps.push((found.next, step - 1));
+        }
+        (found.bytes, found.next) = (found.bytes + line.len() as u64, step + 1);
+    }
+    found
 }
 
 /// A run that continued after a gap always has fewer lines than steps, which is not new damage.
