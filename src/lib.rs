@@ -32,6 +32,7 @@
 //! | `parquet` | tables in Parquet files |
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
 //! | `cuda` | NVIDIA GPUs, with kernels that are compiled in the build (docs/cuda.md) |
+//! | `mpi` | runs in several processes, connected by Open MPI or MPICH (docs/scaling.md) |
 //! | `cudnn`, `nccl`, `metal`, `mkl`, `accelerate` | those of Candle; the first two only serve code of your own |
 #![deny(missing_docs)]
 // Some shared code is used by the trainer alone. The default build reports code that nothing uses.
