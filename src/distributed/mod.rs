@@ -12,6 +12,7 @@ mod launcher;
 mod message;
 #[cfg(feature = "mpi")]
 mod mpi;
+pub(crate) mod shards;
 mod single;
 mod sum;
 mod tree;

@@ -45,7 +45,7 @@ pub use config::load::{Setting, from_file};
 pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
-pub use config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
+pub use config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};
 pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use metrics::Evaluation;

@@ -102,6 +102,7 @@ impl Run {
             Some(keeper) => keeper.put_at_stake(),
             None => self.control.put_at_stake(Stake::default()),
         }
+        self.session.shard();
         let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
         sink.begin(&Beginning { done, recorded, total, run: &self.path })?;
         let began = Instant::now();
@@ -138,9 +139,12 @@ impl Run {
         let (control, keeps) = (self.control.clone(), self.keeper.is_some());
         // Another process only stops when all do.
         let stop = || keeps && control.stop_requested().is_some();
+        // Without the moments of the others there is nothing that this one could save.
+        let is_sharded = self.session.is_sharded();
+        let stop_now = || stop() && !is_sharded;
         let mut rates = self.session.rates();
         for step in self.session.step()..self.session.total_steps() {
-            let batch = match self.session.batch(&stop) {
+            let batch = match self.session.batch(&stop_now) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return self.finish_stopped(sink),
                 Err(error) => return Err(self.save_before(error, sink)),
@@ -218,15 +222,22 @@ impl Run {
 
     fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         match &mut self.keeper {
-            Some(keeper) => keeper.save_when_due(&self.session, sink),
-            None => Ok(()),
+            Some(keeper) => {
+                let is_due = keeper.is_due(&self.session);
+                self.session.collect_states(is_due)?;
+                keeper.save_if(is_due, &self.session, sink)?;
+            }
+            None => self.session.collect_states(false)?,
         }
+        self.session.release_states();
+        Ok(())
     }
 
     /// Makes the validation after the update of `record`; `None` if the run was asked to stop meanwhile. The validation
     /// is then still pending, also in a save that was requested meanwhile.
     fn validate(&mut self, record: &StepRecord, sink: &mut dyn Sink) -> Result<Option<Evaluation>, TrainError> {
-        if self.keeper.is_none() {
+        if self.keeper.is_none() || self.session.is_sharded() {
+            sink.validating(record.done());
             return self.session.validate(&|| false);
         }
         let control = self.control.clone();
@@ -285,9 +296,19 @@ impl Run {
 
     /// Saves the state if the newest checkpoint is older.
     fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.finish(&self.session, sink)?;
+        match &mut self.keeper {
+            Some(keeper) => {
+                if self.has_ended_together {
+                    keeper.await_save(&self.session, sink)?;
+                    let is_behind = keeper.is_behind(&self.session);
+                    self.session.collect_states(is_behind)?;
+                }
+                keeper.finish(&self.session, sink)?;
+            }
+            None if self.has_ended_together => self.session.collect_states(false)?,
+            None => {}
         }
+        self.session.release_states();
         Ok(outcome)
     }
 

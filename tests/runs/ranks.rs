@@ -10,7 +10,7 @@ use std::time::Duration;
 use rekindle::distributed::{Communicator, CommunicatorError, Message};
 use rekindle::train::{Control, Outcome, Session, Setting, Sink, Sinks, StepRecord, TrainError, from_file};
 
-use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, log, small};
+use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, small};
 
 /// A rank with a channel from each and to each, itself included.
 struct Rank {
@@ -145,6 +145,47 @@ fn any_number_of_ranks_has_the_bits_of_one_process_also_after_a_resume() {
         well(train_together(&lab, worlds[1], accumulate, &name, NEVER));
         assert_same_bits(&lab.path(&alone), &lab.path(&name));
     }
+}
+
+/// Each rank has the moments of some parameters; the checkpoints are those of one process.
+#[test]
+fn a_shared_optimizer_has_the_same_files_and_bits() {
+    let plain = small(ADAMW, "cosine(12)", EVERY_STEP);
+    let lab = Lab::in_memory(&plain);
+    train(&lab, "4", "alone", None, NEVER).unwrap();
+    let config = format!("distributed = {{ shard_optimizer = true }}\n{plain}");
+    std::fs::write(lab.path("config.toml"), config).unwrap();
+    for (worlds, name) in [([2, 3], "two"), ([4, 1], "four"), ([1, 4], "one")] {
+        well(train_together(&lab, worlds[0], "4", name, 4));
+        well(train_together(&lab, worlds[1], "4", name, NEVER));
+        let run = lab.path(name);
+        for step in [3, 6, 12] {
+            for file in ["model.safetensors", "optimizer.safetensors", "optimizer.json"] {
+                let bytes = |run: &Path| std::fs::read(checkpoint(run, step).join(file)).ok();
+                assert!(bytes(&run) == bytes(&lab.path("alone")), "{name}: {file} of step {step}");
+            }
+        }
+        let log = |run: &Path| std::fs::read(run.join("log.jsonl")).unwrap();
+        assert!(log(&run) == log(&lab.path("alone")));
+    }
+}
+
+/// The moments of the lost one are gone, and with them what a save would need.
+#[test]
+fn a_lost_rank_with_a_shared_optimizer_leaves_the_last_checkpoint() {
+    let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '2 steps' }");
+    let lab = Lab::in_memory(&format!("distributed = {{ shard_optimizer = true }}\n{config}"));
+    let message = thread::scope(|scope| {
+        let [first, second] = ranks(2).try_into().ok().unwrap();
+        let lab = &lab;
+        let second = Rank { exchanges: Cell::new(6 + 3 * 7 + 2 + 2), ..second };
+        scope.spawn(move || train(lab, "2", "run", Some(second), NEVER).unwrap_err());
+        train(lab, "2", "run", Some(first), NEVER).unwrap_err().to_string()
+    });
+    assert!(message.contains("has lost touch with the others at step 3"), "{message}");
+    assert_eq!(newest(&lab.path("run")), 2);
+    well(train_together(&lab, 2, "2", "run", NEVER));
+    assert_eq!(log(&lab.path("run")).len(), 12);
 }
 
 /// The last batch of an epoch has one of 48 rows, and so one micro-batch.

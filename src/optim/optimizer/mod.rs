@@ -1,6 +1,7 @@
 //! The optimizer: parameters in groups, their state tensors, and the update.
 
 mod saved;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +77,8 @@ struct Slot {
     group: usize,
     decays: bool,
     states: Vec<Var>,
+    /// Whether another process updates it, and has its states.
+    is_left: bool,
 }
 
 impl Optimizer {
@@ -103,6 +106,7 @@ impl Optimizer {
                 group,
                 decays: groups[group].decay.includes(parameter.rank()),
                 states: groups[group].states.iter().map(|_| zeros()).collect::<Result<_, _>>()?,
+                is_left: false,
             })
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, OptimError>>()?;
@@ -171,7 +175,8 @@ impl Optimizer {
             hyperparams.validate(index, group.momentum)?;
         }
         for (index, group) in self.groups.iter().enumerate() {
-            let of_group = self.slots.iter().zip(gradients.tensors()).filter(|(slot, _)| slot.group == index);
+            let own = self.slots.iter().zip(gradients.tensors()).filter(|(slot, _)| !slot.is_left);
+            let of_group = own.filter(|(slot, _)| slot.group == index);
             let with_step = of_group.map(|(slot, gradient)| {
                 let Slot { parameter, states, .. } = slot;
                 let tensors = Update { parameter, states, gradient, gradient_scale: gradients.scale() };

@@ -111,6 +111,9 @@ impl Optimizer {
                     .to_owned(),
             ));
         }
+        if !self.is_whole() {
+            return Err(StateError::Unable("the moments of some parameters are in other processes".to_owned()));
+        }
         let groups = self.groups.iter().map(SavedGroup::from).collect();
         let (kind, updates, skipped) = (self.config.kind().to_owned(), self.updates, self.skipped);
         state.json = json!(Saved { kind, updates, skipped, groups });

@@ -17,4 +17,4 @@ mod wording;
 pub(super) mod written_config;
 
 pub(super) use figure::{NO_ACCURACY, word};
-pub use run_config::{CheckpointConfig, Config, TrainConfig, ValidationConfig};
+pub use run_config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};

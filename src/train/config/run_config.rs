@@ -70,6 +70,9 @@ pub struct Config {
     /// Saving of the state.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// How several processes share the work.
+    #[serde(default, skip_serializing_if = "DistributedConfig::is_default")]
+    pub distributed: DistributedConfig,
     /// Components that a program has registered (`rekindle::train::register_component`), by name, each with its
     /// settings. They are saved with the run, act after each update and may provide the weights for validations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -161,6 +164,25 @@ pub struct CheckpointConfig {
     pub keep: KeepConfig,
 }
 
+/// How the processes of a run share its work; it changes no bit. A run in one process has no use for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DistributedConfig {
+    /// Whether each process keeps the moments of only some parameters, updates these, and gives them to the others. The
+    /// moments then take the memory of one process in all, except while the first process collects them for a save.
+    /// Only a process that all others have answered can save: without the moments of a lost one, the run continues from
+    /// its newest checkpoint.
+    #[serde(default)]
+    pub shard_optimizer: bool,
+}
+
+impl DistributedConfig {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 fn default_device() -> String {
     "cpu".to_owned()
 }
@@ -200,6 +222,7 @@ impl Config {
             train,
             validation: ValidationConfig::default(),
             checkpoint: CheckpointConfig::default(),
+            distributed: DistributedConfig::default(),
             components: BTreeMap::new(),
         }
     }

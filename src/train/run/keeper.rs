@@ -30,6 +30,8 @@ pub(super) struct Keeper {
     saved_unvalidated: bool,
     /// The step of a save that a signal or the program requested, until it has finished.
     asked: Option<u64>,
+    /// Whether a signal or the program has requested a save that has not begun.
+    is_asked: bool,
     /// Whether the newest save replaces one of the same step from before its validation.
     supersedes: bool,
     control: Control,
@@ -64,6 +66,7 @@ impl Keeper {
             saving: (session.step(), Instant::now()),
             saved_unvalidated: session.unvalidated().is_some(),
             asked: None,
+            is_asked: false,
             supersedes: false,
             control,
             directory,
@@ -78,14 +81,19 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Begins a save when it is due; training waits until the one before it has finished.
-    pub fn save_when_due(&mut self, session: &Session, sink: &mut dyn Sink) -> Result<(), TrainError> {
+    /// Whether a save is due after this step.
+    pub fn is_due(&mut self, session: &Session) -> bool {
+        self.is_asked |= self.control.take_save_request();
+        self.is_asked || self.saves.are_due(session.step(), session.measured(), self.saving.1)
+    }
+
+    /// Begins a save if it [is due](Keeper::is_due); training waits until the one before it has finished.
+    pub fn save_if(&mut self, is_due: bool, session: &Session, sink: &mut dyn Sink) -> Result<(), TrainError> {
         let ended = self.saver.finished();
         self.take_note(session, ended, sink)?;
         self.directory.require_held()?;
-        let is_due = self.saves.are_due(session.step(), session.measured(), self.saving.1);
-        let is_asked = self.control.take_save_request();
-        if is_asked || is_due {
+        if is_due {
+            let is_asked = std::mem::take(&mut self.is_asked);
             sink.saving(session.step());
             self.await_save(session, sink)?;
             self.tend(sink)?;
@@ -202,16 +210,21 @@ impl Keeper {
     /// Saves the state if the newest checkpoint is older, and concludes the log.
     pub fn finish(&mut self, session: &Session, sink: &mut dyn Sink) -> Result<(), TrainError> {
         self.await_save(session, sink)?;
-        // A removed checkpoint is saved again.
-        let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
-        let last_step = last.and_then(checkpoint::step_of);
-        let is_older = self.saved_unvalidated && session.unvalidated().is_none();
-        if last_step != Some(session.step()) || is_older {
+        if self.is_behind(session) {
             sink.saving(session.step());
             self.tend(sink)?;
             self.save(session)?;
         }
         self.log.conclude()
+    }
+
+    /// Whether the newest checkpoint is older than the state.
+    pub fn is_behind(&self, session: &Session) -> bool {
+        // A removed checkpoint is saved again.
+        let last = self.last_checkpoint.as_deref().filter(|path| store::is_url(path) || path.exists());
+        let last_step = last.and_then(checkpoint::step_of);
+        let is_older = self.saved_unvalidated && session.unvalidated().is_none();
+        last_step != Some(session.step()) || is_older
     }
 
     /// A checkpoint of this step already has the weights that led here, so it is not a good one.

@@ -7,6 +7,7 @@ mod parts;
 mod ranks;
 mod recalled;
 mod saved;
+mod shards;
 mod statistics;
 mod update;
 

@@ -129,7 +129,7 @@ impl Session {
         }
     }
 
-    fn disconnected(&self, error: CommunicatorError) -> TrainError {
+    pub(super) fn disconnected(&self, error: CommunicatorError) -> TrainError {
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
         RanksError::LostTouch { rank, world, step: self.step, error }.into()
     }
@@ -157,6 +157,7 @@ impl Session {
             self.optimizer.skip();
         } else {
             self.optimizer.update(gradients, rates)?;
+            self.share_weights()?;
             let update = Update { step: self.step, loss, parameters: &self.parameters };
             for (name, component) in &mut self.components {
                 let failed = |error| TrainError::Component { name: name.clone(), step: update.step, error };

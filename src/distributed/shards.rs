@@ -1,0 +1,123 @@
+//! Tensors that are shared among the processes of a run: each owns some of them.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::{Communicator, CommunicatorError, Message};
+
+/// Returns the process that owns each tensor, for tensors with these numbers of elements: the largest first, each to the
+/// process that has the fewest elements so far.
+pub(crate) fn owners(sizes: &[usize], world: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&tensor| std::cmp::Reverse(sizes[tensor]));
+    let (mut owners, mut loads) = (vec![0; sizes.len()], vec![0usize; world.max(1)]);
+    for tensor in order {
+        let least = (0..loads.len()).min_by_key(|&rank| loads[rank]).unwrap_or(0);
+        owners[tensor] = least;
+        loads[least] += sizes[tensor];
+    }
+    owners
+}
+
+/// Gives the values of each variable, as its owner has them, to all processes.
+pub(crate) fn share(
+    communicator: &dyn Communicator,
+    variables: &[Var],
+    owners: &[usize],
+) -> Result<(), CommunicatorError> {
+    let rank = communicator.rank();
+    let own = variables.iter().zip(owners).filter(|(_, owner)| **owner == rank);
+    let own = message(own.map(|(variable, _)| variable.as_tensor()))?;
+    let sizes = sizes(communicator.world(), variables.iter().map(|variable| variable.as_tensor()).zip(owners));
+    let all = communicator.all_gather(own, &sizes)?;
+    let mut places = starts(&sizes);
+    for (variable, &owner) in variables.iter().zip(owners) {
+        let values = &all.bytes()[places[owner]..];
+        if owner != rank {
+            variable.set(&tensor(values, variable.as_tensor())?)?;
+        }
+        places[owner] += bytes_of(variable.as_tensor());
+    }
+    Ok(())
+}
+
+/// Sends the tensors that a process owns to the first process. `like` are all tensors, in the same order in each process,
+/// by form, with their owners; `own` those of this one. Returns all of them in the first process, and none in others.
+pub(crate) fn collect(
+    communicator: &dyn Communicator,
+    own: &[Var],
+    like: &[(Var, DType, usize)],
+) -> Result<Vec<Tensor>, CommunicatorError> {
+    let (rank, world) = (communicator.rank(), communicator.world());
+    let own = message(own.iter().map(|variable| variable.as_tensor()))?;
+    let mut from = vec![0; world];
+    for (form, dtype, owner) in like {
+        from[*owner] += form.elem_count() * dtype.size_in_bytes();
+    }
+    let mut to = vec![0; world];
+    to[0] = own.bytes().len();
+    let received_sizes = if rank == 0 { from } else { vec![0; world] };
+    let all = communicator.all_to_all(own, &to, &received_sizes)?;
+    if rank != 0 {
+        return Ok(Vec::new());
+    }
+    let mut places = starts(&received_sizes);
+    let tensors = like.iter().map(|(form, dtype, owner)| {
+        let len = form.elem_count() * dtype.size_in_bytes();
+        let values = &all.bytes()[places[*owner]..][..len];
+        places[*owner] += len;
+        Tensor::from_raw_buffer(values, *dtype, form.dims(), &Device::Cpu)?.to_device(form.device())
+    });
+    Ok(tensors.collect::<candle_core::Result<_>>()?)
+}
+
+fn bytes_of(tensor: &Tensor) -> usize {
+    tensor.elem_count() * tensor.dtype().size_in_bytes()
+}
+
+fn sizes<'a>(world: usize, owned: impl Iterator<Item = (&'a Tensor, &'a usize)>) -> Vec<usize> {
+    let mut sizes = vec![0; world];
+    owned.for_each(|(tensor, &owner)| sizes[owner] += bytes_of(tensor));
+    sizes
+}
+
+fn starts(sizes: &[usize]) -> Vec<usize> {
+    let mut end = 0;
+    let start = |size: &usize| {
+        end += size;
+        end - size
+    };
+    sizes.iter().map(start).collect()
+}
+
+fn tensor(values: &[u8], like: &Tensor) -> candle_core::Result<Tensor> {
+    let values = &values[..bytes_of(like)];
+    Tensor::from_raw_buffer(values, like.dtype(), like.dims(), &Device::Cpu)?.to_device(like.device())
+}
+
+fn message<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> candle_core::Result<Message> {
+    let mut bytes = Vec::new();
+    for tensor in tensors {
+        let values = tensor.flatten_all()?.to_device(&Device::Cpu)?;
+        match tensor.dtype() {
+            DType::F64 => bytes.extend_from_slice(bytemuck::cast_slice(&values.to_vec1::<f64>()?)),
+            DType::F32 => bytes.extend_from_slice(bytemuck::cast_slice(&values.to_vec1::<f32>()?)),
+            DType::BF16 => bytes.extend_from_slice(bytemuck::cast_slice(&values.to_vec1::<half::bf16>()?)),
+            DType::F16 => bytes.extend_from_slice(bytemuck::cast_slice(&values.to_vec1::<half::f16>()?)),
+            other => candle_core::bail!("tensors of {other:?} are not shared between processes"),
+        }
+    }
+    Ok(Message::of(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_have_about_as_many_numbers() {
+        assert_eq!(owners(&[10, 100, 60, 50], 2), [0, 0, 1, 1]);
+        assert_eq!(owners(&[5, 5, 5, 5], 4), [0, 1, 2, 3]);
+        assert_eq!(owners(&[7], 3), [0]);
+        assert!(owners(&[], 2).is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! An optimizer whose state tensors are shared among processes: each has those of the parameters that it owns, and
+//! updates only these (ZeRO, stage 1: Rajbhandari et al., SC 2020).
+
+use candle_core::{DType, Tensor, Var};
+
+use super::{Optimizer, Slot};
+use crate::optim::rule::state_dtype;
+
+impl Optimizer {
+    /// Returns the parameters, in name order.
+    pub(crate) fn parameters(&self) -> Vec<Var> {
+        self.slots.iter().map(|slot| slot.parameter.clone()).collect()
+    }
+
+    /// Leaves the other parameters and their states to other processes; `owns` is in name order.
+    pub(crate) fn keep(&mut self, owns: &[bool]) {
+        for (slot, &owns) in self.slots.iter_mut().zip(owns) {
+            slot.is_left = !owns;
+        }
+        self.release();
+    }
+
+    /// Returns the states that this process has.
+    pub(crate) fn own_states(&self) -> Vec<Var> {
+        self.slots.iter().filter(|slot| !slot.is_left).flat_map(|slot| slot.states.clone()).collect()
+    }
+
+    /// Returns the form of each state of all parameters: the parameter that has its shape, its type, and the number of
+    /// the parameter.
+    pub(crate) fn forms(&self) -> Vec<(Var, DType, usize)> {
+        let of_slot = |(number, slot): (usize, &Slot)| {
+            let form = (slot.parameter.clone(), state_dtype(&slot.parameter), number);
+            std::iter::repeat_n(form, self.groups[slot.group].states.len())
+        };
+        self.slots.iter().enumerate().flat_map(of_slot).collect()
+    }
+
+    /// Takes in the states of all parameters, in the order of [`Optimizer::forms`], for a save.
+    pub(crate) fn take_in(&mut self, states: Vec<Tensor>) -> candle_core::Result<()> {
+        let mut states = states.into_iter();
+        for slot in &mut self.slots {
+            let count = self.groups[slot.group].states.len();
+            let of_slot: Vec<Tensor> = states.by_ref().take(count).collect();
+            if slot.is_left {
+                slot.states = of_slot.iter().map(Var::from_tensor).collect::<candle_core::Result<_>>()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the states of parameters that are left to others.
+    pub(crate) fn release(&mut self) {
+        self.slots.iter_mut().filter(|slot| slot.is_left).for_each(|slot| slot.states.clear());
+    }
+
+    /// Whether it has the states of all parameters.
+    pub(super) fn is_whole(&self) -> bool {
+        self.slots.iter().all(|slot| slot.states.len() == self.groups[slot.group].states.len())
+    }
+}
