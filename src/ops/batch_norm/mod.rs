@@ -148,6 +148,9 @@ struct Statistics {
     variance: Tensor,
 }
 
+/// The gradients of `x` and of what was added to it, and those of weight and bias.
+type GradientsOfInputs<T, X> = ([Gradient<X>; 2], [Vec<T>; 2]);
+
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` for each channel, then the sum with a fourth input if there is
 /// one, and a ReLU.
 struct Normalize {
@@ -208,7 +211,7 @@ impl Normalize {
         weight: &[T],
         added: Option<Operand<'_, X>>,
         [y, dy]: [Operand<'_, X>; 2],
-    ) -> Result<([Gradient<X>; 2], [Vec<T>; 2])> {
+    ) -> Result<GradientsOfInputs<T, X>> {
         let needed = [x.tracked, added.is_some_and(|added| added.tracked)];
         let output = Output { y: y.elements, dy: dy.elements };
         let kernel = self.on_cpu(x.dims());

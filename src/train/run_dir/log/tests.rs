@@ -97,10 +97,10 @@ fn of_a_long_log_a_resume_parses_a_line_or_two_of_each_part() {
 /// found that is found by parsing every line.
 #[test]
 fn damage_in_the_middle_of_a_long_log_is_found_where_parsing_every_line_finds_it() {
-    let content: Vec<u8> = (0..9000).map(line).collect::<String>().into_bytes();
+    let content: Vec<u8> = (0..1500).map(line).collect::<String>().into_bytes();
     let starts: Vec<usize> =
-        (0..9000_u64).scan(0, |at, step| Some(std::mem::replace(at, *at + line(step).len()))).collect();
-    for (from, to) in [(0, 1), (1, 2), (4000, 4001), (4000, 4100), (8998, 8999), (8999, 9000)] {
+        (0..1500_u64).scan(0, |at, step| Some(std::mem::replace(at, *at + line(step).len()))).collect();
+    for (from, to) in [(0, 1), (1, 2), (700, 701), (700, 800), (1498, 1499), (1499, 1500)] {
         for shift in [0, 5, 20, 50] {
             let start = starts[from] + shift;
             let end = starts.get(to).map_or(content.len(), |end| end + shift);
@@ -109,7 +109,7 @@ fn damage_in_the_middle_of_a_long_log_is_found_where_parsing_every_line_finds_it
             zero[start..end].fill(0);
             other[start..end].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 37 % 251) as u8);
             for damaged in [&missing, &zero, &other] {
-                for (steps, part) in [(4050, 1000), (9000, 1000), (9000, 100_000), (9000, 1 << 30)] {
+                for (steps, part) in [(750, 20_000), (1500, 20_000), (1500, 1 << 30)] {
                     let (found, _) = parsed(damaged, steps, part);
                     assert_eq!(found, every_line_parsed(damaged, steps), "{from} to {to}, shifted by {shift}, {part}");
                 }
