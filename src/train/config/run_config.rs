@@ -71,7 +71,7 @@ pub struct Config {
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
     /// How several processes share the work.
-    #[serde(default, skip_serializing_if = "DistributedConfig::is_default")]
+    #[serde(default)]
     pub distributed: DistributedConfig,
     /// Components that a program has registered (`rekindle::train::register_component`), by name, each with its
     /// settings. They are saved with the run, act after each update and may provide the weights for validations.
@@ -175,12 +175,6 @@ pub struct DistributedConfig {
     /// its newest checkpoint.
     #[serde(default)]
     pub shard_optimizer: bool,
-}
-
-impl DistributedConfig {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 fn default_device() -> String {
