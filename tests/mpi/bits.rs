@@ -64,3 +64,18 @@ fn batch_norm_has_the_same_statistics() {
         assert_same_bits(&lab.path("alone"), &lab.path(&name));
     }
 }
+
+#[test]
+fn a_shared_optimizer_is_saved_like_that_of_one_process() {
+    let lab = Lab::in_memory(SHARED);
+    lab.start("alone");
+    let sharded = ["--set", "distributed.shard_optimizer=true"];
+    for processes in [2, 3] {
+        let name = format!("{processes}");
+        train(&lab, processes, &[&["config.toml", "--out", &name][..], &sharded].concat()).well();
+        for file in ["checkpoints/step-0000000060/optimizer.safetensors", "log.jsonl"] {
+            let bytes = |run: &str| std::fs::read(lab.path(run).join(file)).unwrap();
+            assert!(bytes(&name) == bytes("alone"), "{file} of {processes} processes");
+        }
+    }
+}
