@@ -71,7 +71,9 @@ impl Mpi {
         let heartbeat = (size > 1 && threading == Threading::Multiple).then(|| Heartbeat::start(&world));
         let heartbeat = heartbeat.transpose().map_err(|error| format!("no thread for the heartbeat: {error}"))?;
         let shared = Shared { world, rank, size, heartbeat, give_up: Mutex::new(None) };
-        Ok(Self { shared: Arc::new(shared), universe: Some(universe) })
+        #[allow(clippy::arc_with_non_send_sync, reason = "runs take an Arc; a process uses it on one thread")]
+        let shared = Arc::new(shared);
+        Ok(Self { shared, universe: Some(universe) })
     }
 
     /// Gives up each wait for other processes once `give_up` says so.
@@ -117,7 +119,7 @@ impl Mpi {
 
 impl Shared {
     /// Waits for the end of a transfer, and returns what has come.
-    fn complete(&self, mut transfer: Box<Transfer>) -> Result<Message, CommunicatorError> {
+    fn complete(&self, mut transfer: Transfer) -> Result<Message, CommunicatorError> {
         let (began, mut looks) = (Instant::now(), 0u32);
         loop {
             match transfer.is_complete() {

@@ -42,11 +42,11 @@ impl Transfer {
         parts: Message,
         sizes: &[usize],
         received_sizes: &[usize],
-    ) -> Result<Box<Self>, CommunicatorError> {
+    ) -> Result<Self, CommunicatorError> {
         let mut transfer = Self::new(parts, [Layout::of(sizes)?, Layout::of(received_sizes)?])?;
         let [to, from] = &transfer.layouts;
-        // SAFETY: the messages have as many bytes as the layouts say. Messages and layouts stay where they are until MPI
-        // no longer uses them, because the box owns them until it is complete or abandoned.
+        // SAFETY: the messages have as many bytes as the layouts say. The memory of messages and layouts stays where it
+        // is until MPI no longer uses it, because the transfer owns it until it is complete or abandoned.
         let code = unsafe {
             ffi::MPI_Ialltoallv(
                 transfer.sent.bytes().as_ptr().cast(),
@@ -68,7 +68,7 @@ impl Transfer {
         world: &SimpleCommunicator,
         own: Message,
         sizes: &[usize],
-    ) -> Result<Box<Self>, CommunicatorError> {
+    ) -> Result<Self, CommunicatorError> {
         let own_len = own.bytes().len();
         let mut transfer = Self::new(own, [Layout::of(&[own_len])?, Layout::of(sizes)?])?;
         let [to, from] = &transfer.layouts;
@@ -89,17 +89,17 @@ impl Transfer {
         transfer.begun(code)
     }
 
-    fn new(sent: Message, layouts: [Layout; 2]) -> Result<Box<Self>, CommunicatorError> {
+    fn new(sent: Message, layouts: [Layout; 2]) -> Result<Self, CommunicatorError> {
         if sent.bytes().len() != layouts[0].len {
             return Err(format!("{} bytes were given to send {}", sent.bytes().len(), layouts[0].len).into());
         }
         let received = Message::sized(layouts[1].len);
         // SAFETY: the constant is MPI's.
         let request = unsafe { ffi::RSMPI_REQUEST_NULL };
-        Ok(Box::new(Self { request, sent, received, layouts }))
+        Ok(Self { request, sent, received, layouts })
     }
 
-    fn begun(self: Box<Self>, code: c_int) -> Result<Box<Self>, CommunicatorError> {
+    fn begun(self, code: c_int) -> Result<Self, CommunicatorError> {
         if let Err(error) = succeeded(code) {
             self.abandon();
             return Err(error);
@@ -117,12 +117,12 @@ impl Transfer {
     }
 
     /// Returns what a complete transfer has brought.
-    pub fn received(self: Box<Self>) -> Message {
+    pub fn received(self) -> Message {
         self.received
     }
 
     /// Gives up a transfer. MPI may still use its memory, which is never freed.
-    pub fn abandon(self: Box<Self>) {
+    pub fn abandon(self) {
         std::mem::forget(self);
     }
 }
