@@ -1,5 +1,5 @@
-//! Convolutions that move by one place, without unrolled images, on x86-64 processors: in f32 with AVX-512, in bf16 with
-//! the matrix unit AMX.
+//! Convolutions that move by one or two places, without unrolled images, on x86-64 processors: in f32 with AVX-512, in
+//! bf16 with the matrix unit AMX. If they move by two, the gradient of the input is computed with unrolled images.
 //!
 //! Every product of a weight with a number of the padding is a real one, as in the reference: an infinite weight gives
 //! NaN there.
@@ -30,7 +30,7 @@ use crate::ops::bf16::Stored;
 use flat::{Convolution, Finish, Packed};
 use paired::PairedConvolution;
 use paired_weight::PairedWeightGradient;
-use planes::{LANES, Planes};
+use planes::{Form, LANES, Planes};
 use weight::WeightGradient;
 
 /// The fewest tasks of a batch, where images can be computed in pieces.
@@ -46,7 +46,7 @@ impl Geometry {
     /// Whether the convolution has the form for this module, and the processor its instructions.
     fn can_be_direct(&self, dtype: DType) -> bool {
         let Conv2d { stride, padding, groups, .. } = self.options;
-        let has_form = stride == 1 && groups == 1 && self.kernel.iter().all(|&side| padding < side);
+        let has_form = stride <= 2 && groups == 1 && self.kernel.iter().all(|&side| padding < side);
         let has_amx = || instructions() == Some(Instructions::Amx) && is_x86_feature_detected!("avx512vbmi2");
         has_form
             && match dtype {
@@ -58,14 +58,15 @@ impl Geometry {
 
     /// Planes for images with this number of channels, or pairs of them.
     fn planes(&self, channels: usize, group: usize) -> Planes {
-        let [_, height, width] = self.input;
-        Planes::new(channels, [height, width], [self.options.padding; 2], self.kernel, group)
+        let ([_, height, width], Conv2d { stride, padding, .. }) = (self.input, self.options);
+        let form = Form { image: [height, width], padding: [padding; 2], kernel: self.kernel, stride };
+        Planes::new(channels, form, group)
     }
 
-    /// The planes of the result's gradient, from which that of the input is computed.
+    /// The planes of the result's gradient, from which that of the input is computed, if the stride is one.
     fn planes_of_gradient(&self, channels: usize, group: usize) -> Planes {
         let ([_, height, width], padding) = (self.output, self.kernel.map(|side| side - 1 - self.options.padding));
-        Planes::new(channels, [height, width], padding, self.kernel, group)
+        Planes::new(channels, Form { image: [height, width], padding, kernel: self.kernel, stride: 1 }, group)
     }
 }
 
@@ -156,7 +157,7 @@ pub(super) fn convolve<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], bi
     unsafe { filled(geometry.batch * geometry.output_len(), fill) }
 }
 
-/// The gradients of input and weight, where they are needed.
+/// The gradients of input and weight, where they are needed; that of the input only if the stride is one.
 pub(super) struct Gradients {
     input: Option<Kernel>,
     weight: Option<OfWeight>,
@@ -173,7 +174,8 @@ impl Gradients {
     pub fn new<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], needed: Needed) -> Option<Self> {
         assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
         let in_f32 = T::DTYPE == DType::F32;
-        if (needed.x && !are_finite(weight)) || (needed.weight && !in_f32 && !are_finite(x)) {
+        let needs_input = needed.x && geometry.options.stride == 1;
+        if (needs_input && !are_finite(weight)) || (needed.weight && !in_f32 && !are_finite(x)) {
             return None;
         }
         let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
@@ -184,7 +186,7 @@ impl Gradients {
                 OfWeight::Bf16(PairedWeightGradient::new(planes, inputs, outputs))
             }
         };
-        let input = needed.x.then(|| Kernel::backward(geometry, weight));
+        let input = needs_input.then(|| Kernel::backward(geometry, weight));
         Some(Self { input, weight: needed.weight.then(of_weight) })
     }
 
@@ -197,8 +199,8 @@ impl Gradients {
         }
     }
 
-    /// Adds an image's sums to those of the weight gradient, and writes the image's gradient.
-    pub fn of_image<T: Stored>(&self, x: &[T], dy: &[T], sums: &mut [T::Sum], dx: &mut [MaybeUninit<T>]) {
+    /// Adds an image's sums to those of the weight gradient, and writes the image's gradient; returns whether it does.
+    pub fn of_image<T: Stored>(&self, x: &[T], dy: &[T], sums: &mut [T::Sum], dx: &mut [MaybeUninit<T>]) -> bool {
         // SAFETY: the processor has the instructions.
         unsafe {
             match &self.weight {
@@ -212,6 +214,7 @@ impl Gradients {
             // SAFETY: the processor has the instructions, and there is room for the gradient of the image.
             unsafe { kernel.of_image(dy, kernel.blocks(), Finish::NONE, dx.as_mut_ptr().cast()) }
         }
+        self.input.is_some()
     }
 
     /// Returns the gradient of the weights with these sums.

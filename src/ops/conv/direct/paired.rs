@@ -9,7 +9,7 @@ use std::ops::Range;
 use half::bf16;
 
 use super::flat::Finish;
-use super::planes::{LANES, Places, Planes};
+use super::planes::{LANES, Places, Planes, tail_mask};
 use super::tiles::{ForOutputs, Sums, WIDTH};
 use crate::cpu::with_scratch;
 
@@ -51,7 +51,7 @@ impl PairedConvolution {
         let blocks = channels.div_ceil(2 * WIDTH);
         let pairs = channels.div_ceil(2).div_ceil(blocks);
         let planes = planes(blocks * pairs);
-        let kernel = planes.kernel[0] * planes.kernel[1];
+        let kernel = planes.form.kernel[0] * planes.form.kernel[1];
         let tile = WIDTH * pairs;
         let mut weights = vec![0; outputs.div_ceil(WIDTH) * blocks * kernel * tile];
         let number = |output, channel, place| match channel < channels {
@@ -104,12 +104,16 @@ impl PairedConvolution {
     /// Copies the channels of an image to planes of pairs.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     fn fill(&self, image: &[bf16], planes: &mut [u32]) {
-        let pixels = image.len() / self.channels;
+        let (pixels, stride) = (image.len() / self.channels, self.planes.form.stride);
         let line = |channel: usize, pixel: usize, count: usize| match channel < self.channels {
-            // SAFETY: `count` pixels are read.
+            // SAFETY: only numbers of the channel are read.
             true => unsafe {
-                let from = &image[channel * pixels + pixel..][..count];
-                _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(u16::MAX >> (LANES - count), from.as_ptr().cast()))
+                let from = &image[channel * pixels + pixel..][..stride * (count - 1) + 1];
+                match stride {
+                    1 => _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(tail_mask(count), from.as_ptr().cast())),
+                    // The lower ones of pairs.
+                    _ => _mm512_maskz_loadu_epi16(0x5555_5555 >> (2 * LANES - 2 * count), from.as_ptr().cast()),
+                }
             },
             false => _mm512_setzero_si512(),
         };
@@ -142,7 +146,7 @@ impl PairedConvolution {
         let across = if outputs > WIDTH { 2 } else { GROUP };
         for first in vectors.clone().step_by(across) {
             let planes = planes[first * LANES..].as_ptr();
-            let (plane, offsets) = (self.planes.len(), &self.offsets[..]);
+            let (plane, offsets) = (self.planes.of_channel(), &self.offsets[..]);
             // SAFETY: planes have room for a group of vectors from every offset, and the weights for the block's
             // outputs; the rest as promised by the caller.
             unsafe {

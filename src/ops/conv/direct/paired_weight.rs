@@ -35,7 +35,7 @@ impl PairedWeightGradient {
     pub fn new(planes: impl Fn(usize) -> Planes, channels: usize, outputs: usize) -> Self {
         let planes = planes(channels.next_multiple_of(WIDTH));
         let mut offsets = planes.offsets(false);
-        offsets.truncate(planes.kernel[0] * planes.kernel[1]);
+        offsets.truncate(planes.form.kernel[0] * planes.form.kernel[1]);
         Self { planes, channels, outputs, offsets, places: planes.places() }
     }
 
@@ -79,7 +79,7 @@ impl PairedWeightGradient {
                     self.turn(dy, turned);
                     let registers = ForWeights::take();
                     for (number, sums) in sums.chunks_exact_mut(taps * TILE).enumerate() {
-                        let planes = planes[number / blocks * WIDTH * self.planes.len()..].as_ptr();
+                        let planes = planes[number / blocks * WIDTH * self.planes.of_channel()..].as_ptr();
                         let dy = turned[number % blocks * tiles * TILE..].as_ptr();
                         self.add_taps(&registers, planes, dy, sums);
                     }
@@ -105,7 +105,7 @@ impl PairedWeightGradient {
             // SAFETY: as promised by the caller; planes have room for the last tile from every offset.
             unsafe {
                 let pixels = [0, 1, 2].map(|i| planes.add(of(i)).cast());
-                registers.add(pixels, self.planes.len(), dy, self.tiles(), sums);
+                registers.add(pixels, self.planes.of_channel(), dy, self.tiles(), sums);
             }
         }
     }
@@ -113,15 +113,28 @@ impl PairedWeightGradient {
     /// Copies the channels of an image to planes.
     #[target_feature(enable = "avx512f,avx512bw")]
     fn fill(&self, image: &[bf16], planes: &mut [bf16]) {
-        let pixels = image.len() / self.channels;
+        let (pixels, stride) = (image.len() / self.channels, self.planes.form.stride);
         self.planes.fill(planes, 2 * LANES, |channel, pixel, count, to| {
-            if channel < self.channels {
-                let from = &image[channel * pixels + pixel..][..count];
-                // SAFETY: `from` has `count` numbers, and `to` 32.
-                unsafe {
-                    let line = _mm512_maskz_loadu_epi16(u32::MAX >> (2 * LANES - count), from.as_ptr().cast());
-                    _mm512_storeu_epi16(to.as_mut_ptr().cast(), line);
-                }
+            if channel >= self.channels {
+                return;
+            }
+            let from = &image[channel * pixels + pixel..][..stride * (count - 1) + 1];
+            let mask = |count: usize| if count == 0 { 0 } else { u32::MAX >> (2 * LANES - count.min(2 * LANES)) };
+            // SAFETY: only numbers of `from` are read, and `to` has 32.
+            unsafe {
+                let line = |first: usize| {
+                    let mask = mask(from.len().saturating_sub(first));
+                    _mm512_maskz_loadu_epi16(mask, from.as_ptr().wrapping_add(first).cast())
+                };
+                let line = match stride {
+                    1 => line(0),
+                    // The lower ones of pairs.
+                    _ => {
+                        let [first, second] = [line(0), line(2 * LANES)].map(|line| _mm512_cvtepi32_epi16(line));
+                        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
+                    }
+                };
+                _mm512_storeu_epi16(to.as_mut_ptr().cast(), line);
             }
         });
     }

@@ -5,8 +5,12 @@
 //! `y * pitch + x` then is the sum over the taps, which are the weights of a channel and place of the kernel, of weight
 //! times `plane[place + offset]`, where the offset depends only on the tap. Places between the rows of the result are
 //! computed with the others of a vector, and dropped.
+//!
+//! A convolution that moves by two places has a plane for every other row and column of a channel, four in all; to a
+//! place of the kernel belongs one of them.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use bytemuck::Pod;
 
@@ -16,19 +20,39 @@ pub(super) const LANES: usize = 16;
 /// Numbers that the copy of a row may write beyond it.
 const SPILLED: usize = 2 * LANES;
 
-/// The layout of an image's planes, for kernels that move by one place.
+/// The form of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// Height and width of the image.
+    pub image: [usize; 2],
+    /// Smaller than the kernel.
+    pub padding: [usize; 2],
+    /// Not larger than the padded image.
+    pub kernel: [usize; 2],
+    /// One or two.
+    pub stride: usize,
+}
+
+/// The layout of an image's planes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
     pub channels: usize,
-    /// Height and width of the image.
-    image: [usize; 2],
-    padding: [usize; 2],
-    pub kernel: [usize; 2],
+    pub form: Form,
     /// Height and width of the result.
     pub output: [usize; 2],
     pub pitch: usize,
-    /// Numbers of a plane.
+    /// Rows and columns apart that have planes, and numbers of a plane.
+    phases: [usize; 2],
     len: usize,
+}
+
+/// Rows or columns of a plane that have pixels.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The first of them, its pixels in the image, and their number.
+    first: usize,
+    pixel: usize,
+    count: usize,
 }
 
 /// Sixteen places that are computed together.
@@ -41,29 +65,32 @@ pub(super) struct Places {
 }
 
 impl Planes {
-    /// The padding on each side is smaller than the kernel, which is not larger than the padded image. Places are
-    /// computed in groups of this number of vectors, or fewer.
-    pub fn new(channels: usize, image: [usize; 2], padding: [usize; 2], kernel: [usize; 2], group: usize) -> Self {
+    /// Places are computed in groups of this number of vectors, or fewer.
+    pub fn new(channels: usize, form: Form, group: usize) -> Self {
+        let Form { image, padding, kernel, stride } = form;
         assert!(padding[0] < kernel[0] && padding[1] < kernel[1], "a padding as large as the kernel");
-        let output = [0, 1].map(|side| image[side] + 2 * padding[side] + 1 - kernel[side]);
-        let pitch = image[1] + padding[1];
-        let planes = Self { channels, image, padding, kernel, output, pitch, len: 0 };
-        let reach = (kernel[0] - 1) * pitch + kernel[1] - 1;
-        let end = (planes.vectors().next_multiple_of(group) * LANES + reach).max((padding[0] + image[0]) * pitch);
+        let output = [0, 1].map(|side| (image[side] + 2 * padding[side] - kernel[side]) / stride + 1);
+        let reach = kernel.map(|side| (side - 1) / stride);
+        let shared = if stride == 1 { padding[1] } else { 0 };
+        let pitch = output[1] + reach[1] - shared;
+        let phases = kernel.map(|side| side.min(stride));
+        let planes = Self { channels, form, output, pitch, phases, len: 0 };
+        let vectors = planes.vectors().next_multiple_of(group);
+        let end = (vectors * LANES + reach[0] * pitch + reach[1]).max((output[0] + reach[0]) * pitch);
         // A copy of a row may end with zeros beyond it.
         let len = (end + SPILLED).next_multiple_of(LANES);
         // Planes that are a multiple of 4 KiB apart would share few lines of the cache.
         Self { len: if len.is_multiple_of(1024) { len + LANES } else { len }, ..planes }
     }
 
-    /// Returns the number of elements of a plane.
-    pub fn len(&self) -> usize {
-        self.len
+    /// Returns the number of elements of a channel's planes.
+    pub fn of_channel(&self) -> usize {
+        self.phases[0] * self.phases[1] * self.len
     }
 
     /// Returns the number of elements of all planes.
     pub fn total(&self) -> usize {
-        self.channels * self.len
+        self.channels * self.of_channel()
     }
 
     /// Returns the number of positions of the result.
@@ -92,48 +119,83 @@ impl Planes {
     /// Returns the offset of each tap: channel by channel, each with its kernel's rows. `turned` by half a turn, the
     /// first weight of a kernel has the last offset.
     pub fn offsets(&self, turned: bool) -> Vec<usize> {
-        let [height, width] = self.kernel;
-        let last = (height - 1) * self.pitch + width - 1;
-        let mut offsets = Vec::with_capacity(self.channels * height * width);
-        for channel in 0..self.channels {
-            let within = (0..height * width).map(|tap| tap / width * self.pitch + tap % width);
-            offsets.extend(within.map(|offset| channel * self.len + if turned { last - offset } else { offset }));
+        let Form { kernel: [height, width], stride, .. } = self.form;
+        let of_place = |y: usize, x: usize| {
+            let phase = y % stride * self.phases[1] + x % stride;
+            phase * self.len + y / stride * self.pitch + x / stride
+        };
+        let mut of_kernel: Vec<usize> = (0..height * width).map(|at| of_place(at / width, at % width)).collect();
+        if turned {
+            of_kernel.reverse();
         }
-        offsets
+        let of_channel = |channel: usize| of_kernel.iter().map(move |offset| channel * self.of_channel() + offset);
+        (0..self.channels).flat_map(of_channel).collect()
     }
 
-    /// Writes planes: zeros, and rows by `copy`, which gets the plane, a pixel, a number of pixels, and where to write
-    /// them. It writes `lanes` elements there, zeros after the pixels.
+    /// Returns the rows, or for side 1 the columns, of a plane that have pixels.
+    fn part(&self, side: usize, phase: usize) -> Part {
+        let Form { image, padding, kernel, stride } = self.form;
+        let first = padding[side].saturating_sub(phase).div_ceil(stride);
+        let pixel = first * stride + phase - padding[side];
+        let reached = self.output[side] + (kernel[side] - 1) / stride;
+        let count = image[side].saturating_sub(pixel).div_ceil(stride).min(reached.saturating_sub(first));
+        Part { first, pixel, count }
+    }
+
+    /// Writes planes: zeros, and pixels by `copy`, which gets the channel, the first pixel, the number of pixels, each
+    /// a stride after the one before, and where to write them. It writes `lanes` elements there, zeros after the pixels.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub fn fill<E: Pod>(&self, planes: &mut [E], lanes: usize, copy: impl Fn(usize, usize, usize, &mut [E])) {
-        let [height, width] = self.image;
+        let Form { image: [_, width], stride, .. } = self.form;
         assert!(planes.len() == self.total() && lanes <= SPILLED, "other planes");
-        let above = self.padding[0] * self.pitch;
         for (number, plane) in planes.chunks_exact_mut(self.len).enumerate() {
-            plane[..above].fill(E::zeroed());
-            for y in 0..height {
-                let row = &mut plane[above + y * self.pitch..];
-                row[..self.padding[1]].iter_mut().for_each(|zero| *zero = E::zeroed());
-                for x in (0..width).step_by(lanes) {
+            let (channel, phase) =
+                (number / (self.phases[0] * self.phases[1]), number % (self.phases[0] * self.phases[1]));
+            let (rows, columns) = (self.part(0, phase / self.phases[1]), self.part(1, phase % self.phases[1]));
+            // Sixteen at a time, as many as are written again by what follows.
+            let zero = |line: &mut [E], places: Range<usize>| {
+                places.step_by(LANES).for_each(|at| line[at..at + LANES].copy_from_slice(&[E::zeroed(); LANES]));
+            };
+            plane[..rows.first * self.pitch].fill(E::zeroed());
+            for row in 0..rows.count {
+                let line = &mut plane[(rows.first + row) * self.pitch..];
+                let pixel = (rows.pixel + row * stride) * width + columns.pixel;
+                zero(line, 0..columns.first);
+                for x in (0..columns.count).step_by(lanes) {
                     // What is written beyond the row is written again by the next one.
-                    let to = &mut row[self.padding[1] + x..][..lanes];
-                    copy(number, y * width + x, lanes.min(width - x), to);
+                    let to = &mut line[columns.first + x..][..lanes];
+                    copy(channel, pixel + x * stride, lanes.min(columns.count - x), to);
                 }
+                zero(line, columns.first + columns.count..self.pitch);
             }
-            plane[above + height * self.pitch..].fill(E::zeroed());
+            plane[(rows.first + rows.count) * self.pitch..].fill(E::zeroed());
         }
     }
 
     /// Copies the channels of an image to planes.
     #[target_feature(enable = "avx512f")]
     pub fn fill_from(&self, image: &[f32], planes: &mut [f32]) {
-        let pixels = self.image[0] * self.image[1];
-        assert_eq!(image.len(), self.channels * pixels, "another image");
-        self.fill(planes, LANES, |plane, pixel, count, to| {
-            let from = &image[plane * pixels + pixel..][..count];
-            // SAFETY: `from` has `count` numbers, and `to` sixteen.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), _mm512_maskz_loadu_ps(tail_mask(count), from.as_ptr())) }
+        let Form { image: [height, width], stride, .. } = self.form;
+        assert_eq!(image.len(), self.channels * height * width, "another image");
+        self.fill(planes, LANES, |channel, pixel, count, to| {
+            let from = &image[channel * height * width + pixel..][..stride * (count - 1) + 1];
+            // SAFETY: only numbers of `from` are read, and `to` has sixteen.
+            unsafe {
+                let first = _mm512_maskz_loadu_ps(tail_mask(from.len().min(LANES)), from.as_ptr());
+                let line = match stride {
+                    1 => first,
+                    _ => {
+                        let more = from.len().saturating_sub(LANES);
+                        let mask = if more == 0 { 0 } else { tail_mask(more) };
+                        let second = _mm512_maskz_loadu_ps(mask, from.as_ptr().wrapping_add(LANES));
+                        // Every other one of both.
+                        let even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+                        _mm512_permutex2var_ps(first, even, second)
+                    }
+                };
+                _mm512_storeu_ps(to.as_mut_ptr(), line);
+            }
         });
     }
 }

@@ -92,13 +92,18 @@ fn for_each_shape(work: impl Fn([usize; 4], [usize; 4], Conv2d)) {
             number += 1;
             let (inputs, outputs) = (channels[number % 5], channels[(number / 5 + number) % 5]);
             let batch = if side == 28 { 2 } else { batches[number % 3] };
-            let options = Conv2d { padding, relu: number % 2 == 0, ..Conv2d::default() };
-            work([batch, inputs, side, side], [outputs, inputs, kernel, kernel], options);
+            for stride in [1, 2] {
+                let options = Conv2d { stride, padding, relu: number % 2 == 0, groups: 1 };
+                work([batch, inputs, side, side], [outputs, inputs, kernel, kernel], options);
+            }
         }
     }
     let padded = Conv2d { padding: 1, ..Conv2d::default() };
     work([64, 3, 7, 5], [9, 3, 3, 3], padded);
-    work([3, 2, 6, 9], [4, 2, 3, 2], padded);
+    for stride in [1, 2] {
+        work([3, 2, 6, 9], [4, 2, 3, 2], Conv2d { stride, ..padded });
+        work([2, 2, 5, 70], [4, 2, 2, 4], Conv2d { stride, ..padded });
+    }
     work([2, 2, 4, 37], [4, 2, 4, 5], padded);
     // Several chunks of places.
     work([1, 70, 40, 40], [9, 70, 3, 3], padded);

@@ -74,6 +74,7 @@ impl WeightGradient {
         assert_eq!(sums.len(), self.sums(), "other sums");
         let [height, width] = self.planes.output;
         let each = (PLACES / width).max(1);
+        let are_adjacent = self.planes.form.kernel[1] == 3 && self.planes.form.stride == 1;
         for first in (0..height).step_by(each) {
             let rows = first..height.min(first + each);
             let blocks = sums.chunks_mut(2 * self.offsets.len() * LANES);
@@ -82,7 +83,7 @@ impl WeightGradient {
                 // SAFETY: the planes, the turned gradient and the sums have the sizes that were asserted; taps of a
                 // kernel's row are adjacent.
                 unsafe {
-                    match (pairs, self.planes.kernel[1] == 3) {
+                    match (pairs, are_adjacent) {
                         (true, true) => self.taps::<2, 4, 3>(&image, sums),
                         (true, false) => self.taps::<2, 8, 1>(&image, sums),
                         (false, true) => self.taps::<1, 8, 3>(&image, sums),
