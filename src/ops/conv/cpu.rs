@@ -122,8 +122,7 @@ impl Geometry {
             let x = &x[image * self.input_len()..][..self.input_len()];
             let dimage = dimages.next().unwrap_or_default();
             match direct {
-                Some(direct) if direct.of_image(x, dy, &mut dweight, dimage) || dimage.is_empty() => {}
-                Some(_) => self.unrolled_gradients(x, weight, dy, None, dimage),
+                Some(direct) => direct.of_image(x, dy, &mut dweight, dimage),
                 None => self.unrolled_gradients(x, weight, dy, needed.weight.then_some(&mut dweight[..]), dimage),
             }
         }

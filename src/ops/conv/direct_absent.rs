@@ -30,7 +30,7 @@ impl Gradients {
         match *self {}
     }
 
-    pub fn of_image<T: Stored>(&self, _: &[T], _: &[T], _: &mut [T::Sum], _: &mut [MaybeUninit<T>]) -> bool {
+    pub fn of_image<T: Stored>(&self, _: &[T], _: &[T], _: &mut [T::Sum], _: &mut [MaybeUninit<T>]) {
         match *self {}
     }
 

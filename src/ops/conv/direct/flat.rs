@@ -9,6 +9,9 @@ use crate::cpu::with_scratch;
 /// Outputs that are computed together.
 pub(super) const OUTPUTS: usize = 8;
 
+/// Vectors that are in the planes together.
+pub(super) const GROUP: usize = 1;
+
 /// Numbers of the planes that are visited for all outputs before the next ones: they fit into a core's cache.
 const VISITED: usize = 1 << 16;
 

@@ -1,10 +1,12 @@
 //! Convolutions that move by one or two places, without unrolled images, on x86-64 processors: in f32 with AVX-512, in
-//! bf16 with the matrix unit AMX. If they move by two, the gradient of the input is computed with unrolled images.
+//! bf16 with the matrix unit AMX.
 //!
 //! Every product of a weight with a number of the padding is a real one, as in the reference: an infinite weight gives
 //! NaN there.
 
 mod flat;
+mod input;
+mod kernel;
 mod paired;
 mod paired_weight;
 mod planes;
@@ -27,8 +29,9 @@ use super::geometry::Geometry;
 use crate::cpu::product::{Instructions, instructions};
 use crate::cpu::{filled, for_chunks, map_rows, vectorized};
 use crate::ops::bf16::Stored;
-use flat::{Convolution, Finish, Packed};
-use paired::PairedConvolution;
+use flat::Finish;
+use input::InputGradient;
+use kernel::{Kernel, Sizes};
 use paired_weight::PairedWeightGradient;
 use planes::{Form, LANES, Planes};
 use weight::WeightGradient;
@@ -40,13 +43,14 @@ impl Geometry {
     /// Whether the convolution is computed by this module.
     pub fn is_direct(&self, dtype: DType) -> bool {
         // Images of a few pixels fill a small part of a vector.
-        self.can_be_direct(dtype) && self.planes(1, 1).vectors() * LANES <= 4 * self.positions()
+        self.can_be_direct(dtype) && Planes::new(1, self.form(), 1).vectors() * LANES <= 4 * self.positions()
     }
 
     /// Whether the convolution has the form for this module, and the processor its instructions.
     fn can_be_direct(&self, dtype: DType) -> bool {
         let Conv2d { stride, padding, groups, .. } = self.options;
         let has_form = stride <= 2 && groups == 1 && self.kernel.iter().all(|&side| padding < side);
+        let has_form = has_form && InputGradient::has_form(self);
         let has_amx = || instructions() == Some(Instructions::Amx) && is_x86_feature_detected!("avx512vbmi2");
         has_form
             && match dtype {
@@ -56,88 +60,21 @@ impl Geometry {
             }
     }
 
-    /// Planes for images with this number of channels, or pairs of them.
-    fn planes(&self, channels: usize, group: usize) -> Planes {
-        let ([_, height, width], Conv2d { stride, padding, .. }) = (self.input, self.options);
-        let form = Form { image: [height, width], padding: [padding; 2], kernel: self.kernel, stride };
-        Planes::new(channels, form, group)
-    }
-
-    /// The planes of the result's gradient, from which that of the input is computed, if the stride is one.
-    fn planes_of_gradient(&self, channels: usize, group: usize) -> Planes {
-        let ([_, height, width], padding) = (self.output, self.kernel.map(|side| side - 1 - self.options.padding));
-        Planes::new(channels, Form { image: [height, width], padding, kernel: self.kernel, stride: 1 }, group)
-    }
-}
-
-/// A convolution with the weights of the forward pass, or of the gradient of the input.
-enum Kernel {
-    F32(Convolution),
-    Bf16(PairedConvolution),
-}
-
-impl Kernel {
-    fn forward<T: Stored>(geometry: &Geometry, weight: &[T]) -> Self {
-        let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
-        let (taps, kernel) = (geometry.weights(), geometry.kernel[0] * geometry.kernel[1]);
-        if T::DTYPE == DType::F32 {
-            let weights = Packed::new(cast_slice(weight), outputs, taps, |output, tap| output * taps + tap);
-            return Self::F32(Convolution::new(geometry.planes(inputs, 1), weights, false));
-        }
-        let planes = |channels| geometry.planes(channels, paired::GROUP);
-        let at = |output: usize, channel: usize, place: usize| (output * inputs + channel) * kernel + place;
-        Self::Bf16(PairedConvolution::new(planes, inputs, cast_slice(weight), outputs, at, false))
-    }
-
-    /// Of the result's gradient, which gives that of the input.
-    fn backward<T: Stored>(geometry: &Geometry, weight: &[T]) -> Self {
-        let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
-        let kernel = geometry.kernel[0] * geometry.kernel[1];
-        let at = |input: usize, output: usize, place: usize| (output * inputs + input) * kernel + place;
-        if T::DTYPE == DType::F32 {
-            let at = |input: usize, tap: usize| at(input, tap / kernel, tap % kernel);
-            let weights = Packed::new(cast_slice(weight), inputs, outputs * kernel, at);
-            return Self::F32(Convolution::new(geometry.planes_of_gradient(outputs, 1), weights, true));
-        }
-        let planes = |channels| geometry.planes_of_gradient(channels, paired::GROUP);
-        Self::Bf16(PairedConvolution::new(planes, outputs, cast_slice(weight), inputs, at, true))
-    }
-
-    /// Returns the outputs of a block.
-    fn block(&self) -> usize {
-        match self {
-            Self::F32(_) => flat::OUTPUTS,
-            Self::Bf16(_) => paired::OUTPUTS,
-        }
-    }
-
-    /// Returns all blocks.
-    fn blocks(&self) -> Range<usize> {
-        match self {
-            Self::F32(convolution) => convolution.blocks(),
-            Self::Bf16(convolution) => convolution.blocks(),
-        }
-    }
-
-    /// Convolves an image for these blocks of outputs, and writes their positions to `y`.
-    ///
-    /// # Safety
-    /// The processor has the instructions, and there is room for the positions of the blocks' outputs at `y`.
-    unsafe fn of_image<T: Stored>(&self, x: &[T], blocks: Range<usize>, finish: Finish<'_>, y: *mut T) {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            match self {
-                Self::F32(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
-                Self::Bf16(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
-            }
-        }
+    fn form(&self) -> Form {
+        let ([_, height, width], [_, rows, columns]) = (self.input, self.output);
+        let Conv2d { stride, padding, .. } = self.options;
+        let (image, output) = ([height, width], [rows, columns]);
+        Form { image, before: [padding; 2], kernel: self.kernel, stride, output }
     }
 }
 
 /// Convolves a batch. Images are computed in pieces where there are few.
 pub(super) fn convolve<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], bias: Option<&[T::Sum]>) -> Vec<T> {
     assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
-    let kernel = Kernel::forward(geometry, weight);
+    let sizes = Sizes { channels: geometry.input[0], outputs: geometry.output[0] };
+    let places = geometry.kernel[0] * geometry.kernel[1];
+    let at = |output: usize, channel: usize, place: usize| (output * sizes.channels + channel) * places + place;
+    let kernel = Kernel::new(geometry.form(), sizes, weight, false, at);
     let finish = Finish { bias: bias.map(cast_slice), relu: geometry.options.relu };
     let blocks = kernel.blocks().end;
     let each = blocks.div_ceil(TASKS.div_ceil(geometry.batch.max(1)));
@@ -157,9 +94,9 @@ pub(super) fn convolve<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], bi
     unsafe { filled(geometry.batch * geometry.output_len(), fill) }
 }
 
-/// The gradients of input and weight, where they are needed; that of the input only if the stride is one.
+/// The gradients of input and weight, where they are needed.
 pub(super) struct Gradients {
-    input: Option<Kernel>,
+    input: Option<InputGradient>,
     weight: Option<OfWeight>,
 }
 
@@ -174,19 +111,15 @@ impl Gradients {
     pub fn new<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], needed: Needed) -> Option<Self> {
         assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
         let in_f32 = T::DTYPE == DType::F32;
-        let needs_input = needed.x && geometry.options.stride == 1;
-        if (needs_input && !are_finite(weight)) || (needed.weight && !in_f32 && !are_finite(x)) {
+        if (needed.x && !are_finite(weight)) || (needed.weight && !in_f32 && !are_finite(x)) {
             return None;
         }
-        let ([inputs, ..], [outputs, ..]) = (geometry.input, geometry.output);
+        let ([channels, ..], [outputs, ..], form) = (geometry.input, geometry.output, geometry.form());
         let of_weight = || match in_f32 {
-            true => OfWeight::F32(WeightGradient::new(geometry.planes(inputs, 1), outputs)),
-            false => {
-                let planes = |channels| geometry.planes(channels, paired_weight::GROUP);
-                OfWeight::Bf16(PairedWeightGradient::new(planes, inputs, outputs))
-            }
+            true => OfWeight::F32(WeightGradient::new(form, channels, outputs)),
+            false => OfWeight::Bf16(PairedWeightGradient::new(form, channels, outputs)),
         };
-        let input = needs_input.then(|| Kernel::backward(geometry, weight));
+        let input = needed.x.then(|| InputGradient::new(geometry, weight));
         Some(Self { input, weight: needed.weight.then(of_weight) })
     }
 
@@ -199,8 +132,8 @@ impl Gradients {
         }
     }
 
-    /// Adds an image's sums to those of the weight gradient, and writes the image's gradient; returns whether it does.
-    pub fn of_image<T: Stored>(&self, x: &[T], dy: &[T], sums: &mut [T::Sum], dx: &mut [MaybeUninit<T>]) -> bool {
+    /// Adds an image's sums to those of the weight gradient, and writes the image's gradient.
+    pub fn of_image<T: Stored>(&self, x: &[T], dy: &[T], sums: &mut [T::Sum], dx: &mut [MaybeUninit<T>]) {
         // SAFETY: the processor has the instructions.
         unsafe {
             match &self.weight {
@@ -209,12 +142,11 @@ impl Gradients {
                 None => {}
             }
         }
-        if let Some(kernel) = &self.input {
+        if let Some(gradient) = &self.input {
             assert_eq!(dx.len(), x.len(), "the gradient of another image");
-            // SAFETY: the processor has the instructions, and there is room for the gradient of the image.
-            unsafe { kernel.of_image(dy, kernel.blocks(), Finish::NONE, dx.as_mut_ptr().cast()) }
+            // SAFETY: the processor has the instructions.
+            unsafe { gradient.of_image(dy, dx) }
         }
-        self.input.is_some()
     }
 
     /// Returns the gradient of the weights with these sums.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use half::bf16;
 
 use super::flat::Finish;
-use super::planes::{LANES, Places, Planes, tail_mask};
+use super::planes::{Form, LANES, Places, Planes, tail_mask};
 use super::tiles::{ForOutputs, Sums, WIDTH};
 use crate::cpu::with_scratch;
 
@@ -20,7 +20,7 @@ pub(super) const OUTPUTS: usize = 2 * WIDTH;
 const VISITED: usize = 1 << 16;
 
 /// Vectors that are computed together at most.
-pub(super) const GROUP: usize = 4;
+const GROUP: usize = 4;
 
 /// A convolution of planes with weights.
 pub(super) struct PairedConvolution {
@@ -37,10 +37,10 @@ pub(super) struct PairedConvolution {
 }
 
 impl PairedConvolution {
-    /// Creates a convolution of images with planes as `planes` says for their number; `at` returns the index of the
-    /// weight of an output, a channel and a place of the kernel. `turned` as for [`Planes::offsets`].
+    /// Creates a convolution; `at` returns the index of the weight of an output, a channel and a place of the kernel.
+    /// `turned` as for [`Planes::offsets`].
     pub fn new(
-        planes: impl Fn(usize) -> Planes,
+        form: Form,
         channels: usize,
         weight: &[bf16],
         outputs: usize,
@@ -50,8 +50,8 @@ impl PairedConvolution {
         // As many blocks as are needed, all of the same number of pairs.
         let blocks = channels.div_ceil(2 * WIDTH);
         let pairs = channels.div_ceil(2).div_ceil(blocks);
-        let planes = planes(blocks * pairs);
-        let kernel = planes.form.kernel[0] * planes.form.kernel[1];
+        let planes = Planes::new(blocks * pairs, form, GROUP);
+        let kernel = form.kernel[0] * form.kernel[1];
         let tile = WIDTH * pairs;
         let mut weights = vec![0; outputs.div_ceil(WIDTH) * blocks * kernel * tile];
         let number = |output, channel, place| match channel < channels {

@@ -9,12 +9,12 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::planes::{LANES, Places, Planes};
+use super::planes::{Form, LANES, Places, Planes};
 use super::tiles::{ForWeights, WIDTH};
 use crate::cpu::{product, with_scratch};
 
 /// Vectors of a tile: it has pairs of places.
-pub(super) const GROUP: usize = 2;
+const GROUP: usize = 2;
 
 /// Numbers of a tile of sums, or pairs of one of gradients.
 const TILE: usize = WIDTH * WIDTH;
@@ -31,11 +31,10 @@ pub(super) struct PairedWeightGradient {
 }
 
 impl PairedWeightGradient {
-    /// `planes` returns the layout for a number of channels.
-    pub fn new(planes: impl Fn(usize) -> Planes, channels: usize, outputs: usize) -> Self {
-        let planes = planes(channels.next_multiple_of(WIDTH));
+    pub fn new(form: Form, channels: usize, outputs: usize) -> Self {
+        let planes = Planes::new(channels.next_multiple_of(WIDTH), form, GROUP);
         let mut offsets = planes.offsets(false);
-        offsets.truncate(planes.form.kernel[0] * planes.form.kernel[1]);
+        offsets.truncate(form.kernel[0] * form.kernel[1]);
         Self { planes, channels, outputs, offsets, places: planes.places() }
     }
 

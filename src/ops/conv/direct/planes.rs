@@ -25,12 +25,13 @@ const SPILLED: usize = 2 * LANES;
 pub(super) struct Form {
     /// Height and width of the image.
     pub image: [usize; 2],
-    /// Smaller than the kernel.
-    pub padding: [usize; 2],
-    /// Not larger than the padded image.
+    /// Rows and columns of zeros before the image, fewer than the kernel has.
+    pub before: [usize; 2],
     pub kernel: [usize; 2],
     /// One or two.
     pub stride: usize,
+    /// Height and width of the result, not zero. After the image are as many zeros as it needs.
+    pub output: [usize; 2],
 }
 
 /// The layout of an image's planes.
@@ -38,8 +39,6 @@ pub(super) struct Form {
 pub(super) struct Planes {
     pub channels: usize,
     pub form: Form,
-    /// Height and width of the result.
-    pub output: [usize; 2],
     pub pitch: usize,
     /// Rows and columns apart that have planes, and numbers of a plane.
     phases: [usize; 2],
@@ -67,14 +66,16 @@ pub(super) struct Places {
 impl Planes {
     /// Places are computed in groups of this number of vectors, or fewer.
     pub fn new(channels: usize, form: Form, group: usize) -> Self {
-        let Form { image, padding, kernel, stride } = form;
-        assert!(padding[0] < kernel[0] && padding[1] < kernel[1], "a padding as large as the kernel");
-        let output = [0, 1].map(|side| (image[side] + 2 * padding[side] - kernel[side]) / stride + 1);
+        let Form { image, before, kernel, stride, output } = form;
+        assert!(before[0] < kernel[0] && before[1] < kernel[1], "as many zeros as the kernel has");
         let reach = kernel.map(|side| (side - 1) / stride);
-        let shared = if stride == 1 { padding[1] } else { 0 };
-        let pitch = output[1] + reach[1] - shared;
+        let columns = output[1] + reach[1];
+        let pitch = match stride {
+            1 => image[1] + before[1].max(columns.saturating_sub(before[1] + image[1])),
+            _ => columns,
+        };
         let phases = kernel.map(|side| side.min(stride));
-        let planes = Self { channels, form, output, pitch, phases, len: 0 };
+        let planes = Self { channels, form, pitch, phases, len: 0 };
         let vectors = planes.vectors().next_multiple_of(group);
         let end = (vectors * LANES + reach[0] * pitch + reach[1]).max((output[0] + reach[0]) * pitch);
         // A copy of a row may end with zeros beyond it.
@@ -95,17 +96,19 @@ impl Planes {
 
     /// Returns the number of positions of the result.
     pub fn positions(&self) -> usize {
-        self.output[0] * self.output[1]
+        self.form.output[0] * self.form.output[1]
     }
 
     /// Returns the number of vectors with places of the result.
     pub fn vectors(&self) -> usize {
-        ((self.output[0] - 1) * self.pitch + self.output[1]).div_ceil(LANES)
+        let [height, width] = self.form.output;
+        ((height - 1) * self.pitch + width).div_ceil(LANES)
     }
 
     /// Returns the places of the result, vector by vector.
     pub fn places(&self) -> Vec<Places> {
-        let is_place = |place: usize| place / self.pitch < self.output[0] && place % self.pitch < self.output[1];
+        let [height, width] = self.form.output;
+        let is_place = |place: usize| place / self.pitch < height && place % self.pitch < width;
         let mut next = 0;
         let vector = |vector: usize| {
             let lanes = (0..LANES).filter(|lane| is_place(vector * LANES + lane));
@@ -134,10 +137,10 @@ impl Planes {
 
     /// Returns the rows, or for side 1 the columns, of a plane that have pixels.
     fn part(&self, side: usize, phase: usize) -> Part {
-        let Form { image, padding, kernel, stride } = self.form;
-        let first = padding[side].saturating_sub(phase).div_ceil(stride);
-        let pixel = first * stride + phase - padding[side];
-        let reached = self.output[side] + (kernel[side] - 1) / stride;
+        let Form { image, before, kernel, stride, output } = self.form;
+        let first = before[side].saturating_sub(phase).div_ceil(stride);
+        let pixel = first * stride + phase - before[side];
+        let reached = output[side] + (kernel[side] - 1) / stride;
         let count = image[side].saturating_sub(pixel).div_ceil(stride).min(reached.saturating_sub(first));
         Part { first, pixel, count }
     }

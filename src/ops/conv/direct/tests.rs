@@ -125,7 +125,16 @@ macro_rules! for_each_type {
 #[test]
 fn results_and_gradients_are_those_of_f64() {
     fn check<T: Stored>() {
-        for_each_shape(|x, weight, options| Case::<T>::new(x, weight, options).check());
+        let checked = std::cell::Cell::new(0);
+        for_each_shape(|x, weight, options| {
+            let case = Case::<T>::new(x, weight, options);
+            if case.geometry.can_be_direct(T::DTYPE) {
+                case.check();
+                checked.set(checked.get() + 1);
+            }
+        });
+        // Not the smallest images, nor a large padding, with a stride of two.
+        assert!(checked.get() > 80, "{} shapes", checked.get());
     }
     for_each_type!(check());
 }

@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::planes::{LANES, Planes};
+use super::planes::{Form, LANES, Planes};
 use super::turn::{turn, turned_len, turned_rows};
 use crate::cpu::with_scratch;
 
@@ -30,9 +30,10 @@ struct Image<'a> {
 }
 
 impl WeightGradient {
-    pub fn new(planes: Planes, outputs: usize) -> Self {
+    pub fn new(form: Form, channels: usize, outputs: usize) -> Self {
+        let planes = Planes::new(channels, form, 1);
         let offsets = planes.offsets(false);
-        let [height, width] = planes.output;
+        let [height, width] = planes.form.output;
         let farthest = offsets.iter().max().map_or(0, |farthest| farthest + (height - 1) * planes.pitch + width);
         assert!(farthest <= planes.total(), "places beyond the planes");
         Self { planes, offsets, outputs }
@@ -72,7 +73,7 @@ impl WeightGradient {
     #[target_feature(enable = "avx512f")]
     fn add_planes(&self, planes: &[f32], dy: &[f32], sums: &mut [f32]) {
         assert_eq!(sums.len(), self.sums(), "other sums");
-        let [height, width] = self.planes.output;
+        let [height, width] = self.planes.form.output;
         let each = (PLACES / width).max(1);
         let are_adjacent = self.planes.form.kernel[1] == 3 && self.planes.form.stride == 1;
         for first in (0..height).step_by(each) {
@@ -86,6 +87,7 @@ impl WeightGradient {
                     match (pairs, are_adjacent) {
                         (true, true) => self.taps::<2, 4, 3>(&image, sums),
                         (true, false) => self.taps::<2, 8, 1>(&image, sums),
+                        (false, true) if self.offsets.len() <= 12 => self.taps::<1, 4, 3>(&image, sums),
                         (false, true) => self.taps::<1, 8, 3>(&image, sums),
                         (false, false) => self.taps::<1, 8, 1>(&image, sums),
                     }
@@ -131,7 +133,7 @@ impl WeightGradient {
         image: &Image<'_>,
         offsets: [usize; R],
     ) -> [[[__m512; A]; R]; V] {
-        let [height, width] = self.planes.output;
+        let [height, width] = self.planes.form.output;
         let pixels = offsets.map(|offset| image.planes[offset..].as_ptr());
         let mut dy = image.dy[image.rows.start * width * LANES..].as_ptr();
         let mut sums = [[[_mm512_setzero_ps(); A]; R]; V];

@@ -1,0 +1,74 @@
+//! A convolution with weights, in the type of its numbers.
+
+use std::ops::Range;
+
+use bytemuck::cast_slice;
+use candle_core::DType;
+
+use super::flat::{self, Convolution, Finish, Packed};
+use super::paired::{self, PairedConvolution};
+use super::planes::{Form, Planes};
+use crate::ops::bf16::Stored;
+
+/// A convolution of single images.
+pub(super) enum Kernel {
+    F32(Convolution),
+    Bf16(PairedConvolution),
+}
+
+/// The numbers of channels and outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub channels: usize,
+    pub outputs: usize,
+}
+
+impl Kernel {
+    /// Creates a convolution with the weights at the index that `at` returns of an output, a channel and a place of the
+    /// kernel, which is `turned` by half a turn.
+    pub fn new<T: Stored>(
+        form: Form,
+        Sizes { channels, outputs }: Sizes,
+        weight: &[T],
+        turned: bool,
+        at: impl Fn(usize, usize, usize) -> usize,
+    ) -> Self {
+        let kernel = form.kernel[0] * form.kernel[1];
+        if T::DTYPE == DType::F32 {
+            let at = |output: usize, tap: usize| at(output, tap / kernel, tap % kernel);
+            let weights = Packed::new(cast_slice(weight), outputs, channels * kernel, at);
+            return Self::F32(Convolution::new(Planes::new(channels, form, flat::GROUP), weights, turned));
+        }
+        Self::Bf16(PairedConvolution::new(form, channels, cast_slice(weight), outputs, at, turned))
+    }
+
+    /// Returns the outputs of a block.
+    pub fn block(&self) -> usize {
+        match self {
+            Self::F32(_) => flat::OUTPUTS,
+            Self::Bf16(_) => paired::OUTPUTS,
+        }
+    }
+
+    /// Returns all blocks.
+    pub fn blocks(&self) -> Range<usize> {
+        match self {
+            Self::F32(convolution) => convolution.blocks(),
+            Self::Bf16(convolution) => convolution.blocks(),
+        }
+    }
+
+    /// Convolves an image for these blocks of outputs, and writes their positions to `y`.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there is room for the positions of the blocks' outputs at `y`.
+    pub unsafe fn of_image<T: Stored>(&self, x: &[T], blocks: Range<usize>, finish: Finish<'_>, y: *mut T) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            match self {
+                Self::F32(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
+                Self::Bf16(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
+            }
+        }
+    }
+}
