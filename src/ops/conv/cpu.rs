@@ -115,8 +115,9 @@ impl Geometry {
             vectorized(
                 #[inline(always)]
                 || {
-                    let channels = dbias.iter_mut().zip(dy.chunks_exact(self.positions()));
-                    channels.for_each(|(bias, g)| *bias += cpu::sum(g, T::load));
+                    for (bias, g) in dbias.iter_mut().zip(dy.chunks_exact(self.positions())) {
+                        *bias += cpu::sum(g, T::load);
+                    }
                 },
             );
             let x = &x[image * self.input_len()..][..self.input_len()];

@@ -54,16 +54,16 @@ impl PairedConvolution {
         let kernel = form.kernel[0] * form.kernel[1];
         let tile = WIDTH * pairs;
         let mut weights = vec![0; outputs.div_ceil(WIDTH) * blocks * kernel * tile];
-        let number = |output, channel, place| match channel < channels {
+        let number = |output, channel, place| match output < outputs && channel < channels {
             true => u32::from(weight[at(output, channel, place)].to_bits()),
             false => 0,
         };
-        for output in 0..outputs {
-            for pair in 0..blocks * pairs {
-                for place in 0..kernel {
-                    let of = (output / WIDTH * blocks + pair / pairs) * kernel + place;
-                    let [lower, upper] = [0, 1].map(|i| number(output, 2 * pair + i, place));
-                    weights[of * tile + output % WIDTH * pairs + pair % pairs] = lower | upper << 16;
+        for (number_of_tile, tile) in weights.chunks_exact_mut(tile).enumerate() {
+            let (strip, place) = (number_of_tile / kernel, number_of_tile % kernel);
+            let (first_output, first_pair) = (strip / blocks * WIDTH, strip % blocks * pairs);
+            for (output, line) in (first_output..).zip(tile.chunks_exact_mut(pairs)) {
+                for (pair, to) in (first_pair..).zip(line) {
+                    *to = number(output, 2 * pair, place) | number(output, 2 * pair + 1, place) << 16;
                 }
             }
         }
