@@ -109,13 +109,13 @@ impl WeightGradient {
             let offsets = std::array::from_fn(|r| self.offsets[(first + r.min(count - 1)) * A]);
             // SAFETY: as promised by the caller.
             let found = unsafe { self.sums_of::<V, R, A>(image, offsets) };
-            for (found, sums) in found.iter().zip(sums.chunks_exact_mut(self.offsets.len() * LANES)) {
+            for (v, sums) in sums.chunks_exact_mut(self.offsets.len() * LANES).enumerate() {
                 let sums = sums[first * A * LANES..].chunks_exact_mut(LANES);
                 for (found, sum) in found.as_flattened()[..count * A].iter().zip(sums) {
                     // SAFETY: `sum` has sixteen numbers.
                     unsafe {
                         let sum = sum.as_mut_ptr();
-                        _mm512_storeu_ps(sum, _mm512_add_ps(_mm512_loadu_ps(sum), *found));
+                        _mm512_storeu_ps(sum, _mm512_add_ps(_mm512_loadu_ps(sum), found[v]));
                     }
                 }
             }
@@ -132,22 +132,22 @@ impl WeightGradient {
         &self,
         image: &Image<'_>,
         offsets: [usize; R],
-    ) -> [[[__m512; A]; R]; V] {
+    ) -> [[[__m512; V]; A]; R] {
         let [height, width] = self.planes.form.output;
         let pixels = offsets.map(|offset| image.planes[offset..].as_ptr());
         let mut dy = image.dy[image.rows.start * width * LANES..].as_ptr();
-        let mut sums = [[[_mm512_setzero_ps(); A]; R]; V];
+        let mut sums = [[[_mm512_setzero_ps(); V]; A]; R];
         for y in image.rows.clone() {
             for place in y * self.planes.pitch..y * self.planes.pitch + width {
                 // SAFETY: the place is one of the result, whose pixels are within the planes from every offset.
                 unsafe {
                     let g: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(dy.add(v * height * width * LANES)));
                     dy = dy.add(LANES);
-                    for r in 0..R {
-                        for a in 0..A {
-                            let pixel = _mm512_set1_ps(*pixels[r].add(place + a));
-                            for v in 0..V {
-                                sums[v][r][a] = _mm512_fmadd_ps(g[v], pixel, sums[v][r][a]);
+                    for (sums, pixels) in sums.iter_mut().zip(pixels) {
+                        for (a, sums) in sums.iter_mut().enumerate() {
+                            let pixel = _mm512_set1_ps(*pixels.add(place + a));
+                            for (sum, g) in sums.iter_mut().zip(g) {
+                                *sum = _mm512_fmadd_ps(g, pixel, *sum);
                             }
                         }
                     }
