@@ -177,8 +177,10 @@ fn gradients_that_are_not_needed_change_no_others() {
 fn nan_and_infinity_reach_the_same_results() {
     fn check<T: Stored>(value: f64) {
         let stored = T::from_f64(value);
-        for (operand, at) in (0..3).flat_map(|operand| [0, 14, 35].map(|at| (operand, at))) {
-            let mut case = Case::<T>::new([2, 3, 6, 6], [5, 3, 3, 3], Conv2d { padding: 1, ..Conv2d::default() });
+        let places = (0..3).flat_map(|operand| [0, 14, 35].map(|at| (operand, at)));
+        for ((operand, at), stride) in places.flat_map(|place| [1, 2].map(|stride| (place, stride))) {
+            let options = Conv2d { stride, padding: 1, ..Conv2d::default() };
+            let mut case = Case::<T>::new([2, 3, 6, 6], [5, 3, 3, 3], options);
             [&mut case.x, &mut case.weight, &mut case.dy][operand][at] = stored;
             let found = case.direct(ALL);
             for (found, expected) in found.iter().zip(case.unrolled(&found[0])) {
@@ -195,6 +197,23 @@ fn nan_and_infinity_reach_the_same_results() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for_each_type!(check(value));
     }
+}
+
+/// Otherwise they would only be slower, with results that are as right.
+#[test]
+fn the_convolutions_of_a_residual_network_are_direct() {
+    fn check<T: Stored>() {
+        let is_direct = |side, kernel, stride, padding| {
+            let options = Conv2d { stride, padding, ..Conv2d::default() };
+            let geometry = Geometry::new(options, &[64, 16, side, side], &[32, 16, kernel, kernel], None).unwrap();
+            geometry.is_direct(T::DTYPE)
+        };
+        for side in [28, 14, 7] {
+            assert!(is_direct(side, 3, 1, 1) && is_direct(side, 3, 2, 1) && is_direct(side, 1, 2, 0), "{side}");
+        }
+        assert!(!is_direct(1, 3, 1, 1) && !is_direct(28, 3, 3, 1));
+    }
+    for_each_type!(check());
 }
 
 /// Of no images there is nothing, and the gradient of the weights is zero.
