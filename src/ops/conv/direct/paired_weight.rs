@@ -129,7 +129,7 @@ impl PairedWeightGradient {
                     1 => line(0),
                     // The lower ones of pairs.
                     _ => {
-                        let [first, second] = [line(0), line(2 * LANES)].map(|line| _mm512_cvtepi32_epi16(line));
+                        let (first, second) = (_mm512_cvtepi32_epi16(line(0)), _mm512_cvtepi32_epi16(line(2 * LANES)));
                         _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
                     }
                 };

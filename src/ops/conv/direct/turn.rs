@@ -21,13 +21,15 @@ pub(super) fn turn(from: &[f32], width: usize, to: &mut [f32]) {
             let columns = (width - first).min(LANES);
             let row = |row: usize| match row < rows {
                 // SAFETY: the columns are within the row.
-                true => unsafe { _mm512_maskz_loadu_ps(tail_mask(columns), from[row * width + first..].as_ptr()) },
-                false => _mm512_setzero_ps(),
+                true => unsafe {
+                    _mm512_maskz_loadu_epi32(tail_mask(columns), from[row * width + first..].as_ptr().cast())
+                },
+                false => _mm512_setzero_si512(),
             };
-            let lines = transposed(std::array::from_fn(row));
+            let lines = product::transposed(std::array::from_fn(row));
             for (to, line) in to[first * LANES..][..columns * LANES].chunks_exact_mut(LANES).zip(lines) {
                 // SAFETY: `to` has sixteen numbers.
-                unsafe { _mm512_storeu_ps(to.as_mut_ptr(), line) };
+                unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), line) };
             }
         }
     }
@@ -43,24 +45,17 @@ pub(super) fn turned_rows(from: &[f32], rows: usize, width: usize) -> Vec<f32> {
             let columns = (width - first).min(LANES);
             let column = |column: usize| match column < columns {
                 // SAFETY: a column has sixteen numbers.
-                true => unsafe { _mm512_loadu_ps(from[(first + column) * LANES..][..LANES].as_ptr()) },
-                false => _mm512_setzero_ps(),
+                true => unsafe { _mm512_loadu_si512(from[(first + column) * LANES..][..LANES].as_ptr().cast()) },
+                false => _mm512_setzero_si512(),
             };
-            let lines = transposed(std::array::from_fn(column));
+            let lines = product::transposed(std::array::from_fn(column));
             for (to, line) in to.chunks_exact_mut(width).zip(lines) {
                 // SAFETY: the columns are within the row.
-                unsafe { _mm512_mask_storeu_ps(to[first..].as_mut_ptr(), tail_mask(columns), line) };
+                unsafe { _mm512_mask_storeu_epi32(to[first..].as_mut_ptr().cast(), tail_mask(columns), line) };
             }
         }
     }
     to
-}
-
-/// Returns the columns of sixteen rows of sixteen numbers.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512; LANES]) -> [__m512; LANES] {
-    product::transposed(rows.map(|row| _mm512_castps_si512(row))).map(|column| _mm512_castsi512_ps(column))
 }
 
 #[cfg(test)]
