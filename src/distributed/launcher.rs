@@ -34,11 +34,11 @@ impl Launched {
         found.filter(|launched| launched.rank < launched.world)
     }
 
-    /// Returns the number of threads for each process: all cores that it may use, or its share of them if the launcher
-    /// has not bound it to some of the machine's `cores`.
+    /// Returns the number of threads for each process: its share of the machine's `cores`, as far as it is `allowed` to
+    /// use so many. A launcher may bind several processes to the same cores.
     pub fn threads(&self, allowed: usize, cores: usize) -> usize {
         let here = self.here.unwrap_or(self.world).max(1);
-        if allowed < cores { allowed } else { (allowed / here).max(1) }
+        allowed.min((cores / here).max(1))
     }
 }
 
@@ -74,6 +74,8 @@ mod tests {
     fn cores_are_shared_unless_each_process_has_its_own() {
         let two = Launched { by: "srun", rank: 0, world: 8, here: Some(2) };
         assert_eq!([two.threads(1, 16), two.threads(16, 16), two.threads(1, 1)], [1, 8, 1]);
+        let bound_to_a_socket = Launched { here: Some(8), ..two };
+        assert_eq!(bound_to_a_socket.threads(8, 16), 2);
         assert_eq!(Launched { here: None, ..two }.threads(4, 4), 1);
     }
 }

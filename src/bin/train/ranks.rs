@@ -100,7 +100,7 @@ impl Ranks {
     #[cfg(feature = "mpi")]
     pub fn leave(self, ended: Ended) -> ExitCode {
         match self.mpi {
-            Some(mpi) if ended.together => mpi.leave(),
+            Some(mpi) if ended.together => mpi.leave(ended.code),
             Some(mpi) => {
                 if ended.waits {
                     std::thread::sleep(WHILE_SAVED);
