@@ -64,11 +64,7 @@ impl Transfer {
         transfer.begun(code)
     }
 
-    pub fn all_gather(
-        world: &SimpleCommunicator,
-        own: Message,
-        sizes: &[usize],
-    ) -> Result<Self, CommunicatorError> {
+    pub fn all_gather(world: &SimpleCommunicator, own: Message, sizes: &[usize]) -> Result<Self, CommunicatorError> {
         let own_len = own.bytes().len();
         let mut transfer = Self::new(own, [Layout::of(&[own_len])?, Layout::of(sizes)?])?;
         let [to, from] = &transfer.layouts;
