@@ -69,7 +69,10 @@ impl PairedConvolution {
         }
         let offsets = planes.offsets(turned);
         let offsets: Vec<usize> = offsets.chunks_exact(kernel).step_by(pairs).flatten().copied().collect();
-        Self { channels, planes, outputs, pairs, weights, offsets, places: planes.places() }
+        let places = planes.places();
+        let tile = (pairs - 1) * planes.of_channel() + places.len().next_multiple_of(GROUP) * LANES;
+        assert!(offsets.iter().all(|offset| offset + tile <= planes.total()), "places beyond the planes");
+        Self { channels, planes, outputs, pairs, weights, offsets, places }
     }
 
     /// Returns all blocks of 32 outputs.
