@@ -108,7 +108,6 @@ impl Run {
         let began = Instant::now();
         // If a pending save found non-finite weights, that error comes first: it is the cause.
         let outcome = self.steps(sink).map_err(|error| self.session.explained(error));
-        self.has_ended_together |= matches!(outcome, Err(TrainError::NotFinite { .. }));
         let Some(keeper) = &mut self.keeper else { return outcome };
         let session = &self.session;
         let outcome = outcome.or_else(|error| keeper.await_save(session, sink).and(Err(error)));
@@ -119,6 +118,11 @@ impl Run {
         keeper.directory.record_time("end", session.step(), began.elapsed().as_secs_f64());
         if outcome.is_ok() {
             keeper.directory.put_times();
+            self.control.put_at_stake(Stake {
+                in_order: "the run has ended".to_owned(),
+                at_once: "everything is saved".to_owned(),
+                save: String::new(),
+            });
         }
         // A store that has just failed would only take more time.
         let is_unsaved = matches!(outcome, Err(TrainError::Checkpoint(_) | TrainError::Write { .. }));
@@ -152,15 +156,18 @@ impl Run {
             let (loss, gradients, asked) = match self.session.gradients(&batch, &self.control) {
                 Ok(found) => found,
                 // The wait for the others was given up.
-                Err(TrainError::Ranks(_)) if stop() => return self.finish_stopped(sink),
+                Err(TrainError::Ranks(_)) if stop_now() => return self.finish_stopped(sink),
                 Err(error @ TrainError::Ranks(_)) => return Err(self.save_before(error, sink)),
                 Err(error) => return Err(error),
             };
-            self.require_finite("loss", loss, step, &rates)?;
             let (scale, skipped) = (self.session.loss_scale(), self.session.overflows(&gradients));
-            if !skipped {
-                self.require_finite_gradients(&gradients, step, &rates)?;
-            }
+            let are_finite = self.require_finite("loss", loss, step, &rates).and_then(|()| match skipped {
+                true => Ok(()),
+                false => self.require_finite_gradients(&gradients, step, &rates),
+            });
+            // All processes have the same numbers.
+            self.has_ended_together = are_finite.is_err();
+            are_finite?;
             self.session.update(&gradients, &rates, loss)?;
             let epoch = step / self.session.steps_per_epoch() + 1;
             let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm()).scaled(scale, skipped);
@@ -238,17 +245,19 @@ impl Run {
     fn validate(&mut self, record: &StepRecord, sink: &mut dyn Sink) -> Result<Option<Evaluation>, TrainError> {
         if self.keeper.is_none() || self.session.is_sharded() {
             sink.validating(record.done());
-            return self.session.validate(&|| false);
+            let found = self.session.validate(&|| false);
+            return found.map_err(|error| self.save_before_validation(record, error, sink));
         }
         let control = self.control.clone();
         sink.validating(record.done());
         match self.session.validate(&|| control.is_pressing()) {
             Ok(None) => self.session.postpone_validation(record.clone()),
-            Err(error @ TrainError::Data(_)) => {
+            // The wait for the others was given up.
+            Err(TrainError::Ranks(_)) if control.stop_requested().is_some() => {
                 self.session.postpone_validation(record.clone());
-                return Err(self.save_before(error, sink));
+                return Ok(None);
             }
-            found => return found,
+            found => return found.map_err(|error| self.save_before_validation(record, error, sink)),
         }
         if control.stop_requested().is_some() {
             return Ok(None);
@@ -257,6 +266,15 @@ impl Run {
         sink.validating(record.done());
         // A requested save does not interrupt it again.
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
+    }
+
+    /// Saves the state with the validation pending, if it failed because of data or of another process.
+    fn save_before_validation(&mut self, record: &StepRecord, error: TrainError, sink: &mut dyn Sink) -> TrainError {
+        if !matches!(error, TrainError::Data(_) | TrainError::Ranks(_)) {
+            return error;
+        }
+        self.session.postpone_validation(record.clone());
+        self.save_before(error, sink)
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[StepHyperparams]) -> Result<(), TrainError> {
@@ -299,7 +317,10 @@ impl Run {
         match &mut self.keeper {
             Some(keeper) => {
                 if self.has_ended_together {
-                    keeper.await_save(&self.session, sink)?;
+                    let saved = keeper.await_save(&self.session, sink);
+                    // If this one fails, the others would wait for it.
+                    self.has_ended_together = saved.is_ok() || !self.session.is_sharded();
+                    saved?;
                     let is_behind = keeper.is_behind(&self.session);
                     self.session.collect_states(is_behind)?;
                 }

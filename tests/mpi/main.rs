@@ -50,7 +50,8 @@ fn mpirun() -> String {
 fn is_open_mpi() -> bool {
     let version = Command::new(mpirun()).arg("--version").output();
     let version = version.expect("mpirun is missing: install Open MPI or MPICH, or set REKINDLE_MPIRUN");
-    String::from_utf8_lossy(&version.stdout).contains("Open MPI")
+    let version = String::from_utf8_lossy(&version.stdout);
+    version.contains("Open MPI") || version.contains("OpenRTE")
 }
 
 /// Returns `mpirun` with this number of processes of `program`.

@@ -96,7 +96,7 @@ fn main() -> ExitCode {
     let settled = settle_threads(launched);
     let limit = file_size_limit_is_an_error();
     memory::keep_freed();
-    let arguments = request::parse();
+    let arguments = request::parse(launched.is_some_and(|launched| launched.rank > 0));
     if launched.is_some() && arguments.command.is_some() {
         return refused(launched, "several processes compute only a run; start this command without a launcher");
     }
@@ -166,7 +166,13 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
             messages.iter().for_each(|message| console.message(message));
             ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
             let code = train(&mut run, console);
-            Ended { code, together: ranks::is_together(&run), waits: false }
+            let together = ranks::is_together(&run);
+            if !together && code > 128 {
+                console.message(
+                    "note: the other processes had not come to that step; if nobody has asked to stop, one was lost",
+                );
+            }
+            Ended { code, together, waits: false }
         }
         Err(error) => {
             console.message(&format!("error: {error}"));

@@ -88,6 +88,14 @@ impl Ranks {
         let _ = control;
     }
 
+    /// Tells the others that this process fails.
+    fn fail(&self) {
+        #[cfg(feature = "mpi")]
+        if let Some(mpi) = &self.mpi {
+            mpi.fail();
+        }
+    }
+
     /// Says how many processes there are, and their threads.
     pub fn line(&self) -> Option<String> {
         let world = self.communicator().world();
@@ -142,10 +150,14 @@ pub fn follow(arguments: &Arguments, ranks: &Ranks) -> Ended {
     let together = run.has_ended_together();
     let is_lost = matches!(error, TrainError::Ranks(RanksError::LostTouch { .. }));
     let says = !is_lost || ranks.says();
+    if !together && !is_lost {
+        ranks.fail();
+    }
     if !together && says {
         say(&if is_lost { error.to_string() } else { format!("process {rank} (counted from 0): {error}") });
     }
-    Ended { code: 1, together, waits: !says }
+    // An error of this process ends all of them, once the first one has saved.
+    Ended { code: 1, together, waits: !says || !is_lost }
 }
 
 /// Prints an error. A reader that is gone is no reason to fail.

@@ -16,11 +16,13 @@ use crate::Arguments;
 /// Options of a run with a value.
 const VALUED: [&str; 4] = ["--resume", "--out", "--set", "--device"];
 
-/// Returns the arguments of this process. If they are wrong, prints a message and exits.
-pub fn parse() -> Arguments {
+/// Returns the arguments of this process. If they are wrong, prints a message and exits; one of several processes that
+/// were started with the same arguments may be `quiet`.
+pub fn parse(quiet: bool) -> Arguments {
     let given: Vec<OsString> = std::env::args_os().collect();
     let error = match Arguments::try_parse_from(&given) {
         Ok(arguments) => return arguments,
+        Err(error) if quiet => std::process::exit(error.exit_code()),
         Err(error) => error,
     };
     let words: Vec<String> = given.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();

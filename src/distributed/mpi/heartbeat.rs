@@ -28,6 +28,9 @@ const TAG: c_int = 7;
 
 const NOBODY: usize = usize::MAX;
 
+/// Is added to the number of a process that has said itself that it ends with an error.
+const FAILED: usize = 1 << 40;
+
 /// A beat that says nothing else.
 const ALIVE: u64 = u64::MAX;
 
@@ -54,9 +57,20 @@ impl Heartbeat {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Returns the number of a process that no longer answers.
+    /// Returns the number of a process that no longer answers, or ends with an error.
     pub fn lost(&self) -> Option<usize> {
-        Some(self.shared.lost.load(Ordering::Acquire)).filter(|&lost| lost != NOBODY)
+        Some(self.shared.lost.load(Ordering::Acquire)).filter(|&lost| lost != NOBODY).map(|lost| lost % FAILED)
+    }
+
+    /// Whether the lost process has said that it ends with an error.
+    pub fn has_failed(&self) -> bool {
+        let lost = self.shared.lost.load(Ordering::Acquire);
+        lost != NOBODY && lost >= FAILED
+    }
+
+    /// Tells the others that this process, number `rank`, ends with an error.
+    pub fn fail(&self, rank: usize) {
+        self.shared.lost.store(rank + FAILED, Ordering::Release);
     }
 
     /// Ends the beats in order, together with the neighbours; whether all have answered until then.

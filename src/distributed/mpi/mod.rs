@@ -107,6 +107,13 @@ impl Mpi {
         self.shared.heartbeat.as_ref()?.lost()
     }
 
+    /// Tells the other processes that this one ends with an error, so that the first one saves.
+    pub fn fail(&self) {
+        if let Some(heartbeat) = &self.shared.heartbeat {
+            heartbeat.fail(self.shared.rank);
+        }
+    }
+
     /// Ends the connection, together with all other processes; this one then ends with `code`.
     pub fn leave(mut self, code: u8) {
         let others_are_there = self.shared.heartbeat.as_ref().is_none_or(Heartbeat::stop);
@@ -177,11 +184,14 @@ impl Shared {
     fn reason_to_give_up(&self) -> Option<CommunicatorError> {
         if let Some(lost) = self.heartbeat.as_ref().and_then(Heartbeat::lost) {
             let silence = heartbeat::SILENCE.as_secs();
-            let message = format!(
-                "process {lost} has not answered for {silence} s: it has ended, it is stopped, or its machine cannot be \
-                 reached"
-            );
-            return Some(message.into());
+            return Some(match self.heartbeat.as_ref().is_some_and(Heartbeat::has_failed) {
+                true => format!("process {lost} ends with an error").into(),
+                false => format!(
+                    "process {lost} has not answered for {silence} s: it has ended, it is stopped, or its machine \
+                     cannot be reached"
+                )
+                .into(),
+            });
         }
         let give_up = self.give_up.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = give_up.as_ref().is_some_and(|give_up| give_up());

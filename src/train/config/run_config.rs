@@ -172,7 +172,7 @@ pub struct DistributedConfig {
     /// Whether each process keeps the moments of only some parameters, updates these, and gives them to the others. The
     /// moments then take the memory of one process in all, except while the first process collects them for a save.
     /// Only a process that all others have answered can save: without the moments of a lost one, the run continues from
-    /// its newest checkpoint.
+    /// its newest checkpoint, and a validation is not interrupted for a stop.
     #[serde(default)]
     pub shard_optimizer: bool,
 }

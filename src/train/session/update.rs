@@ -200,7 +200,7 @@ impl Session {
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let evaluate = || self.evaluate(stop);
         let lent = component::lent(self.components())?;
-        let evaluation = component::with_weights(&self.weights, lent, evaluate)?.filter(|_| !stop());
+        let evaluation = component::with_weights(&self.weights, lent, evaluate)?;
         if let Some(evaluation) = &evaluation {
             self.unvalidated = None;
             self.measured.take(evaluation);
@@ -216,10 +216,12 @@ impl Session {
         let (model, loss, metrics) = (self.model.as_ref(), self.loss.as_ref(), &self.metrics[..]);
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
         if world == 1 || !metrics::can_be_shared(metrics) {
-            return metrics::evaluate(model, loss, metrics, self.data.validation_batches_unless(stop));
+            let found = metrics::evaluate(model, loss, metrics, self.data.validation_batches_unless(stop))?;
+            return Ok(found.filter(|_| !stop()));
         }
         let gather = |bytes: &[u8]| {
-            // The others wait until this process ends, or begins again.
+            // The others wait until this process ends, or begins again. Once they have its figures, they go on, and so
+            // must this one.
             if stop() { Ok(Vec::new()) } else { self.gather(bytes) }
         };
         let own = self.data.validation_share_unless(rank, world, stop);
