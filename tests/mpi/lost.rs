@@ -54,3 +54,32 @@ fn a_suspended_process_is_named_after_seconds() {
         }
     }
 }
+
+/// Its message is printed, and the first process saves before all of them end.
+#[test]
+fn a_process_that_cannot_read_its_data_ends_all_after_a_save() {
+    let config = SHARED.replace("steps = 60", "steps = 100000").replace("20 steps", "50000 steps");
+    let config = config.replace("path = \"data.csv\"", "path = \"images\"\n    format = \"images\"");
+    let lab = Lab::in_memory(&config);
+    for (class, shade) in [("dark", 10), ("light", 200)] {
+        let folder = lab.path("images").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for number in 0..20u8 {
+            let pixels: Vec<u8> = (0..16).map(|pixel| shade + (pixel * 3 + number) % 40).collect();
+            let file = fs::File::create(folder.join(format!("{number}.png"))).unwrap();
+            let mut encoder = png::Encoder::new(file, 4, 4);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        }
+    }
+    let run = lab.path("run");
+    let mut training = spawn(&lab, 2, &["config.toml", "--out", "run"]);
+    training.wait_until(|| fs::metadata(run.join("log.jsonl")).is_ok_and(|log| log.len() > 5_000));
+    for entry in fs::read_dir(lab.path("images/dark")).unwrap() {
+        fs::write(entry.unwrap().path(), b"").unwrap();
+    }
+    let ended = training.ended();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(*steps(&run).last().unwrap() > 20, "{}", ended.stderr);
+    assert!(ended.stderr.contains("images/dark/"), "{}", ended.stderr);
+}

@@ -1,6 +1,8 @@
 //! A signal at any process, or at the launcher, loses nothing.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::common::{Lab, assert_same_bits, checkpoint, log, steps};
 use crate::{is_open_mpi, long, process, send, spawn, train};
@@ -77,5 +79,58 @@ fn a_stopped_run_goes_on_with_the_same_bits() {
     if !last.is_multiple_of(1000) {
         fs::remove_dir_all(checkpoint(&run, last)).unwrap();
     }
+    assert_same_bits(&lab.path("alone"), &run);
+}
+
+/// A run that mostly validates, in four batches that processes share.
+fn validating() -> Lab {
+    let config = crate::SHARED.replace("steps = 60", "steps = 200").replace("20 steps", "1000 steps");
+    let config = config.replace("path = \"data.csv\"", "path = \"many.csv\"").replace("0.2", "0.97");
+    let lab = Lab::in_memory(&format!("validation = {{ every = \"1 step\" }}\n{config}"));
+    let row = |i: u32| format!("{},{},{},{}\n", i * 37 % 61, i * i % 53, i * 11 % 17, (i * 7 + i * i / 3) % 3);
+    fs::write(lab.path("many.csv"), "a,b,c,label\n".to_owned() + &(0..1000).map(row).collect::<String>()).unwrap();
+    lab
+}
+
+/// The first process waits in a validation for a slower one when it is asked to save: it must not begin it again.
+#[test]
+fn a_save_while_others_are_slow_changes_no_bit() {
+    let lab = validating();
+    lab.start("alone");
+    let mut training = spawn(&lab, 2, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    let mut done = 5;
+    for _ in 0..4 {
+        training.wait_until(|| log_lines(&lab) > done);
+        let (first, second) = (process(&lab, 0).unwrap(), process(&lab, 1).unwrap());
+        send(second, libc::SIGSTOP);
+        sleep(Duration::from_millis(100));
+        send(first, libc::SIGUSR1);
+        sleep(Duration::from_millis(600));
+        send(second, libc::SIGCONT);
+        done = log_lines(&lab) + 10;
+    }
+    training.ended().well();
+    for step in steps(&run).into_iter().filter(|step| ![0, 200].contains(step)) {
+        fs::remove_dir_all(checkpoint(&run, step)).unwrap();
+    }
+    assert_same_bits(&lab.path("alone"), &run);
+}
+
+/// The validation in which the other one is lost is pending in the checkpoint.
+#[test]
+fn a_process_that_is_lost_in_a_validation_costs_no_step() {
+    let lab = validating();
+    lab.start("alone");
+    let mut training = spawn(&lab, 2, &["config.toml", "--out", "run"]);
+    let run = lab.path("run");
+    training.wait_until(|| log_lines(&lab) > 20);
+    send(process(&lab, 1).unwrap(), libc::SIGSTOP);
+    let ended = training.ended();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let last = *steps(&run).last().unwrap();
+    assert!(last > 20 && last + 1 >= log(&run).len() as u64, "{last} of {}", log(&run).len());
+    train(&lab, 2, &["--resume", "run"]).well();
+    fs::remove_dir_all(checkpoint(&run, last)).unwrap();
     assert_same_bits(&lab.path("alone"), &run);
 }
