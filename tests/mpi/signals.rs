@@ -84,7 +84,7 @@ fn a_stopped_run_goes_on_with_the_same_bits() {
 
 /// A run that mostly validates, in four batches that processes share.
 fn validating() -> Lab {
-    let config = crate::SHARED.replace("steps = 60", "steps = 200").replace("20 steps", "1000 steps");
+    let config = crate::SHARED.replace("steps = 60", "steps = 2000").replace("20 steps", "5000 steps");
     let config = config.replace("path = \"data.csv\"", "path = \"many.csv\"").replace("0.2", "0.97");
     let lab = Lab::in_memory(&format!("validation = {{ every = \"1 step\" }}\n{config}"));
     let row = |i: u32| format!("{},{},{},{}\n", i * 37 % 61, i * i % 53, i * 11 % 17, (i * 7 + i * i / 3) % 3);
@@ -100,7 +100,7 @@ fn a_save_while_others_are_slow_changes_no_bit() {
     let mut training = spawn(&lab, 2, &["config.toml", "--out", "run"]);
     let run = lab.path("run");
     let mut done = 5;
-    for _ in 0..4 {
+    for _ in 0..3 {
         training.wait_until(|| log_lines(&lab) > done);
         let (first, second) = (process(&lab, 0).unwrap(), process(&lab, 1).unwrap());
         send(second, libc::SIGSTOP);
@@ -111,7 +111,7 @@ fn a_save_while_others_are_slow_changes_no_bit() {
         done = log_lines(&lab) + 10;
     }
     training.ended().well();
-    for step in steps(&run).into_iter().filter(|step| ![0, 200].contains(step)) {
+    for step in steps(&run).into_iter().filter(|step| ![0, 2000].contains(step)) {
         fs::remove_dir_all(checkpoint(&run, step)).unwrap();
     }
     assert_same_bits(&lab.path("alone"), &run);
