@@ -72,8 +72,9 @@ fn a_stopped_run_goes_on_with_the_same_bits() {
     training.wait_until(|| log_lines(&lab) > 50);
     training.signal("TERM");
     let ended = training.ended();
-    let expected = if is_open_mpi() { 1 } else { 143 };
-    assert_eq!(ended.code, Some(expected), "{}", ended.stderr);
+    // Whatever the processes end with, Open MPI's launcher ends with 1; MPICH's passes 143 on, or by a race 0.
+    let expected = if is_open_mpi() { [1, 1] } else { [143, 0] };
+    assert!(ended.code.is_some_and(|code| expected.contains(&code)), "{:?}: {}", ended.code, ended.stderr);
     let last = *steps(&run).last().unwrap();
     train(&lab, 4, &["--resume", "run"]).well();
     if !last.is_multiple_of(1000) {
