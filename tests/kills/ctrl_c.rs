@@ -14,7 +14,7 @@ use crate::LONG;
 use crate::common::training::{Training, wait_until};
 use crate::common::{Lab, steps};
 use crate::signals::full_pipe;
-use crate::supervise::{TRAIN, long, restarts, send, supervised, trainer};
+use crate::supervise::{TRAIN, restarts, send, supervised, trainer};
 
 /// Makes the command the foreground of a new terminal, and returns the keyboard.
 fn in_terminal(command: &mut Command) -> File {
@@ -43,7 +43,8 @@ const COUNTING: &str = "trap 'echo INT >> heard' INT; \"$0\" \"$@\" & wait; wait
 
 #[test]
 fn ctrl_c_is_not_sent_twice() {
-    let lab = long();
+    // Far longer than the test.
+    let lab = Lab::new(&LONG.replace("steps = 4000", "steps = 10000000").replace("20 steps", "1000000 steps"));
     let run = lab.path("run");
     let command = supervised(&[], &["sh", "-c", COUNTING, TRAIN, "config.toml", "--out", "run"]);
     let mut command = lab.command(&command);

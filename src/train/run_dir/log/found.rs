@@ -32,7 +32,8 @@ impl Found {
     /// [`Found::in_file`] for what `open` reads from a place on, `length` bytes in all. Parts of this size that follow
     /// the rule are read by several threads.
     ///
-    /// A log may have millions of lines, so `step_of` parses few of them. A line counts unparsed if it begins with the
+    /// A log of two parts or more may have millions of lines, so `step_of` parses few of them; of a shorter one it parses
+    /// all. A line counts unparsed if it begins with the
     /// step after that of the line before it, ends like one, and is among text without control characters, which a part
     /// of a file that was never written consists of. The first line of a part, and both lines wherever one does not
     /// follow the other, are parsed: there, lines may have been joined or cut. So is the last line that is kept.
@@ -46,11 +47,12 @@ impl Found {
         let (bytes, next) = before_last_of_parts(&open, length, steps, part, &step_of)?;
         let mut found = Self { bytes, next, is_disordered: false, gaps: Vec::new() };
         let source = open(bytes);
+        let is_long = length >= 2 * part;
         let (mut lines, mut beginning) = (Lines::of(source), Beginning::of(0));
         // Whether the line before is not parsed yet.
         let mut is_guessed = false;
         while let Some(line) = lines.next()? {
-            let follows = !line.before.is_empty() && found.next < steps;
+            let follows = is_long && !line.before.is_empty() && found.next < steps;
             if follows && line.is_in_plain_text && beginning.is_that_of(line.text) {
                 found.bytes += line.text.len() as u64;
                 found.next += 1;
