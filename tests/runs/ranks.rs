@@ -10,6 +10,7 @@ use std::time::Duration;
 use rekindle::distributed::{Communicator, CommunicatorError, Message};
 use rekindle::train::{Control, Outcome, Session, Setting, Sink, Sinks, StepRecord, TrainError, from_file};
 
+use crate::common::data::{mnist, write};
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, small};
 
 /// A rank with a channel from each and to each, itself included.
@@ -300,5 +301,37 @@ fn a_shared_validation_has_the_figures_of_one_process() {
         let name = format!("{world}");
         well(train_together(&lab, world, "4", &name, NEVER));
         assert_same_bits(&lab.path("alone"), &lab.path(&name));
+    }
+}
+
+/// Wherever in a step the other one is lost, the state that the first one saves is that from before the step, also the
+/// running statistics of batch norms.
+#[test]
+fn a_rank_that_is_lost_at_any_exchange_of_a_step_leaves_the_state_before_it() {
+    let config = small(ADAMW, "cosine(6)", "checkpoint = { every = '100 steps' }")
+        .replace("path = \"data.csv\"\n    validation = 0.2", "path = \"mnist\"\n    format = \"idx\"")
+        .replace("epochs = 3", "steps = 6")
+        .replace(
+            "kind = \"mlp\"\n    hidden = [8, 5]\n    dropout = 0.3",
+            "kind = \"resnet\"\n    widths = [4]\n    depths = [1]",
+        );
+    let lab = Lab::in_memory(
+        &config.replace("validation = { every = \"2 steps\" }", "validation = { every = \"100 steps\" }"),
+    );
+    write(&lab.path("mnist"), &mnist());
+    train(&lab, "2", "alone", None, NEVER).unwrap();
+    let whole = |run: &str| std::fs::read(checkpoint(&lab.path(run), 6).join("model.safetensors")).unwrap();
+    for exchanges in 0..31 {
+        let run = format!("lost-{exchanges}");
+        thread::scope(|scope| {
+            let [first, second] = ranks(2).try_into().ok().unwrap();
+            // Six exchanges are before the first step.
+            let second = Rank { exchanges: Cell::new(6 + exchanges), ..second };
+            let (lab, run) = (&lab, &run);
+            scope.spawn(move || train(lab, "2", run, Some(second), NEVER).unwrap_err());
+            train(lab, "2", run, Some(first), NEVER).unwrap_err();
+        });
+        well(train_together(&lab, 2, "2", &run, NEVER));
+        assert!(whole(&run) == whole("alone"), "after {exchanges} exchanges");
     }
 }

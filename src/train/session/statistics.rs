@@ -9,24 +9,18 @@ use crate::train::TrainError;
 use crate::train::error::RanksError;
 
 impl Session {
-    /// Moves the running statistics by what all processes have seen in this step, in the order of the micro-batches.
-    /// `own` is what this one has seen.
-    pub(super) fn move_statistics(&self, own: &[Seen]) -> Result<(), TrainError> {
-        if self.buffers.is_empty() {
-            return Ok(());
+    /// Writes what this process has seen, for [`Session::read_seen`] in all of them.
+    pub(super) fn write_seen(&self, seen: &[Seen], words: &mut Vec<u64>) -> Result<(), TrainError> {
+        seen.iter().try_for_each(|seen| self.write(seen, words))
+    }
+
+    /// Reads what a process has seen.
+    pub(super) fn read_seen(&self, mut words: &[u64]) -> Result<Vec<Seen>, TrainError> {
+        let mut all = Vec::new();
+        while let Some(seen) = self.read(&mut words)? {
+            all.push(seen);
         }
-        let mut words = Vec::new();
-        for seen in own {
-            self.write(seen, &mut words)?;
-        }
-        for bytes in self.gather(bytemuck::cast_slice(&words))? {
-            let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-            let mut rest = &words[..];
-            while let Some(seen) = self.read(&mut rest)? {
-                seen.apply()?;
-            }
-        }
-        self.compare_buffers()
+        Ok(all)
     }
 
     fn write(&self, seen: &Seen, words: &mut Vec<u64>) -> Result<(), TrainError> {
@@ -67,11 +61,8 @@ impl Session {
         Ok(Some(Seen { running_mean, running_variance, mean, variance, count, momentum }))
     }
 
-    /// Refuses, in the first step, a model whose buffers do not become the same in all processes.
-    fn compare_buffers(&self) -> Result<(), TrainError> {
-        if self.step != self.first_step {
-            return Ok(());
-        }
+    /// Refuses a model whose buffers have not become the same in all processes.
+    pub(super) fn compare_buffers(&self) -> Result<(), TrainError> {
         let world = self.communicator.world();
         for (name, buffer) in self.buffers.iter() {
             let values = buffer.flatten_all()?.to_device(&Device::Cpu)?.to_dtype(candle_core::DType::F64)?;

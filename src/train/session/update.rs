@@ -6,7 +6,7 @@ use super::Session;
 use crate::data::{Batch, DataError, pieces};
 use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
 use crate::model::Mode;
-use crate::ops::{self, Tape};
+use crate::ops::{self, Seen, Tape};
 use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::StepRng;
 use crate::train::TrainError;
@@ -17,6 +17,17 @@ use crate::train::error::RanksError;
 use crate::train::metrics::{self, Evaluation, Measured};
 use crate::train::observe::control::{Control, Requests};
 use crate::train::record::StepRecord;
+
+/// What all processes have of a step, in their order.
+#[derive(Default)]
+struct OfAll {
+    /// The loss of each micro-batch, times its share of the batch.
+    losses: Vec<f64>,
+    /// What one of them is asked for.
+    asked: Requests,
+    /// What batch norms have seen, if there are several processes; if not, it is applied already.
+    seen: Vec<Seen>,
+}
 
 impl Session {
     /// Returns the batch of the next update, or `None` if `stop` asks to end the wait.
@@ -36,21 +47,23 @@ impl Session {
         control: &Control,
     ) -> Result<(f64, MeasuredGradients, Requests), TrainError> {
         let several = self.communicator.world() > 1;
+        if several && self.step == self.first_step + 1 {
+            self.compare_buffers()?;
+        }
         let (sum, seen) = match several {
             true => ops::collect_seen(|| self.sum_of_gradients(batch)),
             false => (self.sum_of_gradients(batch), Vec::new()),
         };
         let (sum, shares, losses) = sum?;
-        if several {
-            self.move_statistics(&seen)?;
-        }
         let (gradients, losses) = sum.measure_with(&losses)?;
         let gradients = match self.loss_scale() {
             Some(scale) => gradients.unscaled(scale),
             None => gradients,
         };
         let weighted: Vec<f64> = shares.iter().zip(losses).map(|(share, loss)| share * loss).collect();
-        let (losses, asked) = self.of_all(weighted, control)?;
+        let OfAll { losses, asked, seen } = self.of_all(weighted, &seen, control)?;
+        // After the last exchange: if another process is lost, the state is still that from before the step.
+        seen.iter().try_for_each(Seen::apply)?;
         let mean = losses.into_iter().fold(0.0, |mean, part| mean + part);
         let gradients = match self.config.train.clip_norm {
             Some(max_norm) => gradients.clip(max_norm)?,
@@ -87,23 +100,26 @@ impl Session {
         Ok((sum, shares, losses))
     }
 
-    /// Returns the losses of all processes, in their order, and what one of them is asked for.
-    fn of_all(&self, losses: Vec<f64>, control: &Control) -> Result<(Vec<f64>, Requests), TrainError> {
+    /// Returns what all processes have of a step beside its gradients.
+    fn of_all(&self, losses: Vec<f64>, seen: &[Seen], control: &Control) -> Result<OfAll, TrainError> {
         if self.communicator.world() == 1 {
-            return Ok((losses, Requests::default()));
+            return Ok(OfAll { losses, ..OfAll::default() });
         }
         let own = control.take_requests();
-        let mut words = vec![own.stop.unwrap_or(0) as u64, u64::from(own.save)];
+        let mut words = vec![own.stop.unwrap_or(0) as u64, u64::from(own.save), losses.len() as u64];
         words.extend(losses.iter().map(|loss| loss.to_bits()));
-        let (mut losses, mut asked) = (Vec::new(), Requests::default());
+        self.write_seen(seen, &mut words)?;
+        let mut all = OfAll::default();
         for bytes in self.gather(bytemuck::cast_slice(&words))? {
             let words: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-            let [stop, save, ref of_rank @ ..] = words[..] else { continue };
-            losses.extend(of_rank.iter().map(|&loss| f64::from_bits(loss)));
-            asked.stop = asked.stop.or(Some(stop as usize).filter(|&signal| signal != 0));
-            asked.save |= save != 0;
+            let [stop, save, count, ref rest @ ..] = words[..] else { continue };
+            let (losses, seen) = rest.split_at(rest.len().min(count as usize));
+            all.losses.extend(losses.iter().map(|&loss| f64::from_bits(loss)));
+            all.seen.extend(self.read_seen(seen)?);
+            all.asked.stop = all.asked.stop.or(Some(stop as usize).filter(|&signal| signal != 0));
+            all.asked.save |= save != 0;
         }
-        Ok((losses, asked))
+        Ok(all)
     }
 
     /// The mean loss over the rows of a micro-batch.
