@@ -25,6 +25,9 @@ pub enum SumError {
     /// The gradients do not fit together, or a device fails.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// A batch without micro-batches.
+    #[error("a batch without micro-batches has no gradients")]
+    Empty,
     /// A micro-batch that belongs to another process, or is not the next one.
     #[error("micro-batch {given} was added, and the next of this process is {next}")]
     Order {
@@ -96,7 +99,7 @@ impl<'a> GradientSum<'a> {
         let (communicator, count) = (self.communicator, self.count);
         let mut own = self.sums.into_sums();
         if communicator.world() == 1 {
-            return own.pop().ok_or(SumError::Order { given: 0, next: 0 });
+            return own.pop().ok_or(SumError::Empty);
         }
         let like: Vec<&Tensor> = parameters.iter().map(|(_, parameter)| parameter.as_tensor()).collect();
         let mut sum: Vec<Option<Tensor>> = vec![None; like.len()];

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use keeper::{Keeper, not_finite};
 
-use super::TrainError;
 use super::best::BestCheckpoint;
 use super::config::Config;
 use super::given::Given;
@@ -20,6 +19,7 @@ use super::run_dir::directory::RunDirectory;
 use super::run_dir::outcome::RunEnd;
 use super::session::Session;
 use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
+use super::{RanksError, TrainError};
 use crate::checkpoint::fs::Disk;
 use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
 use crate::store;
@@ -103,6 +103,7 @@ impl Run {
             None => self.control.put_at_stake(Stake::default()),
         }
         self.session.shard();
+        self.control.needs_others(self.session.is_sharded());
         let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
         sink.begin(&Beginning { done, recorded, total, run: &self.path })?;
         let began = Instant::now();
@@ -156,8 +157,10 @@ impl Run {
             let (loss, gradients, asked) = match self.session.gradients(&batch, &self.control) {
                 Ok(found) => found,
                 // The wait for the others was given up.
-                Err(TrainError::Ranks(_)) if stop_now() => return self.finish_stopped(sink),
-                Err(error @ TrainError::Ranks(_)) => return Err(self.save_before(error, sink)),
+                Err(TrainError::Ranks(RanksError::LostTouch { .. })) if stop_now() => return self.finish_stopped(sink),
+                Err(error @ TrainError::Ranks(RanksError::LostTouch { .. })) => {
+                    return Err(self.save_before(error, sink));
+                }
                 Err(error) => return Err(error),
             };
             let (scale, skipped) = (self.session.loss_scale(), self.session.overflows(&gradients));
@@ -176,8 +179,14 @@ impl Run {
                 Next::Stop(outcome) => return Ok(outcome),
             }
         }
-        self.has_ended_together = true;
+        self.end_together();
         self.finish(Outcome::Finished, sink)
+    }
+
+    /// All processes have come to the last step of this run, or of this process: none has to be left behind.
+    fn end_together(&mut self) {
+        self.has_ended_together = true;
+        self.control.needs_others(true);
     }
 
     /// Saves the state before the batch that failed, so that no update is lost.
@@ -215,7 +224,7 @@ impl Run {
         let is_last = record.done() >= self.session.total_steps();
         match self.stop_after_step(asked).filter(|_| !is_last) {
             Some(signal) => {
-                self.has_ended_together = true;
+                self.end_together();
                 self.finish(Outcome::Stopped { signal }, sink).map(Next::Stop)
             }
             None => Ok(Next::Step(record.next)),

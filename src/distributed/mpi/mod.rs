@@ -116,8 +116,9 @@ impl Mpi {
 
     /// Ends the connection, together with all other processes; this one then ends with `code`.
     pub fn leave(mut self, code: u8) {
-        let others_are_there = self.shared.heartbeat.as_ref().is_none_or(Heartbeat::stop);
-        if !others_are_there || self.shared.meet().is_err() {
+        // The first process may still save. Until all are here, the heartbeat tells if one is lost.
+        let are_here = self.shared.meet().is_ok();
+        if !are_here || !self.shared.heartbeat.as_ref().is_none_or(Heartbeat::stop) {
             self.abort(1);
         }
         // MPICH's end over TCP waits forever for a process that has just left, in most runs of four on two hosts; after

@@ -16,6 +16,8 @@ struct Shared {
     /// Number of the signal that asked the run to stop; 0 without a request.
     stop: AtomicUsize,
     save: AtomicBool,
+    /// Whether this process cannot go on without the others of a run.
+    needs_others: AtomicBool,
     /// Time of the last request.
     asked: Mutex<Option<Instant>>,
     stake: Mutex<Option<Stake>>,
@@ -98,7 +100,14 @@ impl Control {
     /// Whether a request to stop has waited for so long that a process no longer waits for others.
     #[doc(hidden)]
     pub fn must_stop_now(&self) -> bool {
-        self.stop_requested().is_some() && self.is_pressing()
+        let may_leave = !self.shared.needs_others.load(Ordering::Acquire);
+        may_leave && self.stop_requested().is_some() && self.is_pressing()
+    }
+
+    /// Says whether this process must wait for the others of a run, also when it is asked to stop: alone it could not
+    /// save, or all have stopped already.
+    pub(in crate::train) fn needs_others(&self, needs: bool) {
+        self.shared.needs_others.store(needs, Ordering::Release);
     }
 
     /// Returns the signal that asked the run to stop.
