@@ -106,7 +106,8 @@ impl Gradients {
         if self.names != others.names {
             return Err(OptimError::OtherParameters { own: self.names, given: others.names.clone() });
         }
-        let sums = self.tensors.iter().zip(&others.tensors).map(|(one, other)| one + other);
+        // Each is freed as soon as it is added.
+        let sums = self.tensors.into_iter().zip(&others.tensors).map(|(one, other)| &one + other);
         let tensors = sums.collect::<candle_core::Result<_>>()?;
         Ok(Self { names: self.names, tensors })
     }

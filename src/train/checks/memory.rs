@@ -126,6 +126,12 @@ impl Sizes {
         self.outline.parameters
     }
 
+    /// Returns the most sums of gradients that wait at a time for others to be added to, along the tree of micro-batches.
+    fn sums(&self) -> u64 {
+        let micro_batches = self.rows.div_ceil(self.rows_at_once.max(1)).max(1);
+        micro_batches.ilog2().max(1).into()
+    }
+
     /// Returns the bytes of activations besides the gradients. Without accumulation, activations are freed while
     /// the gradients are computed; in a validation the gradients of the last update still exist.
     fn activations(&self) -> u64 {
@@ -155,7 +161,9 @@ impl Sizes {
             needs.push(numbers("copy to save", copy, "of weights and moments, while training continues".to_owned()));
         }
         if self.is_on_cpu {
-            needs.push(numbers("gradients", self.gradients(), String::new()));
+            let sums = self.sums();
+            let detail = if sums > 1 { format!("{sums} sums over micro-batches") } else { String::new() };
+            needs.push(numbers("gradients", self.gradients().saturating_mul(sums), detail));
             let at_once = format!("of {} rows at a time, in addition to the gradients", grouped(self.rows_at_once));
             needs.push(Need::new("activations", self.activations(), at_once));
         }

@@ -62,6 +62,16 @@ fn pieces_of_a_batch_are_beside_the_gradients_of_those_before() {
     assert_eq!(Sizes { validation_rows: 256, ..pieces }.activations(), 4 * (256 * 30));
 }
 
+/// Of eight micro-batches, when the last is computed: the sums of the first four, of the next two, and the seventh.
+#[test]
+fn sums_of_micro_batches_wait_for_others() {
+    let gradients = |rows_at_once| {
+        let sizes = Sizes { rows_at_once, ..sizes(Purpose::Train) };
+        listed(&sizes).into_iter().find(|(what, _)| what == "gradients").unwrap().1
+    };
+    assert_eq!([8, 4, 3, 2, 1].map(gradients), [1, 1, 1, 2, 3].map(|sums| sums * 4 * 100));
+}
+
 #[test]
 fn activations_in_half_precision_take_half_the_memory() {
     let half = Sizes { rows_at_once: 4, activation_bytes: 2, ..sizes(Purpose::Train) };
