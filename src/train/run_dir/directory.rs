@@ -9,7 +9,6 @@ use super::held_disk::{HeldDisk, is_in_place};
 use super::lease::Lease;
 use super::log::Log;
 use super::mirror::Mirror;
-use super::outcome::{self, RunEnd};
 use super::timing::Timing;
 use super::{place, scratch};
 use crate::atomic_file::AtomicFile;
@@ -55,7 +54,7 @@ impl RunDirectory {
             let held = Self::hold_remote(store, path)?;
             return if held.holds_a_run()? { Err(TrainError::HoldsARun { path: path.to_owned() }) } else { Ok(held) };
         }
-        if let Err(error) = refuse_occupied(path) {
+        if let Err(error) = place::refuse_occupied(path) {
             // If a process trains there, its name is more helpful than the fact that there is a run. No lock is created
             // for this.
             let in_use = path.join("lock").is_file().then(|| Self::hold(path)).and_then(Result::err);
@@ -63,7 +62,7 @@ impl RunDirectory {
         }
         fs::create_dir_all(path).map_err(TrainError::write(path, "make the run directory"))?;
         let directory = Self::hold(path)?;
-        refuse_occupied(path)?;
+        place::refuse_occupied(path)?;
         directory.sign()
     }
 
@@ -240,27 +239,19 @@ impl RunDirectory {
         }
     }
 
-    /// Removes how the last process ended, because another one begins.
-    pub(crate) fn forget_outcome(&self) {
-        let file = self.path().join(outcome::NAME);
-        let removed = match &self.remote {
-            Some(Remote { store, .. }) => store.remove(&file),
-            None => fs::remove_file(&file),
-        };
-        if let Err(error) = removed
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!("{}: cannot be removed: {error}", file.display());
-        }
+    /// Whether the directory and its lock are still the ones that this process holds.
+    pub(super) fn is_ours(&self) -> bool {
+        self.remote.is_some()
+            || is_in_place(&self.path, &self.handle).unwrap_or(false)
+                && is_in_place(&self.path.join("lock"), &self.lock).unwrap_or(false)
     }
 
-    /// Writes how this process ended. It is not written for a run that is now another process's.
-    pub(crate) fn write_outcome(&self, end: &RunEnd) {
-        let is_ours = self.remote.is_some()
-            || is_in_place(&self.path, &self.handle).unwrap_or(false)
-                && is_in_place(&self.path.join("lock"), &self.lock).unwrap_or(false);
-        if let Some(error) = is_ours.then(|| self.put(outcome::NAME, &end.text()).err()).flatten() {
-            tracing::warn!("{}: cannot write how the run ended: {error}", self.path().display());
+    /// Removes a file of the run.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        let file = self.path().join(name);
+        match &self.remote {
+            Some(Remote { store, .. }) => store.remove(&file),
+            None => fs::remove_file(&file),
         }
     }
 
@@ -297,7 +288,7 @@ impl RunDirectory {
     }
 
     /// Writes a file of the run atomically: as a temporary file first, or as an object.
-    fn put(&self, name: &str, text: &str) -> io::Result<()> {
+    pub(super) fn put(&self, name: &str, text: &str) -> io::Result<()> {
         if let Some(Remote { store, url, .. }) = &self.remote {
             return store.upload(&url.join(name), &mut text.as_bytes(), text.len() as u64);
         }
@@ -350,26 +341,6 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
         }
     }
     lock.try_lock()
-}
-
-/// Refuses a folder for a new run that has a run, or a user's file in the place of a file of a run.
-fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
-    let taken = ["config.toml", "log.jsonl", "checkpoints", "timing.jsonl", outcome::NAME].map(|name| path.join(name));
-    if let Some(there) = taken.into_iter().find(|path| path.symlink_metadata().is_ok()) {
-        let is_run = place::is_run(path)?;
-        let run = || TrainError::HoldsARun { path: path.to_owned() };
-        return Err(if is_run { run() } else { TrainError::Occupied { path: there } });
-    }
-    // The text in a lock file is short.
-    let lock = path.join("lock");
-    let is_a_runs = match lock.symlink_metadata() {
-        Ok(found) if found.is_file() => {
-            let text = fs::read(&lock).unwrap_or_default();
-            text.is_empty() || text.starts_with(b"process ")
-        }
-        found => found.is_err(),
-    };
-    if is_a_runs { Ok(()) } else { Err(TrainError::Occupied { path: lock }) }
 }
 
 /// Returns the store of a run at a URL.

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::directory::RunDirectory;
 use crate::train::TrainError;
 use crate::train::sink::Outcome;
 use crate::{regular, store};
@@ -79,9 +80,27 @@ impl RunEnd {
         serde_json::from_slice(&content(&run.join(NAME)).ok()?).ok()
     }
 
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         // All fields can be written as JSON.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+impl RunDirectory {
+    /// Removes how the last process ended, because another one begins.
+    pub(crate) fn forget_outcome(&self) {
+        if let Err(error) = self.remove(NAME)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("{}: cannot be removed: {error}", self.path().join(NAME).display());
+        }
+    }
+
+    /// Writes how this process ended. It is not written for a run that is now another process's.
+    pub(crate) fn write_outcome(&self, end: &RunEnd) {
+        if let Some(error) = self.is_ours().then(|| self.put(NAME, &end.text()).err()).flatten() {
+            tracing::warn!("{}: cannot write how the run ended: {error}", self.path().display());
+        }
     }
 }
 

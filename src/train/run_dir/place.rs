@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::outcome;
 use crate::checkpoint::{self, Folder};
 use crate::train::TrainError;
 use crate::train::config::{paths, written_config};
@@ -153,4 +154,24 @@ pub(super) fn refuse(path: &Path) -> Result<(), TrainError> {
         return refused("is a folder of checkpoints");
     }
     Ok(())
+}
+
+/// Refuses a folder for a new run that has a run, or a user's file in the place of a file of a run.
+pub(super) fn refuse_occupied(path: &Path) -> Result<(), TrainError> {
+    let taken = ["config.toml", "log.jsonl", "checkpoints", "timing.jsonl", outcome::NAME].map(|name| path.join(name));
+    if let Some(there) = taken.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        let is_run = is_run(path)?;
+        let run = || TrainError::HoldsARun { path: path.to_owned() };
+        return Err(if is_run { run() } else { TrainError::Occupied { path: there } });
+    }
+    // The text in a lock file is short.
+    let lock = path.join("lock");
+    let is_a_runs = match lock.symlink_metadata() {
+        Ok(found) if found.is_file() => {
+            let text = fs::read(&lock).unwrap_or_default();
+            text.is_empty() || text.starts_with(b"process ")
+        }
+        found => found.is_err(),
+    };
+    if is_a_runs { Ok(()) } else { Err(TrainError::Occupied { path: lock }) }
 }

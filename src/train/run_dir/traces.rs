@@ -1,4 +1,4 @@
-//! What the processes of a run have left, for a program that starts them again; and its record of the restarts.
+//! The traces of a run's processes, for a program that starts them again; and its record of the restarts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,7 +15,7 @@ use crate::{regular, store};
 /// Files that are written before a branch has its first checkpoint.
 const BEFORE_A_BRANCH: [&str; 2] = ["log.jsonl", "timing.jsonl"];
 
-/// What the processes of a run have left in its directory, or at its URL.
+/// The traces of a run's processes in its directory, or at its URL.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traces {
     /// Whether a run is there, which can be resumed.

@@ -11,7 +11,7 @@ const BLOCK: usize = 1 << 18;
 /// The lines of what is read.
 pub(super) struct Lines<R> {
     source: R,
-    /// What has been read and is still needed, from the line before the next one to `end`.
+    /// Bytes that have been read and are still needed, from the line before the next one to `end`.
     buffer: Vec<u8>,
     end: usize,
     /// The last line that was returned.
@@ -41,7 +41,7 @@ impl<R: Read> Lines<R> {
         let mut before = self.last.clone();
         while before.end == self.whole {
             if !self.read_more()? {
-                // What remains is a line without an end.
+                // A line without an end remains.
                 (self.whole, self.are_plain) = (self.end, false);
                 if self.last.end == self.end {
                     return Ok(None);

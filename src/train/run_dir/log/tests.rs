@@ -93,7 +93,7 @@ fn of_a_long_log_a_resume_parses_a_line_or_two_of_each_part() {
     }
 }
 
-/// What a crash of the system leaves: parts that are missing, zero or of another file, in the middle of lines. All is
+/// The traces of a crash of the system: parts that are missing, zero or of another file, in the middle of lines. All is
 /// found that is found by parsing every line.
 #[test]
 fn damage_in_the_middle_of_a_long_log_is_found_where_parsing_every_line_finds_it() {
