@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::common::{Lab, assert_same_bits, checkpoint, log, steps};
 use crate::{SHARED, is_open_mpi, process, send, spawn, train};
 
-/// Whatever the launcher does with the others, no checkpoint is half written, and the run goes on with the same bits
+/// Whatever the launcher does with the others, no checkpoint is half written, and the run continues with the same bits
 /// under another number of processes.
 #[test]
 fn a_killed_process_costs_no_bit() {

@@ -31,6 +31,28 @@ fn assert_stopped_in_order(at: Option<usize>, signal: (&str, i32)) {
     );
 }
 
+/// A process that has not the moments of the others waits for them, and does not give up.
+#[test]
+fn a_run_with_a_shared_optimizer_stops_in_order() {
+    let lab = Lab::in_memory(&format!("distributed = {{ shard_optimizer = true }}\n{}", long()));
+    for rank in [0, 2] {
+        let name = format!("run-{rank}");
+        let run = lab.path(&name);
+        let mut training = spawn(&lab, 3, &["config.toml", "--out", &name]);
+        training.wait_until(|| fs::metadata(run.join("log.jsonl")).is_ok_and(|log| log.len() > 10_000));
+        // One of the others is slow for longer than a process waits that could save alone.
+        let slow = process(&lab, 1).unwrap();
+        send(slow, libc::SIGSTOP);
+        send(process(&lab, rank).unwrap(), libc::SIGTERM);
+        sleep(Duration::from_millis(700));
+        send(slow, libc::SIGCONT);
+        let ended = training.ended();
+        let last = *steps(&run).last().unwrap();
+        assert!(ended.stderr.contains(&format!("stopped after step {last} of 100000")), "{}", ended.stderr);
+        assert_eq!(log(&run).len() as u64, last);
+    }
+}
+
 fn log_lines(lab: &Lab) -> usize {
     fs::read_to_string(lab.path("run/log.jsonl")).map_or(0, |text| text.lines().count())
 }
