@@ -35,7 +35,7 @@ impl Launched {
     }
 
     /// Returns the number of threads for each process: its share of the machine's `cores`, as far as it is `allowed` to
-    /// use so many. A launcher may bind several processes to the same cores.
+    /// use them. A launcher may bind several processes to the same cores.
     pub fn threads(&self, allowed: usize, cores: usize) -> usize {
         let here = self.here.unwrap_or(self.world).max(1);
         allowed.min((cores / here).max(1))

@@ -154,7 +154,7 @@ impl Running {
     fn end_group(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let group = Pid::from_child(&self.child);
-        // A launcher starts each process in a group of its own.
+        // A launcher starts each process in another group.
         let others = descendants(group);
         for &process in &others {
             let _ = kill_process(process, Signal::KILL);

@@ -25,7 +25,7 @@ use super::{Setting, TrainError};
 use crate::checkpoint::Checkpoint;
 use crate::distributed::{self, Communicator, SingleProcess};
 
-/// What the first process of a run tells the others: where the run begins.
+/// The beginning of a run, as its first process tells the others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Origin {
     /// At its start, with the configuration that each has.
@@ -50,7 +50,7 @@ impl Default for Joining {
     }
 }
 
-/// What a process says at a point that all of them pass.
+/// The word of a process at a point that all of them pass.
 #[derive(Serialize, Deserialize)]
 enum Word {
     Ready(Value),

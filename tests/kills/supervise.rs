@@ -130,7 +130,7 @@ fn a_branch_that_is_killed_while_it_starts_is_started_again() {
     let command = ["sh", "-c", &script, TRAIN, "--resume", "whole/checkpoints/step-0000000008", "--out", "branch"];
     lab.train(&supervised(&[], &command)).well();
     assert_eq!(log(&lab.path("branch")), log(&lab.path("whole")));
-    // What was there before is not touched.
+    // Files that were there before are not touched.
     fs::create_dir(lab.path("mine")).unwrap();
     fs::write(lab.path("mine/log.jsonl"), "mine").unwrap();
     let command = ["sh", "-c", "kill -KILL $$", TRAIN, "--resume", command[5], "--out", "mine"];
@@ -331,7 +331,7 @@ fn a_run_whose_supervisor_is_killed_saves_and_stops() {
     let mut training = lab.spawn(&supervised(&[], &[TRAIN, "config.toml", "--out", "run"]));
     trainer(&mut training, &run);
     assert!(training.kill());
-    wait_until(|| RunEnd::read(&run).is_some(), "the run goes on");
+    wait_until(|| RunEnd::read(&run).is_some(), "the run continues");
     assert_eq!(RunEnd::read(&run).unwrap().outcome, Ending::Stopped);
 }
 

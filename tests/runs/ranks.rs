@@ -130,7 +130,7 @@ fn well(results: Vec<Result<Outcome, TrainError>>) {
 const NEVER: u64 = u64::MAX;
 
 /// With dropout, whose masks go by the number of a micro-batch, and clipping, which goes by the norm of the sum. A run
-/// that is stopped on some ranks goes on with another number of them.
+/// that is stopped on some ranks continues with another number of them.
 #[test]
 fn any_number_of_ranks_has_the_bits_of_one_process_also_after_a_resume() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));

@@ -181,7 +181,7 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
     }
 }
 
-/// Says in the first of the launched processes why none of them begins.
+/// Says in the first of the launched processes why they do not begin.
 fn refused(launched: Option<Launched>, reason: &str) -> ExitCode {
     if launched.is_none_or(|launched| launched.rank == 0) {
         ranks::say(reason);

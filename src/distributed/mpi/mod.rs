@@ -52,7 +52,7 @@ struct Shared {
 
 impl Mpi {
     /// Initializes MPI in a process that was `launched`. Call it once, before signals are handled: an MPI installs
-    /// handlers of its own.
+    /// handlers too.
     ///
     /// # Errors
     /// MPI does not connect the processes that were launched: most often, because the launcher is that of another MPI.

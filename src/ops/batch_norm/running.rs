@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 thread_local! {
-    /// What batch norms on this thread have seen, if it is collected.
+    /// The batches that batch norms on this thread have seen, if they are collected.
     static COLLECTED: RefCell<Option<Vec<Seen>>> = const { RefCell::new(None) };
 }
 

@@ -45,7 +45,7 @@ pub enum RanksError {
         rank: usize,
         /// How many there are.
         world: usize,
-        /// What differs: a setting, or a property of the data, the build or the processor.
+        /// The difference: a setting, or a property of the data, the build or the processor.
         key: String,
         /// Its value there.
         own: String,

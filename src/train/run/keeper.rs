@@ -17,7 +17,7 @@ use crate::train::session::Session;
 use crate::train::sink::{Sink, flush};
 use crate::{shell, store};
 
-/// What the first process of a run has and the others do not: the run directory, and all that is written there.
+/// The possessions of the first process of a run: the run directory, and all that is written there.
 pub(super) struct Keeper {
     pub log: Log,
     saver: Saver,

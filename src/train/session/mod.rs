@@ -52,7 +52,7 @@ pub struct Session {
     model: Box<dyn Model>,
     /// The parameters that the optimizer updates.
     parameters: Parameters,
-    /// What else the model remembers, such as running statistics.
+    /// Everything else that the model remembers, such as running statistics.
     buffers: Parameters,
     /// Both.
     weights: Parameters,
@@ -199,7 +199,7 @@ impl Session {
     /// Returns what all processes of the run must have in common.
     pub(in crate::train) fn identity(&self) -> Value {
         let mut config = json!(self.config.complete());
-        // Each process may have a device of its own, of the same kind.
+        // Each process may have another device of the same kind.
         config["device"] = device::kind(&self.config.device).into();
         let mut build = json!(self.written_by());
         for own in ["device", "threads", "created"] {

@@ -18,14 +18,14 @@ use crate::train::metrics::{self, Evaluation, Measured};
 use crate::train::observe::control::{Control, Requests};
 use crate::train::record::StepRecord;
 
-/// What all processes have of a step, in their order.
+/// The results of a step in all processes, in their order.
 #[derive(Default)]
 struct OfAll {
     /// The loss of each micro-batch, times its share of the batch.
     losses: Vec<f64>,
-    /// What one of them is asked for.
+    /// The requests to any of them.
     asked: Requests,
-    /// What batch norms have seen, if there are several processes; if not, it is applied already.
+    /// The batches that batch norms have seen, if there are several processes; in one, they are applied already.
     seen: Vec<Seen>,
 }
 

@@ -17,7 +17,7 @@ const LONG_WORK: Duration = Duration::from_secs(3600);
 /// Attempts in a row without progress, after which another one is of no use.
 const FUTILE: u32 = 2;
 
-/// What follows a failed attempt.
+/// The step after a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// Another one after a pause.

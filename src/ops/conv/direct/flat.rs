@@ -45,7 +45,7 @@ pub(super) struct Convolution {
     places: Vec<Places>,
 }
 
-/// What is done with a sum before it is written.
+/// The last work on a sum before it is written.
 #[derive(Clone, Copy)]
 pub(super) struct Finish<'a> {
     pub bias: Option<&'a [f32]>,

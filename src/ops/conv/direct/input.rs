@@ -1,6 +1,6 @@
 //! The gradient of the input: a convolution of the result's gradient with the weights turned by half a turn.
 //!
-//! For a convolution that moves by two places, every other row and column of pixels has weights of its own, so there
+//! For a convolution that moves by two places, every other row and column of pixels has other weights, so there
 //! are four convolutions, whose results are put together.
 
 use std::mem::MaybeUninit;

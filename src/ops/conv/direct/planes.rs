@@ -166,7 +166,7 @@ impl Planes {
                 let pixel = (rows.pixel + row * stride) * width + columns.pixel;
                 zero(line, 0..columns.first);
                 for x in (0..columns.count).step_by(lanes) {
-                    // What is written beyond the row is written again by the next one.
+                    // Numbers written beyond the row are written again by the next one.
                     let to = &mut line[columns.first + x..][..lanes];
                     copy(channel, pixel + x * stride, lanes.min(columns.count - x), to);
                 }

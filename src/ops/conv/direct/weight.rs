@@ -21,7 +21,7 @@ pub(super) struct WeightGradient {
     outputs: usize,
 }
 
-/// What the sums of some places are computed from: an image's planes, the turned gradient, and rows of the result.
+/// The sources of the sums at some places: an image's planes, the turned gradient, and rows of the result.
 #[derive(Clone)]
 struct Image<'a> {
     planes: &'a [f32],
