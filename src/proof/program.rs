@@ -154,13 +154,14 @@ impl Running {
     fn end_group(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let group = Pid::from_child(&self.child);
-        // A launcher starts each process in another group.
+        // A launcher starts each process in another group. They are listed before anything is killed, while it is known
+        // whose children they are, and killed after the group: a shell that sees its child killed ends with an exit code.
         let others = descendants(group);
+        // All three fail only if there is nothing left to kill or to wait for.
+        let _ = kill_process_group(group, Signal::KILL);
         for &process in &others {
             let _ = kill_process(process, Signal::KILL);
         }
-        // Both fail only if there is nothing left to kill or to wait for.
-        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
         let began = Instant::now();
         let is_left = || {
