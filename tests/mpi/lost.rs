@@ -44,9 +44,11 @@ fn a_suspended_process_is_named_after_seconds() {
         let since = Instant::now();
         let ended = training.ended();
         let message = format!("process {victim} has not answered for 4 s");
-        assert_eq!(ended.stderr.matches(&message).count(), 1, "{}", ended.stderr);
-        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
-        assert_eq!(ended.code, Some(1));
+        let told =
+            format!("exit code {:?} after {:?}\n{}\n{}", ended.code, since.elapsed(), ended.stdout, ended.stderr);
+        assert_eq!(ended.code, Some(1), "{told}");
+        assert_eq!(ended.stderr.matches(&message).count(), 1, "{told}");
+        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{told}");
         let most = if is_open_mpi() { 8 } else { 6 };
         assert!(since.elapsed() < Duration::from_secs(most), "{:?}", since.elapsed());
         if saves {

@@ -22,7 +22,7 @@ use super::{Communicator, CommunicatorError, Launched, Message};
 /// How long a process looks for the end of a transfer without pausing.
 const EAGER: Duration = Duration::from_millis(20);
 
-/// The pause before MPI ends.
+/// The pause before MPI ends, or ends all processes.
 const BEFORE_THE_END: Duration = Duration::from_millis(100);
 
 /// How long MPI may take to end, or to end all processes.
@@ -132,6 +132,8 @@ impl Mpi {
     pub fn abort(self, code: u8) -> ! {
         // It waits forever for a launcher that cannot be reached.
         exits_within(END, code);
+        // The launcher forwards what was printed last; once it is told to end all, it may drop the rest.
+        std::thread::sleep(BEFORE_THE_END);
         self.shared.world.abort(c_int::from(code))
     }
 }
