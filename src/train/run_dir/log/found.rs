@@ -33,10 +33,10 @@ impl Found {
     /// the rule are read by several threads.
     ///
     /// A log of two parts or more may have millions of lines, so `step_of` parses few of them; of a shorter one it parses
-    /// all. A line counts unparsed if it begins with the
-    /// step after that of the line before it, ends like one, and is among text without control characters, which a part
-    /// of a file that was never written consists of. The first line of a part, and both lines wherever one does not
-    /// follow the other, are parsed: there, lines may have been joined or cut. So is the last line that is kept.
+    /// all. A line counts unparsed if it begins with the step after that of the line before it, ends like one, and is
+    /// among text without control characters, which a part of a file that was never written consists of. The first line
+    /// of a part, and both lines wherever one does not follow the other, are parsed: there, lines may have been joined
+    /// or cut. So is the last line that is kept.
     pub(super) fn search<R: Read>(
         open: impl Fn(u64) -> R + Sync,
         length: u64,
