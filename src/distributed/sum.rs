@@ -91,7 +91,8 @@ impl<'a> GradientSum<'a> {
     /// gradients.
     ///
     /// # Errors
-    /// Another process cannot be reached, or a device fails.
+    /// Micro-batches of this process are missing, or there is none at all; another process cannot be reached, or a device
+    /// fails.
     pub fn finish(self, parameters: &Parameters) -> Result<Gradients, SumError> {
         if let Some(micro_batch) = self.own.clone().next() {
             return Err(SumError::Order { given: self.count, next: micro_batch });
@@ -261,5 +262,18 @@ impl<'a> Exchange<'a> {
             let Ok(()) = sums.push(*node, part, add);
         }
         let Ok(()) = sums.close(add);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distributed::SingleProcess;
+
+    #[test]
+    fn a_sum_of_nothing_and_one_that_is_not_complete_are_refused() {
+        let told = |count| GradientSum::new(&SingleProcess, count).finish(&Parameters::new()).unwrap_err().to_string();
+        assert_eq!(told(0), "a batch without micro-batches has no gradients");
+        assert_eq!(told(2), "micro-batch 2 was added, and the next of this process is 0");
     }
 }
