@@ -29,6 +29,7 @@
 //! | `charts` | charts as SVG and PNG, in [`report::chart`] |
 //! | `images` | PNG and JPEG images as data |
 //! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
+//! | `peers` | other trainers' checkpoints: read, continued and written back, in [`peers`] |
 //! | `parquet` | tables in Parquet files |
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
 //! | `cuda` | NVIDIA GPUs, with kernels that are compiled in the build (docs/cuda.md) |
@@ -68,6 +69,8 @@ mod notice;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+#[cfg(feature = "peers")]
+pub mod peers;
 #[doc(hidden)]
 pub mod plain;
 #[cfg(feature = "trainer")]

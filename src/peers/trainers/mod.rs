@@ -1,0 +1,81 @@
+//! Trainers, one file each: what a file or folder holds becomes a [`Peer`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::PeerError;
+use super::peer::Peer;
+use super::tree::Tree;
+
+/// A file or folder that was opened, before it is known who wrote it.
+#[derive(Debug)]
+pub struct Found {
+    /// The path as it was given.
+    pub path: PathBuf,
+    /// What is there.
+    pub content: Content,
+}
+
+/// The content of a file or folder.
+#[derive(Debug)]
+pub enum Content {
+    /// A folder, with the names in it, sorted.
+    Folder(Vec<String>),
+    /// A file of `torch.save`.
+    Torch {
+        /// Its objects.
+        tree: Tree,
+        /// The format in words.
+        format: &'static str,
+    },
+    /// A file of another format, by its first bytes; the trainer opens it.
+    Other(OtherFormat),
+}
+
+/// Formats that are not of PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherFormat {
+    /// HDF5: `.weights.h5`.
+    Hdf5,
+    /// A zip that is not of PyTorch: `.keras`.
+    Zip,
+    /// MessagePack.
+    MessagePack,
+    /// safetensors.
+    Safetensors,
+}
+
+/// A trainer that may have written what was found.
+struct Reader {
+    /// Whether it has written this.
+    recognizes: fn(&Found) -> bool,
+    /// Describes the run.
+    read: fn(&Found) -> Result<Peer, PeerError>,
+}
+
+/// All trainers. The first that recognizes a file reads it, so that the special come before the general.
+const READERS: &[Reader] = &[];
+
+/// Opens a checkpoint of any trainer.
+///
+/// # Errors
+/// Nothing is there, it is damaged, it holds something that is not read, or nobody known writes such a thing.
+pub fn open(path: &Path) -> Result<Peer, PeerError> {
+    let found = find(path)?;
+    match READERS.iter().find(|reader| (reader.recognizes)(&found)) {
+        Some(reader) => (reader.read)(&found),
+        None => Err(PeerError::unknown(path, "no known trainer writes such a file or folder")),
+    }
+}
+
+fn find(path: &Path) -> Result<Found, PeerError> {
+    let metadata = fs::metadata(path).map_err(|error| PeerError::io(path, error))?;
+    if metadata.is_dir() {
+        let names = fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect());
+        let mut names: Vec<String> = names.map_err(|error| PeerError::io(path, error))?;
+        names.sort_unstable();
+        return Ok(Found { path: path.to_owned(), content: Content::Folder(names) });
+    }
+    Err(PeerError::unknown(path, "no known trainer writes such a file"))
+}
