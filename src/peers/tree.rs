@@ -34,10 +34,23 @@ pub enum Value {
     Set(Vec<Place>),
     /// Keys and values, in the order of the file.
     Dict(Vec<(Place, Place)>),
-    /// A tensor or an array.
-    Tensor(Tensor),
-    /// An instance of a class, or what a function returned: named, never made.
-    Object(Object),
+    /// A tensor or an array. Boxed, as objects are: a value is small, since a hostile file has one for every byte.
+    Tensor(Box<Tensor>),
+    /// An instance of a class, or what a function returned: named, never made. A class or function itself is one
+    /// without arguments and state.
+    Object(Box<Object>),
+}
+
+impl From<Tensor> for Value {
+    fn from(tensor: Tensor) -> Self {
+        Self::Tensor(Box::new(tensor))
+    }
+}
+
+impl From<Object> for Value {
+    fn from(object: Object) -> Self {
+        Self::Object(Box::new(object))
+    }
 }
 
 /// An instance of a class in a pickle, with all that its file says of it.
