@@ -355,6 +355,16 @@ pub enum Clipping {
         /// The number added to the norm: 1e-6 in PyTorch, 0 elsewhere.
         eps: f64,
     },
+    /// By the norm of each gradient apart: `g * most / norm` where its norm is above `most` (Keras' `clipnorm`).
+    NormOfEach {
+        /// The largest norm.
+        most: f64,
+    },
+    /// Each number of a gradient, to at most `most` and at least `-most`.
+    Value {
+        /// The largest size of a number.
+        most: f64,
+    },
     /// The file does not say.
     Unknown,
 }

@@ -3,6 +3,9 @@
 //! A format knows nothing of trainers. Each refuses by name what it does not read, and takes no more memory than a small
 //! multiple of the file's size.
 
+pub mod compressed;
+pub mod crc32c;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
