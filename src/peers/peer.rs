@@ -51,6 +51,33 @@ pub struct Peer {
     pub remarks: Vec<String>,
 }
 
+impl Peer {
+    /// Returns the description of a checkpoint in which nothing was found yet.
+    pub fn new(path: impl Into<PathBuf>, trainer: Trainer, format: &'static str) -> Self {
+        Self {
+            path: path.into(),
+            trainer,
+            version: None,
+            format,
+            updates: None,
+            epochs: None,
+            counters: Vec::new(),
+            model: Model::default(),
+            averages: None,
+            optimizers: Vec::new(),
+            schedules: Vec::new(),
+            clipping: Clipping::Unknown,
+            loss_scale: None,
+            accumulation: None,
+            settings: Vec::new(),
+            architecture: None,
+            missing: Vec::new(),
+            left: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
 /// A trainer whose checkpoints are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -155,7 +182,8 @@ pub struct Averages {
 /// An optimizer with its groups.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
-    /// The class, such as `AdamW`; told by the file or by the keys of its states.
+    /// The class, such as `AdamW`; told by the file or by the keys of its groups and states. `Adam or AdamW` where they
+    /// are the same for both, and `unknown` where no known class has such keys.
     pub class: String,
     /// Whether the file names the class. A file of PyTorch does not: SGD and Adam are told apart by their states.
     pub named: bool,
@@ -293,7 +321,8 @@ pub struct Schedule {
     pub form: Form,
     /// Index of its optimizer in [`Peer::optimizers`].
     pub optimizer: usize,
-    /// Its own counter: the `t` at which its formula stands, such as `last_epoch`.
+    /// Its own counter: the `t` at which its formula stands, such as `last_epoch`; in `CosineAnnealingWarmRestarts` it is
+    /// `T_cur`, which may be a fraction.
     pub at: Option<f64>,
     /// The unit of that counter.
     pub unit: Unit,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -139,6 +140,12 @@ impl Tensor {
         Arc::ptr_eq(&self.storage, &other.storage)
             && (self.dtype, self.offset, &self.shape, &self.strides, self.negated)
                 == (other.dtype, other.offset, &other.shape, &other.strides, other.negated)
+    }
+
+    /// Returns a key that is equal for two tensors exactly where [`Tensor::is_same_view`] holds, to find them among many.
+    pub fn view(&self) -> impl Eq + Hash + use<> {
+        let storage = Arc::as_ptr(&self.storage) as usize;
+        (storage, self.dtype.to_string(), self.offset, self.shape.clone(), self.strides.clone(), self.negated)
     }
 
     /// Returns the view with its dimensions in the order of `axes`.

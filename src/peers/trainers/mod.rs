@@ -1,5 +1,13 @@
 //! Trainers, one file each: what a file or folder holds becomes a [`Peer`].
 
+mod settings;
+mod state_dict;
+#[cfg(test)]
+mod testing;
+mod torch_class;
+mod torch_optimizer;
+mod torch_schedule;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
