@@ -154,7 +154,7 @@ mod tests {
         let (first, second) = (maker.float(0.9), maker.float(0.999));
         let betas = maker.add(Value::Tuple(vec![first, second]));
         let word = maker.text("cosine");
-        let member = maker.add(Value::Object(Object {
+        let member = maker.add(Value::from(Object {
             class: "transformers.trainer_utils.SchedulerType".to_owned(),
             arguments: vec![word],
             ..Object::default()

@@ -139,9 +139,9 @@ mod tests {
     fn a_sharded_tensor_is_refused_by_its_class() {
         let mut maker = Maker::default();
         let class = |class: &str| Object { class: class.to_owned(), ..Object::default() };
-        let inner = maker.add(Value::Object(class("torch.distributed.tensor.DTensor")));
+        let inner = maker.add(Value::from(class("torch.distributed.tensor.DTensor")));
         let outer = Object { arguments: vec![inner], ..class("torch._tensor._rebuild_from_type_v2") };
-        let outer = maker.add(Value::Object(outer));
+        let outer = maker.add(Value::from(outer));
         let dict = maker.dict(&[("0.weight", outer)]);
         let error = read(Path::new("x.pt"), "model", maker.tree.at(dict), &mut Vec::new()).unwrap_err().to_string();
         assert!(error.contains("`0.weight`") && error.contains("DTensor") && error.contains("gather"), "{error}");

@@ -37,7 +37,7 @@ impl Maker {
 
     pub(super) fn tensor(&mut self, shape: &[usize]) -> Place {
         let elements: usize = shape.iter().product();
-        self.add(Value::Tensor(Tensor::from_f32(shape, &vec![0.5; elements]).unwrap()))
+        self.add(Value::from(Tensor::from_f32(shape, &vec![0.5; elements]).unwrap()))
     }
 
     pub(super) fn list(&mut self, items: &[Place]) -> Place {
