@@ -12,6 +12,7 @@ pub mod peer;
 pub mod tensor;
 pub mod trainers;
 pub mod tree;
+pub mod write;
 
 pub use error::PeerError;
 pub use peer::Peer;
