@@ -41,6 +41,16 @@ pub enum Value {
     Object(Box<Object>),
 }
 
+impl Value {
+    /// Returns the places of a tuple's items.
+    pub fn tuple(&self) -> Option<&[Place]> {
+        match self {
+            Self::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+}
+
 impl From<Tensor> for Value {
     fn from(tensor: Tensor) -> Self {
         Self::Tensor(Box::new(tensor))

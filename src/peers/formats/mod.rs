@@ -5,6 +5,11 @@
 
 pub mod compressed;
 pub mod crc32c;
+pub mod json;
+pub mod pickle;
+pub mod safetensors;
+pub mod torch;
+pub mod zip;
 
 use std::fs::File;
 use std::path::Path;
