@@ -30,6 +30,17 @@ impl Storage {
         Arc::new(Self(Bytes::Owned(bytes)))
     }
 
+    /// Returns the storage of a part; `None` where it ends before. Bytes that are not mapped are copied.
+    pub fn part(&self, part: Range<usize>) -> Option<Arc<Self>> {
+        match &self.0 {
+            Bytes::Owned(bytes) => Some(Self::owned(bytes.get(part)?.to_vec())),
+            Bytes::Mapped { map, range } => {
+                self.bytes().get(part.clone())?;
+                Self::mapped(Arc::clone(map), range.start + part.start..range.start + part.end)
+            }
+        }
+    }
+
     /// Returns its bytes.
     pub fn bytes(&self) -> &[u8] {
         match &self.0 {
@@ -293,6 +304,29 @@ pub fn element_bytes(dtype: Dtype) -> Result<usize, String> {
         bits if bits % 8 == 0 && bits > 0 => Ok(bits / 8),
         _ => Err(format!("tensors of dtype {dtype:?} are not read")),
     }
+}
+
+/// Returns the dtype that NumPy and JAX call so.
+pub fn dtype_of_numpy(name: &str) -> Option<Dtype> {
+    Some(match name {
+        "bool" => Dtype::BOOL,
+        "int8" => Dtype::I8,
+        "uint8" => Dtype::U8,
+        "int16" => Dtype::I16,
+        "uint16" => Dtype::U16,
+        "int32" => Dtype::I32,
+        "uint32" => Dtype::U32,
+        "int64" => Dtype::I64,
+        "uint64" => Dtype::U64,
+        "float16" => Dtype::F16,
+        "bfloat16" => Dtype::BF16,
+        "float32" => Dtype::F32,
+        "float64" => Dtype::F64,
+        "complex64" => Dtype::C64,
+        "float8_e4m3fn" => Dtype::F8_E4M3,
+        "float8_e5m2" => Dtype::F8_E5M2,
+        _ => return None,
+    })
 }
 
 /// Returns the strides of a tensor in row-major order.

@@ -10,6 +10,9 @@ pub mod pickle;
 pub mod safetensors;
 pub mod torch;
 pub mod zip;
+pub mod msgpack;
+pub mod ocdbt;
+pub mod zarr;
 
 use std::fs::File;
 use std::path::Path;
