@@ -6,13 +6,13 @@
 pub mod compressed;
 pub mod crc32c;
 pub mod json;
+pub mod msgpack;
+pub mod ocdbt;
 pub mod pickle;
 pub mod safetensors;
 pub mod torch;
-pub mod zip;
-pub mod msgpack;
-pub mod ocdbt;
 pub mod zarr;
+pub mod zip;
 
 use std::fs::File;
 use std::path::Path;
