@@ -11,6 +11,8 @@ pub mod formats;
 pub mod peer;
 pub mod tensor;
 pub mod trainers;
+#[cfg(feature = "trainer")]
+pub mod translate;
 pub mod tree;
 pub mod write;
 

@@ -118,7 +118,8 @@ impl Levels {
             let is_kept =
                 !COMMON.contains(&key) || key == "last_epoch" || level > 0 && (key == "base_lrs" || key == "_last_lr");
             if is_kept {
-                form.settings.push((key.to_owned(), setting(value)));
+                let kept = if key == "_schedule_phases" { ends(value) } else { setting(value) };
+                form.settings.push((key.to_owned(), kept));
             }
         }
         for member in dict.get("_schedulers").map(list).unwrap_or_default() {
@@ -132,6 +133,17 @@ impl Levels {
         }
         form
     }
+}
+
+/// Returns the phases of a `OneCycleLR`, which are dicts, as the numbers at which they end.
+fn ends(phases: Ref<'_>) -> Setting {
+    let ends = phases.items().and_then(|mut all| {
+        all.try_fold(Vec::new(), |mut ends, phase| {
+            ends.push(phase.get("end_step")?.number()?);
+            (ends.len() <= 16).then_some(ends)
+        })
+    });
+    ends.map_or_else(|| setting(phases), Setting::Numbers)
 }
 
 fn class(dict: Ref<'_>) -> Option<&'static str> {

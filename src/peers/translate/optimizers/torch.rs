@@ -1,0 +1,95 @@
+//! PyTorch's optimizers, whose formulas ours have.
+
+use serde_json::json;
+
+use super::{Hyperparameters, Optimizer, Refusal, StateNames, UpdateRule, groups, unknown};
+
+const MOMENTS: StateNames =
+    &[("exp_avg", &["exp_avg"]), ("exp_avg_sq", &["exp_avg_sq"]), ("max_exp_avg_sq", &["max_exp_avg_sq"])];
+const MOMENTUM: StateNames = &[("momentum_buffer", &["momentum_buffer"])];
+const INFINITY: StateNames = &[("exp_avg", &["exp_avg"]), ("exp_inf", &["exp_inf"])];
+const SQUARES: StateNames =
+    &[("square_avg", &["square_avg"]), ("momentum_buffer", &["momentum_buffer"]), ("grad_avg", &["grad_avg"])];
+const SUM: StateNames = &[("sum", &["sum"])];
+
+/// Translates one of PyTorch's optimizers.
+pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<UpdateRule, Refusal> {
+    let translate = |kind, states, read: fn(&mut Hyperparameters<'_>) -> Result<(), Refusal>| {
+        groups(optimizer, base_lrs, kind, states, |hyperparameters| {
+            refuse_what_is_not_ours(hyperparameters)?;
+            read(hyperparameters)
+        })
+    };
+    match optimizer.class.as_str() {
+        "SGD" => translate("sgd", MOMENTUM, sgd),
+        "Adam" => translate("adam", MOMENTS, adam),
+        "AdamW" => translate("adamw", MOMENTS, adam),
+        "Adam or AdamW" => {
+            let mut rule = translate("adamw", MOMENTS, adam)?;
+            let why = "Adam and AdamW of PyTorch before 1.12 write the same file, and decay differently; set \"adam\" or \"adamw\" in the configuration";
+            rule.asked.push(Refusal::ask("optimizer.kind", why));
+            Ok(rule)
+        }
+        "NAdam" => translate("nadam", MOMENTS, nadam),
+        "RAdam" => translate("radam", MOMENTS, radam),
+        "Adamax" => translate("adamax", INFINITY, moments),
+        "RMSprop" => translate("rmsprop", SQUARES, rmsprop),
+        "Adagrad" => translate("adagrad", SUM, adagrad),
+        "unknown" => Err(Refusal::cannot(
+            "optimizer",
+            "its class cannot be told by the settings and states in the file, so its arithmetic is not known",
+        )),
+        _ => Err(unknown(optimizer, "; the run can be continued with another one from the weights alone")),
+    }
+}
+
+/// Flags that change the arithmetic. `foreach`, `fused`, `capturable` and `differentiable` do not.
+fn refuse_what_is_not_ours(hyperparameters: &Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters
+        .refuse_flag("maximize", "Rekindle only minimizes; negate the loss and the momentum in a run of PyTorch")
+}
+
+pub(super) fn sgd(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take("momentum", "momentum", None)?;
+    hyperparameters.take("dampening", "dampening", Some(0.0))?;
+    hyperparameters.take_flag("nesterov", "nesterov")?;
+    hyperparameters.take("weight_decay", "weight_decay", None)
+}
+
+pub(super) fn adam(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    moments(hyperparameters)?;
+    hyperparameters.take_flag("amsgrad", "amsgrad")
+}
+
+fn moments(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take_betas("betas")?;
+    hyperparameters.take("eps", "eps", None)?;
+    hyperparameters.take("weight_decay", "weight_decay", None)
+}
+
+fn nadam(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    radam(hyperparameters)?;
+    hyperparameters.take("momentum_decay", "momentum_decay", None)
+}
+
+fn radam(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    moments(hyperparameters)?;
+    hyperparameters.take_flag("decoupled_weight_decay", "decoupled_weight_decay")
+}
+
+fn rmsprop(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take("alpha", "alpha", None)?;
+    hyperparameters.take("eps", "eps", None)?;
+    hyperparameters.take("weight_decay", "weight_decay", None)?;
+    hyperparameters.take("momentum", "momentum", None)?;
+    hyperparameters.take_flag("centered", "centered")
+}
+
+fn adagrad(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take("lr_decay", "lr_decay", None)?;
+    hyperparameters.take("eps", "eps", Some(1e-10))?;
+    hyperparameters.take("weight_decay", "weight_decay", None)?;
+    let start = hyperparameters.number("initial_accumulator_value")?.unwrap_or(0.0);
+    hyperparameters.put("initial_accumulator_value", json!(start));
+    Ok(())
+}
