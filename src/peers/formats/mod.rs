@@ -5,6 +5,7 @@
 
 pub mod compressed;
 pub mod crc32c;
+pub mod dcp;
 pub mod hdf5;
 pub mod json;
 pub mod msgpack;
