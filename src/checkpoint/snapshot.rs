@@ -125,6 +125,14 @@ impl Snapshot {
         }
     }
 
+    /// Returns the size in bytes of its files, without the manifest.
+    ///
+    /// # Errors
+    /// The snapshot cannot be encoded.
+    pub fn bytes(&self) -> Result<u64, CheckpointError> {
+        Ok(self.files()?.iter().map(Encoded::bytes).sum())
+    }
+
     /// Returns every file except the manifest, by name.
     pub(super) fn files(&self) -> Result<Vec<Encoded<'_>>, CheckpointError> {
         if let Some((part, _)) = self.begun.first() {

@@ -14,6 +14,7 @@ use crate::aligned::aligned;
 use std::cell::Cell;
 use std::fmt;
 
+use serde::Serialize;
 use thiserror::Error;
 
 pub use self::address_space::address_space_limit;
@@ -46,7 +47,7 @@ pub fn failure_is_expected() -> bool {
 }
 
 /// An object that takes memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Need {
     /// Its name.
     pub what: String,

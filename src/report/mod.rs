@@ -10,6 +10,7 @@ mod measured;
 #[doc(hidden)]
 pub mod pictures;
 mod plan;
+mod planned;
 mod run_status;
 mod run_status_text;
 mod runs;
@@ -23,6 +24,7 @@ pub use kept::{KeptCheckpoint, KeptStatus};
 pub use layers::{Layer, layers};
 pub use measured::{Measured, Validation};
 pub use plan::{LrPlan, PlanError};
+pub use planned::Planned;
 pub use run_status::{GroupStatus, RunStatus};
 pub use runs::{RunState, RunSummary, Runs};
 pub use statistics::{TensorSummary, summarize};

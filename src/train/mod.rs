@@ -15,6 +15,7 @@ pub(crate) mod config;
 mod error;
 mod find;
 mod find_lr;
+mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;
 mod given;
@@ -48,6 +49,7 @@ pub use config::paths::relative as relative_path;
 pub use config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};
 pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
+pub use forecast::Forecast;
 pub use metrics::Evaluation;
 pub(crate) use metrics::evaluate;
 #[cfg(feature = "cli")]

@@ -21,6 +21,7 @@ mod inspect_verify;
 mod old_mistakes;
 mod on_terminal;
 mod persons_files;
+mod plan;
 mod predict;
 mod refusals;
 mod sample;

@@ -1,12 +1,14 @@
 //! `train`: starts a run from a configuration, resumes one, or uses its trained model.
 
 mod check;
+mod duration;
 mod eval;
 mod find_lr;
 mod init;
 mod memory;
 mod on_device;
 mod opening;
+mod plan;
 mod predict;
 mod prove;
 mod ranks;
@@ -19,7 +21,7 @@ mod warnings;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -59,6 +61,15 @@ struct Arguments {
     settings: Vec<String>,
     #[command(flatten)]
     device: OnDevice,
+    /// Show the run and leave it: as `train check` does, with its memory and its time, from a few updates in memory.
+    #[arg(long, conflicts_with = "resume")]
+    plan: bool,
+    /// With --plan, the mean time between two failures of the machines, such as `6h`; a day if not given.
+    #[arg(long, value_name = "TIME", requires = "plan", value_parser = duration::duration)]
+    failures_every: Option<Duration>,
+    /// With --plan, print JSON, for programs.
+    #[arg(long, requires = "plan")]
+    json: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -97,7 +108,7 @@ fn main() -> ExitCode {
     let limit = file_size_limit_is_an_error();
     memory::keep_freed();
     let arguments = request::parse(launched.is_some_and(|launched| launched.rank > 0));
-    if launched.is_some() && arguments.command.is_some() {
+    if launched.is_some() && (arguments.command.is_some() || arguments.plan) {
         return refused(launched, "several processes compute only a run; start this command without a launcher");
     }
     let ranks = match Ranks::join(launched) {
@@ -146,6 +157,9 @@ fn main() -> ExitCode {
             return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
         Some(Command::Supervise(_)) | None => {}
+    }
+    if let (true, Some(config)) = (arguments.plan, &arguments.config) {
+        return plan::plan(config, &arguments).map(done).unwrap_or_else(|error| failed(&error, &mut console));
     }
     let ended = keep(&arguments, &ranks, &mut console);
     ranks.leave(ended)

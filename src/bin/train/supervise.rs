@@ -19,6 +19,7 @@ use self::history::{History, Next};
 use self::process::{Process, Signals, name};
 use self::request::Request;
 use self::verdict::{Failure, Verdict};
+use crate::duration::duration;
 use crate::stopped_by;
 
 /// Arguments of `train supervise`.
@@ -29,7 +30,7 @@ pub struct Supervise {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     restarts: Option<u32>,
     /// Pause before a restart; it doubles, up to 5 minutes, while the run makes no steps.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = history::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pause: Duration,
     /// The command with all its words: `train CONFIG`, `train --resume RUN`, or a launcher before them.
     #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]

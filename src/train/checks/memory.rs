@@ -49,6 +49,18 @@ pub(crate) fn require(
     Ok(memory::require_with(what, needs, beside, held, sizes.remedies(config, &data.input(), outputs, purpose))?)
 }
 
+/// Returns the objects of a run that take memory, in the order in which they are made.
+pub(crate) fn needs(
+    config: &Config,
+    data: &Data,
+    outputs: usize,
+    device: &Device,
+    purpose: Purpose,
+) -> Result<Vec<Need>, TrainError> {
+    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
+    Ok(Sizes::of(config, data, outline, device, purpose).needs())
+}
+
 /// Returns the error of an operation of a run whose rows are `data`. If the memory of its device is used up, the error
 /// says by what, and what would help.
 pub(crate) fn explained(

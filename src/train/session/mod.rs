@@ -284,7 +284,7 @@ impl Session {
     }
 
     /// Describes this build and its device, for a checkpoint.
-    pub(super) fn written_by(&self) -> WrittenBy {
+    pub(in crate::train) fn written_by(&self) -> WrittenBy {
         let precision = self.config.precision.dtype();
         WrittenBy::this_build(self.device_name()).on_gpu(device::gpu(&self.device)).computing_in(precision)
     }

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::Session;
 use crate::data::{Batch, DataError, pieces};
 use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
+use crate::memory::Need;
 use crate::model::Mode;
 use crate::ops::{self, Seen, Tape};
 use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
@@ -127,6 +128,12 @@ impl Session {
         let draws = StepRng::at(self.config.seed, self.step).of_micro_batch(micro_batch);
         let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
         Ok(self.loss.forward(&outputs, &batch.targets)?)
+    }
+
+    /// Returns the objects that take memory in training, in the order in which they are made.
+    pub(in crate::train) fn memory(&self) -> Result<Vec<Need>, TrainError> {
+        let outputs = self.loss.outputs(self.data.targets())?;
+        memory::needs(&self.config, &self.data, outputs, &self.device, Purpose::Train)
     }
 
     /// Returns the error of a step; if the memory of the device is used up, with what it holds.

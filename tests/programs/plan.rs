@@ -1,0 +1,88 @@
+//! `train --plan` shows a run before it begins, and leaves nothing behind.
+
+use std::fs;
+
+use crate::common::programs::Workplace;
+use serde_json::Value;
+
+const TINY: &str = r#"
+[data]
+path = "rows.csv"
+task = "regression"
+validation = 0.25
+[model]
+kind = "mlp"
+hidden = [4]
+[optimizer]
+kind = "adamw"
+lr = 0.1
+[train]
+steps = 40
+"#;
+
+/// A folder with a configuration and its data.
+fn place() -> Workplace {
+    let place = Workplace::new();
+    let rows: String = (0..40).map(|row| format!("{row},{},{}\n", row % 7, row * 3)).collect();
+    fs::write(place.path("rows.csv"), format!("a,b,c\n{rows}")).unwrap();
+    fs::write(place.path("tiny.toml"), TINY).unwrap();
+    place
+}
+
+fn names(place: &Workplace) -> Vec<String> {
+    let entries = fs::read_dir(place.path("")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_plan_shows_memory_time_and_saves_and_leaves_no_file() {
+    let place = place();
+    let before = names(&place);
+    let told = place.train(&["--plan", "tiny.toml"]);
+    told.says(0, &[]);
+    for line in [
+        "model       mlp, 17 parameters",
+        "memory      at least ",
+        "checkpoint  ",
+        "time        ",
+        "failures    with one in 1 day",
+    ] {
+        assert!(told.out.contains(line), "{line}: {}", told.out);
+    }
+    let told = place.train(&["--plan", "tiny.toml", "--json", "--failures-every", "6h", "--out", "elsewhere/run"]);
+    let plan: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((&plan["length"]["steps"], &plan["failure_seconds"]), (&40.into(), &21_600.0.into()));
+    let forecast = &plan["forecast"];
+    let number = |key: &str| forecast[key].as_f64().unwrap();
+    assert!(number("step_seconds") > 0.0 && number("save_seconds") > 0.0, "{forecast}");
+    let interval = (2.0 * number("save_seconds") * 21_600.0).sqrt();
+    assert!((plan["best_interval_seconds"].as_f64().unwrap() / interval - 1.0).abs() < 1e-6, "{plan}");
+    assert_eq!(names(&place), before);
+}
+
+/// The size that a plan names is that of a checkpoint of the run.
+#[test]
+fn a_plan_knows_the_size_of_a_checkpoint() {
+    let place = place();
+    let told = place.train(&["--plan", "tiny.toml", "--json"]);
+    let plan: Value = serde_json::from_str(&told.out).unwrap();
+    place.train(&["tiny.toml", "--out", "run"]).says(0, &[]);
+    let folder = fs::read_dir(place.path("run/checkpoints")).unwrap().next().unwrap().unwrap().path();
+    let size = |name: &str| fs::metadata(folder.join(name)).unwrap().len();
+    let tensors = size("model.safetensors") + size("optimizer.safetensors");
+    let planned = plan["forecast"]["checkpoint_bytes"].as_u64().unwrap();
+    assert!(planned >= tensors && planned < tensors + 20_000, "{planned} for {tensors}");
+}
+
+#[test]
+fn a_plan_is_of_a_new_run_and_its_options_need_it() {
+    let place = place();
+    assert_eq!(place.train(&["--plan", "--resume", "run"]).code, Some(2));
+    assert_eq!(place.train(&["tiny.toml", "--json"]).code, Some(2));
+    assert_eq!(place.train(&["tiny.toml", "--failures-every", "6h"]).code, Some(2));
+    let told = place.train(&["--plan", "tiny.toml", "--set", "optimizer.lr=-1"]);
+    told.says(2, &["optimizer.lr"]);
+    assert!(!place.path("runs").exists());
+}
