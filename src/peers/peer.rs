@@ -321,8 +321,8 @@ pub struct Schedule {
     pub form: Form,
     /// Index of its optimizer in [`Peer::optimizers`].
     pub optimizer: usize,
-    /// Its own counter: the `t` at which its formula stands, such as `last_epoch`; in `CosineAnnealingWarmRestarts` it is
-    /// `T_cur`, which may be a fraction.
+    /// Its own counter, such as `last_epoch`: the `t` at which its formula gives the next rate. In
+    /// `CosineAnnealingWarmRestarts` it is `T_cur`, which may be a fraction.
     pub at: Option<f64>,
     /// The unit of that counter.
     pub unit: Unit,

@@ -1,19 +1,39 @@
 //! Trainers, one file each: what a file or folder holds becomes a [`Peer`].
 
+mod accelerate;
+#[cfg(test)]
+mod cases;
+mod fastai;
+mod folder;
+mod ignite;
+mod ignite_schedule;
+mod lightning;
+mod loss_scale;
+mod models;
+mod nanogpt;
+mod progress;
+mod safetensors;
 mod settings;
+mod sniff;
 mod state_dict;
+mod survey;
 #[cfg(test)]
 mod testing;
+mod timm;
+mod torch;
 mod torch_class;
 mod torch_optimizer;
 mod torch_schedule;
+mod transformers;
+mod transformers_args;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::PeerError;
+use super::formats::json;
 use super::peer::Peer;
-use super::tree::Tree;
+use super::tree::{Ref, Tree};
 
 /// A file or folder that was opened, before it is known who wrote it.
 #[derive(Debug)]
@@ -62,7 +82,17 @@ struct Reader {
 }
 
 /// All trainers. The first that recognizes a file reads it, so that the special come before the general.
-const READERS: &[Reader] = &[];
+const READERS: &[Reader] = &[
+    Reader { recognizes: lightning::recognizes, read: lightning::read },
+    Reader { recognizes: timm::recognizes, read: timm::read },
+    Reader { recognizes: nanogpt::recognizes, read: nanogpt::read },
+    Reader { recognizes: fastai::recognizes, read: fastai::read },
+    Reader { recognizes: ignite::recognizes, read: ignite::read },
+    Reader { recognizes: accelerate::recognizes, read: accelerate::read },
+    Reader { recognizes: transformers::recognizes, read: transformers::read },
+    Reader { recognizes: safetensors::recognizes, read: safetensors::read },
+    Reader { recognizes: torch::recognizes, read: torch::read },
+];
 
 /// Opens a checkpoint of any trainer.
 ///
@@ -78,12 +108,25 @@ pub fn open(path: &Path) -> Result<Peer, PeerError> {
 
 fn find(path: &Path) -> Result<Found, PeerError> {
     let metadata = fs::metadata(path).map_err(|error| PeerError::io(path, error))?;
-    if metadata.is_dir() {
-        let names = fs::read_dir(path)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect());
-        let mut names: Vec<String> = names.map_err(|error| PeerError::io(path, error))?;
-        names.sort_unstable();
-        return Ok(Found { path: path.to_owned(), content: Content::Folder(names) });
+    if !metadata.is_dir() {
+        return Ok(Found { path: path.to_owned(), content: sniff::content(path)? });
     }
-    Err(PeerError::unknown(path, "no known trainer writes such a file"))
+    let names = names(path)?;
+    if names.iter().any(|name| name == "manifest.json") && is_ours(&path.join("manifest.json")) {
+        return Err(PeerError::unknown(path, "this is a checkpoint of Rekindle itself, and of no other trainer"));
+    }
+    Ok(Found { path: path.to_owned(), content: Content::Folder(names) })
+}
+
+/// Returns the names in a folder, sorted.
+fn names(folder: &Path) -> Result<Vec<String>, PeerError> {
+    let names = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect());
+    let mut names: Vec<String> = names.map_err(|error| PeerError::io(folder, error))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn is_ours(manifest: &Path) -> bool {
+    json::read(manifest).is_ok_and(|tree| tree.root().get("format").and_then(Ref::text) == Some("rekindle.checkpoint"))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::peers::peer::Peer;
 use crate::peers::tree::Ref;
 
 /// Keys by which a class is told.
@@ -51,6 +52,11 @@ const KINDS: &[Kind] = &[
     Kind { class: "Lion", settings: &["betas", "weight_decay"], without: &["eps"], states: &["exp_avg"] },
 ];
 
+/// The class where Adam and AdamW cannot be told apart.
+const EITHER: &str = "Adam or AdamW";
+/// The beginning of the line that says so.
+const MISSING: &str = "the optimizer's class";
+
 /// The class of an optimizer, with what is to be said of how it was told.
 #[derive(Debug, PartialEq)]
 pub(super) struct Told {
@@ -77,6 +83,15 @@ pub(super) fn tell(groups: &[Ref<'_>], states: &BTreeSet<String>) -> Told {
     }
 }
 
+/// Settles the class of an optimizer that may be of two, where the trainer tells it elsewhere.
+pub(super) fn settle(peer: &mut Peer, optimizer: usize, class: &str) {
+    if let Some(optimizer) = peer.optimizers.get_mut(optimizer).filter(|optimizer| optimizer.class == EITHER) {
+        optimizer.class = class.to_owned();
+        optimizer.named = true;
+        peer.missing.retain(|line| !line.starts_with(MISSING));
+    }
+}
+
 fn unknown(groups: &[Ref<'_>], states: &BTreeSet<String>) -> Told {
     let settings: BTreeSet<&str> = groups.iter().flat_map(|group| keys(*group)).collect();
     let join = |names: &mut dyn Iterator<Item = &str>| names.take(24).collect::<Vec<_>>().join(", ");
@@ -85,7 +100,7 @@ fn unknown(groups: &[Ref<'_>], states: &BTreeSet<String>) -> Told {
         join(&mut settings.into_iter()),
         join(&mut states.iter().map(String::as_str))
     );
-    Told { class: "unknown", remark: Some(remark), missing: Some("the optimizer's class".to_owned()) }
+    Told { class: "unknown", remark: Some(remark), missing: Some(MISSING.to_owned()) }
 }
 
 /// Returns the keys of a group, in the order of the file.
@@ -145,12 +160,11 @@ fn tell_by_order(groups: &[Ref<'_>]) -> Told {
         return told("Adam", "maximize before foreach");
     }
     Told {
-        class: "Adam or AdamW",
+        class: EITHER,
         remark: None,
-        missing: Some(
-            "the optimizer's class: Adam and AdamW of PyTorch before 1.12 write the same file, and decay differently"
-                .to_owned(),
-        ),
+        missing: Some(format!(
+            "{MISSING}: Adam and AdamW of PyTorch before 1.12 write the same file, and decay differently"
+        )),
     }
 }
 

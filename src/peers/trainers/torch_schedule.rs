@@ -102,6 +102,11 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>, optimizer: usize)
     });
 }
 
+/// Returns the form of a scheduler that another library's scheduler holds.
+pub(super) fn form(dict: Ref<'_>) -> Form {
+    Levels { members: 0, deep: false }.form(dict, 1)
+}
+
 struct Levels {
     members: usize,
     /// Whether some were left out.
