@@ -7,10 +7,13 @@ mod fastai;
 mod folder;
 mod ignite;
 mod ignite_schedule;
+mod keras;
 mod lightning;
 mod loss_scale;
 mod models;
 mod nanogpt;
+#[cfg(test)]
+mod perceptron;
 mod progress;
 mod safetensors;
 mod settings;
@@ -90,6 +93,7 @@ const READERS: &[Reader] = &[
     Reader { recognizes: ignite::recognizes, read: ignite::read },
     Reader { recognizes: accelerate::recognizes, read: accelerate::read },
     Reader { recognizes: transformers::recognizes, read: transformers::read },
+    Reader { recognizes: keras::recognizes, read: keras::read },
     Reader { recognizes: safetensors::recognizes, read: safetensors::read },
     Reader { recognizes: torch::recognizes, read: torch::read },
 ];

@@ -125,8 +125,8 @@ pub fn read(store: &dyn Store, name: &str, complete: bool, budget: &mut Budget) 
 
 /// Reads an array's metadata and returns it with its key.
 fn metadata(store: &dyn Store, name: &str) -> Result<Option<(Array, String)>, PeerError> {
-    let forms: [(&str, fn(&[u8]) -> Result<Array, String>); 2] =
-        [(".zarray", metadata::version_2), ("zarr.json", metadata::version_3)];
+    type Parse = fn(&[u8]) -> Result<Array, String>;
+    let forms = [(".zarray", metadata::version_2 as Parse), ("zarr.json", metadata::version_3)];
     for (file, parse) in forms {
         let key = format!("{name}/{file}");
         if let Some(text) = store.get(&key)? {
