@@ -43,14 +43,12 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
     }
     let archive = zip::Archive::open(Arc::clone(&file), whole).map_err(|refusal| refusal.at(path))?;
     let Some(weights) = archive.member(WEIGHTS) else {
-        let sharded = archive.member("model.weights.json").is_some();
-        let what = match sharded {
-            true => "its weights are in several files, which are not read; save it again with `max_shard_size=None`",
-            false => {
-                "it is a zip without model.weights.h5, the weights of Keras' .keras; no known trainer writes such a file"
-            }
-        };
-        return Err(PeerError::unsupported(path, what));
+        if archive.member("model.weights.json").is_some() {
+            let what = "its weights are in several files, which are not read; save it again with `max_shard_size=None`";
+            return Err(PeerError::unsupported(path, what));
+        }
+        let what = "it is a zip without model.weights.h5, the weights in a .keras; no known trainer writes such a file";
+        return Err(PeerError::unknown(path, what));
     };
     let parsed = |name: &str| -> Result<Option<Tree>, PeerError> {
         let Some(member) = archive.member(name) else { return Ok(None) };
