@@ -16,7 +16,7 @@ pub enum Decay {
 }
 
 impl Decay {
-    pub(super) fn includes(self, dimensions: usize) -> bool {
+    pub(crate) fn includes(self, dimensions: usize) -> bool {
         self == Self::All || dimensions >= 2
     }
 }

@@ -106,6 +106,17 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
     Ok(groups)
 }
 
+impl OptimizerConfig {
+    /// Returns the groups of `parameters`, in the order of an optimizer's rates.
+    ///
+    /// # Errors
+    /// A group or one of its patterns matches no parameter.
+    pub(crate) fn divide(&self, parameters: &Parameters) -> Result<Vec<Group>, OptimError> {
+        let groups = assign(self, parameters)?;
+        refuse_unmatched(self, parameters).map(|()| groups)
+    }
+}
+
 pub(super) fn matchers(group: &GroupConfig) -> Result<Vec<GlobMatcher>, OptimError> {
     let matcher = |pattern: &String| {
         let glob = Glob::new(pattern)

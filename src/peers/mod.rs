@@ -8,6 +8,8 @@
 
 pub mod error;
 pub mod formats;
+#[cfg(feature = "trainer")]
+pub mod import;
 pub mod peer;
 pub mod tensor;
 pub mod trainers;

@@ -185,6 +185,13 @@ pub(super) fn check(metrics: &[MetricConfig], targets: TargetKind) -> Result<(),
 pub(super) struct EpochMean {
     loss_sum: f64,
     updates: u64,
+    /// Updates among them whose losses are not known, because another trainer made them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    missed: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl EpochMean {
@@ -193,15 +200,21 @@ impl EpochMean {
         self.updates += 1;
     }
 
+    /// Begins with updates whose losses are not known.
+    #[cfg(feature = "peers")]
+    pub fn miss(&mut self, updates: u64) {
+        *self = Self { loss_sum: 0.0, updates, missed: updates };
+    }
+
     /// Returns the number of updates so far.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Returns the mean, and starts a new epoch.
+    /// Returns the mean over the updates whose losses are known, and starts a new epoch.
     pub fn take(&mut self) -> f64 {
-        let Self { loss_sum, updates } = std::mem::take(self);
-        loss_sum / updates as f64
+        let Self { loss_sum, updates, missed } = std::mem::take(self);
+        loss_sum / (updates - missed) as f64
     }
 }
 

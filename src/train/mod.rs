@@ -42,6 +42,8 @@ pub use config::every::Interval;
 pub use config::figure::Metric;
 pub use config::keep::KeepConfig;
 pub(crate) use config::load::from_checkpoint;
+#[cfg(feature = "peers")]
+pub(crate) use config::load::from_file_filled;
 pub use config::load::{Setting, from_file};
 pub(crate) use config::paths::base_of;
 #[doc(hidden)]
@@ -69,5 +71,7 @@ pub use run_dir::outcome::{Ending, RunEnd};
 #[doc(hidden)]
 pub use run_dir::traces::Traces;
 pub use session::Session;
+#[cfg(feature = "peers")]
+pub(crate) use session::Taken;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
 pub use sink::{Beginning, Outcome, Sink, Sinks};

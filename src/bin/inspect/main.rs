@@ -1,6 +1,7 @@
 //! `inspect`: examines schedules, checkpoints and runs, and prunes old checkpoints.
 
 mod diff;
+mod import;
 mod lr;
 mod prune;
 mod request;
@@ -13,6 +14,8 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use rekindle::checkpoint::Folder;
+use rekindle::peers::PeerError;
+use rekindle::peers::import::ImportError;
 use rekindle::report::{RunStatus, Runs};
 use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
 use rekindle::{store, threads};
@@ -45,6 +48,8 @@ enum Command {
     Verify(verify::Verify),
     /// Show where two runs or two checkpoints differ
     Diff(diff::Diff),
+    /// Make a checkpoint of another trainer's, which `train --resume` continues
+    Import(import::Import),
     /// Show the rates of a schedule before it runs
     Lr(lr::Lr),
     /// Delete the checkpoints of a run that no rule keeps
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
+        (Some(Command::Import(arguments)), _) => import::import(arguments),
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),
@@ -87,7 +93,12 @@ fn main() -> ExitCode {
 
 /// Whether the inspected files exist and are bad.
 fn is_damage(error: &anyhow::Error) -> bool {
+    let peer = match error.downcast_ref() {
+        Some(ImportError::Peer(error)) => Some(error),
+        _ => error.downcast_ref::<PeerError>(),
+    };
     matches!(error.downcast_ref(), Some(TrainError::Checkpoint(error)) if error.is_damage())
+        || peer.is_some_and(PeerError::is_damage)
 }
 
 /// Output text, and whether the inspected files are good.

@@ -76,6 +76,12 @@ impl Setting {
         &self.key
     }
 
+    /// Returns the value; null resets the key to its default.
+    #[cfg(feature = "peers")]
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// Whether it sets a path or a device, and does not affect training results.
     pub(crate) fn is_of_place(&self) -> bool {
         is_data_path(&self.key) || self.key == "device"
@@ -155,6 +161,18 @@ impl Setting {
 /// The file cannot be read, is not TOML, or has a field that is unknown, missing or of another type: with file, line
 /// and field, and the nearest known name.
 pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError> {
+    from_file_filled(path, settings, |_| {})
+}
+
+/// Like [`from_file`]; `fill` is given the table of the file before it is read, to add what may be missing there.
+///
+/// # Errors
+/// As [`from_file`].
+pub(crate) fn from_file_filled(
+    path: &Path,
+    settings: &[Setting],
+    fill: impl FnOnce(&mut Value),
+) -> Result<Config, TrainError> {
     let text = store::read_to_string(path).map_err(|source| TrainError::ReadConfig {
         path: path.to_owned(),
         place: place_of(path),
@@ -175,9 +193,10 @@ pub fn from_file(path: &Path, settings: &[Setting]) -> Result<Config, TrainError
         };
         wrong(line, "not TOML".to_owned(), &reason)
     })?;
-    let value = to_json(toml::Value::Table(table), "").map_err(|NotFinite { key, number }| {
+    let mut value = to_json(toml::Value::Table(table), "").map_err(|NotFinite { key, number }| {
         wrong(line_of_field(&text, &key), format!("{key} = {number}"), "must be a finite number")
     })?;
+    fill(&mut value);
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let checks = (|_: &Value| Ok(()), Config::require_steps);
     build(value, settings, &folder, checks, |field| place(path, line_of_field(&text, field)))

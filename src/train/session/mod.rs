@@ -9,6 +9,8 @@ mod recalled;
 mod saved;
 mod shards;
 mod statistics;
+#[cfg(feature = "peers")]
+mod taken;
 mod update;
 
 use std::path::Path;
@@ -44,6 +46,8 @@ use crate::schedule::{RunLength, Scheduler};
 
 use self::begun::Begun;
 pub(crate) use recalled::{data_part, recalled, refuse_other_content, room};
+#[cfg(feature = "peers")]
+pub(crate) use taken::Taken;
 
 /// The parts of a run: data, model, optimizer and schedule, and the number of updates made.
 pub struct Session {
@@ -230,6 +234,11 @@ impl Session {
     /// Returns the parameters that the optimizer updates.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Returns what the model remembers beside its parameters, such as running statistics.
+    pub fn buffers(&self) -> &Parameters {
+        &self.buffers
     }
 
     /// Returns the components, by name.

@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// Refuses a checkpoint whose parts have different steps, and a run that is shorter than its finished part.
-    fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
+    pub(super) fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
         let schedulers = self.schedulers.all().map(|(part, scheduler)| (part, scheduler.t()));
         // The mean of a finished epoch is kept until the validation at its end is made.
         let in_epoch = self.logged() % self.data.steps_per_epoch() + (self.step - self.logged());

@@ -1,0 +1,63 @@
+//! `inspect import`: makes a checkpoint of another trainer's, from which `train --resume` continues.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use rekindle::Notice;
+use rekindle::peers::import::Import as Request;
+use rekindle::shell;
+use rekindle::train::Setting;
+
+use crate::Answer;
+
+/// Arguments of `inspect import`.
+#[derive(Args)]
+#[command(after_help = "\
+The optimizer, the schedule and the clipping come from the checkpoint, so the configuration may leave them out. Where \
+it says them too, they must be the same, or the import is refused with both values; --set decides on purpose. Tensors \
+are matched by name, whatever their prefix, otherwise layer by layer; if more than one match would fit, it is refused, \
+and --param-names decides.")]
+pub struct Import {
+    /// A checkpoint of another trainer: a file or a folder
+    peer: PathBuf,
+    /// The configuration of the run: data, model and length; `optimizer`, `schedule` and `train.clip_norm` may be left
+    /// out
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The folder for the checkpoint
+    #[arg(short, long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Change a value of the configuration, also where the checkpoint says another one
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse)]
+    settings: Vec<Setting>,
+    /// A file of lines `peer name = our name`; an id of the optimizer may be on the left, and nothing on the right
+    /// leaves a tensor out
+    #[arg(long, value_name = "FILE")]
+    param_names: Option<PathBuf>,
+    /// Number of updates made, where the checkpoint does not say it
+    #[arg(long, value_name = "N")]
+    updates: Option<u64>,
+}
+
+/// Imports, saves, and prints the account.
+pub fn import(arguments: &Import) -> Result<Answer> {
+    let request = Request {
+        peer: arguments.peer.clone(),
+        config: arguments.config.clone(),
+        settings: &arguments.settings,
+        param_names: arguments.param_names.clone(),
+        updates: arguments.updates,
+    };
+    let imported = request.run()?;
+    let saved = imported.save(&arguments.out)?;
+    let mut text = imported.account().to_string();
+    for notice in imported.session().notices() {
+        if let Notice::Warning(warning) = notice {
+            text += &format!("warning     {warning}\n");
+        }
+    }
+    text += &format!("saved       {}\n", saved.path.display());
+    text += &format!("continue    train --resume {}\n", shell::path(&saved.path));
+    Ok(Answer::good(text))
+}

@@ -1,0 +1,118 @@
+//! Everything that a peer's checkpoint says, in our names.
+
+use super::account::Account;
+use super::error::Refusal;
+use super::order::{self, Candidate, Id, Ids};
+use super::param_names::ParamNames;
+use super::rules;
+use super::updates::{self, Made};
+use super::weights::{Matched, Ours};
+use crate::parameters::Parameters;
+use crate::peers::Peer;
+use crate::peers::translate::{self, RateSchedule, RuleGroup, UpdateRule};
+use crate::train::Session;
+
+/// Everything of the peer in our names.
+pub(super) struct Found {
+    pub matched: Matched,
+    pub rules: Vec<UpdateRule>,
+    /// A schedule for each optimizer, or the reason why there is none; nothing where rates are constant.
+    pub schedules: Vec<Result<Option<RateSchedule>, Refusal>>,
+    /// Our names of the parameters of each group, optimizer after optimizer.
+    pub names: Vec<Vec<String>>,
+    pub planned: rules::Planned,
+    pub made: Made,
+}
+
+impl Found {
+    pub fn of(
+        peer: &Peer,
+        matched: Matched,
+        given: &ParamNames,
+        parameters: &Parameters,
+        updates: Option<u64>,
+    ) -> Result<Self, Refusal> {
+        let count = peer.optimizers.len();
+        if count == 0 {
+            return Err(Refusal::cannot(
+                "optimizer",
+                "the checkpoint has weights alone; a new run begins from them with `train.initial_weights`",
+            ));
+        }
+        let rules: Vec<UpdateRule> =
+            (0..count).map(|index| translate::optimizer(peer, index)).collect::<Result<_, _>>()?;
+        let schedules: Vec<_> = (0..count).map(|index| translate::schedule(peer, index)).collect();
+        let names = order::name(&ids(peer, &rules, &matched, given), &candidates(peer, &matched), peer.trainer)?;
+        let all: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+        let planned = rules::plan(&rules, &names, &all);
+        let known: Vec<Option<RateSchedule>> = schedules.iter().map(|found| found.clone().ok().flatten()).collect();
+        let made = updates::settle(peer, &rules, &known, updates)?;
+        Ok(Self { matched, rules, schedules, names, planned, made })
+    }
+
+    /// Says how things were found.
+    pub fn describe(&self, peer: &Peer, account: &mut Account) {
+        account.taken.push(format!("{} tensors of the model", self.matched.matches.len()));
+        account.translated.push(self.matched.rule.clone());
+        let turned: Vec<&str> =
+            self.matched.matches.iter().filter(|one| one.is_turned).map(|one| one.ours.as_str()).collect();
+        if !turned.is_empty() {
+            account.translated.push(format!("the dimensions of {} are turned", turned.join(", ")));
+        }
+        for (further, name) in &peer.model.tied {
+            account.translated.push(format!("`{further}` is the same tensor as `{name}`"));
+        }
+        if !self.matched.left.is_empty() {
+            account.left.push(format!("tensors {}", self.matched.left.join(", ")));
+        }
+        if !self.planned.frozen.is_empty() {
+            account.translated.push(format!("{} do not train there, and are frozen", self.planned.frozen.join(", ")));
+        }
+        if let Some(averages) = &peer.averages {
+            account.left.push(format!("{} averages of weights at `{}`", averages.tensors.len(), averages.place));
+        }
+        account.translated.extend(self.rules.iter().flat_map(|rule| rule.notes.clone()));
+        let schedules = self.schedules.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+        account.translated.extend(schedules.flat_map(|schedule| schedule.notes.clone()));
+    }
+}
+
+/// Returns the tensors of the model here.
+pub(super) fn ours(session: &Session) -> Vec<Ours> {
+    let of = |tensors: &Parameters, buffer: bool| -> Vec<Ours> {
+        let tensors = tensors.iter();
+        tensors.map(|(name, var)| Ours { name: name.to_owned(), shape: var.dims().to_vec(), buffer }).collect()
+    };
+    let mut all = of(session.parameters(), false);
+    all.extend(of(session.buffers(), true));
+    all
+}
+
+/// Returns the parameters that ids may mean, in the order of registration, with their shapes in the file.
+fn candidates(peer: &Peer, matched: &Matched) -> Vec<Candidate> {
+    let parameters = matched.matches.iter().filter(|found| !found.buffer);
+    let shape = |place: usize| peer.model.tensors.get(place).map(|named| named.tensor.shape().to_vec());
+    parameters.filter_map(|found| Some(Candidate { name: found.ours.clone(), shape: shape(found.theirs)? })).collect()
+}
+
+/// Returns the ids of all groups, with our names where the file or a person says them.
+fn ids(peer: &Peer, rules: &[UpdateRule], matched: &Matched, given: &ParamNames) -> Vec<Ids> {
+    let named = |name: &String| {
+        let first = peer.model.tied.iter().find(|(further, _)| further == name).map_or(name, |(_, first)| first);
+        let place = peer.model.tensors.iter().position(|named| named.name == *first)?;
+        matched.matches.iter().find(|found| found.theirs == place).map(|found| found.ours.clone())
+    };
+    let group = |group: &RuleGroup| Ids {
+        ids: group
+            .parameters
+            .iter()
+            .map(|parameter| Id {
+                id: parameter.id.clone(),
+                name: given.get(&parameter.id).cloned().flatten().or_else(|| parameter.name.as_ref().and_then(named)),
+                shape: parameter.states.first().map(|(_, state)| state.shape().to_vec()),
+            })
+            .collect(),
+        weight_decay: group.hyperparameters.get("weight_decay").and_then(serde_json::Value::as_f64).unwrap_or(0.0),
+    };
+    rules.iter().flat_map(|rule| rule.groups.iter().map(group)).collect()
+}

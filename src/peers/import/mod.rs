@@ -1,0 +1,101 @@
+//! Another trainer's checkpoint as one of ours, from which its run continues.
+//!
+//! The peer's tensors are matched with the model's, the ids of its optimizer with names, its optimizer and schedule are
+//! translated and compared with what the configuration says, and all of it becomes the state of a
+//! [`Session`], which is saved as any other.
+
+mod account;
+mod agreement;
+mod error;
+mod found;
+mod layers;
+mod layout;
+mod names;
+mod order;
+mod param_names;
+mod rates;
+mod rules;
+mod settled;
+mod state;
+mod updates;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::Saved;
+use crate::peers;
+use crate::train::{Session, Setting};
+
+pub use account::Account;
+pub use error::ImportError;
+
+use self::found::{Found, ours};
+use self::settled::Asked;
+
+/// An import: the checkpoint, and what a person says beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Import<'a> {
+    /// The peer's checkpoint, a file or a folder.
+    pub peer: PathBuf,
+    /// The configuration, in which `optimizer`, `schedule` and the clipping may be left out.
+    pub config: PathBuf,
+    /// Changes of the configuration, which decide also where it and the checkpoint differ.
+    pub settings: &'a [Setting],
+    /// A file of lines `peer name = our name`.
+    pub param_names: Option<PathBuf>,
+    /// The number of updates made, where the file has none or two.
+    pub updates: Option<u64>,
+}
+
+/// A run that was taken over, ready to be saved.
+pub struct Imported {
+    session: Session,
+    account: Account,
+}
+
+impl Imported {
+    /// Returns the session, at the update after those that the peer made.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Returns what was taken, translated, left and missing.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Saves a checkpoint, which `train --resume` continues, as the only one in `folder`.
+    ///
+    /// # Errors
+    /// The folder has checkpoints already, or cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<Saved, ImportError> {
+        Ok(self.session.save_alone(folder)?)
+    }
+}
+
+impl Import<'_> {
+    /// Reads the checkpoint and the data, and brings the run to the same state.
+    ///
+    /// # Errors
+    /// The checkpoint or the configuration cannot be read, they do not fit together, or something in the checkpoint has
+    /// no equal here.
+    pub fn run(&self) -> Result<Imported, ImportError> {
+        let peer = peers::open(&self.peer)?;
+        let given = self.param_names.as_deref().map(param_names::read).transpose()?.unwrap_or_default();
+        let refused = |refusal| ImportError::refused(&self.peer, refusal);
+        let draft = Session::new(settled::draft(self)?)?;
+        let matched = weights::find(&ours(&draft), &peer.model, &given).map_err(refused)?;
+        let parameters = draft.parameters().clone();
+        drop(draft);
+        let found = Found::of(&peer, matched, &given, &parameters, self.updates).map_err(refused)?;
+        let mut account = Account::of(&peer);
+        account.step = found.made.step;
+        found.describe(&peer, &mut account);
+        let asked = Asked { import: self, peer: &peer, found: &found, parameters: &parameters };
+        let config = asked.config(&mut account)?;
+        let session = Session::new(config)?;
+        let session = state::put(session, self, &peer, &found, &mut account)?;
+        rates::check(&session, &asked)?;
+        Ok(Imported { session, account })
+    }
+}

@@ -1,0 +1,250 @@
+//! The configuration of an imported run: what a person wrote, completed from the checkpoint and compared with it.
+
+use serde_json::{Value, json};
+
+use super::Import;
+use super::account::Account;
+use super::agreement;
+use super::error::{ImportError, Refusal};
+use super::found::Found;
+use crate::parameters::Parameters;
+use crate::peers::Peer;
+use crate::peers::peer::Clipping;
+use crate::schedule::Schedule;
+use crate::train::{Config, Setting, TrainError, from_file_filled};
+
+/// Tables of a configuration that a checkpoint can say.
+const SAID_BY_PEERS: [&str; 4] = ["optimizer", "schedule", "momentum_schedule", "weight_decay_schedule"];
+
+/// PyTorch's number beside the norm in clipping, which is also the default here.
+const CLIP_EPS: f64 = 1e-6;
+
+/// Reads the configuration without what the checkpoint says, to learn the names of the model's parameters.
+pub(super) fn draft(import: &Import<'_>) -> Result<Config, TrainError> {
+    from_file_filled(&import.config, &others(import.settings), |config| {
+        if let Value::Object(config) = config {
+            SAID_BY_PEERS.iter().for_each(|key| drop(config.remove(*key)));
+            config.insert("optimizer".to_owned(), json!({"kind": "sgd", "lr": 0.0}));
+        }
+    })
+}
+
+/// Returns the settings of what no checkpoint says.
+fn others(settings: &[Setting]) -> Vec<Setting> {
+    let is_said = |setting: &&Setting| SAID_BY_PEERS.iter().any(|key| is_inside(setting.key(), key));
+    settings.iter().filter(|setting| !is_said(setting)).cloned().collect()
+}
+
+/// Whether a dotted key is `table` or inside it.
+pub(super) fn is_inside(key: &str, table: &str) -> bool {
+    key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Everything that decides about the configuration.
+pub(super) struct Asked<'a> {
+    pub import: &'a Import<'a>,
+    pub peer: &'a Peer,
+    pub found: &'a Found,
+    pub parameters: &'a Parameters,
+}
+
+impl Asked<'_> {
+    /// Whether a `--set` decides about this key, or about something inside or around it.
+    pub fn is_decided(&self, key: &str) -> bool {
+        self.import.settings.iter().any(|setting| is_inside(key, setting.key()) || is_inside(setting.key(), key))
+    }
+
+    /// Returns the configuration of the run.
+    ///
+    /// # Errors
+    /// It cannot be read, says something else than the checkpoint, or lacks what the checkpoint lacks too.
+    pub fn config(&self, account: &mut Account) -> Result<Config, ImportError> {
+        let refused = |refusal| ImportError::refused(&self.import.peer, refusal);
+        let clipping = self.clipping().map_err(refused)?;
+        let found = self.schedule();
+        let schedule = found.as_ref().ok().and_then(Option::as_ref);
+        let momentum = schedule.and_then(|_| self.momentum());
+        let (mut own, mut said) = (Vec::new(), Value::Null);
+        let ours = from_file_filled(&self.import.config, self.import.settings, |config| {
+            own = SAID_BY_PEERS.iter().filter(|key| config.get(**key).is_some()).collect();
+            said = config["optimizer"].clone();
+            self.fill(config, schedule, momentum.as_ref(), clipping, false);
+        });
+        // First what is asked for: without it the configuration may not even be read.
+        if let Err(refusal) = &found {
+            self.require_own_schedule(refusal, own.contains(&&"schedule")).map_err(refused)?;
+        }
+        self.require_asked(&said).map_err(refused)?;
+        let ours = ours?;
+        let others = others(self.import.settings);
+        let theirs = from_file_filled(&self.import.config, &others, |config| {
+            self.fill(config, schedule, momentum.as_ref(), clipping, true);
+        })?;
+        agreement::of_optimizers(self, &ours, &theirs)?;
+        agreement::of_clipping(self, &ours, &theirs)?;
+        for key in SAID_BY_PEERS.iter().filter(|key| !own.contains(key)) {
+            account.taken.extend(taken(key, &theirs));
+        }
+        self.tell_clipping(&ours, account);
+        Ok(ours)
+    }
+
+    /// Adds what the checkpoint says to a configuration: where it says nothing, or in place of what it says.
+    fn fill(
+        &self,
+        config: &mut Value,
+        schedule: Option<&Schedule>,
+        momentum: Option<&Schedule>,
+        clipping: Option<(f64, f64)>,
+        replaces: bool,
+    ) {
+        let Value::Object(config) = config else { return };
+        let own = config.get("optimizer").filter(|_| !replaces).cloned().unwrap_or(Value::Null);
+        config.insert("optimizer".to_owned(), self.optimizer(own));
+        let mut put = |key: &str, value: Option<Value>| match value {
+            Some(value) if replaces || !config.contains_key(key) => drop(config.insert(key.to_owned(), value)),
+            _ => {}
+        };
+        put("schedule", schedule.map(|schedule| schedule.to_string().into()));
+        put("momentum_schedule", momentum.map(|schedule| schedule.to_string().into()));
+        let Some((most, eps)) = clipping else { return };
+        if let Value::Object(train) = config.entry("train").or_insert_with(|| json!({})) {
+            if replaces || !train.contains_key("clip_norm") {
+                train.insert("clip_norm".to_owned(), most.into());
+            }
+            if eps != CLIP_EPS && (replaces || !train.contains_key("clip_eps")) {
+                train.insert("clip_eps".to_owned(), eps.into());
+            }
+        }
+    }
+
+    /// Completes the optimizer of a configuration: what it does not say is as in the checkpoint, if it is of that kind.
+    fn optimizer(&self, own: Value) -> Value {
+        let mut table = self.found.planned.table.clone();
+        let set = self.import.settings.iter().find(|setting| setting.key() == "optimizer.kind");
+        if let Some(kind) = set.filter(|_| self.is_asked("optimizer.kind")) {
+            // Given now: a kind that is changed by a setting would lose the rest of its table.
+            table["kind"] = kind.value().clone();
+        }
+        let Value::Object(said) = own else { return table };
+        let is_other = said.get("kind").is_some_and(|kind| *kind != table["kind"]);
+        if is_other && !self.is_asked("optimizer.kind") {
+            return Value::Object(said);
+        }
+        if let Value::Object(table) = &mut table {
+            table.extend(said);
+        }
+        table
+    }
+
+    /// Whether the checkpoint lacks a setting of its optimizer.
+    pub fn is_asked(&self, key: &str) -> bool {
+        self.found.rules.iter().flat_map(|rule| &rule.asked).any(|asked| asked.thing == key)
+    }
+
+    /// Refuses a configuration that lacks a setting which the checkpoint lacks too; `said` is its optimizer.
+    fn require_asked(&self, said: &Value) -> Result<(), Refusal> {
+        let is_said = |asked: &Refusal| {
+            let key = asked.thing.strip_prefix("optimizer.").unwrap_or(&asked.thing);
+            said.get(key).is_some() || self.is_decided(&asked.thing)
+        };
+        match self.found.rules.iter().flat_map(|rule| &rule.asked).find(|asked| !is_said(asked)) {
+            Some(asked) => Err(Refusal {
+                reason: format!(
+                    "{}; give `{}` in the configuration, or with `--set {}=…`",
+                    asked.reason, asked.thing, asked.thing
+                ),
+                ..asked.clone()
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the schedule that the checkpoint says; `None` if its rates are constant.
+    pub fn schedule(&self) -> Result<Option<Schedule>, Refusal> {
+        let all: Vec<Option<&Schedule>> = (self.found.schedules.iter())
+            .map(|found| found.as_ref().map(|found| found.as_ref().map(|found| &found.schedule)))
+            .collect::<Result<_, _>>()
+            .map_err(Clone::clone)?;
+        if all.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        if let [Some(only)] = all[..] {
+            return Ok(Some(only.clone()));
+        }
+        let of_group = |source: &Option<usize>| {
+            let found = source.and_then(|optimizer| all.get(optimizer).copied().flatten());
+            found.cloned().unwrap_or_else(|| Schedule::constant().into())
+        };
+        let of_groups: Vec<Schedule> = self.found.planned.sources.iter().map(of_group).collect();
+        Ok(Some(Schedule::per_group(of_groups).into()))
+    }
+
+    fn momentum(&self) -> Option<Schedule> {
+        self.found.schedules.iter().filter_map(|found| found.as_ref().ok()?.as_ref()?.momentum.clone()).next()
+    }
+
+    /// Refuses a checkpoint without a schedule that can be told, unless a person says it. What the file lacks may be said
+    /// by the configuration; what it has and cannot be said here, only on purpose.
+    fn require_own_schedule(&self, refusal: &Refusal, is_own: bool) -> Result<(), Refusal> {
+        if (is_own && refusal.asked) || self.is_decided("schedule") {
+            return Ok(());
+        }
+        let remedy = if refusal.asked {
+            "in the configuration, or with `--set schedule=…`"
+        } else {
+            "with `--set schedule=…`"
+        };
+        Err(Refusal { reason: format!("{}; give `schedule` {remedy}", refusal.reason), ..refusal.clone() })
+    }
+
+    /// Returns the largest norm that the checkpoint says, and the number added to norms.
+    fn clipping(&self) -> Result<Option<(f64, f64)>, Refusal> {
+        let other = |kind: &str, most: f64| {
+            if self.is_decided("train.clip_norm") {
+                return Ok(None);
+            }
+            Err(Refusal::cannot(
+                "clipping",
+                format!(
+                    "{kind} {most}, and here only the norm of all gradients together is clipped; decide with `--set \
+                     train.clip_norm=…`"
+                ),
+            ))
+        };
+        match self.peer.clipping {
+            Clipping::Norm { most, eps } => Ok(Some((most, eps))),
+            Clipping::NormOfEach { most } => other("the norm of each gradient is clipped to", most),
+            Clipping::Value { most } => other("each number of a gradient is clipped to", most),
+            Clipping::Off | Clipping::Unknown => Ok(None),
+        }
+    }
+
+    fn tell_clipping(&self, config: &Config, account: &mut Account) {
+        match (self.peer.clipping, config.train.clip_norm) {
+            (Clipping::Norm { most, .. }, _) => account.taken.push(format!("gradients are clipped to the norm {most}")),
+            (Clipping::Unknown, Some(most)) => {
+                account.missing.push(format!("clipping: as the configuration says, to the norm {most}"));
+            }
+            (Clipping::Unknown, None) => account.missing.push(
+                "clipping: neither the file nor the configuration says any, so gradients are not clipped; if they were, \
+                 set `train.clip_norm`"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// Returns the sentence about a table that comes from the checkpoint.
+fn taken(key: &str, config: &Config) -> Option<String> {
+    Some(match key {
+        "optimizer" => {
+            let table = toml::to_string(&config.optimizer).unwrap_or_default();
+            format!("optimizer: {}", table.replace("\n\n", "\n").trim().replace('\n', ", "))
+        }
+        "schedule" => format!("schedule: {}", config.schedule),
+        "momentum_schedule" => format!("momentum_schedule: {}", config.momentum_schedule.as_ref()?),
+        _ => return None,
+    })
+}

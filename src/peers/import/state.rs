@@ -1,0 +1,111 @@
+//! The peer's tensors and counters as the state of a session.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::Import;
+use super::account::Account;
+use super::error::{ImportError, Refusal};
+use super::found::Found;
+use super::layout::{to_host, turned};
+use super::weights::Match;
+use crate::model::Precision;
+use crate::parameters::host_dtype;
+use crate::peers::Peer;
+use crate::peers::translate::RuleParameter;
+use crate::state::{Dtype, HostTensor};
+use crate::train::{Session, Taken};
+
+/// Brings a session at its start to the state of the peer.
+///
+/// # Errors
+/// A tensor has another shape or dtype than the session's, or the run is shorter than its part that was made.
+pub(super) fn put(
+    session: Session,
+    import: &Import<'_>,
+    peer: &Peer,
+    found: &Found,
+    account: &mut Account,
+) -> Result<Session, ImportError> {
+    let refused = |refusal| ImportError::refused(&import.peer, refusal);
+    let weights = weights(&session, peer, found).map_err(refused)?;
+    let moments = moments(&session, found).map_err(refused)?;
+    account.taken.push(format!("{} tensors of the optimizer", moments.len()));
+    let loss_scale = loss_scale(&session, peer, account);
+    let memory = memory(&session, found).map_err(refused)?;
+    let taken = Taken {
+        step: found.made.step,
+        skipped: found.made.skipped,
+        weights,
+        moments,
+        memory,
+        loss_scale,
+        origin: account.to_history(),
+    };
+    Ok(session.taking(taken, &import.peer)?)
+}
+
+fn failed(name: &str, reason: String) -> Refusal {
+    Refusal::cannot(format!("tensor `{name}`"), reason)
+}
+
+fn weights(session: &Session, peer: &Peer, found: &Found) -> Result<BTreeMap<String, HostTensor>, Refusal> {
+    let mut weights = BTreeMap::new();
+    for Match { ours, theirs, is_turned, .. } in &found.matched.matches {
+        let var = session.parameters().get(ours).or_else(|| session.buffers().get(ours));
+        let Some((var, named)) = var.zip(peer.model.tensors.get(*theirs)) else { continue };
+        let host = turned(&named.tensor, *is_turned).and_then(|tensor| to_host(&tensor, host_dtype(var.dtype())));
+        weights.insert(ours.clone(), host.map_err(|reason| failed(&named.name, reason))?);
+    }
+    Ok(weights)
+}
+
+/// Returns the state tensors of every parameter that trains.
+fn moments(session: &Session, found: &Found) -> Result<BTreeMap<String, HostTensor>, Refusal> {
+    let turns: HashMap<&str, bool> =
+        found.matched.matches.iter().map(|one| (one.ours.as_str(), one.is_turned)).collect();
+    let mut moments = BTreeMap::new();
+    let groups = found.rules.iter().flat_map(|rule| &rule.groups).zip(&found.names);
+    for (RuleParameter { states, frozen, .. }, name) in
+        groups.flat_map(|(group, names)| group.parameters.iter().zip(names))
+    {
+        let Some(var) = session.parameters().get(name).filter(|_| !frozen) else { continue };
+        // Half precision keeps its moments in f32.
+        let dtype = if host_dtype(var.dtype()) == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
+        let is_turned = turns.get(name.as_str()).copied().unwrap_or(false);
+        for (state, tensor) in states {
+            let host = turned(tensor, is_turned).and_then(|tensor| to_host(&tensor, dtype));
+            moments
+                .insert(format!("{name}.{state}"), host.map_err(|reason| failed(&format!("{name}.{state}"), reason))?);
+        }
+    }
+    Ok(moments)
+}
+
+/// Returns the memory of a schedule that follows a metric.
+fn memory(session: &Session, found: &Found) -> Result<Option<Value>, Refusal> {
+    let memories = found.schedules.iter().filter_map(|found| found.as_ref().ok()?.as_ref()?.memory.clone());
+    let mut memories: Vec<Value> = memories.collect();
+    if memories.len() > 1 {
+        return Err(Refusal::cannot("schedule", "two optimizers follow a metric, each with its own memory"));
+    }
+    Ok(memories.pop().filter(|_| session.scheduler().wants_metric()))
+}
+
+fn loss_scale(session: &Session, peer: &Peer, account: &mut Account) -> Option<Value> {
+    let scale = peer.loss_scale.as_ref()?;
+    if session.config().precision != Precision::F16 {
+        account.left.push(format!("a loss scale of {}: `precision` is not f16", scale.scale));
+        return None;
+    }
+    account.taken.push(format!("a loss scale of {}", scale.scale));
+    let usual = (scale.growth_factor, scale.backoff_factor, scale.growth_interval) == (2.0, 0.5, 2000);
+    if !usual {
+        account.missing.push(format!(
+            "loss scale: it grew by {} after {} updates and shrank by {}; here it doubles after 2000, and halves",
+            scale.growth_factor, scale.growth_interval, scale.backoff_factor
+        ));
+    }
+    Some(json!({"scale": scale.scale, "updates": scale.since}))
+}
