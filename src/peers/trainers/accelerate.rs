@@ -54,6 +54,12 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
 
 /// Refuses the forms in which the states are in parts, by name.
 fn refuse_parts(folder: &Folder) -> Result<(), PeerError> {
+    if folder.path.join("pytorch_model").is_dir() {
+        return Err(PeerError::unsupported(
+            &folder.path,
+            "the model and the optimizer of this state are DeepSpeed's; open the folder pytorch_model in it",
+        ));
+    }
     let is_part = |name: &&String| {
         name.starts_with("pytorch_model_fsdp") || name.starts_with("optimizer_0") && !name.ends_with(".bin")
     };
@@ -78,10 +84,24 @@ fn add_models(peer: &mut Peer, folder: &Folder) -> Result<(), PeerError> {
         }
     }
     if all.is_empty() {
+        all = of_diffusers(peer, folder)?;
+    }
+    if all.is_empty() {
         folder.file("model.safetensors")?;
     }
     models::choose(peer, all);
     Ok(())
+}
+
+/// Returns the models that scripts of diffusers save in folders by their names, such as `unet`.
+fn of_diffusers(peer: &mut Peer, folder: &Folder) -> Result<Vec<(String, Model)>, PeerError> {
+    let mut all = Vec::new();
+    for name in folder.names.iter().filter(|name| folder.path.join(name).is_dir()) {
+        let inner = Folder::open(&folder.path.join(name))?;
+        let stem = "diffusion_pytorch_model";
+        all.extend(inner.weights(stem, stem, peer)?.map(|model| (name.clone(), model)));
+    }
+    Ok(all)
 }
 
 /// Adds the objects that the script registered for saving.

@@ -1,5 +1,6 @@
 //! Files of fastai's `Learner.save`: weights, and an optimizer whose states are a list by position.
 
+use super::budget::Budget;
 use super::settings::{list, settings};
 use super::{Content, Found, progress, state_dict};
 use crate::peers::error::PeerError;
@@ -43,14 +44,19 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
 }
 
 fn add_optimizer(peer: &mut Peer, optimizer: Ref<'_>) -> Result<(), PeerError> {
+    let mut budget = Budget::default();
     let mut parameters = Vec::new();
     for (index, state) in optimizer.get("state").map(list).unwrap_or_default().into_iter().enumerate() {
+        budget.spend(1 + state.entries().map_or(0, |entries| entries.len()), &peer.path, "opt")?;
         parameters.push(parameter(peer, index, state));
     }
     let hypers = optimizer.get("hypers").map(list).unwrap_or_default();
     let Some(first) = hypers.first() else {
         return Err(PeerError::damaged(&peer.path, "opt: hypers has no group"));
     };
+    for hyper in &hypers {
+        budget.spend(1 + hyper.entries().map_or(0, |entries| entries.len()), &peer.path, "opt")?;
+    }
     let groups: Vec<Group> = hypers.iter().map(|hyper| group(*hyper)).collect();
     let alike = |group: &Group| {
         group.settings == settings(*first, &["lr"]) && group.lr == first.get("lr").and_then(Ref::number)

@@ -121,7 +121,7 @@ impl Folder {
                     "{} of {} parts of the weights are not in the folder: {}; {REMEDY}",
                     absent.len(),
                     files.len(),
-                    absent.join(", ")
+                    absent.iter().take(8).copied().collect::<Vec<_>>().join(", ")
                 ),
             ));
         }

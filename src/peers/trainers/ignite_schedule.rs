@@ -3,13 +3,15 @@
 use std::f64::consts::PI;
 
 use super::progress::rate_all;
-use super::settings::{list, setting};
+use super::settings::setting;
 use super::torch_schedule;
 use crate::peers::peer::{Form, Peer, RateOf, Schedule, Unit};
 use crate::peers::tree::{Ref, Value};
 
 /// Levels of schedulers inside schedulers that are read.
 const MOST_LEVELS: usize = 8;
+/// Keys that a state may have.
+const MOST_KEYS: usize = 100;
 /// Schedulers that are read.
 const MOST_MEMBERS: usize = 1000;
 /// Difference of rates that rounding can make, as a part of them.
@@ -23,7 +25,10 @@ pub(super) fn is_scheduler(value: Ref<'_>) -> bool {
 
 /// Returns whether it is the state of a `ParamGroupScheduler`, a list of names and states.
 fn is_parallel(value: Ref<'_>) -> bool {
-    value.get("schedulers").is_some_and(|all| list(all).iter().any(|pair| pair.items().is_some_and(|it| it.len() == 2)))
+    value
+        .get("schedulers")
+        .and_then(Ref::items)
+        .is_some_and(|mut all| all.any(|pair| pair.items().is_some_and(|it| it.len() == 2)))
 }
 
 /// Adds the schedule of the first optimizer whose state is `dict`.
@@ -65,7 +70,7 @@ fn form(dict: Ref<'_>, level: usize, members: &mut usize) -> Form {
         () => "unknown",
     };
     let mut form = with_settings(class, dict);
-    for member in dict.get("schedulers").map(list).unwrap_or_default() {
+    for member in dict.get("schedulers").and_then(Ref::items).into_iter().flatten() {
         if level >= MOST_LEVELS || *members >= MOST_MEMBERS {
             form.class = "unknown".to_owned();
             break;
@@ -82,7 +87,8 @@ fn form(dict: Ref<'_>, level: usize, members: &mut usize) -> Form {
 }
 
 fn with_settings(class: &str, dict: Ref<'_>) -> Form {
-    let entries = dict.entries().into_iter().flatten().filter_map(|(key, value)| Some((key.text()?, value)));
+    let entries =
+        dict.entries().into_iter().flatten().take(MOST_KEYS).filter_map(|(key, value)| Some((key.text()?, value)));
     let settings = entries
         .filter(|(key, _)| !["schedulers", "lr_scheduler", "save_history"].contains(key))
         .map(|(key, value)| (key.to_owned(), setting(value)));

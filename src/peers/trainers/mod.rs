@@ -1,6 +1,7 @@
 //! Trainers, one file each: what a file or folder holds becomes a [`Peer`].
 
 mod accelerate;
+mod budget;
 #[cfg(test)]
 mod cases;
 mod fastai;
@@ -15,6 +16,8 @@ mod nanogpt;
 #[cfg(test)]
 mod perceptron;
 mod progress;
+#[cfg(test)]
+mod random;
 mod safetensors;
 mod settings;
 mod sniff;

@@ -68,8 +68,9 @@ fn settle_unit(peer: &mut Peer, index: usize) {
     if told.epoch_is_index {
         peer.epochs = count;
     }
-    peer.remarks.extend(told.remark);
-    peer.missing.extend(told.missing);
+    // Several schedulers may be alike.
+    peer.remarks.extend(told.remark.filter(|remark| !peer.remarks.contains(remark)));
+    peer.missing.extend(told.missing.filter(|missing| !peer.missing.contains(missing)));
     if let Some(schedule) = peer.schedules.get_mut(index).filter(|_| told.is_behind) {
         // The next rate is that after the step which the file does not have yet.
         schedule.at = schedule.at.map(|at| at + 1.0);
@@ -151,7 +152,7 @@ fn settle_rates(peer: &mut Peer, index: usize) {
         rate_all(peer, index, RateOf::Next);
     } else if had_schedule {
         peer.missing.push(
-            "the schedule: groups have initial_lr, so the rate was scheduled, but no scheduler's state is in the file"
+            "the schedule: groups have initial_lr, so the rate was scheduled, but no state of a known scheduler is in the file"
                 .to_owned(),
         );
     } else {

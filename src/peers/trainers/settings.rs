@@ -3,6 +3,8 @@
 use crate::peers::peer::Setting;
 use crate::peers::tree::{Ref, Value};
 
+/// Most settings that are read of one holder.
+const MOST_SETTINGS: usize = 2000;
 /// Most numbers that a setting may have; milestones have a few.
 const MOST_NUMBERS: usize = 1024;
 /// Most characters that a value has as text.
@@ -18,6 +20,7 @@ pub(super) fn setting(value: Ref<'_>) -> Setting {
         Value::Text(word) => Setting::Text(word.clone()),
         Value::List(items) | Value::Tuple(items) if items.len() > MOST_NUMBERS => Setting::Other(text(value)),
         Value::Tensor(tensor) if tensor.elements() > MOST_NUMBERS => Setting::Other(text(value)),
+        Value::Object(object) if object.items.len() > MOST_NUMBERS => Setting::Other(text(value)),
         _ => None
             .or_else(|| value.number().map(Setting::Number))
             .or_else(|| value.numbers().map(Setting::Numbers))
@@ -29,7 +32,7 @@ pub(super) fn setting(value: Ref<'_>) -> Setting {
 
 /// Returns the entries of a dict or the attributes of an object as settings, but those named in `but`.
 pub(super) fn settings(holder: Ref<'_>, but: &[&str]) -> Vec<(String, Setting)> {
-    let entries = holder.attributes().into_iter().flatten();
+    let entries = holder.attributes().into_iter().flatten().take(MOST_SETTINGS);
     let named = entries.filter_map(|(key, value)| Some((key.text()?, value)));
     named.filter(|(key, _)| !but.contains(key)).map(|(key, value)| (key.to_owned(), setting(value))).collect()
 }
@@ -68,7 +71,7 @@ pub(super) fn list(value: Ref<'_>) -> Vec<Ref<'_>> {
 /// Returns the keys of a `Counter` of numbers, each as often as it was counted, in rising order: milestones.
 fn counted(value: Ref<'_>) -> Option<Vec<f64>> {
     let mut numbers = Vec::new();
-    for (key, count) in value.entries().filter(|entries| entries.len() > 0)? {
+    for (key, count) in value.entries().filter(|entries| (1..=MOST_NUMBERS).contains(&entries.len()))? {
         let (key, count) = (key.number()?, usize::try_from(count.int()?).ok()?);
         if count > MOST_NUMBERS - numbers.len() {
             return None;

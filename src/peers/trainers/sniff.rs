@@ -14,6 +14,7 @@ const MISTAKEN: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "the file is packed with zstd; unpack it first"),
     (b"BZh", "the file is packed with bzip2; unpack it first"),
     (b"\xfd7zXZ", "the file is packed with xz; unpack it first"),
+    (b"{", "this is JSON, not a checkpoint; name the folder that it is in"),
     (b"<", "this is a page of the web or XML, not a checkpoint; a download may have failed"),
 ];
 
@@ -48,12 +49,13 @@ fn other(bytes: &[u8]) -> Option<OtherFormat> {
     if bytes.starts_with(b"PK\x03\x04") {
         return (!torch::is(bytes) && !begins_with_pickle(bytes)).then_some(OtherFormat::Zip);
     }
-    if torch::is(bytes) {
-        return None;
-    }
+    // Its length may begin with the bytes of a pickle.
     let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
     if length.is_some_and(|length| length <= LARGEST_HEADER) && bytes.get(8) == Some(&b'{') {
         return Some(OtherFormat::Safetensors);
+    }
+    if torch::is(bytes) {
+        return None;
     }
     // A map with entries.
     matches!(bytes, [0x81..=0x8f | 0xde | 0xdf, ..]).then_some(OtherFormat::MessagePack)
@@ -88,6 +90,7 @@ mod tests {
     fn formats_are_told_by_their_first_bytes() {
         assert_eq!(other(b"\x89HDF\r\n\x1a\n\0"), Some(OtherFormat::Hdf5));
         assert_eq!(other(b"\x10\0\0\0\0\0\0\0{}"), Some(OtherFormat::Safetensors));
+        assert_eq!(other(b"\x80\x02\0\0\0\0\0\0{}"), Some(OtherFormat::Safetensors));
         assert_eq!(other(&[0x83, 0xa4]), Some(OtherFormat::MessagePack));
         assert_eq!(other(b"\x80\x02}q\0."), None);
         assert_eq!(other(b"PK\x03\x04 and then another thing than a zip of PyTorch"), Some(OtherFormat::Zip));

@@ -1,6 +1,6 @@
 //! A `state_dict` of a module: tensors by name, in the order in which they were registered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::peers::error::PeerError;
@@ -8,19 +8,29 @@ use crate::peers::peer::{Model, Named};
 use crate::peers::tensor::{Dtype, Tensor};
 use crate::peers::tree::{Object, Ref};
 
+/// Most tensors of a model.
+const MOST_TENSORS: usize = 1_000_000;
+
 /// Returns the tensors of a `state_dict` that stands at `place` in the file; entries that are no tensors are named in
 /// `left`.
 ///
 /// # Errors
-/// A weight is of a class that is not read, such as a sharded tensor.
+/// A weight is of a class that is not read, such as a sharded tensor, a name stands twice, or there are too many.
 pub(super) fn read(path: &Path, place: &str, dict: Ref<'_>, left: &mut Vec<String>) -> Result<Model, PeerError> {
     let mut model = Model { in_order: true, ..Model::default() };
     let mut seen = HashMap::new();
+    let mut names = HashSet::new();
+    if dict.entries().is_some_and(|entries| entries.len() > MOST_TENSORS) {
+        return Err(PeerError::unsupported(path, format!("{place} has more than {MOST_TENSORS} entries")));
+    }
     for (key, value) in dict.entries().into_iter().flatten() {
         let Some(name) = key.text() else {
             left.push(format!("an entry of {place} without a name"));
             continue;
         };
+        if !names.insert(name) {
+            return Err(PeerError::damaged(path, format!("`{name}` stands twice in {place}")));
+        }
         match tensor(value) {
             Some(tensor) => {
                 let index = model.tensors.len();

@@ -41,31 +41,43 @@ const EPOCHS: &[(&str, &str)] = &[
     ("start_epoch", "the epoch that a resumed run begins with"),
 ];
 
-/// Names of counters of steps, the surest first.
+/// Names of counters of steps, the surest first. Plurals, such as `steps`, are mostly the length of a run.
 const STEPS: &[&str] = &[
     "global_step",
     "global_steps",
     "num_updates",
-    "optimizer_steps",
     "optimizer_step",
-    "updates",
     "update",
     "step",
-    "steps",
     "current_step",
     "cur_step",
     "train_step",
-    "train_steps",
     "iteration",
-    "iterations",
     "iter_num",
     "iter",
-    "iters",
     "global_iter",
     "cur_iter",
     "n_iter",
     "it",
 ];
+
+/// Places whose numbers are settings of a run, not counters of it.
+const SETTINGS: &[&str] = &[
+    "args",
+    "arguments",
+    "cfg",
+    "conf",
+    "config",
+    "hparams",
+    "hyper_parameters",
+    "hyperparameters",
+    "options",
+    "params",
+    "settings",
+];
+
+/// States of one kind that are read of a file.
+const MOST_STATES: usize = 64;
 
 /// Words for a counter of steps.
 pub(super) const STEPS_COUNTED: &str = "steps as the script counts them: updates, or micro-batches";
@@ -109,23 +121,35 @@ impl<'a> Survey<'a> {
         if !self.seen.insert(value.place()) {
             return;
         }
-        let place = || (path.to_owned(), value);
         if let Some(object) = value.object().filter(|object| is_whole(value, &object.class)) {
             self.whole.push((path.to_owned(), &object.class));
-        } else if torch_optimizer::is_optimizer(value) {
-            self.optimizers.push(place());
-        } else if torch_schedule::is_scheduler(value) {
-            self.schedulers.push(place());
-        } else if loss_scale::is_scaler(value) {
-            self.scalers.push(place());
-        } else if state_dict::is_model(value) {
-            let averaged = value.get("n_averaged").is_some();
-            if averaged { &mut self.averaged } else { &mut self.models }.push(place());
+        } else if let Some(states) = self.kind(value) {
+            // More than a run has are not looked into.
+            if states.len() < MOST_STATES {
+                states.push((path.to_owned(), value));
+            } else {
+                self.leave(path, value);
+            }
         } else if level < MOST_LEVELS {
             self.enter(path, value, level);
         } else {
             self.leave(path, value);
         }
+    }
+
+    /// Returns the list of states that a value belongs to.
+    fn kind(&mut self, value: Ref<'a>) -> Option<&mut Vec<(String, Ref<'a>)>> {
+        if torch_optimizer::is_optimizer(value) {
+            return Some(&mut self.optimizers);
+        }
+        if torch_schedule::is_scheduler(value) {
+            return Some(&mut self.schedulers);
+        }
+        if loss_scale::is_scaler(value) {
+            return Some(&mut self.scalers);
+        }
+        let averaged = value.get("n_averaged").is_some();
+        state_dict::is_model(value).then_some(if averaged { &mut self.averaged } else { &mut self.models })
     }
 
     fn enter(&mut self, path: &str, value: Ref<'a>, level: usize) {
@@ -154,7 +178,8 @@ impl<'a> Survey<'a> {
 
     fn leaf(&mut self, path: &str, value: Ref<'a>) {
         let name = last_name(path);
-        if let (Some(number), false) = (value.number(), value.tensor().is_some_and(|it| it.elements() != 1)) {
+        let is_setting = path.split('.').any(|part| SETTINGS.contains(&part)) || self.counters.len() >= MOST_LINES;
+        if let Some(number) = value.number().filter(|_| !is_setting) {
             let epochs = EPOCHS.iter().find(|(known, _)| *known == name).map(|(_, counts)| *counts);
             let counts = epochs.or_else(|| STEPS.contains(&name).then_some(STEPS_COUNTED));
             if let Some(counts) = counts.filter(|_| number >= 0.0) {
@@ -167,7 +192,10 @@ impl<'a> Survey<'a> {
             return;
         }
         match value.value() {
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::BigInt(_) => {
+                self.settings.push((path.to_owned(), settings::text(value)));
+            }
+            Value::Tensor(tensor) if tensor.scalar().is_some() => {
                 self.settings.push((path.to_owned(), settings::text(value)));
             }
             _ => self.leave(path, value),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use super::budget::Budget;
 use super::settings::settings;
 use super::state_dict::{is_tensor_like, refusal, tensor};
 use super::torch_class;
@@ -31,6 +32,8 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>) -> Result<usize, 
     let groups = dict.get("param_groups").and_then(Ref::items).ok_or_else(|| damaged("param_groups is no list"))?;
     let groups: Vec<Ref<'_>> = groups.collect();
     let states = dict.get("state").and_then(Ref::entries).ok_or_else(|| damaged("state is no dict"))?;
+    let mut budget = Budget::default();
+    budget.spend(states.len(), &path, place)?;
     let mut by_id = HashMap::new();
     for (key, state) in states {
         let id = id_of(key).ok_or_else(|| damaged("a key of state is neither a number nor a name"))?;
@@ -38,7 +41,8 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>) -> Result<usize, 
             return Err(damaged(&format!("the state of parameter {id} stands twice")));
         }
     }
-    let mut reader = Reader { path: &path, place, seen: BTreeSet::new(), keys: BTreeSet::new(), left: BTreeSet::new() };
+    let mut reader =
+        Reader { path: &path, place, budget, seen: BTreeSet::new(), keys: BTreeSet::new(), left: BTreeSet::new() };
     let read: Result<Vec<Group>, PeerError> = groups.iter().map(|group| reader.group(*group, &mut by_id)).collect();
     let groups_read = read?;
     if !by_id.is_empty() {
@@ -65,6 +69,7 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>) -> Result<usize, 
 struct Reader<'a> {
     path: &'a Path,
     place: &'a str,
+    budget: Budget,
     /// Ids that were read.
     seen: BTreeSet<String>,
     /// Keys of states that were read.
@@ -79,6 +84,7 @@ impl Reader<'_> {
     }
 
     fn group(&mut self, group: Ref<'_>, states: &mut HashMap<String, Ref<'_>>) -> Result<Group, PeerError> {
+        self.spend(group)?;
         let ids = group.get("params").and_then(Ref::items);
         let ids = ids.ok_or_else(|| self.damaged("the params of a group are no list"))?;
         let names = group.get("param_names").filter(|names| !names.is_null());
@@ -86,7 +92,8 @@ impl Reader<'_> {
         if let Some(names) = names.as_ref().filter(|names| names.len() != ids.len()) {
             return Err(self.damaged(&format!("a group has {} ids and {} param_names", ids.len(), names.len())));
         }
-        let mut parameters = Vec::with_capacity(ids.len());
+        self.budget.spend(ids.len(), self.path, self.place)?;
+        let mut parameters = Vec::new();
         for (index, id) in ids.enumerate() {
             let id = id_of(id).ok_or_else(|| self.damaged("an id is neither a number nor a name"))?;
             if !self.seen.insert(id.clone()) {
@@ -110,7 +117,13 @@ impl Reader<'_> {
         })
     }
 
+    fn spend(&mut self, dict: Ref<'_>) -> Result<(), PeerError> {
+        let entries = dict.entries().map_or(0, |entries| entries.len());
+        self.budget.spend(1 + entries, self.path, self.place)
+    }
+
     fn state(&mut self, parameter: &mut Parameter, state: Ref<'_>) -> Result<(), PeerError> {
+        self.spend(state)?;
         for (key, value) in state.entries().into_iter().flatten() {
             let Some(key) = key.text() else { continue };
             // A momentum that was never used is None.
@@ -223,6 +236,17 @@ mod tests {
         assert_eq!(peer.optimizers[0].groups[0].parameters[1].name.as_deref(), Some("0.bias"));
         let place = optimizer(&mut maker, &[], &[&[0, 1, 2]], &[("param_names", names)]);
         assert!(read(&maker, place).unwrap_err().to_string().contains("3 ids and 2 param_names"));
+    }
+
+    #[test]
+    fn a_run_that_repeats_one_group_without_end_is_refused() {
+        let mut maker = Maker::default();
+        let place = optimizer(&mut maker, &[], &[&[]], &[]);
+        let group = maker.tree.at(place).get("param_groups").unwrap();
+        let first = group.items().unwrap().next().unwrap().place();
+        let groups = group.place();
+        *maker.tree.at_mut(groups) = Value::List(vec![first; 2_000_000]);
+        assert!(read(&maker, place).unwrap_err().to_string().contains("are repeated"));
     }
 
     #[test]

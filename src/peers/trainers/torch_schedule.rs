@@ -1,6 +1,6 @@
 //! A scheduler's state as PyTorch writes it. No state names its class: kinds are told by their keys.
 
-use super::settings::{list, setting};
+use super::settings::setting;
 use crate::peers::peer::{Form, Peer, Schedule, Setting, Unit};
 use crate::peers::tree::Ref;
 
@@ -49,6 +49,8 @@ const KINDS: &[Kind] = &[
 
 /// Levels of schedulers inside schedulers that are read.
 const MOST_LEVELS: usize = 8;
+/// Keys that a state of a scheduler may have.
+const MOST_KEYS: usize = 100;
 /// Members of a scheduler that are read.
 const MOST_MEMBERS: usize = 1000;
 
@@ -117,7 +119,7 @@ impl Levels {
     fn form(&mut self, dict: Ref<'_>, level: usize) -> Form {
         let class = class(dict).map_or_else(|| "unknown".to_owned(), |class| format!("torch.{class}"));
         let mut form = Form { class, ..Form::default() };
-        for (key, value) in dict.entries().into_iter().flatten() {
+        for (key, value) in dict.entries().into_iter().flatten().take(MOST_KEYS) {
             let Some(key) = key.text() else { continue };
             // The whole schedule has its rates as fields, a member only here.
             let is_kept =
@@ -127,7 +129,7 @@ impl Levels {
                 form.settings.push((key.to_owned(), kept));
             }
         }
-        for member in dict.get("_schedulers").map(list).unwrap_or_default() {
+        for member in members(dict) {
             if level >= MOST_LEVELS || self.members >= MOST_MEMBERS {
                 self.deep = true;
                 break;
@@ -151,8 +153,13 @@ fn ends(phases: Ref<'_>) -> Setting {
     ends.map_or_else(|| setting(phases), Setting::Numbers)
 }
 
+fn members(dict: Ref<'_>) -> impl Iterator<Item = Ref<'_>> {
+    dict.get("_schedulers").and_then(Ref::items).into_iter().flatten()
+}
+
 fn class(dict: Ref<'_>) -> Option<&'static str> {
-    let keys: Vec<&str> = dict.entries()?.filter_map(|(key, _)| key.text()).collect();
+    let keys: Vec<&str> =
+        dict.entries().filter(|entries| entries.len() <= MOST_KEYS)?.filter_map(|(key, _)| key.text()).collect();
     let fits = |kind: &&Kind| {
         kind.needs.iter().all(|key| keys.contains(key))
             && keys.iter().all(|key| {
@@ -189,8 +196,7 @@ fn in_f32(dict: Ref<'_>, level: usize) -> bool {
         |key: &str| dict.get(key).and_then(Ref::items).is_some_and(|mut all| all.any(|it| it.tensor().is_some()));
     is_tensor("base_lrs")
         || is_tensor("_last_lr")
-        || level < MOST_LEVELS
-            && dict.get("_schedulers").map(list).unwrap_or_default().first().is_some_and(|it| in_f32(*it, level + 1))
+        || level < MOST_LEVELS && members(dict).next().is_some_and(|it| in_f32(it, level + 1))
 }
 
 #[cfg(test)]

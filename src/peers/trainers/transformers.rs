@@ -23,7 +23,7 @@ pub(super) fn recognizes(found: &Found) -> bool {
     folder.first(&[STATE, ARGUMENTS]).is_some()
         || newest(&folder).is_some()
         || folder.has(OPTIMIZER) && folder.has(SCHEDULER)
-        || folder.has("config.json") && has_weights(&folder)
+        || has_weights(&folder)
 }
 
 fn has_weights(folder: &Folder) -> bool {
