@@ -107,6 +107,11 @@ fn every_file_of_torch_is_described() {
 }
 
 #[test]
+fn every_case_of_deepspeed_and_distributed_checkpoints_is_described() {
+    assert_eq!((check_all("deepspeed"), check_all("dcp")), (2, 1));
+}
+
+#[test]
 fn whole_objects_are_refused_by_name() {
     let error = open(&cases().join("torch/whole_objects.pt")).unwrap_err().to_string();
     assert!(error.contains("whole object") && error.contains("state_dict"), "{error}");

@@ -4,6 +4,9 @@ mod accelerate;
 mod budget;
 #[cfg(test)]
 mod cases;
+mod composer;
+mod dcp;
+mod deepspeed;
 mod fastai;
 mod folder;
 mod ignite;
@@ -89,6 +92,9 @@ struct Reader {
 
 /// All trainers. The first that recognizes a file reads it, so that the special come before the general.
 const READERS: &[Reader] = &[
+    Reader { recognizes: deepspeed::recognizes, read: deepspeed::read },
+    Reader { recognizes: dcp::recognizes, read: dcp::read },
+    Reader { recognizes: composer::recognizes, read: composer::read },
     Reader { recognizes: lightning::recognizes, read: lightning::read },
     Reader { recognizes: timm::recognizes, read: timm::read },
     Reader { recognizes: nanogpt::recognizes, read: nanogpt::read },

@@ -8,7 +8,8 @@
 //! - Other classes are data: settings of a trainer are full of them (`transformers.training_args.TrainingArguments`).
 //!   Their instances stay as named objects, whose attributes can be looked through.
 //!
-//! Weights or an optimizer that are themselves a pickled object are refused where a file of PyTorch is opened.
+//! A model or an optimizer may be such an object too. Its trainer then refuses it by name, since only the code of its class
+//! could tell the numbers in it.
 
 use super::Refusal;
 
