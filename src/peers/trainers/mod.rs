@@ -12,6 +12,8 @@ mod folder;
 mod ignite;
 mod ignite_schedule;
 mod keras;
+#[cfg(test)]
+mod layouts;
 mod lightning;
 mod loss_scale;
 mod models;

@@ -14,6 +14,9 @@ use crate::peers::tree::{Ref, Value};
 /// States that are one number for a parameter, though they are tensors in the file.
 const NUMBERS: &[&str] = &["step", "mu_product", "eta", "mu"];
 
+/// Entries of a state for which one of a group counts.
+const GROUP_COST: usize = 16;
+
 /// Returns whether `value` is the state of an optimizer.
 pub(super) fn is_optimizer(value: Ref<'_>) -> bool {
     let groups = value.get("param_groups").and_then(Ref::items);
@@ -84,7 +87,8 @@ impl Reader<'_> {
     }
 
     fn group(&mut self, group: Ref<'_>, states: &mut HashMap<String, Ref<'_>>) -> Result<Group, PeerError> {
-        self.spend(group)?;
+        // A group takes more memory than a state with as many entries.
+        (0..GROUP_COST).try_for_each(|_| self.spend(group))?;
         let ids = group.get("params").and_then(Ref::items);
         let ids = ids.ok_or_else(|| self.damaged("the params of a group are no list"))?;
         let names = group.get("param_names").filter(|names| !names.is_null());
