@@ -8,6 +8,7 @@ mod composer;
 mod dcp;
 mod deepspeed;
 mod fastai;
+mod flax;
 mod folder;
 mod ignite;
 mod ignite_schedule;
@@ -18,6 +19,8 @@ mod lightning;
 mod loss_scale;
 mod models;
 mod nanogpt;
+mod optax;
+mod orbax;
 #[cfg(test)]
 mod perceptron;
 mod progress;
@@ -104,6 +107,8 @@ const READERS: &[Reader] = &[
     Reader { recognizes: ignite::recognizes, read: ignite::read },
     Reader { recognizes: accelerate::recognizes, read: accelerate::read },
     Reader { recognizes: transformers::recognizes, read: transformers::read },
+    Reader { recognizes: flax::recognizes, read: flax::read },
+    Reader { recognizes: orbax::recognizes, read: orbax::read },
     Reader { recognizes: keras::recognizes, read: keras::read },
     Reader { recognizes: safetensors::recognizes, read: safetensors::read },
     Reader { recognizes: torch::recognizes, read: torch::read },
