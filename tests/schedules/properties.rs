@@ -124,7 +124,9 @@ fn schedule() -> impl Strategy<Value = Schedule> {
             (length(), floor(), inner.clone())
                 .prop_map(|(steps, start, inner)| Schedule::warmup(steps, inner).start_lr(start).into()),
             (milestones(2), vec(inner.clone(), 3)).prop_map(|(m, inner)| Schedule::sequential(m, inner).into()),
-            vec(inner, 1..4).prop_map(|inner| Schedule::chained(inner).into()),
+            vec(inner.clone(), 1..4).prop_map(|inner| Schedule::chained(inner).into()),
+            (length(), inner.clone()).prop_map(|(by, inner)| Schedule::late(by, inner).into()),
+            inner.prop_map(|inner| Schedule::in_f32(inner).into()),
         ]
     });
     prop_oneof![4 => composed, 1 => vec(inside, GROUPS).prop_map(|inner| Schedule::per_group(inner).into())]

@@ -150,6 +150,8 @@ fn a_run_past_the_end_of_its_schedule_holds_the_last_rate() {
         "tanh(40, eta_min=1e-3)",
         "piecewise([[0, 1], [40, 0.2]], interpolate=\"cosine\")",
         "warmup(10) -> cosine(30, eta_min=1e-3)",
+        "late(10, cosine(30, eta_min=1e-3))",
+        "in_f32(cosine(40, eta_min=1e-3))",
         "sequential([10], [constant, linear(1, 0.1, 30)])",
         "linear(1, 0.1, 4, unit=\"epoch\")",
         "chained([cosine(40, eta_min=1e-3), multi_step([20])])",

@@ -53,6 +53,8 @@ catalogue! {
     sequential::Sequential,
     chained::Chained,
     per_group::PerGroup,
+    late::Late,
+    in_f32::InF32,
     plateau::Plateau,
     greedy::Greedy,
 }

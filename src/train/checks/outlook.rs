@@ -235,6 +235,8 @@ mod tests {
             ("polynomial(72, power=2)", "is 0 in steps 72 to 143, 50%", r#"write `polynomial("100%", power=2)`"#),
             ("wsd(10, 20, 30)", "in steps 60 to 143", "write `wsd(warmup=10, stable=104, decay=30)`"),
             ("warmup(10) -> cosine(20)", "in steps 30 to 143", "write `warmup(10) -> cosine(134)`"),
+            ("late(10, cosine(20))", "in steps 30 to 143", "write `late(10, cosine(134))`"),
+            ("in_f32(polynomial(72))", "is 0 in steps 72 to 143", r#"write `in_f32(polynomial("100%"))`"#),
             (r#"warmup("10%") -> cosine("40%")"#, "in steps 72 to 143", r#"write `warmup("10%") -> cosine("90%")`"#),
             ("warmup(1) -> cosine(11)", "in steps 12 to 143", "write `warmup(1) -> cosine(143)`"),
             (r#"cosine(6, unit="epoch")"#, "in steps 72 to 143", r#"write `cosine("100%", unit="epoch")`"#),
