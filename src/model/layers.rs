@@ -1,6 +1,8 @@
 //! Layers with weights, how they get their names, and in which types they compute.
 
-use candle_core::{Device, Result, Shape, Tensor, Var};
+use std::collections::HashMap;
+
+use candle_core::{Device, Result, Shape, Tensor, Var, bail};
 
 use super::policy::Policy;
 use super::{Activation, Mode, init};
@@ -17,11 +19,14 @@ pub(super) struct Builder<'a> {
     pub parameters: Parameters,
     /// Non-trainable state.
     pub buffers: Parameters,
+    /// Weights that are an earlier one: their name, and that of the earlier.
+    pub tied: HashMap<String, String>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(seed: u64, device: &'a Device, policy: Policy) -> Self {
-        Self { seed, device, policy, parameters: Parameters::new(), buffers: Parameters::new() }
+        let (parameters, buffers) = (Parameters::new(), Parameters::new());
+        Self { seed, device, policy, parameters, buffers, tied: HashMap::new() }
     }
 
     /// Creates a linear layer with PyTorch's initial weights: `name.weight` `[outputs, inputs]` and `name.bias`
@@ -68,6 +73,12 @@ impl<'a> Builder<'a> {
     }
 
     fn default(&mut self, name: &str, shape: impl Into<Shape>, fan_in: usize) -> Result<Weight> {
+        if let Some(earlier) = self.tied.get(name) {
+            return match self.parameters.get(earlier) {
+                Some(var) => Ok(Weight(var.clone())),
+                None => bail!("`{name}` cannot be tied to `{earlier}`, which is no earlier parameter"),
+            };
+        }
         let var = init::linear_default(name, shape, fan_in, self.seed, self.device)?;
         self.trained(name, var)
     }

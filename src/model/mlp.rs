@@ -1,5 +1,7 @@
 //! A multilayer perceptron: linear layers with activations and dropout between them.
 
+mod tied;
+
 use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,10 @@ pub struct MlpConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
+    /// Pairs of parameters that are one tensor: the first, such as `"4.weight"`, is an earlier parameter of its shape,
+    /// such as `"2.weight"`. Only the earlier one is a parameter of the model then. None by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tied: Vec<[String; 2]>,
 }
 
 impl MlpConfig {
@@ -42,7 +48,8 @@ impl ModelSpec for MlpConfig {
         if self.hidden.contains(&0) {
             return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
         }
-        check_dropout(self.dropout)
+        check_dropout(self.dropout)?;
+        tied::check(&self.tied, self.hidden.len() + 1)
     }
 
     fn build(
@@ -66,6 +73,7 @@ impl ModelSpec for MlpConfig {
         match input {
             Input::Numbers(shape) => {
                 let inputs = shape.iter().product();
+                tied::check_shapes(&self.tied, &self.widths(inputs, outputs))?;
                 Ok(Box::new(Mlp::with_policy(self.clone(), inputs, outputs, seed, device, policy)?))
             }
             Input::Tokens { .. } => {
@@ -85,6 +93,11 @@ impl ModelSpec for MlpConfig {
 }
 
 impl MlpConfig {
+    /// Returns the numbers of units: of the input, of each hidden layer, and of the output.
+    fn widths(&self, inputs: usize, outputs: usize) -> Vec<usize> {
+        [inputs].into_iter().chain(self.hidden.iter().copied()).chain([outputs]).collect()
+    }
+
     /// Estimates the memory of activations for a row of `inputs` numbers and `outputs` numbers. ReLU is part of its
     /// layer.
     fn activations(&self, inputs: u64, outputs: usize) -> Activations {
@@ -95,7 +108,8 @@ impl MlpConfig {
 }
 
 /// A multilayer perceptron. Its weights are named like those of a `torch.nn.Sequential` that alternates linear layers
-/// and activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on.
+/// and activations: `0.weight` `[out, in]`, `0.bias` `[out]`, `2.weight`, and so on. Tied weights have the name of the
+/// earlier one.
 #[derive(Debug)]
 pub struct Mlp {
     config: MlpConfig,
@@ -126,8 +140,8 @@ impl Mlp {
         policy: Policy,
     ) -> Result<Self> {
         let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device, policy));
-        let widths: Vec<usize> = [inputs].into_iter().chain(config.hidden.iter().copied()).chain([outputs]).collect();
-        for (index, pair) in widths.windows(2).enumerate() {
+        builder.tied = config.tied.iter().cloned().map(|[name, earlier]| (name, earlier)).collect();
+        for (index, pair) in config.widths(inputs, outputs).windows(2).enumerate() {
             layers.push(builder.linear(&(2 * index).to_string(), pair[0], pair[1])?);
         }
         Ok(Self { config, layers, policy, parameters: builder.parameters })
@@ -164,7 +178,7 @@ mod tests {
     use crate::state::Stateful;
 
     fn mlp(activation: Activation, dropout: f64) -> Mlp {
-        let config = MlpConfig { hidden: vec![8, 6], activation, dropout };
+        let config = MlpConfig { hidden: vec![8, 6], activation, dropout, ..MlpConfig::default() };
         Mlp::new(config, 4, 3, 1, &Device::Cpu).unwrap()
     }
 
