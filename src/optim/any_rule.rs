@@ -55,6 +55,7 @@ trait AnyRule: Debug + Send + Sync {
     fn base(&self) -> BaseHyperparams;
     fn check(&self) -> std::result::Result<(), OptimError>;
     fn states(&self, momentum: f64) -> &'static [&'static str];
+    fn trains(&self) -> bool;
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()>;
     fn to_json(&self) -> serde_json::Result<Value>;
 }
@@ -70,6 +71,10 @@ impl<T: UpdateRule> AnyRule for T {
 
     fn states(&self, momentum: f64) -> &'static [&'static str] {
         UpdateRule::states(self, momentum)
+    }
+
+    fn trains(&self) -> bool {
+        UpdateRule::trains(self)
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
@@ -110,8 +115,18 @@ impl Rule {
         self.rule.states(momentum)
     }
 
+    /// Whether it changes weights at all.
+    pub(super) fn trains(&self) -> bool {
+        self.rule.trains()
+    }
+
     pub(super) fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
         self.rule.update_group(group)
+    }
+
+    /// Whether its table has the key `field`.
+    pub(super) fn has_field(&self, field: &str) -> bool {
+        (self.definition.fields)().contains(&field)
     }
 
     /// Reads the rule called `kind` from the rest of its table; `others` are the other keys allowed there.

@@ -10,8 +10,8 @@ use super::decay::Decay;
 use super::group_config::{GroupConfig, GroupRule};
 use crate::tagged::{Tagged, read_table, split};
 
-/// An optimizer's rule and hyperparameters: a table with `kind = "sgd"`, `"adam"` or `"adamw"`, or the name of a
-/// registered rule.
+/// An optimizer's rule and hyperparameters: a table with a `kind`, the name of a rule in the catalogue, such as
+/// `"adamw"`, or of a registered one.
 ///
 /// A rule can be converted to one, without groups: `AdamW::default().into()`.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +109,7 @@ impl OptimizerConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Adam, AdamW, Overrides, Sgd};
+    use super::super::{Adagrad, Adam, AdamW, Decoupled, Frozen, NAdam, Overrides, RmsProp, Sgd, Variant};
     use super::*;
 
     fn read(toml: &str) -> Result<OptimizerConfig, String> {
@@ -135,6 +135,40 @@ mod tests {
         assert_eq!(refusal(nesterov), "optimizer.nesterov = true: needs a momentum above 0 and a dampening of 0");
         let betas = Adam { betas: [0.9, 1.0], ..Adam::default() };
         assert_eq!(refusal(betas), "optimizer.betas = [0.9, 1.0]: each must be at least 0 and below 1");
+    }
+
+    #[test]
+    fn settings_that_contradict_a_variant_are_refused() {
+        let keras = Sgd { variant: Variant::Keras, momentum: 0.9, ..Sgd::default() };
+        let told = refusal(Sgd { dampening: 0.5, ..keras.clone() });
+        assert_eq!(told, "optimizer.dampening = 0.5: the Keras variant has none; set it to 0");
+        let told = refusal(Sgd { decoupled: Some(Decoupled::Composer), ..keras });
+        assert_eq!(
+            told,
+            "optimizer.decoupled = \"composer\": the Keras variant has decoupled decay already; remove the key"
+        );
+        let told = refusal(NAdam { momentum_decay: -1.0, ..NAdam::default() });
+        assert_eq!(told, "optimizer.momentum_decay = -1: must be a finite number, at least 0");
+        let told = refusal(RmsProp { alpha: 1.0, ..RmsProp::default() });
+        assert_eq!(told, "optimizer.alpha = 1: must be at least 0 and below 1");
+        let told = refusal(Adagrad { initial_accumulator_value: f64::NAN, ..Adagrad::default() });
+        assert_eq!(told, "optimizer.initial_accumulator_value = NaN: must be a finite number, at least 0");
+    }
+
+    /// Programs from before a setting existed read what does not use it.
+    #[test]
+    fn a_variant_is_written_only_where_it_is_not_the_usual_one() {
+        for rule in [Rule::from(Sgd::default()), Adam::default().into(), AdamW::default().into()] {
+            let written = toml::to_string(&OptimizerConfig::from(rule)).unwrap();
+            assert!(!["variant", "decoupled", "amsgrad"].iter().any(|key| written.contains(key)), "{written}");
+        }
+        let keras =
+            AdamW { variant: Variant::Keras, decoupled: Decoupled::Composer, amsgrad: true, ..AdamW::default() };
+        let written = toml::to_string(&OptimizerConfig::from(keras.clone())).unwrap();
+        let keys = "decoupled = \"composer\"\namsgrad = true\nvariant = \"keras\"";
+        assert!(written.contains(keys), "{written}");
+        assert_eq!(read(&written).unwrap(), keras.into());
+        assert_eq!(read("kind = \"frozen\"").unwrap(), Frozen {}.into());
     }
 
     fn grouped(rule: impl Into<OptimizerConfig>, group: impl Into<GroupRule>) -> OptimizerConfig {
@@ -167,6 +201,9 @@ mod tests {
         );
         let told = refusal(grouped(Sgd::default(), beta1(0.5)));
         assert_eq!(told, "optimizer.groups[0].beta1 = 0.5: `sgd` has no `beta1`; it has `momentum`");
+        let told = refusal(grouped(NAdam::default(), beta1(0.5)));
+        let rule = "`nadam` has one `beta1` for all; give the group a `kind` with its own `betas`";
+        assert_eq!(told, format!("optimizer.groups[0].beta1 = 0.5: {rule}"));
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub enum OptimError {
     /// A maximal norm that is not positive.
     #[error("gradients cannot be clipped to a norm of {0}, which is not positive")]
     MaxNorm(f64),
+    /// A number added to the norm that is negative or not finite.
+    #[error("gradients cannot be clipped with {0} added to their norm; it must be a finite number, at least 0")]
+    ClipEps(f64),
     /// An update was not given hyperparameters for each group.
     #[error("{rates} rates were given for {groups} parameter groups")]
     RateCount {

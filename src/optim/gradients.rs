@@ -112,6 +112,14 @@ impl Gradients {
         Ok(Self { names: self.names, tensors })
     }
 
+    /// Replaces the gradients of parameters that are not `kept` by zeros.
+    pub(super) fn zeroed_unless(mut self, kept: impl Fn(&str) -> bool) -> Result<Self, OptimError> {
+        for (_, tensor) in self.names.iter().zip(&mut self.tensors).filter(|(name, _)| !kept(name)) {
+            *tensor = tensor.zeros_like()?;
+        }
+        Ok(self)
+    }
+
     /// Computes the norm of the gradients.
     ///
     /// # Errors

@@ -125,6 +125,9 @@ impl Overrides {
         let kind = rule.kind();
         for (field, value) in given.into_iter().filter_map(|(field, value)| Some((field, value?))) {
             let fault = match name {
+                None if field == "beta1" && rule.has_field("betas") => {
+                    format!("`{kind}` has one `beta1` for all; give the group a `kind` with its own `betas`")
+                }
                 None => format!("`{kind}` has no `{field}`"),
                 Some("momentum") if field == "beta1" => format!("`{kind}` has no `beta1`; it has `momentum`"),
                 Some("beta1") if self.momentum.is_some() && self.beta1.is_some() => {

@@ -6,6 +6,9 @@ use super::numbers::Numbers;
 use super::squares::add_squares;
 use super::{Gradients, OptimError};
 
+/// The number that PyTorch adds to the norm before it divides by it.
+pub(crate) const CLIP_EPS: f64 = 1e-6;
+
 /// Gradients with a known norm, so it is also known whether they are finite. [`Gradients::measure`] computes them; an
 /// update takes them.
 #[derive(Debug)]
@@ -41,11 +44,23 @@ impl MeasuredGradients {
     ///
     /// # Errors
     /// `max_norm` is not positive: scaling by it would reverse or erase the gradients.
-    pub fn clip(mut self, max_norm: f64) -> Result<Self, OptimError> {
+    pub fn clip(self, max_norm: f64) -> Result<Self, OptimError> {
+        self.clip_with(max_norm, CLIP_EPS)
+    }
+
+    /// [`MeasuredGradients::clip`] with another number added to the norm. optax and Keras add 0.
+    ///
+    /// # Errors
+    /// `max_norm` is not positive, or `eps` is negative or not finite.
+    pub fn clip_with(mut self, max_norm: f64, eps: f64) -> Result<Self, OptimError> {
         if max_norm.is_nan() || max_norm <= 0.0 {
             return Err(OptimError::MaxNorm(max_norm));
         }
-        self.scale *= (max_norm / (self.norm + 1e-6)).min(1.0);
+        if !(eps >= 0.0 && eps.is_finite()) {
+            return Err(OptimError::ClipEps(eps));
+        }
+        // A norm of 0 without `eps` divides to infinity, and the factor is 1.
+        self.scale *= (max_norm / (self.norm + eps)).min(1.0);
         Ok(self)
     }
 
@@ -127,6 +142,16 @@ mod tests {
         let gradients = gradients(DType::F32).measure().unwrap();
         assert_eq!(gradients.norm(), 17f64.sqrt());
         assert_eq!(gradients.clip(1.0).unwrap().scale(), 1.0 / (17f64.sqrt() + 1e-6));
+    }
+
+    #[test]
+    fn clipping_divides_by_the_norm_alone_where_asked_to() {
+        let gradients = || gradients(DType::F32).measure().unwrap();
+        assert_eq!(gradients().clip_with(1.0, 0.0).unwrap().scale(), 1.0 / 17f64.sqrt());
+        assert_eq!(gradients().clip_with(0.5, 2.0).unwrap().scale(), 0.5 / (17f64.sqrt() + 2.0));
+        for eps in [-1e-6, f64::NAN, f64::INFINITY] {
+            assert!(matches!(gradients().clip_with(1.0, eps), Err(OptimError::ClipEps(_))));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use candle_core::{DType, Result, Shape, Tensor, Var, bail};
+use candle_core::{DType, Result, Shape, Tensor, Var, WithDType, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,6 +32,12 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
     ///
     /// `momentum` is the largest of all groups that share this rule: SGD has no state if it is 0.
     fn states(&self, momentum: f64) -> &'static [&'static str];
+
+    /// Whether it changes weights at all. The gradients of parameters that it leaves alone count neither for the norm
+    /// nor for clipping.
+    fn trains(&self) -> bool {
+        true
+    }
 
     /// Updates one parameter and its state tensors.
     ///
@@ -101,6 +107,8 @@ impl Momentum {
 pub struct Step {
     /// Learning rate.
     pub lr: f64,
+    /// Base learning rate of the parameter's group, from which schedules start.
+    pub base_lr: f64,
     /// Momentum or beta1; 0 for a rule without either.
     pub momentum: f64,
     /// Weight decay; 0 for a parameter that does not decay.
@@ -170,6 +178,21 @@ impl Update<'_> {
     /// There are fewer, the shape or dtype differs, or the device fails.
     pub fn set_state(&self, index: usize, state: &Tensor) -> Result<()> {
         self.state_var(index)?.set(state)
+    }
+
+    /// Multiplies the weights by `factor`, before an update.
+    pub(super) fn multiply_weights(&self, factor: f64) -> Result<()> {
+        match self.slice_dtype() {
+            _ if factor == 1.0 => Ok(()),
+            Some(DType::F32) => self.multiply_in_place::<f32>(factor),
+            Some(DType::F64) => self.multiply_in_place::<f64>(factor),
+            _ => self.set_weights(&(self.weights()? * factor)?),
+        }
+    }
+
+    fn multiply_in_place<T: Element>(&self, factor: f64) -> Result<()> {
+        let factor = <T as WithDType>::from_f64(factor);
+        self.in_place(|[weights]: [&mut [T]; 1], _| weights.iter_mut().for_each(|weight| *weight = *weight * factor))
     }
 
     pub(super) fn state_var(&self, index: usize) -> Result<&Var> {

@@ -51,8 +51,10 @@ fn tables(generator: &mut SchemaGenerator, common: &Schema) -> Vec<Value> {
     rules::catalogue().iter().filter_map(table).collect()
 }
 
-/// Adds the properties and required keys of the table `other`.
+/// Adds the properties and required keys of the table `other`. A rule without hyperparameters has neither.
 fn merge(table: &mut Map<String, Value>, other: &Value) {
+    table.entry("properties").or_insert_with(|| json!({}));
+    table.entry("required").or_insert_with(|| json!([]));
     if let (Some(Value::Object(own)), Some(others)) = (table.get_mut("properties"), other["properties"].as_object()) {
         own.extend(others.clone());
     }

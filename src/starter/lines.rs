@@ -144,7 +144,7 @@ impl Lines {
     /// Writes optimizer, schedule, length and saves.
     pub fn training(&mut self, length: &Length) {
         self.table("optimizer", "The update rule of the weights.");
-        self.value("kind", "\"adamw\"", "There are \"adamw\", \"adam\" and \"sgd\".");
+        self.value("kind", "\"adamw\"", "There are \"adamw\", \"adam\", \"sgd\" and others: see docs/optimizers.md.");
         let rate = "Base learning rate; `train find-lr` and the name of this file looks for a better one.";
         self.value("lr", "2e-3", rate);
         self.value("weight_decay", "0.01", "How strongly weights are pulled to 0.");

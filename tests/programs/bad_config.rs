@@ -148,6 +148,16 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_the_rule() {
         ),
         ("epochs = 4", "steps = 0", "line 28: train.steps = 0: must be at least 1"),
         ("epochs = 4", "epochs = 4\nclip_norm = 0", "line 29: train.clip_norm = 0: must be positive"),
+        (
+            "epochs = 4",
+            "epochs = 4\nclip_norm = 1\nclip_eps = -1e-6",
+            "line 30: train.clip_eps = -0.000001: must be a finite number, at least 0",
+        ),
+        (
+            "epochs = 4",
+            "epochs = 4\nclip_eps = 0",
+            "line 29: train.clip_eps = 0: acts on clipping only; set `train.clip_norm` too, or remove it",
+        ),
     ];
     for (from, to, message) in cases {
         assert_config_refused(&place, from, to, &[&format!("bad.toml, {message}")]);

@@ -28,6 +28,23 @@ const MOMENTUM: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9, dampening = 0
 const NESTEROV: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9, nesterov = true }";
 const ADAM: &str = "{ kind = 'adam', lr = 0.05, weight_decay = 0.01 }";
 
+/// Other rules, and those of above as other frameworks compute them.
+pub const FOREIGN: [&str; 13] = [
+    "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, variant = 'keras' }",
+    "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, decoupled = 'composer' }",
+    "{ kind = 'adam', lr = 0.05, weight_decay = 0.01, amsgrad = true }",
+    "{ kind = 'adam', lr = 0.05, weight_decay = 0.01, eps = 1e-7, variant = 'keras' }",
+    "{ kind = 'adamw', lr = 0.05, weight_decay = 1e-3, decoupled = 'composer' }",
+    "{ kind = 'nadam', lr = 0.05, weight_decay = 0.01 }",
+    "{ kind = 'radam', lr = 0.05, weight_decay = 0.01, betas = [0.9, 0.98] }",
+    "{ kind = 'adamax', lr = 0.05, weight_decay = 0.01 }",
+    "{ kind = 'rmsprop', lr = 0.01, weight_decay = 0.01 }",
+    "{ kind = 'rmsprop', lr = 0.01, momentum = 0.5, centered = true }",
+    "{ kind = 'adagrad', lr = 0.05, lr_decay = 0.1, initial_accumulator_value = 0.1 }",
+    "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['0.*'], kind = 'frozen' }] }",
+    "{ kind = 'nadam', lr = 0.05, groups = [{ parameters = ['2.*'], kind = 'radam', lr = 0.01 }] }",
+];
+
 /// Every kind of schedule, with the optimizers in turn.
 fn schedules() -> Vec<Case> {
     let schedules = [
@@ -54,6 +71,8 @@ fn schedules() -> Vec<Case> {
         "chained([cosine(12), exponential(0.9)])",
         "sequential([5], [constant, cosine(7)])",
         "warmup(4) -> cosine(8)",
+        "late(2, cosine(10))",
+        "in_f32(exponential(0.9))",
         "per_group([cosine(12), step(3)])",
     ];
     // The last has a schedule for each of its groups.
@@ -78,6 +97,7 @@ fn optimizers() -> Vec<Case> {
         case.name += ", accumulated";
         case.config = case.config.replace("clip_norm", "accumulate = 3, clip_norm");
     }
+    cases.extend(FOREIGN.into_iter().map(|optimizer| case((optimizer.to_owned(), optimizer))));
     cases
 }
 

@@ -4,6 +4,7 @@
 use crate::common::{
     ADAMW_AND_SGD, ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, rates, small,
 };
+use crate::matrix::FOREIGN;
 use rekindle::train::{Control, Outcome, Run, from_file, resume};
 
 /// A plateau that hardly sees an improvement, and so reduces the rate while its patience is part of its memory.
@@ -46,6 +47,15 @@ fn adamw_with_two_groups_interrupted_after_any_step_has_the_same_bits() {
 #[test]
 fn two_rules_in_one_run_interrupted_after_any_step_come_to_the_same_bits() {
     assert_any_step_can_be_the_last_before_a_resume(ADAMW_AND_SGD);
+}
+
+/// The other rules, and those of above as other frameworks compute them.
+#[test]
+fn every_other_rule_interrupted_after_any_step_has_the_same_bits() {
+    for optimizer in FOREIGN {
+        Lab::in_memory(&small(optimizer, "late(1, in_f32(cosine(12)))", EVERY_STEP))
+            .assert_any_step_can_be_the_last(STEPS);
+    }
 }
 
 /// Errors of a single resume may be too small to see; many resumes add them up.

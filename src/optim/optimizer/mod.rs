@@ -151,6 +151,22 @@ impl Optimizer {
         &self.config
     }
 
+    /// Returns `gradients` with zeros in place of those of parameters that no rule trains, so that these count neither
+    /// for the norm nor for clipping. Call it before [`Gradients::measure`] if a group is [`Frozen`](super::Frozen).
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn without_frozen(&self, gradients: Gradients) -> Result<Gradients, OptimError> {
+        if self.groups.iter().all(|group| group.rule.trains()) {
+            return Ok(gradients);
+        }
+        let trains = |name: &str| {
+            let slot = self.slots.iter().find(|slot| slot.name == name);
+            slot.is_none_or(|slot| self.groups[slot.group].rule.trains())
+        };
+        gradients.zeroed_unless(trains)
+    }
+
     /// Updates all parameters in name order; `hyperparams` has the learning rate of each group, as a number or as
     /// [`StepHyperparams`].
     ///
@@ -193,7 +209,8 @@ impl Optimizer {
         let group = &self.groups[slot.group];
         let weight_decay = if slot.decays { hyperparams.weight_decay.unwrap_or(group.weight_decay) } else { 0.0 };
         let momentum = group.momentum.map_or(0.0, |own| hyperparams.momentum.unwrap_or(own.value()));
-        Step { lr: hyperparams.lr, momentum, weight_decay, updates_before: self.updates }
+        let (lr, base_lr) = (hyperparams.lr, group.lr);
+        Step { lr, base_lr, momentum, weight_decay, updates_before: self.updates }
     }
 
     /// Refuses two state tensors of the same name, which would be saved as one.

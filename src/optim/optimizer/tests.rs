@@ -5,10 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cuda::{host, kernel_launches};
-use crate::optim::{Adam, AdamW, Decay, GroupConfig, GroupRule, Overrides, Sgd};
+use crate::optim::{
+    Adagrad, Adam, AdamW, Adamax, Decay, Decoupled, Frozen, GroupConfig, GroupRule, NAdam, Overrides, RAdam, RmsProp,
+    Sgd, Variant,
+};
 use crate::state::Stateful;
 
-fn kinds() -> [OptimizerConfig; 6] {
+/// Those whose updates have kernels on a GPU.
+fn with_kernels() -> [OptimizerConfig; 6] {
     let momentum = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };
     [
         Sgd::default().into(),
@@ -18,6 +22,44 @@ fn kinds() -> [OptimizerConfig; 6] {
         Adam { weight_decay: 0.02, ..Adam::default() }.into(),
         AdamW::default().into(),
     ]
+}
+
+/// Those that are computed by tensor operations on a GPU.
+fn without_kernels() -> Vec<OptimizerConfig> {
+    let sgd = Sgd { momentum: 0.9, weight_decay: 0.01, ..Sgd::default() };
+    let adam = Adam { weight_decay: 0.02, ..Adam::default() };
+    let rms_prop = RmsProp { weight_decay: 0.02, ..RmsProp::default() };
+    let adagrad = Adagrad { lr_decay: 0.1, initial_accumulator_value: 0.5, ..Adagrad::default() };
+    vec![
+        Sgd { variant: Variant::Keras, ..sgd.clone() }.into(),
+        Sgd { variant: Variant::Keras, nesterov: true, ..sgd.clone() }.into(),
+        Sgd { variant: Variant::Keras, momentum: 0.0, ..sgd.clone() }.into(),
+        Sgd { decoupled: Some(Decoupled::Rate), ..sgd.clone() }.into(),
+        Sgd { decoupled: Some(Decoupled::Composer), nesterov: true, ..sgd }.into(),
+        Adam { amsgrad: true, ..adam.clone() }.into(),
+        Adam { amsgrad: true, variant: Variant::Keras, ..adam }.into(),
+        AdamW { amsgrad: true, decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
+        NAdam { weight_decay: 0.02, ..NAdam::default() }.into(),
+        NAdam { weight_decay: 0.02, decoupled_weight_decay: true, ..NAdam::default() }.into(),
+        Adamax { weight_decay: 0.02, ..Adamax::default() }.into(),
+        rms_prop.clone().into(),
+        RmsProp { momentum: 0.5, ..rms_prop.clone() }.into(),
+        RmsProp { centered: true, ..rms_prop.clone() }.into(),
+        RmsProp { centered: true, momentum: 0.5, ..rms_prop }.into(),
+        adagrad.into(),
+        OptimizerConfig { groups: vec![GroupConfig::new(["b"], Frozen {})], ..AdamW::default().into() },
+        // The first five updates have no kernel, later ones have that of Adam.
+        RAdam { weight_decay: 0.02, betas: [0.9, 0.98], ..RAdam::default() }.into(),
+        RAdam { weight_decay: 0.02, decoupled_weight_decay: true, ..RAdam::default() }.into(),
+    ]
+}
+
+fn every_kind() -> Vec<OptimizerConfig> {
+    let variants = [
+        Adam { variant: Variant::Keras, weight_decay: 0.02, ..Adam::default() }.into(),
+        AdamW { decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
+    ];
+    with_kernels().into_iter().chain(variants).chain(without_kernels()).collect()
 }
 
 fn parameters(values: &[f32]) -> Parameters {
@@ -38,14 +80,14 @@ fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
 }
 
 /// The two forms of each update do the same arithmetic in another order: 1e-6 is a few units in the last place for
-/// weights of size one after five updates.
+/// weights of size one after seven updates.
 #[test]
 fn the_fused_update_agrees_with_tensor_operations() {
-    for config in kinds() {
+    for config in every_kind() {
         let (fused, composed) = (parameters(&[1.0, -0.5, 0.25, 2.0]), parameters(&[1.0, -0.5, 0.25, 2.0]));
         let mut one = Optimizer::new(&fused, config.clone()).unwrap();
         let other = Optimizer::new(&composed, config.clone()).unwrap();
-        for updates_before in 0..5 {
+        for updates_before in 0..7 {
             for slot in &other.slots {
                 let cube = (slot.parameter.powf(3.0).unwrap() * 4.0).unwrap();
                 // Every second element of a tensor cannot be accessed as a slice.
@@ -104,7 +146,7 @@ fn weights_after(config: &OptimizerConfig, dtype: DType, on_kernels: bool) -> Ve
 /// Both compute each element alone, so the bits are the same; in half precision the tensor operations round otherwise.
 #[test]
 fn one_launch_for_a_group_has_the_bits_of_one_pass_for_each_parameter() {
-    for config in kinds() {
+    for config in with_kernels() {
         for dtype in [DType::F32, DType::F64, DType::BF16] {
             let [passes, launches] = [false, true].map(|on_kernels| weights_after(&config, dtype, on_kernels));
             if dtype == DType::BF16 {
@@ -187,6 +229,24 @@ fn one_variable_under_two_names_is_refused() {
     let tied: Parameters = [("a".to_owned(), var.clone()), ("b".to_owned(), var)].into_iter().collect();
     let message = Optimizer::new(&tied, Sgd::default()).unwrap_err().to_string();
     assert!(message.starts_with("`a` and `b` are one variable"), "{message}");
+}
+
+/// A rule that a run is resumed with has the states of that run: others are refused, with the names of both.
+#[test]
+fn a_state_of_another_variant_is_refused() {
+    let parameters = parameters(&[1.0, 2.0]);
+    let of = |config: OptimizerConfig| Optimizer::new(&parameters, config).unwrap();
+    let sgd = |variant| of(Sgd { momentum: 0.9, variant, ..Sgd::default() }.into());
+    let adam = |amsgrad| of(Adam { amsgrad, ..Adam::default() }.into());
+    for (saved, asked, name) in [
+        (sgd(Variant::Pytorch), sgd(Variant::Keras), "velocity"),
+        (sgd(Variant::Keras), sgd(Variant::Pytorch), "momentum_buffer"),
+        (adam(false), adam(true), "max_exp_avg_sq"),
+        (adam(true), adam(false), "max_exp_avg_sq"),
+    ] {
+        let told = asked.check(&saved.save().unwrap()).unwrap_err().to_string();
+        assert!(told.contains(&format!("a.{name}")), "{told}");
+    }
 }
 
 /// With momentum 0 a group's dampening has no effect, as in PyTorch.
@@ -304,9 +364,9 @@ proptest! {
     /// run as without the interruption.
     #[test]
     fn a_saved_and_loaded_optimizer_continues_bit_for_bit(
-        values in proptest::collection::vec(-2f32..2.0, 2..12), before in 0usize..4, after in 1usize..4,
+        values in proptest::collection::vec(-2f32..2.0, 2..12), before in 0usize..7, after in 1usize..4,
     ) {
-        for config in kinds() {
+        for config in every_kind() {
             let whole = parameters(&values);
             let mut uninterrupted = Optimizer::new(&whole, config.clone()).unwrap();
             train(&mut uninterrupted, &whole, before);

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
+use super::variants::{Decoupled, Variant, is_default};
 
 /// Adam with weight decay added to the gradient, like `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,11 +29,19 @@ pub struct Adam {
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
+    /// Whether the denominator has the largest second moment so far: Reddi et al., ICLR 2018. Not by default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub amsgrad: bool,
+    /// Whose form is computed, by default PyTorch's. Keras adds `eps` to the uncorrected root, and its weight decay is
+    /// that of `adamw`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: Variant,
 }
 
 impl Default for Adam {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: default_betas(), eps: default_eps(), weight_decay: 0.0 }
+        let (betas, eps) = (default_betas(), default_eps());
+        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, amsgrad: false, variant: Variant::default() }
     }
 }
 
@@ -47,7 +56,7 @@ impl UpdateRule for Adam {
     }
 
     fn states(&self, _beta1: f64) -> &'static [&'static str] {
-        moments::STATES
+        moments::states(self.amsgrad)
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
@@ -61,6 +70,10 @@ impl UpdateRule for Adam {
 
 impl Adam {
     fn moments(&self, step: &Step) -> Moments {
-        Moments { decay: step.weight_decay, ..Moments::new(step, self.betas[1], self.eps) }
+        let moments = Moments::new(step, self.betas[1], self.eps, self.variant);
+        match self.variant {
+            Variant::Pytorch => Moments { decay: step.weight_decay, ..moments },
+            Variant::Keras => Moments { shrink: Decoupled::Rate.shrink(step), ..moments },
+        }
     }
 }

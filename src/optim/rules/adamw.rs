@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
+use super::variants::{Decoupled, Variant, is_default};
 
 /// Adam with decoupled weight decay, like `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,10 +25,19 @@ pub struct AdamW {
     #[serde(default = "default_eps")]
     #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,
-    /// Each update first multiplies the weights by `1 - rate * weight_decay`.
+    /// Each update first multiplies the weights by `1 - rate * weight_decay`, or as `decoupled` says.
     #[serde(default = "default_weight_decay")]
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
+    /// By how much the weights decay, by default by the rate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub decoupled: Decoupled,
+    /// Whether the denominator has the largest second moment so far: Reddi et al., ICLR 2018. Not by default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub amsgrad: bool,
+    /// Whose form is computed, by default PyTorch's. Keras adds `eps` to the uncorrected root.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: Variant,
 }
 
 fn default_weight_decay() -> f64 {
@@ -36,7 +46,15 @@ fn default_weight_decay() -> f64 {
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: default_betas(), eps: default_eps(), weight_decay: default_weight_decay() }
+        Self {
+            lr: 1e-3,
+            betas: default_betas(),
+            eps: default_eps(),
+            weight_decay: default_weight_decay(),
+            decoupled: Decoupled::default(),
+            amsgrad: false,
+            variant: Variant::default(),
+        }
     }
 }
 
@@ -51,7 +69,7 @@ impl UpdateRule for AdamW {
     }
 
     fn states(&self, _beta1: f64) -> &'static [&'static str] {
-        moments::STATES
+        moments::states(self.amsgrad)
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
@@ -65,7 +83,7 @@ impl UpdateRule for AdamW {
 
 impl AdamW {
     fn moments(&self, step: &Step) -> Moments {
-        let shrink = 1.0 - step.lr * step.weight_decay;
-        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps) }
+        let shrink = self.decoupled.shrink(step);
+        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps, self.variant) }
     }
 }

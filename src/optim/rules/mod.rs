@@ -8,6 +8,10 @@ use super::custom;
 use super::group_config::GroupRule;
 
 mod moments;
+mod variants;
+mod velocity;
+
+pub use variants::{Decoupled, Variant};
 
 /// Lists the files of the catalogue, the rule that each defines, and its name in a configuration.
 macro_rules! catalogue {
@@ -42,6 +46,12 @@ catalogue! {
     sgd::Sgd = "sgd",
     adam::Adam = "adam",
     adamw::AdamW = "adamw",
+    nadam::NAdam = "nadam",
+    radam::RAdam = "radam",
+    adamax::Adamax = "adamax",
+    rmsprop::RmsProp = "rmsprop",
+    adagrad::Adagrad = "adagrad",
+    frozen::Frozen = "frozen",
 }
 
 /// Returns the rules of the catalogue.

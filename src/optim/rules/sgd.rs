@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::together::{Together, update_together};
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::variants::{Decoupled, Variant, is_default};
+use super::velocity;
 use crate::cpu::Element;
 
 /// Stochastic gradient descent with momentum, like `torch.optim.SGD`.
@@ -27,15 +29,31 @@ pub struct Sgd {
     /// Whether to use Nesterov momentum: Sutskever et al., ICML 2013.
     #[serde(default)]
     pub nesterov: bool,
-    /// Multiple of the weights that is added to their gradient.
+    /// Multiple of the weights that is added to their gradient, unless `decoupled` or `variant` says otherwise.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
+    /// Whether the weights themselves decay, before the update, and by how much. By default the decay is added to the
+    /// gradient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoupled: Option<Decoupled>,
+    /// Whose form is computed, by default PyTorch's. Keras has the rate in the momentum, which is called `velocity`
+    /// there: a changed rate acts on new gradients only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: Variant,
 }
 
 impl Default for Sgd {
     fn default() -> Self {
-        Self { lr: 1e-3, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 }
+        Self {
+            lr: 1e-3,
+            momentum: 0.0,
+            dampening: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+            decoupled: None,
+            variant: Variant::default(),
+        }
     }
 }
 
@@ -49,30 +67,44 @@ impl UpdateRule for Sgd {
         let (dampening, nesterov) = (self.dampening, self.nesterov);
         OptimError::require("dampening", dampening, (0.0..=1.0).contains(&dampening), "must be from 0 to 1")?;
         let can_look_ahead = !nesterov || (self.momentum > 0.0 && dampening == 0.0);
-        OptimError::require("nesterov", nesterov, can_look_ahead, "needs a momentum above 0 and a dampening of 0")
+        OptimError::require("nesterov", nesterov, can_look_ahead, "needs a momentum above 0 and a dampening of 0")?;
+        if self.variant == Variant::Keras {
+            OptimError::require("dampening", dampening, dampening == 0.0, "the Keras variant has none; set it to 0")?;
+            if let Some(decoupled) = self.decoupled {
+                let rule = "the Keras variant has decoupled decay already; remove the key";
+                OptimError::require("decoupled", decoupled, false, rule)?;
+            }
+        }
+        Ok(())
     }
 
     fn states(&self, momentum: f64) -> &'static [&'static str] {
-        if momentum > 0.0 { &["momentum_buffer"] } else { &[] }
-    }
-
-    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        match (tensors.slice_dtype(), tensors.states.is_empty()) {
-            (Some(DType::F32), true) => descend::<f32>(tensors, step),
-            (Some(DType::F64), true) => descend::<f64>(tensors, step),
-            (Some(DType::F32), false) => self.roll::<f32>(tensors, step),
-            (Some(DType::F64), false) => self.roll::<f64>(tensors, step),
-            _ => self.reference(tensors, step),
+        match self.variant {
+            _ if momentum <= 0.0 => &[],
+            Variant::Pytorch => &["momentum_buffer"],
+            Variant::Keras => &["velocity"],
         }
     }
 
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        if self.variant == Variant::Keras {
+            return velocity::update(tensors, step, self.nesterov);
+        }
+        let Some(decoupled) = self.decoupled else { return self.descend(tensors, step) };
+        tensors.multiply_weights(decoupled.shrink(step))?;
+        self.descend(tensors, &Step { weight_decay: 0.0, ..*step })
+    }
+
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
-        update_together(group, |together| self.launch(together), |tensors, step| self.update(tensors, step))
+        if self.variant == Variant::Keras || self.decoupled.is_some() {
+            return group.iter().try_for_each(|(tensors, step)| self.update(tensors, step));
+        }
+        update_together(group, |together| self.launch(together), |tensors, step| self.descend(tensors, step))
     }
 }
 
 /// Makes one pass over the slices of a parameter without momentum.
-fn descend<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
+fn plain<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
     let of = <T as WithDType>::from_f64;
     let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
     tensors.in_place(|[p]: [&mut [T]; 1], g| {
@@ -83,6 +115,17 @@ fn descend<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
 }
 
 impl Sgd {
+    /// Makes the update whose decay is in the gradient.
+    fn descend(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        match (tensors.slice_dtype(), tensors.states.is_empty()) {
+            (Some(DType::F32), true) => plain::<f32>(tensors, step),
+            (Some(DType::F64), true) => plain::<f64>(tensors, step),
+            (Some(DType::F32), false) => self.roll::<f32>(tensors, step),
+            (Some(DType::F64), false) => self.roll::<f64>(tensors, step),
+            _ => self.reference(tensors, step),
+        }
+    }
+
     /// Returns the dampening of an update: 0 in the first update, which takes the whole gradient into the momentum, and
     /// without momentum.
     fn dampening_of(&self, step: &Step) -> f64 {
@@ -119,7 +162,7 @@ impl Sgd {
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    pub(in super::super) fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+    fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let p = tensors.weights()?;
         let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
         let direction = if tensors.states.is_empty() {

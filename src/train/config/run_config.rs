@@ -99,6 +99,10 @@ pub struct TrainConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
+    /// Added to the norm before `clip_norm` is divided by it: 1e-6 by default, as in PyTorch; 0 in optax and Keras.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub clip_eps: Option<f64>,
     /// A safetensors file with the initial weights, by parameter name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
@@ -246,6 +250,19 @@ impl Config {
         }
         if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return wrong("train.clip_norm", norm.to_string(), "must be positive");
+        }
+        if let Some(eps) = self.train.clip_eps {
+            let value = eps.to_string();
+            if !(eps >= 0.0 && eps.is_finite()) {
+                return wrong("train.clip_eps", value, "must be a finite number, at least 0");
+            }
+            if self.train.clip_norm.is_none() {
+                return wrong(
+                    "train.clip_eps",
+                    value,
+                    "acts on clipping only; set `train.clip_norm` too, or remove it",
+                );
+            }
         }
         let keep = ("checkpoint.keep.metric", self.checkpoint.keep.metric);
         self.validation.check([("train.metric", self.train.metric), keep])?;

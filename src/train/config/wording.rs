@@ -4,7 +4,8 @@ use crate::nearest::{completed, misspelled};
 use crate::plain;
 
 /// Names of other programs, or of other tables, and ours for them in the same table.
-const OTHER_NAMES_HERE: [(&str, &str); 3] = [("kind", "format"), ("beta1", "betas"), ("beta2", "betas")];
+const OTHER_NAMES_HERE: [(&str, &str); 4] =
+    [("kind", "format"), ("beta1", "betas"), ("beta2", "betas"), ("clip", "clip_norm")];
 
 /// Returns the message in plain words; for an unknown name with the nearest known one. `elsewhere` searches for a key
 /// of another table; its argument says whether the key's own table has a similar one.

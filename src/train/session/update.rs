@@ -8,7 +8,7 @@ use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
 use crate::memory::Need;
 use crate::model::Mode;
 use crate::ops::{self, Seen, Tape};
-use crate::optim::{Gradients, MeasuredGradients, StepHyperparams};
+use crate::optim::{CLIP_EPS, Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::StepRng;
 use crate::train::TrainError;
 use crate::train::checks::memory::{self, Purpose};
@@ -56,7 +56,7 @@ impl Session {
             false => (self.sum_of_gradients(batch), Vec::new()),
         };
         let (sum, shares, losses) = sum?;
-        let (gradients, losses) = sum.measure_with(&losses)?;
+        let (gradients, losses) = self.optimizer.without_frozen(sum)?.measure_with(&losses)?;
         let gradients = match self.loss_scale() {
             Some(scale) => gradients.unscaled(scale),
             None => gradients,
@@ -67,7 +67,7 @@ impl Session {
         seen.iter().try_for_each(Seen::apply)?;
         let mean = losses.into_iter().fold(0.0, |mean, part| mean + part);
         let gradients = match self.config.train.clip_norm {
-            Some(max_norm) => gradients.clip(max_norm)?,
+            Some(max_norm) => gradients.clip_with(max_norm, self.config.train.clip_eps.unwrap_or(CLIP_EPS))?,
             None => gradients,
         };
         Ok((mean, gradients, asked))

@@ -54,9 +54,20 @@ pub(super) fn samples() -> Vec<Sample> {
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group})),
         with("optimizer", json!({"kind": "adam", "lr": 0.1, "groups": group})),
         with("optimizer", json!({"kind": "adamw", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "nadam", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "radam", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "adamax", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "rmsprop", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "adagrad", "lr": 0.1, "groups": group})),
+        with("optimizer", json!({"kind": "frozen"})),
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("sgd")})),
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adam")})),
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adamw")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("nadam")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("radam")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adamax")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("rmsprop")})),
+        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adagrad")})),
         with("checkpoint", json!({"keep": {"last": 1}})),
         with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
     ];
@@ -78,7 +89,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 25);
+        assert_eq!(samples().len(), 36);
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

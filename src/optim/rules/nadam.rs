@@ -1,0 +1,188 @@
+//! NAdam: Dozat, "Incorporating Nesterov Momentum into Adam" (ICLR 2016 workshop), in the form of `torch.optim.NAdam`.
+
+use candle_core::{DType, Result, WithDType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::{BaseHyperparams, OptimError, Step, Update, UpdateRule};
+use super::moments::{self, STATES, corrections, default_betas, default_eps};
+use super::variants::Decoupled;
+use crate::cpu::Element;
+
+/// Adam with Nesterov momentum that grows over the run, like `torch.optim.NAdam`: Dozat, ICLR 2016. A schedule of the
+/// momentum does not drive it, because each update depends on the product of all momenta before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NAdam {
+    /// Base learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// Decay rates of the first and the second moment, each in `[0, 1)`.
+    #[serde(default = "default_betas")]
+    #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
+    pub betas: [f64; 2],
+    /// Added to the square root of the second moment.
+    #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
+    pub eps: f64,
+    /// Multiple of the weights that is added to their gradient, unless it is decoupled.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// How fast the momentum grows: it is `beta1 * (1 - 0.96^(n * momentum_decay) / 2)` in update number n, from 1.
+    #[serde(default = "default_momentum_decay")]
+    #[schemars(range(min = 0.0))]
+    pub momentum_decay: f64,
+    /// Whether each update multiplies the weights by `1 - rate * weight_decay` instead.
+    #[serde(default)]
+    pub decoupled_weight_decay: bool,
+}
+
+fn default_momentum_decay() -> f64 {
+    4e-3
+}
+
+impl Default for NAdam {
+    fn default() -> Self {
+        Self {
+            lr: 2e-3,
+            betas: default_betas(),
+            eps: default_eps(),
+            weight_decay: 0.0,
+            momentum_decay: default_momentum_decay(),
+            decoupled_weight_decay: false,
+        }
+    }
+}
+
+impl UpdateRule for NAdam {
+    fn base(&self) -> BaseHyperparams {
+        BaseHyperparams { lr: self.lr, weight_decay: self.weight_decay, momentum: None }
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        moments::check(self.betas, self.eps)?;
+        OptimError::require_at_least_0("momentum_decay", self.momentum_decay)
+    }
+
+    fn states(&self, _momentum: f64) -> &'static [&'static str] {
+        STATES
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        self.momenta(step.updates_before).update(self, tensors, step)
+    }
+
+    /// The momenta are those of all parameters of a group, so their product is computed once.
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        let Some((_, first)) = group.first() else { return Ok(()) };
+        let momenta = self.momenta(first.updates_before);
+        group.iter().try_for_each(|(tensors, step)| momenta.update(self, tensors, step))
+    }
+}
+
+/// The momenta of an update, of which PyTorch saves `product` as `mu_product`.
+#[derive(Clone, Copy, Debug)]
+struct Momenta {
+    now: f64,
+    next: f64,
+    /// The product of the momenta of all updates up to this one.
+    product: f64,
+}
+
+impl NAdam {
+    /// Returns the momenta after this number of updates.
+    ///
+    /// The product is computed from the first update on, so that a resumed run needs no saved number for it. It falls
+    /// at least as fast as `beta1^n`, and the loop ends where it no longer changes `1 - product`: after 350 updates at
+    /// the default betas.
+    fn momenta(&self, updates_before: u64) -> Momenta {
+        let falls = 0.96f64.powf(self.momentum_decay);
+        let (mut product, mut fallen) = (1.0, 1.0);
+        for _ in 0..=updates_before {
+            fallen *= falls;
+            product *= self.betas[0] * (1.0 - 0.5 * fallen);
+            if product < f64::EPSILON / 4.0 {
+                break;
+            }
+        }
+        let of = |n: u64| self.betas[0] * (1.0 - 0.5 * 0.96f64.powf(n as f64 * self.momentum_decay));
+        Momenta { now: of(updates_before + 1), next: of(updates_before + 2), product }
+    }
+}
+
+/// The numbers of an update: the weights are multiplied by `shrink` and move against
+/// `(of_gradient * g + of_mean * mean) / (sqrt(square) / root_correction + eps)`.
+struct Numbers {
+    of_gradient: f64,
+    of_mean: f64,
+    root_correction: f64,
+    shrink: f64,
+    decay: f64,
+}
+
+impl Momenta {
+    fn numbers(self, rule: &NAdam, step: &Step) -> Numbers {
+        let Self { now, next, product } = self;
+        let [_, second_correction] = corrections(rule.betas, step.updates_before);
+        let (shrink, decay) = match rule.decoupled_weight_decay {
+            true => (Decoupled::Rate.shrink(step), 0.0),
+            false => (1.0, step.weight_decay),
+        };
+        Numbers {
+            of_gradient: step.lr * (1.0 - now) / (1.0 - product),
+            of_mean: step.lr * next / (1.0 - product * next),
+            root_correction: second_correction.sqrt(),
+            shrink,
+            decay,
+        }
+    }
+
+    fn update(self, rule: &NAdam, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let numbers = self.numbers(rule, step);
+        match tensors.slice_dtype() {
+            Some(DType::F32) => numbers.fused::<f32>(rule, tensors),
+            Some(DType::F64) => numbers.fused::<f64>(rule, tensors),
+            _ => numbers.reference(rule, tensors),
+        }
+    }
+}
+
+impl Numbers {
+    /// Makes one pass over the slices of the parameter.
+    fn fused<T: Element>(&self, rule: &NAdam, tensors: &Update<'_>) -> Result<()> {
+        let of = <T as WithDType>::from_f64;
+        let (of_gradient, of_mean, root_correction) =
+            (of(self.of_gradient), of(self.of_mean), of(self.root_correction));
+        let (beta2, take1, take2) = (of(rule.betas[1]), of(1.0 - rule.betas[0]), of(1.0 - rule.betas[1]));
+        let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(rule.eps));
+        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
+            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                let (weight, mean, square) = (*p, *m, *v);
+                let g = *g * scale + decay * weight;
+                let mean = mean + take1 * (g - mean);
+                let square = square * beta2 + take2 * g * g;
+                let denominator = square.sqrt() / root_correction + eps;
+                *m = mean;
+                *v = square;
+                *p = weight * shrink - of_gradient * (g / denominator) - of_mean * (mean / denominator);
+            }
+        })
+    }
+
+    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
+    fn reference(&self, rule: &NAdam, tensors: &Update<'_>) -> Result<()> {
+        let p = tensors.weights()?;
+        let g = (tensors.gradient()? + (&p * self.decay)?)?;
+        let m = tensors.state(0)?;
+        let m = (&m + ((&g - &m)? * (1.0 - rule.betas[0]))?)?;
+        let v = ((tensors.state(1)? * rule.betas[1])? + (g.sqr()? * (1.0 - rule.betas[1]))?)?;
+        tensors.set_state(0, &m)?;
+        tensors.set_state(1, &v)?;
+        let denominator = ((v.sqrt()? / self.root_correction)? + rule.eps)?;
+        let moved = ((g / &denominator)? * self.of_gradient)?;
+        let moved = (moved + ((m / denominator)? * self.of_mean)?)?;
+        tensors.set_weights(&((p * self.shrink)? - moved)?)
+    }
+}

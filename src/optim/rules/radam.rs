@@ -1,0 +1,138 @@
+//! RAdam: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (ICLR 2020), algorithm 2, in the form
+//! of `torch.optim.RAdam`.
+
+use candle_core::{DType, Result, WithDType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::moments::{self, Moments, STATES, corrections, default_betas, default_eps};
+use super::variants::{Decoupled, Variant};
+use crate::cpu::Element;
+
+/// Adam whose first updates are those of momentum alone, like `torch.optim.RAdam`: Liu et al., ICLR 2020, algorithm 2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RAdam {
+    /// Base learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// Decay rates of the first and the second moment, each in `[0, 1)`.
+    #[serde(default = "default_betas")]
+    #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
+    pub betas: [f64; 2],
+    /// Added to the uncorrected square root of the second moment.
+    #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
+    pub eps: f64,
+    /// Multiple of the weights that is added to their gradient, unless it is decoupled.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// Whether each update multiplies the weights by `1 - rate * weight_decay` instead.
+    #[serde(default)]
+    pub decoupled_weight_decay: bool,
+}
+
+impl Default for RAdam {
+    fn default() -> Self {
+        let (betas, eps) = (default_betas(), default_eps());
+        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, decoupled_weight_decay: false }
+    }
+}
+
+impl UpdateRule for RAdam {
+    fn base(&self) -> BaseHyperparams {
+        let momentum = Some(Momentum::Beta1(self.betas[0]));
+        BaseHyperparams { lr: self.lr, weight_decay: self.weight_decay, momentum }
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        moments::check(self.betas, self.eps)
+    }
+
+    fn states(&self, _beta1: f64) -> &'static [&'static str] {
+        STATES
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        match self.rectification(step.updates_before) {
+            Some(factor) => self.moments(step, factor).update(tensors),
+            None => self.moments(step, 1.0).update_by_mean(tensors, step),
+        }
+    }
+
+    fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        let Some((_, first)) = group.first() else { return Ok(()) };
+        match self.rectification(first.updates_before) {
+            Some(factor) => moments::update_group(group, |step| self.moments(step, factor)),
+            None => group.iter().try_for_each(|(tensors, step)| self.update(tensors, step)),
+        }
+    }
+}
+
+impl RAdam {
+    /// Returns the factor by which the variance of the step is rectified, or `None` while too few gradients were seen:
+    /// up to the fifth update with a second beta of 0.999.
+    fn rectification(&self, updates_before: u64) -> Option<f64> {
+        let beta2 = self.betas[1];
+        let [_, second_correction] = corrections(self.betas, updates_before);
+        let n = (updates_before + 1) as f64;
+        let longest = 2.0 / (1.0 - beta2) - 1.0;
+        let length = longest - 2.0 * n * beta2.powf(n) / second_correction;
+        let share = |length: f64| (length - 4.0) * (length - 2.0) / length;
+        (length > 5.0).then(|| (share(length) / share(longest)).sqrt())
+    }
+
+    /// Returns the rectified update. PyTorch corrects the root with `eps` in it, as Keras does in Adam.
+    fn moments(&self, step: &Step, factor: f64) -> Moments {
+        let moments = Moments::new(step, self.betas[1], self.eps, Variant::Keras);
+        let step_size = moments.step_size * factor;
+        match self.decoupled_weight_decay {
+            true => Moments { step_size, shrink: Decoupled::Rate.shrink(step), ..moments },
+            false => Moments { step_size, decay: step.weight_decay, ..moments },
+        }
+    }
+}
+
+impl Moments {
+    /// Makes an update of both moments and moves the weights by the corrected mean of the gradient alone.
+    fn update_by_mean(self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let [first_correction, _] = corrections(self.betas, step.updates_before);
+        let by_mean = Self { step_size: step.lr / first_correction, ..self };
+        match tensors.slice_dtype() {
+            Some(DType::F32) => by_mean.fused_by_mean::<f32>(tensors),
+            Some(DType::F64) => by_mean.fused_by_mean::<f64>(tensors),
+            _ => by_mean.reference_by_mean(tensors),
+        }
+    }
+
+    fn fused_by_mean<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
+        let of = <T as WithDType>::from_f64;
+        let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
+        let (scale, step_size) = (of(tensors.gradient_scale), of(self.step_size));
+        let (shrink, decay) = (of(self.shrink), of(self.decay));
+        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
+            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                let (weight, mean, square) = (*p, *m, *v);
+                let g = *g * scale + decay * weight;
+                let mean = mean + take1 * (g - mean);
+                *m = mean;
+                *v = square * beta2 + take2 * g * g;
+                *p = weight * shrink - step_size * mean;
+            }
+        })
+    }
+
+    fn reference_by_mean(self, tensors: &Update<'_>) -> Result<()> {
+        let p = tensors.weights()?;
+        let g = (tensors.gradient()? + (&p * self.decay)?)?;
+        let m = tensors.state(0)?;
+        let m = (&m + ((&g - &m)? * (1.0 - self.betas[0]))?)?;
+        let v = ((tensors.state(1)? * self.betas[1])? + (g.sqr()? * (1.0 - self.betas[1]))?)?;
+        tensors.set_state(0, &m)?;
+        tensors.set_state(1, &v)?;
+        tensors.set_weights(&((p * self.shrink)? - (m * self.step_size)?)?)
+    }
+}

@@ -1,0 +1,182 @@
+//! RMSprop: Hinton, "Neural Networks for Machine Learning", lecture 6e (2012), in the form of `torch.optim.RMSprop`;
+//! centered as in Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 45.
+
+use candle_core::{DType, Result, WithDType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::moments::{self, default_eps};
+use crate::cpu::Element;
+
+/// Gradient descent by the root of a running mean of squared gradients, like `torch.optim.RMSprop`: Hinton, 2012.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RmsProp {
+    /// Base learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// Decay rate of the mean of squares, in `[0, 1)`.
+    #[serde(default = "default_alpha")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub alpha: f64,
+    /// Added to the root.
+    #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
+    pub eps: f64,
+    /// Multiple of the weights that is added to their gradient.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// Share of the last update's direction that is kept, in `[0, 1)`.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub momentum: f64,
+    /// Whether the square of the mean gradient is subtracted below the root: Graves, 2013. As in PyTorch the difference
+    /// can round below zero where a gradient hardly changes, and the weight is then not a number.
+    #[serde(default)]
+    pub centered: bool,
+}
+
+fn default_alpha() -> f64 {
+    0.99
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        let (alpha, eps) = (default_alpha(), default_eps());
+        Self { lr: 1e-2, alpha, eps, weight_decay: 0.0, momentum: 0.0, centered: false }
+    }
+}
+
+impl UpdateRule for RmsProp {
+    fn base(&self) -> BaseHyperparams {
+        let momentum = Some(Momentum::Momentum(self.momentum));
+        BaseHyperparams { lr: self.lr, weight_decay: self.weight_decay, momentum }
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        OptimError::require_share("alpha", self.alpha)?;
+        moments::check_eps(self.eps)
+    }
+
+    fn states(&self, momentum: f64) -> &'static [&'static str] {
+        match (self.centered, momentum > 0.0) {
+            (false, false) => &["square_avg"],
+            (false, true) => &["square_avg", "momentum_buffer"],
+            (true, false) => &["square_avg", "grad_avg"],
+            (true, true) => &["square_avg", "grad_avg", "momentum_buffer"],
+        }
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        match tensors.slice_dtype() {
+            Some(DType::F32) => self.numbers::<f32>(tensors, step).fused(tensors, self.centered),
+            Some(DType::F64) => self.numbers::<f64>(tensors, step).fused(tensors, self.centered),
+            _ => self.reference(tensors, step),
+        }
+    }
+}
+
+impl RmsProp {
+    fn numbers<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Numbers<T> {
+        let of = <T as WithDType>::from_f64;
+        Numbers {
+            lr: of(step.lr),
+            alpha: of(self.alpha),
+            take: of(1.0 - self.alpha),
+            eps: of(self.eps),
+            momentum: of(step.momentum),
+            decay: of(step.weight_decay),
+            scale: of(tensors.gradient_scale),
+        }
+    }
+
+    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
+    fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let p = tensors.weights()?;
+        let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
+        let square = ((tensors.state(0)? * self.alpha)? + (g.sqr()? * (1.0 - self.alpha))?)?;
+        tensors.set_state(0, &square)?;
+        let mut spread = square;
+        if self.centered {
+            let mean = tensors.state(1)?;
+            let mean = (&mean + ((&g - &mean)? * (1.0 - self.alpha))?)?;
+            tensors.set_state(1, &mean)?;
+            spread = (spread - mean.sqr()?)?;
+        }
+        let mut direction = (g / (spread.sqrt()? + self.eps)?)?;
+        let buffer = 1 + usize::from(self.centered);
+        if tensors.states.len() > buffer {
+            direction = ((tensors.state(buffer)? * step.momentum)? + direction)?;
+            tensors.set_state(buffer, &direction)?;
+        }
+        tensors.set_weights(&(p - (direction * step.lr)?)?)
+    }
+}
+
+/// The numbers of a pass, in the type of the elements.
+struct Numbers<T> {
+    lr: T,
+    alpha: T,
+    take: T,
+    eps: T,
+    momentum: T,
+    decay: T,
+    scale: T,
+}
+
+impl<T: Element> Numbers<T> {
+    /// Makes one pass over the slices of the parameter, with the states that it has.
+    fn fused(&self, tensors: &Update<'_>, centered: bool) -> Result<()> {
+        match (centered, tensors.states.len()) {
+            (false, 1) => tensors.in_place(|[p, v]: [&mut [T]; 2], g| {
+                for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
+                    let g = self.gradient(*p, *g);
+                    *p = *p - self.lr * (g / self.root(self.square(v, g)));
+                }
+            }),
+            (false, _) => tensors.in_place(|[p, v, b]: [&mut [T]; 3], g| {
+                for (((p, v), b), g) in p.iter_mut().zip(v).zip(b).zip(g) {
+                    let g = self.gradient(*p, *g);
+                    *b = *b * self.momentum + g / self.root(self.square(v, g));
+                    *p = *p - self.lr * *b;
+                }
+            }),
+            (true, 2) => tensors.in_place(|[p, v, m]: [&mut [T]; 3], g| {
+                for (((p, v), m), g) in p.iter_mut().zip(v).zip(m).zip(g) {
+                    let g = self.gradient(*p, *g);
+                    *p = *p - self.lr * (g / self.root(self.spread(v, m, g)));
+                }
+            }),
+            (true, _) => tensors.in_place(|[p, v, m, b]: [&mut [T]; 4], g| {
+                for ((((p, v), m), b), g) in p.iter_mut().zip(v).zip(m).zip(b).zip(g) {
+                    let g = self.gradient(*p, *g);
+                    *b = *b * self.momentum + g / self.root(self.spread(v, m, g));
+                    *p = *p - self.lr * *b;
+                }
+            }),
+        }
+    }
+
+    /// Returns the clipped gradient with its decay.
+    fn gradient(&self, weight: T, g: T) -> T {
+        g * self.scale + self.decay * weight
+    }
+
+    /// Updates the mean of squares, and returns it.
+    fn square(&self, square: &mut T, g: T) -> T {
+        *square = *square * self.alpha + self.take * g * g;
+        *square
+    }
+
+    /// Updates both means, and returns the variance.
+    fn spread(&self, square: &mut T, mean: &mut T, g: T) -> T {
+        *mean = *mean + self.take * (g - *mean);
+        self.square(square, g) - *mean * *mean
+    }
+
+    fn root(&self, square: T) -> T {
+        square.sqrt() + self.eps
+    }
+}

@@ -1,0 +1,58 @@
+//! Settings by which a rule computes as another framework does under the same name.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::Step;
+
+/// The framework whose form of a rule is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Variant {
+    /// That of `torch.optim`.
+    #[default]
+    Pytorch,
+    /// That of `keras.optimizers`, whose weight decay multiplies the weights by `1 - lr * weight_decay`.
+    Keras,
+}
+
+/// By how much decoupled weight decay shrinks the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Decoupled {
+    /// By `lr * weight_decay`, as in `torch.optim.AdamW`.
+    #[default]
+    Rate,
+    /// By `lr / base_lr * weight_decay`, as in Composer's `DecoupledAdamW` and `DecoupledSGDW`: at the base rate the
+    /// weights are multiplied by `1 - weight_decay`, whatever the rate is.
+    Composer,
+}
+
+impl Decoupled {
+    /// Returns the factor of the weights. Composer takes `lr / base_lr` as 1 where the base rate is 0.
+    pub(super) fn shrink(self, step: &Step) -> f64 {
+        match self {
+            Self::Rate => 1.0 - step.lr * step.weight_decay,
+            Self::Composer if step.base_lr == 0.0 => 1.0 - step.weight_decay,
+            Self::Composer => 1.0 - step.lr / step.base_lr * step.weight_decay,
+        }
+    }
+}
+
+impl fmt::Display for Decoupled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rate => "\"rate\"",
+            Self::Composer => "\"composer\"",
+        })
+    }
+}
+
+/// Whether a setting need not be written: programs from before it existed can then read the others.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

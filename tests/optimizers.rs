@@ -1,0 +1,207 @@
+//! Update rules against the numbers of the libraries whose names they have.
+//!
+//! `tests/data/optimizers` has four parameters, their gradients in 40 updates, among them tiny, large and zero ones,
+//! and the weights and the state that PyTorch 2.15, timm 1.0.31 and Keras 3.15.1 made of them at the rates `lrs`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor, Var};
+use rekindle::optim::{Gradients, Optimizer, OptimizerConfig};
+use rekindle::parameters::Parameters;
+use rekindle::state::Stateful;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const NAMES: [&str; 4] = ["V", "W", "b", "s"];
+const UPDATES: usize = 40;
+
+/// The largest difference from PyTorch, as a share of the largest number of a tensor: a few roundings of f32 in each of
+/// 40 updates.
+const TOLERANCE: f64 = 2e-6;
+
+/// A case of `cases.json`.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    arguments: serde_json::Map<String, Value>,
+    lrs: Vec<f64>,
+    /// After these updates, by parameter.
+    parameters: HashMap<usize, HashMap<String, Vec<f64>>>,
+    /// After the last update, by parameter and name.
+    state: HashMap<String, Vec<f64>>,
+}
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/optimizers").join(name)
+}
+
+fn tensors(name: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(file(name), &Device::Cpu).unwrap()
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    let flat = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    flat.into_iter().map(f64::from).collect()
+}
+
+/// The parameters, their optimizer, and the gradients of all updates.
+struct Problem {
+    parameters: Parameters,
+    optimizer: Optimizer,
+    gradients: HashMap<String, Tensor>,
+}
+
+impl Problem {
+    fn new(config: Value) -> Self {
+        let start = tensors("start.safetensors");
+        let var = |name: &str| (name.to_owned(), Var::from_tensor(&start[name]).unwrap());
+        let parameters: Parameters = NAMES.into_iter().map(var).collect();
+        let config: OptimizerConfig = serde_json::from_value(config).unwrap();
+        let optimizer = Optimizer::new(&parameters, config).unwrap();
+        Self { parameters, optimizer, gradients: tensors("gradients.safetensors") }
+    }
+
+    /// Makes update `number`, counted from 1.
+    fn update(&mut self, number: usize, lr: f64) {
+        let gradients = NAMES.map(|name| self.gradients[&format!("{name}.{number:03}")].clone()).to_vec();
+        let gradients = Gradients::of_tensors(&self.parameters, gradients).unwrap().measure().unwrap();
+        self.optimizer.update(&gradients, &[lr]).unwrap();
+    }
+
+    fn weights(&self, name: &str) -> Vec<f64> {
+        numbers(self.parameters.get(name).unwrap().as_tensor())
+    }
+
+    fn state(&self, name: &str) -> Vec<f64> {
+        let state = self.optimizer.save().unwrap();
+        let bytes = state.tensors[name].bytes.chunks_exact(4);
+        bytes.map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap()))).collect()
+    }
+}
+
+#[track_caller]
+fn assert_close(place: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{place}");
+    let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    let apart = found.iter().zip(expected).fold(0.0, |apart: f64, (a, b)| apart.max((a - b).abs()));
+    assert!(apart <= TOLERANCE * largest, "{place}: {apart} apart, of {largest}");
+}
+
+/// The rule of a case, beside the arguments that the library's own class got.
+fn rule(id: &str) -> Value {
+    match id {
+        "timm_sgdw" => json!({"kind": "sgd", "decoupled": "rate"}),
+        "keras_adam" => json!({"kind": "adam", "variant": "keras", "eps": 1e-7}),
+        "keras_adamw" => json!({"kind": "adamw", "variant": "keras", "eps": 1e-7, "weight_decay": 0.004}),
+        id => json!({"kind": id.split('_').nth(1).unwrap()}),
+    }
+}
+
+#[test]
+fn every_rule_has_the_numbers_of_the_library_that_it_is_named_after() {
+    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(file("cases.json")).unwrap()).unwrap();
+    assert_eq!(cases.len(), 15);
+    for case in cases {
+        let mut config = rule(&case.id);
+        config.as_object_mut().unwrap().extend(case.arguments);
+        let mut problem = Problem::new(config);
+        for number in 1..=UPDATES {
+            problem.update(number, case.lrs[number - 1]);
+            for (name, expected) in case.parameters.get(&number).into_iter().flatten() {
+                assert_close(&format!("{} {name} {number}", case.id), &problem.weights(name), expected);
+            }
+        }
+        assert!(!case.state.is_empty(), "{}", case.id);
+        for (name, expected) in &case.state {
+            assert_close(&format!("{} {name}", case.id), &problem.state(name), expected);
+        }
+    }
+}
+
+/// Rates that fall by a tenth, from `LR`.
+const LR: f64 = 0.02;
+
+fn rate(number: usize) -> f64 {
+    LR * 0.9f64.powf(number as f64 - 1.0)
+}
+
+/// Follows `config` and, for each number of a parameter, `formula` in f64: it gets the number of the update, the rate
+/// and the gradient, and changes the weight and up to three numbers of state.
+fn assert_follows(config: Value, mut formula: impl FnMut(i32, f64, f64, &mut f64, &mut [f64; 3])) {
+    let mut problem = Problem::new(config.clone());
+    let mut weights: Vec<f64> = problem.weights("W");
+    let mut states = vec![[0.0; 3]; weights.len()];
+    for number in 1..=UPDATES {
+        problem.update(number, rate(number));
+        let gradients = numbers(&problem.gradients[&format!("W.{number:03}")]);
+        for ((weight, state), gradient) in weights.iter_mut().zip(&mut states).zip(gradients) {
+            formula(number as i32, rate(number), gradient, weight, state);
+        }
+        assert_close(&format!("{config} {number}"), &problem.weights("W"), &weights);
+    }
+}
+
+/// `torch.optim.Adam` with `amsgrad=True`: the largest uncorrected second moment, with this update's correction.
+#[test]
+fn amsgrad_divides_by_the_largest_second_moment() {
+    let config = json!({"kind": "adam", "lr": LR, "amsgrad": true, "betas": [0.9, 0.9], "weight_decay": 0.05});
+    assert_follows(config, |n, lr, g, w, [m, v, largest]| {
+        let g = g + 0.05 * *w;
+        *m = 0.9 * *m + 0.1 * g;
+        *v = 0.9 * *v + 0.1 * g * g;
+        *largest = largest.max(*v);
+        *w -= lr / (1.0 - 0.9f64.powi(n)) * *m / ((*largest / (1.0 - 0.9f64.powi(n))).sqrt() + 1e-8);
+    });
+}
+
+/// `keras.optimizers.SGD`: `velocity = momentum * velocity - lr * g`, after a decay of the weights by the rate.
+#[test]
+fn sgd_of_keras_has_the_rate_in_its_velocity() {
+    let config = |nesterov: bool| json!({"kind": "sgd", "lr": LR, "variant": "keras", "momentum": 0.8, "nesterov": nesterov, "weight_decay": 0.1});
+    for nesterov in [false, true] {
+        assert_follows(config(nesterov), |_, lr, g, w, [velocity, ..]| {
+            *w -= lr * 0.1 * *w;
+            *velocity = 0.8 * *velocity - lr * g;
+            *w += if nesterov { 0.8 * *velocity - lr * g } else { *velocity };
+        });
+    }
+    let config = json!({"kind": "sgd", "lr": LR, "variant": "keras", "weight_decay": 0.1});
+    assert_follows(config, |_, lr, g, w, _| *w = *w * (1.0 - lr * 0.1) - lr * g);
+}
+
+/// Composer's `DecoupledSGDW` and `DecoupledAdamW`: the weights are multiplied by `1 - lr / initial_lr * weight_decay`.
+#[test]
+fn decay_of_composer_is_by_the_share_of_the_base_rate() {
+    let sgd = json!({"kind": "sgd", "lr": LR, "decoupled": "composer", "momentum": 0.9, "weight_decay": 0.01});
+    assert_follows(sgd, |n, lr, g, w, [buffer, ..]| {
+        *buffer = if n == 1 { g } else { 0.9 * *buffer + g };
+        *w = *w * (1.0 - lr / LR * 0.01) - lr * *buffer;
+    });
+    let adamw = json!({"kind": "adamw", "lr": LR, "decoupled": "composer", "betas": [0.9, 0.95], "weight_decay": 0.01});
+    assert_follows(adamw, |n, lr, g, w, [m, v, _]| {
+        *w *= 1.0 - lr / LR * 0.01;
+        *m = 0.9 * *m + 0.1 * g;
+        *v = 0.95 * *v + 0.05 * g * g;
+        *w -= lr / (1.0 - 0.9f64.powi(n)) * *m / ((*v / (1.0 - 0.95f64.powi(n))).sqrt() + 1e-8);
+    });
+}
+
+/// In PyTorch a parameter that does not require a gradient has no part in `clip_grad_norm_`.
+#[test]
+fn frozen_parameters_stay_and_count_for_no_norm() {
+    let groups = json!([{"parameters": ["b", "V"], "kind": "frozen"}]);
+    let mut problem = Problem::new(json!({"kind": "sgd", "lr": LR, "groups": groups}));
+    let before = NAMES.map(|name| problem.weights(name));
+    let gradients = NAMES.map(|name| problem.gradients[&format!("{name}.001")].clone());
+    let all = Gradients::of_tensors(&problem.parameters, gradients.to_vec()).unwrap();
+    let measured = problem.optimizer.without_frozen(all).unwrap().measure().unwrap();
+    let trained = [&gradients[1], &gradients[3]].map(numbers).concat();
+    let norm = trained.iter().map(|x| x * x).sum::<f64>().sqrt();
+    assert!((measured.norm() - norm).abs() < 1e-12 * norm);
+    problem.optimizer.update(&measured, &[LR, LR]).unwrap();
+    let after = NAMES.map(|name| problem.weights(name));
+    assert_eq!([&after[0], &after[2]], [&before[0], &before[2]]);
+    assert!(after[1] != before[1] && after[3] != before[3]);
+    assert!(problem.optimizer.save().unwrap().tensors.is_empty());
+}
