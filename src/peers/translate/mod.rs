@@ -9,6 +9,10 @@ mod optimizers;
 mod refusal;
 mod schedule;
 mod schedules;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use optimizer::{RuleGroup, RuleParameter, UpdateRule, optimizer};
 pub use refusal::Refusal;

@@ -39,8 +39,8 @@ fn sgd(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
     hyperparameters.take("mom", "momentum", Some(0.0))?;
     hyperparameters.put("dampening", json!(0.0));
     hyperparameters.put("nesterov", json!(false));
-    let decay = hyperparameters.number("wd")?.unwrap_or(0.0);
-    hyperparameters.put_decay_of_rate(decay)
+    hyperparameters.put("decoupled", json!("rate"));
+    hyperparameters.take("wd", "weight_decay", Some(0.0))
 }
 
 fn decays(parameter: &Parameter) -> bool {

@@ -11,8 +11,6 @@ pub(super) struct Hyperparameters<'a> {
     index: usize,
     /// The peer's group.
     pub group: &'a Group,
-    /// Its base rate, where it is known.
-    pub base_lr: Option<f64>,
     /// Ours so far.
     pub values: Map<String, Json>,
     /// Keys that the configuration has to set.
@@ -24,7 +22,7 @@ pub(super) struct Hyperparameters<'a> {
 impl<'a> Hyperparameters<'a> {
     /// Begins with the base rate.
     pub fn new(class: &'a str, index: usize, group: &'a Group, base_lr: Option<f64>) -> Self {
-        let mut new = Self { class, index, group, base_lr, values: Map::new(), asked: Vec::new(), notes: Vec::new() };
+        let mut new = Self { class, index, group, values: Map::new(), asked: Vec::new(), notes: Vec::new() };
         match base_lr {
             Some(base) => new.put("lr", json!(base)),
             None => new.ask("lr", "the base rate is not in the file"),
@@ -104,25 +102,5 @@ impl<'a> Hyperparameters<'a> {
     /// Refuses a flag that is set.
     pub fn refuse_flag(&self, key: &str, reason: &str) -> Result<(), Refusal> {
         if self.flag(key)? { Err(self.refuse(key, reason)) } else { Ok(()) }
-    }
-
-    /// Sets a decay that shrinks weights by `rate * decay`, for a rule of ours that shrinks them by
-    /// `rate / base rate * weight_decay`.
-    pub fn put_decay_of_rate(&mut self, decay: f64) -> Result<(), Refusal> {
-        if decay == 0.0 {
-            self.put("weight_decay", json!(0.0));
-            return Ok(());
-        }
-        let Some(base) = self.base_lr else {
-            self.ask("weight_decay", "it is a multiple of the base rate, which is not in the file");
-            return Ok(());
-        };
-        self.put("decoupled", json!("composer"));
-        self.put("weight_decay", json!(decay * base));
-        self.notes.push(format!(
-            "weights shrink by rate * {decay}; with `decoupled = \"composer\"` that is `weight_decay` {} (times rate / base rate)",
-            decay * base
-        ));
-        Ok(())
     }
 }

@@ -50,13 +50,11 @@ fn sgd(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
     hyperparameters.take("momentum", "momentum", None)?;
     hyperparameters.take_flag("nesterov", "nesterov")?;
     hyperparameters.put("dampening", json!(0.0));
-    let momentum = hyperparameters.number("momentum")?.unwrap_or(0.0);
-    if momentum > 0.0 {
-        hyperparameters.put("variant", json!("keras"));
-    } else {
+    if hyperparameters.number("momentum")?.is_none_or(|momentum| momentum == 0.0) {
         // Keras looks ahead along a momentum only.
         hyperparameters.put("nesterov", json!(false));
     }
-    let decay = hyperparameters.number("weight_decay")?.unwrap_or(0.0);
-    hyperparameters.put_decay_of_rate(decay)
+    hyperparameters.take("weight_decay", "weight_decay", Some(0.0))?;
+    hyperparameters.put("variant", json!("keras"));
+    Ok(())
 }

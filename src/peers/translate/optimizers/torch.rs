@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Hyperparameters, Optimizer, Refusal, StateNames, UpdateRule, groups, unknown};
+use crate::peers::peer::Setting;
 
 const MOMENTS: StateNames =
     &[("exp_avg", &["exp_avg"]), ("exp_avg_sq", &["exp_avg_sq"]), ("max_exp_avg_sq", &["max_exp_avg_sq"])];
@@ -30,7 +31,10 @@ pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<Up
             rule.asked.push(Refusal::ask("optimizer.kind", why));
             Ok(rule)
         }
-        "NAdam" => translate("nadam", MOMENTS, nadam),
+        "NAdam" => {
+            check_products(optimizer)?;
+            translate("nadam", MOMENTS, nadam)
+        }
         "RAdam" => translate("radam", MOMENTS, radam),
         "Adamax" => translate("adamax", INFINITY, moments),
         "RMSprop" => translate("rmsprop", SQUARES, rmsprop),
@@ -91,5 +95,30 @@ fn adagrad(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
     hyperparameters.take("weight_decay", "weight_decay", None)?;
     let start = hyperparameters.number("initial_accumulator_value")?.unwrap_or(0.0);
     hyperparameters.put("initial_accumulator_value", json!(start));
+    Ok(())
+}
+
+/// NAdam's `mu_product` is the product of all momenta so far. Ours computes it from the number of updates, so a file whose
+/// betas changed on the way cannot be continued.
+fn check_products(optimizer: &Optimizer) -> Result<(), Refusal> {
+    for group in &optimizer.groups {
+        let beta = group.setting("betas").and_then(Setting::numbers).and_then(|betas| betas.first().copied());
+        let (Some(beta), Some(decay)) = (beta, group.number("momentum_decay")) else { continue };
+        for parameter in &group.parameters {
+            let found = parameter.numbers.iter().find(|(name, _)| name == "mu_product").map(|(_, product)| *product);
+            let (Some(found), Some(updates)) = (found, parameter.updates) else { continue };
+            // Far beyond this the product is 0 in f32.
+            let updates = updates.min(100_000);
+            let product: f64 = (1..=updates).map(|n| beta * (1.0 - 0.5 * 0.96_f64.powf(n as f64 * decay))).product();
+            // The file's is rounded to f32 at each update, and the smallest f32 are coarse.
+            if (found - product).abs() > 1e-6 * (1.0 + updates as f64) * product + 1e-40 {
+                let reason = format!(
+                    "parameter {} has {found}, but {updates} updates with its betas give {product}: they changed on the way, which Rekindle's nadam cannot continue",
+                    parameter.id
+                );
+                return Err(Refusal::cannot("NAdam mu_product", reason));
+            }
+        }
+    }
     Ok(())
 }

@@ -70,17 +70,24 @@ fn unknown_function(name: &str) -> Refusal {
     Refusal::ask(format!("torch.{name}"), reason.replace('\'', "\\\""))
 }
 
+/// The most by which a rising factor multiplies; a run has ended long before.
+const HIGHEST: f64 = 1e30;
+
 /// A factor above 1, as of a search for a rate, is a formula of ours; our decays only fall.
 pub(super) fn step(step_size: u64, gamma: f64) -> Schedule {
     if gamma > 1.0 {
-        return Schedule::expr(format!("base * {gamma}^floor(t / {step_size})")).into();
+        return Schedule::expr(format!("base * min({HIGHEST:e}, {gamma}^floor(t / {step_size}))")).into();
     }
     Schedule::step(step_size).gamma(gamma).into()
 }
 
 /// See [`step`].
 pub(super) fn exponential(gamma: f64) -> Schedule {
-    if gamma > 1.0 { Schedule::expr(format!("base * {gamma}^t")).into() } else { Schedule::exponential(gamma).into() }
+    if gamma > 1.0 {
+        Schedule::expr(format!("base * min({HIGHEST:e}, {gamma}^t)")).into()
+    } else {
+        Schedule::exponential(gamma).into()
+    }
 }
 
 fn warm_restarts(settings: Settings<'_>) -> Result<Schedule, Refusal> {
