@@ -63,14 +63,14 @@ pub fn optimizer(peer: &Peer, optimizer: usize) -> Result<UpdateRule, Refusal> {
 
 /// Returns the base rate of each group, where the file has it.
 fn base_lrs(peer: &Peer, optimizer: usize, groups: &[Group]) -> Vec<Option<f64>> {
-    if let Ok(Some(schedule)) = super::schedule(peer, optimizer) {
-        return schedule.base_lrs.into_iter().map(Some).collect();
-    }
-    let is_scheduled = peer.schedules.iter().any(|schedule| schedule.optimizer == optimizer);
-    // Without a schedule the rate in the file is the base; under one that is not known it is a rate on the way.
-    let base = |group: &Group| match group.initial_lr {
-        None if !is_scheduled || group.rate_of == RateOf::Constant => group.lr,
-        initial => initial,
+    let found = super::schedule(peer, optimizer);
+    let base = |group: &Group| match &found {
+        // Without a schedule the rate in the file is the base; under one that is not known it is a rate on the way.
+        Ok(None) => group.lr,
+        _ => group.initial_lr.or(group.lr.filter(|_| group.rate_of == RateOf::Constant)),
     };
-    groups.iter().map(base).collect()
+    match &found {
+        Ok(Some(schedule)) => schedule.base_lrs.iter().copied().map(Some).collect(),
+        _ => groups.iter().map(base).collect(),
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::Refusal;
 use super::schedules::{self, Shape, Source};
 use crate::peers::Peer;
-use crate::peers::peer::{Group, RateOf, Unit};
+use crate::peers::peer::{Dialect, Optimizer, RateOf, Unit};
 use crate::schedule::{Plan, RunLength, Schedule};
 
 /// A schedule of rates in Rekindle's terms.
@@ -41,7 +41,7 @@ pub fn schedule(peer: &Peer, optimizer: usize) -> Result<Option<RateSchedule>, R
     };
     let mut found = peer.schedules.iter().filter(|schedule| schedule.optimizer == optimizer);
     let Some(schedule) = found.next() else {
-        return without_schedule(&of.groups);
+        return without_schedule(of);
     };
     if let Some(second) = found.next() {
         let reason = format!(
@@ -65,7 +65,12 @@ pub fn schedule(peer: &Peer, optimizer: usize) -> Result<Option<RateSchedule>, R
 }
 
 /// Decides about a file that has no schedule: the rate is constant, or the schedule was not saved.
-fn without_schedule(groups: &[Group]) -> Result<Option<RateSchedule>, Refusal> {
+fn without_schedule(optimizer: &Optimizer) -> Result<Option<RateSchedule>, Refusal> {
+    let groups = &optimizer.groups;
+    if optimizer.dialect == Dialect::Fastai {
+        let reason = "no file of fastai has it, and `fit_one_cycle` is common; write `schedule` in the configuration, \"constant\" for a plain `fit`";
+        return Err(Refusal::ask("schedule", reason));
+    }
     if groups.iter().any(|group| group.lr.is_none()) {
         return Err(Refusal::ask(
             "schedule",

@@ -13,6 +13,9 @@ const MOMENTUM: StateNames = &[("momentum_buffer", &["grad_avg"])];
 pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<UpdateRule, Refusal> {
     let parameters = || optimizer.groups.iter().flat_map(|group| &group.parameters);
     let has = |name: &str| parameters().any(|parameter| parameter.states.iter().any(|(state, _)| state == name));
+    if optimizer.class == "unknown" {
+        return Err(unknown(optimizer, ", or its groups cannot be told by the file"));
+    }
     let mut rule = match (has("grad_avg"), has("sqr_avg")) {
         (true, true) => groups(optimizer, base_lrs, "adamw", MOMENTS, adam)?,
         (_, false) => groups(optimizer, base_lrs, "sgd", MOMENTUM, sgd)?,

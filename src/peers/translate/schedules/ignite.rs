@@ -29,13 +29,9 @@ pub(super) fn shapes(name: &str, source: &Source<'_>) -> Result<Vec<Shape>, Refu
         let schedule = torch::plain(inner, Settings::of(member), source)?;
         return Ok(vec![Shape { at: form.number("event_index"), ..Shape::new(schedule, source.base_lrs()?) }]);
     }
-    let curves: &[Curve] = match name {
-        _ if !has_cycles(form) => &[Curve::Cosine],
-        name if name.contains("Cosine") => &[Curve::Cosine],
-        name if name.contains("Linear") => &[Curve::Triangle, Curve::Falling],
-        _ => &[Curve::Cosine, Curve::Triangle, Curve::Falling],
-    };
-    curves.iter().map(|curve| shape(form, source, *curve)).collect()
+    let curves = [Curve::Cosine, Curve::Triangle, Curve::Falling];
+    let readings = if has_cycles(form) { curves.len() } else { 1 };
+    curves.iter().take(readings).map(|curve| shape(form, source, *curve)).collect()
 }
 
 fn has_cycles(form: &Form) -> bool {
@@ -130,7 +126,7 @@ fn cycles(settings: Settings<'_>, base: f64, curve: Curve) -> Result<Schedule, R
     let (falling, cycle) = (settings.number_or("start_value_mult", 1.0)?, settings.number_or("cycle", 0.0)?);
     let (start, end) = (settings.number("start_value")? / falling.powf(cycle), settings.number("end_value")?);
     let plain = growth == 1 && falling == 1.0;
-    match curve {
+    match told(settings.form).unwrap_or(curve) {
         Curve::Cosine if start == base && end <= start => {
             Ok(Schedule::cosine_restarts(length).t_mult(growth).cycle_decay(falling).eta_min(end).into())
         }
@@ -141,6 +137,15 @@ fn cycles(settings: Settings<'_>, base: f64, curve: Curve) -> Result<Schedule, R
         Curve::Cosine => Ok(formula(start, end, &format!("0.5 * (1 + cos(pi * ((t % {length}) / {length})))"))),
         Curve::Triangle => Ok(formula(start, end, &format!("2 * abs((t % {length}) / {length} - 0.5)"))),
         Curve::Falling => Ok(formula(start, end, &format!("1 - (t % {length}) / {length}"))),
+    }
+}
+
+/// Returns the curve, where the class was told.
+fn told(form: &Form) -> Option<Curve> {
+    match form.class.as_str() {
+        "ignite.CosineAnnealingScheduler" => Some(Curve::Cosine),
+        "ignite.LinearCyclicalScheduler" => Some(Curve::Triangle),
+        _ => None,
     }
 }
 

@@ -26,8 +26,10 @@ impl<'a> Settings<'a> {
         Refusal::ask(format!("{} {key}", self.form.class), reason)
     }
 
+    /// Settings that transformers keeps in a table of their own are found as well.
     fn given(&self, key: &str) -> Option<&'a Setting> {
-        self.form.setting(key).filter(|setting| **setting != Setting::Null)
+        let inner = || self.form.setting(&format!("lr_scheduler_kwargs.{key}"));
+        self.form.setting(key).or_else(inner).filter(|setting| **setting != Setting::Null)
     }
 
     /// Returns whether a setting is there and not null.

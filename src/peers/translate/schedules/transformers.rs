@@ -39,6 +39,9 @@ fn total(settings: Settings<'_>) -> Result<u64, Refusal> {
 /// The updates of the warm-up: a number of steps, or below 1 a share of the run; in releases before 5 that share is
 /// `warmup_ratio`, where `warmup_steps` is 0.
 fn warmup(settings: Settings<'_>) -> Result<u64, Refusal> {
+    if settings.has("num_warmup_steps") {
+        return settings.length("num_warmup_steps");
+    }
     let steps = settings.number_or("warmup_steps", 0.0)?;
     let share = if steps > 0.0 { steps } else { settings.number_or("warmup_ratio", 0.0)? };
     if steps >= 1.0 {

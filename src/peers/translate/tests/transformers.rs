@@ -74,10 +74,13 @@ fn stable_decay_fills_the_run() {
 }
 
 #[test]
-fn a_warmup_may_be_a_share_of_the_run() {
+fn a_warmup_may_be_a_share_of_the_run_and_settings_in_a_table() {
     let rate = warmed(|p| (1.0 - p).max(0.0));
     gives(arguments("linear", [("warmup_steps", 0.11)]), BASE, 2, &rate);
     gives(arguments("linear", [("warmup_steps", 0.0), ("warmup_ratio", 0.11)]), BASE, 2, &rate);
+    gives(arguments("linear", [("warmup_steps", 0.11), ("num_warmup_steps", 4.0)]), BASE, 2, &rate);
+    let kwargs = [("lr_scheduler_kwargs.num_cycles", 1.5)];
+    gives(arguments("cosine", kwargs), BASE, 10, warmed(|p| wave(1.5, p)));
 }
 
 #[test]
