@@ -7,10 +7,14 @@
 //! The formats and trainers depend on nothing else of this crate.
 
 pub mod error;
+#[cfg(feature = "trainer")]
+pub mod export;
 pub mod formats;
 #[cfg(feature = "trainer")]
 pub mod import;
 pub mod peer;
+#[cfg(feature = "trainer")]
+pub mod report;
 pub mod tensor;
 pub mod trainers;
 #[cfg(feature = "trainer")]

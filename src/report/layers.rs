@@ -48,7 +48,7 @@ fn key(name: &str) -> Vec<(u64, &str)> {
 }
 
 /// Formats one line per layer, and one for the tensors of the other parts.
-pub(super) fn text(tensors: &[TensorSummary]) -> String {
+pub(crate) fn text(tensors: &[TensorSummary]) -> String {
     let layers = layers(tensors);
     let rows: Vec<[String; 3]> = layers.iter().map(row).collect();
     let mut lines = aligned(&rows, |column| column == 2);

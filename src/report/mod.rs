@@ -11,8 +11,8 @@ mod measured;
 pub mod pictures;
 mod plan;
 mod planned;
-mod run_status;
-mod run_status_text;
+pub(crate) mod run_status;
+pub(crate) mod run_status_text;
 mod runs;
 mod statistics;
 #[doc(hidden)]
@@ -21,6 +21,7 @@ pub mod terminal;
 pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, ScheduleCheck};
 pub use course::{Course, Due};
 pub use kept::{KeptCheckpoint, KeptStatus};
+pub(crate) use layers::text as layers_text;
 pub use layers::{Layer, layers};
 pub use measured::{Measured, Validation};
 pub use plan::{LrPlan, PlanError};

@@ -201,7 +201,7 @@ fn memory(checkpoint: &Outline, part: &str) -> Value {
 
 /// Returns a scheduler of the checkpoint; `None` if its rates depend on lengths that only the program that saved it
 /// knows.
-fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
+pub(crate) fn scheduler(checkpoint: &Outline, part: &str) -> Option<Scheduler> {
     let (state, schedule) = (checkpoint.state(part)?, schedule(checkpoint, part)?);
     let bases: Vec<f64> = serde_json::from_value(state.json["base_lrs"].clone()).ok()?;
     let steps_per_epoch = checkpoint.field("steps_per_epoch").and_then(Value::as_u64).unwrap_or(1);

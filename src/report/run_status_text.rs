@@ -130,11 +130,6 @@ fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&Stri
 
 fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStatus, all: bool) -> fmt::Result {
     let show = |value: Option<f64>| value.map_or("?".to_owned(), figures::exact);
-    let course = |name: &str, next: &[f64]| {
-        let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();
-        let (now, then) = next.split_first().map_or(("?", &[][..]), |(now, then)| (now, then));
-        format!("{name}={now} now, then {}", then.join(" "))
-    };
     writeln!(f, "group {index:<5} {}", course("lr", &group.next_lrs))?;
     let mut settings: Vec<String> = group.kind.iter().map(|kind| format!("kind={kind}")).collect();
     settings.push(format!("base_lr={}", show(group.base_lr)));
@@ -154,8 +149,16 @@ fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStatus, al
     writeln!(f, "            {} | {parameters}", settings.join(" "))
 }
 
+/// Returns the value of the next update, and of those after it.
+pub(crate) fn course(name: &str, next: &[f64]) -> String {
+    let next: Vec<String> = next.iter().map(|value| format!("{value:.6e}")).collect();
+    let (now, then) = next.split_first().map_or(("?", &[][..]), |(now, then)| (now, then));
+    let then = if then.is_empty() { String::new() } else { format!(", then {}", then.join(" ")) };
+    format!("{name}={now} now{then}")
+}
+
 /// Returns the first few names, and how many more there are.
-fn some_of(names: &[String]) -> String {
+pub(crate) fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 4;
     match names.len().checked_sub(SHOWN) {
         None | Some(0 | 1) => names.join(" "),
@@ -163,7 +166,8 @@ fn some_of(names: &[String]) -> String {
     }
 }
 
-fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::Result {
+/// Writes a table of every tensor with its statistics.
+pub(crate) fn write_tensors(f: &mut fmt::Formatter<'_>, tensors: &[TensorSummary]) -> fmt::Result {
     let header = ["part", "tensor", "shape", "dtype", "bytes", "mean", "std", "min", "max", "non-finite"];
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4e}"));
     let row = |t: &TensorSummary| {

@@ -1,8 +1,10 @@
 //! `inspect`: examines schedules, checkpoints and runs, and prunes old checkpoints.
 
 mod diff;
+mod export;
 mod import;
 mod lr;
+mod peer;
 mod prune;
 mod request;
 mod verify;
@@ -25,14 +27,14 @@ use rekindle::{store, threads};
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Exit codes: 0 done; 1 the inspected files are bad; 2 the request is wrong.")]
 struct Cli {
-    /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; or a folder of runs, which are
-    /// listed
+    /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; a folder of runs, which are
+    /// listed; or the checkpoint of another trainer, such as a `.pt` of PyTorch
     #[arg(required = true)]
     path: Option<PathBuf>,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
-    /// Read whole tensors from an object store, to verify them and show their statistics
+    /// Read whole tensors from an object store, or of another trainer, for their statistics
     #[arg(long)]
     stats: bool,
     /// Show statistics of every tensor, instead of a line for each layer
@@ -48,10 +50,12 @@ enum Command {
     Verify(verify::Verify),
     /// Show where two runs or two checkpoints differ
     Diff(diff::Diff),
-    /// Make a checkpoint of another trainer's, which `train --resume` continues
-    Import(import::Import),
     /// Show the rates of a schedule before it runs
     Lr(lr::Lr),
+    /// Make a checkpoint of another trainer's, which `train --resume` continues
+    Import(import::Import),
+    /// Write a run as another trainer resumes it
+    Export(export::Export),
     /// Delete the checkpoints of a run that no rule keeps
     Prune(prune::Prune),
     /// Keep a checkpoint from ever being deleted
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
         (Some(Command::Import(arguments)), _) => import::import(arguments),
+        (Some(Command::Export(arguments)), _) => export::export_run(arguments),
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),
@@ -113,8 +118,11 @@ impl Answer {
     }
 }
 
-/// Shows a table of runs in a folder, or the status of one run.
+/// Shows the status of another trainer's run, a table of runs in a folder, or the status of one run.
 fn show(path: &Path, cli: &Cli) -> anyhow::Result<String> {
+    if let Some(peer) = peer::open(path)? {
+        return peer::show(peer, cli);
+    }
     let Some(runs) = Runs::in_folder(path) else { return show_standing(path, cli) };
     Ok(if cli.json { serde_json::to_string_pretty(&runs)? + "\n" } else { runs.to_string() })
 }

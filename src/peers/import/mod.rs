@@ -11,7 +11,7 @@ mod found;
 mod layers;
 mod layout;
 mod names;
-mod order;
+pub(super) mod order;
 mod param_names;
 mod rates;
 mod rules;

@@ -11,7 +11,7 @@ use crate::peers::peer::Trainer;
 
 /// A parameter that ids may mean.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Candidate {
+pub(in crate::peers) struct Candidate {
     /// Name here.
     pub name: String,
     /// Shape as in the peer's file.
@@ -20,7 +20,7 @@ pub(super) struct Candidate {
 
 /// A group of ids.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ids {
+pub(in crate::peers) struct Ids {
     pub ids: Vec<Id>,
     /// Its weight decay.
     pub weight_decay: f64,
@@ -28,7 +28,7 @@ pub(super) struct Ids {
 
 /// A parameter as the optimizer knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Id {
+pub(in crate::peers) struct Id {
     /// The id as text.
     pub id: String,
     /// Name here, if the file or a person says it.
@@ -44,7 +44,7 @@ const MOST_PLACES: usize = 1_000_000;
 ///
 /// # Errors
 /// No division fits, or several that differ.
-pub(super) fn name(groups: &[Ids], candidates: &[Candidate], trainer: Trainer) -> Result<Vec<Vec<String>>, Refusal> {
+pub(in crate::peers) fn name(groups: &[Ids], candidates: &[Candidate], trainer: Trainer) -> Result<Vec<Vec<String>>, Refusal> {
     let mut named = BTreeSet::new();
     for name in groups.iter().flat_map(|group| &group.ids).filter_map(|id| id.name.as_ref()) {
         if !named.insert(name.as_str()) {

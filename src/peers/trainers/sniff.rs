@@ -37,7 +37,10 @@ pub(super) fn content(path: &Path) -> Result<Content, PeerError> {
     if let Some((_, remedy)) = MISTAKEN.iter().find(|(first, _)| bytes.starts_with(first)) {
         return Err(PeerError::unsupported(path, *remedy));
     }
-    // Whatever else it is, the reader of pickles says what is wrong with it.
+    // What begins like a zip or a pickle may be damaged, and its reader says how; what does not is something else.
+    if !torch::is(&bytes) && !bytes.starts_with(b"PK") {
+        return Err(PeerError::unknown(path, "no known trainer writes such a file"));
+    }
     let (tree, format) = torch::read(path)?;
     Ok(Content::Torch { tree, format })
 }

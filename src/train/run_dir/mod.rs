@@ -8,7 +8,7 @@ pub(crate) mod log;
 pub(super) mod log_order;
 mod mirror;
 pub(super) mod outcome;
-pub(super) mod place;
+pub(crate) mod place;
 pub(super) mod scratch;
 mod segments;
 mod timing;

@@ -1,0 +1,72 @@
+//! `inspect export`: a run, written as another trainer resumes it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use rekindle::peers::export::{Exported, Target, export};
+use rekindle::train::resume;
+
+use crate::Answer;
+
+/// Arguments of `inspect export`.
+#[derive(Args)]
+pub struct Export {
+    /// A run directory, a folder of checkpoints, or one checkpoint; the newest valid one is exported
+    checkpoint: PathBuf,
+    /// The trainer that goes on with it
+    #[arg(long, value_enum)]
+    to: To,
+    /// The file to write, or for transformers the folder
+    #[arg(long, short, value_name = "PATH")]
+    output: PathBuf,
+    /// The attribute of the LightningModule that holds the model, such as `net` [default: the module is the model]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    attribute: String,
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum To {
+    /// A PyTorch script: one file with the states of model, optimizer and scheduler
+    Torch,
+    /// The Trainer of transformers: a folder like its `checkpoint-500`
+    Transformers,
+    /// Lightning: a `.ckpt`
+    Lightning,
+    /// The weights alone
+    Safetensors,
+}
+
+/// Exports a checkpoint, and says how to load it.
+pub fn export_run(arguments: &Export) -> Result<Answer> {
+    let (checkpoint, messages) = resume::newest_at(&arguments.checkpoint)?;
+    let target = match arguments.to {
+        To::Torch => Target::Torch,
+        To::Transformers => Target::Transformers,
+        To::Lightning => Target::Lightning { attribute: arguments.attribute.clone() },
+        To::Safetensors => Target::Safetensors,
+    };
+    let exported = export(&checkpoint, &target, &arguments.output)?;
+    if arguments.json {
+        return Ok(Answer::good(serde_json::to_string_pretty(&exported)? + "\n"));
+    }
+    Ok(Answer::good(messages.into_iter().map(|message| message + "\n").collect::<String>() + &text(&exported)))
+}
+
+fn text(exported: &Exported) -> String {
+    let Exported { path, files, python, notes } = exported;
+    let mut lines = vec![format!("written     {}", path.display())];
+    if files.len() > 1 {
+        lines.extend(files.iter().map(|file| format!("  file      {}", file.display())));
+    }
+    lines.extend(notes.iter().map(|note| match note.strip_prefix("left: ") {
+        Some(left) => format!("left        {left}"),
+        None => format!("note        {note}"),
+    }));
+    lines.push("to load it:".to_owned());
+    lines.extend(python.iter().map(|line| format!("    {line}")));
+    lines.join("\n") + "\n"
+}

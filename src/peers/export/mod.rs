@@ -1,0 +1,110 @@
+//! A run of ours, written as another trainer resumes it.
+//!
+//! [`Target`] names the trainer. Everything that it needs is computed before the first file is written, so that a
+//! refusal leaves nothing behind.
+
+mod classes;
+mod cycles;
+mod error;
+mod lightning;
+mod optimizer;
+mod order;
+mod python;
+mod recipe;
+mod schedule;
+mod source;
+mod torch;
+mod transformers;
+mod writing;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use error::ExportError;
+use optimizer::{TorchOptimizer, optimizer};
+use schedule::{TorchSchedule, schedule};
+use source::{Source, SourceGroup};
+use writing::Writing;
+
+use crate::checkpoint::Checkpoint;
+
+/// A trainer, and its form of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A PyTorch script: one file with `model`, `optimizer`, `scheduler`, `epoch` and `step`.
+    Torch,
+    /// The Trainer of transformers: a folder like its `checkpoint-500`.
+    Transformers,
+    /// Lightning: a `.ckpt`.
+    Lightning {
+        /// The attribute of the LightningModule that holds the model; empty where the module is the model.
+        attribute: String,
+    },
+    /// The weights alone, as safetensors.
+    Safetensors,
+}
+
+/// An export that is written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Exported {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// The Python lines that load it.
+    pub python: Vec<String>,
+    /// What the trainer does not take from it, or does differently.
+    pub notes: Vec<String>,
+}
+
+/// The optimizer and the scheduler of an export.
+struct Parts<'a> {
+    optimizer: TorchOptimizer<'a>,
+    optimizer_groups: Vec<SourceGroup<'a>>,
+    schedule: TorchSchedule,
+}
+
+impl<'a> Parts<'a> {
+    fn of(source: &Source<'a>, groups: Vec<SourceGroup<'a>>) -> Result<Self, ExportError> {
+        let schedule = schedule(source, &groups)?;
+        let optimizer = optimizer(source, &groups, &schedule.rates)?;
+        Ok(Self { optimizer, optimizer_groups: groups, schedule })
+    }
+}
+
+/// Writes the run of `checkpoint` to `out`, as `target` resumes it.
+///
+/// # Errors
+/// There is something at `out`, the trainer has no such optimizer or schedule, or a file cannot be written.
+pub fn export(checkpoint: &Checkpoint, target: &Target, out: &Path) -> Result<Exported, ExportError> {
+    let mut writing = Writing::at(out)?;
+    let source = Source::read(checkpoint)?;
+    match target {
+        Target::Torch => torch::write(&source, &Parts::of(&source, source.groups.clone())?, &mut writing)?,
+        Target::Transformers => {
+            let parts = Parts::of(&source, transformers::groups(&source)?)?;
+            transformers::write(&source, &parts, &mut writing)?;
+        }
+        Target::Lightning { attribute } => {
+            let prefix = if attribute.is_empty() { String::new() } else { format!("{attribute}.") };
+            lightning::write(&source, &Parts::of(&source, source.groups.clone())?, &prefix, &mut writing)?;
+        }
+        Target::Safetensors => {
+            writing.safetensors(out, &source.weights)?;
+            writing.lines.push("import safetensors.torch".to_owned());
+            let path = python::text(&out.display().to_string());
+            writing.lines.push(format!("model.load_state_dict(safetensors.torch.load_file({path}))"));
+            writing.notes.push("left: everything but the weights".to_owned());
+        }
+    }
+    let names: Vec<&str> = source.weights.iter().map(|(name, _)| *name).filter(|name| !order::is_known(name)).collect();
+    if let Some(first) = names.first() {
+        writing.notes.push(format!(
+            "parameters such as `{first}` are in the order of the alphabet, not in that of their registration, which is \
+             not known here: make the optimizer with the groups above"
+        ));
+    }
+    let Writing { files, lines, notes, .. } = writing;
+    Ok(Exported { path: out.to_owned(), files, python: lines, notes })
+}

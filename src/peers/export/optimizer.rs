@@ -1,0 +1,318 @@
+//! An optimizer of ours as the `state_dict` of one of PyTorch.
+
+use serde_json::{Map, Value};
+
+use super::error::ExportError;
+use super::python;
+use super::source::{Source, SourceGroup, stored};
+use crate::peers::write::{Item, Stored};
+use crate::state::Dtype;
+
+/// A class of `torch.optim` for a rule of ours.
+struct Class {
+    /// Our rule.
+    kind: &'static str,
+    /// The class.
+    name: &'static str,
+    /// Settings that are numbers or truth values: PyTorch's name, ours, and the value where ours has none.
+    settings: &'static [(&'static str, &'static str, Otherwise)],
+    /// Further keys of a group, which are off.
+    off: &'static [&'static str],
+    /// Names of the state tensors of a parameter.
+    states: &'static [&'static str],
+    /// Whether updates are counted for each parameter.
+    counts: bool,
+}
+
+/// A value for a setting that our rule does not have.
+#[derive(Clone, Copy)]
+enum Otherwise {
+    Int(i64),
+    Number(f64),
+    Is(bool),
+}
+
+use Otherwise::{Int, Is, Number};
+
+/// Settings that have no counterpart in ours, and are off in every class.
+const OFF: &[&str] = &["maximize", "capturable", "differentiable"];
+
+/// Settings of PyTorch's speed, which are chosen by it.
+const UNSET: &[&str] = &["foreach", "fused"];
+
+const CLASSES: &[Class] = &[
+    Class {
+        kind: "sgd",
+        name: "SGD",
+        settings: &[("dampening", "dampening", Int(0)), ("nesterov", "nesterov", Is(false))],
+        off: &["maximize", "differentiable"],
+        states: &["momentum_buffer"],
+        counts: false,
+    },
+    Class {
+        kind: "adam",
+        name: "Adam",
+        settings: &[
+            ("eps", "eps", Number(1e-8)),
+            ("amsgrad", "amsgrad", Is(false)),
+            ("decoupled_weight_decay", "", Is(false)),
+        ],
+        off: OFF,
+        states: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
+        counts: true,
+    },
+    Class {
+        kind: "adamw",
+        name: "AdamW",
+        settings: &[
+            ("eps", "eps", Number(1e-8)),
+            ("amsgrad", "amsgrad", Is(false)),
+            ("decoupled_weight_decay", "", Is(true)),
+        ],
+        off: OFF,
+        states: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
+        counts: true,
+    },
+    Class {
+        kind: "nadam",
+        name: "NAdam",
+        settings: &[
+            ("eps", "eps", Number(1e-8)),
+            ("momentum_decay", "momentum_decay", Number(4e-3)),
+            ("decoupled_weight_decay", "decoupled_weight_decay", Is(false)),
+        ],
+        off: OFF,
+        states: &["exp_avg", "exp_avg_sq"],
+        counts: true,
+    },
+    Class {
+        kind: "radam",
+        name: "RAdam",
+        settings: &[("eps", "eps", Number(1e-8)), ("decoupled_weight_decay", "decoupled_weight_decay", Is(false))],
+        off: OFF,
+        states: &["exp_avg", "exp_avg_sq"],
+        counts: true,
+    },
+    Class {
+        kind: "adamax",
+        name: "Adamax",
+        settings: &[("eps", "eps", Number(1e-8))],
+        off: OFF,
+        states: &["exp_avg", "exp_inf"],
+        counts: true,
+    },
+    Class {
+        kind: "rmsprop",
+        name: "RMSprop",
+        settings: &[
+            ("alpha", "alpha", Number(0.99)),
+            ("eps", "eps", Number(1e-8)),
+            ("centered", "centered", Is(false)),
+        ],
+        off: OFF,
+        states: &["square_avg", "momentum_buffer", "grad_avg"],
+        counts: true,
+    },
+    Class {
+        kind: "adagrad",
+        name: "Adagrad",
+        settings: &[
+            ("lr_decay", "lr_decay", Number(0.0)),
+            ("eps", "eps", Number(1e-10)),
+            ("initial_accumulator_value", "initial_accumulator_value", Int(0)),
+        ],
+        off: &["maximize", "differentiable"],
+        states: &["sum"],
+        counts: true,
+    },
+];
+
+/// Settings of ours that are read elsewhere, or say the same in every class.
+const HANDLED: &[&str] = &["kind", "parameters", "groups", "decay", "lr", "weight_decay", "momentum", "beta1", "betas"];
+
+/// The rates of a group of PyTorch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GroupRates {
+    /// The rate of the next update.
+    pub lr: f64,
+    /// The base rate; `None` where no schedule drives the rate.
+    pub initial_lr: Option<f64>,
+    /// The momentum or first beta of the next update, where a schedule drives it.
+    pub momentum: Option<f64>,
+    /// Further entries that the scheduler keeps in the group.
+    pub entries: Vec<(String, Item<'static>)>,
+}
+
+/// An optimizer as PyTorch saves it, and the code that makes one like it.
+pub(super) struct TorchOptimizer<'a> {
+    /// The `state_dict`.
+    pub state: Item<'a>,
+    /// The expression that makes the optimizer; parameters are named in `named`, a dict.
+    pub code: String,
+}
+
+/// Returns whether our rule has betas.
+pub(super) fn has_betas(kind: &str) -> bool {
+    matches!(kind, "adam" | "adamw" | "nadam" | "radam" | "adamax")
+}
+
+/// Translates the optimizer, with the rates of `rates` for each of `groups`.
+///
+/// # Errors
+/// PyTorch has no such rule or setting.
+pub(super) fn optimizer<'a>(
+    source: &Source<'a>,
+    groups: &[SourceGroup<'a>],
+    rates: &[GroupRates],
+) -> Result<TorchOptimizer<'a>, ExportError> {
+    let class = CLASSES.iter().find(|class| class.kind == source.kind).ok_or_else(|| {
+        let known: Vec<&str> = CLASSES.iter().map(|class| class.kind).collect();
+        let reason = format!("PyTorch has no such optimizer; it has {}", known.join(", "));
+        ExportError::refused(format!("optimizer.kind = {:?}", source.kind), reason)
+    })?;
+    let (mut saved, mut states, mut code, mut id) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for (group, rates) in groups.iter().zip(rates) {
+        let settings = settings(class, source, group, rates)?;
+        code.push(group_code(group, rates.initial_lr, &settings));
+        let mut entries: Vec<(String, Item<'a>)> = settings.into_iter().map(|(key, item)| (key, item.into())).collect();
+        entries.extend(rates.initial_lr.map(|lr| ("initial_lr".to_owned(), Item::Float(lr))));
+        entries.extend(rates.entries.iter().map(|(key, item)| (key.clone(), item.clone())));
+        let names = group.parameters.iter().map(|name| Item::text(*name)).collect();
+        entries.push(("param_names".to_owned(), Item::List(names)));
+        let ids = (id..).take(group.parameters.len()).map(Item::Int).collect();
+        entries.push(("params".to_owned(), Item::List(ids)));
+        saved.push(Item::dict(entries));
+        for name in &group.parameters {
+            if !group.is_frozen
+                && let Some(state) = parameter_state(class, source, group, name)
+            {
+                states.push((Item::Int(id), state));
+            }
+            id += 1;
+        }
+    }
+    let state = Item::dict([("state", Item::Dict(states)), ("param_groups", Item::List(saved))]);
+    let code = format!("torch.optim.{}([\n{}])", class.name, code.concat());
+    Ok(TorchOptimizer { state, code })
+}
+
+/// Returns the state of a parameter; `None` where it has none yet, or never has any.
+fn parameter_state<'a>(class: &Class, source: &Source<'a>, group: &SourceGroup<'a>, name: &str) -> Option<Item<'a>> {
+    if source.updates == 0 {
+        return None;
+    }
+    let tensors = class.states.iter().filter_map(|state| Some((*state, source.state(name, state)?)));
+    let mut entries: Vec<(&str, Item<'a>)> = Vec::new();
+    if class.counts {
+        entries.push(("step", Item::step(source.updates)));
+    }
+    if class.kind == "nadam" {
+        entries.push(("mu_product", mu_product(source, group)));
+    }
+    entries.extend(tensors.map(|(state, tensor)| (state, Item::Tensor(stored(tensor)))));
+    (!entries.is_empty()).then(|| Item::dict(entries))
+}
+
+/// Returns the product of NAdam's momenta over all updates, in f32 as PyTorch multiplies it.
+fn mu_product(source: &Source<'_>, group: &SourceGroup<'_>) -> Item<'static> {
+    let number = |key: &str, default| setting(source, group, key).and_then(Value::as_f64).unwrap_or(default);
+    let (beta1, decay) = (group.momentum.unwrap_or(0.9), number("momentum_decay", 4e-3));
+    let product = (1..=source.updates).fold(1.0f32, |product, step| {
+        let mu = beta1 * (1.0 - 0.5 * 0.96f64.powf(step as f64 * decay));
+        (f64::from(product) * mu) as f32
+    });
+    let bytes = product.to_le_bytes().to_vec().into();
+    Item::Tensor(Stored { dtype: Dtype::F32, shape: Vec::new(), bytes })
+}
+
+fn setting<'a>(source: &Source<'a>, group: &SourceGroup<'a>, key: &str) -> Option<&'a Value> {
+    group.own.and_then(|own| own.get(key)).or_else(|| source.hyperparameters.get(key))
+}
+
+/// A setting of a group.
+#[derive(Clone, Debug, PartialEq)]
+enum Set {
+    None,
+    Int(i64),
+    Number(f64),
+    Is(bool),
+    Pair(f64, f64),
+}
+
+impl From<Set> for Item<'_> {
+    fn from(value: Set) -> Self {
+        match value {
+            Set::None => Self::None,
+            Set::Int(value) => Self::Int(value),
+            Set::Number(value) => Self::Float(value),
+            Set::Is(value) => Self::Bool(value),
+            Set::Pair(first, second) => Self::Tuple(vec![Self::Float(first), Self::Float(second)]),
+        }
+    }
+}
+
+/// Returns every entry of a group of PyTorch but its ids, so that an optimizer that loads them has no other settings.
+fn settings(
+    class: &Class,
+    source: &Source<'_>,
+    group: &SourceGroup<'_>,
+    rates: &GroupRates,
+) -> Result<Vec<(String, Set)>, ExportError> {
+    refuse_others(class, source.hyperparameters)?;
+    group.own.map_or(Ok(()), |own| refuse_others(class, own))?;
+    let momentum = rates.momentum.or(group.momentum);
+    let mut found = vec![("lr".to_owned(), Set::Number(rates.lr))];
+    if has_betas(class.kind) {
+        let second = setting(source, group, "betas").and_then(|betas| betas.get(1)?.as_f64()).unwrap_or(0.999);
+        found.push(("betas".to_owned(), Set::Pair(momentum.unwrap_or(0.9), second)));
+    } else if matches!(class.kind, "sgd" | "rmsprop") {
+        found.push(("momentum".to_owned(), Set::Number(momentum.unwrap_or_default())));
+    }
+    for (name, ours, default) in class.settings {
+        let set = setting(source, group, ours);
+        let value = match *default {
+            Int(value) => set.and_then(Value::as_f64).map_or(Set::Int(value), Set::Number),
+            Number(value) => Set::Number(set.and_then(Value::as_f64).unwrap_or(value)),
+            Is(value) => Set::Is(set.and_then(Value::as_bool).unwrap_or(value)),
+        };
+        found.push(((*name).to_owned(), value));
+    }
+    found.push(("weight_decay".to_owned(), Set::Number(group.weight_decay)));
+    found.extend(class.off.iter().map(|name| ((*name).to_owned(), Set::Is(false))));
+    let is_fused = matches!(class.kind, "sgd" | "adam" | "adamw" | "adagrad");
+    let unset = UNSET.iter().filter(|name| **name != "fused" || is_fused);
+    found.extend(unset.map(|name| ((*name).to_owned(), Set::None)));
+    Ok(found)
+}
+
+/// Refuses a setting of ours that the class does not have, unless it is off.
+fn refuse_others(class: &Class, settings: &Map<String, Value>) -> Result<(), ExportError> {
+    let is_known = |key: &str| HANDLED.contains(&key) || class.settings.iter().any(|(_, ours, _)| *ours == key);
+    let is_off = |value: &Value| value.is_null() || value == &Value::Bool(false);
+    match settings.iter().find(|(key, value)| !is_known(key) && !is_off(value)) {
+        None => Ok(()),
+        Some((key, value)) => {
+            let reason = format!("torch.optim.{} has no such setting", class.name);
+            Err(ExportError::refused(format!("optimizer.{key} = {value}"), reason))
+        }
+    }
+}
+
+/// Returns the code of a group: the names of its parameters and its settings, with its base rate.
+fn group_code(group: &SourceGroup<'_>, base: Option<f64>, settings: &[(String, Set)]) -> String {
+    let names: Vec<String> = group.parameters.iter().map(|name| python::text(name)).collect();
+    let value = |set: &Set| match set {
+        Set::None | Set::Is(false) => None,
+        Set::Is(true) => Some("True".to_owned()),
+        Set::Int(value) => Some(value.to_string()),
+        Set::Number(value) => Some(python::number(*value)),
+        Set::Pair(first, second) => Some(format!("({}, {})", python::number(*first), python::number(*second))),
+    };
+    let shown = settings.iter().filter(|(key, _)| key != "decoupled_weight_decay");
+    let shown = shown.map(|(key, set)| match base {
+        Some(base) if key == "lr" => (key, Set::Number(base)),
+        _ => (key, set.clone()),
+    });
+    let entries = shown.filter_map(|(key, set)| Some(format!(", {}: {}", python::text(key), value(&set)?)));
+    format!("    {{\"params\": [named[n] for n in [{}]]{}}},\n", names.join(", "), entries.collect::<String>())
+}

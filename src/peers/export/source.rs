@@ -1,0 +1,157 @@
+//! The parts of a checkpoint of ours that another trainer can continue from, in the order of PyTorch.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::error::ExportError;
+use super::order;
+use crate::checkpoint::Checkpoint;
+use crate::peers::write::Stored;
+use crate::state::HostTensor;
+
+/// A run to export.
+pub(super) struct Source<'a> {
+    pub checkpoint: &'a Checkpoint,
+    /// Weights and buffers, in the order of registration.
+    pub weights: Vec<(&'a str, &'a HostTensor)>,
+    /// Updates made.
+    pub updates: u64,
+    /// Updates of the whole run.
+    pub total: Option<u64>,
+    /// Updates in an epoch.
+    pub steps_per_epoch: u64,
+    /// The kind of the optimizer.
+    pub kind: String,
+    /// The optimizer's configuration, with defaults.
+    pub hyperparameters: &'a Map<String, Value>,
+    /// The groups, each with parameters that all decay or all do not.
+    pub groups: Vec<SourceGroup<'a>>,
+}
+
+/// A group of parameters that share every setting.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SourceGroup<'a> {
+    /// Names in the order of registration.
+    pub parameters: Vec<&'a str>,
+    /// Index of the group in our checkpoint, which has its rates.
+    pub ours: usize,
+    /// Weight decay; 0 for parameters that do not decay.
+    pub weight_decay: f64,
+    /// Momentum or first beta.
+    pub momentum: Option<f64>,
+    /// The settings of a group with a rule of its own, over those of the optimizer.
+    pub own: Option<&'a Map<String, Value>>,
+    /// Whether the parameters are never updated.
+    pub is_frozen: bool,
+}
+
+/// The saved state of an optimizer of ours, as far as it is exported.
+#[derive(Deserialize)]
+struct Saved {
+    kind: String,
+    updates: u64,
+    groups: Vec<SavedGroup>,
+}
+
+#[derive(Deserialize)]
+struct SavedGroup {
+    parameters: Vec<String>,
+    weight_decay: f64,
+    momentum: Option<f64>,
+    decay: String,
+    kind: Option<String>,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the parts of a checkpoint.
+    ///
+    /// # Errors
+    /// It has no model or optimizer of a trainer of ours.
+    pub fn read(checkpoint: &'a Checkpoint) -> Result<Self, ExportError> {
+        let lacking = |what: &str| ExportError::Lacking { path: checkpoint.path().to_owned(), what: what.to_owned() };
+        let model = checkpoint.state("model").ok_or_else(|| lacking("it has no part `model`"))?;
+        let mut weights: Vec<_> = model.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        weights.sort_by(|(a, _), (b, _)| order::compare(a, b));
+        let optimizer = checkpoint.state("optimizer").ok_or_else(|| lacking("it has no part `optimizer`"))?;
+        let saved = Saved::deserialize(&optimizer.json)
+            .map_err(|error| lacking(&format!("its part `optimizer` cannot be read: {error}")))?;
+        let settings = optimizer.json.get("hyperparameters").and_then(Value::as_object);
+        let hyperparameters = settings.ok_or_else(|| lacking("its part `optimizer` has no hyperparameters"))?;
+        let number = |name| checkpoint.field(name).and_then(Value::as_u64);
+        let groups = groups(&saved, hyperparameters, &weights)?;
+        Ok(Self {
+            checkpoint,
+            weights,
+            updates: saved.updates,
+            total: number("total_steps"),
+            steps_per_epoch: number("steps_per_epoch").filter(|steps| *steps > 0).unwrap_or(1),
+            kind: saved.kind,
+            hyperparameters,
+            groups,
+        })
+    }
+
+    /// Returns the number of the next update.
+    pub fn step(&self) -> u64 {
+        self.checkpoint.step()
+    }
+
+    /// Returns the epochs made.
+    pub fn epochs(&self) -> u64 {
+        self.step() / self.steps_per_epoch
+    }
+
+    /// Returns a setting of the configuration.
+    pub fn config(&self, path: &str) -> &'a Value {
+        self.checkpoint.field("config").and_then(|config| config.pointer(path)).unwrap_or(&Value::Null)
+    }
+
+    /// Returns the state tensor `state` of a parameter.
+    pub fn state(&self, parameter: &str, state: &str) -> Option<&'a HostTensor> {
+        self.checkpoint.state("optimizer")?.tensors.get(&format!("{parameter}.{state}"))
+    }
+
+    /// Returns a weight.
+    pub fn weight(&self, name: &str) -> Option<&'a HostTensor> {
+        self.weights.iter().find(|(other, _)| *other == name).map(|(_, tensor)| *tensor)
+    }
+}
+
+/// Returns the tensor as it is stored.
+pub(super) fn stored(tensor: &HostTensor) -> Stored<'_> {
+    Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), bytes: tensor.bytes.as_slice().into() }
+}
+
+/// Returns the groups. One in which only matrices decay becomes two, because PyTorch has one decay for a group.
+fn groups<'a>(
+    saved: &Saved,
+    hyperparameters: &'a Map<String, Value>,
+    weights: &[(&'a str, &'a HostTensor)],
+) -> Result<Vec<SourceGroup<'a>>, ExportError> {
+    let configured = hyperparameters.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    // The parameters that no group of the configuration claims come first, as one group.
+    let unclaimed = saved.groups.len().saturating_sub(configured.len());
+    let mut found = Vec::new();
+    for (ours, group) in saved.groups.iter().enumerate() {
+        let is_frozen = group.kind.as_deref().unwrap_or(&saved.kind) == "frozen";
+        if let Some(kind) = group.kind.as_ref().filter(|kind| **kind != saved.kind && !is_frozen) {
+            let thing = format!("the group of {} with the rule `{kind}`", group.parameters.join(" "));
+            let reason = format!("an optimizer of PyTorch has one rule for all its groups, here `{}`", saved.kind);
+            return Err(ExportError::refused(thing, reason));
+        }
+        let own = ours.checked_sub(unclaimed).and_then(|index| configured.get(index)?.as_object());
+        let own = own.filter(|_| group.kind.is_some() && !is_frozen);
+        let is_member = |name: &&str| group.parameters.iter().any(|parameter| parameter == name);
+        let all = weights.iter().filter(|(name, _)| is_member(name));
+        let splits = group.decay == "matrices" && group.weight_decay != 0.0;
+        let (decayed, not): (Vec<_>, Vec<_>) = all.partition(|(_, tensor)| !splits || tensor.shape.len() >= 2);
+        for (members, weight_decay) in [(decayed, group.weight_decay), (not, 0.0)] {
+            if !members.is_empty() {
+                let parameters = members.into_iter().map(|&(name, _)| name).collect();
+                let momentum = group.momentum;
+                found.push(SourceGroup { parameters, ours, weight_decay, momentum, own, is_frozen });
+            }
+        }
+    }
+    Ok(found)
+}

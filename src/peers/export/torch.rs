@@ -1,0 +1,81 @@
+//! A checkpoint of a PyTorch script: one file with the states of model, optimizer and scheduler.
+
+use super::error::ExportError;
+use super::recipe;
+use super::schedule::TorchSchedule;
+use super::source::{Source, stored};
+use super::writing::Writing;
+use super::{Parts, python};
+use crate::peers::write::Item;
+
+/// Writes the file.
+pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writing) -> Result<(), ExportError> {
+    let mut entries = vec![("model", weights(source, "")), ("optimizer", parts.optimizer.state.clone())];
+    entries.extend(parts.schedule.state.clone().map(|state| ("scheduler", state)));
+    entries.extend(scaler(source).map(|scaler| ("scaler", scaler)));
+    entries.push(("epoch", count(source.epochs())));
+    entries.push(("step", count(source.step())));
+    let path = writing.place().to_owned();
+    writing.torch(&path, &Item::dict(entries))?;
+    let lines = &mut writing.lines;
+    lines.push("import math, torch".to_owned());
+    lines.push(format!("saved = torch.load({})", python::text(&path.display().to_string())));
+    lines.extend(recipe::model(source));
+    lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));
+    lines.push("model.load_state_dict(saved[\"model\"])".to_owned());
+    lines.push("optimizer.load_state_dict(saved[\"optimizer\"])".to_owned());
+    if parts.schedule.state.is_some() {
+        lines.push("scheduler.load_state_dict(saved[\"scheduler\"])".to_owned());
+    }
+    if scaler(source).is_some() {
+        lines.push("scaler = torch.amp.GradScaler()".to_owned());
+        lines.push("scaler.load_state_dict(saved[\"scaler\"])".to_owned());
+    }
+    lines.extend(clipping(source));
+    writing.notes.extend(notes(source, &parts.schedule));
+    Ok(())
+}
+
+/// Returns a counter as an integer.
+pub(super) fn count(count: u64) -> Item<'static> {
+    Item::Int(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// Returns the state of the model, with `prefix` before every name.
+pub(super) fn weights<'a>(source: &Source<'a>, prefix: &str) -> Item<'a> {
+    let entry = |(name, tensor): &(&str, &'a crate::state::HostTensor)| {
+        (Item::text(format!("{prefix}{name}")), Item::Tensor(stored(tensor)))
+    };
+    Item::OrderedDict(source.weights.iter().map(entry).collect())
+}
+
+/// Returns the state of the `GradScaler`, of a run in f16.
+pub(super) fn scaler(source: &Source<'_>) -> Option<Item<'static>> {
+    let state = &source.checkpoint.state("loss_scale")?.json;
+    Some(Item::dict([
+        ("scale", Item::Float(state["scale"].as_f64()?)),
+        ("growth_factor", Item::Float(2.0)),
+        ("backoff_factor", Item::Float(0.5)),
+        ("growth_interval", Item::Int(2000)),
+        ("_growth_tracker", count(state["updates"].as_u64()?)),
+    ]))
+}
+
+/// Returns a line for the clipping of the run, which is in no file of PyTorch.
+fn clipping(source: &Source<'_>) -> Option<String> {
+    let norm = source.config("/train/clip_norm").as_f64()?;
+    Some(format!("# before each update: torch.nn.utils.clip_grad_norm_(model.parameters(), {})", python::number(norm)))
+}
+
+/// Returns remarks that hold for every trainer on PyTorch.
+pub(super) fn notes(source: &Source<'_>, schedule: &TorchSchedule) -> Vec<String> {
+    let mut notes: Vec<String> = recipe::stepping(schedule).into_iter().collect();
+    notes.extend(schedule.notes.iter().cloned());
+    let components = source.checkpoint.parts().filter_map(|part| part.strip_prefix("components."));
+    notes.extend(components.map(|name| format!("left: the state of the component `{name}`, which is ours alone")));
+    if let Some(micro) = source.config("/train/accumulate").as_u64().filter(|micro| *micro > 1) {
+        notes.push(format!("an update is of {micro} micro-batches here, which no file of PyTorch says"));
+    }
+    notes.push("left: the place in the data, which no file of PyTorch has; its order is another there".to_owned());
+    notes
+}

@@ -1,0 +1,220 @@
+//! A `checkpoint-N/` of the Trainer of transformers.
+
+use serde_json::{Value, json};
+
+use super::Parts;
+use super::error::ExportError;
+use super::python::{self, Form};
+use super::recipe;
+use super::source::{Source, SourceGroup};
+use super::writing::Writing;
+
+/// Writes the folder.
+pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writing) -> Result<(), ExportError> {
+    let folder = writing.place().to_owned();
+    writing.folder(&folder)?;
+    writing.safetensors(&folder.join("model.safetensors"), &source.weights)?;
+    writing.torch(&folder.join("optimizer.pt"), &parts.optimizer.state)?;
+    if let Some(state) = &parts.schedule.state {
+        writing.torch(&folder.join("scheduler.pt"), state)?;
+    }
+    writing.json(&folder.join("trainer_state.json"), &trainer_state(source))?;
+    if let Some(config) = config(source) {
+        writing.json(&folder.join("config.json"), &config)?;
+    }
+    let arguments = arguments(source, parts);
+    let lines = &mut writing.lines;
+    lines.push("import math, torch, transformers".to_owned());
+    if recipe::is_gpt2(source) {
+        lines.push(format!(
+            "model = transformers.GPT2LMHeadModel.from_pretrained({})",
+            python::text(&folder.display().to_string())
+        ));
+    } else {
+        lines.extend(recipe::model(source));
+    }
+    let optimizers = if arguments.scheduler.is_some() {
+        ""
+    } else {
+        lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));
+        let scheduler = if parts.schedule.state.is_some() { "scheduler" } else { "None" };
+        writing.notes.push("the Trainer has no such schedule or optimizer of its own: it is given both".to_owned());
+        &format!(", optimizers=(optimizer, {scheduler})")
+    };
+    let lines = &mut writing.lines;
+    lines.push(format!("arguments = transformers.TrainingArguments(\"run\"{})", arguments.text()));
+    lines.push(format!("trainer = transformers.Trainer(model, arguments, train_dataset=...{optimizers})"));
+    let resumed = python::text(&folder.display().to_string());
+    lines.push(format!("trainer.train(resume_from_checkpoint={resumed})"));
+    writing.notes.extend(parts.schedule.notes.iter().cloned());
+    let left = "left: the place in the data; the Trainer skips the batches made, in the order that its seed gives";
+    writing.notes.push(left.to_owned());
+    Ok(())
+}
+
+/// Returns the groups that the Trainer makes: the matrices, which decay, and the rest. Its optimizer takes a file of two
+/// groups only.
+///
+/// # Errors
+/// Parameters that would be in one group have different settings.
+pub(super) fn groups<'a>(source: &Source<'a>) -> Result<Vec<SourceGroup<'a>>, ExportError> {
+    let mut found: Vec<SourceGroup<'a>> = Vec::new();
+    for is_matrix in [true, false] {
+        let mut whole: Option<SourceGroup<'a>> = None;
+        for (name, tensor) in source.weights.iter().filter(|(_, tensor)| (tensor.shape.len() >= 2) == is_matrix) {
+            let Some(group) = source.groups.iter().find(|group| group.parameters.contains(name)) else { continue };
+            match &mut whole {
+                None => whole = Some(SourceGroup { parameters: vec![*name], ..group.clone() }),
+                Some(whole) if is_alike(whole, group, tensor.shape.len()) => whole.parameters.push(*name),
+                Some(_) => {
+                    let reason = "the Trainer of transformers has two, of matrices and of the rest, each with one \
+                                  rate; export --to torch";
+                    return Err(ExportError::refused(format!("the parameter groups, with {name} in another"), reason));
+                }
+            }
+        }
+        found.extend(whole);
+    }
+    Ok(found)
+}
+
+fn is_alike(a: &SourceGroup<'_>, b: &SourceGroup<'_>, _dimensions: usize) -> bool {
+    (a.weight_decay, a.momentum, a.own, a.is_frozen) == (b.weight_decay, b.momentum, b.own, b.is_frozen)
+}
+
+fn trainer_state(source: &Source<'_>) -> Value {
+    let epochs = source.step() as f64 / source.steps_per_epoch as f64;
+    let total = source.total.unwrap_or(source.step());
+    json!({
+        "best_global_step": null,
+        "best_metric": null,
+        "best_model_checkpoint": null,
+        "epoch": epochs,
+        "eval_steps": 500,
+        "global_step": source.step(),
+        "is_hyper_param_search": false,
+        "is_local_process_zero": true,
+        "is_world_process_zero": true,
+        "log_history": [],
+        "logging_steps": 500,
+        "max_steps": total,
+        "num_input_tokens_seen": 0,
+        "num_train_epochs": total.div_ceil(source.steps_per_epoch),
+        "save_steps": 500,
+        "stateful_callbacks": {},
+        "total_flos": 0.0,
+        "train_batch_size": source.config("/data/batch_size"),
+        "trial_name": null,
+        "trial_params": null,
+    })
+}
+
+/// Returns `config.json` of a GPT-2; `None` for models that transformers does not make.
+fn config(source: &Source<'_>) -> Option<Value> {
+    if !recipe::is_gpt2(source) {
+        return None;
+    }
+    let model = source.config("/model");
+    let (rows, width) = source.weight("transformer.wte.weight").and_then(|table| two(&table.shape))?;
+    let (context, _) = source.weight("transformer.wpe.weight").and_then(|table| two(&table.shape))?;
+    let inner = source.weight("transformer.h.0.mlp.c_fc.weight").and_then(|map| two(&map.shape))?.1;
+    let dropout = model["dropout"].as_f64().unwrap_or_default();
+    Some(json!({
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "activation_function": "gelu_new",
+        "vocab_size": rows,
+        "n_positions": context,
+        "n_embd": width,
+        "n_layer": model["layers"],
+        "n_head": model["heads"],
+        "n_inner": inner,
+        "embd_pdrop": dropout,
+        "attn_pdrop": dropout,
+        "resid_pdrop": dropout,
+        "layer_norm_epsilon": 1e-5,
+        "tie_word_embeddings": model["tied"].as_bool().unwrap_or(true),
+        "use_cache": false,
+        "dtype": "float32",
+    }))
+}
+
+fn two(shape: &[usize]) -> Option<(usize, usize)> {
+    Some((*shape.first()?, *shape.get(1)?))
+}
+
+/// Arguments of the Trainer that make the run go on.
+struct Arguments {
+    /// The schedule, if the Trainer has it under a name.
+    scheduler: Option<(&'static str, u64, Option<u64>)>,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Arguments {
+    fn text(&self) -> String {
+        let mut all = Vec::new();
+        if let Some((name, warmup, most)) = self.scheduler {
+            all.push(("lr_scheduler_type", python::text(name)));
+            all.extend((warmup > 0).then(|| ("warmup_steps", warmup.to_string())));
+            all.extend(most.map(|most| ("max_steps", most.to_string())));
+        }
+        all.iter().chain(&self.others).map(|(name, value)| format!(", {name}={value}")).collect()
+    }
+}
+
+fn arguments(source: &Source<'_>, parts: &Parts<'_>) -> Arguments {
+    let is_known = matches!(source.kind.as_str(), "adamw" | "sgd" | "adagrad");
+    let form = Form { table: &parts.schedule.table, total: source.total.map(|total| total as f64) };
+    let scheduler = if is_known && !parts.schedule.per_epoch { name(form) } else { None };
+    let mut others = Vec::new();
+    if let Some(group) = parts.optimizer_groups.first() {
+        let rates = parts.schedule.rates.first();
+        let base = rates.and_then(|rates| rates.initial_lr.or(Some(rates.lr))).unwrap_or_default();
+        others.push(("learning_rate", python::number(base)));
+        others.push(("weight_decay", python::number(group.weight_decay)));
+    }
+    if source.kind != "adamw" {
+        others.push(("optim", python::text(&source.kind)));
+    }
+    if scheduler.is_none_or(|(_, _, most)| most.is_none()) {
+        others.extend(source.total.map(|total| ("max_steps", total.to_string())));
+    }
+    if let Some(batch) = source.config("/data/batch_size").as_u64() {
+        others.push(("per_device_train_batch_size", batch.to_string()));
+    }
+    if let Some(micro) = source.config("/train/accumulate").as_u64().filter(|micro| *micro > 1) {
+        others.push(("gradient_accumulation_steps", micro.to_string()));
+    }
+    // The Trainer clips to 1.0 unless it is told not to.
+    let clip = source.config("/train/clip_norm").as_f64().unwrap_or_default();
+    others.push(("max_grad_norm", python::number(clip)));
+    Arguments { scheduler, others }
+}
+
+/// Returns the name, the warm-up and the length of a schedule that the Trainer has.
+fn name(form: Form<'_>) -> Option<(&'static str, u64, Option<u64>)> {
+    let is_constant =
+        |form: Form<'_>| form.kind() == "constant" && form.number("factor") == 1.0 && form.table["total"].is_null();
+    if is_constant(form) {
+        return Some(("constant", 0, None));
+    }
+    let (warmup, then) = match form.kind() {
+        "warmup" if form.number("start_lr") == 0.0 => (form.length("steps").ok()?, form.inner("schedule")),
+        _ => (0, form),
+    };
+    if is_constant(then) {
+        return Some(("constant_with_warmup", warmup, None));
+    }
+    if then.number("eta_min") != 0.0 {
+        return None;
+    }
+    match then.kind() {
+        "polynomial" if then.number("power") == 1.0 => {
+            Some(("linear", warmup, Some(warmup + then.length("total").ok()?)))
+        }
+        "cosine" if then.number("k_decay") == 1.0 => {
+            Some(("cosine", warmup, Some(warmup + then.length("t_max").ok()?)))
+        }
+        _ => None,
+    }
+}
