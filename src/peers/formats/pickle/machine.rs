@@ -10,7 +10,7 @@ use super::opcode::{Input, Opcode};
 use super::{Refusal, Storages, tensors};
 
 /// Bytes that may be copied in addition to those proportional to the file.
-const COPIES: usize = 1 << 20;
+const COPIES: usize = 1 << 16;
 
 /// Bytes that may be copied for each byte of the file. Files of trainers need about 4.
 const COPIES_PER_BYTE: usize = 64;

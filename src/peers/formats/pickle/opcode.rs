@@ -95,12 +95,20 @@ impl<'a> Input<'a> {
 
     /// Takes the text up to the end of a line.
     pub(super) fn line(&mut self) -> Result<&'a str, Refusal> {
+        std::str::from_utf8(self.line_bytes()?).map_err(|_| Refusal::Damaged("a line that is no text".to_owned()))
+    }
+
+    /// Takes the text up to the end of a line, of which each byte is a character (Latin-1).
+    pub(super) fn latin_line(&mut self) -> Result<String, Refusal> {
+        Ok(self.line_bytes()?.iter().copied().map(char::from).collect())
+    }
+
+    fn line_bytes(&mut self) -> Result<&'a [u8], Refusal> {
         let rest = self.bytes.get(self.place..).unwrap_or_default();
         let length = memchr::memchr(b'\n', rest).ok_or_else(|| Refusal::Damaged("a line without an end".to_owned()))?;
         let line = self.take(length)?;
         self.place += 1;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        std::str::from_utf8(line).map_err(|_| Refusal::Damaged("a line that is no text".to_owned()))
+        Ok(line.strip_suffix(b"\r").unwrap_or(line))
     }
 }
 

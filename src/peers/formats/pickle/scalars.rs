@@ -45,13 +45,13 @@ impl Machine<'_> {
             Opcode::BINUNICODE => Value::Text(self.input.text::<4>()?),
             Opcode::SHORT_BINUNICODE => Value::Text(self.input.text::<1>()?),
             Opcode::BINUNICODE8 => Value::Text(self.input.text::<8>()?),
-            Opcode::UNICODE => Value::Text(unescaped(self.input.line()?)?),
+            Opcode::UNICODE => Value::Text(unescaped(&self.input.latin_line()?, &[])?),
             Opcode::BINBYTES => Value::Bytes(self.input.counted::<4>()?.to_vec()),
             Opcode::SHORT_BINBYTES => Value::Bytes(self.input.counted::<1>()?.to_vec()),
             Opcode::BINBYTES8 | Opcode::BYTEARRAY8 => Value::Bytes(self.input.counted::<8>()?.to_vec()),
             Opcode::BINSTRING => text_or_bytes(self.input.counted::<4>()?),
             Opcode::SHORT_BINSTRING => text_or_bytes(self.input.counted::<1>()?),
-            _ => Value::Text(unescaped(unquoted(self.input.line()?)?)?),
+            _ => Value::Text(unescaped(unquoted(&self.input.latin_line()?)?, ESCAPES)?),
         };
         self.push_new(value)
     }
@@ -70,32 +70,30 @@ fn unquoted(line: &str) -> Result<&str, Refusal> {
     inner('\'').or_else(|| inner('"')).ok_or_else(|| Refusal::Damaged("a string without quotes".to_owned()))
 }
 
-/// Resolves the escapes that protocol 0 writes in text.
-fn unescaped(line: &str) -> Result<String, Refusal> {
+/// Letters after a backslash, and their characters, in quoted text.
+const ESCAPES: &[(char, char)] = &[('n', '\n'), ('r', '\r'), ('t', '\t'), ('\\', '\\'), ('\'', '\''), ('"', '"')];
+
+/// Resolves the escapes that protocol 0 writes: by number, and those of `letters`. Other backslashes stay.
+fn unescaped(line: &str, letters: &[(char, char)]) -> Result<String, Refusal> {
     let mut text = String::with_capacity(line.len());
     let mut rest = line;
     while let Some((before, after)) = rest.split_once('\\') {
         text.push_str(before);
-        let (letter, digits) = (after.chars().next(), |count: usize| after.get(1..=count));
-        let (character, length) = match letter {
-            Some(kind @ ('x' | 'u' | 'U')) => {
-                let count = match kind {
-                    'x' => 2,
-                    'u' => 4,
-                    _ => 8,
-                };
-                let code = digits(count).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-                let code = code.ok_or_else(|| Refusal::Damaged("an escape in text without digits".to_owned()))?;
-                (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 1 + count)
+        let digits = match after.chars().next() {
+            Some('x') if !letters.is_empty() => 2,
+            Some('u') => 4,
+            Some('U') => 8,
+            letter => {
+                let found = letters.iter().find(|(from, _)| Some(*from) == letter);
+                text.push(found.map_or('\\', |(_, character)| *character));
+                rest = after.get(usize::from(found.is_some())..).unwrap_or_default();
+                continue;
             }
-            Some('n') => ('\n', 1),
-            Some('r') => ('\r', 1),
-            Some('t') => ('\t', 1),
-            Some(letter @ ('\\' | '\'' | '"')) => (letter, 1),
-            _ => ('\\', 0),
         };
-        text.push(character);
-        rest = &after[length..];
+        let code = after.get(1..=digits).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let code = code.ok_or_else(|| Refusal::Damaged("an escape in text without digits".to_owned()))?;
+        text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+        rest = after.get(1 + digits..).unwrap_or_default();
     }
     text.push_str(rest);
     Ok(text)

@@ -48,7 +48,7 @@ fn dicts_keep_the_order_of_the_file() {
 fn every_protocol_is_read() {
     // {"a": (1, -2, 2.5, True, None), "b": b"\xff"} as Python's protocols 0, 2 and 5 write it.
     let texts: [&[u8]; 3] = [
-        b"(dp0\nVa\np1\n(I1\nI-2\nF2.5\nI01\nNtp2\nsVb\np3\nc_codecs\nencode\np4\n(V\xc3\xbf\np5\nVlatin1\np6\ntp7\nRp8\ns.",
+        b"(dp0\nVa\np1\n(I1\nI-2\nF2.5\nI01\nNtp2\nsVb\np3\nc_codecs\nencode\np4\n(V\xff\np5\nVlatin1\np6\ntp7\nRp8\ns.",
         b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01(K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00\x88Ntq\x02X\x01\x00\x00\x00bq\x03c_codecs\nencode\nq\x04X\x02\x00\x00\x00\xc3\xbfq\x05X\x06\x00\x00\x00latin1q\x06\x86q\x07Rq\x08u.",
         b"\x80\x05\x95\x2b\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94(K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00\x88Nt\x94\x8c\x01b\x94C\x01\xff\x94u.",
     ];
@@ -63,7 +63,8 @@ fn every_protocol_is_read() {
 
 #[test]
 fn escapes_of_protocol_0_are_resolved() {
-    assert_eq!(tree(b"Va\\u00e9\\n\\\\x\\U0001f600\n.").root().text(), Some("aé\n\\x😀"));
+    // As Python writes the text "aé", a line feed, `\n`, and an emoji.
+    assert_eq!(tree(b"Va\xe9\\u000a\\u005cn\\x\\U0001f600\n.").root().text(), Some("aé\n\\n\\x😀"));
     assert_eq!(tree(b"S'it\\'s \\x41'\n.").root().text(), Some("it's A"));
 }
 
