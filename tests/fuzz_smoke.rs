@@ -126,6 +126,21 @@ fn no_manifest_breaks_a_promise() {
 }
 
 #[test]
+fn no_json_of_another_trainer_breaks_a_promise() {
+    smoke("peer_json");
+}
+
+#[test]
+fn no_pickle_breaks_a_promise() {
+    smoke("peer_pickle");
+}
+
+#[test]
+fn no_file_of_pytorch_breaks_a_promise() {
+    smoke("peer_torch");
+}
+
+#[test]
 fn no_state_to_go_on_from_breaks_a_promise() {
     smoke("resume");
 }

@@ -8,6 +8,7 @@
 #[path = "../forge.rs"]
 mod forge;
 mod memory;
+mod peers;
 mod watch;
 
 use std::fs;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use forge::{forge, forge_file};
 use memory::bounded;
+pub use peers::{peer_json, peer_pickle, peer_torch};
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
 use rekindle::report::{LrPlan, RunStatus};
 use rekindle::schedule::{RunLength, Schedule, Scheduler};
@@ -28,11 +30,14 @@ use watch::Watch;
 pub type Target = fn(&Arena, &[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("config", config),
     ("formula", formula),
     ("log", log),
     ("manifest", manifest),
+    ("peer_json", peer_json),
+    ("peer_pickle", peer_pickle),
+    ("peer_torch", peer_torch),
     ("resume", resume),
     ("safetensors", safetensors),
     ("schedule_json", schedule_json),

@@ -1,5 +1,7 @@
 //! Distributed checkpoints of PyTorch: a folder of any layout, in which the states are found as in a script's file.
 
+mod flat;
+
 use super::survey::Survey;
 use super::{Content, Found, progress, torch};
 use crate::peers::error::PeerError;
@@ -22,7 +24,8 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
     let Content::Folder(names) = &found.content else {
         return Err(PeerError::unknown(&found.path, "this is no folder"));
     };
-    let tree = dcp::read(&found.path)?;
+    let mut tree = dcp::read(&found.path)?;
+    flat::nest(&mut tree).map_err(|what| PeerError::damaged(&found.path, what))?;
     let mut peer = Peer::new(&found.path, Trainer::Dcp, "folder of torch.distributed.checkpoint");
     torch::fill(&mut peer, Survey::of(tree.root(), &[]))?;
     if peer.model.tensors.is_empty() && peer.optimizers.is_empty() {
@@ -32,6 +35,12 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
     peer.model.in_order &= names.iter().all(|name| !name.ends_with(".distcp") || name.starts_with(FIRST));
     name_parameters(&mut peer);
     progress::settle(&mut peer);
+    if peer.model.tensors.is_empty() {
+        peer.missing.push("the weights: the folder has an optimizer and no model".to_owned());
+    }
+    if peer.optimizers.is_empty() {
+        peer.missing.push("the optimizer: the folder has weights alone".to_owned());
+    }
     peer.missing.extend(
         [
             "clipping of gradients: whether the run clips is in no state",
