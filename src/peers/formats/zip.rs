@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::Mmap;
 
+use super::super::error::PeerError;
 use super::pickle::Refusal;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
@@ -98,6 +100,22 @@ impl Archive {
     pub fn has_its_sum(&self, member: &Member) -> bool {
         crc32fast::hash(self.bytes(member)) == member.crc
     }
+}
+
+/// Checks the sums of all members of the archive at `path`, and returns their number. This reads the whole file.
+///
+/// # Errors
+/// It is no archive, or members have other sums; they are named.
+pub fn verify(path: &Path) -> Result<usize, PeerError> {
+    let map = super::map(path)?;
+    let whole = 0..map.len();
+    let archive = Archive::open(map, whole).map_err(|refusal| refusal.at(path))?;
+    let changed = archive.members.iter().filter(|member| !archive.has_its_sum(member));
+    let changed: Vec<&str> = changed.map(|member| member.name.as_str()).take(8).collect();
+    if changed.is_empty() {
+        return Ok(archive.members.len());
+    }
+    Err(PeerError::damaged(path, format!("the content of {} was changed: its sum is another", changed.join(", "))))
 }
 
 /// Returns the names in the directory of an archive; empty where it is none.

@@ -44,7 +44,11 @@ const MOST_PLACES: usize = 1_000_000;
 ///
 /// # Errors
 /// No division fits, or several that differ.
-pub(in crate::peers) fn name(groups: &[Ids], candidates: &[Candidate], trainer: Trainer) -> Result<Vec<Vec<String>>, Refusal> {
+pub(in crate::peers) fn name(
+    groups: &[Ids],
+    candidates: &[Candidate],
+    trainer: Trainer,
+) -> Result<Vec<Vec<String>>, Refusal> {
     let mut named = BTreeSet::new();
     for name in groups.iter().flat_map(|group| &group.ids).filter_map(|id| id.name.as_ref()) {
         if !named.insert(name.as_str()) {

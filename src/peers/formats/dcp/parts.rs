@@ -59,7 +59,22 @@ pub(super) fn stored(metadata: Ref<'_>) -> Result<HashMap<&str, Vec<Part>>, Refu
         }
         stored.entry(name).or_default().push(Part { at, file: file.to_owned(), offset, length });
     }
+    no_overlap(&stored)?;
     Ok(stored)
+}
+
+/// Checks that no bytes of a file belong to two parts, so that reading all of them takes no more than the files do.
+fn no_overlap(stored: &HashMap<&str, Vec<Part>>) -> Result<(), Refusal> {
+    let mut in_order: Vec<(&str, usize, usize, &str)> = (stored.iter())
+        .flat_map(|(name, parts)| parts.iter().map(|part| (part.file.as_str(), part.offset, part.length, *name)))
+        .collect();
+    in_order.sort_unstable();
+    for [(file, offset, length, name), (next_file, next, _, other)] in in_order.array_windows() {
+        if file == next_file && offset.checked_add(*length).is_none_or(|end| end > *next) {
+            return Err(Refusal::Damaged(format!("parts of `{name}` and `{other}` overlap in {file:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// Returns a tensor's shape, and its pieces with their stored parts.
@@ -220,6 +235,14 @@ mod tests {
         let cube = wanted(&[2, 1, 2], &[(&[1, 0, 0], &[1, 1, 2]), (&[0, 0, 0], &[1, 1, 2])]);
         let pieces = vec![numbers(&[1, 1, 2], &[3., 4.]), numbers(&[1, 1, 2], &[1., 2.])];
         assert_eq!(cube.together(pieces).unwrap().to_f32().unwrap(), [1., 2., 3., 4.]);
+    }
+
+    #[test]
+    fn parts_that_share_bytes_are_refused() {
+        let part = |offset| Part { at: None, file: "__0_0.distcp".to_owned(), offset, length: 10 };
+        assert!(no_overlap(&HashMap::from([("a", vec![part(0)]), ("b", vec![part(10), part(20)])])).is_ok());
+        let shared = no_overlap(&HashMap::from([("a", vec![part(0)]), ("b", vec![part(9)])]));
+        assert!(matches!(shared, Err(Refusal::Damaged(what)) if what.contains("`a` and `b` overlap")));
     }
 
     #[test]

@@ -38,6 +38,7 @@ const TAKEN: &[(&str, &[&str])] = &[
     ("re", &["_compile"]),
     ("logging", &["getLogger", "Logger"]),
     ("_codecs", &["encode"]),
+    ("_io", &["BytesIO", "StringIO"]),
     ("copyreg", &["_reconstructor", "__newobj__", "__newobj_ex__"]),
     ("builtins", &[
         "list", "dict", "set", "frozenset", "tuple", "int", "long", "float", "str", "unicode", "bool", "bytes",
@@ -126,7 +127,8 @@ fn is_data(module: &str, name: &str) -> bool {
 pub(super) fn may_stay_uncalled(full: &str) -> bool {
     let library = full.split('.').next().unwrap_or(full);
     let last = full.rsplit('.').next().unwrap_or(full).trim_start_matches('_');
-    let harmless = full == "torch.device" || full.starts_with("numpy.random.") || last.starts_with(char::is_uppercase);
+    let plain = ["torch.device", "torch.serialization.", "numpy.random."].iter().any(|begin| full.starts_with(begin));
+    let harmless = plain || last.starts_with(char::is_uppercase);
     !matches!(library, "torch" | "numpy") || harmless
 }
 
@@ -176,6 +178,7 @@ mod tests {
             ("codecarbon.config", "Config"),
             ("pathlib", "PosixPath"),
             ("fastcore.foundation", "L"),
+            ("_io", "BytesIO"),
         ] {
             assert!(data(module, name).is_ok(), "{module}.{name} is refused");
         }

@@ -24,11 +24,15 @@ impl Machine<'_> {
             // The first argument is the tensor itself.
             "torch._utils._rebuild_parameter"
             | "torch._utils._rebuild_parameter_with_state"
+            | "torch._utils._rebuild_xla_tensor"
             | "torch._utils._rebuild_device_tensor_from_numpy"
             | "torch._utils._rebuild_device_tensor_from_cpu_tensor" => {
                 arguments.first().copied().ok_or_else(|| malformed(name))?
             }
-            "torch._tensor._rebuild_from_type" | "torch._tensor._rebuild_from_type_v2" => {
+            // The module had another name before PyTorch 1.9.
+            "torch.tensor._rebuild_from_type"
+            | "torch._tensor._rebuild_from_type"
+            | "torch._tensor._rebuild_from_type_v2" => {
                 let [function, _, inner, ref state @ ..] = arguments[..] else { return Err(malformed(name)) };
                 self.of_type(function, inner, state.first().copied())?
             }

@@ -219,6 +219,8 @@ fn pieces(parts: &[Part], group: usize) -> Result<HashMap<&str, Vec<Piece>>, Pee
     for (rank, part) in parts.iter().enumerate() {
         let mapping = part.item("param_slice_mappings", group)?.entries();
         let mapping = mapping.ok_or_else(|| part.damaged(format!("the mapping of group {group} is no dict")))?;
+        let stored = part.item("single_partition_of_fp32_groups", group)?.tensor().map_or(0, Tensor::elements);
+        let mut taken = 0usize;
         for (name, address) in mapping {
             let number =
                 |key: &str| address.get(key).and_then(Ref::int).and_then(|number| usize::try_from(number).ok());
@@ -227,6 +229,11 @@ fn pieces(parts: &[Part], group: usize) -> Result<HashMap<&str, Vec<Piece>>, Pee
                     part.damaged(format!("an address in the mapping of group {group} has no `start` and `numel`"))
                 );
             };
+            // Pieces do not overlap, so that all of them together are no more than what is stored.
+            taken = taken.saturating_add(length);
+            if taken > stored {
+                return Err(part.damaged(format!("the pieces of group {group} are more than its {stored} numbers")));
+            }
             pieces.entry(name).or_default().push(Piece { rank, start, length });
         }
     }
