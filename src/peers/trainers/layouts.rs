@@ -138,6 +138,17 @@ fn averages_are_known_by_their_place_and_names() {
 }
 
 #[test]
+fn single_tensors_beside_the_states_are_no_model() {
+    let mut maker = Maker::default();
+    let (loss, rates, net) = (maker.tensor(&[]), maker.tensor(&[9]), model(&mut maker, &["w"], 3));
+    let root = maker.dict(&[("model", net), ("loss", loss), ("best", loss), ("rates", rates)]);
+    let peer = script(maker, root).unwrap();
+    assert_eq!(peer.model.tensors[0].name, "w");
+    assert_eq!(peer.left, ["rates: a tensor F32 [9]"]);
+    assert_eq!(peer.settings[0], ("loss".to_owned(), "0.5".to_owned()));
+}
+
+#[test]
 fn a_file_without_weights_and_optimizer_is_named() {
     let mut maker = Maker::default();
     let number = maker.float(0.5);

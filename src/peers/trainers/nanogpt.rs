@@ -69,9 +69,10 @@ fn add_schedule(peer: &mut Peer, root: Ref<'_>) {
     let form = Form { class: "nanogpt.cosine".to_owned(), settings: named.collect(), members: Vec::new() };
     let rate = peer.optimizers.first().and_then(|optimizer| optimizer.groups.first()?.lr);
     let updates = peer.updates.unwrap_or(0) as f64;
-    let is = |at: f64| match (rate, rate_at(&form, at)) {
-        (Some(rate), Some(of)) => (rate - of).abs() <= ROUNDING * of.abs(),
-        _ => false,
+    let is = |at: f64| {
+        let rates = [rate_at(&form, at, 1.0), rate_at(&form, at, 0.0)];
+        let near = |of: f64| rate.is_some_and(|rate| (rate - of).abs() <= ROUNDING * of.abs());
+        rates.into_iter().flatten().any(near)
     };
     // The script sets the rate before it saves, other scripts of its kind after; the rate itself tells.
     let rate_of = match (is(updates), is(updates - 1.0)) {
@@ -79,7 +80,7 @@ fn add_schedule(peer: &mut Peer, root: Ref<'_>) {
         (false, true) => RateOf::Last,
         (false, false) => RateOf::Unknown,
     };
-    if rate_at(&form, updates).is_none() {
+    if rate_at(&form, updates, 1.0).is_none() {
         peer.missing.push(format!("the schedule: config lacks one of {}", SCHEDULE.join(", ")));
     } else if rate_of == RateOf::Unknown {
         peer.remarks.push("the rate in the file is not one that config gives at iter_num".to_owned());
@@ -99,13 +100,13 @@ fn add_schedule(peer: &mut Peer, root: Ref<'_>) {
 }
 
 /// Returns the rate of update `at`, as `get_lr` of nanoGPT's `train.py` has it: a warm-up from `learning_rate /
-/// (warmup_iters + 1)`, then a cosine to `min_lr`. Before 2024 the warm-up began at 0.
-fn rate_at(form: &Form, at: f64) -> Option<f64> {
+/// (warmup_iters + 1)`, then a cosine to `min_lr`. Until 2024 the warm-up began at 0: that is `first` 0 in place of 1.
+fn rate_at(form: &Form, at: f64, first: f64) -> Option<f64> {
     let number = |name: &str| form.number(name);
     let (top, least) = (number("learning_rate")?, number("min_lr")?);
     let (warmup, end) = (number("warmup_iters")?, number("lr_decay_iters")?);
     if at < warmup {
-        return Some(top * (at + 1.0) / (warmup + 1.0));
+        return Some(top * (at + first) / (warmup + first));
     }
     if at > end {
         return Some(least);
@@ -126,5 +127,38 @@ fn complete(peer: &mut Peer, root: Ref<'_>) {
     let is_half = root.at(&["config", "dtype"]).and_then(Ref::text) == Some("float16");
     if is_half && peer.loss_scale.is_none() {
         peer.missing.push("the loss scale: the run is in float16, and its scaler is not in the file".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::trainers::testing::Maker;
+
+    /// Returns to which update the rate belongs in a file of update 4, in a warm-up of 9 to 1.
+    fn rate_of(rate: f64) -> RateOf {
+        let mut maker = Maker::default();
+        let (params, count) = (maker.list(&[]), maker.int(4));
+        let numbers = [("learning_rate", 1.0), ("min_lr", 0.1), ("warmup_iters", 9.0), ("lr_decay_iters", 30.0)];
+        let config: Vec<_> = numbers.iter().map(|(name, number)| (*name, maker.float(*number))).collect();
+        let lr = maker.float(rate);
+        let group = maker.dict(&[("lr", lr), ("params", params)]);
+        let (groups, state) = (maker.list(&[group]), maker.dict(&[]));
+        let optimizer = maker.dict(&[("state", state), ("param_groups", groups)]);
+        let (config, weight) = (maker.dict(&config), maker.tensor(&[2]));
+        let model = maker.dict(&[("w", weight)]);
+        let entries = [("model", model), ("optimizer", optimizer), ("model_args", config)];
+        let root = maker.dict(&[entries.as_slice(), &[("iter_num", count), ("config", config)]].concat());
+        maker.tree.set_root(root);
+        let found = Found { path: "x.pt".into(), content: Content::Torch { tree: maker.tree, format: "test" } };
+        assert!(recognizes(&found));
+        read(&found).unwrap().optimizers[0].groups[0].rate_of
+    }
+
+    #[test]
+    fn the_rate_tells_whether_it_is_of_the_next_update_or_of_the_last_in_both_versions() {
+        assert_eq!((rate_of(0.5), rate_of(4.0 / 9.0)), (RateOf::Next, RateOf::Next));
+        assert_eq!((rate_of(0.4), rate_of(3.0 / 9.0)), (RateOf::Last, RateOf::Last));
+        assert_eq!(rate_of(0.77), RateOf::Unknown);
     }
 }

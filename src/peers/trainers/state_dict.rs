@@ -87,26 +87,29 @@ pub(super) fn refusal(thing: &str, value: Ref<'_>) -> String {
     )
 }
 
-/// Returns whether `value` is a `state_dict`: most of its entries are tensors by name, and one of them has numbers with a
-/// fraction.
+/// Returns whether `value` is a `state_dict`: its entries are tensors by name, and one of them is a weight.
+///
+/// Scripts put single tensors, such as a loss, beside the states, so a dict with another inside it is none, and names
+/// without a dot only make one where all entries are tensors.
 pub(super) fn is_model(value: Ref<'_>) -> bool {
     let Some(entries) = value.entries() else { return false };
-    let (mut tensors, mut others, mut floats) = (0, 0, 0);
+    let (mut tensors, mut others, mut has_weight, mut has_path) = (0, 0, false, false);
     for (key, value) in entries {
-        let is_kind = value.object().is_some_and(is_tensor_like);
-        match tensor(value) {
-            Some(tensor) if key.text().is_some() => {
+        let Some(name) = key.text() else { return false };
+        if name.ends_with("_extra_state") {
+            continue;
+        }
+        match (tensor(value), value.object().is_some_and(is_tensor_like)) {
+            (None, false) if value.entries().is_some() || value.items().is_some() => return false,
+            (None, false) => others += 1,
+            (found, _) => {
                 tensors += 1;
-                floats += usize::from(is_float(tensor));
+                has_path |= name.contains('.') || ["weight", "bias"].contains(&name);
+                has_weight |= found.is_none_or(|tensor| is_float(tensor) && !tensor.shape().is_empty());
             }
-            None if is_kind && key.text().is_some() => {
-                tensors += 1;
-                floats += 1;
-            }
-            _ => others += 1,
         }
     }
-    floats > 0 && tensors > others
+    has_weight && (others == 0 || has_path && tensors > others)
 }
 
 fn is_float(tensor: &Tensor) -> bool {

@@ -95,8 +95,7 @@ impl<'a> Arguments<'a> {
             form.settings.push(("num_warmup_steps".to_owned(), Setting::Number(self.warmup(total))));
         }
         if let Some(more) = self.0.get("lr_scheduler_kwargs") {
-            let named = settings::settings(more, &[]).into_iter();
-            form.settings.extend(named.map(|(name, value)| (format!("lr_scheduler_kwargs.{name}"), value)));
+            form.settings.extend(settings::settings(more, &[]));
         }
         form.settings.extend(state.setting("last_epoch").map(|at| ("last_epoch".to_owned(), at.clone())));
         Some(form)

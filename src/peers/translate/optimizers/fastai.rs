@@ -11,6 +11,9 @@ const MOMENTUM: StateNames = &[("momentum_buffer", &["grad_avg"])];
 
 /// Translates `Adam` or `SGD` of fastai.
 pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<UpdateRule, Refusal> {
+    if optimizer.class == "unknown" {
+        return Err(unknown(optimizer, ": its states, or which parameters belong to which group, are not in the file"));
+    }
     let parameters = || optimizer.groups.iter().flat_map(|group| &group.parameters);
     let has = |name: &str| parameters().any(|parameter| parameter.states.iter().any(|(state, _)| state == name));
     if optimizer.class == "unknown" {
