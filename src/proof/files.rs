@@ -35,8 +35,11 @@ impl FileDigests {
 /// Files of a run directory about its processes.
 const OF_PROCESS: [&str; 4] = ["timing.jsonl", "lock", "outcome.json", "restarts.jsonl"];
 
+/// The beginning of the names of TensorBoard's event files, of which each process writes one.
+const EVENT_FILE: &str = "events.out.tfevents.";
+
 /// Compares all files of the runs `whole` and `killed` in the order of their names, except files about their process: a
-/// checkpoint's manifest, [`OF_PROCESS`], hidden files, and `ignored` ones.
+/// checkpoint's manifest, [`OF_PROCESS`], event files, hidden files, and `ignored` ones.
 pub(super) fn compare(whole: &Path, killed: &Path, ignored: &GlobSet) -> Result<Vec<FileDigests>, ProofError> {
     let (whole, killed) = (digests(whole, ignored)?, digests(killed, ignored)?);
     let names: BTreeSet<&String> = whole.keys().chain(killed.keys()).collect();
@@ -85,7 +88,8 @@ fn collect(
 
 fn is_of_process(file: &Path) -> bool {
     let is_manifest = || file.ends_with("manifest.json") && file.parent().and_then(step_of).is_some();
-    OF_PROCESS.iter().any(|name| file == Path::new(name)) || is_manifest()
+    let is_event_file = || file.to_str().is_some_and(|name| name.starts_with(EVENT_FILE));
+    OF_PROCESS.iter().any(|name| file == Path::new(name)) || is_manifest() || is_event_file()
 }
 
 #[cfg(test)]
@@ -105,7 +109,12 @@ mod tests {
         for (run, clock) in [("whole", "1"), ("killed", "2")] {
             write(&format!("{run}/log.jsonl"), "same");
             write(&format!("{run}/notes/manifest.json"), clock);
-            for file in OF_PROCESS.into_iter().chain([".hidden", "step-0000000007/manifest.json", "events.7"]) {
+            for file in OF_PROCESS.into_iter().chain([
+                ".hidden",
+                "step-0000000007/manifest.json",
+                "events.7",
+                "events.out.tfevents.7.rekindle",
+            ]) {
                 write(&format!("{run}/{file}"), clock);
             }
         }

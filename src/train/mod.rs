@@ -48,7 +48,7 @@ pub use config::load::{Setting, from_file};
 pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
-pub use config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};
+pub use config::{CheckpointConfig, Config, DistributedConfig, LogConfig, TrainConfig, ValidationConfig};
 pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use forecast::Forecast;
@@ -74,4 +74,4 @@ pub use session::Session;
 #[cfg(feature = "peers")]
 pub(crate) use session::Taken;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
-pub use sink::{Beginning, Outcome, Sink, Sinks};
+pub use sink::{Beginning, Outcome, Sink, Sinks, StepTensors};

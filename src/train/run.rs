@@ -13,12 +13,13 @@ use super::config::Config;
 use super::given::Given;
 use super::joining;
 use super::metrics::Evaluation;
+use super::observe;
 use super::observe::control::{Control, Requests, Stake};
 use super::record::StepRecord;
 use super::run_dir::directory::RunDirectory;
 use super::run_dir::outcome::RunEnd;
 use super::session::Session;
-use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
+use super::sink::{Beginning, Outcome, Sink, Sinks, StepTensors, flush};
 use super::{RanksError, TrainError};
 use crate::checkpoint::fs::Disk;
 use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
@@ -57,7 +58,8 @@ impl Run {
     ) -> Result<Self, TrainError> {
         let path = directory.path().to_owned();
         let keeper = Keeper::enter(&session, directory, control.clone(), last_checkpoint)?;
-        Ok(Self { session, sinks: Vec::new(), control, path, keeper: Some(keeper), has_ended_together: false })
+        let sinks = observe::configured_sinks(&session, &path);
+        Ok(Self { session, sinks, control, path, keeper: Some(keeper), has_ended_together: false })
     }
 
     /// Computes the run in `path` that another process keeps.
@@ -106,6 +108,8 @@ impl Run {
         self.control.needs_others(self.session.is_sharded());
         let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
         sink.begin(&Beginning { done, recorded, total, run: &self.path })?;
+        // A sink that cannot write says so before the first step.
+        flush(sink);
         let began = Instant::now();
         // If a pending save found non-finite weights, that error comes first: it is the cause.
         let outcome = self.steps(sink).map_err(|error| self.session.explained(error));
@@ -137,7 +141,7 @@ impl Run {
 
     fn steps(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         if let Some(record) = self.session.unvalidated().cloned()
-            && let Next::Stop(outcome) = self.conclude_step(record, Requests::default(), sink)?
+            && let Next::Stop(outcome) = self.conclude_step(record, None, Requests::default(), sink)?
         {
             return Ok(outcome);
         }
@@ -174,7 +178,7 @@ impl Run {
             self.session.update(&gradients, &rates, loss)?;
             let epoch = step / self.session.steps_per_epoch() + 1;
             let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm()).scaled(scale, skipped);
-            match self.conclude_step(record, asked, sink)? {
+            match self.conclude_step(record, Some(&gradients), asked, sink)? {
                 Next::Step(next) => rates = next,
                 Next::Stop(outcome) => return Ok(outcome),
             }
@@ -201,6 +205,7 @@ impl Run {
     fn conclude_step(
         &mut self,
         mut record: StepRecord,
+        gradients: Option<&MeasuredGradients>,
         asked: Requests,
         sink: &mut dyn Sink,
     ) -> Result<Next, TrainError> {
@@ -215,6 +220,9 @@ impl Run {
         if let Some(keeper) = &mut self.keeper {
             keeper.log.record(&record);
             sink.record(&record);
+            if sink.wants_tensors(&record) {
+                sink.tensors(&StepTensors { record: &record, weights: self.session.parameters(), gradients });
+            }
             if asked.save {
                 self.control.save();
             }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::TrainError;
 use super::record::StepRecord;
+use crate::optim::MeasuredGradients;
+use crate::parameters::Parameters;
 
 /// How a run ended, unless by an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,19 @@ pub struct Beginning<'a> {
     pub run: &'a Path,
 }
 
+/// The tensors of a step, as reported to sinks.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct StepTensors<'a> {
+    /// The record of the step.
+    pub record: &'a StepRecord,
+    /// The weights after its update.
+    pub weights: &'a Parameters,
+    /// Its gradients before clipping, multiplied by [`StepRecord::loss_scale`] if there is one. Absent if the process
+    /// that computed them was killed before the validation of the step was made.
+    pub gradients: Option<&'a MeasuredGradients>,
+}
+
 /// Receives the records and events of a run. Every method does nothing by default.
 ///
 /// A sink with a file must produce the file of an uninterrupted run: in [`Sink::begin`] it truncates the records of
@@ -49,6 +64,14 @@ pub trait Sink {
 
     /// Called after a step, including its validation.
     fn record(&mut self, _record: &StepRecord) {}
+
+    /// Whether it wants the tensors of a step: asked after [`Sink::record`] of each.
+    fn wants_tensors(&self, _record: &StepRecord) -> bool {
+        false
+    }
+
+    /// Called with the tensors of a step that it wants. On a GPU they are not in the memory of the host yet.
+    fn tensors(&mut self, _tensors: &StepTensors<'_>) {}
 
     /// Called when a validation begins, after `done` updates.
     fn validating(&mut self, _done: u64) {}
@@ -80,6 +103,14 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn record(&mut self, record: &StepRecord) {
         (**self).record(record);
+    }
+
+    fn wants_tensors(&self, record: &StepRecord) -> bool {
+        (**self).wants_tensors(record)
+    }
+
+    fn tensors(&mut self, tensors: &StepTensors<'_>) {
+        (**self).tensors(tensors);
     }
 
     fn validating(&mut self, done: u64) {
@@ -119,6 +150,15 @@ impl Sink for Sinks<'_> {
 
     fn record(&mut self, record: &StepRecord) {
         self.each(|sink| sink.record(record));
+    }
+
+    fn wants_tensors(&self, record: &StepRecord) -> bool {
+        self.0.iter().any(|sink| sink.wants_tensors(record))
+    }
+
+    fn tensors(&mut self, tensors: &StepTensors<'_>) {
+        let wanting = self.0.iter_mut().filter(|sink| sink.wants_tensors(tensors.record));
+        wanting.for_each(|sink| sink.tensors(tensors));
     }
 
     fn validating(&mut self, done: u64) {

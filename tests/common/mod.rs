@@ -278,7 +278,8 @@ fn bits(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let about_processes = ["manifest.json", "timing.jsonl", "lock", "outcome.json", "restarts.jsonl"];
         let of_its_process = about_processes.iter().any(|name| path.ends_with(name));
         let hidden = path.iter().any(|name| name.to_string_lossy().starts_with('.'));
-        !of_its_process && !hidden
+        let is_event_file = path.to_string_lossy().starts_with("events.out.tfevents.");
+        !of_its_process && !hidden && !is_event_file
     });
     files
 }

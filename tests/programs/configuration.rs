@@ -147,6 +147,7 @@ fn whole() -> Vec<Value> {
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
+        "log": {"tensorboard": true, "histograms": "500 steps"},
         "distributed": {"shard_optimizer": true},
         // Only user programs have components.
         "components": {},

@@ -26,3 +26,4 @@ mod resume_choices;
 mod resume_data;
 mod resume_equivalence;
 mod sinks;
+mod tensorboard;

@@ -9,6 +9,7 @@ pub(super) mod figure;
 pub(super) mod keep;
 pub(crate) mod keys;
 pub(super) mod load;
+pub(super) mod log;
 mod missing;
 pub(crate) mod paths;
 mod run_config;
@@ -17,4 +18,5 @@ mod wording;
 pub(super) mod written_config;
 
 pub(super) use figure::{NO_ACCURACY, word};
+pub use log::LogConfig;
 pub use run_config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::every::{self, Interval};
 use super::figure::{Metric, word};
 use super::keep::KeepConfig;
+use super::log::LogConfig;
 use super::paths;
 use crate::Notice;
 use crate::data::DataConfig;
@@ -70,6 +71,9 @@ pub struct Config {
     /// Saving of the state.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// Files for other programs.
+    #[serde(default)]
+    pub log: LogConfig,
     /// How several processes share the work.
     #[serde(default)]
     pub distributed: DistributedConfig,
@@ -220,6 +224,7 @@ impl Config {
             train,
             validation: ValidationConfig::default(),
             checkpoint: CheckpointConfig::default(),
+            log: LogConfig::default(),
             distributed: DistributedConfig::default(),
             components: BTreeMap::new(),
         }
@@ -237,6 +242,7 @@ impl Config {
         self.optimizer.validate()?;
         self.model.validate()?;
         self.loss.validate()?;
+        self.log.validate()?;
         component::validate(&self.components)?;
         match (self.train.epochs, self.train.steps) {
             (None, None) => return Err(TrainError::NoLength),

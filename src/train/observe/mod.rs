@@ -11,3 +11,14 @@ mod heartbeat;
 mod pauses;
 pub(super) mod progress;
 pub(super) mod signals;
+mod tensorboard;
+
+use std::path::Path;
+
+use super::session::Session;
+use super::sink::Sink;
+
+/// Returns the sinks that the configuration asks for, for the run at `run`. Each has its line here.
+pub(super) fn configured_sinks(session: &Session, run: &Path) -> Vec<Box<dyn Sink>> {
+    [tensorboard::TensorBoard::configured(session, run)].into_iter().flatten().collect()
+}

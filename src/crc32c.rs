@@ -1,4 +1,4 @@
-//! CRC-32C (Castagnoli), the checksum of OCDBT and of zarr 3.
+//! CRC-32C (Castagnoli), the checksum of TensorBoard's event files, of OCDBT and of zarr 3.
 
 /// The remainders of every byte, for the reversed polynomial 0x1EDC6F41.
 const TABLE: [u32; 256] = {

@@ -1,0 +1,102 @@
+//! Messages of protocol buffers, written field by field. Few are needed, so no compiler of their definitions is.
+
+/// A message in its encoded form: the fields in the order in which they were added.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Message(Vec<u8>);
+
+/// The types of encoded values.
+const VARINT: u64 = 0;
+const EIGHT_BYTES: u64 = 1;
+const WITH_LENGTH: u64 = 2;
+const FOUR_BYTES: u64 = 5;
+
+impl Message {
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Adds an integer, an enumeration's value or a boolean.
+    pub fn integer(mut self, field: u64, value: u64) -> Self {
+        self.varint(field << 3 | VARINT);
+        self.varint(value);
+        self
+    }
+
+    pub fn double(mut self, field: u64, value: f64) -> Self {
+        self.varint(field << 3 | EIGHT_BYTES);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    pub fn float(mut self, field: u64, value: f32) -> Self {
+        self.varint(field << 3 | FOUR_BYTES);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    /// Adds bytes or text.
+    pub fn blob(mut self, field: u64, bytes: &[u8]) -> Self {
+        self.varint(field << 3 | WITH_LENGTH);
+        self.varint(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    pub fn message(self, field: u64, message: &Self) -> Self {
+        self.blob(field, &message.0)
+    }
+
+    /// Adds a list of numbers, packed.
+    pub fn doubles(self, field: u64, values: &[f64]) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.blob(field, &bytes)
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+/// Takes an integer from the beginning of `bytes`; `None` if it is cut off or too long.
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of "Encoding" in the documentation of protocol buffers.
+    #[test]
+    fn values_are_encoded_as_documented() {
+        assert_eq!(Message::default().integer(1, 150).0, [0x08, 0x96, 0x01]);
+        assert_eq!(Message::default().blob(2, b"testing").0, [&[0x12, 0x07][..], b"testing"].concat());
+        let inner = Message::default().integer(1, 150);
+        assert_eq!(Message::default().message(3, &inner).0, [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        assert_eq!(Message::default().float(1, 1.0).0, [0x0d, 0, 0, 0x80, 0x3f]);
+    }
+
+    #[test]
+    fn integers_of_all_lengths_are_read_back() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), i64::MAX as u64, u64::MAX] {
+            let message = Message::default().integer(0, value);
+            let mut rest = &message.0[1..];
+            assert_eq!((take_varint(&mut rest), rest.len()), (Some(value), 0));
+            assert_eq!(take_varint(&mut &message.0[1..message.0.len() - 1]), None);
+        }
+        assert_eq!(take_varint(&mut &[0xff; 11][..]), None);
+    }
+}
