@@ -109,7 +109,7 @@ impl Folder {
         let place: Option<BTreeMap<&str, &str>> = map.map(|(name, file)| Some((name.text()?, file.text()?))).collect();
         let place = place.ok_or_else(|| damaged("weight_map has something that is no name".to_owned()))?;
         let files: BTreeSet<&str> = place.values().copied().collect();
-        // A name that leads out of the folder is none of a part.
+        // A name that leads out of the folder is not the name of a part.
         if let Some(file) = files.iter().find(|file| file.contains(['/', '\\']) || **file == "..") {
             return Err(damaged(format!("{file:?} is no name of a part")));
         }

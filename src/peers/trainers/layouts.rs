@@ -89,6 +89,21 @@ fn a_scheduler_that_was_not_saved_is_missed() {
 }
 
 #[test]
+fn a_rate_that_the_settings_contradict_is_not_taken_for_constant() {
+    let mut maker = Maker::default();
+    let (net, opt, other) = (model(&mut maker, &["w"], 3), adamw(&mut maker, 1, 3, 7, &[]), maker.float(0.02));
+    let config = maker.dict(&[("lr", other)]);
+    let root = maker.dict(&[("model", net), ("optimizer", opt), ("config", config)]);
+    let peer = script(maker, root).unwrap();
+    assert_eq!(peer.optimizers[0].groups[0].rate_of, RateOf::Unknown);
+    assert!(
+        peer.missing.iter().any(|line| line.starts_with("the schedule: `config.lr` is 0.02")),
+        "{:?}",
+        peer.missing
+    );
+}
+
+#[test]
 fn lengths_among_settings_are_no_counters() {
     let mut maker = Maker::default();
     let (length, done) = (maker.int(1000), maker.int(40));

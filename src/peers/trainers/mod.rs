@@ -3,6 +3,8 @@
 mod accelerate;
 mod budget;
 #[cfg(test)]
+mod case_folders;
+#[cfg(test)]
 mod cases;
 mod composer;
 mod dcp;
@@ -54,7 +56,7 @@ use super::tree::{Ref, Tree};
 pub struct Found {
     /// The path as it was given.
     pub path: PathBuf,
-    /// What is there.
+    /// Its content.
     pub content: Content,
 }
 

@@ -155,6 +155,8 @@ fn settle_rates(peer: &mut Peer, index: usize) {
             "the schedule: groups have initial_lr, so the rate was scheduled, but no state of a known scheduler is in the file"
                 .to_owned(),
         );
+    } else if let Some(line) = moved_rate(peer, index) {
+        peer.missing.push(line);
     } else {
         peer.remarks.push(
             "no scheduler is in the file, so the rate is taken to be constant; a script that sets it by hand is not seen"
@@ -162,6 +164,19 @@ fn settle_rates(peer: &mut Peer, index: usize) {
         );
         rate_all(peer, index, RateOf::Constant);
     }
+}
+
+/// Returns a sentence where a setting of the run names another rate than the groups have: a script set theirs by hand.
+fn moved_rate(peer: &Peer, optimizer: usize) -> Option<String> {
+    let names = ["lr", "learning_rate", "base_lr", "max_lr"];
+    let rates: Vec<f64> = peer.optimizers.get(optimizer)?.groups.iter().filter_map(|group| group.lr).collect();
+    let is_rate = |name: &str| name.rsplit('.').next().is_some_and(|name| names.contains(&name));
+    let mut set = peer.settings.iter().filter(|(name, _)| is_rate(name));
+    let (name, value) = set.find(|(_, value)| value.parse().is_ok_and(|rate| !rates.contains(&rate)))?;
+    Some(format!(
+        "the schedule: `{name}` is {value}, and the rates in the file are {rates:?}, so the script moves them; no state \
+         of a scheduler is in the file"
+    ))
 }
 
 /// Says to which update the rates of an optimizer belong.

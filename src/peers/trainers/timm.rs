@@ -55,7 +55,6 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
     let survey = Survey::of(root, READ);
     peer.settings.extend(survey.settings);
     peer.left.extend(survey.left);
-    progress::rate_all(&mut peer, 0, RateOf::Last);
     peer.missing
         .push("the place in the data: the script begins the next epoch, and no file has its random state".to_owned());
     Ok(peer)
@@ -116,9 +115,14 @@ fn add_schedule(peer: &mut Peer, arguments: Option<Ref<'_>>) {
     if kind.is_none() {
         peer.missing.push("the schedule: args has no `sched`, so its form and warm-up are not known".to_owned());
     }
-    if kind == Some("none") || peer.optimizers.is_empty() {
+    if kind == Some("none") {
+        return progress::rate_all(peer, 0, RateOf::Constant);
+    }
+    if peer.optimizers.is_empty() {
         return;
     }
+    // The script saves before it steps the scheduler.
+    progress::rate_all(peer, 0, RateOf::Last);
     let by_updates = get("sched_on_updates").and_then(Ref::bool) == Some(true);
     let (unit, at) = match by_updates {
         true => (Unit::Updates, peer.updates.map(|updates| updates as f64)),

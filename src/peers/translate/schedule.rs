@@ -84,6 +84,12 @@ fn without_schedule(optimizer: &Optimizer) -> Result<Option<RateSchedule>, Refus
         );
         return Err(Refusal::ask("schedule", reason));
     }
+    if groups.iter().any(|group| matches!(group.rate_of, RateOf::Unknown | RateOf::Last)) {
+        return Err(Refusal::ask(
+            "schedule",
+            "the file has a rate, but no schedule, and what it tells besides speaks against a constant one; write `schedule` in the configuration",
+        ));
+    }
     Ok(None)
 }
 
