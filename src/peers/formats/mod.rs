@@ -3,6 +3,8 @@
 //! A format knows nothing of trainers. Each refuses by name what it does not read, and takes no more memory than a small
 //! multiple of the file's size.
 
+#[cfg(test)]
+pub(in crate::peers) mod changed;
 pub mod compressed;
 /// The file of the whole crate: this folder is also built without the rest.
 #[path = "../../crc32c.rs"]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::super::changed::{Random, change};
 use super::*;
 
 fn case() -> std::path::PathBuf {
@@ -38,4 +39,20 @@ fn a_folder_that_is_half_written_says_so() {
     assert!(
         error.is_damage() && error.to_string().contains("\"__0_0.distcp\"") && error.to_string().contains("missing")
     );
+}
+
+#[test]
+fn changed_forms_of_the_real_folder_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(case().join("__0_0.distcp"), folder.path().join("__0_0.distcp")).unwrap();
+    let whole = fs::read(case().join(METADATA)).unwrap();
+    let mut random = Random(3);
+    let mut refused = 0;
+    for _ in 0..150 {
+        let mut changed = whole.clone();
+        change(&mut changed, &mut random);
+        fs::write(folder.path().join(METADATA), &changed).unwrap();
+        refused += usize::from(read(folder.path()).is_err());
+    }
+    assert!(refused > 50, "{refused}");
 }

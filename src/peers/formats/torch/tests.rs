@@ -7,6 +7,7 @@ use memmap2::MmapMut;
 
 use super::super::super::tensor::Dtype;
 use super::super::super::tree::{Ref, Tree, Value};
+use super::super::changed::{Random, change};
 use super::*;
 
 fn cases() -> PathBuf {
@@ -251,39 +252,6 @@ fn sums_are_checked_where_they_are_asked_for() {
     assert!(read(file.path()).is_ok(), "opening a file does not read its numbers");
     let error = zip::verify(file.path()).unwrap_err();
     assert!(error.is_damage() && error.to_string().contains("the content of x/data/0 was changed"), "{error}");
-}
-
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
-}
-
-fn change(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..=random.below(4) {
-        let start = random.below(bytes.len());
-        let end = (start + random.below(24)).min(bytes.len());
-        match random.below(5) {
-            0 => bytes.truncate(start.max(1)),
-            1 => drop(bytes.drain(start..end)),
-            2 => {
-                let piece = bytes[start..end].to_vec();
-                let to = random.below(bytes.len());
-                bytes.splice(to..to, piece);
-            }
-            3 => bytes[start] = random.below(256) as u8,
-            _ => bytes[start] ^= 1 << random.below(8),
-        }
-        if bytes.is_empty() {
-            bytes.push(0);
-        }
-    }
 }
 
 /// Visits every tensor that can be reached, in bounded time.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::open;
 use super::*;
+use crate::peers::formats::changed::{Random, change};
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/cases/deepspeed")
@@ -103,4 +104,23 @@ fn weights_that_are_split_are_refused_by_the_kind_of_split() {
         let error = open(folder.path()).unwrap_err();
         assert!(matches!(error, PeerError::Unsupported { .. }) && error.to_string().contains(word), "{error}");
     }
+}
+
+#[test]
+fn changed_forms_of_the_real_files_are_read_or_refused() {
+    let folder = copy("nothing");
+    let mut random = Random(5);
+    for name in [MODEL, "zero_pp_rank_0_mp_rank_00_optim_states.pt"] {
+        let path = folder.path().join("global_step10").join(name);
+        let whole = fs::read(&path).unwrap();
+        for _ in 0..150 {
+            let mut changed = whole.clone();
+            change(&mut changed, &mut random);
+            fs::write(&path, &changed).unwrap();
+            // Whatever it is, a panic would end the test.
+            drop(open(folder.path()));
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert!(open(folder.path()).is_ok());
 }
