@@ -49,7 +49,7 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>) -> Result<usize, 
     let read: Result<Vec<Group>, PeerError> = groups.iter().map(|group| reader.group(*group, &mut by_id)).collect();
     let groups_read = read?;
     if !by_id.is_empty() {
-        peer.left.push(format!("{place}: {} states of parameters that no group has", by_id.len()));
+        peer.left.push(format!("{place}: states of {} parameters that no group has", by_id.len()));
     }
     peer.left.extend(
         reader.left.iter().map(|key| format!("{place}: the states `{key}`, which are neither tensor nor number")),
@@ -259,6 +259,6 @@ mod tests {
         let step = maker.int(3);
         let lost = state(&mut maker, step);
         let place = optimizer(&mut maker, &[(5, lost)], &[&[0]], &[]);
-        assert_eq!(read(&maker, place).unwrap().left, ["optimizer: 1 states of parameters that no group has"]);
+        assert_eq!(read(&maker, place).unwrap().left, ["optimizer: states of 1 parameters that no group has"]);
     }
 }
