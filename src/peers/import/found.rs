@@ -5,12 +5,11 @@ use super::error::Refusal;
 use super::order::{self, Candidate, Id, Ids};
 use super::param_names::ParamNames;
 use super::rules;
-use super::updates::{self, Made};
+use super::updates::{self, Counts, Made};
 use super::weights::{Matched, Ours};
 use crate::parameters::Parameters;
 use crate::peers::Peer;
 use crate::peers::translate::{self, RateSchedule, RuleGroup, UpdateRule};
-use crate::train::Session;
 
 /// Everything of the peer in our names.
 pub(super) struct Found {
@@ -21,17 +20,10 @@ pub(super) struct Found {
     /// Our names of the parameters of each group, optimizer after optimizer.
     pub names: Vec<Vec<String>>,
     pub planned: rules::Planned,
-    pub made: Made,
 }
 
 impl Found {
-    pub fn of(
-        peer: &Peer,
-        matched: Matched,
-        given: &ParamNames,
-        parameters: &Parameters,
-        updates: Option<u64>,
-    ) -> Result<Self, Refusal> {
+    pub fn of(peer: &Peer, matched: Matched, given: &ParamNames, parameters: &Parameters) -> Result<Self, Refusal> {
         let count = peer.optimizers.len();
         if count == 0 {
             return Err(Refusal::cannot(
@@ -45,9 +37,14 @@ impl Found {
         let names = order::name(&ids(peer, &rules, &matched, given), &candidates(peer, &matched), peer.trainer)?;
         let all: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
         let planned = rules::plan(&rules, &names, &all);
-        let known: Vec<Option<RateSchedule>> = schedules.iter().map(|found| found.clone().ok().flatten()).collect();
-        let made = updates::settle(peer, &rules, &known, updates)?;
-        Ok(Self { matched, rules, schedules, names, planned, made })
+        Ok(Self { matched, rules, schedules, names, planned })
+    }
+
+    /// Settles the number of updates made; `given` is a person's, and an epoch of the data here has `steps_per_epoch`.
+    pub fn made(&self, peer: &Peer, steps_per_epoch: u64, given: Option<u64>) -> Result<Made, Refusal> {
+        let known: Vec<Option<RateSchedule>> =
+            self.schedules.iter().map(|found| found.clone().ok().flatten()).collect();
+        updates::settle(&self.rules, &Counts { peer, schedules: &known, steps_per_epoch, given })
     }
 
     /// Says how things were found.
@@ -77,14 +74,14 @@ impl Found {
     }
 }
 
-/// Returns the tensors of the model here.
-pub(super) fn ours(session: &Session) -> Vec<Ours> {
+/// Returns the tensors of a model here.
+pub(super) fn ours(parameters: &Parameters, buffers: &Parameters) -> Vec<Ours> {
     let of = |tensors: &Parameters, buffer: bool| -> Vec<Ours> {
         let tensors = tensors.iter();
         tensors.map(|(name, var)| Ours { name: name.to_owned(), shape: var.dims().to_vec(), buffer }).collect()
     };
-    let mut all = of(session.parameters(), false);
-    all.extend(of(session.buffers(), true));
+    let mut all = of(parameters, false);
+    all.extend(of(buffers, true));
     all
 }
 

@@ -84,17 +84,19 @@ impl Import<'_> {
         let given = self.param_names.as_deref().map(param_names::read).transpose()?.unwrap_or_default();
         let refused = |refusal| ImportError::refused(&self.peer, refusal);
         let draft = Session::new(settled::draft(self)?)?;
-        let matched = weights::find(&ours(&draft), &peer.model, &given).map_err(refused)?;
-        let parameters = draft.parameters().clone();
+        let (parameters, steps_per_epoch) = (draft.parameters().clone(), draft.steps_per_epoch());
+        let matched = weights::find(&ours(&parameters, draft.buffers()), &peer.model, &given).map_err(refused)?;
         drop(draft);
-        let found = Found::of(&peer, matched, &given, &parameters, self.updates).map_err(refused)?;
+        let found = Found::of(&peer, matched, &given, &parameters).map_err(refused)?;
+        let made = found.made(&peer, steps_per_epoch, self.updates).map_err(refused)?;
         let mut account = Account::of(&peer);
-        account.step = found.made.step;
+        account.step = made.step;
+        account.translated.extend(made.note.clone());
         found.describe(&peer, &mut account);
         let asked = Asked { import: self, peer: &peer, found: &found, parameters: &parameters };
         let config = asked.config(&mut account)?;
         let session = Session::new(config)?;
-        let session = state::put(session, self, &peer, &found, &mut account)?;
+        let session = state::put(session, &asked, &made, &mut account)?;
         rates::check(&session, &asked)?;
         Ok(Imported { session, account })
     }

@@ -79,8 +79,7 @@ fn beside(group: &Group, first: &Group) -> Map<String, Value> {
     let is_shared = group.kind == first.kind
         && differing.iter().all(|key| OF_GROUPS.contains(&key.as_str()) && group.hyperparameters.contains_key(*key));
     if is_shared {
-        // Written even where it is the same, so that a change of the first group's rate leaves this one.
-        let own = group.hyperparameters.iter().filter(|(key, _)| *key == "lr" || differing.contains(key));
+        let own = group.hyperparameters.iter().filter(|(key, _)| differing.contains(key));
         table.extend(own.map(|(key, value)| (key.clone(), value.clone())));
     } else {
         table.insert("kind".to_owned(), group.kind.into());
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(
             planned.table,
             json!({"kind": "adamw", "lr": 0.1, "weight_decay": 0.0, "eps": 1e-8, "groups": [
-                {"parameters": ["c[[]0[]]"], "lr": 0.1, "weight_decay": 0.5},
+                {"parameters": ["c[[]0[]]"], "weight_decay": 0.5},
                 {"parameters": ["b", "d"], "kind": "frozen"},
             ]})
         );

@@ -1,6 +1,6 @@
 //! The configuration of an imported run: what a person wrote, completed from the checkpoint and compared with it.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Import;
 use super::account::Account;
@@ -68,7 +68,7 @@ impl Asked<'_> {
         let ours = from_file_filled(&self.import.config, self.import.settings, |config| {
             own = SAID_BY_PEERS.iter().filter(|key| config.get(**key).is_some()).collect();
             said = config["optimizer"].clone();
-            self.fill(config, schedule, momentum.as_ref(), clipping, false);
+            self.fill(config, schedule, momentum.as_ref(), clipping, None);
         });
         // First what is asked for: without it the configuration may not even be read.
         if let Err(refusal) = &found {
@@ -77,8 +77,9 @@ impl Asked<'_> {
         self.require_asked(&said).map_err(refused)?;
         let ours = ours?;
         let others = others(self.import.settings);
+        let answers = self.answers(&ours);
         let theirs = from_file_filled(&self.import.config, &others, |config| {
-            self.fill(config, schedule, momentum.as_ref(), clipping, true);
+            self.fill(config, schedule, momentum.as_ref(), clipping, Some(&answers));
         })?;
         agreement::of_optimizers(self, &ours, &theirs)?;
         agreement::of_clipping(self, &ours, &theirs)?;
@@ -89,18 +90,21 @@ impl Asked<'_> {
         Ok(ours)
     }
 
-    /// Adds what the checkpoint says to a configuration: where it says nothing, or in place of what it says.
+    /// Adds what the checkpoint says to a configuration: where it says nothing, or, with the `answers` to what the
+    /// checkpoint lacks, in place of what it says.
     fn fill(
         &self,
         config: &mut Value,
         schedule: Option<&Schedule>,
         momentum: Option<&Schedule>,
         clipping: Option<(f64, f64)>,
-        replaces: bool,
+        answers: Option<&Map<String, Value>>,
     ) {
         let Value::Object(config) = config else { return };
-        let own = config.get("optimizer").filter(|_| !replaces).cloned().unwrap_or(Value::Null);
-        config.insert("optimizer".to_owned(), self.optimizer(own));
+        let replaces = answers.is_some();
+        let own = config.get("optimizer").cloned().unwrap_or(Value::Null);
+        let table = answers.map_or_else(|| self.optimizer(own), |answers| self.answered(answers));
+        config.insert("optimizer".to_owned(), table);
         let mut put = |key: &str, value: Option<Value>| match value {
             Some(value) if replaces || !config.contains_key(key) => drop(config.insert(key.to_owned(), value)),
             _ => {}
@@ -137,6 +141,20 @@ impl Asked<'_> {
         table
     }
 
+    /// Returns the settings of the optimizer that the checkpoint lacks, as they are in the configuration.
+    fn answers(&self, ours: &Config) -> Map<String, Value> {
+        let Ok(Value::Object(table)) = serde_json::to_value(&ours.optimizer) else { return Map::new() };
+        table.into_iter().filter(|(key, _)| self.is_asked(&format!("optimizer.{key}"))).collect()
+    }
+
+    fn answered(&self, answers: &Map<String, Value>) -> Value {
+        let mut table = self.found.planned.table.clone();
+        if let Value::Object(table) = &mut table {
+            table.extend(answers.clone());
+        }
+        table
+    }
+
     /// Whether the checkpoint lacks a setting of its optimizer.
     pub fn is_asked(&self, key: &str) -> bool {
         self.found.rules.iter().flat_map(|rule| &rule.asked).any(|asked| asked.thing == key)
@@ -148,16 +166,13 @@ impl Asked<'_> {
             let key = asked.thing.strip_prefix("optimizer.").unwrap_or(&asked.thing);
             said.get(key).is_some() || self.is_decided(&asked.thing)
         };
-        match self.found.rules.iter().flat_map(|rule| &rule.asked).find(|asked| !is_said(asked)) {
-            Some(asked) => Err(Refusal {
-                reason: format!(
-                    "{}; give `{}` in the configuration, or with `--set {}=…`",
-                    asked.reason, asked.thing, asked.thing
-                ),
-                ..asked.clone()
-            }),
-            None => Ok(()),
-        }
+        let all = self.found.rules.iter().flat_map(|rule| &rule.asked);
+        let mut open: Vec<&Refusal> = all.filter(|asked| !is_said(asked)).collect();
+        open.dedup_by_key(|asked| &asked.thing);
+        let Some(first) = open.first() else { return Ok(()) };
+        let reasons: Vec<String> = open.iter().map(|asked| format!("`{}`: {}", asked.thing, asked.reason)).collect();
+        let reason = format!("{}; or with `--set {}=…`", reasons.join("; "), first.thing);
+        Err(Refusal::ask("optimizer", reason))
     }
 
     /// Returns the schedule that the checkpoint says; `None` if its rates are constant.

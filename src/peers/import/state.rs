@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::Import;
 use super::account::Account;
 use super::error::{ImportError, Refusal};
 use super::found::Found;
 use super::layout::{to_host, turned};
+use super::settled::Asked;
+use super::updates::Made;
 use super::weights::Match;
 use crate::model::Precision;
 use crate::parameters::host_dtype;
@@ -23,27 +24,19 @@ use crate::train::{Session, Taken};
 /// A tensor has another shape or dtype than the session's, or the run is shorter than its part that was made.
 pub(super) fn put(
     session: Session,
-    import: &Import<'_>,
-    peer: &Peer,
-    found: &Found,
+    asked: &Asked<'_>,
+    made: &Made,
     account: &mut Account,
 ) -> Result<Session, ImportError> {
-    let refused = |refusal| ImportError::refused(&import.peer, refusal);
+    let (peer, found, path) = (asked.peer, asked.found, &asked.import.peer);
+    let refused = |refusal| ImportError::refused(path, refusal);
     let weights = weights(&session, peer, found).map_err(refused)?;
     let moments = moments(&session, found).map_err(refused)?;
     account.taken.push(format!("{} tensors of the optimizer", moments.len()));
     let loss_scale = loss_scale(&session, peer, account);
     let memory = memory(&session, found).map_err(refused)?;
-    let taken = Taken {
-        step: found.made.step,
-        skipped: found.made.skipped,
-        weights,
-        moments,
-        memory,
-        loss_scale,
-        origin: account.to_history(),
-    };
-    Ok(session.taking(taken, &import.peer)?)
+    let (step, skipped, origin) = (made.step, made.skipped, account.to_history());
+    Ok(session.taking(Taken { step, skipped, weights, moments, memory, loss_scale, origin }, path)?)
 }
 
 fn failed(name: &str, reason: String) -> Refusal {
