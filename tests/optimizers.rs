@@ -82,10 +82,15 @@ impl Problem {
 
 #[track_caller]
 fn assert_close(place: &str, found: &[f64], expected: &[f64]) {
+    assert_within(TOLERANCE, place, found, expected);
+}
+
+#[track_caller]
+fn assert_within(tolerance: f64, place: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{place}");
     let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
     let apart = found.iter().zip(expected).fold(0.0, |apart: f64, (a, b)| apart.max((a - b).abs()));
-    assert!(apart <= TOLERANCE * largest, "{place}: {apart} apart, of {largest}");
+    assert!(apart <= tolerance * largest, "{place}: {apart} apart, of {largest}");
 }
 
 /// The rule of a case, beside the arguments that the library's own class got.
@@ -94,6 +99,12 @@ fn rule(id: &str) -> Value {
         "timm_sgdw" => json!({"kind": "sgd", "decoupled": "rate"}),
         "keras_adam" => json!({"kind": "adam", "variant": "keras", "eps": 1e-7}),
         "keras_adamw" => json!({"kind": "adamw", "variant": "keras", "eps": 1e-7, "weight_decay": 0.004}),
+        "keras_nadam" => json!({"kind": "nadam", "eps": 1e-7, "momentum_decay": 1.0}),
+        "keras_adamax" => json!({"kind": "adamax", "variant": "keras", "eps": 1e-7}),
+        "keras_rmsprop" => json!({"kind": "rmsprop", "variant": "keras", "eps": 1e-7, "alpha": 0.9}),
+        "keras_adagrad" => {
+            json!({"kind": "adagrad", "variant": "keras", "eps": 1e-7, "initial_accumulator_value": 0.1})
+        }
         id => json!({"kind": id.split('_').nth(1).unwrap()}),
     }
 }
@@ -101,7 +112,7 @@ fn rule(id: &str) -> Value {
 #[test]
 fn every_rule_has_the_numbers_of_the_library_that_it_is_named_after() {
     let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(file("cases.json")).unwrap()).unwrap();
-    assert_eq!(cases.len(), 15);
+    assert_eq!(cases.len(), 19);
     for case in cases {
         let mut config = rule(&case.id);
         config.as_object_mut().unwrap().extend(case.arguments);
@@ -114,7 +125,9 @@ fn every_rule_has_the_numbers_of_the_library_that_it_is_named_after() {
         }
         assert!(!case.state.is_empty(), "{}", case.id);
         for (name, expected) in &case.state {
-            assert_close(&format!("{} {name}", case.id), &problem.state(name), expected);
+            // Keras' Nadam takes 1 - 0.999 in f32, which is 1.3e-5 of it too small.
+            let tolerance = if case.id == "keras_nadam" { 1.5e-5 } else { TOLERANCE };
+            assert_within(tolerance, &format!("{} {name}", case.id), &problem.state(name), expected);
         }
     }
 }

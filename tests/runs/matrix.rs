@@ -29,7 +29,7 @@ const NESTEROV: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9, nesterov = tr
 const ADAM: &str = "{ kind = 'adam', lr = 0.05, weight_decay = 0.01 }";
 
 /// Other rules, and those of above as other frameworks compute them.
-pub const FOREIGN: [&str; 13] = [
+pub const FOREIGN: [&str; 16] = [
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, variant = 'keras' }",
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, decoupled = 'composer' }",
     "{ kind = 'adam', lr = 0.05, weight_decay = 0.01, amsgrad = true }",
@@ -40,6 +40,9 @@ pub const FOREIGN: [&str; 13] = [
     "{ kind = 'adamax', lr = 0.05, weight_decay = 0.01 }",
     "{ kind = 'rmsprop', lr = 0.01, weight_decay = 0.01 }",
     "{ kind = 'rmsprop', lr = 0.01, momentum = 0.5, centered = true }",
+    "{ kind = 'adamax', lr = 0.05, weight_decay = 0.01, variant = 'keras' }",
+    "{ kind = 'rmsprop', lr = 0.01, momentum = 0.5, variant = 'keras' }",
+    "{ kind = 'adagrad', lr = 0.05, initial_accumulator_value = 0.1, variant = 'keras' }",
     "{ kind = 'adagrad', lr = 0.05, lr_decay = 0.1, initial_accumulator_value = 0.1 }",
     "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['0.*'], kind = 'frozen' }] }",
     "{ kind = 'nadam', lr = 0.05, groups = [{ parameters = ['2.*'], kind = 'radam', lr = 0.01 }] }",

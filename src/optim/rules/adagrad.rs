@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{BaseHyperparams, OptimError, Step, Update, UpdateRule};
 use super::moments;
+use super::variants::{Variant, is_default};
 use crate::cpu::Element;
 
 /// Gradient descent by the root of the sum of all squared gradients, like `torch.optim.Adagrad`: Duchi et al., JMLR
@@ -21,7 +22,7 @@ pub struct Adagrad {
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub lr_decay: f64,
-    /// Multiple of the weights that is added to their gradient.
+    /// Multiple of the weights that is added to their gradient, unless `variant` says otherwise.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
@@ -33,6 +34,9 @@ pub struct Adagrad {
     #[serde(default = "default_eps")]
     #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,
+    /// Whose form is computed, by default PyTorch's. Keras adds `eps` below the root.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: Variant,
 }
 
 fn default_eps() -> f64 {
@@ -41,7 +45,14 @@ fn default_eps() -> f64 {
 
 impl Default for Adagrad {
     fn default() -> Self {
-        Self { lr: 1e-2, lr_decay: 0.0, weight_decay: 0.0, initial_accumulator_value: 0.0, eps: default_eps() }
+        Self {
+            lr: 1e-2,
+            lr_decay: 0.0,
+            weight_decay: 0.0,
+            initial_accumulator_value: 0.0,
+            eps: default_eps(),
+            variant: Variant::default(),
+        }
     }
 }
 
@@ -83,26 +94,28 @@ impl Adagrad {
     /// Makes one pass over the slices of the parameter.
     fn fused<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let of = <T as WithDType>::from_f64;
-        let (scale, decay) = (of(tensors.gradient_scale), of(step.weight_decay));
-        let (rate, start, eps) = (of(self.rate(step)), of(self.start(step)), of(self.eps));
+        let [shrink, decay] = self.variant.decay(step).map(of);
+        let [inner, outer] = self.variant.eps(self.eps).map(of);
+        let (scale, rate, start) = (of(tensors.gradient_scale), of(self.rate(step)), of(self.start(step)));
         tensors.in_place(|[p, s]: [&mut [T]; 2], g| {
             for ((p, s), g) in p.iter_mut().zip(s).zip(g) {
                 let weight = *p;
                 let g = *g * scale + decay * weight;
                 let sum = *s + start + g * g;
                 *s = sum;
-                *p = weight - rate * (g / (sum.sqrt() + eps));
+                *p = weight * shrink - rate * (g / ((sum + inner).sqrt() + outer));
             }
         })
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
     fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let ([shrink, decay], [inner, outer]) = (self.variant.decay(step), self.variant.eps(self.eps));
         let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
+        let g = (tensors.gradient()? + (&p * decay)?)?;
         let sum = ((tensors.state(0)? + self.start(step))? + g.sqr()?)?;
         tensors.set_state(0, &sum)?;
-        let moved = ((g / (sum.sqrt()? + self.eps)?)? * self.rate(step))?;
-        tensors.set_weights(&(p - moved)?)
+        let moved = ((g / ((sum + inner)?.sqrt()? + outer)?)? * self.rate(step))?;
+        tensors.set_weights(&((p * shrink)? - moved)?)
     }
 }

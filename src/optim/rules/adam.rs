@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
-use super::variants::{Decoupled, Variant, is_default};
+use super::variants::{Variant, is_default};
 
 /// Adam with weight decay added to the gradient, like `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,10 +70,7 @@ impl UpdateRule for Adam {
 
 impl Adam {
     fn moments(&self, step: &Step) -> Moments {
-        let moments = Moments::new(step, self.betas[1], self.eps, self.variant);
-        match self.variant {
-            Variant::Pytorch => Moments { decay: step.weight_decay, ..moments },
-            Variant::Keras => Moments { shrink: Decoupled::Rate.shrink(step), ..moments },
-        }
+        let [shrink, decay] = self.variant.decay(step);
+        Moments { shrink, decay, ..Moments::new(step, self.betas[1], self.eps, self.variant) }
     }
 }

@@ -82,7 +82,7 @@ impl UpdateRule for NAdam {
     }
 }
 
-/// The momenta of an update, of which PyTorch saves `product` as `mu_product`.
+/// The momenta of an update.
 #[derive(Clone, Copy, Debug)]
 struct Momenta {
     now: f64,
@@ -92,23 +92,29 @@ struct Momenta {
 }
 
 impl NAdam {
-    /// Returns the momenta after this number of updates.
+    /// Returns the product of the momenta of the first `updates` updates, which PyTorch saves as `mu_product`.
     ///
-    /// The product is computed from the first update on, so that a resumed run needs no saved number for it. It falls
-    /// at least as fast as `beta1^n`, and the loop ends where it no longer changes `1 - product`: after 350 updates at
-    /// the default betas.
-    fn momenta(&self, updates_before: u64) -> Momenta {
+    /// It is computed from the first update on, so that a resumed run needs no saved number for it. It falls at least
+    /// as fast as `beta1^n`, and the loop ends where it no longer changes `1 - product`: after 350 updates at the
+    /// default betas.
+    fn mu_product(&self, updates: u64) -> f64 {
         let falls = 0.96f64.powf(self.momentum_decay);
         let (mut product, mut fallen) = (1.0, 1.0);
-        for _ in 0..=updates_before {
+        for _ in 0..updates {
             fallen *= falls;
             product *= self.betas[0] * (1.0 - 0.5 * fallen);
             if product < f64::EPSILON / 4.0 {
                 break;
             }
         }
+        product
+    }
+
+    /// Returns the momenta after this number of updates.
+    fn momenta(&self, updates_before: u64) -> Momenta {
         let of = |n: u64| self.betas[0] * (1.0 - 0.5 * 0.96f64.powf(n as f64 * self.momentum_decay));
-        Momenta { now: of(updates_before + 1), next: of(updates_before + 2), product }
+        let product = self.mu_product(updates_before.saturating_add(1));
+        Momenta { now: of(updates_before.saturating_add(1)), next: of(updates_before.saturating_add(2)), product }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, default_eps};
+use super::variants::{Variant, is_default};
 use crate::cpu::Element;
 
 /// Gradient descent by the root of a running mean of squared gradients, like `torch.optim.RMSprop`: Hinton, 2012.
@@ -20,11 +21,11 @@ pub struct RmsProp {
     #[serde(default = "default_alpha")]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub alpha: f64,
-    /// Added to the root.
+    /// Added to the root, unless `variant` says otherwise.
     #[serde(default = "default_eps")]
     #[schemars(range(min = f32::MIN_POSITIVE))]
     pub eps: f64,
-    /// Multiple of the weights that is added to their gradient.
+    /// Multiple of the weights that is added to their gradient, unless `variant` says otherwise.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
@@ -36,6 +37,10 @@ pub struct RmsProp {
     /// can round below zero where a gradient hardly changes, and the weight is then not a number.
     #[serde(default)]
     pub centered: bool,
+    /// Whose form is computed, by default PyTorch's. Keras adds `eps` below the root, and has the rate in the momentum: a
+    /// changed rate acts on new gradients only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: Variant,
 }
 
 fn default_alpha() -> f64 {
@@ -45,7 +50,8 @@ fn default_alpha() -> f64 {
 impl Default for RmsProp {
     fn default() -> Self {
         let (alpha, eps) = (default_alpha(), default_eps());
-        Self { lr: 1e-2, alpha, eps, weight_decay: 0.0, momentum: 0.0, centered: false }
+        let variant = Variant::default();
+        Self { lr: 1e-2, alpha, eps, weight_decay: 0.0, momentum: 0.0, centered: false, variant }
     }
 }
 
@@ -81,21 +87,37 @@ impl UpdateRule for RmsProp {
 impl RmsProp {
     fn numbers<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Numbers<T> {
         let of = <T as WithDType>::from_f64;
+        let [shrink, decay] = self.variant.decay(step).map(of);
+        let [inner, outer] = self.variant.eps(self.eps).map(of);
+        let [into_buffer, from_buffer] = self.rates(step).map(of);
         Numbers {
             lr: of(step.lr),
             alpha: of(self.alpha),
             take: of(1.0 - self.alpha),
-            eps: of(self.eps),
+            inner,
+            outer,
+            into_buffer,
+            from_buffer,
             momentum: of(step.momentum),
-            decay: of(step.weight_decay),
+            shrink,
+            decay,
             scale: of(tensors.gradient_scale),
+        }
+    }
+
+    /// Returns the factors of what enters the momentum, and of what leaves it.
+    fn rates(&self, step: &Step) -> [f64; 2] {
+        match self.variant {
+            Variant::Pytorch => [1.0, step.lr],
+            Variant::Keras => [step.lr, 1.0],
         }
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
     fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let ([shrink, decay], [inner, outer]) = (self.variant.decay(step), self.variant.eps(self.eps));
         let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
+        let g = (tensors.gradient()? + (&p * decay)?)?;
         let square = ((tensors.state(0)? * self.alpha)? + (g.sqr()? * (1.0 - self.alpha))?)?;
         tensors.set_state(0, &square)?;
         let mut spread = square;
@@ -105,13 +127,17 @@ impl RmsProp {
             tensors.set_state(1, &mean)?;
             spread = (spread - mean.sqr()?)?;
         }
-        let mut direction = (g / (spread.sqrt()? + self.eps)?)?;
+        let direction = (g / ((spread + inner)?.sqrt()? + outer)?)?;
         let buffer = 1 + usize::from(self.centered);
-        if tensors.states.len() > buffer {
-            direction = ((tensors.state(buffer)? * step.momentum)? + direction)?;
-            tensors.set_state(buffer, &direction)?;
-        }
-        tensors.set_weights(&(p - (direction * step.lr)?)?)
+        let moved = if tensors.states.len() > buffer {
+            let [into_buffer, from_buffer] = self.rates(step);
+            let kept = ((tensors.state(buffer)? * step.momentum)? + (direction * into_buffer)?)?;
+            tensors.set_state(buffer, &kept)?;
+            (kept * from_buffer)?
+        } else {
+            (direction * step.lr)?
+        };
+        tensors.set_weights(&((p * shrink)? - moved)?)
     }
 }
 
@@ -120,8 +146,12 @@ struct Numbers<T> {
     lr: T,
     alpha: T,
     take: T,
-    eps: T,
+    inner: T,
+    outer: T,
+    into_buffer: T,
+    from_buffer: T,
     momentum: T,
+    shrink: T,
     decay: T,
     scale: T,
 }
@@ -133,27 +163,27 @@ impl<T: Element> Numbers<T> {
             (false, 1) => tensors.in_place(|[p, v]: [&mut [T]; 2], g| {
                 for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
                     let g = self.gradient(*p, *g);
-                    *p = *p - self.lr * (g / self.root(self.square(v, g)));
+                    *p = *p * self.shrink - self.lr * (g / self.root(self.square(v, g)));
                 }
             }),
             (false, _) => tensors.in_place(|[p, v, b]: [&mut [T]; 3], g| {
                 for (((p, v), b), g) in p.iter_mut().zip(v).zip(b).zip(g) {
                     let g = self.gradient(*p, *g);
-                    *b = *b * self.momentum + g / self.root(self.square(v, g));
-                    *p = *p - self.lr * *b;
+                    *b = *b * self.momentum + self.into_buffer * (g / self.root(self.square(v, g)));
+                    *p = *p * self.shrink - self.from_buffer * *b;
                 }
             }),
             (true, 2) => tensors.in_place(|[p, v, m]: [&mut [T]; 3], g| {
                 for (((p, v), m), g) in p.iter_mut().zip(v).zip(m).zip(g) {
                     let g = self.gradient(*p, *g);
-                    *p = *p - self.lr * (g / self.root(self.spread(v, m, g)));
+                    *p = *p * self.shrink - self.lr * (g / self.root(self.spread(v, m, g)));
                 }
             }),
             (true, _) => tensors.in_place(|[p, v, m, b]: [&mut [T]; 4], g| {
                 for ((((p, v), m), b), g) in p.iter_mut().zip(v).zip(m).zip(b).zip(g) {
                     let g = self.gradient(*p, *g);
-                    *b = *b * self.momentum + g / self.root(self.spread(v, m, g));
-                    *p = *p - self.lr * *b;
+                    *b = *b * self.momentum + self.into_buffer * (g / self.root(self.spread(v, m, g)));
+                    *p = *p * self.shrink - self.from_buffer * *b;
                 }
             }),
         }
@@ -177,6 +207,6 @@ impl<T: Element> Numbers<T> {
     }
 
     fn root(&self, square: T) -> T {
-        square.sqrt() + self.eps
+        (square + self.inner).sqrt() + self.outer
     }
 }

@@ -19,6 +19,24 @@ pub enum Variant {
     Keras,
 }
 
+impl Variant {
+    /// Returns the factor of the weights, and the multiple of them that is added to their gradient.
+    pub(super) fn decay(self, step: &Step) -> [f64; 2] {
+        match self {
+            Self::Pytorch => [1.0, step.weight_decay],
+            Self::Keras => [Decoupled::Rate.shrink(step), 0.0],
+        }
+    }
+
+    /// Returns the numbers added below a root, and to the root: `eps` and 0, in some order.
+    pub(super) fn eps(self, eps: f64) -> [f64; 2] {
+        match self {
+            Self::Pytorch => [0.0, eps],
+            Self::Keras => [eps, 0.0],
+        }
+    }
+}
+
 /// By how much decoupled weight decay shrinks the weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
