@@ -133,7 +133,32 @@ fn keras_keeps_its_arithmetic() {
     adam.parameters = vec![parameter("0", &["momentum", "velocity"])];
     let translated = rule("Adam", Dialect::Keras, adam.clone());
     assert_eq!((translated.kind, state_names(&translated)), ("adamw", vec!["exp_avg", "exp_avg_sq"]));
-    assert!(optimizer(&run("RMSprop", Dialect::Keras, vec![adam]), 0).is_err());
+    assert!(optimizer(&run("Ftrl", Dialect::Keras, vec![adam]), 0).is_err());
+}
+
+#[test]
+fn every_rule_of_keras_that_is_translated_can_be_made() {
+    let betas = [("beta_1", 0.9), ("beta_2", 0.99), ("epsilon", 1e-7), ("weight_decay", 0.1)];
+    let rms = [("rho", 0.9), ("momentum", 0.5), ("epsilon", 1e-7), ("centered", 1.0)];
+    let adagrad = [("initial_accumulator_value", 0.1), ("epsilon", 1e-7)];
+    let cases: [(&str, &str, &[(&str, f64)], &[&str]); 4] = [
+        ("Nadam", "nadam", &betas, &["momentum", "velocity"]),
+        ("Adamax", "adamax", &betas, &["momentum", "norm"]),
+        ("RMSprop", "rmsprop", &rms, &["velocity", "momentum", "average_gradient"]),
+        ("Adagrad", "adagrad", &adagrad, &["accumulator"]),
+    ];
+    for (class, kind, settings, states) in cases {
+        let mut group = group(Some(0.01), []);
+        group.settings = settings.iter().map(|(key, value)| ((*key).to_owned(), Setting::Number(*value))).collect();
+        group.parameters = vec![parameter("0", states)];
+        let translated = rule(class, Dialect::Keras, group);
+        assert_eq!((translated.kind, translated.asked.len()), (kind, 0), "{class}");
+        let mut table = translated.groups[0].hyperparameters.clone();
+        table.insert("kind".to_owned(), json!(kind));
+        let config: crate::optim::OptimizerConfig = serde_json::from_value(table.into()).unwrap();
+        config.validate().unwrap();
+        assert_eq!(state_names(&translated).len(), states.len(), "{class}");
+    }
 }
 
 #[test]
