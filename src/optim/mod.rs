@@ -1,6 +1,6 @@
 //! Optimizers: update rules, parameter groups, clipping, and a state that can be saved.
 //!
-//! Read [`UpdateRule`] for what moves a parameter (SGD, Adam, AdamW, or a rule of yours, which [`register`] names),
+//! Read [`UpdateRule`] for what moves a parameter (one of the catalogue, or a rule of yours, which [`register`] names),
 //! [`OptimizerConfig`] for what can be asked for, [`Gradients`] for what a backward pass leaves, [`MeasuredGradients`]
 //! for what an update consumes, and [`Optimizer`] for the update itself. An optimizer knows nothing of schedules: each
 //! update is handed its hyperparameters.
