@@ -116,6 +116,11 @@ fn no_formula_breaks_a_promise() {
 }
 
 #[test]
+fn no_hdf5_file_breaks_a_promise() {
+    smoke("peer_hdf5");
+}
+
+#[test]
 fn no_log_breaks_a_promise() {
     smoke("log");
 }
@@ -141,6 +146,16 @@ fn no_file_of_pytorch_breaks_a_promise() {
 }
 
 #[test]
+fn no_messagepack_breaks_a_promise() {
+    smoke("peer_msgpack");
+}
+
+#[test]
+fn no_database_of_arrays_breaks_a_promise() {
+    smoke("peer_ocdbt");
+}
+
+#[test]
 fn no_state_to_go_on_from_breaks_a_promise() {
     smoke("resume");
 }
@@ -163,4 +178,9 @@ fn no_schedule_as_text_breaks_a_promise() {
 #[test]
 fn no_state_breaks_a_promise() {
     smoke("state");
+}
+
+#[test]
+fn no_array_of_zarr_breaks_a_promise() {
+    smoke("peer_zarr");
 }

@@ -7,6 +7,7 @@
 
 #[path = "../forge.rs"]
 mod forge;
+mod jax;
 mod memory;
 mod peers;
 mod watch;
@@ -15,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use forge::{forge, forge_file};
+pub use jax::{peer_hdf5, peer_msgpack, peer_ocdbt, peer_zarr};
 use memory::bounded;
 pub use peers::{peer_json, peer_pickle, peer_torch};
 use rekindle::checkpoint::{Checkpoint, Folder, Snapshot, WrittenBy};
@@ -30,14 +32,18 @@ use watch::Watch;
 pub type Target = fn(&Arena, &[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("config", config),
     ("formula", formula),
     ("log", log),
     ("manifest", manifest),
+    ("peer_hdf5", peer_hdf5),
     ("peer_json", peer_json),
+    ("peer_msgpack", peer_msgpack),
+    ("peer_ocdbt", peer_ocdbt),
     ("peer_pickle", peer_pickle),
     ("peer_torch", peer_torch),
+    ("peer_zarr", peer_zarr),
     ("resume", resume),
     ("safetensors", safetensors),
     ("schedule_json", schedule_json),

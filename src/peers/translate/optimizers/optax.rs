@@ -12,8 +12,10 @@ const TRACE: StateNames = &[("momentum_buffer", &["trace"])];
 pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<UpdateRule, Refusal> {
     let parameters = || optimizer.groups.iter().flat_map(|group| &group.parameters);
     let has = |name: &str| parameters().any(|parameter| parameter.states.iter().any(|(state, _)| state == name));
+    let adam_alone = optimizer.class.split(" and ").all(|class| matches!(class, "Adam" | "AdamW"));
     match (has("mu"), has("nu"), has("trace")) {
-        (true, true, false) => groups(optimizer, base_lrs, "adamw", MOMENTS, adam),
+        // A centred RMSprop has `mu` and `nu` too.
+        (true, true, false) if adam_alone => groups(optimizer, base_lrs, "adamw", MOMENTS, adam),
         (false, false, true) => groups(optimizer, base_lrs, "sgd", TRACE, sgd),
         (false, false, false) if parameters().all(|parameter| parameter.states.is_empty()) => {
             groups(optimizer, base_lrs, "sgd", TRACE, plain)
