@@ -1,6 +1,6 @@
 //! Layers of a Keras file: which of its numbered arrays is which weight.
 
-use super::variables::{Variable, class_of_name, nested_order, snake_case, variables};
+use super::variables::{Variable, class_of_name, class_within, nested_order, snake_case, variables};
 use crate::peers::formats::hdf5::Group;
 use crate::peers::peer::Named;
 use crate::peers::tensor::Dtype;
@@ -36,6 +36,8 @@ struct Layer<'a> {
     config: Option<Ref<'a>>,
     above: String,
     trained: bool,
+    /// Its class, where the layer around it tells.
+    class: Option<&'static str>,
 }
 
 /// Returns the weights of all layers, in one chain where the configuration tells their order.
@@ -75,7 +77,7 @@ fn of_list<'a>(
         };
         let Some(group) = group.group(&folder) else { continue };
         let mut block = Block::default();
-        add(&Layer { group, config: Some(layer), above: above.to_owned(), trained }, &mut block, 0)?;
+        add(&Layer { group, config: Some(layer), above: above.to_owned(), trained, class: None }, &mut block, 0)?;
         if !block.weights.is_empty() {
             chain.push(block);
         }
@@ -90,7 +92,7 @@ fn without_config(root: &Group) -> Result<Vec<Chain>, String> {
     let attributes = root.groups.iter().filter(|group| !matches!(group.name.as_str(), "layers" | "optimizer" | "vars"));
     for group in layers.chain(attributes) {
         let mut block = Block::default();
-        add(&Layer { group, config: None, above: String::new(), trained: true }, &mut block, 0)?;
+        add(&Layer { group, config: None, above: String::new(), trained: true, class: None }, &mut block, 0)?;
         if block.weights.is_empty() {
             continue;
         }
@@ -103,7 +105,7 @@ fn without_config(root: &Group) -> Result<Vec<Chain>, String> {
     // Weights of the model itself come before those of its layers.
     let mut own = Block::default();
     let model = Group { groups: root.group("vars").cloned().into_iter().collect(), ..Group::default() };
-    add(&Layer { group: &model, config: None, above: String::new(), trained: true }, &mut own, 0)?;
+    add(&Layer { group: &model, config: None, above: String::new(), trained: true, class: None }, &mut own, 0)?;
     let mut chains: Vec<Chain> = (chains.into_iter())
         .map(|(_, mut blocks)| {
             blocks.sort_by_key(|(number, _)| *number);
@@ -135,7 +137,7 @@ fn add(layer: &Layer<'_>, block: &mut Block, depth: usize) -> Result<(), String>
     let own = layer.group.group("vars");
     let given = own.and_then(|own| own.attribute("name"));
     let name = settings.and_then(|settings| settings.get("name")?.text()).or(given).unwrap_or(&layer.group.name);
-    let class = layer.config.and_then(|config| config.get("class_name")?.text()).map(str::to_owned);
+    let class = layer.config.and_then(|config| config.get("class_name")?.text()).or(layer.class).map(str::to_owned);
     let class = class.or_else(|| given.and_then(class_of_name)).or_else(|| class_of_name(&layer.group.name));
     let trained = layer.trained && settings.and_then(|settings| settings.get("trainable")?.bool()).unwrap_or(true);
     let prefix = match (layer.above.as_str(), name) {
@@ -165,7 +167,11 @@ fn add(layer: &Layer<'_>, block: &mut Block, depth: usize) -> Result<(), String>
         return Ok(());
     }
     for group in nested_order(class.as_deref(), &layer.group.groups) {
-        add(&Layer { group, config: None, above: prefix.clone(), trained }, block, depth + 1)?;
+        add(
+            &Layer { group, config: None, above: prefix.clone(), trained, class: class_within(class.as_deref()) },
+            block,
+            depth + 1,
+        )?;
     }
     Ok(())
 }

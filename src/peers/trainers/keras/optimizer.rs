@@ -1,7 +1,7 @@
 //! The optimizer of a Keras file: its variables are numbered, and its class and settings tell which is which.
 
 use super::layers::Weight;
-use super::slots::{Slots, slots};
+use super::slots::{Slots, UNTOLD, slots};
 use super::variables::snake_case;
 use super::{clipping, renamed};
 use crate::peers::formats::hdf5::Group as Folder;
@@ -43,8 +43,8 @@ pub(super) struct Stated<'a> {
     /// The rate, where it is a number.
     rate: Option<f64>,
     slots: Option<Slots>,
-    /// Variables that are not assigned, where the class is not known.
-    unknown: usize,
+    /// Why variables are not assigned to weights.
+    unknown: Option<String>,
     loss_scale: Option<LossScale>,
 }
 
@@ -61,7 +61,8 @@ impl<'a> Stated<'a> {
         if let Some(inner) = folder.group("inner_optimizer") {
             let settings = config.and_then(|config| config.get("config"));
             loss_scale = scale(folder, settings)?;
-            config = settings.and_then(|settings| settings.get("inner_optimizer"));
+            // Under mixed precision Keras wraps the optimizer by itself, and writes the configuration of the inner one.
+            config = settings.and_then(|settings| settings.get("inner_optimizer")).or(config);
             folder = inner;
             place = "optimizer/inner_optimizer/vars".to_owned();
         }
@@ -71,8 +72,14 @@ impl<'a> Stated<'a> {
         let config = config.and_then(|config| config.get("config"));
         let variables = vars.numbered().map_err(|what| format!("{place}: {what}"))?;
         let (header, rest) = header(&variables, config);
-        let read = slots(&class, config, rest, trained).map_err(|what| format!("{place}: {what}"))?;
-        let unknown = if read.is_none() { rest.len() } else { 0 };
+        let (read, unknown) = match slots(&class, config, rest, trained) {
+            Ok(None) if !rest.is_empty() => {
+                (None, Some(format!("{} variables of the optimizer {class:?}", rest.len())))
+            }
+            Ok(read) => (read, None),
+            // Without a configuration frozen layers count as trained.
+            Err(what) => (None, Some(what)),
+        };
         let iteration = header.first().and_then(|tensor| tensor.scalar()).map(|number| number as i64);
         let rate = header.get(1).and_then(|tensor| tensor.scalar());
         Ok(Some(Self { class, config, place, iteration, rate, slots: read, unknown, loss_scale }))
@@ -100,7 +107,8 @@ impl<'a> Stated<'a> {
         for (number, weight) in trained.iter().enumerate() {
             let name = peer.model.in_order.then(|| weight.named.name.clone());
             let states = self.slots.as_ref().map(|slots| slots.states(number)).unwrap_or_default();
-            parameters.push(Parameter { id: number.to_string(), name, updates, states, numbers: Vec::new() });
+            let numbers = self.slots.as_ref().map(Slots::numbers).unwrap_or_default();
+            parameters.push(Parameter { id: number.to_string(), name, updates, states, numbers });
         }
         if let Some(averages) = self.slots.as_ref().and_then(|slots| slots.of("average")) {
             let tensors = if peer.model.in_order { renamed(&trained, averages) } else { Vec::new() };
@@ -145,9 +153,6 @@ impl<'a> Stated<'a> {
             "SGD" if self.slots.is_some() => {
                 remark("The momentum of SGD has the rate in it: v = momentum * v - lr * gradient, w += v");
             }
-            "Nadam" => {
-                remark("The product of Nadam's momenta is in no file of Keras; the one here follows from the updates")
-            }
             "Adam" | "AdamW" => remark("Epsilon is added to the root of the velocity as it is, not as it is corrected"),
             _ => {}
         }
@@ -166,8 +171,10 @@ impl<'a> Stated<'a> {
             let what = "Callbacks that change the rate (ReduceLROnPlateau, LearningRateScheduler): no file has them";
             peer.missing.push(what.to_owned());
         }
-        if self.unknown > 0 {
-            peer.left.push(format!("{}: {} variables of the optimizer {:?}", self.place, self.unknown, self.class));
+        peer.left.extend(self.unknown.iter().map(|what| format!("{}: {what}", self.place)));
+        if self.slots.as_ref().is_some_and(|slots| slots.of(UNTOLD).is_some()) {
+            let what = "averages of the weights or accumulated gradients; only a .keras file tells which";
+            peer.left.push(format!("{}: {what}", self.place));
         }
     }
 }
@@ -199,10 +206,9 @@ fn class_of(name: &str) -> String {
 fn scale(folder: &Folder, settings: Option<Ref<'_>>) -> Result<Option<LossScale>, String> {
     let Some(vars) = folder.group("vars") else { return Ok(None) };
     let variables = vars.numbered().map_err(|what| format!("optimizer/vars: {what}"))?;
-    // Iteration, a rate that is not used, the counter of good steps, and the scale.
-    let (floats, integers): (Vec<&Tensor>, Vec<&Tensor>) = variables.into_iter().partition(|tensor| is_float(tensor));
-    let (Some(scale), Some(since)) = (floats.last(), integers.get(1)) else { return Ok(None) };
-    let (Some(scale), Some(since)) = (scale.scalar(), since.scalar()) else { return Ok(None) };
+    // Iteration, a rate that is not used, the counter of good steps, and the scale; then those of the inner optimizer.
+    let (Some(since), Some(scale)) = (variables.get(2), variables.get(3)) else { return Ok(None) };
+    let (Some(since), Some(scale)) = (since.scalar(), scale.scalar()) else { return Ok(None) };
     let interval = settings.and_then(|settings| settings.get("dynamic_growth_steps")?.number());
     Ok(Some(LossScale {
         scale,

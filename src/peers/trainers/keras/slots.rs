@@ -14,6 +14,8 @@ pub(super) struct Slots {
     /// Shapes of the weights in the optimizer's order.
     pub(super) shapes: Vec<Vec<usize>>,
     named: Vec<(&'static str, Vec<Tensor>)>,
+    /// A number for all weights.
+    number: Option<(&'static str, f64)>,
 }
 
 impl Slots {
@@ -22,13 +24,21 @@ impl Slots {
         self.named.iter().find(|(known, _)| *known == name).map(|(_, tensors)| tensors.as_slice())
     }
 
-    /// Returns the state of a weight; averages are no state of it.
+    /// Returns the number that all weights share, as Nadam has.
+    pub(super) fn numbers(&self) -> Vec<(String, f64)> {
+        self.number.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
+    }
+
+    /// Returns the state of a weight; averages are no state of it, and neither is what cannot be told.
     pub(super) fn states(&self, weight: usize) -> Vec<(String, Tensor)> {
         let of_weight =
             |(name, tensors): &(&'static str, Vec<Tensor>)| Some(((*name).to_owned(), tensors.get(weight)?.clone()));
-        self.named.iter().filter(|(name, _)| *name != "average").filter_map(of_weight).collect()
+        self.named.iter().filter(|(name, _)| !["average", UNTOLD].contains(name)).filter_map(of_weight).collect()
     }
 }
+
+/// Name of averages or accumulators, where no configuration tells which of them the optimizer has.
+pub(super) const UNTOLD: &str = "untold";
 
 const AVERAGES: Round = &["average"];
 const ACCUMULATORS: Round = &["gradient_accumulator"];
@@ -47,12 +57,17 @@ pub(super) fn slots(
         return Ok(None);
     }
     let Some(layouts) = layouts(class, config) else { return Ok(None) };
+    // The product of Nadam's momenta stands at the end.
+    let (variables, number) = match variables.split_last() {
+        Some((last, rest)) if class == "Nadam" && last.shape().is_empty() => (rest, last.scalar()),
+        _ => (variables, None),
+    };
     for layout in &layouts {
         let each: usize = layout.iter().map(|round| round.len()).sum();
         if each * weights == variables.len()
             && let Some(slots) = assign(layout, variables, weights)
         {
-            return Ok(Some(slots));
+            return Ok(Some(Slots { number: number.map(|number| ("u_product", number)), ..slots }));
         }
     }
     let due: Vec<String> = layouts.iter().map(|layout| (layout.concat().len() * weights).to_string()).collect();
@@ -75,9 +90,11 @@ fn assign(layout: &[Round], variables: &[&Tensor], weights: usize) -> Option<Slo
             named.push((name, tensors.collect()));
         }
     }
-    let shapes: Vec<Vec<usize>> = named.first()?.1.iter().map(|tensor| tensor.shape().to_vec()).collect();
+    // Factored moments have the shapes of rows and columns.
+    let whole = || named.iter().filter(|(name, _)| !["r", "c"].contains(name));
+    let shapes: Vec<Vec<usize>> = whole().next()?.1.iter().map(|tensor| tensor.shape().to_vec()).collect();
     let alike = |tensors: &[Tensor]| tensors.iter().zip(&shapes).all(|(tensor, shape)| tensor.shape() == shape);
-    named.iter().all(|(_, tensors)| alike(tensors)).then_some(Slots { shapes, named })
+    whole().all(|(_, tensors)| alike(tensors)).then_some(Slots { shapes, named, number: None })
 }
 
 /// Returns the layouts that a class can have: one where the configuration tells its settings, else all, with the usual
@@ -86,9 +103,8 @@ fn layouts(class: &str, config: Option<Ref<'_>>) -> Option<Vec<Vec<Round>>> {
     let own = rounds(class)?;
     let Some(config) = config else {
         let mut layouts = own.options();
-        for extra in [&[AVERAGES][..], &[ACCUMULATORS], &[AVERAGES, ACCUMULATORS]] {
-            layouts.extend(own.options().into_iter().map(|own| [extra, &own].concat()));
-        }
+        layouts.extend(own.options().into_iter().map(|own| [&[&[UNTOLD][..]][..], &own].concat()));
+        layouts.extend(own.options().into_iter().map(|own| [&[AVERAGES, ACCUMULATORS][..], &own].concat()));
         return Some(layouts);
     };
     let is = |key: &str| {
@@ -132,6 +148,7 @@ fn rounds(class: &str) -> Option<Rounds> {
         "RMSprop" => (&[&["velocity"]], &[("momentum", &["momentum"]), ("centered", &["average_gradient"])]),
         "Adagrad" => (&[&["accumulator"]], &[]),
         "Adadelta" => (&[&["accumulated_grad", "accumulated_delta_var"]], &[]),
+        "Adafactor" => (&[&["r", "c", "velocity"]], &[]),
         "Ftrl" => (&[&["accumulator", "linear"]], &[]),
         _ => return None,
     };
@@ -172,12 +189,23 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_shapes_tell_averages_from_a_third_moment() {
+    fn factored_moments_and_a_number_for_all_are_read() {
+        let factored = tensors(&[&[2], &[3], &[2, 3], &[], &[], &[3]]);
+        let read = slots("Adafactor", None, &factored.iter().collect::<Vec<_>>(), 2).unwrap().unwrap();
+        assert_eq!((read.shapes.clone(), first(&read, "c")), (vec![vec![2, 3], vec![3]], vec![1., 4.]));
+        let nadam = tensors(&[&[3], &[3], &[]]);
+        let read = slots("Nadam", None, &nadam.iter().collect::<Vec<_>>(), 1).unwrap().unwrap();
+        assert_eq!(read.numbers(), [("u_product".to_owned(), 2.0)]);
+    }
+
+    #[test]
+    fn without_settings_a_third_array_is_a_moment_by_its_shape_or_cannot_be_told() {
         let (a, b): (&[usize], &[usize]) = (&[2, 3], &[3]);
         let (amsgrad, averaged) = (tensors(&[a, a, b, b, a, b]), tensors(&[a, b, a, a, b, b]));
         let read = |tensors: &[Tensor]| slots("Adam", None, &tensors.iter().collect::<Vec<_>>(), 2);
         assert!(read(&amsgrad).unwrap().unwrap().of("velocity_hat").is_some());
-        assert!(read(&averaged).unwrap().unwrap().of("average").is_some());
+        let untold = read(&averaged).unwrap().unwrap();
+        assert!(untold.of(UNTOLD).is_some() && untold.states(0).len() == 2);
         assert!(read(&averaged[1..]).err().unwrap().contains("5 variables follow the rate"));
         assert!(slots("Mine", None, &amsgrad.iter().collect::<Vec<_>>(), 2).unwrap().is_none());
     }

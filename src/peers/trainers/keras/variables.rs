@@ -67,12 +67,13 @@ fn normalization(scale: bool, center: bool, is_batch: bool, count: usize) -> Vec
     trained.chain(statistics.iter().map(|name| Variable { buffer: true, ..Variable::new(name) })).collect()
 }
 
+/// Layers whose inner layers are all EinsumDense.
+const ATTENTION: [&str; 3] = ["MultiHeadAttention", "GroupedQueryAttention", "GroupQueryAttention"];
+
 /// Returns the groups of a layer's inner layers, in the order in which the class makes them.
 pub(super) fn nested_order<'a>(class: Option<&str>, groups: &'a [Group]) -> Vec<&'a Group> {
     let order: &[&str] = match class {
-        Some("MultiHeadAttention" | "GroupedQueryAttention" | "GroupQueryAttention") => {
-            &["query_dense", "key_dense", "value_dense", "output_dense"]
-        }
+        Some(class) if ATTENTION.contains(&class) => &["query_dense", "key_dense", "value_dense", "output_dense"],
         Some("Bidirectional") => &["forward_layer", "backward_layer"],
         _ => &[],
     };
@@ -113,6 +114,11 @@ const CLASSES: &[&str] = &[
     "GroupedQueryAttention",
     "Bidirectional",
 ];
+
+/// Returns the class of an inner layer of a layer of a class.
+pub(super) fn class_within(class: Option<&str>) -> Option<&'static str> {
+    class.filter(|class| ATTENTION.contains(class)).map(|_| "EinsumDense")
+}
 
 /// Returns the class whose automatic name this is: `dense_3` is a Dense.
 pub(super) fn class_of_name(name: &str) -> Option<String> {
