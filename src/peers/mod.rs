@@ -15,6 +15,7 @@ pub mod import;
 pub mod peer;
 #[cfg(feature = "trainer")]
 pub mod report;
+pub mod sums;
 pub mod tensor;
 pub mod trainers;
 #[cfg(feature = "trainer")]

@@ -9,8 +9,9 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
@@ -18,7 +19,7 @@ use memmap2::Mmap;
 use super::super::error::PeerError;
 use super::super::tree::{Place, Ref, Tree, Value};
 use super::pickle::{self, NoStorages, Refusal};
-use super::{map, torch};
+use super::{map, torch, zip};
 use nested::Nested;
 use parts::Part;
 
@@ -68,6 +69,32 @@ pub fn read(folder: &Path) -> Result<Tree, PeerError> {
     Ok(reader.tree)
 }
 
+/// Checks the sums of all parts in a folder, and returns the data files with their numbers of sums.
+///
+/// # Errors
+/// It is incomplete or damaged, or a part has another sum.
+pub fn verify(folder: &Path) -> Result<Vec<(PathBuf, usize)>, PeerError> {
+    let path = folder.join(METADATA);
+    let bytes = map(&path)?;
+    let (metadata, _) = pickle::read(&bytes, &mut NoStorages).map_err(|refusal| refusal.at(&path))?;
+    let stored = parts::stored(metadata.root()).map_err(|refusal| refusal.at(&path))?;
+    let mut reader = Reader { folder, files: HashMap::new(), tree: Tree::default() };
+    let mut checked: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for (name, parts) in stored {
+        for part in parts {
+            let (map, range, path) = reader.bytes(name, &part)?;
+            let archive = zip::Archive::open(map, range);
+            let archive = archive.map_err(|refusal| refusal.within(&format!("`{name}`")).at(&path))?;
+            if archive.members().iter().any(|member| !archive.has_its_sum(member)) {
+                let what = format!("the content of `{name}` at byte {} was changed: its sum is another", part.offset);
+                return Err(PeerError::damaged(path, what));
+            }
+            *checked.entry(path).or_default() += archive.members().len();
+        }
+    }
+    Ok(checked.into_iter().collect())
+}
+
 struct Reader<'a> {
     folder: &'a Path,
     /// Data files that were opened.
@@ -110,7 +137,16 @@ impl Reader<'_> {
     }
 
     /// Reads a part, which is a file of `torch.save` within a data file.
-    fn part(&mut self, name: &str, part: &Part) -> Result<(Tree, std::path::PathBuf), PeerError> {
+    fn part(&mut self, name: &str, part: &Part) -> Result<(Tree, PathBuf), PeerError> {
+        let (map, range, path) = self.bytes(name, part)?;
+        let read = torch::read_part(&map, range);
+        let (tree, _) =
+            read.map_err(|refusal| refusal.within(&format!("`{name}` at byte {}", part.offset)).at(&path))?;
+        Ok((tree, path))
+    }
+
+    /// Returns the bytes of a part: a mapped file, the range in it, and its path.
+    fn bytes(&mut self, name: &str, part: &Part) -> Result<(Arc<Mmap>, Range<usize>, PathBuf), PeerError> {
         let path = self.folder.join(&part.file);
         let map = match self.files.get(&part.file) {
             Some(map) => Arc::clone(map),
@@ -126,20 +162,14 @@ impl Reader<'_> {
                 opened
             }
         };
-        let end = part.offset.checked_add(part.length).filter(|end| *end <= map.len());
+        let Part { offset, length, .. } = part;
+        let end = offset.checked_add(*length).filter(|end| *end <= map.len());
         let end = end.ok_or_else(|| {
-            let what = format!(
-                "it has {} bytes and is cut off: `{name}` has {} from byte {}",
-                map.len(),
-                part.length,
-                part.offset
-            );
+            let size = map.len();
+            let what = format!("it has {size} bytes and is cut off: `{name}` has {length} from byte {offset}");
             PeerError::damaged(&path, what)
         })?;
-        let read = torch::read_part(&map, part.offset..end);
-        let (tree, _) =
-            read.map_err(|refusal| refusal.within(&format!("`{name}` at byte {}", part.offset)).at(&path))?;
-        Ok((tree, path))
+        Ok((map, *offset..end, path))
     }
 }
 
@@ -148,7 +178,7 @@ fn missing_part() -> Refusal {
 }
 
 /// Fills in a list whose items came in any order.
-fn list_of(items: std::collections::BTreeMap<usize, Place>) -> Result<Value, String> {
+fn list_of(items: BTreeMap<usize, Place>) -> Result<Value, String> {
     match items.keys().enumerate().find(|(index, key)| index != *key) {
         Some((index, _)) => Err(format!("item {index} of a list is missing")),
         None => Ok(Value::List(items.into_values().collect())),
