@@ -52,7 +52,7 @@ pub(super) fn tell(walk: &Walk<'_>) -> Told {
 
 fn remark(class: &str) -> Option<String> {
     matches!(class, "Adam" | "AdamW").then(|| {
-        "Adam, AdaBelief, Adamax, Yogi and NovoGrad of optax have states of the same keys: the program tells which"
+        "Adam, NAdam, AdaBelief, Adamax, Yogi and NovoGrad of optax have states of the same keys: the program tells which"
             .to_owned()
     })
 }
@@ -78,24 +78,26 @@ fn of_chain(chain: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     // RMSprop with momentum has the momentum's trace in the chain after it.
     let (place, class) = found.iter().find(|(_, class)| *class != "SGD").or_else(|| found.first())?;
     Some(match *class {
-        "Adam" if decays(place, chain) => "AdamW".to_owned(),
+        "Adam" => match between(place, chain) {
+            0 => "Adam".to_owned(),
+            1 => "AdamW".to_owned(),
+            parts => format!("Adam with {parts} further parts, as LAMB is"),
+        },
         class => class.to_owned(),
     })
 }
 
-/// Returns whether a part without state, as decoupled decay is, stands between Adam's state and the rate's. The rate is
+/// Returns the number of parts without state between Adam's and the rate's: decoupled decay is such a part. The rate is
 /// the last part of a chain, whether it has a count or not.
-fn decays(adam: &str, chain: &BTreeMap<String, BTreeSet<String>>) -> bool {
-    let Some((above, index)) = adam.rsplit_once('.') else { return false };
-    let Ok(index) = index.parse::<usize>() else { return false };
+fn between(adam: &str, chain: &BTreeMap<String, BTreeSet<String>>) -> usize {
+    let Some((above, index)) = adam.rsplit_once('.') else { return 0 };
+    let Ok(index) = index.parse::<usize>() else { return 0 };
     let within = |place: &String| {
         let rest = place.strip_prefix(above)?.strip_prefix('.')?;
         rest.split('.').next()?.parse::<usize>().ok()
     };
     let after = || chain.iter().filter_map(|(place, keys)| Some((within(place)?, keys))).filter(|(at, _)| *at > index);
     let schedule = after().filter(|(_, keys)| keys.iter().eq(["count"])).map(|(at, _)| at).min();
-    match schedule {
-        Some(schedule) => schedule > index + 1,
-        None => after().map(|(at, _)| at).max().is_some_and(|last| last > index + 1),
-    }
+    let rate = schedule.or_else(|| after().map(|(at, _)| at).max());
+    rate.map_or(0, |rate| rate - index - 1)
 }

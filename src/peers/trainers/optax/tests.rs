@@ -96,17 +96,15 @@ fn adam_and_adamw_are_told_by_the_part_between_them_and_the_rate() {
             let (count, empty) = (maker.int(7), maker.dict(&[]));
             let adam = maker.dict(&[("count", count), ("mu", tensors), ("nu", tensors)]);
             let last = if scheduled { maker.dict(&[("count", count)]) } else { empty };
-            let places = ["0", "1", "2"];
-            let chain = match parts {
-                2 => vec![adam, last],
-                _ => vec![adam, empty, last],
-            };
-            maker.dict(&places.into_iter().zip(chain).collect::<Vec<_>>())
+            let mut chain = vec![empty; parts];
+            (chain[0], chain[parts - 1]) = (adam, last);
+            maker.dict(&["0", "1", "2", "3"].into_iter().zip(chain).collect::<Vec<_>>())
         });
         assert_eq!(states_of(&peer), ["mu", "nu"]);
         assert_eq!(peer.schedules.len(), usize::from(scheduled));
         peer.optimizers[0].class.clone()
     };
+    assert!(class(4, false).starts_with("Adam with 2 further parts"));
     assert_eq!([class(2, false), class(3, false), class(2, true), class(3, true)], ["Adam", "AdamW", "Adam", "AdamW"]);
 }
 
