@@ -17,6 +17,7 @@ pub mod ocdbt;
 pub mod pickle;
 pub mod safetensors;
 pub mod torch;
+pub mod verify;
 pub mod zarr;
 pub mod zip;
 
