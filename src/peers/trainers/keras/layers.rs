@@ -175,3 +175,79 @@ fn add(layer: &Layer<'_>, block: &mut Block, depth: usize) -> Result<(), String>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::formats::json;
+    use crate::peers::tensor::Tensor;
+
+    fn layer(name: &str, given: &str, shapes: &[&[usize]]) -> Group {
+        let tensor = |shape: &[usize]| Tensor::from_f32(shape, &vec![0.0; shape.iter().product()]).unwrap();
+        let arrays = shapes.iter().enumerate().map(|(number, shape)| (number.to_string(), tensor(shape)));
+        let attributes = vec![("name".to_owned(), given.to_owned())];
+        let vars = Group { name: "vars".to_owned(), attributes, arrays: arrays.collect(), groups: Vec::new() };
+        within(name, vec![vars])
+    }
+
+    fn within(name: &str, groups: Vec<Group>) -> Group {
+        Group { name: name.to_owned(), groups, ..Group::default() }
+    }
+
+    fn names(chains: &[Chain]) -> Vec<(&str, bool)> {
+        let weights = chains.iter().flatten().flat_map(|block| &block.weights);
+        weights.map(|weight| (weight.named.name.as_str(), weight.trained)).collect()
+    }
+
+    /// Groups are sorted by name in the file; layers are in the order of the configuration.
+    #[test]
+    fn layers_follow_the_configuration_and_frozen_ones_are_not_trained() {
+        let inner = within("layers", vec![layer("dense", "wide", &[&[4, 4], &[4]])]);
+        let layers = vec![
+            layer("batch_normalization", "norm", &[&[4], &[4], &[4], &[4]]),
+            layer("dense", "first", &[&[3, 4]]),
+            layer("dense_1", "last", &[&[4, 1]]),
+            within("sequential", vec![inner]),
+        ];
+        let root = within("", vec![within("layers", layers)]);
+        let config = br#"{"class_name": "Sequential", "config": {"layers": [
+            {"class_name": "InputLayer", "config": {"name": "input"}},
+            {"class_name": "Dense", "config": {"name": "first", "trainable": false}},
+            {"class_name": "Sequential", "config": {"name": "inner", "layers": [
+                {"class_name": "Dense", "config": {"name": "wide"}}]}},
+            {"class_name": "BatchNormalization", "config": {"name": "norm", "scale": true, "center": true}},
+            {"class_name": "Dense", "config": {"name": "last"}}]}}"#;
+        let config = json::parse(config).unwrap();
+        let chains = chains(&root, Some(config.root())).unwrap();
+        assert_eq!(chains.len(), 1);
+        let expected = [
+            ("first/kernel", false),
+            ("inner/wide/kernel", true),
+            ("inner/wide/bias", true),
+            ("norm/gamma", true),
+            ("norm/beta", true),
+            ("norm/moving_mean", false),
+            ("norm/moving_variance", false),
+            ("last/kernel", true),
+        ];
+        assert_eq!(names(&chains), expected);
+    }
+
+    #[test]
+    fn without_a_configuration_each_class_is_a_chain_in_the_order_of_its_counts() {
+        let attention = within(
+            "multi_head_attention",
+            vec![layer("key_dense", "key", &[&[4, 2, 2]]), layer("query_dense", "query", &[&[4, 2, 2]])],
+        );
+        let dense: Vec<Group> =
+            ["dense", "dense_1", "dense_10", "dense_2"].map(|name| layer(name, name, &[&[2, 2]])).into();
+        let root = within("", vec![within("layers", [dense, vec![attention]].concat())]);
+        let chains = chains(&root, None).unwrap();
+        assert_eq!(
+            names(&chains[..1]).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["dense/kernel", "dense_1/kernel", "dense_2/kernel", "dense_10/kernel"]
+        );
+        let attention = ["multi_head_attention/query/kernel", "multi_head_attention/key/kernel"];
+        assert_eq!(names(&chains[1..]), attention.map(|name| (name, true)));
+    }
+}

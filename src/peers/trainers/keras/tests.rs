@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::peers::formats::changed::{Random, change};
 use crate::peers::peer::{RateOf, Setting};
 use crate::peers::trainers::perceptron::{CASES, continues, expected, numbers, states};
 
@@ -93,4 +94,29 @@ fn weights_alone_have_the_same_tensors_and_name_what_they_lack() {
         assert!(alone.missing.iter().any(|what| what.starts_with("The optimizer's settings")));
     }
     assert_eq!(case("adam_number_named", "model.weights.h5").optimizers[0].groups[0].lr, Some(f64::from(0.01f32)));
+}
+
+/// Changes reach the configuration and the structure of the weights alike.
+#[test]
+fn changed_forms_of_real_files_are_described_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(3);
+    for (case, name) in [("adamw_cosine_warmup", "model.keras"), ("adam_number_named", "model.weights.h5")] {
+        let bytes = std::fs::read(format!("{CASES}/keras/{case}/{name}")).unwrap();
+        let path = folder.path().join(name);
+        for round in 0..600 {
+            let mut changed = bytes.clone();
+            // The configuration is small beside the weights.
+            if round % 2 == 0 && name == "model.keras" {
+                let place = random.below(3000);
+                changed[place] = b"0]}\"-e"[random.below(6)];
+            } else {
+                change(&mut changed, &mut random);
+            }
+            std::fs::write(&path, changed).unwrap();
+            let began = std::time::Instant::now();
+            drop(open(path.clone()));
+            assert!(began.elapsed().as_secs() < 5, "{name}, round {round}");
+        }
+    }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::peers::formats::changed::{Random, change};
 use crate::peers::peer::Trainer;
 use crate::peers::trainers::open;
 use crate::peers::trainers::perceptron::{CASES, continues, expected, numbers, states};
@@ -184,4 +185,20 @@ fn a_moment_of_another_shape_is_refused() {
     let root = maker.dict(&[("params", trees[0]), ("opt_state", trace)]);
     let error = describe(maker.tree.at(root), &mut Peer::new("x", Trainer::Flax, "test")).unwrap_err();
     assert_eq!(error, "opt_state.trace.w has the shape [3, 2], and its weight [2, 3]");
+}
+
+#[test]
+fn changed_forms_of_a_real_file_are_described_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.msgpack");
+    let bytes = std::fs::read(format!("{CASES}/flax/sgd_cosine/state.msgpack")).unwrap();
+    let mut random = Random(5);
+    for round in 0..2000 {
+        let mut changed = bytes.clone();
+        change(&mut changed, &mut random);
+        std::fs::write(&path, changed).unwrap();
+        let began = std::time::Instant::now();
+        drop(open(&path));
+        assert!(began.elapsed().as_secs() < 5, "round {round}");
+    }
 }

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::peers::formats::changed::{Random, change};
 use crate::peers::trainers::open;
 use crate::peers::trainers::perceptron::CASES;
 
@@ -77,4 +78,32 @@ fn what_is_missing_is_named() {
     let other = copy("adamw_warmup_cosine");
     fs::remove_file(other.path().join("10/state/ocdbt.process_0/d/95b34b3b41cd209bc269b1849a2e2e50")).unwrap();
     assert!(error(&other).contains("95b34b3b41cd209bc269b1849a2e2e50"));
+}
+
+#[test]
+fn changed_forms_of_real_folders_are_described_or_refused() {
+    let mut random = Random(4);
+    for (case, files) in [
+        (
+            "adamw_warmup_cosine",
+            &["state/_METADATA", "state/manifest.ocdbt", "_CHECKPOINT_METADATA", "meta/metadata"][..],
+        ),
+        ("sgd_momentum_zarr", &["_METADATA", "params.layers_0.kernel/.zarray", "params.layers_0.kernel/0.0", "step/0"]),
+    ] {
+        let folder = copy(case);
+        for name in files {
+            let path = folder.path().join("10").join(name);
+            let bytes = fs::read(&path).unwrap();
+            for round in 0..150 {
+                let mut changed = bytes.clone();
+                change(&mut changed, &mut random);
+                fs::write(&path, changed).unwrap();
+                let began = std::time::Instant::now();
+                drop(open(folder.path()));
+                assert!(began.elapsed().as_secs() < 5, "{name}, round {round}");
+            }
+            fs::write(&path, bytes).unwrap();
+        }
+        open(folder.path()).unwrap();
+    }
 }
