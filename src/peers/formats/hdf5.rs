@@ -57,7 +57,8 @@ impl Group {
         let mut numbered = vec![None; self.arrays.len()];
         for (name, array) in &self.arrays {
             let place = name.parse::<usize>().ok().and_then(|index| numbered.get_mut(index));
-            *place.ok_or_else(|| format!("the array {name} is none of 0 to {}", self.arrays.len() - 1))? = Some(array);
+            *place.ok_or_else(|| format!("the array {name} is not numbered from 0 to {}", self.arrays.len() - 1))? =
+                Some(array);
         }
         numbered.into_iter().collect::<Option<_>>().ok_or_else(|| "an array stands twice under its number".to_owned())
     }

@@ -30,7 +30,7 @@ pub struct VerifiedFile {
     pub checked: usize,
     /// Parts that have no checksum; a file without any is one part.
     pub without: usize,
-    /// What does not match, each as a sentence that names it.
+    /// Parts that do not match, each in a sentence that names it.
     pub bad: Vec<String>,
 }
 

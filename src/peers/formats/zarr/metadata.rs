@@ -10,7 +10,7 @@ use crate::peers::tensor::{Dtype, dtype_of_numpy, element_bytes};
 pub struct Array {
     /// Lengths of its dimensions.
     pub shape: Vec<usize>,
-    /// Lengths of the dimensions of a chunk, none of which is 0.
+    /// Lengths of the dimensions of a chunk; no length is 0.
     pub chunk: Vec<usize>,
     /// The dtype.
     pub dtype: Dtype,

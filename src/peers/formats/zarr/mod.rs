@@ -84,7 +84,7 @@ impl Budget {
     }
 }
 
-/// Reads an array, or returns `None` where the store has none of that name.
+/// Reads an array, or returns `None` where the store has no such array.
 ///
 /// If `complete`, every chunk is stored; else those that are not there have the fill value.
 ///

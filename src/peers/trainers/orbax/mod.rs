@@ -15,7 +15,7 @@ use crate::peers::tree::{Ref, Tree, Value};
 
 /// A tree's structure, in an item's folder.
 const TREE: &str = "_METADATA";
-/// What Orbax says of a step.
+/// The file in which Orbax describes a step.
 const CHECKPOINT: &str = "_CHECKPOINT_METADATA";
 /// JSON that the program saved as an item.
 const JSON: &str = "metadata";
