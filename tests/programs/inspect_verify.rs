@@ -88,3 +88,24 @@ fn a_reader_that_has_seen_enough_does_not_change_the_exit_code() {
     let ended: Told = child.wait_with_output().unwrap().into();
     assert_eq!((ended.code, ended.err.as_str()), (Some(1), ""));
 }
+
+#[test]
+fn the_sums_in_another_trainers_file_are_checked() {
+    let place = Workplace::new();
+    let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/cases/torch/nadam.pt");
+    let mut bytes = fs::read(real).unwrap();
+    let file = place.path("nadam.pt");
+    fs::write(&file, &bytes).unwrap();
+    let told = place.inspect(&["verify", "nadam.pt"]);
+    assert_eq!(told.code, Some(0));
+    assert!(told.out.starts_with("nadam.pt: ok, ") && told.out.ends_with(" sums\n"), "{}", told.out);
+    let json: Value = serde_json::from_str(&place.inspect(&["verify", "nadam.pt", "--json"]).out).unwrap();
+    assert!(json["files"][0]["sums"].as_u64() > Some(8), "{json}");
+    // A number in a weight, which begins at most 64 bytes after the name: nothing but its sum tells the change.
+    let name = b"nadam/data/0";
+    let start = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    bytes[start + 100] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    place.inspect_refuses(1, &["verify", "nadam.pt"], &["nadam.pt", "nadam/data/0", "its sum is another"]);
+    assert_eq!(place.inspect(&["nadam.pt"]).code, Some(0));
+}

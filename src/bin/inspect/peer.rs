@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use rekindle::figures::counted;
 use rekindle::peers::report::{PeerStatus, Reading, checkpoints_in, may_be_a_peer};
+use rekindle::peers::sums::{self, Sums};
 use rekindle::peers::{self, Peer, PeerError};
 use rekindle::shell;
+use serde_json::json;
 
-use crate::Cli;
+use crate::{Answer, Cli};
 
 /// Opens the checkpoint of another trainer at `path`. `None` if there is a run of ours, or a folder that no trainer
 /// known here writes: the message about our runs then says what is there.
@@ -44,4 +47,26 @@ pub fn show(peer: Peer, cli: &Cli) -> Result<String> {
         (false, true) => format!("{status:#}"),
         (false, false) => status.to_string(),
     })
+}
+
+/// Checks the sums of another trainer's checkpoint. `None` as in [`open`].
+///
+/// # Errors
+/// The checkpoint cannot be read, or a part of it has another sum.
+pub fn verify(path: &Path, json: bool) -> Result<Option<Answer>> {
+    let Some(peer) = open(path)? else { return Ok(None) };
+    let sums = sums::check(&peer.path)?;
+    let text = if json { serde_json::to_string_pretty(&as_data(&sums))? + "\n" } else { as_text(&sums) };
+    Ok(Some(Answer::good(text)))
+}
+
+fn as_text(sums: &Sums) -> String {
+    let right = sums.right.iter().map(|(path, count)| format!("{}: ok, {}\n", path.display(), counted(*count, "sum")));
+    let without = sums.without.iter().map(|path| format!("{}: its format has no sums\n", path.display()));
+    right.chain(without).collect()
+}
+
+fn as_data(sums: &Sums) -> serde_json::Value {
+    let right: Vec<_> = sums.right.iter().map(|(path, count)| json!({"path": path, "sums": count})).collect();
+    json!({"files": right, "without_sums": sums.without})
 }

@@ -15,12 +15,12 @@ use rekindle::memory::Size;
 use rekindle::train::{LogOrder, resume};
 use serde::Serialize;
 
-use crate::{Answer, print};
+use crate::{Answer, peer, print};
 
 /// Arguments of `inspect verify`.
 #[derive(Args)]
 pub struct Verify {
-    /// A run directory, a folder of checkpoints, or one checkpoint
+    /// A run directory, a folder of checkpoints, one checkpoint, or another trainer's file or folder
     path: PathBuf,
     /// Print JSON, for programs
     #[arg(long)]
@@ -66,6 +66,9 @@ struct Summary {
 /// Verifies all checkpoints, several at a time, and prints a line for each, oldest first; for several, a summary
 /// follows.
 pub fn verify(arguments: &Verify) -> Result<Answer> {
+    if let Some(answer) = peer::verify(&arguments.path, arguments.json)? {
+        return Ok(answer);
+    }
     let (paths, began) = (resume::all_at(&arguments.path)?, Instant::now());
     let bar = bar(paths.iter().map(|path| size(path)).sum());
     let threads = thread::available_parallelism().map_or(1, usize::from);
