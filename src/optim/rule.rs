@@ -192,7 +192,7 @@ impl Update<'_> {
 
     fn multiply_in_place<T: Element>(&self, factor: f64) -> Result<()> {
         let factor = <T as WithDType>::from_f64(factor);
-        self.in_place(|[weights]: [&mut [T]; 1], _| weights.iter_mut().for_each(|weight| *weight = *weight * factor))
+        self.in_place(|[weights]: [&mut [T]; 1], _| weights.iter_mut().for_each(|weight| *weight *= factor))
     }
 
     pub(super) fn state_var(&self, index: usize) -> Result<&Var> {

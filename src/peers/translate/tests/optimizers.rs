@@ -141,8 +141,8 @@ fn every_rule_of_keras_that_is_translated_can_be_made() {
     let betas = [("beta_1", 0.9), ("beta_2", 0.99), ("epsilon", 1e-7), ("weight_decay", 0.1)];
     let rms = [("rho", 0.9), ("momentum", 0.5), ("epsilon", 1e-7), ("centered", 1.0)];
     let adagrad = [("initial_accumulator_value", 0.1), ("epsilon", 1e-7)];
-    let cases: [(&str, &str, &[(&str, f64)], &[&str]); 4] = [
-        ("Nadam", "nadam", &betas, &["momentum", "velocity"]),
+    let cases = [
+        ("Nadam", "nadam", &betas[..], &["momentum", "velocity"][..]),
         ("Adamax", "adamax", &betas, &["momentum", "norm"]),
         ("RMSprop", "rmsprop", &rms, &["velocity", "momentum", "average_gradient"]),
         ("Adagrad", "adagrad", &adagrad, &["accumulator"]),
