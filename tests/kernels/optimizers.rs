@@ -144,9 +144,9 @@ fn of_adam(update: u64, shrink: f64, decay: f64) -> Vec<Argument> {
 
 #[test]
 fn adam_and_adamw_have_the_bits_of_the_cpu() {
-    let adam = Adam { lr: LR, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.25 };
+    let adam = Adam { lr: LR, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.25, ..Adam::default() };
     check(adam, "adam", 2, |update| of_adam(update, 1.0, 0.25));
-    let adamw = AdamW { lr: LR, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.25 };
+    let adamw = AdamW { lr: LR, betas: [0.9, 0.95], eps: 1e-6, weight_decay: 0.25, ..AdamW::default() };
     check(adamw, "adam", 2, |update| of_adam(update, 1.0 - LR * 0.25, 0.0));
 }
 
