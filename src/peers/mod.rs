@@ -6,6 +6,7 @@
 //!
 //! The formats and trainers depend on nothing else of this crate.
 
+pub mod difference;
 pub mod error;
 #[cfg(feature = "trainer")]
 pub mod export;

@@ -60,7 +60,7 @@ pub enum ProofError {
     },
     /// The program leaves nothing to compare.
     #[error(
-        "nothing can be tested, because the run left no checkpoint in {} or its folder `checkpoints`",
+        "nothing can be tested, because the run left no checkpoint in {} or its folder `checkpoints`, nor one of another trainer that `inspect` reads",
         path.display()
     )]
     NoCheckpoint {

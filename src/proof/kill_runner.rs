@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::error::ProofError;
 use super::kill_target::{KillTarget, PlannedKill, targets};
+use super::others;
 use super::program::{Program, Running, describe};
 use super::run_backup::RunBackup;
 use super::workspace::{Workspace, checkpoints_of, last_lines, without_place};
@@ -100,7 +101,11 @@ impl<'a> KillRunner<'a> {
             return Err(ProofError::Fails { how, said: without_place(&said, &run) });
         }
         let last = Folder::new(checkpoints_of(&run)).list()?.into_iter().next_back();
-        let (steps, _) = last.ok_or_else(|| ProofError::NoCheckpoint { path: run.clone() })?;
+        let steps = match last {
+            Some((steps, _)) => steps,
+            None if others::list(&run).is_empty() => return Err(ProofError::NoCheckpoint { path: run }),
+            None => others::newest(&run).unwrap_or(0),
+        };
         let save = usual_save(&run.join("timing.jsonl")).unwrap_or(Duration::from_millis(2));
         let startup = startup.unwrap_or(whole);
         Ok(Pace { whole, startup, ready: startup, save, steps })
@@ -262,12 +267,15 @@ fn doze(left: Duration, most_milliseconds: u64) {
 }
 
 fn has_checkpoint(run: &Path) -> bool {
-    Folder::new(checkpoints_of(run)).list().is_ok_and(|found| !found.is_empty())
+    Folder::new(checkpoints_of(run)).list().is_ok_and(|found| !found.is_empty()) || !others::list(run).is_empty()
 }
 
 /// Returns the step of the newest valid checkpoint, from which a run continues.
 fn newest(run: &Path) -> Option<u64> {
     let all = Folder::new(checkpoints_of(run)).list().ok()?;
+    if all.is_empty() {
+        return others::newest(run);
+    }
     all.into_iter().rev().find(|(_, path)| Checkpoint::verify(path).is_ok()).map(|(step, _)| step)
 }
 

@@ -2,12 +2,15 @@
 //! compares every bit.
 //!
 //! It works on processes from outside, with their files on disk, so it tests a user's own program in the same way as
-//! `train`. Everything except the machine's speed is determined by a seed.
+//! `train`. The checkpoints of such a program may be of another trainer: they are compared through [`crate::peers`].
+//! Everything except the machine's speed is determined by a seed.
 
 mod error;
 mod files;
 mod kill_runner;
 mod kill_target;
+mod lines;
+mod others;
 mod program;
 mod run_backup;
 mod text;
@@ -22,6 +25,8 @@ pub use error::ProofError;
 pub use files::FileDigests;
 pub use kill_runner::Kill;
 use kill_runner::KillRunner;
+pub use lines::LineDifference;
+pub use others::OtherCheckpoint;
 pub use program::Program;
 use workspace::{Workspace, checkpoints_of};
 
@@ -95,8 +100,12 @@ pub struct Proof {
     pub broken: Option<String>,
     /// Every file of either run, with its digests.
     pub files: Vec<FileDigests>,
-    /// The differences between the two runs.
+    /// The differences between the two runs, in checkpoints and logs of Rekindle.
     pub difference: Difference,
+    /// The checkpoints of another trainer that differ, in the order in which they were written.
+    pub others: Vec<OtherCheckpoint>,
+    /// The first line that differs in each text file that does.
+    pub lines: Vec<LineDifference>,
 }
 
 impl Proof {
@@ -106,6 +115,7 @@ impl Proof {
         enough
             && self.broken.is_none()
             && self.difference.is_identical()
+            && self.others.is_empty()
             && self.files.iter().all(FileDigests::are_same)
     }
 }
@@ -158,6 +168,8 @@ fn carry_out(
         broken,
         files: Vec::new(),
         difference: Difference::default(),
+        others: Vec::new(),
+        lines: Vec::new(),
     };
     if proof.broken.is_none() {
         tell(Event::Comparing);
@@ -171,6 +183,9 @@ impl Proof {
         let folders = [&self.whole, &self.killed].map(|run| Folder::new(checkpoints_of(run)));
         let steps = |folder: &Folder| Ok::<_, ProofError>(folder.list()?.into_iter().map(|(step, _)| step).collect());
         let [in_whole, in_killed]: [Vec<u64>; 2] = [steps(&folders[0])?, steps(&folders[1])?];
+        if in_whole.is_empty() {
+            return self.compare_others(ignored);
+        }
         if in_killed.is_empty() {
             self.broken = Some("it has succeeded without a checkpoint".to_owned());
             return Ok(());
@@ -188,6 +203,18 @@ impl Proof {
             self.difference.only_in_a.retain(|name| !is_checkpoint(name));
             self.difference.only_in_b.retain(|name| !is_checkpoint(name));
         }
+        Ok(())
+    }
+
+    /// Compares runs of a program that writes checkpoints of another trainer.
+    fn compare_others(&mut self, ignored: &GlobSet) -> Result<(), ProofError> {
+        if others::list(&self.killed).is_empty() {
+            self.broken = Some("it has succeeded without a checkpoint".to_owned());
+            return Ok(());
+        }
+        self.files = files::compare(&self.whole, &self.killed, ignored)?;
+        self.others = others::compare(&self.whole, &self.killed, ignored);
+        self.lines = lines::compare(&self.whole, &self.killed, &self.files);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{FileDigests, Kill, Proof};
+use super::{FileDigests, Kill, OtherCheckpoint, Proof};
 use crate::aligned::aligned;
 use crate::figures::counted;
 use crate::memory::grouped;
@@ -18,6 +18,7 @@ impl fmt::Display for Proof {
             writeln!(f)?;
             self.files.iter().filter(|file| self.is_shown(file)).try_for_each(|file| write_file(f, file))?;
         }
+        self.others.iter().try_for_each(|other| write_other(f, other))?;
         writeln!(f, "\n{}", self.verdict())
     }
 }
@@ -57,6 +58,9 @@ impl Proof {
             (None, None) => "NO RESULT: no kill hit a running process".to_owned(),
         };
         let kept = format!("{seen}: {found}\nthe runs are kept in {whole} and {killed}");
+        if let Some(other) = self.others.first() {
+            return format!("{kept}; inspect diff {whole}/{name} {killed}/{name}", name = other.name);
+        }
         if self.difference.is_identical() {
             return kept;
         }
@@ -116,11 +120,23 @@ impl Proof {
             let lone = lone.or_else(|| difference.only_in_b.first().map(|name| (name, "run with kills")));
             lone.map(|(name, run)| format!("{name} is only in the {run}"))
         };
+        let other = || {
+            let other = self.others.first()?;
+            let unlike = other.unlike.first()?;
+            Some(format!("{}, {}: {} | {}", other.name, unlike.thing, unlike.a, unlike.b))
+        };
+        let line = || {
+            let first = self.lines.first()?;
+            let side = |line: &Option<String>| line.clone().unwrap_or_else(|| "the end".to_owned());
+            Some(format!("{} line {}: {} | {}", first.name, first.line, side(&first.whole), side(&first.killed)))
+        };
         let file = || self.files.iter().find(|file| !file.are_same()).map(|file| format!("the file {}", file.name));
         tensor
             .or_else(state)
             .or_else(log)
+            .or_else(other)
             .or_else(lone)
+            .or_else(line)
             .or_else(file)
             .map(|found| format!("the first difference is at {found}"))
     }
@@ -150,6 +166,21 @@ fn write_kills(f: &mut fmt::Formatter<'_>, kills: &[Kill]) -> fmt::Result {
         rows.iter_mut().for_each(|row| row[5].clear());
     }
     aligned(&rows, |column| ![1, 3].contains(&column)).iter().try_for_each(|line| writeln!(f, "{line}"))
+}
+
+/// Writes the differences of another trainer's checkpoint: counters and rates come first.
+fn write_other(f: &mut fmt::Formatter<'_>, other: &OtherCheckpoint) -> fmt::Result {
+    const SHOWN: usize = 16;
+    let after = other.after.map(|after| format!(" (after {})", grouped(after))).unwrap_or_default();
+    writeln!(f, "\n{}{after}, uninterrupted | with kills:", other.name)?;
+    let rows = other.unlike.iter().take(SHOWN);
+    let rows: Vec<[String; 2]> =
+        rows.map(|unlike| [format!("  {}", unlike.thing), format!("{} | {}", unlike.a, unlike.b)]).collect();
+    aligned(&rows, |_| false).iter().try_for_each(|line| writeln!(f, "{line}"))?;
+    match other.unlike.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => writeln!(f, "  and {more} more"),
+    }
 }
 
 /// Writes a file in the format of `b3sum`; twice if the two runs differ.

@@ -7,6 +7,7 @@ mod ctrl_c;
 mod kill;
 mod one_writer;
 mod prove;
+mod prove_others;
 mod signals;
 mod supervise;
 

@@ -59,8 +59,9 @@ same bits in 1, 2 and 4 processes by `--launch '' --launch 'mpirun -n 2' --launc
 
 Your own program (--command) is started again with the same command until it exits with 0. It must resume the run in \
 {out} by itself, and write Rekindle checkpoints into {out} or into {out}/checkpoints; its log is {out}/log.jsonl, one \
-line of JSON with a `step` for each update. Other files in {out} must not depend on the clock, or must be named with \
---ignore. With rekindle::train::Progress it can report its phase, for the table; RAYON_NUM_THREADS is set as --threads \
+line of JSON with a `step` for each update. Or it writes checkpoints of another trainer anywhere in {out}, in any format \
+that `inspect` reads: then counters, rates, schedules, weights and optimizer states are compared through its readers, \
+and text files by lines. Other files in {out} must not depend on the clock, or must be named with --ignore. With rekindle::train::Progress it can report its phase, for the table; RAYON_NUM_THREADS is set as --threads \
 says.
 
 Exit codes: 0 every bit identical; 1 not identical, both runs are kept; 2 the request is wrong, or the program fails \

@@ -26,7 +26,7 @@ impl<'a> Settings<'a> {
         Refusal::ask(format!("{} {key}", self.form.class), reason)
     }
 
-    /// Settings that transformers keeps in a table of their own are found as well.
+    /// Settings that transformers keeps in a table inside are found as well.
     fn given(&self, key: &str) -> Option<&'a Setting> {
         let inner = || self.form.setting(&format!("lr_scheduler_kwargs.{key}"));
         self.form.setting(key).or_else(inner).filter(|setting| **setting != Setting::Null)

@@ -99,7 +99,7 @@ fn composers_decay_is_relative_to_the_base_rate() {
 }
 
 #[test]
-fn fastais_parameters_without_decay_are_a_group_of_their_own() {
+fn fastais_parameters_without_decay_are_another_group() {
     let mut group = group(Some(0.01), [("wd", 0.1), ("mom", 0.95), ("sqr_mom", 0.99), ("eps", 1e-5)]);
     group.parameters = vec![parameter("0", &["grad_avg", "sqr_avg"]), parameter("1", &["grad_avg", "sqr_avg"])];
     group.parameters[1].numbers.push(("do_wd".to_owned(), 0.0));

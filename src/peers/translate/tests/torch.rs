@@ -65,7 +65,7 @@ fn a_factor_above_one_is_followed_upwards() {
 fn cosine(base: f64, floor: f64, t_max: u64) -> impl Fn(u64) -> f64 {
     let wave = move |t: u64| 1.0 + (PI * t as f64 / t_max as f64).cos();
     recursion(base, move |t, rate| {
-        if (t + t_max - 1) % (2 * t_max) == 0 {
+        if (t + t_max - 1).is_multiple_of(2 * t_max) {
             return rate + (base - floor) * (1.0 - (PI / t_max as f64).cos()) / 2.0;
         }
         wave(t) / wave(t - 1) * (rate - floor) + floor
@@ -167,7 +167,7 @@ fn a_plateau_keeps_its_memory_and_its_present_rate() {
 }
 
 #[test]
-fn averaging_goes_on_from_the_rate_at_its_start() {
+fn averaging_continues_from_the_rate_at_its_start() {
     let swa = form("torch.SWALR", [("anneal_epochs", 20.0)]).with("_anneal_strategy", word("cos"));
     let share = |t: u64| (1.0 - (PI * (t as f64 / 20.0).min(1.0)).cos()) / 2.0;
     let rate = |t: u64| 0.02 * share(t) + 0.1 * (1.0 - share(t));

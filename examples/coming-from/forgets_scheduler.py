@@ -1,0 +1,41 @@
+"""A run of plain PyTorch that forgets its scheduler when it resumes.
+
+It saves the model, the optimizer and the step every ten updates, and looks right: the loss falls on. But the scheduler
+counts from 0 again, so each restart moves the steps of the rate. Find it out:
+
+    train prove --kills 5 --command "python examples/coming-from/forgets_scheduler.py {out}"
+"""
+
+import os
+import sys
+
+import torch
+
+out = sys.argv[1]
+os.makedirs(out, exist_ok=True)
+path, unfinished = os.path.join(out, "checkpoint.pt"), os.path.join(out, ".checkpoint.pt")
+
+torch.manual_seed(0)
+x = torch.randn(256, 10)
+y = x.sum(dim=1, keepdim=True).sin()
+model = torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=400, gamma=0.5)
+step = 0
+
+if os.path.exists(path):
+    saved = torch.load(path)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    step = saved["step"]
+
+while step < 2000:
+    optimizer.zero_grad()
+    torch.nn.functional.mse_loss(model(x), y).backward()
+    optimizer.step()
+    scheduler.step()
+    step += 1
+    if step % 10 == 0:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+        torch.save(state, unfinished)
+        os.replace(unfinished, path)
