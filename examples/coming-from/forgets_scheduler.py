@@ -20,7 +20,7 @@ x = torch.randn(256, 10)
 y = x.sum(dim=1, keepdim=True).sin()
 model = torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=400, gamma=0.5)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=200, gamma=0.5)
 step = 0
 
 if os.path.exists(path):
@@ -29,7 +29,7 @@ if os.path.exists(path):
     optimizer.load_state_dict(saved["optimizer"])
     step = saved["step"]
 
-while step < 2000:
+while step < 1000:
     optimizer.zero_grad()
     torch.nn.functional.mse_loss(model(x), y).backward()
     optimizer.step()

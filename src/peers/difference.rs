@@ -204,7 +204,12 @@ fn tensor(found: &mut Found, name: &str, a: &Tensor, b: &Tensor) {
     let count = pairs().filter(unlike).count();
     let Some(index) = pairs().position(|pair| unlike(&pair)) else { return };
     let value = |tensor: &Tensor| {
-        tensor.to_f64().ok().and_then(|all| all.get(index).copied()).map_or("other bits".to_owned(), number)
+        let found = tensor.to_f64().ok().and_then(|all| all.get(index).copied());
+        // The shortest digits that tell it from its neighbours of that dtype, or of one that has them all.
+        found.map_or("other bits".to_owned(), |found| match size {
+            ..=4 if f64::from(found as f32) == found => plain(&format!("{:?}", found as f32)),
+            _ => number(found),
+        })
     };
     found.0.push(Unlike {
         thing: format!("{name} ({count} of {} numbers), element {:?}", a.elements(), place(index, a.shape())),

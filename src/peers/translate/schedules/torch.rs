@@ -21,7 +21,7 @@ pub(super) fn shape(name: &str, source: &Source<'_>) -> Result<Shape, Refusal> {
         "SWALR" => averaging(source, settings),
         "CosineAnnealingWarmRestarts" => {
             let shape = Shape::new(warm_restarts(settings)?, source.base_lrs()?);
-            Ok(Shape { at: Some(place_in_restarts(source, settings)?), ..shape })
+            Ok(Shape { at: Some(place_in_restarts(settings)?), ..shape })
         }
         _ => Ok(Shape::new(plain(name, settings, source)?, source.base_lrs()?)),
     }
@@ -97,7 +97,7 @@ fn warm_restarts(settings: Settings<'_>) -> Result<Schedule, Refusal> {
 }
 
 /// Returns the time at which warm restarts stand: the ends of the cycles before, and `T_cur` of the present one.
-fn place_in_restarts(source: &Source<'_>, settings: Settings<'_>) -> Result<f64, Refusal> {
+fn place_in_restarts(settings: Settings<'_>) -> Result<f64, Refusal> {
     let passed = settings.number("T_cur")?;
     if passed.fract() != 0.0 {
         let reason = format!(
