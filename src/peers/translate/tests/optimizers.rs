@@ -165,7 +165,7 @@ fn every_rule_of_keras_that_is_translated_can_be_made() {
 fn optax_settings_are_asked_for_by_key() {
     let mut adam = group(None, []);
     adam.parameters = vec![parameter("0", &["mu", "nu"])];
-    let rule = rule("adamw", Dialect::Optax, adam);
+    let rule = rule("AdamW", Dialect::Optax, adam);
     let asked: Vec<&str> = rule.asked.iter().map(|question| question.thing.as_str()).collect();
     assert_eq!(asked, ["optimizer.lr", "optimizer.betas", "optimizer.eps", "optimizer.weight_decay"]);
     assert!(rule.asked[3].reason.contains("1e-4"), "optax' default is named: {}", rule.asked[3]);
