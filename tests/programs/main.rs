@@ -15,6 +15,7 @@ mod eval;
 mod find_lr;
 mod first_configuration;
 mod inspect_diff;
+mod inspect_log;
 mod inspect_lr;
 mod inspect_runs;
 mod inspect_verify;

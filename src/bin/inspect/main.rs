@@ -3,8 +3,10 @@
 mod diff;
 mod export;
 mod import;
+mod log;
 mod lr;
 mod peer;
+mod plot;
 mod prune;
 mod request;
 mod verify;
@@ -52,6 +54,10 @@ enum Command {
     Diff(diff::Diff),
     /// Show the rates of a schedule before it runs
     Lr(lr::Lr),
+    /// Draw the loss, or other numbers, of runs
+    Plot(plot::Plot),
+    /// Write a run's log as CSV, Parquet or JSON lines
+    Log(log::Log),
     /// Make a checkpoint of another trainer's, which `train --resume` continues
     Import(import::Import),
     /// Write a run as another trainer resumes it
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
     }
     let answer = match (&cli.command, &cli.path) {
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
+        (Some(Command::Plot(plot)), _) => plot::draw(plot).map(|()| Answer::good(String::new())),
+        (Some(Command::Log(log)), _) => log::write(log).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
         (Some(Command::Import(arguments)), _) => import::import(arguments),

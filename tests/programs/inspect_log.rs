@@ -1,0 +1,119 @@
+//! `inspect log` and `inspect plot` as programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use resvg::usvg::roxmltree::Document;
+
+const LOG: &str = "\
+    {\"step\":0,\"epoch\":1,\"lr\":[0.1,2e-7],\"loss\":0.30000000000000004,\"grad_norm\":1.5}\n\
+    {\"step\":1,\"epoch\":1,\"lr\":[0.1,2e-7],\"loss\":0.25,\"loss_scale\":1024.0,\"skipped\":true}\n\
+    {\"step\":2,\"epoch\":2,\"lr\":[0.05,1e-7],\"loss\":0.125,\"grad_norm\":0.5,\"val_loss\":0.75}\n";
+
+const CSV: &str = "\
+    step,epoch,lr.0,lr.1,loss,grad_norm,loss_scale,skipped,val_loss\n\
+    0,1,0.1,2e-7,0.30000000000000004,1.5,,,\n\
+    1,1,0.1,2e-7,0.25,,1024.0,true,\n\
+    2,2,0.05,1e-7,0.125,0.5,,,0.75\n";
+
+fn inspect(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_inspect")).args(arguments).output().unwrap()
+}
+
+/// A run with this log, in a temporary folder.
+fn run(log: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("digits");
+    fs::create_dir(&run).unwrap();
+    fs::write(run.join("log.jsonl"), log).unwrap();
+    (folder, run)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_log_is_a_table_with_every_digit() {
+    let (folder, run) = run(LOG);
+    let output = inspect(&["log", text(&run)]);
+    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(0), CSV));
+    let file = folder.path().join("out.csv");
+    assert!(inspect(&["log", text(&run), "-o", text(&file)]).status.success());
+    assert_eq!(fs::read_to_string(file).unwrap(), CSV);
+    let output = inspect(&["log", text(&run.join("log.jsonl")), "--format", "jsonl"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), LOG);
+}
+
+#[test]
+fn lines_that_are_not_of_a_log_are_left_out_with_a_note() {
+    let (_folder, run) = run(&format!("{LOG}garbage\n{{\"step\":3,\"lo"));
+    let output = inspect(&["log", text(&run)]);
+    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(0), CSV));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("a line that is not of a log is left out"));
+}
+
+#[test]
+fn what_is_no_run_is_refused_and_no_file_is_made() {
+    let (folder, _) = run(LOG);
+    let file = folder.path().join("out.csv");
+    let output = inspect(&["log", text(folder.path()), "-o", text(&file)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("has no log.jsonl; give a run directory"));
+    assert!(!file.exists());
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_parquet_file_has_types_and_nulls() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let (folder, run) = run(LOG);
+    let path = folder.path().join("out.parquet");
+    assert!(inspect(&["log", text(&run), "-o", text(&path)]).status.success());
+    let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
+    let rows: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+    assert_eq!(
+        rows[1],
+        "{step: 1, epoch: 1, lr.0: 0.1, lr.1: 0.0000002, loss: 0.25, grad_norm: null, loss_scale: 1024.0, skipped: true, \
+         val_loss: null}"
+    );
+    assert_eq!(rows.len(), 3);
+    assert!(rows[0].contains("loss: 0.30000000000000004"));
+}
+
+#[test]
+fn runs_are_drawn_in_one_picture() {
+    let (folder, digits) = run(LOG);
+    let wide = folder.path().join("wide");
+    fs::create_dir(&wide).unwrap();
+    fs::write(wide.join("log.jsonl"), LOG).unwrap();
+    let file = folder.path().join("loss.svg");
+    let more = ["--smooth", "--log-y", "--x", "epoch", "-o", text(&file)];
+    let output = inspect(&[&["plot", text(&digits), text(&wide)], &more[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let drawn = fs::read_to_string(&file).unwrap();
+    let document = Document::parse(&drawn).unwrap();
+    let texts: Vec<&str> = document.descendants().filter_map(|node| node.text()).collect();
+    for name in ["digits", "wide", "epoch", "loss"] {
+        assert!(texts.contains(&name), "{name} in {texts:?}");
+    }
+    let file = folder.path().join("loss.png");
+    assert!(inspect(&["plot", text(&digits), "--metric", "val_loss", "-o", text(&file)]).status.success());
+    assert!(fs::read(file).unwrap().starts_with(b"\x89PNG"));
+    let output = inspect(&["plot", text(&digits), "--metric", "lr.1"]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("lr.1"));
+}
+
+#[test]
+fn a_plot_says_what_a_log_lacks() {
+    let (_folder, run) = run(LOG);
+    let refusal = |arguments: &[&str]| {
+        let output = inspect(&[&["plot", text(&run)], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refusal(&["--metric", "accuracy"]).contains("no numbers `accuracy`; it has lr, loss, grad_norm"));
+    assert!(refusal(&["--x", "time"]).contains("use --x step"));
+    assert!(refusal(&["--smooth", "1"]).contains("from 0 to below 1"));
+}
