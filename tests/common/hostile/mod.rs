@@ -252,6 +252,10 @@ fn check_schedule(schedule: &Schedule) {
     }
 }
 
+/// Characters of a configuration that would take as much memory as the tables of all keys, which a message about a wrong
+/// setting looks through.
+const KEYS: usize = 4096;
+
 /// A configuration file. Lines that begin with `--set ` are settings of the command line.
 pub fn config(arena: &Arena, bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -260,7 +264,7 @@ pub fn config(arena: &Arena, bytes: &[u8]) {
     let path = arena.file("config.toml");
     fs::write(&path, file.join("\n")).unwrap();
     let folder = arena.folder.path().canonicalize().unwrap();
-    if let Ok(config) = bounded(text.len(), 512, || from_file(&path, &settings)) {
+    if let Ok(config) = bounded(text.len() + KEYS, 512, || from_file(&path, &settings)) {
         let schedules =
             [Some(&config.schedule), config.momentum_schedule.as_ref(), config.weight_decay_schedule.as_ref()];
         let mut schedules = schedules.into_iter().flatten();
