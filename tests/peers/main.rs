@@ -1,5 +1,10 @@
 //! Other trainers' checkpoints, which their own programs wrote: `tests/peers/cases/README.md`.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod cases;
 mod continues;
+mod export;
+mod inspects;
 mod refusals;

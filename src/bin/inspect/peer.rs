@@ -1,5 +1,7 @@
 //! Other trainers' checkpoints: which paths are theirs, and their status.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -23,9 +25,18 @@ pub fn open(path: &Path) -> Result<Option<Peer>> {
     }
     match peers::open(path) {
         Ok(peer) => Ok(Some(peer)),
+        // Of a file of text, such as a configuration, the message about our runs says more.
+        Err(error @ PeerError::Unknown { .. }) if path.is_file() && !is_text(path) => Err(error.into()),
         Err(PeerError::Unknown { .. }) => name_those_within(path),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a file begins as text does.
+fn is_text(path: &Path) -> bool {
+    let mut first = [0; 512];
+    let read = File::open(path).and_then(|mut file| file.read(&mut first)).unwrap_or_default();
+    !first.iter().take(read).any(|byte| *byte == 0 || *byte >= 0xf8)
 }
 
 /// Refuses a folder that is no checkpoint itself, if there are checkpoints in it.

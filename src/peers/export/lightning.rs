@@ -34,7 +34,7 @@ pub(super) fn write(
     let path = writing.place().to_owned();
     writing.torch(&path, &Item::dict(entries))?;
     let lines = &mut writing.lines;
-    lines.push("import math, torch, lightning".to_owned());
+    lines.push(recipe::imports(&parts.schedule, &["lightning"]));
     let inner = prefix.trim_end_matches('.');
     let of_module = if inner.is_empty() { "self".to_owned() } else { format!("self.{inner}") };
     lines.push("# in the LightningModule:".to_owned());
@@ -53,7 +53,7 @@ pub(super) fn write(
     writing
         .notes
         .extend(torch::notes(source, &parts.schedule).into_iter().filter(|note| !note.starts_with("scheduler.step")));
-    if source.step() % source.steps_per_epoch != 0 {
+    if !source.step().is_multiple_of(source.steps_per_epoch) {
         writing.notes.push(
             "it is saved within an epoch, which Lightning begins with the first batches of the loader".to_owned(),
         );

@@ -60,12 +60,12 @@ const ORDER: &[&str] = &[
 ];
 
 /// Compares two names by the order of their registration.
-pub(super) fn compare(a: &str, b: &str) -> Ordering {
+pub(in crate::peers) fn compare(a: &str, b: &str) -> Ordering {
     a.split('.').map(rank).cmp(b.split('.').map(rank))
 }
 
 /// Returns whether the order of a name is known, rather than that of the alphabet.
-pub(super) fn is_known(name: &str) -> bool {
+pub(in crate::peers) fn is_known(name: &str) -> bool {
     name.split('.').all(|piece| piece.parse::<u64>().is_ok() || ORDER.contains(&piece))
 }
 

@@ -132,6 +132,7 @@ impl<'a> Form<'a> {
                 format!("({floor} if {t} >= {t_max} else {floor} + ({base} - {floor}) / 2 * (1 - {inside}))")
             }
             "piecewise" => self.pieces(t, base)?,
+            "wsd" => self.stable(t, base)?,
             "warmup" => {
                 let (steps, start) = (self.length("steps")?, n("start_lr"));
                 let then = self.inner("schedule").expression(&format!("({t} - {steps})"), base)?;
@@ -158,9 +159,10 @@ impl<'a> Form<'a> {
                 format!("{base} * ({})", factors.collect::<Result<Vec<_>, ExportError>>()?.join(") * ("))
             }
             "late" => {
-                let updates = self.whole("updates").or(self.whole("steps")).unwrap_or_default();
-                self.inner("schedule").expression(&format!("max({t} - {updates}, 0)"), base)?
+                let by = self.length("by")?;
+                self.inner("schedule").expression(&format!("max({t} - {by}, 0)"), base)?
             }
+            "in_f32" => format!("ctypes.c_float({}).value", self.inner("schedule").expression(t, base)?),
             kind => {
                 let reason = "PyTorch has no scheduler for it, and no short formula says it; write it as a function, \
                               and give it to LambdaLR";
@@ -194,5 +196,47 @@ impl<'a> Form<'a> {
         });
         let begins = points.first().map_or(0, |(at, _)| *at);
         Ok(format!("{base} * ({} if {t} < {begins} else {pieces})", number(first)))
+    }
+
+    /// Returns the three phases of a `wsd`.
+    fn stable(&self, t: &str, base: &str) -> Result<String, ExportError> {
+        let (warmup, stable, decay) = (self.length("warmup")?, self.length("stable")?, self.length("decay")?);
+        let shape = |name: &str| self.table[name].as_str().unwrap_or("linear");
+        let x = format!("(({t}) / {})", warmup.max(1));
+        let risen = match shape("warmup_shape") {
+            "cosine" => format!("(1 - math.cos(math.pi * {x})) / 2"),
+            "1-sqrt" => format!("(1 - math.sqrt(1 - {x}))"),
+            _ => x,
+        };
+        let start = warmup.saturating_add(stable);
+        let x = format!("min(1, ({t} - {start}) / {})", decay.max(1));
+        let x = if decay == 0 { "1".to_owned() } else { x };
+        let fallen = match shape("decay_shape") {
+            "cosine" => format!("(1 + math.cos(math.pi * {x})) / 2"),
+            "1-sqrt" => format!("(1 - math.sqrt({x}))"),
+            _ => format!("(1 - {x})"),
+        };
+        let left = format!("(1 if {t} < {start} else {fallen})");
+        let slow = if self.table["stable_shape"] == "rsqrt" {
+            let scale =
+                if self.table["stable_timescale"].is_null() { warmup } else { self.length("stable_timescale")? };
+            format!("(1 / math.sqrt(1 + ({t} - {warmup}) / {scale}))")
+        } else {
+            "1".to_owned()
+        };
+        let (first, then) = match self.table["eta_min"].as_f64() {
+            Some(floor) => {
+                let floor = number(floor);
+                let then = format!("{floor} + (max({base} * {slow}, {floor}) - {floor}) * {left}");
+                (format!("{base} * {risen}"), then)
+            }
+            None => {
+                let (ratio, rest) = (self.number("min_ratio"), number(1.0 - self.number("min_ratio")));
+                let ratio = number(ratio);
+                let then = format!("{base} * ({slow} * {left} * {rest} + {ratio})");
+                (format!("{base} * ({risen} * {rest} + {ratio})"), then)
+            }
+        };
+        Ok(format!("({first} if {t} < {warmup} else {then})"))
     }
 }

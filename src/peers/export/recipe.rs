@@ -60,3 +60,10 @@ pub(super) fn stepping(schedule: &TorchSchedule) -> Option<String> {
     let unit = if schedule.per_epoch { "epoch" } else { "update" };
     schedule.state.as_ref().map(|_| format!("scheduler.step() belongs after each {unit}"))
 }
+
+/// Returns the line that imports PyTorch, `others`, and what the functions of the schedule need.
+pub(super) fn imports(schedule: &TorchSchedule, others: &[&str]) -> String {
+    let needed = ["ctypes", "math"].into_iter().filter(|module| schedule.functions.contains(&format!("{module}.")));
+    let modules: Vec<&str> = needed.chain(["torch"]).chain(others.iter().copied()).collect();
+    format!("import {}", modules.join(", "))
+}

@@ -10,7 +10,7 @@ use crate::peers::write::Stored;
 use crate::state::HostTensor;
 
 /// A run to export.
-pub(super) struct Source<'a> {
+pub(in crate::peers) struct Source<'a> {
     pub checkpoint: &'a Checkpoint,
     /// Weights and buffers, in the order of registration.
     pub weights: Vec<(&'a str, &'a HostTensor)>,
@@ -30,11 +30,13 @@ pub(super) struct Source<'a> {
 
 /// A group of parameters that share every setting.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct SourceGroup<'a> {
+pub(in crate::peers) struct SourceGroup<'a> {
     /// Names in the order of registration.
     pub parameters: Vec<&'a str>,
     /// Index of the group in our checkpoint, which has its rates.
     pub ours: usize,
+    /// Base rate.
+    pub lr: f64,
     /// Weight decay; 0 for parameters that do not decay.
     pub weight_decay: f64,
     /// Momentum or first beta.
@@ -56,6 +58,7 @@ struct Saved {
 #[derive(Deserialize)]
 struct SavedGroup {
     parameters: Vec<String>,
+    lr: f64,
     weight_decay: f64,
     momentum: Option<f64>,
     decay: String,
@@ -118,7 +121,7 @@ impl<'a> Source<'a> {
 }
 
 /// Returns the tensor as it is stored.
-pub(super) fn stored(tensor: &HostTensor) -> Stored<'_> {
+pub(in crate::peers) fn stored(tensor: &HostTensor) -> Stored<'_> {
     Stored { dtype: tensor.dtype, shape: tensor.shape.clone(), bytes: tensor.bytes.as_slice().into() }
 }
 
@@ -148,8 +151,8 @@ fn groups<'a>(
         for (members, weight_decay) in [(decayed, group.weight_decay), (not, 0.0)] {
             if !members.is_empty() {
                 let parameters = members.into_iter().map(|&(name, _)| name).collect();
-                let momentum = group.momentum;
-                found.push(SourceGroup { parameters, ours, weight_decay, momentum, own, is_frozen });
+                let (lr, momentum) = (group.lr, group.momentum);
+                found.push(SourceGroup { parameters, ours, lr, weight_decay, momentum, own, is_frozen });
             }
         }
     }

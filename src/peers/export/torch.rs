@@ -18,7 +18,7 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
     let path = writing.place().to_owned();
     writing.torch(&path, &Item::dict(entries))?;
     let lines = &mut writing.lines;
-    lines.push("import math, torch".to_owned());
+    lines.push(recipe::imports(&parts.schedule, &[]));
     lines.push(format!("saved = torch.load({})", python::text(&path.display().to_string())));
     lines.extend(recipe::model(source));
     lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));

@@ -24,7 +24,7 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
     }
     let arguments = arguments(source, parts);
     let lines = &mut writing.lines;
-    lines.push("import math, torch, transformers".to_owned());
+    lines.push(recipe::imports(&parts.schedule, &["transformers"]));
     if recipe::is_gpt2(source) {
         lines.push(format!(
             "model = transformers.GPT2LMHeadModel.from_pretrained({})",
@@ -61,11 +61,11 @@ pub(super) fn groups<'a>(source: &Source<'a>) -> Result<Vec<SourceGroup<'a>>, Ex
     let mut found: Vec<SourceGroup<'a>> = Vec::new();
     for is_matrix in [true, false] {
         let mut whole: Option<SourceGroup<'a>> = None;
-        for (name, tensor) in source.weights.iter().filter(|(_, tensor)| (tensor.shape.len() >= 2) == is_matrix) {
+        for (name, _) in source.weights.iter().filter(|(_, tensor)| (tensor.shape.len() >= 2) == is_matrix) {
             let Some(group) = source.groups.iter().find(|group| group.parameters.contains(name)) else { continue };
             match &mut whole {
                 None => whole = Some(SourceGroup { parameters: vec![*name], ..group.clone() }),
-                Some(whole) if is_alike(whole, group, tensor.shape.len()) => whole.parameters.push(*name),
+                Some(whole) if is_alike(source, whole, group) => whole.parameters.push(*name),
                 Some(_) => {
                     let reason = "the Trainer of transformers has two, of matrices and of the rest, each with one \
                                   rate; export --to torch";
@@ -78,8 +78,12 @@ pub(super) fn groups<'a>(source: &Source<'a>) -> Result<Vec<SourceGroup<'a>>, Ex
     Ok(found)
 }
 
-fn is_alike(a: &SourceGroup<'_>, b: &SourceGroup<'_>, _dimensions: usize) -> bool {
-    (a.weight_decay, a.momentum, a.own, a.is_frozen) == (b.weight_decay, b.momentum, b.own, b.is_frozen)
+/// Whether two groups have the same settings and rates.
+fn is_alike(source: &Source<'_>, a: &SourceGroup<'_>, b: &SourceGroup<'_>) -> bool {
+    let schedule = source.checkpoint.state("schedulers.lr").map(|state| &state.json["spec"]["kind"]);
+    let settings = |group: &SourceGroup<'_>| (group.lr, group.weight_decay, group.momentum, group.is_frozen);
+    let has_one_schedule = schedule.is_none_or(|kind| kind != "per_group");
+    a.ours == b.ours && settings(a) == settings(b) || settings(a) == settings(b) && a.own == b.own && has_one_schedule
 }
 
 fn trainer_state(source: &Source<'_>) -> Value {

@@ -2,6 +2,7 @@
 //! ids otherwise.
 
 use crate::peers::Peer;
+use crate::peers::export::order;
 use crate::peers::import::order::{Candidate, Id, Ids, name};
 use crate::peers::peer::{Group, Optimizer, Parameter};
 
@@ -16,14 +17,18 @@ pub(super) fn labels(peer: &Peer, optimizer: usize) -> Vec<Vec<String>> {
     found.groups.iter().map(|group| group.parameters.iter().map(label).collect()).collect()
 }
 
-/// Returns the names by the order of a model that is in registration order, where only one division into groups fits.
+/// Returns the names by the order of registration, where it is known and only one division into groups fits.
 fn by_order(peer: &Peer, optimizer: &Optimizer) -> Option<Vec<Vec<String>>> {
-    if !peer.model.in_order {
-        return None;
-    }
     let weights = peer.model.tensors.iter().filter(|named| !named.buffer);
-    let candidates: Vec<Candidate> =
+    let mut candidates: Vec<Candidate> =
         weights.map(|named| Candidate { name: named.name.clone(), shape: named.tensor.shape().to_vec() }).collect();
+    if !peer.model.in_order {
+        // A file sorted by name: the order is that of a known model, or not known.
+        if !candidates.iter().all(|candidate| order::is_known(&candidate.name)) {
+            return None;
+        }
+        candidates.sort_by(|a, b| order::compare(&a.name, &b.name));
+    }
     let ids: Vec<Ids> = optimizer.groups.iter().map(ids).collect();
     let named = name(&ids, &candidates, peer.trainer).ok()?;
     let is_whole = named.iter().zip(&optimizer.groups).all(|(names, group)| names.len() == group.parameters.len());

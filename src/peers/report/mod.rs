@@ -1,6 +1,7 @@
 //! Another trainer's run, looked at: where it stands, with which rates, and what a resume needs that its file lacks.
 
 mod details;
+pub mod diff;
 mod labels;
 mod rates;
 mod status;

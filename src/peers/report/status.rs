@@ -238,7 +238,7 @@ pub(super) fn groups(peer: &Peer, optimizer: usize, rates: Option<&Rates>) -> Ve
 }
 
 /// Returns the momentum or first beta of a group, under any of the names that trainers have for it.
-fn momentum(group: &Group) -> Option<f64> {
+pub(super) fn momentum(group: &Group) -> Option<f64> {
     let alone = ["momentum", "mom", "beta_1", "b1"].iter().find_map(|name| group.number(name));
     let first = || group.setting("betas")?.numbers()?.first().copied();
     alone.or_else(first)

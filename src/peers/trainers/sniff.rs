@@ -37,8 +37,10 @@ pub(super) fn content(path: &Path) -> Result<Content, PeerError> {
     if let Some((_, remedy)) = MISTAKEN.iter().find(|(first, _)| bytes.starts_with(first)) {
         return Err(PeerError::unsupported(path, *remedy));
     }
-    // What begins like a zip or a pickle may be damaged, and its reader says how; what does not is something else.
-    if !torch::is(&bytes) && !bytes.starts_with(b"PK") {
+    // What begins like a zip or a pickle, also one of protocols 0 and 1, may be damaged, and its reader says how; what
+    // does not is something else.
+    let begins: [&[u8]; 4] = [b"PK", b"(d", b"}q", b"L1195470371"];
+    if !torch::is(&bytes) && !begins.iter().any(|first| bytes.starts_with(first)) {
         return Err(PeerError::unknown(path, "no known trainer writes such a file"));
     }
     let (tree, format) = torch::read(path)?;

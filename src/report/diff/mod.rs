@@ -13,7 +13,7 @@
 mod checkpoint;
 mod json;
 mod log;
-mod tensor;
+pub(crate) mod tensor;
 mod text;
 
 use std::io;

@@ -75,7 +75,7 @@ pub struct FirstDifference {
 }
 
 /// Compares the bits of two tensors; `None` if they are equal.
-pub(super) fn compare(a: &HostTensor, b: &HostTensor) -> Option<TensorChange> {
+pub(crate) fn compare(a: &HostTensor, b: &HostTensor) -> Option<TensorChange> {
     if a.kind() != b.kind() || a.bytes.len() != b.bytes.len() {
         return Some(TensorChange::Kind { a: a.kind(), b: b.kind() });
     }
