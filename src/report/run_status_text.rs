@@ -43,6 +43,9 @@ impl fmt::Display for RunStatus {
             writeln!(f, "seed        {seed}")?;
         }
         for entry in &self.history {
+            if let Some(origin) = entry["imported"]["from"].as_str() {
+                writeln!(f, "imported    {origin}, at step {}", entry["step"])?;
+            }
             for change in entry["changes"].as_array().into_iter().flatten() {
                 let key = change["key"].as_str().unwrap_or_default();
                 let (from, to) = (written(&change["from"]), written(&change["to"]));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cases::{self, Case, numbers, tensors};
 use candle_core::{Device, Tensor};
@@ -88,6 +88,24 @@ fn every_peer_continues_as_its_own_trainer_did() {
         }
     }
     assert!(faults.is_empty(), "{} cases:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// The data of these two are not here, so only the rates are compared: those after each of the next updates.
+#[test]
+fn the_two_runs_on_other_data_have_their_rates() {
+    let folder = cases::folder().join("torch_run");
+    let expected: Value = serde_json::from_str(&fs::read_to_string(folder.join("expected.json")).unwrap()).unwrap();
+    for run in expected["runs"].as_array().unwrap() {
+        let path = folder.join(run["file"].as_str().unwrap());
+        let (name, after) = (run["file"].to_string(), PathBuf::new());
+        let imported = import(&Case { name, path, after, expected: run.clone() }, TempDir::new().unwrap().path());
+        let imported = imported.unwrap_or_else(|message| panic!("{message}"));
+        assert_eq!(imported.session().step(), run["saved_after_epoch"].as_u64().unwrap());
+        for line in run["continues"].as_array().unwrap() {
+            let rates = imported.session().scheduler().rates_at(line["epoch"].as_u64().unwrap());
+            close("rate", &rates[0].into(), &line["lr"][0], 1e-12).unwrap();
+        }
+    }
 }
 
 /// A GPT-2 whose optimizer has ids in the order of registration, while its weights are sorted by name.

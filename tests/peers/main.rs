@@ -7,4 +7,5 @@ mod cases;
 mod continues;
 mod export;
 mod inspects;
+mod program;
 mod refusals;

@@ -1,11 +1,13 @@
 //! `inspect import`: makes a checkpoint of another trainer's, from which `train --resume` continues.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::Notice;
-use rekindle::peers::import::Import as Request;
+use rekindle::peers::import::{self, Import as Request};
 use rekindle::shell;
 use rekindle::train::Setting;
 
@@ -22,9 +24,9 @@ pub struct Import {
     /// A checkpoint of another trainer: a file or a folder
     peer: PathBuf,
     /// The configuration of the run: data, model and length; `optimizer`, `schedule` and `train.clip_norm` may be left
-    /// out
+    /// out. Without it one is proposed, as FOLDER.toml, and nothing is imported
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    config: Option<PathBuf>,
     /// The folder for the checkpoint
     #[arg(short, long, value_name = "FOLDER")]
     out: PathBuf,
@@ -42,9 +44,10 @@ pub struct Import {
 
 /// Imports, saves, and prints the account.
 pub fn import(arguments: &Import) -> Result<Answer> {
+    let Some(config) = &arguments.config else { return propose(arguments) };
     let request = Request {
         peer: arguments.peer.clone(),
-        config: arguments.config.clone(),
+        config: config.clone(),
         settings: &arguments.settings,
         param_names: arguments.param_names.clone(),
         updates: arguments.updates,
@@ -60,4 +63,20 @@ pub fn import(arguments: &Import) -> Result<Answer> {
     text += &format!("saved       {}\n", saved.path.display());
     text += &format!("continue    train --resume {}\n", shell::path(&saved.path));
     Ok(Answer::good(text))
+}
+
+/// Writes a proposed configuration beside the folder of the checkpoint; one that is there is not replaced.
+fn propose(arguments: &Import) -> Result<Answer> {
+    let text = import::propose(&arguments.peer, arguments.param_names.as_deref())?;
+    let path = arguments.out.with_extension("toml");
+    let mut file = File::create_new(&path).with_context(|| {
+        format!(
+            "{}: cannot be written; give it with --config if it is the run's, or choose another folder",
+            path.display()
+        )
+    })?;
+    file.write_all(text.as_bytes()).with_context(|| path.display().to_string())?;
+    let (peer, out) = (shell::path(&arguments.peer), shell::path(&arguments.out));
+    let next = format!("inspect import {peer} --config {} -o {out}", shell::path(&path));
+    Ok(Answer::good(format!("{text}\nproposed    {}\nnext        complete it, then {next}\n", path.display())))
 }

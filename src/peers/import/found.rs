@@ -10,6 +10,7 @@ use super::weights::{Matched, Ours};
 use crate::parameters::Parameters;
 use crate::peers::Peer;
 use crate::peers::translate::{self, RateSchedule, RuleGroup, UpdateRule};
+use crate::schedule::Schedule;
 
 /// Everything of the peer in our names.
 pub(super) struct Found {
@@ -45,6 +46,31 @@ impl Found {
         let known: Vec<Option<RateSchedule>> =
             self.schedules.iter().map(|found| found.clone().ok().flatten()).collect();
         updates::settle(&self.rules, &Counts { peer, schedules: &known, steps_per_epoch, given })
+    }
+
+    /// Returns the schedule that the checkpoint says; `None` if its rates are constant.
+    pub fn schedule(&self) -> Result<Option<Schedule>, Refusal> {
+        let all: Vec<Option<&Schedule>> = (self.schedules.iter())
+            .map(|found| found.as_ref().map(|found| found.as_ref().map(|found| &found.schedule)))
+            .collect::<Result<_, _>>()
+            .map_err(Clone::clone)?;
+        if all.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        if let [Some(only)] = all[..] {
+            return Ok(Some(only.clone()));
+        }
+        let of_group = |source: &Option<usize>| {
+            let found = source.and_then(|optimizer| all.get(optimizer).copied().flatten());
+            found.cloned().unwrap_or_else(|| Schedule::constant().into())
+        };
+        let of_groups: Vec<Schedule> = self.planned.sources.iter().map(of_group).collect();
+        Ok(Some(Schedule::per_group(of_groups).into()))
+    }
+
+    /// Returns the schedule of momentum that the checkpoint says.
+    pub fn momentum(&self) -> Option<Schedule> {
+        self.schedules.iter().filter_map(|found| found.as_ref().ok()?.as_ref()?.momentum.clone()).next()
     }
 
     /// Says how things were found.

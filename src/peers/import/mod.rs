@@ -13,9 +13,11 @@ mod layout;
 mod names;
 pub(super) mod order;
 mod param_names;
+mod proposal;
 mod rates;
 mod rules;
 mod settled;
+mod sizes;
 mod state;
 mod updates;
 mod weights;
@@ -28,6 +30,7 @@ use crate::train::{Session, Setting};
 
 pub use account::Account;
 pub use error::ImportError;
+pub use proposal::propose;
 
 use self::found::{Found, ours};
 use self::settled::Asked;

@@ -20,7 +20,7 @@ pub(super) fn check(session: &Session, asked: &Asked<'_>) -> Result<(), ImportEr
     if asked.is_decided("schedule") || asked.is_decided("optimizer.lr") {
         return Ok(());
     }
-    if let Ok(schedule) = asked.schedule() {
+    if let Ok(schedule) = asked.found.schedule() {
         same_schedule(session, &schedule.unwrap_or_else(|| Schedule::constant().into()), asked)?;
     }
     same_rates(session, asked)

@@ -17,7 +17,7 @@ use crate::train::{Config, Setting, TrainError, from_file_filled};
 const SAID_BY_PEERS: [&str; 4] = ["optimizer", "schedule", "momentum_schedule", "weight_decay_schedule"];
 
 /// PyTorch's number beside the norm in clipping, which is also the default here.
-const CLIP_EPS: f64 = 1e-6;
+pub(super) const CLIP_EPS: f64 = 1e-6;
 
 /// Reads the configuration without what the checkpoint says, to learn the names of the model's parameters.
 pub(super) fn draft(import: &Import<'_>) -> Result<Config, TrainError> {
@@ -61,9 +61,9 @@ impl Asked<'_> {
     pub fn config(&self, account: &mut Account) -> Result<Config, ImportError> {
         let refused = |refusal| ImportError::refused(&self.import.peer, refusal);
         let clipping = self.clipping().map_err(refused)?;
-        let found = self.schedule();
+        let found = self.found.schedule();
         let schedule = found.as_ref().ok().and_then(Option::as_ref);
-        let momentum = schedule.and_then(|_| self.momentum());
+        let momentum = schedule.and_then(|_| self.found.momentum());
         let (mut own, mut said) = (Vec::new(), Value::Null);
         let ours = from_file_filled(&self.import.config, self.import.settings, |config| {
             own = SAID_BY_PEERS.iter().filter(|key| config.get(**key).is_some()).collect();
@@ -173,30 +173,6 @@ impl Asked<'_> {
         let reasons: Vec<String> = open.iter().map(|asked| format!("`{}`: {}", asked.thing, asked.reason)).collect();
         let reason = format!("{}; or with `--set {}=…`", reasons.join("; "), first.thing);
         Err(Refusal::ask("optimizer", reason))
-    }
-
-    /// Returns the schedule that the checkpoint says; `None` if its rates are constant.
-    pub fn schedule(&self) -> Result<Option<Schedule>, Refusal> {
-        let all: Vec<Option<&Schedule>> = (self.found.schedules.iter())
-            .map(|found| found.as_ref().map(|found| found.as_ref().map(|found| &found.schedule)))
-            .collect::<Result<_, _>>()
-            .map_err(Clone::clone)?;
-        if all.iter().all(Option::is_none) {
-            return Ok(None);
-        }
-        if let [Some(only)] = all[..] {
-            return Ok(Some(only.clone()));
-        }
-        let of_group = |source: &Option<usize>| {
-            let found = source.and_then(|optimizer| all.get(optimizer).copied().flatten());
-            found.cloned().unwrap_or_else(|| Schedule::constant().into())
-        };
-        let of_groups: Vec<Schedule> = self.found.planned.sources.iter().map(of_group).collect();
-        Ok(Some(Schedule::per_group(of_groups).into()))
-    }
-
-    fn momentum(&self) -> Option<Schedule> {
-        self.found.schedules.iter().filter_map(|found| found.as_ref().ok()?.as_ref()?.momentum.clone()).next()
     }
 
     /// Refuses a checkpoint without a schedule that can be told, unless a person says it. What the file lacks may be said
