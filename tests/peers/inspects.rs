@@ -10,7 +10,7 @@ use crate::cases;
 use crate::common::programs::Workplace;
 
 fn shown(place: &Workplace, path: &Path) -> Value {
-    let told = inspect(place, &[path.to_str().unwrap(), "--json"]);
+    let told = place.inspect(&[path.to_str().unwrap(), "--json"]);
     told.says(0, &[]);
     serde_json::from_str(&told.out).unwrap()
 }
