@@ -6,7 +6,8 @@
 #[cfg(test)]
 pub(in crate::peers) mod changed;
 pub mod compressed;
-/// The file of the whole crate: this folder is also built without the rest.
+/// The one of the whole crate, without which this folder is built too.
+#[cfg(not(feature = "trainer"))]
 #[path = "../../crc32c.rs"]
 pub mod crc32c;
 pub mod dcp;
@@ -26,6 +27,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::Mmap;
+
+#[cfg(feature = "trainer")]
+pub(crate) use crate::crc32c;
 
 use super::error::PeerError;
 

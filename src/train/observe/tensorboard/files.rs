@@ -4,11 +4,11 @@
 //! file open and continue at their place in it, so they would miss what is written over, but they notice a new file.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::events::Written;
-use super::records::Records;
+use super::records::{self, Records};
 use crate::regular;
 
 /// Names begin as readers expect it, and end with the writer: files of others are left alone.
@@ -37,7 +37,7 @@ impl Earlier {
         }
         own.sort_unstable();
         for (_, path) in own.iter().rev() {
-            if let Some(next) = cut_file_back(path, recorded).map_err(named(path))? {
+            if let Some(next) = cut_file_back(path, recorded, VERIFIED).map_err(named(path))? {
                 // When that process began, the files before it were cut back to its first step.
                 earlier.next = next;
                 break;
@@ -61,30 +61,79 @@ fn number_in(name: &str) -> Option<(u64, bool)> {
     Some((rest[..digits].parse().ok()?, &rest[digits..] == END))
 }
 
+/// Bytes at the end of a file that are read in any case. More is in memory only when a system crashes, if a run writes
+/// as much as most.
+const VERIFIED: u64 = 4 << 20;
+
 /// Cuts a file back to its whole events before step `recorded`, and returns the step after those that it has, or after
-/// which it begins; `None` if no such events are left.
-fn cut_file_back(path: &Path, recorded: u64) -> io::Result<Option<u64>> {
-    /// More than is in memory only when a system crashes, if a run writes as much as most.
-    const VERIFIED: u64 = 4 << 20;
+/// which it begins; `None` if no such events are left. Of a long file, little more than the last `verified` bytes that
+/// stay is read.
+fn cut_file_back(path: &Path, recorded: u64, verified: u64) -> io::Result<Option<u64>> {
     regular::require(path)?;
-    let file = File::options().read(true).write(true).open(path)?;
+    let mut file = File::options().read(true).write(true).open(path)?;
     let length = file.metadata()?.len();
-    let mut records = Records::of(BufReader::with_capacity(1 << 20, &file), length, VERIFIED);
+    let mut records = Records::of(BufReader::new(&file), 0, length);
     let (mut kept, mut next) = (0, None);
-    while let Some(event) = records.next()? {
-        match (Written::read(event), next) {
-            (Some(Written::Version), None) => {}
-            (Some(Written::Start { step }), None) if step < recorded => next = Some(step),
-            (Some(Written::Step { step }), Some(at)) if (at..recorded).contains(&step) => next = Some(step + 1),
-            (Some(Written::Values { step }), Some(_)) if step < recorded => {}
+    let begins = [Some(Written::Version), None];
+    for part in begins {
+        let written = records.next()?.and_then(Written::read);
+        match (part, written) {
+            (Some(version), Some(written)) if version == written => {}
+            (None, Some(Written::Start { step })) if step < recorded => next = Some(step),
             _ => break,
         }
         kept = records.position();
+    }
+    if next.is_some() {
+        if let Some((at, step)) = event_before(&file, recorded, length, verified)?.filter(|(at, _)| *at > kept) {
+            (kept, next) = (at, Some(step));
+        }
+        file.seek(SeekFrom::Start(kept))?;
+        let mut records = Records::of(BufReader::with_capacity(1 << 20, &file), kept, length);
+        while let Some(event) = records.next()? {
+            match (Written::read(event), next) {
+                (Some(Written::Step { step }), Some(at)) if (at..recorded).contains(&step) => next = Some(step + 1),
+                (Some(Written::Values { step }), _) if step < recorded => {}
+                _ => break,
+            }
+            kept = records.position();
+        }
     }
     if kept < length {
         file.set_len(kept)?;
     }
     Ok(next)
+}
+
+/// Finds the scalars of a step, `verified` bytes or more before the events of step `recorded` or the end of a long file:
+/// their place, and the step. Steps rise in a file, so it is halved again and again.
+fn event_before(file: &File, recorded: u64, length: u64, verified: u64) -> io::Result<Option<(u64, u64)>> {
+    let window = verified / 4;
+    let (mut low, mut high) = (0, length);
+    while window > 0 && high - low > window {
+        let middle = low + (high - low) / 2;
+        match step_after(file, middle, window, length)? {
+            Some((_, step)) if step < recorded => low = middle,
+            _ => high = middle,
+        }
+    }
+    if low <= verified { Ok(None) } else { step_after(file, low - verified, window, length) }
+}
+
+/// Returns the first scalars of a step whose event begins in a window of a file: their place, and the step.
+fn step_after(mut file: &File, from: u64, window: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    let Some(at) = records::first_between(file, from, from + window, length)? else { return Ok(None) };
+    file.seek(SeekFrom::Start(at))?;
+    let mut records = Records::of(BufReader::new(file), at, length);
+    let mut at = at;
+    while let Some(event) = records.next()? {
+        match Written::read(event) {
+            Some(Written::Step { step }) => return Ok(Some((at, step))),
+            Some(_) if records.position() < from + window => at = records.position(),
+            _ => break,
+        }
+    }
+    Ok(None)
 }
 
 /// Adds the path to an error.
@@ -146,6 +195,37 @@ mod tests {
         let mut damaged = whole.clone();
         damaged[file(&events[..2]).len() + 20] ^= 1;
         assert_eq!(cut(&[&damaged], 20).0.next, 8);
+    }
+
+    /// Of a long file only the end is read, with the same result also if that is damaged.
+    #[test]
+    fn a_long_file_is_cut_where_reading_all_of_it_cuts_it() {
+        let text = |step| events::summary(1.0, step, &[events::text("config", &"x".repeat(300))]);
+        let steps = (7..900).flat_map(|number| match number % 50 {
+            0 => vec![text(number), step(number), text(number)],
+            _ => vec![step(number)],
+        });
+        let whole = file(&[vec![events::start(1.0, 7)], steps.collect()].concat());
+        let run = tempfile::tempdir().unwrap();
+        let path = run.path().join("file");
+        let cut = |content: &[u8], recorded: u64, verified: u64| {
+            fs::write(&path, content).unwrap();
+            let next = cut_file_back(&path, recorded, verified).unwrap();
+            (next, fs::metadata(&path).unwrap().len())
+        };
+        for recorded in [0, 7, 8, 50, 51, 333, 450, 899, 900, 2000] {
+            for end in [whole.len(), whole.len() - 1, whole.len() - 500, whole.len() / 2] {
+                let mut zeros = whole.clone();
+                zeros[end..].fill(0);
+                zeros.truncate(end + 1000);
+                for content in [&whole[..end], &zeros] {
+                    let all = cut(content, recorded, u64::MAX);
+                    for verified in [2000, 8000] {
+                        assert_eq!(cut(content, recorded, verified), all, "{recorded} of {end}, {verified}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

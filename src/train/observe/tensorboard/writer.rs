@@ -1,7 +1,8 @@
 //! The event file of this process.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -54,7 +55,10 @@ impl Writer {
 
     /// Adds the steps from number `from` to before number `to` of a log.
     fn fill_in(&mut self, log: &Path, from: u64, to: u64) -> io::Result<()> {
-        let mut lines = BufReader::with_capacity(1 << 20, regular::open(log).map_err(named(log))?);
+        let mut file = regular::open(log).map_err(named(log))?;
+        let place = place_before(&file, from).map_err(named(log))?;
+        file.seek(SeekFrom::Start(place)).map_err(named(log))?;
+        let mut lines = BufReader::with_capacity(1 << 20, file);
         let mut line = String::new();
         while lines.read_line(&mut line).map_err(named(log))? > 0 {
             if beginning_of(&line).is_some_and(|step| (from..to).contains(&step))
@@ -134,7 +138,48 @@ pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
+/// Returns where a line begins in a log that has no line of step `from` or later before it. Steps rise in a log, so a long
+/// one is halved again and again.
+fn place_before(log: &File, from: u64) -> io::Result<u64> {
+    /// Longer than most lines.
+    const WINDOW: u64 = 1 << 14;
+    let (mut low, mut high) = (0, log.metadata()?.len());
+    let mut bytes = [0; WINDOW as usize];
+    while high - low > WINDOW {
+        let middle = low + (high - low) / 2;
+        let read = log.read_at(&mut bytes, middle)?;
+        let end = bytes[..read].iter().position(|&byte| byte == b'\n').map_or(read, |end| end + 1);
+        let next = std::str::from_utf8(&bytes[end..read]).ok().and_then(beginning_of);
+        match next {
+            Some(step) if step < from => low = middle + end as u64,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
 /// Returns the step with which a log line begins.
 fn beginning_of(line: &str) -> Option<u64> {
     line.strip_prefix("{\"step\":")?.split_once(',')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_found_in_a_long_log_without_reading_all_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let lines: Vec<String> = (0..5000).map(|step| format!("{{\"step\":{step},\"loss\":0.5}}\n")).collect();
+        std::fs::write(&path, lines.concat()).unwrap();
+        let log = File::open(&path).unwrap();
+        for from in [0, 1, 77, 2500, 4999, 6000] {
+            let place = place_before(&log, from).unwrap();
+            let wanted: usize = lines.iter().take(from as usize).map(String::len).sum();
+            let begins = lines.iter().scan(0, |at, line| Some(std::mem::replace(at, *at + line.len()) as u64));
+            assert!(place <= wanted as u64 && wanted as u64 - place <= 2 << 14, "{from}: {place}, {wanted}");
+            assert!(begins.into_iter().any(|begin| begin == place), "{from}: {place}");
+        }
+    }
 }
