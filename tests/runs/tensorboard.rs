@@ -24,8 +24,11 @@ enum Field {
     Bytes(Vec<u8>),
 }
 
+/// The fields of a message, in their order.
+type Message = Vec<(u64, Field)>;
+
 impl Field {
-    fn message(&self) -> Vec<(u64, Field)> {
+    fn message(&self) -> Message {
         let Self::Bytes(bytes) = self else { panic!("{self:?} is no message") };
         fields(bytes)
     }
@@ -44,7 +47,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
     value
 }
 
-fn fields(mut bytes: &[u8]) -> Vec<(u64, Field)> {
+fn fields(mut bytes: &[u8]) -> Message {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let key = varint(&mut bytes);
@@ -77,7 +80,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// The events of a file, all of them whole and with the right checksums.
-fn events(file: &Path) -> Vec<Vec<(u64, Field)>> {
+fn events(file: &Path) -> Vec<Message> {
     let content = fs::read(file).unwrap();
     let (mut rest, mut found) = (&content[..], Vec::new());
     let sum = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
@@ -101,7 +104,7 @@ fn event_files(run: &Path) -> Vec<PathBuf> {
 }
 
 /// Each tag's values with their steps, as a reader has them that reads all files in order and knows no START.
-fn values(run: &Path) -> BTreeMap<String, Vec<(u64, Vec<(u64, Field)>)>> {
+fn values(run: &Path) -> BTreeMap<String, Vec<(u64, Message)>> {
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for event in event_files(run).iter().flat_map(|file| events(file)) {
         let Some(&Field::Integer(step)) = field(&event, 2) else { panic!("an event without a step") };
@@ -178,7 +181,8 @@ fn whatever_is_left_of_the_event_files_a_resume_makes_them_whole() {
     let lab = Lab::in_memory(&config("1 step", ""));
     lab.start("whole");
     assert_is_the_log(&lab.path("whole"));
-    let damages: [(&str, fn(&mut Vec<u8>)); 5] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
         ("ahead", |_| {}),
         ("torn", |file| file.truncate(file.len() - 7)),
         ("short", |file| file.truncate(file.len() / 2)),
