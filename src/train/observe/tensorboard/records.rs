@@ -108,9 +108,9 @@ mod tests {
         found
     }
 
-    /// The first record of an event file that TensorBoard's own writer has made.
+    /// The first record of an event file that all readers of TensorBoard take.
     #[test]
-    fn a_record_has_the_bytes_that_tensorboard_writes() {
+    fn a_record_has_the_bytes_that_tensorboard_reads() {
         let made = include_bytes!("../../../../tests/data/tensorboard/kinds.tfevents");
         let first = read(made).swap_remove(0);
         let framed = file(&[&first]);
