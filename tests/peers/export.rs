@@ -1,4 +1,4 @@
-//! `inspect export`: another trainer resumes what it writes, and goes on with our numbers.
+//! `inspect export`: another trainer resumes from it, and continues with our numbers.
 
 use std::fs;
 use std::path::PathBuf;
@@ -254,8 +254,8 @@ fn python(test: &str) -> Option<String> {
 
 /// Rates within 1e-12, as a share, because PyTorch computes most schedules from the rate before; losses within 1e-5.
 #[test]
-fn pytorch_goes_on_with_our_numbers() {
-    let Some(python) = python("pytorch_goes_on_with_our_numbers") else { return };
+fn pytorch_continues_with_our_numbers() {
+    let Some(python) = python("pytorch_continues_with_our_numbers") else { return };
     let all: Vec<&Case> = CASES.iter().collect();
     let place = trained(&all);
     let mut exports = Vec::new();
@@ -297,4 +297,104 @@ fn logged(place: &Workplace, run: &str, step: u64) -> Value {
     let log = fs::read_to_string(place.path(run).join("log.jsonl")).unwrap();
     let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.find(|line| line["step"] == step).unwrap()
+}
+
+/// The beginning of both scripts: the data, and `line`, which prints an update as the driver of PyTorch does.
+const BEGINNING: &str = r#"
+import json, torch
+from safetensors.torch import load_file
+torch.set_num_threads(1)
+data = load_file("data.safetensors")
+x, y = data["x"], data["y"]
+def line(step, lr, loss):
+    print("LINE " + json.dumps({"step": step, "lr": lr, "loss": loss}), flush=True)
+def net():
+    return torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
+"#;
+
+const LIGHTNING: &str = r#"
+import lightning
+class Module(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = net()
+    def training_step(self, batch, index):
+        loss = ((self.net(batch[0]) - batch[1]) ** 2).mean()
+        line(self.global_step, self.optimizers().param_groups[0]["lr"], loss.item())
+        return loss
+    configure_optimizers = names["configure_optimizers"]
+rows = torch.utils.data.TensorDataset(x, y)
+loader = torch.utils.data.DataLoader(rows, batch_size=128)
+trainer = lightning.Trainer(max_steps=20, accelerator="cpu", logger=False, enable_checkpointing=False)
+trainer.fit(Module(), loader, ckpt_path="run.ckpt")
+"#;
+
+const TRANSFORMERS: &str = r#"
+import transformers
+class Model(torch.nn.Sequential):
+    def forward(self, x=None, labels=None):
+        output = super().forward(x)
+        return {"loss": ((output - labels) ** 2).mean(), "logits": output}
+class Rows(torch.utils.data.Dataset):
+    def __len__(self):
+        return 128
+    def __getitem__(self, index):
+        return {"x": x[index], "labels": y[index]}
+class Told(transformers.Trainer):
+    def compute_loss(self, model, inputs, **others):
+        loss = super().compute_loss(model, inputs, **others)
+        if self.state.global_step < 20:
+            line(self.state.global_step, self.optimizer.param_groups[0]["lr"], loss.item())
+        return loss
+arguments = eval(names["arguments"].replace("\"run\"", "\"out\", use_cpu=True, report_to=[], save_strategy=\"no\""))
+Told(Model(*net()), arguments, train_dataset=Rows()).train(resume_from_checkpoint="checkpoint-10")
+"#;
+
+/// Runs a script with the trainer of a library, and compares its ten updates with ours. Skipped loudly where the library
+/// is not installed.
+fn continues(test: &str, case: &str, to: &[&str], out: &str, library: &str, script: impl Fn(&[String]) -> String) {
+    let Some(python) = python(test) else { return };
+    if !Command::new(&python).args(["-c", &format!("import {library}")]).output().unwrap().status.success() {
+        eprintln!("SKIPPED {test}: the Python of REKINDLE_PYTHON cannot `import {library}`");
+        return;
+    }
+    let place = trained(&[find(case)]);
+    let told: Value = serde_json::from_str(&export(&place, case, to, out).out).unwrap();
+    let lines: Vec<String> =
+        told["python"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect();
+    fs::write(place.path("script.py"), format!("{BEGINNING}{}", script(&lines))).unwrap();
+    let output = Command::new(python).arg("script.py").current_dir(place.path("")).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{err}\n{out}");
+    let updates: Vec<Value> =
+        out.lines().filter_map(|line| Some(serde_json::from_str(line.split_once("LINE ")?.1).unwrap())).collect();
+    assert_eq!(updates.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), Vec::from_iter(10..20));
+    for line in &updates {
+        let ours = logged(&place, case, line["step"].as_u64().unwrap());
+        let pairs = [(&line["lr"], &ours["lr"][0], 1e-12), (&line["loss"], &ours["loss"], 1e-5)];
+        for (theirs, ours, share) in pairs {
+            let (theirs, ours) = (theirs.as_f64().unwrap(), ours.as_f64().unwrap());
+            assert!((theirs - ours).abs() <= share * ours.abs(), "{line}: {ours}");
+        }
+    }
+}
+
+#[test]
+fn lightning_continues_with_our_numbers() {
+    let to = ["lightning", "--attribute", "net"];
+    continues("lightning_continues_with_our_numbers", "sgd", &to, "run.ckpt", "lightning", |lines| {
+        let function: Vec<&str> =
+            lines.iter().map(String::as_str).skip_while(|line| !line.starts_with("def ")).collect();
+        let function = function.split_last().unwrap().1.join("\n");
+        format!("names = {{\"torch\": torch}}\nexec({}, names)\n{LIGHTNING}", Value::from(function))
+    });
+}
+
+#[test]
+fn transformers_continues_with_our_numbers() {
+    let name = "transformers_continues_with_our_numbers";
+    continues(name, "adamw", &["transformers"], "checkpoint-10", "transformers, accelerate", |lines| {
+        let arguments = lines.iter().find_map(|line| line.strip_prefix("arguments = ")).unwrap();
+        format!("names = {{\"arguments\": {}}}\n{TRANSFORMERS}", Value::from(arguments))
+    });
 }

@@ -145,3 +145,14 @@ fn a_folder_that_holds_checkpoints_names_them_and_a_cut_file_is_bad() {
     let rng = cases::folder().join("transformers/sgd_cosine/rng_state.pth");
     place.inspect(&[rng.to_str().unwrap()]).says(2, &["rng_state.pth"]);
 }
+
+#[test]
+fn rates_of_another_trainers_schedule_are_a_table_and_one_that_is_not_in_the_file_is_asked_for() {
+    let place = Workplace::new();
+    let path = cases::checkpoint("torch/groups_no_decay_warmup_cosine");
+    let told = place.inspect(&["lr", path.to_str().unwrap(), "--steps", "2", "--format", "csv"]);
+    assert_eq!(told.out, "t,lr.0,lr.1\n0,0.001,0.001\n1,0.0028000000000000004,0.0028000000000000004\n", "{}", told.err);
+    let timm = cases::checkpoint("timm/adamw_cosine_warmup");
+    let told = place.inspect(&["lr", timm.to_str().unwrap()]);
+    told.says(2, &["schedule: its form is not in the file", "write `schedule` in the configuration"]);
+}

@@ -14,7 +14,7 @@ use crate::Answer;
 pub struct Export {
     /// A run directory, a folder of checkpoints, or one checkpoint; the newest valid one is exported
     checkpoint: PathBuf,
-    /// The trainer that goes on with it
+    /// The trainer that continues it
     #[arg(long, value_enum)]
     to: To,
     /// The file to write, or for transformers the folder

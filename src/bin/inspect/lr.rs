@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, ValueEnum};
+use rekindle::peers::report::plan;
 use rekindle::report::chart::{Chart, Mark};
 use rekindle::report::{LrPlan, pictures, terminal};
 use rekindle::schedule::{RunLength, Trajectory, read_metrics};
 
-use crate::print;
+use crate::{peer, print};
 
 /// Arguments of `inspect lr`.
 #[derive(Args)]
 pub struct Lr {
     /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table or a TOML file; or a run, by its
-    /// configuration, its directory or one of its checkpoints
+    /// configuration, its directory or one of its checkpoints; or another trainer's checkpoint
     spec: String,
     /// A second one, shown with the first by --diff; settings of the run that it lacks are taken from the first
     #[arg(requires = "diff")]
@@ -99,10 +100,21 @@ fn follow(lr: &Lr, plan: LrPlan, other: Option<&LrPlan>, metrics: &[f64]) -> any
     Ok(Followed { plan, run, trajectory })
 }
 
+/// Reads a plan: a schedule, a run of ours, or another trainer's checkpoint.
+fn read(spec: &str) -> anyhow::Result<LrPlan> {
+    // A file of text is a schedule or a configuration.
+    match peer::open(Path::new(spec)) {
+        Ok(Some(found)) => plan(&found).map_err(|refusal| anyhow::anyhow!("{spec}: {refusal}")),
+        Ok(None) => Ok(LrPlan::read(spec)?),
+        Err(_) if peer::is_text(Path::new(spec)) => Ok(LrPlan::read(spec)?),
+        Err(error) => Err(error),
+    }
+}
+
 /// Shows the rates of one or two plans.
 pub fn show(lr: &Lr) -> anyhow::Result<()> {
     let metrics = lr.metrics.as_deref().map(read_metrics).transpose()?.unwrap_or_default();
-    let (plan, other) = (LrPlan::read(&lr.spec)?, lr.other.as_deref().map(LrPlan::read).transpose()?);
+    let (plan, other) = (read(&lr.spec)?, lr.other.as_deref().map(read).transpose()?);
     let first = follow(lr, plan.clone(), other.as_ref(), &metrics)?;
     let second = other.map(|other| follow(lr, other, Some(&plan), &metrics)).transpose()?;
     if metrics.is_empty() && [Some(&first), second.as_ref()].into_iter().flatten().any(Followed::waits) {

@@ -33,7 +33,7 @@ pub fn open(path: &Path) -> Result<Option<Peer>> {
 }
 
 /// Whether a file begins as text does.
-fn is_text(path: &Path) -> bool {
+pub fn is_text(path: &Path) -> bool {
     let mut first = [0; 512];
     let read = File::open(path).and_then(|mut file| file.read(&mut first)).unwrap_or_default();
     !first.iter().take(read).any(|byte| *byte == 0 || *byte >= 0xf8)

@@ -28,7 +28,7 @@ pub(super) struct TorchSchedule {
     pub per_epoch: bool,
     /// The schedule in our form, in updates or epochs.
     pub table: Value,
-    /// Remarks for the person who goes on with it.
+    /// Remarks for the person who continues with it.
     pub notes: Vec<String>,
 }
 

@@ -41,7 +41,7 @@ pub(in crate::peers) struct SourceGroup<'a> {
     pub weight_decay: f64,
     /// Momentum or first beta.
     pub momentum: Option<f64>,
-    /// The settings of a group with a rule of its own, over those of the optimizer.
+    /// The settings of a group that has another configuration of the rule, over those of the optimizer.
     pub own: Option<&'a Map<String, Value>>,
     /// Whether the parameters are never updated.
     pub is_frozen: bool,

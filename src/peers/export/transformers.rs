@@ -38,7 +38,7 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
     } else {
         lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));
         let scheduler = if parts.schedule.state.is_some() { "scheduler" } else { "None" };
-        writing.notes.push("the Trainer has no such schedule or optimizer of its own: it is given both".to_owned());
+        writing.notes.push("the Trainer has no such schedule or optimizer by name: it is given both".to_owned());
         &format!(", optimizers=(optimizer, {scheduler})")
     };
     let lines = &mut writing.lines;
@@ -46,7 +46,14 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
     lines.push(format!("trainer = transformers.Trainer(model, arguments, train_dataset=...{optimizers})"));
     let resumed = python::text(&folder.display().to_string());
     lines.push(format!("trainer.train(resume_from_checkpoint={resumed})"));
-    writing.notes.extend(parts.schedule.notes.iter().cloned());
+    // A schedule that the Trainer has under a name needs no remark on its function.
+    if arguments.scheduler.is_none() {
+        writing.notes.extend(parts.schedule.notes.iter().cloned());
+    }
+    writing.notes.push(
+        "the Trainer takes logging_steps, eval_steps and save_steps from trainer_state.json, each 500, its default"
+            .to_owned(),
+    );
     let left = "left: the place in the data; the Trainer skips the batches made, in the order that its seed gives";
     writing.notes.push(left.to_owned());
     Ok(())

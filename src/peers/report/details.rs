@@ -2,17 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::labels::labels;
+use super::labels::Labels;
 use crate::peers::Peer;
 use crate::peers::peer::{Clipping, Form, Group, LossScale, Optimizer, RateOf, Schedule, Setting, Unit};
 
 /// Returns the description; `next` is the command to type next.
-pub(super) fn details(peer: &Peer, next: &str) -> Value {
+pub(super) fn details(peer: &Peer, labels: &Labels, next: &str) -> Value {
     let counters = peer
         .counters
         .iter()
         .map(|counter| json!({"name": counter.name, "value": number(counter.value), "counts": counter.counts}));
-    let optimizers = peer.optimizers.iter().enumerate().map(|(index, found)| optimizer(peer, index, found));
+    let optimizers = peer.optimizers.iter().zip(labels).map(|(found, labels)| optimizer(found, labels));
     json!({
         "trainer": peer.trainer.name(),
         "version": peer.version,
@@ -44,8 +44,8 @@ pub(super) fn details(peer: &Peer, next: &str) -> Value {
     })
 }
 
-fn optimizer(peer: &Peer, index: usize, found: &Optimizer) -> Value {
-    let groups = found.groups.iter().zip(labels(peer, index)).map(|(found, labels)| group(found, labels));
+fn optimizer(found: &Optimizer, labels: &[Vec<String>]) -> Value {
+    let groups = found.groups.iter().zip(labels).map(|(found, labels)| group(found, labels));
     json!({
         "class": found.class,
         "is_named_in_the_file": found.named,
@@ -55,7 +55,7 @@ fn optimizer(peer: &Peer, index: usize, found: &Optimizer) -> Value {
     })
 }
 
-fn group(found: &Group, labels: Vec<String>) -> Value {
+fn group(found: &Group, labels: &[String]) -> Value {
     let parameters = found.parameters.iter().zip(labels).map(|(parameter, label)| {
         let states: Vec<&String> = parameter.states.iter().map(|(name, _)| name).collect();
         let numbers = parameter.numbers.iter().map(|(name, value)| (name.clone(), number(*value)));

@@ -56,7 +56,7 @@ fn field(name: &str, a: Value, b: Value) -> Option<FieldDifference> {
         (Some(a), Some(b)) => is_close(a, b),
         _ => a == b,
     };
-    // What one file does not tell is no difference.
+    // A value that one of the files does not tell is no difference.
     let is_told = !a.is_null() && !b.is_null();
     (is_told && !is_same).then(|| FieldDifference { field: name.to_owned(), a: Some(a), b: Some(b) })
 }
@@ -72,7 +72,7 @@ fn fields(a: &Stands<'_>, b: &Stands<'_>, pairs: &Pairs) -> Vec<FieldDifference>
         ("weight_decay", |one| one.weight_decay),
         ("momentum", |one| one.momentum),
     ] {
-        let both = a.parameters.iter().filter_map(|one| Some((one, b.parameter(pairs.in_b(&one.name)?)?)));
+        let both = a.parameters.iter().filter_map(|one| Some((one, b.parameter(pairs.parameter_in_b(&one.name)?)?)));
         let all: Vec<_> = both.collect();
         let differing: Vec<FieldDifference> = all
             .iter()
@@ -109,7 +109,7 @@ fn tensors(a: &Stands<'_>, b: &Stands<'_>, pairs: &Pairs) -> Result<Vec<TensorDi
         add("model", weight.name.clone(), change(None, Some(weight.host()?)));
     }
     for one in &a.parameters {
-        let other = pairs.in_b(&one.name).and_then(|name| b.parameter(name));
+        let other = pairs.parameter_in_b(&one.name).and_then(|name| b.parameter(name));
         let states = |parameter: Option<&Parameter<'_>>| -> BTreeSet<String> {
             parameter.into_iter().flat_map(|parameter| parameter.states.iter().map(|(name, _)| name.clone())).collect()
         };

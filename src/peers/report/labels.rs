@@ -6,10 +6,23 @@ use crate::peers::export::order;
 use crate::peers::import::order::{Candidate, Id, Ids, name};
 use crate::peers::peer::{Group, Optimizer, Parameter};
 
+/// Names of the parameters by optimizer and group.
+pub(super) type Labels = Vec<Vec<Vec<String>>>;
+
+/// Divisions of a model into groups that are looked for at most; a larger one is left to the import, which has the time.
+const MOST_DIVISIONS: usize = 300_000;
+
+/// Returns the labels of every optimizer.
+pub(super) fn all(peer: &Peer) -> Labels {
+    (0..peer.optimizers.len()).map(|index| labels(peer, index)).collect()
+}
+
 /// Returns a name, or an id with `#`, for each parameter of each group.
 pub(super) fn labels(peer: &Peer, optimizer: usize) -> Vec<Vec<String>> {
     let Some(found) = peer.optimizers.get(optimizer) else { return Vec::new() };
-    let is_alone = peer.optimizers.len() == 1;
+    let sizes = found.groups.iter().map(|group| group.parameters.len());
+    let places = sizes.fold(1usize, |product, size| product.saturating_mul(size.saturating_add(1)));
+    let is_alone = peer.optimizers.len() == 1 && (found.groups.len() == 1 || places <= MOST_DIVISIONS);
     if let Some(named) = is_alone.then(|| by_order(peer, found)).flatten() {
         return named;
     }

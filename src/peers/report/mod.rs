@@ -3,6 +3,7 @@
 mod details;
 pub mod diff;
 mod labels;
+mod plan;
 mod rates;
 mod status;
 mod tensors;
@@ -16,6 +17,7 @@ use crate::store;
 use crate::train::TrainError;
 use crate::train::run_dir::place::what_is;
 
+pub use plan::plan;
 pub use status::{PeerFile, PeerStatus, Reading, Writer};
 
 /// Returns whether there is something at `path` that is not a run of Rekindle, so that another trainer may have written

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::labels::labels;
+use super::labels::{self, Labels};
 use super::rates::{Rates, steps_per_epoch};
 use super::{details, tensors};
 use crate::peers::peer::{Group, Optimizer, Setting};
@@ -92,6 +92,9 @@ pub struct PeerStatus {
     /// The rates of each optimizer.
     #[serde(skip)]
     pub(super) rates: Vec<Rates>,
+    /// The names of the parameters.
+    #[serde(skip)]
+    pub(super) labels: Labels,
 }
 
 /// A file of a peer's checkpoint.
@@ -118,8 +121,9 @@ impl PeerStatus {
     /// # Errors
     /// The numbers of a tensor cannot be read.
     pub fn new(peer: Peer, reading: Reading) -> Result<Self, PeerError> {
+        let labels = labels::all(&peer);
         let unreadable = |what| PeerError::unsupported(&peer.path, what);
-        let tensors = tensors::summaries(&peer, reading == Reading::Everything).map_err(unreadable)?;
+        let tensors = tensors::summaries(&peer, &labels, reading == Reading::Everything).map_err(unreadable)?;
         let rates: Vec<Rates> = (0..peer.optimizers.len()).map(|index| Rates::of(&peer, index)).collect();
         let (first, steps_per_epoch) = (peer.optimizers.first(), steps_per_epoch(&peer));
         let (step, total_steps) = (peer.updates, total_steps(&peer));
@@ -142,7 +146,7 @@ impl PeerStatus {
             weight_decay_memory: Value::Null,
             optimizer: first.map(|optimizer| optimizer.class.clone()),
             hyperparameters: first.map(|first| details::settings(&shared(first)).into()).unwrap_or_default(),
-            groups: groups(&peer, 0, of_first),
+            groups: groups(&peer, &labels, 0, of_first),
             loss_scale: peer.loss_scale.as_ref().map(details::loss_scale).unwrap_or_default(),
             data: Value::Null,
             config: settings_of_the_run(&peer),
@@ -159,8 +163,9 @@ impl PeerStatus {
             files: files(&peer.path),
             is_verified: false,
             written_by: Writer { trainer: peer.trainer.name().to_owned(), version: peer.version.clone() },
-            details: details::details(&peer, &next),
+            details: details::details(&peer, &labels, &next),
             rates,
+            labels,
             peer,
         })
     }
@@ -181,7 +186,7 @@ fn next_command(peer: &Peer) -> String {
 }
 
 /// Returns the updates of the whole run, where a counter or a setting is named so.
-fn total_steps(peer: &Peer) -> Option<u64> {
+pub(super) fn total_steps(peer: &Peer) -> Option<u64> {
     let names = ["max_steps", "max_iters", "total_steps", "total_iters"];
     counter(peer, |name, _| names.contains(&name)).or_else(|| setting(peer, &names)).filter(|steps| *steps > 0)
 }
@@ -211,9 +216,9 @@ pub(super) fn shared(optimizer: &Optimizer) -> Vec<(String, Setting)> {
 }
 
 /// Returns the status of each group of an optimizer.
-pub(super) fn groups(peer: &Peer, optimizer: usize, rates: Option<&Rates>) -> Vec<GroupStatus> {
+pub(super) fn groups(peer: &Peer, labels: &Labels, optimizer: usize, rates: Option<&Rates>) -> Vec<GroupStatus> {
     let Some(found) = peer.optimizers.get(optimizer) else { return Vec::new() };
-    let status = |(index, (group, parameters)): (usize, (&Group, Vec<String>))| {
+    let status = |(index, (group, parameters)): (usize, (&Group, &Vec<String>))| {
         let of_group = |lists: &[Vec<f64>]| lists.get(index).cloned().unwrap_or_default();
         let next_lrs = rates.map(|rates| of_group(&rates.next)).unwrap_or_default();
         let next_momenta = rates.map(|rates| of_group(&rates.next_momenta)).unwrap_or_default();
@@ -222,7 +227,7 @@ pub(super) fn groups(peer: &Peer, optimizer: usize, rates: Option<&Rates>) -> Ve
         let momentum = momentum(group);
         GroupStatus {
             kind: None,
-            parameters,
+            parameters: parameters.clone(),
             base_lr: group.initial_lr.or(base).or(group.lr),
             lr: next_lrs.first().copied(),
             next_lrs,
@@ -234,7 +239,7 @@ pub(super) fn groups(peer: &Peer, optimizer: usize, rates: Option<&Rates>) -> Ve
             next_momenta,
         }
     };
-    found.groups.iter().zip(labels(peer, optimizer)).enumerate().map(status).collect()
+    found.groups.iter().zip(labels.get(optimizer).into_iter().flatten()).enumerate().map(status).collect()
 }
 
 /// Returns the momentum or first beta of a group, under any of the names that trainers have for it.

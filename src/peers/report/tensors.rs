@@ -1,6 +1,6 @@
 //! Every tensor of another trainer's run, with statistics where they are asked for.
 
-use super::labels::labels;
+use super::labels::Labels;
 use crate::peers::peer::{Named, Peer};
 use crate::peers::tensor::Tensor;
 use crate::report::{TensorSummary, summarize};
@@ -14,12 +14,12 @@ pub(super) struct Placed<'a> {
 }
 
 /// Returns every tensor: weights, averages, and the states of each optimizer under the names of their parameters.
-pub(super) fn all(peer: &Peer) -> Vec<Placed<'_>> {
+pub(super) fn all<'a>(peer: &'a Peer, labels: &Labels) -> Vec<Placed<'a>> {
     let mut found = named("model", &peer.model.tensors);
     found.extend(peer.averages.iter().flat_map(|averages| named("averages", &averages.tensors)));
     for (index, optimizer) in peer.optimizers.iter().enumerate() {
         let part = if index == 0 { "optimizer".to_owned() } else { format!("optimizer.{index}") };
-        for (group, names) in optimizer.groups.iter().zip(labels(peer, index)) {
+        for (group, names) in optimizer.groups.iter().zip(labels.get(index).into_iter().flatten()) {
             for (parameter, name) in group.parameters.iter().zip(names) {
                 let states = parameter.states.iter();
                 found.extend(states.map(|(state, tensor)| Placed {
@@ -42,7 +42,7 @@ fn named<'a>(part: &str, tensors: &'a [Named]) -> Vec<Placed<'a>> {
 ///
 /// # Errors
 /// A tensor cannot be read, which is named.
-pub(super) fn summaries(peer: &Peer, with_statistics: bool) -> Result<Vec<TensorSummary>, String> {
+pub(super) fn summaries(peer: &Peer, labels: &Labels, with_statistics: bool) -> Result<Vec<TensorSummary>, String> {
     let one = |placed: &Placed<'_>| {
         if with_statistics {
             let named = |error| format!("tensor `{}`: {error}", placed.name);
@@ -62,7 +62,7 @@ pub(super) fn summaries(peer: &Peer, with_statistics: bool) -> Result<Vec<Tensor
             non_finite: None,
         })
     };
-    all(peer).iter().map(one).collect()
+    all(peer, labels).iter().map(one).collect()
 }
 
 /// Returns a copy in host memory, in row-major order.

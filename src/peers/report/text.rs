@@ -22,7 +22,7 @@ impl fmt::Display for PeerStatus {
             let number = if peer.optimizers.len() == 1 { String::new() } else { format!(" {index}") };
             write_schedules(f, peer, index, self.rates.get(index))?;
             write_optimizer(f, optimizer, &number)?;
-            for (place, status) in groups(peer, index, self.rates.get(index)).iter().enumerate() {
+            for (place, status) in groups(peer, &self.labels, index, self.rates.get(index)).iter().enumerate() {
                 if let Some(group) = optimizer.groups.get(place) {
                     write_group(f, place, (optimizer, group), status)?;
                 }

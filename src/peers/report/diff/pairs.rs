@@ -1,12 +1,16 @@
 //! Which weight of one run is which of the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::side::Stands;
 
 /// Names in A and the ones that they have in B.
 #[derive(Debug, Default)]
-pub(super) struct Pairs(BTreeMap<String, String>);
+pub(super) struct Pairs {
+    in_b: BTreeMap<String, String>,
+    /// The names in B that have a partner.
+    of_b: BTreeSet<String>,
+}
 
 /// Most pieces at the beginning of all names that a wrapper puts there.
 const MOST_PREFIXES: usize = 3;
@@ -31,7 +35,7 @@ impl Pairs {
                 }
             }
         }
-        let mut pairs = Self(best);
+        let mut pairs = Self { of_b: best.values().cloned().collect(), in_b: best };
         pairs.add_by_order(a, b);
         pairs
     }
@@ -42,18 +46,26 @@ impl Pairs {
         let agree =
             left_a.len() == left_b.len() && left_a.iter().zip(&left_b).all(|(one, other)| one.shape() == other.shape());
         if agree {
-            self.0.extend(left_a.iter().zip(&left_b).map(|(one, other)| (one.name.clone(), other.name.clone())));
+            let pairs: Vec<(String, String)> =
+                left_a.iter().zip(&left_b).map(|(one, other)| (one.name.clone(), other.name.clone())).collect();
+            self.of_b.extend(pairs.iter().map(|(_, name)| name.clone()));
+            self.in_b.extend(pairs);
         }
     }
 
     /// Returns the name in B of a weight of A.
     pub fn in_b(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.in_b.get(name).map(String::as_str)
+    }
+
+    /// Returns the name in B of a parameter of A; one that has only an id has the same in B.
+    pub fn parameter_in_b<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.in_b(name).or_else(|| name.starts_with('#').then_some(name))
     }
 
     /// Returns whether a weight of B has a partner.
     pub fn has_b(&self, name: &str) -> bool {
-        self.0.values().any(|other| other == name)
+        self.of_b.contains(name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One side of a comparison, in the terms that both kinds of checkpoints have.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::super::labels::labels;
@@ -12,7 +13,7 @@ use crate::peers::export::order;
 use crate::peers::export::source::Source;
 use crate::peers::peer::{Group, Named};
 use crate::peers::tensor::Tensor;
-use crate::peers::translate::{UpdateRule, optimizer};
+use crate::peers::translate::{RuleParameter, optimizer};
 use crate::report::RunStatus;
 use crate::state::HostTensor;
 
@@ -47,6 +48,8 @@ pub(super) struct Stands<'a> {
     /// Weights in the order of their registration.
     pub weights: Vec<Numbers<'a>>,
     pub parameters: Vec<Parameter<'a>>,
+    /// Places of the weights and of the parameters, by name.
+    places: [HashMap<String, usize>; 2],
 }
 
 /// A tensor of either kind.
@@ -113,10 +116,14 @@ impl Parameter<'_> {
 
 impl<'a> Stands<'a> {
     pub fn of(side: &'a Side) -> Self {
-        match side {
+        let mut stands = match side {
             Side::Peer(peer) => of_peer(peer),
             Side::Ours(checkpoint) => of_ours(checkpoint),
-        }
+        };
+        let weights = stands.weights.iter().enumerate().map(|(place, weight)| (weight.name.clone(), place));
+        let parameters = stands.parameters.iter().enumerate().map(|(place, one)| (one.name.clone(), place));
+        stands.places = [weights.collect(), parameters.collect()];
+        stands
     }
 
     /// Returns whether every parameter has the rates of its partner in the next updates.
@@ -126,16 +133,16 @@ impl<'a> Stands<'a> {
                 && one.next.len() > 1
                 && one.next.iter().zip(&other.next).all(|(a, b)| is_close(*a, *b))
         };
-        let partner = |one: &Parameter<'_>| pairs.in_b(&one.name).and_then(|name| other.parameter(name));
+        let partner = |one: &Parameter<'_>| pairs.parameter_in_b(&one.name).and_then(|name| other.parameter(name));
         !self.parameters.is_empty() && self.parameters.iter().all(|one| partner(one).is_some_and(|two| same(one, two)))
     }
 
     pub fn weight(&self, name: &str) -> Option<&Numbers<'a>> {
-        self.weights.iter().find(|weight| weight.name == name)
+        self.weights.get(*self.places[0].get(name)?)
     }
 
     pub fn parameter(&self, name: &str) -> Option<&Parameter<'a>> {
-        self.parameters.iter().find(|parameter| parameter.name == name)
+        self.parameters.get(*self.places[1].get(name)?)
     }
 }
 
@@ -199,8 +206,13 @@ fn of_peer(peer: &Peer) -> Stands<'_> {
         weights,
         ..Stands::default()
     };
+    let turned = peer.model.tensors.iter().filter(|named| named.in_out);
+    let turned: HashSet<&str> = turned.map(|named| named.name.as_str()).collect();
     for (index, found) in peer.optimizers.iter().enumerate() {
         let (rates, rule) = (Rates::of(peer, index), optimizer(peer, index).ok());
+        let of_rule = rule.iter().flat_map(|rule| &rule.groups);
+        let of_rule = of_rule.flat_map(|group| group.parameters.iter().map(|one| ((group.of, one.id.as_str()), one)));
+        let translated: HashMap<(usize, &str), &RuleParameter> = of_rule.collect();
         if index == 0 {
             stands.schedule = rates.schedule.clone();
             let class = || found.class.to_lowercase();
@@ -214,7 +226,7 @@ fn of_peer(peer: &Peer) -> Stands<'_> {
                     next: next.clone(),
                     weight_decay: ["weight_decay", "wd"].iter().find_map(|name| group.number(name)),
                     momentum: super::super::status::momentum(group),
-                    states: states(peer, group, rule.as_ref(), (place, member), &name),
+                    states: states(group, &translated, (place, member), &turned, &name),
                     name,
                 });
             }
@@ -225,16 +237,15 @@ fn of_peer(peer: &Peer) -> Stands<'_> {
 
 /// Returns the states of a parameter, under our names where its optimizer is one of ours.
 fn states<'a>(
-    peer: &'a Peer,
     group: &'a Group,
-    rule: Option<&UpdateRule>,
+    translated: &HashMap<(usize, &str), &RuleParameter>,
     (place, member): (usize, usize),
+    turned: &HashSet<&str>,
     name: &str,
 ) -> Vec<(String, Numbers<'a>)> {
     let Some(parameter) = group.parameters.get(member) else { return Vec::new() };
-    let in_out = peer.model.tensors.iter().any(|named| named.name == name && named.in_out);
-    let of_group = rule.into_iter().flat_map(|rule| &rule.groups).filter(|other| other.of == place);
-    let translated = of_group.flat_map(|group| &group.parameters).find(|other| other.id == parameter.id);
+    let in_out = turned.contains(name);
+    let translated = translated.get(&(place, parameter.id.as_str())).copied();
     let our_name = |tensor: &Tensor| {
         let states = &translated?.states;
         states.iter().find(|(_, other)| other.is_same_view(tensor)).map(|(name, _)| (*name).to_owned())
