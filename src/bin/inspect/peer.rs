@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use rekindle::figures::counted;
 use rekindle::peers::report::{PeerStatus, Reading, checkpoints_in, may_be_a_peer};
-use rekindle::peers::sums::{self, Sums};
+use rekindle::peers::verify::{self, Verified, VerifiedFile};
 use rekindle::peers::{self, Peer, PeerError};
 use rekindle::shell;
 use serde_json::json;
@@ -60,24 +60,33 @@ pub fn show(peer: Peer, cli: &Cli) -> Result<String> {
     })
 }
 
-/// Checks the sums of another trainer's checkpoint. `None` as in [`open`].
+/// Compares the checksums of another trainer's checkpoint. `None` as in [`open`].
 ///
 /// # Errors
-/// The checkpoint cannot be read, or a part of it has another sum.
+/// The checkpoint cannot be read.
 pub fn verify(path: &Path, json: bool) -> Result<Option<Answer>> {
     let Some(peer) = open(path)? else { return Ok(None) };
-    let sums = sums::check(&peer.path)?;
-    let text = if json { serde_json::to_string_pretty(&as_data(&sums))? + "\n" } else { as_text(&sums) };
-    Ok(Some(Answer::good(text)))
+    let verified = verify::verify(&peer.path)?;
+    let text = if json { serde_json::to_string_pretty(&as_data(&verified))? + "\n" } else { as_text(&verified) };
+    Ok(Some(Answer { text, is_good: verified.is_good() }))
 }
 
-fn as_text(sums: &Sums) -> String {
-    let right = sums.right.iter().map(|(path, count)| format!("{}: ok, {}\n", path.display(), counted(*count, "sum")));
-    let without = sums.without.iter().map(|path| format!("{}: its format has no sums\n", path.display()));
-    right.chain(without).collect()
+fn as_text(verified: &Verified) -> String {
+    let line = |file: &VerifiedFile| {
+        let path = file.path.display();
+        match (file.bad.as_slice(), file.checked, file.without) {
+            ([], 0, _) => format!("{path}: its format has no sums\n"),
+            ([], checked, 0) => format!("{path}: ok, {}\n", counted(checked, "sum")),
+            ([], checked, without) => {
+                format!("{path}: ok, {}; {} without a sum\n", counted(checked, "sum"), counted(without, "part"))
+            }
+            (bad, ..) => bad.iter().map(|what| format!("{path}: {what}\n")).collect(),
+        }
+    };
+    verified.files.iter().map(line).collect()
 }
 
-fn as_data(sums: &Sums) -> serde_json::Value {
-    let right: Vec<_> = sums.right.iter().map(|(path, count)| json!({"path": path, "sums": count})).collect();
-    json!({"files": right, "without_sums": sums.without})
+fn as_data(verified: &Verified) -> serde_json::Value {
+    let file = |file: &VerifiedFile| json!({"path": file.path, "sums": file.checked, "without_sums": file.without, "bad": file.bad});
+    json!({"files": verified.files.iter().map(file).collect::<Vec<_>>()})
 }

@@ -6,10 +6,6 @@
 #[cfg(test)]
 pub(in crate::peers) mod changed;
 pub mod compressed;
-/// The one of the whole crate, without which this folder is built too.
-#[cfg(not(feature = "trainer"))]
-#[path = "../../crc32c.rs"]
-pub mod crc32c;
 pub mod dcp;
 pub mod hdf5;
 pub mod json;
@@ -18,7 +14,6 @@ pub mod ocdbt;
 pub mod pickle;
 pub mod safetensors;
 pub mod torch;
-pub mod verify;
 pub mod zarr;
 pub mod zip;
 
@@ -27,9 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::Mmap;
-
-#[cfg(feature = "trainer")]
-pub(crate) use crate::crc32c;
 
 use super::error::PeerError;
 

@@ -1,8 +1,8 @@
 //! Blocks of OCDBT: the manifest and the nodes of its B+tree, each with a CRC-32C at its end.
 
 use super::super::compressed::zstd;
-use super::super::crc32c::crc32c;
 use super::body::{Body, File, Location, location};
+use crate::crc32c::crc32c;
 
 /// First bytes of a manifest.
 const MANIFEST: u32 = 0x0cdb_3a2a;

@@ -2,8 +2,8 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::super::crc32c::crc32c;
 use super::*;
+use crate::crc32c::crc32c;
 
 const CASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/cases/orbax/adamw_warmup_cosine/10/state");
 

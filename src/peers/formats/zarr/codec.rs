@@ -2,8 +2,8 @@
 
 use super::chunk::{copy, transposed_back};
 use super::metadata::Array;
+use crate::crc32c::crc32c;
 use crate::peers::formats::compressed::{gzip, zlib, zstd};
-use crate::peers::formats::crc32c::crc32c;
 
 /// A step from elements to stored bytes, undone in reverse order.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use super::super::crc32c::crc32c;
 use super::*;
+use crate::crc32c::crc32c;
 
 /// A store in memory.
 struct Memory(HashMap<String, Vec<u8>>);

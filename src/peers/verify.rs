@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::error::PeerError;
-use super::ocdbt::{self, Ocdbt};
-use super::zip::Archive;
-use super::{dcp, map};
+use super::error::PeerError;
+use super::formats::ocdbt::{self, Ocdbt};
+use super::formats::zip::Archive;
+use super::formats::{dcp, map};
 
 /// Folders in each other that are walked through.
 const DEEPEST: usize = 32;
@@ -192,6 +192,23 @@ mod tests {
         let verified = verify(folder.path()).unwrap();
         let bad: Vec<_> = verified.bad().collect();
         assert_eq!(bad, [(path.as_path(), "the content of model.weights.h5 was changed: its sum is another")]);
+    }
+
+    #[test]
+    fn a_changed_number_of_a_distributed_checkpoint_is_named_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let case = format!("{CASES}/dcp/named_adamw_groups");
+        for name in [".metadata", "__0_0.distcp"] {
+            fs::copy(format!("{case}/{name}"), folder.path().join(name)).unwrap();
+        }
+        let file = folder.path().join("__0_0.distcp");
+        let mut bytes = fs::read(&file).unwrap();
+        let rate = memchr::memmem::find(&bytes, &0.007525000000000001f64.to_be_bytes()).unwrap();
+        bytes[rate + 7] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let verified = verify(folder.path()).unwrap();
+        let bad: Vec<_> = verified.bad().collect();
+        assert!(bad.len() == 1 && bad[0].1.contains("optim.param_groups.0.lr"), "{bad:?}");
     }
 
     #[test]
