@@ -45,7 +45,8 @@ mod backtrace;
 pub mod checkpoint;
 mod cpu;
 #[cfg(feature = "trainer")]
-mod crc32c;
+#[doc(hidden)]
+pub mod crc32c;
 // A build without the feature checks the code that launches kernels, and never runs it.
 #[cfg_attr(not(any(feature = "cuda", test)), allow(dead_code, unused_variables, unused_imports, unreachable_code))]
 mod cuda;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rekindle::crc32c::crc32c;
 use rekindle::peers::PeerError;
-use rekindle::peers::formats::crc32c::crc32c;
 use rekindle::peers::formats::ocdbt::Ocdbt;
 use rekindle::peers::formats::zarr::{self, Budget, Store};
 use rekindle::peers::formats::{hdf5, msgpack};
