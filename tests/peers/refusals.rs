@@ -154,6 +154,49 @@ fn weights_alone_and_nothing_are_refused() {
 }
 
 #[test]
+fn content_that_was_changed_is_told_by_its_sum() {
+    let mut lab = Lab::of("torch/nadam");
+    let mut bytes = fs::read(&lab.peer).unwrap();
+    let name = bytes.windows(6).position(|window| window == b"data/0").unwrap();
+    // The content begins at the next multiple of 64.
+    bytes[(name + 6).next_multiple_of(64) + 100] ^= 1;
+    lab.peer = lab.folder.path().join("changed.pt");
+    fs::write(&lab.peer, bytes).unwrap();
+    lab.is_refused(&["changed.pt", "data/0 was changed", "its sum is another"]);
+}
+
+#[test]
+fn weights_of_a_run_that_diverged_are_refused() {
+    let mut lab = Lab::of("transformers/sgd_cosine");
+    let copy = lab.folder.path().join("checkpoint-10");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&lab.peer).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let weights = copy.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, bytes).unwrap();
+    lab.peer = copy;
+    lab.is_refused(&["is NaN", "diverged", "take an earlier checkpoint"]);
+}
+
+#[test]
+fn a_setting_that_no_optimizer_can_have_is_blamed_on_the_checkpoint() {
+    // This format has no sums.
+    let mut lab = Lab::of("torch-1.4/adamw_cosine").says("optimizer = { kind = \"adamw\" }");
+    let mut bytes = fs::read(&lab.peer).unwrap();
+    let (eps, wrong) = (1e-8_f64.to_be_bytes(), (-1e-8_f64).to_be_bytes());
+    let place = bytes.windows(8).position(|window| window == eps).unwrap();
+    bytes[place..place + 8].copy_from_slice(&wrong);
+    lab.peer = lab.folder.path().join("wrong.pt");
+    fs::write(&lab.peer, bytes).unwrap();
+    lab.is_refused(&["wrong.pt: optimizer.eps", "the checkpoint has it so", "--set optimizer.eps=…"]);
+    lab.set("optimizer.eps=1e-8").is_imported();
+}
+
+#[test]
 fn a_number_of_updates_that_no_counter_agrees_with_is_refused() {
     Lab { updates: Some(7), ..Lab::of("torch/named_parameters") }.is_refused(&[
         "updates",

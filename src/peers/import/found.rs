@@ -1,5 +1,6 @@
 //! Everything that a peer's checkpoint says, in our names.
 
+use super::Import;
 use super::account::Account;
 use super::error::Refusal;
 use super::order::{self, Candidate, Id, Ids};
@@ -41,11 +42,12 @@ impl Found {
         Ok(Self { matched, rules, schedules, names, planned })
     }
 
-    /// Settles the number of updates made; `given` is a person's, and an epoch of the data here has `steps_per_epoch`.
-    pub fn made(&self, peer: &Peer, steps_per_epoch: u64, given: Option<u64>) -> Result<Made, Refusal> {
+    /// Settles the number of updates made; an epoch of the data here has `steps_per_epoch`.
+    pub fn made(&self, peer: &Peer, steps_per_epoch: u64, import: &Import<'_>) -> Result<Made, Refusal> {
         let known: Vec<Option<RateSchedule>> =
             self.schedules.iter().map(|found| found.clone().ok().flatten()).collect();
-        updates::settle(&self.rules, &Counts { peer, schedules: &known, steps_per_epoch, given })
+        let (given, is_scheduled) = (import.updates, import.decides("schedule"));
+        updates::settle(&self.rules, &Counts { peer, schedules: &known, steps_per_epoch, given, is_scheduled })
     }
 
     /// Returns the schedule that the checkpoint says; `None` if its rates are constant.
@@ -90,6 +92,14 @@ impl Found {
         }
         if !self.planned.frozen.is_empty() {
             account.translated.push(format!("{} do not train there, and are frozen", self.planned.frozen.join(", ")));
+        }
+        let is_plain = |group: &RuleGroup| group.parameters.iter().all(|one| one.states.is_empty());
+        if self.planned.frozen.is_empty() && self.rules.iter().any(|rule| rule.groups.iter().all(is_plain)) {
+            account.missing.push(
+                "frozen parameters: the optimizer keeps no state, so one that did not train there is not told from \
+                 those that did; freeze it with a group of kind \"frozen\""
+                    .to_owned(),
+            );
         }
         if let Some(averages) = &peer.averages {
             account.left.push(format!("{} averages of weights at `{}`", averages.tensors.len(), averages.place));

@@ -6,11 +6,13 @@
 
 mod account;
 mod agreement;
+mod epochs;
 mod error;
 mod found;
 mod layers;
 mod layout;
 mod names;
+mod numbers;
 pub(super) mod order;
 mod param_names;
 mod proposal;
@@ -25,7 +27,7 @@ mod weights;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Saved;
-use crate::peers;
+use crate::peers::{self, PeerError};
 use crate::train::{Session, Setting};
 
 pub use account::Account;
@@ -34,6 +36,17 @@ pub use proposal::propose;
 
 use self::found::{Found, ours};
 use self::settled::Asked;
+
+/// Refuses a checkpoint with content of another checksum. A file beside it that cannot be checked is not judged, since
+/// the reader has opened all that it needs.
+fn check_sums(path: &Path) -> Result<(), PeerError> {
+    let Ok(verified) = peers::verify::verify(path) else { return Ok(()) };
+    let read = verified.files.iter().filter(|file| file.checked > 0 || file.path.is_dir());
+    match read.flat_map(|file| file.bad.first().map(|bad| (&file.path, bad))).next() {
+        Some((path, bad)) => Err(PeerError::damaged(path, bad.as_str())),
+        None => Ok(()),
+    }
+}
 
 /// An import: the checkpoint, and what a person says beside it.
 #[derive(Clone, Debug, Default)]
@@ -77,25 +90,35 @@ impl Imported {
 }
 
 impl Import<'_> {
+    /// Whether a setting decides about this key, or about something inside or around it.
+    fn decides(&self, key: &str) -> bool {
+        let is_inside = settled::is_inside;
+        self.settings.iter().any(|setting| is_inside(key, setting.key()) || is_inside(setting.key(), key))
+    }
+
     /// Reads the checkpoint and the data, and brings the run to the same state.
     ///
     /// # Errors
     /// The checkpoint or the configuration cannot be read, they do not fit together, or something in the checkpoint has
     /// no equal here.
     pub fn run(&self) -> Result<Imported, ImportError> {
-        let peer = peers::open(&self.peer)?;
+        let mut peer = peers::open(&self.peer)?;
+        check_sums(&peer.path)?;
         let given = self.param_names.as_deref().map(param_names::read).transpose()?.unwrap_or_default();
         let refused = |refusal| ImportError::refused(&self.peer, refusal);
         let draft = Session::new(settled::draft(self)?)?;
         let (parameters, steps_per_epoch) = (draft.parameters().clone(), draft.steps_per_epoch());
+        epochs::settle_units(&mut peer, steps_per_epoch);
         let matched = weights::find(&ours(&parameters, draft.buffers()), &peer.model, &given).map_err(refused)?;
         drop(draft);
         let found = Found::of(&peer, matched, &given, &parameters).map_err(refused)?;
-        let made = found.made(&peer, steps_per_epoch, self.updates).map_err(refused)?;
+        let made = found.made(&peer, steps_per_epoch, self).map_err(refused)?;
         let mut account = Account::of(&peer);
         account.step = made.step;
         account.translated.extend(made.note.clone());
         found.describe(&peer, &mut account);
+        let is_decided = self.decides("data.batch_size");
+        epochs::compare(&peer, made.step, steps_per_epoch, is_decided, &mut account).map_err(refused)?;
         let asked = Asked { import: self, peer: &peer, found: &found, parameters: &parameters };
         let config = asked.config(&mut account)?;
         let session = Session::new(config)?;

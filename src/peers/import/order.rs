@@ -211,7 +211,11 @@ impl Divisions<'_> {
     fn by_decay(&self, trainer: Trainer) -> Option<Vec<Vec<String>>> {
         let divides = matches!(trainer, Trainer::Transformers | Trainer::NanoGpt | Trainer::Timm);
         let [first, second] = self.groups else { return None };
-        let decays = [first.weight_decay > 0.0, second.weight_decay > 0.0];
+        let mut decays = [first.weight_decay > 0.0, second.weight_decay > 0.0];
+        if trainer == Trainer::Transformers && decays == [false, false] {
+            // Its groups are the same where the decay is 0.
+            decays[0] = true;
+        }
         if !divides || self.skips > 0 || decays[0] == decays[1] {
             return None;
         }
@@ -324,6 +328,14 @@ mod tests {
         assert!(name(&groups, &mlp(), Trainer::PyTorch).is_err());
         let names = name(&groups, &mlp(), Trainer::Transformers).unwrap();
         assert_eq!(names, [["0.weight", "2.weight"], ["0.bias", "2.bias"]]);
+    }
+
+    #[test]
+    fn transformers_divides_by_decay_also_where_the_decay_is_zero() {
+        let groups = [group(0.0, &[None, None]), group(0.0, &[None, None])];
+        let names = name(&groups, &mlp(), Trainer::Transformers).unwrap();
+        assert_eq!(names, [["0.weight", "2.weight"], ["0.bias", "2.bias"]]);
+        assert!(name(&groups, &mlp(), Trainer::Timm).is_err());
     }
 
     #[test]

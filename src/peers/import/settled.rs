@@ -51,7 +51,7 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// Whether a `--set` decides about this key, or about something inside or around it.
     pub fn is_decided(&self, key: &str) -> bool {
-        self.import.settings.iter().any(|setting| is_inside(key, setting.key()) || is_inside(setting.key(), key))
+        self.import.decides(key)
     }
 
     /// Returns the configuration of the run.
@@ -75,12 +75,14 @@ impl Asked<'_> {
             self.require_own_schedule(refusal, own.contains(&&"schedule")).map_err(refused)?;
         }
         self.require_asked(&said).map_err(refused)?;
-        let ours = ours?;
+        let blamed = |error| self.blamed(error, &own, &said);
+        let ours = ours.map_err(blamed)?;
         let others = others(self.import.settings);
         let answers = self.answers(&ours);
         let theirs = from_file_filled(&self.import.config, &others, |config| {
             self.fill(config, schedule, momentum.as_ref(), clipping, Some(&answers));
-        })?;
+        })
+        .map_err(blamed)?;
         agreement::of_optimizers(self, &ours, &theirs)?;
         agreement::of_clipping(self, &ours, &theirs)?;
         for key in SAID_BY_PEERS.iter().filter(|key| !own.contains(key)) {
@@ -88,6 +90,24 @@ impl Asked<'_> {
         }
         self.tell_clipping(&ours, account);
         Ok(ours)
+    }
+
+    /// Returns the error of a configuration that was completed: of the checkpoint where the bad value is from there;
+    /// `own` are the tables that a person wrote, and `said` is their optimizer.
+    fn blamed(&self, error: TrainError, own: &[&&str], said: &Value) -> ImportError {
+        let TrainError::Config { field, reason, .. } = &error else { return error.into() };
+        let key = field.split(" = ").next().unwrap_or_default();
+        let Some(table) = SAID_BY_PEERS.iter().find(|table| is_inside(key, table)) else { return error.into() };
+        let setting = key.strip_prefix("optimizer.").and_then(|rest| rest.split(['.', '[']).next());
+        let is_own = match setting {
+            Some(setting) => said.get(setting).is_some(),
+            None => own.contains(&table),
+        };
+        if is_own || self.is_decided(key) {
+            return error.into();
+        }
+        let reason = format!("{reason}; the checkpoint has it so. If it is not damaged, decide with `--set {key}=…`");
+        ImportError::refused(&self.import.peer, Refusal::cannot(field.clone(), reason))
     }
 
     /// Adds what the checkpoint says to a configuration: where it says nothing, or, with the `answers` to what the
@@ -141,10 +161,13 @@ impl Asked<'_> {
         table
     }
 
-    /// Returns the settings of the optimizer that the checkpoint lacks, as they are in the configuration.
+    /// Returns the settings of the optimizer that the checkpoint lacks or a person decided, as they are in the configuration.
     fn answers(&self, ours: &Config) -> Map<String, Value> {
         let Ok(Value::Object(table)) = serde_json::to_value(&ours.optimizer) else { return Map::new() };
-        table.into_iter().filter(|(key, _)| self.is_asked(&format!("optimizer.{key}"))).collect()
+        // A value that a person decided replaces one of the checkpoint that no optimizer may accept.
+        let is_decided = |key: &str| self.import.settings.iter().any(|setting| setting.key() == key);
+        let is_ours = |key: &str| key != "optimizer.groups" && (self.is_asked(key) || is_decided(key));
+        table.into_iter().filter(|(key, _)| is_ours(&format!("optimizer.{key}"))).collect()
     }
 
     fn answered(&self, answers: &Map<String, Value>) -> Value {

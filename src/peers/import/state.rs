@@ -8,6 +8,7 @@ use super::account::Account;
 use super::error::{ImportError, Refusal};
 use super::found::Found;
 use super::layout::{to_host, turned};
+use super::numbers;
 use super::settled::Asked;
 use super::updates::Made;
 use super::weights::Match;
@@ -18,10 +19,13 @@ use crate::peers::translate::RuleParameter;
 use crate::state::{Dtype, HostTensor};
 use crate::train::{Session, Taken};
 
+/// States that are means, sums or maxima of squares or sizes.
+const SQUARES: [&str; 5] = ["exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "sum"];
+
 /// Brings a session at its start to the state of the peer.
 ///
 /// # Errors
-/// A tensor has another shape or dtype than the session's, or the run is shorter than its part that was made.
+/// A tensor has another shape or dtype than the session's or numbers that none can have, or the run is shorter than its part that was made.
 pub(super) fn put(
     session: Session,
     asked: &Asked<'_>,
@@ -49,6 +53,7 @@ fn weights(session: &Session, peer: &Peer, found: &Found) -> Result<BTreeMap<Str
         let var = session.parameters().get(ours).or_else(|| session.buffers().get(ours));
         let Some((var, named)) = var.zip(peer.model.tensors.get(*theirs)) else { continue };
         let host = turned(&named.tensor, *is_turned).and_then(|tensor| to_host(&tensor, host_dtype(var.dtype())));
+        let host = host.and_then(|host| numbers::finite(host, false));
         weights.insert(ours.clone(), host.map_err(|reason| failed(&named.name, reason))?);
     }
     Ok(weights)
@@ -69,8 +74,10 @@ fn moments(session: &Session, found: &Found) -> Result<BTreeMap<String, HostTens
         let is_turned = turns.get(name.as_str()).copied().unwrap_or(false);
         for (state, tensor) in states {
             let host = turned(tensor, is_turned).and_then(|tensor| to_host(&tensor, dtype));
-            moments
-                .insert(format!("{name}.{state}"), host.map_err(|reason| failed(&format!("{name}.{state}"), reason))?);
+            let host = host.and_then(|host| numbers::finite(host, SQUARES.contains(state)));
+            let name = format!("{name}.{state}");
+            let host = host.map_err(|reason| failed(&name, reason))?;
+            moments.insert(name, host);
         }
     }
     Ok(moments)

@@ -24,6 +24,8 @@ pub(super) struct Counts<'a> {
     pub steps_per_epoch: u64,
     /// The number that a person gave.
     pub given: Option<u64>,
+    /// Whether a person decided about the schedule, so that the checkpoint's does not count.
+    pub is_scheduled: bool,
 }
 
 /// Settles the number.
@@ -39,7 +41,12 @@ pub(super) fn settle(rules: &[UpdateRule], counts: &Counts<'_>) -> Result<Made, 
         None => {
             let (epochs, step) = counts.of_epochs()?;
             let each = counts.steps_per_epoch;
-            (step, Some(format!("{epochs} epochs are {step} updates, {each} in each by the data and batch size here")))
+            let note = format!(
+                "{epochs} epochs are {step} updates, {each} in each by the data and batch size here; if the file has the \
+                 number of its last epoch from 0, give --updates {}",
+                step + each
+            );
+            (step, Some(note))
         }
     };
     counts.check_epochs(step)?;
@@ -83,7 +90,16 @@ impl Counts<'_> {
     fn check_epochs(&self, step: u64) -> Result<(), Refusal> {
         let epoch = step / self.steps_per_epoch.max(1);
         let at = self.schedules.iter().flatten().find_map(|schedule| schedule.at.filter(|_| schedule.per_epoch));
-        match at.filter(|at| *at != epoch) {
+        match at.filter(|at| *at != epoch && !self.is_scheduled) {
+            Some(at) if at + 1 == epoch && step.is_multiple_of(self.steps_per_epoch.max(1)) => Err(Refusal::cannot(
+                "schedule",
+                format!(
+                    "it counts epochs and stands at {at} after {epoch} of {} each, so the file was saved before it was \
+                     stepped, and whether a resume makes up for that cannot be told; give the schedule with `--set \
+                     schedule=…`, with unit = \"epoch\" in it, or the peer's `data.batch_size` if that is another",
+                    counted(self.steps_per_epoch as usize, "update")
+                ),
+            )),
             Some(at) => Err(Refusal::cannot(
                 "schedule",
                 format!(
@@ -127,7 +143,7 @@ mod tests {
     fn settled(change: impl FnOnce(&mut Peer), given: Option<u64>) -> Result<(u64, u64), String> {
         let mut peer = Peer::new("a.pt", Trainer::PyTorch, "zip");
         change(&mut peer);
-        let counts = Counts { peer: &peer, schedules: &[], steps_per_epoch: 4, given };
+        let counts = Counts { peer: &peer, schedules: &[], steps_per_epoch: 4, given, is_scheduled: false };
         settle(&[], &counts).map(|made| (made.step, made.skipped)).map_err(|refusal| refusal.reason)
     }
 

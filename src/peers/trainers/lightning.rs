@@ -62,6 +62,7 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
     }
     add_counters(&mut peer, root);
     progress::settle(&mut peer);
+    tell_unreported(&mut peer);
     complete(&mut peer, root);
     Ok(peer)
 }
@@ -148,6 +149,21 @@ fn epochs(root: Ref<'_>) -> Option<f64> {
     }
     let length = (total - current) / (ready - 1.0);
     (ready > 1.0 && length >= 1.0).then(|| ready - 1.0 + current / length)
+}
+
+/// Says where a file was saved before the metric of its last epoch was reported.
+fn tell_unreported(peer: &mut Peer) {
+    let epochs = peer.epochs.filter(|epochs| epochs.fract() == 0.0).unwrap_or_default();
+    let follows = |class: &str| class == "torch.ReduceLROnPlateau";
+    let behind =
+        peer.schedules.iter().any(|one| follows(&one.form.class) && one.at.is_some_and(|at| at + 1.0 == epochs));
+    if behind {
+        peer.remarks.push(format!(
+            "ReduceLROnPlateau has had {} reports in {epochs} epochs: Lightning saved before that of the last, and its own \
+             resume does not make up for it",
+            epochs - 1.0
+        ));
+    }
 }
 
 fn complete(peer: &mut Peer, root: Ref<'_>) {

@@ -143,7 +143,9 @@ fn finish(source: &Source<'_>, shape: Shape) -> Result<RateSchedule, Refusal> {
         );
         return Err(Refusal::cannot(class, reason));
     }
-    let at = match shape.at.or(source.schedule.at) {
+    // The counter of a schedule that follows a metric counts reports, which are no place in the run.
+    let follows_metric = shape.memory.is_some();
+    let at = match shape.at.or(source.schedule.at.filter(|_| !follows_metric)) {
         Some(at) if at >= 0.0 && at.fract() == 0.0 && at < 9e15 => Some(at as u64),
         Some(at) => {
             let reason = format!("it stands at {at}; Rekindle's schedules stand at whole updates or epochs only");
@@ -152,7 +154,7 @@ fn finish(source: &Source<'_>, shape: Shape) -> Result<RateSchedule, Refusal> {
         None => None,
     };
     let mut notes = shape.notes;
-    let per_epoch = epochs(source)?;
+    let per_epoch = !follows_metric && epochs(source)?;
     let late = lateness(source, at, per_epoch, &mut notes)?;
     let mut schedule = shape.schedule;
     if late > 0 {
@@ -185,8 +187,6 @@ fn epochs(source: &Source<'_>) -> Result<bool, Refusal> {
     match source.schedule.unit {
         Unit::Updates => Ok(false),
         Unit::Epochs => Ok(true),
-        // A constant rate is the same in both, and so is one that only metrics move.
-        Unit::Unknown if matches!(source.schedule.form.class.as_str(), "torch.ReduceLROnPlateau") => Ok(false),
         Unit::Unknown => Err(Refusal::ask(
             "schedule",
             format!(

@@ -39,6 +39,9 @@ fn groups(
     for (index, group) in optimizer.groups.iter().enumerate() {
         let base = base_lrs.get(index).copied().flatten();
         let mut hyperparameters = Hyperparameters::new(&optimizer.class, index, group, base);
+        if let Some(base) = base.filter(|base| !base.is_finite()) {
+            return Err(hyperparameters.refuse("lr", format!("{base} is not a finite number")));
+        }
         read(&mut hyperparameters)?;
         let parameters =
             group.parameters.iter().map(|parameter| renamed(&optimizer.class, parameter, states, any_state));

@@ -27,7 +27,8 @@ fn sequential(source: &Source<'_>, bases: Vec<f64>) -> Result<Shape, Refusal> {
     let form = &source.schedule.form;
     let key = if form.setting("_milestones").is_some() { "_milestones" } else { "milestones" };
     let milestones = Settings::of(form).lengths(key)?;
-    if let Some(at) = source.schedule.at {
+    // Its own counter: in a file that was saved before the scheduler was stepped, the place in the run is one ahead.
+    if let Some(at) = form.number("last_epoch").or(source.schedule.at) {
         check_member_in_force(form, &milestones, at)?;
     }
     let members = form.members.iter().map(|member| plain(member, source)).collect::<Result<Vec<Schedule>, _>>()?;

@@ -280,7 +280,12 @@ fn plateau(source: &Source<'_>, settings: Settings<'_>) -> Result<Shape, Refusal
     shape.memory = Some(memory);
     shape.at = source.updates.map(|updates| updates as f64);
     shape.notes.push("the base rate is the present one: the file does not have the first".to_owned());
-    shape.notes.push("it moves with each report of the metric; report as often as the other trainer did".to_owned());
+    let reports = settings.form.number("last_epoch").map(|count| format!(", of which there were {count}"));
+    shape.notes.push(format!(
+        "the rate moves with each report of the metric{}; here one comes after each validation, or without validations \
+         after each epoch: it should be as often as there",
+        reports.unwrap_or_default()
+    ));
     Ok(shape)
 }
 

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::peers::peer::{Form, RateOf, Setting};
+use crate::peers::peer::{Form, RateOf, Setting, Unit};
 use crate::peers::translate::testing::*;
 
 /// Follows a recursion: `next(t, rate)` is the rate of update `t` from that of update `t - 1`.
@@ -164,6 +164,35 @@ fn a_plateau_keeps_its_memory_and_its_present_rate() {
     assert_eq!(scheduler.rates(), [0.025]);
     scheduler.report(0.8);
     assert_eq!(scheduler.rates(), [0.0125], "the third bad report in a row halves the rate");
+}
+
+#[test]
+fn a_plateau_counts_reports_whatever_its_unit() {
+    let settings = [("factor", 0.5), ("patience", 2.0), ("num_bad_epochs", 0.0), ("best", 0.75), ("last_epoch", 5.0)];
+    for unit in [Unit::Epochs, Unit::Unknown, Unit::Updates] {
+        let mut peer = scheduled(form("torch.ReduceLROnPlateau", settings), &[], 5, &[0.025]);
+        peer.schedules[0].unit = unit;
+        (peer.updates, peer.optimizers[0].updates) = (Some(20), Some(20));
+        let counted = translated(peer.clone());
+        assert!(!counted.per_epoch && counted.at == Some(20) && counted.notes[1].contains("there were 5"));
+        // Its counter is no number of updates.
+        (peer.updates, peer.optimizers[0].updates) = (None, None);
+        assert_eq!(translated(peer).at, None);
+    }
+}
+
+#[test]
+fn a_sequence_that_was_saved_before_its_step_is_in_its_place() {
+    let member = |counter: f64| form("torch.ExponentialLR", [("gamma", 0.5), ("last_epoch", counter)]);
+    let mut sequence = form("torch.SequentialLR", [("last_epoch", 9.0)]).of([member(3.0), member(5.0)]);
+    sequence = sequence.with("_milestones", numbers(&[4.0]));
+    let saved = |at: u64, rate_of: RateOf| {
+        let mut peer = scheduled(sequence.clone(), &[0.1], at, &[0.1 * 0.5_f64.powi(5)]);
+        peer.optimizers[0].groups[0].rate_of = rate_of;
+        translated(peer)
+    };
+    assert_eq!(saved(10, RateOf::Last).at, Some(10));
+    assert_eq!(saved(9, RateOf::Next).at, Some(9));
 }
 
 #[test]
