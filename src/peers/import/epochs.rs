@@ -68,8 +68,8 @@ pub(super) fn compare(
     );
     if is_exact {
         let reason = format!(
-            "{found}; give the rows of an update there as `data.batch_size`, or decide with `--set data.batch_size=…` \
-             if the data is other"
+            "{found}; give the rows of an update there as `data.batch_size`, with `data.drop_last` if its loader drops \
+             the last ones, or decide with `--set data.batch_size=…` if the data is other"
         );
         return Err(Refusal::cannot("data.batch_size", reason));
     }

@@ -78,9 +78,10 @@ fn cosine(settings: Settings<'_>, floor: &str) -> Result<Schedule, Refusal> {
 
 /// The rate is 0 from the end of the run on.
 fn restarts(settings: Settings<'_>) -> Result<Schedule, Refusal> {
-    let (length, cycles) = (after_warmup(settings)?, settings.length_or("num_cycles", 1)?);
-    if cycles > 0 && length.is_multiple_of(cycles) {
-        return Ok(Schedule::cosine_restarts(length / cycles).cycle_limit(cycles).into());
+    let (length, cycles) = (after_warmup(settings)?, settings.number_or("num_cycles", 1.0)?);
+    let whole = cycles as u64;
+    if cycles.fract() == 0.0 && whole > 0 && length.is_multiple_of(whole) {
+        return Ok(Schedule::cosine_restarts(length / whole).cycle_limit(whole).into());
     }
     let formula = format!("base * max(0, 0.5 * (1 + cos(pi * (({cycles} * t / {length}) % 1))))");
     let stages: Vec<Schedule> = vec![Schedule::expr(formula).into(), Schedule::constant().factor(0.0).into()];

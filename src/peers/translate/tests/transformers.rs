@@ -44,7 +44,7 @@ fn each_type_is_its_function() {
 
 #[test]
 fn restarts_end_at_zero_whether_or_not_their_cycles_are_whole() {
-    for cycles in [2.0, 4.0] {
+    for cycles in [2.0, 4.0, 2.5] {
         let restarts = |p: f64| if p >= 1.0 { 0.0 } else { 0.5 * (1.0 + (PI * ((cycles * p) % 1.0)).cos()) };
         gives(arguments("cosine_with_restarts", [("num_cycles", cycles)]), BASE, 10, warmed(restarts));
     }
