@@ -6,7 +6,7 @@ use super::statistics::TensorSummary;
 use crate::aligned::aligned;
 use crate::memory::{Size, grouped};
 
-/// Tensors whose names differ only after the last dot.
+/// Tensors whose names differ only after the last dot, or the last slash as Keras has them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
     /// The common part of their names.
@@ -23,7 +23,7 @@ pub struct Layer {
 pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::new();
     for tensor in tensors.iter().filter(|tensor| tensor.part == "model") {
-        let (name, rest) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
+        let (name, rest) = tensor.name.rsplit_once(['.', '/']).unwrap_or(("", &tensor.name));
         let numbers = tensor.shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64));
         let entry = (rest.to_owned(), tensor.shape.clone());
         match layers.iter_mut().find(|layer| layer.name == name) {
@@ -44,7 +44,7 @@ pub fn layers(tensors: &[TensorSummary]) -> Vec<Layer> {
 
 /// Splits a name for sorting, with numbers as numbers: `h.2` comes before `h.10`.
 fn key(name: &str) -> Vec<(u64, &str)> {
-    name.split('.').map(|piece| piece.parse().map_or((u64::MAX, piece), |number| (number, ""))).collect()
+    name.split(['.', '/']).map(|piece| piece.parse().map_or((u64::MAX, piece), |number| (number, ""))).collect()
 }
 
 /// Formats one line per layer, and one for the tensors of the other parts.

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use serde_json::Value;
+
 use super::TrainError;
 use super::run_dir::log;
 use super::run_dir::log_order::Order;
 use super::run_dir::place::{Place, what_is};
+use super::session::began_at;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Damaged, Folder, Manifest, Outline};
 use crate::memory::{self, Need};
 
@@ -76,8 +79,11 @@ pub fn all_at(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
 pub fn log_order_at(path: &Path, steps: u64) -> Result<Option<(PathBuf, Order)>, TrainError> {
     let Place::Run(run) = what_is(path)? else { return Ok(None) };
     let file = run.join("log.jsonl");
+    let newest = Folder::new(run.join("checkpoints")).newest_outline();
+    let history = newest.ok().and_then(|newest| newest.checkpoint.field("history").cloned());
+    let first = history.as_ref().and_then(Value::as_array).map_or(0, |history| began_at(history));
     // Without a log, every line is missing.
-    let read = || Order::of(log::read(&run)?.unwrap_or_else(|| Box::new(io::empty())), steps);
+    let read = || Order::of(log::read(&run)?.unwrap_or_else(|| Box::new(io::empty())), first..steps);
     let order = read().map_err(|source| TrainError::Unopened { path: file.clone(), source })?;
     Ok(Some((file, order)))
 }

@@ -10,7 +10,7 @@ use super::run_dir::log::{self, Log};
 /// # Errors
 /// It cannot be read or written.
 pub fn cut_log(path: &Path, steps: u64) -> Result<(), TrainError> {
-    Log::open(path, steps, None).map(drop)
+    Log::open(path, 0..steps, None).map(drop)
 }
 
 /// Copies these lines of the log in the run directory `run` to a new log, like a run that branches off.

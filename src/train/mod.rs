@@ -63,6 +63,8 @@ pub use observe::signals::{file_size_limit_is_an_error, is_default};
 pub use prune::Pruning;
 pub use record::StepRecord;
 pub use run::Run;
+#[cfg(feature = "peers")]
+pub(crate) use run::adopt;
 pub use run_dir::directory::RunDirectory;
 #[doc(hidden)]
 pub use run_dir::log_order::Order as LogOrder;

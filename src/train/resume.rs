@@ -274,7 +274,7 @@ pub(crate) fn other_machine(checkpoint: &Checkpoint, here: &WrittenBy) -> Option
     (!differences.is_empty()).then(|| format!("{message}: {}", differences.join("; ")))
 }
 
-/// Returns the latest entry of the history, if it was made at `step`.
+/// Returns the latest entry of the history, if it has changes that were made at `step`.
 fn changes_at(session: &Session, step: u64) -> Option<&serde_json::Value> {
-    session.history().last().filter(|entry| entry["step"] == step)
+    session.history().last().filter(|entry| entry["step"] == step && entry["changes"].is_array())
 }

@@ -1,11 +1,15 @@
 //! The training loop.
 
+#[cfg(feature = "peers")]
+mod adopted;
 mod keeper;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(feature = "peers")]
+pub(crate) use adopted::adopt;
 use keeper::{Keeper, not_finite};
 
 use super::best::BestCheckpoint;

@@ -30,7 +30,7 @@ pub fn checkpoint(name: &str) -> PathBuf {
     all().into_iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case {name}")).path
 }
 
-/// Returns every case of every peer, sorted by name. The two runs of `torch_run` are on other data.
+/// Returns every case of every peer, sorted by name. The two runs of `torch_run` are on other data, and not among them.
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     for entry in fs::read_dir(folder()).unwrap() {

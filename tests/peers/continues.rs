@@ -90,20 +90,32 @@ fn every_peer_continues_as_its_own_trainer_did() {
     assert!(faults.is_empty(), "{} cases:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The data of these two are not here, so only the rates are compared: those after each of the next updates.
+/// Two runs of the notebook, on its data: one update in each epoch. Their file has the rate after each epoch's step of
+/// the scheduler, which is that of the next update.
 #[test]
-fn the_two_runs_on_other_data_have_their_rates() {
+fn the_two_runs_of_the_notebook_continue_as_there() {
     let folder = cases::folder().join("torch_run");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/experiment.safetensors");
     let expected: Value = serde_json::from_str(&fs::read_to_string(folder.join("expected.json")).unwrap()).unwrap();
     for run in expected["runs"].as_array().unwrap() {
         let path = folder.join(run["file"].as_str().unwrap());
         let (name, after) = (run["file"].to_string(), PathBuf::new());
-        let imported = import(&Case { name, path, after, expected: run.clone() }, TempDir::new().unwrap().path());
-        let imported = imported.unwrap_or_else(|message| panic!("{message}"));
+        let case = Case { name, path, after, expected: run.clone() };
+        let place = TempDir::new().unwrap();
+        let imported = import_with(&case, place.path(), &data).unwrap_or_else(|message| panic!("{message}"));
         assert_eq!(imported.session().step(), run["saved_after_epoch"].as_u64().unwrap());
-        for line in run["continues"].as_array().unwrap() {
-            let rates = imported.session().scheduler().rates_at(line["epoch"].as_u64().unwrap());
-            close("rate", &rates[0].into(), &line["lr"][0], 1e-12).unwrap();
+        let lines = log_of(&imported, &place.path().join("run")).unwrap();
+        let epochs = run["continues"].as_array().unwrap();
+        assert_eq!(lines.len(), epochs.len());
+        for (line, epoch) in lines.iter().zip(epochs) {
+            let number = epoch["epoch"].as_u64().unwrap();
+            assert_eq!(line["step"], number - 1);
+            close(&format!("loss of epoch {number} of {}", case.name), &line["loss"], &epoch["loss"], 1e-5).unwrap();
+            let next = imported.session().scheduler().rates_at(number);
+            close("rate", &next[0].into(), &epoch["lr"][0], 1e-12).unwrap();
+            if let Some(following) = lines.iter().find(|line| line["step"] == number) {
+                close("rate in the log", &following["lr"][0], &epoch["lr"][0], 1e-12).unwrap();
+            }
         }
     }
 }
@@ -178,8 +190,11 @@ impl Dataset for Rows {
 }
 
 fn import(case: &Case, folder: &Path) -> Result<Imported, String> {
+    import_with(case, folder, &cases::folder().join("data.safetensors"))
+}
+
+fn import_with(case: &Case, folder: &Path, data: &Path) -> Result<Imported, String> {
     let config = folder.join("config.toml");
-    let data = cases::folder().join("data.safetensors");
     let said = SAID.iter().find(|(name, ..)| *name == case.name);
     let (lines, settings) = said.map_or(("", &[][..]), |(_, lines, settings)| (lines, settings));
     fs::write(&config, lines.to_owned() + &CONFIG.replace("DATA", data.to_str().unwrap())).unwrap();
@@ -205,16 +220,24 @@ fn continued(case: &Case) -> Result<(), String> {
 }
 
 fn continue_and_compare(case: &Case, imported: &Imported, folder: &Path) -> Result<(), String> {
-    let (out, run) = (folder.join("imported"), folder.join("run"));
-    imported.save(&out).map_err(|error| error.to_string())?;
-    let options = resume::ResumeOptions { out: Some(&run), ..Default::default() };
-    let mut resumed = resume::resume(&out, options, Control::new()).map_err(|error| format!("resume: {error}"))?.run;
-    resumed.train(&mut ()).map_err(|error| format!("train: {error}"))?;
-    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let run = folder.join("run");
+    let lines = log_of(imported, &run)?;
     compare_lines(case, &lines)?;
     let last = Checkpoint::read(&run.join("checkpoints/step-0000000020")).map_err(|error| error.to_string())?;
     compare_weights(case, &last.state("model").unwrap().tensors)
+}
+
+/// Trains an imported run to its end in its directory, and returns its log.
+fn log_of(imported: &Imported, run: &Path) -> Result<Vec<Value>, String> {
+    imported.save(run).map_err(|error| error.to_string())?;
+    let resumed = resume::resume(run, resume::ResumeOptions::default(), Control::new());
+    resumed
+        .map_err(|error| format!("resume: {error}"))?
+        .run
+        .train(&mut ())
+        .map_err(|error| format!("train: {error}"))?;
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    Ok(log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
 fn compare_lines(case: &Case, lines: &[Value]) -> Result<(), String> {

@@ -81,10 +81,11 @@ fn the_text_says_what_is_there_what_is_missing_and_what_to_type_next() {
     let path = cases::checkpoint("torch/groups_no_decay_warmup_cosine");
     let told = place.inspect(&[path.to_str().unwrap()]);
     for part in [
-        "trainer     PyTorch, zip of PyTorch\n",
+        "trainer     PyTorch, zip\n",
         "step        10\n",
         "  from      torch.SequentialLR ",
-        "optimizer   AdamW (told by its states), 10 updates betas=[0.9, 0.999] eps=1e-8 decoupled_weight_decay=true\n",
+        "optimizer   AdamW (told by its states), 10 updates betas=[0.9, 0.999] eps=1e-8\n",
+        "            decoupled_weight_decay=true\n",
         "group 0     lr=9.046040e-3 now, then ",
         "base_lr=0.01 weight_decay=0.1 | 0.weight 2.weight\n",
         "base_lr=0.01 weight_decay=0 | 0.bias 2.bias\n",
@@ -94,6 +95,14 @@ fn the_text_says_what_is_there_what_is_missing_and_what_to_type_next() {
         "0  weight [32, 10] bias [32]  352\n",
     ] {
         assert!(told.out.contains(part), "`{part}` is not in:\n{}", told.out);
+    }
+    // The lines that name a path may be longer.
+    let is_wide =
+        |line: &&str| line.chars().count() > 100 && !line.starts_with("checkpoint") && !line.starts_with("next");
+    for case in cases::all().iter().filter(|case| case.name != "torch/whole_objects") {
+        let told = place.inspect(&[case.path.to_str().unwrap()]);
+        assert_eq!(told.out.lines().find(is_wide), None, "{}", case.name);
+        assert!(!told.out.contains("(no layer)"), "{}", told.out);
     }
 }
 

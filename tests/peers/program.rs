@@ -39,10 +39,31 @@ fn a_proposed_configuration_is_completed_and_its_import_is_resumed() {
     for part in ["imported ", "at update 10", "translated ", "left ", "missing ", "train --resume "] {
         assert!(out.contains(part), "`{part}` is not in: {out}");
     }
-    let (code, _, err) = run(env!("CARGO_BIN_EXE_train"), folder.path(), &["--resume", "ckpt", "--out", "run"]);
-    assert_eq!(code, Some(0), "{err}");
-    assert_eq!(fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap().lines().count(), 10);
-    let state = fs::read_to_string(folder.path().join("run/checkpoints/step-0000000020/state.json")).unwrap();
+    let at = |path: &str| folder.path().join(path);
+    assert_eq!(fs::read(at("ckpt/log.jsonl")).unwrap(), b"");
+    let (code, out, err) = inspect(folder.path(), &["verify", "ckpt"]);
+    assert!(code == Some(0) && !(out + &err).contains("warning"), "{err}");
+
+    // A branch of it, in two parts, and the run itself have the same bits.
+    let first = ["--resume", "ckpt/checkpoints/step-0000000010", "--out", "branch", "--set", "train.steps=15"];
+    let second = ["--resume", "branch", "--set", "train.steps=20"];
+    for arguments in [&first[..], &second, &["--resume", "ckpt"]] {
+        let (code, _, err) = run(env!("CARGO_BIN_EXE_train"), folder.path(), arguments);
+        assert!(code == Some(0) && !err.contains("warning"), "{err}");
+    }
+    for file in ["log.jsonl", "checkpoints/step-0000000020/model.safetensors"] {
+        assert!(fs::read(at("ckpt").join(file)).unwrap() == fs::read(at("branch").join(file)).unwrap(), "{file}");
+    }
+    let log = fs::read_to_string(at("ckpt/log.jsonl")).unwrap();
+    assert!(log.starts_with("{\"step\":10,") && log.lines().count() == 10, "{log}");
+    let (code, out, err) = inspect(folder.path(), &["verify", "ckpt"]);
+    assert!(code == Some(0) && !(out + &err).contains("warning"), "{err}");
+    let (code, _, err) = inspect(folder.path(), &["import", peer, "--config", "ckpt.toml", "-o", "ckpt"]);
+    assert!(code == Some(2) && err.contains("already holds a run"), "{err}");
+    let (code, _, err) = inspect(folder.path(), &["import", "ckpt", "-o", "other"]);
+    assert!(code == Some(2) && err.contains("is a run of Rekindle"), "{err}");
+
+    let state = fs::read_to_string(at("ckpt/checkpoints/step-0000000020/state.json")).unwrap();
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
     let origin = &state["history"][0]["imported"];
     assert!(

@@ -206,10 +206,10 @@ fn a_number_of_updates_that_no_counter_agrees_with_is_refused() {
 }
 
 #[test]
-fn a_folder_with_a_checkpoint_is_not_written_to() {
+fn a_folder_with_a_run_is_not_written_to() {
     let lab = Lab::of(SGD);
     let (imported, out) = (lab.is_imported(), lab.folder.path().join("out"));
     imported.save(&out).unwrap();
     let message = imported.save(&out).unwrap_err().to_string();
-    assert!(message.contains("has the checkpoint") && message.contains("step-0000000010"), "{message}");
+    assert!(message.contains("already holds a run: continue it with `train --resume "), "{message}");
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rekindle::peers::export::{Exported, Target, export};
+use rekindle::peers::export::{Target, export};
 use rekindle::train::resume;
 
 use crate::Answer;
@@ -17,7 +17,7 @@ pub struct Export {
     /// The trainer that continues it
     #[arg(long, value_enum)]
     to: To,
-    /// The file to write, or for transformers the folder
+    /// The file to write; for transformers the folder
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
     /// The attribute of the LightningModule that holds the model, such as `net` [default: the module is the model]
@@ -53,20 +53,6 @@ pub fn export_run(arguments: &Export) -> Result<Answer> {
     if arguments.json {
         return Ok(Answer::good(serde_json::to_string_pretty(&exported)? + "\n"));
     }
-    Ok(Answer::good(messages.into_iter().map(|message| message + "\n").collect::<String>() + &text(&exported)))
-}
-
-fn text(exported: &Exported) -> String {
-    let Exported { path, files, python, notes } = exported;
-    let mut lines = vec![format!("written     {}", path.display())];
-    if files.len() > 1 {
-        lines.extend(files.iter().map(|file| format!("  file      {}", file.display())));
-    }
-    lines.extend(notes.iter().map(|note| match note.strip_prefix("left: ") {
-        Some(left) => format!("left        {left}"),
-        None => format!("note        {note}"),
-    }));
-    lines.push("to load it:".to_owned());
-    lines.extend(python.iter().map(|line| format!("    {line}")));
-    lines.join("\n") + "\n"
+    let messages: String = messages.into_iter().map(|message| message + "\n").collect();
+    Ok(Answer::good(format!("{messages}{exported}")))
 }

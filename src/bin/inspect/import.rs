@@ -1,17 +1,21 @@
-//! `inspect import`: makes a checkpoint of another trainer's, from which `train --resume` continues.
+//! `inspect import`: makes a run of another trainer's checkpoint, which `train --resume` continues.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::Notice;
 use rekindle::peers::import::{self, Import as Request};
 use rekindle::shell;
-use rekindle::train::Setting;
+use rekindle::train::{Setting, is_default};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
-use crate::Answer;
+use crate::{Answer, peer};
 
 /// Arguments of `inspect import`.
 #[derive(Args)]
@@ -24,11 +28,11 @@ pub struct Import {
     /// A checkpoint of another trainer: a file or a folder
     peer: PathBuf,
     /// The configuration of the run: data, model and length; `optimizer`, `schedule` and `train.clip_norm` may be left
-    /// out. Without it one is proposed, as FOLDER.toml, and nothing is imported
+    /// out. Without it one is proposed, as RUN.toml, and nothing is imported
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder for the checkpoint
-    #[arg(short, long, value_name = "FOLDER")]
+    /// The run directory to make
+    #[arg(short, long, value_name = "RUN")]
     out: PathBuf,
     /// Change a value of the configuration, also where the checkpoint says another one
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse)]
@@ -44,6 +48,7 @@ pub struct Import {
 
 /// Imports, saves, and prints the account.
 pub fn import(arguments: &Import) -> Result<Answer> {
+    peer::require(&arguments.peer)?;
     let Some(config) = &arguments.config else { return propose(arguments) };
     let request = Request {
         peer: arguments.peer.clone(),
@@ -53,6 +58,7 @@ pub fn import(arguments: &Import) -> Result<Answer> {
         updates: arguments.updates,
     };
     let imported = request.run()?;
+    hold_signals().context("signals cannot be handled")?;
     let saved = imported.save(&arguments.out)?;
     let mut text = imported.account().to_string();
     for notice in imported.session().notices() {
@@ -60,12 +66,23 @@ pub fn import(arguments: &Import) -> Result<Answer> {
             text += &format!("warning     {warning}\n");
         }
     }
-    text += &format!("saved       {}\n", saved.path.display());
-    text += &format!("continue    train --resume {}\n", shell::path(&saved.path));
+    text += &format!("saved       {}\n", saved.display());
+    text += &format!("continue    train --resume {}\n", shell::path(&arguments.out));
     Ok(Answer::good(text))
 }
 
-/// Writes a proposed configuration beside the folder of the checkpoint; one that is there is not replaced.
+/// Lets the save be finished when a signal comes, which takes a moment, so that no half of a run is left. A second
+/// signal ends the process.
+fn hold_signals() -> io::Result<()> {
+    let is_second = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| is_default(*signal)) {
+        flag::register_conditional_default(signal, Arc::clone(&is_second))?;
+        flag::register(signal, Arc::clone(&is_second))?;
+    }
+    Ok(())
+}
+
+/// Writes a proposed configuration beside the run directory; one that is there is not replaced.
 fn propose(arguments: &Import) -> Result<Answer> {
     let text = import::propose(&arguments.peer, arguments.param_names.as_deref())?;
     let path = arguments.out.with_extension("toml");

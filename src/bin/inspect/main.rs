@@ -58,7 +58,7 @@ enum Command {
     Plot(plot::Plot),
     /// Write a run's log as CSV, Parquet or JSON lines
     Log(log::Log),
-    /// Make a checkpoint of another trainer's, which `train --resume` continues
+    /// Make a run of another trainer's checkpoint, which `train --resume` continues
     Import(import::Import),
     /// Write a run as another trainer resumes it
     Export(export::Export),

@@ -49,6 +49,18 @@ fn name_those_within(folder: &Path) -> Result<Option<Peer>> {
     bail!("{} is no checkpoint itself, but holds some: choose one of {}", folder.display(), list.join(", "))
 }
 
+/// Refuses a run of this trainer, and a folder in which checkpoints are.
+pub fn require(path: &Path) -> Result<()> {
+    if path.exists() && !may_be_a_peer(path) {
+        let path = shell::path(path);
+        bail!("{path} is a run of Rekindle, or a folder of them: continue a run with `train --resume RUN`");
+    }
+    match path.is_dir().then(|| peers::open(path)) {
+        Some(Err(PeerError::Unknown { .. })) => name_those_within(path).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the status of another trainer's run.
 pub fn show(peer: Peer, cli: &Cli) -> Result<String> {
     let reading = if cli.tensors || cli.stats { Reading::Everything } else { Reading::Headers };

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::remedy;
+
 /// A run that cannot be written for another trainer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -13,7 +15,7 @@ pub enum ExportError {
     #[error("{} exists; choose another place with -o", .0.display())]
     Occupied(PathBuf),
     /// A file cannot be written.
-    #[error("{} cannot be written: {source}", path.display())]
+    #[error("{} cannot be written: {source}{}", path.display(), remedy::after(source))]
     Write {
         /// The file or folder.
         path: PathBuf,

@@ -13,6 +13,7 @@ mod python;
 mod recipe;
 mod schedule;
 pub(super) mod source;
+mod text;
 mod torch;
 mod transformers;
 mod writing;
@@ -73,30 +74,38 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Writes the run of `checkpoint` to `out`, as `target` resumes it.
+fn write(source: &Source<'_>, target: &Target, writing: &mut Writing) -> Result<(), ExportError> {
+    match target {
+        Target::Torch => torch::write(source, &Parts::of(source, source.groups.clone())?, writing),
+        Target::Transformers => {
+            transformers::write(source, &Parts::of(source, transformers::groups(source)?)?, writing)
+        }
+        Target::Lightning { attribute } => {
+            let prefix = if attribute.is_empty() { String::new() } else { format!("{attribute}.") };
+            lightning::write(source, &Parts::of(source, source.groups.clone())?, &prefix, writing)
+        }
+        Target::Safetensors => {
+            let out = writing.place().to_owned();
+            writing.safetensors(&out, &source.weights)?;
+            writing.lines.push("import safetensors.torch".to_owned());
+            let path = python::text(&out.display().to_string());
+            writing.lines.push(format!("model.load_state_dict(safetensors.torch.load_file({path}))"));
+            writing.notes.push("left: everything but the weights".to_owned());
+            Ok(())
+        }
+    }
+}
+
+/// Writes the run of `checkpoint` to `out`, as `target` resumes it. If that fails, nothing is left of it.
 ///
 /// # Errors
 /// There is something at `out`, the trainer has no such optimizer or schedule, or a file cannot be written.
 pub fn export(checkpoint: &Checkpoint, target: &Target, out: &Path) -> Result<Exported, ExportError> {
     let mut writing = Writing::at(out)?;
     let source = Source::read(checkpoint)?;
-    match target {
-        Target::Torch => torch::write(&source, &Parts::of(&source, source.groups.clone())?, &mut writing)?,
-        Target::Transformers => {
-            let parts = Parts::of(&source, transformers::groups(&source)?)?;
-            transformers::write(&source, &parts, &mut writing)?;
-        }
-        Target::Lightning { attribute } => {
-            let prefix = if attribute.is_empty() { String::new() } else { format!("{attribute}.") };
-            lightning::write(&source, &Parts::of(&source, source.groups.clone())?, &prefix, &mut writing)?;
-        }
-        Target::Safetensors => {
-            writing.safetensors(out, &source.weights)?;
-            writing.lines.push("import safetensors.torch".to_owned());
-            let path = python::text(&out.display().to_string());
-            writing.lines.push(format!("model.load_state_dict(safetensors.torch.load_file({path}))"));
-            writing.notes.push("left: everything but the weights".to_owned());
-        }
+    if let Err(error) = write(&source, target, &mut writing) {
+        writing.undo();
+        return Err(error);
     }
     let names: Vec<&str> = source.weights.iter().map(|(name, _)| *name).filter(|name| !order::is_known(name)).collect();
     if let Some(first) = names.first() {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::error::ExportError;
 use super::python;
 use super::source::{Source, SourceGroup, stored};
+use crate::peers::wrapped::{CODE, wrapped_to};
 use crate::peers::write::{Item, Stored};
 use crate::state::Dtype;
 
@@ -313,6 +314,15 @@ fn group_code(group: &SourceGroup<'_>, base: Option<f64>, settings: &[(String, S
         Some(base) if key == "lr" => (key, Set::Number(base)),
         _ => (key, set.clone()),
     });
-    let entries = shown.filter_map(|(key, set)| Some(format!(", {}: {}", python::text(key), value(&set)?)));
-    format!("    {{\"params\": [named[n] for n in [{}]]{}}},\n", names.join(", "), entries.collect::<String>())
+    let entries: Vec<String> =
+        shown.filter_map(|(key, set)| Some(format!("{}: {}", python::text(key), value(&set)?))).collect();
+    let (names, entries) = (names.join(", "), entries.join(", "));
+    let parameters = format!("    {{\"params\": [named[n] for n in [{names}]],");
+    if parameters.len() + entries.len() < CODE {
+        return format!("{parameters} {entries}}},\n");
+    }
+    // A name with a blank must not be broken.
+    let is_breakable = !group.parameters.iter().any(|name| name.contains(' '));
+    let parameters = if is_breakable { wrapped_to(CODE, &parameters, "        ") } else { parameters };
+    format!("{parameters}\n     {entries}}},\n")
 }

@@ -8,6 +8,7 @@ use super::python::{self, Form};
 use super::recipe;
 use super::source::{Source, SourceGroup};
 use super::writing::Writing;
+use crate::peers::wrapped::{CODE, wrapped_to};
 
 /// Writes the folder.
 pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writing) -> Result<(), ExportError> {
@@ -42,7 +43,8 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
         &format!(", optimizers=(optimizer, {scheduler})")
     };
     let lines = &mut writing.lines;
-    lines.push(format!("arguments = transformers.TrainingArguments(\"run\"{})", arguments.text()));
+    let arguments = format!("arguments = transformers.TrainingArguments(\"run\"{})", arguments.text());
+    lines.extend(wrapped_to(CODE, &arguments, "    ").lines().map(str::to_owned));
     lines.push(format!("trainer = transformers.Trainer(model, arguments, train_dataset=...{optimizers})"));
     let resumed = python::text(&folder.display().to_string());
     lines.push(format!("trainer.train(resume_from_checkpoint={resumed})"));

@@ -33,6 +33,15 @@ impl Writing {
         Ok(Self { place: place.to_owned(), files: Vec::new(), lines: Vec::new(), notes: Vec::new() })
     }
 
+    /// Removes what was written, because the rest cannot be.
+    pub fn undo(&self) {
+        for file in &self.files {
+            // The error of the write is more helpful than one of tidying up after it.
+            let _ = fs::remove_file(file);
+        }
+        let _ = fs::remove_dir(&self.place);
+    }
+
     /// Returns the file or folder that was asked for.
     pub fn place(&self) -> &Path {
         &self.place

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::peers::Peer;
+use crate::peers::wrapped::wrapped;
 
 /// What an import did, in sentences.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,7 +63,8 @@ impl fmt::Display for Account {
         ];
         for (title, lines) in parts {
             for (index, line) in lines.iter().enumerate() {
-                writeln!(f, "{:<11} {line}", if index == 0 { title } else { "" })?;
+                let line = format!("{:<11} {line}", if index == 0 { title } else { "" });
+                writeln!(f, "{}", wrapped(&line, "              "))?;
             }
         }
         Ok(())

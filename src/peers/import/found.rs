@@ -106,7 +106,8 @@ impl Found {
         }
         account.translated.extend(self.rules.iter().flat_map(|rule| rule.notes.clone()));
         let schedules = self.schedules.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
-        account.translated.extend(schedules.flat_map(|schedule| schedule.notes.clone()));
+        let notes = schedules.flat_map(|schedule| schedule.notes.iter().map(|note| format!("schedule: {note}")));
+        account.translated.extend(notes);
     }
 }
 

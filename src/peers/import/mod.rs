@@ -23,12 +23,12 @@ mod sizes;
 mod state;
 mod updates;
 mod weights;
+mod written;
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::Saved;
 use crate::peers::{self, PeerError};
-use crate::train::{Session, Setting};
+use crate::train::{self, Session, Setting};
 
 pub use account::Account;
 pub use error::ImportError;
@@ -80,12 +80,13 @@ impl Imported {
         &self.account
     }
 
-    /// Saves a checkpoint, which `train --resume` continues, as the only one in `folder`.
+    /// Makes `run` a run directory, which `train --resume` continues, and returns its checkpoint. If that fails, nothing
+    /// is left of it.
     ///
     /// # Errors
-    /// The folder has checkpoints already, or cannot be written.
-    pub fn save(&self, folder: &Path) -> Result<Saved, ImportError> {
-        Ok(self.session.save_alone(folder)?)
+    /// The directory holds a run already, or cannot be written.
+    pub fn save(&self, run: &Path) -> Result<PathBuf, ImportError> {
+        Ok(train::adopt(&self.session, run)?)
     }
 }
 

@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use candle_core::Device;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::error::{ImportError, Refusal};
 use super::found::{Found, ours};
 use super::param_names::ParamNames;
 use super::sizes::{self, Sizes};
+use super::written::{quoted, table};
 use super::{param_names, weights};
-use crate::model::ModelConfig;
+use crate::model::{Input, ModelConfig};
 use crate::peers::peer::Clipping;
+use crate::peers::wrapped::wrapped;
 use crate::peers::{self, Peer};
 
 /// Returns the text of a configuration for the checkpoint at `path`, to be completed by a person.
@@ -36,15 +38,12 @@ fn written(peer: &Peer, given: &ParamNames) -> Result<String, Refusal> {
     schedules(&mut text, &found);
     seed(&mut text, peer);
     data(&mut text, peer, &sizes);
-    text += &table("model", &sizes.model);
-    for remark in &sizes.remarks {
-        line(&mut text, &format!("# ? {remark}"));
-    }
-    text += "\n# ? loss: the usual one for the targets of the data\n# [loss]\n# kind = \"mse\"\n\n";
-    text += &table("optimizer", &found.planned.table);
-    for asked in found.rules.iter().flat_map(|rule| &rule.asked) {
-        line(&mut text, &format!("# ? {}: {}", asked.thing, asked.reason));
-    }
+    let remarks: Vec<String> = sizes.remarks.iter().map(|remark| format!("# ? {remark}")).collect();
+    text += &table("model", &sizes.model, &remarks);
+    let loss = if matches!(sizes.input, Input::Tokens { .. }) { "cross_entropy" } else { "mse" };
+    let _ = write!(text, "\n# ? loss: the usual one for the targets of the data\n# [loss]\n# kind = \"{loss}\"\n\n");
+    let asked: Vec<String> = found.rules.iter().flat_map(|rule| &rule.asked).map(asked).collect();
+    text += &table("optimizer", &found.planned.table, &asked);
     train(&mut text, peer);
     Ok(text)
 }
@@ -59,23 +58,26 @@ fn found(peer: &Peer, given: &ParamNames, sizes: &Sizes) -> Result<Found, Refusa
 }
 
 fn line(text: &mut String, line: &str) {
-    text.push_str(line);
+    let is_comment = line.starts_with('#');
+    text.push_str(&if is_comment { wrapped(line, "#     ") } else { line.to_owned() });
     text.push('\n');
 }
 
-fn table(name: &str, table: &Value) -> String {
-    // Only tables without an empty value are written here, so that there is a text.
-    toml::to_string(&json!({ name: table })).unwrap_or_default()
+/// Returns the line for a setting of the optimizer that a person has to add.
+fn asked(asked: &Refusal) -> String {
+    let key = asked.thing.strip_prefix("optimizer.").unwrap_or(&asked.thing);
+    let reason = asked.reason.strip_suffix("; set it in the configuration").unwrap_or(&asked.reason);
+    format!("# {key} = … # ? {reason}")
 }
 
 fn schedules(text: &mut String, found: &Found) {
     match found.schedule() {
-        Ok(Some(schedule)) => line(text, &format!("schedule = {}", json!(schedule.to_string()))),
+        Ok(Some(schedule)) => line(text, &format!("schedule = {}", quoted(&schedule.to_string()))),
         Ok(None) => {}
         Err(refusal) => line(text, &format!("# ? schedule = \"…\": {}", refusal.reason.replace('\n', " "))),
     }
     if let Some(momentum) = found.momentum() {
-        line(text, &format!("momentum_schedule = {}", json!(momentum.to_string())));
+        line(text, &format!("momentum_schedule = {}", quoted(&momentum.to_string())));
     }
 }
 
@@ -96,7 +98,9 @@ fn seed(text: &mut String, peer: &Peer) {
     if let Some(seed) = setting(peer, &["seed"]) {
         line(text, &format!("seed = {seed} # the peer's; its orders and random numbers are others"));
     }
-    text.push('\n');
+    if !text.ends_with("\n\n") {
+        text.push('\n');
+    }
 }
 
 fn data(text: &mut String, peer: &Peer, sizes: &Sizes) {

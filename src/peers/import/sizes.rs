@@ -6,6 +6,7 @@ use super::error::Refusal;
 use super::layers::Layer;
 use super::layout::turned_shape;
 use super::names::{is_constant, registration_order};
+use crate::figures::counted;
 use crate::model::Input;
 use crate::peers::Peer;
 use crate::peers::peer::{Architecture, Setting};
@@ -117,7 +118,7 @@ fn perceptron(peer: &Peer) -> Result<Sizes, Refusal> {
         model,
         input: Input::Numbers(vec![inputs]),
         outputs,
-        data: format!("rows of {inputs} numbers, with targets for {outputs} outputs"),
+        data: format!("rows of {inputs} numbers, with targets for {}", counted(outputs, "output")),
         remarks: vec!["activation: ReLU unless the peer's is another".to_owned()],
     })
 }

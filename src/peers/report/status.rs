@@ -182,7 +182,7 @@ impl PeerStatus {
 }
 
 fn next_command(peer: &Peer) -> String {
-    format!("inspect import {} --config CONFIG -o RUN", shell::path(&peer.path))
+    format!("inspect import {} -o RUN", shell::path(&peer.path))
 }
 
 /// Returns the updates of the whole run, where a counter or a setting is named so.

@@ -8,46 +8,69 @@ use super::status::{PeerStatus, groups, shared};
 use crate::figures::{counted, exact};
 use crate::peers::Peer;
 use crate::peers::peer::{Clipping, Form, Group, Optimizer, RateOf, Setting};
+use crate::peers::wrapped::wrapped;
 use crate::report::run_status_text::{course, some_of, write_tensors};
 use crate::report::{GroupStatus, layers_text};
 
 impl fmt::Display for PeerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peer = &self.peer;
         writeln!(f, "checkpoint  {}", self.path.display())?;
+        let standing = if f.alternate() { format!("{:#}", Standing(self)) } else { Standing(self).to_string() };
+        standing.lines().try_for_each(|line| writeln!(f, "{}", wrapped(line, "            ")))?;
+        writeln!(f, "next        {}", self.next_command())?;
+        writeln!(f, "            (it proposes a configuration; --config FILE imports with one)\n")?;
+        // `{:#}` includes statistics of every tensor.
+        if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers_text(&self.tensors)) }
+    }
+}
+
+/// The lines about the run.
+struct Standing<'a>(&'a PeerStatus);
+
+impl fmt::Display for Standing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.0;
+        let peer = &status.peer;
         let version = peer.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        writeln!(f, "trainer     {}{version}, {}", peer.trainer.name(), peer.format)?;
-        write_progress(f, self)?;
+        writeln!(f, "trainer     {}{version}{}", peer.trainer.name(), format_of(peer))?;
+        write_progress(f, status)?;
         for (index, optimizer) in peer.optimizers.iter().enumerate() {
             let number = if peer.optimizers.len() == 1 { String::new() } else { format!(" {index}") };
-            write_schedules(f, peer, index, self.rates.get(index))?;
+            write_schedules(f, peer, index, status.rates.get(index))?;
             write_optimizer(f, optimizer, &number)?;
+<<<<<<< HEAD
             for (place, status) in groups(peer, &self.labels, index, self.rates.get(index)).iter().enumerate() {
+=======
+            for (place, rates) in groups(peer, index, status.rates.get(index)).iter().enumerate() {
+>>>>>>> 3dc15a0 (peers: an import makes a run directory; long lines are broken; proposals as a person writes them)
                 if let Some(group) = optimizer.groups.get(place) {
-                    write_group(f, place, (optimizer, group), status)?;
+                    write_group(f, place, (optimizer, group), rates)?;
                 }
             }
         }
         write_training(f, peer)?;
-        if let Some(seed) = self.seed {
+        if let Some(seed) = status.seed {
             writeln!(f, "seed        {seed}")?;
         }
         for (word, lines) in [("missing", &peer.missing), ("left", &peer.left), ("note", &peer.remarks)] {
             lines.iter().try_for_each(|line| writeln!(f, "{word:<11} {line}"))?;
         }
-        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
-        let was_read = if self.tensors.iter().any(|tensor| tensor.non_finite.is_some()) {
+        let bytes: u64 = status.files.iter().map(|file| file.bytes).sum();
+        let was_read = if status.tensors.iter().any(|tensor| tensor.non_finite.is_some()) {
             "all numbers were read"
         } else {
             "only headers were read"
         };
-        let file = counted(self.files.len(), "file");
-        writeln!(f, "integrity   {was_read}, no sums compared: {file}, {bytes} bytes")?;
-        writeln!(f, "next        {}", self.next_command())?;
-        writeln!(f)?;
-        // `{:#}` includes statistics of every tensor.
-        if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers_text(&self.tensors)) }
+        let file = counted(status.files.len(), "file");
+        writeln!(f, "integrity   {was_read}, no sums compared: {file}, {bytes} bytes")
     }
+}
+
+/// Returns the format with a comma before it, without the trainer's name again; nothing if it is that name.
+fn format_of(peer: &Peer) -> String {
+    let name = peer.trainer.name();
+    let format = peer.format.strip_suffix(name).map_or(peer.format, |rest| rest.strip_suffix(" of ").unwrap_or(rest));
+    if format.is_empty() { String::new() } else { format!(", {format}") }
 }
 
 fn write_progress(f: &mut fmt::Formatter<'_>, status: &PeerStatus) -> fmt::Result {
@@ -57,7 +80,7 @@ fn write_progress(f: &mut fmt::Formatter<'_>, status: &PeerStatus) -> fmt::Resul
         None => writeln!(f, "step        unknown: the file does not tell the number of updates")?,
     }
     if let Some(epochs) = status.peer.epochs {
-        let steps = status.steps_per_epoch.map(|steps| format!(", of {}", counted(steps, "update")));
+        let steps = status.steps_per_epoch.map(|steps| format!(", of {} each", counted(steps, "update")));
         writeln!(f, "epoch       {}{}", exact(epochs), steps.unwrap_or_default())?;
     }
     status.peer.counters.iter().try_for_each(|counter| {
@@ -83,8 +106,9 @@ fn write_schedules(f: &mut fmt::Formatter<'_>, peer: &Peer, index: usize, rates:
     if let Some(momentum) = &rates.momentum_schedule {
         writeln!(f, "momentum    {momentum}")?;
     }
-    if !rates.memory.is_null() {
-        writeln!(f, "  memory    {}", rates.memory)?;
+    if let Some(memory) = rates.memory.as_object() {
+        let words: Vec<String> = memory.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        writeln!(f, "  memory    {}", words.join(" "))?;
     }
     if let Some(refusal) = &rates.refusal {
         writeln!(f, "  not here  {refusal}")?;

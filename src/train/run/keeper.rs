@@ -56,7 +56,7 @@ impl Keeper {
         if begins {
             directory.write_config(session.config())?;
         }
-        let log = directory.open_log(session.logged())?;
+        let log = directory.open_log(session.begun_at()..session.logged())?;
         let saver = Saver::new(directory.folder(), session.written_by()).keeping(session.keep().clone());
         let mut keeper = Self {
             log,

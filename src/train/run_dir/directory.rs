@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -219,8 +220,8 @@ impl RunDirectory {
         lost.map_or(Ok(()), |(url, holder)| Err(TrainError::TakenOver { path: url.clone(), holder }))
     }
 
-    /// Opens the log, truncated to the lines of the first `steps` updates.
-    pub(crate) fn open_log(&self, steps: u64) -> Result<Log, TrainError> {
+    /// Opens the log, truncated to the lines of the updates in `steps`.
+    pub(crate) fn open_log(&self, steps: Range<u64>) -> Result<Log, TrainError> {
         let mirror = self.remote.as_ref().map(|remote| Arc::clone(&remote.mirror));
         Log::open(&self.log_file(), steps, mirror)
     }

@@ -9,6 +9,7 @@ mod parts;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,17 +39,17 @@ pub(crate) struct Log {
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
 impl Log {
-    /// Opens the log at `path` and truncates it to the lines of the first `steps` updates, also in the object store of
-    /// its `mirror`.
-    pub fn open(path: &Path, steps: u64, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
+    /// Opens the log at `path` and truncates it to the lines of the updates in `steps`, also in the object store of its
+    /// `mirror`. They begin later than at 0 if another trainer made the first updates of the run.
+    pub fn open(path: &Path, steps: Range<u64>, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(path, operation);
         let mut options = OpenOptions::new();
         regular::require_or_none(path).map_err(failed("open the log"))?;
         let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
-        let mut found = Found::in_file(&file, steps).map_err(failed("read the log"))?;
+        let mut found = Found::in_file(&file, steps.end).map_err(failed("read the log"))?;
         let log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror };
         if found.is_disordered {
-            log.put_in_order(&mut found, steps)?;
+            log.put_in_order(&mut found, steps.end)?;
         }
         log.tell_losses(&found, steps)?;
         log.file.set_len(found.bytes).map_err(failed("cut the log back"))?;
@@ -83,8 +84,8 @@ impl Log {
     }
 
     /// Warns about missing lines. Data after the found lines may be the only record of them, so it is kept.
-    fn tell_losses(&self, found: &Found, steps: u64) -> Result<(), TrainError> {
-        let next = found.next;
+    fn tell_losses(&self, found: &Found, Range { start, end: steps }: Range<u64>) -> Result<(), TrainError> {
+        let next = found.next.max(start);
         let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
         let log = shown.display();
         for (first, last) in &found.gaps {
@@ -94,7 +95,7 @@ impl Log {
             return Ok(());
         }
         let last = steps - 1;
-        if next == 0 && found.bytes == 0 && self.length()? == 0 {
+        if found.bytes == 0 && self.length()? == 0 {
             tracing::warn!(
                 "{log} begins with step {steps}: the lines of earlier steps are missing and cannot be copied"
             );

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -39,9 +40,10 @@ pub struct Order {
 }
 
 impl Order {
-    /// Checks the order of a log that should have a line for each of the first `steps` updates.
-    pub(crate) fn of(log: impl Read, steps: u64) -> io::Result<Self> {
-        let (mut reader, mut line, mut next, mut order) = (BufReader::new(log), Vec::new(), 0, Self::default());
+    /// Checks the order of a log that should have a line for each update in `steps`.
+    pub(crate) fn of(log: impl Read, steps: Range<u64>) -> io::Result<Self> {
+        let (mut reader, mut line) = (BufReader::new(log), Vec::new());
+        let (mut next, mut order) = (steps.start, Self::default());
         for number in 1_u64.. {
             line.clear();
             if reader.read_until(b'\n', &mut line)? == 0 {
@@ -64,7 +66,7 @@ impl Order {
             next = step.saturating_add(1);
         }
         if order.fault.is_none() {
-            order.miss(next, steps);
+            order.miss(next, steps.end);
         }
         Ok(order)
     }
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn faults_are_named_with_their_line() {
-        let fault = |log: &[u8]| Order::of(log, 0).unwrap().fault;
+        let fault = |log: &[u8]| Order::of(log, 0..0).unwrap().fault;
         assert_eq!(fault(&[&log(&[0, 1, 5]), &b"{\"step\":6"[..]].concat()), None);
         assert_eq!(fault(&log(&[0, 1, 1])).unwrap(), "line 3 has step 1, like the one before");
         assert_eq!(fault(&log(&[0, 2, 1])).unwrap(), "line 3 has step 1, and the one before step 2");
@@ -108,9 +110,12 @@ mod tests {
 
     #[test]
     fn steps_without_a_line_are_found_wherever_they_are() {
-        let gaps = |steps: &[u64], all| Order::of(&log(steps)[..], all).unwrap().gaps;
+        let gaps = |steps: &[u64], all| Order::of(&log(steps)[..], 0..all).unwrap().gaps;
         assert_eq!(gaps(&[0, 1, 2], 3), []);
         assert_eq!(gaps(&[3, 4, 7, 8], 12), [(0, 2), (5, 6), (9, 11)]);
         assert_eq!(gaps(&[], 5), [(0, 4)]);
+        let taken_over = |steps: &[u64]| Order::of(&log(steps)[..], 3..6).unwrap().gaps;
+        assert_eq!(taken_over(&[3, 4, 5]), []);
+        assert_eq!(taken_over(&[5]), [(3, 4)]);
     }
 }

@@ -49,6 +49,12 @@ pub(crate) use recalled::{data_part, recalled, refuse_other_content, room};
 #[cfg(feature = "peers")]
 pub(crate) use taken::Taken;
 
+/// Returns the step at which a run with this history was taken over from another trainer; 0 if it began here.
+pub(super) fn began_at(history: &[Value]) -> u64 {
+    let origin = history.iter().find(|entry| entry["imported"].is_object());
+    origin.and_then(|origin| origin["step"].as_u64()).unwrap_or_default()
+}
+
 /// The parts of a run: data, model, optimizer and schedule, and the number of updates made.
 pub struct Session {
     config: Config,
@@ -265,6 +271,12 @@ impl Session {
     /// Returns the number of updates that were skipped because a gradient overflowed in f16.
     pub fn skipped(&self) -> u64 {
         self.optimizer.skipped()
+    }
+
+    /// Returns the number of updates that another trainer made before the run was taken over. They have no lines in the
+    /// log.
+    pub(super) fn begun_at(&self) -> u64 {
+        began_at(&self.history)
     }
 
     /// Returns the number of updates with lines in the log: all that were made, except one whose validation is pending.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Session;
-use crate::checkpoint::{CheckpointError, Folder, Saved};
+use crate::checkpoint::CheckpointError;
 use crate::state::{HostTensor, State, StateError, Stateful};
 use crate::train::TrainError;
 
@@ -68,22 +68,6 @@ impl Session {
         self.history.push(origin);
         self.check_steps(source)?;
         Ok(self)
-    }
-
-    /// Saves the present state as the only checkpoint of `folder`.
-    ///
-    /// # Errors
-    /// The folder has checkpoints already, or cannot be written.
-    pub(crate) fn save_alone(&self, folder: &Path) -> Result<Saved, TrainError> {
-        let place = Folder::new(folder);
-        if let Some((_, first)) = place.list()?.first() {
-            return Err(TrainError::Field {
-                field: "output".to_owned(),
-                value: folder.display().to_string(),
-                rule: format!("has the checkpoint {} already; choose another folder", first.display()),
-            });
-        }
-        Ok(place.save(&self.snapshot(folder)?, &self.written_by())?)
     }
 }
 

@@ -94,11 +94,11 @@ fn describe(
     if let Some(stated) = stated {
         stated.describe(&weights, &mut peer).map_err(|what| PeerError::unsupported(path, what))?;
     } else {
-        peer.missing.push("The optimizer: the file has weights alone".to_owned());
+        peer.missing.push("the optimizer: the file has weights alone".to_owned());
     }
     if config.is_none() {
         peer.missing.push(
-            "The layers' classes: without config.json weights are named by the places that Keras gives them".to_owned(),
+            "the layers' classes: without config.json weights are named by the places that Keras gives them".to_owned(),
         );
     }
     remark_on_order(&chains, &mut peer);
@@ -107,7 +107,7 @@ fn describe(
     if let Some(loss) = config.and_then(|config| config.at(&["compile_config", "loss"])) {
         peer.settings.push(("loss".to_owned(), text(loss)));
     }
-    peer.missing.push("The place in the data: Keras keeps neither the epoch nor the order of the rows".to_owned());
+    peer.missing.push("the place in the data: Keras keeps neither the epoch nor the order of the rows".to_owned());
     peer.left.extend(others(root));
     Ok(peer)
 }
@@ -115,10 +115,10 @@ fn describe(
 fn remark_on_order(chains: &[Chain], peer: &mut Peer) {
     let transposed = chains.iter().flatten().flat_map(|block| &block.weights).any(|weight| weight.named.in_out);
     if transposed {
-        peer.remarks.push("Kernels are stored as [in, out], and so are their moments".to_owned());
+        peer.remarks.push("kernels are stored as [in, out], and so are their moments".to_owned());
     }
     if !peer.model.in_order {
-        let what = "The order of the layers: it is not in the file, and shapes alone leave several; give --param-names";
+        let what = "the order of the layers: it is not in the file, and shapes alone leave several; give --param-names";
         peer.missing.push(what.to_owned());
     }
 }

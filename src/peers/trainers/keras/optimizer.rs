@@ -151,24 +151,24 @@ impl<'a> Stated<'a> {
         let mut remark = |what: &str| peer.remarks.push(what.to_owned());
         match self.class.as_str() {
             "SGD" if self.slots.is_some() => {
-                remark("The momentum of SGD has the rate in it: v = momentum * v - lr * gradient, w += v");
+                remark("the momentum of SGD has the rate in it: v = momentum * v - lr * gradient, w += v");
             }
-            "Adam" | "AdamW" => remark("Epsilon is added to the root of the velocity as it is, not as it is corrected"),
+            "Adam" | "AdamW" => remark("epsilon is added to the root of the velocity as it is, not as it is corrected"),
             _ => {}
         }
         if peer.averages.is_some() {
-            remark("A file saved after the end of `fit` has the averages in place of the live weights");
+            remark("a file saved after the end of `fit` has the averages in place of the live weights");
         }
         if self.number("weight_decay").is_some() {
             let what =
-                "Weights without decay: a call of exclude_from_weight_decay is in no file; without one all decay";
+                "weights without decay: a call of exclude_from_weight_decay is in no file; without one all decay";
             peer.missing.push(what.to_owned());
         }
         if self.config.is_none() {
-            let what = "The optimizer's settings, clipping and the schedule: only a .keras file has them";
+            let what = "the optimizer's settings, clipping and the schedule: only a .keras file has them";
             peer.missing.push(what.to_owned());
         } else if !scheduled {
-            let what = "Callbacks that change the rate (ReduceLROnPlateau, LearningRateScheduler): no file has them";
+            let what = "callbacks that change the rate (ReduceLROnPlateau, LearningRateScheduler): no file has them";
             peer.missing.push(what.to_owned());
         }
         peer.left.extend(self.unknown.iter().map(|what| format!("{}: {what}", self.place)));

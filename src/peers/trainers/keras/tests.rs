@@ -91,7 +91,7 @@ fn weights_alone_have_the_same_tensors_and_name_what_they_lack() {
             assert_eq!(states(&whole, state, names), states(&alone, state, names));
         }
         assert!(alone.schedules.is_empty() && alone.clipping == Clipping::Unknown);
-        assert!(alone.missing.iter().any(|what| what.starts_with("The optimizer's settings")));
+        assert!(alone.missing.iter().any(|what| what.starts_with("the optimizer's settings")));
     }
     assert_eq!(case("adam_number_named", "model.weights.h5").optimizers[0].groups[0].lr, Some(f64::from(0.01f32)));
 }

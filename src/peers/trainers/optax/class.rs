@@ -35,17 +35,17 @@ pub(super) fn tell(walk: &Walk<'_>) -> Told {
                 chains.iter().flat_map(|chain| chain.values().flatten()).map(String::as_str).collect();
             Told {
                 class: "unknown".to_owned(),
-                remark: Some(format!("The optimizer has states that are not known: {keys:?}")),
+                remark: Some(format!("the optimizer has states that are not known: {keys:?}")),
             }
         }
         [] => Told {
             class: "SGD".to_owned(),
-            remark: Some("The optimizer has no moments, as SGD has without momentum".to_owned()),
+            remark: Some("the optimizer has no moments, as SGD has without momentum".to_owned()),
         },
         [class] => Told { class: class.clone(), remark: remark(class) },
         several => Told {
             class: several.join(" and "),
-            remark: Some("Groups of parameters have optimizers of several classes".to_owned()),
+            remark: Some("groups of parameters have optimizers of several classes".to_owned()),
         },
     }
 }

@@ -60,13 +60,13 @@ pub(super) fn describe(root: Ref<'_>, peer: &mut Peer) -> Result<(), String> {
     let state = OPTIMIZER.iter().find_map(|key| holder.get(key)).filter(|_| weights.place() != root.place());
     match state {
         Some(state) => optimizer(state.get("opt_state").unwrap_or(state), &parameters, peer)?,
-        None => peer.missing.push("The optimizer's state: the file has weights alone".to_owned()),
+        None => peer.missing.push("the optimizer's state: the file has weights alone".to_owned()),
     }
     if parameters.iter().any(|named| named.in_out) {
-        peer.remarks.push("Kernels are stored as [in, out], and so are their moments".to_owned());
+        peer.remarks.push("kernels are stored as [in, out], and so are their moments".to_owned());
     }
     peer.model.tensors.splice(0..0, parameters);
-    peer.missing.push("The place in the data: a train state does not hold it".to_owned());
+    peer.missing.push("the place in the data: a train state does not hold it".to_owned());
     Ok(())
 }
 
@@ -123,7 +123,7 @@ fn others(holder: Ref<'_>, parameters: &[Named], peer: &mut Peer) -> Result<(), 
         if !tensors.is_empty() {
             peer.averages = Some(Averages { place: key.to_owned(), tensors, count: None, decay: None });
             read.push(key);
-            peer.missing.push("The decay of the averages: it is in the program".to_owned());
+            peer.missing.push("the decay of the averages: it is in the program".to_owned());
             break;
         }
     }
@@ -189,7 +189,7 @@ fn optimizer(state: Ref<'_>, parameters: &[Named], peer: &mut Peer) -> Result<()
     if let (Some(count), Some(step)) = (walk.count, peer.updates)
         && count != step
     {
-        peer.remarks.push(format!("The optimizer made {count} updates, and the program counts {step} steps"));
+        peer.remarks.push(format!("the optimizer made {count} updates, and the program counts {step} steps"));
     }
     peer.optimizers.push(Optimizer { class: told.class, named: false, dialect: Dialect::Optax, groups, updates });
     Ok(())
@@ -213,20 +213,20 @@ fn name_missing(walk: &Walk<'_>, scheduled: bool, peer: &mut Peer) {
     let mut missing = |what: &str| peer.missing.push(what.to_owned());
     let has_rate = walk.groups().iter().any(|(_, found)| found.rate.is_some());
     match (scheduled, has_rate) {
-        (true, _) => missing("The schedule's shape: optax keeps only its count; the rates are computed by the program"),
+        (true, _) => missing("the schedule's shape: optax keeps only its count; the rates are computed by the program"),
         (false, true) => {}
-        (false, false) => missing("The learning rate: optax keeps it in the program"),
+        (false, false) => missing("the learning rate: optax keeps it in the program"),
     }
     missing(
-        "The optimizer's settings (b1, b2, eps, momentum, weight decay and its mask): optax keeps them in the program",
+        "the optimizer's settings (b1, b2, eps, momentum, weight decay and its mask): optax keeps them in the program",
     );
-    missing("Clipping of gradients: optax' clips have no state, so that no file tells them");
+    missing("clipping of gradients: optax' clips have no state, so that no file tells them");
     if walk.accumulates {
-        missing("The number of micro-batches for each update (MultiSteps): it is in the program");
+        missing("the number of micro-batches for each update (MultiSteps): it is in the program");
     }
     if walk.is_masked {
         peer.remarks.push(
-            "A part of the chain has a mask: it holds for some of the parameters, which the file does not tell"
+            "a part of the chain has a mask: it holds for some of the parameters, which the file does not tell"
                 .to_owned(),
         );
     }

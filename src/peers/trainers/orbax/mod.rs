@@ -34,9 +34,9 @@ pub(super) fn read(found: &Found) -> Result<Peer, PeerError> {
     let Step { folder, number, skipped } = step::choose(&found.path, names)?;
     let mut peer = Peer::new(&found.path, Trainer::Orbax, "Orbax");
     if folder != found.path {
-        peer.remarks.push(format!("The newest complete step was read: {}", folder.display()));
+        peer.remarks.push(format!("the newest complete step was read: {}", folder.display()));
     }
-    peer.remarks.extend(skipped.iter().map(|name| format!("Step {name} is not complete: its save was not finished")));
+    peer.remarks.extend(skipped.iter().map(|name| format!("step {name} is not complete: its save was not finished")));
     let items = items(&folder)?;
     let mut whole = Tree::default();
     let mut trees = Vec::new();

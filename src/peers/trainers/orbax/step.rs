@@ -109,7 +109,7 @@ pub(super) fn compare(number: u64, peer: &mut Peer) {
         None => peer.updates = Some(number),
         Some(updates) if updates != number => {
             peer.remarks
-                .push(format!("The folder is called {number}, and the state counts {updates} updates, which is taken"));
+                .push(format!("the folder is called {number}, and the state counts {updates} updates, which is taken"));
         }
         Some(_) => {}
     }

@@ -18,7 +18,7 @@ fn cut(content: &str, steps: u64) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, content).unwrap();
-    drop(Log::open(&path, steps, None).unwrap());
+    drop(Log::open(&path, 0..steps, None).unwrap());
     std::fs::read_to_string(&path).unwrap()
 }
 
@@ -52,12 +52,12 @@ fn a_damaged_log_is_kept_before_it_is_cut() {
     let path = folder.path().join("log.jsonl");
     let damaged = (0..5).map(line).collect::<String>().replacen("step", "stop", 1);
     std::fs::write(&path, &damaged).unwrap();
-    drop(Log::open(&path, 5, None).unwrap());
+    drop(Log::open(&path, 0..5, None).unwrap());
     let kept = folder.path().join("log.jsonl.damaged");
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
     // A second copy must not replace the first.
     std::fs::write(&path, damaged.replace("0.25", "0.75")).unwrap();
-    drop(Log::open(&path, 5, None).unwrap());
+    drop(Log::open(&path, 0..5, None).unwrap());
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), damaged);
     assert!(folder.path().join("log.jsonl.damaged-2").exists());
 }
@@ -142,19 +142,19 @@ fn an_earlier_cut_is_not_taken_for_a_new_damage() {
     let path = folder.path().join("log.jsonl");
     let damaged = (0..5).map(line).collect::<String>().replacen("\"step\":3", "\"stop\":3", 1);
     std::fs::write(&path, &damaged).unwrap();
-    drop(Log::open(&path, 5, None).unwrap());
+    drop(Log::open(&path, 0..5, None).unwrap());
     // It continues from step 5, and is killed after the checkpoint at step 7, in the next line or a later one.
     let (third, torn) = ((0..3).map(line).collect::<String>(), &line(9)[..10]);
     for last in [9, 7] {
         std::fs::write(&path, format!("{third}{}{torn}", (5..last).map(line).collect::<String>())).unwrap();
-        drop(Log::open(&path, 7, None).unwrap());
+        drop(Log::open(&path, 0..7, None).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), third.clone() + &line(5) + &line(6));
     }
     let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
     // New damage is detected.
     std::fs::write(&path, third + &line(5) + "{}\n").unwrap();
-    drop(Log::open(&path, 7, None).unwrap());
+    drop(Log::open(&path, 0..7, None).unwrap());
     assert!(folder.path().join("log.jsonl.damaged-2").exists());
 }
 
@@ -165,7 +165,7 @@ fn doubled_and_swapped_lines_are_put_in_order_and_the_log_as_it_was_is_kept() {
         let path = folder.path().join("log.jsonl");
         let disordered: String = order.iter().map(|&step| line(step)).collect();
         std::fs::write(&path, &disordered).unwrap();
-        drop(Log::open(&path, 5, None).unwrap());
+        drop(Log::open(&path, 0..5, None).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..5).map(line).collect::<String>());
         assert_eq!(std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).unwrap(), disordered);
     }
@@ -176,7 +176,7 @@ fn doubled_and_swapped_lines_are_put_in_order_and_the_log_as_it_was_is_kept() {
 fn a_log_that_is_removed_meanwhile_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
-    let mut log = Log::open(&path, 0, None).unwrap();
+    let mut log = Log::open(&path, 0..0, None).unwrap();
     log.record(&record(0));
     log.written().unwrap().sync().unwrap();
     assert_eq!(log.restore(), None);
@@ -199,8 +199,22 @@ fn appending_continues_where_the_log_was_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, (0..5).map(line).collect::<String>()).unwrap();
-    let mut log = Log::open(&path, 2, None).unwrap();
+    let mut log = Log::open(&path, 0..2, None).unwrap();
     log.record(&record(2));
     log.written().unwrap().sync().unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), (0..3).map(line).collect::<String>());
+}
+
+/// The first updates of a run that began in another trainer have no lines anywhere.
+#[test]
+fn a_log_may_begin_where_the_run_was_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    for _ in 0..2 {
+        drop(Log::open(&path, 10..10, None).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+    }
+    std::fs::write(&path, (10..15).map(line).collect::<String>()).unwrap();
+    drop(Log::open(&path, 10..12, None).unwrap());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), line(10) + &line(11));
 }
