@@ -20,12 +20,8 @@ pub mod tensor;
 pub mod trainers;
 pub mod translate;
 pub mod tree;
-<<<<<<< HEAD
 pub mod verify;
-=======
-#[cfg(feature = "trainer")]
 pub(crate) mod wrapped;
->>>>>>> 3dc15a0 (peers: an import makes a run directory; long lines are broken; proposals as a person writes them)
 pub mod write;
 
 pub use error::PeerError;

@@ -248,7 +248,7 @@ fn compare_lines(case: &Case, lines: &[Value]) -> Result<(), String> {
     // fastai computes the place in a cycle in f32.
     let in_f32 =
         ["keras/", "orbax/", "flax/", "fastai/", "torch/tensor_lr"].iter().any(|start| case.name.starts_with(start));
-    let of_rates = if in_f32 { 2e-6 } else { 1e-12 };
+    let of_rates = if in_f32 { 1e-6 } else { 1e-12 };
     let of_losses = if case.name == "torch/bf16_adamw" { 0.05 } else { 1e-5 };
     for (line, expected) in lines.iter().zip(expected) {
         let update = &expected["update"];

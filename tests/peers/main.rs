@@ -5,6 +5,7 @@ mod common;
 
 mod cases;
 mod continues;
+mod docs;
 mod export;
 mod inspects;
 mod program;

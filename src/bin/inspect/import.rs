@@ -1,8 +1,8 @@
 //! `inspect import`: makes a run of another trainer's checkpoint, which `train --resume` continues.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -85,7 +85,10 @@ fn hold_signals() -> io::Result<()> {
 /// Writes a proposed configuration beside the run directory; one that is there is not replaced.
 fn propose(arguments: &Import) -> Result<Answer> {
     let text = import::propose(&arguments.peer, arguments.param_names.as_deref())?;
-    let path = arguments.out.with_extension("toml");
+    let path = proposed(&arguments.out);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
+    }
     let mut file = File::create_new(&path).with_context(|| {
         format!(
             "{}: cannot be written; give it with --config if it is the run's, or choose another folder",
@@ -96,4 +99,11 @@ fn propose(arguments: &Import) -> Result<Answer> {
     let (peer, out) = (shell::path(&arguments.peer), shell::path(&arguments.out));
     let next = format!("inspect import {peer} --config {} -o {out}", shell::path(&path));
     Ok(Answer::good(format!("{text}\nproposed    {}\nnext        complete it, then {next}\n", path.display())))
+}
+
+/// Returns the path of the configuration that is proposed for a run: a run `a.b` has `a.b.toml`.
+fn proposed(run: &Path) -> PathBuf {
+    let mut name = run.file_name().unwrap_or_default().to_owned();
+    name.push(".toml");
+    run.with_file_name(name)
 }

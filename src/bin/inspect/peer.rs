@@ -9,7 +9,9 @@ use rekindle::figures::counted;
 use rekindle::peers::report::{PeerStatus, Reading, checkpoints_in, may_be_a_peer};
 use rekindle::peers::verify::{self, Verified, VerifiedFile};
 use rekindle::peers::{self, Peer, PeerError};
+use rekindle::report::Runs;
 use rekindle::shell;
+use rekindle::train::resume;
 use serde_json::json;
 
 use crate::{Answer, Cli};
@@ -51,7 +53,7 @@ fn name_those_within(folder: &Path) -> Result<Option<Peer>> {
 
 /// Refuses a run of this trainer, and a folder in which checkpoints are.
 pub fn require(path: &Path) -> Result<()> {
-    if path.exists() && !may_be_a_peer(path) {
+    if !may_be_a_peer(path) && (resume::folder_of(path).is_ok() || Runs::in_folder(path).is_some()) {
         let path = shell::path(path);
         bail!("{path} is a run of Rekindle, or a folder of them: continue a run with `train --resume RUN`");
     }

@@ -293,7 +293,8 @@ fn refuse_others(class: &Class, settings: &Map<String, Value>) -> Result<(), Exp
     match settings.iter().find(|(key, value)| !is_known(key) && !is_off(value)) {
         None => Ok(()),
         Some((key, value)) => {
-            let reason = format!("torch.optim.{} has no such setting", class.name);
+            let reason =
+                format!("torch.optim.{} has no such setting; --to safetensors writes the weights alone", class.name);
             Err(ExportError::refused(format!("optimizer.{key} = {value}"), reason))
         }
     }

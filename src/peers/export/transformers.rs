@@ -43,8 +43,8 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
         &format!(", optimizers=(optimizer, {scheduler})")
     };
     let lines = &mut writing.lines;
-    let arguments = format!("arguments = transformers.TrainingArguments(\"run\"{})", arguments.text());
-    lines.extend(wrapped_to(CODE, &arguments, "    ").lines().map(str::to_owned));
+    let made = format!("arguments = transformers.TrainingArguments(\"run\"{})", arguments.text());
+    lines.extend(wrapped_to(CODE, &made, "    ").lines().map(str::to_owned));
     lines.push(format!("trainer = transformers.Trainer(model, arguments, train_dataset=...{optimizers})"));
     let resumed = python::text(&folder.display().to_string());
     lines.push(format!("trainer.train(resume_from_checkpoint={resumed})"));

@@ -124,7 +124,7 @@ impl Import<'_> {
         let config = asked.config(&mut account)?;
         let session = Session::new(config)?;
         let session = state::put(session, &asked, &made, &mut account)?;
-        rates::check(&session, &asked)?;
+        account.translated.extend(rates::check(&session, &asked)?);
         Ok(Imported { session, account })
     }
 }

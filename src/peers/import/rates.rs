@@ -12,18 +12,24 @@ const PLACES: u64 = 1000;
 /// Largest relative difference of two rates that are meant to be the same; for those that a peer computes in f32.
 const ROUNDING: (f64, f64) = (1e-9, 2e-6);
 
-/// Compares the schedule with the checkpoint's, and the present rates with those in the file.
+/// Compares the schedule with the checkpoint's, and the present rates with those in the file. Returns how they differ if
+/// a `--set` decides.
 ///
 /// # Errors
 /// They differ, and no `--set` decides.
-pub(super) fn check(session: &Session, asked: &Asked<'_>) -> Result<(), ImportError> {
+pub(super) fn check(session: &Session, asked: &Asked<'_>) -> Result<Option<String>, ImportError> {
     if asked.is_decided("schedule") || asked.is_decided("optimizer.lr") {
-        return Ok(());
+        return match same_rates(session, asked) {
+            Err(ImportError::Disagree { in_file, in_config, .. }) => {
+                Ok(Some(format!("rates, as --set decides: {in_file} in the checkpoint, and {in_config} here")))
+            }
+            checked => checked.map(|()| None),
+        };
     }
     if let Ok(schedule) = asked.found.schedule() {
         same_schedule(session, &schedule.unwrap_or_else(|| Schedule::constant().into()), asked)?;
     }
-    same_rates(session, asked)
+    same_rates(session, asked).map(|()| None)
 }
 
 fn rounding(asked: &Asked<'_>) -> f64 {
@@ -92,7 +98,7 @@ fn same_rates(session: &Session, asked: &Asked<'_>) -> Result<(), ImportError> {
                 path: asked.import.peer.clone(),
                 key: "schedule".to_owned(),
                 in_file: format!("a rate of {in_file} for update {update}"),
-                in_config: format!("one of {here}, by {},", session.scheduler().schedule()),
+                in_config: format!("one of {here}, by {}", session.scheduler().schedule()),
             });
         }
     }

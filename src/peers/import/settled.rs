@@ -7,6 +7,7 @@ use super::account::Account;
 use super::agreement;
 use super::error::{ImportError, Refusal};
 use super::found::Found;
+use super::written;
 use crate::parameters::Parameters;
 use crate::peers::Peer;
 use crate::peers::peer::Clipping;
@@ -86,7 +87,10 @@ impl Asked<'_> {
         agreement::of_optimizers(self, &ours, &theirs)?;
         agreement::of_clipping(self, &ours, &theirs)?;
         for key in SAID_BY_PEERS.iter().filter(|key| !own.contains(key)) {
-            account.taken.extend(taken(key, &theirs));
+            match self.is_decided(key) {
+                true => account.translated.extend(taken(key, &ours).map(|said| format!("{said}, as --set decides"))),
+                false => account.taken.extend(taken(key, &theirs)),
+            }
         }
         self.tell_clipping(&ours, account);
         Ok(ours)
@@ -254,8 +258,7 @@ impl Asked<'_> {
 fn taken(key: &str, config: &Config) -> Option<String> {
     Some(match key {
         "optimizer" => {
-            let table = toml::to_string(&config.optimizer).unwrap_or_default();
-            format!("optimizer: {}", table.replace("\n\n", "\n").trim().replace('\n', ", "))
+            format!("optimizer: {}", written::in_line(&serde_json::to_value(&config.optimizer).unwrap_or_default()))
         }
         "schedule" => format!("schedule: {}", config.schedule),
         "momentum_schedule" => format!("momentum_schedule: {}", config.momentum_schedule.as_ref()?),

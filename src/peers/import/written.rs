@@ -16,12 +16,8 @@ pub(super) fn table(name: &str, table: &Value, remarks: &[String]) -> String {
 
 fn tables(header: &str, name: &str, table: &Map<String, Value>, remarks: &str) -> String {
     let mut text = format!("{header}\n");
-    let is_first = |key: &&String| ["kind", "parameters"].contains(&key.as_str());
-    let keys = table.keys().filter(is_first).chain(table.keys().filter(|key| !is_first(key)));
-    for key in keys {
-        if let Some(value) = table.get(key).filter(|value| within(value).is_empty() && !value.is_null()) {
-            text += &format!("{key} = {}\n", written(value));
-        }
+    for (key, value) in values(table) {
+        text += &format!("{key} = {}\n", written(value, WIDE));
     }
     text += remarks;
     for (key, value) in table {
@@ -34,6 +30,25 @@ fn tables(header: &str, name: &str, table: &Map<String, Value>, remarks: &str) -
     text
 }
 
+/// Returns the same table as one line, for a sentence.
+pub(super) fn in_line(table: &Value) -> String {
+    let Some(table) = table.as_object() else { return String::new() };
+    let line = |table| {
+        let values = values(table).map(|(key, value)| format!("{key} = {}", written(value, usize::MAX)));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    let groups = table.values().flat_map(within).enumerate();
+    let groups = groups.map(|(place, group)| format!("; group {}: {}", place + 1, line(group)));
+    line(table) + &groups.collect::<String>()
+}
+
+/// Returns the values of a table that are no tables, in the order in which a person writes them.
+fn values(table: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let is_first = |key: &str| ["kind", "parameters"].contains(&key);
+    let (first, rest): (Vec<_>, Vec<_>) = table.iter().partition(|(key, _)| is_first(key));
+    first.into_iter().chain(rest).filter(|(_, value)| within(value).is_empty() && !value.is_null())
+}
+
 /// Returns the tables that a value is, or is a list of.
 fn within(value: &Value) -> Vec<&Map<String, Value>> {
     match value {
@@ -43,13 +58,13 @@ fn within(value: &Value) -> Vec<&Map<String, Value>> {
     }
 }
 
-fn written(value: &Value) -> String {
+fn written(value: &Value, wide: usize) -> String {
     match value {
         Value::String(text) => quoted(text),
         Value::Array(list) => {
-            let items: Vec<String> = list.iter().map(written).collect();
+            let items: Vec<String> = list.iter().map(|item| written(item, wide)).collect();
             let line = format!("[{}]", items.join(", "));
-            if line.len() < WIDE { line } else { format!("[\n    {},\n]", items.join(",\n    ")) }
+            if line.len() < wide { line } else { format!("[\n    {},\n]", items.join(",\n    ")) }
         }
         Value::Number(number) if number.is_f64() => {
             let text = number.as_f64().map(exact).unwrap_or_default();
@@ -82,6 +97,8 @@ mod tests {
         assert!(text.starts_with("[optimizer]\nkind = \"adamw\"\n") && text.contains("eps = 1e-8\n"), "{text}");
         assert!(text.find("# lr = …").unwrap() < text.find("[[optimizer.groups]]").unwrap(), "{text}");
         assert!(text.lines().all(|line| line.len() <= WIDE), "{text}");
+        let line = in_line(&json!({"eps": 1e-8, "kind": "adamw", "groups": [{"lr": 1.0, "parameters": ["a"]}]}));
+        assert_eq!(line, "kind = \"adamw\", eps = 1e-8; group 1: parameters = [\"a\"], lr = 1.0");
         assert_eq!(quoted("cosine(30, after=\"cycle\")"), "'cosine(30, after=\"cycle\")'");
     }
 }

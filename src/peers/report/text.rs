@@ -38,11 +38,7 @@ impl fmt::Display for Standing<'_> {
             let number = if peer.optimizers.len() == 1 { String::new() } else { format!(" {index}") };
             write_schedules(f, peer, index, status.rates.get(index))?;
             write_optimizer(f, optimizer, &number)?;
-<<<<<<< HEAD
-            for (place, status) in groups(peer, &self.labels, index, self.rates.get(index)).iter().enumerate() {
-=======
-            for (place, rates) in groups(peer, index, status.rates.get(index)).iter().enumerate() {
->>>>>>> 3dc15a0 (peers: an import makes a run directory; long lines are broken; proposals as a person writes them)
+            for (place, rates) in groups(peer, &status.labels, index, status.rates.get(index)).iter().enumerate() {
                 if let Some(group) = optimizer.groups.get(place) {
                     write_group(f, place, (optimizer, group), rates)?;
                 }

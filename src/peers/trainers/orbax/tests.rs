@@ -35,7 +35,7 @@ fn the_newest_complete_step_is_read() {
     copy_step(&folder, "9");
     rename(&folder, "10", "10.orbax-checkpoint-tmp");
     let peer = open(folder.path()).unwrap();
-    assert!(peer.remarks.iter().any(|remark| remark.starts_with("Step 10.orbax-checkpoint-tmp is not complete")));
+    assert!(peer.remarks.iter().any(|remark| remark.starts_with("step 10.orbax-checkpoint-tmp is not complete")));
     assert!(peer.remarks.iter().any(|remark| remark.contains("called 9, and the state counts 10 updates")));
     let unfinished = open(&folder.path().join("10.orbax-checkpoint-tmp")).unwrap_err().to_string();
     assert!(unfinished.contains("take the step before it"), "{unfinished}");
