@@ -5,7 +5,7 @@
 //! 2. [`peer`]: the one description of a run, whoever wrote it. [`trainers`] fills it from a tree, one file per trainer.
 //! 3. [`translate`]: its schedules and optimizers in our terms. [`import`] makes a state of ours from it, [`report`] shows
 //!    it, and [`difference`] compares two.
-//! 4. [`export`]: a state of ours as another trainer's checkpoint, by [`write`]. [`verify`]: the checksums of a file.
+//! 4. [`export`]: a state of ours as another trainer's checkpoint, by [`mod@write`]. [`verify`]: the checksums of a file.
 //!
 //! The formats and trainers know nothing of our runs.
 

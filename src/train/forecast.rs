@@ -25,7 +25,7 @@ pub struct Forecast {
     pub available: Option<u64>,
     /// Size of a checkpoint in bytes.
     pub checkpoint_bytes: u64,
-    /// The time of an update in seconds: the median of [`TIMED`] after a first one. `None` if a signal came before.
+    /// The time of an update in seconds: the median of three after a first one. `None` if a signal came before.
     pub step_seconds: Option<f64>,
     /// The time of a save in seconds, measured in the folder of the run; `None` where nothing could be saved there, and in
     /// an object store.

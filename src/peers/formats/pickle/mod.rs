@@ -1,8 +1,9 @@
-//! Python's pickles, protocols 0 to 5, read as data: a [`Tree`] of values with references. No code is run.
+//! Python's pickles, protocols 0 to 5, read as data: a [`Tree`](crate::peers::tree::Tree) of values with references.
+//! No code is run.
 //!
-//! A pickle is a program for a small stack machine ([`machine`]), whose results may be instances of any class and returns
-//! of any function. Here a class or function is only a name ([`names`]): a few are understood ([`calls`], [`tensors`],
-//! [`arrays`]), those that could run or open something refuse the file, and the others stay as named objects.
+//! A pickle is a program for a small stack machine (`machine`), whose results may be instances of any class and returns
+//! of any function. Here a class or function is only a name (`names`): a few are understood (`calls`, `tensors`,
+//! `arrays`), those that could run or open something refuse the file, and the others stay as named objects.
 //!
 //! Memory and time are proportional to the input. The memo refers to values by place, so a file cannot grow by naming
 //! one value many times, and whatever copies a value is charged to a budget.
