@@ -22,7 +22,7 @@ pub enum PeerError {
     Damaged {
         /// File or folder.
         path: PathBuf,
-        /// What is wrong, and where in the file.
+        /// The fault, and its place in the file.
         what: String,
     },
     /// The file may be valid, but holds something that is not read: the thing is named, with the remedy.
@@ -30,7 +30,7 @@ pub enum PeerError {
     Unsupported {
         /// File or folder.
         path: PathBuf,
-        /// What is not read, and the remedy.
+        /// The thing that is not read, and the remedy.
         what: String,
     },
     /// No known trainer writes such a file or folder.
@@ -38,7 +38,7 @@ pub enum PeerError {
     Unknown {
         /// File or folder.
         path: PathBuf,
-        /// What was looked for.
+        /// The kinds that were looked for.
         what: String,
     },
 }

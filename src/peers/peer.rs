@@ -43,9 +43,9 @@ pub struct Peer {
     pub settings: Vec<(String, String)>,
     /// The model's own configuration, such as `config.json`: keys and values as text, under the peer's names.
     pub architecture: Option<Architecture>,
-    /// What a resume needs and the file does not hold, each as a sentence that begins with the thing.
+    /// Things that a resume needs and the file does not hold, each as a sentence that begins with the thing.
     pub missing: Vec<String>,
-    /// What the file holds and nobody here reads, such as the states of random generators.
+    /// Things that the file holds and nobody here reads, such as the states of random generators.
     pub left: Vec<String>,
     /// Remarks on how its numbers are to be understood.
     pub remarks: Vec<String>,

@@ -55,7 +55,7 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
     /// The Python lines that load it.
     pub python: Vec<String>,
-    /// What the trainer does not take from it, or does differently.
+    /// Things that the trainer does not take from it, or does differently.
     pub notes: Vec<String>,
 }
 

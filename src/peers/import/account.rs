@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::peers::Peer;
 use crate::peers::wrapped::wrapped;
 
-/// What an import did, in sentences.
+/// The account of an import, in sentences.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
     /// The checkpoint and the trainer that wrote it.

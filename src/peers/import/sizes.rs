@@ -20,7 +20,7 @@ pub(super) struct Sizes {
     pub outputs: usize,
     /// The data that it needs, in words.
     pub data: String,
-    /// What cannot be told of it.
+    /// The part of it that cannot be told.
     pub remarks: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Made {
     pub note: Option<String>,
 }
 
-/// What counts the updates, beside the optimizers.
+/// Everything that counts the updates, beside the optimizers.
 pub(super) struct Counts<'a> {
     pub peer: &'a Peer,
     pub schedules: &'a [Option<RateSchedule>],
