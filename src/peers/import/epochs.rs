@@ -10,14 +10,17 @@ use crate::peers::peer::{Trainer, Unit};
 const OPEN: &str = "whether the schedule counts updates or epochs";
 
 /// Settles the unit of schedules that the counters of the file leave open: one that stands at the number of whole epochs
-/// counts them.
-pub(super) fn settle_units(peer: &mut Peer, steps_per_epoch: u64) {
+/// counts them. `given` is a person's number of updates.
+pub(super) fn settle_units(peer: &mut Peer, steps_per_epoch: u64, given: Option<u64>) {
     let mut settled = Vec::new();
     for schedule in peer.schedules.iter_mut().filter(|schedule| schedule.unit == Unit::Unknown) {
         let own = peer.optimizers.get(schedule.optimizer).and_then(|optimizer| optimizer.updates);
-        let (Some(at), Some(updates)) = (schedule.at, own.or(peer.updates)) else { continue };
+        let (Some(at), Some(updates)) = (schedule.at, given.or(own).or(peer.updates)) else { continue };
         let epochs = updates / steps_per_epoch.max(1);
-        if epochs > 0 && epochs as f64 == at {
+        if updates > 0 && updates as f64 == at {
+            schedule.unit = Unit::Updates;
+            settled.push(format!("the scheduler stands at {at}, as many as the updates, so it counts them"));
+        } else if epochs > 0 && epochs as f64 == at {
             schedule.unit = Unit::Epochs;
             settled.push(format!(
                 "the scheduler stands at {at} after {updates} updates, {steps_per_epoch} in an epoch here, so it counts epochs"
@@ -95,6 +98,34 @@ fn rows(peer: &Peer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::peer::{Form, Schedule};
+
+    fn unit(at: f64, updates: Option<u64>, given: Option<u64>) -> Unit {
+        let mut peer = Peer::new("a.pt", Trainer::PyTorch, "zip");
+        peer.updates = updates;
+        peer.missing.push(format!("{OPEN}: it stands at {at}"));
+        peer.schedules.push(Schedule {
+            optimizer: 0,
+            form: Form::default(),
+            at: Some(at),
+            unit: Unit::Unknown,
+            base_lrs: Vec::new(),
+            last_lrs: Vec::new(),
+            late: 0,
+            in_f32: false,
+        });
+        settle_units(&mut peer, 4, given);
+        let unit = peer.schedules[0].unit;
+        assert_eq!(peer.missing.is_empty(), unit != Unit::Unknown);
+        unit
+    }
+
+    #[test]
+    fn a_schedule_counts_epochs_or_updates_by_the_length_of_an_epoch_here() {
+        assert_eq!([unit(5.0, Some(20), None), unit(5.0, Some(22), None)], [Unit::Epochs; 2]);
+        assert_eq!([unit(6.0, Some(20), None), unit(5.0, None, None)], [Unit::Unknown; 2]);
+        assert_eq!([unit(5.0, None, Some(20)), unit(5.0, None, Some(5))], [Unit::Epochs, Unit::Updates]);
+    }
 
     fn compared(trainer: Trainer, updates: u64, epochs: f64, is_decided: bool) -> Result<Account, String> {
         let mut peer = Peer::new("a.pt", trainer, "zip");

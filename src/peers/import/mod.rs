@@ -109,7 +109,7 @@ impl Import<'_> {
         let refused = |refusal| ImportError::refused(&self.peer, refusal);
         let draft = Session::new(settled::draft(self)?)?;
         let (parameters, steps_per_epoch) = (draft.parameters().clone(), draft.steps_per_epoch());
-        epochs::settle_units(&mut peer, steps_per_epoch);
+        epochs::settle_units(&mut peer, steps_per_epoch, self.updates);
         let matched = weights::find(&ours(&parameters, draft.buffers()), &peer.model, &given).map_err(refused)?;
         drop(draft);
         let found = Found::of(&peer, matched, &given, &parameters).map_err(refused)?;

@@ -42,6 +42,8 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>) {
     if let Some(class) = unknown(&form, 0) {
         peer.missing.push(format!("the schedule's form: {place} has {class}, whose class its state does not tell"));
     }
+    // One of PyTorch's is stepped after the update, if it is used as Ignite's documentation says.
+    let rate_of = if form.class == "ignite.LRScheduler" { RateOf::Next } else { RateOf::Last };
     peer.schedules.push(Schedule {
         optimizer: 0,
         at,
@@ -52,7 +54,7 @@ pub(super) fn add(peer: &mut Peer, place: &str, dict: Ref<'_>) {
         in_f32: false,
         form,
     });
-    rate_all(peer, 0, RateOf::Last);
+    rate_all(peer, 0, rate_of);
 }
 
 fn form(dict: Ref<'_>, level: usize, members: &mut usize) -> Form {

@@ -25,13 +25,33 @@ enum Curve {
 pub(super) fn shapes(name: &str, source: &Source<'_>) -> Result<Vec<Shape>, Refusal> {
     let form = &source.schedule.form;
     if let ("LRScheduler", Some(member)) = (name, form.members.first()) {
-        let inner = member.class.strip_prefix("torch.").unwrap_or(&member.class);
-        let schedule = torch::plain(inner, Settings::of(member), source)?;
-        return Ok(vec![Shape { at: form.number("event_index"), ..Shape::new(schedule, source.base_lrs()?) }]);
+        return Ok(vec![of_torch(form, member, source)?]);
     }
     let curves = [Curve::Cosine, Curve::Triangle, Curve::Falling];
     let readings = if has_cycles(form) { curves.len() } else { 1 };
     curves.iter().take(readings).map(|curve| shape(form, source, *curve)).collect()
+}
+
+/// Ignite's `LRScheduler` sets the rate by the counter of PyTorch's scheduler and raises that afterwards, so the first
+/// rate is used twice. Only `ExponentialLR` multiplies at a counter of 0 as well (ignite 0.5, `param_scheduler.py`, with
+/// torch 2.15).
+fn of_torch(form: &Form, member: &Form, source: &Source<'_>) -> Result<Shape, Refusal> {
+    let at = form.number("event_index");
+    if member.number("last_epoch") != at {
+        let reason =
+            "its counter is not that of the events, as with `use_legacy`; write `schedule` in the configuration";
+        return Err(Refusal::ask("ignite.LRScheduler", reason));
+    }
+    let name = member.class.strip_prefix("torch.").unwrap_or(&member.class);
+    let plain = torch::plain(name, Settings::of(member), source)?;
+    let schedule = if name == "ExponentialLR" { plain } else { Schedule::late(1, plain).into() };
+    let mut shape = Shape { at, ..Shape::new(schedule, source.base_lrs()?) };
+    shape.notes.push(
+        "LRScheduler is taken to be stepped after each update (ITERATION_COMPLETED), as ignite's documentation does; it \
+         begins with the first rate twice"
+            .to_owned(),
+    );
+    Ok(shape)
 }
 
 fn has_cycles(form: &Form) -> bool {

@@ -62,6 +62,17 @@ fn a_warmup_and_a_cosine_are_counted_by_their_events() {
 }
 
 #[test]
+fn a_scheduler_of_pytorch_uses_its_first_rate_twice() {
+    let wrapped = |member: crate::peers::peer::Form| form("ignite.LRScheduler", [("event_index", 10.0)]).of([member]);
+    let step = |counter: f64| form("torch.StepLR", [("step_size", 4.0), ("gamma", 0.5), ("last_epoch", counter)]);
+    gives(wrapped(step(10.0)), 0.1, 10, |t| 0.1 * 0.5_f64.powi((t as i32 - 1) / 4));
+    let exponential = form("torch.ExponentialLR", [("gamma", 0.9), ("last_epoch", 10.0)]);
+    gives(wrapped(exponential), 0.1, 10, |t| 0.1 * 0.9_f64.powi(t as i32));
+    let refusal = refused(scheduled(wrapped(step(11.0)), &[0.1], 10, &[0.025]));
+    assert!(refusal.asked && refusal.reason.contains("use_legacy"), "{refusal}");
+}
+
+#[test]
 fn another_parameter_than_the_rate_is_refused() {
     let mut form = cycle(10.0, "ignite.CosineAnnealingScheduler");
     form.settings.retain(|(key, _)| key != "param_name");
