@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::remedy;
+
 /// A checkpoint of another trainer that cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PeerError {
     /// The operating system refuses.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), remedy::after(source))]
     Io {
         /// File or folder.
         path: PathBuf,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use rekindle::Notice;
 use rekindle::peers::import::{self, Import as Request};
@@ -89,16 +89,22 @@ fn propose(arguments: &Import) -> Result<Answer> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot be created", folder.display()))?;
     }
-    let mut file = File::create_new(&path).with_context(|| {
-        format!(
-            "{}: cannot be written; give it with --config if it is the run's, or choose another folder",
-            path.display()
-        )
-    })?;
-    file.write_all(text.as_bytes()).with_context(|| path.display().to_string())?;
+    let mut file = File::create_new(&path).map_err(|error| not_proposed(&path, &error))?;
+    if let Err(error) = file.write_all(text.as_bytes()) {
+        let _ = fs::remove_file(&path);
+        return Err(not_proposed(&path, &error));
+    }
     let (peer, out) = (shell::path(&arguments.peer), shell::path(&arguments.out));
     let next = format!("inspect import {peer} --config {} -o {out}", shell::path(&path));
     Ok(Answer::good(format!("{text}\nproposed    {}\nnext        complete it, then {next}\n", path.display())))
+}
+
+fn not_proposed(path: &Path, error: &io::Error) -> Error {
+    let path = path.display();
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return anyhow!("{path} exists; give it with --config if it is the run's, or choose another place with --out");
+    }
+    anyhow!("{path} cannot be written: {error}; choose another place with --out")
 }
 
 /// Returns the path of the configuration that is proposed for a run: a run `a.b` has `a.b.toml`.

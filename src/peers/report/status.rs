@@ -195,7 +195,7 @@ fn counter(peer: &Peer, is_meant: impl Fn(&str, &str) -> bool) -> Option<u64> {
     let found = peer
         .counters
         .iter()
-        .find(|counter| is_meant(counter.name.rsplit('.').next().unwrap_or_default(), &counter.counts))?;
+        .find(|counter| is_meant(counter.name.rsplit(['.', ' ']).next().unwrap_or_default(), &counter.counts))?;
     (found.value >= 0.0 && found.value.fract() == 0.0).then_some(found.value as u64)
 }
 
