@@ -247,7 +247,8 @@ impl Divisions<'_> {
         Refusal::cannot(
             "optimizer",
             format!(
-                "its states have other shapes than the parameters in their order: {}, and the parameters are {}",
+                "its states have other shapes than the parameters in their order: {}, and the parameters are {}; if the \
+                 optimizer was given them in another order, give lines `ID = NAME` with --param-names",
                 groups.join(" and "),
                 self.listed()
             ),
