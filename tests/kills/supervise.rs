@@ -196,7 +196,7 @@ fn a_command_that_is_not_a_run_is_refused() {
         assert!(told.contains(part) && told.matches("error: ").count() == 1, "{told}");
     }
     let told = lab.train(&["supervise", "--pause", "5", "--", "train", "config.toml"]).refusal();
-    assert!(told.contains("such as `500ms`, `1s` or `2m`"), "{told}");
+    assert!(told.contains("such as `500ms`, `1s`, `2m` or `1d`"), "{told}");
 }
 
 /// `train` need not be installed.
