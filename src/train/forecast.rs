@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::TrainError;
-use super::observe::control::Control;
+use super::observe::control::{Control, Stake};
 use super::session::Session;
 use crate::checkpoint::fs::LocalDisk;
 use crate::checkpoint::save::save;
@@ -25,7 +25,7 @@ pub struct Forecast {
     pub available: Option<u64>,
     /// Size of a checkpoint in bytes.
     pub checkpoint_bytes: u64,
-    /// The time of an update in seconds: the median of three after a first one. `None` if a signal came before.
+    /// The time of an update in seconds: the median of three after a first one. `None` if a signal came before it.
     pub step_seconds: Option<f64>,
     /// The time of a save in seconds, measured in the folder of the run; `None` where nothing could be saved there, and in
     /// an object store.
@@ -44,7 +44,14 @@ impl Forecast {
     pub fn of(mut session: Session, out: &Path, control: &Control) -> Result<Self, TrainError> {
         let memory = session.memory()?;
         let available = Available::now().map(|available| available.bytes);
+        // A signal now would leave the saved state behind.
+        control.put_at_stake(Stake {
+            in_order: "stopping when the saved state is removed".to_owned(),
+            at_once: "the folder `.rekindle-plan` is left behind".to_owned(),
+            save: String::new(),
+        });
         let (checkpoint_bytes, save_seconds) = timed_save(&session, out)?;
+        control.nothing_at_stake();
         let step_seconds = timed_steps(&mut session, control)?;
         Ok(Self { memory, available, checkpoint_bytes, step_seconds, save_seconds })
     }

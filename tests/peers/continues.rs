@@ -29,7 +29,7 @@ hidden = [32]
 steps = 20
 "#;
 
-/// What some checkpoints do not hold: lines of the configuration, and values of `--set` where it decides.
+/// Answers that some checkpoints do not hold: lines of the configuration, and values of `--set` where it decides.
 const SAID: &[(&str, &str, &[&str])] = &[
     // A lambda is no part of PyTorch's file: `0.95 ** step`.
     ("torch/adamw_foreach_lambda", "schedule = 'exponential(0.95)'", &[]),

@@ -8,7 +8,7 @@ use rekindle::peers::import::{Import, Imported};
 use rekindle::train::Setting;
 use tempfile::TempDir;
 
-/// An import in a folder of its own.
+/// An import in a new folder.
 struct Lab {
     folder: TempDir,
     peer: PathBuf,

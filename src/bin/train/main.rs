@@ -159,7 +159,7 @@ fn main() -> ExitCode {
         Some(Command::Supervise(_)) | None => {}
     }
     if let (true, Some(config)) = (arguments.plan, &arguments.config) {
-        return plan::plan(config, &arguments).map(done).unwrap_or_else(|error| failed(&error, &mut console));
+        return plan::plan(config, &arguments, &console).unwrap_or_else(|error| failed(&error, &mut console));
     }
     let ended = keep(&arguments, &ranks, &mut console);
     ranks.leave(ended)

@@ -3,21 +3,28 @@
 use std::path::Path;
 use std::time::Duration;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use rekindle::report::Planned;
-use rekindle::train::Control;
+use rekindle::train::Console;
 
-use crate::{Arguments, default_out, print};
+use crate::{Arguments, default_out, listening, print, stopped_by};
 
 /// The mean time between two failures if nobody says another.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
-/// Prints the plan of the run of `config`.
-pub fn plan(config: &Path, arguments: &Arguments) -> Result<()> {
+/// Prints the plan of the run of `config`, and returns the exit code.
+pub fn plan(config: &Path, arguments: &Arguments, console: &Console) -> Result<ExitCode> {
+    let control = listening(console)?;
     let settings = arguments.device.with(&arguments.settings)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_out(config));
     let failures = arguments.failures_every.unwrap_or(A_DAY);
-    let planned = Planned::of_file(config, &settings, &out, failures, &Control::new())?;
+    let planned = Planned::of_file(config, &settings, &out, failures, &control)?;
+    if let Some(signal) = control.stop_requested() {
+        return Ok(stopped_by(signal));
+    }
     let text = if arguments.json { serde_json::to_string_pretty(&planned)? + "\n" } else { planned.to_string() };
-    Ok(print(&text)?)
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,7 @@ fn wrong(pair: &[String; 2], rule: impl Into<String>) -> Result<(), ModelError> 
     Err(ModelError::field("tied", format!("{pair:?}"), rule))
 }
 
-/// Checks the names of the pairs in a perceptron of so many linear layers.
+/// Checks the names of the pairs in a perceptron with this number of linear layers.
 pub(super) fn check(tied: &[[String; 2]], layers: usize) -> Result<(), ModelError> {
     for (index, pair) in tied.iter().enumerate() {
         let [name, earlier] = pair.each_ref().map(|name| Parameter::read(name, layers));
