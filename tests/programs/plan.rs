@@ -1,8 +1,10 @@
 //! `train --plan` shows a run before it begins, and leaves nothing behind.
 
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
-use crate::common::programs::Workplace;
+use crate::common::programs::{TRAIN, Workplace};
 use serde_json::Value;
 
 const TINY: &str = r#"
@@ -85,4 +87,22 @@ fn a_plan_is_of_a_new_run_and_its_options_need_it() {
     let told = place.train(&["--plan", "tiny.toml", "--set", "optimizer.lr=-1"]);
     told.says(2, &["optimizer.lr"]);
     assert!(!place.path("runs").exists());
+}
+
+/// The state that is saved to be timed is removed, whenever the signal comes.
+#[test]
+fn a_plan_that_is_stopped_leaves_no_file() {
+    let place = place();
+    let before = names(&place);
+    let arguments = ["--plan", "tiny.toml", "--set", "model.hidden=[2500,2500]"];
+    let mut plan = place.command(TRAIN, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !place.path(".rekindle-plan").exists() {
+        assert!(plan.try_wait().unwrap().is_none(), "the plan ended without a save that was seen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // SAFETY: `kill` touches no memory, and the process is a child that was not waited for.
+    unsafe { libc::kill(plan.id() as i32, libc::SIGTERM) };
+    let code = plan.wait().unwrap().code();
+    assert!(matches!(code, Some(0 | 143)), "{code:?}");
+    assert_eq!(names(&place), before);
 }
