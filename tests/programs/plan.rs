@@ -96,12 +96,16 @@ fn a_plan_that_is_stopped_leaves_no_file() {
     let before = names(&place);
     let arguments = ["--plan", "tiny.toml", "--set", "model.hidden=[2500,2500]"];
     let mut plan = place.command(TRAIN, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !place.path(".rekindle-plan").exists() {
-        assert!(plan.try_wait().unwrap().is_none(), "the plan ended without a save that was seen");
+    let mut ended = None;
+    while ended.is_none() && !place.path(".rekindle-plan").exists() {
         std::thread::sleep(Duration::from_millis(1));
+        ended = plan.try_wait().unwrap();
     }
-    // SAFETY: `kill` touches no memory, and the process is a child that was not waited for.
-    unsafe { libc::kill(plan.id() as i32, libc::SIGTERM) };
+    // On a busy machine the save may end before it is seen.
+    if ended.is_none() {
+        // SAFETY: `kill` touches no memory, and the process is a child that was not waited for.
+        unsafe { libc::kill(plan.id() as i32, libc::SIGTERM) };
+    }
     let code = plan.wait().unwrap().code();
     assert!(matches!(code, Some(0 | 143)), "{code:?}");
     assert_eq!(names(&place), before);
