@@ -160,9 +160,10 @@ pub fn follow(arguments: &Arguments, ranks: &Ranks) -> Ended {
     Ended { code: 1, together, waits: !says || !is_lost }
 }
 
-/// Prints an error. A reader that is gone is no reason to fail.
+/// Prints an error in one piece, so that no line of the launcher or of another process comes in between. A reader that
+/// is gone is no reason to fail.
 pub fn say(error: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    let _ = std::io::stderr().write_all(format!("error: {error}\n").as_bytes());
 }
 
 /// Returns the exit code for an error before the first step.

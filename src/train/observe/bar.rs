@@ -73,7 +73,9 @@ impl Bar {
     /// Writes a line to `out`, hiding the bar meanwhile if `out` is a terminal. A closed reader is not an error.
     pub fn write(&self, mut out: impl Write + IsTerminal, line: &str) {
         let is_in_the_way = self.is_shown() && out.is_terminal();
-        let mut write = || drop(writeln!(out, "{line}"));
+        // In one piece, so that no line of another process comes in between.
+        let line = format!("{line}\n");
+        let mut write = || drop(out.write_all(line.as_bytes()).and_then(|()| out.flush()));
         if is_in_the_way { self.bar.suspend(write) } else { write() }
     }
 }
