@@ -36,6 +36,14 @@ pub enum SumError {
         /// The number of the next one.
         next: usize,
     },
+    /// The sum was finished before all micro-batches of this process were added.
+    #[error("micro-batch {next} is missing in the sum of {count}")]
+    Missing {
+        /// The number of the first one that is missing.
+        next: usize,
+        /// How many the batch has.
+        count: usize,
+    },
     /// Gradients of a type that is not exchanged between processes.
     #[error("gradients of {0:?} are not exchanged between processes; train weights of F32 or F64")]
     Type(DType),
@@ -77,9 +85,10 @@ impl<'a> GradientSum<'a> {
     /// # Errors
     /// It is not the next of [`GradientSum::own`], or it has gradients of other parameters.
     pub fn add(&mut self, number: usize, gradients: Gradients) -> Result<(), SumError> {
-        if self.own.next() != Some(number) {
+        if self.own.is_empty() || number != self.own.start {
             return Err(SumError::Order { given: number, next: self.own.start });
         }
+        self.own.start += 1;
         self.sums.push(Node::leaf(number), gradients, |left, right| left.plus(&right))?;
         if number + 1 == self.count {
             self.sums.close(|left, right| left.plus(&right))?;
@@ -94,8 +103,8 @@ impl<'a> GradientSum<'a> {
     /// Micro-batches of this process are missing, or there is none at all; another process cannot be reached, or a device
     /// fails.
     pub fn finish(self, parameters: &Parameters) -> Result<Gradients, SumError> {
-        if let Some(micro_batch) = self.own.clone().next() {
-            return Err(SumError::Order { given: self.count, next: micro_batch });
+        if !self.own.is_empty() {
+            return Err(SumError::Missing { next: self.own.start, count: self.count });
         }
         let (communicator, count) = (self.communicator, self.count);
         let mut own = self.sums.into_sums();
@@ -274,6 +283,15 @@ mod tests {
     fn a_sum_of_nothing_and_one_that_is_not_complete_are_refused() {
         let told = |count| GradientSum::new(&SingleProcess, count).finish(&Parameters::new()).unwrap_err().to_string();
         assert_eq!(told(0), "a batch without micro-batches has no gradients");
-        assert_eq!(told(2), "micro-batch 2 was added, and the next of this process is 0");
+        assert_eq!(told(2), "micro-batch 0 is missing in the sum of 2");
+    }
+
+    #[test]
+    fn a_micro_batch_out_of_order_is_refused_and_the_next_one_is_named() {
+        let mut sum = GradientSum::new(&SingleProcess, 2);
+        let loss = Tensor::new(0f32, &Device::Cpu).unwrap();
+        let told = sum.add(1, Gradients::from_loss(&loss, &Parameters::new()).unwrap()).unwrap_err().to_string();
+        assert_eq!(told, "micro-batch 1 was added, and the next of this process is 0");
+        assert_eq!(sum.own(), 0..2);
     }
 }

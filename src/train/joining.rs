@@ -228,7 +228,7 @@ fn follow(config: Option<Config>, settings: &[Setting], given: Given, control: C
     let (session, run) = match joining.told()? {
         Origin::Start { run } => match config {
             Some(config) => (Session::of(config, given)?, run),
-            None => return Err(RanksError::Request { rank: joining.communicator.rank() }.into()),
+            None => return Err(RanksError::Request.into()),
         },
         Origin::Directory { run, config: file } => {
             let config = config.map_or_else(|| load::from_file(&file, settings), Ok)?;

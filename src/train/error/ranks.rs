@@ -52,12 +52,9 @@ pub enum RanksError {
         /// Its value in process 0.
         first: String,
     },
-    /// A process was asked to resume a run, and process 0 to start one.
-    #[error("process {rank} (counted from 0) was asked to resume a run, and process 0 to start one")]
-    Request {
-        /// The number of the process.
-        rank: usize,
-    },
+    /// A process was asked to resume a run, and process 0 to start one. Who shows it names the process.
+    #[error("this process was asked to resume a run, and process 0 to start one; give all of them the same arguments")]
+    Request,
 }
 
 impl RanksError {
@@ -66,7 +63,7 @@ impl RanksError {
         match self {
             Self::LostTouch { .. } => false,
             Self::Other { is_input_error, .. } => *is_input_error,
-            Self::Differ { .. } | Self::Request { .. } => true,
+            Self::Differ { .. } | Self::Request => true,
         }
     }
 }
