@@ -8,6 +8,7 @@ mod kept;
 mod layers;
 mod log;
 mod measured;
+pub mod page;
 #[doc(hidden)]
 pub mod pictures;
 mod plan;

@@ -80,7 +80,7 @@ impl Plot {
 }
 
 /// Returns the names of the runs: those of their directories, or their paths if two have the same name.
-fn names(runs: &[PathBuf]) -> Vec<String> {
+pub(super) fn names(runs: &[PathBuf]) -> Vec<String> {
     let short = |run: &Path| {
         let directory = if run.file_name().is_some_and(|name| name == "log.jsonl") { run.parent() } else { Some(run) };
         directory.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned())
@@ -191,11 +191,11 @@ fn number_at(value: &str, element: usize) -> Option<f64> {
 
 /// The times at which numbers of updates were reached, in seconds since the beginning: of the saves and ends of a run's
 /// processes.
-struct Times(Vec<(u64, f64)>);
+pub(super) struct Times(pub Vec<(u64, f64)>);
 
 impl Times {
     /// Reads them; `None` if fewer than two are known.
-    fn of(run: &Path) -> Option<Self> {
+    pub fn of(run: &Path) -> Option<Self> {
         #[derive(Deserialize)]
         struct Event {
             event: String,

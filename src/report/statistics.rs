@@ -62,6 +62,28 @@ pub fn summarize(part: &str, name: &str, tensor: &HostTensor) -> TensorSummary {
     }
 }
 
+/// Counts the finite elements in `buckets` of equal width from the smallest to the largest; empty if there are none. Equal
+/// elements are in one bucket.
+pub(super) fn histogram(tensor: &HostTensor, buckets: usize) -> Vec<u64> {
+    let elements = elements(tensor);
+    let finite = || elements.iter().copied().filter(|x| x.is_finite());
+    let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    if low > high {
+        return Vec::new();
+    }
+    let mut counts = vec![0; if low < high { buckets.max(1) } else { 1 }];
+    let per_width = counts.len() as f64 / (high - low);
+    let last = counts.len() - 1;
+    for x in finite() {
+        // The largest element is at the right edge of the last bucket; a NaN, of equal elements, becomes 0.
+        let bucket = (((x - low) * per_width) as usize).min(last);
+        if let Some(count) = counts.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
 /// Returns the elements as f64; empty for dtypes that are not plain numbers.
 fn elements(tensor: &HostTensor) -> Vec<f64> {
     fn read<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
@@ -97,6 +119,14 @@ mod tests {
         assert_eq!((summary.min, summary.max, summary.non_finite), (Some(1.0), Some(3.0), Some(2)));
         assert_eq!((summary.dtype.as_str(), summary.bytes), ("F64", 32));
         assert_eq!(summarize("model", "w", &HostTensor::from_f64s(&[])).mean, None);
+    }
+
+    #[test]
+    fn each_finite_element_is_in_one_bucket() {
+        let histogram = |elements: &[f64]| super::histogram(&HostTensor::from_f64s(elements), 4);
+        assert_eq!(histogram(&[0.0, 1.0, 2.0, 3.0, 4.0, f64::NAN, f64::INFINITY]), [1, 1, 1, 2]);
+        assert_eq!(histogram(&[3.0; 5]), [5]);
+        assert_eq!(histogram(&[f64::NAN]), []);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod lr;
 mod peer;
 mod plot;
 mod prune;
+mod report;
 mod request;
 mod verify;
 
@@ -56,6 +57,8 @@ enum Command {
     Lr(lr::Lr),
     /// Draw the loss, or other numbers, of runs
     Plot(plot::Plot),
+    /// Write a page for the browser about runs, with everything in one file
+    Report(report::Report),
     /// Write a run's log as CSV, Parquet or JSON lines
     Log(log::Log),
     /// Make a run of another trainer's checkpoint, which `train --resume` continues
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
     let answer = match (&cli.command, &cli.path) {
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
         (Some(Command::Plot(plot)), _) => plot::draw(plot).map(|()| Answer::good(String::new())),
+        (Some(Command::Report(report)), _) => report::write(report).map(|()| Answer::good(String::new())),
         (Some(Command::Log(log)), _) => log::write(log).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),

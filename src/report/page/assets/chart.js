@@ -1,0 +1,255 @@
+"use strict";
+// One chart: a figure with its title, a summary in words, the plot, the values at the cursor, and a table of its data.
+
+/** Colours that stay apart for the colour-blind, on light and on dark. */
+const COLORS = {
+  light: ["#0068b3", "#c44e00", "#00805f", "#a3428a", "#8a6d00", "#1b7f9e", "#5b5bd6", "#6b6b6b"],
+  dark: ["#58a9ff", "#ff8f4d", "#35c9a0", "#e48bd0", "#e0bd3d", "#62cbe8", "#a3a3ff", "#b5b5b5"],
+};
+
+function isDark() {
+  return document.documentElement.dataset.theme === "dark";
+}
+
+/** The colour of a run. */
+function color(run) {
+  const colors = isDark() ? COLORS.dark : COLORS.light;
+  return colors[run.place % colors.length];
+}
+
+/** A colour with an opacity, as a canvas takes it. */
+function faint(hex, opacity) {
+  return hex + Math.round(opacity * 255).toString(16).padStart(2, "0");
+}
+
+function variable(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** The charts of the page. */
+const charts = [];
+
+/** While one chart moves the others, these do not move it. */
+let isMoving = false;
+
+class Chart {
+  /**
+   * `options`: `title`, `unit` (formats a value), `isWide`, and `lines(view)`, which returns the lines:
+   * `{ run, label, x, y, stroke, width, dash, points, isQuiet }` with steps in `x`. Quiet lines have no value at the
+   * cursor and no column in the table.
+   */
+  constructor(options, view) {
+    Object.assign(this, { options, view, logY: false, plot: null, lines: [] });
+    this.summary = make("p", {});
+    this.readout = make("div", { class: "readout" });
+    this.log = make("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleLog() }, "log");
+    this.log.title = "Logarithmic vertical axis";
+    this.box = make("div", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "chart",
+      "aria-describedby": "keys" });
+    this.box.addEventListener("keydown", (event) => this.key(event));
+    this.data = make("div", {});
+    this.details = make("details", { ontoggle: () => this.details.open && this.fillTable() },
+      make("summary", {}, "Data"), this.data);
+    this.element = make("figure", { class: options.isWide ? "wide" : null },
+      make("figcaption", {}, make("h2", {}, options.title), this.log, this.summary),
+      this.readout, this.box, this.details);
+    new ResizeObserver(() => this.resize()).observe(this.box);
+    charts.push(this);
+  }
+
+  toggleLog() {
+    this.logY = !this.logY;
+    this.log.setAttribute("aria-pressed", String(this.logY));
+    this.draw();
+  }
+
+  height() {
+    return this.options.height ?? (this.options.isWide ? 320 : 220);
+  }
+
+  resize() {
+    const width = Math.floor(this.box.clientWidth);
+    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: this.height() });
+  }
+
+  /** Makes the plot from the data as it is now. The part that is zoomed to is kept. */
+  draw() {
+    const zoom = this.plot && this.isZoomed ? { ...this.plot.scales.x } : null;
+    this.plot?.destroy();
+    this.lines = this.options.lines(this.view);
+    const width = Math.floor(this.box.clientWidth) || 460;
+    this.plot = new uPlot(this.plotOptions(width), this.table(), this.box);
+    if (zoom) this.moveTo(zoom.min, zoom.max);
+    this.say();
+    if (this.details.open) this.fillTable();
+  }
+
+  /** Shows new data in the same plot. */
+  refresh() {
+    const lines = this.options.lines(this.view);
+    const isSame = this.plot && lines.length === this.lines.length && lines.every((line, place) => line.label === this.lines[place].label);
+    if (!isSame) return this.draw();
+    this.lines = lines;
+    if (this.isZoomed) {
+      const { min, max } = this.plot.scales.x;
+      this.plot.setData(this.table(), false);
+      this.plot.setScale("x", { min, max });
+    } else {
+      this.plot.setData(this.table());
+    }
+    this.say();
+  }
+
+  table() {
+    const tables = this.lines.map((line) => placed(line.x, line.y, line.run, this.view, this.logY));
+    return tables.length ? uPlot.join(tables) : [[]];
+  }
+
+  plotOptions(width) {
+    const { view, options } = this;
+    const axis = { stroke: () => variable("--muted"), grid: { stroke: () => variable("--grid"), width: 1 },
+      ticks: { stroke: () => variable("--grid"), width: 1 }, font: "12px system-ui, sans-serif" };
+    const shown = options.unit ?? ((value) => number(value));
+    return {
+      width, height: this.height(),
+      legend: { show: false },
+      scales: { x: { time: false, distr: view.logX ? 3 : 1 }, y: { distr: this.logY ? 3 : 1 } },
+      axes: [
+        { ...axis, values: (_, values) => ticks(values), size: 34 },
+        { ...axis, values: (_, values) => (options.unit ? values.map((value) => value === null ? null : shown(value)) : ticks(values)),
+          size: (_, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((text) => String(text ?? "").length)) },
+      ],
+      series: [{}, ...this.lines.map((line) => ({
+        label: line.label, stroke: () => line.stroke(), width: line.width ?? 1.5, dash: line.dash,
+        points: { show: line.points ?? false, size: 5, stroke: () => line.stroke(), fill: () => line.stroke() },
+      }))],
+      cursor: {
+        sync: { key: "report", scales: ["x", null] },
+        drag: { x: true, y: false },
+        dataIdx: (plot, place, closest) => nearest(plot.data[place], closest),
+        points: { show: (_, place) => (this.lines[place - 1].isQuiet ? undefined : make("div", { class: "u-cursor-pt" })) , size: 7 },
+      },
+      hooks: {
+        setCursor: [() => this.read()],
+        setScale: [(plot, key) => key === "x" && this.zoomed(plot)],
+        ready: [(plot) => { plot.over.addEventListener("dblclick", () => resetZoom()); }],
+      },
+    };
+  }
+
+  /** Moves the other charts to where this one is. */
+  zoomed(plot) {
+    if (isMoving || !plot.data[0].length) return;
+    const { min, max } = plot.scales.x;
+    const [first, last] = [plot.data[0][0], plot.data[0][plot.data[0].length - 1]];
+    if (!(min > first || max < last)) return;
+    isMoving = true;
+    for (const chart of charts) chart.moveTo(min, max, chart === this);
+    isMoving = false;
+  }
+
+  moveTo(min, max, isThere = false) {
+    this.isZoomed = true;
+    if (!isThere && this.plot) this.plot.setScale("x", { min, max });
+  }
+
+  /** Shows the values at the cursor, or the last ones. */
+  read() {
+    const { plot } = this;
+    const entries = [];
+    const at = plot.cursor.idx;
+    this.lines.forEach((line, place) => {
+      if (line.isQuiet) return;
+      const values = plot.data[place + 1];
+      const index = at === null || at === undefined ? nearest(values, values.length - 1) : plot.cursor.idxs[place + 1];
+      if (index === null || index === undefined || values[index] === null || values[index] === undefined) return;
+      entries.push({ line, at: plot.data[0][index], value: values[index] });
+    });
+    const shown = this.options.unit ?? number;
+    this.readout.replaceChildren(...entries.map(({ line, at, value }) => {
+      const swatch = make("i", { class: "swatch" });
+      swatch.style.background = line.stroke();
+      return make("span", {}, swatch, line.label, make("b", {}, shown(value)), make("span", { class: "muted" }, `at ${placeName(this.view, at)}`));
+    }));
+    return entries.map(({ line, at, value }) => `${line.label} ${shown(value)} at ${placeName(this.view, at)}`);
+  }
+
+  /** Says in words what the chart shows. */
+  say() {
+    const shown = this.options.unit ?? number;
+    const sentences = this.lines.filter((line) => !line.isQuiet && !line.isAhead).map((line) => {
+      const known = line.y.map((value, place) => [value, line.x[place]]).filter(([value]) => value !== null);
+      if (!known.length) return `${line.label}: no numbers`;
+      const [first, last] = [known[0], known[known.length - 1]];
+      const low = known.reduce((a, b) => (b[0] < a[0] ? b : a));
+      const high = known.reduce((a, b) => (b[0] > a[0] ? b : a));
+      return `${line.label}: from ${shown(first[0])} to ${shown(last[0])}, lowest ${shown(low[0])} at step ${number(low[1])}, ` +
+        `highest ${shown(high[0])} at step ${number(high[1])}`;
+    });
+    const text = sentences.join(". ");
+    this.box.setAttribute("aria-label", `${this.options.title}. ${text}`);
+    this.summary.textContent = sentences.length === 1 ? text : "";
+    this.read();
+  }
+
+  key(event) {
+    const { plot } = this;
+    const x = plot.data[0];
+    if (!x.length || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = plot.cursor.idx ?? x.length - 1;
+    const move = { ArrowLeft: at - (event.shiftKey ? 10 : 1), ArrowRight: at + (event.shiftKey ? 10 : 1), Home: 0, End: x.length - 1 };
+    if (event.key in move) {
+      const place = Math.max(0, Math.min(x.length - 1, move[event.key]));
+      plot.setCursor({ left: plot.valToPos(x[place], "x"), top: plot.over.clientHeight / 2 }, true, true);
+      document.getElementById("spoken").textContent = this.read().join(", ");
+    } else if (event.key === "+" || event.key === "=" || event.key === "-") {
+      const { min, max } = plot.scales.x;
+      const middle = plot.cursor.idx === null || plot.cursor.idx === undefined ? (min + max) / 2 : x[plot.cursor.idx];
+      const share = event.key === "-" ? 2 : 0.5;
+      const [low, high] = [Math.max(x[0], middle - (middle - min) * share), Math.min(x[x.length - 1], middle + (max - middle) * share)];
+      if (low <= x[0] && high >= x[x.length - 1]) resetZoom(); else plot.setScale("x", { min: low, max: high });
+    } else if (event.key === "0" || event.key === "Escape") {
+      resetZoom();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  /** Writes the values of the lines as a table: at most 200 rows, evenly spread. */
+  fillTable() {
+    const lines = this.lines.filter((line) => !line.isQuiet);
+    const all = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
+    const stride = Math.max(1, Math.ceil(all.length / 200));
+    const rows = all.filter((_, place) => place % stride === 0 || place === all.length - 1);
+    const columns = lines.map((line) => new Map(line.x.map((step, place) => [step, line.y[place]])));
+    const caption = stride > 1 ? `${this.options.title}, every ${stride}th point` : this.options.title;
+    this.data.replaceChildren(table(caption, ["step", ...lines.map((line) => line.label)],
+      rows.map((step) => [number(step), ...columns.map((column) => (column.has(step) ? String(column.get(step) ?? "not a number") : ""))])));
+  }
+}
+
+/** Returns the place of the value nearest to a place that has one. */
+function nearest(values, place) {
+  for (let away = 0; away < values.length; away++) {
+    if (values[place - away] !== null && values[place - away] !== undefined) return place - away;
+    if (values[place + away] !== null && values[place + away] !== undefined) return place + away;
+  }
+  return null;
+}
+
+/** Names a place of the horizontal axis. */
+function placeName(view, at) {
+  if (view.axis === "time") return `${number(Number(at.toPrecision(4)))} h`;
+  return `${view.axis} ${number(at)}`;
+}
+
+/** Shows all of every chart. */
+function resetZoom() {
+  isMoving = true;
+  for (const chart of charts) {
+    chart.isZoomed = false;
+    chart.plot?.setData(chart.plot.data);
+  }
+  isMoving = false;
+}

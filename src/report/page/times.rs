@@ -1,0 +1,201 @@
+//! Events of a run with their steps and times: processes that began and ended, saves, changes; and its speed.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::settings;
+use super::thin::{Curve, Thinner};
+use crate::store;
+use crate::train::{Ending, RunEnd};
+
+/// Most events of one kind on a page.
+const MOST: usize = 1000;
+
+/// An event of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// Its kind.
+    pub kind: EventKind,
+    /// Number of updates made.
+    pub step: u64,
+    /// Its time, in seconds since 1970, if it is known.
+    pub time: Option<f64>,
+    /// One line for people.
+    pub text: String,
+}
+
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The run began, here or in another trainer.
+    Begin,
+    /// A checkpoint that is there.
+    Checkpoint,
+    /// A checkpoint that a rule has deleted.
+    Deleted,
+    /// A process was killed.
+    Kill,
+    /// A process continued the run.
+    Resume,
+    /// The configuration was changed on a resume.
+    Change,
+    /// A signal stopped the run.
+    Stop,
+    /// All updates were made.
+    Finish,
+    /// An error ended the run.
+    Fail,
+}
+
+/// A line of `timing.jsonl`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Timed {
+    event: String,
+    step: u64,
+    seconds: f64,
+    unix_time: f64,
+    /// Memory of the process in bytes.
+    memory: Option<u64>,
+}
+
+/// Reads the times of the run at `run`; empty if there are none.
+pub(super) fn read(run: &Path) -> Vec<Timed> {
+    let text = store::read_to_string(&run.join("timing.jsonl")).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Returns the events of a run in their order. `saved` are the steps of the checkpoints that are there.
+pub(super) fn events(run: &Path, times: &[Timed], saved: &[u64], history: &[Value], is_alive: bool) -> Vec<Event> {
+    let mut events = of_processes(times, RunEnd::read(run), is_alive);
+    events.extend(of_saves(times, saved));
+    for entry in history {
+        events.extend(of_history(entry));
+    }
+    events.sort_by_key(|event| event.step);
+    events
+}
+
+/// The beginnings and ends of processes. Before `begin` was recorded, kills are not known.
+fn of_processes(times: &[Timed], outcome: Option<RunEnd>, is_alive: bool) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut last: Option<&Timed> = None;
+    for timed in times.iter().filter(|timed| timed.event != "saved") {
+        let time = Some(timed.unix_time);
+        if timed.event == "begin" {
+            match last {
+                None => events.push(Event { kind: EventKind::Begin, step: timed.step, time, text: "began".to_owned() }),
+                Some(before) => {
+                    if before.event != "end" {
+                        events.push(kill(before, Some(timed.step)));
+                    }
+                    let text = format!("continued at step {}", timed.step);
+                    events.push(Event { kind: EventKind::Resume, step: timed.step, time, text });
+                }
+            }
+        } else if timed.event == "end" {
+            let text = format!("stopped after step {}", timed.step);
+            events.push(Event { kind: EventKind::Stop, step: timed.step, time, text });
+        }
+        last = Some(timed);
+    }
+    let has_begin = times.iter().any(|timed| timed.event == "begin");
+    match (last, outcome) {
+        (Some(last), _) if last.event != "end" && has_begin && !is_alive => events.push(kill(last, None)),
+        (Some(last), Some(outcome)) if last.event == "end" => {
+            if let Some(end) = events.iter_mut().rev().find(|event| event.kind == EventKind::Stop) {
+                (end.kind, end.text) = ending(&outcome);
+            }
+        }
+        _ => {}
+    }
+    events
+}
+
+/// A process that left no end: `last` is the last of it.
+fn kill(last: &Timed, continued_at: Option<u64>) -> Event {
+    let again = match continued_at {
+        Some(step) if step < last.step => format!("; the steps from {step} are made again"),
+        _ => String::new(),
+    };
+    let text = format!("killed after step {}, or later{again}", last.step);
+    Event { kind: EventKind::Kill, step: last.step, time: Some(last.unix_time), text }
+}
+
+fn ending(end: &RunEnd) -> (EventKind, String) {
+    match (end.outcome, end.signal, &end.error) {
+        (Ending::Finished, ..) => (EventKind::Finish, "finished".to_owned()),
+        (Ending::Stopped, Some(signal), _) => (EventKind::Stop, format!("stopped by signal {signal}")),
+        (Ending::Stopped, None, _) => (EventKind::Stop, "stopped".to_owned()),
+        (Ending::Failed, _, error) => {
+            (EventKind::Fail, format!("failed: {}", error.as_deref().unwrap_or("the reason is not known")))
+        }
+    }
+}
+
+/// The saves that are there, and those of which only the time is known.
+fn of_saves(times: &[Timed], saved: &[u64]) -> Vec<Event> {
+    let timed = |step: u64| times.iter().rev().find(|timed| timed.event == "saved" && timed.step == step);
+    let there = saved.iter().map(|step| {
+        let timed = timed(*step);
+        let took = timed.map(|timed| format!(", saved in {:.2} s", timed.seconds)).unwrap_or_default();
+        let text = format!("checkpoint of step {step}{took}");
+        Event { kind: EventKind::Checkpoint, step: *step, time: timed.map(|timed| timed.unix_time), text }
+    });
+    let is_there = |step: u64| saved.contains(&step);
+    let mut gone: Vec<&Timed> = times.iter().filter(|timed| timed.event == "saved" && !is_there(timed.step)).collect();
+    gone.sort_by_key(|timed| timed.step);
+    gone.dedup_by_key(|timed| timed.step);
+    let gone = gone.into_iter().map(|timed| Event {
+        kind: EventKind::Deleted,
+        step: timed.step,
+        time: Some(timed.unix_time),
+        text: format!("checkpoint of step {}, deleted since", timed.step),
+    });
+    thinned(there.collect()).into_iter().chain(thinned(gone.collect())).collect()
+}
+
+/// Keeps every second, or third, and so on, and the last.
+fn thinned(events: Vec<Event>) -> Vec<Event> {
+    let (stride, last) = (events.len().div_ceil(MOST).max(1), events.len().saturating_sub(1));
+    let kept = events.into_iter().enumerate().filter(|(place, _)| place % stride == 0 || *place == last);
+    kept.map(|(_, event)| event).collect()
+}
+
+fn of_history(entry: &Value) -> Option<Event> {
+    let step = entry["step"].as_u64()?;
+    if entry["imported"].is_object() {
+        let text = format!("taken over from another trainer at step {step}");
+        return Some(Event { kind: EventKind::Begin, step, time: None, text });
+    }
+    let changes = entry["changes"].as_array()?.iter();
+    let change = |change: &Value| {
+        let key = change["key"].as_str().unwrap_or("?");
+        format!("{key}: {} → {}", settings::text(&change["from"]), settings::text(&change["to"]))
+    };
+    let text = changes.map(change).collect::<Vec<_>>().join("; ");
+    Some(Event { kind: EventKind::Change, step, time: None, text })
+}
+
+/// Returns the speed in steps per second, and the memory of the process in bytes, as far as they are recorded.
+pub(super) fn curves(times: &[Timed], most: usize) -> Vec<Curve> {
+    let (mut speed, mut memory) = (Thinner::new(most), Thinner::new(most));
+    let marks = times.iter().filter(|timed| timed.event != "saved").collect::<Vec<_>>();
+    for pair in marks.windows(2) {
+        let [before, now] = pair else { continue };
+        let seconds = now.unix_time - before.unix_time;
+        if now.event != "begin" && before.event != "end" && now.step > before.step && seconds > 0.0 {
+            speed.push(now.step - 1, (now.step - before.step) as f64 / seconds);
+        }
+    }
+    for timed in times {
+        if let Some(bytes) = timed.memory {
+            memory.push(timed.step.saturating_sub(1), bytes as f64);
+        }
+    }
+    let curves = [speed.curve("steps_per_second"), memory.curve("memory")];
+    curves.into_iter().filter(|curve| !curve.x.is_empty()).collect()
+}
