@@ -4,6 +4,7 @@ pub mod chart;
 mod check;
 mod course;
 pub mod diff;
+mod follow;
 mod kept;
 mod layers;
 mod log;
@@ -23,6 +24,7 @@ pub mod terminal;
 
 pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, ScheduleCheck};
 pub use course::{Course, Due};
+pub use follow::{Change, Follower, LogLine};
 pub use kept::{KeptCheckpoint, KeptStatus};
 pub(crate) use layers::text as layers_text;
 pub use layers::{Layer, layers};
