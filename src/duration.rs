@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// Reads a duration with its unit.
+///
+/// # Errors
+/// It is not a number with a unit.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "give a number with a unit, such as `500ms`, `1s`, `2m` or `1d`".to_owned();
     let unit = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;

@@ -54,6 +54,9 @@ mod cuda;
 pub mod data;
 pub mod device;
 pub mod distributed;
+#[cfg(feature = "trainer")]
+#[doc(hidden)]
+pub mod duration;
 mod field_names;
 #[doc(hidden)]
 pub mod figures;

@@ -1,7 +1,6 @@
 //! `train`: starts a run from a configuration, resumes one, or uses its trained model.
 
 mod check;
-mod duration;
 mod eval;
 mod find_lr;
 mod init;
@@ -26,6 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use rekindle::distributed::Launched;
+use rekindle::duration::duration;
 use rekindle::figures::counted;
 use rekindle::report::{Measured, Validation};
 use rekindle::train::resume::{ResumeOptions, Resumed};
@@ -65,7 +65,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "resume")]
     plan: bool,
     /// With --plan, the mean time between two failures of the machines, such as `6h`; a day if not given.
-    #[arg(long, value_name = "TIME", requires = "plan", value_parser = duration::duration)]
+    #[arg(long, value_name = "TIME", requires = "plan", value_parser = duration)]
     failures_every: Option<Duration>,
     /// With --plan, print JSON, for programs.
     #[arg(long, requires = "plan")]

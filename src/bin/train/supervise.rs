@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use rekindle::duration::duration;
 use rekindle::train::{Console, RunDirectory, Sink, Traces, TrainError};
 use rekindle::{shell, store};
 
@@ -19,7 +20,6 @@ use self::history::{History, Next};
 use self::process::{Process, Signals, name};
 use self::request::Request;
 use self::verdict::{Failure, Verdict};
-use crate::duration::duration;
 use crate::stopped_by;
 
 /// Arguments of `train supervise`.
