@@ -109,7 +109,7 @@ impl OptimizerConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Adagrad, Adam, AdamW, Decoupled, Frozen, NAdam, Overrides, RmsProp, Sgd, Variant};
+    use super::super::{Adagrad, Adam, AdamVariant, AdamW, Decoupled, Frozen, NAdam, Overrides, RmsProp, Sgd, Variant};
     use super::*;
 
     fn read(toml: &str) -> Result<OptimizerConfig, String> {
@@ -147,6 +147,10 @@ mod tests {
             told,
             "optimizer.decoupled = \"composer\": the Keras variant has decoupled decay already; remove the key"
         );
+        let told = refusal(AdamW { variant: AdamVariant::Optax, betas: [0.9, 0.999_999_99], ..AdamW::default() });
+        assert!(told.ends_with("optax has them in f32, where each must be below 1"), "{told}");
+        let error = read("kind = \"sgd\"\nlr = 0.1\nvariant = \"optax\"").unwrap_err();
+        assert!(error.contains("unknown variant `optax`, expected `pytorch` or `keras`"), "{error}");
         let told = refusal(NAdam { momentum_decay: -1.0, ..NAdam::default() });
         assert_eq!(told, "optimizer.momentum_decay = -1: must be a finite number, at least 0");
         let told = refusal(RmsProp { alpha: 1.0, ..RmsProp::default() });
@@ -163,7 +167,7 @@ mod tests {
             assert!(!["variant", "decoupled", "amsgrad"].iter().any(|key| written.contains(key)), "{written}");
         }
         let keras =
-            AdamW { variant: Variant::Keras, decoupled: Decoupled::Composer, amsgrad: true, ..AdamW::default() };
+            AdamW { variant: AdamVariant::Keras, decoupled: Decoupled::Composer, amsgrad: true, ..AdamW::default() };
         let written = toml::to_string(&OptimizerConfig::from(keras.clone())).unwrap();
         let keys = "decoupled = \"composer\"\namsgrad = true\nvariant = \"keras\"";
         assert!(written.contains(keys), "{written}");

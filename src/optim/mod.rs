@@ -38,4 +38,4 @@ pub(crate) use measured::{CLIP_EPS, to_f64};
 pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
 pub use rule::{BaseHyperparams, Momentum, Step, Update, UpdateRule};
-pub use rules::{Adagrad, Adam, AdamW, Adamax, Decoupled, Frozen, NAdam, RAdam, RmsProp, Sgd, Variant};
+pub use rules::{Adagrad, Adam, AdamVariant, AdamW, Adamax, Decoupled, Frozen, NAdam, RAdam, RmsProp, Sgd, Variant};

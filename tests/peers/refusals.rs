@@ -213,3 +213,13 @@ fn a_folder_with_a_run_is_not_written_to() {
     let message = imported.save(&out).unwrap_err().to_string();
     assert!(message.contains("already holds a run: continue it with `train --resume "), "{message}");
 }
+
+/// NAdam of optax has the states of its Adam, so that a person says it, with settings that Adam has not.
+#[test]
+fn a_rule_that_set_decides_has_its_own_settings_and_must_have_the_states() {
+    let rate = "schedule = 'constant'";
+    let nadam = "optimizer = { kind = 'nadam', lr = 0.01, momentum_decay = 1e6 }";
+    Lab::of("flax/adam").says(rate).says(nadam).set("optimizer.kind=nadam").is_imported();
+    let sgd = Lab::of("flax/adam").says(rate).says("optimizer = { kind = 'sgd', lr = 0.01 }");
+    sgd.set("optimizer.kind=sgd").is_refused(&["exp_avg"]);
+}

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::cuda::{host, kernel_launches};
 use crate::optim::{
-    Adagrad, Adam, AdamW, Adamax, Decay, Decoupled, Frozen, GroupConfig, GroupRule, NAdam, Overrides, RAdam, RmsProp,
-    Sgd, Variant,
+    Adagrad, Adam, AdamVariant, AdamW, Adamax, Decay, Decoupled, Frozen, GroupConfig, GroupRule, NAdam, Overrides,
+    RAdam, RmsProp, Sgd, Variant,
 };
 use crate::state::Stateful;
 
@@ -37,7 +37,8 @@ fn without_kernels() -> Vec<OptimizerConfig> {
         Sgd { decoupled: Some(Decoupled::Rate), ..sgd.clone() }.into(),
         Sgd { decoupled: Some(Decoupled::Composer), nesterov: true, ..sgd }.into(),
         Adam { amsgrad: true, ..adam.clone() }.into(),
-        Adam { amsgrad: true, variant: Variant::Keras, ..adam }.into(),
+        Adam { amsgrad: true, variant: AdamVariant::Keras, ..adam.clone() }.into(),
+        Adam { amsgrad: true, variant: AdamVariant::Optax, ..adam }.into(),
         AdamW { amsgrad: true, decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
         NAdam { weight_decay: 0.02, ..NAdam::default() }.into(),
         NAdam { weight_decay: 0.02, decoupled_weight_decay: true, ..NAdam::default() }.into(),
@@ -60,7 +61,9 @@ fn without_kernels() -> Vec<OptimizerConfig> {
 
 fn every_kind() -> Vec<OptimizerConfig> {
     let variants = [
-        Adam { variant: Variant::Keras, weight_decay: 0.02, ..Adam::default() }.into(),
+        Adam { variant: AdamVariant::Keras, weight_decay: 0.02, ..Adam::default() }.into(),
+        Adam { variant: AdamVariant::Optax, weight_decay: 0.02, ..Adam::default() }.into(),
+        AdamW { variant: AdamVariant::Optax, ..AdamW::default() }.into(),
         AdamW { decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
     ];
     with_kernels().into_iter().chain(variants).chain(without_kernels()).collect()

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
-use super::variants::{Variant, is_default};
+use super::variants::{AdamVariant, is_default};
 
 /// Adam with weight decay added to the gradient, like `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,15 +33,15 @@ pub struct Adam {
     #[serde(default, skip_serializing_if = "is_default")]
     pub amsgrad: bool,
     /// Whose form is computed, by default PyTorch's. Keras adds `eps` to the uncorrected root, and its weight decay is
-    /// that of `adamw`.
+    /// that of `adamw`; optax corrects the moments by numbers of f32.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub variant: Variant,
+    pub variant: AdamVariant,
 }
 
 impl Default for Adam {
     fn default() -> Self {
         let (betas, eps) = (default_betas(), default_eps());
-        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, amsgrad: false, variant: Variant::default() }
+        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, amsgrad: false, variant: AdamVariant::default() }
     }
 }
 
@@ -52,7 +52,8 @@ impl UpdateRule for Adam {
     }
 
     fn check(&self) -> std::result::Result<(), OptimError> {
-        moments::check(self.betas, self.eps)
+        moments::check(self.betas, self.eps)?;
+        self.variant.check(self.betas)
     }
 
     fn states(&self, _beta1: f64) -> &'static [&'static str] {
@@ -71,6 +72,6 @@ impl UpdateRule for Adam {
 impl Adam {
     fn moments(&self, step: &Step) -> Moments {
         let [shrink, decay] = self.variant.decay(step);
-        Moments { shrink, decay, ..Moments::new(step, self.betas[1], self.eps, self.variant) }
+        Moments { shrink, decay, ..Moments::new(step, self.betas[1], self.eps, self.amsgrad, self.variant) }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, default_betas, default_eps};
-use super::variants::{Decoupled, Variant, is_default};
+use super::variants::{AdamVariant, Decoupled, is_default};
 
 /// Adam with decoupled weight decay, like `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,9 +35,10 @@ pub struct AdamW {
     /// Whether the denominator has the largest second moment so far: Reddi et al., ICLR 2018. Not by default.
     #[serde(default, skip_serializing_if = "is_default")]
     pub amsgrad: bool,
-    /// Whose form is computed, by default PyTorch's. Keras adds `eps` to the uncorrected root.
+    /// Whose form is computed, by default PyTorch's. Keras adds `eps` to the uncorrected root; optax corrects the
+    /// moments by numbers of f32.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub variant: Variant,
+    pub variant: AdamVariant,
 }
 
 fn default_weight_decay() -> f64 {
@@ -53,7 +54,7 @@ impl Default for AdamW {
             weight_decay: default_weight_decay(),
             decoupled: Decoupled::default(),
             amsgrad: false,
-            variant: Variant::default(),
+            variant: AdamVariant::default(),
         }
     }
 }
@@ -65,7 +66,8 @@ impl UpdateRule for AdamW {
     }
 
     fn check(&self) -> std::result::Result<(), OptimError> {
-        moments::check(self.betas, self.eps)
+        moments::check(self.betas, self.eps)?;
+        self.variant.check(self.betas)
     }
 
     fn states(&self, _beta1: f64) -> &'static [&'static str] {
@@ -84,6 +86,6 @@ impl UpdateRule for AdamW {
 impl AdamW {
     fn moments(&self, step: &Step) -> Moments {
         let shrink = self.decoupled.shrink(step);
-        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps, self.variant) }
+        Moments { shrink, ..Moments::new(step, self.betas[1], self.eps, self.amsgrad, self.variant) }
     }
 }

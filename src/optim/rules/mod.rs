@@ -11,7 +11,7 @@ mod moments;
 mod variants;
 mod velocity;
 
-pub use variants::{Decoupled, Variant};
+pub use variants::{AdamVariant, Decoupled, Variant};
 
 /// Lists the files of the catalogue, the rule that each defines, and its name in a configuration.
 macro_rules! catalogue {

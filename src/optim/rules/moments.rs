@@ -1,10 +1,10 @@
 //! The update shared by Adam, AdamW and RAdam, which differ in weight decay and in the size of a step.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::{DType, Result, Tensor, WithDType};
 
 use super::super::together::{Together, update_together};
 use super::super::{OptimError, Step, Update};
-use super::variants::Variant;
+use super::variants::AdamVariant;
 use crate::cpu::Element;
 use crate::cuda::Launch;
 
@@ -57,12 +57,24 @@ pub(super) fn corrections(betas: [f64; 2], updates_before: u64) -> [f64; 2] {
     betas.map(|beta| 1.0 - beta.powf(n))
 }
 
+/// Returns the same as optax computes it: beta, its power and the difference are each rounded to f32. At a beta of 0.999
+/// that is 2e-5 off in the first updates.
+fn corrections_in_f32(betas: [f64; 2], updates_before: u64) -> [f64; 2] {
+    let n = (updates_before + 1) as f64;
+    betas.map(|beta| {
+        let power = f64::from(beta as f32).powf(n) as f32;
+        f64::from(1.0 - power)
+    })
+}
+
 /// An update of one parameter, by `step_size * mean / (sqrt(square) / root_correction + eps)`. AdamW multiplies the
-/// weights by `shrink`; Adam adds `decay` times the weights to the gradient.
+/// weights by `shrink`; Adam adds `decay` times the weights to the gradient. AMSGrad takes the largest of
+/// `square / square_correction`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moments {
     pub step_size: f64,
     pub root_correction: f64,
+    pub square_correction: f64,
     pub betas: [f64; 2],
     pub eps: f64,
     pub shrink: f64,
@@ -71,16 +83,22 @@ pub(super) struct Moments {
 
 impl Moments {
     /// Creates an update without decay.
-    pub fn new(step: &Step, beta2: f64, eps: f64, variant: Variant) -> Self {
+    pub fn new(step: &Step, beta2: f64, eps: f64, amsgrad: bool, variant: AdamVariant) -> Self {
         let betas = [step.momentum, beta2];
-        let [first_correction, second_correction] = corrections(betas, step.updates_before);
-        let (step_size, root_correction) = (step.lr / first_correction, second_correction.sqrt());
-        // Keras corrects the rate instead of the root, so that `eps` is not corrected with it.
-        let (step_size, root_correction) = match variant {
-            Variant::Pytorch => (step_size, root_correction),
-            Variant::Keras => (step_size * root_correction, 1.0),
+        let [first, second] = match variant {
+            AdamVariant::Pytorch | AdamVariant::Keras => corrections(betas, step.updates_before),
+            AdamVariant::Optax => corrections_in_f32(betas, step.updates_before),
         };
-        Self { step_size, root_correction, betas, eps, shrink: 1.0, decay: 0.0 }
+        let (step_size, root) = (step.lr / first, second.sqrt());
+        let [step_size, root_correction, square_correction] = match variant {
+            AdamVariant::Pytorch => [step_size, root, 1.0],
+            // Keras corrects the rate instead of the root, so that `eps` is not corrected with it.
+            AdamVariant::Keras => [step_size * root, 1.0, 1.0],
+            // optax keeps the largest of the corrected squares; PyTorch corrects the largest.
+            AdamVariant::Optax if amsgrad => [step_size, 1.0, second],
+            AdamVariant::Optax => [step_size, root, 1.0],
+        };
+        Self { step_size, root_correction, square_correction, betas, eps, shrink: 1.0, decay: 0.0 }
     }
 
     pub fn update(self, tensors: &Update<'_>) -> Result<()> {
@@ -119,6 +137,7 @@ impl Moments {
     fn fused_amsgrad<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
         let of = <T as WithDType>::from_f64;
         let (step_size, root_correction) = (of(self.step_size), of(self.root_correction));
+        let square_correction = of(self.square_correction);
         let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
         let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
         tensors.in_place(|[p, m, v, largest]: [&mut [T]; 4], g| {
@@ -127,8 +146,9 @@ impl Moments {
                 let g = *g * scale + decay * weight;
                 let mean = mean + take1 * (g - mean);
                 let square = square * beta2 + take2 * g * g;
+                let corrected = square / square_correction;
                 // A square that is not a number stays one, as in PyTorch's maximum.
-                let after = if before > square { before } else { square };
+                let after = if before > corrected { before } else { corrected };
                 *m = mean;
                 *v = square;
                 *largest = after;
@@ -139,7 +159,7 @@ impl Moments {
 
     /// Updates parameters on a GPU in one launch.
     fn launch(self, together: &Together<'_>) -> Result<()> {
-        let Self { step_size, root_correction, betas: [beta1, beta2], eps, shrink, decay } = self;
+        let Self { step_size, root_correction, betas: [beta1, beta2], eps, shrink, decay, .. } = self;
         let numbers = [step_size, root_correction, beta1, beta2, eps, shrink, decay];
         together.launch("adam", STATES.len(), |launch| numbers.into_iter().fold(launch, Launch::double))
     }
@@ -153,11 +173,32 @@ impl Moments {
         let v = ((tensors.state(1)? * self.betas[1])? + (g.sqr()? * (1.0 - self.betas[1]))?)?;
         tensors.set_state(0, &m)?;
         tensors.set_state(1, &v)?;
-        let square = if keeps_largest(tensors) { tensors.state(2)?.maximum(&v)? } else { v };
-        if keeps_largest(tensors) {
-            tensors.set_state(2, &square)?;
-        }
+        let square = if keeps_largest(tensors) { self.largest(tensors, v)? } else { v };
         let denominator = ((square.sqrt()? / self.root_correction)? + self.eps)?;
         tensors.set_weights(&((p * self.shrink)? - ((m / denominator)? * self.step_size)?)?)
+    }
+    /// Returns the largest second moment so far, after it is stored.
+    fn largest(self, tensors: &Update<'_>, square: Tensor) -> Result<Tensor> {
+        let largest = tensors.state(2)?.maximum(&(square / self.square_correction)?)?;
+        tensors.set_state(2, &largest)?;
+        Ok(largest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers are those of `jax.jit(lambda n: 1 - beta**n)` with an int32, on a CPU.
+    #[test]
+    fn corrections_in_f32_are_those_of_optax() {
+        let cases =
+            [(1, 0.000_999_987_125_396_728_5), (11, 0.010_945_022_106_170_654), (100, 0.095_206_677_913_665_77)];
+        for (n, expected) in cases {
+            let [_, correction] = corrections_in_f32([0.9, 0.999], n - 1);
+            assert_eq!(correction, expected, "update {n}");
+            let [_, exact] = corrections([0.9, 0.999], n - 1);
+            assert!((exact / correction - 1.0).abs() > 1e-6, "update {n}: the two differ");
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, STATES, corrections, default_betas, default_eps};
-use super::variants::{Decoupled, Variant};
+use super::variants::{AdamVariant, Decoupled};
 use crate::cpu::Element;
 
 /// Adam whose first updates are those of momentum alone, like `torch.optim.RAdam`: Liu et al., ICLR 2020, algorithm 2.
@@ -87,7 +87,7 @@ impl RAdam {
 
     /// Returns the rectified update. PyTorch corrects the root with `eps` in it, as Keras does in Adam.
     fn moments(&self, step: &Step, factor: f64) -> Moments {
-        let moments = Moments::new(step, self.betas[1], self.eps, Variant::Keras);
+        let moments = Moments::new(step, self.betas[1], self.eps, false, AdamVariant::Keras);
         let step_size = moments.step_size * factor;
         match self.decoupled_weight_decay {
             true => Moments { step_size, shrink: Decoupled::Rate.shrink(step), ..moments },

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::Step;
+use super::super::{OptimError, Step};
 
 /// The framework whose form of a rule is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,43 @@ impl Variant {
             Self::Pytorch => [0.0, eps],
             Self::Keras => [eps, 0.0],
         }
+    }
+}
+
+/// The framework whose form of Adam or AdamW is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum AdamVariant {
+    /// That of `torch.optim`.
+    #[default]
+    Pytorch,
+    /// That of `keras.optimizers`, whose weight decay multiplies the weights by `1 - lr * weight_decay`.
+    Keras,
+    /// That of `optax`, which computes `1 - beta^n` in f32. The second moments of its AMSGrad are corrected before the
+    /// largest is taken.
+    Optax,
+}
+
+impl AdamVariant {
+    /// Returns the factor of the weights, and the multiple of them that is added to their gradient, in a rule without
+    /// decoupled decay.
+    pub(super) fn decay(self, step: &Step) -> [f64; 2] {
+        match self {
+            Self::Pytorch | Self::Optax => Variant::Pytorch.decay(step),
+            Self::Keras => Variant::Keras.decay(step),
+        }
+    }
+
+    /// Checks that betas are below 1 as this framework has them: f32 rounds 0.99999999 to 1.
+    pub(super) fn check(self, betas: [f64; 2]) -> Result<(), OptimError> {
+        let is_below = self != Self::Optax || betas.iter().all(|beta| (*beta as f32) < 1.0);
+        OptimError::require(
+            "betas",
+            format!("{betas:?}"),
+            is_below,
+            "optax has them in f32, where each must be below 1",
+        )
     }
 }
 

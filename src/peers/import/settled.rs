@@ -167,14 +167,28 @@ impl Asked<'_> {
 
     /// Returns the settings of the optimizer that the checkpoint lacks or a person decided, as they are in the configuration.
     fn answers(&self, ours: &Config) -> Map<String, Value> {
-        let Ok(Value::Object(table)) = serde_json::to_value(&ours.optimizer) else { return Map::new() };
+        let Ok(Value::Object(mut table)) = serde_json::to_value(&ours.optimizer) else { return Map::new() };
+        if self.is_other_rule(&table) {
+            // A rule that a person decided shares no setting with that of the checkpoint.
+            drop(table.remove("groups"));
+            return table;
+        }
         // A value that a person decided replaces one of the checkpoint that no optimizer may accept.
         let is_decided = |key: &str| self.import.settings.iter().any(|setting| setting.key() == key);
         let is_ours = |key: &str| key != "optimizer.groups" && (self.is_asked(key) || is_decided(key));
         table.into_iter().filter(|(key, _)| is_ours(&format!("optimizer.{key}"))).collect()
     }
 
+    /// Whether this table has another rule than the checkpoint, which does not lack its own.
+    fn is_other_rule(&self, table: &Map<String, Value>) -> bool {
+        let decided = self.is_decided("optimizer.kind") && !self.is_asked("optimizer.kind");
+        decided && table.get("kind").is_some_and(|kind| *kind != self.found.planned.table["kind"])
+    }
+
     fn answered(&self, answers: &Map<String, Value>) -> Value {
+        if self.is_other_rule(answers) {
+            return Value::Object(answers.clone());
+        }
         let mut table = self.found.planned.table.clone();
         if let Value::Object(table) = &mut table {
             table.extend(answers.clone());
@@ -189,6 +203,9 @@ impl Asked<'_> {
 
     /// Refuses a configuration that lacks a setting which the checkpoint lacks too; `said` is its optimizer.
     fn require_asked(&self, said: &Value) -> Result<(), Refusal> {
+        if said.as_object().is_some_and(|said| self.is_other_rule(said)) {
+            return Ok(());
+        }
         let is_said = |asked: &Refusal| {
             let key = asked.thing.strip_prefix("optimizer.").unwrap_or(&asked.thing);
             said.get(key).is_some() || self.is_decided(&asked.thing)

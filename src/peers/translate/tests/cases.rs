@@ -19,6 +19,10 @@ const ASKED: &[(&str, &str)] = &[
     ("fastai/adam_one_cycle", "never in its files"),
     ("orbax/adamw_warmup_cosine", "never in optax' state"),
     ("orbax/sgd_momentum_zarr", "never in optax' state"),
+    ("flax/adam", "neither a rate nor a schedule"),
+    ("flax/adam_clipped", "neither a rate nor a schedule"),
+    ("flax/amsgrad", "neither a rate nor a schedule"),
+    ("flax/adamw_warmup_cosine", "never in optax' state"),
     ("flax/sgd_cosine", "never in optax' state"),
 ];
 
