@@ -90,6 +90,8 @@ mod remedy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+#[cfg(feature = "cli")]
+pub mod serve;
 #[doc(hidden)]
 #[cfg(feature = "trainer")]
 pub mod shell;

@@ -29,6 +29,14 @@ pub enum Change {
     Lines(Vec<LogLine>),
 }
 
+/// A change of a log, with the line itself.
+pub(crate) enum RawChange<'a> {
+    /// As [`Change::Cut`].
+    Cut(u64),
+    /// A line was added.
+    Line(&'a [Field<'a>]),
+}
+
 /// The numbers of a line of a log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogLine {
@@ -48,7 +56,6 @@ impl LogLine {
     }
 
     fn of(fields: &[Field<'_>]) -> Option<Self> {
-        let whole = |name| fields.iter().find(|(field, _)| *field == name)?.1.parse().ok();
         let mut values = Vec::with_capacity(fields.len());
         for (name, text) in fields.iter().filter(|(name, _)| !["step", "epoch"].contains(name)) {
             match text.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
@@ -59,7 +66,7 @@ impl LogLine {
                 list => values.extend(list.unwrap_or(text).parse().ok().map(|number| ((*name).to_owned(), number))),
             }
         }
-        Some(Self { step: whole("step")?, epoch: whole("epoch").unwrap_or(0), values })
+        Some(Self { step: whole(fields, "step")?, epoch: whole(fields, "epoch").unwrap_or(0), values })
     }
 }
 
@@ -121,38 +128,52 @@ impl Follower {
     /// The log is there and cannot be read.
     pub fn poll(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
+        self.poll_with(&mut |change| match (change, changes.last_mut()) {
+            (RawChange::Cut(step), _) => changes.push(Change::Cut(step)),
+            (RawChange::Line(fields), Some(Change::Lines(lines))) => lines.extend(LogLine::of(fields)),
+            (RawChange::Line(fields), _) => changes.extend(LogLine::of(fields).map(|line| Change::Lines(vec![line]))),
+        })?;
+        Ok(changes)
+    }
+
+    /// [`Follower::poll`] without a value for each line: gives each change to `work`. Returns whether it has read on.
+    ///
+    /// # Errors
+    /// As [`Follower::poll`].
+    pub(crate) fn poll_with(&mut self, work: &mut dyn FnMut(RawChange<'_>)) -> io::Result<bool> {
+        let before = self.at.offset;
         let file = match regular::open(&self.path) {
             Err(error) if remedy::is_absence(&error) => {
-                self.return_to(Place::beginning(), &mut changes);
-                return Ok(changes);
+                self.return_to(Place::beginning(), work);
+                return Ok(before > 0);
             }
             file => file?,
         };
         let length = file.metadata()?.len();
         if !self.at.is_in(&file, length)? {
-            self.find_place(&file, length, &mut changes)?;
+            self.find_place(&file, length, work)?;
         }
         let read = self.read(&file)?;
-        self.take(&read, &mut changes)?;
-        Ok(changes)
+        self.take(&read, work)?;
+        Ok(self.at.offset != before)
     }
 
     /// Goes back to the last place that the log still has.
-    fn find_place(&mut self, file: &File, length: u64, changes: &mut Vec<Change>) -> io::Result<()> {
+    fn find_place(&mut self, file: &File, length: u64, work: &mut dyn FnMut(RawChange<'_>)) -> io::Result<()> {
         while let Some(place) = self.places.pop() {
             if place.is_in(file, length)? {
                 self.places.push(place.clone());
-                self.return_to(place, changes);
+                self.return_to(place, work);
                 return Ok(());
             }
         }
-        self.return_to(Place::beginning(), changes);
+        self.return_to(Place::beginning(), work);
         Ok(())
     }
 
-    fn return_to(&mut self, place: Place, changes: &mut Vec<Change>) {
+    fn return_to(&mut self, place: Place, work: &mut dyn FnMut(RawChange<'_>)) {
         if self.at.offset > place.offset {
-            changes.push(Change::Cut(place.next));
+            work(RawChange::Cut(place.next));
         }
         self.places.retain(|earlier| earlier.offset <= place.offset);
         self.at = place;
@@ -174,26 +195,24 @@ impl Follower {
     }
 
     /// Takes the complete lines of `read`, which begins at the current place.
-    fn take(&mut self, read: &[u8], changes: &mut Vec<Change>) -> io::Result<()> {
+    fn take(&mut self, read: &[u8], work: &mut dyn FnMut(RawChange<'_>)) -> io::Result<()> {
         let complete = match read.iter().rposition(|byte| *byte == b'\n') {
             Some(end) => &read[..=end],
             // A line of this length is none of a log, and would be waited for without end.
             None if read.len() == PIECE => read,
             None => return Ok(()),
         };
-        let (mut next, mut lines) = (self.at.next, Vec::new());
+        let mut next = self.at.next;
         line::each(complete, |_, fields| {
-            let Some(line) = LogLine::of(fields) else { return Ok(()) };
-            if line.step < next {
+            let Some(step) = whole(fields, "step") else { return Ok(()) };
+            if step < next {
                 // A killed process had made these steps too.
-                hand_over(&mut lines, changes);
-                changes.push(Change::Cut(line.step));
+                work(RawChange::Cut(step));
             }
-            next = line.step.saturating_add(1);
-            lines.push(line);
+            next = step.saturating_add(1);
+            work(RawChange::Line(fields));
             Ok::<_, io::Error>(())
         })?;
-        hand_over(&mut lines, changes);
         let tail = complete.len().saturating_sub(TAIL as usize);
         let offset = self.at.offset + complete.len() as u64;
         self.at = Place { offset, next, tail: complete[tail..].to_vec() };
@@ -219,11 +238,9 @@ impl Follower {
     }
 }
 
-/// Moves the lines, if there are any, into the changes.
-fn hand_over(lines: &mut Vec<LogLine>, changes: &mut Vec<Change>) {
-    if !lines.is_empty() {
-        changes.push(Change::Lines(std::mem::take(lines)));
-    }
+/// Returns a field that is a whole number.
+fn whole(fields: &[Field<'_>], name: &str) -> Option<u64> {
+    fields.iter().find(|(field, _)| *field == name)?.1.parse().ok()
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ pub mod chart;
 mod check;
 mod course;
 pub mod diff;
-mod follow;
+pub(crate) mod follow;
 mod kept;
 mod layers;
-mod log;
+pub(crate) mod log;
 mod measured;
 pub mod page;
 #[doc(hidden)]

@@ -18,6 +18,7 @@ mod inspect_diff;
 mod inspect_log;
 mod inspect_lr;
 mod inspect_runs;
+mod inspect_serve;
 mod inspect_verify;
 mod old_mistakes;
 mod on_terminal;

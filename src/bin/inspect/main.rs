@@ -10,6 +10,7 @@ mod plot;
 mod prune;
 mod report;
 mod request;
+mod serve;
 mod verify;
 
 use std::io::{self, Write};
@@ -61,6 +62,8 @@ enum Command {
     Report(report::Report),
     /// Write a run's log as CSV, Parquet or JSON lines
     Log(log::Log),
+    /// Show runs in the browser, as they go
+    Serve(serve::Serve),
     /// Make a run of another trainer's checkpoint, which `train --resume` continues
     Import(import::Import),
     /// Write a run as another trainer resumes it
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         (Some(Command::Plot(plot)), _) => plot::draw(plot).map(|()| Answer::good(String::new())),
         (Some(Command::Report(report)), _) => report::write(report).map(|()| Answer::good(String::new())),
         (Some(Command::Log(log)), _) => log::write(log).map(|()| Answer::good(String::new())),
+        (Some(Command::Serve(arguments)), _) => serve::serve(arguments).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
         (Some(Command::Import(arguments)), _) => import::import(arguments),

@@ -2,7 +2,7 @@
 
 mod columns;
 mod error;
-pub(super) mod line;
+pub(crate) mod line;
 #[cfg(feature = "parquet")]
 mod parquet;
 

@@ -101,6 +101,16 @@ impl Curves {
         self.newest = Some((step, epoch));
     }
 
+    /// Returns the first step of which a point has changed since the last call; `None` if no point has.
+    pub fn take_changed(&mut self) -> Option<u64> {
+        self.all.iter_mut().filter_map(|(_, thinner)| thinner.take_changed()).min()
+    }
+
+    /// Returns the parts of the curves from a step on, without those that have no point there.
+    pub fn curves_from(&self, from: u64) -> Vec<Curve> {
+        self.all.iter().filter_map(|(name, thinner)| thinner.curve_from(name, from)).collect()
+    }
+
     /// Returns the number of updates in the log.
     pub fn steps(&self) -> u64 {
         self.steps

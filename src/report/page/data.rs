@@ -85,7 +85,11 @@ impl RunPage {
     /// # Errors
     /// There is no log, or it cannot be read.
     pub fn read(run: &Path, name: String, options: &PageOptions) -> Result<Self, LogError> {
-        let curves = Curves::of_run(run, options.buckets)?;
+        Ok(Self::with_curves(run, name, &Curves::of_run(run, options.buckets)?, options))
+    }
+
+    /// [`RunPage::read`] for a run whose log is read already.
+    pub fn with_curves(run: &Path, name: String, curves: &Curves, options: &PageOptions) -> Self {
         let mut page = Self {
             name,
             path: run.to_owned(),
@@ -106,7 +110,7 @@ impl RunPage {
         if !run.is_file() {
             page.look_around(run, options);
         }
-        Ok(page)
+        page
     }
 
     /// Adds everything but the log.

@@ -101,12 +101,14 @@ pub struct Thinner {
     buckets: Vec<Bucket>,
     /// The last step, and its value.
     newest: Option<Point>,
+    /// The first step whose points have changed since somebody asked.
+    changed: Option<u64>,
 }
 
 impl Thinner {
     /// Creates a curve without points that keeps at most `most` buckets.
     pub fn new(most: usize) -> Self {
-        Self { width: 1, most: most.max(1), buckets: Vec::new(), newest: None }
+        Self { width: 1, most: most.max(1), buckets: Vec::new(), newest: None, changed: None }
     }
 
     /// Adds a point. One whose step is not after all others is ignored: a step has one value.
@@ -121,9 +123,16 @@ impl Thinner {
             None => self.buckets.push(one),
         }
         self.newest = Some((step, value));
+        // All points of a bucket may have changed.
+        self.changed = Some(self.changed.map_or(place * self.width, |changed| changed.min(place * self.width)));
         while self.buckets.len() > self.most && self.width < u64::MAX {
             self.widen();
         }
+    }
+
+    /// Returns the first step whose points have changed since the last call; `None` if no point has.
+    pub fn take_changed(&mut self) -> Option<u64> {
+        self.changed.take()
     }
 
     /// Returns the last value, finite or not.
@@ -134,6 +143,7 @@ impl Thinner {
     /// Makes buckets twice as wide.
     fn widen(&mut self) {
         self.width = self.width.saturating_mul(2);
+        self.changed = Some(0);
         let width = self.width;
         self.buckets.dedup_by(|next, before| {
             // The step by which a bucket is placed: its first, or that of a gap without any value.
@@ -143,6 +153,14 @@ impl Thinner {
             }
             is_same
         });
+    }
+
+    /// Returns the part of the curve from a step on; nothing if it has no points there.
+    pub fn curve_from(&self, name: &str, from: u64) -> Option<Curve> {
+        let whole = self.curve(name);
+        let (x, y) = part_from(whole.x, whole.y, from);
+        let means = whole.means.map(|means| part_from(means.x, means.y, from)).map(|(x, y)| Means { x, y });
+        (!x.is_empty()).then_some(Curve { x, y, means, ..whole })
     }
 
     /// Returns the curve.
@@ -158,6 +176,21 @@ impl Thinner {
         let (x, y) = points.into_iter().unzip();
         Curve { name: name.to_owned(), every: self.width, x: differences(x), y, means }
     }
+}
+
+/// Returns the points from a step on; steps are differences.
+fn part_from<T>(x: Vec<u64>, y: Vec<T>, from: u64) -> (Vec<u64>, Vec<T>) {
+    let mut at = 0;
+    let first = x.iter().take_while(|more| {
+        at += **more;
+        at < from
+    });
+    let first = first.count();
+    let (mut x, y): (Vec<u64>, Vec<T>) = x.into_iter().zip(y).skip(first).unzip();
+    if let Some(step) = x.first_mut() {
+        *step = at;
+    }
+    (x, y)
 }
 
 /// Removes points between two equal neighbours: a constant rate is a line with two ends.
