@@ -28,7 +28,7 @@
 //! | `trainer` | the trainer's loop for your program: [`data`], [`train`] and the other modules of 4 |
 //! | `charts` | charts as SVG and PNG, in [`report::chart`] |
 //! | `images` | PNG and JPEG images as data |
-//! | `cli` | the programs `train` and `inspect`, and [`train::Console`] |
+//! | `cli` | the programs `train` and `inspect`, [`train::Console`], and [`serve`], runs in the browser |
 //! | `peers` | other trainers' checkpoints: read, continued and written back, in [`peers`] |
 //! | `parquet` | tables in Parquet files |
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |

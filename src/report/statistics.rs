@@ -126,7 +126,7 @@ mod tests {
         let histogram = |elements: &[f64]| super::histogram(&HostTensor::from_f64s(elements), 4);
         assert_eq!(histogram(&[0.0, 1.0, 2.0, 3.0, 4.0, f64::NAN, f64::INFINITY]), [1, 1, 1, 2]);
         assert_eq!(histogram(&[3.0; 5]), [5]);
-        assert_eq!(histogram(&[f64::NAN]), []);
+        assert!(histogram(&[f64::NAN]).is_empty());
     }
 
     #[test]

@@ -8,28 +8,34 @@ use tokio::task;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
-use super::runs::Run;
+use super::runs::{Catalogue, Run};
 
-/// Time between two looks. A log is written twice in a second.
-const EVERY: Duration = Duration::from_millis(500);
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// How long a run is read after the last look, so that a page that is loaded again need not wait.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Runs that are looked at, by their identifiers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hub {
+    catalogue: Arc<Catalogue>,
     live: Mutex<HashMap<String, Arc<Live>>>,
 }
 
 impl Hub {
+    /// Creates it for runs in `catalogue`; nothing is read yet.
+    pub fn of(catalogue: Arc<Catalogue>) -> Self {
+        Self { catalogue, live: Mutex::default() }
+    }
+
     /// Returns the run, which is read from now on if it was not. Its first look may be yet to come.
     pub fn follow(self: &Arc<Self>, run: &Run) -> Arc<Live> {
         let mut all = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(live) = all.get(&run.id) {
             return Arc::clone(live);
         }
-        let live = Arc::new(Live::new(run.clone()));
+        let live = Arc::new(Live::new(run.clone(), Arc::clone(&self.catalogue)));
         all.insert(run.id.clone(), Arc::clone(&live));
         task::spawn(Arc::clone(self).read(Arc::clone(&live)));
         live

@@ -6,14 +6,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::row::{Row, Watched};
-use super::runs::Run;
+use super::runs::{Catalogue, Run};
 use crate::report::follow::{Follower, RawChange};
 use crate::report::page::{Curve, Curves};
 
@@ -51,6 +51,7 @@ pub struct News {
 #[derive(Debug)]
 pub struct Live {
     run: Run,
+    catalogue: Arc<Catalogue>,
     follower: u64,
     state: Mutex<State>,
     /// Held while the log is read, which nobody waits for who only asks what is known.
@@ -79,7 +80,7 @@ struct State {
 
 impl Live {
     /// Creates it, before the first look.
-    pub fn new(run: Run) -> Self {
+    pub fn new(run: Run, catalogue: Arc<Catalogue>) -> Self {
         let follower = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let reader = Reader {
             follower: Follower::new(run.path.join("log.jsonl")),
@@ -93,7 +94,14 @@ impl Live {
             curves: Curves::new(BUCKETS),
             row: Row { id: run.id.clone(), name: run.name.clone(), ..Row::default() },
         };
-        Self { run, follower, state: Mutex::new(state), reader: Mutex::new(reader), version: watch::Sender::new(0) }
+        Self {
+            run,
+            catalogue,
+            follower,
+            state: Mutex::new(state),
+            reader: Mutex::new(reader),
+            version: watch::Sender::new(0),
+        }
     }
 
     /// Whether what was seen was seen of this follower.
@@ -119,6 +127,10 @@ impl Live {
 
     /// Looks at the run, and reads what is new in its log.
     pub fn look(&self) {
+        // A file may have become a link since the run was found.
+        if let Some(problem) = self.catalogue.link_out(&self.run) {
+            return self.publish(None, None, Row::closed(&self.run, problem));
+        }
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let mut row = reader.watched.row();
         let changed = reader.follow().unwrap_or_else(|error| {

@@ -90,6 +90,9 @@ impl Catalogue {
             };
             is_link && !is_inside()
         };
+        if run.path.canonicalize().is_ok_and(|real| real != run.path) {
+            return Some("is a link by now, and is not followed".to_owned());
+        }
         let checkpoints = run.path.join("checkpoints");
         let files =
             ["config.toml", "log.jsonl", "timing.jsonl", "outcome.json", "lock"].map(|name| run.path.join(name));
@@ -247,7 +250,12 @@ mod tests {
         assert!(link_out(&[runs.clone()]).unwrap().starts_with("log.jsonl is a link"));
         fs::remove_file(runs.join("a/log.jsonl")).unwrap();
         symlink(folder.path(), runs.join("a/checkpoints/step-0000000001")).unwrap();
-        assert!(link_out(&[runs]).unwrap().starts_with("checkpoints/step-0000000001 is a link"));
+        assert!(link_out(&[runs.clone()]).unwrap().starts_with("checkpoints/step-0000000001 is a link"));
+        let catalogue = Catalogue::of(&[runs.clone()]).unwrap();
+        let found = catalogue.search().runs.into_values().find(|run| run.name == "b").unwrap();
+        fs::rename(runs.join("b"), folder.path().join("b")).unwrap();
+        symlink(folder.path().join("b"), runs.join("b")).unwrap();
+        assert!(catalogue.link_out(&found).unwrap().contains("is a link by now"));
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl Serve {
         let hosts = self.hosts.iter().cloned().chain(own).chain(["localhost".to_owned()]).collect();
         let guard = Arc::new(Guard { hosts, token, port: at.port() });
         let rows = Rows::of(Arc::clone(&catalogue));
-        let app = Arc::new(App { catalogue, rows, hub: Arc::new(Hub::default()) });
+        let hub = Arc::new(Hub::of(Arc::clone(&catalogue)));
+        let app = Arc::new(App { catalogue, rows, hub });
         Ok(Server { listener, runtime, app, guard, at })
     }
 

@@ -7,6 +7,7 @@ use std::process;
 use anyhow::{Context, Result};
 use clap::Args;
 use rekindle::serve;
+use rekindle::train::is_default;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -46,9 +47,10 @@ pub fn serve(serve: &Serve) -> Result<()> {
     Ok(server.run()?)
 }
 
-/// Ends the process at once and as asked: nothing is written, so nothing is lost.
+/// Ends the process at once and as asked: nothing is written, so nothing is lost. A signal that is ignored stays so, as
+/// for a server in the background of a script.
 fn end_at_a_signal() -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().filter(|signal| is_default(*signal)))?;
     let wait = move || {
         if signals.forever().next().is_some() {
             process::exit(0);

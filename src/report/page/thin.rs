@@ -157,7 +157,9 @@ impl Thinner {
 
     /// Returns the part of the curve from a step on; nothing if it has no points there.
     pub fn curve_from(&self, name: &str, from: u64) -> Option<Curve> {
-        let whole = self.curve(name);
+        // The bucket before may have points there too.
+        let before = self.buckets.partition_point(|bucket| bucket.first.0 < from).saturating_sub(1);
+        let whole = self.curve_of(name, self.buckets.get(before..).unwrap_or_default());
         let (x, y) = part_from(whole.x, whole.y, from);
         let means = whole.means.map(|means| part_from(means.x, means.y, from)).map(|(x, y)| Means { x, y });
         (!x.is_empty()).then_some(Curve { x, y, means, ..whole })
@@ -165,10 +167,14 @@ impl Thinner {
 
     /// Returns the curve.
     pub fn curve(&self, name: &str) -> Curve {
-        let mut points: Vec<(u64, Option<f64>)> = self.buckets.iter().flat_map(Bucket::points).collect();
+        self.curve_of(name, &self.buckets)
+    }
+
+    fn curve_of(&self, name: &str, buckets: &[Bucket]) -> Curve {
+        let mut points: Vec<(u64, Option<f64>)> = buckets.iter().flat_map(Bucket::points).collect();
         drop_flat(&mut points);
         let means = (self.width > 1).then(|| {
-            let filled = self.buckets.iter().filter(|bucket| bucket.count > 0);
+            let filled = buckets.iter().filter(|bucket| bucket.count > 0);
             let (x, y): (Vec<u64>, Vec<f64>) =
                 filled.map(|bucket| (bucket.first.0.midpoint(bucket.last.0), bucket.sum / bucket.count as f64)).unzip();
             Means { x: differences(x), y }
@@ -288,5 +294,28 @@ mod tests {
         [(5, 1.0), (5, 2.0), (3, 3.0), (6, 4.0)].into_iter().for_each(|(step, value)| thinner.push(step, value));
         assert_eq!(thinner.curve("loss").x, [5, 1]);
         assert_eq!(thinner.newest(), Some((6, 4.0)));
+    }
+
+    #[test]
+    fn the_part_of_a_curve_from_what_has_changed_completes_what_was_there() {
+        for most in [4, 16, 64] {
+            let mut thinner = Thinner::new(most);
+            let mut shown: Vec<(u64, Option<f64>)> = Vec::new();
+            for step in 0..1000_u64 {
+                thinner.push(3 * step, if step % 97 == 5 { f64::NAN } else { (step * 7919 % 101) as f64 });
+                if step % 7 != 0 {
+                    continue;
+                }
+                let from = thinner.take_changed().unwrap();
+                let part = thinner.curve_from("loss", from).unwrap();
+                shown.retain(|(step, _)| *step < from);
+                shown.extend(steps(&part).into_iter().zip(part.y.iter().copied()));
+                let whole = thinner.curve("loss");
+                let whole: Vec<_> = steps(&whole).into_iter().zip(whole.y).collect();
+                assert_eq!(shown, whole, "{most} buckets, step {step}");
+            }
+        }
+        assert_eq!(Thinner::new(4).take_changed(), None);
+        assert_eq!(Thinner::new(4).curve_from("loss", 0), None);
     }
 }

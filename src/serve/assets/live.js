@@ -23,7 +23,7 @@
     badge.className = problem ? "lost" : ended.length === all.length ? "ended" : "";
     if (problem) badge.textContent = problem;
     else if (!all.length) badge.textContent = "connecting";
-    else if (all.length === 1) badge.textContent = ended.length ? all[0].state : "live";
+    else if (ended.length === all.length) badge.textContent = states;
     else badge.textContent = ended.length ? `${all.length - ended.length} of ${all.length} live; others: ${states}` : "live";
   }
 
