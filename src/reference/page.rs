@@ -36,8 +36,8 @@ const SCHEDULES: &str = "\
 A schedule (`schedule`, `momentum_schedule`, `weight_decay_schedule`) is one line of text, such as \
 `\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, \
 and the equivalents of other frameworks' schedulers. A length is a whole number of steps, or of epochs if `unit` is \
-`\"epoch\"`, or a share of the run such as `\"10%\"`. The range of a parameter is checked before the first step, once \
-the length of the run is known.
+`\"epoch\"`, a share of the run such as `\"10%\"`, or an amount of data such as `\"50000 samples\"` or \
+`\"2e9 tokens\"`. The range of a parameter is checked before the first step, once the length of the run is known.
 
 ";
 

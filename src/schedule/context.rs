@@ -148,6 +148,10 @@ impl Context<'_> {
         let percent = match length {
             Length::Steps(steps) => return Ok(steps),
             Length::Percent(percent) => percent,
+            Length::Data(..) => {
+                let rule = "an amount of data needs the batches of a run; give a number of updates here";
+                return Err(self.refuse(field, length, rule));
+            }
         };
         if !(percent >= 0.0 && percent.is_finite()) {
             return Err(self.refuse(field, length, "a share of the run is a finite percentage and not negative"));
@@ -168,7 +172,7 @@ impl Context<'_> {
         if steps == 0 {
             let rule = match length {
                 Length::Steps(_) => "it must be at least 1",
-                Length::Percent(_) => "that is 0 of this run, and it must be at least 1",
+                Length::Percent(_) | Length::Data(..) => "that is 0 of this run, and it must be at least 1",
             };
             return Err(self.refuse(field, length, rule));
         }

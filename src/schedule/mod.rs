@@ -27,6 +27,7 @@
 //! Continue with [`kinds`], the catalogue; [`CustomSchedule`], for user-defined kinds; `plan`, where a schedule is
 //! fitted to a run; and [`Scheduler`], which a training loop holds.
 
+mod amounts;
 mod argument;
 mod cli_input;
 mod context;
@@ -38,6 +39,7 @@ mod fields;
 mod formula;
 pub mod kinds;
 mod length;
+mod like;
 mod meant;
 mod memory;
 mod phases;
@@ -61,6 +63,7 @@ use definition::{Arguments, Definition, Kind, words};
 use error::Problem;
 use value::{Data, Value};
 
+pub use amounts::{Amount, Taken};
 pub use argument::{ForGroups, List, Momentum, Point};
 #[doc(hidden)]
 pub use cli_input::read_metrics;
@@ -68,6 +71,7 @@ pub use cli_input::{CliInputError, read_schedule};
 pub use custom::{CustomError, CustomSchedule, register};
 pub use error::ScheduleError;
 pub use length::Length;
+pub use like::{Like, LikeError, known_classes, like};
 pub use memory::{Mode, ThresholdMode};
 pub use phases::Phase;
 pub use plan::{Plan, RunLength};

@@ -24,9 +24,10 @@ pub(crate) struct Phases<'a> {
 }
 
 impl Phases<'_> {
-    /// Converts a length to updates; a share of a run without an end is 0.
+    /// Converts a length to updates; a share of a run without an end is 0, and so is an amount of data.
     fn steps(&self, length: Length) -> f64 {
         match (length, self.unit) {
+            (Length::Data(..), _) => 0.0,
             (Length::Percent(percent), _) => percent / 100.0 * self.run.total_steps.unwrap_or_default() as f64,
             (Length::Steps(steps), Unit::Step) => steps as f64,
             (Length::Steps(epochs), Unit::Epoch) => epochs as f64 * self.run.steps_per_epoch as f64,

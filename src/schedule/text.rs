@@ -16,7 +16,7 @@ use std::fmt;
 
 use super::Schedule;
 use super::argument::Argument;
-use super::definition::{Arguments, Definition};
+use super::definition::{Arguments, Definition, Parameter};
 use super::error::{Problem, ScheduleError};
 use super::kinds::{Sequential, Warmup, find};
 use super::value::{Data, Value};
@@ -307,7 +307,9 @@ fn one_after_the_other(schedules: Vec<(usize, Schedule)>) -> Result<Schedule, Pr
 pub(super) fn print(schedule: &Schedule, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let definition = schedule.kind.definition();
     let mut written = schedule.kind.written();
-    let inner = written.pop_if(|(parameter, _)| definition.name == "warmup" && parameter.name == "schedule");
+    let is_followed =
+        |(parameter, _): &(&Parameter, Value)| definition.name == "warmup" && parameter.name == "schedule";
+    let inner = written.iter().position(is_followed).map(|index| written.remove(index));
     write!(f, "{}(", definition.name)?;
     let mut by_position = true;
     for (index, (parameter, value)) in written.iter().enumerate() {

@@ -6,7 +6,7 @@ use super::config::{Config, NO_ACCURACY, word};
 use crate::data::Data;
 use crate::loss::Loss;
 use crate::optim::{Group, Optimizer, StepHyperparams};
-use crate::schedule::{Mode, RunLength, Scheduler};
+use crate::schedule::{Mode, RunLength, Schedule, Scheduler, Taken};
 
 /// One scheduler per driven scalar. All of them are at the same step.
 #[derive(Debug)]
@@ -30,14 +30,18 @@ impl Schedulers {
     }
 
     /// Creates the schedules of `config` for the groups of `optimizer`, whose values are their bases.
-    pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength) -> Result<Self, TrainError> {
+    pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength, taken: Taken) -> Result<Self, TrainError> {
         let groups = optimizer.groups();
         let momenta = groups.iter().map(Group::base_momentum).collect();
         let decays = groups.iter().map(|group| group.weight_decay).collect();
-        let lr = Scheduler::new(config.schedule.clone(), optimizer.base_lrs(), length)?;
-        let of = |field: &'static str, schedule: &Option<_>, bases: Vec<f64>| {
-            let scheduler = schedule.clone().map(|schedule| Scheduler::new(schedule, bases, length)).transpose();
-            scheduler.map_err(|source| TrainError::OtherSchedule { field, source: Box::new(source) })
+        let lr = Scheduler::new(config.schedule.in_updates(taken)?, optimizer.base_lrs(), length)?;
+        let of = |field: &'static str, schedule: &Option<Schedule>, bases: Vec<f64>| {
+            let scheduler = |schedule: &Schedule| Scheduler::new(schedule.in_updates(taken)?, bases, length);
+            schedule
+                .as_ref()
+                .map(scheduler)
+                .transpose()
+                .map_err(|source| TrainError::OtherSchedule { field, source: Box::new(source) })
         };
         let momentum = of("momentum_schedule", &config.momentum_schedule, momenta)?;
         let weight_decay = of("weight_decay_schedule", &config.weight_decay_schedule, decays)?;

@@ -397,7 +397,7 @@ fn needed(kind: &str, name: &str) -> Value {
         (_, "schedule") => json!("constant"),
         (_, "formula") => json!("base"),
         (_, "points") => json!([[0, 1.0]]),
-        (_, "milestones") => json!([5]),
+        (_, "milestones" | "periods") => json!([5]),
         (_, "gamma" | "rate" | "max_lr") => json!(0.5),
         _ => json!(5),
     }
@@ -452,7 +452,11 @@ fn every_range_of_a_schedule_that_is_stated_is_kept() {
         for key in &table.keys {
             let found = limits(&key.schema);
             let is_number = key.kind.starts_with("number") || key.kind.starts_with("whole number");
-            assert!(!is_number || !key.range.is_empty() || kind == "tanh", "{kind}: {} has no range", key.name);
+            assert!(
+                !is_number || !key.range.is_empty() || kind.starts_with("tanh"),
+                "{kind}: {} has no range",
+                key.name
+            );
             for (beyond, within) in found {
                 let with = |value: &Value| {
                     let mut config = config.clone();
@@ -460,8 +464,9 @@ fn every_range_of_a_schedule_that_is_stated_is_kept() {
                     config
                 };
                 assert!(!is_taken(&with(&beyond)), "{kind}: {} = {beyond} is taken", key.name);
-                // The highest rate must not be below the lowest one.
-                let is_free = (kind, key.name.as_str()) != ("greedy", "max_lr");
+                // The highest rate must not be below the lowest one, nor the bound below the length.
+                let is_free =
+                    ![("greedy", "max_lr"), ("hyperbolic", "upper_bound")].contains(&(kind, key.name.as_str()));
                 assert!(is_taken(&with(&within)) || !is_free, "{kind}: {} = {within} is refused", key.name);
                 tried += 1;
             }

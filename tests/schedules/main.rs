@@ -8,6 +8,7 @@ mod docs;
 mod expr;
 mod faces;
 mod lessons;
+mod like;
 mod metric;
 mod momentum_and_decay;
 mod parity;

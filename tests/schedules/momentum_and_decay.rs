@@ -196,3 +196,20 @@ fn what_cannot_be_driven_is_refused() {
     let bad = refusal(&["weight_decay_schedule=step(0)"]);
     assert!(bad.starts_with("weight_decay_schedule: "), "{bad}");
 }
+
+/// The notebook's batch is all of its rows, so one update takes that many samples.
+#[test]
+fn a_length_in_samples_is_as_many_updates_as_take_them_and_resumes_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = start(&folder.path().join("rows"), &[]).unwrap().session().data().train_rows().len();
+    let samples = format!("schedule=linear(1, 0, \"{} samples\")", 10 * rows);
+    let settings = [samples.as_str(), "train.epochs=20"];
+    let updates = train(&folder.path().join("updates"), &["schedule=linear(1, 0, 10)", "train.epochs=20"]);
+    let whole = train(&folder.path().join("whole"), &settings);
+    let rates = |run: &Path| log(run).iter().map(|line| line["lr"].clone()).collect::<Vec<_>>();
+    assert_eq!(rates(&whole), rates(&updates));
+    let resumed = continue_with(&whole.join("checkpoints/step-0000000007"), &folder.path().join("resumed"), &[]);
+    assert_eq!(bits(&resumed)[..3], bits(&whole)[..3]);
+    let error = start(&folder.path().join("tokens"), &["schedule=cosine(\"9 tokens\")"]).unwrap_err().to_string();
+    assert!(error.contains("the data has no tokens"), "{error}");
+}

@@ -1,5 +1,6 @@
-//! Every schedule gives the rates of PyTorch, transformers, timm and optax, computed with their own code:
-//! `tests/data/schedules.json`, through the library and through `inspect lr`.
+//! Every schedule gives the rates of the libraries that have it, computed with their own code, through our library and
+//! through `inspect lr`: `tests/data/schedules.json` of PyTorch, transformers, timm and optax, and
+//! `tests/data/schedules_more.json` of these and 35 other packages.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -44,9 +45,23 @@ fn cases() -> Vec<Case> {
     table.cases
 }
 
+/// The cases of 39 packages.
+fn more_cases() -> Vec<Case> {
+    let table: Table = serde_json::from_str(include_str!("../data/schedules_more.json")).unwrap();
+    assert_eq!(table.cases.len(), 122);
+    table.cases
+}
+
+#[test]
+fn at_most_a_tenth_of_the_cases_of_39_packages_needs_a_formula() {
+    let cases = more_cases();
+    let formulas = cases.iter().filter(|case| case.spec.to_string().contains("expr(")).count();
+    assert!(formulas * 10 <= cases.len(), "{formulas} of {}", cases.len());
+}
+
 #[test]
 fn the_library_agrees_with_the_frameworks() {
-    for case in cases() {
+    for case in cases().into_iter().chain(more_cases()) {
         let steps = case.lrs.len() as u64;
         let run = RunLength { total_steps: Some(steps), steps_per_epoch: 1 };
         let trajectory = Trajectory::new(&case.spec, &case.base_lrs, run, steps, &case.metrics).unwrap();
@@ -67,6 +82,17 @@ fn inspect_lr_agrees_with_the_frameworks() {
             let printed = inspect(&case, &form, &metrics);
             compare(&case, &printed.lrs, printed.momentum.as_deref());
         }
+    }
+}
+
+#[test]
+fn inspect_lr_agrees_with_39_packages() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = folder.path().join("metrics.json");
+    for case in more_cases() {
+        std::fs::write(&metrics, serde_json::to_string(&case.metrics).unwrap()).unwrap();
+        let printed = inspect(&case, &case.spec.to_string(), &metrics);
+        compare(&case, &printed.lrs, printed.momentum.as_deref());
     }
 }
 

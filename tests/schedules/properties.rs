@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rekindle::schedule::kinds::{After, Anneal, CycleMode, Interpolate, Shape, StableShape};
+use rekindle::schedule::kinds::{After, Anneal, CycleMode, Decays, Interpolate, Rise, Shape, StableShape};
 use rekindle::schedule::{Length, Mode, RunLength, Schedule, Scheduler, ThresholdMode, Unit};
 use rekindle::state::{State, Stateful};
 
@@ -57,7 +57,7 @@ fn plain() -> impl Strategy<Value = Schedule> {
             Schedule::cosine(t_max).eta_min(eta).after(after).k_decay(k).into()
         }),
         (length(), 1u64..4, decay(), floor()).prop_map(|(t_0, m, d, eta)| Schedule::cosine_restarts(t_0)
-            .t_mult(m)
+            .t_mult(m as f64)
             .cycle_decay(d)
             .eta_min(eta)
             .into()),
@@ -70,10 +70,67 @@ fn plain() -> impl Strategy<Value = Schedule> {
     ]
 }
 
+/// A floor as a share of the base rate.
+fn ratio() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), 0.0..=1.0]
+}
+
+/// Decays with a floor as a share of the base rate, and those that came with the tables of many packages.
+fn to_a_share() -> impl Strategy<Value = Schedule> {
+    let decays = prop_oneof![Just(Decays::Top), Just(Decays::Both), Just(Decays::Height)];
+    let growth = prop_oneof![Just(1.0), Just(2.0), 1.0f64..4.0, Just(1.000_000_1), Just(1e300)];
+    prop_oneof![
+        (length(), ratio(), 0.1..9.0).prop_map(|(t, r, p)| Schedule::cosine(t).min_ratio(r).exponent(p).into()),
+        (length(), ratio(), any::<bool>(), 0.1..9.0).prop_map(|(t, r, hold, k)| {
+            let after = if hold { After::Hold } else { After::Cycle };
+            Schedule::polynomial(t).min_ratio(r).after(after).k_decay(k).into()
+        }),
+        ((100u64..300), growth, decay(), ratio(), decays, 0u64..99, 1u64..9, 0..3).prop_map(
+            |(t_0, m, d, r, decays, warmup, limit, which)| match which {
+                0 => Schedule::cosine_restarts(t_0)
+                    .t_mult(m)
+                    .cycle_decay(d)
+                    .min_ratio(r)
+                    .decays(decays)
+                    .warmup(warmup)
+                    .into(),
+                1 => Schedule::polynomial_restarts(t_0)
+                    .t_mult(m)
+                    .cycle_decay(d)
+                    .min_ratio(r)
+                    .warmup(warmup)
+                    .power(d)
+                    .into(),
+                _ => Schedule::tanh_restarts(t_0).t_mult(m).decays(decays).min_ratio(r).cycle_limit(limit).into(),
+            }
+        ),
+        (length(), ratio(), 0.1..4.0).prop_map(|(t, r, p)| Schedule::power(t).exponent(p).min_ratio(r).into()),
+        (length(), ratio(), decay()).prop_map(|(t, r, g)| Schedule::exponential(g).period(t).min_ratio(r).into()),
+        (length(), ratio()).prop_map(|(t, r)| Schedule::inverse_sqrt(t).min_ratio(r).into()),
+        (length(), ratio(), 0.1..9.0).prop_map(|(t, r, p)| Schedule::inverse_time(t, 0.5).power(p).min_ratio(r).into()),
+        (length(), ratio()).prop_map(|(t, r)| Schedule::rex(t).min_ratio(r).into()),
+        ((1u64..200), 200u64..400, floor())
+            .prop_map(|(t, u, f)| Schedule::hyperbolic(t).upper_bound(u).eta_min(f).into()),
+        (vec(40u64..90, 1..5), 1u64..20, 0u64..20, ratio()).prop_map(|(periods, decay, warmup, r)| Schedule::wsds(
+            periods, decay
+        )
+        .warmup(warmup)
+        .min_ratio(r)
+        .into()),
+        (decay(), 0.0..0.9, 0u64..4).prop_map(|(factor, threshold, patience)| {
+            Schedule::newbob().factor(factor).threshold(threshold).patience(patience).into()
+        }),
+        (decay(), 0.0..0.9, 0u64..4, floor()).prop_map(|(factor, tol, patience, min_lr)| {
+            Schedule::adaptive().factor(factor).tol(tol).patience(patience).min_lr(min_lr).into()
+        }),
+    ]
+}
+
 /// Kinds with other parameters.
 fn elaborate() -> impl Strategy<Value = Schedule> {
     let mode = prop_oneof![Just(CycleMode::Triangular), Just(CycleMode::Triangular2), Just(CycleMode::ExpRange)];
-    let shape = || prop_oneof![Just(Shape::Linear), Just(Shape::Cosine), Just(Shape::OneMinusSqrt)];
+    let curved = || prop_oneof![Just(Shape::OneMinusSquare), Just(Shape::Exponential), Just(Shape::Power)];
+    let shape = move || prop_oneof![Just(Shape::Linear), Just(Shape::Cosine), Just(Shape::OneMinusSqrt), curved()];
     let interpolate = prop_oneof![Just(Interpolate::Step), Just(Interpolate::Linear), Just(Interpolate::Cosine)];
     prop_oneof![
         (0.0..3.0, length(), mode, decay(), momentum()).prop_map(|(max, up, mode, gamma, momentum)| {
@@ -94,6 +151,10 @@ fn elaborate() -> impl Strategy<Value = Schedule> {
                 if falls { schedule.stable_shape(StableShape::Rsqrt).into() } else { schedule.into() }
             }
         ),
+        (length(), length(), length(), 0.001..1.0).prop_map(|(warmup, stable, decay, ratio)| {
+            let schedule = Schedule::wsd(stable, decay).warmup(warmup).min_ratio(ratio);
+            schedule.warmup_shape(Shape::Geometric).decay_shape(Shape::Geometric).into()
+        }),
         (milestones(3), vec(0.0..2.0, 3), interpolate).prop_map(|(ts, factors, interpolate)| {
             let mut points: Vec<(Length, f64)> = ts.into_iter().zip(factors).collect();
             points.dedup_by_key(|point| point.0);
@@ -113,9 +174,13 @@ fn elaborate() -> impl Strategy<Value = Schedule> {
     ]
 }
 
+fn rise() -> impl Strategy<Value = Rise> {
+    prop_oneof![Just(Rise::Linear), Just(Rise::Cosine), Just(Rise::Exponential), Just(Rise::Log)]
+}
+
 /// Any schedule that a run with [`GROUPS`] groups can follow.
 fn schedule() -> impl Strategy<Value = Schedule> {
-    let leaf = prop_oneof![plain(), elaborate()];
+    let leaf = prop_oneof![plain(), elaborate(), to_a_share()];
     let unit = prop_oneof![Just(Unit::Step), Just(Unit::Epoch)];
     let leaf = (leaf, unit).prop_map(|(schedule, unit)| schedule.unit(unit)).boxed();
     let inside = leaf.clone();
@@ -123,6 +188,14 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         prop_oneof![
             (length(), floor(), inner.clone())
                 .prop_map(|(steps, start, inner)| Schedule::warmup(steps, inner).start_lr(start).into()),
+            (length(), 0.001..2.0, rise(), 0u64..2, 0u64..3, inner.clone()).prop_map(
+                |(steps, ratio, shape, first, repeat, inner)| {
+                    Schedule::warmup(steps, inner).start_ratio(ratio).shape(shape).first(first).repeat(repeat).into()
+                }
+            ),
+            (length(), inner.clone()).prop_map(|(by, inner)| Schedule::early(by, inner).into()),
+            (length(), inner.clone()).prop_map(|(end, inner)| Schedule::until(end, inner).into()),
+            (length(), inner.clone()).prop_map(|(period, inner)| Schedule::repeat(period, inner).into()),
             (milestones(2), vec(inner.clone(), 3)).prop_map(|(m, inner)| Schedule::sequential(m, inner).into()),
             vec(inner.clone(), 1..4).prop_map(|inner| Schedule::chained(inner).into()),
             (length(), inner.clone()).prop_map(|(by, inner)| Schedule::late(by, inner).into()),

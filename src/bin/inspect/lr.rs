@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use rekindle::peers::report::plan;
 use rekindle::report::chart::{Chart, Mark};
 use rekindle::report::{LrPlan, pictures, terminal};
-use rekindle::schedule::{RunLength, Trajectory, read_metrics};
+use rekindle::schedule::{Like, RunLength, Trajectory, like, read_metrics};
 
 use crate::{peer, print};
 
@@ -19,13 +19,18 @@ use crate::{peer, print};
 pub struct Lr {
     /// A schedule: a line such as 'warmup(10) -> cosine(90)', a JSON table or a TOML file; or a run, by its
     /// configuration, its directory or one of its checkpoints; or another trainer's checkpoint
-    spec: String,
+    #[arg(required_unless_present = "like")]
+    spec: Option<String>,
     /// A second one, shown with the first by --diff; settings of the run that it lacks are taken from the first
     #[arg(requires = "diff")]
     other: Option<String>,
     /// Show two plans together: as lines in one chart, or as columns side by side over the steps that both have
     #[arg(long, requires = "other")]
     diff: bool,
+    /// A scheduler of another library as its constructor in Python, such as 'torch.optim.lr_scheduler.OneCycleLR(
+    /// max_lr=0.1, total_steps=100)': prints our schedule and where it differs, and with --format its rates
+    #[arg(long, value_name = "CONSTRUCTOR", conflicts_with_all = ["spec", "other", "diff"])]
+    like: Option<String>,
     /// Base rate of each parameter group, as 0.1 or 0.1,0.01 [default: the run's, or 1]
     #[arg(long, value_name = "RATES", value_delimiter = ',', allow_negative_numbers = true)]
     base_lr: Option<Vec<f64>>,
@@ -111,10 +116,40 @@ fn read(spec: &str) -> anyhow::Result<LrPlan> {
     }
 }
 
+/// Returns the schedule of a constructor, its base rates, and notes.
+fn described(like: &Like) -> String {
+    let mut text = format!("{}\n", like.schedule);
+    if let Some(base_lrs) = &like.base_lrs {
+        let rates: Vec<String> = base_lrs.iter().map(f64::to_string).collect();
+        text.push_str(&format!("base rate {}\n", rates.join(", ")));
+    }
+    text.extend(like.notes.iter().map(|note| format!("note: {note}\n")));
+    text
+}
+
+/// Tells notes beside the rates, which may be read by a program.
+fn told(notes: &[String]) {
+    for note in notes {
+        drop(writeln!(io::stderr(), "note: {note}"));
+    }
+}
+
 /// Shows the rates of one or two plans.
 pub fn show(lr: &Lr) -> anyhow::Result<()> {
     let metrics = lr.metrics.as_deref().map(read_metrics).transpose()?.unwrap_or_default();
-    let (plan, other) = (read(&lr.spec)?, lr.other.as_deref().map(read).transpose()?);
+    let plan = match (&lr.like, &lr.spec) {
+        (Some(constructor), _) => {
+            let like = like(constructor)?;
+            if lr.format.is_none() && lr.output.is_none() {
+                return print(described(&like).as_bytes());
+            }
+            told(&like.notes);
+            LrPlan { schedule: like.schedule, base_lrs: like.base_lrs, run: None, step: None }
+        }
+        (None, Some(spec)) => read(spec)?,
+        (None, None) => anyhow::bail!("there is no schedule to show; give one, or --like"),
+    };
+    let other = lr.other.as_deref().map(read).transpose()?;
     let first = follow(lr, plan.clone(), other.as_ref(), &metrics)?;
     let second = other.map(|other| follow(lr, other, Some(&plan), &metrics)).transpose()?;
     if metrics.is_empty() && [Some(&first), second.as_ref()].into_iter().flatten().any(Followed::waits) {
@@ -175,7 +210,8 @@ impl Followed {
 /// are drawn over each other, each over its own steps.
 fn chart(lr: &Lr, first: &Followed, second: Option<&Followed>) -> Chart {
     if let (Some(second), Some(other)) = (second, &lr.other) {
-        let mut chart = first.chart("Two learning rates", &lr.spec, lr.log);
+        let name = lr.spec.as_deref().unwrap_or_default();
+        let mut chart = first.chart("Two learning rates", name, lr.log);
         chart.series.extend(second.chart("", other, lr.log).series);
         return chart;
     }

@@ -16,6 +16,7 @@ pub(super) mod source;
 mod text;
 mod torch;
 mod transformers;
+mod unsaid;
 mod writing;
 
 use std::path::{Path, PathBuf};

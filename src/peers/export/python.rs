@@ -35,7 +35,10 @@ impl<'a> Form<'a> {
 
     /// Returns a parameter that is a whole number.
     pub fn whole(&self, name: &str) -> Option<u64> {
-        self.table[name].as_u64()
+        let value = &self.table[name];
+        value
+            .as_u64()
+            .or_else(|| value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64))
     }
 
     /// Returns a parameter that is a length, as the number of updates that it is in this run.

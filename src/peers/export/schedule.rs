@@ -8,6 +8,7 @@ use super::error::ExportError;
 use super::optimizer::GroupRates;
 use super::python::{Form, number};
 use super::source::{Source, SourceGroup};
+use super::unsaid;
 use crate::checkpoint::Outline;
 use crate::peers::write::Item;
 use crate::report::run_status::scheduler;
@@ -140,6 +141,7 @@ fn other_schedules(
 
 impl Placing<'_> {
     fn translate(&self) -> Result<TorchSchedule, ExportError> {
+        unsaid::refuse(self.form.table)?;
         let constant = self.form.kind() == "constant" && self.form.table["total"].is_null();
         if constant && self.form.number("factor") == 1.0 {
             return Ok(TorchSchedule { rates: self.group_rates(None), ..TorchSchedule::default() });

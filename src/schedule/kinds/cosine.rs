@@ -1,3 +1,4 @@
+use super::floor::Floor;
 use super::*;
 
 words! {
@@ -14,10 +15,11 @@ kind! {
     /// `eta_min + (base - eta_min) / 2 * (1 + cos(pi * u^k / t_max^k))`, with `u = min(t, t_max)` and `k = k_decay`.
     ///
     /// The rate at `t = 0` is `base`; `eta_min` is reached at `t == t_max` and held. With `after = "cycle"`, `u = t`.
-    /// `eta_min` is a rate, not a fraction of `base`.
+    /// `eta_min` is a rate, `min_ratio` a share of `base`. With `exponent` p, half of `1 + cos(…)` is raised to p.
     ///
     /// Source: Loshchilov and Hutter, "SGDR" (2017), eq. 5, without restarts; PyTorch's `CosineAnnealingLR` in closed
-    /// form; `k_decay` as in timm's `CosineLRScheduler`, after Zhang and Li, "k-decay" (2020).
+    /// form; `k_decay` as in timm's `CosineLRScheduler`, after Zhang and Li, "k-decay" (2020); `exponent` as in optax's
+    /// `cosine_decay_schedule`.
     cosine => Cosine {
         /// The time at which the floor is reached.
         t_max: Length where AT_LEAST_ONE,
@@ -27,19 +29,32 @@ kind! {
         after: After = After::Hold,
         /// Exponent of time: above 1 the rate falls later and faster; 1 by default.
         k_decay: f64 where POSITIVE = 1.0,
+        /// The floor as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
+        /// Exponent of the half cosine: above 1 the rate falls earlier; 1 by default.
+        exponent: f64 where POSITIVE = 1.0,
     }
 }
 
 impl Kind for Cosine {
     fn plan(&self, context: &Context) -> Planned {
         let t_max = context.period("t_max", self.t_max)?;
-        let eta_min = self.eta_min;
-        let k = self.k_decay;
-        match self.after {
-            After::Hold if k == 1.0 => curve(move |t, base| half_cosine(base, eta_min, progress(t, t_max))),
-            After::Hold => curve(move |t, base| half_cosine(base, eta_min, progress(t, t_max).powf(k))),
-            After::Cycle => curve(move |t, base| half_cosine(base, eta_min, phase(t, t_max, k))),
-        }
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
+        let (k, exponent) = (self.k_decay, self.exponent);
+        let holds = self.after == After::Hold;
+        curve(move |t, base| {
+            let x = match holds {
+                true if k == 1.0 => progress(t, t_max),
+                true => progress(t, t_max).powf(k),
+                false => phase(t, t_max, k),
+            };
+            let floor = floor.rate(base);
+            if exponent == 1.0 {
+                half_cosine(base, floor, x)
+            } else {
+                floor + (base - floor) * half_cosine(1.0, 0.0, x).powf(exponent)
+            }
+        })
     }
 
     fn length(&self) -> Option<Length> {
@@ -77,6 +92,18 @@ mod tests {
     fn half_way_it_is_half_way() {
         assert_close(rates(Schedule::cosine(20), [10]), [0.5]);
         assert_close(rates(Schedule::cosine(20).k_decay(2.0), [10]), [0.5 + 0.5f64.sqrt() / 2.0]);
+    }
+
+    #[test]
+    fn a_floor_may_be_a_share_of_each_base_rate() {
+        let plan = plan(Schedule::cosine(20).min_ratio(0.5)).unwrap();
+        assert_close([0.1, 10.0].map(|base| plan.rate(10, base, 0)), [0.075, 7.5]);
+        assert_close([0.1, 10.0].map(|base| plan.rate(20, base, 0)), [0.05, 5.0]);
+    }
+
+    #[test]
+    fn an_exponent_makes_it_fall_earlier() {
+        assert_close(rates(Schedule::cosine(20).exponent(2.0).eta_min(0.2), [0, 10, 20]), [1.0, 0.4, 0.2]);
     }
 
     #[test]

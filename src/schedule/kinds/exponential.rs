@@ -1,21 +1,30 @@
+use super::floor::Floor;
 use super::*;
 
 kind! {
-    /// `base * gamma^t`.
+    /// `base * gamma^(t / period)`.
     ///
-    /// The rate at `t = 0` is `base`. It falls forever; below the range of f64 it is 0.
+    /// The rate at `t = 0` is `base`. It falls forever, or to the floor; below the range of f64 it is 0.
     ///
-    /// Source: PyTorch's `ExponentialLR`.
+    /// Source: PyTorch's `ExponentialLR`; with a `period`, optax's and Keras' `exponential_decay`.
     exponential => Exponential {
         /// The factor per update.
         gamma: f64 where DECAY,
+        /// The updates in which the rate falls by `gamma`; 1 by default.
+        period: Length where AT_LEAST_ONE = Length::Steps(1),
+        /// The rate at which it stops to fall; 0 by default.
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
+        /// The same as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
     }
 }
 
 impl Kind for Exponential {
-    fn plan(&self, _context: &Context) -> Planned {
+    fn plan(&self, context: &Context) -> Planned {
         let gamma = self.gamma;
-        curve(move |t, base| base * power(gamma, t))
+        let period = context.period("period", self.period)? as f64;
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
+        curve(move |t, base| floor.hold(base * gamma.powf(t as f64 / period), base))
     }
 }
 

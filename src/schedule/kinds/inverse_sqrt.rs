@@ -1,21 +1,28 @@
+use super::floor::Floor;
 use super::*;
 
 kind! {
     /// `base * sqrt(timescale / (t + timescale))`.
     ///
-    /// The rate at `t = 0` is `base`; at `t == 3 * timescale` it is half of that. It falls forever.
+    /// The rate at `t = 0` is `base`; at `t == 3 * timescale` it is half of that. It falls forever, or to the
+    /// floor.
     ///
     /// Source: transformers' `get_inverse_sqrt_schedule`, after its warm-up.
     inverse_sqrt => InverseSqrt {
         /// The time scale: a larger value falls more slowly.
         timescale: Length where AT_LEAST_ONE,
+        /// The rate at which it stops to fall; 0 by default.
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
+        /// The same as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
     }
 }
 
 impl Kind for InverseSqrt {
     fn plan(&self, context: &Context) -> Planned {
         let timescale = context.period("timescale", self.timescale)? as f64;
-        curve(move |t, base| base * (timescale / (t as f64 + timescale)).sqrt())
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
+        curve(move |t, base| floor.hold(base * (timescale / (t as f64 + timescale)).sqrt(), base))
     }
 }
 

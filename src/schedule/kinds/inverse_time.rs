@@ -1,11 +1,12 @@
+use super::floor::Floor;
 use super::*;
 
 kind! {
     /// `base / (1 + rate * t / decay)`; with `staircase`, `t / decay` is rounded down.
     ///
-    /// The rate at `t = 0` is `base`. It falls forever.
+    /// The rate at `t = 0` is `base`. It falls forever, or to the floor. With `power`, the divisor is raised to it.
     ///
-    /// Source: Keras' `InverseTimeDecay` (`decay_steps`, `decay_rate`).
+    /// Source: Keras' `InverseTimeDecay` (`decay_steps`, `decay_rate`); `power` as scikit-learn's "invscaling".
     inverse_time => InverseTime {
         /// The unit of time.
         decay: Length where AT_LEAST_ONE,
@@ -13,6 +14,12 @@ kind! {
         rate: f64 where NOT_NEGATIVE,
         /// Whether the rate changes only after whole units of time; not by default.
         staircase: bool = false,
+        /// The exponent of the divisor; 1 by default.
+        power: f64 where POSITIVE = 1.0,
+        /// The rate at which it stops to fall; 0 by default.
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
+        /// The same as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
     }
 }
 
@@ -21,9 +28,12 @@ impl Kind for InverseTime {
         let decay = context.period("decay", self.decay)?;
         let rate = self.rate;
         let staircase = self.staircase;
+        let power = self.power;
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
         curve(move |t, base| {
             let units = if staircase { (t / decay) as f64 } else { t as f64 / decay as f64 };
-            base / (1.0 + rate * units)
+            let divisor = 1.0 + rate * units;
+            floor.hold(base / if power == 1.0 { divisor } else { divisor.powf(power) }, base)
         })
     }
 }

@@ -13,6 +13,9 @@ use super::memory::{self, Extended, Improvement, Memory, Mode, ThresholdMode};
 use super::phases::Phases;
 use super::plan::{At, Curve};
 
+mod cycles;
+mod floor;
+
 /// Lists the files of the catalogue and the kind that each defines.
 macro_rules! catalogue {
     ($($file:ident::$Kind:ident,)*) => {
@@ -40,12 +43,18 @@ catalogue! {
     polynomial::Polynomial,
     cosine::Cosine,
     cosine_restarts::CosineRestarts,
+    polynomial_restarts::PolynomialRestarts,
+    tanh_restarts::TanhRestarts,
     cyclic::Cyclic,
     one_cycle::OneCycle,
     inverse_sqrt::InverseSqrt,
+    power::Power,
     wsd::Wsd,
+    wsds::Wsds,
     noam::Noam,
     tanh::Tanh,
+    rex::Rex,
+    hyperbolic::Hyperbolic,
     inverse_time::InverseTime,
     piecewise::Piecewise,
     expr::Expr,
@@ -54,15 +63,22 @@ catalogue! {
     chained::Chained,
     per_group::PerGroup,
     late::Late,
+    early::Early,
+    until::Until,
+    repeat::Repeat,
     in_f32::InF32,
     plateau::Plateau,
     greedy::Greedy,
+    newbob::Newbob,
+    adaptive::Adaptive,
 }
 
 pub use cosine::After;
+pub use cycles::Decays;
 pub use cyclic::CycleMode;
 pub use one_cycle::Anneal;
 pub use piecewise::Interpolate;
+pub use warmup::Rise;
 pub use wsd::{Shape, StableShape};
 
 /// Returns the definition of the kind called `name`, from the catalogue or registered.

@@ -1,9 +1,11 @@
+use super::floor::Floor;
 use super::*;
 
 kind! {
     /// `base * gamma^n`, where `n` is the number of milestones at or before `t`.
     ///
-    /// The drop is at `t == milestone`; a repeated milestone counts each time.
+    /// The drop is at `t == milestone`; a repeated milestone counts each time. The rate never falls below the
+    /// floor.
     ///
     /// Source: PyTorch's `MultiStepLR`.
     multi_step => MultiStep {
@@ -11,6 +13,10 @@ kind! {
         milestones: List<Length>,
         /// The factor per drop; 0.1 by default.
         gamma: f64 where DECAY = 0.1,
+        /// The rate at which it stops to fall; 0 by default.
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
+        /// The same as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
     }
 }
 
@@ -18,7 +24,8 @@ impl Kind for MultiStep {
     fn plan(&self, context: &Context) -> Planned {
         let milestones = context.in_order("milestones", &self.milestones)?;
         let gamma = self.gamma;
-        curve(move |t, base| base * power(gamma, passed(&milestones, t) as u64))
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
+        curve(move |t, base| floor.hold(base * power(gamma, passed(&milestones, t) as u64), base))
     }
 }
 

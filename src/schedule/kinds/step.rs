@@ -1,16 +1,21 @@
+use super::floor::Floor;
 use super::*;
 
 kind! {
     /// `base * gamma^floor(t / step_size)`.
     ///
-    /// The first drop is at `t == step_size`.
+    /// The first drop is at `t == step_size`. The rate never falls below the floor.
     ///
-    /// Source: PyTorch's `StepLR`; optax's `exponential_decay` with `staircase`.
+    /// Source: PyTorch's `StepLR`; optax's `exponential_decay` with `staircase`; the floor as fairseq's `StepLRSchedule`.
     step => Step {
         /// The duration of each rate.
         step_size: Length where AT_LEAST_ONE,
         /// The factor per drop; 0.1 by default.
         gamma: f64 where DECAY = 0.1,
+        /// The rate at which it stops to fall; 0 by default.
+        eta_min: f64 where NOT_NEGATIVE = 0.0,
+        /// The same as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
     }
 }
 
@@ -18,7 +23,8 @@ impl Kind for Step {
     fn plan(&self, context: &Context) -> Planned {
         let step_size = context.period("step_size", self.step_size)?;
         let gamma = self.gamma;
-        curve(move |t, base| base * power(gamma, t / step_size))
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
+        curve(move |t, base| floor.hold(base * power(gamma, t / step_size), base))
     }
 }
 

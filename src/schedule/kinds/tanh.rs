@@ -1,3 +1,4 @@
+use super::floor::Floor;
 use super::*;
 
 kind! {
@@ -17,18 +18,21 @@ kind! {
         ub: f64 = 3.0,
         /// The floor; 0 by default.
         eta_min: f64 where NOT_NEGATIVE = 0.0,
+        /// The floor as a share of `base`, in place of `eta_min`.
+        min_ratio?: f64 where FRACTION,
     }
 }
 
 impl Kind for Tanh {
     fn plan(&self, context: &Context) -> Planned {
         let t_max = context.period("t_max", self.t_max)?;
-        let eta_min = self.eta_min;
+        let floor = Floor::of(context, self.eta_min, self.min_ratio)?;
         let (lb, ub) = (self.lb, self.ub);
         if lb >= ub {
             return Err(context.refuse("lb", lb, &format!("it must be below ub, which is {ub}")));
         }
         curve(move |t, base| {
+            let eta_min = floor.rate(base);
             if t >= t_max {
                 return eta_min;
             }

@@ -9,6 +9,15 @@ words! {
         Cosine = "cosine",
         /// Up as `1 - sqrt(1 - x)`, down as `1 - sqrt(x)`.
         OneMinusSqrt = "1-sqrt",
+        /// Down as `1 - x^2`, up as `1 - (1 - x)^2`.
+        OneMinusSquare = "1-x^2",
+        /// Down as `2 * 0.5^x - 1`, up as `2 * 0.5^(1 - x) - 1`, as in Megatron.
+        Exponential = "exponential",
+        /// By the same factor in each update, between the floor and the rate of the stable phase: the last stage of
+        /// fairseq's tri-stage schedule. The floor must be above 0.
+        Geometric = "geometric",
+        /// Down as `(1 - x)^p`, up as `x^p`, where `p` is `shape_power`.
+        Power = "power",
     }
 }
 
@@ -31,7 +40,8 @@ kind! {
     /// `t == warmup + stable + decay`, and held.
     ///
     /// Source: Hu and others, "MiniCPM" (2024); transformers' `get_wsd_schedule` (`min_ratio`); timm's
-    /// `WSDLRScheduler` (`eta_min`, `stable_shape`).
+    /// `WSDLRScheduler` (`eta_min`, `stable_shape`); Megatron-core's `OptimizerParamScheduler` ("exponential");
+    /// fairseq's `TriStageLRSchedule` ("geometric").
     wsd => Wsd {
         /// The length of the warm-up; 0 by default.
         warmup: Length = Length::Steps(0),
@@ -51,6 +61,8 @@ kind! {
         stable_shape: StableShape = StableShape::Constant,
         /// The time scale of "rsqrt": a larger value falls more slowly; the length of the warm-up by default.
         stable_timescale?: Length where AT_LEAST_ONE,
+        /// The exponent of the shape "power"; 2 by default.
+        shape_power: f64 where POSITIVE = 2.0,
     }
 }
 
@@ -70,17 +82,26 @@ impl Kind for Wsd {
             (ratio, None) => Floor::Ratio(ratio.unwrap_or(0.0)),
         };
         let timescale = self.timescale(context, warmup)?;
-        let (up, down) = (self.warmup_shape, self.decay_shape);
+        let up = self.warmup_shape.planned(context, "warmup_shape", floor, self.shape_power)?;
+        let down = self.decay_shape.planned(context, "decay_shape", floor, self.shape_power)?;
         curve(move |t, base| {
             if t < warmup {
-                let risen = up.rise(progress(t, warmup));
+                let x = progress(t, warmup);
+                if up.is_geometric() {
+                    return geometric(base, floor.rate(base), 1.0 - x);
+                }
+                let risen = up.rise(x);
                 return match floor {
                     Floor::Ratio(ratio) => base * (risen * (1.0 - ratio) + ratio),
                     Floor::Rate(_) => base * risen,
                 };
             }
             let fallen = timescale.map_or(1.0, |timescale| 1.0 / (1.0 + (t - warmup) as f64 / timescale).sqrt());
-            let left = if t < decay_start { 1.0 } else { down.fall(share(t - decay_start, decay)) };
+            let passed = if t < decay_start { 0.0 } else { share(t - decay_start, decay) };
+            if down.is_geometric() {
+                return geometric(floor.above(base, fallen), floor.rate(base), passed);
+            }
+            let left = if t < decay_start { 1.0 } else { down.fall(passed) };
             match floor {
                 Floor::Ratio(ratio) => base * (fallen * left * (1.0 - ratio) + ratio),
                 Floor::Rate(eta_min) => eta_min + ((base * fallen).max(eta_min) - eta_min) * left,
@@ -124,27 +145,74 @@ enum Floor {
     Rate(f64),
 }
 
+impl Floor {
+    fn rate(self, base: f64) -> f64 {
+        match self {
+            Self::Ratio(ratio) => base * ratio,
+            Self::Rate(rate) => rate,
+        }
+    }
+
+    /// Returns the rate of the stable phase, which has fallen to the factor `fallen`.
+    fn above(self, base: f64, fallen: f64) -> f64 {
+        match self {
+            Self::Ratio(ratio) => base * (fallen * (1.0 - ratio) + ratio),
+            Self::Rate(rate) => (base * fallen).max(rate),
+        }
+    }
+}
+
+/// Returns the rate that falls from `top` to `floor` by the same factor in each update, after the share `x`.
+fn geometric(top: f64, floor: f64, x: f64) -> f64 {
+    if top > 0.0 { top * (floor / top).powf(x) } else { 0.0 }
+}
+
 /// Like [`progress`], but `total` may be 0: then everything has passed at once.
 fn share(t: u64, total: u64) -> f64 {
     if total == 0 { 1.0 } else { progress(t, total) }
 }
 
 impl Shape {
-    /// From 0 at 0 to 1 at 1.
+    /// Checks that the shape can be followed to this floor.
+    fn planned(self, context: &Context, field: &str, floor: Floor, power: f64) -> Result<PlannedShape, ScheduleError> {
+        if self == Self::Geometric && floor.rate(1.0) == 0.0 {
+            let rule = "it needs a floor above 0: give a min_ratio or an eta_min";
+            return Err(context.refuse(field, "\"geometric\"", rule));
+        }
+        Ok(PlannedShape { shape: self, power })
+    }
+}
+
+/// A shape with its exponent.
+#[derive(Clone, Copy)]
+struct PlannedShape {
+    shape: Shape,
+    power: f64,
+}
+
+impl PlannedShape {
+    fn is_geometric(self) -> bool {
+        self.shape == Shape::Geometric
+    }
+
+    /// From 0 at 0 to 1 at 1: the fall backwards.
     fn rise(self, x: f64) -> f64 {
-        match self {
-            Self::Linear => x,
-            Self::Cosine => half_cosine(0.0, 1.0, x),
-            Self::OneMinusSqrt => 1.0 - (1.0 - x).sqrt(),
+        match self.shape {
+            Shape::Linear => x,
+            Shape::Cosine => half_cosine(0.0, 1.0, x),
+            _ => self.fall(1.0 - x),
         }
     }
 
     /// From 1 at 0 to 0 at 1.
     fn fall(self, x: f64) -> f64 {
-        match self {
-            Self::Linear => 1.0 - x,
-            Self::Cosine => half_cosine(1.0, 0.0, x),
-            Self::OneMinusSqrt => 1.0 - x.sqrt(),
+        match self.shape {
+            Shape::Linear | Shape::Geometric => 1.0 - x,
+            Shape::Cosine => half_cosine(1.0, 0.0, x),
+            Shape::OneMinusSqrt => 1.0 - x.sqrt(),
+            Shape::OneMinusSquare => 1.0 - x * x,
+            Shape::Exponential => 2.0 * 0.5f64.powf(x) - 1.0,
+            Shape::Power => (1.0 - x).powf(self.power),
         }
     }
 }
@@ -189,5 +257,26 @@ mod tests {
     fn a_falling_stable_phase_without_timescale_is_refused() {
         let message = refusal(Schedule::wsd(10, 4).stable_shape(StableShape::Rsqrt));
         assert_eq!(message, "`wsd`: stable_timescale is not given; without a warm-up, \"rsqrt\" needs one");
+    }
+
+    #[test]
+    fn a_decay_may_be_exponential_square_or_a_power() {
+        let of = |shape| rates(Schedule::wsd(0, 4).decay_shape(shape), [0, 2, 4]);
+        assert_close(of(Shape::Exponential), [1.0, 2f64.sqrt() - 1.0, 0.0]);
+        assert_close(of(Shape::OneMinusSquare), [1.0, 0.75, 0.0]);
+        assert_close(of(Shape::Power), [1.0, 0.25, 0.0]);
+        assert_close(rates(Schedule::wsd(0, 4).decay_shape(Shape::Power).shape_power(3.0), [2]), [0.125]);
+    }
+
+    #[test]
+    fn a_geometric_decay_goes_to_its_floor_by_one_factor() {
+        let schedule = Schedule::wsd(2, 4).warmup(2).decay_shape(Shape::Geometric);
+        assert_close(rates(schedule.clone().min_ratio(0.01), [0, 1, 2, 4, 6, 8, 9]), [0.01, 0.505, 1.0, 1.0, 0.1, 0.01, 0.01]);
+        assert_close(rates(schedule.clone().eta_min(0.01), [1, 6, 8]), [0.5, 0.1, 0.01]);
+        let up = Schedule::wsd(2, 4).warmup(2).warmup_shape(Shape::Geometric).min_ratio(0.01);
+        assert_close(rates(up, [0, 1, 2]), [0.01, 0.1, 1.0]);
+        let message = refusal(schedule);
+        let rule = "it needs a floor above 0: give a min_ratio or an eta_min";
+        assert_eq!(message, format!("`wsd`: decay_shape is \"geometric\"; {rule}"));
     }
 }

@@ -1,9 +1,11 @@
-//! Checks that every batch of a run has enough rows for its model.
+//! Checks that every batch of a run has enough rows for its model, and the amount of data that one is.
 
 use serde_json::json;
 
 use crate::data::{Data, pieces};
 use crate::figures::counted;
+use crate::model::Input;
+use crate::schedule::Taken;
 use crate::train::TrainError;
 use crate::train::config::Config;
 
@@ -30,4 +32,14 @@ pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Resul
         return Err(TrainError::Field { field: field.to_owned(), value, rule });
     }
     Ok(())
+}
+
+/// Returns what an update takes from the data, of which the last one of an epoch may take less.
+pub(super) fn taken(data: &Data) -> Taken {
+    let samples = data.samples_before(1);
+    let tokens = match data.input() {
+        Input::Tokens { context, .. } => Some(samples.saturating_mul(context as u64)),
+        _ => None,
+    };
+    Taken { samples, tokens }
 }

@@ -167,7 +167,7 @@ impl Session {
         let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
         let validations = super::intervals::settle(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
-        let schedulers = Schedulers::new(&config, &optimizer, length)?;
+        let schedulers = Schedulers::new(&config, &optimizer, length, batches::taken(&data))?;
         let components = config.components.iter();
         let components =
             components.map(|(name, settings)| Ok((name.clone(), component::make(name, settings, &parameters)?)));

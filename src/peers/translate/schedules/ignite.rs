@@ -148,7 +148,7 @@ fn cycles(settings: Settings<'_>, base: f64, curve: Curve) -> Result<Schedule, R
     let plain = growth == 1 && falling == 1.0;
     match told(settings.form).unwrap_or(curve) {
         Curve::Cosine if start == base && end <= start => {
-            Ok(Schedule::cosine_restarts(length).t_mult(growth).cycle_decay(falling).eta_min(end).into())
+            Ok(Schedule::cosine_restarts(length).t_mult(growth as f64).cycle_decay(falling).eta_min(end).into())
         }
         _ if !plain => Err(settings.refuse(
             "cycle_mult",

@@ -45,7 +45,7 @@ fn restarts(settings: Settings<'_>) -> Result<(Schedule, f64), Refusal> {
         let reason = "with an `m_mul` as well, the top of a cycle depends on the floor, which Rekindle's restarts do not; write `schedule` in the configuration";
         return Err(settings.refuse("alpha", reason));
     }
-    let schedule = Schedule::cosine_restarts(first).t_mult(growth).cycle_decay(decay).eta_min(alpha * initial);
+    let schedule = Schedule::cosine_restarts(first).t_mult(growth as f64).cycle_decay(decay).eta_min(alpha * initial);
     Ok((schedule.into(), initial))
 }
 

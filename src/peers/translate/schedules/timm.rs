@@ -96,7 +96,7 @@ fn cosine(settings: Settings<'_>, times: &Times) -> Result<Schedule, Refusal> {
             Err(settings.refuse("lr_k_decay", "Rekindle's restarts have no k; write `schedule` in the configuration"))
         }
         Some((growth, decay, limit)) => {
-            let restarts = Schedule::cosine_restarts(total).t_mult(growth).cycle_decay(decay).eta_min(floor);
+            let restarts = Schedule::cosine_restarts(total).t_mult(growth as f64).cycle_decay(decay).eta_min(floor);
             Ok(restarts.cycle_limit(limit).into())
         }
         None if shift == 0 => Ok(Schedule::cosine(total).eta_min(floor).k_decay(k).into()),

@@ -93,7 +93,7 @@ pub(super) fn exponential(gamma: f64) -> Schedule {
 fn warm_restarts(settings: Settings<'_>) -> Result<Schedule, Refusal> {
     let (t_0, t_mult) = (settings.length("T_0")?, settings.length_or("T_mult", 1)?);
     let eta_min = settings.number_or("eta_min", 0.0)?;
-    Ok(Schedule::cosine_restarts(t_0).t_mult(t_mult).eta_min(eta_min).into())
+    Ok(Schedule::cosine_restarts(t_0).t_mult(t_mult as f64).eta_min(eta_min).into())
 }
 
 /// Returns the time at which warm restarts stand: the ends of the cycles before, and `T_cur` of the present one.
