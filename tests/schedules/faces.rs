@@ -95,7 +95,7 @@ fn a_mistake_in_text_is_pointed_at() {
         ("cosine(2x)", "`2x` is not a number\n  cosine(2x)\n         ^"),
         (
             "cosine(-5)",
-            "`cosine` takes a whole number or a share such as \"10%\" here, not -5\n  cosine(-5)\n         ^",
+            "`cosine` takes a whole number, a share such as \"10%\", or an amount such as \"5000 samples\" here, not -5\n  cosine(-5)\n         ^",
         ),
         ("step(gamma=0.1)", "`step` needs `step_size`\n  step(gamma=0.1)\n  ^"),
         ("step(5, step_size=6)", "`step` has been given `step_size` already\n  step(5, step_size=6)\n          ^"),
@@ -131,7 +131,7 @@ fn a_mistake_in_data_is_named_with_its_place() {
         ),
         (
             r#"{"kind": "multi_step", "milestones": [4, "soon"]}"#,
-            "milestones[1]: `multi_step` takes a whole number or a share such as \"10%\" here, not \"soon\"",
+            "milestones[1]: `multi_step` takes a whole number, a share such as \"10%\", or an amount such as \"5000 samples\" here, not \"soon\"",
         ),
         (
             r#"{"kind": "piecewise", "points": [[0, 1], [5]]}"#,

@@ -16,7 +16,7 @@ words! {
         /// By the same factor in each update, between the floor and the rate of the stable phase: the last stage of
         /// fairseq's tri-stage schedule. The floor must be above 0.
         Geometric = "geometric",
-        /// Down as `(1 - x)^p`, up as `x^p`, where `p` is `shape_power`.
+        /// Down as `1 - x^p`, up as `1 - (1 - x)^p`, where `p` is `shape_power`: 0.5 is "1-sqrt", 1 a straight line.
         Power = "power",
     }
 }
@@ -212,7 +212,7 @@ impl PlannedShape {
             Shape::OneMinusSqrt => 1.0 - x.sqrt(),
             Shape::OneMinusSquare => 1.0 - x * x,
             Shape::Exponential => 2.0 * 0.5f64.powf(x) - 1.0,
-            Shape::Power => (1.0 - x).powf(self.power),
+            Shape::Power => 1.0 - x.powf(self.power),
         }
     }
 }
@@ -264,8 +264,8 @@ mod tests {
         let of = |shape| rates(Schedule::wsd(0, 4).decay_shape(shape), [0, 2, 4]);
         assert_close(of(Shape::Exponential), [1.0, 2f64.sqrt() - 1.0, 0.0]);
         assert_close(of(Shape::OneMinusSquare), [1.0, 0.75, 0.0]);
-        assert_close(of(Shape::Power), [1.0, 0.25, 0.0]);
-        assert_close(rates(Schedule::wsd(0, 4).decay_shape(Shape::Power).shape_power(3.0), [2]), [0.125]);
+        assert_close(of(Shape::Power), [1.0, 0.75, 0.0]);
+        assert_close(rates(Schedule::wsd(0, 4).decay_shape(Shape::Power).shape_power(3.0), [2]), [0.875]);
     }
 
     #[test]

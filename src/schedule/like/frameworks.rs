@@ -63,15 +63,15 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "ignite.handlers.CosineAnnealingScheduler(optimizer, param_name, start_value, end_value, cycle_size, cycle_mult=1.0, start_value_mult=1.0, end_value_mult=1.0, warmup_duration=0, save_history=False)",
+        signature: "ignite.handlers.CosineAnnealingScheduler(optimizer, param_name, start_value, end_value, cycle_size, cycle_mult=1.0, start_value_mult=1.0, end_value_mult=1.0, warmup_duration=0, save_history=False, param_group_index=None)",
         say: ignite_cosine,
     },
     Class {
-        signature: "ignite.handlers.LinearCyclicalScheduler(optimizer, param_name, start_value, end_value, cycle_size, cycle_mult=1.0, start_value_mult=1.0, end_value_mult=1.0, warmup_duration=0, monotonic=False, save_history=False)",
+        signature: "ignite.handlers.LinearCyclicalScheduler(optimizer, param_name, start_value, end_value, cycle_size, cycle_mult=1.0, start_value_mult=1.0, end_value_mult=1.0, warmup_duration=0, save_history=False, param_group_index=None, monotonic=False)",
         say: ignite_linear,
     },
     Class {
-        signature: "ignite.handlers.create_lr_scheduler_with_warmup(lr_scheduler, warmup_start_value, warmup_duration, warmup_end_value=None, save_history=False)",
+        signature: "ignite.handlers.create_lr_scheduler_with_warmup(lr_scheduler, warmup_start_value, warmup_duration, warmup_end_value=None, save_history=False, output_simulated_values=None)",
         say: |given| {
             let (inner, start) = (given.inner("lr_scheduler")?, given.number("warmup_start_value")?);
             let steps = given.count("warmup_duration")?.max(2);
@@ -85,7 +85,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "ignite.handlers.LRScheduler(lr_scheduler, save_history=False)",
+        signature: "ignite.handlers.LRScheduler(lr_scheduler, save_history=False, use_legacy=False)",
         say: |given| {
             let inner = given.inner("lr_scheduler")?;
             if !inner.text.starts_with("exponential(") {
@@ -134,9 +134,9 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "mmengine.optim.scheduler.PolyLR(optimizer, eta_min=0, power=1, begin=0, end=None, last_step=-1, by_epoch=True, verbose=False, eta_min_ratio=None)",
+        signature: "mmengine.optim.scheduler.PolyLR(optimizer, eta_min=0, power=1, begin=0, end=None, last_step=-1, by_epoch=True, verbose=False)",
         say: |given| {
-            let low = format!("{}{}", floor(given.number("eta_min")?), ratio(given.number_or("eta_min_ratio", 0.0)?));
+            let low = floor(given.number("eta_min")?);
             let text = format!("polynomial({}, power={}{low})", mmengine_last(given)?, n(given.number("power")?));
             mmengine(given, text)
         },
@@ -163,7 +163,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "mmengine.optim.scheduler.MultiStepLR(optimizer, milestones, gamma=0.1, begin=0, end=None, last_step=-1, by_epoch=True, verbose=False)",
+        signature: "mmengine.optim.scheduler.MultiStepLR(optimizer, milestones, gamma=0.1, last_step=-1, begin=0, end=None, by_epoch=True, verbose=False)",
         say: |given| {
             mmengine(
                 given,

@@ -12,42 +12,42 @@ pub(super) const CLASSES: &[Class] = &[
         say: megatron,
     },
     Class {
-        signature: "olmo_core.optim.ConstantWithWarmup(units=None, warmup=0, warmup_min_lr=0, t_max=None)",
+        signature: "olmo_core.optim.ConstantWithWarmup(warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, units=None, t_max=None)",
         say: |given| olmo(given, &|_| Ok("constant".to_owned())),
     },
     Class {
-        signature: "olmo_core.optim.CosWithWarmup(units=None, warmup=0, alpha_f=0.1, t_max=None, warmup_min_lr=0)",
+        signature: "olmo_core.optim.CosWithWarmup(warmup=None, warmup_steps=None, warmup_fraction=None, alpha_f=0.1, t_max=None, warmup_min_lr=0.0, units=None)",
         say: |given| {
             olmo(given, &|given| {
-                let rest = given.rest("t_max", given.count("warmup")?)?;
+                let rest = given.rest("t_max", olmo_warmup(given)?)?;
                 Ok(format!("cosine({rest}{})", ratio(given.number("alpha_f")?)))
             })
         },
     },
     Class {
-        signature: "olmo_core.optim.LinearWithWarmup(units=None, warmup=0, alpha_f=0.1, t_max=None, warmup_min_lr=0)",
+        signature: "olmo_core.optim.LinearWithWarmup(alpha_f=0.1, t_max=None, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, units=None)",
         say: |given| {
             olmo(given, &|given| {
-                let rest = given.rest("t_max", given.count("warmup")?)?;
+                let rest = given.rest("t_max", olmo_warmup(given)?)?;
                 Ok(format!("polynomial({rest}{})", ratio(given.number("alpha_f")?)))
             })
         },
     },
     Class {
-        signature: "olmo_core.optim.InvSqrtWithWarmup(units=None, warmup=0, alpha_f=0.1, t_max=None, warmup_min_lr=0)",
+        signature: "olmo_core.optim.InvSqrtWithWarmup(alpha_f=0.1, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, units=None, t_max=None)",
         say: |given| {
             olmo(given, &|given| {
-                let (steps, low) = (given.count("warmup")?.max(1), ratio(given.number("alpha_f")?));
+                let (steps, low) = (olmo_warmup(given)?.max(1), ratio(given.number("alpha_f")?));
                 let rest = given.rest("t_max", steps)?;
                 Ok(format!("wsd(0, {}, 0{low}, stable_shape=\"rsqrt\", stable_timescale={steps})", rest + 1))
             })
         },
     },
     Class {
-        signature: "olmo_core.optim.PowerLR(units=None, warmup=0, decay=None, decay_fraction=None, exponent=-0.51, t_max=None, warmup_min_lr=0, decay_min_lr=0)",
+        signature: "olmo_core.optim.PowerLR(b=-0.51, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, decay=None, decay_steps=None, decay_fraction=0.1, decay_min_lr=0.0, units=None, t_max=None)",
         say: |given| {
-            let (steps, decay) = (given.count("warmup")?.max(1), olmo_decay(given)?);
-            let (total, exponent) = (given.count("t_max")?, -given.number("exponent")?);
+            let (steps, decay) = (olmo_warmup(given)?.max(1), olmo_decay(given)?);
+            let (total, exponent) = (given.count("t_max")?, -given.number("b")?);
             let start = total.checked_sub(decay).filter(|start| *start > steps);
             let start = start.ok_or_else(|| given.wrong("warm-up and decay are longer than `t_max`"))?;
             let rise =
@@ -61,21 +61,21 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "olmo_core.optim.WSD(units=None, warmup=None, decay=None, decay_fraction=None, t_max=None, warmup_min_lr=0, decay_min_lr=0)",
+        signature: "olmo_core.optim.WSD(warmup=None, warmup_steps=None, warmup_fraction=None, decay=None, decay_steps=None, decay_fraction=0.1, warmup_min_lr=0.0, decay_min_lr=0.0, units=None, t_max=None)",
         say: |given| {
             olmo(given, &|given| {
                 let decay = olmo_decay(given)?;
-                let stable = given.rest("t_max", given.count("warmup")?)?.checked_sub(decay);
+                let stable = given.rest("t_max", olmo_warmup(given)?)?.checked_sub(decay);
                 let stable = stable.ok_or_else(|| given.wrong("warm-up and decay are longer than `t_max`"))?;
                 Ok(format!("wsd(0, {stable}, {decay}, eta_min={})", n(given.number("decay_min_lr")?)))
             })
         },
     },
     Class {
-        signature: "olmo_core.optim.WSDS(units=None, period_lengths=None, warmup=0, decay=None, decay_fraction=None, t_max=None, warmup_min_lr=0, decay_min_lr=0)",
+        signature: "olmo_core.optim.WSDS(period_lengths=None, period_lr_multipliers=None, warmup=0, warmup_fraction=None, decay=None, decay_fraction=None, warmup_min_lr=0.0, decay_min_lr=0.0, units=None, t_max=None)",
         say: |given| {
-            if given.number("warmup_min_lr")? != 0.0 {
-                return Err(given.wrong("`warmup_min_lr` other than 0 is not read"));
+            if given.number("warmup_min_lr")? != 0.0 || !given.is_none("period_lr_multipliers") {
+                return Err(given.wrong("`warmup_min_lr` and `period_lr_multipliers` are not read"));
             }
             let (periods, warmup) = (given.counts("period_lengths")?, given.count("warmup")?);
             let low = floor(given.number("decay_min_lr")?);
@@ -98,7 +98,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "nanotron.helpers.lr_scheduler_builder(learning_rate, lr_warmup_steps=0, lr_decay_steps=None, lr_decay_style='linear', min_decay_lr=None, total_training_steps=None)",
+        signature: "nanotron.helpers.lr_scheduler_builder(learning_rate, lr_warmup_steps=0, lr_warmup_style='linear', lr_decay_style='linear', lr_decay_steps=None, lr_decay_starting_step=None, min_decay_lr=None, total_training_steps=None)",
         say: |given| {
             let (base, steps) = (given.number("learning_rate")?, given.count("lr_warmup_steps")?);
             let rest = match given.is_none("lr_decay_steps") {
@@ -112,7 +112,8 @@ pub(super) const CLASSES: &[Class] = &[
                 _ => format!("wsd(0, 0, {rest}, decay_shape=\"1-sqrt\"{low})"),
             };
             let said = Said::of(base, warmup(steps, 0.0, &decay))?;
-            Ok(said.note("the floor is the share min_decay_lr/learning_rate of the rate of each group"))
+            Ok(said
+                .note("its LRSchedulerArgs are read as its arguments; the floor is a share of the rate of each group"))
         },
     },
     Class {
@@ -170,15 +171,24 @@ fn megatron(given: &Given<'_>) -> Result<Said, LikeError> {
 const T_MAX: &str = "`t_max` is the length of the run, which OLMo-core's trainer gives to the scheduler";
 
 fn olmo(given: &Given<'_>, decay: &dyn Fn(&Given<'_>) -> Result<String, LikeError>) -> Result<Said, LikeError> {
-    let text = warmup(given.count("warmup")?, given.number("warmup_min_lr")?, &decay(given)?);
+    let text = warmup(olmo_warmup(given)?, given.number("warmup_min_lr")?, &decay(given)?);
     Ok(Said::text(text)?.note(T_MAX))
 }
 
+fn olmo_warmup(given: &Given<'_>) -> Result<u64, LikeError> {
+    part(given, ["warmup", "warmup_steps"], "warmup_fraction")
+}
+
 fn olmo_decay(given: &Given<'_>) -> Result<u64, LikeError> {
-    if given.is_none("decay_fraction") {
-        return given.count("decay");
+    part(given, ["decay", "decay_steps"], "decay_fraction")
+}
+
+/// A part of the run, as a number of steps under one of two names, or as a share of it.
+fn part(given: &Given<'_>, names: [&str; 2], fraction: &str) -> Result<u64, LikeError> {
+    if let Some(name) = names.into_iter().find(|name| !given.is_none(name)) {
+        return given.count(name);
     }
-    Ok((given.number("decay_fraction")? * given.count("t_max")? as f64).round() as u64)
+    Ok((given.number(fraction)? * given.count("t_max")? as f64).round() as u64)
 }
 
 fn torchtitan(given: &Given<'_>) -> Result<Said, LikeError> {

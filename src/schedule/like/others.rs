@@ -47,14 +47,14 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "pytorch_scheduler.RexScheduler(optimizer, total_steps, min_lr=0.0, last_epoch=-1)",
-        say: |given| Said::text(format!("rex({}{})", given.count("total_steps")?, floor(given.number("min_lr")?))),
+        signature: "pytorch_scheduler.RexScheduler(optimizer, total_steps, last_epoch=-1)",
+        say: |given| Said::text(format!("rex({})", given.count("total_steps")?)),
     },
     Class {
-        signature: "pytorch_scheduler.HyperbolicLRScheduler(optimizer, max_iter, upper_bound, min_lr=0.0, warmup_steps=0, last_epoch=-1)",
+        signature: "pytorch_scheduler.HyperbolicLRScheduler(optimizer, total_steps, upper_bound, min_lr=1e-6, warmup_steps=0, last_epoch=-1)",
         say: |given| {
             let (steps, low) = (given.count("warmup_steps")?, given.number("min_lr")?);
-            let (rest, upper) = (given.rest("max_iter", steps)?, given.count("upper_bound")?);
+            let (rest, upper) = (given.rest("total_steps", steps)?, given.count("upper_bound")?);
             Said::text(warmup(steps, low, &format!("hyperbolic({rest}, upper_bound={upper}{})", floor(low))))
         },
     },
@@ -101,7 +101,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "pytorch_warmup.UntunedLinearWarmup(optimizer, beta2=0.999, last_step=-1)",
+        signature: "pytorch_warmup.UntunedLinearWarmup(optimizer, last_step=-1, beta2=0.999)",
         say: |given| {
             let beta2 = given.number("beta2")?;
             if !(0.0..1.0).contains(&beta2) {
@@ -197,11 +197,11 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "torch_schedule_anything.polynomial_schedule_with_inverse_warmup(optimizer, warmup_to_value, anneal_to_value, num_warmup_steps, num_training_steps, power=2.0, warmup_multiplier=20)",
+        signature: "torch_schedule_anything.polynomial_schedule_with_inverse_warmup(optimizer, warmup_to_value, anneal_to_value, num_warmup_steps, num_training_steps, polynomial_exponent=2.0, warmup_multiplier=20.0, schedule_target='lr')",
         say: |given| {
             let (start, end) = (given.number("warmup_multiplier")?, given.number("warmup_to_value")?);
             let steps = given.count("num_warmup_steps")?;
-            let power = n(given.number("power")?);
+            let power = n(given.number("polynomial_exponent")?);
             let low = ratio(share(given, "`anneal_to_value`", given.number("anneal_to_value")?, end)?);
             let decay = format!("polynomial({}, power={power}{low})", given.rest("num_training_steps", steps)?);
             let rise = format!("linear({}, {}, {steps})", n(start), n(end));
@@ -210,7 +210,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "lrsched.cosine_restarts(base_lr, period, t_mult=1, min_lr=0.0)",
+        signature: "lrsched.cosine_restarts(base_lr, min_lr, period, t_mult)",
         say: |given| {
             let (period, growth) = (given.count("period")?, n(given.number("t_mult")?));
             let text = format!("cosine_restarts({period}, t_mult={growth}{})", floor(given.number("min_lr")?));
@@ -218,10 +218,10 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "lrsched.triangular2(base_lr, max_lr, step_size)",
+        signature: "lrsched.triangular2(min_lr, max_lr, step_size)",
         say: |given| {
             let (peak, up) = (n(given.number("max_lr")?), given.count("step_size")?);
-            Said::of(given.number("base_lr")?, format!("cyclic({peak}, step_size_up={up}, mode=\"triangular2\")"))
+            Said::of(given.number("min_lr")?, format!("cyclic({peak}, step_size_up={up}, mode=\"triangular2\")"))
         },
     },
 ];

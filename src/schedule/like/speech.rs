@@ -9,7 +9,7 @@ const FROM_ONE: &str = "it counts from 1: the first update of its warm-up has on
 
 pub(super) const CLASSES: &[Class] = &[
     Class {
-        signature: "fairseq2.optim.lr_schedulers.CosineAnnealingLR(optimizer, cycle_len, num_warmup_steps, cycle_mul=1.0, lr_mul=1.0, start_lr=0.0, final_lr=0.0)",
+        signature: "fairseq2.optim.lr_schedulers.CosineAnnealingLR(optimizer, cycle_len, num_warmup_steps, cycle_mul=1.0, lr_mul=1.0, start_lr=0.0, final_lr=0.0, last_epoch=-1)",
         say: |given| {
             let cycles = cycles(given.count("cycle_len")?, given.number("cycle_mul")?, given.number("lr_mul")?);
             let text = format!("cosine_restarts({cycles}{})", floor(given.number("final_lr")?));
@@ -17,7 +17,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "fairseq2.optim.lr_schedulers.NoamLR(optimizer, num_warmup_steps)",
+        signature: "fairseq2.optim.lr_schedulers.NoamLR(optimizer, num_warmup_steps, last_epoch=-1)",
         say: |given| {
             let steps = given.count("num_warmup_steps")?.max(1);
             let share = n((steps as f64).powf(-0.5));
@@ -26,7 +26,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "fairseq2.optim.lr_schedulers.PolynomialDecayLR(optimizer, num_steps, num_warmup_steps, power=1.0, start_lr=0.0, final_lr=0.0)",
+        signature: "fairseq2.optim.lr_schedulers.PolynomialDecayLR(optimizer, num_steps, num_warmup_steps, power=1.0, start_lr=0.0, final_lr=0.0, last_epoch=-1)",
         say: |given| {
             let steps = given.count("num_warmup_steps")?;
             let (rest, power) = (given.rest("num_steps", steps)?, n(given.number("power")?));
@@ -35,7 +35,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "fairseq2.optim.lr_schedulers.TriStageLR(optimizer, num_steps, stage_ratio, start_lr_scale=0.01, final_lr_scale=0.01)",
+        signature: "fairseq2.optim.lr_schedulers.TriStageLR(optimizer, num_steps, stage_ratio, start_lr_scale=0.01, final_lr_scale=0.01, last_epoch=-1)",
         say: |given| {
             let (total, ratios) = (given.count("num_steps")? as f64, given.numbers("stage_ratio")?);
             let [up, hold, down] = ratios.as_slice() else {

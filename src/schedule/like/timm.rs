@@ -5,6 +5,7 @@ use super::error::LikeError;
 use super::given::Given;
 use super::pieces::{floor, unless};
 
+const TANH: &str = "without a warm-up timm's first epoch has the base rate itself, a millionth above the curve";
 const NOISE: &str = "noise is not offered here";
 
 pub(super) const CLASSES: &[Class] = &[
@@ -31,12 +32,10 @@ pub(super) const CLASSES: &[Class] = &[
             let cycles = cycles(given)?;
             let kind = if cycles.is_empty() { "tanh" } else { "tanh_restarts" };
             let curve = format!("{kind}({total}{floor}{cycles}{lb}{ub})");
-            // Without a warm-up timm leaves the first rate as it is.
-            let text = match given.count("warmup_t")? {
-                0 => format!("sequential([1], [constant, early(1, {curve})])"),
-                _ => return warmed(given, &curve),
-            };
-            warmed(given, &text)
+            if given.count("warmup_t")? > 0 || cycles.is_empty() {
+                return Ok(warmed(given, &curve)?.note(TANH));
+            }
+            warmed(given, &format!("sequential([1], [constant, early(1, {curve})])"))
         },
     },
     Class {
@@ -81,7 +80,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "timm.scheduler.WSDLRScheduler(optimizer, t_initial, decay_t, lr_min=0, stable_fn='constant', decay_fn='linear', stable_timescale=None, warmup_t=0, warmup_lr_init=0, warmup_prefix=True, t_in_epochs=True, noise_range_t=None, noise_pct=0.67, noise_std=1, noise_seed=42, initialize=True)",
+        signature: "timm.scheduler.WSDLRScheduler(optimizer, t_initial, decay_t, lr_min=0, stable_fn='constant', stable_timescale=None, stable_power=0.5, decay_fn='1-sqrt', decay_power=0.5, decay_ratio=0.1, warmup_t=0, warmup_lr_init=0, t_in_epochs=True, noise_range_t=None, noise_pct=0.67, noise_std=1, noise_seed=42, initialize=True)",
         say: |given| {
             let decay = given.count("decay_t")?;
             let stable = given.count("t_initial")?.saturating_sub(decay);
@@ -89,15 +88,19 @@ pub(super) const CLASSES: &[Class] = &[
             let timescale = given.count_or("stable_timescale", given.count("warmup_t")?)?;
             let timescale =
                 if stable_shape == "rsqrt" { format!(", stable_timescale={timescale}") } else { String::new() };
-            let shape = given.word("decay_fn", &["linear", "cosine", "1-sqrt"])?;
-            warmed(
-                given,
-                &format!(
-                    "wsd(0, {stable}, {decay}, decay_shape=\"{shape}\", stable_shape=\"{stable_shape}\"{timescale}, \
-                     eta_min={})",
-                    n(given.number("lr_min")?)
-                ),
-            )
+            let shape = given.word("decay_fn", &["linear", "cosine", "1-sqrt", "power"])?;
+            let power = match shape {
+                "power" => format!(", shape_power={}", n(given.number("decay_power")?)),
+                _ => String::new(),
+            };
+            let text = format!(
+                "wsd(0, {stable}, {decay}, decay_shape=\"{shape}\", stable_shape=\"{stable_shape}\"{timescale}{power}, \
+                 eta_min={})",
+                n(given.number("lr_min")?)
+            );
+            without_noise(given)?;
+            let text = super::pieces::warmup(given.count("warmup_t")?, given.number("warmup_lr_init")?, &text);
+            in_epochs(given, Said::text(text)?)
         },
     },
 ];
@@ -125,9 +128,12 @@ fn warmed(given: &Given<'_>, text: &str) -> Result<Said, LikeError> {
         _ if given.flag("warmup_prefix")? => super::pieces::warmup(steps, start, text),
         _ => super::pieces::warmup(steps, start, &format!("early({steps}, {text})")),
     };
-    let said = Said::text(text)?;
-    let per_epoch = given.has("t_in_epochs") && !given.flag("t_in_epochs")?;
-    Ok(if per_epoch {
+    in_epochs(given, Said::text(text)?)
+}
+
+fn in_epochs(given: &Given<'_>, said: Said) -> Result<Said, LikeError> {
+    let per_update = given.has("t_in_epochs") && !given.flag("t_in_epochs")?;
+    Ok(if per_update {
         said
     } else {
         said.note("timm counts epochs unless t_in_epochs=False: add unit=\"epoch\" for that")
