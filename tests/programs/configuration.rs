@@ -464,9 +464,9 @@ fn every_range_of_a_schedule_that_is_stated_is_kept() {
                     config
                 };
                 assert!(!is_taken(&with(&beyond)), "{kind}: {} = {beyond} is taken", key.name);
-                // The highest rate must not be below the lowest one, nor the bound below the length.
-                let is_free =
-                    ![("greedy", "max_lr"), ("hyperbolic", "upper_bound")].contains(&(kind, key.name.as_str()));
+                // The highest rate must not be below the lowest one, nor a length below its parts.
+                let bound_by_another = [("greedy", "max_lr"), ("hyperbolic", "upper_bound"), ("wsds", "periods")];
+                let is_free = !bound_by_another.contains(&(kind, key.name.as_str()));
                 assert!(is_taken(&with(&within)) || !is_free, "{kind}: {} = {within} is refused", key.name);
                 tried += 1;
             }

@@ -149,7 +149,9 @@ proptest! {
         let mut text: Vec<char> = which.get(&constructors).chars().collect();
         let at = at.index(text.len());
         match digit {
-            10 => drop(text.remove(at)),
+            10 => {
+                text.remove(at);
+            }
             digit => text[at] = char::from(b'0' + digit),
         }
         if let Ok(found) = like(&text.into_iter().collect::<String>()) {

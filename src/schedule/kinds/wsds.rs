@@ -11,7 +11,7 @@ kind! {
     /// Source: Wen and others, "Understanding warmup-stable-decay learning rates" (2024), WSD-S; OLMo-core's `WSDS`.
     wsds => Wsds {
         /// The lengths of the periods.
-        periods: List<Length>,
+        periods: List<Length> where AT_LEAST_ONE,
         /// The length of the decay in each.
         decay: Length,
         /// The length of the warm-up, a part of the first period; 0 by default.

@@ -38,7 +38,7 @@ pub enum LikeError {
         /// The schedule.
         text: String,
         /// The reason.
-        source: ScheduleError,
+        source: Box<ScheduleError>,
     },
 }
 

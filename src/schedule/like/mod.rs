@@ -51,7 +51,7 @@ pub fn like(constructor: &str) -> Result<Like, LikeError> {
     let schedule = said.text.parse().map_err(|source| LikeError::Refused {
         class: class.name().to_owned(),
         text: said.text.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let base_lrs = (!said.base_lrs.is_empty()).then_some(said.base_lrs);
     Ok(Like { schedule, base_lrs, class: class.path().to_owned(), notes: said.notes })

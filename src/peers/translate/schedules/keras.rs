@@ -42,7 +42,7 @@ fn restarts(settings: Settings<'_>) -> Result<(Schedule, f64), Refusal> {
     let growth = settings.length_or("t_mul", 2)?;
     let (decay, alpha) = (settings.number_or("m_mul", 1.0)?, settings.number_or("alpha", 0.0)?);
     if alpha != 0.0 && decay != 1.0 {
-        let reason = "with an `m_mul` as well, the top of a cycle depends on the floor, which Rekindle's restarts do not; write `schedule` in the configuration";
+        let reason = "with an `m_mul` as well, the top of a cycle depends on the floor, which is not translated; write `schedule` in the configuration";
         return Err(settings.refuse("alpha", reason));
     }
     let schedule = Schedule::cosine_restarts(first).t_mult(growth as f64).cycle_decay(decay).eta_min(alpha * initial);

@@ -83,8 +83,10 @@ fn cycles(settings: Settings<'_>, times: &Times) -> Result<Option<(u64, f64, u64
 fn once(settings: Settings<'_>, times: &Times) -> Result<(), Refusal> {
     match cycles(settings, times)? {
         None => Ok(()),
-        Some(_) => Err(settings
-            .refuse("lr_cycle_limit", "Rekindle has restarts of a cosine only; write `schedule` in the configuration")),
+        Some(_) => Err(settings.refuse(
+            "lr_cycle_limit",
+            "restarts of this curve are not translated; write `schedule` in the configuration",
+        )),
     }
 }
 
