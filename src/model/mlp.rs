@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::outline::product;
-use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
+use super::{Activation, Activations, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy};
 use crate::model::Input;
 use crate::ops;
 use crate::parameters::Parameters;
@@ -85,6 +85,14 @@ impl ModelSpec for MlpConfig {
     fn outline(&self, input: &Input, outputs: usize) -> std::result::Result<Option<Outline>, ModelError> {
         let activations = self.activations(product(input.shape()), outputs);
         Outline::counted(self, activations, input, outputs).map(Some)
+    }
+
+    fn flops(&self, input: &Input, outputs: usize) -> std::result::Result<Vec<LayerFlops>, ModelError> {
+        let widths = self.widths(input.numbers(), outputs);
+        let layer = |(index, pair): (usize, &[usize])| {
+            LayerFlops::new((2 * index).to_string(), &[pair[0] as u64, pair[1] as u64])
+        };
+        Ok(widths.windows(2).enumerate().map(layer).collect())
     }
 
     fn resumable(&self) -> &'static [&'static str] {

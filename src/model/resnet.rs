@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::outline::product;
-use super::{Activation, Activations, Mode, Model, ModelError, ModelSpec, Outline, Policy};
+use super::{Activation, Activations, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy, flops};
 use crate::model::Input;
 use crate::ops::{self, After, Conv2d};
 use crate::parameters::Parameters;
@@ -73,6 +73,20 @@ impl ModelSpec for ResNetConfig {
 
     fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
         Outline::counted(self, self.activations(input.shape(), outputs), input, outputs).map(Some)
+    }
+
+    fn flops(&self, input: &Input, outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {
+        let [_, mut height, mut width] = image("a resnet", input)?;
+        let mut positions = vec![product(&[height, width])];
+        for (stage, &depth) in self.depths.iter().enumerate() {
+            if stage > 0 {
+                (height, width) = (height.div_ceil(2), width.div_ceil(2));
+            }
+            let convolutions = depth.saturating_mul(2).saturating_add(usize::from(stage > 0));
+            positions.extend(std::iter::repeat_n(product(&[height, width]), convolutions));
+        }
+        let outline = Outline::counted(self, Activations::default(), input, outputs)?;
+        Ok(flops::of_weights(&outline, positions.into_iter().chain([1])))
     }
 }
 

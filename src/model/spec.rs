@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use candle_core::Device;
 
-use super::{Model, ModelConfig, ModelError, Outline, Policy};
+use super::{LayerFlops, Model, ModelConfig, ModelError, Outline, Policy};
 use crate::model::Input;
 
 /// A model before it is built. Its fields are the settings of the `[model]` table.
@@ -103,6 +103,14 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
     /// As [`ModelSpec::build`].
     fn outline(&self, _input: &Input, _outputs: usize) -> Result<Option<Outline>, ModelError> {
         Ok(None)
+    }
+
+    /// Returns the floating-point operations of a forward pass, by layer, in order; empty if they are not known.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::build`].
+    fn flops(&self, _input: &Input, _outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {
+        Ok(Vec::new())
     }
 
     /// Returns the settings that can change on a resume. All others determine the shape of the weights.

@@ -123,6 +123,18 @@ impl ConvNetConfig {
         let drops = self.dropout > 0.0 || self.blocks.iter().any(|block| block.dropout > 0.0);
         Activations::of_steps(input, steps.into_iter().chain(averaged).chain(layers)).with_dropout(drops)
     }
+
+    /// Returns the number of pixels in a channel of the result of each convolution, for an image of this shape.
+    pub(super) fn pixels(&self, image: &[usize]) -> Vec<u64> {
+        let &[_, height, width] = image else { return Vec::new() };
+        let (mut sides, mut pixels) = ([height, width], Vec::new());
+        for block in &self.blocks {
+            let Ok([convolved, pooled]) = block.sides(sides) else { break };
+            pixels.push(product(&convolved));
+            sides = pooled;
+        }
+        pixels
+    }
 }
 
 impl ConvBlock {

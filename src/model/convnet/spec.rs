@@ -6,7 +6,7 @@ use super::ConvNet;
 use super::config::{ConvBlock, ConvNetConfig};
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Model, ModelConfig, ModelError, ModelSpec, Outline, Policy};
+use crate::model::{Activations, LayerFlops, Model, ModelConfig, ModelError, ModelSpec, Outline, Policy, flops};
 
 impl ModelSpec for ConvNetConfig {
     fn validate(&self) -> Result<(), ModelError> {
@@ -50,6 +50,11 @@ impl ModelSpec for ConvNetConfig {
 
     fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
         Outline::counted(self, self.activations(input.shape(), outputs), input, outputs).map(Some)
+    }
+
+    fn flops(&self, input: &Input, outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {
+        let outline = Outline::counted(self, Activations::default(), input, outputs)?;
+        Ok(flops::of_weights(&outline, self.pixels(input.shape()).into_iter().chain(std::iter::repeat(1))))
     }
 
     fn resumable(&self) -> &'static [&'static str] {

@@ -6,7 +6,7 @@ use super::Gpt;
 use super::config::{GptConfig, Positions};
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Activations, Model, ModelConfig, ModelError, ModelSpec, Outline, Policy};
+use crate::model::{Activations, LayerFlops, Model, ModelConfig, ModelError, ModelSpec, Outline, Policy, flops};
 
 impl ModelSpec for GptConfig {
     fn validate(&self) -> Result<(), ModelError> {
@@ -71,6 +71,30 @@ impl ModelSpec for GptConfig {
             Input::Numbers(_) => Activations::default(),
         };
         Outline::counted(self, activations, input, outputs).map(Some)
+    }
+
+    fn flops(&self, input: &Input, outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {
+        let outline = Outline::counted(self, Activations::default(), input, outputs)?;
+        let (tokens, width) = (input.numbers() as u64, self.width as u64);
+        let mut layers = Vec::new();
+        for layer in flops::of_weights(&outline, std::iter::repeat(tokens)) {
+            // A table is read, without a product.
+            if ["wte", "wpe", "embed_tokens", "embed_positions"].iter().any(|table| layer.layer.ends_with(table)) {
+                continue;
+            }
+            let attention =
+                ["attn.c_proj", "attn.o_proj"].iter().find(|projection| layer.layer.ends_with(**projection));
+            if attention.is_some()
+                && let Some((block, _)) = layer.layer.rsplit_once('.')
+            {
+                layers.push(LayerFlops::new(block, &[2, tokens, tokens, width]));
+            }
+            layers.push(layer);
+        }
+        if self.tied {
+            layers.push(LayerFlops::new("lm_head", &[tokens, width, outputs as u64]));
+        }
+        Ok(layers)
     }
 
     fn resumable(&self) -> &'static [&'static str] {
