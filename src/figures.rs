@@ -4,6 +4,8 @@
 
 use std::fmt::Display;
 
+use crate::memory::Size;
+
 /// Minimal number of significant digits.
 const DIGITS: i32 = 4;
 
@@ -55,6 +57,42 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, unit: &str) -
     format!("{count} {unit}{ending}")
 }
 
+/// Formats seconds in the unit that fits, with two digits or more: `1.5 h`, `250 ms`.
+///
+/// ```
+/// use rekindle::figures::span;
+///
+/// assert_eq!([5400.0, 0.25, 95.0].map(span), ["1.5 h", "250 ms", "1.6 min"]);
+/// ```
+pub fn span(seconds: f64) -> String {
+    const UNITS: [(f64, &str); 6] =
+        [(86_400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")];
+    let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1e-6, "µs"));
+    let amount = seconds / size;
+    let decimals = usize::from(amount < 9.95);
+    let text = format!("{amount:.decimals$}");
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    let unit = if unit == "days" && text == "1" { "day" } else { unit };
+    format!("{text} {unit}")
+}
+
+/// Formats a number of floating-point operations: `101 kFLOP`, `9.7 MFLOP`.
+pub fn flops(operations: u64) -> String {
+    // The units and digits are those of sizes.
+    Size(operations).to_string().replace('B', "FLOP")
+}
+
+/// Formats a number of steps per second: `0.0125`, `1.25`, `12.5`, `1250`.
+pub fn speed(x: f64) -> String {
+    let decimals = match x {
+        _ if x >= 100.0 => 0,
+        _ if x >= 10.0 => 1,
+        _ if x >= 1.0 => 2,
+        _ => 4,
+    };
+    format!("{x:.decimals$}")
+}
+
 /// Formats with the first of these numbers of decimals that shows enough digits, otherwise with a power of ten.
 fn shown(x: f64, decimals: &[i32]) -> String {
     let enough = |decimals: &&i32| (10f64.powi(DIGITS - 1 - **decimals)..LARGE).contains(&x.abs());
@@ -82,6 +120,26 @@ mod tests {
             shown,
             ["8.1559", "0.1000", "0.099990", "0.001000", "9.990e-4", "999999.0000", "-0.5000", "-3.000e-8"]
         );
+    }
+
+    #[test]
+    fn a_span_of_time_is_in_the_unit_that_fits() {
+        let spans =
+            [(86_400.0, "1 day"), (200_000.0, "2.3 days"), (5400.0, "1.5 h"), (61.0, "1 min"), (0.25, "250 ms")];
+        for (seconds, text) in spans {
+            assert_eq!(span(seconds), text);
+        }
+        assert_eq!((span(2e-5), span(0.0)), ("20 µs".to_owned(), "0 µs".to_owned()));
+    }
+
+    #[test]
+    fn operations_have_the_prefixes_of_sizes() {
+        assert_eq!([0, 101_000, 9_700_000_000].map(flops), ["0 FLOP", "101 kFLOP", "9.7 GFLOP"]);
+    }
+
+    #[test]
+    fn a_speed_has_three_digits_or_more() {
+        assert_eq!([1234.5, 45.67, 1.0, 0.012].map(speed), ["1234", "45.7", "1.00", "0.0120"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reports about runs, for people and for programs.
 
+mod brief;
 pub mod chart;
 mod check;
 mod course;
@@ -15,6 +16,7 @@ pub mod pictures;
 mod plan;
 mod planned;
 mod plot;
+mod rests;
 pub(crate) mod run_status;
 pub(crate) mod run_status_text;
 mod runs;
@@ -22,6 +24,7 @@ mod statistics;
 #[doc(hidden)]
 pub mod terminal;
 
+pub use brief::brief;
 pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, ScheduleCheck};
 pub use course::{Course, Due};
 pub use follow::{Change, Follower, LogLine};
@@ -31,8 +34,9 @@ pub use layers::{Layer, layers};
 pub use log::{LogError, LogFormat, export_log, export_log_to};
 pub use measured::{Measured, Validation};
 pub use plan::{LrPlan, PlanError};
-pub use planned::Planned;
+pub use planned::{Planned, PlannedSaves};
 pub use plot::{Plot, PlotAxis};
+pub use rests::Rest;
 pub use run_status::{GroupStatus, RunStatus};
 pub use runs::{RunState, RunSummary, Runs};
 pub use statistics::{TensorSummary, summarize};

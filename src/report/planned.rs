@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::rests::{Rest, rests};
 use super::{Check, pictures, terminal};
+use crate::figures::{self, counted, span};
 use crate::memory::{self, Size};
 use crate::schedule::Trajectory;
-use crate::train::{Control, Forecast, Session, Setting, TrainError, from_file};
+use crate::train::{Agenda, Control, Forecast, KeepConfig, Session, Setting, TrainError, from_file};
 
 /// Height of the picture of the schedule, in rows.
 const ROWS: usize = 10;
@@ -29,8 +31,28 @@ pub struct Planned {
     pub failure_seconds: f64,
     /// The interval of saves, in seconds, at which failures cost the least.
     pub best_interval_seconds: Option<f64>,
+    /// The stretches at the rate 0.
+    pub rests: Vec<Rest>,
+    /// The validations of the run.
+    pub validations: u64,
+    /// Its checkpoints.
+    pub saves: PlannedSaves,
+    /// The time of the whole run in seconds, with validations and the last save; the others are made while training
+    /// continues.
+    pub run_seconds: Option<f64>,
     #[serde(skip)]
     picture: String,
+}
+
+/// The checkpoints of a run before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedSaves {
+    /// Their number, with the first and the last.
+    pub made: u64,
+    /// The number of those that stay, at most.
+    pub kept: u64,
+    /// Whether the numbers are only estimates, because saves follow the clock.
+    pub is_estimate: bool,
 }
 
 impl Planned {
@@ -49,9 +71,41 @@ impl Planned {
         let session = Session::new(from_file(path, settings)?)?;
         session.require_figures()?;
         let (check, picture) = (Check::of(&session), picture(&session));
+        let rests = rests(session.scheduler(), session.total_steps());
+        let (agenda, keep) = (session.agenda(Duration::ZERO, Duration::ZERO), session.config().checkpoint.keep.clone());
         let forecast = Forecast::of(session, out, control)?;
         let best_interval_seconds = forecast.best_interval(failures).map(|interval| interval.as_secs_f64());
-        Ok(Self { check, forecast, failure_seconds: failures.as_secs_f64(), best_interval_seconds, picture })
+        let run_seconds = run_seconds(&agenda, &forecast);
+        Ok(Self {
+            check,
+            failure_seconds: failures.as_secs_f64(),
+            best_interval_seconds,
+            rests,
+            validations: agenda.validations_after(0),
+            saves: PlannedSaves::of(&agenda, &keep, run_seconds, forecast.save_seconds),
+            run_seconds,
+            forecast,
+            picture,
+        })
+    }
+}
+
+/// Estimates the time of a run from that of an update and that of a save.
+fn run_seconds(agenda: &Agenda, forecast: &Forecast) -> Option<f64> {
+    let updates = agenda.total_steps() as f64 + agenda.validations_after(0) as f64 * agenda.validation_cost();
+    Some(forecast.step_seconds? * updates + forecast.save_seconds.unwrap_or_default())
+}
+
+impl PlannedSaves {
+    fn of(agenda: &Agenda, keep: &KeepConfig, run_seconds: Option<f64>, save_seconds: Option<f64>) -> Self {
+        let by_steps = agenda.saves_after(0);
+        let by_clock = agenda.saves_by_clock(run_seconds.unwrap_or_default(), save_seconds.unwrap_or_default());
+        let made = 2 + by_steps.unwrap_or_default().max(by_clock.unwrap_or_default());
+        let every = keep.every.and_then(|every| every.in_steps(agenda.steps_per_epoch()));
+        let rules = [keep.last, keep.best].into_iter().flatten().map(|count| count as u64);
+        let kept = rules.sum::<u64>() + every.map_or(0, |every| agenda.total_steps() / every.max(1));
+        let kept = if keep.is_empty() { made } else { kept.clamp(1, made) };
+        Self { made, kept, is_estimate: by_clock.is_some() }
     }
 }
 
@@ -71,22 +125,19 @@ impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, forecast, picture, .. } = self;
         write!(f, "{check}{picture}")?;
+        for Rest { group, steps } in &self.rests {
+            let (count, total) = (steps.end - steps.start, check.length.steps);
+            let last = steps.end - 1;
+            writeln!(f, "rate 0      group {group}: steps {} to {last}, {count} of {total}", steps.start)?;
+        }
         let of = forecast.available.map(|bytes| format!("; {} are available", Size(bytes))).unwrap_or_default();
         writeln!(f, "memory      at least {}{of}", Size(memory::total(&forecast.memory)))?;
         for need in forecast.memory.iter().filter(|need| need.bytes > 0) {
             let detail = if need.detail.is_empty() { String::new() } else { format!(" ({})", need.detail) };
             writeln!(f, "            {}: {}{detail}", need.what, Size(need.bytes))?;
         }
-        write!(f, "checkpoint  {}", Size(forecast.checkpoint_bytes))?;
-        match forecast.save_seconds {
-            Some(save) => writeln!(f, ", saved in {}", span(save))?,
-            None => writeln!(f, "; a save was not timed, because nothing could be written to the disk of the run")?,
-        }
-        if let Some(step) = forecast.step_seconds {
-            let steps = check.length.steps;
-            let whole = span(step * steps as f64);
-            writeln!(f, "time        {} a step, {whole} for all, without validations and saves", span(step))?;
-        }
+        self.write_saves(f)?;
+        self.write_time(f)?;
         if let Some(interval) = self.best_interval_seconds {
             let failures = Duration::from_secs_f64(self.failure_seconds);
             let lost = forecast.lost_share(Duration::from_secs_f64(interval), failures).unwrap_or_default();
@@ -101,32 +152,36 @@ impl fmt::Display for Planned {
     }
 }
 
-/// Formats seconds in the unit that fits, with two digits or more.
-fn span(seconds: f64) -> String {
-    const UNITS: [(f64, &str); 6] =
-        [(86_400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")];
-    let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1e-6, "µs"));
-    let amount = seconds / size;
-    let decimals = usize::from(amount < 9.95);
-    let text = format!("{amount:.decimals$}");
-    let text = text.strip_suffix(".0").unwrap_or(&text);
-    let unit = if unit == "days" && text == "1" { "day" } else { unit };
-    format!("{text} {unit}")
+impl Planned {
+    fn write_saves(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (forecast, PlannedSaves { made, kept, is_estimate }) = (&self.forecast, self.saves);
+        write!(f, "checkpoint  {}", Size(forecast.checkpoint_bytes))?;
+        match forecast.save_seconds {
+            Some(save) => writeln!(f, ", saved in {}", span(save))?,
+            None => writeln!(f, "; a save was not timed, because nothing could be written to the disk of the run")?,
+        }
+        let about = if is_estimate { "about " } else { "" };
+        let disk = Size(forecast.checkpoint_bytes.saturating_mul(kept));
+        let stay = if kept == made { "all stay".to_owned() } else { format!("{kept} of them stay") };
+        writeln!(f, "            {about}{made} in the run; {stay}, with {disk}")
+    }
+
+    fn write_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(step), Some(run)) = (self.forecast.step_seconds, self.run_seconds) else { return Ok(()) };
+        let flops = self.check.model.flops_per_step as f64 / step;
+        let speed = if flops > 0.0 { format!(" ({}/s)", figures::flops(flops as u64)) } else { String::new() };
+        let (each, whole) = (span(step), span(run));
+        let validations = match self.validations {
+            0 => String::new(),
+            count => format!(" with {}", counted(count, "validation")),
+        };
+        writeln!(f, "time        {each} a step{speed}; about {whole} for all{validations}")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_span_of_time_is_in_the_unit_that_fits() {
-        let spans =
-            [(86_400.0, "1 day"), (200_000.0, "2.3 days"), (5400.0, "1.5 h"), (61.0, "1 min"), (0.25, "250 ms")];
-        for (seconds, text) in spans {
-            assert_eq!(span(seconds), text);
-        }
-        assert_eq!((span(2e-5), span(0.0)), ("20 µs".to_owned(), "0 µs".to_owned()));
-    }
 
     #[test]
     fn the_interval_of_saves_is_that_of_young() {

@@ -121,7 +121,8 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
     let damaged =
         kept.decisions.iter().filter(|decision| decision.stays == Some(Reason::Damaged) && decision.copy.is_none());
     let faults = damaged.filter_map(|decision| Checkpoint::read(&decision.path).err());
-    let mut messages: Vec<String> = faults.map(|error| format!("skipped a damaged checkpoint: {error}")).collect();
+    let mut messages: Vec<String> =
+        faults.map(|error| format!("warning: skipped a damaged checkpoint: {error}")).collect();
     for best in &kept.best {
         match Checkpoint::read(&best.path) {
             Ok(checkpoint) => {
@@ -129,7 +130,7 @@ pub fn best_at(path: &Path) -> Result<(Checkpoint, Vec<String>), TrainError> {
                 return Ok((checkpoint, messages));
             }
             Err(error) if error.is_unread() => return Err(error.into()),
-            Err(error) => messages.push(format!("skipped a damaged checkpoint: {error}")),
+            Err(error) => messages.push(format!("warning: skipped a damaged checkpoint: {error}")),
         }
     }
     let metric = kept.rules.metric.map(|metric| format!(" by {}", word(&metric))).unwrap_or_default();

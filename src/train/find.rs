@@ -139,5 +139,5 @@ pub fn not_a_part(path: &Path) -> String {
 }
 
 fn passed_over(damaged: &Damaged) -> String {
-    format!("skipped a damaged checkpoint: {damaged}")
+    format!("warning: skipped a damaged checkpoint: {damaged}")
 }

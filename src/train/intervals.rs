@@ -67,6 +67,18 @@ impl Validations {
         done.is_multiple_of(self.every) || self.end == Some(done)
     }
 
+    /// Returns the number of validations after `done` updates, in a run of `total`.
+    pub fn after(&self, done: u64, total: u64) -> u64 {
+        let regular = (total / self.every).saturating_sub(done / self.every);
+        let is_extra = self.end.is_some_and(|end| end > done && end <= total && !end.is_multiple_of(self.every));
+        regular + u64::from(is_extra)
+    }
+
+    /// Whether some are neither at the end of an epoch nor at that of the run.
+    pub fn are_within(&self, Lengths { total, epoch }: Lengths) -> bool {
+        !self.every.is_multiple_of(epoch) && self.every < total
+    }
+
     /// Returns the number of updates at the next validation after `done`, in a run of `total`.
     pub fn next(&self, done: u64, total: u64) -> Option<u64> {
         let regular = next_multiple(self.every, done).filter(|&next| next <= total);
@@ -142,6 +154,34 @@ impl Saves {
             || self.best.is_some_and(|metric| measured.figure(metric).is_some())
     }
 
+    /// Returns the number of saves after `done` updates and before the last of `total`, with `validations` ahead; `None`
+    /// if only the clock determines them. Of several rules the one with the most saves counts, because saves of several
+    /// rules are usually the same.
+    pub fn after(&self, done: u64, total: u64, validations: u64) -> Option<u64> {
+        let multiples = |every: u64| (total.saturating_sub(1) / every).saturating_sub(done / every);
+        let regular = if let Rhythm::Steps(steps) = self.rhythm { Some(multiples(steps)) } else { None };
+        let best = self.best.filter(|metric| metric.is_of_validation()).map(|_| validations);
+        [regular, self.kept.map(multiples), best].into_iter().flatten().max()
+    }
+
+    /// Returns the interval of saves, if it is one of the clock.
+    pub fn interval(&self) -> Option<Duration> {
+        if let Rhythm::Clock(interval) = self.rhythm { Some(interval) } else { None }
+    }
+
+    /// Estimates the number of saves by the clock in a run of some seconds with `moments` ends of epochs or validations;
+    /// `None` if the clock determines none.
+    pub fn by_clock(&self, run_seconds: f64, save_seconds: f64, moments: u64) -> Option<u64> {
+        match self.rhythm {
+            Rhythm::Steps(_) => None,
+            Rhythm::Clock(interval) => Some((run_seconds / interval.as_secs_f64()) as u64),
+            Rhythm::Fitting(_) => {
+                let affordable = run_seconds / (save_seconds * f64::from(Self::APART));
+                Some(((run_seconds / Self::LONGEST.as_secs_f64()) as u64).max(moments.min(affordable as u64)))
+            }
+        }
+    }
+
     fn spacing(&self, last: Instant) -> Duration {
         let trained = last.saturating_duration_since(self.began);
         self.cost.saturating_mul(Self::APART).max(trained / Self::SHARE)
@@ -150,10 +190,14 @@ impl Saves {
 
 /// Determines the validations, if there are rows for them; an automatic interval in `config` is replaced by the result.
 pub(super) fn settle(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
-    let rows = data.validation_rows().len();
+    let cost = validation_cost(data);
+    (cost > 0.0).then(|| Validations::settle(&mut config.validation, lengths, cost))
+}
+
+/// Estimates the time of a validation as a multiple of the time of an update.
+pub(super) fn validation_cost(data: &Data) -> f64 {
     // Training has a forward and a backward pass, which together take three times as long per row.
-    let cost = rows as f64 / data.samples_before(1).max(1) as f64 / 3.0;
-    (rows > 0).then(|| Validations::settle(&mut config.validation, lengths, cost))
+    data.validation_rows().len() as f64 / data.samples_before(1).max(1) as f64 / 3.0
 }
 
 /// Describes the intervals of a run after `done` updates.

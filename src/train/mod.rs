@@ -7,11 +7,13 @@
 //! configuration, `run_dir/` the run directory, `checks/` the checks before the first step, `observe/` progress, signals
 //! and messages.
 
+mod agenda;
 mod best;
 mod builder;
 mod checks;
 mod component;
 pub(crate) mod config;
+mod continued;
 mod error;
 mod find;
 mod find_lr;
@@ -32,6 +34,7 @@ mod schedulers;
 mod session;
 mod sink;
 
+pub use agenda::Agenda;
 pub use best::{BestCheckpoint, Kept, best_at};
 pub use builder::SessionBuilder;
 pub(crate) use checks::memory::Purpose;
@@ -57,6 +60,7 @@ pub(crate) use metrics::evaluate;
 #[cfg(feature = "cli")]
 pub use observe::console::Console;
 pub use observe::control::{Answer, Control, Stake};
+pub use observe::json_lines::{JsonLines, Records};
 pub use observe::progress::{Phase, Progress};
 #[doc(hidden)]
 pub use observe::signals::{file_size_limit_is_an_error, is_default};

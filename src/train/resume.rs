@@ -8,6 +8,7 @@ use super::config::changes::written;
 use super::config::load::{self, Setting};
 use super::config::paths::base_of;
 use super::config::{Config, written_config};
+use super::continued::{Why, continued, newest_of};
 use super::find::{newest, single};
 use super::given::Given;
 use super::joining::Origin;
@@ -64,17 +65,17 @@ pub(super) fn resume_first(
             in_place(&run, choices, None, given, control)
         }
         Place::Run(run) => {
-            let (checkpoint, messages) = newest(&run.join("checkpoints"), choices.strict)?;
+            let (checkpoint, why, messages) = newest_of(&run.join("checkpoints"), choices.strict)?;
             written_config::compare(&run, &checkpoint, &configuration(&checkpoint, choices.settings)?)?;
-            branch(&checkpoint, messages, choices, given, control)
+            branch((&checkpoint, why), messages, choices, given, control)
         }
         Place::Folder(folder) => {
-            let (checkpoint, messages) = newest(&folder, choices.strict)?;
-            branch(&checkpoint, messages, choices, given, control)
+            let (checkpoint, why, messages) = newest_of(&folder, choices.strict)?;
+            branch((&checkpoint, why), messages, choices, given, control)
         }
         Place::Single(path) => {
             let (checkpoint, messages) = single(&path)?;
-            branch(&checkpoint, messages, choices, given, control)
+            branch((&checkpoint, Why::Given), messages, choices, given, control)
         }
     }
 }
@@ -172,7 +173,7 @@ fn in_place(
         messages.push("the run has no checkpoint yet and begins at its first step".to_owned());
         return Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages });
     }
-    let (checkpoint, damaged) = newest(&folder, strict)?;
+    let (checkpoint, why, damaged) = newest_of(&folder, strict)?;
     messages.extend(damaged);
     let config = asked.map_or_else(|| configuration(&checkpoint, settings), Ok)?;
     let written = written_config::compare(run, &checkpoint, &config)?;
@@ -189,6 +190,7 @@ fn in_place(
         written_config::Found::Behind => messages.extend(directory.keep_edited_config()?),
         written_config::Found::AsWritten | written_config::Found::Agrees => {}
     }
+    messages.extend(continued(&checkpoint, why, &session, None));
     // Changes are saved at once, because a kill before the next checkpoint would silently revert them.
     let is_changed = changes_at(&session, checkpoint.step()).is_some();
     let last = (!is_changed).then(|| checkpoint.path().to_owned());
@@ -201,7 +203,7 @@ fn swept(directory: &RunDirectory) -> Vec<String> {
         Ok(swept) if swept.is_empty() => Vec::new(),
         Ok(swept) if swept.len() == 1 => vec!["removed the remains of a killed save".to_owned()],
         Ok(swept) => vec![format!("removed the remains of {} killed saves", swept.len())],
-        Err(error) => vec![format!("the remains of a killed save cannot be removed: {error}")],
+        Err(error) => vec![format!("warning: the remains of a killed save cannot be removed: {error}")],
     }
 }
 
@@ -214,7 +216,7 @@ fn is_empty_file(path: &Path) -> Result<bool, TrainError> {
 }
 
 fn branch(
-    checkpoint: &Checkpoint,
+    (checkpoint, why): (&Checkpoint, Why),
     mut messages: Vec<String>,
     ResumeOptions { settings, out, .. }: ResumeOptions<'_>,
     given: Given,
@@ -226,7 +228,7 @@ fn branch(
     let session = session(checkpoint, config, settings, (given, &out), &mut messages)?;
     let directory = RunDirectory::create(&out)?;
     log::copy_before(&origin, &directory.log_file(), checkpoint.step())?;
-    messages.push(format!("continues in {}; {} is not changed", out.display(), checkpoint.path().display()));
+    messages.extend(continued(checkpoint, why, &session, Some(&out)));
     Ok(Resumed { run: Run::enter(session, directory, control, None)?, messages })
 }
 
@@ -270,7 +272,8 @@ fn session(
 /// Returns a message if a checkpoint was saved by another build or on another machine.
 pub(crate) fn other_machine(checkpoint: &Checkpoint, here: &WrittenBy) -> Option<String> {
     let differences = checkpoint.manifest().written_by.differences(here);
-    let message = "the same bits are not promised, because it was saved by another build or on another machine";
+    let message =
+        "warning: the same bits are not promised, because it was saved by another build or on another machine";
     (!differences.is_empty()).then(|| format!("{message}: {}", differences.join("; ")))
 }
 

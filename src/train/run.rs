@@ -111,7 +111,9 @@ impl Run {
         self.session.shard();
         self.control.needs_others(self.session.is_sharded());
         let (done, recorded, total) = (self.session.step(), self.session.logged(), self.session.total_steps());
-        sink.begin(&Beginning { done, recorded, total, run: &self.path })?;
+        let (wait, time) = self.keeper.as_ref().map_or(Default::default(), Keeper::save_times);
+        let agenda = self.session.agenda(wait, time);
+        sink.begin(&Beginning { done, recorded, total, run: &self.path, agenda: &agenda })?;
         // A sink that cannot write says so before the first step.
         flush(sink);
         let began = Instant::now();
@@ -200,7 +202,7 @@ impl Run {
     /// Saves the state before the batch that failed, so that no update is lost.
     fn save_before(&mut self, error: TrainError, sink: &mut dyn Sink) -> TrainError {
         if let Err(unsaved) = self.finish(Outcome::Finished, sink) {
-            sink.message(&format!("step {} is not saved: {unsaved}", self.session.step()));
+            sink.message(&format!("warning: step {} is not saved: {unsaved}", self.session.step()));
         }
         error
     }

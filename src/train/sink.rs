@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::TrainError;
+use super::agenda::Agenda;
 use super::record::StepRecord;
 use crate::optim::MeasuredGradients;
 use crate::parameters::Parameters;
@@ -32,6 +33,8 @@ pub struct Beginning<'a> {
     pub total: u64,
     /// The run directory, or its URL.
     pub run: &'a Path,
+    /// The validations and saves of the run.
+    pub agenda: &'a Agenda,
 }
 
 /// The tensors of a step, as reported to sinks.

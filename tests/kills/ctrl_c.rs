@@ -75,7 +75,7 @@ fn a_second_ctrl_c_stops_at_once() {
     // Update 4 ends an epoch, whose line is printed next.
     training.wait_until(|| steps(&run).contains(&3));
     keyboard.write_all(b"\x03").unwrap();
-    let answered = "SIGINT: stopping after this step";
+    let answered = "SIGINT: saving and stopping after this step";
     training.wait_until(|| fs::read_to_string(lab.path("stderr")).unwrap().contains(answered));
     // Within a second of the first it would be the same request.
     sleep(Duration::from_millis(1200));

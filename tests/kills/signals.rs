@@ -64,7 +64,8 @@ fn every_signal_that_would_end_a_run_saves_and_stops_it() {
         training.signal(signal);
         let ended = training.ended();
         assert_eq!(ended.code, Some(code), "SIG{signal}: {}", ended.stderr);
-        let answer = format!("SIG{signal}: stopping after this step; a second one stops at once without saving");
+        let answer =
+            format!("SIG{signal}: saving and stopping after this step; once more to stop at once, without saving");
         assert!(ended.stderr.contains(&answer), "{}", ended.stderr);
         assert_eq!(log(&run).len() as u64, *steps(&run).last().unwrap(), "every update made is saved");
     }
@@ -275,7 +276,7 @@ fn a_later_second_signal_stops_at_once_with_another_exit_code() {
     training.wait_until(|| Progress::last_told(&progress) == Some((Phase::Training, 4)));
     training.wait_until(|| steps(&lab.path("run")).contains(&3));
     training.signal("TERM");
-    let answered = || fs::read_to_string(&stderr).unwrap().contains("SIGTERM: stopping after this step");
+    let answered = || fs::read_to_string(&stderr).unwrap().contains("SIGTERM: saving and stopping after this step");
     training.wait_until(answered);
     // Within a second of the first it would be the same request.
     sleep(Duration::from_millis(1200));

@@ -27,4 +27,5 @@ mod plan;
 mod predict;
 mod refusals;
 mod sample;
+mod training_output;
 mod typed_wrong;

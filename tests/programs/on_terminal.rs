@@ -1,4 +1,4 @@
-//! Output in a terminal of 80 columns.
+//! Output in a terminal.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -11,9 +11,14 @@ use crate::common::programs::{TRAIN, Workplace};
 
 const COLUMNS: u16 = 80;
 
-/// Returns the output of a command whose stderr is a terminal.
-fn shown(mut command: Command) -> String {
-    let size = libc::winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+/// Returns the output of a command whose stderr is a terminal of 80 columns.
+fn shown(command: Command) -> String {
+    shown_in(COLUMNS, command)
+}
+
+/// The same with another number of columns.
+fn shown_in(columns: u16, mut command: Command) -> String {
+    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let (mut screen, mut terminal) = (0, 0);
     // SAFETY: the two numbers have room for what is written to them, no name is asked for, and the size is only read.
     let opened = unsafe { libc::openpty(&mut screen, &mut terminal, ptr::null_mut(), ptr::null(), &size) };
@@ -40,10 +45,12 @@ fn the_notes_of_a_run_do_not_fill_the_terminal() {
     let rows: String = (0..40).map(|row| format!("{}{}\n", words(row), row % 2)).collect();
     fs::write(place.path("rows.csv"), format!("{header}label\n{rows}")).unwrap();
     let all = place.train(&["config.toml", "--out", "run"]).err;
-    let count = all.lines().take_while(|line| !line.starts_with("done")).count();
+    let is_note = |line: &&str| !line.starts_with("plan: ");
+    let count = all.lines().filter(is_note).take_while(|line| !line.starts_with("done")).count();
     assert!(count > 10, "{all}");
     let text = shown(place.command(TRAIN, &["config.toml", "--out", "shown"]));
-    let opening: Vec<&str> = text.lines().take_while(|line| !line.contains("shows all of this")).collect();
+    let notes = text.lines().filter(is_note);
+    let opening: Vec<&str> = notes.take_while(|line| !line.contains("shows all of this")).collect();
     let rows: usize = opening.iter().map(|line| line.chars().count().div_ceil(COLUMNS.into())).sum();
     assert!(rows < 6 && opening.len() < count, "{text}");
     assert!(opening.iter().any(|line| line.starts_with("note: validates every")), "{text}");
@@ -58,4 +65,40 @@ fn an_evaluation_counts_its_rows() {
     let place = Workplace::with_run();
     let text = shown(place.command(TRAIN, &["eval", "run", "--rows", "train"]));
     assert!(text.contains("row 0/18"), "{text:?}");
+}
+
+/// Returns the texts of the bar, as they were drawn one after the other.
+fn bars(text: &str) -> Vec<&str> {
+    let texts = text.split(['\r', '\n', '\x1b']).map(|text| text.trim_start_matches("[2K"));
+    texts.filter(|text| text.starts_with("step ")).map(str::trim_end).collect()
+}
+
+#[test]
+fn the_bar_fits_into_a_narrow_terminal_and_no_number_is_cut() {
+    let place = Workplace::new();
+    let long = ["--set", "train.epochs=2000", "--set", "checkpoint.every='10000 steps'"];
+    let arguments = [&["config.toml", "--out", "run"], &long[..]].concat();
+    let text = shown_in(40, place.command(TRAIN, &arguments));
+    let bars = bars(&text);
+    assert!(bars.iter().any(|bar| bar.contains(" left")), "{text:?}");
+    assert!(bars.iter().all(|bar| bar.chars().count() <= 36), "{bars:?}");
+    let is_whole = |bar: &&str| {
+        let last = bar.rsplit(" | ").next().unwrap_or_default();
+        !bar.contains('|') || last.strip_prefix("loss=").is_some_and(|loss| loss.parse::<f64>().is_ok())
+    };
+    assert!(bars.iter().all(is_whole), "{bars:?}");
+}
+
+/// In a pipe, another program may write the lines to the same terminal, where they would land in the bar.
+#[test]
+fn there_is_no_bar_beside_a_pipe_or_in_a_quiet_run() {
+    let place = Workplace::new();
+    let quiet = shown(place.command(TRAIN, &["config.toml", "--out", "quiet", "--quiet"]));
+    assert_eq!(quiet, "");
+    let json = shown(place.command(TRAIN, &["config.toml", "--out", "json", "--json"]));
+    assert!(bars(&json).is_empty() && json.contains("done: 20 steps"), "{json:?}");
+    let mut shell = place.command("sh", &["-c", "\"$0\" config.toml --out run | cat >&2", TRAIN]);
+    shell.stdin(Stdio::null());
+    let piped = shown(shell);
+    assert!(bars(&piped).is_empty() && piped.contains("epoch 04 | lr="), "{piped:?}");
 }

@@ -64,6 +64,36 @@ fn a_plan_shows_memory_time_and_saves_and_leaves_no_file() {
     assert_eq!(names(&place), before);
 }
 
+#[test]
+fn a_plan_counts_operations_and_checkpoints_and_names_the_steps_at_the_rate_0() {
+    let place = place();
+    let settings = ["checkpoint.every='10 steps'", "schedule='linear(1, 0, 30)'", "checkpoint.keep.last=2"];
+    let settings: Vec<&str> = settings.into_iter().flat_map(|setting| ["--set", setting]).collect();
+    let all = settings[..4].to_vec();
+    let planned = |settings: &[&str]| place.train(&[&["--plan", "tiny.toml"], settings].concat()).out;
+    let text = planned(&all);
+    // Two features, four hidden units, one value.
+    for line in [
+        "layer  shapes      parameters  forward, a row",
+        "0      [4] [4, 2]          12         16 FLOP",
+        "2      [1] [1, 4]           5          8 FLOP",
+        "rate 0      group 0: steps 30 to 39, 10 of 40",
+        "5 in the run; all stay, with",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let json: Value = serde_json::from_str(&planned(&[&all[..], &["--json"]].concat())).unwrap();
+    // All 30 rows are one batch, and a backward pass has twice the operations.
+    assert_eq!(json["model"]["flops_per_step"], 24 * 3 * 30, "{json}");
+    place.train(&[&["tiny.toml", "--out", "run"], &all[..]].concat()).says(0, &[]);
+    let checkpoints = || fs::read_dir(place.path("run/checkpoints")).unwrap().count() as u64;
+    assert_eq!(json["saves"]["made"], checkpoints());
+    let json: Value = serde_json::from_str(&planned(&[&settings[..], &["--json"]].concat())).unwrap();
+    fs::remove_dir_all(place.path("run")).unwrap();
+    place.train(&[&["tiny.toml", "--out", "run"], &settings[..]].concat()).says(0, &[]);
+    assert_eq!(json["saves"]["kept"], checkpoints());
+}
+
 /// The size that a plan names is that of a checkpoint of the run.
 #[test]
 fn a_plan_knows_the_size_of_a_checkpoint() {
@@ -82,7 +112,7 @@ fn a_plan_knows_the_size_of_a_checkpoint() {
 fn a_plan_is_of_a_new_run_and_its_options_need_it() {
     let place = place();
     assert_eq!(place.train(&["--plan", "--resume", "run"]).code, Some(2));
-    assert_eq!(place.train(&["tiny.toml", "--json"]).code, Some(2));
+    assert_eq!(place.train(&["--plan", "tiny.toml", "--quiet"]).code, Some(2));
     assert_eq!(place.train(&["tiny.toml", "--failures-every", "6h"]).code, Some(2));
     let told = place.train(&["--plan", "tiny.toml", "--set", "optimizer.lr=-1"]);
     told.says(2, &["optimizer.lr"]);

@@ -7,6 +7,7 @@ mod init;
 mod memory;
 mod on_device;
 mod opening;
+mod output;
 mod plan;
 mod predict;
 mod prove;
@@ -14,6 +15,7 @@ mod ranks;
 mod reference;
 mod request;
 mod sample;
+mod summary;
 mod supervise;
 mod warnings;
 
@@ -26,18 +28,17 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use rekindle::distributed::Launched;
 use rekindle::duration::duration;
-use rekindle::figures::counted;
-use rekindle::report::{Measured, Validation};
 use rekindle::train::resume::{ResumeOptions, Resumed};
 use rekindle::train::{
-    BestCheckpoint, Console, Control, Metric, Outcome, Progress, Run, Setting, Sink, Sinks, TrainError,
-    file_size_limit_is_an_error, from_file, joining,
+    Console, Control, Progress, Run, Setting, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file, joining,
 };
 use rekindle::trained::{Trained, TrainedError};
-use rekindle::{figures, shell, store, threads};
+use rekindle::{shell, threads};
 
 use self::on_device::OnDevice;
+use self::output::Output;
 use self::ranks::{Ended, Ranks};
+use self::summary::summarize;
 
 /// Train a model so that the run survives being killed: after a resume it has the same bits as without the
 /// interruption.
@@ -67,9 +68,8 @@ struct Arguments {
     /// With --plan, the mean time between two failures of the machines, such as `6h`; a day if not given.
     #[arg(long, value_name = "TIME", requires = "plan", value_parser = duration)]
     failures_every: Option<Duration>,
-    /// With --plan, print JSON, for programs.
-    #[arg(long, requires = "plan")]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -122,7 +122,7 @@ fn main() -> ExitCode {
         };
         return ranks.leave(ended);
     }
-    let mut console = Console::new();
+    let mut console = arguments.output.console();
     warnings::show(console.lines());
     if let Some(Command::Supervise(arguments)) = &arguments.command {
         return supervise::run(arguments, &settled, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
@@ -178,8 +178,11 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
     match prepare(arguments, ranks, control) {
         Ok(Resumed { mut run, messages }) => {
             messages.iter().for_each(|message| console.message(message));
+            if console.shows_progress() {
+                opening::plan(&run).iter().for_each(|line| console.message(line));
+            }
             ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
-            let code = train(&mut run, console);
+            let code = train(&mut run, arguments.output.records(), console);
             let together = ranks::is_together(&run);
             if !together && code > 128 {
                 console.message(
@@ -292,9 +295,14 @@ fn prepare(arguments: &Arguments, ranks: &Ranks, control: Control) -> Result<Res
 }
 
 /// Trains, prints a summary, and returns the exit code.
-fn train(run: &mut Run, console: &mut Console) -> u8 {
+fn train(run: &mut Run, mut records: Option<impl Sink>, console: &mut Console) -> u8 {
     let (first_step, began) = (run.session().step(), Instant::now());
-    match run.train(&mut Sinks(vec![&mut Progress::from_environment(), console])) {
+    let mut progress = Progress::from_environment();
+    let mut sinks = Sinks(vec![&mut progress, console]);
+    if let Some(records) = &mut records {
+        sinks.0.push(records);
+    }
+    match run.train(&mut sinks) {
         Ok(outcome) => {
             summarize(run, &outcome, first_step, began, console);
             ranks::code_after(&outcome)
@@ -321,62 +329,4 @@ fn train(run: &mut Run, console: &mut Console) -> u8 {
 
 fn default_out(config: &Path) -> PathBuf {
     Path::new("runs").join(config.file_stem().unwrap_or(config.as_os_str()))
-}
-
-/// Returns the validation with the lowest loss, if that is lower than the loss of the best checkpoint.
-fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>) -> Option<Validation> {
-    if store::is_url(run.path()) || best.is_some_and(|best| best.metric != Metric::ValidationLoss) {
-        return None;
-    }
-    let lowest = Measured::of_run(run.path(), run.session().step()).best_validation?;
-    best.is_none_or(|best| lowest.loss < best.value).then_some(lowest)
-}
-
-/// Prints what was done, where the state is, and how to continue.
-fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, console: &mut Console) {
-    let session = run.session();
-    let (step, total) = (session.step(), session.total_steps());
-    let (made, time) = (step - first_step, began.elapsed().saturating_sub(console.paused()));
-    let seconds = time.as_secs_f64();
-    let speed = if made > 0 { format!(", {:.0} steps/s", made as f64 / seconds) } else { String::new() };
-    let checkpoint = run.last_checkpoint().map(|path| path.display().to_string()).unwrap_or_default();
-    let best = run.best();
-    let lowest = lowest_unsaved(run, best.as_ref());
-    let run = shell::path(run.path());
-    match outcome {
-        Outcome::Finished if made == 0 => {
-            console.message(&format!("nothing left to do: all {total} steps are made"));
-        }
-        Outcome::Finished => {
-            console.message(&format!("done: {} in {seconds:.1} s{speed}", counted(made, "step")));
-        }
-        Outcome::Stopped { .. } => {
-            console.message(&format!(
-                "stopped after step {step} of {total}: {} in {seconds:.1} s{speed}",
-                counted(made, "step")
-            ));
-        }
-    }
-    if session.skipped() > 0 {
-        let skipped = counted(session.skipped(), "update");
-        console.message(&format!("{skipped} skipped, because gradients overflowed in f16 (`skipped` in the log)"));
-    }
-    console.message(&format!("checkpoint: {checkpoint}"));
-    if let Some(best) = best {
-        console.message(&format!("best checkpoint: {best}"));
-    }
-    if let Some(Validation { step, loss, .. }) = lowest {
-        let loss = figures::loss(loss);
-        console.message(&format!(
-            "lowest validation loss: {loss} after step {step}, which has no checkpoint; \
-             `checkpoint.keep.best` keeps the best"
-        ));
-    }
-    match outcome {
-        Outcome::Finished => {
-            let unit = if session.config().train.epochs.is_some() { "epochs" } else { "steps" };
-            console.message(&format!("to train longer: train --resume {run} --set train.{unit}=…"));
-        }
-        Outcome::Stopped { .. } => console.message(&format!("to continue: train --resume {run}")),
-    }
 }

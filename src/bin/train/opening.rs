@@ -1,12 +1,19 @@
-//! Notes and warnings before a run begins: all of them in a file, and on a terminal only a few.
+//! The lines before a run begins: a short plan, and notes and warnings, all of them in a file, and on a terminal only a
+//! few.
 
 use std::io::{self, IsTerminal};
 
+use rekindle::report::brief;
 use rekindle::shell;
 use rekindle::train::Run;
 
 /// Maximal number of terminal rows for them.
 const ROWS: usize = 6;
+
+/// Returns a short plan of a run, one line per part. A model that does not fit its data was refused before.
+pub fn plan(run: &Run) -> Vec<String> {
+    brief(run.session()).unwrap_or_default()
+}
 
 /// Returns the notes and warnings of a run, one per line.
 pub fn lines(run: &Run) -> Vec<String> {

@@ -24,7 +24,8 @@ pub fn plan(config: &Path, arguments: &Arguments, console: &Console) -> Result<E
     if let Some(signal) = control.stop_requested() {
         return Ok(stopped_by(signal));
     }
-    let text = if arguments.json { serde_json::to_string_pretty(&planned)? + "\n" } else { planned.to_string() };
+    let text =
+        if arguments.output.is_json() { serde_json::to_string_pretty(&planned)? + "\n" } else { planned.to_string() };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

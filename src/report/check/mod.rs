@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::Notice;
 use crate::data::{Data, Dataset, Format, Input, RowSet, TargetKind};
+use crate::model::LayerFlops;
 use crate::train::{Session, Setting, TrainError, from_file};
 
 /// A configuration as a run would interpret it.
@@ -77,6 +78,10 @@ pub struct ModelCheck {
     pub parameters: usize,
     /// The trainable tensors and their shapes.
     pub tensors: Vec<(String, Vec<usize>)>,
+    /// The operations of a forward pass for a row, by layer; empty if they are not known.
+    pub flops: Vec<LayerFlops>,
+    /// The operations of an update, for all rows of its batch.
+    pub flops_per_step: u64,
 }
 
 /// Length of the run.
@@ -197,7 +202,12 @@ fn classes(data: &Data, names: Option<&[String]>) -> Option<Vec<ClassCheck>> {
 impl ModelCheck {
     fn of(session: &Session, config: &Value) -> Self {
         let parameters = session.parameters();
+        // A model without known operations is no reason to show nothing.
+        let flops = session.flops().unwrap_or_default();
+        let rows = session.data().samples_before(1);
         Self {
+            flops_per_step: LayerFlops::of_training(&flops).saturating_mul(rows),
+            flops,
             kind: config["model"]["kind"].as_str().unwrap_or_default().to_owned(),
             parameters: parameters.element_count(),
             tensors: parameters.iter().map(|(name, tensor)| (name.to_owned(), tensor.dims().to_vec())).collect(),

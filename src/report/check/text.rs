@@ -6,8 +6,11 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, ScheduleCheck};
+use crate::aligned::aligned;
 use crate::data::TargetKind;
-use crate::figures::counted;
+use crate::figures::{self, counted};
+use crate::memory::grouped;
+use crate::model::LayerFlops;
 
 /// Longer lists are shortened to their beginning and their length.
 const SHOWN: usize = 20;
@@ -83,28 +86,67 @@ pub(super) fn names(names: &[String]) -> String {
 
 impl fmt::Display for ModelCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "model       {}, {}", self.kind, counted(self.parameters, "parameter"))?;
-        // The layer of a tensor is its name up to the last dot; if there are too many layers, fewer parts of the name
-        // are used.
-        let layers = |depth: usize| {
-            let mut layers: BTreeMap<(usize, String), (usize, Vec<String>)> = BTreeMap::new();
-            for (name, shape) in &self.tensors {
-                let parts: Vec<&str> = name.split('.').collect();
-                let layer = parts[..depth.clamp(1, parts.len().max(2) - 1)].join(".");
-                let number = layer.parse().unwrap_or(usize::MAX);
-                let entry = layers.entry((number, layer)).or_default();
-                entry.0 += shape.iter().product::<usize>();
-                entry.1.push(format!("{shape:?}"));
-            }
-            layers
-        };
-        let fits = |depth: &usize| layers(*depth).len() <= SHOWN;
-        let layers = layers((1..8).rev().find(fits).unwrap_or(1));
-        for ((_, layer), (count, shapes)) in layers.iter().take(SHOWN) {
-            let shapes = if shapes.len() <= 2 { shapes.join(" ") } else { format!("{} tensors", shapes.len()) };
-            writeln!(f, "            {layer}: {count} ({shapes})")?;
+        write!(f, "model       {}, {}", self.kind, counted(self.parameters, "parameter"))?;
+        if self.flops_per_step > 0 {
+            write!(f, ", {} a step", figures::flops(self.flops_per_step))?;
         }
-        Ok(())
+        writeln!(f)?;
+        let layers = self.layers();
+        let head = ["layer", "shapes", "parameters", "forward, a row"].map(str::to_owned);
+        let rows = layers.iter().take(SHOWN).map(|(name, layer)| {
+            let shapes = if layer.shapes.len() <= 2 {
+                layer.shapes.join(" ")
+            } else {
+                format!("{} tensors", layer.shapes.len())
+            };
+            let flops = if layer.flops > 0 { figures::flops(layer.flops) } else { String::new() };
+            [name.clone(), shapes, grouped(layer.parameters), flops]
+        });
+        let rows: Vec<[String; 4]> = [head].into_iter().chain(rows).collect();
+        for line in aligned(&rows, |column| column > 1) {
+            writeln!(f, "            {line}")?;
+        }
+        let more = layers.len().saturating_sub(SHOWN);
+        if more > 0 { writeln!(f, "            and {more} more") } else { Ok(()) }
+    }
+}
+
+/// The tensors of a layer together.
+#[derive(Default)]
+struct Layer {
+    parameters: u64,
+    shapes: Vec<String>,
+    flops: u64,
+}
+
+impl ModelCheck {
+    /// Returns the layers by name, in order. The layer of a tensor is its name up to the last dot; if there are too many
+    /// layers, fewer parts of the names are used.
+    fn layers(&self) -> Vec<(String, Layer)> {
+        let fits = |depth: &usize| self.layers_by(*depth).len() <= SHOWN;
+        let layers = self.layers_by((1..8).rev().find(fits).unwrap_or(1));
+        layers.into_iter().map(|((_, name), layer)| (name, layer)).collect()
+    }
+
+    /// Returns the layers by the first `depth` parts of their names, with names that are numbers in their order.
+    fn layers_by(&self, depth: usize) -> BTreeMap<(usize, String), Layer> {
+        let mut layers: BTreeMap<(usize, String), Layer> = BTreeMap::new();
+        let key = |parts: &[&str]| {
+            let layer = parts[..depth.min(parts.len())].join(".");
+            (layer.parse().unwrap_or(usize::MAX), layer)
+        };
+        for (name, shape) in &self.tensors {
+            let parts: Vec<&str> = name.split('.').collect();
+            let layer = layers.entry(key(&parts[..(parts.len() - 1).clamp(1, parts.len())])).or_default();
+            layer.parameters += shape.iter().product::<usize>() as u64;
+            layer.shapes.push(format!("{shape:?}"));
+        }
+        for LayerFlops { layer, forward } in &self.flops {
+            let parts: Vec<&str> = layer.split('.').collect();
+            let layer = layers.entry(key(&parts)).or_default();
+            layer.flops = layer.flops.saturating_add(*forward);
+        }
+        layers
     }
 }
 

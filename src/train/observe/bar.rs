@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 /// Free columns at the end of the line, where the terminal writes `^C` when a user presses it. In a full line it would
 /// go to the next one, and the line above it could no longer be cleared.
 const FREE: u16 = 4;
+
+/// A validation is shown if it takes longer than this.
+const LONG: Duration = Duration::from_secs(1);
 
 /// A bar, hidden at first. Clones are the same bar.
 #[derive(Clone, Debug)]
@@ -18,35 +21,42 @@ pub(super) struct Bar {
     bar: ProgressBar,
     /// Known without asking the bar, which blocks while another thread uses it.
     is_shown: Arc<AtomicBool>,
+    /// When the current validation began.
+    validating: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Bar {
     pub fn hidden() -> Self {
-        Self { bar: ProgressBar::hidden(), is_shown: Arc::default() }
+        Self { bar: ProgressBar::hidden(), is_shown: Arc::default(), validating: Arc::default() }
     }
 
-    /// Shows it if stderr is a terminal and there is work left: `done` of `total` steps are done. `template` is an
-    /// indicatif template with the key `pace`: steps per second and the remaining time, once they are known.
+    /// Shows it if there is work left: `done` of `total` steps are done. `template` is an indicatif template with the key
+    /// `doing`, which tells of a long validation.
     pub fn show(&self, template: &str, done: u64, total: u64) {
-        if !io::stderr().is_terminal() || done >= total {
+        if done >= total {
             return;
         }
-        let pace = move |state: &ProgressState, text: &mut dyn fmt::Write| {
-            let speed = state.per_sec();
-            if state.pos() > done && speed > 0.0 {
-                let digits = if speed < 10.0 { 2 } else { 0 };
-                let _ = write!(text, " | {speed:.digits$} steps/s | {:#} left", HumanDuration(state.eta()));
+        let validating = self.validating.clone();
+        let doing = move |_: &ProgressState, text: &mut dyn fmt::Write| {
+            let began = *validating.lock().unwrap_or_else(PoisonError::into_inner);
+            if began.is_some_and(|began| began.elapsed() >= LONG) {
+                let _ = text.write_str("validating | ");
             }
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.bar.set_length(total);
         self.bar.set_position(done);
-        self.bar.set_style(style.with_key("pace", pace));
+        self.bar.set_style(style.with_key("doing", doing));
         self.bar.reset_elapsed();
-        self.bar.reset_eta();
         self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Stderr), 10));
         self.bar.enable_steady_tick(Duration::from_millis(500));
         self.is_shown.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a validation begins or ends.
+    pub fn is_validating(&self, is_validating: bool) {
+        let began = is_validating.then(Instant::now);
+        *self.validating.lock().unwrap_or_else(PoisonError::into_inner) = began;
     }
 
     pub fn is_shown(&self) -> bool {
@@ -59,9 +69,13 @@ impl Bar {
         self.bar.set_position(done);
     }
 
-    /// Restarts the measurement of the pace, after a pause without work.
-    pub fn forget_pace(&self) {
-        self.bar.reset_eta();
+    /// Sets the progress of the template `step {pos}/{len} {bar:6} {doing}{wide_msg}`, and as many `parts` as fit into
+    /// the line, so that no number is cut.
+    pub fn fit(&self, done: u64, parts: &[String]) {
+        let total = self.bar.length().unwrap_or_default();
+        let taken = format!("step {done}/{total} ").chars().count() + 7;
+        let room = usize::from(Stderr.width()).saturating_sub(taken);
+        self.at(done, fitting(parts, room));
     }
 
     /// Removes the bar.
@@ -78,6 +92,13 @@ impl Bar {
         let mut write = || drop(out.write_all(line.as_bytes()).and_then(|()| out.flush()));
         if is_in_the_way { self.bar.suspend(write) } else { write() }
     }
+}
+
+/// Returns the first of `parts` that fit into `room` columns; at least one.
+fn fitting(parts: &[String], room: usize) -> String {
+    let fits = |count: &usize| parts[..*count].join(" | ").chars().count() <= room;
+    let count = (1..=parts.len()).rev().find(fits).unwrap_or(parts.len().min(1));
+    parts[..count].join(" | ")
 }
 
 /// The terminal, reported some columns narrower.
@@ -128,5 +149,20 @@ impl TermLike for Stderr {
 
     fn flush(&self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_line_has_fewer_parts_and_no_cut_numbers() {
+        let parts = ["5 min left", "loss=0.1234", "lr=0.010000"].map(str::to_owned);
+        let shown = |room| fitting(&parts, room);
+        assert_eq!(shown(80), "5 min left | loss=0.1234 | lr=0.010000");
+        assert_eq!(shown(24), "5 min left | loss=0.1234");
+        assert_eq!([shown(23), shown(3)], ["5 min left", "5 min left"]);
+        assert_eq!(fitting(&[], 10), "");
     }
 }

@@ -26,7 +26,7 @@ struct Shared {
 /// Work that a signal ends cleanly, described for the person who sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stake {
-    /// The effect of the first signal, such as `stopping after this step`.
+    /// The effect of the first signal, such as `saving and stopping after this step`.
     pub in_order: String,
     /// The loss if a second signal ends the process at once, and the remedy.
     pub at_once: String,

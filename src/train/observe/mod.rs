@@ -7,9 +7,14 @@ pub(super) mod console;
 pub(super) mod control;
 #[cfg(feature = "cli")]
 mod heartbeat;
+pub(super) mod json_lines;
+#[cfg(feature = "cli")]
+mod lines;
 #[cfg(feature = "cli")]
 mod pauses;
 pub(super) mod progress;
+#[cfg(feature = "cli")]
+mod remaining;
 pub(super) mod signals;
 mod tensorboard;
 

@@ -37,18 +37,16 @@ impl Found {
         if slept > LATE { slept.saturating_sub(TICK) } else { Duration::ZERO }
     }
 
-    /// Notes that the thread is awake, and returns whether it was suspended before.
-    fn wake(&mut self, now: Instant) -> bool {
-        let pause = self.pause_at(now);
-        self.paused += pause;
+    /// Notes that the thread is awake.
+    fn wake(&mut self, now: Instant) {
+        self.paused += self.pause_at(now);
         self.awake = Some(now);
-        pause > Duration::ZERO
     }
 }
 
 impl Pauses {
-    /// Starts watching, and calls `after` after each pause.
-    pub fn watch(after: impl Fn() + Send + 'static) -> Self {
+    /// Starts watching.
+    pub fn watch() -> Self {
         let found = Arc::new(Mutex::new(Found { awake: None, paused: Duration::ZERO }));
         let (end, ended) = mpsc::channel::<()>();
         let shared = found.clone();
@@ -56,9 +54,7 @@ impl Pauses {
             let wake = || shared.lock().unwrap_or_else(PoisonError::into_inner).wake(Instant::now());
             wake();
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
-                if wake() {
-                    after();
-                }
+                wake();
             }
         };
         // Without a thread no pauses are found, which is harmless.
@@ -83,9 +79,11 @@ mod tests {
         let at = |milliseconds| began + Duration::from_millis(milliseconds);
         let mut found = Found { awake: None, paused: Duration::ZERO };
         assert_eq!(found.pause_at(at(9000)), Duration::ZERO);
-        assert!(!found.wake(at(0)) && !found.wake(at(200)) && !found.wake(at(1500)));
+        [0, 200, 1500].into_iter().for_each(|awake| found.wake(at(awake)));
+        assert_eq!(found.paused, Duration::ZERO);
         assert_eq!(found.paused + found.pause_at(at(61_700)), Duration::from_secs(60));
-        assert!(found.wake(at(61_700)) && !found.wake(at(61_900)));
+        found.wake(at(61_700));
+        found.wake(at(61_900));
         assert_eq!(found.paused, Duration::from_secs(60));
     }
 }

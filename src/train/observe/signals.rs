@@ -137,7 +137,7 @@ impl Ear {
         };
         drop(stake);
         // Printed first, because afterwards the process may end at any moment.
-        let line = format!("{name}: {in_order}; a second one stops at once without saving");
+        let line = format!("{name}: {in_order}; once more to stop at once, without saving");
         self.tell(move |say| say(Answer::InOrder(&line)));
         self.control.stop(usize::try_from(signal).unwrap_or_default());
     }

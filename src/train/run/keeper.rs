@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
@@ -23,6 +23,8 @@ pub(super) struct Keeper {
     saver: Saver,
     /// Times of saves.
     saves: Saves,
+    /// Time of the copy that the last save began with, for which training waited.
+    copied: Duration,
     pub last_checkpoint: Option<PathBuf>,
     /// The step of the newest save, which may be in flight, and its start.
     saving: (u64, Instant),
@@ -63,6 +65,7 @@ impl Keeper {
             saver: saver.on(directory.held(Arc::new(LocalDisk))),
             saves: session.saves(),
             last_checkpoint,
+            copied: Duration::ZERO,
             saving: (session.step(), Instant::now()),
             saved_unvalidated: session.unvalidated().is_some(),
             asked: None,
@@ -79,6 +82,11 @@ impl Keeper {
             keeper.directory.write_config(session.config())?;
         }
         Ok(keeper)
+    }
+
+    /// Returns for how long training waited for the last save, and its whole time; zero before the first one.
+    pub fn save_times(&self) -> (Duration, Duration) {
+        (self.copied, self.saves.cost)
     }
 
     /// Whether a save is due after this step.
@@ -136,8 +144,9 @@ impl Keeper {
             snapshot.require_finite("model")?;
             log.sync()
         });
-        self.saves.cost = began.elapsed();
-        self.directory.record_time("copied", step, self.saves.cost.as_secs_f64());
+        self.copied = began.elapsed();
+        self.saves.cost = self.copied;
+        self.directory.record_time("copied", step, self.copied.as_secs_f64());
         Ok(())
     }
 
@@ -240,7 +249,7 @@ impl Keeper {
         let saved = self.last_checkpoint.as_deref().and_then(checkpoint::step_of).unwrap_or_default();
         let run = shell::path(self.directory.path());
         self.control.put_at_stake(Stake {
-            in_order: "stopping after this step".to_owned(),
+            in_order: "saving and stopping after this step".to_owned(),
             at_once: format!("nothing after step {saved} is saved; to continue from there: train --resume {run}"),
             save: "saving after this step".to_owned(),
         });
@@ -263,5 +272,5 @@ pub(super) fn not_finite(
 }
 
 fn not_saved(step: u64, error: &TrainError, sink: &mut dyn Sink) {
-    sink.message(&format!("step {step} is not saved: {error}; training continues"));
+    sink.message(&format!("warning: step {step} is not saved: {error}; training continues"));
 }

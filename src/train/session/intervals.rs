@@ -1,12 +1,15 @@
 //! Times of a session's validations and saves, and checks that needed metrics are known in time.
 
+use std::time::Duration;
+
 use super::Session;
 use crate::Notice;
 use crate::figures::counted;
 use crate::train::TrainError;
+use crate::train::agenda::Agenda;
 use crate::train::config::figure::Metric;
 use crate::train::config::word;
-use crate::train::intervals::{Lengths, Saves, describe};
+use crate::train::intervals::{Lengths, Saves, describe, validation_cost};
 use crate::train::schedulers::Schedulers;
 
 impl Session {
@@ -23,6 +26,19 @@ impl Session {
     /// Returns the times of saves.
     pub(in crate::train) fn saves(&self) -> Saves {
         Saves::new(&self.config.checkpoint, self.best_by(), self.keep.every, self.lengths())
+    }
+
+    /// Returns the validations and saves of the run. Training waited `save_wait` for the last save, which took `save_time`.
+    pub(crate) fn agenda(&self, save_wait: Duration, save_time: Duration) -> Agenda {
+        let mut saves = self.saves();
+        saves.cost = save_time;
+        Agenda {
+            lengths: self.lengths(),
+            validations: self.validations,
+            validation_cost: validation_cost(&self.data),
+            saves,
+            save_wait,
+        }
     }
 
     /// Returns the number of updates after which a metric is first known, in a run of this length.

@@ -6,7 +6,7 @@ use super::Session;
 use crate::data::{Batch, DataError, pieces};
 use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
 use crate::memory::Need;
-use crate::model::Mode;
+use crate::model::{LayerFlops, Mode};
 use crate::ops::{self, Seen, Tape};
 use crate::optim::{CLIP_EPS, Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::StepRng;
@@ -131,9 +131,15 @@ impl Session {
     }
 
     /// Returns the objects that take memory in training, in the order in which they are made.
-    pub(in crate::train) fn memory(&self) -> Result<Vec<Need>, TrainError> {
+    pub(crate) fn memory(&self) -> Result<Vec<Need>, TrainError> {
         let outputs = self.loss.outputs(self.data.targets())?;
         memory::needs(&self.config, &self.data, outputs, &self.device, Purpose::Train)
+    }
+
+    /// Returns the operations of a forward pass for a row, by layer; empty if they are not known.
+    pub(crate) fn flops(&self) -> Result<Vec<LayerFlops>, TrainError> {
+        let outputs = self.loss.outputs(self.data.targets())?;
+        Ok(self.config.model.spec().flops(&self.data.input(), outputs)?)
     }
 
     /// Returns the error of a step; if the memory of the device is used up, with what it holds.
