@@ -5,7 +5,7 @@ use super::length::Length;
 use super::value::{Data, Value};
 use super::{Schedule, ScheduleError, Unit};
 
-/// What one update of a run takes from the data.
+/// The amount of data that one update of a run takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Rows in the batch of an update, at least 1.

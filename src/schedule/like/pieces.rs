@@ -38,7 +38,7 @@ pub(super) fn sequential(milestones: &[u64], schedules: &[String]) -> String {
     format!("sequential({milestones:?}, [{}])", schedules.join(", "))
 }
 
-/// A rate of its own for the first update, then the rest.
+/// Another rate for the first update, then the rest.
 pub(super) fn first_then(factor: f64, rest: &str) -> String {
     format!("sequential([1], [constant({}), {rest}])", n(factor))
 }

@@ -34,7 +34,7 @@ pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Resul
     Ok(())
 }
 
-/// Returns what an update takes from the data, of which the last one of an epoch may take less.
+/// Returns the amount of data that an update takes, of which the last one of an epoch may take less.
 pub(super) fn taken(data: &Data) -> Taken {
     let samples = data.samples_before(1);
     let tokens = match data.input() {
